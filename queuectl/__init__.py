@@ -1,0 +1,31 @@
+"""queuectl, the job queue for shell commands.
+
+from queuectl import open_queue
+
+with open_queue() as queue:
+    queue.enqueue([queue.request({"id": "hello", "command": "echo Hello"})])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Job", "Queue", "State", "open_queue"]
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job, State
+    from queuectl.queue import Queue, open_queue
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names on first use, so that a command pays only for what it needs."""
+    if name in ("Queue", "open_queue"):
+        from queuectl import queue
+
+        return getattr(queue, name)
+    if name in ("Job", "State"):
+        from queuectl.domain import job
+
+        return getattr(job, name)
+    raise AttributeError(f"module 'queuectl' has no attribute '{name}'")

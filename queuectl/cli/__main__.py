@@ -1,0 +1,6 @@
+"""python -m queuectl.cli"""
+
+from queuectl.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""How one command line runs: every way out is an exit code, and every error one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from queuectl.cli.session import Session, complain, note
+from queuectl.cli.tree import root
+from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError, StoreUnavailable
+
+
+def execute(args: Sequence[str], session: Session) -> int:
+    """Run one command line in this process; return its exit code. Never raises."""
+    try:
+        return _invoke(list(args), session)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (KeyboardInterrupt, click.Abort, EOFError):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        _silence_output()
+        return ExitCode.FAILED
+    except Exception as fault:
+        if session.verbose:
+            import traceback
+
+            traceback.print_exc()
+        refusal = _as_refusal(fault)
+        complain(refusal)
+        return refusal.exit_code
+
+
+def _invoke(args: list[str], session: Session) -> int:
+    try:
+        if any("\0" in word for word in args):
+            raise InvalidInput("an argument must not contain a NUL byte")
+        with root.make_context("queuectl", args, obj=session) as ctx:
+            code = root.invoke(ctx)
+        sys.stdout.flush()
+        return int(code or ExitCode.OK)
+    finally:
+        session.close()
+
+
+def _as_refusal(fault: Exception) -> QueuectlError:
+    """Return anything that was raised as an error that fits on one line."""
+    if isinstance(fault, QueuectlError):
+        return fault
+    if isinstance(fault, click.UsageError):
+        path = fault.ctx.command_path if fault.ctx else "queuectl"
+        return InvalidInput(_one_line(fault.format_message()), hint=f"{path} --help")
+    if isinstance(fault, click.ClickException):
+        return InvalidInput(_one_line(fault.format_message()))
+    if isinstance(fault, MemoryError):
+        return QueuectlError("out of memory")
+    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return StoreUnavailable(_os_error(fault), hint="make room and try again")
+    if isinstance(fault, OSError):
+        return QueuectlError(_os_error(fault))
+    return QueuectlError(
+        f"unexpected {type(fault).__name__}: {fault}", hint="-v shows where it comes from"
+    )
+
+
+def _os_error(fault: OSError) -> str:
+    what = fault.strerror or str(fault)
+    return f"{fault.filename}: {what}" if fault.filename else what
+
+
+def _one_line(message: str) -> str:
+    text = " ".join(message.split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _silence_output() -> None:
+    """Whoever read the output has left: what is still buffered goes nowhere, without a word."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def run_process(args: Sequence[str]) -> int:
+    """Run the command line of this process; return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # Redirected, JSON and text are UTF-8 in every locale; nothing may fail to be shown.
+        encoding = None if stream.isatty() else "utf-8"
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
+    if sys.stdin is not None:
+        sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    code = execute(args, Session())
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_output()
+    except OSError as fault:
+        note(f"queuectl: cannot write the output: {_os_error(fault)}")
+        return code or ExitCode.FAILED
+    return code

@@ -1,0 +1,86 @@
+"""The settings of the fleet."""
+
+from __future__ import annotations
+
+import click
+
+from queuectl.cli import render
+from queuectl.cli.jobs import json_option
+from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.tree import Group
+from queuectl.domain import settings as tunables
+
+
+class ConfigGroup(Group):
+    """The group whose help lists every setting, from where they are declared."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the settings after the examples."""
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Settings"):
+            formatter.write_dl([(key, tunables.help_of(key)) for key in tunables.KEYS])
+
+
+@click.group(cls=ConfigGroup, epilog="queuectl config set max-retries 5")
+def config() -> None:
+    """Settings, shared by every worker, in force without a restart."""
+
+
+@config.command(
+    "get",
+    epilog="""
+    queuectl config get
+    queuectl config get max-retries
+    """,
+)
+@click.argument("key", required=False)
+@json_option
+@pass_session
+def get_setting(session: Session, key: str | None, as_json: bool) -> None:
+    """Print one value, or every key with its value."""
+    name = tunables.resolve_key(key) if key is not None else None
+    values = tunables.as_dict(session.queue().settings())
+    if as_json:
+        render.write_json(values[name] if name else values)
+    elif name:
+        say(tunables.show(values[name]))
+    else:
+        for each, value in values.items():
+            say(f"{each} = {tunables.show(value)}")
+
+
+@config.command("show", epilog="queuectl config show")
+@click.option("--json", is_flag=True, expose_value=False, help="As always: it is JSON.")
+@pass_session
+def show_settings(session: Session) -> None:
+    """Print the settings as a JSON object."""
+    render.write_json(tunables.as_dict(session.queue().settings()))
+
+
+@config.command(
+    "set",
+    # So that `config set max_retries -1` is told the bounds, not that there is no option -1.
+    context_settings={"ignore_unknown_options": True},
+    epilog="""
+    queuectl config set timeout-seconds 15
+    queuectl config set backoff_base 1.5
+    """,
+)
+@click.argument("key")
+@click.argument("value")
+@pass_session
+def set_setting(session: Session, key: str, value: str) -> None:
+    """Change a setting; `-` and `_` are the same in its name."""
+    tunables.parse_value(tunables.resolve_key(key), value)
+    name, stored = session.queue().set_setting(key, value)
+    say(f"{name} = {tunables.show(stored)}")
+
+
+@config.command("unset", epilog="queuectl config unset backoff-cap")
+@click.argument("key")
+@pass_session
+def unset_setting(session: Session, key: str) -> None:
+    """Go back to a setting's default."""
+    name, default = session.queue().unset_setting(key)
+    say(f"{name} = {tunables.show(default)}")
+    note("this is the default")

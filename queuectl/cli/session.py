@@ -1,0 +1,114 @@
+"""What the commands of one command line share: the place, the open queue, the two streams."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from queuectl.domain.errors import ExitCode, QueuectlError
+from queuectl.home import Place, find_place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from queuectl.queue import Queue
+
+
+@dataclass
+class Session:
+    """The global options, and the queue they mean, opened on first use.
+
+    The shell keeps one session and gives every line a copy (`fork`), so that an option typed on
+    one line holds for that line only.
+    """
+
+    home: str | None = None
+    store: str | None = None
+    no_color: bool = False
+    verbose: bool = False
+    in_shell: bool = False
+    _queue: Queue | None = field(default=None, repr=False)
+
+    def fork(self) -> Session:
+        """Return a session with the same options and nothing open."""
+        return replace(self, _queue=None)
+
+    def place(self) -> Place:
+        """Return the home and the store that the options and the environment mean."""
+        return find_place(self.home, self.store)
+
+    def queue(self) -> Queue:
+        """Return the open queue; `close` lets it go."""
+        if self._queue is None:
+            from queuectl.queue import Queue
+
+            self._queue = Queue.open(self.place())
+        return self._queue
+
+    def close(self) -> None:
+        """Close the queue if it was opened."""
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
+
+    @property
+    def colors(self) -> bool:
+        """Whether standard output may be coloured."""
+        return on_terminal() and not self.no_color and not os.environ.get("NO_COLOR")
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def on_terminal() -> bool:
+    """Whether a person reads standard output."""
+    return sys.stdout.isatty()
+
+
+def say(line: str) -> None:
+    """Write one line of the result to standard output."""
+    sys.stdout.write(printable(line) + "\n")
+
+
+def note(line: str) -> None:
+    """Write one line that is not the result (a warning, a hint, progress) to standard error."""
+    sys.stdout.flush()
+    sys.stderr.write(printable(line) + "\n")
+    sys.stderr.flush()
+
+
+def complain(fault: QueuectlError, where: str = "") -> None:
+    """Write an error, and what to type next, as one line."""
+    place = f"{where}: " if where else ""
+    hint = f"; {fault.hint}" if fault.hint else ""
+    note(f"queuectl: {place}{fault}{hint}")
+
+
+def for_each(words: Iterable[str], act: Callable[[str], None]) -> int:
+    """Do something for each word by itself; return the exit code of the first refusal.
+
+    A store that is out of reach ends the whole, because every further word would say the same.
+    """
+    code: int = ExitCode.OK
+    for word in dict.fromkeys(words):
+        try:
+            act(word)
+        except QueuectlError as refusal:
+            if refusal.exit_code is ExitCode.STORE:
+                raise
+            complain(refusal)
+            code = code or refusal.exit_code
+    return code
+
+
+def printable(text: str) -> str:
+    """Return text on one line: control characters and the like written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

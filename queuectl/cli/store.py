@@ -1,0 +1,137 @@
+"""Making a home, and finding out what is wrong with one."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from queuectl.cli import render
+from queuectl.cli.jobs import json_option
+from queuectl.cli.session import Session, pass_session, say
+from queuectl.cli.tree import Command
+from queuectl.domain.errors import ExitCode, QueuectlError, StoreError
+from queuectl.domain.times import UTC
+from queuectl.home import Home, find_place
+from queuectl.queue import Queue
+from queuectl.stores import is_mongo
+
+_CLOCK_SECONDS = 5.0
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl init
+    queuectl --home ~/jobs init
+    """,
+)
+@pass_session
+def init(session: Session) -> None:
+    """Make `.queuectl` here (or the home that is named) and its store."""
+    place = find_place(session.home, session.store, search=False)
+    is_new = not (
+        place.home.root.is_dir() if is_mongo(place.store_url) else Path(place.store_url).exists()
+    )
+    with Queue.open(place) as queue:
+        address = queue.address
+    say(f"Initialized {address}" if is_new else f"{address} already initialized")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that doctor looked at; `advice` is what to do when it is not as it should be."""
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl doctor
+    queuectl doctor --json
+    """,
+)
+@json_option
+@pass_session
+def doctor(session: Session, as_json: bool) -> int:
+    """Look over home, permissions, store, clock, PID file and workers."""
+    findings: list[Finding] = []
+    code = ExitCode.OK
+    for check in _checks(session):
+        try:
+            findings.append(check())
+        except QueuectlError as fault:
+            name = check.__name__.removeprefix("_check_")
+            findings.append(Finding(name, False, str(fault), fault.hint))
+            if isinstance(fault, StoreError):
+                code = ExitCode.STORE
+                break
+    if as_json:
+        render.write_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            advice = f"; {finding.advice}" if finding.advice else ""
+            say(f"{'OK  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.detail}{advice}")
+    return code or (ExitCode.OK if all(found.ok for found in findings) else ExitCode.FAILED)
+
+
+def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
+    """Yield the checks, from the ground up."""
+    home = session.place().home
+
+    def _check_home() -> Finding:
+        return Finding("home", True, str(home.root) if home.root.is_dir() else "made on first use")
+
+    def _check_permissions() -> Finding:
+        return _permissions(home)
+
+    def _check_store() -> Finding:
+        queue = session.queue()
+        faults = queue.faults()
+        advice = "restore a backup, or name another store" if faults else ""
+        return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
+
+    def _check_clock() -> Finding:
+        ahead = (session.queue().now() - datetime.now(UTC)).total_seconds()
+        is_close = abs(ahead) < _CLOCK_SECONDS
+        detail = f"{abs(ahead):.1f} s {'behind' if ahead > 0 else 'ahead of'} the store's"
+        return Finding("clock", is_close, detail, "" if is_close else "set this host's clock")
+
+    def _check_pid_file() -> Finding:
+        from queuectl.worker import manager
+
+        faults = manager.check_pid_file(home)
+        return Finding("pid file", not faults, "; ".join(faults) or str(home.pid_file))
+
+    def _check_workers() -> Finding:
+        queue = session.queue()
+        count, waiting = len(queue.workers()), len(queue.unsettled())
+        ok = bool(count) or not waiting
+        return Finding(
+            "workers", ok, f"{count} alive, {waiting} job(s) not settled",
+            "" if ok else "queuectl worker start",
+        )  # fmt: skip
+
+    yield from (_check_home, _check_permissions, _check_store, _check_clock)
+    yield from (_check_pid_file, _check_workers)
+
+
+def _permissions(home: Home) -> Finding:
+    """Whether nobody else can read or change what is in the home."""
+    open_to_others = [
+        path
+        for path in (home.root, home.store_file, home.pid_file, home.history_file, home.logs)
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    if not open_to_others:
+        return Finding("permissions", True, "only you can read it")
+    names = " ".join(str(path) for path in open_to_others)
+    return Finding("permissions", False, f"others can read {names}", f"chmod go= {names}")

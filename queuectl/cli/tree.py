@@ -1,0 +1,173 @@
+"""The click tree: every command, loaded on first use, and the options that all of them take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from queuectl import __version__
+from queuectl.cli.session import Session
+from queuectl.domain.errors import InvalidInput, nearest
+
+COMMANDS = {
+    "init": "store:init",
+    "enqueue": "enqueue:enqueue",
+    "run": "run:run",
+    "status": "status:status",
+    "list": "jobs:list_jobs",
+    "show": "jobs:show",
+    "logs": "logs:logs",
+    "wait": "run:wait",
+    "cancel": "jobs:cancel",
+    "retry": "jobs:retry",
+    "delete": "jobs:delete",
+    "jobs": "tree:jobs",
+    "dlq": "dlq:dlq",
+    "worker": "workers:worker",
+    "config": "config:config",
+    "doctor": "store:doctor",
+    "shell": "prompt:shell",
+    "help": "tree:help_command",
+}
+"""Every top-level command, in the order of `--help`, and the module and name that hold it."""
+
+JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete".split()
+"""The top-level commands that `jobs` holds too."""
+
+ALIASES = {"ls": "list", "rm": "delete", "ps": "status", "job": "jobs", "workers": "worker"}
+
+
+def _keep_global(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Put a global option, wherever on the line it stood, into the session."""
+    if value:
+        setattr(ctx.ensure_object(Session), str(param.name), value)
+
+
+def _global(*names: str, **attributes: Any) -> click.Option:
+    """Return an option that every command takes and that only the root's help shows."""
+    return click.Option(names, expose_value=False, callback=_keep_global, **attributes)
+
+
+GLOBAL_OPTIONS = (
+    _global("--home", metavar="DIR", help="The directory with the store, logs and PID file."),
+    _global("--store", metavar="URL", help="A SQLite file, or mongodb://HOST/DATABASE."),
+    _global("--no-color", is_flag=True, help="No colours, as NO_COLOR does."),
+    _global("-v", "--verbose", is_flag=True, help="Show where an unexpected error comes from."),
+)
+
+
+class Command(click.Command):
+    """A command that takes the global options after its name too."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own options and the global ones."""
+        return [*super().get_params(ctx), *GLOBAL_OPTIONS]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options; the global ones are in `queuectl --help`."""
+        own = [param.get_help_record(ctx) for param in super().get_params(ctx)]
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in own if record])
+
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they are to be typed."""
+        write_examples(self, formatter)
+
+
+class Group(click.Group):
+    """A group whose commands may be loaded on first use, by the name of their module."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, lazy: Sequence[str] = (), **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.lazy = lazy
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names in the order in which they are declared."""
+        return [*self.lazy, *(name for name in self.commands if name not in self.lazy)]
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name or alias."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name in self.lazy and name not in self.commands:
+            module, attribute = COMMANDS[name].split(":")
+            loaded = import_module(f"queuectl.cli.{module}")
+            self.add_command(getattr(loaded, attribute), name)
+        return self.commands.get(name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names. Raises InvalidInput with the nearest."""
+        found = self.get_command(ctx, args[0])
+        if found is None:
+            close = nearest(args[0], [*self.list_commands(ctx), *ALIASES])
+            path = ctx.command_path
+            raise InvalidInput(
+                f"no such command '{args[0]}'{close}", hint=f"{path} --help lists the commands"
+            )
+        return found.name, found, args[1:]
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the group's own options and the global ones."""
+        return [*super().get_params(ctx), *GLOBAL_OPTIONS]
+
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they are to be typed."""
+        write_examples(self, formatter)
+
+
+def write_examples(command: click.Command, formatter: click.HelpFormatter) -> None:
+    """Write a command's epilog, one example a line, unwrapped."""
+    with formatter.section("Examples"):
+        for line in (command.epilog or "").strip().splitlines():
+            formatter.write(f"  {line.strip()}\n")
+
+
+@click.group(
+    cls=Group,
+    lazy=list(COMMANDS),
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""
+    queuectl enqueue hello "echo Hello"
+    queuectl worker start --count 3
+    queuectl status
+    """,
+)
+@click.option(
+    "--keep-going", is_flag=True, help="Lines from standard input: go on after a failure."
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def root(ctx: click.Context, keep_going: bool) -> int | None:
+    """The job queue for shell commands. Without a command it opens the prompt."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    from queuectl.shell import run_shell
+
+    return run_shell(ctx.ensure_object(Session), keep_going=keep_going)
+
+
+@click.group(cls=Group, lazy=JOB_COMMANDS, epilog="queuectl jobs delete job1")
+def jobs() -> None:
+    """The commands on jobs, also under this name."""
+
+
+@click.command("help", cls=Command, epilog="queuectl help worker start")
+@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.pass_context
+def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Show the help of a command."""
+    at = ctx.find_root()
+    for word in words:
+        if not isinstance(at.command, click.Group):
+            raise InvalidInput(f"'{at.command_path}' has no command '{word}'")
+        name, found, _ = at.command.resolve_command(at, [word])
+        assert found is not None
+        at = click.Context(found, info_name=name, parent=at)
+    click.echo(at.command.get_help(at))

@@ -1,0 +1,219 @@
+"""Starting, stopping and looking at workers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from queuectl.cli import render
+from queuectl.cli.follow import RunOutput
+from queuectl.cli.jobs import clock_of, json_option
+from queuectl.cli.run import refuse_native_windows
+from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.status import worker_as_dict, worker_columns
+from queuectl.cli.tree import Group
+from queuectl.domain.errors import ExitCode, NotFound, WaitTimedOut
+from queuectl.domain.request import check_name
+from queuectl.domain.worker import StopRequest
+from queuectl.queue import LiveWorker, Queue
+from queuectl.when import parse_duration
+
+_MOST_WORKERS = 1000
+_POLL_SECONDS = 0.1
+_FOLLOW_SECONDS = 0.2
+
+_count = click.option(
+    "--count", "-c", type=click.IntRange(1, _MOST_WORKERS), default=1, metavar="N",
+    help="How many workers; 1 unless said.",
+)  # fmt: skip
+_queues = click.option(
+    "--queue", "queues", multiple=True, metavar="NAME", help="Only this queue (repeat)."
+)
+_drain = click.option(
+    "--drain", is_flag=True, help="End when nothing is due, running or awaiting its retry."
+)
+
+
+@click.group(cls=Group, epilog="queuectl worker start --count 3")
+def worker() -> None:
+    """The processes that run jobs."""
+
+
+@worker.command(
+    epilog="""
+    queuectl worker start --count 3
+    queuectl worker start --foreground --queue imports
+    queuectl worker start --drain
+    """
+)
+@_count
+@click.option(
+    "--foreground", "-f", is_flag=True, envvar="QUEUECTL_FOREGROUND",
+    help="Stay, with the log on this terminal; also QUEUECTL_FOREGROUND=1.",
+)  # fmt: skip
+@_queues
+@_drain
+@pass_session
+def start(
+    session: Session, count: int, foreground: bool, queues: tuple[str, ...], drain: bool
+) -> int:
+    """Start workers in the background; return when they can claim."""
+    if foreground:
+        return _run_here(session, count, queues, drain)
+    refuse_native_windows()
+    from queuectl.worker import manager
+
+    pids = manager.start(session.place(), count=count, queues=_names(queues), drain=drain)
+    say(f"Started {len(pids)} worker(s): {pids}")
+    return ExitCode.OK
+
+
+@worker.command("run", epilog="queuectl worker run --count 2")
+@_count
+@_queues
+@_drain
+@pass_session
+def run_workers(session: Session, count: int, queues: tuple[str, ...], drain: bool) -> int:
+    """Work on this terminal until Ctrl-C, as `worker start --foreground` does."""
+    return _run_here(session, count, queues, drain)
+
+
+def _run_here(session: Session, count: int, queues: Sequence[str], drain: bool) -> int:
+    refuse_native_windows()
+    from queuectl.worker import manager
+
+    return manager.run_in_foreground(
+        session.place(), count=count, queues=_names(queues), drain=drain
+    )
+
+
+def _names(queues: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_name("queue", name) for name in queues))
+
+
+@worker.command("list", epilog="queuectl worker list --json")
+@json_option
+@pass_session
+def list_workers(session: Session, as_json: bool) -> None:
+    """List the workers that are alive, with the job each has in hand."""
+    queue = session.queue()
+    found = queue.workers()
+    if as_json:
+        render.write_json([worker_as_dict(each) for each in found])
+    elif found:
+        render.table(found, worker_columns(clock_of(queue)), colors=session.colors)
+    else:
+        note("no worker is running: queuectl worker start")
+
+
+@worker.command(
+    epilog="""
+    queuectl worker stop
+    queuectl worker stop 12345 --timeout 30
+    queuectl worker stop --now
+    """
+)
+@click.argument("ids", nargs=-1, metavar="[ID | PID]...")
+@click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
+@click.option("--now", is_flag=True, help="Stop the jobs too; they are run again later.")
+@click.option("--all-hosts", is_flag=True, help="Every worker of the store, on every host.")
+@pass_session
+def stop(
+    session: Session, ids: tuple[str, ...], timeout: str | None, now: bool, all_hosts: bool
+) -> int:
+    """Stop this home's workers once their jobs are done; wait for them."""
+    seconds = None if timeout is None else parse_duration(timeout, "--timeout")
+    if all_hosts:
+        return _stop_fleet(session.queue(), ids, now, seconds)
+    refuse_native_windows()
+    from queuectl.worker import manager
+
+    # Without ids the store is not asked: workers can be stopped even when it is damaged.
+    pids = [_pid_of(session.queue(), word) for word in ids] if ids else None
+    report = manager.stop(
+        session.place(),
+        pids=pids,
+        now=now,
+        timeout=seconds,
+        on_stopped=lambda pid: say(f"Worker {pid} stopped"),
+    )
+    if report.left:
+        raise WaitTimedOut(
+            f"still running: {', '.join(map(str, report.left))}",
+            hint="they stop after their jobs; queuectl worker stop --now stops the jobs too",
+        )
+    if not report.stopped:
+        say("No workers are running")
+    return ExitCode.OK
+
+
+def _is_meant(worker: LiveWorker, ids: Sequence[str]) -> bool:
+    return not ids or worker.record.id in ids or str(worker.record.process.pid) in ids
+
+
+def _pid_of(queue: Queue, word: str) -> int:
+    """Return the pid of one of this home's workers, named by its pid or its id."""
+    home = str(queue.home.root)
+    for worker in queue.workers():
+        if worker.record.home == home and _is_meant(worker, [word]):
+            return worker.record.process.pid
+    raise NotFound(f"no worker '{word}' in this home", hint="queuectl worker list shows them")
+
+
+def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | None) -> int:
+    """Ask through the store, which every host reads, and wait until they have left it."""
+    waiting = {worker.record.id for worker in queue.workers() if _is_meant(worker, ids)}
+    if ids and not waiting:
+        raise NotFound(f"no worker '{ids[0]}'", hint="queuectl worker list shows them")
+    if not waiting:
+        say("No workers are running")
+        return ExitCode.OK
+    queue.ask_workers_to_stop(waiting, StopRequest.NOW if now else StopRequest.GRACEFUL)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while waiting:
+        left = {worker.record.id for worker in queue.workers()} & waiting
+        for gone in sorted(waiting - left):
+            say(f"Worker {gone} stopped")
+        sys.stdout.flush()
+        waiting = left
+        if waiting and deadline is not None and time.monotonic() >= deadline:
+            raise WaitTimedOut(f"still running: {', '.join(sorted(waiting))}")
+        if waiting:
+            time.sleep(_POLL_SECONDS)
+    return ExitCode.OK
+
+
+@worker.command("logs", epilog="queuectl worker logs -f")
+@click.argument("worker_id", metavar="[ID | PID]", required=False)
+@click.option("-f", "--follow", "live", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=100, metavar="LINES",
+              help="The last lines of each log; 100 unless said.")  # fmt: skip
+@pass_session
+def worker_logs(session: Session, worker_id: str | None, live: bool, lines: int) -> None:
+    """Show the logs of this home's workers."""
+    folder = session.place().home.worker_logs
+    outputs: dict[Path, RunOutput] = {}
+    mark = f"[worker {worker_id}]".encode() if worker_id else b""
+    while True:
+        for path in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime):
+            if path not in outputs:
+                outputs[path] = RunOutput(path)
+                outputs[path].skip_to_last(lines)
+            while data := outputs[path].read(whole_lines=live):
+                _write_marked(data, mark)
+        if not live:
+            break
+        time.sleep(_FOLLOW_SECONDS)
+    if not outputs:
+        note("no worker has run in this home: queuectl worker start")
+
+
+def _write_marked(data: bytes, mark: bytes) -> None:
+    lines = [line for line in data.splitlines(keepends=True) if mark in line]
+    sys.stdout.flush()
+    sys.stdout.buffer.write(b"".join(lines))
+    sys.stdout.buffer.flush()

@@ -1,0 +1,1 @@
+"""The pure rules of queuectl: no I/O, no clock, no randomness, standard library only."""

@@ -1,0 +1,76 @@
+"""What to list, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from queuectl.domain.errors import InvalidInput, nearest, shown
+from queuectl.domain.job import State
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs are meant. Empty fields do not restrict; several restrict together.
+
+    `labels` must all be there; `unchanged_since` keeps jobs last changed before that instant.
+    """
+
+    states: frozenset[State] = frozenset()
+    queue: str | None = None
+    labels: tuple[str, ...] = ()
+    unchanged_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of a listing in order of arrival: at most `limit` jobs (None: all) after `seq`.
+
+    `with_output` and `with_history` ask for the fields that cost most to read.
+    """
+
+    limit: int | None = None
+    after_seq: int = 0
+    with_output: bool = False
+    with_history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many jobs there are in each state, over all queues and in each."""
+
+    by_queue: Mapping[str, Mapping[State, int]] = field(default_factory=dict)
+
+    def of(self, state: State) -> int:
+        """Return how many jobs are in a state."""
+        return sum(states.get(state, 0) for states in self.by_queue.values())
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are in all."""
+        return sum(self.of(state) for state in State)
+
+    def matching(self, chosen: Filter) -> int | None:
+        """Return how many jobs a filter of states and queue alone selects, else None."""
+        if chosen.labels or chosen.unchanged_since is not None:
+            return None
+        queues = [self.by_queue.get(chosen.queue, {})] if chosen.queue else self.by_queue.values()
+        states = chosen.states or frozenset(State)
+        return sum(in_queue.get(state, 0) for in_queue in queues for state in states)
+
+
+def parse_states(words: str) -> frozenset[State]:
+    """Return the states named in `pending,failed`. Raises InvalidInput for an unknown one."""
+    states = set()
+    for word in words.split(","):
+        name = word.strip().lower()
+        try:
+            states.add(State(name))
+        except ValueError:
+            known = [state.value for state in State]
+            raise InvalidInput(
+                f"unknown state {shown(word.strip())}{nearest(name, known)}",
+                hint=f"states: {', '.join(known)}",
+            ) from None
+    return frozenset(states)

@@ -1,0 +1,160 @@
+"""A job: what was asked for (`Spec`), where it stands (`Job`), and how its runs ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+Command = str | tuple[str, ...]
+
+DEFAULT_QUEUE = "default"
+TAIL_BYTES = 64 * 1024
+
+COMMAND_NOT_FOUND = "Command not found"
+"""The error of a run whose program, or whose shell's program, does not exist."""
+
+
+class State(str, Enum):
+    """Where a job stands, in the order that people read them."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+WAITING = frozenset({State.PENDING, State.FAILED})
+SETTLED = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What somebody asked for; `request.build_spec` is where it is validated.
+
+    A command is a string for /bin/sh, or a tuple of arguments that is run without a shell.
+    `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `env` holds pairs of name and
+    value. `generated_id` says that the id was made for the user, so that a prefix may stand
+    for it.
+    """
+
+    id: str
+    command: Command
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    max_retries: int = 3
+    backoff_base: float = 2.0
+    backoff_cap: float = 3600.0
+    timeout: float = 0.0
+    cwd: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    labels: tuple[str, ...] = ()
+    generated_id: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to run one job until `lease_until`, by the store's clock."""
+
+    id: str
+    worker: str
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run ended.
+
+    `exit_code` is None when the command was killed by `signal` or never started; `duration`
+    is in seconds; `stdout` and `stderr` are the last 64 KiB of each stream and the `_cut`
+    fields count the bytes before them. `interrupted` says that the worker stopped the run for
+    a reason that is not the job's own, so that it costs no attempt.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+    error: str | None = None
+    duration: float = 0.0
+    stdout: str = ""
+    stderr: str = ""
+    stdout_cut: int = 0
+    stderr_cut: int = 0
+    interrupted: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the command ended by itself with exit code 0."""
+        return self.exit_code == 0 and not self.timed_out and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One settled run in a job's history; `n` numbers runs from 1 and names their log files."""
+
+    n: int
+    claim_id: str
+    worker: str
+    started_at: datetime
+    finished_at: datetime
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as one reader saw it. Values are replaced, never changed.
+
+    `seq` orders jobs by arrival (0 until a store has taken the job) and `rev` counts its
+    changes. `worker`, `started_at`, `finished_at` and `outcome` are those of the latest run.
+    `history` is filled by `Store.get` and by a `find` that asks for it; elsewhere it is empty.
+    """
+
+    spec: Spec
+    state: State
+    run_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    seq: int = 0
+    rev: int = 1
+    attempts: int = 0
+    runs: int = 0
+    interruptions: int = 0
+    cancel_requested: bool = False
+    claim: Claim | None = None
+    worker: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    failed_at: datetime | None = None
+    outcome: Outcome | None = None
+    history: tuple[Run, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The job's id, unique over jobs and DLQ."""
+        return self.spec.id
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the latest run did not succeed, or None."""
+        return self.outcome.error if self.outcome else None
+
+    def is_ready(self, now: datetime) -> bool:
+        """Whether a worker may claim the job at `now`."""
+        return self.state in WAITING and self.run_at <= now
+
+
+def command_text(command: Command) -> str:
+    """Return a command on one string, arguments quoted as a shell would need them."""
+    if isinstance(command, str):
+        return command
+    from shlex import join
+
+    return join(command)

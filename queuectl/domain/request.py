@@ -1,0 +1,235 @@
+"""From what a person wrote (options, or a JSON object) to a validated `Request`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from queuectl.domain.errors import InvalidInput, nearest, shown
+from queuectl.domain.job import DEFAULT_QUEUE, Command, Spec, command_text
+from queuectl.domain.settings import Settings, as_number, parse_value
+
+MAX_ARGUMENT_BYTES = 131_071
+"""Linux takes at most 128 KiB, its final NUL included, in one argument (MAX_ARG_STRLEN)."""
+
+MAX_ENV_BYTES = 262_144
+MAX_LABELS = 64
+MAX_PRIORITY = 1_000_000
+PRIORITIES = {"low": -10, "normal": 0, "high": 10}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|\\\\")  # POSIX; a drive or a share on Windows
+_ENV_NAME = re.compile(r"[^\s=\0]+")
+
+RESULT_FIELDS = frozenset(
+    "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "
+    "stdout_cut stderr_cut exit_code signal duration timed_out last_error worker reason runs "
+    "interruptions history".split()
+)
+"""Fields that describe what became of a job; on input they are ignored with a note."""
+
+TIME_FIELDS = {"run_at": "at", "at": "at", "in": "in", "delay": "in"}
+"""Fields that say when a job is due, and which of the two ways of saying it each one is."""
+
+ALIASES = {"label": "labels"}
+FIELDS = frozenset(
+    "id command queue priority max_retries backoff_base backoff_cap timeout cwd env labels".split()
+)
+
+ParseTime = Callable[[str, object], datetime]
+"""Turns ("at" or "in", what was written) into an instant. Raises InvalidInput."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A job to be enqueued: its specification and when it is due (None: at once).
+
+    `notes` are lines for the person who asked; `replace` allows a job of this id to be replaced.
+    """
+
+    spec: Spec
+    run_at: datetime | None = None
+    notes: tuple[str, ...] = ()
+    replace: bool = False
+
+
+def is_name(word: str) -> bool:
+    """Whether a word can be the id of a job or the name of a queue."""
+    return _NAME.fullmatch(word) is not None
+
+
+def build_request(
+    wanted: Mapping[str, object],
+    settings: Settings,
+    parse_time: ParseTime,
+    new_id: Callable[[], str],
+) -> Request:
+    """Return the request that a mapping of fields asks for.
+
+    Fields that are absent or null take their default from `settings`. Raises InvalidInput, with
+    the field's name, for the first thing that is wrong.
+    """
+    fields: dict[str, Any] = {}
+    notes: list[str] = []
+    run_at: datetime | None = None
+    for word, value in wanted.items():
+        key = _resolve_field(word)
+        if key in RESULT_FIELDS:
+            notes.append(f"field {shown(word)} is a result and was ignored")
+        elif value is None:
+            continue
+        elif key in TIME_FIELDS:
+            if run_at is not None:
+                raise InvalidInput(f"field {shown(word)}: the time is given twice")
+            run_at = parse_time(TIME_FIELDS[key], value)
+        elif key in fields:
+            raise InvalidInput(f"field {shown(word)} is given twice")
+        else:
+            fields[key] = value
+    return Request(_build_spec(fields, settings, new_id), run_at, tuple(notes))
+
+
+def _build_spec(fields: dict[str, Any], settings: Settings, new_id: Callable[[], str]) -> Spec:
+    if "command" not in fields:
+        raise InvalidInput("field 'command' is missing")
+    generated = "id" not in fields
+    return Spec(
+        id=new_id() if generated else check_name("id", fields["id"]),
+        command=check_command(fields["command"]),
+        queue=check_name("queue", fields.get("queue", DEFAULT_QUEUE)),
+        priority=check_priority(fields.get("priority", 0)),
+        max_retries=int(_setting(fields, "max_retries", settings.max_retries)),
+        backoff_base=float(_setting(fields, "backoff_base", settings.backoff_base)),
+        backoff_cap=float(_setting(fields, "backoff_cap", settings.backoff_cap)),
+        timeout=check_timeout(fields.get("timeout", settings.timeout_seconds)),
+        cwd=check_cwd(fields["cwd"]) if "cwd" in fields else None,
+        env=check_env(fields.get("env", {})),
+        labels=check_labels(fields.get("labels", ())),
+        generated_id=generated,
+    )
+
+
+def _resolve_field(word: str) -> str:
+    key = word.strip().lower().replace("-", "_")
+    key = ALIASES.get(key, key)
+    if key in FIELDS or key in TIME_FIELDS or key in RESULT_FIELDS:
+        return key
+    close = nearest(key, [*sorted(FIELDS), *TIME_FIELDS])
+    raise InvalidInput(f"unknown field {shown(word)}{close}")
+
+
+def _setting(fields: Mapping[str, Any], key: str, default: float) -> float:
+    return parse_value(key, fields[key]) if key in fields else default
+
+
+def check_name(field: str, value: object) -> str:
+    """Return an id or a queue's name. Raises InvalidInput otherwise."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str) and is_name(value):
+        return value
+    raise InvalidInput(
+        f"{field} {shown(value)} is not valid: 1 to 128 letters, digits and . _ : @ -, "
+        "beginning with a letter or a digit"
+    )
+
+
+def check_text(field: str, value: object) -> str:
+    """Return a string that a process can be given. Raises InvalidInput otherwise."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field} must be a string, not {shown(value)}")
+    if "\0" in value:
+        raise InvalidInput(f"{field} must not contain a NUL byte")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{field} must be valid UTF-8") from None
+    return value
+
+
+def check_command(value: object) -> Command:
+    """Return a command: a line for the shell, or a tuple of arguments."""
+    if isinstance(value, (list, tuple)):
+        command: Command = tuple(check_text("command", part) for part in value)
+        empty = not command or not command[0]
+    else:
+        command = check_text("command", value)
+        empty = not command.strip()
+    if empty:
+        raise InvalidInput("command is empty")
+    size = len(command_text(command).encode())
+    if size > MAX_ARGUMENT_BYTES:
+        raise InvalidInput(
+            f"command has {size:,} bytes; the system takes at most {MAX_ARGUMENT_BYTES:,}",
+            hint="put it into a script and enqueue the script",
+        )
+    return command
+
+
+def check_priority(value: object) -> int:
+    """Return a priority: a whole number, or `low`, `normal`, `high` (-10, 0, 10)."""
+    if isinstance(value, str) and value.strip().lower() in PRIORITIES:
+        return PRIORITIES[value.strip().lower()]
+    number = as_number("priority", value)
+    if number != int(number) or abs(number) > MAX_PRIORITY:
+        raise InvalidInput(
+            f"priority must be low, normal, high or a whole number "
+            f"within {MAX_PRIORITY:,} of 0, not {shown(value)}"
+        )
+    return int(number)
+
+
+def check_timeout(value: object) -> float:
+    """Return a time limit for one run in seconds; 0 is none."""
+    try:
+        return float(parse_value("timeout_seconds", value))
+    except InvalidInput as fault:
+        raise InvalidInput(str(fault).replace("timeout_seconds", "timeout", 1)) from None
+
+
+def check_cwd(value: object) -> str:
+    """Return a working directory, which need not exist yet where this is checked."""
+    text = check_text("cwd", value)
+    if not _ABSOLUTE.match(text):
+        raise InvalidInput(f"cwd must be an absolute path, not {shown(value)}")
+    return text
+
+
+def check_env(value: object) -> tuple[tuple[str, str], ...]:
+    """Return extra environment variables as pairs, in the order given."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"env must be an object of names and values, not {shown(value)}")
+    pairs = []
+    for name, text in value.items():
+        if not isinstance(name, str) or not _ENV_NAME.fullmatch(name):
+            raise InvalidInput(f"env: {shown(name)} cannot be the name of a variable")
+        if isinstance(text, (int, float)) and not isinstance(text, bool):
+            text = str(text)
+        pairs.append((check_text("env", name), check_text(f"env {shown(name)}", text)))
+        size = len(f"{name}={text}".encode())
+        if size > MAX_ARGUMENT_BYTES:
+            raise InvalidInput(
+                f"env {shown(name)} has {size:,} bytes; "
+                f"the system takes at most {MAX_ARGUMENT_BYTES:,}"
+            )
+    if sum(len(name) + len(text) for name, text in pairs) > MAX_ENV_BYTES:
+        raise InvalidInput(f"env is larger than {MAX_ENV_BYTES:,} characters")
+    return tuple(pairs)
+
+
+def check_labels(value: object) -> tuple[str, ...]:
+    """Return labels: words of at most 128 printable characters, without doubles."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise InvalidInput(f"labels must be an array of strings, not {shown(value)}")
+    for label in value:
+        text = check_text("label", label)
+        if not text.strip() or len(text) > 128 or not text.isprintable():
+            raise InvalidInput(f"label {shown(label)} must be 1 to 128 printable characters")
+    if len(value) > MAX_LABELS:
+        raise InvalidInput(f"at most {MAX_LABELS} labels are allowed, not {len(value)}")
+    return tuple(dict.fromkeys(value))

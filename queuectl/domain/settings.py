@@ -1,0 +1,187 @@
+"""Every tunable of the fleet. To add one, add a field to `Settings`: nothing else lists them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any
+
+from queuectl.domain.errors import InvalidInput, nearest, shown
+
+Value = int | float | bool
+YEAR = 366 * 86_400
+
+
+def _setting(
+    default: Value, minimum: Value, maximum: Value, unit: str, text: str, *aliases: str
+) -> Any:
+    """Return a dataclass field that carries all that is known about one setting."""
+    return field(
+        default=default,
+        metadata={
+            "minimum": minimum,
+            "maximum": maximum,
+            "unit": unit,
+            "help": text,
+            "aliases": aliases,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force: what the store holds, over the defaults."""
+
+    max_retries: int = _setting(
+        3, 0, 1_000_000, "attempts", "attempts in all before a job is buried in the DLQ"
+    )
+    backoff_base: float = _setting(2.0, 0, 1_000_000, "", "a retry waits base ** attempts seconds")
+    backoff_cap: float = _setting(3600.0, 0, YEAR, "seconds", "the longest wait before a retry")
+    timeout_seconds: float = _setting(
+        0.0,
+        0,
+        YEAR,
+        "seconds",
+        "how long one run may take; 0 is no limit",
+        "job_timeout",
+        "timeout",
+    )
+    poll_interval_sec: float = _setting(
+        1.0, 0.01, 3600, "seconds", "the longest an idle worker sleeps when nothing wakes it",
+        "poll_interval", "poll_interval_seconds",
+    )  # fmt: skip
+    lease_seconds: float = _setting(
+        30.0, 1, 86_400, "seconds", "how long a claim lives without renewal"
+    )
+    stop_grace_seconds: float = _setting(
+        0.0, 0, YEAR, "seconds", "how long a stopping worker lets its job go on; 0 is for ever"
+    )
+    kill_grace_seconds: float = _setting(
+        5.0, 0, 3600, "seconds", "from SIGTERM to SIGKILL for a job that is stopped"
+    )
+    max_interruptions: int = _setting(
+        5, 1, 1_000_000, "runs", "runs that may be cut short by a lost worker before the DLQ"
+    )
+    kill_leftovers: bool = _setting(
+        False, False, True, "", "kill what a command leaves in the background when it ends"
+    )
+
+
+_FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
+KEYS: tuple[str, ...] = tuple(_FIELDS)
+_ALIASES = {alias: item.name for item in fields(Settings) for alias in item.metadata["aliases"]}
+
+
+def resolve_key(word: str) -> str:
+    """Return the key that `word` means; `-` equals `_`, case is ignored.
+
+    Raises InvalidInput for an unknown key, naming the nearest.
+    """
+    key = word.strip().lower().replace("-", "_")
+    key = _ALIASES.get(key, key)
+    if key in _FIELDS:
+        return key
+    raise InvalidInput(
+        f"unknown setting {shown(word)}{nearest(key, [*KEYS, *_ALIASES])}",
+        hint="queuectl config get lists every key",
+    )
+
+
+def help_of(key: str) -> str:
+    """Return one line on a setting: what it does, its unit and its default."""
+    meta = _FIELDS[key].metadata
+    unit = f" [{meta['unit']}]" if meta["unit"] else ""
+    return f"{meta['help']}{unit}; default {show(default_of(key))}"
+
+
+def default_of(key: str) -> Value:
+    """Return the default of a setting, in its own type."""
+    default: Value = getattr(Settings(), key)
+    return default
+
+
+def show(value: Value) -> str:
+    """Return a value as `config get` prints it: `3`, `1.5`, `true`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def parse_value(key: str, raw: object) -> Value:
+    """Return `raw` (text, or a JSON value) as the value of a setting.
+
+    Raises InvalidInput when it is of the wrong kind or out of bounds.
+    """
+    default = default_of(key)
+    if isinstance(default, bool):
+        return _as_bool(key, raw)
+    number = as_number(key, raw)
+    meta = _FIELDS[key].metadata
+    if isinstance(default, int):
+        if number != int(number):
+            raise InvalidInput(f"{key} must be a whole number, not {shown(raw)}")
+        number = int(number)
+    if not meta["minimum"] <= number <= meta["maximum"]:
+        bounds = f"{show(meta['minimum'])} and {show(meta['maximum'])}"
+        raise InvalidInput(f"{key} must be between {bounds}, not {shown(raw)}")
+    return number
+
+
+def as_number(name: str, raw: object) -> int | float:
+    """Return `raw` as a finite number. Raises InvalidInput otherwise."""
+    if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
+        raise InvalidInput(f"{name} must be a number, not {shown(raw)}")
+    try:
+        number = float(raw)
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{name} must be a number, not {shown(raw)}") from None
+    if not math.isfinite(number):
+        raise InvalidInput(f"{name} must be a finite number, not {shown(raw)}")
+    return number
+
+
+def _as_bool(key: str, raw: object) -> bool:
+    word = str(raw).strip().lower()
+    if word in ("true", "yes", "on", "1"):
+        return True
+    if word in ("false", "no", "off", "0"):
+        return False
+    raise InvalidInput(f"{key} must be true or false, not {shown(raw)}")
+
+
+def from_stored(stored: Mapping[str, object]) -> Settings:
+    """Return the settings in force. A stored value that is unusable counts as unset.
+
+    Unknown keys (of a newer version, or written by hand) are left alone; see `faults`.
+    """
+    usable: dict[str, Any] = {}
+    for key, raw in stored.items():
+        if key not in _FIELDS:
+            continue
+        try:
+            usable[key] = parse_value(key, raw)
+        except InvalidInput:
+            continue
+    return replace(Settings(), **usable)
+
+
+def faults(stored: Mapping[str, object]) -> list[str]:
+    """Return one line for each stored setting that is not used, and why."""
+    lines = []
+    for key, raw in stored.items():
+        if key not in _FIELDS:
+            lines.append(f"unknown setting {shown(key)} is ignored")
+            continue
+        try:
+            parse_value(key, raw)
+        except InvalidInput as fault:
+            lines.append(f"{fault}; the default {show(default_of(key))} is used")
+    return lines
+
+
+def as_dict(settings: Settings) -> dict[str, Value]:
+    """Return every key with its value, in the order they are declared."""
+    return {key: getattr(settings, key) for key in KEYS}

@@ -1,0 +1,44 @@
+"""Instants: aware datetimes in UTC with whole milliseconds, and their two written forms."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+UTC = timezone.utc
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def from_millis(millis: int) -> datetime:
+    """Return the instant `millis` milliseconds after 1970-01-01T00:00Z."""
+    return EPOCH + timedelta(milliseconds=millis)
+
+
+def to_millis(instant: datetime) -> int:
+    """Return whole milliseconds since 1970-01-01T00:00Z, rounded down."""
+    return (instant - EPOCH) // _MILLISECOND
+
+
+def whole_millis(instant: datetime) -> datetime:
+    """Return the instant in UTC, cut to milliseconds, as every store keeps it."""
+    instant = instant.astimezone(UTC)
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def later(instant: datetime, seconds: float) -> datetime:
+    """Return the instant `seconds` later, no later than the year 9999."""
+    room = (LATEST - instant).total_seconds()
+    if seconds >= room:
+        return LATEST
+    return whole_millis(instant + timedelta(seconds=seconds))
+
+
+def iso(instant: datetime) -> str:
+    """Return `2026-01-31T12:00:00.000Z`."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def short_seconds(seconds: float) -> str:
+    """Return a number of seconds as people write it: `10s`, `1.5s`."""
+    return f"{seconds:g}s"

@@ -1,0 +1,244 @@
+"""The only state machine: one constructor for each legal change of a job.
+
+Each takes a job as it was read and the store's time, and returns a `Transition` that a store
+applies with compare-and-set. An illegal change raises `Conflict` and writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from queuectl.domain.errors import Conflict, InvalidInput
+from queuectl.domain.job import SETTLED, WAITING, Claim, Job, Outcome, Run, Spec, State
+from queuectl.domain.retry import attempts_allowed, backoff_seconds, has_attempts_left
+from queuectl.domain.times import later
+
+WORKER_LOST = "worker lost"
+INTERRUPTED = "interrupted"
+
+
+class Fence(Enum):
+    """What must still be as it was read for a transition to be applied."""
+
+    CLAIM = "claim"  # the claim's id and cancel_requested: a worker settles its own run
+    LEASE = "lease"  # these and lease_until: a renewal in between defeats an expiry
+    REV = "rev"  # rev: everything else
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One legal change: `before` as read, `after` as it shall be (None: deleted).
+
+    `run` is the entry that the store appends to the job's history, if any.
+    """
+
+    event: str
+    before: Job
+    after: Job | None
+    fence: Fence
+    run: Run | None = None
+
+    @property
+    def is_burial(self) -> bool:
+        """Whether the job moves into the dead letter queue."""
+        return self.after is not None and self.after.state is State.DEAD
+
+    @property
+    def is_revival(self) -> bool:
+        """Whether the job leaves the dead letter queue, to wait again or to be deleted."""
+        return self.before.state is State.DEAD
+
+
+def enqueue(spec: Spec, run_at: datetime | None, now: datetime) -> Job:
+    """Return a new pending job, due at `run_at` or at once."""
+    return Job(spec, State.PENDING, run_at or now, created_at=now, updated_at=now)
+
+
+def claim(job: Job, right: Claim, now: datetime) -> Transition:
+    """A worker takes a job that waits and is due. Raises Conflict for any other."""
+    if not job.is_ready(now):
+        raise Conflict(f"job '{job.id}' is {job.state} and cannot be claimed")
+    after = _changed(
+        job,
+        now,
+        state=State.PROCESSING,
+        attempts=job.attempts + 1,
+        runs=job.runs + 1,
+        claim=right,
+        worker=right.worker,
+        started_at=now,
+        finished_at=None,
+    )
+    return Transition("claim", job, after, Fence.REV)
+
+
+def settle(job: Job, outcome: Outcome, now: datetime) -> Transition:
+    """The worker's verdict on its own run: completed, retried, buried, released or cancelled."""
+    if outcome.succeeded:
+        return _ended(job, "succeed", State.COMPLETED, outcome, now)
+    if outcome.interrupted:
+        return release(job, now, outcome)
+    if job.cancel_requested:
+        return _ended(job, "cancel", State.CANCELLED, outcome, now)
+    if has_attempts_left(job.attempts, job.spec.max_retries):
+        wait = backoff_seconds(job.spec.backoff_base, job.attempts, job.spec.backoff_cap)
+        return _ended(job, "fail", State.FAILED, outcome, now, run_at=later(now, wait))
+    return _ended(job, "bury", State.DEAD, outcome, now, failed_at=now)
+
+
+def release(job: Job, now: datetime, outcome: Outcome | None = None) -> Transition:
+    """The worker gives a run back; the attempt is not counted.
+
+    Without an outcome the run had not begun, and leaves no trace in the history.
+    """
+    _require_processing(job)
+    if outcome is None and not job.cancel_requested:
+        return _ended(job, "release", State.PENDING, None, now, attempts=job.attempts - 1)
+    ended = outcome or Outcome()
+    ended = replace(ended, error=ended.error or INTERRUPTED, interrupted=False)
+    if job.cancel_requested:
+        return _ended(job, "cancel", State.CANCELLED, ended, now)
+    return _ended(job, "release", State.PENDING, ended, now, attempts=job.attempts - 1)
+
+
+def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
+    """A claim whose worker was lost ends. The attempt is given back, an interruption counted."""
+    _require_processing(job)
+    lost = Outcome(error=WORKER_LOST)
+    count = job.interruptions + 1
+    given_back = job.attempts - 1
+    if job.cancel_requested:
+        change = _ended(
+            job, "expire", State.CANCELLED, lost, now, interruptions=count, attempts=given_back
+        )
+    elif count >= max_interruptions:
+        lost = Outcome(error=f"{WORKER_LOST} ({count} interruptions)")
+        change = _ended(
+            job,
+            "expire",
+            State.DEAD,
+            lost,
+            now,
+            interruptions=count,
+            attempts=given_back,
+            failed_at=now,
+        )
+    else:
+        change = _ended(
+            job, "expire", State.PENDING, lost, now, interruptions=count, attempts=given_back
+        )
+    return replace(change, fence=Fence.LEASE)
+
+
+def cancel(job: Job, now: datetime) -> Transition:
+    """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
+    if job.state in WAITING:
+        after = _changed(job, now, state=State.CANCELLED, finished_at=now)
+        return Transition("cancel", job, after, Fence.REV)
+    if job.state is State.PROCESSING:
+        after = replace(job, cancel_requested=True, updated_at=now)
+        return Transition("request_cancel", job, after, Fence.REV)
+    raise Conflict(f"job '{job.id}' is {job.state} already")
+
+
+def retry(job: Job, now: datetime) -> Transition:
+    """A settled (or failed) job starts afresh, due now; its history is kept."""
+    if job.state not in SETTLED and job.state is not State.FAILED:
+        raise Conflict(f"job '{job.id}' is {job.state}; there is nothing to retry")
+    return Transition("retry", job, _afresh(job, job.spec, now, now), Fence.REV)
+
+
+def replace_job(job: Job, spec: Spec, run_at: datetime | None, now: datetime) -> Transition:
+    """A job that does not run gets a new specification and starts afresh."""
+    if job.state is State.PROCESSING:
+        raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
+    return Transition("replace", job, _afresh(job, spec, run_at or now, now), Fence.REV)
+
+
+def delete(job: Job) -> Transition:
+    """A job that does not run is forgotten."""
+    if job.state is State.PROCESSING:
+        raise Conflict(
+            f"job '{job.id}' is processing", hint=f"queuectl delete --force {job.id} cancels it"
+        )
+    return Transition("delete", job, None, Fence.REV)
+
+
+def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
+    """A job that waits gets another specification; what it has been through stays.
+
+    Raises Conflict when it does not wait, InvalidInput when `max_retries` would leave it no
+    attempt.
+    """
+    if job.state not in WAITING:
+        raise Conflict(f"job '{job.id}' is {job.state}; only a job that waits can be edited")
+    if attempts_allowed(spec.max_retries) < job.attempts + 1:
+        raise InvalidInput(
+            f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
+            f"it has made {job.attempts} attempt(s)"
+        )
+    return Transition("edit", job, _changed(job, now, spec=spec, run_at=run_at), Fence.REV)
+
+
+def _require_processing(job: Job) -> Claim:
+    if job.state is not State.PROCESSING or job.claim is None:
+        raise Conflict(f"job '{job.id}' is {job.state}, not processing")
+    return job.claim
+
+
+def _changed(job: Job, now: datetime, **fields: object) -> Job:
+    return replace(job, rev=job.rev + 1, updated_at=now, **fields)  # type: ignore[arg-type]  # names are checked by Job's constructor
+
+
+def _ended(
+    job: Job, event: str, state: State, outcome: Outcome | None, now: datetime, **fields: object
+) -> Transition:
+    """Return the transition that ends a run, with its history entry where there is an outcome."""
+    right = _require_processing(job)
+    run = _history_entry(job, right, outcome, now) if outcome else None
+    after = _changed(
+        job,
+        now,
+        state=state,
+        claim=None,
+        cancel_requested=False,
+        finished_at=now if outcome else None,
+        outcome=outcome or job.outcome,
+        history=(*job.history, run) if run else job.history,
+        **fields,
+    )
+    return Transition(event, job, after, Fence.CLAIM, run)
+
+
+def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> Run:
+    return Run(
+        n=job.runs,
+        claim_id=right.id,
+        worker=right.worker,
+        started_at=job.started_at or now,
+        finished_at=now,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        timed_out=outcome.timed_out,
+        error=outcome.error,
+    )
+
+
+def _afresh(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Job:
+    return _changed(
+        job,
+        now,
+        spec=spec,
+        state=State.PENDING,
+        run_at=run_at,
+        attempts=0,
+        interruptions=0,
+        cancel_requested=False,
+        worker=None,
+        started_at=None,
+        finished_at=None,
+        failed_at=None,
+        outcome=None,
+    )

@@ -1,0 +1,119 @@
+"""A job as people and programs see it: the fixed field names, the reason for waiting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from queuectl.domain.job import COMMAND_NOT_FOUND, Job, Outcome, Run, State
+from queuectl.domain.retry import attempts_allowed
+from queuectl.domain.times import iso
+
+MASK = "********"
+_SECRET = re.compile(
+    r"pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
+    r"|_(uri|url|pwd|pat)$",
+    re.IGNORECASE,
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Whether an environment variable's name says that its value must not be shown."""
+    return _SECRET.search(name) is not None
+
+
+def masked_env(job: Job) -> dict[str, str]:
+    """Return a job's own environment with the values of secrets hidden."""
+    return {name: MASK if looks_secret(name) else value for name, value in job.spec.env}
+
+
+def reason(job: Job, now: datetime, show: Callable[[datetime], str] = iso) -> str | None:
+    """Return why a job waits, in a person's words; None for a job that does not wait."""
+    if job.state is State.FAILED:
+        which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
+        return f"{which} due" if job.run_at <= now else f"{which} at {show(job.run_at)}"
+    if job.state is not State.PENDING:
+        return None
+    return "due" if job.run_at <= now else f"scheduled for {show(job.run_at)}"
+
+
+def exit_code(job: Job) -> int:
+    """Return the code that a settled job stands for, as a shell would give it.
+
+    128+N for signal N, 124 when it timed out, 143 when it was cancelled, 127 when its command
+    was not found, 1 when it ended without any code of its own.
+    """
+    outcome = job.outcome or Outcome()
+    if job.state is State.COMPLETED:
+        return 0
+    if job.state is State.CANCELLED:
+        return 143
+    if outcome.timed_out:
+        return 124
+    if outcome.signal:
+        return 128 + outcome.signal
+    if outcome.exit_code is None and outcome.error == COMMAND_NOT_FOUND:
+        return 127
+    return outcome.exit_code or 1
+
+
+def as_dict(job: Job, now: datetime) -> dict[str, Any]:
+    """Return a job as `--json` prints it: times in ISO 8601, durations in seconds."""
+    spec = job.spec
+    outcome = job.outcome or Outcome()
+    return {
+        "id": spec.id,
+        "command": spec.command if isinstance(spec.command, str) else list(spec.command),
+        "state": job.state.value,
+        "queue": spec.queue,
+        "priority": spec.priority,
+        "attempts": job.attempts,
+        "max_retries": spec.max_retries,
+        "runs": job.runs,
+        "interruptions": job.interruptions,
+        "reason": reason(job, now),
+        "last_error": outcome.error,
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "timed_out": outcome.timed_out,
+        "duration": outcome.duration if job.outcome else None,
+        "created_at": iso(job.created_at),
+        "updated_at": iso(job.updated_at),
+        "run_at": iso(job.run_at),
+        "started_at": _when(job.started_at),
+        "finished_at": _when(job.finished_at),
+        "failed_at": _when(job.failed_at),
+        "worker": job.worker,
+        "timeout": spec.timeout,
+        "backoff_base": spec.backoff_base,
+        "backoff_cap": spec.backoff_cap,
+        "cwd": spec.cwd,
+        "env": masked_env(job),
+        "labels": list(spec.labels),
+        "stdout": outcome.stdout,
+        "stderr": outcome.stderr,
+        "stdout_cut": outcome.stdout_cut,
+        "stderr_cut": outcome.stderr_cut,
+        "history": [run_as_dict(run) for run in job.history],
+    }
+
+
+def run_as_dict(run: Run) -> dict[str, Any]:
+    """Return one entry of a job's history as `--json` prints it."""
+    return {
+        "n": run.n,
+        "claim_id": run.claim_id,
+        "worker": run.worker,
+        "started_at": iso(run.started_at),
+        "finished_at": iso(run.finished_at),
+        "exit_code": run.exit_code,
+        "signal": run.signal,
+        "timed_out": run.timed_out,
+        "error": run.error,
+    }
+
+
+def _when(instant: datetime | None) -> str | None:
+    return iso(instant) if instant else None

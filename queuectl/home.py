@@ -1,0 +1,212 @@
+"""The home: where queuectl keeps its files on this machine, and which store is meant."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
+
+DIRECTORY_NAME = ".queuectl"
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+STORE_VARIABLES = ("QUEUECTL_STORE", "MONGO_URI")
+"""The environment variables that hold a store's address; jobs never inherit them."""
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths below one home directory. Nothing is made before `make`."""
+
+    root: Path
+
+    @property
+    def store_file(self) -> Path:
+        """The embedded store."""
+        return self.root / "queue.db"
+
+    @property
+    def pid_file(self) -> Path:
+        """The list of this home's workers."""
+        return self.root / "workers.pid"
+
+    @property
+    def history_file(self) -> Path:
+        """What was typed in the shell."""
+        return self.root / "history"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of workers and jobs."""
+        return self.root / "logs"
+
+    @property
+    def worker_logs(self) -> Path:
+        """One log file a supervisor."""
+        return self.logs / "workers"
+
+    @property
+    def job_logs(self) -> Path:
+        """One directory a job, in it `RUN.out` and `RUN.err`."""
+        return self.logs / "jobs"
+
+    def make(self) -> None:
+        """Make the home if it is missing. Raises StoreUnavailable when that cannot be done."""
+        private_directory(self.root, parents=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A home, and the address of the store that goes with it (may hold a password)."""
+
+    home: Home
+    store_url: str
+
+    def __repr__(self) -> str:
+        return f"Place({str(self.home.root)!r})"
+
+
+def find_place(
+    home: str | None = None,
+    store: str | None = None,
+    *,
+    search: bool = True,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Place:
+    """Return the home and store that options, environment and `.env` files mean.
+
+    An option comes before the environment, that before `.env` in the working directory, that
+    before `.env` in the home. Without any of them the home is the nearest `.queuectl` upward,
+    else the user's data directory, and the store is `queue.db` in it. Without `search` the home
+    is `.queuectl` in the working directory, there or not.
+    """
+    cwd = cwd or working_directory()
+    sources = [os.environ if environ is None else environ, read_env_file(cwd / ".env")]
+    found = Home(_home_path(home or _first(sources, ("QUEUECTL_HOME",)), cwd, search=search))
+    sources.append(read_env_file(found.root / ".env"))
+    url = store or _first(sources, STORE_VARIABLES)
+    return Place(found, _absolute(url, cwd) if url else str(found.store_file))
+
+
+def _first(sources: Sequence[Mapping[str, str]], names: Sequence[str]) -> str:
+    """Return the first value that is not empty: by source first, then by name."""
+    return next((found[name] for found in sources for name in names if found.get(name)), "")
+
+
+def working_directory() -> Path:
+    """Return the working directory. Raises InvalidInput when it has been removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise InvalidInput("the working directory does not exist any more") from None
+
+
+def _home_path(named: str, cwd: Path, *, search: bool) -> Path:
+    if named:
+        return cwd / Path(named).expanduser()
+    if not search:
+        return cwd / DIRECTORY_NAME
+    for directory in (cwd, *cwd.parents):
+        candidate = directory / DIRECTORY_NAME
+        if candidate.is_dir():
+            _refuse_strangers(candidate)
+            return candidate
+    from platformdirs import user_data_path
+
+    return cwd / user_data_path("queuectl", appauthor=False)
+
+
+def _refuse_strangers(found: Path) -> None:
+    """A home found on the way up decides what runs; it must be the user's own."""
+    if hasattr(os, "geteuid") and found.stat().st_uid != os.geteuid():
+        raise InvalidInput(
+            f"{found} belongs to another user", hint="name a home with --home or QUEUECTL_HOME"
+        )
+
+
+def _absolute(url: str, cwd: Path) -> str:
+    """Return an address that means the same from every directory."""
+    from queuectl.stores import is_mongo, sqlite_path
+
+    return url if is_mongo(url) else str(cwd / sqlite_path(url).expanduser())
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the variables of a `.env` file; none when there is no such file.
+
+    Raises StoreUnavailable when it cannot be read, InvalidInput when it is not text.
+    """
+    try:
+        if not path.is_file():
+            return {}
+        from dotenv import dotenv_values
+
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except OSError as fault:
+        raise cannot("read", path, fault) from fault
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text", hint="correct it or remove it") from None
+
+
+def private_directory(path: Path, *, parents: bool = False) -> None:
+    """Make a directory of mode 0700 whatever the umask; an existing one is taken as it is.
+
+    Raises StoreRefused when a symbolic link or a file is in its place (the last part of the
+    path, unless `parents`), StoreUnavailable when it cannot be made.
+    """
+    try:
+        if parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=DIRECTORY_MODE)
+        path.chmod(DIRECTORY_MODE)
+    except FileExistsError:
+        is_directory = path.is_dir() if parents else stat.S_ISDIR(path.lstat().st_mode)
+        if not is_directory:
+            raise StoreRefused(
+                f"{path} is not a directory", hint="move it away and try again"
+            ) from None
+    except OSError as fault:
+        raise cannot("make", path, fault) from fault
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file for writing, mode 0600 whatever the umask, never through a symbolic link.
+
+    Returns a file descriptor. Raises StoreRefused for a link, StoreUnavailable otherwise.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | _NO_FOLLOW, FILE_MODE)
+    except OSError as fault:
+        if fault.errno in (errno.ELOOP, errno.EMLINK):
+            raise StoreRefused(
+                f"{path} is a symbolic link, which is not followed", hint="remove it"
+            ) from None
+        raise cannot("open", path, fault) from fault
+    try:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE and hasattr(os, "fchmod"):
+            os.fchmod(descriptor, FILE_MODE)
+    except OSError as fault:
+        os.close(descriptor)
+        raise cannot("protect", path, fault) from fault
+    return descriptor
+
+
+def cannot(verb: str, path: Path, fault: OSError) -> StoreUnavailable:
+    """Return the error for something that the file system refused, in one line."""
+    hints = {
+        errno.EACCES: "check its owner and mode, or name another home with --home",
+        errno.EPERM: "check its owner and mode, or name another home with --home",
+        errno.EROFS: "the file system is read-only; name another home with --home",
+        errno.ENOSPC: "the disk is full; make room and try again",
+        errno.EDQUOT: "the disk quota is used up; make room and try again",
+    }
+    return StoreUnavailable(
+        f"cannot {verb} {path}: {fault.strerror}", hint=hints.get(fault.errno or 0, "")
+    )

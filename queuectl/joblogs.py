@@ -1,0 +1,32 @@
+"""The log files of jobs: `logs/jobs/ID/RUN.out` and `RUN.err`."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from queuectl.home import Home
+
+
+@dataclass(frozen=True, slots=True)
+class JobLogs:
+    """Where the output of a home's jobs is. Ids are valid names, so paths stay inside."""
+
+    home: Home
+
+    def directory(self, job_id: str) -> Path:
+        """Return the directory of one job's logs."""
+        return self.home.job_logs / job_id
+
+    def stdout(self, job_id: str, run: int) -> Path:
+        """Return the file with the standard output of one run."""
+        return self.directory(job_id) / f"{run}.out"
+
+    def stderr(self, job_id: str, run: int) -> Path:
+        """Return the file with the standard error of one run."""
+        return self.directory(job_id) / f"{run}.err"
+
+    def remove(self, job_id: str) -> None:
+        """Remove a job's logs, where there are any."""
+        shutil.rmtree(self.directory(job_id), ignore_errors=True)

@@ -1,0 +1,353 @@
+"""Every use case of queuectl, one short method each.
+
+The command line, the shell and other people's programs call this and nothing below it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+
+from queuectl.domain import settings as tunables
+from queuectl.domain import transitions
+from queuectl.domain.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    QueuectlError,
+    StoreUnavailable,
+    WaitTimedOut,
+)
+from queuectl.domain.filters import Counts, Filter, Page
+from queuectl.domain.job import SETTLED, Job, State
+from queuectl.domain.request import Request, build_request, is_name
+from queuectl.domain.settings import Settings, Value
+from queuectl.domain.times import iso
+from queuectl.domain.transitions import Transition
+from queuectl.domain.worker import StopRequest, WorkerRecord
+from queuectl.home import Home, Place, find_place
+from queuectl.ids import PREFIX_LENGTH, new_job_id
+from queuectl.stores import open_store
+from queuectl.stores.base import Store
+
+_MAX_TRIES = 50
+_POLL_SECONDS = (0.01, 0.25)
+_CANCEL_SECONDS = 5.0
+"""How long a worker may take to notice that its job is cancelled, with room to spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of one request: `job_id` stands in the store unless `error` says otherwise."""
+
+    job_id: str
+    replaced: bool = False
+    error: QueuectlError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorker:
+    """A worker that is alive, and the id of the job it has in hand."""
+
+    record: WorkerRecord
+    job_id: str | None
+
+    @property
+    def state(self) -> str:
+        """`stopping`, `busy` or `idle`."""
+        if self.record.stop:
+            return "stopping"
+        return "busy" if self.job_id else "idle"
+
+
+class Queue:
+    """An open store with its home. A context manager; use it from one thread.
+
+    Every method may raise `StoreUnavailable` or `StoreRefused`.
+    """
+
+    def __init__(self, store: Store, home: Home) -> None:
+        self._store = store
+        self.home = home
+
+    @classmethod
+    def open(cls, place: Place) -> Queue:
+        """Open the store of a place, making home and store on first use."""
+        place.home.make()
+        return cls(open_store(place.store_url), place.home)
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
+    @property
+    def address(self) -> str:
+        """Where the store is, without any password."""
+        return self._store.address
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        return self._store.now()
+
+    # enqueueing
+
+    def request(
+        self,
+        fields: Mapping[str, object],
+        settings: Settings | None = None,
+        *,
+        replace: bool = False,
+    ) -> Request:
+        """Return the request that a mapping of fields means. Raises InvalidInput.
+
+        Pass `settings` when there are many. `replace` lets it replace a job of its id.
+        """
+        request = build_request(
+            fields,
+            settings or self.settings(),
+            self._parse_time,
+            new_job_id,
+        )
+        return dataclasses.replace(request, replace=replace)
+
+    def _parse_time(self, kind: str, raw: object) -> datetime:
+        from queuectl.when import parse_time  # only few jobs name a time
+
+        return parse_time(kind, raw, self.now())
+
+    def enqueue(self, requests: Sequence[Request], *, atomic: bool = False) -> list[Enqueued]:
+        """Store new jobs; return what became of each, in the order given.
+
+        An id that exists is a `Conflict` in that request's result; with `atomic` it is raised
+        and nothing is stored.
+        """
+        if atomic and any(request.replace for request in requests):
+            raise InvalidInput("an atomic batch cannot replace jobs")
+        now = self._store.now()
+        jobs = [transitions.enqueue(request.spec, request.run_at, now) for request in requests]
+        refused = self._store.add(jobs, atomic=atomic)
+        if refused and atomic:
+            raise Conflict(f"nothing was enqueued: {_existing(sorted(refused)[0])}")
+        results, seen = [], set[str]()
+        for request in requests:
+            job_id = request.spec.id
+            is_taken = job_id in refused or job_id in seen
+            seen.add(job_id)
+            if is_taken and request.replace:
+                results.append(self._replace(request))
+            elif is_taken:
+                results.append(Enqueued(job_id, error=Conflict(_existing(job_id))))
+            else:
+                results.append(Enqueued(job_id))
+        return results
+
+    def _replace(self, request: Request) -> Enqueued:
+        try:
+            self._change(
+                request.spec.id,
+                lambda job, now: transitions.replace_job(job, request.spec, request.run_at, now),
+            )
+        except QueuectlError as refusal:
+            return Enqueued(request.spec.id, error=refusal)
+        return Enqueued(request.spec.id, replaced=True)
+
+    # reading
+
+    def resolve(self, word: str) -> str:
+        """Return the id that a word means: itself, or a prefix of one made for the user.
+
+        Raises NotFound, or Conflict when a prefix fits several.
+        """
+        if is_name(word) and self._store.get(word) is not None:
+            return word
+        if is_name(word) and len(word) >= PREFIX_LENGTH:
+            fitting = self._store.generated_ids(word, 2)
+            if len(fitting) == 1:
+                return fitting[0]
+            if fitting:
+                raise Conflict(f"'{word}' fits several jobs: {', '.join(fitting)} …")
+        raise NotFound(f"no job '{word}'", hint="queuectl list shows the jobs there are")
+
+    def get(self, word: str) -> Job:
+        """Return one job with its output and history; `word` is an id or a prefix."""
+        job = self._store.get(self.resolve(word))
+        if job is None:
+            raise NotFound(f"no job '{word}'")
+        return job
+
+    def find(self, chosen: Filter | None = None, page: Page | None = None) -> Iterator[Job]:
+        """Yield jobs in order of arrival, dead ones included."""
+        return self._store.find(chosen or Filter(), page or Page())
+
+    def counts(self) -> Counts:
+        """Return how many jobs there are in each state of each queue."""
+        return self._store.counts()
+
+    def workers(self) -> list[LiveWorker]:
+        """Return the workers that are alive, the earliest first, each with its job."""
+        from queuectl.worker.processes import is_live
+
+        now = self._store.now()
+        held = {
+            job.worker: job.id for job in self.find(Filter(states=frozenset({State.PROCESSING})))
+        }
+        return [
+            LiveWorker(record, held.get(record.id))
+            for record in self._store.workers()
+            if is_live(record, now)
+        ]
+
+    def wait(self, ids: Iterable[str], timeout: float | None = None) -> Iterator[Job]:
+        """Yield each job once it is completed, dead or cancelled, in the order given.
+
+        Raises NotFound when one is deleted, WaitTimedOut after `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        shortest, longest = _POLL_SECONDS
+        for job_id in ids:
+            pause = shortest
+            while (job := self.get(job_id)).state not in SETTLED:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise WaitTimedOut(f"job '{job_id}' is still {job.state}")
+                time.sleep(pause if left is None else min(pause, left))
+                pause = min(pause * 1.5, longest)
+            yield job
+
+    def unsettled(self, queue: str | None = None) -> list[str]:
+        """Return the ids of the jobs that are not completed, dead or cancelled yet."""
+        return [job.id for job in self.find(Filter(frozenset(State) - SETTLED, queue))]
+
+    # changing
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a waiting job, or ask the worker of a running one to stop it."""
+        return self._changed(job_id, transitions.cancel)
+
+    def retry(self, job_id: str) -> Job:
+        """Start a settled or failed job afresh, due now."""
+        return self._changed(job_id, transitions.retry)
+
+    def retry_dead(self, job_id: str) -> Job:
+        """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
+
+        def decide(job: Job, now: datetime) -> Transition:
+            if job.state is not State.DEAD:
+                raise Conflict(f"job '{job.id}' is {job.state}, not dead")
+            return transitions.retry(job, now)
+
+        return self._changed(job_id, decide)
+
+    def delete(self, job_id: str, *, force: bool = False) -> None:
+        """Forget a job that does not run, and its logs on this machine.
+
+        With `force` a running one is cancelled first. Raises Conflict when it does not end
+        before its lease would.
+        """
+        from queuectl.joblogs import JobLogs
+
+        if force:
+            self._make_it_end(job_id)
+        self._change(job_id, lambda job, _now: transitions.delete(job))
+        JobLogs(self.home).remove(job_id)
+
+    def _make_it_end(self, job_id: str) -> None:
+        """Cancel a running job and wait for it; end the claim of a worker that is gone."""
+        job = self.get(job_id)
+        if job.state is not State.PROCESSING:
+            return
+        settings = self.settings()
+        self.cancel(job_id)
+        try:
+            next(self.wait([job_id], settings.kill_grace_seconds + _CANCEL_SECONDS))
+        except WaitTimedOut:
+            self._change(job_id, _expire_if_overdue)
+
+    def _changed(self, job_id: str, decide: Callable[[Job, datetime], Transition]) -> Job:
+        after = self._change(job_id, decide).after
+        assert after is not None
+        return after
+
+    def _change(self, job_id: str, decide: Callable[[Job, datetime], Transition]) -> Transition:
+        """Read, decide, compare-and-set; again from the start when somebody was faster."""
+        for _ in range(_MAX_TRIES):
+            job = self._store.get(job_id)
+            if job is None:
+                raise NotFound(f"no job '{job_id}'", hint="queuectl list shows the jobs there are")
+            change = decide(job, self._store.now())
+            if self._store.commit(change):
+                return change
+        raise StoreUnavailable(f"job '{job_id}' changes too fast; try again")
+
+    # the fleet
+
+    def ask_workers_to_stop(self, ids: Collection[str], how: StopRequest) -> None:
+        """Ask workers, wherever they are, to leave with their next heartbeat."""
+        self._store.ask_to_stop(ids, how)
+
+    # settings
+
+    def settings(self) -> Settings:
+        """Return the settings in force."""
+        return tunables.from_stored(self._store.settings())
+
+    def set_setting(self, word: str, raw: object) -> tuple[str, Value]:
+        """Store a setting; return its key and value. Raises InvalidInput."""
+        key = tunables.resolve_key(word)
+        value = tunables.parse_value(key, raw)
+        self._store.set_setting(key, value)
+        return key, value
+
+    def unset_setting(self, word: str) -> tuple[str, Value]:
+        """Remove a setting from the store; return its key and default. Raises InvalidInput."""
+        key = tunables.resolve_key(word)
+        self._store.set_setting(key, None)
+        return key, tunables.default_of(key)
+
+    # looking after the store
+
+    def faults(self) -> list[str]:
+        """Return one line for each fault of the store and of what it holds."""
+        return [*self._store.check(), *tunables.faults(self._store.settings())]
+
+    @property
+    def store(self) -> Store:
+        """The store itself, for what runs jobs."""
+        return self._store
+
+
+def open_queue(home: str | None = None, store: str | None = None) -> Queue:
+    """Open the queue that `home` and `store` (or the environment, as for the command) mean.
+
+    Close it when done, or use it in a `with` statement.
+    """
+    return Queue.open(find_place(home, store))
+
+
+def _expire_if_overdue(job: Job, now: datetime) -> Transition:
+    """End the claim of a worker that has let its lease run out."""
+    if job.claim is not None and job.claim.lease_until > now:
+        raise Conflict(
+            f"job '{job.id}' is processing and its worker does not answer",
+            hint=f"its claim ends at {iso(job.claim.lease_until)}; try again then",
+        )
+    return transitions.expire(job, now, max_interruptions=1)
+
+
+def _existing(job_id: str) -> str:
+    return f"job '{job_id}' exists already (--replace replaces it)"

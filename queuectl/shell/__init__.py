@@ -1,0 +1,35 @@
+"""The shell: the commands of the command line at a prompt, or one a line from a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queuectl.cli.session import Session
+
+
+def run_shell(session: Session, *, file: str | None = None, keep_going: bool = False) -> int:
+    """Run a file of commands, standard input where it is no terminal, or the prompt.
+
+    Returns the exit code. Raises InvalidInput when the file cannot be read or in a shell.
+    """
+    from queuectl.domain.errors import InvalidInput
+    from queuectl.shell.script import run_script
+
+    if session.in_shell:
+        raise InvalidInput("this is the shell already")
+    inner = session.fork()
+    inner.in_shell = True
+    if file is not None:
+        try:
+            with Path(file).open(encoding="utf-8", errors="surrogateescape") as lines:
+                return run_script(lines, inner, keep_going=keep_going)
+        except OSError as fault:
+            raise InvalidInput(f"cannot read {file}: {fault.strerror}") from fault
+    if not sys.stdin.isatty():
+        return run_script(sys.stdin, inner, keep_going=keep_going)
+    from queuectl.shell.prompt import run_prompt
+
+    return run_prompt(inner)

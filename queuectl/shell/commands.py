@@ -1,0 +1,52 @@
+"""One line of the shell: a command of the tree, or one that exists only here."""
+
+from __future__ import annotations
+
+from queuectl.cli.app import execute
+from queuectl.cli.session import Session, complain
+from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.shell.line import split_line
+
+_LEAVING = ("exit", "quit")
+
+
+class Leave(Exception):
+    """The user wants to leave the shell."""
+
+
+def run_line(line: str, session: Session) -> int:
+    """Run one line; return its exit code. Raises Leave for `exit` and `quit`."""
+    if line.lstrip().startswith("!"):
+        return _run_system(line.lstrip()[1:])
+    try:
+        words = split_line(line)
+    except InvalidInput as fault:
+        complain(fault)
+        return fault.exit_code
+    if not words:
+        return ExitCode.OK
+    if words[0] in _LEAVING and len(words) == 1:
+        raise Leave
+    if words == ["clear"]:
+        from click import clear
+
+        clear()
+        return ExitCode.OK
+    return execute(words, session.fork())
+
+
+def _run_system(command: str) -> int:
+    """Run a command with the system's shell, on this terminal."""
+    import subprocess
+
+    if "\0" in command:
+        complain(InvalidInput("a command must not contain a NUL byte"))
+        return ExitCode.USAGE
+    try:
+        code = subprocess.run(command, shell=True, check=False).returncode
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except (OSError, ValueError) as fault:
+        complain(InvalidInput(f"cannot run it: {fault}"))
+        return ExitCode.USAGE
+    return ExitCode.OK if code == 0 else ExitCode.FAILED

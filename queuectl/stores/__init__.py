@@ -1,0 +1,44 @@
+"""Where jobs are kept. `open_store` is the one place that knows which stores there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from queuectl.domain.errors import InvalidInput
+from queuectl.stores.base import Store
+
+MONGO_SCHEMES = ("mongodb://", "mongodb+srv://")
+SQLITE_SCHEMES = ("sqlite:///", "sqlite://", "sqlite:", "file:")
+
+
+def is_mongo(url: str) -> bool:
+    """Whether an address names a MongoDB server."""
+    return url.lower().startswith(MONGO_SCHEMES)
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the file that `sqlite:///relative`, `sqlite:////absolute` or a path names."""
+    for scheme in SQLITE_SCHEMES:
+        if url.lower().startswith(scheme):
+            return Path(url[len(scheme) :])
+    if "://" in url:
+        raise InvalidInput(
+            f"unknown kind of store '{url.split('://')[0]}://'",
+            hint="use a path, sqlite:///PATH or mongodb://HOST/DATABASE",
+        )
+    return Path(url)
+
+
+def open_store(url: str) -> Store:
+    """Open the store that `url` names, making it on first use.
+
+    Raises InvalidInput for an address of no known kind, StoreUnavailable when it does not
+    answer, StoreRefused when it is damaged, newer than this program, or not queuectl's.
+    """
+    if is_mongo(url):
+        from queuectl.stores.mongo import MongoStore
+
+        return MongoStore.open(url)
+    from queuectl.stores.sqlite import SqliteStore
+
+    return SqliteStore.open(sqlite_path(url))

@@ -1,0 +1,193 @@
+"""The contract that every store keeps. `tests/stores` runs one suite against all of them.
+
+Times are aware datetimes in UTC with whole milliseconds, by the store's own clock. Every method
+may raise `StoreUnavailable` (trying again may help) and `StoreRefused` (it will not).
+A store is used by one thread of one process, and is made after a fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from queuectl.domain.filters import Counts, Filter, Page
+from queuectl.domain.job import Job
+from queuectl.domain.transitions import Transition
+from queuectl.domain.worker import StopRequest, WorkerRecord
+
+BATCH = 1000
+"""The most jobs that `add` writes at once; between batches it lets others write."""
+
+
+class Renewal(Enum):
+    """What a worker learns when it renews its lease."""
+
+    HELD = "held"
+    CANCEL_REQUESTED = "cancel_requested"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A worker asks for one job.
+
+    `claim_id` is made by the worker before it asks, new for each request. `queues` empty means
+    any. `only` restricts the claim to one job. `repeated` says that an earlier request with
+    this `claim_id` got no answer: a job that it did claim is returned.
+    """
+
+    claim_id: str
+    worker: str
+    lease_seconds: float
+    queues: tuple[str, ...] = ()
+    only: str | None = None
+    repeated: bool = False
+
+
+class Store(Protocol):
+    """Where jobs are kept."""
+
+    @property
+    def address(self) -> str:
+        """Where the store is, as people may see it: never with a password."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything. Closing twice is harmless."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        ...
+
+    # jobs
+
+    def add(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
+        """Insert new jobs in their order of arrival; return the ids that exist already.
+
+        A job with such an id is not stored; the first of two with one id in the batch is. With
+        `atomic`, nothing is stored when any id is refused, and no reader or worker ever sees a
+        part of the batch. A call that is repeated inside after a lost reply does not refuse
+        its own jobs. Batches of more than `BATCH` jobs are written in pieces unless `atomic`.
+        """
+        ...
+
+    def get(self, job_id: str) -> Job | None:
+        """Return one job, in the DLQ or not, with its output and its history."""
+        ...
+
+    def generated_ids(self, prefix: str, limit: int) -> list[str]:
+        """Return at most `limit` ids that were made for the user and begin with `prefix`."""
+        ...
+
+    def find(self, chosen: Filter, page: Page) -> Iterator[Job]:
+        """Yield jobs in order of arrival, dead ones included, each exactly once.
+
+        Reads a limited number at a time; a job that changes meanwhile is seen before or after.
+        """
+        ...
+
+    def counts(self) -> Counts:
+        """Return how many jobs there are in each state of each queue. Cheap."""
+        ...
+
+    # the two verbs that carry the risk
+
+    def claim(self, request: ClaimRequest) -> Job | None:
+        """Take the next job that is ready, atomically, as `transitions.claim` says.
+
+        Highest priority first; among queues equal in it the least recently served; within a
+        queue the earliest `run_at`, then arrival. The cost does not grow with the backlog. The
+        job comes without output and history. None: nothing is ready.
+        """
+        ...
+
+    def commit(self, change: Transition) -> bool:
+        """Apply a transition if its fence holds, and append its run to the history.
+
+        Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
+        False: somebody else changed the job first, and nothing was written.
+        """
+        ...
+
+    def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
+        """Commit one job and claim the next; a lost commit does not stop the claim."""
+        ...
+
+    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+        """Extend a lease to `lease_seconds` from now, if the claim is still held."""
+        ...
+
+    # upkeep: small idempotent chores
+
+    def promote(self, limit: int = BATCH) -> int:
+        """Make at most `limit` jobs claimable that have become due; return how many."""
+        ...
+
+    def next_due(self) -> datetime | None:
+        """Return when the next job that waits for its time is due, or None."""
+        ...
+
+    def leases_ending(self, before: datetime) -> list[Job]:
+        """Return the jobs whose lease ends before an instant, at most `BATCH`."""
+        ...
+
+    def held_by(self, worker_id: str) -> list[Job]:
+        """Return the jobs that a worker has claimed and not settled."""
+        ...
+
+    def repair(self) -> int:
+        """Finish or undo what a crash left half done; return how many things were mended."""
+        ...
+
+    def take_turn(self, chore: str, every_seconds: float) -> bool:
+        """Take the turn at a chore if it is due, for the whole fleet."""
+        ...
+
+    # settings
+
+    def settings(self) -> dict[str, object]:
+        """Return the stored settings, as they are."""
+        ...
+
+    def set_setting(self, key: str, value: object | None) -> None:
+        """Store one setting; None removes it."""
+        ...
+
+    # the registry of workers
+
+    def register(self, worker: WorkerRecord) -> None:
+        """Add a worker, with `heartbeat_at` now."""
+        ...
+
+    def heartbeat(self, worker_id: str) -> StopRequest | None:
+        """Note that a worker lives; return what it was asked. Raises NotFound when unregistered."""
+        ...
+
+    def unregister(self, worker_id: str) -> None:
+        """Remove a worker. Removing one that is not there is harmless."""
+        ...
+
+    def workers(self) -> list[WorkerRecord]:
+        """Return every registered worker, the earliest first; some may be dead."""
+        ...
+
+    def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:
+        """Leave a request that each worker finds with its next heartbeat."""
+        ...
+
+    # waiting and looking
+
+    def wait_for_work(self, seconds: float, wake: int) -> None:
+        """Sleep until there may be work, the file descriptor `wake` is readable, or time is up.
+
+        Waking without need is allowed. Nothing is read from `wake`.
+        """
+        ...
+
+    def check(self) -> list[str]:
+        """Look the whole store over; return one line for each fault, none when it is sound."""
+        ...

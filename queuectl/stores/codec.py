@@ -1,0 +1,201 @@
+"""Job <-> document: the one place where field names meet storage.
+
+A document is flat: each key is a column in SQLite and a field in MongoDB. Its values are str,
+int, float, bool, None, aware datetimes, lists of str (`argv`, `labels`) and lists of pairs
+(`env`). What only a store needs (`ready`, tokens) is added by that store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from queuectl.domain.job import Claim, Command, Job, Outcome, Run, Spec, State, command_text
+from queuectl.domain.worker import ProcessIdentity, StopRequest, WorkerRecord
+
+Document = dict[str, Any]
+
+OUTPUT_FIELDS = ("stdout", "stderr")
+OUTCOME_FIELDS = (
+    "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
+    *OUTPUT_FIELDS,
+)  # fmt: skip
+TIME_FIELDS = frozenset(
+    "run_at created_at updated_at started_at finished_at failed_at lease_until".split()
+)
+RUN_FIELDS = (
+    "n", "claim_id", "worker", "started_at", "finished_at", "exit_code", "signal", "timed_out",
+    "error",
+)  # fmt: skip
+
+
+def job_to_document(job: Job) -> Document:
+    """Return every field of a job but its history."""
+    spec = job.spec
+    claim = job.claim
+    return {
+        "seq": job.seq,
+        "id": spec.id,
+        "rev": job.rev,
+        "state": job.state.value,
+        "queue": spec.queue,
+        "priority": spec.priority,
+        "run_at": job.run_at,
+        "attempts": job.attempts,
+        "runs": job.runs,
+        "interruptions": job.interruptions,
+        "cancel_requested": job.cancel_requested,
+        "claim_id": claim.id if claim else None,
+        "lease_until": claim.lease_until if claim else None,
+        "worker": job.worker,
+        "created_at": job.created_at,
+        "updated_at": job.updated_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "failed_at": job.failed_at,
+        "command": command_text(spec.command),
+        "argv": None if isinstance(spec.command, str) else list(spec.command),
+        "max_retries": spec.max_retries,
+        "backoff_base": spec.backoff_base,
+        "backoff_cap": spec.backoff_cap,
+        "timeout": spec.timeout,
+        "cwd": spec.cwd,
+        "env": [list(pair) for pair in spec.env],
+        "labels": list(spec.labels),
+        "generated_id": spec.generated_id,
+        **outcome_to_document(job.outcome),
+    }
+
+
+def outcome_to_document(outcome: Outcome | None) -> Document:
+    """Return the fields of a run's outcome; `duration` is None when there is none."""
+    if outcome is None:
+        return dict.fromkeys(OUTCOME_FIELDS)
+    return {
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "timed_out": outcome.timed_out,
+        "last_error": outcome.error,
+        "duration": outcome.duration,
+        "stdout_cut": outcome.stdout_cut,
+        "stderr_cut": outcome.stderr_cut,
+        "stdout": outcome.stdout,
+        "stderr": outcome.stderr,
+    }
+
+
+def changed_fields(before: Job, after: Job) -> Document:
+    """Return the fields that a transition changes, and always `rev` and `updated_at`.
+
+    The outcome is written whole when it is another one, since `before` may have been read
+    without its output.
+    """
+    old, new = job_to_document(before), job_to_document(after)
+    changed = {key: value for key, value in new.items() if value != old[key]}
+    if after.outcome is not before.outcome:
+        changed.update(outcome_to_document(after.outcome))
+    return {"rev": after.rev, "updated_at": after.updated_at, **changed}
+
+
+def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) -> Job:
+    """Return the job that a document holds; output that was not read is empty."""
+    get = document.get
+    claim_id = get("claim_id")
+    return Job(
+        spec=_spec_from_document(document),
+        state=State(document["state"]),
+        run_at=document["run_at"],
+        created_at=document["created_at"],
+        updated_at=document["updated_at"],
+        seq=document["seq"],
+        rev=document["rev"],
+        attempts=document["attempts"],
+        runs=document["runs"],
+        interruptions=document["interruptions"],
+        cancel_requested=bool(document["cancel_requested"]),
+        claim=Claim(claim_id, document["worker"], document["lease_until"]) if claim_id else None,
+        worker=get("worker"),
+        started_at=get("started_at"),
+        finished_at=get("finished_at"),
+        failed_at=get("failed_at"),
+        outcome=_outcome_from_document(document),
+        history=tuple(history),
+    )
+
+
+def _spec_from_document(document: Mapping[str, Any]) -> Spec:
+    argv = document.get("argv")
+    command: Command = document["command"] if argv is None else tuple(argv)
+    return Spec(
+        id=document["id"],
+        command=command,
+        queue=document["queue"],
+        priority=document["priority"],
+        max_retries=document["max_retries"],
+        backoff_base=document["backoff_base"],
+        backoff_cap=document["backoff_cap"],
+        timeout=document["timeout"],
+        cwd=document.get("cwd"),
+        env=tuple((name, value) for name, value in document.get("env") or ()),
+        labels=tuple(document.get("labels") or ()),
+        generated_id=bool(document.get("generated_id")),
+    )
+
+
+def _outcome_from_document(document: Mapping[str, Any]) -> Outcome | None:
+    get = document.get
+    if get("duration") is None:
+        return None
+    return Outcome(
+        exit_code=get("exit_code"),
+        signal=get("signal"),
+        timed_out=bool(get("timed_out")),
+        error=get("last_error"),
+        duration=document["duration"],
+        stdout=get("stdout") or "",
+        stderr=get("stderr") or "",
+        stdout_cut=get("stdout_cut") or 0,
+        stderr_cut=get("stderr_cut") or 0,
+    )
+
+
+def run_to_document(run: Run) -> Document:
+    """Return one entry of a job's history."""
+    return {name: getattr(run, name) for name in RUN_FIELDS}
+
+
+def run_from_document(document: Mapping[str, Any]) -> Run:
+    """Return the entry that a document holds."""
+    values: Document = {name: document.get(name) for name in RUN_FIELDS}
+    values["timed_out"] = bool(values["timed_out"])
+    return Run(**values)
+
+
+def worker_to_document(worker: WorkerRecord) -> Document:
+    """Return a worker's entry in the registry."""
+    return {
+        "id": worker.id,
+        "pid": worker.process.pid,
+        "started": worker.process.started,
+        "boot": worker.process.boot,
+        "host": worker.host,
+        "home": worker.home,
+        "queues": list(worker.queues),
+        "started_at": worker.started_at,
+        "heartbeat_at": worker.heartbeat_at,
+        "stop": worker.stop.value if worker.stop else None,
+    }
+
+
+def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
+    """Return the worker that a document holds."""
+    return WorkerRecord(
+        id=document["id"],
+        process=ProcessIdentity(document["pid"], document["started"], document["boot"]),
+        host=document["host"],
+        home=document["home"],
+        queues=tuple(document["queues"]),
+        started_at=document["started_at"],
+        heartbeat_at=document["heartbeat_at"],
+        stop=StopRequest(document["stop"]) if document.get("stop") else None,
+    )

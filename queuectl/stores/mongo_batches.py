@@ -1,0 +1,198 @@
+"""Adding jobs: in pieces, or staged so that a whole batch appears with one write.
+
+A staged job is in `jobs` with the `batch` that brought it, and without `ready`: no worker can
+take it, and readers pass over it until the batch's own document says that it is committed.
+They ask for that after they have read the jobs, so that they see all of a batch or nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.job import Job
+from queuectl.stores.base import BATCH
+from queuectl.stores.mongo_documents import new_stamp, to_document
+from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+from queuectl.stores.mongo_schema import take_numbers
+
+BREATH_SECONDS = 0.005
+ABANDONED_SECONDS = 60.0
+"""How old an uncommitted batch must be before upkeep removes it."""
+
+KEPT_SECONDS = 3600.0
+"""How long the document of a committed batch stays, for readers that began before it."""
+
+_DUPLICATE = 11000
+_OPEN, _COMMITTED, _ABORTED = "open", "committed", "aborted"
+
+
+def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+    """Insert new jobs as `Store.add` says; return the ids that are refused."""
+    first: dict[str, Job] = {}
+    refused = {job.id for job in jobs if first.setdefault(job.id, job) is not job}
+    if not first or (atomic and refused):
+        return frozenset(refused | (_present(link, first) if atomic else set()))
+    number = take_numbers(link, len(first))
+    numbered = [replace(job, seq=number + index) for index, job in enumerate(first.values())]
+    now = link.now()
+    documents = [to_document(job, now) for job in numbered]
+    if atomic and len(documents) > 1:
+        return frozenset(_add_staged(link, documents, now))
+    return frozenset(refused | _insert(link, documents))
+
+
+def _present(link: Link, ids: Iterable[str]) -> set[str]:
+    found = link.jobs.find({"_id": {"$in": list(ids)}}, {"_id": True})
+    return {document["_id"] for document in found}
+
+
+def _insert(link: Link, documents: list[Document]) -> set[str]:
+    """Insert documents in pieces; return the ids that were there before this call."""
+    token = new_stamp()
+    refused: set[str] = set()
+    for start in range(0, len(documents), BATCH):
+        if start:
+            time.sleep(BREATH_SECONDS)
+        piece = [{**document, "token": token} for document in documents[start : start + BATCH]]
+        refused |= _insert_piece(link, piece, token)
+    return refused
+
+
+def _insert_piece(link: Link, piece: list[Document], token: str) -> set[str]:
+    """Insert at most `BATCH` documents; whatever is in doubt is sent once more."""
+    try:
+        duplicates = _insert_once(link, piece)
+    except PyMongoError as fault:
+        if not is_doubtful(fault) and not _is_partly_doubtful(fault):
+            raise
+        duplicates = _insert_once(link, piece)
+    if not duplicates:
+        return duplicates
+    certain = link.jobs.with_options(read_concern=MAJORITY)
+    own = certain.find({"_id": {"$in": sorted(duplicates)}, "token": token}, {"_id": True})
+    return duplicates - {document["_id"] for document in own}
+
+
+def _insert_once(link: Link, piece: list[Document]) -> set[str]:
+    try:
+        link.jobs.insert_many(piece, ordered=False)
+    except BulkWriteError as fault:
+        errors = fault.details.get("writeErrors", [])
+        others = [error for error in errors if error["code"] != _DUPLICATE]
+        if others or fault.details.get("writeConcernErrors"):
+            raise
+        return {error["op"]["_id"] for error in errors}
+    return set()
+
+
+def _is_partly_doubtful(fault: PyMongoError) -> bool:
+    return isinstance(fault, BulkWriteError) and bool(fault.details.get("writeConcernErrors"))
+
+
+def _add_staged(link: Link, documents: list[Document], now: datetime) -> set[str]:
+    batch = new_stamp()
+    link.batches.insert_one({"_id": batch, "state": _OPEN, "created_at": now})
+    for document in documents:
+        document.pop("ready", None)
+        document["batch"] = batch
+    refused: set[str] = set()
+    try:
+        refused = _insert(link, documents)
+        if not refused:
+            opened = {"_id": batch, "state": _OPEN}
+            link.batches.update_one(opened, {"$set": {"state": _COMMITTED}})
+    except PyMongoError:
+        if _abort(link, batch):
+            raise
+    if refused:
+        _abort(link, batch)
+        return refused
+    if not _is_committed(link, batch):
+        _abort(link, batch)
+        raise StoreUnavailable("the batch took too long to write; nothing was stored")
+    with suppress(PyMongoError):
+        publish(link, batch)  # else `mend` does
+    return set()
+
+
+def _is_committed(link: Link, batch: str) -> bool:
+    certain = link.batches.with_options(read_concern=MAJORITY)
+    return certain.find_one({"_id": batch, "state": _COMMITTED}) is not None
+
+
+def _abort(link: Link, batch: str) -> bool:
+    """Remove a staged batch unless it has been committed; tell whether it is gone."""
+    link.batches.update_one({"_id": batch, "state": _OPEN}, {"$set": {"state": _ABORTED}})
+    if _is_committed(link, batch):
+        return False
+    link.jobs.delete_many({"batch": batch})
+    link.batches.delete_one({"_id": batch, "state": _ABORTED})
+    return True
+
+
+def publish(link: Link, batch: str) -> None:
+    """Let workers take the jobs of a committed batch."""
+    due = {"batch": batch, "run_at": {"$lte": link.now()}}
+    link.jobs.update_many(due, {"$set": {"ready": True}, "$unset": {"batch": ""}})
+    link.jobs.update_many({"batch": batch}, {"$set": {"ready": False}, "$unset": {"batch": ""}})
+    link.batches.update_one({"_id": batch}, {"$set": {"published": True}})
+
+
+def committed(link: Link, batches: Iterable[str]) -> set[str]:
+    """Return which of these batches are committed."""
+    wanted = sorted(set(batches))
+    if not wanted:
+        return set()
+    found = link.batches.find({"_id": {"$in": wanted}, "state": _COMMITTED}, {"_id": True})
+    return {document["_id"] for document in found}
+
+
+def existing(link: Link, documents: list[Document]) -> list[Document]:
+    """Return the documents that readers may see: those that are not only staged."""
+    staged_by = {document["batch"] for document in documents if "batch" in document}
+    real = committed(link, staged_by)
+    return [each for each in documents if "batch" not in each or each["batch"] in real]
+
+
+def mend(link: Link) -> int:
+    """Publish committed batches, remove abandoned ones; return how many were mended."""
+    now = link.now()
+    return sum(_mend(link, found, now) for found in list(link.batches.find().limit(BATCH)))
+
+
+def _mend(link: Link, found: Document, now: datetime) -> bool:
+    age = now - found["created_at"]
+    is_old = age > timedelta(seconds=KEPT_SECONDS)
+    if found["state"] == _COMMITTED and not found.get("published"):
+        publish(link, found["_id"])
+        return True
+    if found["state"] == _COMMITTED:
+        if is_old:
+            link.batches.delete_one({"_id": found["_id"]})
+        return False
+    if age <= timedelta(seconds=ABANDONED_SECONDS):
+        return False
+    aborted = {"$set": {"state": _ABORTED}}
+    link.batches.update_one({"_id": found["_id"], "state": _OPEN}, aborted)
+    # aborted ones stay for a while, since their writer may only be slow and still insert
+    return _abort(link, found["_id"]) if is_old else _empty(link, found["_id"])
+
+
+def _empty(link: Link, batch: str) -> bool:
+    """Remove the jobs of an aborted batch; tell whether there were any."""
+    if _is_committed(link, batch):
+        return False
+    return link.jobs.delete_many({"batch": batch}).deleted_count > 0
+
+
+def unmended(link: Link) -> int:
+    """Return how many batches wait for `mend`."""
+    old = link.now() - timedelta(seconds=ABANDONED_SECONDS)
+    return link.batches.count_documents({"created_at": {"$lt": old}, "published": {"$ne": True}})

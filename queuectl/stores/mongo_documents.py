@@ -1,0 +1,120 @@
+"""What a job looks like in `jobs` and in `dlq`, beyond the fields that `codec` names.
+
+- `ready`: true on a job that can be claimed, false on one that waits for its time, else absent;
+- `token`: the call of `add` that inserted it; `stamp`: the commit that wrote it last;
+- `batch`: the atomic batch it was staged by; it exists for readers once that is committed;
+- `moving`: true on a dead job whose move to `dlq` is not finished;
+- `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from secrets import token_hex
+from typing import Any
+
+from queuectl.domain.filters import Page
+from queuectl.domain.job import WAITING, Job
+from queuectl.domain.transitions import Fence, Transition
+from queuectl.stores.codec import (
+    OUTPUT_FIELDS,
+    changed_fields,
+    job_from_document,
+    job_to_document,
+    run_from_document,
+    run_to_document,
+)
+from queuectl.stores.mongo_link import Document
+
+STUB_FIELDS = (
+    "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
+)  # fmt: skip
+BARE = dict.fromkeys(("history", *OUTPUT_FIELDS), False)
+"""The projection that leaves out what costs most to read."""
+
+
+def projection(page: Page) -> dict[str, bool] | None:
+    """Return what to leave out of the documents of a page."""
+    left_out = () if page.with_output else OUTPUT_FIELDS
+    if not page.with_history:
+        left_out = (*left_out, "history")
+    return dict.fromkeys(left_out, False) or None
+
+
+def new_stamp() -> str:
+    """Return a mark that tells one write from every other."""
+    return token_hex(8)
+
+
+def to_document(job: Job, now: datetime) -> Document:
+    """Return the document of a new job."""
+    fields = job_to_document(job)
+    document = {"_id": fields.pop("id"), **fields}
+    document["history"] = [run_to_document(run) for run in job.history]
+    if job.state in WAITING:
+        document["ready"] = job.run_at <= now
+    return document
+
+
+def to_job(document: Document) -> Job:
+    """Return the job that a document holds."""
+    runs = [run_from_document(run) for run in document.get("history") or ()]
+    return job_from_document({**document, "id": document["_id"]}, runs)
+
+
+def to_stub(document: Document) -> Document:
+    """Return what `jobs` keeps of a dead job: all that a filter looks at."""
+    kept = {name: document[name] for name in STUB_FIELDS if name in document}
+    return {**kept, "stub": True}
+
+
+def fence(change: Transition) -> Document:
+    """Return the filter that matches the job only while it is as the transition read it."""
+    before = change.before
+    if change.fence is Fence.REV:
+        return {"_id": before.id, "seq": before.seq, "rev": before.rev}
+    claim = before.claim
+    held: Document = {
+        "_id": before.id,
+        "state": before.state.value,
+        "claim_id": claim.id if claim else "",
+        "cancel_requested": before.cancel_requested,
+    }
+    if change.fence is Fence.LEASE and claim:
+        held["lease_until"] = claim.lease_until
+    return held
+
+
+def new_fields(change: Transition, after: Job, now: datetime) -> Document:
+    """Return the fields that a transition sets, and what this store adds to them."""
+    fields = changed_fields(change.before, after)
+    fields.pop("id", None)
+    if after.state in WAITING:
+        fields["ready"] = after.run_at <= now
+    return fields
+
+
+def update(change: Transition, after: Job, now: datetime, stamp: str) -> Document:
+    """Return the update that applies a transition to a document in `jobs`."""
+    fields = {**new_fields(change, after, now), "state": after.state.value, "stamp": stamp}
+    unset = {"batch": ""}
+    if after.state not in WAITING:
+        unset["ready"] = ""
+    if change.is_burial:
+        fields["moving"] = True
+    operators: dict[str, Any] = {"$set": fields, "$unset": unset}
+    if change.run is not None:
+        operators["$push"] = {"history": run_to_document(change.run)}
+    return operators
+
+
+def run_filter(change: Transition) -> Document | None:
+    """Return the filter for a job whose history has this very run, or None without one.
+
+    The claim alone would not do: a claim that expired is in the history too.
+    """
+    if change.run is None:
+        return None
+    entry = run_to_document(change.run)
+    wanted = {name: entry[name] for name in ("claim_id", "finished_at", "exit_code", "error")}
+    return {"_id": change.before.id, "history": {"$elemMatch": wanted}}

@@ -1,0 +1,128 @@
+"""Looking at jobs: one, a listing in order of arrival, and how many there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from queuectl.domain.filters import Counts, Filter, Page
+from queuectl.domain.job import Job, State
+from queuectl.stores.mongo_batches import committed, existing
+from queuectl.stores.mongo_dlq import whole
+from queuectl.stores.mongo_documents import projection, to_job
+from queuectl.stores.mongo_link import Document, Link, translated
+
+READ_AT_ONCE = 500
+_READS = 20
+
+
+def get(link: Link, job_id: str, left_out: dict[str, bool] | None = None) -> Job | None:
+    """Return one job, in the DLQ or not; a job that is being moved is read again."""
+    for _ in range(_READS):
+        found = existing(link, list(link.jobs.find({"_id": job_id}, left_out)))
+        if not found:
+            return None
+        document = whole(link, found[0], left_out)
+        if document is not None:
+            return to_job(document)
+    return None
+
+
+def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:
+    """Return at most `limit` ids that were made for the user and begin with `prefix`."""
+    where = {"_id": {"$regex": f"^{re.escape(prefix)}"}, "generated_id": True}
+    cursor = link.jobs.find(where, {"_id": True, "batch": True}).sort("_id", 1).limit(limit)
+    return [document["_id"] for document in existing(link, list(cursor))]
+
+
+def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
+    """Yield jobs in order of arrival, as `Store.find` says."""
+    left_out = projection(page)
+    remaining = page.limit
+    after = page.after_seq
+    while remaining is None or remaining > 0:
+        size = READ_AT_ONCE if remaining is None else min(READ_AT_ONCE, remaining)
+        with translated(link):
+            documents = _stretch(link, chosen, after, size, left_out)
+            jobs = _resolve(link, documents, chosen, left_out)
+        yield from jobs
+        if len(documents) < size:
+            return
+        after = documents[-1]["seq"]
+        remaining = None if remaining is None else remaining - len(jobs)
+
+
+def _stretch(
+    link: Link, chosen: Filter, after: int, size: int, left_out: dict[str, bool] | None
+) -> list[Document]:
+    where = {"seq": {"$gt": after}, **_where(chosen)}
+    return list(link.jobs.find(where, left_out).sort("seq", 1).limit(size))
+
+
+def _resolve(
+    link: Link, documents: list[Document], chosen: Filter, left_out: dict[str, bool] | None
+) -> list[Job]:
+    """Return the jobs that documents of `jobs` stand for, the dead ones from `dlq`."""
+    real = existing(link, documents)
+    stubs = [document["_id"] for document in real if document.get("stub")]
+    copies = {}
+    if stubs:
+        for copy in link.dlq.find({"_id": {"$in": stubs}}, left_out):
+            copies[copy["_id"], copy["seq"], copy["rev"]] = copy
+    jobs = []
+    for document in real:
+        key = (document["_id"], document["seq"], document["rev"])
+        job: Job | None
+        if not document.get("stub"):
+            job = to_job(document)
+        elif key in copies:
+            job = to_job(copies[key])
+        else:
+            # it left the DLQ since the stub was read
+            job = get(link, document["_id"], left_out)
+        if job and job.seq == document["seq"] and _matches(job, chosen):
+            jobs.append(job)
+    return jobs
+
+
+def _where(chosen: Filter) -> Document:
+    where: Document = {}
+    if chosen.states:
+        where["state"] = {"$in": sorted(state.value for state in chosen.states)}
+    if chosen.queue is not None:
+        where["queue"] = chosen.queue
+    if chosen.labels:
+        where["labels"] = {"$all": list(chosen.labels)}
+    if chosen.unchanged_since is not None:
+        where["updated_at"] = {"$lt": chosen.unchanged_since}
+    return where
+
+
+def _matches(job: Job, chosen: Filter) -> bool:
+    return (
+        (not chosen.states or job.state in chosen.states)
+        and (chosen.queue is None or job.spec.queue == chosen.queue)
+        and set(chosen.labels) <= set(job.spec.labels)
+        and (chosen.unchanged_since is None or job.updated_at < chosen.unchanged_since)
+    )
+
+
+def counts(link: Link) -> Counts:
+    """Return how many jobs there are in each state of each queue, from one index."""
+    group = {"queue": "$queue", "state": "$state", "batch": "$batch"}
+    # the match makes the server walk the index that has all three
+    known = {"state": {"$in": [state.value for state in State]}}
+    rows = list(
+        link.jobs.aggregate([{"$match": known}, {"$group": {"_id": group, "number": {"$sum": 1}}}])
+    )
+    staged_by = {row["_id"]["batch"] for row in rows if row["_id"].get("batch")}
+    real = committed(link, staged_by)
+    by_queue: dict[str, dict[State, int]] = {}
+    for row in rows:
+        batch = row["_id"].get("batch")
+        if batch and batch not in real:
+            continue
+        states = by_queue.setdefault(row["_id"]["queue"], {})
+        state = State(row["_id"]["state"])
+        states[state] = states.get(state, 0) + row["number"]
+    return Counts(by_queue)

@@ -1,0 +1,112 @@
+"""The mark that makes a database ours, and the indexes that every query leans on."""
+
+from __future__ import annotations
+
+import pymongo
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from queuectl.domain.errors import StoreRefused
+from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link
+
+VERSION = 1
+MARK = "schema"
+SEQUENCE = "sequence"
+OWN_NAMES = frozenset({"jobs", "dlq"})
+
+CLAIM_ORDER = [("priority", DESCENDING), ("run_at", ASCENDING), ("seq", ASCENDING)]
+_PROCESSING = {"state": "processing"}
+
+JOB_INDEXES = (
+    IndexModel(
+        [("queue", ASCENDING), *CLAIM_ORDER],
+        name="claim",
+        partialFilterExpression={"ready": True},
+    ),
+    IndexModel([("run_at", ASCENDING)], name="due", partialFilterExpression={"ready": False}),
+    IndexModel(
+        [("claim_id", ASCENDING)],
+        name="claim_id",
+        unique=True,
+        partialFilterExpression=_PROCESSING,
+    ),
+    IndexModel(
+        [("lease_until", ASCENDING)], name="lease_until", partialFilterExpression=_PROCESSING
+    ),
+    IndexModel([("worker", ASCENDING)], name="worker", partialFilterExpression=_PROCESSING),
+    IndexModel([("seq", ASCENDING)], name="seq"),
+    # `batch` ends it so that counting needs the index alone
+    IndexModel(
+        [("state", ASCENDING), ("queue", ASCENDING), ("seq", ASCENDING), ("batch", ASCENDING)],
+        name="state_queue_seq",
+    ),
+    IndexModel([("batch", ASCENDING)], name="batch", sparse=True),
+    IndexModel([("moving", ASCENDING)], name="moving", sparse=True),
+)
+
+
+def prepare(link: Link) -> None:
+    """Make the database ours, or see that it is; one read when it has been done before.
+
+    Raises StoreRefused, with nothing written, when `jobs` or `dlq` are somebody else's or the
+    database is of a newer version.
+    """
+    with pymongo.timeout(SELECTION_SECONDS):  # a server that is away is not asked twice
+        mark = link.meta.find_one({"_id": MARK})
+    if mark is None:
+        mark = _claim_database(link)
+    _require_known(mark, link)
+    if mark.get("indexed"):
+        return
+    link.jobs.create_indexes(list(JOB_INDEXES))
+    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}})
+
+
+def _claim_database(link: Link) -> Document:
+    """Write the mark, which comes before any collection of ours; return the one that is there."""
+    name = link.database.name
+    foreign = OWN_NAMES.intersection(link.database.list_collection_names())
+    if foreign:
+        # another process may have written the mark and made them since we looked
+        mark = link.meta.find_one({"_id": MARK})
+        if mark is not None:
+            return mark
+        raise StoreRefused(
+            f"the database '{name}' has a collection '{min(foreign)}' that is not queuectl's",
+            hint=f"name another database: mongodb://{link.hosts}/queuectl",
+        )
+    mark = {"_id": MARK, "version": VERSION, "indexed": False}
+    try:
+        link.meta.insert_one(mark)
+    except DuplicateKeyError:
+        return link.meta.find_one({"_id": MARK}) or mark
+    return mark
+
+
+def _require_known(mark: Document, link: Link) -> None:
+    version = mark.get("version")
+    if not isinstance(version, int):
+        raise StoreRefused(f"the schema mark of the database '{link.database.name}' is damaged")
+    if version > VERSION:
+        raise StoreRefused(
+            f"the database '{link.database.name}' is of version {version}; "
+            f"this queuectl knows versions up to {VERSION}",
+            hint="upgrade queuectl",
+        )
+
+
+def missing_indexes(link: Link) -> list[str]:
+    """Return the names of the indexes that `jobs` lacks."""
+    present = link.jobs.index_information()
+    return [
+        name for name in (index.document["name"] for index in JOB_INDEXES) if name not in present
+    ]
+
+
+def take_numbers(link: Link, count: int) -> int:
+    """Take `count` numbers of the order of arrival; return the first of them."""
+    counter = link.meta.find_one_and_update(
+        {"_id": SEQUENCE}, {"$inc": {"value": count}}, upsert=True, return_document=True
+    )
+    assert counter is not None
+    return int(counter["value"]) - count + 1

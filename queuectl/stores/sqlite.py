@@ -1,0 +1,304 @@
+"""The embedded store: one SQLite file in WAL mode, every commit synced to the disk.
+
+Every write is one `BEGIN IMMEDIATE` transaction, so what the domain decides on inside it is
+still so when it is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from queuectl.domain import transitions
+from queuectl.domain.job import Claim, Job
+from queuectl.domain.times import from_millis, to_millis, whole_millis
+from queuectl.domain.transitions import Fence, Transition
+from queuectl.stores import codec
+from queuectl.stores import sqlite_rows as rows
+from queuectl.stores.base import BATCH, ClaimRequest, Renewal
+from queuectl.stores.sqlite_reads import SqliteReads
+from queuectl.stores.sqlite_schema import open_database, translated
+from queuectl.stores.sqlite_wake import WakeFifo
+from queuectl.waiting import wait_readable
+
+_LOOK_SECONDS = 0.05
+_BREATH_SECONDS = 0.002
+
+
+class SqliteStore(SqliteReads):
+    """`Store` over one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = open_database(path)
+        self._wake = WakeFifo(path)
+        self._has_slept = False
+        self._version_seen = 0  # when this store last looked for work
+
+    @classmethod
+    def open(cls, path: Path) -> SqliteStore:
+        """Open the store in a file, making it on first use. Raises as `open_database` does."""
+        return cls(path)
+
+    @property
+    def address(self) -> str:
+        """The path of the file."""
+        return str(self._path)
+
+    def close(self) -> None:
+        """Close the file. Closing twice is harmless."""
+        self._wake.close()
+        self._connection.close()
+
+    def now(self) -> datetime:
+        """Return this machine's time."""
+        return from_millis(time.time_ns() // 1_000_000)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction that nobody else's write can come between."""
+        execute = self._connection.execute
+        with translated(self._path):
+            execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    execute("ROLLBACK")
+                raise
+
+    # jobs
+
+    def add(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
+        """Insert new jobs; see `Store.add`."""
+        if atomic:
+            return self._add_batch(jobs, atomic=True)
+        refused: set[str] = set()
+        for start in range(0, len(jobs), BATCH):
+            if start:
+                time.sleep(_BREATH_SECONDS)
+            refused |= self._add_batch(jobs[start : start + BATCH], atomic=False)
+        return frozenset(refused)
+
+    def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+        now = self.now()
+        with self._writing():
+            taken = self._taken([job.id for job in jobs])
+            refused, fresh = set(), []
+            for job in jobs:
+                if job.id in taken:
+                    refused.add(job.id)
+                else:
+                    taken.add(job.id)
+                    fresh.append(rows.inserted_values(job, now))
+            if not (atomic and refused):
+                self._connection.executemany(rows.INSERT_JOB, fresh)
+        self._wake.notify()
+        return frozenset(refused)
+
+    def _taken(self, ids: list[str]) -> set[str]:
+        found = self._connection.execute(
+            "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value) "
+            "OR EXISTS (SELECT 1 FROM dlq WHERE id = value)",
+            (json.dumps(ids),),
+        )
+        return {job_id for (job_id,) in found}
+
+    # the two verbs
+
+    def claim(self, request: ClaimRequest) -> Job | None:
+        """Take the next job that is ready; see `Store.claim`."""
+        self._version_seen = self._data_version()
+        if not (request.only or request.repeated or self._has_ready()):
+            return None  # without taking the lock that writers need
+        with self._writing():
+            claimed = self._claim(request)
+        return self._claimed(claimed)
+
+    def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
+        """Commit one job and claim the next in one transaction; see `Store.settle`."""
+        with self._writing():
+            is_committed = self._commit(change)
+            claimed = self._claim(request)
+        return is_committed, self._claimed(claimed)
+
+    def _claimed(self, job: Job | None) -> Job | None:
+        """A worker that was just woken wakes the next one, if there is more to do."""
+        if job is not None and self._has_slept:
+            self._has_slept = False
+            if self._has_ready():
+                self._wake.notify()
+        return job
+
+    def _has_ready(self) -> bool:
+        with translated(self._path):
+            row = self._connection.execute("SELECT 1 FROM lanes WHERE ready > 0 LIMIT 1").fetchone()
+        return row is not None
+
+    def _claim(self, request: ClaimRequest) -> Job | None:
+        if request.repeated:
+            held = self._claimed_before(request)
+            if held is not None:
+                return held
+        now = self.now()
+        job = self._named(request.only) if request.only else self._next(request.queues)
+        if job is None or not job.is_ready(now):
+            return None
+        lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
+        right = Claim(request.claim_id, request.worker, lease_until)
+        change = transitions.claim(job, right, now)
+        self._write(change, now)
+        return change.after
+
+    def _claimed_before(self, request: ClaimRequest) -> Job | None:
+        return next((j for j in self.held_by(request.worker) if _holds(j, request.claim_id)), None)
+
+    def _named(self, job_id: str) -> Job | None:
+        row = self._connection.execute(
+            f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready IS NOT NULL", (job_id,)
+        ).fetchone()
+        return rows.job_from_row(row) if row else None
+
+    def _next(self, queues: tuple[str, ...]) -> Job | None:
+        execute = self._connection.execute
+        named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
+        lane = execute(
+            f"SELECT queue, priority FROM lanes WHERE ready > 0 {named} "
+            "ORDER BY priority DESC, served LIMIT 1",
+            queues,
+        ).fetchone()
+        if lane is None:
+            return None
+        execute("UPDATE lanes SET served = ? WHERE queue = ?", (time.time_ns(), lane[0]))
+        row = execute(
+            f"SELECT {rows.SELECTED} FROM jobs "
+            "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
+            lane,
+        ).fetchone()
+        return rows.job_from_row(row) if row else None
+
+    def commit(self, change: Transition) -> bool:
+        """Apply a transition if its fence holds; see `Store.commit`."""
+        with self._writing():
+            is_committed = self._commit(change)
+        if is_committed and change.after is not None and change.after.is_ready(self.now()):
+            self._wake.notify()
+        return is_committed
+
+    def _commit(self, change: Transition) -> bool:
+        table = "dlq" if change.is_revival else "jobs"
+        condition, values = _fence(change)
+        held = self._connection.execute(
+            f"SELECT 1 FROM {table} WHERE seq = ? AND {condition}", [change.before.seq, *values]
+        ).fetchone()
+        if held is None:
+            return False
+        self._write(change, self.now())
+        return True
+
+    def _write(self, change: Transition, now: datetime) -> None:
+        """Write a transition whose fence was seen to hold in this transaction."""
+        execute = self._connection.execute
+        seq, after = change.before.seq, change.after
+        if after is None:
+            execute(f"DELETE FROM {'dlq' if change.is_revival else 'jobs'} WHERE seq = ?", (seq,))
+            execute("DELETE FROM runs WHERE seq = ?", (seq,))
+            return
+        if change.is_revival:
+            self._move("dlq", "jobs", seq)
+        changed = rows.to_row(codec.changed_fields(change.before, after))
+        changed["ready"] = rows.ready_flag(after, now)
+        assignments = ", ".join(f"{name} = ?" for name in changed)
+        execute(f"UPDATE jobs SET {assignments} WHERE seq = ?", [*changed.values(), seq])
+        if change.run is not None:
+            values = rows.run_values(seq, change.run)
+            execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(values))})", values)
+        if change.is_burial:
+            self._move("jobs", "dlq", seq)
+
+    def _move(self, source: str, target: str, seq: int) -> None:
+        self._connection.execute(
+            f"INSERT INTO {target} ({rows.MOVED}) SELECT {rows.MOVED} FROM {source} WHERE seq = ?",
+            (seq,),
+        )
+        self._connection.execute(f"DELETE FROM {source} WHERE seq = ?", (seq,))
+
+    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+        """Extend a lease; see `Store.renew`."""
+        until = to_millis(self.now() + timedelta(seconds=lease_seconds))
+        with self._writing():
+            row = self._connection.execute(
+                "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
+                "RETURNING cancel_requested",
+                (until, job_id, claim_id),
+            ).fetchone()
+        if row is None:
+            return Renewal.LOST
+        return Renewal.CANCEL_REQUESTED if row[0] else Renewal.HELD
+
+    # upkeep
+
+    def promote(self, limit: int = BATCH) -> int:
+        """Make due jobs claimable; see `Store.promote`."""
+        now = to_millis(self.now())
+        with translated(self._path):
+            due = self._connection.execute(
+                "SELECT 1 FROM jobs WHERE ready = 0 AND run_at <= ? LIMIT 1", (now,)
+            ).fetchone()
+        if due is None:
+            return 0
+        with self._writing():
+            promoted = self._connection.execute(
+                "UPDATE jobs SET ready = 1 WHERE seq IN "
+                "(SELECT seq FROM jobs WHERE ready = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)",
+                (now, limit),
+            ).rowcount
+        self._wake.notify()
+        return promoted
+
+    def repair(self) -> int:
+        """Nothing is ever half done here: every move is one transaction."""
+        return 0
+
+    # waiting
+
+    def wait_for_work(self, seconds: float, wake: int) -> None:
+        """Sleep until somebody wrote to the store; see `Store.wait_for_work`."""
+        listening = self._wake.listen()
+        descriptors = [wake] if listening is None else [wake, listening]
+        deadline = time.monotonic() + seconds
+        self._has_slept = True
+        while (left := deadline - time.monotonic()) > 0:
+            if self._data_version() != self._version_seen:
+                return
+            if wait_readable(descriptors, min(left, _LOOK_SECONDS)):
+                self._wake.drain()
+                return
+
+    def _data_version(self) -> int:
+        """Return a number that changes when another connection has written."""
+        with translated(self._path):
+            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+
+def _holds(job: Job, claim_id: str) -> bool:
+    return job.claim is not None and job.claim.id == claim_id
+
+
+def _fence(change: Transition) -> tuple[str, list[object]]:
+    """Return the SQL condition under which a transition may be applied."""
+    before = change.before
+    if change.fence is Fence.REV:
+        return "rev = ?", [before.rev]
+    assert before.claim is not None
+    condition = "claim_id = ? AND cancel_requested = ?"
+    values: list[object] = [before.claim.id, before.cancel_requested]
+    if change.fence is Fence.LEASE:
+        return condition + " AND lease_until = ?", [*values, to_millis(before.claim.lease_until)]
+    return condition, values

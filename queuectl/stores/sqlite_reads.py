@@ -1,0 +1,125 @@
+"""Reading the embedded store: jobs one by one, in pages, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from queuectl.domain.filters import Counts, Filter, Page
+from queuectl.domain.job import Job, Run, State
+from queuectl.domain.times import from_millis, to_millis
+from queuectl.stores import sqlite_rows as rows
+from queuectl.stores.base import BATCH
+from queuectl.stores.sqlite_fleet import SqliteFleet
+from queuectl.stores.sqlite_schema import translated
+
+_PAGE = 500
+
+
+class SqliteReads(SqliteFleet):
+    """The part of `SqliteStore` that only looks at jobs."""
+
+    def get(self, job_id: str) -> Job | None:
+        """Return one job with output and history; see `Store.get`."""
+        with translated(self._path):
+            row = self._connection.execute(
+                f"SELECT {rows.SELECTED_ALL} FROM jobs WHERE id = ?1 UNION ALL "
+                f"SELECT {rows.SELECTED_ALL} FROM dlq WHERE id = ?1",
+                (job_id,),
+            ).fetchone()
+            return rows.job_from_row(row, self._history(row[0])) if row else None
+
+    def _history(self, seq: int) -> list[Run]:
+        found = self._connection.execute(
+            f"SELECT {rows.SELECTED_RUN} FROM runs WHERE seq = ? ORDER BY n", (seq,)
+        )
+        return [rows.run_from_row(row) for row in found]
+
+    def generated_ids(self, prefix: str, limit: int) -> list[str]:
+        """Return ids made for the user; see `Store.generated_ids`."""
+        chosen = "SELECT id FROM {} WHERE generated_id = 1 AND id >= ?1 AND id < ?2"
+        with translated(self._path):
+            found = self._connection.execute(
+                f"{chosen.format('jobs')} UNION ALL {chosen.format('dlq')} LIMIT ?3",
+                (prefix, prefix + "\U0010ffff", limit),
+            )
+            return [job_id for (job_id,) in found]
+
+    def find(self, chosen: Filter, page: Page) -> Iterator[Job]:
+        """Yield jobs in order of arrival; see `Store.find`."""
+        left, after = page.limit, page.after_seq
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            found = self._find_page(chosen, page, after, size)
+            yield from found
+            if len(found) < size:
+                return
+            after = found[-1].seq
+            left = None if left is None else left - size
+
+    def _find_page(self, chosen: Filter, page: Page, after: int, size: int) -> list[Job]:
+        condition, values = _condition(chosen)
+        columns = rows.SELECTED_ALL if page.with_output else rows.SELECTED
+        select = f"SELECT {columns} FROM {{}} WHERE seq > ? {condition}"
+        with translated(self._path):
+            found = self._connection.execute(
+                f"{select.format('jobs')} UNION ALL {select.format('dlq')} ORDER BY seq LIMIT ?",
+                [after, *values, after, *values, size],
+            ).fetchall()
+            return [
+                rows.job_from_row(row, self._history(row[0]) if page.with_history else ())
+                for row in found
+            ]
+
+    def counts(self) -> Counts:
+        """Return how many jobs there are; triggers keep the figures."""
+        by_queue: dict[str, dict[State, int]] = {}
+        with translated(self._path):
+            found = self._connection.execute("SELECT queue, state, jobs FROM counts WHERE jobs > 0")
+            for queue, state, jobs in found:
+                by_queue.setdefault(queue, {})[State(state)] = jobs
+        return Counts(by_queue)
+
+    def next_due(self) -> datetime | None:
+        """Return when the next job that waits for its time is due."""
+        with translated(self._path):
+            row = self._connection.execute(
+                "SELECT run_at FROM jobs WHERE ready = 0 ORDER BY run_at LIMIT 1"
+            ).fetchone()
+        return from_millis(row[0]) if row else None
+
+    def leases_ending(self, before: datetime) -> list[Job]:
+        """Return jobs whose lease ends before an instant."""
+        return self._jobs_where(
+            f"lease_until < ? ORDER BY lease_until LIMIT {BATCH}", to_millis(before)
+        )
+
+    def held_by(self, worker_id: str) -> list[Job]:
+        """Return the jobs that a worker has claimed and not settled."""
+        return self._jobs_where("lease_until IS NOT NULL AND worker = ?", worker_id)
+
+    def _jobs_where(self, condition: str, value: object) -> list[Job]:
+        with translated(self._path):
+            found = self._connection.execute(
+                f"SELECT {rows.SELECTED} FROM jobs WHERE {condition}", (value,)
+            ).fetchall()
+        return [rows.job_from_row(row) for row in found]
+
+
+def _condition(chosen: Filter) -> tuple[str, list[object]]:
+    """Return SQL that continues a WHERE, and its values."""
+    parts: list[str] = []
+    values: list[object] = []
+    if chosen.states:
+        parts.append(f"state IN ({', '.join('?' * len(chosen.states))})")
+        values += sorted(state.value for state in chosen.states)
+    if chosen.queue is not None:
+        parts.append("queue = ?")
+        values.append(chosen.queue)
+    for label in chosen.labels:
+        parts.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE value = ?)")
+        values.append(label)
+    if chosen.unchanged_since is not None:
+        parts.append("updated_at < ?")
+        values.append(to_millis(chosen.unchanged_since))
+    return "".join(f"AND {part} " for part in parts), values

@@ -1,0 +1,84 @@
+"""Documents as rows: instants become whole milliseconds, lists become JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from queuectl.domain.job import WAITING, Job, Run
+from queuectl.domain.times import from_millis, to_millis
+from queuectl.stores import codec
+
+_JSON = ("argv", "env", "labels")
+_DATES = tuple(codec.TIME_FIELDS)
+_RUN_DATES = ("started_at", "finished_at")
+
+COLUMNS = (
+    "seq", "id", "rev", "state", "queue", "priority", "run_at", "attempts", "runs",
+    "interruptions", "cancel_requested", "claim_id", "lease_until", "worker", "created_at",
+    "updated_at", "started_at", "finished_at", "failed_at", "command", "argv", "max_retries",
+    "backoff_base", "backoff_cap", "timeout", "cwd", "env", "labels", "generated_id",
+    "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
+)  # fmt: skip
+"""Every column that a job is read from, but for its output."""
+
+ALL_COLUMNS = (*COLUMNS, *codec.OUTPUT_FIELDS)
+INSERTED = tuple(name for name in (*ALL_COLUMNS, "ready") if name != "seq")
+INSERT_JOB = f"INSERT INTO jobs ({', '.join(INSERTED)}) VALUES ({', '.join('?' * len(INSERTED))})"
+MOVED = ", ".join((*ALL_COLUMNS, "ready"))
+SELECTED = ", ".join(COLUMNS)
+SELECTED_ALL = ", ".join(ALL_COLUMNS)
+SELECTED_RUN = ", ".join(codec.RUN_FIELDS)
+
+
+def to_row(document: codec.Document) -> codec.Document:
+    """Return a document's values as SQLite keeps them."""
+    row = dict(document)
+    for name, value in document.items():
+        if isinstance(value, datetime):
+            row[name] = to_millis(value)
+        elif name in _JSON:
+            row[name] = json.dumps(value) if value else None
+    return row
+
+
+def ready_flag(job: Job, now: datetime) -> int | None:
+    """Return 1 for a job that may be claimed, 0 for one that waits for its time, else None."""
+    if job.state not in WAITING:
+        return None
+    return int(job.run_at <= now)
+
+
+def inserted_values(job: Job, now: datetime) -> list[Any]:
+    """Return the values for `INSERT_JOB`."""
+    row = to_row(codec.job_to_document(job))
+    row["ready"] = ready_flag(job, now)
+    return [row[name] for name in INSERTED]
+
+
+def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
+    """Return the job in a row of `COLUMNS`, or of `ALL_COLUMNS`."""
+    document = dict(zip(ALL_COLUMNS, row, strict=False))
+    for name in _DATES:
+        if document[name] is not None:
+            document[name] = from_millis(document[name])
+    for name in _JSON:
+        if document[name] is not None:
+            document[name] = json.loads(document[name])
+    return codec.job_from_document(document, history)
+
+
+def run_values(seq: int, run: Run) -> list[Any]:
+    """Return a row of the table `runs`."""
+    row = to_row(codec.run_to_document(run))
+    return [seq, *(row[name] for name in codec.RUN_FIELDS)]
+
+
+def run_from_row(row: Sequence[Any]) -> Run:
+    """Return the run in a row of `RUN_FIELDS`."""
+    document = dict(zip(codec.RUN_FIELDS, row, strict=True))
+    for name in _RUN_DATES:
+        document[name] = from_millis(document[name])
+    return codec.run_from_document(document)

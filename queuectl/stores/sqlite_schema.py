@@ -1,0 +1,303 @@
+"""The embedded store's file: how it is made, recognised, migrated and refused.
+
+Only SQLite itself ever opens the file once it exists: on POSIX, closing any other descriptor of
+it would drop the locks that this process holds (https://www.sqlite.org/howtocorrupt.html).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.home import open_private, private_directory
+
+APPLICATION_ID = 0x71637431
+"""Marks a file as queuectl's ("qct1") in SQLite's header."""
+
+BUSY_SECONDS = 10.0
+
+_COLUMNS = """
+  seq INTEGER PRIMARY KEY{autoincrement},
+  id TEXT NOT NULL UNIQUE,
+  rev INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  ready INTEGER,
+  queue TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  run_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  runs INTEGER NOT NULL,
+  interruptions INTEGER NOT NULL,
+  cancel_requested INTEGER NOT NULL,
+  claim_id TEXT,
+  lease_until INTEGER,
+  worker TEXT,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  started_at INTEGER,
+  finished_at INTEGER,
+  failed_at INTEGER,
+  command TEXT NOT NULL,
+  argv TEXT,
+  max_retries INTEGER NOT NULL,
+  backoff_base REAL NOT NULL,
+  backoff_cap REAL NOT NULL,
+  timeout REAL NOT NULL,
+  cwd TEXT,
+  env TEXT,
+  labels TEXT,
+  generated_id INTEGER NOT NULL,
+  exit_code INTEGER,
+  signal INTEGER,
+  timed_out INTEGER,
+  last_error TEXT,
+  duration REAL,
+  stdout_cut INTEGER,
+  stderr_cut INTEGER,
+  stdout TEXT,
+  stderr TEXT
+"""
+
+_COUNTING = """
+CREATE TRIGGER {table}_counted_in AFTER INSERT ON {table} BEGIN
+  INSERT INTO counts VALUES (new.queue, new.state, 1)
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+CREATE TRIGGER {table}_counted_out AFTER DELETE ON {table} BEGIN
+  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
+END;
+CREATE TRIGGER {table}_counted_over AFTER UPDATE OF state, queue ON {table}
+WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
+  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
+  INSERT INTO counts VALUES (new.queue, new.state, 1)
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+"""
+
+# `ready` is 1 for a job that may be claimed, 0 for one that waits for its time, else NULL. Lanes
+# count the claimable jobs of each queue and priority, so that a claim never looks at the rest.
+_FIRST_VERSION = f"""
+CREATE TABLE jobs ({_COLUMNS.format(autoincrement=" AUTOINCREMENT")});
+CREATE TABLE dlq ({_COLUMNS.format(autoincrement="")});
+CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
+CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
+CREATE INDEX jobs_leased ON jobs (lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX jobs_state ON jobs (state, seq);
+CREATE INDEX jobs_generated ON jobs (id) WHERE generated_id = 1;
+CREATE INDEX dlq_generated ON dlq (id) WHERE generated_id = 1;
+
+CREATE TABLE runs (
+  seq INTEGER NOT NULL, n INTEGER NOT NULL, claim_id TEXT NOT NULL, worker TEXT NOT NULL,
+  started_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,
+  timed_out INTEGER NOT NULL, error TEXT, PRIMARY KEY (seq, n)
+) WITHOUT ROWID;
+
+CREATE TABLE counts (
+  queue TEXT NOT NULL, state TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (queue, state)
+) WITHOUT ROWID;
+CREATE TABLE lanes (
+  queue TEXT NOT NULL, priority INTEGER NOT NULL, ready INTEGER NOT NULL,
+  served INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (queue, priority)
+) WITHOUT ROWID;
+CREATE INDEX lanes_next ON lanes (priority DESC, served) WHERE ready > 0;
+
+{_COUNTING.format(table="jobs")}
+{_COUNTING.format(table="dlq")}
+CREATE TRIGGER jobs_lane_in AFTER INSERT ON jobs WHEN new.ready = 1 BEGIN
+  INSERT INTO lanes (queue, priority, ready) VALUES (new.queue, new.priority, 1)
+    ON CONFLICT DO UPDATE SET ready = ready + 1;
+END;
+CREATE TRIGGER jobs_lane_out AFTER DELETE ON jobs WHEN old.ready = 1 BEGIN
+  UPDATE lanes SET ready = ready - 1 WHERE queue = old.queue AND priority = old.priority;
+END;
+CREATE TRIGGER jobs_lane_over AFTER UPDATE OF ready, queue, priority ON jobs
+WHEN (new.ready, new.queue, new.priority) IS NOT (old.ready, old.queue, old.priority) BEGIN
+  UPDATE lanes SET ready = ready - 1
+    WHERE old.ready = 1 AND queue = old.queue AND priority = old.priority;
+  INSERT INTO lanes (queue, priority, ready)
+    SELECT new.queue, new.priority, 1 WHERE new.ready = 1
+    ON CONFLICT DO UPDATE SET ready = ready + 1;
+END;
+
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE workers (
+  id TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL, boot TEXT NOT NULL,
+  host TEXT NOT NULL, home TEXT NOT NULL, queues TEXT NOT NULL, started_at INTEGER NOT NULL,
+  heartbeat_at INTEGER NOT NULL, stop TEXT
+);
+CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION,)
+"""The script that leads from each version of the schema to the next, from nothing onward."""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the store's file, making or migrating it where needed.
+
+    Raises StoreRefused, having changed nothing, for a file that is damaged, newer than this
+    program, or not queuectl's; StoreUnavailable when it cannot be opened now.
+    """
+    if not _is_there(path):
+        _create(path)
+    connection = connect(path)
+    try:
+        with translated(path):
+            _recognise(connection, path)
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA cache_size=-8000")
+            _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection in autocommit mode to a file that exists."""
+    with translated(path):
+        return sqlite3.connect(
+            f"file:{_quoted(path)}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            cached_statements=256,
+        )
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _is_there(path: Path) -> bool:
+    """Look at the file without opening it; refuse what cannot be a store."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as fault:
+        raise StoreUnavailable(f"cannot open {path}: {fault.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreRefused(f"{path} is not a regular file", hint="name another store with --store")
+    if found.st_size == 0:
+        raise StoreRefused(
+            f"{path} is empty: it has been truncated, or is no store",
+            hint="restore it from a backup, or remove it to start afresh",
+        )
+    return True
+
+
+def _create(path: Path) -> None:
+    """Make a new store beside its place and link it there whole.
+
+    So a half-made store is never seen, and of two that are made at once the first one wins.
+    """
+    private_directory(path.parent, parents=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    try:
+        os.close(open_private(draft, os.O_RDWR | os.O_EXCL))
+        with translated(path), contextlib.closing(connect(draft)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            _apply(connection, 0)
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
+            leftover.unlink(missing_ok=True)
+
+
+def _recognise(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise StoreRefused(
+            f"{path} is a database of another program", hint="name another store with --store"
+        )
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    if path.stat().st_size < pages * page_size and not _has_wal(path):
+        raise StoreRefused(
+            f"{path} is damaged: it is shorter than its header says",
+            hint="it was left as it is; restore it from a backup",
+        )
+
+
+def _has_wal(path: Path) -> bool:
+    """Whether a write-ahead log may hold the pages that the file lacks."""
+    try:
+        return Path(f"{path}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreRefused(
+            f"{path} was written by a newer queuectl (schema {version}, "
+            f"this one knows {len(MIGRATIONS)})",
+            hint="upgrade queuectl",
+        )
+    if version < len(MIGRATIONS):
+        _apply(connection, version)
+
+
+def _apply(connection: sqlite3.Connection, version: int) -> None:
+    """Run the missing migrations in one transaction; a rival that was first is respected."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (current,) = connection.execute("PRAGMA user_version").fetchone()
+        for script in MIGRATIONS[max(version, current) :]:
+            for statement in _statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script into statements; `executescript` would commit the open transaction."""
+    statements, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+class translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - used as a verb
+    """Turn SQLite's errors into ours: `with translated(path): …`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __exit__(self, _kind: object, fault: object, _trace: object) -> None:
+        if isinstance(fault, sqlite3.Error):
+            raise self._translate(fault) from fault
+
+    def _translate(self, fault: sqlite3.Error) -> Exception:
+        text = str(fault)
+        if any(word in text for word in ("not a database", "malformed", "no such table")):
+            return StoreRefused(
+                f"{self._path} is damaged ({text})",
+                hint="it was left as it is; restore it from a backup",
+            )
+        if "locked" in text or "busy" in text:
+            return StoreUnavailable(f"{self._path} is locked by another process")
+        if "full" in text:
+            return StoreUnavailable(
+                f"the disk of {self._path} is full", hint="make room and try again"
+            )
+        if isinstance(fault, sqlite3.OperationalError):
+            return StoreUnavailable(
+                f"cannot use {self._path}: {text}", hint="queuectl doctor looks for the cause"
+            )
+        return fault

@@ -1,0 +1,160 @@
+"""Times and durations as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from queuectl.domain.errors import InvalidInput, shown
+from queuectl.domain.times import UTC, later, whole_millis
+
+_UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_WORDS = {
+    "w": "w|weeks?",
+    "d": "d|days?",
+    "h": "h|hrs?|hours?",
+    "m": "m|mins?|minutes?",
+    "s": "s|secs?|seconds?",
+    "ms": "ms|millis|milliseconds?",
+}
+_PART = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?)\s*(?:"
+    + "|".join(f"(?P<{unit}>{words})" for unit, words in _WORDS.items())
+    + r")(?![^\W\d])[\s,]*(?:and\s+)?",
+    re.IGNORECASE,
+)
+_IN = re.compile(r"^in\s+", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"(?:at\s+)?(?P<time>(?:(?:[01]?\d|2[0-3])(?::[0-5]\d){1,2}(?:\s*[ap]m)?"
+    r"|\d{1,2}\s*[ap]m|noon|midnight)(?:\s+[a-z]{1,5})?)",
+    re.IGNORECASE,
+)
+"""A time of day alone. dateparser itself mistakes it on the last day of a month."""
+
+MAX_SECONDS = 100 * 366 * 86_400.0
+MAX_TIME_LENGTH = 200
+"""Longer words are no time, and natural language is slow to read."""
+
+
+def parse_duration(raw: object, name: str = "duration") -> float:
+    """Return seconds from a number or from text such as `90`, `5m`, `1h30m`, `2 days`.
+
+    Raises InvalidInput when it is none, negative, or more than a hundred years.
+    """
+    if isinstance(raw, (int, float)) and not isinstance(raw, bool):
+        seconds = raw
+    elif isinstance(raw, str):
+        seconds = _seconds(raw.strip(), name)
+    else:
+        raise _no_duration(name, raw)
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise InvalidInput(f"{name} {shown(raw)} must be between 0 and a hundred years")
+    return float(seconds)
+
+
+def _seconds(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    total, end = 0.0, 0
+    while part := _PART.match(text, end):
+        unit = next(unit for unit in _UNITS if part.group(unit))
+        total += float(part.group("number")) * _UNITS[unit]
+        end = part.end()
+    if end == 0 or end != len(text):
+        raise _no_duration(name, text)
+    return total
+
+
+def _no_duration(name: str, raw: object) -> InvalidInput:
+    return InvalidInput(f"{name} {shown(raw)} is not a duration", hint="for example 30s, 5m, 1h30m")
+
+
+def parse_time(kind: str, raw: object, now: datetime) -> datetime:
+    """Return the instant meant by `at` (a time) or `in` (a duration from `now`).
+
+    A time is ISO 8601, a duration, or natural words ("tomorrow 9:00"); without a zone it is
+    local. Raises InvalidInput when it cannot be read.
+    """
+    if kind == "in":
+        return later(now, parse_duration(raw, "delay"))
+    try:
+        if isinstance(raw, datetime):
+            return whole_millis(raw)
+        if not isinstance(raw, str) or not 0 < len(raw.strip()) <= MAX_TIME_LENGTH:
+            raise _unreadable(raw)
+        text = raw.strip()
+        return whole_millis(_from_iso(text) or _from_duration(text, now) or _from_words(text, now))
+    except (OverflowError, OSError, ValueError):
+        raise _unreadable(raw) from None
+
+
+def _unreadable(raw: object) -> InvalidInput:
+    return InvalidInput(
+        f"cannot read {shown(raw)} as a time",
+        hint="for example 2030-01-31T14:30, 'tomorrow 9:00', or --in 5m",
+    )
+
+
+def _from_iso(text: str) -> datetime | None:
+    if text[-1:] in "zZ":
+        text = text[:-1] + "+00:00"
+    try:
+        return _as_utc(datetime.fromisoformat(text))
+    except ValueError:
+        return None
+
+
+def _from_duration(text: str, now: datetime) -> datetime | None:
+    """Read `5m` and `in 5 minutes` as time that passes, whatever the clocks do meanwhile."""
+    if _is_number(text):
+        raise ValueError("a bare number has no unit")
+    try:
+        return now + timedelta(seconds=parse_duration(_IN.sub("", text)))
+    except InvalidInput:
+        return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_words(text: str, now: datetime) -> datetime:
+    """Read natural language; a time of day alone is the next one."""
+    clock = _CLOCK.fullmatch(text)
+    if not clock:
+        return _read(text, now)
+    today = _read(f"today {clock['time']}", now)
+    return today if today > now else _read(f"tomorrow {clock['time']}", now)
+
+
+def _read(text: str, now: datetime) -> datetime:
+    """Ask dateparser, which is slow to import and so comes last."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of dateparser's own use of the standard library
+        import dateparser
+
+        local = now.astimezone()
+        found = dateparser.parse(
+            text,
+            languages=["en"],
+            settings={
+                "RELATIVE_BASE": local.replace(tzinfo=None),
+                "PREFER_DATES_FROM": "future",
+            },
+        )
+    if found is None:
+        raise ValueError(text)
+    return _as_utc(found)
+
+
+def _as_utc(found: datetime) -> datetime:
+    """Return a local or aware time in UTC; one that the clocks skip lies after the gap."""
+    return found.astimezone(UTC) if found.tzinfo else datetime.fromtimestamp(found.timestamp(), UTC)

@@ -1,0 +1,127 @@
+"""What a worker is told from outside while it works: stop, cancel, lease lost.
+
+Signal handlers and the heartbeat only set flags here and write to the wake-up descriptor; the
+loop and the runner act on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from enum import Enum
+from types import FrameType
+
+from queuectl.worker.processes import boot_clock
+
+_DEBOUNCE_SECONDS = 0.2
+_LONGEST_SLEEP = 60.0
+
+
+class Halt(Enum):
+    """Why a run must be stopped."""
+
+    CANCEL = "cancelled"
+    RELEASE = "worker stopped"
+    LOST = "lease lost"
+    TIMEOUT = "timed out"
+
+
+class Control:
+    """The flags of one worker process, and the descriptor that wakes it."""
+
+    def __init__(self) -> None:
+        self.wake, self._waker = os.pipe()
+        for descriptor in (self.wake, self._waker):
+            os.set_blocking(descriptor, False)
+        self.stop_level = 0
+        self._stop_grace = 0.0
+        self._stop_deadline: float | None = None
+        self._last_signal: tuple[int, float] = (0, 0.0)
+        self._cancelled: str | None = None
+        self._lost: str | None = None
+        self._fence_at = float("inf")
+
+    def install(self) -> None:
+        """Take over the signals of this process; any of them wakes a sleeping poll."""
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGCHLD, _on_child)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
+        """Count a stop signal, but one that came twice at once (to a group and by name) once."""
+        now = time.monotonic()
+        last_number, last_time = self._last_signal
+        self._last_signal = (number, now)
+        if number == last_number and now - last_time < _DEBOUNCE_SECONDS:
+            return
+        self.request_stop(at_once=self.stop_level > 0)
+
+    def set_stop_grace(self, seconds: float) -> None:
+        """Say how long a job may go on after a graceful stop; 0 is for ever."""
+        self._stop_grace = seconds
+
+    def request_stop(self, *, at_once: bool = False) -> None:
+        """Ask the worker to leave: after the job in hand, or at once."""
+        if self.stop_level == 0 and self._stop_grace > 0:
+            self._stop_deadline = time.monotonic() + self._stop_grace
+        self.stop_level = max(self.stop_level, 2 if at_once else 1)
+        self.rouse()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further job may be claimed or started."""
+        return self.stop_level > 0
+
+    def cancel(self, claim_id: str) -> None:
+        """Say that the run of a claim is to be cancelled."""
+        self._cancelled = claim_id
+        self.rouse()
+
+    def lose(self, claim_id: str) -> None:
+        """Say that a claim is lost, or cannot be renewed in time."""
+        self._lost = claim_id
+        self.rouse()
+
+    def fence(self, at: float) -> None:
+        """Say when, by `boot_clock`, a run that was not renewed must be stopped."""
+        self._fence_at = at
+
+    def halt(self, claim_id: str) -> Halt | None:
+        """Return why the run of a claim must be stopped now, if it must."""
+        if self._lost == claim_id or boot_clock() >= self._fence_at:
+            return Halt.LOST
+        if self._cancelled == claim_id:
+            return Halt.CANCEL
+        is_over = self._stop_deadline is not None and time.monotonic() >= self._stop_deadline
+        return Halt.RELEASE if self.stop_level > 1 or is_over else None
+
+    def next_check(self) -> float:
+        """Return seconds until `halt` may change by itself."""
+        fence = self._fence_at - boot_clock()
+        if self._stop_deadline is None:
+            return max(0.0, min(fence, _LONGEST_SLEEP))
+        return max(0.0, min(fence, self._stop_deadline - time.monotonic(), _LONGEST_SLEEP))
+
+    def rouse(self) -> None:
+        """Make the wake-up descriptor readable."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._waker, b"!")
+
+    def settle_down(self) -> None:
+        """Empty the wake-up descriptor; look at the flags after this, not before."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.wake, 4096)
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        signal.set_wakeup_fd(-1)
+        os.close(self.wake)
+        os.close(self._waker)
+
+
+def _on_child(_number: int, _frame: FrameType | None) -> None:
+    """Exist, so that the end of a child interrupts a poll through the wake-up descriptor."""

@@ -1,0 +1,122 @@
+"""The guard: a small process beside each worker that outlives it by a moment.
+
+It alone shares a pipe with its worker, so the end of that pipe is the end of the worker, however
+it came. It then kills what the worker was running. It does the same when a run's lease is over
+and the worker, stopped or hung, has not said otherwise. What runs is told through shared memory,
+which costs the path of a job no system call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import select
+import signal
+import struct
+
+from queuectl.worker.processes import boot_clock, kill_run, started_between
+
+_RECORD = struct.Struct("=d q d d 32s")
+"""Deadline and times by `boot_clock`: deadline, group, earliest and latest start, run id."""
+
+_DEADLINE = struct.Struct("=d")
+_LOOK_SECONDS = 1.0
+_MOST_FILES = 65_536
+_IDLE = _RECORD.pack(0.0, 0, 0.0, 0.0, b"")
+
+
+class Guard:
+    """A worker's side: says what it runs and until when it may."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
+        reader, self._pipe = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            with contextlib.suppress(BaseException):
+                _detach(keep=reader)
+                _watch(self._memory, reader)
+            os._exit(0)
+        os.close(reader)
+        self._earliest = 0.0
+
+    def announce(self, run_id: str, deadline: float) -> None:
+        """Say, before it is started, which run begins and until when (`boot_clock`) it may go."""
+        self._earliest = boot_clock()
+        self._memory[: _RECORD.size] = _RECORD.pack(
+            deadline, 0, self._earliest, 0.0, run_id.encode()
+        )
+
+    def started(self, run_id: str, group: int) -> None:
+        """Say which process group the announced run has."""
+        (deadline,) = _DEADLINE.unpack_from(self._memory)
+        self._memory[: _RECORD.size] = _RECORD.pack(
+            deadline, group, self._earliest, boot_clock(), run_id.encode()
+        )
+
+    def extend(self, deadline: float) -> None:
+        """Move the deadline of the run: its lease was renewed."""
+        _DEADLINE.pack_into(self._memory, 0, deadline)
+
+    def ended(self) -> None:
+        """Say that nothing runs."""
+        self._memory[: _RECORD.size] = _IDLE
+
+    def close(self) -> None:
+        """Dismiss the guard; what it was told about last is killed if it still runs."""
+        os.close(self._pipe)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+def _detach(keep: int) -> None:
+    """Leave the worker's session, so that what ends the worker does not end the guard."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(3, keep)
+    os.closerange(keep + 1, min(os.sysconf("SC_OPEN_MAX"), _MOST_FILES))
+
+
+def _watch(memory: mmap.mmap, pipe: int) -> None:
+    """Wait for the end of the worker; meanwhile stop runs whose lease is over."""
+    poller = select.poll()
+    poller.register(pipe, select.POLLIN)
+    while True:
+        deadline, *_ = _RECORD.unpack_from(memory)
+        left = deadline - boot_clock() if deadline else _LOOK_SECONDS
+        if poller.poll(max(0.0, min(left, _LOOK_SECONDS)) * 1000):
+            _end_run(memory)
+            return
+        deadline, *_ = _RECORD.unpack_from(memory)
+        if deadline and deadline <= boot_clock():
+            _end_run(memory)
+            poller.poll(_LOOK_SECONDS * 1000 / 4)
+
+
+def _end_run(memory: mmap.mmap) -> None:
+    _, group, earliest, latest, padded = _RECORD.unpack_from(memory)
+    run_id = padded.rstrip(b"\0").decode()
+    if not run_id:
+        return
+    kill_run(run_id, group if _is_ours(group, earliest, latest) else None)
+
+
+def _is_ours(group: int, earliest: float, latest: float) -> bool:
+    """Whether a group is that of the run, and not one that was given the number later.
+
+    Without a process of that pid the number has not been given again: the kernel does not
+    reuse it while the group has members.
+    """
+    if group == 0:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(group, 0)
+        return started_between(group, earliest, latest)
+    return True

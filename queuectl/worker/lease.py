@@ -1,0 +1,159 @@
+"""The heartbeat: a thread that renews the claim in hand, and does the upkeep.
+
+It has a store of its own and no part in the path of a job. When a renewal is refused, or has not
+succeeded in time, the job is stopped before its lease ends: the worker fences itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import NotFound, StoreError
+from queuectl.domain.settings import Settings
+from queuectl.domain.worker import StopRequest, WorkerRecord
+from queuectl.stores.base import Renewal, Store
+from queuectl.worker.control import Control
+from queuectl.worker.guard import Guard
+from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock
+from queuectl.worker.upkeep import Upkeep
+
+log = logging.getLogger("queuectl.worker")
+
+_TICK_SECONDS = 1.0
+_SETTINGS_SECONDS = 2.0
+_FENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The claim in hand."""
+
+    job_id: str
+    claim_id: str
+
+
+class Heartbeat:
+    """Keeps one worker's claim, its entry in the registry and its view of the settings alive."""
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        worker: WorkerRecord,
+        control: Control,
+        guard: Guard,
+        settings: Settings,
+    ) -> None:
+        self._open_store = open_store
+        self._worker = worker
+        self._control = control
+        self._guard = guard
+        self._held: _Held | None = None
+        self._parent = os.getppid()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._store: Store | None = None
+        self._upkeep: Upkeep | None = None
+        self._next_beat = self._next_settings = 0.0
+        self._is_away = False
+        self.settings = settings
+        control.set_stop_grace(settings.stop_grace_seconds)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating; the last thing a worker does after its job has been settled."""
+        self._over.set()
+        self._thread.join()
+
+    def hold(self, job_id: str, claim_id: str, deadline: float) -> None:
+        """Begin to renew a claim whose lease ends at `deadline` (`boot_clock`)."""
+        self._fence(deadline)
+        self._held = _Held(job_id, claim_id)
+
+    def let_go(self) -> None:
+        """Stop renewing: the job has been settled, or the claim is lost."""
+        self._held = None
+        self._control.fence(float("inf"))
+
+    def _fence(self, deadline: float) -> None:
+        lease = self.settings.lease_seconds
+        self._control.fence(deadline - min(_FENCE_SECONDS, lease / 5))
+
+    def _beat(self) -> None:
+        while not self._over.wait(min(_TICK_SECONDS, self.settings.lease_seconds / 4)):
+            if os.getppid() != self._parent:
+                self._control.request_stop()
+            try:
+                self._tick()
+            except StoreError as fault:
+                self._note_absence(fault)
+                self._close_store()
+            except Exception:
+                log.exception("heartbeat failed")
+        self._close_store()
+
+    def _tick(self) -> None:
+        if self._store is None:
+            self._store = self._open_store()
+            self._upkeep = Upkeep(self._store)
+        store, now = self._store, time.monotonic()
+        if self._held is not None:
+            self._renew(store, self._held)
+        if now >= self._next_settings:
+            self.settings = tunables.from_stored(store.settings())
+            self._control.set_stop_grace(self.settings.stop_grace_seconds)
+            self._next_settings = now + _SETTINGS_SECONDS
+        if now >= self._next_beat:
+            self._report(store)
+            self._next_beat = now + HEARTBEAT_SECONDS
+        if self._upkeep is not None:
+            self._upkeep.tick(self.settings)
+        if self._is_away:
+            log.info("the store answers again")
+            self._is_away = False
+
+    def _renew(self, store: Store, held: _Held) -> None:
+        lease = self.settings.lease_seconds
+        deadline = boot_clock() + lease
+        renewal = store.renew(held.job_id, held.claim_id, lease)
+        if self._held is not held:
+            return  # settled meanwhile
+        if renewal is Renewal.LOST:
+            self._control.lose(held.claim_id)
+            return
+        self._fence(deadline)
+        self._guard.extend(deadline)
+        if self._held is not held:
+            self._control.fence(float("inf"))
+        elif renewal is Renewal.CANCEL_REQUESTED:
+            self._control.cancel(held.claim_id)
+
+    def _report(self, store: Store) -> None:
+        try:
+            asked = store.heartbeat(self._worker.id)
+        except NotFound:  # a fleet that took us for dead has removed us
+            store.register(replace(self._worker, heartbeat_at=store.now()))
+            return
+        if asked is not None:
+            self._control.request_stop(at_once=asked is StopRequest.NOW)
+
+    def _note_absence(self, fault: StoreError) -> None:
+        """Say once that the store is away, not at every attempt."""
+        if not self._is_away:
+            log.warning("heartbeat: %s", fault)
+            self._is_away = True
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            with contextlib.suppress(StoreError):
+                self._store.close()
+        self._store = self._upkeep = None

@@ -1,0 +1,29 @@
+"""Workers log through the standard library: one line an event, each with the worker's pid."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+_FORMAT = "[worker %(process)d] %(message)s"
+_DATED = f"%(asctime)s.%(msecs)03d {_FORMAT}"
+
+
+def log_to_terminal() -> None:
+    """Log to standard output, for a person who watches."""
+    _log_to(sys.stdout, _FORMAT)
+
+
+def log_to_file() -> None:
+    """Log to standard error, which is the log file of a supervisor in the background."""
+    _log_to(sys.stderr, _DATED)
+
+
+def _log_to(stream: TextIO, line_format: str) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter(line_format, datefmt="%Y-%m-%dT%H:%M:%S"))
+    logger = logging.getLogger("queuectl.worker")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,336 @@
+"""A worker's life: claim -> run -> commit, until it is asked to leave."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from queuectl.domain import settings as tunables
+from queuectl.domain import transitions
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
+from queuectl.domain.transitions import Transition
+from queuectl.domain.worker import WorkerRecord
+from queuectl.home import STORE_VARIABLES, Place
+from queuectl.ids import new_token
+from queuectl.stores import open_store
+from queuectl.stores.base import ClaimRequest, Store
+from queuectl.waiting import wait_readable
+from queuectl.worker.control import Control
+from queuectl.worker.guard import Guard
+from queuectl.worker.lease import Heartbeat
+from queuectl.worker.output import OutputFolder
+from queuectl.worker.processes import RUN_ID_VARIABLE, boot_clock, this_process
+from queuectl.worker.runner import Run, Runner
+
+log = logging.getLogger("queuectl.worker")
+
+T = TypeVar("T")
+
+_BACKOFF_SECONDS = (0.1, 5.0)
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a worker is started for: any queue unless `queues`, one job with `only`.
+
+    With `drain` it leaves when nothing is due, running or awaiting its retry.
+    """
+
+    queues: tuple[str, ...] = ()
+    drain: bool = False
+    only: str | None = None
+    show_output: bool = False
+
+
+class Worker:
+    """One worker process. Make it in the process that shall work, before any thread."""
+
+    def __init__(self, place: Place, orders: Orders) -> None:
+        self._control = Control()
+        self._guard = Guard()
+        self._control.install()
+        self._place = place
+        self._orders = orders
+        self._store: Store = open_store(place.store_url)
+        self.record = _new_record(place, orders, self._store)
+        self._runner = Runner(self._control, self._guard)
+        self._output = OutputFolder(place.home)
+        self._environment = _inherited_environment(self.record.id)
+        self._heartbeat = Heartbeat(
+            lambda: open_store(place.store_url),
+            self.record,
+            self._control,
+            self._guard,
+            tunables.from_stored(self._store.settings()),
+        )
+        self._deadline = 0.0
+        self._is_away = False
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Work until asked to leave; `on_ready` is called when the first claim can be made."""
+        self._store.register(self.record)
+        self._heartbeat.start()
+        log.info("started")
+        on_ready()
+        try:
+            self._work()
+        finally:
+            self._heartbeat.stop()
+            self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self._store.unregister(self.record.id)
+        except StoreUnavailable as fault:
+            log.warning("%s", fault)  # upkeep will remove the entry
+        self._store.close()
+        self._output.close()
+        self._runner.close()
+        self._guard.close()
+        log.info("stopped")
+
+    def _work(self) -> None:
+        job: Job | None = None
+        while True:
+            if job is None:
+                if self._control.is_stopping:
+                    return
+                job = self._claim()
+            if job is None:
+                if self._is_done():
+                    return
+                self._idle()
+            else:
+                job = self._do(job)
+
+    # claiming
+
+    def _request(self) -> ClaimRequest:
+        lease = self._heartbeat.settings.lease_seconds
+        return ClaimRequest(
+            new_token(), self.record.id, lease, self._orders.queues, self._orders.only
+        )
+
+    def _claim(self) -> Job | None:
+        request = self._request()
+        return self._claiming(
+            request, lambda asked: (True, self._store.claim(asked)), may_leave=True
+        )[1]
+
+    def _claiming(
+        self,
+        request: ClaimRequest,
+        ask: Callable[[ClaimRequest], tuple[bool, Job | None]],
+        *,
+        may_leave: bool,
+    ) -> tuple[bool, Job | None]:
+        """Ask for a job, noting when its lease ends: counted from before it was asked for."""
+        asked_at = boot_clock()
+        current = request
+
+        def once() -> tuple[bool, Job | None]:
+            nonlocal asked_at, current
+            asked_at, asked = boot_clock(), current
+            current = replace(request, repeated=True)
+            return ask(asked)
+
+        done, job = self._insist(once, may_leave=may_leave)
+        if job is not None and job.claim is not None:
+            lease_left = (job.claim.lease_until - self._store.now()).total_seconds()
+            self._deadline = min(asked_at + request.lease_seconds, boot_clock() + lease_left)
+        return done, job
+
+    def _idle(self) -> None:
+        """Sleep until there may be work: at most until the next job is due."""
+        os.chdir("/")  # keeps no directory of a job busy
+        settings = self._heartbeat.settings
+
+        def sleep() -> None:
+            if self._store.promote():
+                return
+            seconds = settings.poll_interval_sec
+            due = self._store.next_due()
+            if due is not None:
+                seconds = min(seconds, max(0.0, (due - self._store.now()).total_seconds()))
+            self._store.wait_for_work(seconds, self._control.wake)
+            self._control.settle_down()
+
+        self._insist(sleep, may_leave=True)
+
+    def _is_done(self) -> bool:
+        """Whether a worker with limited orders has nothing left to do."""
+        if self._orders.only is not None:
+            job = self._store.get(self._orders.only)
+            return job is None or job.state in SETTLED
+        if not self._orders.drain:
+            return False
+        counts = self._store.counts()
+        return not (counts.of(State.PROCESSING) or counts.of(State.FAILED) or self._store.promote())
+
+    # running
+
+    def _do(self, job: Job) -> Job | None:
+        """Run one claimed job, settle it, and return the next that was claimed with that."""
+        assert job.claim is not None
+        if self._control.is_stopping:
+            return self._settle(job, None)
+        self._heartbeat.hold(job.id, job.claim.id, self._deadline)
+        try:
+            return self._settle(job, self._run(job, job.claim.id))
+        finally:
+            self._heartbeat.let_go()
+
+    def _run(self, job: Job, claim_id: str) -> Outcome | None:
+        """Run a job's command; None when its log cannot be written and it was given back."""
+        settings = self._heartbeat.settings
+        try:
+            files = self._output.open(job.id, job.runs)
+        except StoreUnavailable as fault:
+            self._note_absence(fault)
+            self._pause(_BACKOFF_SECONDS[1])
+            return None
+        log.info("running job '%s': %s", job.id, command_text(job.spec.command)[:_SHOWN])
+        try:
+            return self._runner.run(
+                Run(
+                    id=claim_id,
+                    command=job.spec.command,
+                    environment=self._environment_of(job, claim_id),
+                    cwd=job.spec.cwd,
+                    timeout=job.spec.timeout,
+                    kill_grace=settings.kill_grace_seconds,
+                    kill_leftovers=settings.kill_leftovers,
+                    deadline=self._deadline,
+                ),
+                files,
+            )
+        finally:
+            files.close()
+
+    def _environment_of(self, job: Job, claim_id: str) -> dict[str, str]:
+        return {
+            **self._environment,
+            **dict(job.spec.env),
+            "QUEUECTL_JOB_ID": job.id,
+            "QUEUECTL_ATTEMPT": str(job.attempts),
+            "QUEUECTL_QUEUE": job.spec.queue,
+            RUN_ID_VARIABLE: claim_id,
+        }
+
+    # settling
+
+    def _settle(self, job: Job, outcome: Outcome | None) -> Job | None:
+        """Commit a run's outcome (None: it was not begun), and claim the next job with that.
+
+        A commit that is refused is looked into: asked to cancel meanwhile, it is decided again;
+        already applied, it is done; else the claim was lost and the outcome is discarded.
+        """
+        next_job: Job | None = None
+        may_claim = outcome is not None
+        while True:
+            now = self._store.now()
+            change = (
+                transitions.settle(job, outcome, now) if outcome else transitions.release(job, now)
+            )
+            if may_claim and not self._control.is_stopping:
+                is_committed, next_job = self._settle_and_claim(change)
+                may_claim = False
+            else:
+                is_committed = self._insist(partial(self._store.commit, change))
+            if not is_committed:
+                fresh = self._insist(partial(self._store.get, job.id))
+                if fresh is not None and _is_same_claim(fresh, job):
+                    job = fresh
+                    continue
+                is_committed = fresh is not None and _has_settled(fresh, job)
+            self._tell(job, change.after if is_committed else None, outcome)
+            return next_job
+
+    def _settle_and_claim(self, change: Transition) -> tuple[bool, Job | None]:
+        return self._claiming(
+            self._request(), lambda asked: self._store.settle(change, asked), may_leave=False
+        )
+
+    def _tell(self, job: Job, after: Job | None, outcome: Outcome | None) -> None:
+        if after is None:
+            log.warning("job '%s': the claim was lost, its result is discarded", job.id)
+            return
+        if outcome is None:
+            return
+        if self._orders.show_output:
+            for line in (*outcome.stdout.splitlines(), *outcome.stderr.splitlines()):
+                log.info("job '%s' | %s", job.id, line)
+        why = f" ({outcome.error})" if outcome.error else ""
+        log.info("job '%s' -> %s%s", job.id, after.state, why)
+
+    # a store that is away
+
+    def _insist(self, ask: Callable[[], T], *, may_leave: bool = False) -> T:
+        """Ask the store until it answers, with backoff.
+
+        Raises StoreUnavailable only when the worker has been told to leave at once, or to leave
+        and `may_leave` says that nothing is in hand.
+        """
+        pause, longest = _BACKOFF_SECONDS
+        while True:
+            try:
+                answer = ask()
+            except StoreUnavailable as fault:
+                if self._control.stop_level > 1 or (may_leave and self._control.is_stopping):
+                    raise
+                self._note_absence(fault)
+                self._pause(pause)
+                pause = min(pause * 2, longest)
+                continue
+            if self._is_away:
+                log.info("the store answers again")
+                self._is_away = False
+            return answer
+
+    def _note_absence(self, fault: StoreUnavailable) -> None:
+        """Say once that the store is away, not at every attempt."""
+        if not self._is_away:
+            log.warning("%s; trying again", fault)
+            self._is_away = True
+
+    def _pause(self, seconds: float) -> None:
+        if wait_readable([self._control.wake], seconds):
+            self._control.settle_down()
+            time.sleep(_BACKOFF_SECONDS[0])
+
+
+def _is_same_claim(fresh: Job, held: Job) -> bool:
+    return fresh.claim is not None and held.claim is not None and fresh.claim.id == held.claim.id
+
+
+def _has_settled(fresh: Job, held: Job) -> bool:
+    """Whether the history says that this claim's commit was applied, its answer lost."""
+    assert held.claim is not None
+    return any(run.claim_id == held.claim.id for run in fresh.history)
+
+
+def _new_record(place: Place, orders: Orders, store: Store) -> WorkerRecord:
+    process, host, now = this_process(), socket.gethostname(), store.now()
+    return WorkerRecord(
+        id=f"{host}-{process.pid}-{new_token()[:6]}",
+        process=process,
+        host=host,
+        home=str(place.home.root),
+        queues=orders.queues,
+        started_at=now,
+        heartbeat_at=now,
+    )
+
+
+def _inherited_environment(worker_id: str) -> dict[str, str]:
+    """Return what every job of this worker gets: its environment less the store's address."""
+    inherited = {k: v for k, v in os.environ.items() if k not in STORE_VARIABLES}
+    return {**inherited, "QUEUECTL_WORKER_ID": worker_id}

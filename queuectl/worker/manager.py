@@ -1,0 +1,186 @@
+"""Starting and stopping this home's workers, from any terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.home import STORE_VARIABLES, Home, Place, open_private, private_directory
+from queuectl.worker import pidfile
+from queuectl.worker.processes import RUN_ID_VARIABLE, is_alive, send_signal
+
+_START_SECONDS = 30.0
+_LOOK_SECONDS = 0.02
+_NOT_INHERITED = (
+    *STORE_VARIABLES,
+    RUN_ID_VARIABLE,
+    "QUEUECTL_JOB_ID",
+    "QUEUECTL_ATTEMPT",
+    "QUEUECTL_QUEUE",
+    "QUEUECTL_WORKER_ID",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """The pids of the workers that have stopped, and of those that were still there."""
+
+    stopped: list[int]
+    left: list[int]
+
+
+def start(
+    place: Place,
+    *,
+    count: int = 1,
+    queues: tuple[str, ...] = (),
+    drain: bool = False,
+    only: str | None = None,
+) -> list[int]:
+    """Start workers in the background; return their pids once each can claim.
+
+    The orders go through the new process's standard input: what may hold a password is not
+    seen in its arguments or its environment. Raises StoreUnavailable when they do not start.
+    """
+    place.home.make()
+    for directory in (place.home.logs, place.home.worker_logs):
+        private_directory(directory)
+    reader, writer = os.pipe()
+    orders = {
+        "home": str(place.home.root),
+        "store": place.store_url,
+        "count": count,
+        "queues": list(queues),
+        "drain": drain,
+        "only": only,
+        "report": writer,
+    }
+    environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+    log = open_private(
+        place.home.worker_logs / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log",
+        os.O_WRONLY | os.O_APPEND,
+    )
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "queuectl.worker"],
+            cwd=_package_root(),
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=(writer,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+        os.close(writer)
+    try:
+        process.communicate(json.dumps(orders).encode())  # it forks, and this one ends
+        return _await_ready(reader, count)
+    finally:
+        os.close(reader)
+
+
+def _package_root() -> Path:
+    """Return where `python -m` finds this very package."""
+    return Path(__file__).resolve().parents[2]
+
+
+def _await_ready(reader: int, count: int) -> list[int]:
+    """Read `ready PID` from each worker. Raises StoreUnavailable with the reason otherwise."""
+    pids: list[int] = []
+    deadline = time.monotonic() + _START_SECONDS
+    pending = b""
+    while len(pids) < count:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([reader], [], [], left)[0]:
+            raise StoreUnavailable("workers did not start in time", hint="queuectl worker logs")
+        chunk = os.read(reader, 4096)
+        if not chunk:
+            raise StoreUnavailable("workers did not start", hint="queuectl worker logs")
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            word, _, rest = line.decode().partition(" ")
+            if word != "ready":
+                raise StoreUnavailable(rest)
+            pids.append(int(rest))
+    return sorted(pids)
+
+
+def run_in_foreground(
+    place: Place, *, count: int = 1, queues: tuple[str, ...] = (), drain: bool = False
+) -> int:
+    """Be the supervisor, with the workers' log on standard output; return an exit code."""
+    from queuectl.worker.logs import log_to_terminal
+    from queuectl.worker.loop import Orders
+    from queuectl.worker.supervisor import Supervisor
+
+    place.home.make()
+    log_to_terminal()
+    failures: list[str] = []
+
+    def report(line: str) -> None:
+        word, _, rest = line.partition(" ")
+        if word == "failed":
+            failures.append(rest)
+
+    orders = Orders(queues, drain=drain, show_output=True)
+    return Supervisor(place, orders, count, report).run()
+
+
+def stop(
+    place: Place,
+    *,
+    pids: Collection[int] | None = None,
+    now: bool = False,
+    timeout: float | None = None,
+    on_stopped: Callable[[int], None] = lambda _pid: None,
+) -> StopReport:
+    """Stop this home's workers (all, or those pids) and wait for them, at most `timeout` s.
+
+    Gracefully: jobs in hand finish, unless `now`: then they are stopped and given back.
+    """
+    entries = pidfile.living(place.home)
+    workers = [
+        entry
+        for entry in entries
+        if entry.role == pidfile.WORKER and (pids is None or entry.process.pid in pids)
+    ]
+    targets = entries if pids is None else workers
+    for number in (signal.SIGTERM, signal.SIGINT) if now else (signal.SIGTERM,):
+        for entry in sorted(targets, key=lambda entry: entry.role != pidfile.SUPERVISOR):
+            send_signal(entry.process, number)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    waiting, stopped = list(targets), []
+    while waiting and (deadline is None or time.monotonic() < deadline):
+        for entry in [entry for entry in waiting if not is_alive(entry.process)]:
+            waiting.remove(entry)
+            if entry in workers:
+                stopped.append(entry.process.pid)
+                on_stopped(entry.process.pid)
+        if waiting:
+            time.sleep(_LOOK_SECONDS)
+    left = [entry.process.pid for entry in waiting if entry in workers]
+    if not left:
+        with contextlib.suppress(StoreUnavailable):
+            pidfile.remove(place.home, stopped)
+    return StopReport(stopped, left)
+
+
+def check_pid_file(home: Home) -> list[str]:
+    """Return one line for each fault of the PID file."""
+    try:
+        pidfile.living(home)
+    except StoreRefused as fault:
+        return [f"{fault}; {fault.hint}" if fault.hint else str(fault)]
+    return []

@@ -1,0 +1,135 @@
+"""`workers.pid`: the processes of this home's workers and supervisors, as JSON.
+
+An entry holds a pid and the identity that tells it from a later process of the same pid.
+Entries of processes that are gone heal by themselves; without entries there is no file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from queuectl.domain.errors import StoreRefused
+from queuectl.domain.worker import ProcessIdentity
+from queuectl.home import Home, cannot, open_private
+from queuectl.worker.processes import is_alive, is_here
+
+WORKER = "worker"
+SUPERVISOR = "supervisor"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One process. `worker_id` is empty for a supervisor; `supervisor` is its parent's pid."""
+
+    role: str
+    process: ProcessIdentity
+    worker_id: str = ""
+    supervisor: int = 0
+
+
+def living(home: Home) -> list[Entry]:
+    """Return this home's processes that are alive on this machine, in order of arrival.
+
+    Raises StoreRefused when the file cannot be understood.
+    """
+    return [entry for entry in _read(home) if is_alive(entry.process)]
+
+
+def add(home: Home, entry: Entry) -> None:
+    """Enter a process."""
+    _change(home, lambda entries: [*entries, entry])
+
+
+def remove(home: Home, pids: Collection[int]) -> None:
+    """Strike out processes of this machine, and whatever is stale."""
+    _change(
+        home,
+        lambda entries: [
+            entry
+            for entry in entries
+            if entry.process.pid not in pids or not is_here(entry.process)
+        ],
+    )
+
+
+def _change(home: Home, decide: Callable[[list[Entry]], list[Entry]]) -> None:
+    with _locked(home):
+        try:
+            entries = _read(home)
+        except StoreRefused:
+            _set_aside(home)
+            entries = []
+        kept = [
+            entry
+            for entry in decide(entries)
+            if not is_here(entry.process) or is_alive(entry.process)
+        ]
+        _write(home, kept)
+
+
+@contextlib.contextmanager
+def _locked(home: Home) -> Iterator[None]:
+    """Hold the lock of the home, kept in a file that is never replaced."""
+    home.make()
+    descriptor = open_private(home.root / "workers.lock", os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set_aside(home: Home) -> None:
+    """Keep a damaged file beside the new one: data is never overwritten."""
+    home.pid_file.replace(home.pid_file.with_suffix(".pid.damaged"))
+
+
+def _read(home: Home) -> list[Entry]:
+    try:
+        text = home.pid_file.read_text()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as fault:
+        raise StoreRefused(f"{home.pid_file} cannot be read: {fault}") from None
+    try:
+        return [_entry(item) for item in json.loads(text)["processes"]]
+    except (ValueError, KeyError, TypeError):
+        raise StoreRefused(
+            f"{home.pid_file} is damaged", hint="remove it, or start a worker to have it renewed"
+        ) from None
+
+
+def _entry(item: dict[str, Any]) -> Entry:
+    process = ProcessIdentity(int(item["pid"]), str(item["started"]), str(item["boot"]))
+    return Entry(str(item["role"]), process, str(item["worker_id"]), int(item["supervisor"]))
+
+
+def _write(home: Home, entries: list[Entry]) -> None:
+    """Replace the file whole, or remove it when there is nothing to say."""
+    if not entries:
+        home.pid_file.unlink(missing_ok=True)
+        return
+    items = [
+        {
+            "role": entry.role,
+            "pid": entry.process.pid,
+            "started": entry.process.started,
+            "boot": entry.process.boot,
+            "worker_id": entry.worker_id,
+            "supervisor": entry.supervisor,
+        }
+        for entry in entries
+    ]
+    draft = home.pid_file.with_suffix(".pid.new")
+    try:
+        with os.fdopen(open_private(draft, os.O_WRONLY | os.O_TRUNC), "w") as file:
+            json.dump({"processes": items}, file, indent=1)
+        draft.replace(home.pid_file)
+    except OSError as fault:
+        raise cannot("write", home.pid_file, fault) from fault

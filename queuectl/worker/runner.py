@@ -1,0 +1,188 @@
+"""One command -> Outcome. Knows no store.
+
+The command gets its own session and process group, nothing to read, and two files to write into;
+no Python is in the way of its output. It is started with posix_spawn, which neither copies the
+worker's memory nor runs Python in the child.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from queuectl.domain.job import Command, Outcome
+from queuectl.domain.times import short_seconds
+from queuectl.waiting import wait_readable
+from queuectl.worker.control import Control, Halt
+from queuectl.worker.guard import Guard
+from queuectl.worker.output import RunFiles, read_tail
+from queuectl.worker.processes import kill_run, members, signal_group
+
+SHELL = "/bin/sh"
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_LOOK_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`."""
+
+    id: str
+    command: Command
+    environment: Mapping[str, str]
+    cwd: str | None
+    timeout: float
+    kill_grace: float
+    kill_leftovers: bool
+    deadline: float
+
+
+class CannotStart(Exception):
+    """The command could not be started; the text says why."""
+
+
+class Runner:
+    """Runs one command after another for one worker."""
+
+    def __init__(self, control: Control, guard: Guard) -> None:
+        self._control = control
+        self._guard = guard
+        self._null = os.open(os.devnull, os.O_RDONLY)
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        os.close(self._null)
+
+    def run(self, run: Run, files: RunFiles) -> Outcome:
+        """Run a command to its end, or stop it when its time is up or the control says so."""
+        begun = time.monotonic()
+        self._guard.announce(run.id, run.deadline)
+        try:
+            pid = self._spawn(run, files)
+        except CannotStart as fault:
+            self._guard.ended()
+            return Outcome(error=str(fault))
+        self._guard.started(run.id, pid)
+        halt = self._await(pid, run, begun)
+        _, status = os.waitpid(pid, 0)
+        self._guard.ended()
+        return _outcome(status, halt, run, files, time.monotonic() - begun)
+
+    def _spawn(self, run: Run, files: RunFiles) -> int:
+        """Start the command; its pid is also its process group. Raises CannotStart."""
+        self._enter(run.cwd)
+        if isinstance(run.command, str):
+            program, argv = SHELL, ["sh", "-c", run.command]
+        else:
+            program, argv = _find_program(run), list(run.command)
+        try:
+            return os.posix_spawn(
+                program,
+                argv,
+                run.environment,
+                file_actions=(
+                    (os.POSIX_SPAWN_DUP2, self._null, 0),
+                    (os.POSIX_SPAWN_DUP2, files.stdout, 1),
+                    (os.POSIX_SPAWN_DUP2, files.stderr, 2),
+                ),
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_IGNORED_BY_PYTHON,
+            )
+        except FileNotFoundError:
+            raise CannotStart("Command not found") from None
+        except OSError as fault:
+            raise CannotStart(f"Command could not be started: {fault.strerror}") from None
+
+    def _enter(self, cwd: str | None) -> None:
+        """Change into a run's directory; posix_spawn cannot do that for the child alone."""
+        wanted = cwd or "/"
+        try:
+            os.chdir(wanted)
+        except OSError as fault:
+            raise CannotStart(f"Working directory {wanted}: {fault.strerror}") from None
+
+    def _await(self, pid: int, run: Run, begun: float) -> Halt | None:
+        """Wait until the command has ended, unreaped; return why it was stopped, if it was."""
+        control = self._control
+        while not _has_ended(pid):
+            halt = control.halt(run.id)
+            left = run.timeout - (time.monotonic() - begun) if run.timeout else None
+            if halt is None and left is not None and left <= 0:
+                halt = Halt.TIMEOUT
+            if halt is not None:
+                self._stop(pid, run, halt)
+                return halt
+            check = control.next_check()
+            if wait_readable([control.wake], check if left is None else min(left, check)):
+                control.settle_down()
+        if run.kill_leftovers:
+            kill_run(run.id, pid)
+        return None
+
+    def _stop(self, pid: int, run: Run, halt: Halt) -> None:
+        """End every process of a run: ask, wait a while, kill. Its leader stays unreaped."""
+        if halt is not Halt.LOST and run.kill_grace > 0 and self._control.stop_level < 2:
+            signal_group(pid, signal.SIGTERM)
+            signal_group(pid, signal.SIGCONT)
+            self._wait_for_group(pid, run)
+        kill_run(run.id, pid)
+
+    def _wait_for_group(self, pid: int, run: Run) -> None:
+        deadline = time.monotonic() + run.kill_grace
+        while time.monotonic() < deadline and self._control.halt(run.id) is not Halt.LOST:
+            if _has_ended(pid) and not members(run.id, pid):
+                return
+            if wait_readable([self._control.wake], _LOOK_SECONDS):
+                self._control.settle_down()
+            if self._control.stop_level > 1:
+                return
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _find_program(run: Run) -> str:
+    """Return the path of an argument list's program, found as the command's own PATH says."""
+    assert not isinstance(run.command, str)
+    found = shutil.which(run.command[0], path=run.environment.get("PATH", os.defpath))
+    if found is None:
+        raise CannotStart("Command not found")
+    return found
+
+
+def _outcome(status: int, halt: Halt | None, run: Run, files: RunFiles, duration: float) -> Outcome:
+    exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    stdout, stdout_cut = read_tail(files.stdout)
+    stderr, stderr_cut = read_tail(files.stderr)
+    return Outcome(
+        exit_code=exit_code,
+        signal=number,
+        timed_out=halt is Halt.TIMEOUT,
+        error=_error(exit_code, number, halt, run),
+        duration=round(duration, 6),
+        stdout=stdout,
+        stderr=stderr,
+        stdout_cut=stdout_cut,
+        stderr_cut=stderr_cut,
+        interrupted=halt in (Halt.RELEASE, Halt.LOST),
+    )
+
+
+def _error(exit_code: int | None, number: int | None, halt: Halt | None, run: Run) -> str | None:
+    """Return what to say of a run that did not succeed."""
+    if halt is Halt.TIMEOUT:
+        return f"Job exceeded {short_seconds(run.timeout)} timeout"
+    if halt is not None:
+        return str(halt.value).capitalize()
+    if number is not None:
+        return f"Killed by signal {number} ({signal.strsignal(number)})"
+    if exit_code == 127:
+        return "Command not found"
+    return f"Exit code {exit_code}" if exit_code else None

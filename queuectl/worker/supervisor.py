@@ -1,0 +1,176 @@
+"""The supervisor: preloads the program, forks workers, and restarts one that dies.
+
+It opens no store and starts no thread, so that its workers are plain copies which share its
+memory. Each worker has a session of its own: what a terminal sends goes to the supervisor alone,
+which hands it on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from queuectl.domain.errors import ExitCode, QueuectlError
+from queuectl.home import Place
+from queuectl.stores import is_mongo
+from queuectl.waiting import wait_readable
+from queuectl.worker import pidfile
+from queuectl.worker.control import Control
+from queuectl.worker.loop import Orders, Worker
+from queuectl.worker.processes import identify, this_process
+
+log = logging.getLogger("queuectl.worker")
+
+_BACKOFF_SECONDS = (0.1, 30.0)
+_STEADY_SECONDS = 10.0
+
+Report = Callable[[str], None]
+"""Tells whoever started the workers: `ready PID`, or `failed MESSAGE`."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A place for one worker: who sits there, since when, and when to fill it again."""
+
+    pid: int = 0
+    since: float = 0.0
+    failures: int = 0
+    fill_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps `count` workers alive until it is told to stop, or they have nothing left to do."""
+
+    place: Place
+    orders: Orders
+    count: int
+    report: Report
+    _control: Control = field(default_factory=Control)
+    _seats: list[_Seat] = field(default_factory=list)
+    _handed_on: int = 0
+    _exit_code: int = 0
+
+    def run(self) -> int:
+        """Work until every worker has left; return an exit code."""
+        self._control.install()
+        _preload(self.place.store_url)
+        pidfile.add(self.place.home, pidfile.Entry(pidfile.SUPERVISOR, this_process()))
+        self._seats = [_Seat() for _ in range(self.count)]
+        try:
+            while self._seats:
+                self._fill_seats()
+                wait_readable([self._control.wake], self._next_filling())
+                self._control.settle_down()
+                self._hand_on_stop()
+                self._reap()
+        finally:
+            pidfile.remove(self.place.home, {os.getpid()})
+            self._control.close()
+        return self._exit_code
+
+    def _fill_seats(self) -> None:
+        for seat in self._seats:
+            if not seat.pid and seat.fill_at <= time.monotonic():
+                self._fork(seat)
+
+    def _next_filling(self) -> float | None:
+        waits = [seat.fill_at - time.monotonic() for seat in self._seats if not seat.pid]
+        return min(waits, default=None)
+
+    def _fork(self, seat: _Seat) -> None:
+        """Fork a worker, with the stop signals held back until the child can count them."""
+        held = {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, held)
+        supervisor = os.getpid()
+        seat.pid = os.fork()
+        if seat.pid == 0:
+            code = int(ExitCode.FAILED)
+            try:
+                self._control.close()
+                code = _live(self.place, self.orders, supervisor, self.report, held)
+            finally:
+                logging.shutdown()
+                os._exit(code)
+        seat.since = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+
+    def _hand_on_stop(self) -> None:
+        """Send each worker as many stop signals as came here."""
+        while self._handed_on < self._control.stop_level:
+            number = (signal.SIGTERM, signal.SIGINT)[self._handed_on]
+            self._handed_on += 1
+            for seat in self._seats:
+                if seat.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(seat.pid, number)
+        if self._control.is_stopping:
+            self._seats = [seat for seat in self._seats if seat.pid]
+
+    def _reap(self) -> None:
+        for seat in list(self._seats):
+            if not seat.pid:
+                continue
+            pid, status = os.waitpid(seat.pid, os.WNOHANG)
+            if pid:
+                self._emptied(seat, os.waitstatus_to_exitcode(status))
+
+    def _emptied(self, seat: _Seat, code: int) -> None:
+        """A worker has ended: fill its seat again unless it left of its own accord."""
+        pid, seat.pid = seat.pid, 0
+        pidfile.remove(self.place.home, {pid})
+        if code in (ExitCode.OK, ExitCode.STORE) or self._control.is_stopping:
+            self._exit_code = self._exit_code or max(0, code)
+            self._seats.remove(seat)
+            return
+        is_steady = time.monotonic() - seat.since > _STEADY_SECONDS
+        seat.failures = 1 if is_steady else seat.failures + 1
+        first, longest = _BACKOFF_SECONDS
+        wait = 0.0 if seat.failures == 1 else min(first * 2.0 ** (seat.failures - 2), longest)
+        seat.fill_at = time.monotonic() + wait
+        log.warning("worker %d died (%s); another takes its place", pid, _cause(code))
+
+
+def _cause(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _preload(store_url: str) -> None:
+    """Import what workers need before they are forked, and keep it out of their collections."""
+    importlib.import_module(f"queuectl.stores.{'mongo' if is_mongo(store_url) else 'sqlite'}")
+    gc.collect()
+    gc.freeze()
+
+
+def _live(
+    place: Place, orders: Orders, supervisor: int, report: Report, held: set[signal.Signals]
+) -> int:
+    """Be one worker from the fork on; return its exit code."""
+    os.setsid()
+    has_been_ready = False
+
+    def on_ready() -> None:
+        nonlocal has_been_ready
+        has_been_ready = True
+        me = identify(os.getpid())
+        assert me is not None
+        pidfile.add(place.home, pidfile.Entry(pidfile.WORKER, me, worker.record.id, supervisor))
+        report(f"ready {os.getpid()}")
+
+    try:
+        worker = Worker(place, orders)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        worker.run(on_ready)
+    except QueuectlError as fault:
+        log.error("%s", fault)
+        if not has_been_ready:
+            report(f"failed {fault}")
+        return int(fault.exit_code)
+    return ExitCode.OK

@@ -1,0 +1,101 @@
+"""The small idempotent chores that every worker does now and then; there is no leader."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from queuectl.domain import transitions
+from queuectl.domain.errors import QueuectlError
+from queuectl.domain.job import Job
+from queuectl.domain.settings import Settings
+from queuectl.domain.worker import WorkerRecord
+from queuectl.stores.base import BATCH, Store
+from queuectl.worker.processes import SILENCE_SECONDS, is_alive, is_here, kill_run
+
+log = logging.getLogger("queuectl.worker")
+
+_REPAIR_SECONDS = 10.0
+_MOST_BATCHES = 20
+_KILL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """A lease as this worker first saw it, by its own monotonic clock."""
+
+    lease_until: datetime
+    since: float
+
+
+class Upkeep:
+    """The chores of one worker over one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sightings: dict[str, _Sighting] = {}
+
+    def tick(self, settings: Settings) -> None:
+        """Do every chore once. A store that fails ends the tick with StoreError."""
+        self._promote()
+        self._recover_local(settings)
+        self._expire(settings)
+        if self._store.take_turn("repair", _REPAIR_SECONDS):
+            self._store.repair()
+
+    def _promote(self) -> None:
+        for _ in range(_MOST_BATCHES):
+            if self._store.promote() < BATCH:
+                return
+
+    def _recover_local(self, settings: Settings) -> None:
+        """Take back what dead workers of this machine held, at once, and forget them."""
+        now = self._store.now()
+        for worker in self._store.workers():
+            if is_here(worker.process):
+                if not is_alive(worker.process):
+                    self._bury_worker(worker, settings)
+            elif now - worker.heartbeat_at > timedelta(seconds=20 * SILENCE_SECONDS):
+                self._store.unregister(worker.id)
+
+    def _bury_worker(self, worker: WorkerRecord, settings: Settings) -> None:
+        is_clear = True
+        for job in self._store.held_by(worker.id):
+            assert job.claim is not None
+            if kill_run(job.claim.id, None, _KILL_SECONDS):
+                self._take_back(job, settings)
+            else:
+                log.warning("job '%s': its processes cannot be killed", job.id)
+                is_clear = False
+        if is_clear:
+            self._store.unregister(worker.id)
+
+    def _expire(self, settings: Settings) -> None:
+        """Take back claims that were watched unrenewed for a third of a lease until they ended.
+
+        Watching by the monotonic clock keeps a clock that was stepped from stealing a claim.
+        """
+        third = settings.lease_seconds / 3
+        now, watched_at = self._store.now(), time.monotonic()
+        sightings: dict[str, _Sighting] = {}
+        for job in self._store.leases_ending(now + timedelta(seconds=third)):
+            assert job.claim is not None
+            until = job.claim.lease_until
+            before = self._sightings.get(job.claim.id)
+            is_same = before is not None and before.lease_until == until
+            seen = before if before is not None and is_same else _Sighting(until, watched_at)
+            sightings[job.claim.id] = seen
+            if until <= now and watched_at - seen.since >= third:
+                self._take_back(job, settings)
+        self._sightings = sightings
+
+    def _take_back(self, job: Job, settings: Settings) -> None:
+        """End a lost claim; one job that cannot be taken back does not stop the others."""
+        try:
+            change = transitions.expire(job, self._store.now(), settings.max_interruptions)
+            if self._store.commit(change) and change.after is not None:
+                log.warning("job '%s': worker %s was lost", job.id, job.worker)
+        except QueuectlError as fault:
+            log.error("job '%s' cannot be taken back: %s", job.id, fault)

@@ -1,0 +1,145 @@
+"""Running command lines: in this process for speed, or as a process of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.cli.app import execute
+from queuectl.cli.session import Session
+from queuectl.domain.errors import ExitCode
+from queuectl.domain.job import Job, Outcome
+from queuectl.domain.transitions import settle
+from queuectl.queue import Queue, open_queue
+from queuectl.stores.base import ClaimRequest
+
+ROOT = Path(__file__).parents[2]
+CODES = frozenset(int(code) for code in ExitCode)
+VARIABLES = (
+    "MONGO_URI QUEUECTL_STORE QUEUECTL_FOREGROUND NO_COLOR XDG_DATA_HOME QUEUECTL_HOME".split()
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What standard output holds, which must be JSON and nothing else."""
+        return json.loads(self.out)
+
+
+class Cli:
+    """Runs command lines in this process, as `queuectl` would."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, *args: str, stdin: str | bytes = "") -> Result:
+        """Run one command line with what it finds on standard input."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        source = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="surrogateescape")
+        self._monkeypatch.setattr(sys, "stdin", source)
+        self._capsys.readouterr()
+        code = execute(args, Session())
+        captured = self._capsys.readouterr()
+        assert "Traceback" not in captured.err
+        assert "unexpected" not in captured.err
+        return Result(code, captured.out, captured.err)
+
+    def ok(self, *args: str, stdin: str | bytes = "") -> Result:
+        """Run a command line that must succeed."""
+        result = self(*args, stdin=stdin)
+        assert result.code == 0, result
+        return result
+
+    def refused(self, code: int, *args: str, stdin: str | bytes = "") -> str:
+        """Run a command line that must be refused with one line; return that line."""
+        result = self(*args, stdin=stdin)
+        assert result.code == code, result
+        assert result.err.startswith("queuectl: "), result
+        assert result.err.count("\n") == 1, result
+        return result.err
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Command lines in this process."""
+    return Cli(capsys, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of the test's own, nothing of the user's, and no process left behind."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    found = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("QUEUECTL_HOME", str(found))
+    monkeypatch.setenv("TERM", "dumb")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    yield found
+    if (found / "workers.pid").exists():
+        from queuectl.home import Home, Place
+        from queuectl.worker import manager
+
+        manager.stop(Place(Home(found), str(found / "queue.db")), now=True, timeout=20)
+
+
+def process(*args: str, stdin: str = "", timeout: float = 60) -> Result:
+    """Run `python3 -m queuectl.cli` as a process of its own, away from any terminal."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "queuectl.cli", *args],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment(),
+        check=False,
+    )
+    return Result(ended.returncode, ended.stdout, ended.stderr)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a process that shall find this checkout."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def run_next(queue: Queue, outcome: Outcome) -> Job:
+    """Play a worker that claims the next job and ends it with an outcome."""
+    job = claim_next(queue)
+    change = settle(job, outcome, queue.now())
+    assert queue.store.commit(change)
+    return queue.get(job.id)
+
+
+def claim_next(queue: Queue) -> Job:
+    """Play a worker that claims the next job and keeps it."""
+    job = queue.store.claim(ClaimRequest(f"claim{os.urandom(4).hex()}", "worker1", 30))
+    assert job is not None
+    return job
+
+
+def bury(*ids: str, error: str = "Exit code 1") -> None:
+    """Put jobs into the dead letter queue, each after its one attempt."""
+    with open_queue() as queue:
+        for job_id in ids:
+            queue.enqueue([queue.request({"id": job_id, "command": "false", "max_retries": 1})])
+            run_next(queue, Outcome(exit_code=1, error=error, duration=0.5, stderr="oh no\n"))

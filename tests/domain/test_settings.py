@@ -1,0 +1,185 @@
+"""Every tunable: its key, its bounds, and what is made of what a store holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.settings import (
+    KEYS,
+    YEAR,
+    Settings,
+    Value,
+    as_dict,
+    default_of,
+    faults,
+    from_stored,
+    help_of,
+    parse_value,
+    resolve_key,
+    show,
+)
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "max_retries": (0, 1_000_000),
+    "backoff_base": (0, 1_000_000),
+    "backoff_cap": (0, YEAR),
+    "timeout_seconds": (0, YEAR),
+    "poll_interval_sec": (0.01, 3600),
+    "lease_seconds": (1, 86_400),
+    "stop_grace_seconds": (0, YEAR),
+    "kill_grace_seconds": (0, 3600),
+    "max_interruptions": (1, 1_000_000),
+}
+WHOLE = ("max_retries", "max_interruptions")
+
+
+def test_the_defaults_are_those_that_are_documented() -> None:
+    assert as_dict(Settings()) == {
+        "max_retries": 3,
+        "backoff_base": 2.0,
+        "backoff_cap": 3600.0,
+        "timeout_seconds": 0.0,
+        "poll_interval_sec": 1.0,
+        "lease_seconds": 30.0,
+        "stop_grace_seconds": 0.0,
+        "kill_grace_seconds": 5.0,
+        "max_interruptions": 5,
+        "kill_leftovers": False,
+    }
+
+
+def test_every_key_has_tested_bounds_or_is_a_switch() -> None:
+    assert set(KEYS) == {*BOUNDS, "kill_leftovers"}
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("max-retries", "max_retries"),
+        ("MAX_RETRIES", "max_retries"),
+        (" Backoff-Base ", "backoff_base"),
+        ("job_timeout", "timeout_seconds"),
+        ("timeout", "timeout_seconds"),
+        ("poll-interval", "poll_interval_sec"),
+        ("poll_interval_seconds", "poll_interval_sec"),
+    ],
+)
+def test_a_key_is_found_whatever_its_case_and_hyphens(word: str, key: str) -> None:
+    assert resolve_key(word) == key
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("max-retrys", "unknown setting 'max-retrys' (did you mean 'max_retries'?)"),
+        ("qqq", "unknown setting 'qqq'"),
+        ("a\nb", "unknown setting 'a\\nb'"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest(word: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        resolve_key(word)
+    assert str(caught.value) == message
+    assert "config get" in caught.value.hint
+
+
+@pytest.mark.parametrize("key", BOUNDS)
+def test_both_bounds_are_allowed_and_kept_in_the_type_of_the_default(key: str) -> None:
+    for bound in BOUNDS[key]:
+        value = parse_value(key, str(bound))
+        assert value == bound
+        assert type(value) is type(default_of(key))
+
+
+@pytest.mark.parametrize("key", BOUNDS)
+def test_beyond_a_bound_the_message_names_key_and_bounds(key: str) -> None:
+    low, high = BOUNDS[key]
+    for outside in (low - 1, high + 1):
+        with pytest.raises(InvalidInput, match=f"{key} must be between") as caught:
+            parse_value(key, outside)
+        assert f"{show(low)} and {show(high)}" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", BOUNDS)
+@pytest.mark.parametrize("raw", ["", "many", None, True, [], {}, "nan", "inf", 10**400])
+def test_what_is_no_number_is_refused_by_every_numeric_key(key: str, raw: object) -> None:
+    with pytest.raises(InvalidInput, match=f"^{key} must be a (finite )?number, not "):
+        parse_value(key, raw)
+
+
+@pytest.mark.parametrize("key", WHOLE)
+def test_a_count_takes_no_fraction(key: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{key} must be a whole number, not 1.5"):
+        parse_value(key, 1.5)
+
+
+@pytest.mark.parametrize("key", [key for key in BOUNDS if key not in WHOLE])
+def test_fractions_count_everywhere_else(key: str) -> None:
+    assert parse_value(key, "1.5") == 1.5
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        *((word, True) for word in ("true", "Yes", "on", 1, True)),
+        *((word, False) for word in ("false", "NO", "off", 0, False)),
+    ],
+)
+def test_a_switch_is_read_from_the_usual_words(raw: object, value: bool) -> None:
+    assert parse_value("kill_leftovers", raw) is value
+
+
+def test_any_other_word_for_a_switch_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="kill_leftovers must be true or false, not 'maybe'"):
+        parse_value("kill_leftovers", "maybe")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(3, "3"), (3.0, "3"), (1.5, "1.5"), (True, "true"), (False, "false")]
+)
+def test_a_value_is_shown_without_needless_digits(value: Value, text: str) -> None:
+    assert show(value) == text
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_is_shown_is_read_back_as_the_same_value(key: str) -> None:
+    assert parse_value(key, show(default_of(key))) == default_of(key)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_help_of_a_key_ends_with_its_default(key: str) -> None:
+    assert help_of(key).endswith(f"default {show(default_of(key))}")
+    assert "\n" not in help_of(key)
+
+
+def test_stored_values_come_before_the_defaults() -> None:
+    settings = from_stored({"max_retries": 9, "backoff_base": "1.5", "kill_leftovers": True})
+    assert settings == Settings(max_retries=9, backoff_base=1.5, kill_leftovers=True)
+
+
+def test_unusable_and_unknown_stored_values_count_as_unset() -> None:
+    stored = {"max_retries": -1, "lease_seconds": "long", "from_tomorrow": 1}
+    assert from_stored(stored) == Settings()
+
+
+def test_each_stored_value_that_is_not_used_is_told_with_the_reason() -> None:
+    lines = faults({"max_retries": -1, "from_tomorrow": 1, "backoff_base": 3})
+    assert lines == [
+        "max_retries must be between 0 and 1000000, not -1; the default 3 is used",
+        "unknown setting 'from_tomorrow' is ignored",
+    ]
+
+
+stored_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+
+
+@given(st.dictionaries(st.sampled_from(KEYS) | st.text(), stored_values))
+def test_whatever_a_store_holds_the_settings_in_force_are_legal(stored: dict[str, Any]) -> None:
+    for key, value in as_dict(from_stored(stored)).items():
+        assert parse_value(key, value) == value
+    assert all("\n" not in line for line in faults(stored))

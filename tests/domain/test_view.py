@@ -1,0 +1,116 @@
+"""A job as people and programs see it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from queuectl.domain import transitions
+from queuectl.domain.job import Job, Spec, command_text
+from queuectl.domain.view import MASK, as_dict, looks_secret, masked_env, reason
+from tests.domain.jobs import (
+    NOW,
+    SPEC,
+    after,
+    cancelled,
+    completed,
+    dead,
+    failed,
+    pending,
+    processing,
+)
+
+KNOWN_FROM_BEFORE = (
+    "id command state attempts max_retries created_at updated_at run_at timeout stdout stderr "
+    "exit_code duration timed_out last_error queue priority"
+).split()
+BESIDE_THEM = (
+    "failed_at started_at finished_at worker reason cwd env labels backoff_base backoff_cap "
+    "runs interruptions history signal stdout_cut stderr_cut"
+).split()
+
+
+@pytest.mark.parametrize("job", [pending(), processing(), completed(), failed(), dead()])
+def test_every_job_has_the_documented_fields_and_no_others(job: Job) -> None:
+    shown = as_dict(job, NOW)
+    assert set(shown) == {*KNOWN_FROM_BEFORE, *BESIDE_THEM}
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_a_completed_job_shows_times_in_utc_and_its_outcome() -> None:
+    shown = as_dict(completed(), NOW)
+    assert shown["state"] == "completed"
+    assert shown["created_at"] == "2026-01-31T12:00:00.000Z"
+    assert shown["finished_at"] == "2026-01-31T12:00:00.000Z"
+    assert (shown["exit_code"], shown["duration"], shown["stdout"]) == (0, 0.5, "fine\n")
+    assert shown["history"] == [
+        {
+            "n": 1,
+            "claim_id": "claim1",
+            "worker": "worker1",
+            "started_at": "2026-01-31T12:00:00.000Z",
+            "finished_at": "2026-01-31T12:00:00.000Z",
+            "exit_code": 0,
+            "signal": None,
+            "timed_out": False,
+            "error": None,
+        }
+    ]
+
+
+def test_a_job_that_never_ran_shows_no_duration_and_no_exit_code() -> None:
+    shown = as_dict(pending(), NOW)
+    assert (shown["duration"], shown["exit_code"], shown["started_at"]) == (None, None, None)
+    assert (shown["timed_out"], shown["stdout"], shown["history"]) == (False, "", [])
+
+
+def test_an_argument_list_stays_a_list() -> None:
+    job = pending(Spec(id="job1", command=("echo", "a b")))
+    assert as_dict(job, NOW)["command"] == ["echo", "a b"]
+    assert command_text(job.spec.command) == "echo 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("job", "now", "why"),
+    [
+        (pending(), NOW, "due"),
+        (transitions.enqueue(SPEC, after(60), NOW), NOW, "scheduled for 12:01"),
+        (transitions.enqueue(SPEC, after(60), NOW), after(60), "due"),
+        (failed(), NOW, "retry 2/3 at 12:00"),
+        (failed(), after(2), "retry 2/3 due"),
+        (processing(), NOW, None),
+        (completed(), NOW, None),
+        (dead(), NOW, None),
+        (cancelled(), NOW, None),
+    ],
+)
+def test_a_job_that_waits_says_why_and_no_other_does(
+    job: Job, now: datetime, why: str | None
+) -> None:
+    assert reason(job, now, lambda instant: f"{instant:%H:%M}") == why
+
+
+@pytest.mark.parametrize(
+    "name",
+    "PASSWORD db_passwd PASSPHRASE MYSQL_PWD API_KEY APIKEY SSH_KEY KEY_ID GITHUB_TOKEN SECRET "
+    "AWS_SECRET_ACCESS_KEY MONGO_URI DATABASE_URL SENTRY_DSN GITHUB_PAT PRIVATE_PEM "
+    "HTTP_AUTHORIZATION CREDENTIALS".split(),
+)
+def test_names_of_secrets_are_recognised(name: str) -> None:
+    assert looks_secret(name)
+    assert looks_secret(name.lower())
+
+
+@pytest.mark.parametrize("name", "PATH HOME LANG PWD KEYBOARD MONKEY COLUMNS URLS PATIENCE".split())
+def test_ordinary_names_are_not_taken_for_secrets(name: str) -> None:
+    assert not looks_secret(name)
+
+
+def test_secrets_in_the_environment_of_a_job_are_masked_everywhere() -> None:
+    env = (("API_TOKEN", "hunter2"), ("MODE", "fast"))
+    job = completed(replace(SPEC, env=env))
+    assert masked_env(job) == {"API_TOKEN": MASK, "MODE": "fast"}
+    assert "hunter2" not in json.dumps(as_dict(job, NOW))

@@ -1,0 +1,111 @@
+"""Every store there is, each as one parameter of the fixture `store`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from queuectl.stores import mongo_link, open_store
+from queuectl.stores.base import Store
+from queuectl.stores.mongo import MongoStore
+from tests.stores import server
+from tests.stores.faults import Commands
+
+EXTERNAL = os.environ.get("QUEUECTL_TEST_MONGO_URI", "")
+KINDS = ["sqlite", "mongo", *(["mongo-external"] if EXTERNAL else [])]
+
+Documents = dict[str, Any]
+OpenStore = Callable[[], Store]
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of this test process's own."""
+    executable = server.program()
+    if executable is None:
+        if server.is_required():
+            pytest.fail("the MongoDB test server is not installed")
+        pytest.skip("the MongoDB test server is not installed (it needs Python 3.11)")
+    with server.running(executable, tmp_path_factory.mktemp("mongo")) as address:
+        yield address
+
+
+@pytest.fixture
+def mongo_url(mongo_server: str) -> Iterator[str]:
+    """The address of a database of this test's own."""
+    yield from _database(mongo_server)
+
+
+def _database(address: str) -> Iterator[str]:
+    base, _, options = address.partition("?")
+    scheme, _, rest = base.partition("://")
+    name = f"queuectl_test_{token_hex(6)}"
+    url = f"{scheme}://{rest.partition('/')[0]}/{name}" + (f"?{options}" if options else "")
+    yield url
+    with MongoClient[dict[str, object]](url) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture(params=KINDS)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty store, of each kind in turn."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "queue.db")
+    elif request.param == "mongo":
+        yield request.getfixturevalue("mongo_url")
+    else:
+        yield from _database(EXTERNAL)
+
+
+@pytest.fixture
+def opened(store_url: str) -> Iterator[OpenStore]:
+    """Open the same store as often as a test likes; all are closed after it."""
+    with ExitStack() as stack:
+
+        def open_one() -> Store:
+            store = open_store(store_url)
+            stack.callback(store.close)
+            return store
+
+        yield open_one
+
+
+@pytest.fixture
+def store(opened: OpenStore) -> Store:
+    """An empty store."""
+    return opened()
+
+
+@pytest.fixture
+def commands() -> Commands:
+    """What `watched_store` sends."""
+    return Commands()
+
+
+@pytest.fixture
+def watched_store(
+    mongo_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MongoStore]:
+    """A store whose commands are noted."""
+
+    def client(*args: Any, **kwargs: Any) -> MongoClient[Documents]:
+        return MongoClient(*args, **kwargs, event_listeners=[commands])
+
+    monkeypatch.setattr(mongo_link, "MongoClient", client)
+    store = MongoStore.open(mongo_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def database(mongo_url: str) -> Iterator[Any]:
+    """The database itself, without the store."""
+    with MongoClient[Documents](mongo_url) as client:
+        yield client.get_default_database()

@@ -1,0 +1,83 @@
+"""What the tests of stores share: jobs to add, requests to make, ways to settle."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from queuectl.domain import transitions
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.job import Job, Outcome, Spec, State
+from queuectl.domain.worker import ProcessIdentity, WorkerRecord
+from queuectl.stores.base import ClaimRequest, Store
+
+SUCCESS = Outcome(exit_code=0, duration=0.5, stdout="fine\n")
+FAILURE = Outcome(exit_code=1, error="Exit code 1", duration=0.25, stderr="no\n", stderr_cut=7)
+INTERRUPTED = Outcome(signal=15, duration=0.2, interrupted=True)
+EVERYTHING = Page(with_output=True, with_history=True)
+
+_claim_numbers = count(1)
+
+
+def new_job(store: Store, job_id: str, run_at: datetime | None = None, **spec: Any) -> Job:
+    """Return a job to be added, due at once unless said."""
+    wanted = {"command": "true", "max_retries": 1, **spec}
+    return transitions.enqueue(Spec(id=job_id, **wanted), run_at, store.now())
+
+
+def added(store: Store, job_id: str, run_at: datetime | None = None, **spec: Any) -> Job:
+    """Add a job and return it as the store has it."""
+    assert store.add([new_job(store, job_id, run_at, **spec)]) == frozenset()
+    return existing(store, job_id)
+
+
+def existing(store: Store, job_id: str) -> Job:
+    """Return a job that must be there."""
+    job = store.get(job_id)
+    assert job is not None, f"{job_id} is not there"
+    return job
+
+
+def request(*queues: str, worker: str = "w1", lease: float = 30.0, **more: Any) -> ClaimRequest:
+    """Return a request with a claim id of its own."""
+    claim_id = more.pop("claim_id", None) or f"claim{next(_claim_numbers)}"
+    return ClaimRequest(claim_id, worker, lease, queues, **more)
+
+
+def claimed(store: Store, *queues: str, **more: Any) -> Job:
+    """Claim the next job, which must be there."""
+    job = store.claim(request(*queues, **more))
+    assert job is not None, "nothing was ready"
+    return job
+
+
+def claimed_ids(store: Store, number: int, *queues: str) -> list[str]:
+    """Claim jobs one after another and return their ids."""
+    return [claimed(store, *queues).id for _ in range(number)]
+
+
+def settled(store: Store, job: Job, outcome: Outcome = SUCCESS) -> Job:
+    """Settle a claimed job and return it as the store has it."""
+    assert store.commit(transitions.settle(job, outcome, store.now()))
+    return existing(store, job.id)
+
+
+def buried(store: Store, job_id: str, **spec: Any) -> Job:
+    """Return a job that has failed into the DLQ."""
+    added(store, job_id, **spec)
+    dead = settled(store, claimed(store, only=job_id), FAILURE)
+    assert dead.state is State.DEAD
+    return dead
+
+
+def listed(store: Store, chosen: Filter | None = None, page: Page | None = None) -> list[str]:
+    """Return the ids that a listing gives, in its order."""
+    return [job.id for job in store.find(chosen or Filter(), page or Page())]
+
+
+def worker_record(store: Store, worker_id: str) -> WorkerRecord:
+    """Return a worker to be registered."""
+    now = store.now()
+    process = ProcessIdentity(4711, "12345.5", "boot-1")
+    return WorkerRecord(worker_id, process, "host1", "/home/me", ("a", "b"), now, now)

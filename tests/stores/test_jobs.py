@@ -1,0 +1,301 @@
+"""Adding, finding, changing and counting jobs, on every store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from queuectl.domain import transitions
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.job import Spec, State
+from queuectl.domain.times import UTC
+from queuectl.stores.base import BATCH, Store
+from tests.stores.conftest import OpenStore
+from tests.stores.kit import (
+    EVERYTHING,
+    FAILURE,
+    added,
+    buried,
+    claimed,
+    claimed_ids,
+    existing,
+    listed,
+    new_job,
+    request,
+    settled,
+)
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_job_comes_back_as_it_was_added(store: Store) -> None:
+    job = new_job(store, "job1", store.now() + HOUR, queue="gpu", priority=-7, timeout=1.5)
+    store.add([job])
+    kept = existing(store, "job1")
+    assert kept.seq > 0
+    assert kept == replace(job, seq=kept.seq)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"command": ("$set", "two words", "", "a.b", "ü", "--")},
+        {"command": "echo '$HOME' \"x\" \\ ; true\n# été 漢字 🎉"},
+        {"env": (("$A.b", "$where"), ("EMPTY", ""), ("A", "1\n2"), ("A.", "ü"))},
+        {"labels": ("$in", "a.b", "nightly run", "%", "_")},
+        {"cwd": "/tmp/$x.y ü", "generated_id": True, "backoff_base": 1.5, "backoff_cap": 0.0},
+    ],
+)
+def test_text_of_any_kind_is_kept_to_the_letter(store: Store, spec: dict[str, Any]) -> None:
+    job = new_job(store, "job1", **spec)
+    store.add([job])
+    assert existing(store, "job1").spec == job.spec
+    assert next(iter(store.find(Filter(), Page()))).spec == job.spec
+    assert claimed(store).spec == job.spec
+
+
+def test_output_of_any_kind_is_kept_to_the_letter(store: Store) -> None:
+    text = "$x \x00 a.b 漢字\r\n\x1b[1m" + "x" * 65_536
+    added(store, "job1")
+    outcome = replace(FAILURE, stdout=text, error="$set: ü")
+    assert settled(store, claimed(store), outcome).outcome == outcome
+
+
+def test_times_are_utc_with_whole_milliseconds(store: Store) -> None:
+    now = store.now()
+    assert now.tzinfo is UTC
+    assert now.microsecond % 1000 == 0
+    job = added(store, "job1", now + timedelta(milliseconds=1001))
+    assert job.run_at == now + timedelta(milliseconds=1001)
+    assert job.run_at.utcoffset() == timedelta(0)
+
+
+def test_a_job_that_is_not_there_is_none(store: Store) -> None:
+    assert store.get("job1") is None
+
+
+def test_an_id_that_exists_is_refused_and_the_others_are_stored(store: Store) -> None:
+    first = added(store, "job2", command="first")
+    batch = [new_job(store, f"job{n}", command="second") for n in (1, 2, 3)]
+    assert store.add(batch) == {"job2"}
+    assert listed(store) == ["job2", "job1", "job3"]
+    assert existing(store, "job2") == first
+
+
+def test_the_first_of_two_with_one_id_is_stored(store: Store) -> None:
+    batch = [new_job(store, "a", command="1"), new_job(store, "a", command="2")]
+    assert store.add(batch) == {"a"}
+    assert existing(store, "a").spec.command == "1"
+
+
+def test_an_id_in_the_dead_letter_queue_is_refused(store: Store) -> None:
+    buried(store, "job1")
+    assert store.add([new_job(store, "job1")]) == {"job1"}
+    assert existing(store, "job1").state is State.DEAD
+
+
+def test_an_atomic_batch_with_an_id_that_exists_stores_nothing(store: Store) -> None:
+    added(store, "job2")
+    batch = [new_job(store, f"job{n}") for n in (1, 2, 3)]
+    assert store.add(batch, atomic=True) == {"job2"}
+    assert listed(store) == ["job2"]
+    assert store.counts().total == 1
+    assert store.add([batch[0], batch[2]], atomic=True) == frozenset()
+
+
+def test_an_atomic_batch_with_an_id_twice_stores_nothing(store: Store) -> None:
+    batch = [new_job(store, job_id) for job_id in ("a", "b", "a")]
+    assert store.add(batch, atomic=True) == {"a"}
+    assert listed(store) == []
+
+
+def test_an_atomic_batch_can_be_claimed_in_its_order(store: Store) -> None:
+    later_on = store.now() + HOUR
+    batch = [new_job(store, job_id) for job_id in ("c", "a", "b")]
+    assert store.add([*batch, new_job(store, "d", later_on)], atomic=True) == frozenset()
+    assert listed(store) == ["c", "a", "b", "d"]
+    assert store.next_due() == later_on
+    assert store.counts().of(State.PENDING) == 4
+    assert claimed_ids(store, 3) == ["c", "a", "b"]
+
+
+def test_nothing_to_add_is_nothing_added(store: Store) -> None:
+    assert store.add([]) == frozenset()
+    assert store.add([], atomic=True) == frozenset()
+
+
+def test_a_batch_of_more_than_one_piece_is_stored_in_order(store: Store) -> None:
+    batch = [new_job(store, f"job{n}", store.now() + HOUR) for n in range(BATCH + 5)]
+    assert store.add(batch) == frozenset()
+    assert listed(store) == [job.id for job in batch]
+
+
+def test_generated_ids_are_found_by_their_beginning(store: Store) -> None:
+    for job_id in ("ab1", "ab2", "ab%", "ac1", "a.1"):
+        added(store, job_id, generated_id=True)
+    added(store, "ab9")
+    assert sorted(store.generated_ids("ab", 10)) == ["ab%", "ab1", "ab2"]
+    assert store.generated_ids("a.", 10) == ["a.1"]
+    assert store.generated_ids("ab%", 10) == ["ab%"]
+    assert store.generated_ids("A", 10) == []
+    assert len(store.generated_ids("a", 2)) == 2
+
+
+def test_a_dead_job_is_found_by_the_beginning_of_its_generated_id(store: Store) -> None:
+    buried(store, "abc", generated_id=True)
+    assert store.generated_ids("ab", 10) == ["abc"]
+
+
+def test_a_listing_is_in_order_of_arrival_not_of_ids(store: Store) -> None:
+    for job_id in ("job2", "job10", "job1"):
+        added(store, job_id, priority=len(job_id))
+    assert listed(store) == ["job2", "job10", "job1"]
+
+
+def test_a_listing_has_dead_jobs_in_their_place(store: Store) -> None:
+    for job_id in ("a", "b", "c"):
+        added(store, job_id)
+    settled(store, claimed(store, only="b"), FAILURE)
+    assert listed(store) == ["a", "b", "c"]
+    assert [job.state for job in store.find(Filter(), Page())][1] is State.DEAD
+
+
+def test_a_listing_reads_output_and_history_only_when_asked(store: Store) -> None:
+    for job_id in ("done", "dead"):
+        added(store, job_id)
+    settled(store, claimed(store, only="done"), replace(FAILURE, exit_code=0, error=None))
+    settled(store, claimed(store, only="dead"), FAILURE)
+    for job in store.find(Filter(), Page()):
+        assert job.outcome is not None
+        assert (job.outcome.stderr, job.history) == ("", ())
+    for job in store.find(Filter(), EVERYTHING):
+        assert job == existing(store, job.id)
+        assert len(job.history) == 1
+
+
+def test_pages_follow_one_another_without_gap_or_repeat(store: Store) -> None:
+    store.add([new_job(store, f"job{n}") for n in range(7)])
+    settled(store, claimed(store, only="job3"), FAILURE)
+    seen = []
+    after = 0
+    while page := list(store.find(Filter(), Page(limit=2, after_seq=after))):
+        seen += [job.id for job in page]
+        after = page[-1].seq
+    assert seen == [f"job{n}" for n in range(7)]
+    assert listed(store, page=Page(limit=0)) == []
+
+
+def test_filters_restrict_together(store: Store) -> None:
+    added(store, "a", queue="x", labels=("l1", "l2"))
+    added(store, "b", queue="y", labels=("l1",))
+    added(store, "c", queue="x")
+    buried(store, "d", queue="x", labels=("l1",))
+    assert listed(store, Filter(queue="x")) == ["a", "c", "d"]
+    assert listed(store, Filter(labels=("l1",))) == ["a", "b", "d"]
+    assert listed(store, Filter(labels=("l2", "l1"))) == ["a"]
+    assert listed(store, Filter(states=frozenset({State.DEAD}))) == ["d"]
+    assert listed(store, Filter(frozenset({State.DEAD, State.PENDING}), "x")) == ["a", "c", "d"]
+    assert listed(store, Filter(frozenset({State.PENDING}), "x", ("l1",))) == ["a"]
+    assert listed(store, Filter(states=frozenset({State.CANCELLED}))) == []
+
+
+def test_a_label_matches_whole_and_not_in_part(store: Store) -> None:
+    added(store, "a", labels=("night", 'quo"te', "50%"))
+    assert listed(store, Filter(labels=("nigh",))) == []
+    assert listed(store, Filter(labels=('quo"te',))) == ["a"]
+    assert listed(store, Filter(labels=("5_%",))) == []
+
+
+def test_jobs_unchanged_since_an_instant_are_those_changed_before_it(store: Store) -> None:
+    job = buried(store, "a")
+    changed = job.updated_at
+    assert listed(store, Filter(unchanged_since=changed)) == []
+    assert listed(store, Filter(unchanged_since=changed + timedelta(milliseconds=1))) == ["a"]
+
+
+def test_counts_tell_states_and_queues_apart(store: Store) -> None:
+    added(store, "a", queue="x")
+    added(store, "b", queue="x")
+    added(store, "c", queue="y")
+    buried(store, "d", queue="y")
+    settled(store, claimed(store, only="b"))
+    counts = store.counts()
+    assert {
+        queue: {state: n for state, n in states.items() if n}
+        for queue, states in counts.by_queue.items()
+    } == {
+        "x": {State.PENDING: 1, State.COMPLETED: 1},
+        "y": {State.PENDING: 1, State.DEAD: 1},
+    }
+    assert counts.total == 4
+
+
+def test_an_empty_store_counts_nothing(store: Store) -> None:
+    assert store.counts().total == 0
+    assert listed(store) == []
+    assert store.next_due() is None
+    assert store.check() == []
+
+
+def test_a_waiting_job_is_cancelled_at_once(store: Store) -> None:
+    job = added(store, "a")
+    assert store.commit(transitions.cancel(job, store.now()))
+    assert existing(store, "a").state is State.CANCELLED
+    assert store.claim(request()) is None
+
+
+def test_a_job_that_changed_since_it_was_read_is_not_changed_again(store: Store) -> None:
+    job = added(store, "a")
+    claimed(store)
+    assert not store.commit(transitions.cancel(job, store.now()))
+    assert not store.commit(transitions.delete(job))
+    assert existing(store, "a").state is State.PROCESSING
+
+
+def test_a_new_job_with_the_id_of_a_deleted_one_is_another_job(store: Store) -> None:
+    old = added(store, "a")
+    assert store.commit(transitions.delete(old))
+    assert store.get("a") is None
+    new = added(store, "a")
+    assert new.seq > old.seq
+    assert not store.commit(transitions.cancel(old, store.now()))
+    assert existing(store, "a") == new
+
+
+def test_a_replaced_job_keeps_its_place_and_its_history(store: Store) -> None:
+    added(store, "a")
+    added(store, "b")
+    done = settled(store, claimed(store, only="a"))
+    spec = Spec("a", "echo new", queue="x", priority=3)
+    change = transitions.replace_job(done, spec, None, store.now())
+    assert store.commit(change)
+    assert existing(store, "a") == change.after
+    assert len(existing(store, "a").history) == 1
+    assert listed(store) == ["a", "b"]
+    assert claimed(store, "x").id == "a"
+
+
+def test_an_edited_job_waits_for_its_new_time(store: Store) -> None:
+    job = added(store, "a")
+    later_on = store.now() + HOUR
+    spec = replace(job.spec, priority=5, max_retries=4)
+    assert store.commit(transitions.edit(job, spec, later_on, store.now()))
+    assert store.claim(request()) is None
+    assert store.next_due() == later_on
+    back = transitions.edit(existing(store, "a"), spec, store.now(), store.now())
+    assert store.commit(back)
+    assert claimed(store).spec == spec
+
+
+def test_a_second_opening_sees_what_the_first_wrote(opened: OpenStore) -> None:
+    job = added(opened(), "a")
+    assert existing(opened(), "a") == job
+
+
+def test_closing_twice_is_harmless(opened: OpenStore) -> None:
+    store = opened()
+    store.close()
+    store.close()

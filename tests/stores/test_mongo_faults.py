@@ -1,0 +1,282 @@
+"""MongoDB: a reply is lost, or the process ends between two writes of one move."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from queuectl.domain import transitions
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.filters import Filter
+from queuectl.domain.job import State
+from queuectl.stores import mongo_batches
+from queuectl.stores.mongo import MongoStore
+from tests.stores.faults import Crash, failing
+from tests.stores.kit import (
+    FAILURE,
+    SUCCESS,
+    added,
+    buried,
+    claimed,
+    existing,
+    listed,
+    new_job,
+    request,
+    settled,
+)
+
+DEAD = Filter(states=frozenset({State.DEAD}))
+
+
+@pytest.fixture
+def store(watched_store: MongoStore) -> MongoStore:
+    """An empty store of the only kind that is meant here."""
+    return watched_store
+
+
+# lost replies
+
+
+LOST = AutoReconnect("connection closed")
+
+
+def test_a_claim_whose_reply_was_lost_is_found(store: MongoStore) -> None:
+    added(store, "a")
+    with failing(store, "jobs", "find_one_and_update", LOST, is_applied=True):
+        assert claimed(store).id == "a"
+
+
+def test_a_claim_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
+    added(store, "a")
+    wanted = request(claim_id="same")
+    with (
+        failing(store, "jobs", "find_one_and_update", LOST, is_applied=False),
+        pytest.raises(StoreUnavailable),
+    ):
+        store.claim(wanted)
+    assert claimed(store, claim_id="same", repeated=True).id == "a"
+
+
+def test_one_claim_id_never_holds_two_jobs(store: MongoStore) -> None:
+    added(store, "a")
+    added(store, "b")
+    first = claimed(store, claim_id="same")
+    assert claimed(store, claim_id="same") == first
+    assert existing(store, "b").state is State.PENDING
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
+def test_a_commit_whose_reply_was_lost_counts(store: MongoStore, outcome: Any) -> None:
+    added(store, "a")
+    change = transitions.settle(claimed(store), outcome, store.now())
+    with failing(store, "jobs", "update_one", LOST, is_applied=True):
+        assert store.commit(change)
+    assert existing(store, "a") == change.after
+
+
+def test_a_commit_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
+    added(store, "a")
+    change = transitions.settle(claimed(store), SUCCESS, store.now())
+    with (
+        failing(store, "jobs", "update_one", LOST, is_applied=False),
+        pytest.raises(StoreUnavailable),
+    ):
+        store.commit(change)
+    assert store.commit(change)
+
+
+def test_a_commit_that_is_repeated_is_recognised_as_applied(store: MongoStore) -> None:
+    added(store, "a", max_retries=3, backoff_base=0)
+    change = transitions.settle(claimed(store), FAILURE, store.now())
+    assert store.commit(change)
+    assert store.commit(change)
+    store.promote()
+    claimed(store, worker="w2")
+    assert store.commit(change)
+    assert len(existing(store, "a").history) == 1
+    assert existing(store, "a").state is State.PROCESSING
+
+
+def test_a_burial_that_is_repeated_is_recognised_as_applied(store: MongoStore) -> None:
+    added(store, "a")
+    change = transitions.settle(claimed(store), FAILURE, store.now())
+    assert store.commit(change)
+    assert store.commit(change)
+    assert existing(store, "a") == change.after
+
+
+def test_a_retry_whose_reply_was_lost_counts(store: MongoStore) -> None:
+    change = transitions.retry(buried(store, "a"), store.now())
+    with failing(store, "jobs", "replace_one", LOST, is_applied=True):
+        assert store.commit(change)
+    assert existing(store, "a") == change.after
+
+
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_a_deletion_whose_reply_was_lost_counts(store: MongoStore, is_dead: bool) -> None:
+    job = buried(store, "a") if is_dead else added(store, "a")
+    with failing(store, "jobs", "delete_one", LOST, is_applied=True):
+        assert store.commit(transitions.delete(job))
+    assert store.get("a") is None
+
+
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_jobs_whose_reply_was_lost_are_not_refused(store: MongoStore, is_applied: bool) -> None:
+    added(store, "b")
+    batch = [new_job(store, job_id) for job_id in ("a", "b", "c")]
+    with failing(store, "jobs", "insert_many", LOST, is_applied=is_applied):
+        assert store.add(batch) == {"b"}
+    assert sorted(listed(store)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_an_atomic_batch_whose_reply_was_lost_is_stored_or_not(
+    store: MongoStore, is_applied: bool
+) -> None:
+    batch = [new_job(store, job_id) for job_id in ("a", "b")]
+    with failing(store, "batches", "update_one", LOST, is_applied=is_applied):
+        if is_applied:
+            assert store.add(batch, atomic=True) == frozenset()
+        else:
+            with pytest.raises(StoreUnavailable):
+                store.add(batch, atomic=True)
+    assert listed(store) == (["a", "b"] if is_applied else [])
+    assert store.add(batch, atomic=True) == ({"a", "b"} if is_applied else frozenset())
+
+
+# crashes between two steps
+
+BURIAL_STEPS = [
+    ("dlq", "replace_one", False),
+    ("dlq", "replace_one", True),
+    ("jobs", "replace_one", False),
+    ("jobs", "replace_one", True),
+]
+
+
+@pytest.mark.parametrize(("place", "method", "is_applied"), BURIAL_STEPS)
+def test_a_burial_cut_short_is_seen_once_and_finished(
+    store: MongoStore, database: Any, place: str, method: str, is_applied: bool
+) -> None:
+    added(store, "a")
+    change = transitions.settle(claimed(store), FAILURE, store.now())
+    with (
+        failing(store, place, method, Crash(), is_applied=is_applied),
+        pytest.raises(Crash),
+    ):
+        store.commit(change)
+    for _ in range(2):
+        assert existing(store, "a") == change.after
+        assert listed(store) == listed(store, DEAD) == ["a"]
+        assert store.counts().total == store.counts().of(State.DEAD) == 1
+        assert store.add([new_job(store, "a")]) == {"a"}
+        store.repair()
+        assert store.check() == []
+    assert database.jobs.find_one({"_id": "a"})["stub"] is True
+    assert database.dlq.count_documents({}) == 1
+    assert store.commit(transitions.retry(existing(store, "a"), store.now()))
+
+
+@pytest.mark.parametrize(("place", "method", "is_applied"), BURIAL_STEPS)
+def test_a_job_is_retried_out_of_a_burial_cut_short(
+    store: MongoStore, database: Any, place: str, method: str, is_applied: bool
+) -> None:
+    added(store, "a")
+    change = transitions.settle(claimed(store), FAILURE, store.now())
+    with failing(store, place, method, Crash(), is_applied=is_applied), pytest.raises(Crash):
+        store.commit(change)
+    retry = transitions.retry(existing(store, "a"), store.now())
+    assert store.commit(retry)
+    assert existing(store, "a") == retry.after
+    store.repair()
+    assert store.check() == []
+    assert existing(store, "a") == retry.after
+    assert database.dlq.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("is_deletion", [False, True])
+@pytest.mark.parametrize(
+    ("place", "is_applied"), [("jobs", False), ("jobs", True), ("dlq", False), ("dlq", True)]
+)
+def test_a_revival_cut_short_is_seen_once_and_finished(
+    store: MongoStore, database: Any, is_deletion: bool, place: str, is_applied: bool
+) -> None:
+    dead = buried(store, "a")
+    change = transitions.delete(dead) if is_deletion else transitions.retry(dead, store.now())
+    method = "delete_one" if is_deletion or place == "dlq" else "replace_one"
+    with failing(store, place, method, Crash(), is_applied=is_applied), pytest.raises(Crash):
+        store.commit(change)
+    is_decided = is_applied or place == "dlq"
+    expected = change.after if is_decided else dead
+    for _ in range(2):
+        assert store.get("a") == expected
+        assert listed(store) == (["a"] if expected else [])
+        assert listed(store, DEAD) == ([] if is_decided else ["a"])
+        assert store.counts().total == (1 if expected else 0)
+        store.repair()
+        assert store.check() == []
+    assert database.dlq.count_documents({}) == (0 if is_decided else 1)
+
+
+def test_the_copy_of_a_deleted_job_does_not_stand_for_its_successor(store: MongoStore) -> None:
+    dead = buried(store, "a", max_retries=1)
+    for _ in range(3):
+        assert store.commit(transitions.retry(dead, store.now()))
+        dead = settled(store, claimed(store), FAILURE)
+    with (
+        failing(store, "dlq", "delete_one", Crash(), is_applied=False),
+        pytest.raises(Crash),
+    ):
+        store.commit(transitions.delete(dead))
+    successor = buried(store, "a", command="echo new")
+    assert successor.spec.command == "echo new"
+    assert existing(store, "a") == successor
+    assert store.check() == []
+
+
+# atomic batches
+
+
+def test_a_staged_batch_is_seen_by_nobody(store: MongoStore, database: Any) -> None:
+    batch = [new_job(store, job_id, generated_id=True) for job_id in ("a", "b")]
+    with (
+        failing(store, "batches", "update_one", Crash(), is_applied=False),
+        pytest.raises(Crash),
+    ):
+        store.add(batch, atomic=True)
+    assert database.jobs.count_documents({}) == 2
+    assert store.get("a") is None
+    assert listed(store) == store.generated_ids("", 9) == []
+    assert store.counts().total == 0
+    assert store.claim(request()) is None
+    assert store.claim(request(only="a")) is None
+    store.repair()
+    assert database.jobs.count_documents({}) == 2, "its writer may still be at work"
+    created = store.now() - timedelta(seconds=mongo_batches.ABANDONED_SECONDS + 1)
+    database.queuectl_batches.update_one({}, {"$set": {"created_at": created}})
+    assert store.check() != []
+    assert store.repair() == 1
+    assert database.jobs.count_documents({}) == 0
+    assert store.add(batch, atomic=True) == frozenset()
+
+
+def test_a_committed_batch_is_whole_before_it_can_be_claimed(store: MongoStore) -> None:
+    due = [new_job(store, job_id) for job_id in ("a", "b")]
+    later_on = new_job(store, "c", store.now() + timedelta(hours=1))
+    with (
+        failing(store, "jobs", "update_many", Crash(), is_applied=False),
+        pytest.raises(Crash),
+    ):
+        store.add([*due, later_on], atomic=True)
+    assert listed(store) == ["a", "b", "c"]
+    assert store.counts().of(State.PENDING) == 3
+    assert store.claim(request()) is None
+    assert store.commit(transitions.cancel(existing(store, "b"), store.now()))
+    assert store.repair() == 1
+    assert claimed(store).id == "a"
+    assert store.claim(request()) is None
+    assert existing(store, "b").state is State.CANCELLED
+    assert store.next_due() == later_on.run_at
