@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,9 +119,21 @@ def _home_path(named: str, cwd: Path, *, search: bool) -> Path:
         if candidate.is_dir():
             _refuse_strangers(candidate)
             return candidate
+    return cwd / _data_directory()
+
+
+def _data_directory() -> Path:
+    """Return the user's data directory for queuectl.
+
+    On Linux it is spelled out, by the XDG base directory specification: importing platformdirs
+    takes a sixth of the time of a whole command.
+    """
+    if sys.platform == "linux":
+        base = os.environ.get("XDG_DATA_HOME", "")
+        return Path(base if base.startswith("/") else "~/.local/share").expanduser() / "queuectl"
     from platformdirs import user_data_path
 
-    return cwd / user_data_path("queuectl", appauthor=False)
+    return user_data_path("queuectl", appauthor=False)
 
 
 def _refuse_strangers(found: Path) -> None:

@@ -138,8 +138,15 @@ class Queue:
         """
         if atomic and any(request.replace for request in requests):
             raise InvalidInput("an atomic batch cannot replace jobs")
+        first = {request.spec.id: request for request in reversed(requests)}
+        if atomic and len(first) < len(requests):
+            raise Conflict("nothing was enqueued: an id is there twice")
         now = self._store.now()
-        jobs = [transitions.enqueue(request.spec, request.run_at, now) for request in requests]
+        jobs = [
+            transitions.enqueue(request.spec, request.run_at, now)
+            for request in requests
+            if request is first[request.spec.id]
+        ]
         refused = self._store.add(jobs, atomic=atomic)
         if refused and atomic:
             raise Conflict(f"nothing was enqueued: {_existing(sorted(refused)[0])}")

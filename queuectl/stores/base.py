@@ -101,7 +101,8 @@ class Store(Protocol):
 
         Highest priority first; among queues equal in it the least recently served; within a
         queue the earliest `run_at`, then arrival. The cost does not grow with the backlog. The
-        job comes without output and history. None: nothing is ready.
+        job comes without output and history. None: nothing is ready; what has become due since
+        the last `promote` may be passed over.
         """
         ...
 
@@ -109,6 +110,7 @@ class Store(Protocol):
         """Apply a transition if its fence holds, and append its run to the history.
 
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
+        Repeated after a lost reply it returns True: the very run is in the history already.
         False: somebody else changed the job first, and nothing was written.
         """
         ...
@@ -184,6 +186,7 @@ class Store(Protocol):
     def wait_for_work(self, seconds: float, wake: int) -> None:
         """Sleep until there may be work, the file descriptor `wake` is readable, or time is up.
 
+        Meant for a worker whose latest `claim` found nothing: work that has come since ends it.
         Waking without need is allowed. Nothing is read from `wake`.
         """
         ...

@@ -7,14 +7,14 @@ still so when it is written.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from queuectl.domain import transitions
-from queuectl.domain.job import Claim, Job
+from queuectl.domain.job import WAITING, Claim, Job
 from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import Fence, Transition
 from queuectl.stores import codec
@@ -33,6 +33,7 @@ class SqliteStore(SqliteReads):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
         self._connection = open_database(path)
         self._wake = WakeFifo(path)
@@ -102,10 +103,11 @@ class SqliteStore(SqliteReads):
         return frozenset(refused)
 
     def _taken(self, ids: list[str]) -> set[str]:
+        array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape
         found = self._connection.execute(
             "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value) "
             "OR EXISTS (SELECT 1 FROM dlq WHERE id = value)",
-            (json.dumps(ids),),
+            (array,),
         )
         return {job_id for (job_id,) in found}
 
@@ -146,7 +148,7 @@ class SqliteStore(SqliteReads):
             if held is not None:
                 return held
         now = self.now()
-        job = self._named(request.only) if request.only else self._next(request.queues)
+        job = self._named(request.only) if request.only else self._first(request.queues)
         if job is None or not job.is_ready(now):
             return None
         lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
@@ -164,7 +166,16 @@ class SqliteStore(SqliteReads):
         ).fetchone()
         return rows.job_from_row(row) if row else None
 
-    def _next(self, queues: tuple[str, ...]) -> Job | None:
+    def _first(self, queues: tuple[str, ...]) -> Job | None:
+        """Return the next job; rows that hold none to run are taken out of its way."""
+        while (row := self._next(queues)) is not None:
+            job = self._readable(row)
+            if job is not None and job.state in WAITING:
+                return job
+            self._connection.execute("UPDATE jobs SET ready = NULL WHERE seq = ?", (row[0],))
+        return None
+
+    def _next(self, queues: tuple[str, ...]) -> Sequence[Any] | None:
         execute = self._connection.execute
         named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
         lane = execute(
@@ -175,12 +186,12 @@ class SqliteStore(SqliteReads):
         if lane is None:
             return None
         execute("UPDATE lanes SET served = ? WHERE queue = ?", (time.time_ns(), lane[0]))
-        row = execute(
+        row: Sequence[Any] | None = execute(
             f"SELECT {rows.SELECTED} FROM jobs "
             "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
             lane,
         ).fetchone()
-        return rows.job_from_row(row) if row else None
+        return row
 
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""
@@ -197,7 +208,7 @@ class SqliteStore(SqliteReads):
             f"SELECT 1 FROM {table} WHERE seq = ? AND {condition}", [change.before.seq, *values]
         ).fetchone()
         if held is None:
-            return False
+            return change.run is not None and change.run in self._history(change.before.seq)
         self._write(change, self.now())
         return True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Collection
 from datetime import datetime
@@ -13,6 +12,7 @@ from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.stores import codec
+from queuectl.stores.sqlite_rows import UNREADABLE, dump_json, load_json, note_unreadable
 from queuectl.stores.sqlite_schema import translated
 
 _WORKER_FIELDS = (
@@ -48,7 +48,7 @@ class SqliteFleet:
                 self._connection.execute(
                     "INSERT INTO settings VALUES (?, ?) "
                     "ON CONFLICT DO UPDATE SET value = excluded.value",
-                    (key, json.dumps(value)),
+                    (key, dump_json(value)),
                 )
 
     def take_turn(self, chore: str, every_seconds: float) -> bool:
@@ -65,7 +65,7 @@ class SqliteFleet:
     def register(self, worker: WorkerRecord) -> None:
         """Add a worker to the registry."""
         document = codec.worker_to_document(worker)
-        document["queues"] = json.dumps(document["queues"])
+        document["queues"] = dump_json(document["queues"])
         document["started_at"] = to_millis(document["started_at"])
         document["heartbeat_at"] = to_millis(self.now())
         with self._writing():
@@ -97,7 +97,13 @@ class SqliteFleet:
             found = self._connection.execute(
                 f"SELECT {', '.join(_WORKER_FIELDS)} FROM workers ORDER BY started_at, id"
             ).fetchall()
-        return [_worker(dict(zip(_WORKER_FIELDS, row, strict=True))) for row in found]
+        workers = []
+        for row in found:
+            try:
+                workers.append(_worker(dict(zip(_WORKER_FIELDS, row, strict=True))))
+            except UNREADABLE as fault:
+                note_unreadable("workers", row[0], fault)
+        return workers
 
     def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:
         """Leave a request that each worker finds with its next heartbeat."""
@@ -124,13 +130,13 @@ class SqliteFleet:
 
 def _loaded(value: str) -> object:
     try:
-        return json.loads(value)
+        return load_json(value)
     except ValueError:
         return value
 
 
 def _worker(document: codec.Document) -> WorkerRecord:
-    document["queues"] = json.loads(document["queues"])
+    document["queues"] = load_json(document["queues"])
     document["started_at"] = from_millis(document["started_at"])
     document["heartbeat_at"] = from_millis(document["heartbeat_at"])
     return codec.worker_from_document(document)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import Job, Run, State
@@ -18,6 +19,9 @@ _PAGE = 500
 
 class SqliteReads(SqliteFleet):
     """The part of `SqliteStore` that only looks at jobs."""
+
+    def __init__(self) -> None:
+        self._noted: set[int] = set()  # rows that were seen to be unreadable
 
     def get(self, job_id: str) -> Job | None:
         """Return one job with output and history; see `Store.get`."""
@@ -99,11 +103,22 @@ class SqliteReads(SqliteFleet):
         return self._jobs_where("lease_until IS NOT NULL AND worker = ?", worker_id)
 
     def _jobs_where(self, condition: str, value: object) -> list[Job]:
+        """Return jobs; one that cannot be read does not hide the others."""
         with translated(self._path):
             found = self._connection.execute(
                 f"SELECT {rows.SELECTED} FROM jobs WHERE {condition}", (value,)
             ).fetchall()
-        return [rows.job_from_row(row) for row in found]
+        return [job for job in map(self._readable, found) if job is not None]
+
+    def _readable(self, row: Sequence[Any]) -> Job | None:
+        """Return the job in a row, or None, noted once, when there is none to be made out."""
+        try:
+            return rows.job_from_row(row)
+        except rows.UNREADABLE as fault:
+            if row[0] not in self._noted:
+                self._noted.add(row[0])
+                rows.note_unreadable("jobs", row[1], fault)
+            return None
 
 
 def _condition(chosen: Filter) -> tuple[str, list[object]]:

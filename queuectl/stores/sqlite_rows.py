@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -33,6 +32,32 @@ SELECTED_ALL = ", ".join(ALL_COLUMNS)
 SELECTED_RUN = ", ".join(codec.RUN_FIELDS)
 
 
+UNREADABLE = (ValueError, TypeError, KeyError, OverflowError)
+"""What decoding a row raises that was written by hand, or by a fault."""
+
+
+def note_unreadable(table: str, key: object, fault: Exception) -> None:
+    """Log that a row cannot be read and is passed over."""
+    import logging
+
+    text = "%s: the record %r cannot be read and is passed over: %r"
+    logging.getLogger("queuectl.stores").error(text, table, key, fault)
+
+
+def dump_json(value: object) -> str:
+    """Return a value as JSON; the module is imported here because few commands need it."""
+    import json
+
+    return json.dumps(value)
+
+
+def load_json(text: str) -> Any:
+    """Return the value in a JSON text."""
+    import json
+
+    return json.loads(text)
+
+
 def to_row(document: codec.Document) -> codec.Document:
     """Return a document's values as SQLite keeps them."""
     row = dict(document)
@@ -40,7 +65,7 @@ def to_row(document: codec.Document) -> codec.Document:
         if isinstance(value, datetime):
             row[name] = to_millis(value)
         elif name in _JSON:
-            row[name] = json.dumps(value) if value else None
+            row[name] = dump_json(value) if value else None
     return row
 
 
@@ -66,7 +91,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
             document[name] = from_millis(document[name])
     for name in _JSON:
         if document[name] is not None:
-            document[name] = json.loads(document[name])
+            document[name] = load_json(document[name])
     return codec.job_from_document(document, history)
 
 

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import struct
+import time
 
 from queuectl.worker.processes import boot_clock, kill_run, started_between
 
@@ -22,6 +23,9 @@ _RECORD = struct.Struct("=d q d d 32s")
 
 _DEADLINE = struct.Struct("=d")
 _LOOK_SECONDS = 1.0
+_BIRTH_SECONDS = 0.02
+"""How long a command that was being started takes to show whose it is, with room to spare."""
+
 _MOST_FILES = 65_536
 _IDLE = _RECORD.pack(0.0, 0, 0.0, 0.0, b"")
 
@@ -92,19 +96,22 @@ def _watch(memory: mmap.mmap, pipe: int) -> None:
         deadline, *_ = _RECORD.unpack_from(memory)
         left = deadline - boot_clock() if deadline else _LOOK_SECONDS
         if poller.poll(max(0.0, min(left, _LOOK_SECONDS)) * 1000):
-            _end_run(memory)
+            _end_run(memory[: _RECORD.size])
             return
-        deadline, *_ = _RECORD.unpack_from(memory)
+        record = memory[: _RECORD.size]
+        (deadline,) = _DEADLINE.unpack_from(record)
         if deadline and deadline <= boot_clock():
-            _end_run(memory)
+            _end_run(record)
             poller.poll(_LOOK_SECONDS * 1000 / 4)
 
 
-def _end_run(memory: mmap.mmap) -> None:
-    _, group, earliest, latest, padded = _RECORD.unpack_from(memory)
+def _end_run(record: bytes) -> None:
+    _, group, earliest, latest, padded = _RECORD.unpack(record)
     run_id = padded.rstrip(b"\0").decode()
     if not run_id:
         return
+    if group == 0:
+        time.sleep(_BIRTH_SECONDS)
     kill_run(run_id, group if _is_ours(group, earliest, latest) else None)
 
 
@@ -116,7 +123,10 @@ def _is_ours(group: int, earliest: float, latest: float) -> bool:
     """
     if group == 0:
         return False
-    with contextlib.suppress(ProcessLookupError):
+    try:
         os.kill(group, 0)
-        return started_between(group, earliest, latest)
-    return True
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return started_between(group, earliest, latest)

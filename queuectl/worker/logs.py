@@ -23,7 +23,7 @@ def log_to_file() -> None:
 def _log_to(stream: TextIO, line_format: str) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter(line_format, datefmt="%Y-%m-%dT%H:%M:%S"))
-    logger = logging.getLogger("queuectl.worker")
+    logger = logging.getLogger("queuectl")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
-from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
@@ -105,7 +105,7 @@ class Worker:
                     return
                 job = self._claim()
             if job is None:
-                if self._is_done():
+                if self._insist(self._is_done, may_leave=True):
                     return
                 self._idle()
             else:
@@ -144,7 +144,8 @@ class Worker:
 
         done, job = self._insist(once, may_leave=may_leave)
         if job is not None and job.claim is not None:
-            lease_left = (job.claim.lease_until - self._store.now()).total_seconds()
+            now = self._insist(self._store.now)
+            lease_left = (job.claim.lease_until - now).total_seconds()
             self._deadline = min(asked_at + request.lease_seconds, boot_clock() + lease_left)
         return done, job
 
@@ -197,6 +198,8 @@ class Worker:
             self._note_absence(fault)
             self._pause(_BACKOFF_SECONDS[1])
             return None
+        except StoreRefused as fault:
+            return Outcome(error=str(fault))
         log.info("running job '%s': %s", job.id, command_text(job.spec.command)[:_SHOWN])
         try:
             return self._runner.run(
@@ -231,12 +234,12 @@ class Worker:
         """Commit a run's outcome (None: it was not begun), and claim the next job with that.
 
         A commit that is refused is looked into: asked to cancel meanwhile, it is decided again;
-        already applied, it is done; else the claim was lost and the outcome is discarded.
+        else the claim was lost and the outcome is discarded.
         """
         next_job: Job | None = None
         may_claim = outcome is not None
         while True:
-            now = self._store.now()
+            now = self._insist(self._store.now)
             change = (
                 transitions.settle(job, outcome, now) if outcome else transitions.release(job, now)
             )
@@ -250,7 +253,6 @@ class Worker:
                 if fresh is not None and _is_same_claim(fresh, job):
                     job = fresh
                     continue
-                is_committed = fresh is not None and _has_settled(fresh, job)
             self._tell(job, change.after if is_committed else None, outcome)
             return next_job
 
@@ -309,12 +311,6 @@ class Worker:
 
 def _is_same_claim(fresh: Job, held: Job) -> bool:
     return fresh.claim is not None and held.claim is not None and fresh.claim.id == held.claim.id
-
-
-def _has_settled(fresh: Job, held: Job) -> bool:
-    """Whether the history says that this claim's commit was applied, its answer lost."""
-    assert held.claim is not None
-    return any(run.claim_id == held.claim.id for run in fresh.history)
 
 
 def _new_record(place: Place, orders: Orders, store: Store) -> WorkerRecord:

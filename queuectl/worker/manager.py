@@ -157,9 +157,11 @@ def stop(
         if entry.role == pidfile.WORKER and (pids is None or entry.process.pid in pids)
     ]
     targets = entries if pids is None else workers
+    supervisors = {entry.process.pid for entry in targets if entry.role == pidfile.SUPERVISOR}
     for number in (signal.SIGTERM, signal.SIGINT) if now else (signal.SIGTERM,):
-        for entry in sorted(targets, key=lambda entry: entry.role != pidfile.SUPERVISOR):
-            send_signal(entry.process, number)
+        for entry in targets:
+            if entry.supervisor not in supervisors:  # else it hands the signal on
+                send_signal(entry.process, number)
     deadline = None if timeout is None else time.monotonic() + timeout
     waiting, stopped = list(targets), []
     while waiting and (deadline is None or time.monotonic() < deadline):

@@ -23,7 +23,7 @@ from queuectl.worker.output import RunFiles, read_tail
 from queuectl.worker.processes import kill_run, members, signal_group
 
 SHELL = "/bin/sh"
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_IGNORED_BY_WORKERS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 _LOOK_SECONDS = 0.02
 
 
@@ -70,6 +70,8 @@ class Runner:
         halt = self._await(pid, run, begun)
         _, status = os.waitpid(pid, 0)
         self._guard.ended()
+        if halt is None and self._was_fenced(run, status):
+            halt = Halt.LOST
         return _outcome(status, halt, run, files, time.monotonic() - begun)
 
     def _spawn(self, run: Run, files: RunFiles) -> int:
@@ -91,7 +93,7 @@ class Runner:
                 ),
                 setsid=True,
                 setsigmask=(),
-                setsigdef=_IGNORED_BY_PYTHON,
+                setsigdef=_IGNORED_BY_WORKERS,
             )
         except FileNotFoundError:
             raise CannotStart("Command not found") from None
@@ -123,6 +125,11 @@ class Runner:
         if run.kill_leftovers:
             kill_run(run.id, pid)
         return None
+
+    def _was_fenced(self, run: Run, status: int) -> bool:
+        """Whether the guard has ended the run, because this worker did not renew in time."""
+        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return was_killed and self._control.halt(run.id) is Halt.LOST
 
     def _stop(self, pid: int, run: Run, halt: Halt) -> None:
         """End every process of a run: ask, wait a while, kill. Its leader stays unreaped."""

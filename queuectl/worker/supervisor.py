@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from queuectl.domain.errors import ExitCode, QueuectlError
+from queuectl.domain.errors import ExitCode, QueuectlError, StoreError
 from queuectl.home import Place
 from queuectl.stores import is_mongo
 from queuectl.waiting import wait_readable
@@ -125,8 +125,12 @@ class Supervisor:
     def _emptied(self, seat: _Seat, code: int) -> None:
         """A worker has ended: fill its seat again unless it left of its own accord."""
         pid, seat.pid = seat.pid, 0
-        pidfile.remove(self.place.home, {pid})
-        if code in (ExitCode.OK, ExitCode.STORE) or self._control.is_stopping:
+        try:
+            pidfile.remove(self.place.home, {pid})
+        except StoreError as fault:
+            log.warning("%s", fault)  # the stale entry will heal
+        is_hopeless = code == ExitCode.STORE and seat.failures == 0
+        if code == ExitCode.OK or is_hopeless or self._control.is_stopping:
             self._exit_code = self._exit_code or max(0, code)
             self._seats.remove(seat)
             return
@@ -166,6 +170,8 @@ def _live(
 
     try:
         worker = Worker(place, orders)
+        if os.getppid() != supervisor:
+            return ExitCode.OK  # it died before the worker could watch it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
         worker.run(on_ready)
     except QueuectlError as fault:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from queuectl.domain import transitions
-from queuectl.domain.errors import QueuectlError
+from queuectl.domain.errors import QueuectlError, StoreError
 from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
 from queuectl.domain.worker import WorkerRecord
@@ -20,6 +20,8 @@ log = logging.getLogger("queuectl.worker")
 _REPAIR_SECONDS = 10.0
 _MOST_BATCHES = 20
 _KILL_SECONDS = 2.0
+_BIRTH_SECONDS = 0.02
+"""How long a command that its worker was just starting takes to show whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,19 @@ class Upkeep:
         self._sightings: dict[str, _Sighting] = {}
 
     def tick(self, settings: Settings) -> None:
-        """Do every chore once. A store that fails ends the tick with StoreError."""
-        self._promote()
-        self._recover_local(settings)
-        self._expire(settings)
-        if self._store.take_turn("repair", _REPAIR_SECONDS):
-            self._store.repair()
+        """Do every chore once; a fault in one does not stop the others.
 
-    def _promote(self) -> None:
+        A store that fails ends the tick with StoreError.
+        """
+        for chore in (self._promote, self._recover_local, self._expire, self._repair):
+            try:
+                chore(settings)
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("upkeep failed")
+
+    def _promote(self, _settings: Settings) -> None:
         for _ in range(_MOST_BATCHES):
             if self._store.promote() < BATCH:
                 return
@@ -62,7 +69,10 @@ class Upkeep:
 
     def _bury_worker(self, worker: WorkerRecord, settings: Settings) -> None:
         is_clear = True
-        for job in self._store.held_by(worker.id):
+        held = self._store.held_by(worker.id)
+        if held:
+            time.sleep(_BIRTH_SECONDS)
+        for job in held:
             assert job.claim is not None
             if kill_run(job.claim.id, None, _KILL_SECONDS):
                 self._take_back(job, settings)
@@ -90,6 +100,10 @@ class Upkeep:
             if until <= now and watched_at - seen.since >= third:
                 self._take_back(job, settings)
         self._sightings = sightings
+
+    def _repair(self, _settings: Settings) -> None:
+        if self._store.take_turn("repair", _REPAIR_SECONDS):
+            self._store.repair()
 
     def _take_back(self, job: Job, settings: Settings) -> None:
         """End a lost claim; one job that cannot be taken back does not stop the others."""

@@ -59,7 +59,7 @@ class Cli:
         code = execute(args, Session())
         captured = self._capsys.readouterr()
         assert "Traceback" not in captured.err
-        assert "unexpected" not in captured.err
+        assert "-v shows where" not in captured.err
         return Result(code, captured.out, captured.err)
 
     def ok(self, *args: str, stdin: str | bytes = "") -> Result:

@@ -1,4 +1,4 @@
-"""Claiming, settling, renewing and expiring: who may have a job, and who may end its run."""
+"""Claiming: which job comes next, who gets it, and what upkeep does to make jobs claimable."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 from queuectl.domain import transitions
-from queuectl.domain.job import Claim, Job, Outcome, State
+from queuectl.domain.job import Claim, State
 from queuectl.domain.times import later
-from queuectl.domain.transitions import Transition
 from queuectl.stores import open_store
-from queuectl.stores.base import Renewal, Store
+from queuectl.stores.base import Store
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     FAILURE,
-    INTERRUPTED,
     SUCCESS,
     added,
     claimed,
@@ -31,11 +27,6 @@ from tests.stores.kit import (
 
 HOUR = timedelta(hours=1)
 MILLISECOND = timedelta(milliseconds=1)
-
-
-def verdict(store: Store, job: Job, outcome: Outcome = SUCCESS) -> Transition:
-    """Return what a worker commits at the end of a run."""
-    return transitions.settle(job, outcome, store.now())
 
 
 def test_nothing_ready_is_nothing_claimed(store: Store) -> None:
@@ -209,160 +200,6 @@ def test_claims_come_without_output_and_history(store: Store) -> None:
     assert len(existing(store, "a").history) == 1
 
 
-@pytest.mark.parametrize(
-    ("outcome", "state"),
-    [
-        (SUCCESS, State.COMPLETED),
-        (FAILURE, State.FAILED),
-        (INTERRUPTED, State.PENDING),
-        (replace(FAILURE, timed_out=True, signal=9, exit_code=None), State.FAILED),
-    ],
-)
-def test_a_settled_job_is_as_its_transition_says(
-    store: Store, outcome: Outcome, state: State
-) -> None:
-    added(store, "a", max_retries=3)
-    change = verdict(store, claimed(store), outcome)
-    assert store.commit(change)
-    assert existing(store, "a") == change.after
-    assert existing(store, "a").state is state
-
-
-def test_a_released_claim_leaves_no_trace_in_the_history(store: Store) -> None:
-    added(store, "a")
-    assert store.commit(transitions.release(claimed(store), store.now()))
-    job = existing(store, "a")
-    assert (job.state, job.attempts, job.runs, job.history) == (State.PENDING, 0, 1, ())
-    assert claimed(store).runs == 2
-
-
-def test_history_grows_with_every_run(store: Store) -> None:
-    added(store, "a", max_retries=9, backoff_base=0)
-    claims = []
-    for outcome in (FAILURE, INTERRUPTED, FAILURE, SUCCESS):
-        store.promote()
-        job = claimed(store)
-        assert job.claim is not None
-        claims.append(job.claim.id)
-        settled(store, job, outcome)
-    runs = existing(store, "a").history
-    assert [run.n for run in runs] == [1, 2, 3, 4]
-    assert [run.claim_id for run in runs] == claims
-    assert [run.exit_code for run in runs] == [1, None, 1, 0]
-
-
-def test_a_worker_that_lost_its_claim_cannot_complete_the_job(store: Store) -> None:
-    added(store, "a")
-    lost = claimed(store)
-    assert store.commit(transitions.expire(lost, store.now(), 5))
-    after = existing(store, "a")
-    assert not store.commit(verdict(store, lost))
-    assert existing(store, "a") == after
-    held = claimed(store, worker="w2")
-    assert not store.commit(verdict(store, lost))
-    assert existing(store, "a").claim == held.claim
-    assert store.commit(verdict(store, held))
-
-
-def test_an_expiry_after_the_run_has_settled_changes_nothing(store: Store) -> None:
-    added(store, "a")
-    job = claimed(store)
-    done = settled(store, job)
-    assert not store.commit(transitions.expire(job, store.now() + MILLISECOND, 5))
-    assert existing(store, "a") == done
-
-
-def test_a_renewal_defeats_an_expiry_decided_before_it(store: Store) -> None:
-    added(store, "a")
-    job = claimed(store, lease=1)
-    expiry = transitions.expire(job, store.now(), 5)
-    assert store.renew("a", claim_id_of(job), 60) is Renewal.HELD
-    assert not store.commit(expiry)
-    assert existing(store, "a").state is State.PROCESSING
-    assert store.commit(transitions.expire(existing(store, "a"), store.now(), 5))
-    assert existing(store, "a").interruptions == 1
-
-
-def claim_id_of(job: Job) -> str:
-    """Return the id of the claim that a job is held by."""
-    assert job.claim is not None
-    return job.claim.id
-
-
-def test_a_renewal_moves_the_lease_and_nothing_else(store: Store) -> None:
-    added(store, "a")
-    job = claimed(store, lease=1)
-    before = store.now()
-    assert store.renew("a", claim_id_of(job), 100) is Renewal.HELD
-    renewed = existing(store, "a")
-    assert renewed.claim is not None
-    assert later(before, 100) <= renewed.claim.lease_until <= later(store.now(), 100)
-    assert replace(renewed, claim=job.claim) == job
-    assert store.commit(verdict(store, job))
-
-
-def test_a_renewal_tells_of_a_cancel_request_and_of_a_lost_claim(store: Store) -> None:
-    job = added(store, "a")
-    held = claimed(store)
-    assert store.renew("a", "another", 30) is Renewal.LOST
-    assert store.renew("absent", claim_id_of(held), 30) is Renewal.LOST
-    assert store.commit(transitions.cancel(held, store.now()))
-    assert store.renew("a", claim_id_of(held), 30) is Renewal.CANCEL_REQUESTED
-    settled(store, existing(store, "a"), replace(FAILURE, signal=15))
-    assert store.renew("a", claim_id_of(held), 30) is Renewal.LOST
-    assert job.claim is None
-
-
-def test_a_cancel_request_makes_the_worker_decide_again(store: Store) -> None:
-    added(store, "a", max_retries=3)
-    held = claimed(store)
-    failure = verdict(store, held, FAILURE)
-    assert store.commit(transitions.cancel(held, store.now()))
-    assert existing(store, "a").rev == held.rev
-    assert not store.commit(failure)
-    assert settled(store, existing(store, "a"), FAILURE).state is State.CANCELLED
-
-
-def test_a_success_stays_a_success_when_cancel_was_requested(store: Store) -> None:
-    added(store, "a")
-    held = claimed(store)
-    store.commit(transitions.cancel(held, store.now()))
-    done = settled(store, existing(store, "a"))
-    assert (done.state, done.cancel_requested) == (State.COMPLETED, False)
-
-
-def test_a_cancel_request_survives_a_renewal_in_between(store: Store) -> None:
-    added(store, "a")
-    held = claimed(store)
-    request_to_cancel = transitions.cancel(held, store.now())
-    assert store.renew("a", claim_id_of(held), 99) is Renewal.HELD
-    assert store.commit(request_to_cancel)
-    assert existing(store, "a").claim != held.claim
-
-
-def test_settling_commits_and_claims_the_next(store: Store) -> None:
-    added(store, "a")
-    added(store, "b")
-    committed, after = store.settle(verdict(store, claimed(store)), request())
-    assert committed
-    assert after is not None
-    assert after.id == "b"
-    assert existing(store, "a").state is State.COMPLETED
-    committed, after = store.settle(verdict(store, after), request())
-    assert (committed, after) == (True, None)
-
-
-def test_a_lost_commit_does_not_stop_the_claim(store: Store) -> None:
-    added(store, "a")
-    added(store, "b")
-    lost = claimed(store)
-    assert store.commit(transitions.expire(lost, store.now(), 1))
-    committed, after = store.settle(verdict(store, lost), request())
-    assert not committed
-    assert after is not None
-    assert after.id == "b"
-
-
 def test_leases_that_end_are_found(store: Store) -> None:
     for job_id, lease in (("a", 10.0), ("b", 20.0)):
         added(store, job_id)
@@ -408,7 +245,7 @@ def test_racing_workers_take_each_job_exactly_once(store: Store, store_url: str)
             while job is not None:
                 done.append(job.id)
                 wanted = request(worker=f"w{number}", claim_id=f"{number}-{len(done)}")
-                is_committed, job = own.settle(verdict(own, job), wanted)
+                is_committed, job = own.settle(transitions.settle(job, SUCCESS, own.now()), wanted)
                 assert is_committed
         return done
 

@@ -88,26 +88,6 @@ def test_a_commit_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
     assert store.commit(change)
 
 
-def test_a_commit_that_is_repeated_is_recognised_as_applied(store: MongoStore) -> None:
-    added(store, "a", max_retries=3, backoff_base=0)
-    change = transitions.settle(claimed(store), FAILURE, store.now())
-    assert store.commit(change)
-    assert store.commit(change)
-    store.promote()
-    claimed(store, worker="w2")
-    assert store.commit(change)
-    assert len(existing(store, "a").history) == 1
-    assert existing(store, "a").state is State.PROCESSING
-
-
-def test_a_burial_that_is_repeated_is_recognised_as_applied(store: MongoStore) -> None:
-    added(store, "a")
-    change = transitions.settle(claimed(store), FAILURE, store.now())
-    assert store.commit(change)
-    assert store.commit(change)
-    assert existing(store, "a") == change.after
-
-
 def test_a_retry_whose_reply_was_lost_counts(store: MongoStore) -> None:
     change = transitions.retry(buried(store, "a"), store.now())
     with failing(store, "jobs", "replace_one", LOST, is_applied=True):

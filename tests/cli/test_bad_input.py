@@ -1,0 +1,240 @@
+"""Whatever is typed, the answer is one line and an exit code of the table."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.harness import Cli, process
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["enqueue", '{"command": "x"'], "not valid JSON"),
+        (["enqueue", '{"command": "x", "command": "y"}'], "given twice"),
+        (["enqueue", '{"command": "x", "priority": NaN}'], "NaN"),
+        (["enqueue", '{"command": "x", "timeout": 1e999}'], "finite"),
+        (["enqueue", '{"command": "x", "timeout": ' + "9" * 5000 + "}"], "too long"),
+        (["enqueue", "[" * 100_000 + '"x"'], "nested too deeply"),
+        (["enqueue", "[1]"], "must be a JSON object"),
+        (["enqueue", "[[]]"], "must be a JSON object"),
+        (["enqueue", '{"commnad": "x"}'], "did you mean 'command'"),
+        (["enqueue", '{"command": 5}'], "command must be a string"),
+        (["enqueue", '{"command": ["a", 1]}'], "command must be a string"),
+        (["enqueue", '{"command": "x", "env": []}'], "env must be an object"),
+        (["enqueue", '{"command": "a\\u0000b"}'], "NUL"),
+        (["enqueue", '{"command": "\\ud800"}'], "UTF-8"),
+        (["enqueue", '{"id": "a b", "command": "x"}'], "id 'a b' is not valid"),
+        (["enqueue", '{"id": "a"}'], "'command' is missing"),
+        (["enqueue", "@missing.json"], "cannot read missing.json"),
+        (["enqueue", "-f", "."], "cannot read ."),
+        (["enqueue", "a", ""], "command is empty"),
+        (["enqueue", ""], "command is empty"),
+        (["enqueue", "a", "true", "--max-retries", "-1"], "between 0 and"),
+        (["enqueue", "a", "true", "--timeout", "1e400"], "finite"),
+        (["enqueue", "a", "true", "--timeout", "-5"], "timeout must be"),
+        (["enqueue", "a", "true", "--priority", "99999999999"], "priority"),
+        (["enqueue", "a", "true", "--at", "the day before never"], "as a time"),
+        (["enqueue", "a", "true", "--in", "-5m"], "not a duration"),
+        (["enqueue", "a", "true", "--in", "5m", "--at", "tomorrow"], "--at and --in"),
+        (["enqueue", "a", "true", "--env", "A"], "NAME=VALUE"),
+        (["enqueue", "a", "true", "--queue", "a b"], "queue"),
+        (["enqueue", "a", "x\0y"], "NUL"),
+        (["enqueue", "a", "x" * 1_000_000], "bytes; the system takes at most"),
+        (["enqueue", "a", "\udcff"], "UTF-8"),
+        (["enqueue", "-f", "/dev/null"], "is empty"),
+        (["list", "--state", "bogus"], "unknown state"),
+        (["list", "--state", ""], "unknown state"),
+        (["list", "--limit", "-1"], "--limit"),
+        (["list", "--bogus"], "--bogus"),
+        (["lsit"], "did you mean 'list'"),
+        (["config", "set", "max-retrys", "1"], "did you mean 'max_retries'"),
+        (["config", "set", "max-retries", "-1"], "between 0 and 1000000"),
+        (["config", "set", "max-retries", "1.5"], "whole number"),
+        (["config", "set", "lease_seconds", "nan"], "finite"),
+        (["config", "set", "max-retries"], "missing argument"),
+        (["config", "get", "bogus"], "unknown setting"),
+        (["config", "unset", "bogus"], "unknown setting"),
+        (["worker", "start", "--count", "0"], "--count"),
+        (["worker", "start", "--count", "many"], "--count"),
+        (["worker", "start", "--queue", "a b"], "queue"),
+        (["worker", "stop", "--timeout", "soon"], "not a duration"),
+        (["dlq", "retry"], "name the jobs"),
+        (["dlq", "bogus"], "no such command"),
+        (["wait"], "name the jobs"),
+        (["wait", "--all", "--timeout", "-1"], "between"),
+        (["delete"], "missing argument"),
+        (["logs", "a", "-f", "--attempt", "1"], "--attempt"),
+        (["run", "[]"], "one job"),
+        (["run"], "nothing to enqueue"),
+        (["shell", "missing.script"], "cannot read"),
+        (["help", "bogus"], "no such command"),
+        (["help", "list", "bogus"], "has no command"),
+        (["--store", "mysql://host/db", "list"], "unknown kind of store"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_in_one_line(cli: Cli, args: list[str], told: str) -> None:
+    assert told in cli.refused(2, *args)
+    assert cli.ok("list", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["show a", "logs a", "cancel a", "retry a", "delete a", "dlq show a", "dlq retry a", "wait a"],
+)
+@pytest.mark.parametrize("job_id", ["missing", "", "a b", "x" * 500, "\udcff", "-"])
+def test_an_unknown_job_is_refused_with_3(cli: Cli, args: str, job_id: str) -> None:
+    cli.refused(3, *[job_id if word == "a" else word for word in args.split()])
+
+
+def test_a_prefix_stands_for_made_ids_only(cli: Cli) -> None:
+    cli.ok("enqueue", "nightly", "true")
+    cli.refused(3, "show", "nigh")
+    made = cli.ok("enqueue", "-p", "echo hi").out.strip()
+    cli.refused(3, "show", made[:3])
+    assert made in cli.ok("show", made[:4]).out
+
+
+def test_each_bad_line_of_a_batch_is_named_and_the_good_are_stored(cli: Cli) -> None:
+    lines = [
+        '{"id": "a", "command": "true"}', "nonsense", "", '{"id": "a", "command": "true"}',
+        '{"id": "b", "command": "true", "qeueu": "x"}', "7", '{"id": "c", "command": "true"}',
+    ]  # fmt: skip
+    Path("jobs.jsonl").write_text("\n".join(lines))
+    result = cli("enqueue", "-f", "jobs.jsonl")
+    assert result.out == "Enqueued job 'a'\nEnqueued job 'c'\n"
+    told = result.err.splitlines()
+    assert [line.split(": ")[1] for line in told[:4]] == [f"jobs.jsonl:{n}" for n in (2, 4, 5, 6)]
+    assert told[4] == "2 enqueued, 4 refused"
+    assert result.code == 2
+
+
+def test_the_code_of_a_batch_is_that_of_its_first_refusal(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    lines = '{"id": "a", "command": "true"}\nnonsense\n'
+    assert cli("enqueue", "-f", "-", stdin=lines).code == 4
+
+
+def test_a_line_that_is_not_utf8_is_refused_by_itself(cli: Cli) -> None:
+    data = b'{"id": "a", "command": "true"}\n{"command": "\xff"}\n'
+    result = cli("enqueue", "-f", "-", stdin=data)
+    assert "standard input:2: not UTF-8" in result.err
+    assert result.out == "Enqueued job 'a'\n"
+
+
+def test_a_byte_order_mark_is_no_obstacle(cli: Cli) -> None:
+    cli.ok("enqueue", "-f", "-", stdin=b'\xef\xbb\xbf{"id": "a", "command": "true"}\r\n')
+
+
+@pytest.mark.parametrize("bad", ["nonsense", '{"id": "b", "command": ""}'])
+def test_nothing_of_an_atomic_batch_is_stored_when_a_line_is_bad(cli: Cli, bad: str) -> None:
+    result = cli("enqueue", "-f", "-", "--atomic", stdin=f'{{"id":"a","command":"x"}}\n{bad}\n')
+    assert (result.code, result.out) == (2, "")
+    assert cli.ok("list", "--json").json == []
+
+
+def test_nothing_of_an_atomic_batch_is_stored_when_an_id_exists(cli: Cli) -> None:
+    cli.ok("enqueue", "b", "true")
+    lines = "".join(json.dumps({"id": x, "command": "true"}) + "\n" for x in "abc")
+    assert "job 'b' exists" in cli.refused(4, "enqueue", "-f", "-", "--atomic", stdin=lines)
+    cli.ok("enqueue", "-f", "-", "--atomic", stdin=lines.replace('"b"', '"d"'))
+    assert len(cli.ok("list", "--json").json) == 4
+
+
+def test_a_big_batch_goes_through_in_chunks(cli: Cli) -> None:
+    lines = "".join(f'{{"id": "j{n}", "command": "true"}}\n' for n in range(2_500))
+    assert len(cli.ok("enqueue", "-f", "-", "-p", stdin=lines).out.splitlines()) == 2_500
+
+
+def test_what_became_of_a_batch_is_told_as_json(cli: Cli) -> None:
+    array = '[{"id": "a", "command": "true"}, {"id": "b", "command": "true"}]'
+    told = cli.ok("enqueue", array, "--json").json
+    assert told == [{"id": "a", "result": "enqueued"}, {"id": "b", "result": "enqueued"}]
+    single = cli.ok("enqueue", "a", "true", "--replace", "--json").json
+    assert single == {"id": "a", "result": "replaced"}
+
+
+def test_a_password_is_not_shown_when_mongodb_is_out_of_reach(cli: Cli) -> None:
+    address = "mongodb://me:hunter2@127.0.0.1:1/jobs?serverSelectionTimeoutMS=200"
+    assert "hunter2" not in cli.refused(5, "--store", address, "list")
+
+
+def test_a_home_that_cannot_be_made_is_code_5(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    cli.refused(5, "--home", str(tmp_path / "file" / "home"), "list")
+    cli.refused(5, "--home", str(tmp_path / "file"), "list")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_home_that_cannot_be_written_is_code_5(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    cli.refused(5, "--home", str(tmp_path / "locked" / "home"), "list")
+
+
+def test_a_damaged_store_is_code_5_and_left_alone(cli: Cli, home: Path) -> None:
+    home.mkdir(mode=0o700)
+    damaged = b"not a database" * 100
+    (home / "queue.db").write_bytes(damaged)
+    cli.refused(5, "list")
+    cli.refused(5, "enqueue", "a", "true")
+    assert (home / "queue.db").read_bytes() == damaged
+
+
+def test_control_characters_do_not_break_a_table(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "echo one\necho two \x1b[31m\t漢字")
+    lines = cli.ok("list").out.splitlines()
+    assert len(lines) == 2
+    assert "echo one\\necho two \\x1b[31m\\t漢字" in lines[1]
+
+
+def test_an_error_is_one_line_whatever_is_quoted(cli: Cli) -> None:
+    assert "a\\nb" in cli.refused(3, "show", "a\nb")
+    cli.refused(2, "a\nb")
+
+
+def test_json_is_utf8_in_every_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert process("enqueue", "a", "echo 漢字 é").code == 0
+    assert process("list", "--json").json[0]["command"] == "echo 漢字 é"
+    assert "漢字" in process("list").out
+
+
+def test_a_full_disk_is_told_in_one_line() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    import subprocess
+    import sys
+
+    from tests.cli.harness import environment
+
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "queuectl", "config", "show"],
+            stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False,
+        )  # fmt: skip
+    assert ended.returncode != 0
+    assert ended.stderr.count("\n") == 1
+    assert "No space left" in ended.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    import subprocess
+    import sys
+
+    from tests.cli.harness import environment
+
+    lines = "".join(f'{{"id": "j{n}", "command": "echo {"x" * 200}"}}\n' for n in range(2_000))
+    assert process("enqueue", "-f", "-", stdin=lines).code == 0
+    with subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "list", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+    ) as reading:  # fmt: skip
+        assert reading.stdout is not None
+        assert reading.stderr is not None
+        reading.stdout.readline()
+        reading.stdout.close()
+        assert reading.stderr.read() == b""

@@ -1,0 +1,122 @@
+"""Whatever comes in, never a traceback and never an exit code outside the table."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from queuectl.cli import reader
+from queuectl.cli.app import execute
+from queuectl.cli.session import Session
+from queuectl.cli.words import read_words, split_at_dashes
+from queuectl.domain.errors import InvalidInput
+from queuectl.shell.line import PROGRAM, is_continued, split_line
+from tests.cli.harness import CODES
+
+quick = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+text = st.text(max_size=20)
+spice = st.sampled_from(
+    ["--", "{", "[", "[[ ", '{"command": "x"}', "@x", "job1", "-f", "--file", "--id", "--in",
+     "--at", "--env", "-", "--atomic", "--json", "a=b", "1e9", "-1", "\0", "\udcff", "#", "'"]
+)  # fmt: skip
+words = st.lists(spice | text, max_size=5)
+
+
+@contextlib.contextmanager
+def captured(stdin: bytes = b"") -> Iterator[io.TextIOWrapper]:
+    """Replace the three streams; yield standard error."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
+    given_in = io.TextIOWrapper(io.BytesIO(stdin), "utf-8", "surrogateescape")
+    streams = (("stdin", given_in), ("stdout", out), ("stderr", err))
+    with contextlib.ExitStack() as stack:
+        for name, stream in streams:
+            stack.enter_context(mock.patch.object(sys, name, stream))
+        yield err
+
+
+def run(args: list[str], stdin: bytes = b"") -> tuple[int, str]:
+    """Run a command line; return its exit code and what it complained of."""
+    with captured(stdin) as err:
+        code = execute(args, Session())
+        err.flush()
+        return code, err.buffer.getvalue().decode()  # type: ignore[attr-defined]  # it is a BytesIO
+
+
+@quick
+@given(words)
+def test_the_words_of_enqueue(line: list[str]) -> None:
+    code, told = run(["enqueue", *line])
+    assert code in CODES
+    assert "-v shows where" not in told
+    assert code == 0 or told.startswith(("queuectl: ", "note: "))
+
+
+@quick
+@given(st.binary(max_size=60) | st.lists(spice, max_size=6).map("\n".join).map(os.fsencode))
+def test_what_comes_from_standard_input(data: bytes) -> None:
+    code, told = run(["enqueue", "-f", "-"], data)
+    assert code in CODES
+    assert "-v shows where" not in told
+
+
+@quick
+@given(words, st.none() | words)
+def test_the_meaning_of_words_is_found_or_refused(
+    before: list[str], after: list[str] | None
+) -> None:
+    with contextlib.suppress(InvalidInput):
+        source = read_words(before, after)
+        given_sources = (source.command, source.json, source.file)
+        assert sum(part is not None for part in given_sources) == 1
+
+
+@given(words)
+def test_what_follows_the_first_dashes_is_kept_as_typed(line: list[str]) -> None:
+    before, after = split_at_dashes(line)
+    assert "--" not in before
+    assert before + (["--", *after] if after is not None else []) == line
+
+
+@quick
+@given(text | st.lists(spice, max_size=8).map("".join))
+def test_json_is_read_or_refused(written: str) -> None:
+    with contextlib.suppress(InvalidInput):
+        reader.parse(written)
+
+
+@quick
+@given(text | st.lists(spice, max_size=8).map(" ".join).map("enqueue ".__add__))
+def test_a_line_of_the_shell_is_split_or_refused(line: str) -> None:
+    is_continued(line)
+    with contextlib.suppress(InvalidInput):
+        assert all(isinstance(word, str) for word in split_line(line))
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=1, max_size=4))
+def test_quoted_words_come_back_as_they_were(wanted: list[str]) -> None:
+    import shlex
+
+    if wanted[0] == PROGRAM:
+        return
+    assert split_line(f"{PROGRAM} {shlex.join(wanted)}") == wanted
+
+
+@pytest.mark.parametrize(
+    "line", [["config", "set"], ["list"], ["wait"], ["dlq", "retry"], ["logs"]]
+)
+@settings(quick, max_examples=40)
+@given(rest=words)
+def test_other_commands(line: list[str], rest: list[str]) -> None:
+    code, told = run([*line, *rest])
+    assert code in CODES
+    assert "-v shows where" not in told

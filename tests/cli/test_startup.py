@@ -1,0 +1,59 @@
+"""A one-shot command pays only for what it uses."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.harness import ROOT, environment
+
+HEAVY = frozenset(
+    "rich prompt_toolkit pymongo bson psutil dateparser dotenv logging subprocess difflib asyncio "
+    "importlib.metadata shutil tempfile random unittest queuectl.stores.mongo queuectl.shell "
+    "queuectl.worker.manager queuectl.cli.render".split()
+)
+PROGRAM = """
+import sys
+from queuectl.cli.app import run_process
+code = run_process(sys.argv[1:])
+print(sorted(sys.modules), file=sys.stderr)
+raise SystemExit(code)
+"""
+
+
+def modules_of(*args: str) -> set[str]:
+    """Return the modules that are imported when a command line has run."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *args],
+        capture_output=True, text=True, env=environment(), check=True,
+    )  # fmt: skip
+    return set(ast.literal_eval(ended.stderr.splitlines()[-1]))
+
+
+def modules_of_click() -> set[str]:
+    """Return what click costs in any case."""
+    code = "import sys, click; print(sorted(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(ast.literal_eval(shown.stdout))
+
+
+@pytest.mark.parametrize("args", [["enqueue", "a", "true"], ["config", "get"], ["--version"]])
+def test_a_common_command_imports_nothing_heavy(args: list[str]) -> None:
+    imported = modules_of(*args) - modules_of_click()
+    allowed = {"queuectl.cli.render"} if args[0] == "config" else set()
+    assert imported & HEAVY - allowed == set()
+
+
+def test_the_help_imports_nothing_that_talks_to_the_world() -> None:
+    imported = modules_of("--help") - modules_of_click()
+    assert imported & (HEAVY - {"queuectl.cli.render", "shutil"}) == set()
+
+
+def test_no_command_needs_fcntl_to_be_imported() -> None:
+    package = ROOT / "queuectl"
+    for path in [*package.glob("cli/*.py"), *package.glob("shell/*.py"), package / "queue.py"]:
+        assert "fcntl" not in Path(path).read_text(), path

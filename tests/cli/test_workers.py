@@ -1,0 +1,161 @@
+"""Commands with real workers: each test starts its own and leaves none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.harness import Cli, environment, process
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="workers need a Unix")
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something that other processes do."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def state_of(cli: Cli, job_id: str) -> str:
+    """Return a job's state as the command line tells it."""
+    return str(cli.ok("show", job_id, "--json").json["state"])
+
+
+def test_workers_are_started_added_shown_and_stopped(cli: Cli) -> None:
+    started = process("worker", "start", "--count", "2")
+    assert started.out.startswith("Started 2 worker(s): [")
+    pids = [int(word) for word in started.out.split("[")[1].strip("]\n").split(", ")]
+    process("worker", "start")
+    workers = cli.ok("status", "--json").json["workers"]
+    assert len(workers) == 3
+    assert set(pids) < {worker["pid"] for worker in workers}
+    assert all(worker["state"] == "idle" and worker["job"] is None for worker in workers)
+    assert str(pids[0]) in cli.ok("status").out
+    assert len(cli.ok("worker", "list").out.splitlines()) == 4
+    assert "started" in cli.ok("worker", "logs", str(pids[0])).out
+    assert cli.ok("worker", "stop", str(pids[0])).out == f"Worker {pids[0]} stopped\n"
+    assert cli.ok("worker", "stop").out.count("stopped") == 2
+    assert cli.ok("worker", "stop").out == "No workers are running\n"
+    assert cli.ok("status", "--json").json["workers"] == []
+
+
+def test_a_worker_that_is_not_there_is_refused(cli: Cli) -> None:
+    cli.refused(3, "worker", "stop", "1")
+    cli.refused(3, "worker", "stop", "--all-hosts", "nobody")
+    assert cli.ok("worker", "stop", "--all-hosts").out == "No workers are running\n"
+
+
+def test_the_fleet_is_stopped_through_the_store(cli: Cli) -> None:
+    process("worker", "start", "--count", "2")
+    assert cli.ok("worker", "stop", "--all-hosts", "--timeout", "30").out.count("stopped") == 2
+
+
+def test_stopping_takes_no_longer_than_asked(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "sleep 30")
+    process("worker", "start")
+    until(lambda: state_of(cli, "a") == "processing")
+    assert "--now" in cli.refused(124, "worker", "stop", "--timeout", "0.2")
+    cli.ok("worker", "stop", "--now")
+    assert state_of(cli, "a") == "pending"
+
+
+def test_the_foreground_shows_what_happens_and_stops_gracefully(cli: Cli) -> None:
+    cli.ok("enqueue", "job1", "echo Hello")
+    with subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "worker", "start"],
+        stdout=subprocess.PIPE, text=True, env={**environment(), "QUEUECTL_FOREGROUND": "1"},
+    ) as worker:  # fmt: skip
+        until(lambda: state_of(cli, "job1") == "completed")
+        worker.send_signal(signal.SIGTERM)
+        shown, _ = worker.communicate(timeout=20)
+    assert worker.returncode == 0
+    for part in ("started", "running job 'job1': echo Hello", "Hello", "'job1' -> completed"):
+        assert part in shown
+
+
+def test_a_drain_ends_by_itself(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "exit 3", "--max-retries", "2", "--backoff-base", "0")
+    assert process("worker", "run", "--drain").code == 0
+    assert state_of(cli, "a") == "dead"
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("echo out; echo err >&2", 0), ("exit 7", 7), ("kill -9 $$", 137), ("no-such-program", 127)],
+)
+def test_run_works_the_job_itself_and_ends_with_its_code(cli: Cli, command: str, code: int) -> None:
+    result = process("run", "--max-retries", "1", "--id", "a", "--command", command)
+    assert result.code == code
+    if code == 0:
+        assert (result.out, result.err) == ("out\n", "err\n")
+    until(lambda: cli.ok("status", "--json").json["workers"] == [])
+
+
+def test_run_ends_with_124_when_the_job_times_out() -> None:
+    assert process("run", "sleep 20", "--max-retries", "1", "--timeout", "0.2").code == 124
+
+
+def test_run_announces_retries_and_follows_every_run() -> None:
+    result = process("run", "echo out; exit 5", "--max-retries", "2", "--backoff-base", "0.1")
+    assert (result.code, result.out) == (5, "out\nout\n")
+    assert "retry 2/2" in result.err
+    assert result.err.splitlines()[-1].endswith("Exit code 5")
+
+
+def test_run_uses_a_worker_that_is_alive(cli: Cli) -> None:
+    process("worker", "start")
+    result = process("run", "a", "--", "sh", "-c", "echo $0 $1", "x y", "z")
+    assert (result.code, result.out) == (0, "x y z\n")
+    worker = cli.ok("status", "--json").json["workers"][0]["id"]
+    assert cli.ok("show", "a", "--json").json["worker"] == worker
+
+
+def test_an_interrupted_run_cancels_its_job(cli: Cli) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "run", "--id", "a", "--command", "echo up; sleep 30"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert told == "cancelling job 'a'\n"
+    assert state_of(cli, "a") == "cancelled"
+
+
+def test_logs_are_followed_to_the_end(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "echo one; sleep 0.3; echo two; exit 4", "--max-retries", "1")
+    cli.ok("enqueue", "b", "echo three")
+    process("worker", "start", "--count", "2")
+    assert process("logs", "-f", "a").out == "one\ntwo\n"
+    assert process("logs", "-f", "a").code == 4
+    both = process("logs", "-f", "a", "b")
+    assert sorted(both.out.splitlines()) == ["a: one", "a: two", "b: three"]
+    assert both.code == 0
+    assert process("wait", "a").code == 4
+
+
+def test_a_running_job_is_cancelled(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "sleep 30")
+    process("worker", "start")
+    until(lambda: state_of(cli, "a") == "processing")
+    assert cli.ok("cancel", "a").out == "Stopping job 'a'\n"
+    assert cli("wait", "a", "--timeout", "20").code == 143
+
+
+def test_a_running_job_is_deleted_by_force(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "sleep 30")
+    process("worker", "start")
+    until(lambda: state_of(cli, "a") == "processing")
+    cli.refused(4, "delete", "a")
+    assert "deleted" in cli.ok("delete", "--force", "a").out
+    cli.refused(3, "show", "a")
