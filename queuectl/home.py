@@ -18,6 +18,7 @@ FILE_MODE = 0o600
 STORE_VARIABLES = ("QUEUECTL_STORE", "MONGO_URI")
 """The environment variables that hold a store's address; jobs never inherit them."""
 
+_IS_LINUX = sys.platform == "linux"
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -128,7 +129,7 @@ def _data_directory() -> Path:
     On Linux it is spelled out, by the XDG base directory specification: importing platformdirs
     takes a sixth of the time of a whole command.
     """
-    if sys.platform == "linux":
+    if _IS_LINUX:
         base = os.environ.get("XDG_DATA_HOME", "")
         return Path(base if base.startswith("/") else "~/.local/share").expanduser() / "queuectl"
     from platformdirs import user_data_path

@@ -24,10 +24,10 @@ from queuectl.home import (
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
-def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run the test under several umasks."""
+def under_umask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Return a directory, and run the test under several umasks."""
     before = os.umask(request.param)
-    yield
+    yield tmp_path
     os.umask(before)
 
 
@@ -59,16 +59,14 @@ def find(
     return find_place(home, store, environ=environ or {}, cwd=cwd)
 
 
-@pytest.mark.usefixtures("any_umask")
-def test_a_home_is_made_private_whatever_the_umask(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
+def test_a_home_is_made_private_whatever_the_umask(under_umask: Path) -> None:
+    home = Home(under_umask / "home")
     home.make()
     assert mode(home.root) == 0o700
 
 
-@pytest.mark.usefixtures("any_umask")
-def test_a_file_is_made_private_whatever_the_umask(tmp_path: Path) -> None:
-    path = tmp_path / "file"
+def test_a_file_is_made_private_whatever_the_umask(under_umask: Path) -> None:
+    path = under_umask / "file"
     os.close(open_private(path, os.O_WRONLY))
     assert mode(path) == 0o600
 

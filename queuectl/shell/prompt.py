@@ -18,6 +18,10 @@ from queuectl.shell.line import is_continued
 
 PROMPT = "queuectl > "
 _CONTINUED = "         > "
+_WRITTEN_OUT = "fg:ansidefault"
+"""A style that looks like none. Without a style the final blank of the prompt is a move of the
+cursor, where programs that drive the shell (expect and the like) look for a blank."""
+
 _PASSWORD_IN_ADDRESS = re.compile(r"://[^\s/@]*:[^\s@]+@")
 _NAMED_VALUE = re.compile(r"([\w-]+)[\"']?\s*[=:]")
 
@@ -46,9 +50,13 @@ def holds_secret(line: str) -> bool:
 def run_prompt(session: Session) -> int:
     """Read and run lines until the user leaves; return 0, whatever the commands ended with."""
     prompt: PromptSession[str] = PromptSession(history=PrivateHistory(session.place().home))
+
+    def ask(text: str) -> str:
+        return prompt.prompt([(_WRITTEN_OUT, text)])
+
     while True:
         try:
-            run_line(read_command(prompt.prompt), session)
+            run_line(read_command(ask), session)
         except KeyboardInterrupt:
             continue
         except (EOFError, Leave):

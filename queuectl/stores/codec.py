@@ -20,6 +20,12 @@ OUTCOME_FIELDS = (
     "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
     *OUTPUT_FIELDS,
 )  # fmt: skip
+_COURSE_FIELDS = (
+    "rev", "run_at", "attempts", "runs", "interruptions", "cancel_requested", "worker",
+    "created_at", "updated_at", "started_at", "finished_at", "failed_at",
+)  # fmt: skip
+"""The fields of a job that are stored as they are: how it has fared so far."""
+
 TIME_FIELDS = frozenset(
     "run_at created_at updated_at started_at finished_at failed_at lease_until".split()
 )
@@ -31,28 +37,21 @@ RUN_FIELDS = (
 
 def job_to_document(job: Job) -> Document:
     """Return every field of a job but its history."""
-    spec = job.spec
-    claim = job.claim
     return {
         "seq": job.seq,
-        "id": spec.id,
-        "rev": job.rev,
+        **_spec_to_document(job.spec),
+        **{name: getattr(job, name) for name in _COURSE_FIELDS},
         "state": job.state.value,
+        **_claim_to_document(job.claim),
+        **outcome_to_document(job.outcome),
+    }
+
+
+def _spec_to_document(spec: Spec) -> Document:
+    return {
+        "id": spec.id,
         "queue": spec.queue,
         "priority": spec.priority,
-        "run_at": job.run_at,
-        "attempts": job.attempts,
-        "runs": job.runs,
-        "interruptions": job.interruptions,
-        "cancel_requested": job.cancel_requested,
-        "claim_id": claim.id if claim else None,
-        "lease_until": claim.lease_until if claim else None,
-        "worker": job.worker,
-        "created_at": job.created_at,
-        "updated_at": job.updated_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-        "failed_at": job.failed_at,
         "command": command_text(spec.command),
         "argv": None if isinstance(spec.command, str) else list(spec.command),
         "max_retries": spec.max_retries,
@@ -63,7 +62,13 @@ def job_to_document(job: Job) -> Document:
         "env": [list(pair) for pair in spec.env],
         "labels": list(spec.labels),
         "generated_id": spec.generated_id,
-        **outcome_to_document(job.outcome),
+    }
+
+
+def _claim_to_document(claim: Claim | None) -> Document:
+    return {
+        "claim_id": claim.id if claim else None,
+        "lease_until": claim.lease_until if claim else None,
     }
 
 
@@ -85,16 +90,25 @@ def outcome_to_document(outcome: Outcome | None) -> Document:
 
 
 def changed_fields(before: Job, after: Job) -> Document:
-    """Return the fields that a transition changes, and always `rev` and `updated_at`.
+    """Return the fields that a transition changes, and always `rev`.
 
     The outcome is written whole when it is another one, since `before` may have been read
     without its output.
     """
-    old, new = job_to_document(before), job_to_document(after)
-    changed = {key: value for key, value in new.items() if value != old[key]}
+    changed: Document = {"rev": after.rev}
+    for name in _COURSE_FIELDS:
+        value = getattr(after, name)
+        if value != getattr(before, name):
+            changed[name] = value
+    if after.state is not before.state:
+        changed["state"] = after.state.value
+    if after.claim != before.claim:
+        changed.update(_claim_to_document(after.claim))
+    if after.spec is not before.spec:
+        changed.update(_spec_to_document(after.spec))
     if after.outcome is not before.outcome:
         changed.update(outcome_to_document(after.outcome))
-    return {"rev": after.rev, "updated_at": after.updated_at, **changed}
+    return changed
 
 
 def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) -> Job:

@@ -202,35 +202,46 @@ class SqliteStore(SqliteReads):
         return is_committed
 
     def _commit(self, change: Transition) -> bool:
-        table = "dlq" if change.is_revival else "jobs"
-        condition, values = _fence(change)
-        held = self._connection.execute(
-            f"SELECT 1 FROM {table} WHERE seq = ? AND {condition}", [change.before.seq, *values]
-        ).fetchone()
-        if held is None:
-            return change.run is not None and change.run in self._history(change.before.seq)
-        self._write(change, self.now())
-        return True
+        if self._write(change, self.now()):
+            return True
+        return change.run is not None and change.run in self._history(change.before.seq)
 
-    def _write(self, change: Transition, now: datetime) -> None:
-        """Write a transition whose fence was seen to hold in this transaction."""
+    def _write(self, change: Transition, now: datetime) -> bool:
+        """Write a transition if its fence holds; return whether it did."""
         execute = self._connection.execute
         seq, after = change.before.seq, change.after
+        condition, fenced = _fence(change)
         if after is None:
-            execute(f"DELETE FROM {'dlq' if change.is_revival else 'jobs'} WHERE seq = ?", (seq,))
-            execute("DELETE FROM runs WHERE seq = ?", (seq,))
-            return
+            return self._forget(change)
         if change.is_revival:
+            held = execute(f"SELECT 1 FROM dlq WHERE seq = ? AND {condition}", [seq, *fenced])
+            if held.fetchone() is None:
+                return False
             self._move("dlq", "jobs", seq)
         changed = rows.to_row(codec.changed_fields(change.before, after))
         changed["ready"] = rows.ready_flag(after, now)
-        assignments = ", ".join(f"{name} = ?" for name in changed)
-        execute(f"UPDATE jobs SET {assignments} WHERE seq = ?", [*changed.values(), seq])
+        assignments = " = ?, ".join(changed)
+        is_held = execute(
+            f"UPDATE jobs SET {assignments} = ? WHERE seq = ? AND {condition}",
+            [*changed.values(), seq, *fenced],
+        ).rowcount
+        if not is_held:
+            return False
         if change.run is not None:
-            values = rows.run_values(seq, change.run)
-            execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(values))})", values)
+            execute(rows.INSERT_RUN, rows.run_values(seq, change.run))
         if change.is_burial:
             self._move("jobs", "dlq", seq)
+        return True
+
+    def _forget(self, change: Transition) -> bool:
+        table = "dlq" if change.is_revival else "jobs"
+        seq, (condition, fenced) = change.before.seq, _fence(change)
+        deleted = self._connection.execute(
+            f"DELETE FROM {table} WHERE seq = ? AND {condition}", [seq, *fenced]
+        ).rowcount
+        if deleted:
+            self._connection.execute("DELETE FROM runs WHERE seq = ?", (seq,))
+        return deleted > 0
 
     def _move(self, source: str, target: str, seq: int) -> None:
         self._connection.execute(

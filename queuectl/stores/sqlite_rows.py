@@ -26,6 +26,7 @@ COLUMNS = (
 ALL_COLUMNS = (*COLUMNS, *codec.OUTPUT_FIELDS)
 INSERTED = tuple(name for name in (*ALL_COLUMNS, "ready") if name != "seq")
 INSERT_JOB = f"INSERT INTO jobs ({', '.join(INSERTED)}) VALUES ({', '.join('?' * len(INSERTED))})"
+INSERT_RUN = f"INSERT INTO runs VALUES (?, {', '.join('?' * len(codec.RUN_FIELDS))})"
 MOVED = ", ".join((*ALL_COLUMNS, "ready"))
 SELECTED = ", ".join(COLUMNS)
 SELECTED_ALL = ", ".join(ALL_COLUMNS)

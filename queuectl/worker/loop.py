@@ -14,6 +14,7 @@ from typing import TypeVar
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
@@ -173,8 +174,9 @@ class Worker:
             return job is None or job.state in SETTLED
         if not self._orders.drain:
             return False
-        counts = self._store.counts()
-        return not (counts.of(State.PROCESSING) or counts.of(State.FAILED) or self._store.promote())
+        counts, unfinished = self._store.counts(), frozenset({State.PROCESSING, State.FAILED})
+        filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]
+        return not (any(map(counts.matching, filters)) or self._store.promote())
 
     # running
 

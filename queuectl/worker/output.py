@@ -55,22 +55,25 @@ class OutputFolder:
             self._folder = None
 
     def _open(self, job_id: str, run: int) -> RunFiles:
-        folder = self._open_folder()
+        directory = self._open_directory(job_id, self._open_folder())
         try:
-            out = os.open(f"{job_id}/{run}.out", _CREATE, FILE_MODE, dir_fd=folder)
-        except FileNotFoundError:
-            self._make_directory(job_id, folder)
-            out = os.open(f"{job_id}/{run}.out", _CREATE, FILE_MODE, dir_fd=folder)
-        try:
-            return RunFiles(out, os.open(f"{job_id}/{run}.err", _CREATE, FILE_MODE, dir_fd=folder))
-        except OSError:
-            os.close(out)
-            raise
+            out = os.open(f"{run}.out", _CREATE, FILE_MODE, dir_fd=directory)
+            try:
+                return RunFiles(out, os.open(f"{run}.err", _CREATE, FILE_MODE, dir_fd=directory))
+            except OSError:
+                os.close(out)
+                raise
+        finally:
+            os.close(directory)
 
-    def _make_directory(self, job_id: str, folder: int) -> None:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(job_id, DIRECTORY_MODE, dir_fd=folder)
-        os.close(os.open(job_id, _DIRECTORY, dir_fd=folder))  # refuses a link
+    def _open_directory(self, job_id: str, folder: int) -> int:
+        """Open a job's directory, made where it is missing; a link is refused."""
+        try:
+            return os.open(job_id, _DIRECTORY, dir_fd=folder)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(job_id, DIRECTORY_MODE, dir_fd=folder)
+            return os.open(job_id, _DIRECTORY, dir_fd=folder)
 
     def _open_folder(self) -> int:
         if self._folder is None:

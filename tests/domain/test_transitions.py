@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict, InvalidInput
@@ -209,6 +211,19 @@ def test_an_edit_cannot_leave_a_failed_job_without_an_attempt() -> None:
         transitions.edit(job, replace(SPEC, max_retries=1), job.run_at, NOW)
     edited = transitions.edit(job, replace(SPEC, max_retries=2), job.run_at, NOW)
     assert result(edited).spec.max_retries == 2
+
+
+@given(attempts=st.integers(1, 50), max_retries=st.integers(0, 60))
+def test_an_edit_leaves_every_failed_job_at_least_one_attempt(
+    attempts: int, max_retries: int
+) -> None:
+    job = replace(failed(), attempts=attempts)
+    spec = replace(SPEC, max_retries=max_retries)
+    if max_retries > attempts:
+        assert result(transitions.edit(job, spec, job.run_at, NOW)).spec == spec
+    else:
+        with pytest.raises(InvalidInput, match=f"at least {attempts + 1}"):
+            transitions.edit(job, spec, job.run_at, NOW)
 
 
 @pytest.mark.parametrize("max_retries", [0, 1])

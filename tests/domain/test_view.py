@@ -9,11 +9,13 @@ from datetime import datetime
 import pytest
 
 from queuectl.domain import transitions
-from queuectl.domain.job import Job, Spec, command_text
-from queuectl.domain.view import MASK, as_dict, looks_secret, masked_env, reason
+from queuectl.domain.job import COMMAND_NOT_FOUND, Job, Outcome, Spec, command_text
+from queuectl.domain.view import MASK, as_dict, exit_code, looks_secret, masked_env, reason
 from tests.domain.jobs import (
+    FAILURE,
     NOW,
     SPEC,
+    TIMEOUT,
     after,
     cancelled,
     completed,
@@ -21,7 +23,15 @@ from tests.domain.jobs import (
     failed,
     pending,
     processing,
+    result,
 )
+
+
+def buried(outcome: Outcome) -> Job:
+    """Return a dead job whose only run ended so."""
+    job = processing(replace(SPEC, max_retries=1))
+    return result(transitions.settle(job, outcome, NOW))
+
 
 KNOWN_FROM_BEFORE = (
     "id command state attempts max_retries created_at updated_at run_at timeout stdout stderr "
@@ -71,6 +81,23 @@ def test_an_argument_list_stays_a_list() -> None:
     job = pending(Spec(id="job1", command=("echo", "a b")))
     assert as_dict(job, NOW)["command"] == ["echo", "a b"]
     assert command_text(job.spec.command) == "echo 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("job", "code"),
+    [
+        (completed(), 0),
+        (cancelled(), 143),
+        (buried(FAILURE), 1),
+        (buried(Outcome(exit_code=7, error="Exit code 7")), 7),
+        (buried(Outcome(signal=9, error="Killed by signal 9")), 137),
+        (buried(TIMEOUT), 124),
+        (buried(Outcome(error=COMMAND_NOT_FOUND)), 127),
+        (dead(), 1),
+    ],
+)
+def test_a_settled_job_stands_for_the_code_that_a_shell_would_give(job: Job, code: int) -> None:
+    assert exit_code(job) == code
 
 
 @pytest.mark.parametrize(

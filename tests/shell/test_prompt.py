@@ -79,7 +79,7 @@ def test_control_c_clears_the_line_or_stops_the_command(shell: pexpect.spawn[str
     type_line(shell, "list", "no jobs yet")
     type_line(shell, "enqueue a 'true'", "Enqueued")
     shell.send("wait a\r")
-    shell.expect("wait a\r?\n")
+    shell.expect_exact("\x1b[?2004l")  # the prompt has let go of the terminal
     shell.send("\x03")
     shell.expect_exact(PROMPT)
     leave(shell)

@@ -1,0 +1,26 @@
+"""The fixtures of these tests: real workers, on a SQLite store of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.worker.fleet import Fleet, fleet_in
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A home without workers yet."""
+    with fleet_in(tmp_path) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A home with two workers, shared by the tests of one file."""
+    with fleet_in(tmp_path_factory.mktemp("fleet")) as fleet:
+        fleet.set(kill_grace_seconds=0.3)
+        fleet.start(2)
+        yield fleet
