@@ -28,7 +28,7 @@ from queuectl.domain.request import Request, build_request, is_name
 from queuectl.domain.settings import Settings, Value
 from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
-from queuectl.domain.worker import StopRequest, WorkerRecord
+from queuectl.domain.worker import LiveWorker, StopRequest
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_id
 from queuectl.stores import open_store
@@ -47,21 +47,6 @@ class Enqueued:
     job_id: str
     replaced: bool = False
     error: QueuectlError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LiveWorker:
-    """A worker that is alive, and the id of the job it has in hand."""
-
-    record: WorkerRecord
-    job_id: str | None
-
-    @property
-    def state(self) -> str:
-        """`stopping`, `busy` or `idle`."""
-        if self.record.stop:
-            return "stopping"
-        return "busy" if self.job_id else "idle"
 
 
 class Queue:
@@ -123,7 +108,7 @@ class Queue:
             self._parse_time,
             new_job_id,
         )
-        return dataclasses.replace(request, replace=replace)
+        return dataclasses.replace(request, replace=True) if replace else request
 
     def _parse_time(self, kind: str, raw: object) -> datetime:
         from queuectl.when import parse_time  # only few jobs name a time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -34,8 +35,10 @@ def under_umask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path
 @pytest.fixture
 def user_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the user's data directory, moved to a place of the test's own."""
-    monkeypatch.setattr("platformdirs.user_data_path", lambda *_args, **_more: tmp_path / "data")
-    return tmp_path / "data"
+    data = tmp_path / "data" / "queuectl"
+    monkeypatch.setenv("XDG_DATA_HOME", str(data.parent))
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_args, **_more: data)
+    return data
 
 
 @pytest.fixture
@@ -144,6 +147,22 @@ def test_without_a_word_the_home_is_the_users_data_directory(work: Path, user_da
     assert place.home.root == user_data
     assert place.store_url == str(user_data / "queue.db")
     assert not user_data.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the data directory has other names")
+@pytest.mark.parametrize("variable", ["", "relative/path"])
+def test_a_data_directory_that_is_not_absolute_is_ignored(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", variable)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find(work).home.root == tmp_path / ".local" / "share" / "queuectl"
+
+
+def test_the_search_can_be_left_out_for_a_home_here(work: Path, tmp_path: Path) -> None:
+    (tmp_path / ".queuectl").mkdir()
+    place = find_place(environ={}, cwd=work, search=False)
+    assert place.home.root == work / ".queuectl"
 
 
 def test_the_nearest_home_upward_is_found(work: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -89,9 +90,10 @@ def run_process(args: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         # Redirected, JSON and text are UTF-8 in every locale; nothing may fail to be shown.
         encoding = None if stream.isatty() else "utf-8"
-        stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
-    if sys.stdin is not None:
-        sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     code = execute(args, Session())
     try:
         sys.stdout.flush()

@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import click
 
+from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of, spec_options
 from queuectl.cli.session import Session, complain, note, say
-from queuectl.cli.tree import Command
-from queuectl.cli.words import Item, Source, read_words, split_at_dashes
-from queuectl.domain.errors import ExitCode, InvalidInput, NothingDone, QueuectlError
-from queuectl.domain.request import ALIASES, TIME_FIELDS, Request
-from queuectl.home import working_directory
+from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
+from queuectl.domain.request import Request
 from queuectl.queue import Enqueued, Queue
 from queuectl.stores.base import BATCH
-
-_AFTER_DASHES = "queuectl.after_dashes"
-
-_SPEC_OPTIONS = (
-    click.option("--id", "job_id", metavar="ID", help="The job's id; made if missing."),
-    click.option("--command", metavar="COMMAND", help="The command, a line for /bin/sh."),
-    click.option("--file", "-f", metavar="FILE", help="Jobs as JSON; - is standard input."),
-    click.option("--replace", is_flag=True, help="Replace a job of this id unless it runs."),
-    click.option("--queue", metavar="NAME", help="The queue; `default` unless said."),
-    click.option("--priority", metavar="N", help="Higher first; or low, normal, high."),
-    click.option(
-        "--at", "--run-at", "at", metavar="TIME", help="When: 2030-01-31T14:30, 'tomorrow 9:00'."
-    ),
-    click.option("--in", "--delay", "delay", metavar="TIME", help="How long from now: 90, 5m, 1h."),
-    click.option("--timeout", metavar="SECONDS", help="How long one run may take; 0: no limit."),
-    click.option("--max-retries", metavar="N", help="Attempts in all before the DLQ."),
-    click.option("--backoff-base", metavar="N", help="A retry waits base ** attempts seconds."),
-    click.option("--backoff-cap", metavar="SECONDS", help="The longest wait before a retry."),
-    click.option("--cwd", metavar="DIR", help="Where it runs; here unless said."),
-    click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
-    click.option("--label", metavar="LABEL", multiple=True, help="A label to find it by (repeat)."),
-)
-_FIELD_OPTIONS = "queue priority timeout max_retries backoff_base backoff_cap cwd".split()
-
-
-def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the words and options that say what to enqueue."""
-    words = click.argument("words", nargs=-1, metavar="[ID] [COMMAND | JSON | @FILE]")
-    return reduce(lambda made, option: option(made), reversed(_SPEC_OPTIONS), words(function))
-
-
-class EnqueueCommand(Command):
-    """A command whose words after `--` are an argument list, kept as typed."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Set the words after the first `--` aside before click sees them."""
-        own, ctx.meta[_AFTER_DASHES] = split_at_dashes(args)
-        return super().parse_args(ctx, own)
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Show in the usage line that an argument list is possible."""
-        return [*super().collect_usage_pieces(ctx), "[-- ARGUMENT...]"]
 
 
 @dataclass
@@ -77,134 +31,6 @@ class Tally:
         complain(fault, where)
         self.refused += 1
         self.code = self.code or fault.exit_code
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One job of a batch: where it stands, and its request or why there is none."""
-
-    where: str
-    result: Request | QueuectlError
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the words and options of one command line ask for."""
-
-    source: Source
-    fields: dict[str, object]
-    replace: bool
-    cwd: str = field(default_factory=lambda: str(working_directory()))
-
-    def items(self) -> Iterator[Item]:
-        """Yield every job as it was written."""
-        if self.source.command is not None:
-            return iter([Item({"command": self.source.command})])
-        from queuectl.cli import reader
-
-        if self.source.file is not None:
-            return reader.from_file(self.source.file)
-        return reader.from_text(self.source.json or "")
-
-    @property
-    def is_single(self) -> bool:
-        """Whether at most one job can be meant."""
-        is_object = (self.source.json or "").lstrip().startswith("{")
-        return self.source.command is not None or is_object
-
-    def entries(self, queue: Queue) -> Iterator[Entry]:
-        """Yield every job that is asked for, in order, or why it cannot be."""
-        settings = queue.settings()
-        for item in self.items():
-            try:
-                if item.fields is None:
-                    raise item.error or InvalidInput("nothing to enqueue")
-                fields = absolute_cwd(_overridden(item.fields, self.fields), self.cwd)
-                request = queue.request(fields, settings, replace=self.replace)
-            except QueuectlError as fault:
-                yield Entry(item.where, fault)
-                continue
-            for line in request.notes:
-                note(f"{item.where}: {line}" if item.where else line)
-            yield Entry(item.where, request)
-
-
-def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
-    """Return what the parsed options of `spec_options` ask for. Raises InvalidInput."""
-    source = read_words(
-        options["words"],
-        ctx.meta.get(_AFTER_DASHES),
-        command=options["command"],
-        file=options["file"],
-        job_id=options["job_id"],
-    )
-    if len(options["words"]) == 2 and _is_program(options["words"][0]):
-        note(
-            f"note: '{options['words'][0]}' is taken as the id; "
-            f"quotes around all of it make it the command"
-        )
-    fields: dict[str, object] = {
-        name: options[name] for name in _FIELD_OPTIONS if options[name] is not None
-    }
-    if source.id is not None:
-        fields["id"] = source.id
-    if options["at"] is not None and options["delay"] is not None:
-        raise InvalidInput("--at and --in cannot both be given")
-    for name, word in (("at", options["at"]), ("in", options["delay"])):
-        if word is not None:
-            fields[name] = word
-    if options["env"]:
-        fields["env"] = dict(_pair(word) for word in options["env"])
-    if options["label"]:
-        fields["labels"] = list(options["label"])
-    return Asked(source, fields, options["replace"])
-
-
-def _pair(word: str) -> tuple[str, str]:
-    name, equals, value = word.partition("=")
-    if not equals:
-        raise InvalidInput(f"--env '{word}' must be NAME=VALUE")
-    return name, value
-
-
-def _is_program(word: str) -> bool:
-    """Whether a word is the name of a program on PATH."""
-    directories = os.environ.get("PATH", "").split(os.pathsep)
-    return any(os.access(f"{directory}/{word}", os.X_OK) for directory in directories if directory)
-
-
-def _overridden(fields: dict[str, object], options: dict[str, object]) -> dict[str, object]:
-    """Return a job's fields with the options over them; variables and labels are added up."""
-    merged = dict(options)
-    kept: dict[str, object] = {}
-    for name, value in fields.items():
-        slot = _slot(name)
-        over = next((option for option in options if _slot(option) == slot), None)
-        if over is None:
-            kept[name] = value
-        elif slot == "env" and isinstance(value, dict):
-            merged[over] = {**value, **dict(options[over])}  # type: ignore[call-overload]  # `env` of the options is a dict
-        elif slot == "labels" and isinstance(value, list):
-            merged[over] = [*value, *options[over]]  # type: ignore[misc]  # `labels` of the options is a list
-    return {**kept, **merged}
-
-
-def absolute_cwd(fields: dict[str, object], cwd: str) -> dict[str, object]:
-    """Return the fields with a working directory that means the same on every host and day.
-
-    `cwd` is the enqueuer's own, used where none is named.
-    """
-    name = next((word for word in fields if word.strip().lower() == "cwd"), "cwd")
-    asked = fields.get(name)
-    if asked is not None and not isinstance(asked, str):
-        return fields  # refused with the field's name where fields are checked
-    return {**fields, name: os.path.join(cwd, asked) if asked else cwd}  # noqa: PTH118  # a str with its dots
-
-
-def _slot(name: str) -> str:
-    """Return what a field's name stands for, so that an option finds the field it overrides."""
-    key = name.strip().lower().replace("-", "_")
-    return "run_at" if key in TIME_FIELDS else ALIASES.get(key, key)
 
 
 @click.command(
@@ -290,11 +116,6 @@ def hint_at_missing_workers(queue: Queue) -> None:
     """Tell a person at a terminal when nothing will run the job; scripts do not pay for it."""
     if sys.stderr.isatty() and sys.stdout.isatty() and not queue.workers():
         note("no worker is running: queuectl worker start")
-
-
-def requests_of(entries: Sequence[Entry]) -> list[Request]:
-    """Return the requests among the entries."""
-    return [entry.result for entry in entries if isinstance(entry.result, Request)]
 
 
 def _enqueue_chunk(queue: Queue, chunk: Sequence[Entry], tally: Tally, report: Report) -> None:

@@ -21,6 +21,7 @@ Row = TypeVar("Row")
 _BLOCK = 500
 _WIDEST = 60
 _GAP = "  "
+_LEAST_ROOM = 12
 _STYLES = {
     State.PENDING: "cyan",
     State.PROCESSING: "blue",
@@ -76,7 +77,7 @@ class Clock:
 def rough(seconds: float) -> str:
     """Return a length of time in its largest unit that counts: `5s`, `3m`, `2h`, `9d`."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
+        if seconds > 1.95 * size:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:.0f}s"
 
@@ -189,22 +190,24 @@ def _write_plain(titles: list[str], texts: list[list[str]]) -> None:
 def _write_rich(
     titles: list[str], texts: list[list[str]], styles: list[list[str]], *, colors: bool
 ) -> None:
+    """Write a table whose last column is cut to what room the terminal leaves it."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, show_header=bool(titles), pad_edge=False, header_style="bold")
-    for at in range(len(texts[0])):
-        is_last = at == len(texts[0]) - 1
-        made.add_column(
-            titles[at] if titles else "",
-            no_wrap=True,
-            overflow="ellipsis" if is_last else "fold",
-            min_width=None if is_last else min(max(width(line[at]) for line in texts), _WIDEST),
-        )
+    console = Console(no_color=not colors, highlight=False)
+    lines = [titles, *texts] if titles else texts
+    widths = [max(map(width, cells)) for cells in zip(*lines, strict=True)]
+    taken = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
+    room = max(console.width - taken, _LEAST_ROOM)
+    made = Table(*titles, box=None, show_header=bool(titles), padding=(0, len(_GAP), 0, 0),
+                 pad_edge=False, header_style="bold")  # fmt: skip
     for line, row_styles in zip(texts, styles, strict=True):
-        made.add_row(*(Text(text, style) for text, style in zip(line, row_styles, strict=True)))
-    Console(no_color=not colors, highlight=False).print(made)
+        cells = [Text(text, style) for text, style in zip(line, row_styles, strict=True)]
+        cells[-1].truncate(room, overflow="ellipsis")
+        made.add_row(*cells)
+    console.width = max(console.width, taken + room)  # a narrow terminal wraps; nothing is lost
+    console.print(made)
 
 
 def width(text: str) -> int:

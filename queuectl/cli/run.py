@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from queuectl.cli import render
-from queuectl.cli.enqueue import EnqueueCommand, asked_from, requests_of, spec_options
+from queuectl.cli.asked import EnqueueCommand, asked_from, requests_of, spec_options
 from queuectl.cli.follow import Choice, ending, follow
 from queuectl.cli.jobs import json_option
 from queuectl.cli.session import Session, complain, note, pass_session, say

@@ -14,7 +14,7 @@ from queuectl.cli.tree import Command
 from queuectl.domain.filters import Counts
 from queuectl.domain.job import State
 from queuectl.domain.times import iso
-from queuectl.queue import LiveWorker
+from queuectl.domain.worker import LiveWorker
 
 
 @click.command(

@@ -37,7 +37,7 @@ COMMANDS = {
 JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete".split()
 """The top-level commands that `jobs` holds too."""
 
-ALIASES = {"ls": "list", "rm": "delete", "ps": "status", "job": "jobs", "workers": "worker"}
+ALIASES = {"ls": "list", "rm": "delete", "ps": "status", "job": "jobs"}
 
 
 def _keep_global(ctx: click.Context, param: click.Parameter, value: Any) -> None:

@@ -18,8 +18,8 @@ from queuectl.cli.status import worker_as_dict, worker_columns
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import ExitCode, NotFound, WaitTimedOut
 from queuectl.domain.request import check_name
-from queuectl.domain.worker import StopRequest
-from queuectl.queue import LiveWorker, Queue
+from queuectl.domain.worker import LiveWorker, StopRequest
+from queuectl.queue import Queue
 from queuectl.when import parse_duration
 
 _MOST_WORKERS = 1000

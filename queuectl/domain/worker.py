@@ -42,3 +42,18 @@ class WorkerRecord:
     started_at: datetime
     heartbeat_at: datetime
     stop: StopRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorker:
+    """A worker that is alive, and the id of the job it has in hand."""
+
+    record: WorkerRecord
+    job_id: str | None
+
+    @property
+    def state(self) -> str:
+        """`stopping`, `busy` or `idle`."""
+        if self.record.stop:
+            return "stopping"
+        return "busy" if self.job_id else "idle"

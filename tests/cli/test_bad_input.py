@@ -169,7 +169,9 @@ def test_a_home_that_cannot_be_made_is_code_5(cli: Cli, tmp_path: Path) -> None:
     cli.refused(5, "--home", str(tmp_path / "file"), "list")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
 def test_a_home_that_cannot_be_written_is_code_5(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     cli.refused(5, "--home", str(tmp_path / "locked" / "home"), "list")
@@ -238,3 +240,20 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         reading.stdout.readline()
         reading.stdout.close()
         assert reading.stderr.read() == b""
+
+
+def test_a_job_whose_worker_is_gone_is_deleted_once_its_claim_has_ended(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from queuectl import queue as queue_module
+    from queuectl.stores.base import ClaimRequest
+
+    monkeypatch.setattr(queue_module, "_CANCEL_SECONDS", 0.0)
+    cli.ok("config", "set", "kill_grace_seconds", "0")
+    cli.ok("enqueue", "a", "true")
+    cli.ok("enqueue", "b", "true")
+    with queue_module.open_queue() as queue:
+        queue.store.claim(ClaimRequest("claim1", "worker1", lease_seconds=0.001))
+        queue.store.claim(ClaimRequest("claim2", "worker2", lease_seconds=60))
+    assert "deleted" in cli.ok("delete", "--force", "a").out
+    assert "does not answer" in cli.refused(4, "delete", "--force", "b")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from queuectl.domain.job import Job, State
 from queuectl.domain.worker import WorkerRecord
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 30.0
 _LOOK_SECONDS = 0.01
 
 
-def eventually(look: Callable[[], T], within: float = PATIENCE_SECONDS) -> T:
+def eventually(look: Callable[[], T | Literal[False]], within: float = PATIENCE_SECONDS) -> T:
     """Return what `look` gives as soon as it is true; fail when it never is."""
     ends_at = time.monotonic() + within
     while not (found := look()):
@@ -83,9 +83,10 @@ class Fleet:
         """Wait until a job is completed, dead or cancelled, and return it."""
         return next(self.queue.wait([job_id], within))
 
-    def ran(self, command: object, **fields: object) -> Job:
+    def ran(self, command: object, **fields: Any) -> Job:
         """Enqueue a job that gets one attempt, wait for its end and return it."""
-        return self.settled(self.enqueue(command, **{"max_retries": 1, **fields}))
+        wanted = {"command": command, "cwd": str(self.root), "max_retries": 1, **fields}
+        return self.settled(self.enqueue_all([wanted])[0])
 
     def running(self, job_id: str) -> Job:
         """Wait until a job is being run, and return it."""

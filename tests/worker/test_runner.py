@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import time
@@ -81,9 +80,7 @@ def test_a_run_is_told_who_it_is(workers: Fleet) -> None:
     assert job.outcome.stdout.strip() == expected
 
 
-def test_the_stores_address_is_not_inherited(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_stores_address_is_not_inherited(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUEUECTL_STORE", "secret-store")
     monkeypatch.setenv("MONGO_URI", "mongodb://u:secret@h/d")
     monkeypatch.setenv("PLAIN", "kept")
@@ -220,7 +217,7 @@ def test_a_symbolic_link_in_place_of_the_log_directory_is_not_followed(
     assert job.state is State.DEAD
     assert job.last_error is not None
     assert "symbolic link" in job.last_error
-    assert not os.listdir(tmp_path)
+    assert list(tmp_path.iterdir()) == []
     assert len(workers.pids()) == 2  # no worker was lost by it
 
 

@@ -1,0 +1,27 @@
+"""The fixtures of these tests: fleets whose processes are killed, on every store there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stores.conftest import mongo_server, mongo_url, opened, store, store_url
+from tests.worker.fleet import Fleet, fleet_in
+
+__all__ = ["chaos", "fleet", "mongo_server", "mongo_url", "opened", "store", "store_url"]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A home on SQLite, without workers yet."""
+    with fleet_in(tmp_path) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def chaos(tmp_path: Path, store_url: str) -> Iterator[Fleet]:
+    """A home on each kind of store in turn, without workers yet."""
+    with fleet_in(tmp_path, store_url) as fleet:
+        yield fleet

@@ -1,0 +1,112 @@
+"""Short jobs, and a worker or supervisor killed every 100 ms for as long as they last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.job import SETTLED, State
+from queuectl.worker import pidfile
+from queuectl.worker.processes import send_signal
+from tests.worker.fleet import Fleet
+
+JOBS = {"sqlite": 600, "mongo": 60}
+WORKERS = 8
+SUPERVISORS = 2
+KILL_EVERY_SECONDS = 0.1
+LONGEST_SECONDS = 100
+SEED = int(os.environ.get("QUEUECTL_SOAK_SEED", "20261122"))
+
+
+class Killer:
+    """Kills a random process of a fleet with SIGKILL, again and again, until it is told to end."""
+
+    def __init__(self, fleet: Fleet, seed: int) -> None:
+        self._fleet = fleet
+        self._random = random.Random(seed)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, name="killer")
+        self.kills: Counter[str] = Counter()
+
+    def __enter__(self) -> Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        while True:
+            begun = time.monotonic()
+            entries = pidfile.living(self._fleet.home)
+            if entries:
+                entry = self._random.choice(entries)
+                if send_signal(entry.process, signal.SIGKILL):
+                    self.kills[entry.role] += 1
+            if self._over.wait(max(0.0, KILL_EVERY_SECONDS - (time.monotonic() - begun))):
+                return
+
+
+def _keep_manned(fleet: Fleet) -> None:
+    """Start supervisors where they are missing; one may be killed while it starts."""
+    missing = SUPERVISORS - len(fleet.pids(pidfile.SUPERVISOR))
+    for _ in range(missing):
+        with contextlib.suppress(StoreUnavailable):
+            fleet.start(WORKERS // SUPERVISORS)
+
+
+def _has_work(fleet: Fleet) -> bool:
+    counts = fleet.queue.counts()
+    return sum(counts.of(state) for state in State if state not in SETTLED) > 0
+
+
+@pytest.mark.timeout(LONGEST_SECONDS * 4)
+def test_every_job_is_completed_once_whoever_is_killed(
+    chaos: Fleet, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+) -> None:
+    kind = request.node.callspec.params["store_url"]
+    jobs = int(os.environ.get("QUEUECTL_SOAK_JOBS", "0")) or JOBS.get(kind, JOBS["sqlite"])
+    chaos.set(max_interruptions=1_000_000)
+    chaos.enqueue_all(
+        {"id": f"job{n}", "command": f"echo {n} >> ran", "cwd": str(chaos.root)}
+        for n in range(jobs)
+    )
+    begun = time.monotonic()
+    with Killer(chaos, SEED) as killer:
+        while _has_work(chaos):
+            assert time.monotonic() - begun < LONGEST_SECONDS * max(1, jobs / JOBS["sqlite"])
+            _keep_manned(chaos)
+            time.sleep(KILL_EVERY_SECONDS)
+    seconds = time.monotonic() - begun
+
+    found = list(chaos.queue.find(Filter(), Page(with_history=True)))
+    assert {job.state for job in found} == {State.COMPLETED}
+    assert len(found) == jobs
+    for job in found:
+        assert [run.exit_code for run in job.history].count(0) == 1
+        assert job.history[-1].exit_code == 0
+    ran = Counter((chaos.root / "ran").read_text().split())
+    assert set(ran) == {str(n) for n in range(jobs)}
+    kills = sum(killer.kills.values())
+    extra_runs = sum(len(job.history) - 1 for job in found)
+    assert extra_runs <= kills
+    assert ran.total() - jobs <= extra_runs
+    figures = {
+        "jobs": jobs,
+        "seconds": round(seconds, 1),
+        "kills": dict(killer.kills),
+        "runs cut short": extra_runs,
+        "commands run twice": ran.total() - jobs,
+    }
+    record_property("figures", figures)
+    print(f"\n{kind}: {figures}")

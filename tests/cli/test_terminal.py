@@ -1,0 +1,57 @@
+"""What a person at a terminal sees."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+import pytest
+
+from tests.cli.harness import Cli, bury, environment
+
+if os.name == "nt":
+    pytest.skip("pexpect needs a Unix terminal", allow_module_level=True)
+
+import pexpect
+
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def shown(*args: str, columns: int = 80) -> str:
+    """Return what a command line shows on a terminal, with its escape sequences."""
+    child = pexpect.spawn(
+        sys.executable, ["-m", "queuectl", *args], timeout=20, encoding="utf-8",
+        env={**environment(), "TERM": "xterm-256color", "COLUMNS": str(columns)},
+        dimensions=(40, columns),
+    )  # fmt: skip
+    child.expect(pexpect.EOF)
+    child.close()
+    return str(child.before)
+
+
+def test_a_table_keeps_its_columns_and_cuts_the_command(cli: Cli) -> None:
+    bury("job1")
+    cli.ok("enqueue", "wide", "echo 漢字 " + "long " * 50, "--in", "2h")
+    plain = ESCAPES.sub("", shown("list")).splitlines()
+    assert plain[0].split() == ["ID", "STATE", "ATTEMPTS", "NEXT", "RUN", "REASON", "COMMAND"]
+    assert plain[1].split() == ["job1", "dead", "(1)", "1/1", "Exit", "code", "1", "false"]
+    assert "in 2h" in plain[2]
+    assert plain[2].rstrip().endswith("…")
+    narrow = ESCAPES.sub("", shown("list", columns=30)).splitlines()
+    assert narrow[1].startswith("job1  dead (1)")
+
+
+@pytest.mark.parametrize("option", ["--no-color", ""])
+def test_colours_can_be_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    bury("job1")
+    assert "\x1b[31m" in shown("list")
+    if not option:
+        monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[31m" not in shown("list", *option.split())
+    assert "\x1b" not in cli.ok("list").out
+
+
+def test_a_person_is_told_when_no_worker_runs() -> None:
+    assert "no worker is running: queuectl worker start" in shown("enqueue", "a", "true")
+    assert "'ls' is taken as the id" in shown("enqueue", "ls", "true")

@@ -1,0 +1,120 @@
+"""`workers.pid`: whom a stop signals, and how the file heals."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.errors import StoreRefused
+from queuectl.domain.worker import ProcessIdentity
+from queuectl.home import Home
+from queuectl.worker import manager, pidfile
+from queuectl.worker.pidfile import Entry
+from queuectl.worker.processes import identify, send_signal, this_process
+from tests.worker.fleet import Fleet, eventually, innocent, lives
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home."""
+    home = Home(tmp_path / "home")
+    home.make()
+    return home
+
+
+def worker(process: ProcessIdentity) -> Entry:
+    return Entry(pidfile.WORKER, process, "w1")
+
+
+def test_entries_of_processes_that_are_gone_heal_by_themselves(home: Home) -> None:
+    gone = replace(this_process(), started="1")
+    home.pid_file.write_text(
+        json.dumps(
+            {
+                "processes": [
+                    {
+                        "role": "worker",
+                        "pid": gone.pid,
+                        "started": gone.started,
+                        "boot": gone.boot,
+                        "worker_id": "w0",
+                        "supervisor": 1,
+                    }
+                ]
+            }
+        )
+    )
+    assert pidfile.living(home) == []
+    pidfile.add(home, worker(this_process()))
+    assert [e["worker_id"] for e in json.loads(home.pid_file.read_text())["processes"]] == ["w1"]
+
+
+def test_the_file_is_removed_with_the_last_entry(home: Home) -> None:
+    me = this_process()
+    pidfile.add(home, worker(me))
+    assert home.pid_file.stat().st_mode & 0o777 == 0o600
+    pidfile.remove(home, {me.pid})
+    assert not home.pid_file.exists()
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "[]", '{"processes": [{}]}', '{"processes": 7}'])
+def test_a_damaged_file_is_refused_by_readers_and_set_aside_by_writers(
+    home: Home, text: str
+) -> None:
+    home.pid_file.write_text(text)
+    with pytest.raises(StoreRefused, match="damaged"):
+        pidfile.living(home)
+    assert manager.check_pid_file(home)
+    pidfile.add(home, worker(this_process()))
+    assert [entry.worker_id for entry in pidfile.living(home)] == ["w1"]
+    assert home.pid_file.with_suffix(".pid.damaged").read_text() == text
+
+
+def test_a_process_of_another_machine_is_kept_but_not_believed_alive(home: Home) -> None:
+    elsewhere = replace(this_process(), boot="another-boot")
+    pidfile.add(home, worker(elsewhere))
+    pidfile.add(home, worker(this_process()))
+    assert len(json.loads(home.pid_file.read_text())["processes"]) == 2
+    assert [entry.process for entry in pidfile.living(home)] == [this_process()]
+
+
+def test_a_pid_that_was_given_to_a_stranger_is_never_signalled(fleet: Fleet) -> None:
+    with innocent() as pid:
+        stranger = identify(pid)
+        assert stranger is not None
+        fleet.home.make()
+        for wrong in (
+            replace(stranger, started=str(int(stranger.started) - 1)),
+            replace(stranger, boot="another-boot"),
+        ):
+            fleet.home.pid_file.write_text(
+                json.dumps(
+                    {
+                        "processes": [
+                            {
+                                "role": role,
+                                "pid": pid,
+                                "started": wrong.started,
+                                "boot": wrong.boot,
+                                "worker_id": "w1",
+                                "supervisor": 0,
+                            }
+                            for role in (pidfile.WORKER, pidfile.SUPERVISOR)
+                        ]
+                    }
+                )
+            )
+            assert not send_signal(wrong, signal.SIGKILL)
+            report = manager.stop(fleet.place, now=True, timeout=5)
+            assert (report.stopped, report.left) == ([], [])
+
+
+def test_the_file_is_removed_when_the_last_worker_has_stopped(fleet: Fleet) -> None:
+    (pid,) = fleet.start()
+    assert fleet.stop() == []
+    assert not lives(pid)
+    assert eventually(lambda: not fleet.home.pid_file.exists())

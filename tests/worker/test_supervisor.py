@@ -1,0 +1,92 @@
+"""The supervisor keeps its workers alive, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.errors import StoreError
+from queuectl.domain.job import State
+from queuectl.home import Place
+from queuectl.stores.sqlite_schema import connect
+from queuectl.worker import manager, pidfile
+from queuectl.worker.processes import members
+from tests.worker.fleet import Fleet, eventually, lives
+
+
+def test_a_worker_that_was_killed_is_replaced(fleet: Fleet) -> None:
+    (pid,) = fleet.start()
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: fleet.pids() not in ([], [pid]))
+    assert fleet.ran("true").state is State.COMPLETED
+    assert f"worker {pid} died (signal 9)" in fleet.log()
+
+
+def test_a_worker_that_dies_again_and_again_is_replaced_more_slowly(fleet: Fleet) -> None:
+    fleet.start()
+    waits = [_seconds_to_replace_the_worker_of(fleet) for _ in range(5)]
+    assert waits[-1] >= 0.8  # 0, 0.1, 0.2, 0.4 and 0.8 s
+    assert waits[0] < waits[-1]
+
+
+def _seconds_to_replace_the_worker_of(fleet: Fleet) -> float:
+    (pid,) = fleet.pids()
+    begun = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: fleet.pids() not in ([], [pid]))
+    return time.monotonic() - begun
+
+
+def test_workers_that_were_told_to_stop_are_not_replaced(fleet: Fleet) -> None:
+    fleet.start(2)
+    supervisors = fleet.pids(pidfile.SUPERVISOR)
+    assert fleet.stop() == []
+    assert not any(map(lives, supervisors))
+    assert fleet.pids() == []
+
+
+def test_starting_on_a_store_that_is_refused_is_one_clear_error(fleet: Fleet) -> None:
+    damaged = fleet.root / "damaged.db"
+    damaged.write_text("this is no database at all, but a text that is long enough to look\n" * 20)
+    with pytest.raises(StoreError, match="not a database"):
+        manager.start(Place(fleet.home, str(damaged)), count=3)
+    assert eventually(lambda: not pidfile.living(fleet.home))
+
+
+def test_a_replacement_waits_for_a_store_that_is_away(fleet: Fleet) -> None:
+    fleet.start()
+    with closing(connect(Path(fleet.place.store_url))) as rival:
+        rival.execute("BEGIN EXCLUSIVE")
+        (pid,) = fleet.pids()
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: "is locked by another process" in fleet.log())
+        rival.execute("ROLLBACK")
+    assert fleet.ran("true").state is State.COMPLETED
+
+
+def test_a_second_start_adds_workers(fleet: Fleet) -> None:
+    first, second = fleet.start(1), fleet.start(2)
+    assert sorted(fleet.pids()) == sorted([*first, *second])
+    assert fleet.stop() == []
+
+
+def test_workers_started_by_a_job_are_not_killed_with_it(fleet: Fleet) -> None:
+    fleet.start()
+    job = fleet.running(
+        fleet.enqueue(
+            f"cd {Path(__file__).parents[2]}; python3 -c 'from pathlib import Path; "
+            "from queuectl.home import Home, Place; from queuectl.worker import manager; "
+            f'home = Home(Path("{fleet.home.root}")); '
+            f'manager.start(Place(home, "{fleet.place.store_url}"))\'; sleep 60',
+            env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        )
+    )
+    assert eventually(lambda: len(fleet.pids()) == 2)
+    assert job.claim is not None
+    assert not set(members(job.claim.id, None)) & set(fleet.pids())
