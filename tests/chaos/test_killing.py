@@ -1,0 +1,163 @@
+"""Workers and supervisors are killed or stopped while they run something."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import timedelta
+from statistics import median
+
+import pytest
+
+from queuectl.domain.job import Job, State
+from queuectl.domain.worker import ProcessIdentity, WorkerRecord
+from queuectl.stores.base import ClaimRequest
+from queuectl.worker import pidfile
+from tests.worker.fleet import Fleet, eventually, lives, pids_in, run_members
+
+LEASE_SECONDS = 2.0
+TICK_SECONDS = 1.0
+SLACK_SECONDS = 3.0
+"""What a machine that is busy with other tests may take on top."""
+
+ROUNDS = {"sqlite": 10, "mongo": 3}
+
+ONCE_LONG = "echo $$ >> pids; test -e second || { touch second; sleep 60; }"
+
+WITH_CHILDREN = (
+    "for p in $(cat pids-$QUEUECTL_JOB_ID 2>&-); do "
+    "grep -qs 'State:.[RSDT]' /proc/$p/status && echo $p >> orphans; done; "
+    "echo $$ >> pids-$QUEUECTL_JOB_ID; test -e again-$QUEUECTL_JOB_ID && exit 0; "
+    "touch again-$QUEUECTL_JOB_ID; "
+    "sleep 60 & echo $! >> pids-$QUEUECTL_JOB_ID; "
+    "setsid sh -c 'echo $$ >> pids-$QUEUECTL_JOB_ID; exec sleep 60' & "
+    "(setsid sh -c 'sh -c \"echo \\$\\$ >> pids-$QUEUECTL_JOB_ID; exec sleep 60\" &'); "
+    "sleep 60"
+)
+
+
+def kill_the_worker_of(fleet: Fleet, job: Job) -> None:
+    os.kill(fleet.worker_of(job).process.pid, signal.SIGKILL)
+
+
+def test_a_killed_worker_leaves_no_orphan_and_its_job_is_taken_back_at_once(
+    chaos: Fleet, request: pytest.FixtureRequest
+) -> None:
+    kind = request.node.callspec.params["store_url"]
+    chaos.start(2)
+    waits = []
+    for _ in range(ROUNDS.get(kind, 3)):
+        job = chaos.running(chaos.enqueue(WITH_CHILDREN))
+        written = chaos.root / f"pids-{job.id}"
+        eventually(lambda path=written: len(pids_in(path)) == 4)
+        killed_at = chaos.queue.now()
+        kill_the_worker_of(chaos, job)
+        again = chaos.settled(job.id)
+        assert (again.state, again.attempts, again.interruptions) == (State.COMPLETED, 1, 1)
+        assert not any(lives(pid) for pid in pids_in(written))
+        assert again.started_at is not None
+        waits.append((again.started_at - killed_at).total_seconds())
+    assert not (chaos.root / "orphans").exists()
+    assert max(waits) < TICK_SECONDS + SLACK_SECONDS
+    print(f"\n{kind}: job started again after p50 {median(waits):.2f} s, max {max(waits):.2f} s")
+
+
+def test_a_worker_stopped_beyond_its_lease_loses_its_job_and_lives_on(chaos: Fleet) -> None:
+    chaos.set(lease_seconds=LEASE_SECONDS)
+    (stopped,) = chaos.start()
+    job = chaos.running(chaos.enqueue(ONCE_LONG, max_retries=1))
+    (command,) = eventually(lambda: pids_in(chaos.root / "pids"))
+    chaos.start()
+    os.kill(stopped, signal.SIGSTOP)
+    assert eventually(lambda: not lives(command), LEASE_SECONDS + SLACK_SECONDS)
+    done = chaos.settled(job.id)
+    assert [run.error for run in done.history] == ["worker lost", None]
+    assert done.history[0].worker != done.history[1].worker
+    os.kill(stopped, signal.SIGCONT)
+    assert eventually(lambda: "the claim was lost, its result is discarded" in chaos.log())
+    assert chaos.job(job.id).history == done.history
+    (other,) = (pid for pid in chaos.pids() if pid != stopped)
+    os.kill(other, signal.SIGSTOP)
+    assert chaos.ran("true").history[0].worker == done.history[0].worker
+    os.kill(other, signal.SIGCONT)
+
+
+def test_a_stopped_worker_that_nobody_replaced_gives_its_own_job_back(fleet: Fleet) -> None:
+    fleet.set(lease_seconds=LEASE_SECONDS)
+    (stopped,) = fleet.start()
+    job = fleet.running(fleet.enqueue(ONCE_LONG, max_retries=1))
+    (command,) = eventually(lambda: pids_in(fleet.root / "pids"))
+    os.kill(stopped, signal.SIGSTOP)
+    assert eventually(lambda: not lives(command), LEASE_SECONDS + SLACK_SECONDS)
+    os.kill(stopped, signal.SIGCONT)
+    done = fleet.settled(job.id)
+    assert (done.state, done.attempts) == (State.COMPLETED, 1)
+    assert done.history[0].error in ("Lease lost", "worker lost")
+
+
+def test_a_job_of_another_host_is_taken_back_when_its_lease_is_over(chaos: Fleet) -> None:
+    chaos.set(lease_seconds=LEASE_SECONDS)
+    store, now = chaos.queue.store, chaos.queue.now()
+    process = ProcessIdentity(os.getpid(), "1", "the-boot-of-another-host")
+    store.register(WorkerRecord("far-away", process, "far", "/home", (), now, now))
+    job_id = chaos.enqueue("true", max_retries=1)
+    assert store.claim(ClaimRequest("a-claim", "far-away", LEASE_SECONDS)) is not None
+    claimed_at = chaos.queue.now()
+    chaos.start()
+    done = chaos.settled(job_id)
+    assert [run.error for run in done.history] == ["worker lost", None]
+    assert done.started_at is not None
+    waited = done.started_at - claimed_at
+    assert waited >= timedelta(seconds=LEASE_SECONDS)
+    # a worker that starts late has to watch the lease for a third of it
+    assert waited.total_seconds() < LEASE_SECONDS * 4 / 3 + 2 * TICK_SECONDS + SLACK_SECONDS
+    print(f"\na job of another host was started again {waited.total_seconds():.2f} s after a claim")
+
+
+def test_the_workers_of_a_killed_supervisor_finish_their_jobs_and_leave(chaos: Fleet) -> None:
+    ids = [chaos.enqueue("sleep 3; echo done") for _ in range(2)]
+    waiting = chaos.enqueue("true")
+    chaos.start(2)
+    for job_id in ids:
+        chaos.running(job_id)
+    (supervisor,) = chaos.pids(pidfile.SUPERVISOR)
+    os.kill(supervisor, signal.SIGKILL)
+    assert eventually(lambda: not chaos.pids())
+    assert {chaos.job(job_id).state for job_id in ids} == {State.COMPLETED}
+    assert chaos.job(waiting).state is State.PENDING
+
+
+def test_a_worker_whose_supervisor_died_before_it_was_ready_leaves(fleet: Fleet) -> None:
+    for _ in range(3):
+        fleet.start(2)
+        (supervisor,) = fleet.pids(pidfile.SUPERVISOR)
+        for pid in fleet.pids():
+            os.kill(pid, signal.SIGKILL)  # its replacement is being started now
+        os.kill(supervisor, signal.SIGKILL)
+        assert eventually(lambda: not pidfile.living(fleet.home))
+    ends_at = time.monotonic() + 2 * TICK_SECONDS
+    while time.monotonic() < ends_at:  # nobody may turn up late and stay
+        eventually(lambda: not fleet.pids(), 5)
+
+
+def test_a_job_that_kills_its_workers_ends_in_the_dlq(chaos: Fleet) -> None:
+    chaos.set(max_interruptions=3)
+    chaos.start()
+    job = chaos.ran("kill -9 $PPID; sleep 60")
+    assert job.state is State.DEAD
+    assert (job.attempts, job.interruptions) == (0, 3)
+    errors = [run.error for run in job.history]
+    assert errors == ["worker lost", "worker lost", "worker lost (3 interruptions)"]
+    assert chaos.ran("true").state is State.COMPLETED
+
+
+def test_a_reboot_costs_no_retry(chaos: Fleet) -> None:
+    chaos.start(2)
+    job = chaos.running(chaos.enqueue(ONCE_LONG, max_retries=1))
+    eventually(lambda: pids_in(chaos.root / "pids"))
+    chaos.kill()  # supervisors and workers alike, as when the power fails
+    assert eventually(lambda: not run_members(job))
+    chaos.start()
+    done = chaos.settled(job.id)
+    assert (done.state, done.attempts, done.interruptions) == (State.COMPLETED, 1, 1)

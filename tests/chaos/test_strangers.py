@@ -1,0 +1,168 @@
+"""Clocks that disagree, pids that mean somebody else, ids that come back."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from queuectl.domain import transitions
+from queuectl.domain.job import Job, State
+from queuectl.domain.settings import Settings
+from queuectl.domain.worker import ProcessIdentity, WorkerRecord
+from queuectl.stores.base import ClaimRequest, Renewal, Store
+from queuectl.worker.processes import identify, this_process
+from queuectl.worker.upkeep import Upkeep
+from tests.stores.conftest import OpenStore
+from tests.stores.kit import SUCCESS, added, claimed, existing, new_job
+from tests.worker.fleet import eventually, innocent
+
+LEASE_SECONDS = 1.5
+SETTINGS = replace(Settings(), lease_seconds=LEASE_SECONDS)
+FAR = ProcessIdentity(1, "1", "the-boot-of-another-host")
+
+
+def registered(store: Store, worker_id: str, process: ProcessIdentity) -> None:
+    now = store.now()
+    store.register(WorkerRecord(worker_id, process, "host", "/home", (), now, now))
+
+
+def held(store: Store, worker_id: str, process: ProcessIdentity) -> Job:
+    """Return a job that a worker of some process has in hand."""
+    registered(store, worker_id, process)
+    added(store, f"job-of-{worker_id}")
+    return claimed(store, worker=worker_id, lease=LEASE_SECONDS)
+
+
+def shift_clock(monkeypatch: pytest.MonkeyPatch, store: Store, minutes: float) -> None:
+    """Let a store's clock go wrong for one of those who have it open."""
+    right = store.now
+    monkeypatch.setattr(store, "now", lambda: right() + timedelta(minutes=minutes))
+
+
+@pytest.mark.parametrize("minutes", [10, -10])
+def test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong(
+    store: Store, opened: OpenStore, monkeypatch: pytest.MonkeyPatch, minutes: float
+) -> None:
+    job = held(store, "far", FAR)
+    assert job.claim is not None
+    theirs = opened()
+    shift_clock(monkeypatch, theirs, minutes)
+    upkeep = Upkeep(theirs)
+    ends_at = time.monotonic() + 2 * LEASE_SECONDS
+    while time.monotonic() < ends_at:
+        assert store.renew(job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
+        upkeep.tick(SETTINGS)
+        time.sleep(LEASE_SECONDS / 10)
+    assert store.commit(transitions.settle(existing(store, job.id), SUCCESS, store.now()))
+
+
+def test_a_clock_that_steps_forward_steals_nothing_between_two_renewals(
+    store: Store, opened: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = held(store, "far", FAR)
+    theirs = opened()
+    upkeep = Upkeep(theirs)
+    upkeep.tick(SETTINGS)
+    shift_clock(monkeypatch, theirs, 10)
+    upkeep.tick(SETTINGS)
+    upkeep.tick(SETTINGS)
+    assert existing(store, job.id).claim == job.claim
+
+
+def test_a_lease_that_nobody_renews_is_taken_back_after_it_was_watched(
+    store: Store, opened: OpenStore
+) -> None:
+    job = held(store, "far", FAR)
+    upkeep = Upkeep(opened())
+    begun = time.monotonic()
+
+    def taken_back() -> bool:
+        upkeep.tick(SETTINGS)
+        return existing(store, job.id).state is State.PENDING
+
+    assert eventually(taken_back, 10)
+    assert time.monotonic() - begun >= LEASE_SECONDS - 0.1
+
+
+def test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry(
+    store: Store, opened: OpenStore
+) -> None:
+    job = held(store, "far", FAR)
+    assert job.claim is not None
+    theirs = opened()
+    seen = existing(theirs, job.id)
+    eventually(lambda: store.now() > job.claim.lease_until if job.claim else False, 10)
+    assert store.renew(job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
+    assert not theirs.commit(transitions.expire(seen, theirs.now(), 5))
+    assert existing(store, job.id).state is State.PROCESSING
+
+
+def test_a_worker_of_another_host_with_a_pid_of_ours_is_left_alone(store: Store) -> None:
+    with innocent() as pid:
+        ours = identify(pid)
+        assert ours is not None
+        here, there = (held(store, name, who) for name, who in (
+            ("here", ours), ("there", replace(ours, boot="the-boot-of-another-host"))
+        ))  # fmt: skip
+        for _ in range(3):
+            Upkeep(store).tick(SETTINGS)
+        for job in (here, there):
+            assert existing(store, job.id).claim == job.claim
+        assert {record.id for record in store.workers()} == {"here", "there"}
+
+
+def test_a_worker_whose_pid_has_a_stranger_now_is_known_to_be_gone(store: Store) -> None:
+    with innocent() as pid:
+        stranger = identify(pid)
+        assert stranger is not None
+        job = held(store, "gone", replace(stranger, started="1"))
+        Upkeep(store).tick(SETTINGS)
+        assert existing(store, job.id).state is State.PENDING
+        assert store.workers() == []
+
+
+def test_a_worker_that_is_alive_keeps_its_job_through_every_sweep(store: Store) -> None:
+    job = held(store, "me", this_process())
+    Upkeep(store).tick(SETTINGS)
+    assert existing(store, job.id).claim == job.claim
+
+
+def test_an_id_that_was_deleted_and_enqueued_again_refuses_the_old_worker(
+    store: Store, opened: OpenStore
+) -> None:
+    old = held(store, "far", FAR)
+    assert old.claim is not None
+    theirs = opened()
+    assert store.commit(transitions.cancel(existing(store, old.id), store.now()))
+    assert store.commit(transitions.expire(existing(store, old.id), store.now(), 1))
+    assert store.commit(transitions.delete(existing(store, old.id)))
+    assert store.add([new_job(store, old.id)]) == frozenset()
+
+    for _ in range(2):  # waiting, then in the hands of another worker
+        before = existing(store, old.id)
+        assert not theirs.commit(transitions.settle(old, SUCCESS, theirs.now()))
+        assert theirs.renew(old.id, old.claim.id, 60) is Renewal.LOST
+        assert existing(store, old.id) == before
+        again = store.claim(request_of("near"))
+    assert again is None
+    assert existing(store, old.id).worker == "near"
+
+
+def request_of(worker: str) -> ClaimRequest:
+    return ClaimRequest(f"claim-of-{worker}-{os.urandom(4).hex()}", worker, 30.0)
+
+
+def test_the_second_of_two_expiries_of_one_claim_is_refused(
+    store: Store, opened: OpenStore
+) -> None:
+    job = held(store, "far", FAR)
+    rivals = [opened() for _ in range(3)]
+    changes = [transitions.expire(existing(r, job.id), r.now(), 5) for r in rivals]
+    taken = [r.commit(change) for r, change in zip(rivals, changes, strict=True)]
+    assert taken.count(True) == 1
+    after = existing(store, job.id)
+    assert (after.interruptions, len(after.history)) == (1, 1)
