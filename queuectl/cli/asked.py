@@ -157,6 +157,8 @@ def _is_program(word: str) -> bool:
 
 def _overridden(fields: dict[str, object], options: dict[str, object]) -> dict[str, object]:
     """Return a job's fields with the options over them; variables and labels are added up."""
+    if not options:
+        return fields
     merged = dict(options)
     kept: dict[str, object] = {}
     for name, value in fields.items():

@@ -134,7 +134,7 @@ def _decoded(line: bytes) -> str:
 def parse(text: str) -> object:
     """Return the value of strict JSON: no doubled keys, no NaN. Raises InvalidInput."""
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as fault:
         kind = _Incomplete if fault.pos >= len(text.rstrip()) or _is_open(fault) else InvalidInput
         place = f"column {fault.colno}"
@@ -162,3 +162,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(word: str) -> object:
     raise InvalidInput(f"not valid JSON: {word} is not a number of JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)

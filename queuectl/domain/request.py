@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.job import DEFAULT_QUEUE, Command, Spec, command_text
+from queuectl.domain.job import Command, Spec, command_text
 from queuectl.domain.settings import Settings, as_number, parse_value
 
 MAX_ARGUMENT_BYTES = 131_071
@@ -35,9 +36,6 @@ TIME_FIELDS = {"run_at": "at", "at": "at", "in": "in", "delay": "in"}
 """Fields that say when a job is due, and which of the two ways of saying it each one is."""
 
 ALIASES = {"label": "labels"}
-FIELDS = frozenset(
-    "id command queue priority max_retries backoff_base backoff_cap timeout cwd env labels".split()
-)
 
 ParseTime = Callable[[str, object], datetime]
 """Turns ("at" or "in", what was written) into an instant. Raises InvalidInput."""
@@ -72,11 +70,11 @@ def build_request(
     Fields that are absent or null take their default from `settings`. Raises InvalidInput, with
     the field's name, for the first thing that is wrong.
     """
-    fields: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     notes: list[str] = []
     run_at: datetime | None = None
     for word, value in wanted.items():
-        key = _resolve_field(word)
+        key = word if word in _CHECKS else _resolve_field(word)
         if key in RESULT_FIELDS:
             notes.append(f"field {shown(word)} is a result and was ignored")
         elif value is None:
@@ -85,44 +83,35 @@ def build_request(
             if run_at is not None:
                 raise InvalidInput(f"field {shown(word)}: the time is given twice")
             run_at = parse_time(TIME_FIELDS[key], value)
-        elif key in fields:
+        elif key in given:
             raise InvalidInput(f"field {shown(word)} is given twice")
         else:
-            fields[key] = value
-    return Request(_build_spec(fields, settings, new_id), run_at, tuple(notes))
-
-
-def _build_spec(fields: dict[str, Any], settings: Settings, new_id: Callable[[], str]) -> Spec:
-    if "command" not in fields:
+            given[key] = _CHECKS[key](value)
+    if "command" not in given:
         raise InvalidInput("field 'command' is missing")
-    generated = "id" not in fields
-    return Spec(
-        id=new_id() if generated else check_name("id", fields["id"]),
-        command=check_command(fields["command"]),
-        queue=check_name("queue", fields.get("queue", DEFAULT_QUEUE)),
-        priority=check_priority(fields.get("priority", 0)),
-        max_retries=int(_setting(fields, "max_retries", settings.max_retries)),
-        backoff_base=float(_setting(fields, "backoff_base", settings.backoff_base)),
-        backoff_cap=float(_setting(fields, "backoff_cap", settings.backoff_cap)),
-        timeout=check_timeout(fields.get("timeout", settings.timeout_seconds)),
-        cwd=check_cwd(fields["cwd"]) if "cwd" in fields else None,
-        env=check_env(fields.get("env", {})),
-        labels=check_labels(fields.get("labels", ())),
-        generated_id=generated,
-    )
+    if "id" not in given:
+        given |= {"id": new_id(), "generated_id": True}
+    return Request(Spec(**{**_defaults(settings), **given}), run_at, tuple(notes))
+
+
+@lru_cache(maxsize=1)
+def _defaults(settings: Settings) -> dict[str, Any]:
+    """Return the fields of a specification that settings decide when a job does not."""
+    return {
+        "max_retries": settings.max_retries,
+        "backoff_base": settings.backoff_base,
+        "backoff_cap": settings.backoff_cap,
+        "timeout": settings.timeout_seconds,
+    }
 
 
 def _resolve_field(word: str) -> str:
     key = word.strip().lower().replace("-", "_")
     key = ALIASES.get(key, key)
-    if key in FIELDS or key in TIME_FIELDS or key in RESULT_FIELDS:
+    if key in _CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
         return key
-    close = nearest(key, [*sorted(FIELDS), *TIME_FIELDS])
+    close = nearest(key, [*sorted(_CHECKS), *TIME_FIELDS])
     raise InvalidInput(f"unknown field {shown(word)}{close}")
-
-
-def _setting(fields: Mapping[str, Any], key: str, default: float) -> float:
-    return parse_value(key, fields[key]) if key in fields else default
 
 
 def check_name(field: str, value: object) -> str:
@@ -143,11 +132,16 @@ def check_text(field: str, value: object) -> str:
         raise InvalidInput(f"{field} must be a string, not {shown(value)}")
     if "\0" in value:
         raise InvalidInput(f"{field} must not contain a NUL byte")
+    if not value.isascii():
+        _encoded(field, value)
+    return value
+
+
+def _encoded(field: str, text: str) -> bytes:
     try:
-        value.encode()
+        return text.encode()
     except UnicodeEncodeError:
         raise InvalidInput(f"{field} must be valid UTF-8") from None
-    return value
 
 
 def check_command(value: object) -> Command:
@@ -160,7 +154,7 @@ def check_command(value: object) -> Command:
         empty = not command.strip()
     if empty:
         raise InvalidInput("command is empty")
-    size = len(command_text(command).encode())
+    size = len(_encoded("command", command_text(command)))
     if size > MAX_ARGUMENT_BYTES:
         raise InvalidInput(
             f"command has {size:,} bytes; the system takes at most {MAX_ARGUMENT_BYTES:,}",
@@ -233,3 +227,19 @@ def check_labels(value: object) -> tuple[str, ...]:
     if len(value) > MAX_LABELS:
         raise InvalidInput(f"at most {MAX_LABELS} labels are allowed, not {len(value)}")
     return tuple(dict.fromkeys(value))
+
+
+_CHECKS: dict[str, Callable[[object], object]] = {
+    "id": partial(check_name, "id"),
+    "command": check_command,
+    "queue": partial(check_name, "queue"),
+    "priority": check_priority,
+    "max_retries": partial(parse_value, "max_retries"),
+    "backoff_base": partial(parse_value, "backoff_base"),
+    "backoff_cap": partial(parse_value, "backoff_cap"),
+    "timeout": check_timeout,
+    "cwd": check_cwd,
+    "env": check_env,
+    "labels": check_labels,
+}
+"""Every field of a specification, and what turns a person's value into it."""

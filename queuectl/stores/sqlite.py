@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -90,17 +91,26 @@ class SqliteStore(SqliteReads):
         now = self.now()
         with self._writing():
             taken = self._taken([job.id for job in jobs])
-            refused, fresh = set(), []
+            fresh: list[Job] = []
+            refused: set[str] = set()
             for job in jobs:
                 if job.id in taken:
                     refused.add(job.id)
                 else:
                     taken.add(job.id)
-                    fresh.append(rows.inserted_values(job, now))
+                    fresh.append(job)
             if not (atomic and refused):
-                self._connection.executemany(rows.INSERT_JOB, fresh)
+                self._insert(fresh, now)
         self._wake.notify()
         return frozenset(refused)
+
+    def _insert(self, jobs: list[Job], now: datetime) -> None:
+        many = self._connection.executemany
+        many(rows.INSERT_JOB, [rows.inserted_values(job, now) for job in jobs])
+        states = Counter((job.spec.queue, job.state.value) for job in jobs)
+        many(rows.COUNT_IN, [(*place, number) for place, number in states.items()])
+        lanes = Counter((job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now))
+        many(rows.READY_IN, [(*lane, number) for lane, number in lanes.items()])
 
     def _taken(self, ids: list[str]) -> set[str]:
         array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from queuectl.domain.errors import StoreRefused
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import Job, Run, State
 from queuectl.domain.times import from_millis, to_millis
@@ -24,14 +25,20 @@ class SqliteReads(SqliteFleet):
         self._noted: set[int] = set()  # rows that were seen to be unreadable
 
     def get(self, job_id: str) -> Job | None:
-        """Return one job with output and history; see `Store.get`."""
+        """Return one job with output and history; see `Store.get`.
+
+        Raises StoreRefused for a record that cannot be read.
+        """
         with translated(self._path):
             row = self._connection.execute(
                 f"SELECT {rows.SELECTED_ALL} FROM jobs WHERE id = ?1 UNION ALL "
                 f"SELECT {rows.SELECTED_ALL} FROM dlq WHERE id = ?1",
                 (job_id,),
             ).fetchone()
-            return rows.job_from_row(row, self._history(row[0])) if row else None
+            try:
+                return rows.job_from_row(row, self._history(row[0])) if row else None
+            except rows.UNREADABLE as fault:
+                raise StoreRefused(f"the record of job '{job_id}' is damaged ({fault})") from fault
 
     def _history(self, seq: int) -> list[Run]:
         found = self._connection.execute(
@@ -54,26 +61,24 @@ class SqliteReads(SqliteFleet):
         left, after = page.limit, page.after_seq
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
-            found = self._find_page(chosen, page, after, size)
-            yield from found
+            found = self._find_rows(chosen, page, after, size)
+            jobs = [self._readable(row, with_history=page.with_history) for row in found]
+            readable = [job for job in jobs if job is not None]
+            yield from readable
             if len(found) < size:
                 return
-            after = found[-1].seq
-            left = None if left is None else left - size
+            after = found[-1][0]
+            left = None if left is None else left - len(readable)
 
-    def _find_page(self, chosen: Filter, page: Page, after: int, size: int) -> list[Job]:
+    def _find_rows(self, chosen: Filter, page: Page, after: int, size: int) -> list[Sequence[Any]]:
         condition, values = _condition(chosen)
         columns = rows.SELECTED_ALL if page.with_output else rows.SELECTED
         select = f"SELECT {columns} FROM {{}} WHERE seq > ? {condition}"
         with translated(self._path):
-            found = self._connection.execute(
+            return self._connection.execute(
                 f"{select.format('jobs')} UNION ALL {select.format('dlq')} ORDER BY seq LIMIT ?",
                 [after, *values, after, *values, size],
             ).fetchall()
-            return [
-                rows.job_from_row(row, self._history(row[0]) if page.with_history else ())
-                for row in found
-            ]
 
     def counts(self) -> Counts:
         """Return how many jobs there are; triggers keep the figures."""
@@ -110,10 +115,11 @@ class SqliteReads(SqliteFleet):
             ).fetchall()
         return [job for job in map(self._readable, found) if job is not None]
 
-    def _readable(self, row: Sequence[Any]) -> Job | None:
+    def _readable(self, row: Sequence[Any], *, with_history: bool = False) -> Job | None:
         """Return the job in a row, or None, noted once, when there is none to be made out."""
         try:
-            return rows.job_from_row(row)
+            with translated(self._path):
+                return rows.job_from_row(row, self._history(row[0]) if with_history else ())
         except rows.UNREADABLE as fault:
             if row[0] not in self._noted:
                 self._noted.add(row[0])

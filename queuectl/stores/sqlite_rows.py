@@ -24,8 +24,21 @@ COLUMNS = (
 """Every column that a job is read from, but for its output."""
 
 ALL_COLUMNS = (*COLUMNS, *codec.OUTPUT_FIELDS)
-INSERTED = tuple(name for name in (*ALL_COLUMNS, "ready") if name != "seq")
+_NOT_NEW = {
+    "seq", "claim_id", "lease_until", "worker", "started_at", "finished_at", "failed_at",
+    *codec.OUTCOME_FIELDS,
+}  # fmt: skip
+INSERTED = tuple(name for name in (*ALL_COLUMNS, "ready") if name not in _NOT_NEW)
+"""The columns of a job that has never run; the others are NULL."""
+
 INSERT_JOB = f"INSERT INTO jobs ({', '.join(INSERTED)}) VALUES ({', '.join('?' * len(INSERTED))})"
+COUNT_IN = (
+    "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
+)
+READY_IN = (
+    "INSERT INTO lanes (queue, priority, ready) VALUES (?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
+)
 INSERT_RUN = f"INSERT INTO runs VALUES (?, {', '.join('?' * len(codec.RUN_FIELDS))})"
 MOVED = ", ".join((*ALL_COLUMNS, "ready"))
 SELECTED = ", ".join(COLUMNS)
@@ -62,11 +75,12 @@ def load_json(text: str) -> Any:
 def to_row(document: codec.Document) -> codec.Document:
     """Return a document's values as SQLite keeps them."""
     row = dict(document)
-    for name, value in document.items():
-        if isinstance(value, datetime):
-            row[name] = to_millis(value)
-        elif name in _JSON:
-            row[name] = dump_json(value) if value else None
+    for name in _DATES:
+        if row.get(name) is not None:
+            row[name] = to_millis(row[name])
+    for name in _JSON:
+        if name in row:
+            row[name] = dump_json(row[name]) if row[name] else None
     return row
 
 

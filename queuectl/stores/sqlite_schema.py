@@ -63,7 +63,7 @@ _COLUMNS = """
 """
 
 _COUNTING = """
-CREATE TRIGGER {table}_counted_in AFTER INSERT ON {table} BEGIN
+CREATE TRIGGER {table}_counted_in AFTER INSERT ON {table} WHEN new.rev > 1 BEGIN
   INSERT INTO counts VALUES (new.queue, new.state, 1)
     ON CONFLICT DO UPDATE SET jobs = jobs + 1;
 END;
@@ -80,6 +80,7 @@ END;
 
 # `ready` is 1 for a job that may be claimed, 0 for one that waits for its time, else NULL. Lanes
 # count the claimable jobs of each queue and priority, so that a claim never looks at the rest.
+# Triggers keep the figures, but for new jobs (rev 1), which `SqliteStore.add` counts by the batch.
 _FIRST_VERSION = f"""
 CREATE TABLE jobs ({_COLUMNS.format(autoincrement=" AUTOINCREMENT")});
 CREATE TABLE dlq ({_COLUMNS.format(autoincrement="")});
@@ -107,7 +108,7 @@ CREATE INDEX lanes_next ON lanes (priority DESC, served) WHERE ready > 0;
 
 {_COUNTING.format(table="jobs")}
 {_COUNTING.format(table="dlq")}
-CREATE TRIGGER jobs_lane_in AFTER INSERT ON jobs WHEN new.ready = 1 BEGIN
+CREATE TRIGGER jobs_lane_in AFTER INSERT ON jobs WHEN new.ready = 1 AND new.rev > 1 BEGIN
   INSERT INTO lanes (queue, priority, ready) VALUES (new.queue, new.priority, 1)
     ON CONFLICT DO UPDATE SET ready = ready + 1;
 END;
