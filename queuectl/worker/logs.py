@@ -27,3 +27,6 @@ def _log_to(stream: TextIO, line_format: str) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    # What no line shows is not looked up for each: https://docs.python.org/3/howto/logging.html
+    logging.logThreads = logging.logMultiprocessing = False
+    logging._srcfile = None

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -37,6 +39,10 @@ WITH_CHILDREN = (
 )
 
 
+def _has_lines(path: Path, number: int) -> bool:
+    return len(pids_in(path)) == number
+
+
 def kill_the_worker_of(fleet: Fleet, job: Job) -> None:
     os.kill(fleet.worker_of(job).process.pid, signal.SIGKILL)
 
@@ -50,7 +56,7 @@ def test_a_killed_worker_leaves_no_orphan_and_its_job_is_taken_back_at_once(
     for _ in range(ROUNDS.get(kind, 3)):
         job = chaos.running(chaos.enqueue(WITH_CHILDREN))
         written = chaos.root / f"pids-{job.id}"
-        eventually(lambda path=written: len(pids_in(path)) == 4)
+        eventually(partial(_has_lines, written, 4))
         killed_at = chaos.queue.now()
         kill_the_worker_of(chaos, job)
         again = chaos.settled(job.id)

@@ -75,14 +75,13 @@ def _has_work(fleet: Fleet) -> bool:
 
 @pytest.mark.timeout(LONGEST_SECONDS * 4)
 def test_every_job_is_completed_once_whoever_is_killed(
-    chaos: Fleet, request: pytest.FixtureRequest, record_property: pytest.RecordProperty
+    chaos: Fleet, request: pytest.FixtureRequest
 ) -> None:
     kind = request.node.callspec.params["store_url"]
     jobs = int(os.environ.get("QUEUECTL_SOAK_JOBS", "0")) or JOBS.get(kind, JOBS["sqlite"])
     chaos.set(max_interruptions=1_000_000)
     chaos.enqueue_all(
-        {"id": f"job{n}", "command": COMMAND.format(n), "cwd": str(chaos.root)}
-        for n in range(jobs)
+        {"id": f"job{n}", "command": COMMAND.format(n), "cwd": str(chaos.root)} for n in range(jobs)
     )
     begun = time.monotonic()
     with Killer(chaos, SEED) as killer:
@@ -112,5 +111,4 @@ def test_every_job_is_completed_once_whoever_is_killed(
         "runs cut short": extra_runs,
         "commands run twice": ran.total() - jobs,
     }
-    record_property("figures", figures)
     print(f"\n{kind}: {figures}")

@@ -12,6 +12,7 @@ import pytest
 from queuectl.domain import transitions
 from queuectl.domain.job import Job, State
 from queuectl.domain.settings import Settings
+from queuectl.domain.times import later
 from queuectl.domain.worker import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import ClaimRequest, Renewal, Store
 from queuectl.worker.processes import identify, this_process
@@ -161,8 +162,11 @@ def test_the_second_of_two_expiries_of_one_claim_is_refused(
 ) -> None:
     job = held(store, "far", FAR)
     rivals = [opened() for _ in range(3)]
-    changes = [transitions.expire(existing(r, job.id), r.now(), 5) for r in rivals]
-    taken = [r.commit(change) for r, change in zip(rivals, changes, strict=True)]
+    changes = [
+        transitions.expire(existing(rival, job.id), later(rival.now(), second), 5)
+        for second, rival in enumerate(rivals)
+    ]
+    taken = [rival.commit(change) for rival, change in zip(rivals, changes, strict=True)]
     assert taken.count(True) == 1
     after = existing(store, job.id)
     assert (after.interruptions, len(after.history)) == (1, 1)

@@ -1,0 +1,251 @@
+"""Take one safeguard after another out of a copy of the program; its test must go red.
+
+`python -m tests.chaos.mutants [NAME...]` prints a table and ends with 1 when a mutant survives,
+or when a test is red on the program as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+COPIED = ("queuectl", "tests", "pyproject.toml")
+AT_ONCE = 2
+LONGEST_SECONDS = 60
+TESTS_FAILED = 1
+"""Pytest's exit code for tests that ran and failed; the others mean that something else broke."""
+
+CLAIMS = "tests/stores/test_claims.py::"
+GUARD = "tests/worker/test_guard.py::"
+KILLING = "tests/chaos/test_killing.py::"
+STRANGERS = "tests/chaos/test_strangers.py::"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Text of a file of the package that is replaced; it must be there exactly once."""
+
+    file: str
+    text: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A safeguard that is missing, and the test that must notice."""
+
+    name: str
+    test: str
+    cuts: tuple[Cut, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "commit on SQLite does not look at its fence",
+        STRANGERS + "test_the_second_of_two_expiries_of_one_claim_is_refused[sqlite]",
+        (Cut("stores/sqlite.py", "        if held is None:\n            return False\n", ""),),
+    ),
+    Mutant(
+        "commit on MongoDB does not look at its fence",
+        STRANGERS + "test_an_id_that_was_deleted_and_enqueued_again_refuses_the_old_worker[mongo]",
+        (
+            Cut(
+                "stores/mongo.py",
+                "update_one(fence(change), update(",
+                'update_one({"_id": after.id}, update(',
+            ),
+        ),
+    ),
+    Mutant(
+        "expiry on SQLite does not compare the lease",
+        STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[sqlite]",
+        (Cut("stores/sqlite.py", "if change.fence is Fence.LEASE:", "if False:"),),
+    ),
+    Mutant(
+        "expiry on MongoDB does not compare the lease",
+        STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[mongo]",
+        (
+            Cut(
+                "stores/mongo_documents.py",
+                "if change.fence is Fence.LEASE and claim:",
+                "if False and claim:",
+            ),
+        ),
+    ),
+    Mutant(
+        "claim on SQLite does not look at the state",
+        CLAIMS + "test_a_named_job_that_waits_for_later_is_not_claimed[sqlite]",
+        (
+            Cut(
+                "stores/sqlite.py",
+                "if job is None or not job.is_ready(now):",
+                "if job is None:",
+            ),
+            Cut("domain/transitions.py", "    if not job.is_ready(now):", "    if False:"),
+        ),
+    ),
+    Mutant(
+        "claim on MongoDB does not look at the state",
+        CLAIMS + "test_a_job_is_claimed_once[mongo]",
+        (
+            Cut(
+                "stores/mongo_claims.py",
+                '{"ready": True, **where}, self._update',
+                "where, self._update",
+            ),
+        ),
+    ),
+    Mutant(
+        "MongoDB may acknowledge what is not durable",
+        "tests/stores/test_mongo.py::"
+        "test_writes_are_majority_and_journaled_whatever_the_address_says",
+        (
+            Cut(
+                "stores/mongo_link.py",
+                'DURABLE = WriteConcern("majority", j=True)',
+                "DURABLE = WriteConcern(1)",
+            ),
+        ),
+    ),
+    Mutant(
+        "the guard does not kill when its worker has died",
+        GUARD + "test_what_a_killed_worker_ran_is_killed",
+        (Cut("worker/guard.py", "            _end_run(memory[: _RECORD.size])\n", ""),),
+    ),
+    Mutant(
+        "the guard does not know the lease",
+        GUARD + "test_a_run_is_killed_at_its_deadline_though_its_worker_is_stopped",
+        (Cut("worker/guard.py", "            _end_run(record)\n", ""),),
+    ),
+    Mutant(
+        "the guard does not compare start times",
+        GUARD + "test_a_group_number_that_was_given_to_a_stranger_is_spared",
+        (
+            Cut(
+                "worker/guard.py",
+                "return started_between(group, earliest, latest)",
+                "return True",
+            ),
+        ),
+    ),
+    Mutant(
+        "processes are found by their group alone",
+        KILLING + "test_a_killed_worker_leaves_no_orphan_and_its_job_is_taken_back_at_once[sqlite]",
+        (Cut("worker/processes.py", " or mark in _environment(pid):", ":"),),
+    ),
+    Mutant(
+        "a pid is believed whatever its start time",
+        "tests/worker/test_pidfile.py::test_a_pid_that_was_given_to_a_stranger_is_never_signalled",
+        (
+            Cut(
+                "worker/processes.py",
+                "_start_time(process.pid) == process.started",
+                "_start_time(process.pid) is not None",
+            ),
+        ),
+    ),
+    Mutant(
+        "a pid is believed whatever its machine",
+        STRANGERS + "test_a_worker_of_another_host_with_a_pid_of_ours_is_left_alone[sqlite]",
+        (Cut("worker/processes.py", "return process.boot == this_boot()", "return True"),),
+    ),
+    Mutant(
+        "leases are not watched before they are ended",
+        STRANGERS + "test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong[sqlite-10]",
+        (Cut("worker/upkeep.py", " and watched_at - seen.since >= third", ""),),
+    ),
+    Mutant(
+        "a worker does not notice that its claim is gone",
+        KILLING + "test_a_stopped_worker_that_nobody_replaced_gives_its_own_job_back",
+        (Cut("worker/runner.py", "halt is None and self._was_fenced(run, status)", "False"),),
+    ),
+    Mutant(
+        "workers do not notice the end of their supervisor",
+        KILLING + "test_the_workers_of_a_killed_supervisor_finish_their_jobs_and_leave[sqlite]",
+        (Cut("worker/lease.py", "os.getppid() != self._parent", "False"),),
+    ),
+    Mutant(
+        "interruptions have no end",
+        KILLING + "test_a_job_that_kills_its_workers_ends_in_the_dlq[sqlite]",
+        (Cut("domain/transitions.py", "elif count >= max_interruptions:", "elif False:"),),
+    ),
+)
+
+
+def copy_of_the_project(directory: Path) -> Path:
+    """Copy what a test run needs."""
+    skipped = shutil.ignore_patterns("__pycache__", ".*")
+    for name in COPIED:
+        source, target = PROJECT / name, directory / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=skipped)
+        else:
+            shutil.copy(source, target)
+    return directory
+
+
+def cut(package: Path, mutant: Mutant) -> None:
+    """Take a safeguard out. Raises ValueError where the program has changed its text."""
+    for change in mutant.cuts:
+        path = package / change.file
+        text = path.read_text()
+        if text.count(change.text) != 1:
+            raise ValueError(f"{change.file} has not exactly one {change.text!r}")
+        path.write_text(text.replace(change.text, change.by))
+
+
+def run_tests(directory: Path, tests: Sequence[str]) -> tuple[int, str]:
+    """Run tests in a copy; return pytest's exit code and the end of what it said."""
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", f"timeout={LONGEST_SECONDS}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, (done.stdout + done.stderr)[-3000:]
+
+
+def is_killed(mutant: Mutant) -> tuple[bool, str]:
+    """Whether the test of a mutant goes red; else why that is not so."""
+    with tempfile.TemporaryDirectory(prefix="queuectl-mutant-") as scratch:
+        directory = copy_of_the_project(Path(scratch))
+        try:
+            cut(directory / "queuectl", mutant)
+        except ValueError as fault:
+            return False, str(fault)
+        code, said = run_tests(directory, [mutant.test])
+    return code == TESTS_FAILED, said
+
+
+def main(names: Sequence[str]) -> int:
+    """Try the mutants whose names contain one of the words given, or all."""
+    chosen = [m for m in MUTANTS if not names or any(name in m.name for name in names)]
+    with tempfile.TemporaryDirectory(prefix="queuectl-mutant-") as scratch:
+        tests = sorted({mutant.test for mutant in chosen})
+        code, said = run_tests(copy_of_the_project(Path(scratch)), tests)
+    if code:
+        print(f"{said}\nthe tests are red without any mutant")
+        return 1
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(is_killed, chosen))
+    for mutant, (killed, said) in zip(chosen, results, strict=True):
+        print(f"{'killed  ' if killed else 'SURVIVED'}  {mutant.name}")
+        print(f"            {mutant.test.rpartition('::')[2]}")
+        if not killed:
+            print(said)
+    survivors = [killed for killed, _ in results].count(False)
+    print(f"{len(results) - survivors} of {len(results)} mutants killed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
