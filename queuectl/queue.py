@@ -183,7 +183,7 @@ class Queue:
         return job
 
     def find(self, chosen: Filter | None = None, page: Page | None = None) -> Iterator[Job]:
-        """Yield jobs in order of arrival, dead ones included."""
+        """Yield jobs in order of arrival (or as the page says), dead ones included."""
         return self._store.find(chosen or Filter(), page or Page())
 
     def counts(self) -> Counts:

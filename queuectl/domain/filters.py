@@ -25,13 +25,15 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A stretch of a listing in order of arrival: at most `limit` jobs (None: all) after `seq`.
+    """A stretch of a listing in order of arrival: at most `limit` jobs (None: all).
 
-    `with_output` and `with_history` ask for the fields that cost most to read.
+    It begins after the job numbered `after_seq` (0: at the start), and with `newest_first` runs
+    the other way. `with_output` and `with_history` ask for the fields that cost most to read.
     """
 
     limit: int | None = None
     after_seq: int = 0
+    newest_first: bool = False
     with_output: bool = False
     with_history: bool = False
 

@@ -84,7 +84,7 @@ class Store(Protocol):
         ...
 
     def find(self, chosen: Filter, page: Page) -> Iterator[Job]:
-        """Yield jobs in order of arrival, dead ones included, each exactly once.
+        """Yield jobs in the order that the page asks for, dead ones included, each exactly once.
 
         Reads a limited number at a time; a job that changes meanwhile is seen before or after.
         """

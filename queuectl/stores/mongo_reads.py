@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pymongo import ASCENDING, DESCENDING
+
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.stores.mongo_batches import committed, existing
@@ -14,6 +16,7 @@ from queuectl.stores.mongo_link import Document, Link, translated
 
 READ_AT_ONCE = 500
 _READS = 20
+_BEYOND_ALL = 2**63 - 1
 
 
 def get(link: Link, job_id: str, left_out: dict[str, bool] | None = None) -> Job | None:
@@ -43,7 +46,7 @@ def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
     while remaining is None or remaining > 0:
         size = READ_AT_ONCE if remaining is None else min(READ_AT_ONCE, remaining)
         with translated(link):
-            documents = _stretch(link, chosen, after, size, left_out)
+            documents = _stretch(link, chosen, after, size, left_out, page.newest_first)
             jobs = _resolve(link, documents, chosen, left_out)
         yield from jobs
         if len(documents) < size:
@@ -53,10 +56,19 @@ def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
 
 
 def _stretch(
-    link: Link, chosen: Filter, after: int, size: int, left_out: dict[str, bool] | None
+    link: Link,
+    chosen: Filter,
+    after: int,
+    size: int,
+    left_out: dict[str, bool] | None,
+    newest_first: bool,
 ) -> list[Document]:
-    where = {"seq": {"$gt": after}, **_where(chosen)}
-    return list(link.jobs.find(where, left_out).sort("seq", 1).limit(size))
+    if not newest_first:
+        beyond, order = {"$gt": after}, ASCENDING
+    else:
+        beyond, order = {"$lt": after or _BEYOND_ALL}, DESCENDING
+    where = {"seq": beyond, **_where(chosen)}
+    return list(link.jobs.find(where, left_out).sort("seq", order).limit(size))
 
 
 def _resolve(

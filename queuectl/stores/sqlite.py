@@ -22,7 +22,8 @@ from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
 from queuectl.stores.sqlite_reads import SqliteReads
-from queuectl.stores.sqlite_schema import open_database, translated
+from queuectl.stores.sqlite_schema import BUSY_SECONDS, open_database, translated
+from queuectl.stores.sqlite_turn import WriterTurn
 from queuectl.stores.sqlite_wake import WakeFifo
 from queuectl.waiting import wait_readable
 
@@ -37,6 +38,7 @@ class SqliteStore(SqliteReads):
         super().__init__()
         self._path = path
         self._connection = open_database(path)
+        self._turn = WriterTurn(path, BUSY_SECONDS)
         self._wake = WakeFifo(path)
         self._has_slept = False
         self._version_seen = 0  # when this store last looked for work
@@ -54,6 +56,7 @@ class SqliteStore(SqliteReads):
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
         self._wake.close()
+        self._turn.close()
         self._connection.close()
 
     def now(self) -> datetime:
@@ -64,15 +67,19 @@ class SqliteStore(SqliteReads):
     def _writing(self) -> Iterator[None]:
         """One transaction that nobody else's write can come between."""
         execute = self._connection.execute
-        with translated(self._path):
-            execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                raise
+        self._turn.take()
+        try:
+            with translated(self._path):
+                execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:
+                        execute("ROLLBACK")
+                    raise
+        finally:
+            self._turn.give()
 
     # jobs
 

@@ -16,6 +16,7 @@ from queuectl.stores.sqlite_fleet import SqliteFleet
 from queuectl.stores.sqlite_schema import translated
 
 _PAGE = 500
+_BEYOND_ALL = 2**63 - 1
 
 
 class SqliteReads(SqliteFleet):
@@ -57,7 +58,7 @@ class SqliteReads(SqliteFleet):
             return [job_id for (job_id,) in found]
 
     def find(self, chosen: Filter, page: Page) -> Iterator[Job]:
-        """Yield jobs in order of arrival; see `Store.find`."""
+        """Yield jobs in order of arrival, or the newest first; see `Store.find`."""
         left, after = page.limit, page.after_seq
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
@@ -73,11 +74,14 @@ class SqliteReads(SqliteFleet):
     def _find_rows(self, chosen: Filter, page: Page, after: int, size: int) -> list[Sequence[Any]]:
         condition, values = _condition(chosen)
         columns = rows.SELECTED_ALL if page.with_output else rows.SELECTED
-        select = f"SELECT {columns} FROM {{}} WHERE seq > ? {condition}"
+        beyond, order = ("<", "DESC") if page.newest_first else (">", "ASC")
+        start = after or (_BEYOND_ALL if page.newest_first else 0)
+        select = f"SELECT {columns} FROM {{}} WHERE seq {beyond} ? {condition}"
         with translated(self._path):
             return self._connection.execute(
-                f"{select.format('jobs')} UNION ALL {select.format('dlq')} ORDER BY seq LIMIT ?",
-                [after, *values, after, *values, size],
+                f"{select.format('jobs')} UNION ALL {select.format('dlq')} "
+                f"ORDER BY seq {order} LIMIT ?",
+                [start, *values, start, *values, size],
             ).fetchall()
 
     def counts(self) -> Counts:

@@ -106,9 +106,8 @@ def test_a_worker_of_another_host_with_a_pid_of_ours_is_left_alone(store: Store)
     with innocent() as pid:
         ours = identify(pid)
         assert ours is not None
-        here, there = (held(store, name, who) for name, who in (
-            ("here", ours), ("there", replace(ours, boot="the-boot-of-another-host"))
-        ))  # fmt: skip
+        elsewhere = replace(ours, started="1", boot="the-boot-of-another-host")
+        here, there = held(store, "here", ours), held(store, "there", elsewhere)
         for _ in range(3):
             Upkeep(store).tick(SETTINGS)
         for job in (here, there):

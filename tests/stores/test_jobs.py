@@ -176,16 +176,28 @@ def test_a_listing_reads_output_and_history_only_when_asked(store: Store) -> Non
         assert len(job.history) == 1
 
 
-def test_pages_follow_one_another_without_gap_or_repeat(store: Store) -> None:
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_pages_follow_one_another_without_gap_or_repeat(store: Store, newest_first: bool) -> None:
     store.add([new_job(store, f"job{n}") for n in range(7)])
     settled(store, claimed(store, only="job3"), FAILURE)
     seen = []
     after = 0
-    while page := list(store.find(Filter(), Page(limit=2, after_seq=after))):
-        seen += [job.id for job in page]
-        after = page[-1].seq
-    assert seen == [f"job{n}" for n in range(7)]
+    page = Page(limit=2, newest_first=newest_first)
+    while found := list(store.find(Filter(), replace(page, after_seq=after))):
+        seen += [job.id for job in found]
+        after = found[-1].seq
+    expected = [f"job{n}" for n in range(7)]
+    assert seen == (expected[::-1] if newest_first else expected)
     assert listed(store, page=Page(limit=0)) == []
+
+
+def test_the_newest_of_some_states_are_listed_first(store: Store) -> None:
+    for job_id in ("a", "b", "c", "d"):
+        added(store, job_id)
+    settled(store, claimed(store, only="b"), FAILURE)
+    chosen = Filter(states=frozenset({State.DEAD, State.PENDING}))
+    assert listed(store, chosen, Page(limit=3, newest_first=True)) == ["d", "c", "b"]
+    assert listed(store, Filter(states=frozenset({State.DEAD})), Page(newest_first=True)) == ["b"]
 
 
 def test_filters_restrict_together(store: Store) -> None:

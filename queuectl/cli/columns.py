@@ -1,0 +1,139 @@
+"""How jobs, runs and workers are told: their states in words, and the columns of their tables."""
+
+from __future__ import annotations
+
+import socket
+from datetime import datetime
+
+from queuectl.cli.render import Clock, Column, duration
+from queuectl.domain.job import DEFAULT_QUEUE, WAITING, Job, Outcome, Run, State, command_text
+from queuectl.domain.view import reason
+from queuectl.domain.worker import LiveWorker
+
+STATE_STYLES = {
+    State.PENDING: "cyan",
+    State.PROCESSING: "blue",
+    State.COMPLETED: "green",
+    State.FAILED: "yellow",
+    State.DEAD: "red",
+    State.CANCELLED: "magenta",
+}
+_WORKER_STYLES = {"busy": "blue", "idle": "green", "stopping": "yellow"}
+_NEVER, _LATE, _SOON, _FIRST = 0, 1, 5, 9
+"""How readily a column gives way on a narrow terminal."""
+
+
+def state_text(job: Job) -> str:
+    """Return a job's state, with the exit code or signal of a run that went wrong."""
+    if job.state is State.PROCESSING and job.cancel_requested:
+        return "cancelling"
+    if job.state not in (State.FAILED, State.DEAD) or job.outcome is None:
+        return job.state.value
+    how = ending_text(job.outcome)
+    return f"{job.state} ({how})" if how else job.state.value
+
+
+def ending_text(run: Outcome | Run) -> str:
+    """Return what a run ended with: `3`, `signal 9`, `timeout`, nothing."""
+    if run.timed_out:
+        return "timeout"
+    if run.signal:
+        return f"signal {run.signal}"
+    return str(run.exit_code) if run.exit_code else ""
+
+
+def state_style(job: Job) -> str:
+    """Return the colour of a job's state."""
+    return STATE_STYLES[job.state]
+
+
+def attempts_text(job: Job) -> str:
+    """Return `1/3`: attempts made, of those allowed."""
+    return f"{job.attempts}/{job.spec.max_retries}"
+
+
+def why(job: Job, clock: Clock) -> str:
+    """Return why a job waits, or what went wrong with it; with both for one that failed."""
+    waits = reason(job, clock.now, clock.at)
+    if waits and job.last_error and clock.for_person:
+        return f"{waits}: {job.last_error}"
+    return waits or job.last_error or ""
+
+
+def job_columns(clock: Clock) -> list[Column[Job]]:
+    """Return the columns of a listing of jobs."""
+    return [
+        Column("ID", lambda job: job.id),
+        Column("STATE", state_text, style=state_style),
+        Column("ATTEMPTS", attempts_text, yields=_SOON),
+        Column(
+            "QUEUE",
+            lambda job: "" if job.spec.queue == DEFAULT_QUEUE else job.spec.queue,
+            optional=True,
+            yields=_LATE + 1,
+        ),
+        Column(
+            "PRIORITY", lambda job: str(job.spec.priority or ""), optional=True, yields=_SOON + 1
+        ),
+        Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON + 2),
+        Column("NEXT RUN", lambda job: _next_run(job, clock), optional=True, yields=_FIRST),
+        Column("REASON", lambda job: why(job, clock), optional=True, yields=_LATE),
+        Column("COMMAND", lambda job: command_text(job.spec.command)),
+    ]
+
+
+def _next_run(job: Job, clock: Clock) -> str:
+    """Return when a waiting job runs next; a person reads `due` as the reason."""
+    if job.state not in WAITING or (clock.for_person and job.run_at <= clock.now):
+        return ""
+    return clock.around(job.run_at)
+
+
+def dead_columns(clock: Clock) -> list[Column[Job]]:
+    """Return the columns of a listing of the dead letter queue."""
+    return [
+        Column("ID", lambda job: job.id),
+        Column("ATTEMPTS", attempts_text, yields=_SOON),
+        Column("FAILED AT", lambda job: clock.around(job.failed_at), yields=_LATE),
+        Column("LAST ERROR", lambda job: job.last_error or "", style=state_style),
+        Column("COMMAND", lambda job: command_text(job.spec.command)),
+    ]
+
+
+def run_columns(clock: Clock) -> list[Column[Run]]:
+    """Return the columns of a job's history."""
+    return [
+        Column("RUN", lambda run: str(run.n)),
+        Column("STARTED", lambda run: clock.at(run.started_at)),
+        Column("TOOK", lambda run: duration(seconds_between(run.started_at, run.finished_at))),
+        Column("WORKER", lambda run: run.worker, yields=_FIRST),
+        Column("RESULT", lambda run: run.error or "completed", style=_run_style),
+    ]
+
+
+def _run_style(run: Run) -> str:
+    return STATE_STYLES[State.FAILED if run.error else State.COMPLETED]
+
+
+def seconds_between(start: datetime, end: datetime) -> float:
+    """Return how long it is from one instant to another."""
+    return (end - start).total_seconds()
+
+
+def worker_columns(clock: Clock) -> list[Column[LiveWorker]]:
+    """Return the columns of a listing of workers. A person is told of other hosts alone."""
+    here = socket.gethostname() if clock.for_person else ""
+    return [
+        Column("PID", lambda worker: str(worker.record.process.pid)),
+        Column("STATE", lambda worker: worker.state, style=lambda w: _WORKER_STYLES[w.state]),
+        Column("JOB", lambda worker: worker.job_id or "-"),
+        Column(
+            "HOST",
+            lambda worker: "" if worker.record.host == here else worker.record.host,
+            optional=True,
+            yields=_LATE,
+        ),
+        Column("STARTED", lambda worker: clock.around(worker.record.started_at), yields=_SOON),
+        Column("QUEUES", lambda worker: ", ".join(worker.record.queues), optional=True),
+        Column("ID", lambda worker: worker.record.id, yields=_FIRST),
+    ]

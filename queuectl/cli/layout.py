@@ -1,0 +1,87 @@
+"""Text in the columns of a terminal: how wide it is, cutting it, sharing out the room. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+GAP = "  "
+_ELLIPSIS = "…"
+_LEAST_LAST = 24
+"""The last column gives way to the others only down to this width."""
+_LEAST = 6
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_char_width, text))
+
+
+def _char_width(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, room: int) -> str:
+    """Return a text that takes at most `room` columns, with `…` where something is left out."""
+    if width(text) <= room:
+        return text
+    if room < 1:
+        return ""
+    kept, taken = [], 0
+    for char in text:
+        taken += _char_width(char)
+        if taken > room - 1:
+            break
+        kept.append(char)
+    return "".join(kept) + _ELLIPSIS
+
+
+def fit(text: str, room: int) -> str:
+    """Return a text that takes exactly `room` columns, cut or padded."""
+    shown = cut(text, room)
+    return shown + " " * (room - width(shown))
+
+
+def wrap(text: str, room: int) -> Iterator[str]:
+    """Yield a text in pieces of at most `room` columns; an empty text is one empty piece."""
+    if text.isascii():
+        yield from (text[at : at + room] for at in range(0, max(len(text), 1), room))
+        return
+    piece, taken = "", 0
+    for char in text:
+        wide = _char_width(char)
+        if piece and taken + wide > room:
+            yield piece
+            piece, taken = "", 0
+        piece, taken = piece + char, taken + wide
+    yield piece
+
+
+def arrange(lines: Sequence[Sequence[str]], yields: Sequence[int], room: int) -> dict[int, int]:
+    """Return which columns of a table are shown, and how wide each is.
+
+    `lines` are its cells. Where there is not room for all, the last column is cut down to a
+    readable width; then columns are left out, those with the highest number in `yields` first
+    (0: never); at last the widest are cut.
+    """
+    widths = {at: max(map(width, cells)) for at, cells in enumerate(zip(*lines, strict=True))}
+    last = max(widths)
+    least_last = min(widths[last], _LEAST_LAST)
+    leaving = sorted((at for at in widths if yields[at]), key=lambda at: yields[at])
+    while leaving and _taken({**widths, last: least_last}) > room:
+        del widths[leaving.pop()]
+    widths[last] = max(least_last, min(widths[last], room - _taken({**widths, last: 0})))
+    while (over := _taken(widths) - room) > 0:
+        widest = max(widths, key=lambda at: (widths[at], at))
+        if widths[widest] <= _LEAST:
+            break
+        widths[widest] = max(_LEAST, widths[widest] - max(1, over // len(widths)))
+    return widths
+
+
+def _taken(widths: dict[int, int]) -> int:
+    return sum(widths.values()) + len(GAP) * (len(widths) - 1)
