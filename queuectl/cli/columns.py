@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from datetime import datetime
 
-from queuectl.cli.render import Clock, Column, duration
+from queuectl.cli.render import Clock, Column, duration, rough
 from queuectl.domain.job import DEFAULT_QUEUE, WAITING, Job, Outcome, Run, State, command_text
 from queuectl.domain.view import reason
 from queuectl.domain.worker import LiveWorker
@@ -19,7 +19,7 @@ STATE_STYLES = {
     State.CANCELLED: "magenta",
 }
 _WORKER_STYLES = {"busy": "blue", "idle": "green", "stopping": "yellow"}
-_NEVER, _LATE, _SOON, _FIRST = 0, 1, 5, 9
+_LAST, _LATE, _SOON, _FIRST = 1, 2, 3, 4
 """How readily a column gives way on a narrow terminal."""
 
 
@@ -53,11 +53,10 @@ def attempts_text(job: Job) -> str:
 
 
 def why(job: Job, clock: Clock) -> str:
-    """Return why a job waits, or what went wrong with it; with both for one that failed."""
-    waits = reason(job, clock.now, clock.at)
-    if waits and job.last_error and clock.for_person:
-        return f"{waits}: {job.last_error}"
-    return waits or job.last_error or ""
+    """Return why a job waits, what went wrong with it, or, for a person, how long it runs."""
+    if clock.for_person and job.state is State.PROCESSING and job.started_at:
+        return f"running for {rough(seconds_between(job.started_at, clock.now))}"
+    return reason(job, clock.now, clock.at) or job.last_error or ""
 
 
 def job_columns(clock: Clock) -> list[Column[Job]]:
@@ -65,21 +64,18 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
     return [
         Column("ID", lambda job: job.id),
         Column("STATE", state_text, style=state_style),
-        Column("ATTEMPTS", attempts_text, yields=_SOON),
-        Column(
-            "QUEUE",
-            lambda job: "" if job.spec.queue == DEFAULT_QUEUE else job.spec.queue,
-            optional=True,
-            yields=_LATE + 1,
-        ),
-        Column(
-            "PRIORITY", lambda job: str(job.spec.priority or ""), optional=True, yields=_SOON + 1
-        ),
-        Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON + 2),
+        Column("ATTEMPTS", attempts_text, yields=_LAST),
+        Column("QUEUE", _queue_unless_default, optional=True, yields=_SOON),
+        Column("PRIORITY", lambda job: str(job.spec.priority or ""), optional=True, yields=_SOON),
+        Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON),
         Column("NEXT RUN", lambda job: _next_run(job, clock), optional=True, yields=_FIRST),
         Column("REASON", lambda job: why(job, clock), optional=True, yields=_LATE),
         Column("COMMAND", lambda job: command_text(job.spec.command)),
     ]
+
+
+def _queue_unless_default(job: Job) -> str:
+    return "" if job.spec.queue == DEFAULT_QUEUE else job.spec.queue
 
 
 def _next_run(job: Job, clock: Clock) -> str:

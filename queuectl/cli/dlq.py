@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from queuectl.cli import render
+from queuectl.cli.columns import dead_columns
 from queuectl.cli.jobs import TEXT_LIMIT, clock_of, json_option, show_job, write_json_list
 from queuectl.cli.session import Session, for_each, note, pass_session, say
 from queuectl.cli.tree import Group
@@ -32,7 +33,7 @@ def list_dead(session: Session, limit: int | None, as_json: bool) -> None:
         return
     limit = TEXT_LIMIT if limit is None else limit
     found = queue.find(_DEAD, Page(limit=limit or None))
-    shown = render.table(found, render.dead_columns(clock_of(queue)), colors=session.colors)
+    shown = render.table(found, dead_columns(clock_of(queue)), colors=session.colors)
     if not shown:
         note("the dead letter queue is empty: queuectl list shows all jobs")
     elif shown == limit and (total := queue.counts().of(State.DEAD)) > shown:

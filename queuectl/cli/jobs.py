@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from queuectl.cli import render
+from queuectl.cli.columns import job_columns
 from queuectl.cli.session import Session, for_each, note, on_terminal, pass_session, say
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import Conflict
@@ -63,7 +62,7 @@ def list_jobs(
         limit = TEXT_LIMIT
     clock = clock_of(queue)
     found = queue.find(chosen, Page(limit=limit or None))
-    shown = render.table(found, render.job_columns(clock), colors=session.colors)
+    shown = render.table(found, job_columns(clock), colors=session.colors)
     if not shown:
         _tell_of_nothing(queue, chosen)
     elif shown == limit:
@@ -111,13 +110,11 @@ def show_job(session: Session, job_id: str, *, as_json: bool, only: State | None
     if as_json:
         render.write_json(as_dict(job, queue.now()))
         return
-    clock = clock_of(queue)
-    render.pairs(render.job_details(job, clock))
-    if job.history:
-        sys.stdout.write("\n")
-        render.table(job.history, render.run_columns(clock), colors=session.colors)
+    from queuectl.cli.details import write_details
+
+    write_details(job, clock_of(queue), colors=session.colors)
     if job.outcome and (job.outcome.stdout or job.outcome.stderr):
-        note(f"queuectl logs {job.id} shows the output")
+        note(f"queuectl logs {job.id} shows all of the output")
 
 
 @click.command(cls=Command, epilog="queuectl cancel job1 job2")

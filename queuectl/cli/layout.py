@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 GAP = "  "
 _ELLIPSIS = "…"
-_LEAST_LAST = 24
+_LEAST_LAST = 20
 """The last column gives way to the others only down to this width."""
 _LEAST = 6
 

@@ -4,42 +4,37 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from queuectl.cli.layout import GAP, arrange, cut, width
 from queuectl.cli.session import printable
-from queuectl.domain.job import Job, Run, State, command_text
-from queuectl.domain.times import iso, short_seconds
-from queuectl.domain.view import reason
+from queuectl.domain.times import iso
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Row = TypeVar("Row")
 
 _BLOCK = 500
 _WIDEST = 60
-_GAP = "  "
-_LEAST_ROOM = 12
-_STYLES = {
-    State.PENDING: "cyan",
-    State.PROCESSING: "blue",
-    State.COMPLETED: "green",
-    State.FAILED: "yellow",
-    State.DEAD: "red",
-    State.CANCELLED: "magenta",
-}
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """One column of a table. With `optional` it appears only when a row has something in it."""
+    """One column of a table. With `optional` it appears only when a row has something in it.
+
+    The higher `yields`, the sooner it is left out where the terminal is narrow; 0 is never.
+    """
 
     title: str
     text: Callable[[Row], str]
     optional: bool = False
     style: Callable[[Row], str] | None = None
+    yields: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,67 +82,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def state_text(job: Job) -> str:
-    """Return a job's state, with the exit code or signal of a run that went wrong."""
-    outcome = job.outcome
-    if job.state not in (State.FAILED, State.DEAD) or outcome is None:
-        return job.state.value
-    if outcome.timed_out:
-        return f"{job.state} (timeout)"
-    if outcome.signal:
-        return f"{job.state} (signal {outcome.signal})"
-    return f"{job.state} ({outcome.exit_code})" if outcome.exit_code else job.state.value
-
-
-def state_style(job: Job) -> str:
-    """Return the colour of a job's state."""
-    return _STYLES[job.state]
-
-
-def attempts_text(job: Job) -> str:
-    """Return `1/3`: attempts made, of those allowed."""
-    return f"{job.attempts}/{job.spec.max_retries}"
-
-
-def job_columns(clock: Clock) -> list[Column[Job]]:
-    """Return the columns of a listing of jobs."""
-    waits = (State.PENDING, State.FAILED)
-    return [
-        Column("ID", lambda job: job.id),
-        Column("STATE", state_text, style=state_style),
-        Column("ATTEMPTS", attempts_text),
-        Column("QUEUE", lambda job: "" if job.spec.queue == "default" else job.spec.queue, True),
-        Column("PRIORITY", lambda job: str(job.spec.priority or ""), True),
-        Column(
-            "NEXT RUN", lambda job: clock.around(job.run_at) if job.state in waits else "", True
-        ),
-        Column(
-            "REASON", lambda job: reason(job, clock.now, clock.at) or job.last_error or "", True
-        ),
-        Column("COMMAND", lambda job: command_text(job.spec.command)),
-    ]
-
-
-def dead_columns(clock: Clock) -> list[Column[Job]]:
-    """Return the columns of a listing of the dead letter queue."""
-    return [
-        Column("ID", lambda job: job.id),
-        Column("ATTEMPTS", attempts_text),
-        Column("FAILED AT", lambda job: clock.around(job.failed_at)),
-        Column("LAST ERROR", lambda job: job.last_error or "", style=state_style),
-        Column("COMMAND", lambda job: command_text(job.spec.command)),
-    ]
-
-
-def run_columns(clock: Clock) -> list[Column[Run]]:
-    """Return the columns of a job's history."""
-    return [
-        Column("RUN", lambda run: str(run.n)),
-        Column("STARTED", lambda run: clock.at(run.started_at)),
-        Column("TOOK", lambda run: duration((run.finished_at - run.started_at).total_seconds())),
-        Column("WORKER", lambda run: run.worker),
-        Column("RESULT", lambda run: run.error or "completed"),
-    ]
+def elapsed(seconds: float) -> str:
+    """Return how long something has gone on, as a clock shows it: `0:05`, `1:02:03`."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, colors: bool) -> int:
@@ -167,7 +106,7 @@ def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, colors: bool) 
         titles = [column.title for column in chosen] if not count else []
         if sys.stdout.isatty():
             styles = [[_style(column, row) for column in chosen] for row in block]
-            _write_rich(titles, texts, styles, colors=colors)
+            _write_rich(chosen, titles, texts, styles, colors=colors)
         else:
             _write_plain(titles, texts)
         count += len(block)
@@ -184,43 +123,52 @@ def _write_plain(titles: list[str], texts: list[list[str]]) -> None:
     widths[-1] = 0
     for line in lines:
         cells = (text + " " * (wide - width(text)) for text, wide in zip(line, widths, strict=True))
-        sys.stdout.write(_GAP.join(cells).rstrip() + "\n")
+        sys.stdout.write(GAP.join(cells).rstrip() + "\n")
+
+
+def console(*, colors: bool) -> Console:
+    """Return what writes to this terminal."""
+    from rich.console import Console
+
+    return Console(no_color=not colors, highlight=False, emoji=False, markup=False)
 
 
 def _write_rich(
-    titles: list[str], texts: list[list[str]], styles: list[list[str]], *, colors: bool
+    columns: Sequence[Column[Any]],
+    titles: list[str],
+    texts: list[list[str]],
+    styles: list[list[str]],
+    *,
+    colors: bool,
 ) -> None:
-    """Write a table whose last column is cut to what room the terminal leaves it."""
-    from rich.console import Console
+    """Write a table that is no wider than the terminal."""
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(no_color=not colors, highlight=False)
+    terminal = console(colors=colors)
     lines = [titles, *texts] if titles else texts
-    widths = [max(map(width, cells)) for cells in zip(*lines, strict=True)]
-    taken = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
-    room = max(console.width - taken, _LEAST_ROOM)
-    made = Table(*titles, box=None, show_header=bool(titles), padding=(0, len(_GAP), 0, 0),
-                 pad_edge=False, header_style="bold")  # fmt: skip
+    widths = arrange(lines, [column.yields for column in columns], terminal.width)
+    made = Table.grid(padding=(0, len(GAP), 0, 0))
+    for wide in widths.values():
+        made.add_column(width=wide, no_wrap=True)
+    if titles:
+        made.add_row(*(Text(cut(titles[at], wide), "bold") for at, wide in widths.items()))
     for line, row_styles in zip(texts, styles, strict=True):
-        cells = [Text(text, style) for text, style in zip(line, row_styles, strict=True)]
-        cells[-1].truncate(room, overflow="ellipsis")
-        made.add_row(*cells)
-    console.width = max(console.width, taken + room)  # a narrow terminal wraps; nothing is lost
-    console.print(made)
+        made.add_row(*(Text(cut(line[at], wide), row_styles[at]) for at, wide in widths.items()))
+    terminal.print(made)
 
 
-def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_char_width, text))
+def styled(lines: Iterable[tuple[str, str, str]], *, colors: bool) -> None:
+    """Write names and values on a terminal, each value in its style and wrapped beside its name."""
+    from rich.table import Table
+    from rich.text import Text
 
-
-def _char_width(char: str) -> int:
-    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    made = Table.grid(padding=(0, len(GAP), 0, 0))
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value, style in lines:
+        made.add_row(Text(name, "dim"), Text(printable(value), style))
+    console(colors=colors).print(made)
 
 
 def pairs(lines: Iterable[tuple[str, str]]) -> None:
@@ -228,45 +176,7 @@ def pairs(lines: Iterable[tuple[str, str]]) -> None:
     shown = list(lines)
     widest = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        sys.stdout.write(f"{name:<{widest}}{_GAP}{printable(value)}".rstrip() + "\n")
-
-
-def job_details(job: Job, clock: Clock) -> Iterator[tuple[str, str]]:
-    """Yield everything about a job that is set, as names and values for a person."""
-    spec = job.spec
-    yield "id", spec.id
-    yield "command", command_text(spec.command)
-    yield "state", state_text(job)
-    if why := reason(job, clock.now, clock.at):
-        yield "reason", why
-    if job.last_error:
-        yield "last_error", job.last_error
-    yield "queue", spec.queue
-    yield "priority", str(spec.priority)
-    yield "attempts", f"{job.attempts} of {spec.max_retries}"
-    yield "runs", str(job.runs)
-    if job.interruptions:
-        yield "interruptions", str(job.interruptions)
-    yield "backoff", f"{spec.backoff_base:g} ** attempts, at most {short_seconds(spec.backoff_cap)}"
-    yield "timeout", short_seconds(spec.timeout) if spec.timeout else "none"
-    yield from ((name, value) for name, value in _optional_details(job, clock) if value)
-
-
-def _optional_details(job: Job, clock: Clock) -> Iterator[tuple[str, str]]:
-    from queuectl.domain.view import masked_env
-
-    spec, outcome = job.spec, job.outcome
-    yield "cwd", spec.cwd or ""
-    yield "env", " ".join(f"{name}={value}" for name, value in masked_env(job).items())
-    yield "labels", ", ".join(spec.labels)
-    yield "worker", job.worker or ""
-    for name in ("created_at", "updated_at", "run_at", "started_at", "finished_at", "failed_at"):
-        instant = getattr(job, name)
-        yield name, clock.at(instant) if instant else ""
-    if outcome:
-        yield "exit_code", "" if outcome.exit_code is None else str(outcome.exit_code)
-        yield "signal", str(outcome.signal or "")
-        yield "duration", duration(outcome.duration)
+        sys.stdout.write(f"{name:<{widest}}{GAP}{printable(value)}".rstrip() + "\n")
 
 
 def write_json(value: Any) -> None:

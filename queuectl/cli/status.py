@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from queuectl.cli import render
+from queuectl.cli.columns import STATE_STYLES, worker_columns
 from queuectl.cli.jobs import clock_of, json_option
-from queuectl.cli.session import Session, note, pass_session
+from queuectl.cli.session import Session, note, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.filters import Counts
 from queuectl.domain.job import State
@@ -46,7 +48,7 @@ def status(session: Session, as_json: bool) -> None:
         return
     render.pairs([("store", queue.address)])
     sys.stdout.write("\n")
-    render.pairs((name, str(count)) for name, count in _totals(counts).items())
+    _write_counts(counts, colors=session.colors)
     sys.stdout.write("\n")
     render.pairs([("workers", str(len(workers)))])
     if workers:
@@ -55,21 +57,40 @@ def status(session: Session, as_json: bool) -> None:
         note("no worker is running: queuectl worker start")
 
 
+def _write_counts(counts: Counts, *, colors: bool) -> None:
+    """Write how many jobs there are; a person sees at a glance where there are some."""
+    if not on_terminal():
+        render.pairs((name, str(count)) for name, count in _totals(counts).items())
+        return
+    styles = {state.value: f"bold {style}" for state, style in STATE_STYLES.items()}
+    render.styled(
+        (
+            (name, f"{count:,}", styles.get(name, "bold") if count else "dim")
+            for name, count in _totals(counts).items()
+        ),
+        colors=colors,
+    )
+    if len(counts.by_queue) > 1:
+        sys.stdout.write("\n")
+        render.table(sorted(counts.by_queue.items()), _QUEUE_COLUMNS, colors=colors)
+
+
+_QUEUE_COLUMNS: list[render.Column[tuple[str, Mapping[State, int]]]] = [
+    render.Column("QUEUE", lambda row: row[0]),
+    *(
+        render.Column(
+            state.value.upper(),
+            lambda row, state=state: str(row[1].get(state, "")),
+            optional=True,
+            style=lambda _row, state=state: STATE_STYLES[state],
+        )
+        for state in State
+    ),
+]
+
+
 def _totals(counts: Counts) -> dict[str, int]:
     return {**{state.value: counts.of(state) for state in State}, "total": counts.total}
-
-
-def worker_columns(clock: render.Clock) -> list[render.Column[LiveWorker]]:
-    """Return the columns of a listing of workers."""
-    return [
-        render.Column("PID", lambda worker: str(worker.record.process.pid)),
-        render.Column("STATE", lambda worker: worker.state),
-        render.Column("JOB", lambda worker: worker.job_id or "-"),
-        render.Column("HOST", lambda worker: worker.record.host),
-        render.Column("STARTED", lambda worker: clock.around(worker.record.started_at)),
-        render.Column("QUEUES", lambda worker: ", ".join(worker.record.queues), True),
-        render.Column("ID", lambda worker: worker.record.id),
-    ]
 
 
 def worker_as_dict(worker: LiveWorker) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 
 from queuectl.cli import render
+from queuectl.cli.columns import worker_columns
 from queuectl.cli.follow import RunOutput
 from queuectl.cli.jobs import clock_of, json_option
 from queuectl.cli.run import refuse_native_windows
 from queuectl.cli.session import Session, note, pass_session, say
-from queuectl.cli.status import worker_as_dict, worker_columns
+from queuectl.cli.status import worker_as_dict
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import ExitCode, NotFound, WaitTimedOut
 from queuectl.domain.request import check_name

@@ -14,13 +14,15 @@ from queuectl.domain.job import State
 class Filter:
     """Which jobs are meant. Empty fields do not restrict; several restrict together.
 
-    `labels` must all be there; `unchanged_since` keeps jobs last changed before that instant.
+    `labels` must all be there; `unchanged_since` keeps jobs last changed before that instant;
+    `id_prefix` is what the id begins with.
     """
 
     states: frozenset[State] = frozenset()
     queue: str | None = None
     labels: tuple[str, ...] = ()
     unchanged_since: datetime | None = None
+    id_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Counts:
 
     def matching(self, chosen: Filter) -> int | None:
         """Return how many jobs a filter of states and queue alone selects, else None."""
-        if chosen.labels or chosen.unchanged_since is not None:
+        if chosen.labels or chosen.id_prefix or chosen.unchanged_since is not None:
             return None
         queues = [self.by_queue.get(chosen.queue, {})] if chosen.queue else self.by_queue.values()
         states = chosen.states or frozenset(State)

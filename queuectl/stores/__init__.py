@@ -29,6 +29,18 @@ def sqlite_path(url: str) -> Path:
     return Path(url)
 
 
+def store_exists(url: str) -> bool:
+    """Whether there is a store of ours at an address; nothing is made there.
+
+    Raises as `open_store` does.
+    """
+    if is_mongo(url):
+        from queuectl.stores.mongo_schema import is_prepared
+
+        return is_prepared(url)
+    return sqlite_path(url).exists()
+
+
 def open_store(url: str) -> Store:
     """Open the store that `url` names, making it on first use.
 

@@ -105,6 +105,8 @@ def _where(chosen: Filter) -> Document:
         where["queue"] = chosen.queue
     if chosen.labels:
         where["labels"] = {"$all": list(chosen.labels)}
+    if chosen.id_prefix:
+        where["_id"] = {"$regex": f"^{re.escape(chosen.id_prefix)}"}
     if chosen.unchanged_since is not None:
         where["updated_at"] = {"$lt": chosen.unchanged_since}
     return where

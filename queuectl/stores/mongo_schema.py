@@ -7,7 +7,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.errors import StoreRefused
-from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link
+from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link, translated
 
 VERSION = 1
 MARK = "schema"
@@ -60,6 +60,16 @@ def prepare(link: Link) -> None:
         return
     link.jobs.create_indexes(list(JOB_INDEXES))
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}})
+
+
+def is_prepared(url: str) -> bool:
+    """Whether the database at an address has our mark. Raises StoreUnavailable, StoreRefused."""
+    link = Link(url)
+    try:
+        with translated(link), pymongo.timeout(SELECTION_SECONDS):
+            return link.meta.find_one({"_id": MARK}) is not None
+    finally:
+        link.close()
 
 
 def _claim_database(link: Link) -> Document:

@@ -144,6 +144,9 @@ def _condition(chosen: Filter) -> tuple[str, list[object]]:
     for label in chosen.labels:
         parts.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE value = ?)")
         values.append(label)
+    if chosen.id_prefix:
+        parts.append("id >= ? AND id < ?")
+        values += [chosen.id_prefix, chosen.id_prefix + "\U0010ffff"]
     if chosen.unchanged_since is not None:
         parts.append("updated_at < ?")
         values.append(to_millis(chosen.unchanged_since))

@@ -14,11 +14,7 @@ from pathlib import Path
 
 from queuectl.home import open_private
 
-try:
-    import fcntl
-except ImportError:  # native Windows has no flock; SQLite's own lock is enough there
-    fcntl = None  # type: ignore[assignment]
-
+_HAS_FLOCK = os.name != "nt"
 _PAUSES = (0.00003, 0.002)
 
 
@@ -37,8 +33,10 @@ class WriterTurn:
 
     def take(self) -> None:
         """Wait for the lock, for a while; whoever holds it longer is SQLite's to deal with."""
-        if fcntl is None:
-            return
+        if not _HAS_FLOCK:
+            return  # SQLite's own lock is enough there
+        import fcntl
+
         pause, longest = _PAUSES
         deadline = 0.0
         while True:
@@ -55,6 +53,8 @@ class WriterTurn:
 
     def give(self) -> None:
         """Let the next writer have it."""
-        if fcntl is not None:
+        if _HAS_FLOCK:
+            import fcntl
+
             with contextlib.suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)

@@ -113,8 +113,10 @@ class Control:
 
     def settle_down(self) -> None:
         """Empty the wake-up descriptor; look at the flags after this, not before."""
-        with contextlib.suppress(BlockingIOError):
+        try:
             os.read(self.wake, 4096)
+        except BlockingIOError:
+            return
 
     def close(self) -> None:
         """Let go of the descriptors."""

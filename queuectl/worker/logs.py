@@ -20,9 +20,23 @@ def log_to_file() -> None:
     _log_to(sys.stderr, _DATED)
 
 
+class _Stamped(logging.Formatter):
+    """Formats the second of a line's time once, not for every line."""
+
+    _second = 0
+    _text = ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Return the time of a record as `datefmt` says."""
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._text = second, super().formatTime(record, datefmt)
+        return self._text
+
+
 def _log_to(stream: TextIO, line_format: str) -> None:
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter(line_format, datefmt="%Y-%m-%dT%H:%M:%S"))
+    handler.setFormatter(_Stamped(line_format, datefmt="%Y-%m-%dT%H:%M:%S"))
     logger = logging.getLogger("queuectl")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -139,15 +139,19 @@ class Worker:
 
         def once() -> tuple[bool, Job | None]:
             nonlocal asked_at, current
-            asked_at, asked = boot_clock(), current
-            current = replace(request, repeated=True)
-            return ask(asked)
+            asked_at = boot_clock()
+            try:
+                return ask(current)
+            except StoreUnavailable:
+                current = replace(request, repeated=True)
+                raise
 
         done, job = self._insist(once, may_leave=may_leave)
-        if job is not None and job.claim is not None:
-            now = self._insist(self._store.now)
+        self._deadline = asked_at + request.lease_seconds
+        if current is not request and job is not None and job.claim is not None:
+            now = self._insist(self._store.now)  # it may have been claimed long before the answer
             lease_left = (job.claim.lease_until - now).total_seconds()
-            self._deadline = min(asked_at + request.lease_seconds, boot_clock() + lease_left)
+            self._deadline = min(self._deadline, boot_clock() + lease_left)
         return done, job
 
     def _idle(self) -> None:
@@ -220,15 +224,15 @@ class Worker:
         finally:
             files.close()
 
-    def _environment_of(self, job: Job, claim_id: str) -> dict[str, str]:
-        return {
-            **self._environment,
+    def _environment_of(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
+        own = {
             **dict(job.spec.env),
             "QUEUECTL_JOB_ID": job.id,
             "QUEUECTL_ATTEMPT": str(job.attempts),
             "QUEUECTL_QUEUE": job.spec.queue,
             RUN_ID_VARIABLE: claim_id,
         }
+        return {**self._environment, **_encoded(own)}
 
     # settling
 
@@ -328,7 +332,12 @@ def _new_record(place: Place, orders: Orders, store: Store) -> WorkerRecord:
     )
 
 
-def _inherited_environment(worker_id: str) -> dict[str, str]:
+def _inherited_environment(worker_id: str) -> dict[bytes, bytes]:
     """Return what every job of this worker gets: its environment less the store's address."""
     inherited = {k: v for k, v in os.environ.items() if k not in STORE_VARIABLES}
-    return {**inherited, "QUEUECTL_WORKER_ID": worker_id}
+    return _encoded({**inherited, "QUEUECTL_WORKER_ID": worker_id})
+
+
+def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Return variables as the system takes them; what is inherited is encoded only once."""
+    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}

@@ -68,12 +68,9 @@ class OutputFolder:
 
     def _open_directory(self, job_id: str, folder: int) -> int:
         """Open a job's directory, made where it is missing; a link is refused."""
-        try:
-            return os.open(job_id, _DIRECTORY, dir_fd=folder)
-        except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(job_id, DIRECTORY_MODE, dir_fd=folder)
-            return os.open(job_id, _DIRECTORY, dir_fd=folder)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(job_id, DIRECTORY_MODE, dir_fd=folder)
+        return os.open(job_id, _DIRECTORY, dir_fd=folder)
 
     def _open_folder(self) -> int:
         if self._folder is None:

@@ -8,6 +8,7 @@ worker's memory nor runs Python in the child.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import time
@@ -33,7 +34,7 @@ class Run:
 
     id: str
     command: Command
-    environment: Mapping[str, str]
+    environment: Mapping[bytes, bytes]
     cwd: str | None
     timeout: float
     kill_grace: float
@@ -52,6 +53,9 @@ class Runner:
         self._control = control
         self._guard = guard
         self._null = os.open(os.devnull, os.O_RDONLY)
+        poller = select.poll()
+        poller.register(control.wake, select.POLLIN)
+        self._poll = poller.poll
 
     def close(self) -> None:
         """Let go of what is open."""
@@ -67,8 +71,7 @@ class Runner:
             self._guard.ended()
             return Outcome(error=str(fault))
         self._guard.started(run.id, pid)
-        halt = self._await(pid, run, begun)
-        _, status = os.waitpid(pid, 0)
+        status, halt = self._await(pid, run, begun)
         self._guard.ended()
         if halt is None and self._was_fenced(run, status):
             halt = Halt.LOST
@@ -108,23 +111,27 @@ class Runner:
         except OSError as fault:
             raise CannotStart(f"Working directory {wanted}: {fault.strerror}") from None
 
-    def _await(self, pid: int, run: Run, begun: float) -> Halt | None:
-        """Wait until the command has ended, unreaped; return why it was stopped, if it was."""
-        control = self._control
-        while not _has_ended(pid):
-            halt = control.halt(run.id)
-            left = run.timeout - (time.monotonic() - begun) if run.timeout else None
-            if halt is None and left is not None and left <= 0:
+    def _await(self, pid: int, run: Run, begun: float) -> tuple[int, Halt | None]:
+        """Wait until the command has ended; return its status, and why it was stopped if it was."""
+        while True:
+            self._sleep(run, begun)
+            status = _reaped(pid, run)
+            if status is not None:
+                return status, None
+            halt = self._control.halt(run.id)
+            if halt is None and run.timeout and time.monotonic() - begun >= run.timeout:
                 halt = Halt.TIMEOUT
             if halt is not None:
                 self._stop(pid, run, halt)
-                return halt
-            check = control.next_check()
-            if wait_readable([control.wake], check if left is None else min(left, check)):
-                control.settle_down()
-        if run.kill_leftovers:
-            kill_run(run.id, pid)
-        return None
+                return os.waitpid(pid, 0)[1], halt
+
+    def _sleep(self, run: Run, begun: float) -> None:
+        """Sleep until a child has ended, the control says something, or a time is up."""
+        seconds = self._control.next_check()
+        if run.timeout:
+            seconds = min(seconds, run.timeout - (time.monotonic() - begun))
+        if self._poll(max(0.0, seconds) * 1000):
+            self._control.settle_down()
 
     def _was_fenced(self, run: Run, status: int) -> bool:
         """Whether the guard has ended the run, because this worker did not renew in time."""
@@ -150,6 +157,17 @@ class Runner:
                 return
 
 
+def _reaped(pid: int, run: Run) -> int | None:
+    """Return the status of a command that has ended by itself, else None.
+
+    What it leaves behind is killed, where that is wanted, before its leader's pid is free.
+    """
+    if run.kill_leftovers and _has_ended(pid):
+        kill_run(run.id, pid)
+    reaped, status = os.waitpid(pid, os.WNOHANG)
+    return status if reaped else None
+
+
 def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
@@ -157,7 +175,8 @@ def _has_ended(pid: int) -> bool:
 def _find_program(run: Run) -> str:
     """Return the path of an argument list's program, found as the command's own PATH says."""
     assert not isinstance(run.command, str)
-    found = shutil.which(run.command[0], path=run.environment.get("PATH", os.defpath))
+    path = run.environment.get(b"PATH", os.fsencode(os.defpath))
+    found = shutil.which(run.command[0], path=os.fsdecode(path))
     if found is None:
         raise CannotStart("Command not found")
     return found

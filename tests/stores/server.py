@@ -23,23 +23,38 @@ def program() -> str | None:
 
 
 @contextmanager
-def running(executable: str, directory: Path) -> Iterator[str]:
-    """Run a server on a free port; the value is its `mongodb://host:port`."""
+def running(
+    executable: str, directory: Path, options: tuple[str, ...] = (), port: int = 0
+) -> Iterator[str]:
+    """Run a server, on a free port unless one is named; the value is its `mongodb://host:port`."""
+    process, port = start(executable, directory, options, port)
+    try:
+        yield f"mongodb://127.0.0.1:{port}"
+    finally:
+        process.kill()  # its data is thrown away: nothing to save
+        process.wait()
+
+
+def start(
+    executable: str, directory: Path, options: tuple[str, ...] = (), port: int = 0
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a server on the data of a directory; return its process and port once it listens."""
     log = directory / "server.log"
-    options = ["--host", "127.0.0.1", "--port", "0", "--enable-test-commands"]
+    where = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", str(directory / "data")]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [executable, *options, "--storage-path", str(directory / "data")],
+            [executable, *where, "--enable-test-commands", *options],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=directory,
         )
     try:
-        yield f"mongodb://127.0.0.1:{_port(process, log)}"
-    finally:
-        process.kill()  # its data is thrown away: nothing to save
+        return process, _port(process, log)
+    except BaseException:
+        process.kill()
         process.wait()
+        raise
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:

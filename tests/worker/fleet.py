@@ -15,7 +15,7 @@ from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home, Place
 from queuectl.queue import Queue
 from queuectl.worker import manager, pidfile
-from queuectl.worker.processes import identify, is_alive, kill_run, members, send_signal
+from queuectl.worker.processes import identify, kill_run, members, send_signal
 
 T = TypeVar("T")
 
@@ -136,11 +136,10 @@ class Fleet:
 
     def close(self) -> None:
         """End workers and their jobs, and close the queue."""
-        held = [job.claim.id for job in self.queue.find() if job.claim]
-        for record in self.queue.store.workers():
-            if is_alive(record.process):
-                send_signal(record.process, signal.SIGCONT)
-        self.kill()
+        try:
+            held = [job.claim.id for job in self.queue.find() if job.claim]
+        finally:
+            self.kill()
         for claim_id in held:
             kill_run(claim_id, None)
         self.queue.close()

@@ -1,0 +1,91 @@
+"""Everything about one job, for `show`: as names and values, with its attempts and its output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+
+from queuectl.cli import render
+from queuectl.cli.columns import run_columns, state_style, state_text, why
+from queuectl.cli.layout import GAP
+from queuectl.cli.session import printable
+from queuectl.domain.job import Job, command_text
+from queuectl.domain.times import short_seconds
+from queuectl.domain.view import masked_env
+
+_TIMES = ("created_at", "updated_at", "run_at", "started_at", "finished_at", "failed_at")
+_TAIL = 5
+
+
+def write_details(job: Job, clock: render.Clock, *, colors: bool) -> None:
+    """Write one job: names and values, then its runs; for a person the end of its output too."""
+    shown = [(name, value) for name, value in _details(job, clock) if value]
+    if clock.for_person:
+        _write_for_person(job, shown, colors=colors)
+    else:
+        render.pairs(shown)
+    if job.history:
+        sys.stdout.write("\n")
+        render.table(job.history, run_columns(clock), colors=colors)
+    if clock.for_person:
+        _write_tail(job, colors=colors)
+
+
+def _write_for_person(job: Job, shown: list[tuple[str, str]], *, colors: bool) -> None:
+    styles = {"state": state_style(job), "id": "bold", "last_error": "red"}
+    render.styled(((name, value, styles.get(name, "")) for name, value in shown), colors=colors)
+
+
+def _write_tail(job: Job, *, colors: bool) -> None:
+    """Write the last lines of what the latest run wrote."""
+    from rich.text import Text
+
+    terminal = render.console(colors=colors)
+    for stream in ("stdout", "stderr"):
+        lines = getattr(job.outcome, stream, "").splitlines()
+        if not lines:
+            continue
+        cut = f", the last {_TAIL} of {len(lines):,} lines" if len(lines) > _TAIL else ""
+        terminal.print()
+        terminal.print(Text(f"{stream}{cut}", "dim"))
+        for line in lines[-_TAIL:]:
+            terminal.print(Text(GAP + printable(line)), soft_wrap=True)
+
+
+def _details(job: Job, clock: render.Clock) -> Iterator[tuple[str, str]]:
+    """Yield names and values; an empty value is not shown."""
+    spec, outcome = job.spec, job.outcome
+    yield "id", spec.id
+    yield "command", command_text(spec.command)
+    yield "state", state_text(job)
+    error = job.last_error or ""
+    reason = why(job, clock)
+    yield "reason", reason if reason != error else ""
+    yield "last_error", error
+    yield "queue", spec.queue
+    yield "priority", str(spec.priority)
+    yield "attempts", f"{job.attempts} of {spec.max_retries}"
+    yield "runs", str(job.runs)
+    yield "interruptions", str(job.interruptions or "")
+    yield "backoff", f"{spec.backoff_base:g} ** attempts, at most {short_seconds(spec.backoff_cap)}"
+    yield "timeout", short_seconds(spec.timeout) if spec.timeout else "none"
+    yield "cwd", spec.cwd or ""
+    yield "env", " ".join(f"{name}={value}" for name, value in masked_env(job).items())
+    yield "labels", ", ".join(spec.labels)
+    yield "worker", job.worker or ""
+    for name in _TIMES:
+        yield name, _instant(getattr(job, name), clock)
+    if outcome:
+        yield "exit_code", "" if outcome.exit_code is None else str(outcome.exit_code)
+        yield "signal", str(outcome.signal or "")
+        yield "duration", render.duration(outcome.duration)
+
+
+def _instant(instant: datetime | None, clock: render.Clock) -> str:
+    """Return a time; a person reads both when it is and how far off."""
+    if instant is None:
+        return ""
+    if not clock.for_person:
+        return clock.at(instant)
+    return f"{clock.at(instant)} ({clock.around(instant)})"
