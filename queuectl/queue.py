@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
@@ -22,17 +23,19 @@ from queuectl.domain.errors import (
     StoreUnavailable,
     WaitTimedOut,
 )
-from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.request import Request, build_request, is_name
 from queuectl.domain.settings import Settings, Value
 from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
-from queuectl.domain.worker import LiveWorker, StopRequest
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_id
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
+
+if TYPE_CHECKING:
+    from queuectl.domain.filters import Counts, Filter, Page
+    from queuectl.domain.worker import LiveWorker, StopRequest
 
 _MAX_TRIES = 50
 _POLL_SECONDS = (0.01, 0.25)
@@ -184,6 +187,8 @@ class Queue:
 
     def find(self, chosen: Filter | None = None, page: Page | None = None) -> Iterator[Job]:
         """Yield jobs in order of arrival (or as the page says), dead ones included."""
+        from queuectl.domain.filters import Filter, Page
+
         return self._store.find(chosen or Filter(), page or Page())
 
     def counts(self) -> Counts:
@@ -192,12 +197,12 @@ class Queue:
 
     def workers(self) -> list[LiveWorker]:
         """Return the workers that are alive, the earliest first, each with its job."""
+        from queuectl.domain.filters import Filter
+        from queuectl.domain.worker import LiveWorker
         from queuectl.worker.processes import is_live
 
-        now = self._store.now()
-        held = {
-            job.worker: job.id for job in self.find(Filter(states=frozenset({State.PROCESSING})))
-        }
+        now, running = self._store.now(), Filter(frozenset({State.PROCESSING}))
+        held = {job.worker: job.id for job in self.find(running)}
         return [
             LiveWorker(record, held.get(record.id))
             for record in self._store.workers()
@@ -223,6 +228,8 @@ class Queue:
 
     def unsettled(self, queue: str | None = None) -> list[str]:
         """Return the ids of the jobs that are not completed, dead or cancelled yet."""
+        from queuectl.domain.filters import Filter
+
         return [job.id for job in self.find(Filter(frozenset(State) - SETTLED, queue))]
 
     # changing

@@ -7,16 +7,18 @@ A store is used by one thread of one process, and is made after a fork.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from queuectl.domain.filters import Counts, Filter, Page
-from queuectl.domain.job import Job
-from queuectl.domain.transitions import Transition
-from queuectl.domain.worker import StopRequest, WorkerRecord
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
+
+    from queuectl.domain.filters import Counts, Filter, Page
+    from queuectl.domain.job import Job
+    from queuectl.domain.transitions import Transition
+    from queuectl.domain.worker import StopRequest, WorkerRecord
 
 BATCH = 1000
 """The most jobs that `add` writes at once; between batches it lets others write."""

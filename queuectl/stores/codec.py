@@ -8,10 +8,12 @@ int, float, bool, None, aware datetimes, lists of str (`argv`, `labels`) and lis
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import Claim, Command, Job, Outcome, Run, Spec, State, command_text
-from queuectl.domain.worker import ProcessIdentity, StopRequest, WorkerRecord
+
+if TYPE_CHECKING:
+    from queuectl.domain.worker import StopRequest, WorkerRecord
 
 Document = dict[str, Any]
 
@@ -203,6 +205,8 @@ def worker_to_document(worker: WorkerRecord) -> Document:
 
 def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
     """Return the worker that a document holds."""
+    from queuectl.domain.worker import ProcessIdentity, WorkerRecord
+
     return WorkerRecord(
         id=document["id"],
         process=ProcessIdentity(document["pid"], document["started"], document["boot"]),
@@ -211,5 +215,12 @@ def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
         queues=tuple(document["queues"]),
         started_at=document["started_at"],
         heartbeat_at=document["heartbeat_at"],
-        stop=StopRequest(document["stop"]) if document.get("stop") else None,
+        stop=stop_request(document.get("stop")),
     )
+
+
+def stop_request(word: str | None) -> StopRequest | None:
+    """Return what a worker is asked, if it is asked to stop."""
+    from queuectl.domain.worker import StopRequest
+
+    return StopRequest(word) if word else None

@@ -22,13 +22,15 @@ from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
 from queuectl.stores.sqlite_reads import SqliteReads
-from queuectl.stores.sqlite_schema import BUSY_SECONDS, open_database, translated
+from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn
 from queuectl.stores.sqlite_wake import WakeFifo
 from queuectl.waiting import wait_readable
 
 _LOOK_SECONDS = 0.05
 _BREATH_SECONDS = 0.002
+_TURN_SECONDS = 1.0
+"""How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
 class SqliteStore(SqliteReads):
@@ -38,7 +40,7 @@ class SqliteStore(SqliteReads):
         super().__init__()
         self._path = path
         self._connection = open_database(path)
-        self._turn = WriterTurn(path, BUSY_SECONDS)
+        self._turn = WriterTurn(path, _TURN_SECONDS)
         self._wake = WakeFifo(path)
         self._has_slept = False
         self._version_seen = 0  # when this store last looked for work

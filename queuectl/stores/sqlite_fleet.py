@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Collection
-from datetime import datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
-from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.stores import codec
 from queuectl.stores.sqlite_rows import UNREADABLE, dump_json, load_json, note_unreadable
 from queuectl.stores.sqlite_schema import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+    from pathlib import Path
+
+    from queuectl.domain.worker import StopRequest, WorkerRecord
 
 _WORKER_FIELDS = (
     "id", "pid", "started", "boot", "host", "home", "queues", "started_at", "heartbeat_at", "stop",
@@ -84,7 +88,7 @@ class SqliteFleet:
             ).fetchone()
         if row is None:
             raise NotFound(f"worker '{worker_id}' is not registered")
-        return StopRequest(row[0]) if row[0] else None
+        return codec.stop_request(row[0])
 
     def unregister(self, worker_id: str) -> None:
         """Remove a worker from the registry."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import StoreRefused
-from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import Job, Run, State
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH
 from queuectl.stores.sqlite_fleet import SqliteFleet
 from queuectl.stores.sqlite_schema import translated
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from queuectl.domain.filters import Counts, Filter, Page
 
 _PAGE = 500
 _BEYOND_ALL = 2**63 - 1
@@ -86,6 +89,8 @@ class SqliteReads(SqliteFleet):
 
     def counts(self) -> Counts:
         """Return how many jobs there are; triggers keep the figures."""
+        from queuectl.domain.filters import Counts
+
         by_queue: dict[str, dict[State, int]] = {}
         with translated(self._path):
             found = self._connection.execute("SELECT queue, state, jobs FROM counts WHERE jobs > 0")

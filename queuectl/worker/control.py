@@ -90,9 +90,14 @@ class Control:
         """Say when, by `boot_clock`, a run that was not renewed must be stopped."""
         self._fence_at = at
 
+    @property
+    def is_fenced(self) -> bool:
+        """Whether the claim in hand was not renewed in time, so that it may be somebody else's."""
+        return boot_clock() >= self._fence_at
+
     def halt(self, claim_id: str) -> Halt | None:
         """Return why the run of a claim must be stopped now, if it must."""
-        if self._lost == claim_id or boot_clock() >= self._fence_at:
+        if self._lost == claim_id or self.is_fenced:
             return Halt.LOST
         if self._cancelled == claim_id:
             return Halt.CANCEL

@@ -89,9 +89,10 @@ class Worker:
 
     def _leave(self) -> None:
         try:
-            self._store.unregister(self.record.id)
+            if not self._is_away:  # else upkeep removes the entry
+                self._store.unregister(self.record.id)
         except StoreUnavailable as fault:
-            log.warning("%s", fault)  # upkeep will remove the entry
+            log.warning("%s", fault)
         self._store.close()
         self._output.close()
         self._runner.close()
@@ -285,14 +286,15 @@ class Worker:
         """Ask the store until it answers, with backoff.
 
         Raises StoreUnavailable only when the worker has been told to leave at once, or to leave
-        and `may_leave` says that nothing is in hand.
+        and nothing is in hand: `may_leave` says so, or the lease has run out meanwhile.
         """
         pause, longest = _BACKOFF_SECONDS
         while True:
             try:
                 answer = ask()
             except StoreUnavailable as fault:
-                if self._control.stop_level > 1 or (may_leave and self._control.is_stopping):
+                has_nothing = may_leave or self._control.is_fenced
+                if self._control.stop_level > 1 or (has_nothing and self._control.is_stopping):
                     raise
                 self._note_absence(fault)
                 self._pause(pause)
