@@ -21,6 +21,7 @@ from pymongo.errors import (
     InvalidURI,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
     WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
@@ -158,12 +159,22 @@ def in_our_words(fault: PyMongoError, hosts: str) -> StoreError:
             f"MongoDB at {hosts} cannot be reached",
             hint="check the host's name, that DNS answers here, and the address's options",
         )
+    if _is_about_tls(fault):
+        return StoreUnavailable(
+            f"MongoDB at {hosts} and this host do not agree on TLS",
+            hint="the address needs tls=true, and tlsCAFile= where the certificate is your own",
+        )
     if fault.timeout or isinstance(fault, AutoReconnect):
         return StoreUnavailable(
             f"MongoDB at {hosts} does not answer",
             hint="check that it runs there and can be reached from here",
         )
     return StoreUnavailable(f"MongoDB at {hosts} cannot be used now ({type(fault).__name__})")
+
+
+def _is_about_tls(fault: PyMongoError) -> bool:
+    text = str(fault)
+    return "SSL" in text or "certificate" in text
 
 
 def is_doubtful(fault: PyMongoError) -> bool:
@@ -175,6 +186,8 @@ def is_doubtful(fault: PyMongoError) -> bool:
             or fault.timeout
             or fault.has_error_label("RetryableWriteError")
         )
+    if isinstance(fault, ServerSelectionTimeoutError):
+        return False  # no server was found to send it to; of a retry the first fault is raised
     return isinstance(fault, AutoReconnect) or fault.timeout
 
 

@@ -6,10 +6,9 @@ still so when it is written.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
 from queuectl.stores.sqlite_reads import SqliteReads
 from queuectl.stores.sqlite_schema import open_database, translated
-from queuectl.stores.sqlite_turn import WriterTurn
+from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
 from queuectl.waiting import wait_readable
 
@@ -41,6 +40,7 @@ class SqliteStore(SqliteReads):
         self._path = path
         self._connection = open_database(path)
         self._turn = WriterTurn(path, _TURN_SECONDS)
+        self._transaction = WriteTransaction(self._connection, self._turn, path)
         self._wake = WakeFifo(path)
         self._has_slept = False
         self._version_seen = 0  # when this store last looked for work
@@ -65,23 +65,8 @@ class SqliteStore(SqliteReads):
         """Return this machine's time."""
         return from_millis(time.time_ns() // 1_000_000)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction that nobody else's write can come between."""
-        execute = self._connection.execute
-        self._turn.take()
-        try:
-            with translated(self._path):
-                execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    execute("COMMIT")
-                except BaseException:
-                    if self._connection.in_transaction:
-                        execute("ROLLBACK")
-                    raise
-        finally:
-            self._turn.give()
+    def _writing(self) -> WriteTransaction:
+        return self._transaction
 
     # jobs
 

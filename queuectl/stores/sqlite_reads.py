@@ -124,6 +124,18 @@ class SqliteReads(SqliteFleet):
             ).fetchall()
         return [job for job in map(self._readable, found) if job is not None]
 
+    def check(self) -> list[str]:
+        """Look the whole file over, and try to read every job."""
+        faults = super().check()
+        with translated(self._path):
+            for table in ("jobs", "dlq"):
+                for row in self._connection.execute(f"SELECT {rows.SELECTED} FROM {table}"):
+                    try:
+                        rows.job_from_row(row)
+                    except rows.UNREADABLE:
+                        faults.append(f"the record of job '{row[1]}' cannot be read")
+        return faults
+
     def _readable(self, row: Sequence[Any], *, with_history: bool = False) -> Job | None:
         """Return the job in a row, or None, noted once, when there is none to be made out."""
         try:

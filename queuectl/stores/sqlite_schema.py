@@ -282,23 +282,28 @@ class translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - used 
 
     def __exit__(self, _kind: object, fault: object, _trace: object) -> None:
         if isinstance(fault, sqlite3.Error):
-            raise self._translate(fault) from fault
+            raise translate(self._path, fault) from fault
 
-    def _translate(self, fault: sqlite3.Error) -> Exception:
-        text = str(fault)
-        if any(word in text for word in ("not a database", "malformed", "no such table")):
-            return StoreRefused(
-                f"{self._path} is damaged ({text})",
-                hint="it was left as it is; restore it from a backup",
-            )
-        if "locked" in text or "busy" in text:
-            return StoreUnavailable(f"{self._path} is locked by another process")
-        if "full" in text:
-            return StoreUnavailable(
-                f"the disk of {self._path} is full", hint="make room and try again"
-            )
-        if isinstance(fault, sqlite3.OperationalError):
-            return StoreUnavailable(
-                f"cannot use {self._path}: {text}", hint="queuectl doctor looks for the cause"
-            )
-        return fault
+
+def translate(path: Path, fault: sqlite3.Error) -> Exception:
+    """Return the error of ours that an error of SQLite's means."""
+    text = str(fault)
+    if any(word in text for word in ("not a database", "malformed", "no such table")):
+        return StoreRefused(
+            f"{path} is damaged ({text})",
+            hint="it was left as it is; restore it from a backup",
+        )
+    if "locked" in text or "busy" in text:
+        return StoreUnavailable(f"{path} is locked by another process")
+    if "full" in text:
+        return StoreUnavailable(f"the disk of {path} is full", hint="make room and try again")
+    if "readonly" in text or "unable to open" in text:
+        return StoreUnavailable(
+            f"cannot write {path} ({text})",
+            hint="see that neither it, nor its directory, nor its file system is read-only",
+        )
+    if isinstance(fault, sqlite3.OperationalError):
+        return StoreUnavailable(
+            f"cannot use {path}: {text}", hint="queuectl doctor looks for the cause"
+        )
+    return fault

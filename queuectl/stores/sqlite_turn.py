@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import time
 from pathlib import Path
 
 from queuectl.home import open_private
+from queuectl.stores.sqlite_schema import translate
 
 _HAS_FLOCK = os.name != "nt"
 _PAUSES = (0.00003, 0.002)
@@ -58,3 +60,42 @@ class WriterTurn:
 
             with contextlib.suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+class WriteTransaction(contextlib.AbstractContextManager[None]):
+    """One transaction that nobody else's write can come between; used again and again.
+
+    A class and not a generator, because every job passes through it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, turn: WriterTurn, path: Path) -> None:
+        self._connection = connection
+        self._turn = turn
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._turn.take()
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as fault:
+            self._turn.give()
+            raise translate(self._path, fault) from fault
+
+    def __exit__(self, _kind: object, fault: object, _trace: object) -> None:
+        try:
+            if fault is None:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as refusal:
+            self._roll_back()
+            raise translate(self._path, refusal) from refusal
+        else:
+            if fault is not None:
+                self._roll_back()
+            if isinstance(fault, sqlite3.Error):
+                raise translate(self._path, fault) from fault
+        finally:
+            self._turn.give()
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")

@@ -11,13 +11,13 @@ _DATED = f"%(asctime)s.%(msecs)03d {_FORMAT}"
 
 
 def log_to_terminal() -> None:
-    """Log to standard output, for a person who watches."""
-    _log_to(sys.stdout, _FORMAT)
+    """Log to standard output, for a person who watches: the start of each job too."""
+    _log_to(sys.stdout, _FORMAT, logging.DEBUG)
 
 
 def log_to_file() -> None:
     """Log to standard error, which is the log file of a supervisor in the background."""
-    _log_to(sys.stderr, _DATED)
+    _log_to(sys.stderr, _DATED, logging.INFO)
 
 
 class _Stamped(logging.Formatter):
@@ -34,12 +34,12 @@ class _Stamped(logging.Formatter):
         return self._text
 
 
-def _log_to(stream: TextIO, line_format: str) -> None:
+def _log_to(stream: TextIO, line_format: str, level: int) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Stamped(line_format, datefmt="%Y-%m-%dT%H:%M:%S"))
     logger = logging.getLogger("queuectl")
     logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
     logger.propagate = False
     # What no line shows is not looked up for each: https://docs.python.org/3/howto/logging.html
     logging.logThreads = logging.logMultiprocessing = False

@@ -207,7 +207,7 @@ class Worker:
             return None
         except StoreRefused as fault:
             return Outcome(error=str(fault))
-        log.info("running job '%s': %s", job.id, command_text(job.spec.command)[:_SHOWN])
+        log.debug("running job '%s': %s", job.id, command_text(job.spec.command)[:_SHOWN])
         try:
             return self._runner.run(
                 Run(
@@ -295,6 +295,7 @@ class Worker:
             except StoreUnavailable as fault:
                 has_nothing = may_leave or self._control.is_fenced
                 if self._control.stop_level > 1 or (has_nothing and self._control.is_stopping):
+                    self._is_away = True
                     raise
                 self._note_absence(fault)
                 self._pause(pause)

@@ -184,5 +184,5 @@ def check_pid_file(home: Home) -> list[str]:
     try:
         pidfile.living(home)
     except StoreRefused as fault:
-        return [f"{fault}; {fault.hint}" if fault.hint else str(fault)]
+        return [str(fault)]
     return []

@@ -95,14 +95,20 @@ def _read(home: Home) -> list[Entry]:
         text = home.pid_file.read_text()
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as fault:
-        raise StoreRefused(f"{home.pid_file} cannot be read: {fault}") from None
+    except OSError as fault:
+        raise cannot("read", home.pid_file, fault) from fault
+    except UnicodeDecodeError:
+        raise _damaged(home) from None
     try:
         return [_entry(item) for item in json.loads(text)["processes"]]
     except (ValueError, KeyError, TypeError):
-        raise StoreRefused(
-            f"{home.pid_file} is damaged", hint="remove it, or start a worker to have it renewed"
-        ) from None
+        raise _damaged(home) from None
+
+
+def _damaged(home: Home) -> StoreRefused:
+    return StoreRefused(
+        f"{home.pid_file} is damaged", hint="remove it, or start a worker to have it renewed"
+    )
 
 
 def _entry(item: dict[str, Any]) -> Entry:

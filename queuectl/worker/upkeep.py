@@ -13,13 +13,23 @@ from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
 from queuectl.domain.worker import WorkerRecord
 from queuectl.stores.base import BATCH, Store
-from queuectl.worker.processes import SILENCE_SECONDS, is_alive, is_here, kill_run
+from queuectl.worker.processes import (
+    HEARTBEAT_SECONDS,
+    SILENCE_SECONDS,
+    is_alive,
+    is_here,
+    kill_run,
+)
 
 log = logging.getLogger("queuectl.worker")
 
 _REPAIR_SECONDS = 10.0
 _MOST_BATCHES = 20
 _KILL_SECONDS = 2.0
+_LOOKS = 3
+_LATE_SECONDS = 2 * HEARTBEAT_SECONDS
+"""After so long a silence of a dead worker, no claim of its turns up any more."""
+
 _BIRTH_SECONDS = 0.02
 """How long a command that its worker was just starting takes to show whose it is."""
 
@@ -38,6 +48,7 @@ class Upkeep:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._sightings: dict[str, _Sighting] = {}
+        self._looks: dict[str, int] = {}
 
     def tick(self, settings: Settings) -> None:
         """Do every chore once; a fault in one does not stop the others.
@@ -58,16 +69,28 @@ class Upkeep:
                 return
 
     def _recover_local(self, settings: Settings) -> None:
-        """Take back what dead workers of this machine held, at once, and forget them."""
-        now = self._store.now()
-        for worker in self._store.workers():
-            if is_here(worker.process):
-                if not is_alive(worker.process):
-                    self._bury_worker(worker, settings)
-            elif now - worker.heartbeat_at > timedelta(seconds=20 * SILENCE_SECONDS):
-                self._store.unregister(worker.id)
+        """Take back what dead workers of this machine held, at once, and forget them later.
 
-    def _bury_worker(self, worker: WorkerRecord, settings: Settings) -> None:
+        A claim that was on its way to the server when its worker died is seen only afterwards.
+        """
+        now = self._store.now()
+        looks: dict[str, int] = {}
+        for worker in self._store.workers():
+            silence = (now - worker.heartbeat_at).total_seconds()
+            if not is_here(worker.process):
+                if silence > 20 * SILENCE_SECONDS:
+                    self._store.unregister(worker.id)
+            elif not is_alive(worker.process):
+                looks[worker.id] = self._looks.get(worker.id, 0) + 1
+                is_last = silence > _LATE_SECONDS
+                if looks[worker.id] <= _LOOKS or is_last:
+                    is_clear = self._take_back_all(worker, settings)
+                    if is_clear and is_last:
+                        self._store.unregister(worker.id)
+        self._looks = looks
+
+    def _take_back_all(self, worker: WorkerRecord, settings: Settings) -> bool:
+        """Take back what a dead worker held; return whether nothing of it is left."""
         is_clear = True
         held = self._store.held_by(worker.id)
         if held:
@@ -79,8 +102,7 @@ class Upkeep:
             else:
                 log.warning("job '%s': its processes cannot be killed", job.id)
                 is_clear = False
-        if is_clear:
-            self._store.unregister(worker.id)
+        return is_clear
 
     def _expire(self, settings: Settings) -> None:
         """Take back claims that were watched unrenewed for a third of a lease until they ended.
