@@ -8,6 +8,7 @@ int, float, bool, None, aware datetimes, lists of str (`argv`, `labels`) and lis
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import Claim, Command, Job, Outcome, Run, Spec, State, command_text
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from queuectl.domain.worker import StopRequest, WorkerRecord
 
 Document = dict[str, Any]
+
+UNREADABLE = (ValueError, TypeError, KeyError, OverflowError)
+"""What decoding a record raises that was written by hand, or by a fault."""
 
 OUTPUT_FIELDS = ("stdout", "stderr")
 OUTCOME_FIELDS = (
@@ -35,6 +39,15 @@ RUN_FIELDS = (
     "n", "claim_id", "worker", "started_at", "finished_at", "exit_code", "signal", "timed_out",
     "error",
 )  # fmt: skip
+
+
+@lru_cache(maxsize=1000)
+def note_unreadable(place: str, key: object) -> None:
+    """Log, once a process, that a record cannot be read and is passed over."""
+    import logging
+
+    log = logging.getLogger("queuectl.stores")
+    log.error("%s: the record %r cannot be read and is passed over", place, key)
 
 
 def job_to_document(job: Job) -> Document:

@@ -22,7 +22,7 @@ from queuectl.domain.transitions import Transition
 from queuectl.stores import mongo_batches, mongo_dlq, mongo_reads
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
 from queuectl.stores.mongo_claims import Claims
-from queuectl.stores.mongo_documents import BARE, fence, new_stamp, run_filter, to_job, update
+from queuectl.stores.mongo_documents import BARE, fence, new_stamp, readable, run_filter, update
 from queuectl.stores.mongo_fleet import MongoFleet
 from queuectl.stores.mongo_link import (
     BRIEF_SECONDS,
@@ -151,7 +151,10 @@ class MongoStore(MongoFleet):
             if self._has({"_id": after.id, "stamp": stamp}) or self._has_run(change):
                 return True
             raise
-        return written.matched_count == 1 or self._has_run(change)
+        if written.matched_count == 1:
+            return True
+        # the driver may have repeated what had been applied, and not every server knows it again
+        return self._has({"_id": after.id, "stamp": stamp}) or self._has_run(change)
 
     def _delete(self, change: Transition) -> bool:
         decided = fence(change)
@@ -220,13 +223,14 @@ class MongoStore(MongoFleet):
         """Return the jobs whose lease ends before an instant, the first to end first."""
         ending = {**_PROCESSING, "lease_until": {"$lt": before}}
         found = self.link.jobs.find(ending, BARE).sort("lease_until", 1).limit(BATCH)
-        return [to_job(document) for document in found]
+        return [job for job in map(readable, found) if job is not None]
 
     @guarded
     def held_by(self, worker_id: str) -> list[Job]:
         """Return the jobs that a worker has claimed and not settled."""
         held = {**_PROCESSING, "worker": worker_id}
-        return [to_job(document) for document in self.link.jobs.find(held, BARE)]
+        found = self.link.jobs.find(held, BARE)
+        return [job for job in map(readable, found) if job is not None]
 
     @guarded
     def repair(self) -> int:

@@ -18,7 +18,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from queuectl.domain.job import Job, State
 from queuectl.domain.times import later, to_millis
 from queuectl.stores.base import ClaimRequest
-from queuectl.stores.mongo_documents import BARE, to_job
+from queuectl.stores.mongo_documents import BARE, readable
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
 from queuectl.stores.mongo_schema import CLAIM_ORDER
 
@@ -66,6 +66,7 @@ class Claims:
         self._is_crowd = False
         self._fleet_read_at = float("-inf")
         self._page = _Candidates("", 0, float("-inf"))
+        self._has_asked = False
 
     def forget(self) -> None:
         """Read the queues afresh at the next claim."""
@@ -83,6 +84,15 @@ class Claims:
         """Take the next job that is ready, as `Store.claim` says."""
         if request.repeated and (held := self._held(request)):
             return held
+        self._has_asked = False
+        job = self._claim(request)
+        if job is None and self._has_asked:
+            # the driver repeats a command by itself, and not every server knows it again: the
+            # first one may have taken the last job there was
+            return self._held(request)
+        return job
+
+    def _claim(self, request: ClaimRequest) -> Job | None:
         if request.only is not None:
             return self._claim_only(request, request.only)
         if len(request.queues) == 1:
@@ -228,23 +238,43 @@ class Claims:
     def _take(
         self, request: ClaimRequest, where: Document, *, is_sorted: bool = True
     ) -> Job | None:
-        """Claim the first job that is ready and matches, in one command."""
+        """Claim the first job that is ready and matches, in one command.
+
+        A document that holds no job is taken out of the way, and the next one claimed.
+        """
+        while (claimed := self._take_document(request, where, is_sorted=is_sorted)) is not None:
+            job = readable(claimed)
+            if job is not None:
+                return job
+            self._link.jobs.update_one(
+                {"_id": claimed["_id"], "claim_id": request.claim_id},
+                {
+                    "$set": {"state": State.PENDING.value},
+                    "$unset": {"ready": "", "claim_id": "", "lease_until": ""},
+                },
+            )
+        return None
+
+    def _take_document(
+        self, request: ClaimRequest, where: Document, *, is_sorted: bool
+    ) -> Document | None:
         how: dict[str, Any] = {"sort": CLAIM_ORDER} if is_sorted else {}
+        self._has_asked = True
         try:
-            claimed = self._link.jobs.find_one_and_update(
+            taken: Document | None = self._link.jobs.find_one_and_update(
                 {"ready": True, **where}, self._update(request), BARE, return_document=True, **how
             )
         except DuplicateKeyError:
             # the index on claim_id: an earlier request of this claim has come through
-            return self._held(request)
+            return self._held_document(request)
         except PyMongoError as fault:
             if not is_doubtful(fault):
                 raise
-            held = self._held(request)
+            held = self._held_document(request)
             if held is None:
                 raise
             return held
-        return to_job(claimed) if claimed else None
+        return taken
 
     def _update(self, request: ClaimRequest) -> Document:
         now = self._link.now()
@@ -264,6 +294,9 @@ class Claims:
 
     def _held(self, request: ClaimRequest) -> Job | None:
         """Return the job that an earlier request of the same claim has taken, if any."""
+        held = self._held_document(request)
+        return readable(held) if held else None
+
+    def _held_document(self, request: ClaimRequest) -> Document | None:
         certain = self._link.jobs.with_options(read_concern=MAJORITY)
-        held = certain.find_one({"state": "processing", "claim_id": request.claim_id}, BARE)
-        return to_job(held) if held else None
+        return certain.find_one({"state": "processing", "claim_id": request.claim_id}, BARE)

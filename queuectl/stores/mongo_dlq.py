@@ -84,14 +84,15 @@ def revive(link: Link, change: Transition, now: datetime, stamp: str) -> bool:
 
 
 def _replace(link: Link, decided: Document, revived: Document) -> bool:
+    certain = link.jobs.with_options(read_concern=MAJORITY)
+    mark = {"_id": revived["_id"], "stamp": revived["stamp"]}
     try:
-        return link.jobs.replace_one(decided, revived).matched_count == 1
+        if link.jobs.replace_one(decided, revived).matched_count:
+            return True
+        # the driver may have repeated what had been applied
+        return certain.find_one(mark, {"_id": True}) is not None
     except PyMongoError as fault:
-        if not is_doubtful(fault):
-            raise
-        certain = link.jobs.with_options(read_concern=MAJORITY)
-        mark = {"_id": revived["_id"], "stamp": revived["stamp"]}
-        if certain.find_one(mark, {"_id": True}) is not None:
+        if is_doubtful(fault) and certain.find_one(mark, {"_id": True}) is not None:
             return True
         raise
 

@@ -18,9 +18,11 @@ from queuectl.domain.job import WAITING, Job
 from queuectl.domain.transitions import Fence, Transition
 from queuectl.stores.codec import (
     OUTPUT_FIELDS,
+    UNREADABLE,
     changed_fields,
     job_from_document,
     job_to_document,
+    note_unreadable,
     run_from_document,
     run_to_document,
 )
@@ -60,6 +62,15 @@ def to_job(document: Document) -> Job:
     """Return the job that a document holds."""
     runs = [run_from_document(run) for run in document.get("history") or ()]
     return job_from_document({**document, "id": document["_id"]}, runs)
+
+
+def readable(document: Document) -> Job | None:
+    """Return the job that a document holds, or None, noted once, when there is none."""
+    try:
+        return to_job(document)
+    except UNREADABLE:
+        note_unreadable("jobs", document.get("_id"))
+        return None
 
 
 def to_stub(document: Document) -> Document:

@@ -10,7 +10,12 @@ from pymongo.errors import DuplicateKeyError
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import later
 from queuectl.domain.worker import StopRequest, WorkerRecord
-from queuectl.stores.codec import worker_from_document, worker_to_document
+from queuectl.stores.codec import (
+    UNREADABLE,
+    note_unreadable,
+    worker_from_document,
+    worker_to_document,
+)
 from queuectl.stores.mongo_link import BRIEF_SECONDS, Link, guarded
 
 
@@ -77,7 +82,13 @@ class MongoFleet:
     def workers(self) -> list[WorkerRecord]:
         """Return every registered worker, the earliest first."""
         found = self.link.workers.find().sort([("started_at", 1), ("_id", 1)])
-        return [worker_from_document({**entry, "id": entry["_id"]}) for entry in found]
+        workers = []
+        for entry in found:
+            try:
+                workers.append(worker_from_document({**entry, "id": entry["_id"]}))
+            except UNREADABLE:
+                note_unreadable("workers", entry["_id"])
+        return workers
 
     @guarded
     def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 from pymongo import ASCENDING, DESCENDING
 
+from queuectl.domain.errors import StoreRefused
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import Job, State
+from queuectl.stores.codec import UNREADABLE
 from queuectl.stores.mongo_batches import committed, existing
 from queuectl.stores.mongo_dlq import whole
-from queuectl.stores.mongo_documents import projection, to_job
+from queuectl.stores.mongo_documents import projection, readable, to_job
 from queuectl.stores.mongo_link import Document, Link, translated
 
 READ_AT_ONCE = 500
@@ -27,7 +29,13 @@ def get(link: Link, job_id: str, left_out: dict[str, bool] | None = None) -> Job
             return None
         document = whole(link, found[0], left_out)
         if document is not None:
-            return to_job(document)
+            try:
+                return to_job(document)
+            except UNREADABLE as fault:
+                raise StoreRefused(
+                    f"the record of job '{job_id}' cannot be read: {fault!r}",
+                    hint="mend or remove it in the database",
+                ) from fault
     return None
 
 
@@ -86,9 +94,9 @@ def _resolve(
         key = (document["_id"], document["seq"], document["rev"])
         job: Job | None
         if not document.get("stub"):
-            job = to_job(document)
+            job = readable(document)
         elif key in copies:
-            job = to_job(copies[key])
+            job = readable(copies[key])
         else:
             # it left the DLQ since the stub was read
             job = get(link, document["_id"], left_out)

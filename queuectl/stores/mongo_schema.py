@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
-from queuectl.domain.errors import StoreRefused
+from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link, translated
 
 VERSION = 1
 MARK = "schema"
 SEQUENCE = "sequence"
+_TRIES = 10
 OWN_NAMES = frozenset({"jobs", "dlq"})
 
 CLAIM_ORDER = [("priority", DESCENDING), ("run_at", ASCENDING), ("seq", ASCENDING)]
@@ -115,8 +118,11 @@ def missing_indexes(link: Link) -> list[str]:
 
 def take_numbers(link: Link, count: int) -> int:
     """Take `count` numbers of the order of arrival; return the first of them."""
-    counter = link.meta.find_one_and_update(
-        {"_id": SEQUENCE}, {"$inc": {"value": count}}, upsert=True, return_document=True
-    )
-    assert counter is not None
-    return int(counter["value"]) - count + 1
+    for _ in range(_TRIES):
+        with suppress(DuplicateKeyError):  # two callers may make the counter at once
+            counter = link.meta.find_one_and_update(
+                {"_id": SEQUENCE}, {"$inc": {"value": count}}, upsert=True, return_document=True
+            )
+            if counter is not None:
+                return int(counter["value"]) - count + 1
+    raise StoreUnavailable("the numbers of arrival cannot be counted", hint="try again")

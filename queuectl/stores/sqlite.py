@@ -36,10 +36,13 @@ class SqliteStore(SqliteReads):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self._path = path
         self._connection = open_database(path)
-        self._turn = WriterTurn(path, _TURN_SECONDS)
+        try:
+            self._turn = WriterTurn(path, _TURN_SECONDS)
+        except BaseException:
+            self._connection.close()
+            raise
         self._transaction = WriteTransaction(self._connection, self._turn, path)
         self._wake = WakeFifo(path)
         self._has_slept = False

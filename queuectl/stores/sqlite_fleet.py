@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import codec
-from queuectl.stores.sqlite_rows import UNREADABLE, dump_json, load_json, note_unreadable
+from queuectl.stores.sqlite_rows import dump_json, load_json
 from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ class SqliteFleet:
         for row in found:
             try:
                 workers.append(_worker(dict(zip(_WORKER_FIELDS, row, strict=True))))
-            except UNREADABLE as fault:
-                note_unreadable("workers", row[0], fault)
+            except codec.UNREADABLE:
+                codec.note_unreadable("workers", row[0])
         return workers
 
     def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:

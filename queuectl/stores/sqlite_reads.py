@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Job, Run, State
 from queuectl.domain.times import from_millis, to_millis
+from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH
 from queuectl.stores.sqlite_fleet import SqliteFleet
@@ -25,9 +26,6 @@ _BEYOND_ALL = 2**63 - 1
 class SqliteReads(SqliteFleet):
     """The part of `SqliteStore` that only looks at jobs."""
 
-    def __init__(self) -> None:
-        self._noted: set[int] = set()  # rows that were seen to be unreadable
-
     def get(self, job_id: str) -> Job | None:
         """Return one job with output and history; see `Store.get`.
 
@@ -41,7 +39,7 @@ class SqliteReads(SqliteFleet):
             ).fetchone()
             try:
                 return rows.job_from_row(row, self._history(row[0])) if row else None
-            except rows.UNREADABLE as fault:
+            except codec.UNREADABLE as fault:
                 raise StoreRefused(f"the record of job '{job_id}' is damaged ({fault})") from fault
 
     def _history(self, seq: int) -> list[Run]:
@@ -132,7 +130,7 @@ class SqliteReads(SqliteFleet):
                 for row in self._connection.execute(f"SELECT {rows.SELECTED} FROM {table}"):
                     try:
                         rows.job_from_row(row)
-                    except rows.UNREADABLE:
+                    except codec.UNREADABLE:
                         faults.append(f"the record of job '{row[1]}' cannot be read")
         return faults
 
@@ -141,10 +139,8 @@ class SqliteReads(SqliteFleet):
         try:
             with translated(self._path):
                 return rows.job_from_row(row, self._history(row[0]) if with_history else ())
-        except rows.UNREADABLE as fault:
-            if row[0] not in self._noted:
-                self._noted.add(row[0])
-                rows.note_unreadable("jobs", row[1], fault)
+        except codec.UNREADABLE:
+            codec.note_unreadable("jobs", row[1])
             return None
 
 

@@ -46,18 +46,6 @@ SELECTED_ALL = ", ".join(ALL_COLUMNS)
 SELECTED_RUN = ", ".join(codec.RUN_FIELDS)
 
 
-UNREADABLE = (ValueError, TypeError, KeyError, OverflowError)
-"""What decoding a row raises that was written by hand, or by a fault."""
-
-
-def note_unreadable(table: str, key: object, fault: Exception) -> None:
-    """Log that a row cannot be read and is passed over."""
-    import logging
-
-    text = "%s: the record %r cannot be read and is passed over: %r"
-    logging.getLogger("queuectl.stores").error(text, table, key, fault)
-
-
 def dump_json(value: object) -> str:
     """Return a value as JSON; the module is imported here because few commands need it."""
     import json

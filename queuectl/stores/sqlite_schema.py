@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
-from queuectl.home import open_private, private_directory
+from queuectl.home import cannot, open_private, private_directory
 
 APPLICATION_ID = 0x71637431
 """Marks a file as queuectl's ("qct1") in SQLite's header."""
@@ -145,6 +145,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     """
     if not _is_there(path):
         _create(path)
+    _refuse_links(path)
     connection = connect(path)
     try:
         with translated(path):
@@ -192,6 +193,16 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+def _refuse_links(path: Path) -> None:
+    """SQLite writes beside its file too, and would follow a symbolic link there."""
+    for suffix in ("-wal", "-shm", "-journal"):
+        beside = Path(f"{path}{suffix}")
+        if beside.is_symlink():
+            raise StoreRefused(
+                f"{beside} is a symbolic link, which is not followed", hint="remove it"
+            )
+
+
 def _create(path: Path) -> None:
     """Make a new store beside its place and link it there whole.
 
@@ -208,6 +219,8 @@ def _create(path: Path) -> None:
             _apply(connection, 0)
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
+    except OSError as fault:
+        raise cannot("make", path, fault) from fault
     finally:
         for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
             leftover.unlink(missing_ok=True)

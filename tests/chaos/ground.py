@@ -61,9 +61,9 @@ def mounted(place: Path, *options: str) -> Iterator[Path]:
 
 
 @contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """A disk of a few hundred kilobytes."""
-    options = f"size={size},mode=0700"
+def small_disk(place: Path, size: str, files: int = 0) -> Iterator[Path]:
+    """A disk that holds no more than `size`, and no more than so many files where that is said."""
+    options = f"size={size},nr_inodes={files},mode=0700"
     with mounted(place, "-t", "tmpfs", "-o", options, "tmpfs") as disk:
         yield disk
 

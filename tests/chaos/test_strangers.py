@@ -115,14 +115,28 @@ def test_a_worker_of_another_host_with_a_pid_of_ours_is_left_alone(store: Store)
         assert {record.id for record in store.workers()} == {"here", "there"}
 
 
-def test_a_worker_whose_pid_has_a_stranger_now_is_known_to_be_gone(store: Store) -> None:
+def test_a_worker_whose_pid_has_a_stranger_now_is_known_to_be_gone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with innocent() as pid:
         stranger = identify(pid)
         assert stranger is not None
         job = held(store, "gone", replace(stranger, started="1"))
         Upkeep(store).tick(SETTINGS)
         assert existing(store, job.id).state is State.PENDING
+        shift_clock(monkeypatch, store, 1)
+        Upkeep(store).tick(SETTINGS)
         assert store.workers() == []
+
+
+def test_a_claim_that_comes_through_after_its_worker_died_is_taken_back_too(store: Store) -> None:
+    gone = replace(this_process(), started="1")
+    held(store, "gone", gone)
+    upkeep = Upkeep(store)
+    upkeep.tick(SETTINGS)
+    late = claimed(store, worker="gone", lease=LEASE_SECONDS)
+    upkeep.tick(SETTINGS)
+    assert existing(store, late.id).state is State.PENDING
 
 
 def test_a_worker_that_is_alive_keeps_its_job_through_every_sweep(store: Store) -> None:

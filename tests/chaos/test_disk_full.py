@@ -1,0 +1,183 @@
+"""The disk fills up under a store, a log and a command line; work goes on when there is room."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from queuectl.domain.filters import Filter
+from queuectl.domain.job import State
+from queuectl.home import Home
+from queuectl.queue import open_queue
+from tests.chaos.ground import command, fill, refusal, small_disk
+from tests.cli.harness import VARIABLES
+from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
+
+FULL = "is full; make room and try again"
+BATCH = 400
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what the environment says of stores."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """The place of a home: a disk of a megabyte."""
+    with small_disk(tmp_path / "home", "1m") as disk:
+        yield disk
+
+
+@pytest.fixture
+def cramped(tmp_path: Path, disk: Path) -> Iterator[Fleet]:
+    """A home on that disk, without workers yet."""
+    with fleet_in(tmp_path) as fleet:
+        assert fleet.home.root == disk
+        try:
+            yield fleet
+        finally:
+            (disk / "filler").unlink(missing_ok=True)
+
+
+def is_sound(home: Path) -> bool:
+    """Whether SQLite's own check finds nothing, and the counts are right."""
+    with closing(sqlite3.connect(home / "queue.db")) as database:
+        found = database.execute("PRAGMA integrity_check").fetchall()
+    with open_queue(str(home)) as queue:
+        return found == [("ok",)] and queue.faults() == []
+
+
+def ids_in(home: Path) -> set[str]:
+    with open_queue(str(home)) as queue:
+        return {job.id for job in queue.find(Filter())}
+
+
+def test_an_enqueue_on_a_full_disk_is_refused_and_stores_nothing(disk: Path) -> None:
+    assert command(disk, "enqueue", "before", "true").code == 0
+    filler = fill(disk)
+    assert "disk" in refusal(disk, "enqueue", "refused", "true")
+    filler.unlink()
+    assert is_sound(disk)
+    assert command(disk, "enqueue", "after", "true").code == 0
+    assert ids_in(disk) == {"before", "after"}
+
+
+def test_what_was_acknowledged_before_the_disk_was_full_is_there_and_nothing_else(
+    cramped: Fleet,
+) -> None:
+    acknowledged: set[str] = set()
+    refused: set[str] = set()
+    for number in range(100):
+        ids = {f"job{number}-{n}" for n in range(BATCH)}
+        wanted = [{"id": job_id, "command": "true"} for job_id in sorted(ids)]
+        text = "\n".join(str(job).replace("'", '"') for job in wanted)
+        (cramped.root / "jobs.jsonl").write_text(text)
+        result = command(cramped.home.root, "enqueue", "-f", str(cramped.root / "jobs.jsonl"))
+        if result.code:
+            refused = ids
+            break
+        acknowledged |= ids
+    assert result.code == 5
+    assert FULL in result.err
+    assert result.err.count("\n") == 1
+    assert acknowledged
+    assert refused
+    found = ids_in(cramped.home.root)
+    assert found == acknowledged
+    assert is_sound(cramped.home.root)
+
+
+def test_a_worker_keeps_its_result_until_there_is_room(cramped: Fleet) -> None:
+    go = cramped.root / "go"
+    job_id = cramped.enqueue(f"echo >> ran; until [ -e {go} ]; do sleep 0.02; done")
+    cramped.set(lease_seconds=60)
+    cramped.start()
+    cramped.running(job_id)
+    filler = fill(cramped.home.root)
+    go.touch()
+    log = cramped.home.worker_logs
+    assert log.is_dir()
+    eventually(lambda: cramped.queue.counts().of(State.PROCESSING) == 1)
+    assert "disk" in refusal(cramped.home.root, "enqueue", "refused", "true")
+    filler.unlink()
+    ended = cramped.settled(job_id)
+    assert (ended.state, len(ended.history)) == (State.COMPLETED, 1)
+    assert (cramped.root / "ran").read_text() == "\n"
+    assert cramped.ran("true").state is State.COMPLETED
+    assert is_sound(cramped.home.root)
+
+
+def test_a_job_that_fills_the_disk_with_its_output_fails_and_the_next_one_runs(
+    cramped: Fleet,
+) -> None:
+    greedy = cramped.enqueue("head -c 4M /dev/zero && echo never", "greedy", max_retries=1)
+    cramped.start()
+    output = cramped.home.job_logs / greedy / "1.out"
+    job = cramped.running(greedy)
+    eventually(lambda: output.exists() and output.stat().st_size > 0 and not run_members(job))
+    refusal(cramped.home.root, "enqueue", "refused", "true")
+    assert cramped.job(greedy).state is State.PROCESSING, "there is no room to note how it ended"
+    output.write_bytes(b"")
+    ended = cramped.settled(greedy)
+    assert (ended.state, len(ended.history)) == (State.DEAD, 1)
+    assert ended.outcome is not None
+    assert ended.outcome.exit_code == 1
+    assert "never" not in ended.outcome.stdout
+    assert cramped.ran("true").state is State.COMPLETED
+    assert is_sound(cramped.home.root)
+
+
+def test_a_run_whose_log_cannot_be_made_is_given_back_until_there_is_room(
+    tmp_path: Path, store_url: str
+) -> None:
+    with fleet_in(tmp_path, store_url) as fleet:
+        logs = fleet.home.logs
+        logs.mkdir(mode=0o700)
+        with small_disk(logs, "64k", files=10):
+            fleet.start()
+            takers = [logs / f"taker{number}" for number in range(10)]
+            with pytest.raises(OSError, match="No space left"):
+                for taker in takers:
+                    taker.touch()
+            job_id = fleet.enqueue("echo hi")
+            eventually(lambda: "No space left on device; trying again" in fleet.log())
+            eventually(lambda: fleet.job(job_id).state is State.PENDING)
+            assert fleet.job(job_id).attempts == 0
+            for taker in takers:
+                taker.unlink(missing_ok=True)
+            ended = fleet.settled(job_id)
+            assert (ended.state, ended.attempts) == (State.COMPLETED, 1)
+            assert fleet.stop() == []
+
+
+def test_a_server_whose_disk_is_full_is_told_as_unavailable(tmp_path: Path, mongo_url: str) -> None:
+    home = tmp_path / "home"
+    assert command(home, "--store", mongo_url, "enqueue", "before", "true").code == 0
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        failing = {"failCommands": ["insert"], "errorCode": 14031}
+        client.admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=failing)
+        try:
+            line = refusal(home, "--store", mongo_url, "enqueue", "refused", "true")
+        finally:
+            client.admin.command("configureFailPoint", "failCommand", mode="off")
+    assert "cannot be used now" in line
+    assert command(home, "--store", mongo_url, "enqueue", "refused", "true").code == 0
+
+
+def test_workers_are_not_started_on_a_full_disk(disk: Path) -> None:
+    assert command(disk, "enqueue", "a", "true").code == 0
+    filler = fill(disk)
+    refusal(disk, "worker", "start")
+    assert not Home(disk).pid_file.exists()
+    filler.unlink()
+    assert is_sound(disk)

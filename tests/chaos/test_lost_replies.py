@@ -1,0 +1,159 @@
+"""The server applies a command and its reply is lost on the way: it counts, and counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.domain import transitions
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.job import Outcome, State
+from queuectl.stores.mongo import MongoStore
+from tests.chaos.proxy import Proxy, proxy_before
+from tests.stores.kit import (
+    FAILURE,
+    SUCCESS,
+    added,
+    buried,
+    claimed,
+    existing,
+    listed,
+    new_job,
+    request,
+    settled,
+)
+from tests.worker.fleet import fleet_in
+
+TIMES = [1, 2]
+"""How many replies in a row are lost: the driver repeats a write by itself, but only once."""
+
+
+@pytest.fixture
+def line(mongo_url: str) -> Iterator[tuple[Proxy, str]]:
+    """A proxy, and the address of an empty store by way of it."""
+    with proxy_before(mongo_url) as found:
+        yield found
+
+
+@pytest.fixture
+def proxy(line: tuple[Proxy, str]) -> Proxy:
+    """The proxy alone."""
+    return line[0]
+
+
+@pytest.fixture
+def store(line: tuple[Proxy, str]) -> Iterator[MongoStore]:
+    """An empty store by way of the proxy."""
+    with closing(MongoStore.open(line[1])) as store:
+        yield store
+
+
+@pytest.mark.parametrize("times", TIMES)
+@pytest.mark.parametrize("names", ["a", "abc"])
+def test_a_claim_whose_reply_is_lost_takes_one_job(
+    store: MongoStore, proxy: Proxy, times: int, names: str
+) -> None:
+    for name in names:
+        added(store, name)
+    proxy.drop("findAndModify", "jobs", times)
+    job = _again(lambda is_again: store.claim(request(claim_id="mine", repeated=is_again)))
+    assert len(proxy.dropped) == times
+    assert job is not None
+    assert [held.id for held in store.held_by("w1")] == [job.id]
+    assert store.counts().of(State.PENDING) == len(names) - 1
+    assert existing(store, job.id).runs == 1
+
+
+@pytest.mark.parametrize("times", TIMES)
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE], ids=["success", "failure"])
+def test_a_commit_whose_reply_is_lost_settles_once(
+    store: MongoStore, proxy: Proxy, times: int, outcome: Outcome
+) -> None:
+    added(store, "a")
+    change = transitions.settle(claimed(store), outcome, store.now())
+    proxy.drop("update", "jobs", times)
+    assert _again(lambda _: store.commit(change))
+    assert len(proxy.dropped) == times
+    assert existing(store, "a") == change.after
+    assert len(existing(store, "a").history) == 1
+    assert listed(store) == ["a"]
+
+
+@pytest.mark.parametrize("decide", [transitions.cancel, transitions.delete], ids=["cancel", "delete"])
+def test_a_change_by_hand_whose_reply_is_lost_counts(
+    store: MongoStore, proxy: Proxy, decide: Any
+) -> None:
+    job = added(store, "a")
+    is_deletion = decide is transitions.delete
+    change = decide(job) if is_deletion else decide(job, store.now())
+    proxy.drop("delete" if is_deletion else "update", "jobs", 1)
+    is_applied = _again(lambda _: store.commit(change))
+    assert store.get("a") == change.after
+    assert is_applied or is_deletion, "a deletion that is repeated finds nothing any more"
+
+
+def test_a_retry_out_of_the_dlq_whose_reply_is_lost_counts(
+    store: MongoStore, proxy: Proxy
+) -> None:
+    change = transitions.retry(buried(store, "a"), store.now())
+    proxy.drop("update", "jobs", 1)
+    assert _again(lambda _: store.commit(change))
+    assert existing(store, "a") == change.after
+    assert store.check() == []
+
+
+def test_a_commit_is_recognised_after_somebody_else_has_claimed_the_job_again(
+    store: MongoStore, proxy: Proxy
+) -> None:
+    added(store, "a", max_retries=3, backoff_base=0)
+    change = transitions.settle(claimed(store), FAILURE, store.now())
+    proxy.drop("update", "jobs", 1)
+    assert _again(lambda _: store.commit(change))
+    store.promote()
+    settled(store, claimed(store, worker="w2"), SUCCESS)
+    assert store.commit(change), "it was applied, whatever came after it"
+    assert [run.exit_code for run in existing(store, "a").history] == [1, 0]
+
+
+@pytest.mark.parametrize("times", TIMES)
+@pytest.mark.parametrize("is_atomic", [False, True])
+def test_an_enqueue_whose_reply_is_lost_stores_each_job_once(
+    store: MongoStore, proxy: Proxy, times: int, is_atomic: bool
+) -> None:
+    batch = [new_job(store, f"job{number}") for number in range(20)]
+    proxy.drop("insert", "jobs", times)
+    assert store.add(batch, atomic=is_atomic) == frozenset(), "none is refused as there already"
+    assert len(proxy.dropped) == times
+    assert listed(store) == [job.id for job in batch]
+    assert store.check() == []
+
+
+def test_a_worker_behind_a_line_that_drops_replies_runs_each_job_once(
+    tmp_path: Path, line: tuple[Proxy, str]
+) -> None:
+    proxy, url = line
+    names = [f"job{number}" for number in range(12)]
+    with fleet_in(tmp_path, url) as fleet:
+        fleet.start()
+        for number, name in enumerate(names):
+            proxy.drop("findAndModify" if number % 2 else "update", "jobs", 1 + number % 3)
+            fleet.enqueue(f"echo {name} >> ran", name)
+            assert fleet.settled(name).state is State.COMPLETED
+        proxy.drop("", "", 0)
+        assert len(proxy.dropped) >= len(names)
+        assert all(len(fleet.job(name).history) == 1 for name in names)
+        assert (tmp_path / "ran").read_text().split() == names
+
+
+def _again(ask: Any) -> Any:
+    """Ask as a worker does: until there is an answer."""
+    for number in range(5):
+        try:
+            return ask(number > 0)
+        except StoreUnavailable:
+            continue
+    pytest.fail("the store never answered")

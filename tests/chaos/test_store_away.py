@@ -1,0 +1,208 @@
+"""The store goes away between a run and its commit, and comes back."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain import transitions
+from queuectl.domain.job import Job, State
+from queuectl.stores.sqlite import SqliteStore
+from queuectl.stores.sqlite_schema import BUSY_SECONDS
+from queuectl.worker.processes import boot_clock
+from tests.chaos.mongod import Mongod, mongod_in
+from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
+
+AWAY = "; trying again"
+BACK = "the store answers again"
+
+
+@pytest.fixture
+def mongod(tmp_path: Path) -> Iterator[Mongod]:
+    """A server that the test may kill and start again."""
+    with mongod_in(tmp_path / "mongod") as mongod:
+        yield mongod
+
+
+@pytest.fixture
+def far(tmp_path: Path, mongod: Mongod) -> Iterator[Fleet]:
+    """A home whose store is on that server. The server is there again in the end."""
+    (tmp_path / "fleet").mkdir()
+    with fleet_in(tmp_path / "fleet", f"mongodb://{mongod.address}/queuectl") as fleet:
+        try:
+            yield fleet
+        finally:
+            mongod.kill()
+            mongod.start()
+
+
+@contextmanager
+def locked(fleet: Fleet) -> Iterator[None]:
+    """Hold the file of a store as another program can, so that nobody else writes."""
+    path = str(fleet.home.store_file)
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def until_told(fleet: Fleet) -> str:
+    """Return a command that notes each run and ends when `tell` says so."""
+    return f"echo $QUEUECTL_ATTEMPT >> ran; until [ -e {fleet.root}/go ]; do sleep 0.02; done"
+
+
+def tell(fleet: Fleet) -> None:
+    """Let the commands of `until_told` end."""
+    (fleet.root / "go").touch()
+
+
+def runs_noted(fleet: Fleet) -> int:
+    """Return how often a command of `until_told` was begun."""
+    noted = fleet.root / "ran"
+    return len(noted.read_text().splitlines()) if noted.exists() else 0
+
+
+def started(fleet: Fleet, job_id: str) -> Job:
+    """Wait until a job's command runs."""
+    job = fleet.running(job_id)
+    eventually(lambda: runs_noted(fleet) > 0)
+    return job
+
+
+def absences(fleet: Fleet) -> tuple[int, int]:
+    """Return how often the loop, and how often the heartbeat, said that the store is away."""
+    log = fleet.log()
+    return log.count(AWAY), log.count("heartbeat: ")
+
+
+# the embedded store, locked for longer than a writer waits
+
+
+@pytest.mark.parametrize("is_taken_back", [False, True])
+def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
+    fleet: Fleet, is_taken_back: bool
+) -> None:
+    fleet.set(lease_seconds=60)
+    job_id = fleet.enqueue(until_told(fleet))
+    fleet.start()
+    job = started(fleet, job_id)
+    store = fleet.queue.store
+    assert isinstance(store, SqliteStore)
+    with store._writing():
+        tell(fleet)
+        eventually(lambda: AWAY in fleet.log(), within=BUSY_SECONDS + 10)
+        if is_taken_back:  # what the upkeep of another worker does once a lease is over
+            held = store.held_by(job.worker or "")
+            assert store._commit(transitions.expire(held[0], store.now(), 5))
+    ended = fleet.settled(job_id)
+    assert ended.state is State.COMPLETED
+    errors = [run.error for run in ended.history]
+    assert errors == (["worker lost", None] if is_taken_back else [None])
+    assert runs_noted(fleet) == len(errors)
+    assert ("the claim was lost, its result is discarded" in fleet.log()) is is_taken_back
+    eventually(lambda: BACK in fleet.log())
+    assert max(absences(fleet)) == 1
+
+
+def test_a_job_is_stopped_before_its_lease_ends_while_the_file_is_locked(fleet: Fleet) -> None:
+    fleet.set(lease_seconds=2, poll_interval_sec=0.1)
+    job_id = fleet.enqueue(until_told(fleet))
+    fleet.start()
+    job = started(fleet, job_id)
+    with locked(fleet):
+        _sees_it_stopped_in_time(job, lease=2)
+        tell(fleet)
+    ended = fleet.settled(job_id)
+    assert ended.state is State.COMPLETED
+    assert [run.exit_code for run in ended.history] == [None, 0]
+    assert ended.attempts == 1, "what the store's absence cost is given back"
+    assert runs_noted(fleet) == 2
+
+
+def _sees_it_stopped_in_time(job: Job, lease: float) -> None:
+    cut_off = boot_clock()  # no renewal comes through any more
+    eventually(lambda: not run_members(job), within=lease + 5)
+    assert boot_clock() - cut_off < lease, "it ran on after its lease"
+
+
+def test_a_graceful_stop_ends_while_the_file_is_locked(fleet: Fleet) -> None:
+    fleet.start()
+    with locked(fleet):
+        assert fleet.stop(timeout=2 * BUSY_SECONDS + 10) == []
+
+
+# the server, killed and started again at the same address
+
+
+def test_a_worker_finds_its_server_again_and_commits_what_it_had(
+    far: Fleet, mongod: Mongod
+) -> None:
+    far.set(lease_seconds=120)
+    job_id = far.enqueue(until_told(far))
+    far.start()
+    started(far, job_id)
+    mongod.kill()
+    tell(far)
+    eventually(lambda: AWAY in far.log())
+    mongod.start()
+    ended = far.settled(job_id)
+    assert (ended.state, len(ended.history), runs_noted(far)) == (State.COMPLETED, 1, 1)
+    assert max(absences(far)) == 1
+    assert far.log().count(BACK) <= 2
+
+
+def test_an_idle_worker_outlives_its_server_and_says_so_once(far: Fleet, mongod: Mongod) -> None:
+    far.start()
+    mongod.shut_down()
+    eventually(lambda: AWAY in far.log())
+    mongod.start()
+    assert far.ran("true").state is State.COMPLETED
+    assert absences(far)[0] == 1
+    assert absences(far)[1] <= 1
+
+
+def test_a_job_is_stopped_before_its_lease_ends_when_its_server_is_killed(
+    far: Fleet, mongod: Mongod
+) -> None:
+    far.set(lease_seconds=3)
+    job_id = far.enqueue(until_told(far))
+    far.start()
+    job = started(far, job_id)
+    mongod.kill()
+    _sees_it_stopped_in_time(job, lease=3)
+    mongod.start()
+    tell(far)
+    ended = far.settled(job_id)
+    assert ended.state is State.COMPLETED
+    assert [run.exit_code for run in ended.history] == [None, 0]
+    assert ended.attempts == 1
+    assert runs_noted(far) == 2
+
+
+@pytest.mark.parametrize("has_result", [False, True])
+def test_a_graceful_stop_ends_while_the_server_is_away(
+    far: Fleet, mongod: Mongod, has_result: bool
+) -> None:
+    far.set(lease_seconds=4)
+    if has_result:
+        job_id = far.enqueue(until_told(far))
+    far.start()
+    if has_result:
+        started(far, job_id)
+    mongod.kill()
+    tell(far)
+    if has_result:
+        eventually(lambda: AWAY in far.log())
+    begun = time.monotonic()
+    assert far.stop(timeout=40) == []
+    assert time.monotonic() - begun < 30
+    if has_result:  # nobody could be told of it, so it is run again
+        mongod.start()
+        far.start()
+        ended = far.settled(job_id)
+        assert (ended.state, runs_noted(far)) == (State.COMPLETED, 2)

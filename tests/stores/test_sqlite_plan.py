@@ -1,0 +1,170 @@
+"""How SQLite runs the store's statements: each by an index, no jobs sorted, none read in vain.
+
+The statements are noted as the store makes them, with their parameters, and explained as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.domain import transitions
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.job import State
+from queuectl.stores.base import ClaimRequest
+from queuectl.stores.sqlite import SqliteStore
+from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, request
+
+EXPLAINED = ("SELECT", "UPDATE", "DELETE")
+OF_JOBS = re.compile(r"\b(jobs|dlq|runs)\b")
+FULL_SCAN = re.compile(r"SCAN (TABLE )?(jobs|dlq|runs)\b(?!.* INDEX \w+)")
+
+
+class Noting(sqlite3.Connection):
+    """A connection that notes what it is asked."""
+
+    asked: list[tuple[str, Any]]
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        self.__dict__.setdefault("asked", []).append((sql, parameters))
+        return super().execute(sql, parameters)
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Noting]:
+    """Every connection that has been made."""
+    made: list[Noting] = []
+    connect = partial(sqlite3.connect, factory=Noting)
+
+    def noted(*args: Any, **kwargs: Any) -> Noting:
+        connection = connect(*args, **kwargs)
+        assert isinstance(connection, Noting)
+        made.append(connection)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    return made
+
+
+@pytest.fixture
+def store(tmp_path: Path, connections: list[Noting]) -> Iterator[SqliteStore]:
+    """A store with a few jobs of every kind."""
+    store = SqliteStore.open(tmp_path / "queue.db")
+    assert connections
+    buried(store, "dead")
+    later = store.now() + timedelta(hours=1)
+    store.add([new_job(store, f"later{n}", later) for n in range(9)])
+    store.add([new_job(store, f"job{n}", queue=f"q{n % 2}", priority=n % 3) for n in range(30)])
+    claimed(store, worker="w9")
+    yield store
+    store.close()
+
+
+def plans_of(
+    store: SqliteStore, connections: list[Noting], act: Callable[[SqliteStore], object]
+) -> list[str]:
+    """Return the plan of each statement with which a call finds or changes rows."""
+    connection = connections[-1]
+    connection.asked.clear()
+    act(store)
+    asked = [(sql, values) for sql, values in connection.asked if sql.startswith(EXPLAINED)]
+    explain = partial(sqlite3.Connection.execute, connection)
+    return [
+        "\n".join(line for *_, line in explain(f"EXPLAIN QUERY PLAN {sql}", values))
+        for sql, values in asked
+    ]
+
+
+# what is asked
+
+
+def promote(store: SqliteStore) -> None:
+    added(store, "soon", store.now() + timedelta(milliseconds=2))
+    while not store.promote():
+        pass
+
+
+def settle_and_claim(store: SqliteStore) -> None:
+    job = claimed(store)
+    change = transitions.settle(job, SUCCESS, store.now())
+    assert store.settle(change, request())[1] is not None
+
+
+def bury(store: SqliteStore) -> None:
+    job = claimed(store)
+    assert store.commit(transitions.settle(job, FAILURE, store.now()))
+
+
+def renew(store: SqliteStore) -> None:
+    store.renew("job0", "claim", 30)
+
+
+def leases(store: SqliteStore) -> None:
+    assert store.leases_ending(store.now() + timedelta(hours=1))
+
+
+def listing(chosen: Filter, **page: Any) -> Callable[[SqliteStore], object]:
+    def act(store: SqliteStore) -> None:
+        assert list(store.find(chosen, Page(limit=20, **page)))
+
+    return act
+
+
+ANY = Filter()
+DEAD = Filter(states=frozenset({State.DEAD}))
+RUNNING = Filter(states=frozenset({State.PROCESSING}))
+MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
+
+
+@pytest.mark.parametrize(
+    ("act", "indexes"),
+    [
+        pytest.param(lambda store: store.claim(request()), "lanes_next jobs_claim", id="claim"),
+        pytest.param(lambda store: store.claim(request("q0", "q1")), "jobs_claim", id="queues"),
+        pytest.param(lambda store: store.claim(MINE), "sqlite_autoindex_jobs_1", id="one job"),
+        pytest.param(settle_and_claim, "lanes_next jobs_claim", id="settle"),
+        pytest.param(bury, "PRIMARY KEY", id="bury"),
+        pytest.param(promote, "jobs_due", id="promote"),
+        pytest.param(lambda store: store.next_due(), "jobs_due", id="next due"),
+        pytest.param(renew, "sqlite_autoindex_jobs_1", id="renew"),
+        pytest.param(leases, "jobs_leased", id="leases"),
+        pytest.param(lambda store: store.held_by("w9"), "jobs_leased", id="held by a worker"),
+        pytest.param(
+            lambda store: store.get("dead"),
+            "sqlite_autoindex_jobs_1 sqlite_autoindex_dlq_1",
+            id="get",
+        ),
+        pytest.param(lambda store: store.generated_ids("x", 2), "jobs_generated", id="prefix"),
+        pytest.param(listing(ANY), "PRIMARY KEY", id="list"),
+        pytest.param(listing(ANY, newest_first=True), "PRIMARY KEY", id="list from the end"),
+        pytest.param(listing(ANY, after_seq=5), "PRIMARY KEY", id="list further"),
+        pytest.param(listing(DEAD), "jobs_state", id="list the dead"),
+        pytest.param(listing(RUNNING), "jobs_state", id="list one state"),
+    ],
+)  # fmt: skip
+def test_a_statement_uses_its_index(
+    store: SqliteStore,
+    connections: list[Noting],
+    act: Callable[[SqliteStore], object],
+    indexes: str,
+) -> None:
+    plans = plans_of(store, connections, act)
+    assert plans
+    for plan in plans:
+        assert not FULL_SCAN.search(plan), plan
+        assert "TEMP B-TREE" not in plan or not OF_JOBS.search(plan), plan
+    text = "\n".join(plans)
+    assert [name for name in indexes.split() if name not in text] == [], text
+
+
+def test_counting_looks_at_no_job(store: SqliteStore, connections: list[Noting]) -> None:
+    plans = plans_of(store, connections, lambda store: store.counts())
+    assert plans
+    assert not [plan for plan in plans if OF_JOBS.search(plan)]
