@@ -73,16 +73,20 @@ class SqliteReads(SqliteFleet):
             left = None if left is None else left - len(readable)
 
     def _find_rows(self, chosen: Filter, page: Page, after: int, size: int) -> list[Sequence[Any]]:
-        condition, values = _condition(chosen)
+        """Merge the jobs of each state in order; asked for together they would be sorted."""
+        condition, wanted = _condition(chosen)
         columns = rows.SELECTED_ALL if page.with_output else rows.SELECTED
         beyond, order = ("<", "DESC") if page.newest_first else (">", "ASC")
         start = after or (_BEYOND_ALL if page.newest_first else 0)
-        select = f"SELECT {columns} FROM {{}} WHERE seq {beyond} ? {condition}"
+        arms: list[str] = []
+        values: list[object] = []
+        for table, state in _places(chosen):
+            is_state = "AND state = ? " if state else ""
+            arms.append(f"SELECT {columns} FROM {table} WHERE seq {beyond} ? {is_state}{condition}")
+            values += [start, *([state] if state else []), *wanted]
         with translated(self._path):
             return self._connection.execute(
-                f"{select.format('jobs')} UNION ALL {select.format('dlq')} "
-                f"ORDER BY seq {order} LIMIT ?",
-                [start, *values, start, *values, size],
+                f"{' UNION ALL '.join(arms)} ORDER BY seq {order} LIMIT ?", [*values, size]
             ).fetchall()
 
     def counts(self) -> Counts:
@@ -144,13 +148,18 @@ class SqliteReads(SqliteFleet):
             return None
 
 
+def _places(chosen: Filter) -> list[tuple[str, str]]:
+    """Return the tables to look into, each with the state to look for (empty: any)."""
+    if not chosen.states:
+        return [("jobs", ""), ("dlq", "")]
+    states = sorted(state.value for state in chosen.states)
+    return [("dlq" if state == State.DEAD.value else "jobs", state) for state in states]
+
+
 def _condition(chosen: Filter) -> tuple[str, list[object]]:
-    """Return SQL that continues a WHERE, and its values."""
+    """Return SQL that continues a WHERE with all but the states, and its values."""
     parts: list[str] = []
     values: list[object] = []
-    if chosen.states:
-        parts.append(f"state IN ({', '.join('?' * len(chosen.states))})")
-        values += sorted(state.value for state in chosen.states)
     if chosen.queue is not None:
         parts.append("queue = ?")
         values.append(chosen.queue)

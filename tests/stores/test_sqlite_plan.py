@@ -120,6 +120,7 @@ def listing(chosen: Filter, **page: Any) -> Callable[[SqliteStore], object]:
 ANY = Filter()
 DEAD = Filter(states=frozenset({State.DEAD}))
 RUNNING = Filter(states=frozenset({State.PROCESSING}))
+WAITING_JOBS = Filter(states=frozenset({State.PENDING, State.FAILED}))
 MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
 
 
@@ -145,7 +146,8 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(listing(ANY), "PRIMARY KEY", id="list"),
         pytest.param(listing(ANY, newest_first=True), "PRIMARY KEY", id="list from the end"),
         pytest.param(listing(ANY, after_seq=5), "PRIMARY KEY", id="list further"),
-        pytest.param(listing(DEAD), "jobs_state", id="list the dead"),
+        pytest.param(listing(DEAD), "PRIMARY KEY", id="list the dead"),
+        pytest.param(listing(WAITING_JOBS), "jobs_state", id="list several states"),
         pytest.param(listing(RUNNING), "jobs_state", id="list one state"),
     ],
 )  # fmt: skip
