@@ -26,7 +26,7 @@ from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
 from queuectl.waiting import wait_readable
 
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
 _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""

@@ -145,10 +145,13 @@ def stop(
     now: bool = False,
     timeout: float | None = None,
     on_stopped: Callable[[int], None] = lambda _pid: None,
+    on_waiting: Callable[[list[int]], None] = lambda _pids: None,
 ) -> StopReport:
     """Stop this home's workers (all, or those pids) and wait for them, at most `timeout` s.
 
     Gracefully: jobs in hand finish, unless `now`: then they are stopped and given back.
+    `on_stopped` is called for each pid that has gone, `on_waiting` every few milliseconds with
+    the pids that have not.
     """
     entries = pidfile.living(place.home)
     workers = [
@@ -171,6 +174,7 @@ def stop(
                 stopped.append(entry.process.pid)
                 on_stopped(entry.process.pid)
         if waiting:
+            on_waiting([entry.process.pid for entry in waiting if entry in workers])
             time.sleep(_LOOK_SECONDS)
     left = [entry.process.pid for entry in waiting if entry in workers]
     if not left:

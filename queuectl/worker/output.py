@@ -7,8 +7,9 @@ import errno
 import os
 from dataclasses import dataclass
 
-from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.job import TAIL_BYTES
+from queuectl.domain.request import is_name
 from queuectl.home import DIRECTORY_MODE, FILE_MODE, Home, cannot, private_directory
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
@@ -37,6 +38,8 @@ class OutputFolder:
 
     def open(self, job_id: str, run: int) -> RunFiles:
         """Make the log files of a run. Raises StoreUnavailable or StoreRefused when it cannot."""
+        if not is_name(job_id):  # a record written by hand must not lead out of the folder
+            raise StoreRefused(f"{shown(job_id)} is no job's id")
         try:
             return self._open(job_id, run)
         except FileNotFoundError:

@@ -49,6 +49,7 @@ class Upkeep:
         self._store = store
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
+        self._next_repair = 0.0
 
     def tick(self, settings: Settings) -> None:
         """Do every chore once; a fault in one does not stop the others.
@@ -124,6 +125,10 @@ class Upkeep:
         self._sightings = sightings
 
     def _repair(self, _settings: Settings) -> None:
+        now = time.monotonic()
+        if now < self._next_repair:
+            return  # asking for the turn is a write, which idle workers should not do each second
+        self._next_repair = now + _REPAIR_SECONDS / 2
         if self._store.take_turn("repair", _REPAIR_SECONDS):
             self._store.repair()
 
