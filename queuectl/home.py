@@ -90,16 +90,40 @@ def find_place(
     is `.queuectl` in the working directory, there or not.
     """
     cwd = cwd or working_directory()
-    sources = [os.environ if environ is None else environ, read_env_file(cwd / ".env")]
-    found = Home(_home_path(home or _first(sources, ("QUEUECTL_HOME",)), cwd, search=search))
-    sources.append(read_env_file(found.root / ".env"))
-    url = store or _first(sources, STORE_VARIABLES)
+    variables = os.environ if environ is None else environ
+    named_home = home or variables.get("QUEUECTL_HOME", "") or _from_file(cwd, ("QUEUECTL_HOME",))
+    found = Home(_home_path(named_home, cwd, search=search))
+    url = store or _first(variables, STORE_VARIABLES)
+    for directory in (cwd, found.root):
+        url = url or _from_file(directory, STORE_VARIABLES)
     return Place(found, _absolute(url, cwd) if url else str(found.store_file))
 
 
-def _first(sources: Sequence[Mapping[str, str]], names: Sequence[str]) -> str:
-    """Return the first value that is not empty: by source first, then by name."""
-    return next((found[name] for found in sources for name in names if found.get(name)), "")
+def _first(variables: Mapping[str, str], names: Sequence[str]) -> str:
+    """Return the first value that is not empty."""
+    return next((variables[name] for name in names if variables.get(name)), "")
+
+
+def _from_file(directory: Path, names: Sequence[str]) -> str:
+    """Return the first value in a directory's `.env`. Raises InvalidInput for a stranger's file."""
+    path = directory / ".env"
+    value = _first(read_env_file(path), names)
+    if value:
+        _require_trusted(path)
+    return value
+
+
+def _require_trusted(path: Path) -> None:
+    """Whoever can write this file decides where jobs, and with them commands, come from."""
+    if not hasattr(os, "geteuid"):
+        return
+    trusted = (os.geteuid(), 0)
+    is_ours = all(found.st_uid in trusted for found in (path.lstat(), path.stat()))
+    if not is_ours or path.stat().st_mode & stat.S_IWOTH:
+        raise InvalidInput(
+            f"{path} names the store or home, and others can write it",
+            hint="make it your own and chmod o-w it, or name home and store by options",
+        )
 
 
 def working_directory() -> Path:

@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from queuectl.domain.errors import InvalidInput, shown
+from queuectl.domain.request import is_name
 from queuectl.home import Home
 
 
@@ -16,7 +18,9 @@ class JobLogs:
     home: Home
 
     def directory(self, job_id: str) -> Path:
-        """Return the directory of one job's logs."""
+        """Return the directory of one job's logs. Raises InvalidInput for what is no id."""
+        if not is_name(job_id):
+            raise InvalidInput(f"{shown(job_id)} is no job's id")
         return self.home.job_logs / job_id
 
     def stdout(self, job_id: str, run: int) -> Path:
@@ -28,5 +32,7 @@ class JobLogs:
         return self.directory(job_id) / f"{run}.err"
 
     def remove(self, job_id: str) -> None:
-        """Remove a job's logs, where there are any."""
-        shutil.rmtree(self.directory(job_id), ignore_errors=True)
+        """Remove a job's logs, where there are any; nothing behind a symbolic link."""
+        directory = self.directory(job_id)
+        if not (self.home.logs.is_symlink() or self.home.job_logs.is_symlink()):
+            shutil.rmtree(directory, ignore_errors=True)

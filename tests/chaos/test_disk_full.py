@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +146,8 @@ def test_a_run_whose_log_cannot_be_made_is_given_back_until_there_is_room(
         with small_disk(logs, "64k", files=10):
             fleet.start()
             takers = [logs / f"taker{number}" for number in range(10)]
-            with pytest.raises(OSError, match="No space left"):
-                for taker in takers:
+            for taker in takers:
+                with suppress(OSError):  # the disk holds fewer
                     taker.touch()
             job_id = fleet.enqueue("echo hi")
             eventually(lambda: "No space left on device; trying again" in fleet.log())

@@ -83,7 +83,9 @@ def test_a_commit_whose_reply_is_lost_settles_once(
     assert listed(store) == ["a"]
 
 
-@pytest.mark.parametrize("decide", [transitions.cancel, transitions.delete], ids=["cancel", "delete"])
+@pytest.mark.parametrize(
+    "decide", [transitions.cancel, transitions.delete], ids=["cancel", "delete"]
+)
 def test_a_change_by_hand_whose_reply_is_lost_counts(
     store: MongoStore, proxy: Proxy, decide: Any
 ) -> None:
@@ -96,9 +98,7 @@ def test_a_change_by_hand_whose_reply_is_lost_counts(
     assert is_applied or is_deletion, "a deletion that is repeated finds nothing any more"
 
 
-def test_a_retry_out_of_the_dlq_whose_reply_is_lost_counts(
-    store: MongoStore, proxy: Proxy
-) -> None:
+def test_a_retry_out_of_the_dlq_whose_reply_is_lost_counts(store: MongoStore, proxy: Proxy) -> None:
     change = transitions.retry(buried(store, "a"), store.now())
     proxy.drop("update", "jobs", 1)
     assert _again(lambda _: store.commit(change))

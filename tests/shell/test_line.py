@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from queuectl.domain.errors import InvalidInput
-from queuectl.shell.line import is_continued, split_line
-from queuectl.shell.prompt import holds_secret
+from queuectl.shell.history import holds_secret
+from queuectl.shell.line import Kind, is_continued, scan, split_line
 from queuectl.shell.script import joined
 
 
@@ -75,3 +79,30 @@ def test_a_final_backslash_continues_a_line() -> None:
 )
 def test_lines_with_secrets_are_known(line: str, is_secret: bool) -> None:
     assert holds_secret(line) == is_secret
+
+
+@given(st.text(alphabet="ab \\\"'\t{é#"))
+def test_words_are_those_of_a_posix_shell(line: str) -> None:
+    line = "x " + line.replace("#", "x#")
+    try:
+        expected = shlex.split(line)
+    except ValueError:
+        with pytest.raises(InvalidInput):
+            split_line(line)
+    else:
+        assert split_line(line) == expected
+
+
+@given(st.text(alphabet="enqueue {}[]\"'\\ #-a1:,\n"))
+def test_tokens_of_any_line_are_in_order_and_within_it(line: str) -> None:
+    end = 0
+    for token in scan(line):
+        assert end <= token.start <= token.end <= len(line)
+        assert token.start < token.end
+        end = token.end
+
+
+def test_a_line_that_is_still_typed_has_tokens_too() -> None:
+    assert [token.text for token in scan("enqueue a 'echo hi")] == ["enqueue", "a", "echo hi"]
+    assert scan('enqueue {"id": ')[-1].kind is Kind.JSON
+    assert scan("status # why")[-1].kind is Kind.COMMENT

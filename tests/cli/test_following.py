@@ -1,0 +1,172 @@
+"""What a person at a terminal sees while jobs run, and while workers finish them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import Outcome
+from queuectl.queue import open_queue
+from tests.cli.harness import Cli, bury, claim_next, environment, process, run_next
+
+if os.name == "nt":
+    pytest.skip("pexpect needs a Unix terminal", allow_module_level=True)
+
+from tests.terminal import Terminal
+
+Start = Callable[..., Terminal]
+
+
+@pytest.fixture
+def run() -> Iterator[Start]:
+    """Start command lines, each on a terminal of its own."""
+    with ExitStack() as stack:
+
+        def start(*args: str, columns: int = 80, rows: int = 24) -> Terminal:
+            return stack.enter_context(Terminal(args, environment(), columns, rows))
+
+        yield start
+
+
+def test_waiting_for_jobs_shows_how_far_they_have_come(run: Start, cli: Cli) -> None:
+    for job_id in ("a", "b", "c"):
+        cli.ok("enqueue", job_id, "true", "--max-retries", "1")
+    waiting = run("wait", "--all")
+    waiting.shows("no worker is running", "0 of 3 done: 3 pending")
+    with open_queue() as queue:
+        run_next(queue, Outcome(exit_code=0, duration=1.5))
+        waiting.shows("job 'a' completed in 1.5 s", "1 of 3 done: 2 pending, 1 completed")
+        run_next(queue, Outcome(exit_code=3, error="Exit code 3"))
+        waiting.shows("1 completed, 1 dead")
+        run_next(queue, Outcome(exit_code=0))
+    assert waiting.ends() == 1
+    assert "done:" not in waiting.text
+    assert [line.split("'")[1] for line in waiting.lines if line.startswith("job")] == list("abc")
+
+
+def test_waiting_shows_nothing_but_the_results_away_from_a_terminal(cli: Cli) -> None:
+    bury("a", "b")
+    waited = cli("wait", "a", "b")
+    assert (waited.code, waited.err) == (1, "")
+    assert waited.out.count("\n") == 2
+
+
+def test_jobs_are_told_of_in_the_order_in_which_they_end(cli: Cli) -> None:
+    bury("early")
+    cli.ok("enqueue", "late", "true")
+    waited = cli("wait", "late", "early", "--timeout", "0")
+    assert waited.code == 124
+    assert waited.out.startswith("job 'early' dead")
+    assert "'late' is still pending" in waited.err
+
+
+def test_several_jobs_are_followed_in_colours_of_their_own(run: Start, cli: Cli) -> None:
+    cli.ok("enqueue", "a", "printf '\\033[31mred\\n'; echo plain")
+    cli.ok("enqueue", "longer", "echo other; exit 2", "--max-retries", "1")
+    process("worker", "start")
+    following = run("logs", "-f", "a", "longer")
+    following.shows("a      │ plain", "longer │ other", "job 'longer' dead", "job 'a' completed")
+    assert following.ends() == 0
+    row = next(y for y, line in enumerate(following.lines) if line.startswith("longer │"))
+    cells = following.screen.buffer[row]
+    assert (cells[0].fg, cells[9].fg) == ("brown", "default")
+
+
+def test_a_run_after_the_first_is_announced() -> None:
+    options = ("--max-retries", "2", "--backoff-base", "0.5")
+    followed = process("run", "--id", "a", "--command", "echo hi; exit 1", *options)
+    assert (followed.code, followed.out) == (1, "hi\nhi\n")
+    assert "job 'a': run 2\n" in followed.err
+    assert followed.err.splitlines()[-1].startswith("job 'a' dead")
+    assert "run 2" in process("logs", "-f", "a").err
+
+
+def test_a_job_that_is_deleted_does_not_end_the_following_of_others(run: Start, cli: Cli) -> None:
+    for job_id in ("a", "b"):
+        cli.ok("enqueue", job_id, "true")
+    with open_queue() as queue:
+        following = run("logs", "-f", "a", "b")
+        following.shows("'b' is pending, and no worker is running")
+        cli.ok("delete", "a")
+        following.shows("no job 'a'")
+        run_next(queue, Outcome(exit_code=0))
+    following.shows("job 'b' completed")
+    assert following.ends() == 0
+
+
+def test_a_job_with_a_time_says_so_while_it_is_followed(run: Start, cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true", "--in", "2h")
+    following = run("logs", "-f", "a")
+    following.shows("job 'a' is pending: scheduled for")
+    following.press("ctrl-c")
+    assert following.ends() == 130
+
+
+def test_an_interrupted_run_says_that_it_cancels(run: Start, cli: Cli) -> None:
+    running = run("run", "--id", "a", "--command", "echo up; sleep 30")
+    running.shows("up")
+    running.press("ctrl-c")
+    running.shows("\ncancelling job 'a'")
+    assert running.ends() == 130
+    assert cli.ok("show", "a", "--json").json["state"] == "cancelled"
+
+
+def test_stopping_says_which_job_is_waited_for(run: Start, cli: Cli, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    cli.ok("enqueue", "slow", f"until [ -e {gate} ]; do sleep 0.1; done")
+    process("worker", "start", "--count", "2")
+    with open_queue() as queue:
+        while not any(worker.job_id for worker in queue.workers()):
+            queue.store.wait_for_work(0.05, os.pipe()[0])
+    stopping = run("worker", "stop")
+    stopping.shows("stopped", "waiting for worker", "(slow)")
+    gate.touch()
+    assert stopping.ends() == 0
+    assert stopping.text.count("stopped") == 2
+    assert "waiting" not in stopping.text
+
+
+def test_a_long_batch_does_not_fill_the_terminal(run: Start, cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    lines = (json.dumps({"id": f"job{n}", "command": "true"}) for n in range(2000))
+    path.write_text("\n".join(lines))
+    adding = run("enqueue", "--file", str(path))
+    adding.shows("Enqueued job 'job9'", "… 2,000 jobs enqueued", "no worker is running")
+    assert adding.ends() == 0
+    assert "job10" not in adding.text
+    assert cli.ok("status", "--json").json["counts"]["pending"] == 2000
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 50), (40, 24)])
+def test_one_job_is_shown_with_its_attempts_and_its_output(
+    run: Start, columns: int, rows: int
+) -> None:
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "a", "command": "echo 漢字 \x1b[31m", "cwd": "/tmp"})])
+        run_next(queue, Outcome(exit_code=7, error="Exit code 7", duration=2.0, stderr="oh\x07\n"))
+    shown = run("show", "a", columns=columns, rows=max(rows, 45))
+    shown.shows("failed (7)", "retry 2/3 at", "1 of 3", "RUN", "STARTED", "Exit code 7", "oh\\x07")
+    assert shown.ends() == 0
+    shown.shows("echo 漢字 \\x1b[31m", "created_at")
+
+
+def test_the_status_counts_queues_where_there_are_several(run: Start, cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true", "--queue", "gpu")
+    assert "QUEUE" not in run_to_end(run("status"))
+    cli.ok("enqueue", "b", "true")
+    with open_queue() as queue:
+        claim_next(queue)
+    shown = run_to_end(run("status"))
+    assert "QUEUE    PENDING  PROCESSING" in shown
+    assert "processing  1" in shown
+
+
+def run_to_end(terminal: Terminal) -> str:
+    """Return the screen that a command line leaves."""
+    assert terminal.ends() == 0
+    return terminal.text

@@ -1,0 +1,63 @@
+"""What each word of a line is, and the help on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from queuectl.shell.grammar import Role, help_at, read, warm_up
+
+C, OPT, A, V, U = Role.COMMAND, Role.OPTION, Role.ARGUMENT, Role.VALUE, Role.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("line", "roles"),
+    [
+        ("", []),
+        ("status", [C]),
+        ("queuectl status --json", [C, C, OPT]),
+        ("ls", [C]),
+        ("exit", [C]),
+        ("statsu", [U]),
+        ("worker start --count 3", [C, C, OPT, V]),
+        ("worker begin", [C, U]),
+        ("jobs show job1", [C, C, A]),
+        ("--home /tmp list", [OPT, V, C]),
+        ("list --state=dead --bogus", [C, OPT, U]),
+        ("logs -n5 a", [C, OPT, A]),
+        ("enqueue b -- make -j4 --bogus", [C, A, OPT, A, A, A]),
+        ("config set max_retries -1", [C, C, A, A]),
+        ('enqueue {"id": "a"} --queue q # why', [C, Role.JSON, OPT, V, Role.COMMENT]),
+        ("  !ls -l", [Role.SYSTEM]),
+        ("enqueue a 'echo --json", [C, A, A]),
+    ],
+)
+def test_every_word_has_its_role(line: str, roles: list[Role]) -> None:
+    assert [marked.role for marked in read(line).marked] == roles
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "text"),
+    [
+        ("", "", ""),
+        ("li", "list", "List jobs in order of arrival, dead ones included."),
+        ("st", "status", "Count the jobs in each state, and show the workers that are alive."),
+        ("w", "wait watch worker", ""),
+        ("list --limit ", "--limit N", "At most N; 0 is all."),
+        ("list --limit 5", "--limit N", "At most N; 0 is all."),
+        ("show job1", "show ID", "Show everything about one job, with every attempt."),
+        ("worker ", "worker COMMAND [ARGS]...", "The processes that run jobs."),
+        ("quit", "quit", "Leave the shell; workers go on."),
+        ("lsit x", "no such command 'lsit'", "(did you mean 'list'?)"),
+        ("list --lmit 5", "no such option '--lmit'", "(did you mean '--limit'?)"),
+    ],
+)
+def test_the_word_at_the_end_is_explained(line: str, name: str, text: str) -> None:
+    assert help_at(line, len(line)) == (name, text)
+
+
+def test_the_word_at_the_cursor_is_explained_and_not_the_last_one() -> None:
+    assert help_at("list --limit 5 --queue q", len("list --limit 5"))[0] == "--limit N"
+
+
+def test_every_command_can_be_loaded_beforehand() -> None:
+    warm_up()

@@ -1,0 +1,123 @@
+"""A terminal that a program runs on, with the screen that a person would see."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+
+import pexpect
+import pyte
+
+KEYS = {
+    "up": "\x1b[A",
+    "down": "\x1b[B",
+    "end": "\x1b[F",
+    "enter": "\r",
+    "escape": "\x1b",
+    "tab": "\t",
+    "back": "\x7f",
+    "ctrl-c": "\x03",
+}
+"""What some keys send."""
+_PATIENCE_SECONDS = 20.0
+_LOOK_SECONDS = 0.05
+_QUIET_LOOKS = 4
+
+
+class _Screen(pyte.Screen):
+    """A screen that answers where its cursor is, as programs ask of a terminal."""
+
+    def __init__(self, columns: int, rows: int, answer: Callable[[str], None]) -> None:
+        super().__init__(columns, rows)
+        self._answer = answer
+
+    def write_process_input(self, data: str) -> None:
+        """Send what the terminal itself has to say."""
+        self._answer(data)
+
+
+class Terminal:
+    """A program on a terminal of `columns` by `rows`. A context manager, which ends it."""
+
+    def __init__(
+        self, args: Sequence[str], env: Mapping[str, str], columns: int = 80, rows: int = 24
+    ) -> None:
+        self.screen = _Screen(columns, rows, self.press)
+        kept = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
+        self._stream = pyte.ByteStream(self.screen)
+        self._child: pexpect.spawn[bytes] = pexpect.spawn(
+            sys.executable, ["-m", "queuectl", *args], dimensions=(rows, columns),
+            env={**kept, "TERM": "xterm-256color"},
+        )  # fmt: skip
+        self.code: int | None = None
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._child.close(force=True)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are on the screen, from top to bottom."""
+        return [line.rstrip() for line in self.screen.display]
+
+    @property
+    def text(self) -> str:
+        """The whole screen."""
+        return "\n".join(self.lines)
+
+    def press(self, *keys: str) -> None:
+        """Press keys by their names, or type the text as it is."""
+        for key in keys:
+            self._child.send(KEYS.get(key, key))
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size; the program is told."""
+        self.screen.resize(rows, columns)
+        self._child.setwinsize(rows, columns)
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Read what the program writes until a condition holds."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not condition():
+            is_over = self.code is not None or time.monotonic() > deadline
+            assert not is_over, f"no {what} on the screen:\n{self.text}"
+            self._read()
+
+    def shows(self, *texts: str) -> None:
+        """Wait until all of the texts are on the screen at once."""
+        self.until(lambda: all(text in self.text for text in texts), " and ".join(texts))
+
+    def loses(self, text: str) -> None:
+        """Wait until a text is on the screen no more."""
+        self.until(lambda: text not in self.text, f"end of '{text}'")
+
+    def settles(self) -> None:
+        """Wait until the program writes nothing more for a moment."""
+        before = ""
+        while before != self.text:
+            before = self.text
+            for _ in range(_QUIET_LOOKS):
+                self._read()
+
+    def ends(self) -> int | None:
+        """Wait until the program has ended; return its exit code."""
+        self.until(lambda: self.code is not None, "end of the program")
+        return self.code
+
+    def _read(self) -> None:
+        try:
+            self._stream.feed(self._child.read_nonblocking(65536, timeout=_LOOK_SECONDS))
+        except pexpect.TIMEOUT:
+            return
+        except pexpect.EOF:
+            self._child.close()
+            self.code = self._child.exitstatus
