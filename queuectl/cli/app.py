@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from queuectl.cli.session import Session, complain, note
-from queuectl.cli.tree import root
+from queuectl.cli.tree import COMPLETION_VARIABLE, root
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError, StoreUnavailable
 
 
@@ -94,6 +94,10 @@ def run_process(args: Sequence[str]) -> int:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
+    if request := os.environ.get(COMPLETION_VARIABLE):
+        from queuectl.cli.completion import answer
+
+        return answer(request)
     code = execute(args, Session())
     try:
         sys.stdout.flush()

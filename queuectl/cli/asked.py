@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
+from queuectl.cli.params import EnqueueWord, PathName, Priority, QueueName
 from queuectl.cli.session import note
 from queuectl.cli.tree import Command
 from queuectl.cli.words import Item, Source, read_words, split_at_dashes
@@ -23,10 +24,16 @@ _AFTER_DASHES = "queuectl.after_dashes"
 _SPEC_OPTIONS = (
     click.option("--id", "job_id", metavar="ID", help="The job's id; made if missing."),
     click.option("--command", metavar="COMMAND", help="The command, a line for /bin/sh."),
-    click.option("--file", "-f", metavar="FILE", help="Jobs as JSON; - is standard input."),
+    click.option(
+        "--file", "-f", type=PathName(), metavar="FILE", help="Jobs as JSON; - is standard input."
+    ),
     click.option("--replace", is_flag=True, help="Replace a job of this id unless it runs."),
-    click.option("--queue", metavar="NAME", help="The queue; `default` unless said."),
-    click.option("--priority", metavar="N", help="Higher first; or low, normal, high."),
+    click.option(
+        "--queue", type=QueueName(), metavar="NAME", help="The queue; `default` unless said."
+    ),
+    click.option(
+        "--priority", type=Priority(), metavar="N", help="Higher first; or low, normal, high."
+    ),
     click.option(
         "--at", "--run-at", "at", metavar="TIME", help="When: 2030-01-31T14:30, 'tomorrow 9:00'."
     ),
@@ -35,7 +42,9 @@ _SPEC_OPTIONS = (
     click.option("--max-retries", metavar="N", help="Attempts in all before the DLQ."),
     click.option("--backoff-base", metavar="N", help="A retry waits base ** attempts seconds."),
     click.option("--backoff-cap", metavar="SECONDS", help="The longest wait before a retry."),
-    click.option("--cwd", metavar="DIR", help="Where it runs; here unless said."),
+    click.option(
+        "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
+    ),
     click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
     click.option("--label", metavar="LABEL", multiple=True, help="A label to find it by (repeat)."),
 )
@@ -44,7 +53,9 @@ _FIELD_OPTIONS = "queue priority timeout max_retries backoff_base backoff_cap cw
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the words and options that say what to enqueue."""
-    words = click.argument("words", nargs=-1, metavar="[ID] [COMMAND | JSON | @FILE]")
+    words = click.argument(
+        "words", nargs=-1, metavar="[ID] [COMMAND | JSON | @FILE]", type=EnqueueWord()
+    )
     return reduce(lambda made, option: option(made), reversed(_SPEC_OPTIONS), words(function))
 
 
@@ -61,8 +72,7 @@ class EnqueueCommand(Command):
         return [*super().collect_usage_pieces(ctx), "[-- ARGUMENT...]"]
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One job of a batch: where it stands, and its request or why there is none."""
 
     where: str
@@ -87,6 +97,11 @@ class Asked:
         if self.source.file is not None:
             return reader.from_file(self.source.file)
         return reader.from_text(self.source.json or "")
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether the jobs come from a file."""
+        return self.source.file is not None
 
     @property
     def is_single(self) -> bool:

@@ -6,6 +6,7 @@ import click
 
 from queuectl.cli import render
 from queuectl.cli.jobs import json_option
+from queuectl.cli.params import SettingKey, SettingValue
 from queuectl.cli.session import Session, note, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain import settings as tunables
@@ -33,7 +34,7 @@ def config() -> None:
     queuectl config get max-retries
     """,
 )
-@click.argument("key", required=False)
+@click.argument("key", required=False, type=SettingKey())
 @json_option
 @pass_session
 def get_setting(session: Session, key: str | None, as_json: bool) -> None:
@@ -66,8 +67,8 @@ def show_settings(session: Session) -> None:
     queuectl config set backoff_base 1.5
     """,
 )
-@click.argument("key")
-@click.argument("value")
+@click.argument("key", type=SettingKey())
+@click.argument("value", type=SettingValue())
 @pass_session
 def set_setting(session: Session, key: str, value: str) -> None:
     """Change a setting; `-` and `_` are the same in its name."""
@@ -77,7 +78,7 @@ def set_setting(session: Session, key: str, value: str) -> None:
 
 
 @config.command("unset", epilog="queuectl config unset backoff-cap")
-@click.argument("key")
+@click.argument("key", type=SettingKey())
 @pass_session
 def unset_setting(session: Session, key: str) -> None:
     """Go back to a setting's default."""

@@ -6,10 +6,12 @@ import click
 
 from queuectl.cli import render
 from queuectl.cli.columns import dead_columns
+from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.jobs import TEXT_LIMIT, clock_of, json_option, show_job, write_json_list
+from queuectl.cli.params import JobId
 from queuectl.cli.session import Session, for_each, note, pass_session, say
 from queuectl.cli.tree import Group
-from queuectl.domain.errors import InvalidInput
+from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import State
 
@@ -41,7 +43,7 @@ def list_dead(session: Session, limit: int | None, as_json: bool) -> None:
 
 
 @dlq.command("show", epilog="queuectl dlq show job1")
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", type=JobId(State.DEAD))
 @json_option
 @pass_session
 def show_dead(session: Session, job_id: str, as_json: bool) -> None:
@@ -56,7 +58,7 @@ def show_dead(session: Session, job_id: str, as_json: bool) -> None:
     queuectl dlq retry --all
     """,
 )
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId(State.DEAD))
 @click.option("--all", "every", is_flag=True, help="Every dead job.")
 @pass_session
 def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
@@ -68,9 +70,10 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
     def act(word: str) -> None:
         say(f"Job '{queue.retry_dead(queue.resolve(word)).id}' is pending again")
 
-    if not every:
-        return for_each(ids, act)
-    dead = [job.id for job in queue.find(_DEAD)]
+    dead = [job.id for job in queue.find(_DEAD)] if every else ids
     if not dead:
         note("the dead letter queue is empty: nothing to retry")
-    return for_each(dead, act)
+        return ExitCode.OK
+    code = for_each(dead, act)
+    hint_at_missing_workers(queue)
+    return code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -18,13 +17,13 @@ from queuectl.queue import Enqueued, Queue
 from queuectl.stores.base import BATCH
 
 
-@dataclass
 class Tally:
     """What became of a batch so far."""
 
-    stored: int = 0
-    refused: int = 0
-    code: int = ExitCode.OK
+    def __init__(self) -> None:
+        self.stored = 0
+        self.refused = 0
+        self.code: int = ExitCode.OK
 
     def refuse(self, fault: QueuectlError, where: str) -> None:
         """Tell of one refusal; the exit code is that of the first."""
@@ -55,7 +54,10 @@ def enqueue(
     session = ctx.ensure_object(Session)
     asked = asked_from(ctx, options)
     queue = session.queue()
-    report = JsonReport(single=asked.is_single) if as_json else Report(print_id=print_id)
+    if as_json:
+        report: Report = JsonReport(single=asked.is_single)
+    else:
+        report = _report_for_person() if asked.is_batch and not print_id else Report(print_id)
     tally = Tally()
     entries = asked.entries(queue)
     if atomic:
@@ -76,7 +78,7 @@ def enqueue(
 class Report:
     """Tells on standard output what was stored: a line or an id for each job."""
 
-    def __init__(self, *, print_id: bool = False) -> None:
+    def __init__(self, print_id: bool = False) -> None:
         self._print_id = print_id
 
     def add(self, result: Enqueued) -> None:
@@ -86,6 +88,15 @@ class Report:
 
     def close(self) -> None:
         """End the report."""
+
+
+def _report_for_person() -> Report:
+    """Return a report that does not fill a terminal with the lines of a long batch."""
+    if not sys.stderr.isatty():
+        return Report()
+    from queuectl.cli.batches import BatchReport
+
+    return BatchReport()
 
 
 class JsonReport(Report):

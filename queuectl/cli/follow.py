@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import IO
 
 from queuectl.cli import render
 from queuectl.cli.jobs import clock_of
-from queuectl.cli.session import note
+from queuectl.cli.session import complain, note, on_terminal
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
 from queuectl.domain.view import exit_code, reason
@@ -21,6 +22,7 @@ from queuectl.queue import Queue
 STREAMS = ("stdout", "stderr")
 _POLL_SECONDS = (0.01, 0.2)
 _CHUNK = 64 * 1024
+_COLORS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Choice:
 
     streams: Sequence[str] = STREAMS
     lines: int | None = None
-    with_ids: bool = False
+    prefixes: Mapping[str, str] = field(default_factory=dict)
 
     def target(self, stream: str) -> IO[bytes]:
         """Return where a stream is written."""
@@ -43,13 +45,37 @@ class Choice:
         """Write whole lines (or what there is of the last) of one job."""
         if not data:
             return
-        if self.with_ids:
-            prefix = f"{job_id}: ".encode()
-            ended = data if data.endswith(b"\n") else data + b"\n"
-            data = b"".join(prefix + line for line in ended.splitlines(keepends=True))
+        target = self.target(stream)
+        if self.prefixes:
+            data = _prefixed(data, self.prefixes.get(job_id, f"{job_id}: "))
         sys.stdout.flush()
-        self.target(stream).write(data)
-        self.target(stream).flush()
+        target.write(data)
+        target.flush()
+
+
+def prefixes(ids: Sequence[str], *, colors: bool) -> dict[str, str]:
+    """Return what each line of each job begins with; nothing where there is one job alone.
+
+    On a terminal the ids are padded to one width, and each job has a colour of its own.
+    """
+    if len(ids) < 2:
+        return {}
+    if not on_terminal():
+        return {job_id: f"{job_id}: " for job_id in ids}
+    widest = max(map(len, ids))
+    padded = {job_id: f"{job_id:<{widest}} │ " for job_id in ids}
+    if not colors:
+        return padded
+    turns = zip(padded.items(), cycle(_COLORS))
+    return {job_id: f"\x1b[{color}m{text}\x1b[0m" for (job_id, text), color in turns}
+
+
+def _prefixed(data: bytes, prefix: str) -> bytes:
+    """Return whole lines with a prefix; with a coloured one, a line's own colours end with it."""
+    mark, is_colored = prefix.encode(), "\x1b" in prefix
+    lines = data.removesuffix(b"\n").split(b"\n")
+    ends = (b"\x1b[0m\n" if is_colored and b"\x1b" in line else b"\n" for line in lines)
+    return b"".join(mark + line + end for line, end in zip(lines, ends, strict=True))
 
 
 class RunOutput:
@@ -145,6 +171,7 @@ class Follower:
         self._choice = choice
         self._run = 0
         self._announced = 0
+        self._is_told = False
         self._outputs: dict[str, RunOutput] = {}
         self.settled: Job | None = None
 
@@ -152,7 +179,8 @@ class Follower:
         """Write what there is; return whether anything was new."""
         job = self._queue.get(self._job_id)  # before the files, so that none is left out
         if self._announced == 0 and self._run == 0:
-            self._announced = max(0, len(job.history) - 1)
+            self._announced = sum(entry.n < job.runs for entry in job.history)
+            self._tell_of_waiting(job)
         found = False
         for run in range(self._run or max(1, job.runs), job.runs + 1):
             if run != self._run:
@@ -166,7 +194,20 @@ class Follower:
             self._finish(job)
         return found
 
+    def _tell_of_waiting(self, job: Job) -> None:
+        """Tell a person, once, what a job that does not run yet waits for."""
+        if self._is_told or job.state not in WAITING or not sys.stderr.isatty():
+            return
+        self._is_told = True
+        if job.run_at > self._queue.now():
+            why = reason(job, self._queue.now(), clock_of(self._queue).at)
+            note(f"job '{job.id}' is {job.state}: {why}")
+        elif not self._queue.workers():
+            note(f"job '{job.id}' is {job.state}, and no worker is running: queuectl worker start")
+
     def _turn_to(self, run: int) -> None:
+        if run > 1:
+            note(f"job '{self._job_id}': run {run}")
         logs = JobLogs(self._queue.home)
         paths = {"stdout": logs.stdout, "stderr": logs.stderr}
         self._outputs = {
@@ -180,7 +221,7 @@ class Follower:
     def _pump(self, *, ended: bool) -> bool:
         found = False
         for stream, output in self._outputs.items():
-            while data := output.read(whole_lines=self._choice.with_ids and not ended):
+            while data := output.read(whole_lines=bool(self._choice.prefixes) and not ended):
                 self._choice.write(stream, self._job_id, data)
                 found = True
         return found
@@ -192,7 +233,7 @@ class Follower:
             if entry.n < job.runs or job.state in WAITING:
                 why = reason(job, self._queue.now(), clock_of(self._queue).at)
                 what = why if entry.n == job.runs else "tried again"
-                note(f"job '{job.id}': {entry.error or 'interrupted'} (run {entry.n}); {what}")
+                note(f"job '{job.id}': {entry.error or 'completed'} (run {entry.n}); {what}")
 
     def _finish(self, job: Job) -> None:
         logs = JobLogs(self._queue.home)
@@ -201,18 +242,37 @@ class Follower:
         self.settled = job
 
 
-def follow(queue: Queue, ids: Sequence[str], choice: Choice) -> list[Job]:
-    """Write the output of jobs as it comes; return them when all are settled."""
-    followers = [Follower(queue, job_id, choice) for job_id in ids]
+def follow(
+    queue: Queue, ids: Sequence[str], choice: Choice, on_end: Callable[[Job], None]
+) -> list[Job]:
+    """Write the output of jobs as it comes; return them when all are settled.
+
+    `on_end` is called for each when it is. Of several, one that is deleted is told of and left
+    out; of one that is NotFound.
+    """
+    active = [Follower(queue, job_id, choice) for job_id in ids]
+    settled: list[Job] = []
     shortest, longest = _POLL_SECONDS
     pause = shortest
-    while active := [follower for follower in followers if follower.settled is None]:
-        found = [follower.step() for follower in active]
-        if all(follower.settled for follower in followers):
-            break
-        pause = shortest if any(found) else min(pause * 1.5, longest)
+    while True:
+        found = False
+        for follower in list(active):
+            try:
+                found = follower.step() or found
+            except NotFound as gone:
+                if len(ids) == 1:
+                    raise
+                complain(gone)
+                active.remove(follower)
+                continue
+            if follower.settled is not None:
+                active.remove(follower)
+                settled.append(follower.settled)
+                on_end(follower.settled)
+        if not active:
+            return settled
+        pause = shortest if found else min(pause * 1.5, longest)
         time.sleep(pause)
-    return [follower.settled for follower in followers if follower.settled]
 
 
 def ending(job: Job) -> str:

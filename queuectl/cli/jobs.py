@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
 
 from queuectl.cli import render
 from queuectl.cli.columns import job_columns
+from queuectl.cli.enqueue import hint_at_missing_workers
+from queuectl.cli.params import JobId, QueueName, States
 from queuectl.cli.session import Session, for_each, note, on_terminal, pass_session, say
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import Conflict
 from queuectl.domain.filters import Filter, Page, parse_states
-from queuectl.domain.job import State
+from queuectl.domain.job import SETTLED, WAITING, State
 from queuectl.domain.request import check_name
 from queuectl.domain.view import as_dict
 from queuectl.queue import Queue
 
 TEXT_LIMIT = 100
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
-ids_argument = click.argument("ids", nargs=-1, required=True, metavar="ID...")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def ids_argument(*states: State) -> Callable[[_F], _F]:
+    """Give a command the ids of jobs, for which those in `states` (any, if none) are offered."""
+    return click.argument("ids", nargs=-1, required=True, metavar="ID...", type=JobId(*states))
 
 
 def clock_of(queue: Queue) -> render.Clock:
@@ -34,8 +45,8 @@ def clock_of(queue: Queue) -> render.Clock:
     queuectl list --state dead --json
     """,
 )
-@click.option("--state", metavar="STATE,...", help="Only these states.")
-@click.option("--queue", "queue_name", metavar="NAME", help="Only this queue.")
+@click.option("--state", type=States(), metavar="STATE,...", help="Only these states.")
+@click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Only this queue.")
 @click.option("--label", multiple=True, metavar="LABEL", help="Only with this label (repeat).")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N; 0 is all.")
 @json_option
@@ -93,7 +104,7 @@ def _tell_what_was_cut(queue: Queue, chosen: Filter, shown: int) -> None:
 
 
 @click.command(cls=Command, epilog="queuectl show job1")
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", type=JobId())
 @json_option
 @pass_session
 def show(session: Session, job_id: str, as_json: bool) -> None:
@@ -118,7 +129,7 @@ def show_job(session: Session, job_id: str, *, as_json: bool, only: State | None
 
 
 @click.command(cls=Command, epilog="queuectl cancel job1 job2")
-@ids_argument
+@ids_argument(*WAITING, State.PROCESSING)
 @pass_session
 def cancel(session: Session, ids: tuple[str, ...]) -> int:
     """Cancel jobs: at once when they wait, else their worker stops them."""
@@ -133,7 +144,7 @@ def cancel(session: Session, ids: tuple[str, ...]) -> int:
 
 
 @click.command(cls=Command, epilog="queuectl retry job1")
-@ids_argument
+@ids_argument(*SETTLED, State.FAILED)
 @pass_session
 def retry(session: Session, ids: tuple[str, ...]) -> int:
     """Start settled or failed jobs afresh, dead or not."""
@@ -142,7 +153,9 @@ def retry(session: Session, ids: tuple[str, ...]) -> int:
     def act(word: str) -> None:
         say(f"Job '{queue.retry(queue.resolve(word)).id}' is pending again")
 
-    return for_each(ids, act)
+    code = for_each(ids, act)
+    hint_at_missing_workers(queue)
+    return code
 
 
 @click.command(
@@ -152,7 +165,7 @@ def retry(session: Session, ids: tuple[str, ...]) -> int:
     queuectl jobs delete --force job3
     """,
 )
-@ids_argument
+@ids_argument()
 @click.option("--force", is_flag=True, help="Cancel a running job first.")
 @pass_session
 def delete(session: Session, ids: tuple[str, ...], force: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from queuectl.cli.follow import STREAMS, Choice, ending, follow, print_run
+from queuectl.cli.follow import STREAMS, Choice, ending, follow, prefixes, print_run
 from queuectl.cli.jobs import ids_argument
 from queuectl.cli.session import Session, for_each, note, pass_session
 from queuectl.cli.tree import Command
@@ -20,7 +20,7 @@ from queuectl.domain.view import exit_code
     queuectl logs -f job1 job2
     """,
 )
-@ids_argument
+@ids_argument()
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of run N, not the last.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="LINES", help="The last lines.")
 @click.option("-f", "--follow", "live", is_flag=True, help="Go on until the job is settled.")
@@ -39,12 +39,13 @@ def logs(
     if live and attempt is not None:
         raise InvalidInput("--attempt is over and cannot be followed", hint="leave out -f")
     queue = session.queue()
-    choice = Choice((only,) if only else STREAMS, lines, with_ids=len(ids) > 1)
+    streams = (only,) if only else STREAMS
     if live:
-        found = follow(queue, [queue.resolve(word) for word in dict.fromkeys(ids)], choice)
-        for job in found:
-            note(ending(job))
-        return exit_code(found[0]) if len(found) == 1 else ExitCode.OK
+        named = list(dict.fromkeys(queue.resolve(word) for word in ids))
+        choice = Choice(streams, lines, prefixes(named, colors=session.colors))
+        found = follow(queue, named, choice, lambda job: note(ending(job)))
+        return exit_code(found[0]) if len(named) == 1 else ExitCode.OK
+    choice = Choice(streams, lines, prefixes(ids, colors=session.colors))
 
     def act(word: str) -> None:
         job = queue.get(word)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from queuectl.domain.settings import Value
 
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # before click 8.5 it is not generic
+
 Known = tuple[str, str]
 """A word that may be typed, and one line on what it means."""
 
@@ -42,7 +46,7 @@ class Catalog(Protocol):
         ...
 
 
-class Word(click.ParamType):
+class Word(ParamType):
     """A word of which something is known; kept as it was typed."""
 
     name = "text"
@@ -165,7 +169,7 @@ class Priority(Word):
         return _beginning(((word, str(number)) for word, number in PRIORITIES.items()), incomplete)
 
 
-class PathName(click.ParamType):
+class PathName(ParamType):
     """The name of a file or, if so asked, of a directory."""
 
     name = "path"

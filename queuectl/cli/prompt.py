@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from queuectl.cli.params import PathName
 from queuectl.cli.session import Session, pass_session
 from queuectl.cli.tree import Command
 
@@ -16,7 +17,7 @@ from queuectl.cli.tree import Command
     printf 'status\\nlist\\n' | queuectl
     """,
 )
-@click.argument("file", required=False)
+@click.argument("file", required=False, type=PathName())
 @click.option("--keep-going", is_flag=True, help="Go on after a command that fails.")
 @pass_session
 def shell(session: Session, file: str | None, keep_going: bool) -> int:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
+import sys
 from typing import Any
 
 import click
 
-from queuectl.cli import render
 from queuectl.cli.asked import EnqueueCommand, asked_from, requests_of, spec_options
 from queuectl.cli.follow import Choice, ending, follow
-from queuectl.cli.jobs import json_option
-from queuectl.cli.session import Session, complain, note, pass_session, say
-from queuectl.cli.tree import Command
-from queuectl.domain.errors import ExitCode, InvalidInput, NotFound, QueuectlError
+from queuectl.cli.session import Session, complain, note
+from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.job import Job
-from queuectl.domain.request import check_name
-from queuectl.domain.view import as_dict, exit_code
+from queuectl.domain.view import exit_code
 from queuectl.queue import Queue
-from queuectl.when import parse_duration
 
 _CANCEL_SECONDS = 10.0
 
@@ -49,13 +44,16 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     job_id = _enqueue_one(ctx, queue, options)
     try:
         _provide_worker(session, queue, job_id)
-        job = follow(queue, [job_id], Choice())[0]
+        job = follow(queue, [job_id], Choice(), _tell_of_failure)[0]
     except KeyboardInterrupt:
         _cancel(queue, job_id)
         raise
+    return exit_code(job)
+
+
+def _tell_of_failure(job: Job) -> None:
     if exit_code(job):
         note(ending(job))
-    return exit_code(job)
 
 
 def _enqueue_one(ctx: click.Context, queue: Queue, options: dict[str, Any]) -> str:
@@ -86,69 +84,11 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
 
 def _cancel(queue: Queue, job_id: str) -> None:
     """Cancel the job that is followed, and wait a little for it to end."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")  # the terminal has shown ^C
     try:
         queue.cancel(job_id)
         note(f"cancelling job '{job_id}'")
         next(queue.wait([job_id], _CANCEL_SECONDS))
     except QueuectlError as fault:
         complain(fault)
-
-
-@click.command(
-    cls=Command,
-    epilog="""
-    queuectl wait job1 && echo "job1 is done"
-    queuectl wait --queue imports --timeout 600
-    """,
-)
-@click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--queue", "queue_name", metavar="NAME", help="Every job of this queue.")
-@click.option("--all", "every", is_flag=True, help="Every job that is not settled now.")
-@click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
-@json_option
-@pass_session
-def wait(
-    session: Session,
-    ids: tuple[str, ...],
-    queue_name: str | None,
-    every: bool,
-    timeout: str | None,
-    as_json: bool,
-) -> int:
-    """Wait until jobs are completed, dead or cancelled.
-
-    Ends with the code of the one job; of several with 1 if any did not complete.
-    """
-    if bool(ids) + (queue_name is not None) + every != 1:
-        raise InvalidInput("name the jobs, or --queue NAME, or --all")
-    seconds = None if timeout is None else parse_duration(timeout, "--timeout")
-    queue = session.queue()
-    named = [queue.resolve(word) for word in dict.fromkeys(ids)]
-    chosen = check_name("queue", queue_name) if queue_name is not None else None
-    array = render.JsonArray() if as_json else None
-    codes = []
-    for job in _settled(queue, named or queue.unsettled(chosen), seconds, forgive=not named):
-        codes.append(exit_code(job))
-        if array:
-            array.add(as_dict(job, queue.now()))
-        else:
-            say(ending(job))
-    if array:
-        array.close()
-    if len(named) == 1:
-        return codes[0]
-    return ExitCode.FAILED if any(codes) else ExitCode.OK
-
-
-def _settled(queue: Queue, ids: list[str], seconds: float | None, *, forgive: bool) -> list[Job]:
-    """Wait for every job; with `forgive` one that is deleted meanwhile does not count."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    found: list[Job] = []
-    for job_id in ids:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        try:
-            found += queue.wait([job_id], left)
-        except NotFound:
-            if not forgive:
-                raise
-    return found

@@ -15,6 +15,7 @@ from queuectl.home import Place, find_place
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from queuectl.cli.params import Catalog
     from queuectl.queue import Queue
 
 
@@ -23,7 +24,8 @@ class Session:
     """The global options, and the queue they mean, opened on first use.
 
     The shell keeps one session and gives every line a copy (`fork`), so that an option typed on
-    one line holds for that line only.
+    one line holds for that line only. It has its own way to open a queue (`opener`) and to know
+    what the store holds (`known`).
     """
 
     home: str | None = None
@@ -31,6 +33,8 @@ class Session:
     no_color: bool = False
     verbose: bool = False
     in_shell: bool = False
+    opener: Callable[[Place], Queue] | None = field(default=None, repr=False)
+    known: Callable[[Session], Catalog] | None = field(default=None, repr=False)
     _queue: Queue | None = field(default=None, repr=False)
 
     def fork(self) -> Session:
@@ -46,8 +50,16 @@ class Session:
         if self._queue is None:
             from queuectl.queue import Queue
 
-            self._queue = Queue.open(self.place())
+            self._queue = (self.opener or Queue.open)(self.place())
         return self._queue
+
+    def catalog(self) -> Catalog:
+        """Return what is known, for completion, of what the store holds."""
+        if self.known is not None:
+            return self.known(self)
+        from queuectl.cli.catalog import StoreCatalog
+
+        return StoreCatalog(self.place)
 
     def close(self) -> None:
         """Close the queue if it was opened."""

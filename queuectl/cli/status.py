@@ -18,6 +18,8 @@ from queuectl.domain.job import State
 from queuectl.domain.times import iso
 from queuectl.domain.worker import LiveWorker
 
+_InQueue = tuple[str, Mapping[State, int]]
+
 
 @click.command(
     cls=Command,
@@ -72,21 +74,19 @@ def _write_counts(counts: Counts, *, colors: bool) -> None:
     )
     if len(counts.by_queue) > 1:
         sys.stdout.write("\n")
-        render.table(sorted(counts.by_queue.items()), _QUEUE_COLUMNS, colors=colors)
+        render.table(sorted(counts.by_queue.items()), _queue_columns(), colors=colors)
 
 
-_QUEUE_COLUMNS: list[render.Column[tuple[str, Mapping[State, int]]]] = [
-    render.Column("QUEUE", lambda row: row[0]),
-    *(
-        render.Column(
+def _queue_columns() -> list[render.Column[_InQueue]]:
+    def counted(state: State) -> render.Column[_InQueue]:
+        return render.Column(
             state.value.upper(),
-            lambda row, state=state: str(row[1].get(state, "")),
+            lambda row: str(row[1].get(state, "")),
             optional=True,
-            style=lambda _row, state=state: STATE_STYLES[state],
+            style=lambda _row: STATE_STYLES[state],
         )
-        for state in State
-    ),
-]
+
+    return [render.Column("QUEUE", lambda row: row[0]), *map(counted, State)]
 
 
 def _totals(counts: Counts) -> dict[str, int]:

@@ -14,7 +14,8 @@ from queuectl.cli import render
 from queuectl.cli.jobs import json_option
 from queuectl.cli.session import Session, pass_session, say
 from queuectl.cli.tree import Command
-from queuectl.domain.errors import ExitCode, QueuectlError, StoreError
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRefused
 from queuectl.domain.times import UTC
 from queuectl.home import Home, find_place
 from queuectl.queue import Queue
@@ -88,6 +89,8 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
     home = session.place().home
 
     def _check_home() -> Finding:
+        if home.root.exists() and not home.root.is_dir():
+            raise StoreRefused(f"{home.root} is not a directory", "move it away, or name another")
         return Finding("home", True, str(home.root) if home.root.is_dir() else "made on first use")
 
     def _check_permissions() -> Finding:
@@ -95,9 +98,14 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
 
     def _check_store() -> Finding:
         queue = session.queue()
-        faults = queue.faults()
+        faults = queue.store.check()
         advice = "restore a backup, or name another store" if faults else ""
         return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
+
+    def _check_settings() -> Finding:
+        faults = tunables.faults(session.queue().store.settings())
+        advice = "queuectl config set, or config unset, corrects them" if faults else ""
+        return Finding("settings", not faults, "; ".join(faults) or "as they should be", advice)
 
     def _check_clock() -> Finding:
         ahead = (session.queue().now() - datetime.now(UTC)).total_seconds()
@@ -109,7 +117,8 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
         from queuectl.worker import manager
 
         faults = manager.check_pid_file(home)
-        return Finding("pid file", not faults, "; ".join(faults) or str(home.pid_file))
+        advice = "remove it, or start a worker, which sets it aside" if faults else ""
+        return Finding("pid file", not faults, "; ".join(faults) or str(home.pid_file), advice)
 
     def _check_workers() -> Finding:
         queue = session.queue()
@@ -120,7 +129,7 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
             "" if ok else "queuectl worker start",
         )  # fmt: skip
 
-    yield from (_check_home, _check_permissions, _check_store, _check_clock)
+    yield from (_check_home, _check_permissions, _check_store, _check_settings, _check_clock)
     yield from (_check_pid_file, _check_workers)
 
 

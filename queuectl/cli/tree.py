@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from queuectl import __version__
+from queuectl.cli.params import PathName
 from queuectl.cli.session import Session
 from queuectl.domain.errors import InvalidInput, nearest
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "init": "store:init",
@@ -20,7 +24,8 @@ COMMANDS = {
     "list": "jobs:list_jobs",
     "show": "jobs:show",
     "logs": "logs:logs",
-    "wait": "run:wait",
+    "wait": "wait:wait",
+    "watch": "watch:watch",
     "cancel": "jobs:cancel",
     "retry": "jobs:retry",
     "delete": "jobs:delete",
@@ -30,12 +35,16 @@ COMMANDS = {
     "config": "config:config",
     "doctor": "store:doctor",
     "shell": "prompt:shell",
+    "completion": "completion:completion",
     "help": "tree:help_command",
 }
 """Every top-level command, in the order of `--help`, and the module and name that hold it."""
 
 JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete".split()
 """The top-level commands that `jobs` holds too."""
+
+COMPLETION_VARIABLE = "_QUEUECTL_COMPLETE"
+"""The environment variable by which the script of a shell asks for completions."""
 
 ALIASES = {"ls": "list", "rm": "delete", "ps": "status", "job": "jobs"}
 
@@ -52,8 +61,15 @@ def _global(*names: str, **attributes: Any) -> click.Option:
 
 
 GLOBAL_OPTIONS = (
-    _global("--home", metavar="DIR", help="The directory with the store, logs and PID file."),
-    _global("--store", metavar="URL", help="A SQLite file, or mongodb://HOST/DATABASE."),
+    _global(
+        "--home",
+        type=PathName("dir"),
+        metavar="DIR",
+        help="The directory with the store, logs and PID file.",
+    ),
+    _global(
+        "--store", type=PathName(), metavar="URL", help="A SQLite file, or mongodb://HOST/DATABASE."
+    ),
     _global("--no-color", is_flag=True, help="No colours, as NO_COLOR does."),
     _global("-v", "--verbose", is_flag=True, help="Show where an unexpected error comes from."),
 )
@@ -61,6 +77,10 @@ GLOBAL_OPTIONS = (
 
 class Command(click.Command):
     """A command that takes the global options after its name too."""
+
+    def get_short_help_str(self, limit: int = 100) -> str:
+        """Return the first sentence; completion has more room for it than click thinks."""
+        return super().get_short_help_str(limit)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own options and the global ones."""
@@ -112,6 +132,10 @@ class Group(click.Group):
             )
         return found.name, found, args[1:]
 
+    def get_short_help_str(self, limit: int = 100) -> str:
+        """Return the first sentence; completion has more room for it than click thinks."""
+        return super().get_short_help_str(limit)
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the group's own options and the global ones."""
         return [*super().get_params(ctx), *GLOBAL_OPTIONS]
@@ -158,11 +182,8 @@ def jobs() -> None:
     """The commands on jobs, also under this name."""
 
 
-@click.command("help", cls=Command, epilog="queuectl help worker start")
-@click.argument("words", nargs=-1, metavar="[COMMAND]...")
-@click.pass_context
-def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
-    """Show the help of a command."""
+def _at(ctx: click.Context, words: Sequence[str]) -> click.Context:
+    """Return a context of the command that words name. Raises InvalidInput."""
     at = ctx.find_root()
     for word in words:
         if not isinstance(at.command, click.Group):
@@ -170,4 +191,34 @@ def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
         name, found, _ = at.command.resolve_command(at, [word])
         assert found is not None
         at = click.Context(found, info_name=name, parent=at)
+    return at
+
+
+def _commands_below(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the commands that `help` may go on with."""
+    at = _at(ctx, ctx.params.get("words") or ())
+    return at.command.shell_complete(at, incomplete) if isinstance(at.command, Group) else []
+
+
+@click.command(
+    "help",
+    cls=Command,
+    epilog="""
+    queuectl help worker start
+    queuectl help --man | man -l -
+    """,
+)
+@click.argument("words", nargs=-1, metavar="[COMMAND]...", shell_complete=_commands_below)
+@click.option("--man", is_flag=True, help="The whole manual page, in roff.")
+@click.pass_context
+def help_command(ctx: click.Context, words: tuple[str, ...], man: bool) -> None:
+    """Show the help of a command."""
+    if man:
+        from queuectl.cli.manual import manual
+
+        click.echo(manual(root), nl=False)
+        return
+    at = _at(ctx, words)
     click.echo(at.command.get_help(at))

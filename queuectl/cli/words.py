@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.job import Command
@@ -15,8 +15,7 @@ _SHELL_GROUP = re.compile(r'\s*(?:\{\s+|\[\s+|\[\[\s*)[^"{}\[\]\s]')
 """`{ echo hi; }`, `[ -f x ] && y` and `[[ … ]]`: the shell's own, not JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where the jobs come from: exactly one of the three is given."""
 
     command: Command | None = None
@@ -25,8 +24,7 @@ class Source:
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One job as it was written: its fields, or why it cannot be read. `where` names its place."""
 
     fields: dict[str, object] | None

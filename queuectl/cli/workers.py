@@ -11,8 +11,11 @@ import click
 
 from queuectl.cli import render
 from queuectl.cli.columns import worker_columns
+from queuectl.cli.farewell import Farewell, in_hand, told_of
 from queuectl.cli.follow import RunOutput
 from queuectl.cli.jobs import clock_of, json_option
+from queuectl.cli.params import QueueName, WorkerId
+from queuectl.cli.progress import Progress
 from queuectl.cli.run import refuse_native_windows
 from queuectl.cli.session import Session, note, pass_session, say
 from queuectl.cli.status import worker_as_dict
@@ -32,7 +35,12 @@ _count = click.option(
     help="How many workers; 1 unless said.",
 )  # fmt: skip
 _queues = click.option(
-    "--queue", "queues", multiple=True, metavar="NAME", help="Only this queue (repeat)."
+    "--queue",
+    "queues",
+    type=QueueName(),
+    multiple=True,
+    metavar="NAME",
+    help="Only this queue (repeat).",
 )
 _drain = click.option(
     "--drain", is_flag=True, help="End when nothing is due, running or awaiting its retry."
@@ -118,7 +126,7 @@ def list_workers(session: Session, as_json: bool) -> None:
     queuectl worker stop --now
     """
 )
-@click.argument("ids", nargs=-1, metavar="[ID | PID]...")
+@click.argument("ids", nargs=-1, metavar="[ID | PID]...", type=WorkerId())
 @click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
 @click.option("--now", is_flag=True, help="Stop the jobs too; they are run again later.")
 @click.option("--all-hosts", is_flag=True, help="Every worker of the store, on every host.")
@@ -135,13 +143,15 @@ def stop(
 
     # Without ids the store is not asked: workers can be stopped even when it is damaged.
     pids = [_pid_of(session.queue(), word) for word in ids] if ids else None
-    report = manager.stop(
-        session.place(),
-        pids=pids,
-        now=now,
-        timeout=seconds,
-        on_stopped=lambda pid: say(f"Worker {pid} stopped"),
-    )
+    with Farewell(session) as farewell:
+        report = manager.stop(
+            session.place(),
+            pids=pids,
+            now=now,
+            timeout=seconds,
+            on_stopped=farewell.stopped,
+            on_waiting=farewell.waiting,
+        )
     if report.left:
         raise WaitTimedOut(
             f"still running: {', '.join(map(str, report.left))}",
@@ -175,21 +185,26 @@ def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | No
         return ExitCode.OK
     queue.ask_workers_to_stop(waiting, StopRequest.NOW if now else StopRequest.GRACEFUL)
     deadline = None if seconds is None else time.monotonic() + seconds
-    while waiting:
-        left = {worker.record.id for worker in queue.workers()} & waiting
-        for gone in sorted(waiting - left):
-            say(f"Worker {gone} stopped")
-        sys.stdout.flush()
-        waiting = left
-        if waiting and deadline is not None and time.monotonic() >= deadline:
-            raise WaitTimedOut(f"still running: {', '.join(sorted(waiting))}")
-        if waiting:
-            time.sleep(_POLL_SECONDS)
+    with Progress() as progress:
+        while waiting:
+            living = [worker for worker in queue.workers() if worker.record.id in waiting]
+            left = {worker.record.id for worker in living}
+            for gone in sorted(waiting - left):
+                progress.clear()
+                say(f"Worker {gone} stopped")
+            sys.stdout.flush()
+            waiting = left
+            if waiting and deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimedOut(f"still running: {', '.join(sorted(waiting))}")
+            if waiting:
+                pids = [worker.record.process.pid for worker in living]
+                progress.show(f"waiting for {told_of(pids, in_hand(living))}")
+                time.sleep(_POLL_SECONDS)
     return ExitCode.OK
 
 
 @worker.command("logs", epilog="queuectl worker logs -f")
-@click.argument("worker_id", metavar="[ID | PID]", required=False)
+@click.argument("worker_id", metavar="[ID | PID]", required=False, type=WorkerId())
 @click.option("-f", "--follow", "live", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=100, metavar="LINES",
               help="The last lines of each log; 100 unless said.")  # fmt: skip

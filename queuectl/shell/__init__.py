@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.cli.session import Session
+    from queuectl.home import Place
+    from queuectl.queue import Queue
+
+
+_FIRST_LOOK_SECONDS = 0.1
 
 
 def run_shell(session: Session, *, file: str | None = None, keep_going: bool = False) -> int:
@@ -30,6 +35,32 @@ def run_shell(session: Session, *, file: str | None = None, keep_going: bool = F
             raise InvalidInput(f"cannot read {file}: {fault.strerror}") from fault
     if not sys.stdin.isatty():
         return run_script(sys.stdin, inner, keep_going=keep_going)
-    from queuectl.shell.prompt import run_prompt
+    return _run_prompt(inner)
 
-    return run_prompt(inner)
+
+def _run_prompt(session: Session) -> int:
+    """Follow the store, which takes its time, while the prompt is loaded, which does too."""
+    from queuectl.queue import Queue
+    from queuectl.shell.followed import Followed, open_followed
+    from queuectl.shell.live import Live
+    from queuectl.shell.opening import hand_over, keys_held, show
+
+    place = session.place()
+    followed = Followed()
+    live = Live(place, followed)
+
+    def opener(meant: Place) -> Queue:
+        return open_followed(meant, followed) if meant == place else Queue.open(meant)
+
+    session.opener = opener
+    live.start()
+    try:
+        with keys_held():
+            show(live.wait_for_first(_FIRST_LOOK_SECONDS), colors=session.colors)
+            from queuectl.shell.prompt import Prompt
+
+            prompt = Prompt(session, live, followed)
+        hand_over()
+        return prompt.run()
+    finally:
+        live.stop()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from queuectl.cli.app import execute
-from queuectl.cli.session import Session, complain
+from queuectl.cli.session import Session, complain, say
 from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.shell.grammar import SHELL_WORDS, SYSTEM_HELP
 from queuectl.shell.line import split_line
 
 _LEAVING = ("exit", "quit")
@@ -32,7 +33,18 @@ def run_line(line: str, session: Session) -> int:
 
         clear()
         return ExitCode.OK
-    return execute(words, session.fork())
+    code = execute(words, session.fork())
+    if words == ["help"]:
+        _tell_of_shell_words()
+    return code
+
+
+def _tell_of_shell_words() -> None:
+    """Add to the help what only the shell knows."""
+    say("")
+    say("Only here:")
+    for word, text in [*SHELL_WORDS.items(), ("!COMMAND", SYSTEM_HELP)]:
+        say(f"  {word:<10}  {text}")
 
 
 def _run_system(command: str) -> int:

@@ -2,70 +2,131 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable
+import threading
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.history import FileHistory
+from prompt_toolkit.application import in_terminal
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.shortcuts import print_formatted_text
 
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
-from queuectl.domain.view import looks_secret
-from queuectl.home import Home, open_private
+from queuectl.shell.colours import STYLE, LineLexer
 from queuectl.shell.commands import Leave, run_line
-from queuectl.shell.line import is_continued
+from queuectl.shell.completer import LineCompleter
+from queuectl.shell.followed import Followed
+from queuectl.shell.grammar import warm_up
+from queuectl.shell.history import PrivateHistory
+from queuectl.shell.keys import bindings
+from queuectl.shell.known import knowing
+from queuectl.shell.live import Live
+from queuectl.shell.opening import PROMPT
+from queuectl.shell.script import joined
+from queuectl.shell.toolbar import toolbar
 
-PROMPT = "queuectl > "
 _CONTINUED = "         > "
 _WRITTEN_OUT = "fg:ansidefault"
 """A style that looks like none. Without a style the final blank of the prompt is a move of the
 cursor, where programs that drive the shell (expect and the like) look for a blank."""
 
-_PASSWORD_IN_ADDRESS = re.compile(r"://[^\s/@]*:[^\s@]+@")
-_NAMED_VALUE = re.compile(r"([\w-]+)[\"']?\s*[=:]")
+_WARM_UP_SECONDS = 0.1
 
 
-class PrivateHistory(FileHistory):
-    """What was typed, in a file of mode 0600, without lines that hold a secret."""
+class Prompt:
+    """Reads lines, with the state of the store below them and news of jobs above."""
 
-    def __init__(self, home: Home) -> None:
-        home.make()
-        os.close(open_private(home.history_file, os.O_WRONLY | os.O_APPEND))
-        super().__init__(str(home.history_file))
+    def __init__(self, session: Session, live: Live, followed: Followed) -> None:
+        self._session = session
+        self._live = live
+        self._followed = followed
+        self._is_warm = False
+        self._prompt: PromptSession[str] = PromptSession(
+            history=PrivateHistory(session.place().home),
+            completer=LineCompleter(knowing(session, live).fork),
+            complete_in_thread=True,
+            complete_while_typing=True,
+            auto_suggest=AutoSuggestFromHistory(),
+            lexer=LineLexer(),
+            style=STYLE,
+            include_default_pygments_style=False,
+            bottom_toolbar=self._toolbar,
+            multiline=True,
+            prompt_continuation=_continuation,
+            key_bindings=bindings(LineCompleter(knowing(session, live, may_ask=False).fork)),
+            color_depth=None if session.colors else ColorDepth.DEPTH_1_BIT,
+        )
+        followed.on_notice = self._wake_for_notices
 
-    def store_string(self, string: str) -> None:
-        """Append a line, unless it looks as if it held a secret."""
-        if not holds_secret(string):
-            super().store_string(string)
+    def run(self) -> int:
+        """Read and run lines until the person leaves; return 0, whatever came of the commands."""
+        self._live.on_change = self._redraw
+        while True:
+            try:
+                self._run_lines(self._ask())
+            except KeyboardInterrupt:
+                continue
+            except (EOFError, Leave):
+                return ExitCode.OK
+
+    def _ask(self) -> str:
+        self._show_notices()
+        return self._prompt.prompt([(_WRITTEN_OUT, PROMPT)], pre_run=self._warm_up)
+
+    def _run_lines(self, text: str) -> None:
+        """Run what was typed; of several lines, which come by pasting, until one fails."""
+        for _, line in joined(text.split("\n")):
+            code = run_line(line, self._session)
+            self._live.refresh()
+            if code:
+                return
+
+    def _redraw(self) -> None:
+        """Draw the rows at the bottom anew; may be called from any thread."""
+        self._prompt.app.invalidate()
+
+    def _toolbar(self) -> StyleAndTextTuples:
+        document = self._prompt.default_buffer.document
+        width = self._prompt.app.output.get_size().columns
+        return toolbar(document.text, document.cursor_position, self._live.snapshot, width)
+
+    def _warm_up(self) -> None:
+        """Once the first prompt is there, load the commands before they are typed."""
+        if not self._is_warm:
+            self._is_warm = True
+            timer = threading.Timer(_WARM_UP_SECONDS, warm_up)
+            timer.daemon = True
+            timer.start()
+
+    def _write(self, parts: list[tuple[str, str]]) -> None:
+        print_formatted_text(
+            FormattedText(parts), style=STYLE, color_depth=self._prompt.color_depth,
+            include_default_pygments_style=False,
+        )  # fmt: skip
+
+    def _show_notices(self) -> None:
+        for state, line in self._followed.take_notices():
+            self._write([(f"class:state.{state}", line)])
+
+    def _wake_for_notices(self) -> None:
+        """Show notices above the prompt if it is there; else they wait for the next one."""
+        app = self._prompt.app
+        loop = app.loop
+        if loop is None or not app.is_running:
+            return
+
+        async def show() -> None:
+            async with in_terminal():
+                self._show_notices()
+
+        def begin() -> None:
+            if app.is_running:
+                app.create_background_task(show())
+
+        loop.call_soon_threadsafe(begin)
 
 
-def holds_secret(line: str) -> bool:
-    """Whether a line has an address with a password, or sets a variable whose name tells."""
-    if _PASSWORD_IN_ADDRESS.search(line):
-        return True
-    return any(looks_secret(found.group(1)) for found in _NAMED_VALUE.finditer(line))
-
-
-def run_prompt(session: Session) -> int:
-    """Read and run lines until the user leaves; return 0, whatever the commands ended with."""
-    prompt: PromptSession[str] = PromptSession(history=PrivateHistory(session.place().home))
-
-    def ask(text: str) -> str:
-        return prompt.prompt([(_WRITTEN_OUT, text)])
-
-    while True:
-        try:
-            run_line(read_command(ask), session)
-        except KeyboardInterrupt:
-            continue
-        except (EOFError, Leave):
-            return ExitCode.OK
-
-
-def read_command(ask: Callable[[str], str]) -> str:
-    """Ask for a line, and for more while it ends with a backslash."""
-    line = ask(PROMPT)
-    while is_continued(line):
-        line = line[:-1] + ask(_CONTINUED)
-    return line
+def _continuation(width: int, _row: int, wraps: int) -> StyleAndTextTuples:
+    """Return what stands before a further row: a mark only where the person began it."""
+    return [(_WRITTEN_OUT, " " * width if wraps else _CONTINUED)]

@@ -19,7 +19,7 @@ from queuectl.worker import pidfile
 from queuectl.worker.processes import send_signal
 from tests.worker.fleet import Fleet
 
-JOBS = {"sqlite": 1200, "mongo": 100}
+JOBS = {"sqlite": 600, "mongo": 60}
 WORKERS = 8
 SUPERVISORS = 2
 KILL_EVERY_SECONDS = {"sqlite": 0.1, "mongo": 0.3}

@@ -105,10 +105,10 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep_of_the_rest(
 ) -> None:
     with closing(store):
         jobs = []
-        for job_id in ("first", "second", "third"):
+        for job_id in ("spoilt-and-noted-once", "second", "third"):
             added(store, job_id)
             jobs.append(claimed(store, lease=0.05))
-        spoil(store, "jobs", "first", env="no JSON")
+        spoil(store, "jobs", "spoilt-and-noted-once", env="no JSON")
         upkeep = Upkeep(store)
 
         def swept() -> bool:
@@ -116,7 +116,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep_of_the_rest(
             return {existing(store, job.id).state for job in jobs[1:]} == {State.PENDING}
 
         assert eventually(swept, 10)
-        noted = [record for record in caplog.records if "'first'" in record.getMessage()]
+        noted = [record for record in caplog.records if "noted-once" in record.getMessage()]
         assert len(noted) == 1
         assert settled(store, claimed(store)).state is State.COMPLETED
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from queuectl.cli.layout import width
 from tests.cli.harness import Cli, bury, environment
 
 if os.name == "nt":
@@ -55,3 +56,22 @@ def test_colours_can_be_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch, optio
 def test_a_person_is_told_when_no_worker_runs() -> None:
     assert "no worker is running: queuectl worker start" in shown("enqueue", "a", "true")
     assert "'ls' is taken as the id" in shown("enqueue", "ls", "true")
+
+
+def test_a_person_who_retries_is_told_too_when_no_worker_runs() -> None:
+    bury("job1", "job2")
+    assert "no worker is running" in shown("dlq", "retry", "job1")
+    assert "no worker is running" in shown("retry", "job2")
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 200])
+def test_a_table_is_never_wider_than_the_terminal(cli: Cli, columns: int) -> None:
+    bury("job1")
+    cli.ok("enqueue", "an-id-of-some-length", "echo 🎉 漢字 \x1b[2J " + "long " * 50,
+           "--queue", "gpu", "--priority", "7", "--label", "nightly", "--in", "2h")  # fmt: skip
+    lines = ESCAPES.sub("", shown("list", columns=columns)).splitlines()
+    assert all(width(line) <= columns for line in lines)
+    assert len(lines) == 3
+    assert lines[0].split()[:2] == ["ID", "STATE"]
+    assert ("LABELS" in lines[0]) == (columns == 200)
+    assert "dead" in lines[1]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.shell.grammar import Role, help_at, read, warm_up
+from queuectl.cli.tree import root
+from queuectl.shell.grammar import Role, help_at, options_of, read, warm_up
+from tests.cli.harness import Cli
 
 C, OPT, A, V, U = Role.COMMAND, Role.OPTION, Role.ARGUMENT, Role.VALUE, Role.UNKNOWN
 
@@ -59,5 +61,7 @@ def test_the_word_at_the_cursor_is_explained_and_not_the_last_one() -> None:
     assert help_at("list --limit 5 --queue q", len("list --limit 5"))[0] == "--limit N"
 
 
-def test_every_command_can_be_loaded_beforehand() -> None:
+def test_commands_that_were_loaded_beforehand_are_as_they_were(cli: Cli) -> None:
     warm_up()
+    assert cli.ok("list", "-h").out == cli.ok("list", "--help").out
+    assert {"-h", "--help", "--home"} <= options_of(root).keys()

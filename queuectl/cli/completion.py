@@ -1,0 +1,144 @@
+"""What may be typed next: for the shell, and for bash, zsh and fish."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    split_arg_string,
+)
+
+from queuectl.cli.session import Session, printable
+from queuectl.cli.tree import COMPLETION_VARIABLE, Command, root
+
+_MOST_SECONDS = 2.0
+"""A person who has pressed TAB waits no longer."""
+
+
+def candidates(session: Session, args: list[str], incomplete: str) -> list[CompletionItem]:
+    """Return what may stand for `incomplete` after the words `args`; nothing after wrong ones."""
+    return _candidates(
+        ShellComplete(root, {"obj": session}, "queuectl", COMPLETION_VARIABLE), args, incomplete
+    )
+
+
+def _candidates(asker: ShellComplete, args: list[str], incomplete: str) -> list[CompletionItem]:
+    try:
+        found = ShellComplete.get_completions(asker, args, incomplete)
+        if not found and not incomplete:
+            found = ShellComplete.get_completions(asker, args, "--")
+    except Exception:  # whatever is wrong with the line is told when it is run
+        return []
+    for item in found:
+        item.help = printable(item.help.replace("\n", " ")) if item.help else None
+    return found
+
+
+class _Bash(BashComplete):
+    """Completion for bash by the line itself, so that ids with `:` and files after `@` work.
+
+    Readline replaces only what stands after the last of its word breaks.
+    """
+
+    source_template = """\
+%(complete_func)s() {
+    local IFS=$'\\n' kind value
+    COMPREPLY=()
+    while IFS=$'\\t' read -r kind value; do
+        case $kind in
+            dir) compopt -o dirnames 2>/dev/null ;;
+            file) compopt -o default 2>/dev/null ;;
+            part) compopt -o nospace 2>/dev/null; COMPREPLY+=("$value") ;;
+            plain) COMPREPLY+=("$value") ;;
+        esac
+    done < <(COMP_LINE=${COMP_LINE:0:COMP_POINT} COMP_WORDBREAKS=$COMP_WORDBREAKS \\
+        %(complete_var)s=bash_complete "$1" 2>/dev/null)
+}
+
+complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
+    complete -F %(complete_func)s %(prog_name)s
+"""
+
+    def source(self) -> str:
+        """Return the script, without a look at which bash is there."""
+        return ShellComplete.source(self)
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the cursor's, and that one."""
+        words = split_arg_string(os.environ["COMP_LINE"])
+        if os.environ["COMP_LINE"][-1:].isspace():
+            return words[1:], ""
+        return words[1:-1], words[-1]
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """Return what may stand there."""
+        return _candidates(self, args, incomplete)
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return one line: the kind, and as much of the value as readline shall put in."""
+        incomplete = self.get_completion_args()[1]
+        if incomplete.startswith("--"):
+            incomplete = incomplete.partition("=")[2]  # the value is all that click gives back
+        breaks = os.environ.get("COMP_WORDBREAKS", "")
+        cut = max((incomplete.rfind(char) + 1 for char in breaks), default=0)
+        kind = "part" if item.type == "plain" and item.value.endswith("/") else item.type
+        return f"{kind}\t{item.value[cut:]}"
+
+
+class _Zsh(ZshComplete):
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        return _candidates(self, args, incomplete)
+
+
+class _Fish(FishComplete):
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        return _candidates(self, args, incomplete)
+
+
+_SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
+
+
+def answer(request: str) -> int:
+    """Write what a completion script asked for; silent, and 1, where that takes too long."""
+    shell, _, instruction = request.partition("_")
+    if shell not in _SHELLS or instruction != "complete":
+        return 1
+    asker = _SHELLS[shell](root, {"obj": Session()}, "queuectl", COMPLETION_VARIABLE)
+    found: list[str] = []
+
+    def ask() -> None:
+        try:
+            found.append(asker.complete())
+        except Exception:  # nothing may be written over the line that is being typed
+            return
+
+    # A store that is away must not hold up the shell; a daemon does not hold up our end.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_MOST_SECONDS)
+    if not found:
+        return 1
+    sys.stdout.write(found[0] + "\n" if found[0] else "")
+    return 0
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    eval "$(queuectl completion bash)"                  (in ~/.bashrc)
+    eval "$(queuectl completion zsh)"                   (in ~/.zshrc, after compinit)
+    queuectl completion fish > ~/.config/fish/completions/queuectl.fish
+    """,
+)
+@click.argument("shell", type=click.Choice(list(_SHELLS)))
+def completion(shell: str) -> None:
+    """Print a script that lets bash, zsh or fish complete commands, options and live job ids."""
+    click.echo(_SHELLS[shell](root, {}, "queuectl", COMPLETION_VARIABLE).source(), nl=False)

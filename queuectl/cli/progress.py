@@ -1,0 +1,58 @@
+"""How far something has come, on one line of standard error that is written over."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+
+from queuectl.cli.layout import cut
+from queuectl.cli.session import printable
+
+_AT_FIRST_SECONDS = 0.3
+"""What takes no longer shows no progress."""
+_EVERY_SECONDS = 0.1
+_ERASE = "\r\x1b[K"
+
+
+class Progress:
+    """The line, for a person at a terminal; elsewhere nothing is written. A context manager."""
+
+    def __init__(self) -> None:
+        self._is_on = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._next = time.monotonic() + _AT_FIRST_SECONDS
+        self._is_shown = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.clear()
+
+    def is_due(self) -> bool:
+        """Whether it is time to show something new; false away from a terminal."""
+        return self._is_on and time.monotonic() >= self._next
+
+    def show(self, text: str) -> None:
+        """Write the line over, if that is due."""
+        if not self.is_due():
+            return
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        sys.stdout.flush()
+        sys.stderr.write(_ERASE + cut(printable(text), columns - 1))
+        sys.stderr.flush()
+        self._is_shown = True
+        self._next = time.monotonic() + _EVERY_SECONDS
+
+    def clear(self) -> None:
+        """Take the line away, so that something else can be written there."""
+        if self._is_shown:
+            sys.stderr.write(_ERASE)
+            sys.stderr.flush()
+            self._is_shown = False

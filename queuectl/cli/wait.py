@@ -1,0 +1,161 @@
+"""`wait`: until jobs have ended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import click
+
+from queuectl.cli import render
+from queuectl.cli.follow import ending
+from queuectl.cli.jobs import json_option
+from queuectl.cli.params import JobId, QueueName
+from queuectl.cli.progress import Progress
+from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.tree import Command
+from queuectl.domain.errors import ExitCode, InvalidInput, NotFound, WaitTimedOut
+from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.request import check_name
+from queuectl.domain.view import as_dict, exit_code
+from queuectl.queue import Queue
+from queuectl.when import parse_duration
+
+_POLL_SECONDS = (0.01, 0.25)
+_AT_ONCE = 100
+"""How many of the jobs are looked at between two pauses."""
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl wait job1 && echo "job1 is done"
+    queuectl wait --queue imports --timeout 600
+    """,
+)
+@click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId())
+@click.option(
+    "--queue", "queue_name", type=QueueName(), metavar="NAME", help="Every job of this queue."
+)
+@click.option("--all", "every", is_flag=True, help="Every job that is not settled now.")
+@click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
+@json_option
+@pass_session
+def wait(
+    session: Session,
+    ids: tuple[str, ...],
+    queue_name: str | None,
+    every: bool,
+    timeout: str | None,
+    as_json: bool,
+) -> int:
+    """Wait until jobs are completed, dead or cancelled.
+
+    Ends with the code of the one job; of several with 1 if any did not complete.
+    """
+    if bool(ids) + (queue_name is not None) + every != 1:
+        raise InvalidInput("name the jobs, or --queue NAME, or --all")
+    seconds = None if timeout is None else parse_duration(timeout, "--timeout")
+    queue = session.queue()
+    named = [queue.resolve(word) for word in dict.fromkeys(ids)]
+    chosen = check_name("queue", queue_name) if queue_name is not None else None
+    waiting = Waiting(queue, named or queue.unsettled(chosen), seconds, forgive=not named)
+    array = render.JsonArray() if as_json else None
+    codes = []
+    for job in waiting.ended():
+        codes.append(exit_code(job))
+        if array:
+            array.add(as_dict(job, queue.now()))
+        else:
+            say(ending(job))
+            sys.stdout.flush()
+    if array:
+        array.close()
+    if len(named) == 1:
+        return codes[0]
+    return ExitCode.FAILED if any(codes) else ExitCode.OK
+
+
+class Waiting:
+    """Jobs that are waited for, at most for some seconds, and how far they have come.
+
+    With `forgive` one that is deleted meanwhile does not count.
+    """
+
+    def __init__(
+        self, queue: Queue, ids: Sequence[str], seconds: float | None, *, forgive: bool
+    ) -> None:
+        self._queue = queue
+        self._left = dict.fromkeys(ids, State.PENDING)
+        self._ended: Counter[State] = Counter()
+        self._forgive = forgive
+        self._started = time.monotonic()
+        self._deadline = None if seconds is None else self._started + seconds
+
+    def ended(self) -> Iterator[Job]:
+        """Yield each job when it has ended. Raises NotFound, or WaitTimedOut."""
+        shortest, longest = _POLL_SECONDS
+        pause, at_once = shortest, len(self._left)
+        with Progress() as progress:
+            while self._left:
+                found = False
+                for job_id in list(self._left)[:at_once]:
+                    job = self._look_at(job_id)
+                    if job is not None:
+                        progress.clear()
+                        yield job
+                        found = True
+                if at_once == len(self._left):
+                    self._warn()
+                self._refuse_to_go_on()
+                if progress.is_due():
+                    progress.show(self._how_far())
+                pause = shortest if found else min(pause * 1.5, longest)
+                at_once = _AT_ONCE
+                if self._left:
+                    time.sleep(self._no_longer_than(pause))
+
+    def _look_at(self, job_id: str) -> Job | None:
+        """Return the job if it has ended; else put it behind the others."""
+        del self._left[job_id]
+        try:
+            job = self._queue.get(job_id)
+        except NotFound:
+            if not self._forgive:
+                raise
+            return None
+        if job.state in SETTLED:
+            self._ended[job.state] += 1
+            return job
+        self._left[job_id] = job.state
+        return None
+
+    def _warn(self) -> None:
+        """Tell a person when nothing will happen by itself."""
+        waits = any(state in WAITING for state in self._left.values())
+        if waits and sys.stderr.isatty() and not self._queue.workers():
+            note("no worker is running: queuectl worker start")
+
+    def _refuse_to_go_on(self) -> None:
+        if not self._left or self._deadline is None or time.monotonic() < self._deadline:
+            return
+        (job_id, state), others = next(iter(self._left.items())), len(self._left) - 1
+        more = f", and {others:,} more have not ended" if others else ""
+        raise WaitTimedOut(f"job '{job_id}' is still {state}{more}")
+
+    def _no_longer_than(self, pause: float) -> float:
+        if self._deadline is None:
+            return pause
+        return max(0.0, min(pause, self._deadline - time.monotonic()))
+
+    def _how_far(self) -> str:
+        clock = render.elapsed(time.monotonic() - self._started)
+        done = sum(self._ended.values())
+        if not done and len(self._left) == 1:
+            job_id, state = next(iter(self._left.items()))
+            return f"{clock}  job '{job_id}' is {state}"
+        states = self._ended + Counter(self._left.values())
+        told = ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
+        return f"{clock}  {done:,} of {done + len(self._left):,} done: {told}"

@@ -1,0 +1,84 @@
+"""Completion at the prompt: the same candidates that bash gets, from what is known already."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+
+from click.shell_completion import CompletionItem
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from queuectl.cli.completion import candidates
+from queuectl.cli.paths import MOST, beginning_with
+from queuectl.cli.session import Session
+from queuectl.shell.grammar import SHELL_WORDS
+from queuectl.shell.line import PROGRAM, Kind, scan
+
+_PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
+
+
+class LineCompleter(Completer):
+    """Completes the word before the cursor. `session` returns one that knows the snapshot."""
+
+    def __init__(self, session: Callable[[], Session]) -> None:
+        self._session = session
+
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterator[Completion]:
+        """Yield what may stand for the word before the cursor."""
+        line = document.text_before_cursor
+        if line.lstrip().startswith("!"):
+            return
+        tokens = scan(line)
+        last = tokens[-1] if tokens and tokens[-1].end == len(line) else None
+        if last is not None and last.kind is not Kind.WORD:
+            return
+        before = [token.text for token in (tokens[:-1] if last else tokens)]
+        word = last.text if last else ""
+        start = last.start - len(line) if last else 0
+        if before[:1] == [PROGRAM]:
+            before = before[1:]
+        for item in self._items(before, word):
+            # Options are many: unasked they would be in the way of whoever types on.
+            if not word and item.value.startswith("-") and not event.completion_requested:
+                return
+            yield Completion(
+                _as_typed(item.value),
+                start_position=start,
+                display=item.value,
+                display_meta=item.help or "",
+            )
+
+    def _items(self, before: list[str], word: str) -> Iterator[CompletionItem]:
+        for item in candidates(self._session(), before, word)[:MOST]:
+            if item.type == "plain":
+                yield item if not _is_joined(word) else _joined(word, item)
+                continue
+            typed = item.value
+            for path in beginning_with(typed, only_directories=item.type == "dir"):
+                found = CompletionItem(path)
+                yield found if not _is_joined(word) else _joined(word, found)
+        if not before:
+            for name, text in SHELL_WORDS.items():
+                if name.startswith(word):
+                    yield CompletionItem(name, help=text)
+
+
+def _is_joined(word: str) -> bool:
+    """Whether an option and the beginning of its value are one word: `--state=pen`."""
+    return word.startswith("--") and "=" in word
+
+
+def _joined(word: str, item: CompletionItem) -> CompletionItem:
+    return CompletionItem(f"{word.partition('=')[0]}={item.value}", help=item.help)
+
+
+def _as_typed(value: str) -> str:
+    """Return a word as it must be typed; a `~` stays outside of any quotes."""
+    if _PLAIN.fullmatch(value):
+        return value
+    home, slash, rest = value.partition("/")
+    if home.startswith("~") and slash:
+        return home + slash + shlex.quote(rest)
+    return shlex.quote(value)

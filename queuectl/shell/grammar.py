@@ -1,0 +1,231 @@
+"""What each word of a line is, by the click tree: for colours and for help while typing."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import click
+
+from queuectl.cli.tree import ALIASES, root
+from queuectl.domain.errors import nearest
+from queuectl.shell.line import PROGRAM, Kind, Token, scan
+
+SHELL_WORDS = {
+    "exit": "Leave the shell; workers go on.",
+    "quit": "Leave the shell; workers go on.",
+    "clear": "Clear the screen.",
+}
+"""The commands that exist at the prompt only, beside `!COMMAND`."""
+
+SYSTEM_HELP = "Run a command with the system's shell."
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+
+
+class Role(Enum):
+    """What a word is to the command line."""
+
+    COMMAND = "command"
+    UNKNOWN = "unknown"
+    OPTION = "option"
+    VALUE = "value"
+    ARGUMENT = "argument"
+    JSON = "json"
+    COMMENT = "comment"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A word of a line: what it is, of which command, and the option it is or belongs to."""
+
+    token: Token
+    role: Role
+    command: click.Command
+    path: str
+    option: click.Option | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A line as far as it can be understood, and what may come after its last word."""
+
+    marked: tuple[Marked, ...]
+    command: click.Command
+    path: str
+    awaited: click.Option | None = None
+
+    def at(self, cursor: int) -> Marked | None:
+        """Return the word that the cursor is in, or right behind."""
+        return next((m for m in self.marked if m.token.start < cursor <= m.token.end), None)
+
+
+def read(line: str) -> Reading:
+    """Tell what each word of a line is."""
+    if line.lstrip().startswith("!"):
+        start = len(line) - len(line.lstrip())
+        whole = Token(line[start:], start, len(line))
+        return Reading((Marked(whole, Role.SYSTEM, root, ""),), root, "")
+    return _Reader().read(line)
+
+
+class _Reader:
+    """Walks along the words of a line and down the tree."""
+
+    def __init__(self) -> None:
+        self.command: click.Command = root
+        self.path = ""
+        self.awaited: click.Option | None = None
+        self.has_dashes = False
+
+    def read(self, line: str) -> Reading:
+        marked: list[Marked] = []
+        for token in scan(line):
+            role, option = self._next(token, is_first=not marked)
+            marked.append(Marked(token, role, self.command, self.path, option))
+        return Reading(tuple(marked), self.command, self.path, self.awaited)
+
+    def _next(self, token: Token, *, is_first: bool) -> tuple[Role, click.Option | None]:
+        if token.kind is not Kind.WORD:
+            return (Role.JSON if token.kind is Kind.JSON else Role.COMMENT), None
+        if is_first and token.text == PROGRAM:
+            return Role.COMMAND, None
+        if self.awaited is not None:
+            option, self.awaited = self.awaited, None
+            return Role.VALUE, option
+        if self.has_dashes:
+            return Role.ARGUMENT, None
+        if token.text == "--":
+            self.has_dashes = True
+            return Role.OPTION, None
+        if token.text.startswith("-") and len(token.text) > 1 and not token.is_quoted:
+            return self._option(token.text)
+        if isinstance(self.command, click.Group):
+            return self._command(self.command, token.text), None
+        return Role.ARGUMENT, None
+
+    def _option(self, word: str) -> tuple[Role, click.Option | None]:
+        if _NUMBER.fullmatch(word):
+            return Role.ARGUMENT, None
+        options = options_of(self.command)
+        name, equals, _ = word.partition("=")
+        option = options.get(name)
+        if option is None and not word.startswith("--"):
+            option = options.get(word[:2])
+            equals = word[2:]
+        if option is None:
+            return Role.UNKNOWN, None
+        if not (option.is_flag or option.count or equals):
+            self.awaited = option
+        return Role.OPTION, option
+
+    def _command(self, group: click.Group, word: str) -> Role:
+        if group is root and word in SHELL_WORDS:
+            return Role.COMMAND
+        found = group.get_command(_context(group), word)
+        if found is None:
+            return Role.UNKNOWN
+        self.command = found
+        self.path = f"{self.path} {ALIASES.get(word, word)}".strip()
+        return Role.COMMAND
+
+
+def _context(command: click.Command) -> click.Context:
+    """Return a context like the one in which a command is run; click keeps what it finds in it."""
+    top = click.Context(root, info_name=PROGRAM, **root.context_settings)
+    return top if command is root else click.Context(command, parent=top)
+
+
+@functools.cache
+def options_of(command: click.Command) -> dict[str, click.Option]:
+    """Return the options of a command by each of their names."""
+    params = command.get_params(_context(command))
+    return {
+        name: param
+        for param in params
+        if isinstance(param, click.Option)
+        for name in (*param.opts, *param.secondary_opts)
+    }
+
+
+def names_below(group: click.Command) -> list[str]:
+    """Return the words that may follow a group's name."""
+    if not isinstance(group, click.Group):
+        return []
+    names = group.list_commands(_context(group))
+    return [*names, *ALIASES, *SHELL_WORDS] if group is root else names
+
+
+def is_begun(marked: Marked, line: str) -> bool:
+    """Whether a word that is not known is still being typed, and may become one that is."""
+    if marked.token.end < len(line):
+        return False
+    word = marked.token.text
+    known = options_of(marked.command) if word.startswith("-") else names_below(marked.command)
+    return any(name.startswith(word) for name in known)
+
+
+def help_at(line: str, cursor: int) -> tuple[str, str]:
+    """Return the name of what stands at the cursor, or may follow there, and its help."""
+    reading = read(line[:cursor])
+    here = reading.at(cursor)
+    if here is not None and here.role is Role.SYSTEM:
+        return "!COMMAND", SYSTEM_HELP
+    unknown = next((marked for marked in reading.marked if marked.role is Role.UNKNOWN), None)
+    if unknown is not None:
+        return _help_on_unknown(unknown, line[:cursor])
+    if here is not None and here.token.text in SHELL_WORDS and here.command is root:
+        return here.token.text, SHELL_WORDS[here.token.text]
+    option = here.option if here is not None else reading.awaited
+    if option is not None:
+        record = option.get_help_record(_context(reading.command))
+        return (record[0] if record else "", option.help or "")
+    if reading.command is root:
+        return "", ""
+    return _usage(reading), _sentence(reading.command)
+
+
+def _help_on_unknown(here: Marked, line: str) -> tuple[str, str]:
+    word = here.token.text
+    known = options_of(here.command) if word.startswith("-") else names_below(here.command)
+    if is_begun(here, line):
+        fitting = sorted(name for name in known if name.startswith(word))
+        if len(fitting) > 1:
+            return " ".join(fitting), ""
+        return help_at(line[: here.token.start] + fitting[0], here.token.start + len(fitting[0]))
+    what = "option" if word.startswith("-") else "command"
+    return f"no such {what} '{word}'", nearest(word, list(known)).strip()
+
+
+def _usage(reading: Reading) -> str:
+    pieces = reading.command.collect_usage_pieces(_context(reading.command))
+    return " ".join([reading.path, *(piece for piece in pieces if piece != "[OPTIONS]")])
+
+
+def _sentence(command: click.Command) -> str:
+    return command.get_short_help_str()
+
+
+def warm_up() -> None:
+    """Load every command, so that no key stroke has to wait for it."""
+    with contextlib.suppress(Exception):  # what is broken says so when it is used
+        _load(root)
+
+
+def _load(command: click.Command) -> None:
+    options_of(command)
+    for below in _below(command):
+        _load(below)
+
+
+def _below(command: click.Command) -> Iterator[click.Command]:
+    if isinstance(command, click.Group):
+        ctx = _context(command)
+        for name in command.list_commands(ctx):
+            found = command.get_command(ctx, name)
+            if found is not None:
+                yield found

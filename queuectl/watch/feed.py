@@ -1,0 +1,186 @@
+"""The thread that talks to the store, so that the screen never waits for it."""
+
+from __future__ import annotations
+
+import queue as queues
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from queuectl.domain.errors import Conflict, NotFound, QueuectlError, StoreError
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.job import Job, State
+from queuectl.home import Place
+from queuectl.queue import Queue
+from queuectl.watch.log import LogText, LogWanted, read_log
+from queuectl.watch.model import Meter, Snapshot, Wanted
+
+INTERVAL_SECONDS = 0.5
+RETRY_SECONDS = 1.0
+_BUSY_SHARE = 4
+"""Looking takes at most about one part in so many of the time, however slow the store is."""
+_SEARCHED = 500
+"""How many of the newest jobs of each state a search for text looks at."""
+_MOST_RUNNING = 1000
+
+Action = Callable[[Queue], str]
+"""Something to do with the queue; returns the line that tells what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the thread has found. `trouble` says why the store is not to be had now.
+
+    `message` tells what became of the latest of the `told` actions.
+    """
+
+    snapshot: Snapshot | None = None
+    trouble: str = ""
+    message: str = ""
+    told: int = 0
+    log: LogText | None = None
+
+
+class Feed(threading.Thread):
+    """Looks at the store again and again, does what is asked, and calls `changed` after each.
+
+    `seen`, `wanted` and `log_wanted` hold values that are replaced whole, never changed.
+    """
+
+    def __init__(self, place: Place, wanted: Wanted, changed: Callable[[], None]) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.seen = Seen()
+        self.wanted = wanted
+        self.log_wanted: LogWanted | None = None
+        self._place = place
+        self._changed = changed
+        self._asked: queues.SimpleQueue[Action] = queues.SimpleQueue()
+        self._woken = threading.Event()
+        self._ended = False
+        self._asking_since: float | None = None
+        self._meter = Meter()
+
+    def ask(self, action: Action) -> None:
+        """Have something done as soon as the store answers."""
+        self._asked.put(action)
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._woken.set()
+
+    def silence(self) -> float:
+        """Return for how many seconds the store has been asked something and not answered."""
+        since = self._asking_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def end(self) -> None:
+        """Stop, after the look that is being taken."""
+        self._ended = True
+        self.wake()
+
+    def run(self) -> None:
+        """Serve until the end; a store that is away is opened again."""
+        while not self._ended:
+            self._asking_since = time.monotonic()
+            try:
+                with Queue.open(self._place) as queue:
+                    self._serve(queue)
+            except QueuectlError as fault:
+                self._publish(replace(self.seen, trouble=str(fault)))
+                self._asking_since = None
+                self._sleep(RETRY_SECONDS)
+
+    def _serve(self, queue: Queue) -> None:
+        while not self._ended:
+            self._asking_since = started = time.monotonic()
+            self._act(queue)
+            log = self._look_at_log(queue)
+            self._publish(replace(self.seen, snapshot=self._look(queue), log=log, trouble=""))
+            self._asking_since = None
+            self._sleep(max(INTERVAL_SECONDS, _BUSY_SHARE * (time.monotonic() - started)))
+
+    def _sleep(self, seconds: float) -> None:
+        self._woken.wait(seconds)
+        self._woken.clear()
+
+    def _publish(self, seen: Seen) -> None:
+        self.seen = seen
+        self._changed()
+
+    def _act(self, queue: Queue) -> None:
+        while not self._asked.empty():
+            action = self._asked.get()
+            try:
+                message = action(queue)
+            except StoreError:
+                raise
+            except QueuectlError as refusal:
+                message = str(refusal)
+            self._publish(replace(self.seen, message=message, told=self.seen.told + 1))
+
+    def _look(self, queue: Queue) -> Snapshot:
+        wanted, counts, moment = self.wanted, queue.counts(), time.monotonic()
+        self._meter.see(moment, counts.of(State.COMPLETED))
+        running = _newest(queue, Filter(frozenset({State.PROCESSING})), _MOST_RUNNING)
+        dead = _newest(queue, Filter(frozenset({State.DEAD})), wanted.depth)
+        return Snapshot(
+            address=queue.address,
+            now=queue.now(),
+            counts=counts,
+            workers=tuple(queue.workers()),
+            running={job.id: job for job in running},
+            jobs=tuple(_latest(queue, wanted)),
+            dead=tuple(sorted(dead, key=_buried_at, reverse=True)),
+            rates=self._meter.rates(moment),
+            per_minute=self._meter.per_minute(moment),
+        )
+
+    def _look_at_log(self, queue: Queue) -> LogText | None:
+        if self.log_wanted is None:
+            return None
+        try:
+            return read_log(queue, self.log_wanted)
+        except NotFound as fault:
+            return LogText(self.log_wanted, None, notice=str(fault))
+
+
+def _newest(queue: Queue, chosen: Filter, limit: int) -> list[Job]:
+    return list(queue.find(chosen, Page(limit=limit, newest_first=True)))
+
+
+def _latest(queue: Queue, wanted: Wanted) -> Iterable[Job]:
+    """Return the jobs that changed last, the running ones first.
+
+    Jobs of one state change about in the order of their arrival, so the newest of each state
+    hold the latest changes, and reading them costs the same however many there are.
+    """
+    found: list[Job] = []
+    for state in wanted.chosen.states or State:
+        chosen = replace(wanted.chosen, states=frozenset({state}))
+        limit = _SEARCHED if wanted.words else wanted.depth
+        found += filter(wanted.shows, _newest(queue, chosen, limit))
+    found += _named(queue, wanted, found)
+    found.sort(key=_changed_at, reverse=True)
+    return found[: wanted.depth]
+
+
+def _named(queue: Queue, wanted: Wanted, found: Iterable[Job]) -> Iterable[Job]:
+    """Return the job whose whole id was typed, however old it is."""
+    if len(wanted.words) != 1 or wanted.chosen != Filter():
+        return []
+    try:
+        job = queue.get(wanted.words[0])
+    except (NotFound, Conflict):
+        return []
+    return [] if any(each.id == job.id for each in found) else [job]
+
+
+def _changed_at(job: Job) -> tuple[bool, datetime, int]:
+    return job.state is State.PROCESSING, job.updated_at, job.seq
+
+
+def _buried_at(job: Job) -> datetime:
+    return job.failed_at or job.updated_at

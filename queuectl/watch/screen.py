@@ -1,0 +1,207 @@
+"""The screen as lines of styled text, from what was seen and what is looked at. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from queuectl.cli.columns import seconds_between, state_text
+from queuectl.cli.layout import GAP, cut, fit, width, wrap
+from queuectl.cli.render import elapsed
+from queuectl.cli.session import printable
+from queuectl.domain.job import Job, State, command_text
+from queuectl.watch.feed import Seen
+from queuectl.watch.log import LogText
+from queuectl.watch.model import Snapshot, sparkline
+from queuectl.watch.tables import Fragment, Line, lines_of
+from queuectl.watch.view import Mode, Pane, View, position
+
+_PATIENCE_SECONDS = 3.0
+_LEAST_ROWS = 12
+_MOST_DEAD = 8
+_KEYS = (
+    ("q", "quit"), ("?", "help"), ("Enter", "log"), ("/", "filter"), ("Tab", "pane"),
+    ("c", "cancel"), ("r", "retry"), ("d", "delete"),
+)  # fmt: skip
+_LOG_KEYS = (
+    ("q", "back"), ("↑↓", "move"), ("G", "follow"), ("Tab", "stdout/stderr"), ("[ ]", "run"),
+    ("c", "cancel"), ("r", "retry"), ("d", "delete"),
+)  # fmt: skip
+"""The most important first, because a narrow screen shows fewer."""
+
+HELP = """\
+↑ ↓  j k           move              PgUp PgDn  Ctrl-B Ctrl-F   a page
+g G  Home End      first, last       Tab  Shift-Tab             next pane
+Enter l            read the log of the job, or of the worker's job
+c                  cancel the job    r   retry it    d   delete it
+/                  filter: words in id or command, failed,dead, queue=NAME,
+                   label=NAME        Esc   no filter
+?                  this help         q   quit
+
+In a log: it follows its end; moving up stops that, G follows again.
+Tab shows standard error, [ and ] the run before and after, q goes back.
+"""
+
+
+def draw(seen: Seen, view: View, columns: int, rows: int, silence: float = 0.0) -> list[Line]:
+    """Return exactly `rows` lines of at most `columns` columns each.
+
+    `silence` is for how many seconds the store has been asked and has not answered.
+    """
+    if silence > _PATIENCE_SECONDS and not seen.trouble:
+        seen = replace(seen, trouble=f"the store has not answered for {silence:.0f} s")
+    if seen.snapshot is None:
+        told = f"cannot look: {seen.trouble}" if seen.trouble else "looking …"
+        lines = [[("class:trouble" if seen.trouble else "", cut(printable(told), columns))]]
+    elif view.mode is Mode.HELP:
+        lines = [[("", piece)] for line in HELP.splitlines() for piece in wrap(line, columns)]
+    elif view.log:
+        lines = list(_log(seen, view, columns, rows - 1))
+    else:
+        lines = [*_head(seen.snapshot, columns), *_panes(seen.snapshot, view, columns, rows - 4)]
+    blank: list[Line] = [[] for _ in range(max(0, rows - 1 - len(lines)))]
+    return [*lines[: rows - 1], *blank, _foot(seen, view, columns)]
+
+
+def _head(snapshot: Snapshot, columns: int) -> Iterator[Line]:
+    clock = snapshot.now.astimezone().strftime("%H:%M:%S")
+    yield [("class:bar", fit(f" queuectl  {printable(snapshot.address)}", columns - 10)),
+           ("class:bar", fit(f" {clock} ", 10))]  # fmt: skip
+    yield list(_counts(snapshot, columns))
+    told = f" {snapshot.per_minute:,.0f} completed/min "
+    bars = sparkline(snapshot.rates, columns - len(told) - 1)
+    yield [("class:dim", told), ("class:completed", bars)]
+
+
+def _counts(snapshot: Snapshot, columns: int) -> Iterator[Fragment]:
+    counts = [(state.value, snapshot.counts.of(state)) for state in State]
+    shown = [(name, count) for name, count in counts if count]
+    shown.append(("total", snapshot.counts.total))
+    gap = GAP if sum(len(f"{name} {count:,}  ") for name, count in shown) <= columns else " "
+    for name, count in shown:
+        yield "", gap if gap == " " else " "
+        yield f"class:{name}", f"{name} {count:,}"
+        yield "", gap[1:]
+
+
+def _panes(snapshot: Snapshot, view: View, columns: int, rows: int) -> Iterator[Line]:
+    """Share the rows out: the jobs get what the workers and the dead do not need."""
+    if rows < _LEAST_ROWS:
+        yield from _pane(snapshot, view, view.pane, columns, rows)
+        return
+    workers = min(max(1, len(snapshot.workers)), rows // 4) + 1
+    dead = min(max(1, len(snapshot.dead)), rows // 5, _MOST_DEAD) + 1
+    yield from _pane(snapshot, view, Pane.WORKERS, columns, workers)
+    yield from _pane(snapshot, view, Pane.JOBS, columns, rows - workers - dead)
+    yield from _pane(snapshot, view, Pane.DEAD, columns, dead)
+
+
+def _pane(snapshot: Snapshot, view: View, pane: Pane, columns: int, rows: int) -> Iterator[Line]:
+    """Yield a title and the rows around the chosen one."""
+    is_focused = view.pane is pane
+    yield _title(_title_of(snapshot, view, pane), is_focused, columns)
+    room = rows - 1
+    at = position(view, snapshot, pane) if is_focused else -1
+    lines = lines_of(snapshot, pane, columns, at, room)
+    if not lines:
+        lines = [[("class:dim", cut(f" {_nothing_in(snapshot, view, pane)}", columns))]]
+    blank: list[Line] = [[] for _ in range(room - len(lines))]
+    yield from [*lines, *blank][:room]
+
+
+def _title(text: str, is_focused: bool, columns: int) -> Line:
+    style = "class:focus" if is_focused else "class:title"
+    shown = cut(f"─ {text} ", columns)
+    return [(style, shown + "─" * (columns - width(shown)))]
+
+
+def _title_of(snapshot: Snapshot, view: View, pane: Pane) -> str:
+    if pane is Pane.WORKERS:
+        busy = sum(worker.job_id is not None for worker in snapshot.workers)
+        return f"Workers {len(snapshot.workers)}" + (f", {busy} busy" if busy else "")
+    if pane is Pane.DEAD:
+        return f"Dead letter queue {snapshot.counts.of(State.DEAD):,}"
+    if view.typed and view.mode is not Mode.FILTER:
+        return f"Jobs that match '{printable(view.typed)}' (Esc shows all)"
+    return "Jobs, latest changes first"
+
+
+def _nothing_in(snapshot: Snapshot, view: View, pane: Pane) -> str:
+    if pane is Pane.WORKERS:
+        return "no worker is running: queuectl worker start"
+    if pane is Pane.DEAD:
+        return "empty"
+    if snapshot.counts.total:
+        return "no such jobs" if view.typed else "…"
+    return 'no jobs yet: queuectl enqueue hello "echo Hello"'
+
+
+def _log(seen: Seen, view: View, columns: int, rows: int) -> Iterator[Line]:
+    """Yield a bar that tells of the job, and the part of its output that is looked at."""
+    text = seen.log
+    wanted = view.log
+    if text is None or wanted is None or text.wanted != wanted:
+        yield [("class:bar", fit(f" {wanted.job_id if wanted else ''}", columns))]
+        return
+    told = _job_line(text.job, seen.snapshot.now) if seen.snapshot else ""
+    yield [("class:bar", fit(f" {wanted.job_id}  {told}", columns))]
+    yield _streams(text, columns)
+    lines = log_lines(text, columns)
+    room = rows - 2
+    last = max(0, len(lines) - room)
+    first = last if view.top is None else min(view.top, last)
+    for line in lines[first : first + room]:
+        yield [("", line)]
+
+
+def log_lines(text: LogText, columns: int) -> list[str]:
+    """Return the lines of a log, wrapped to the screen."""
+    wrapped = [piece for line in text.lines for piece in wrap(line, columns)]
+    if text.cut:
+        wrapped.insert(0, "… the beginning is in: queuectl logs " + text.wanted.job_id)
+    return wrapped or [text.notice or "no output"]
+
+
+def log_room(rows: int) -> int:
+    """Return how many lines of a log a screen shows."""
+    return max(1, rows - 3)
+
+
+def _job_line(job: Job | None, now: datetime) -> str:
+    if job is None:
+        return "deleted"
+    ran = ""
+    if job.state is State.PROCESSING and job.started_at:
+        ran = f" for {elapsed(seconds_between(job.started_at, now))}"
+    return f"{state_text(job)}{ran}  {printable(command_text(job.spec.command))}"
+
+
+def _streams(text: LogText, columns: int) -> Line:
+    """Return the line that tells which run and which of the two streams is shown."""
+    runs = f" run {text.run} of {text.job.runs} " if text.job and text.run else " "
+    shown: Line = [("class:title", runs)]
+    for stream, size in zip(("stdout", "stderr"), text.sizes, strict=True):
+        style = "class:focus" if stream == text.stream else "class:dim"
+        shown += [("", " "), (style, f" {stream} {size:,} bytes ")]
+    left = columns - sum(width(part) for _, part in shown)
+    return shown if left >= 0 else [("class:title", fit(runs + text.stream, columns))]
+
+
+def _foot(seen: Seen, view: View, columns: int) -> Line:
+    """Return the last line: a question, what went wrong, what was done, or the keys."""
+    if view.mode is Mode.ASKING and view.question:
+        asked = f" {view.question.verb.capitalize()} job '{view.question.job_id}'? y/n "
+        return [("class:question", fit(asked, columns))]
+    if view.mode is Mode.FILTER:
+        return [("class:question", fit(f" /{printable(view.typed)}▏", columns))]
+    if seen.trouble and seen.snapshot:
+        return [("class:trouble", fit(f" {printable(seen.trouble)}; trying again", columns))]
+    if seen.told > view.read:
+        return [("class:message", fit(f" {printable(seen.message)}", columns))]
+    shown: Line = []
+    for key, what in _LOG_KEYS if view.mode is Mode.LOG else _KEYS:
+        if sum(width(part) for _, part in shown) + len(key) + len(what) + 3 > columns:
+            break
+        shown += [("class:key", f" {key}"), ("class:dim", f" {what} ")]
+    return shown

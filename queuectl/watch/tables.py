@@ -1,0 +1,137 @@
+"""The rows of the panes: what is told of each worker and job, and where it is cut. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from queuectl.cli.columns import attempts_text, seconds_between, state_text
+from queuectl.cli.layout import GAP, arrange, fit
+from queuectl.cli.render import Clock, Column, duration, elapsed, rough
+from queuectl.cli.session import printable
+from queuectl.domain.job import SETTLED, WAITING, Job, State, command_text
+from queuectl.domain.view import reason
+from queuectl.domain.worker import LiveWorker
+from queuectl.watch.model import Snapshot
+from queuectl.watch.view import Pane
+
+Fragment = tuple[str, str]
+Line = list[Fragment]
+"""Pieces of one line, each with a style of the application."""
+
+Row = TypeVar("Row")
+
+
+def lines_of(snapshot: Snapshot, pane: Pane, columns: int, at: int, room: int) -> list[Line]:
+    """Return the rows of a pane that fit around row `at`, which is drawn as the chosen one.
+
+    With `at` below 0 none is chosen, and the first rows are returned.
+    """
+    if pane is Pane.WORKERS:
+        return _lines(snapshot.workers, _worker_columns(snapshot), columns, at, room)
+    if pane is Pane.JOBS:
+        return _lines(snapshot.jobs, _job_columns(snapshot), columns, at, room)
+    return _lines(snapshot.dead, _dead_columns(snapshot), columns, at, room)
+
+
+def _lines(
+    items: Sequence[Row], made: Sequence[Column[Row]], columns: int, at: int, room: int
+) -> list[Line]:
+    first = max(0, min(at - room // 2, len(items) - room))
+    window = items[first : first + room]
+    if not window:
+        return []
+    texts = [[printable(column.text(item)) for column in made] for item in window]
+    used = [
+        each
+        for each, column in enumerate(made)
+        if not column.optional or any(line[each] for line in texts)
+    ]
+    cells = [[line[each] for each in used] for line in texts]
+    widths = arrange(cells, [made[each].yields for each in used], columns - 1)
+    lines = []
+    for number, (item, line) in enumerate(zip(window, cells, strict=True), first):
+        styles = {each: made[used[each]].style for each in widths}
+        shown: Line = []
+        for each, wide in widths.items():
+            style = styles[each]
+            gap = GAP if shown else " "
+            shown.append((style(item) if style else "", gap + fit(line[each], wide)))
+        lines.append(_chosen(shown, columns) if number == at else shown)
+    return lines
+
+
+def _chosen(line: Line, columns: int) -> Line:
+    return [("class:chosen", fit("".join(text for _, text in line), columns))]
+
+
+def _worker_columns(snapshot: Snapshot) -> list[Column[LiveWorker]]:
+    def job_of(worker: LiveWorker) -> Job | None:
+        return snapshot.running.get(worker.job_id or "")
+
+    def command(worker: LiveWorker) -> str:
+        job = job_of(worker)
+        return command_text(job.spec.command) if job else ""
+
+    return [
+        Column("PID", lambda worker: str(worker.record.process.pid)),
+        Column("STATE", lambda worker: worker.state, style=lambda worker: f"class:{worker.state}"),
+        Column("HOST", lambda worker: _host(worker, snapshot), optional=True, yields=1),
+        Column("JOB", lambda worker: worker.job_id or ""),
+        Column("FOR", lambda worker: _runtime(job_of(worker), snapshot)),
+        Column("COMMAND", command),
+    ]
+
+
+def _host(worker: LiveWorker, snapshot: Snapshot) -> str:
+    """Return the host where there are several."""
+    hosts = {each.record.host for each in snapshot.workers}
+    return worker.record.host if len(hosts) > 1 else ""
+
+
+def _runtime(job: Job | None, snapshot: Snapshot) -> str:
+    if job is None or job.started_at is None:
+        return ""
+    return elapsed(seconds_between(job.started_at, snapshot.now))
+
+
+def _job_columns(snapshot: Snapshot) -> list[Column[Job]]:
+    return [
+        Column("ID", lambda job: job.id),
+        Column("STATE", state_text, style=lambda job: f"class:{job.state}"),
+        Column("ATTEMPTS", attempts_text, yields=3),
+        Column("WHEN", lambda job: _when(job, snapshot), yields=2),
+        Column("WHY", lambda job: _note(job, snapshot), optional=True, yields=4),
+        Column("COMMAND", lambda job: command_text(job.spec.command)),
+    ]
+
+
+def _when(job: Job, snapshot: Snapshot) -> str:
+    """Return how long a job has run, when it runs next, or how long ago it ended."""
+    if job.state is State.PROCESSING:
+        return _runtime(job, snapshot)
+    if job.state in WAITING:
+        seconds = seconds_between(snapshot.now, job.run_at)
+        return f"in {rough(seconds)}" if seconds > 0 else "due"
+    ended = job.finished_at if job.state in SETTLED and job.finished_at else job.updated_at
+    return f"{rough(max(0.0, seconds_between(ended, snapshot.now)))} ago"
+
+
+def _note(job: Job, snapshot: Snapshot) -> str:
+    """Return why a job waits or failed, or how long it took."""
+    if job.state in WAITING:
+        waits = reason(job, snapshot.now, Clock(snapshot.now, for_person=True).at) or ""
+        return waits if waits != "due" else ""
+    if job.state is State.COMPLETED and job.outcome:
+        return f"took {duration(job.outcome.duration)}"
+    return job.last_error or ""
+
+
+def _dead_columns(snapshot: Snapshot) -> list[Column[Job]]:
+    return [
+        Column("ID", lambda job: job.id),
+        Column("ATTEMPTS", attempts_text, yields=2),
+        Column("WHEN", lambda job: _when(job, snapshot), yields=1),
+        Column("ERROR", lambda job: job.last_error or "", style=lambda _job: "class:dead"),
+        Column("COMMAND", lambda job: command_text(job.spec.command)),
+    ]
