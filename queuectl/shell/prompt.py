@@ -16,7 +16,7 @@ from queuectl.domain.errors import ExitCode
 from queuectl.shell.colours import STYLE, LineLexer
 from queuectl.shell.commands import Leave, run_line
 from queuectl.shell.completer import LineCompleter
-from queuectl.shell.followed import Followed
+from queuectl.shell.followed import Followed, Notice
 from queuectl.shell.grammar import warm_up
 from queuectl.shell.history import PrivateHistory
 from queuectl.shell.keys import bindings
@@ -71,8 +71,8 @@ class Prompt:
                 return ExitCode.OK
 
     def _ask(self) -> str:
-        self._show_notices()
-        return self._prompt.prompt([(_WRITTEN_OUT, PROMPT)], pre_run=self._warm_up)
+        self._show(self._followed.take_notices())
+        return self._prompt.prompt([(_WRITTEN_OUT, PROMPT)], pre_run=self._begin)
 
     def _run_lines(self, text: str) -> None:
         """Run what was typed; of several lines, which come by pasting, until one fails."""
@@ -91,6 +91,11 @@ class Prompt:
         width = self._prompt.app.output.get_size().columns
         return toolbar(document.text, document.cursor_position, self._live.snapshot, width)
 
+    def _begin(self) -> None:
+        """Catch up, now that the prompt is there, with what came while it was not."""
+        self._wake_for_notices()
+        self._warm_up()
+
     def _warm_up(self) -> None:
         """Once the first prompt is there, load the commands before they are typed."""
         if not self._is_warm:
@@ -105,8 +110,8 @@ class Prompt:
             include_default_pygments_style=False,
         )  # fmt: skip
 
-    def _show_notices(self) -> None:
-        for state, line in self._followed.take_notices():
+    def _show(self, found: list[Notice]) -> None:
+        for state, line in found:
             self._write([(f"class:state.{state}", line)])
 
     def _wake_for_notices(self) -> None:
@@ -117,8 +122,10 @@ class Prompt:
             return
 
         async def show() -> None:
-            async with in_terminal():
-                self._show_notices()
+            found = self._followed.take_notices()
+            if found:
+                async with in_terminal():
+                    self._show(found)
 
         def begin() -> None:
             if app.is_running:
