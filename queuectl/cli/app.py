@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from queuectl.cli.session import Session, complain, note
+from queuectl.cli.session import Session, complain, note, silence_output
 from queuectl.cli.tree import COMPLETION_VARIABLE, root
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError, StoreUnavailable
 
@@ -24,7 +24,7 @@ def execute(args: Sequence[str], session: Session) -> int:
     except (KeyboardInterrupt, click.Abort, EOFError):
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        _silence_output()
+        silence_output()
         return ExitCode.FAILED
     except Exception as fault:
         if session.verbose:
@@ -78,13 +78,6 @@ def _one_line(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _silence_output() -> None:
-    """Whoever read the output has left: what is still buffered goes nowhere, without a word."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
 def run_process(args: Sequence[str]) -> int:
     """Run the command line of this process; return its exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -102,7 +95,7 @@ def run_process(args: Sequence[str]) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _silence_output()
+        silence_output()
     except OSError as fault:
         note(f"queuectl: cannot write the output: {_os_error(fault)}")
         return code or ExitCode.FAILED

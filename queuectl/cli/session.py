@@ -86,9 +86,19 @@ def say(line: str) -> None:
     sys.stdout.write(printable(line) + "\n")
 
 
+def silence_output() -> None:
+    """Let what is still buffered for standard output go nowhere, without a word."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def note(line: str) -> None:
     """Write one line that is not the result (a warning, a hint, progress) to standard error."""
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence_output()  # where it leads to is full or gone, which must not hide this line
     sys.stderr.write(printable(line) + "\n")
     sys.stderr.flush()
 

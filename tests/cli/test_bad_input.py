@@ -205,7 +205,8 @@ def test_json_is_utf8_in_every_locale(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "漢字" in process("list").out
 
 
-def test_a_full_disk_is_told_in_one_line() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_told_in_one_line(unbuffered: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     import subprocess
@@ -216,7 +217,8 @@ def test_a_full_disk_is_told_in_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "queuectl", "config", "show"],
-            stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False,
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**environment(), "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert ended.returncode != 0
     assert ended.stderr.count("\n") == 1
