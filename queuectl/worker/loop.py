@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
@@ -18,23 +16,22 @@ from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
-from queuectl.home import STORE_VARIABLES, Place
+from queuectl.home import Place
 from queuectl.ids import new_token
 from queuectl.stores import open_store
 from queuectl.stores.base import ClaimRequest, Store
-from queuectl.waiting import wait_readable
 from queuectl.worker.control import Control
+from queuectl.worker.environment import Environment
 from queuectl.worker.guard import Guard
 from queuectl.worker.lease import Heartbeat
 from queuectl.worker.output import OutputFolder
-from queuectl.worker.processes import RUN_ID_VARIABLE, boot_clock, this_process
+from queuectl.worker.patience import LONGEST_PAUSE, Patience
+from queuectl.worker.processes import boot_clock, this_process
 from queuectl.worker.runner import Run, Runner
 
 log = logging.getLogger("queuectl.worker")
 
-T = TypeVar("T")
 
-_BACKOFF_SECONDS = (0.1, 5.0)
 _SHOWN = 200
 
 
@@ -64,7 +61,7 @@ class Worker:
         self.record = _new_record(place, orders, self._store)
         self._runner = Runner(self._control, self._guard)
         self._output = OutputFolder(place.home)
-        self._environment = _inherited_environment(self.record.id)
+        self._environment = Environment(self.record.id)
         self._heartbeat = Heartbeat(
             lambda: open_store(place.store_url),
             self.record,
@@ -73,7 +70,7 @@ class Worker:
             tunables.from_stored(self._store.settings()),
         )
         self._deadline = 0.0
-        self._is_away = False
+        self._patience = Patience(self._control)
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Work until asked to leave; `on_ready` is called when the first claim can be made."""
@@ -89,7 +86,7 @@ class Worker:
 
     def _leave(self) -> None:
         try:
-            if not self._is_away:  # else upkeep removes the entry
+            if not self._patience.is_away:  # else upkeep removes the entry
                 self._store.unregister(self.record.id)
         except StoreUnavailable as fault:
             log.warning("%s", fault)
@@ -107,7 +104,7 @@ class Worker:
                     return
                 job = self._claim()
             if job is None:
-                if self._insist(self._is_done, may_leave=True):
+                if self._patience.insist(self._is_done, may_leave=True):
                     return
                 self._idle()
             else:
@@ -147,10 +144,11 @@ class Worker:
                 current = replace(request, repeated=True)
                 raise
 
-        done, job = self._insist(once, may_leave=may_leave)
+        done, job = self._patience.insist(once, may_leave=may_leave)
         self._deadline = asked_at + request.lease_seconds
         if current is not request and job is not None and job.claim is not None:
-            now = self._insist(self._store.now)  # it may have been claimed long before the answer
+            # it may have been claimed long before the answer came
+            now = self._patience.insist(self._store.now)
             lease_left = (job.claim.lease_until - now).total_seconds()
             self._deadline = min(self._deadline, boot_clock() + lease_left)
         return done, job
@@ -170,7 +168,7 @@ class Worker:
             self._store.wait_for_work(seconds, self._control.wake)
             self._control.settle_down()
 
-        self._insist(sleep, may_leave=True)
+        self._patience.insist(sleep, may_leave=True)
 
     def _is_done(self) -> bool:
         """Whether a worker with limited orders has nothing left to do."""
@@ -202,8 +200,8 @@ class Worker:
         try:
             files = self._output.open(job.id, job.runs)
         except StoreUnavailable as fault:
-            self._note_absence(fault)
-            self._pause(_BACKOFF_SECONDS[1])
+            self._patience.note_absence(fault)
+            self._patience.pause(LONGEST_PAUSE)
             return None
         except StoreRefused as fault:
             return Outcome(error=str(fault))
@@ -213,7 +211,7 @@ class Worker:
                 Run(
                     id=claim_id,
                     command=job.spec.command,
-                    environment=self._environment_of(job, claim_id),
+                    environment=self._environment.of(job, claim_id),
                     cwd=job.spec.cwd,
                     timeout=job.spec.timeout,
                     kill_grace=settings.kill_grace_seconds,
@@ -224,16 +222,6 @@ class Worker:
             )
         finally:
             files.close()
-
-    def _environment_of(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
-        own = {
-            **dict(job.spec.env),
-            "QUEUECTL_JOB_ID": job.id,
-            "QUEUECTL_ATTEMPT": str(job.attempts),
-            "QUEUECTL_QUEUE": job.spec.queue,
-            RUN_ID_VARIABLE: claim_id,
-        }
-        return {**self._environment, **_encoded(own)}
 
     # settling
 
@@ -246,7 +234,7 @@ class Worker:
         next_job: Job | None = None
         may_claim = outcome is not None
         while True:
-            now = self._insist(self._store.now)
+            now = self._patience.insist(self._store.now)
             change = (
                 transitions.settle(job, outcome, now) if outcome else transitions.release(job, now)
             )
@@ -254,9 +242,9 @@ class Worker:
                 is_committed, next_job = self._settle_and_claim(change)
                 may_claim = False
             else:
-                is_committed = self._insist(partial(self._store.commit, change))
+                is_committed = self._patience.insist(partial(self._store.commit, change))
             if not is_committed:
-                fresh = self._insist(partial(self._store.get, job.id))
+                fresh = self._patience.insist(partial(self._store.get, job.id))
                 if fresh is not None and _is_same_claim(fresh, job):
                     job = fresh
                     continue
@@ -280,43 +268,6 @@ class Worker:
         why = f" ({outcome.error})" if outcome.error else ""
         log.info("job '%s' -> %s%s", job.id, after.state, why)
 
-    # a store that is away
-
-    def _insist(self, ask: Callable[[], T], *, may_leave: bool = False) -> T:
-        """Ask the store until it answers, with backoff.
-
-        Raises StoreUnavailable only when the worker has been told to leave at once, or to leave
-        and nothing is in hand: `may_leave` says so, or the lease has run out meanwhile.
-        """
-        pause, longest = _BACKOFF_SECONDS
-        while True:
-            try:
-                answer = ask()
-            except StoreUnavailable as fault:
-                has_nothing = may_leave or self._control.is_fenced
-                if self._control.stop_level > 1 or (has_nothing and self._control.is_stopping):
-                    self._is_away = True
-                    raise
-                self._note_absence(fault)
-                self._pause(pause)
-                pause = min(pause * 2, longest)
-                continue
-            if self._is_away:
-                log.info("the store answers again")
-                self._is_away = False
-            return answer
-
-    def _note_absence(self, fault: StoreUnavailable) -> None:
-        """Say once that the store is away, not at every attempt."""
-        if not self._is_away:
-            log.warning("%s; trying again", fault)
-            self._is_away = True
-
-    def _pause(self, seconds: float) -> None:
-        if wait_readable([self._control.wake], seconds):
-            self._control.settle_down()
-            time.sleep(_BACKOFF_SECONDS[0])
-
 
 def _is_same_claim(fresh: Job, held: Job) -> bool:
     return fresh.claim is not None and held.claim is not None and fresh.claim.id == held.claim.id
@@ -333,14 +284,3 @@ def _new_record(place: Place, orders: Orders, store: Store) -> WorkerRecord:
         started_at=now,
         heartbeat_at=now,
     )
-
-
-def _inherited_environment(worker_id: str) -> dict[bytes, bytes]:
-    """Return what every job of this worker gets: its environment less the store's address."""
-    inherited = {k: v for k, v in os.environ.items() if k not in STORE_VARIABLES}
-    return _encoded({**inherited, "QUEUECTL_WORKER_ID": worker_id})
-
-
-def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Return variables as the system takes them; what is inherited is encoded only once."""
-    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
