@@ -35,7 +35,9 @@ class Control:
         self.wake, self._waker = os.pipe()
         for descriptor in (self.wake, self._waker):
             os.set_blocking(descriptor, False)
-        self.stop_level = 0
+        self._signals: list[int] = []
+        self._must_leave = False
+        self._must_leave_now = False
         self._stop_grace = 0.0
         self._stop_deadline: float | None = None
         self._last_signal: tuple[int, float] = (0, 0.0)
@@ -58,7 +60,10 @@ class Control:
         self._last_signal = (number, now)
         if number == last_number and now - last_time < _DEBOUNCE_SECONDS:
             return
-        self.request_stop(at_once=self.stop_level > 0)
+        # Another handler may run in the middle of this one. Appending is atomic, and flags are
+        # only ever raised, so neither of two signals at once is lost.
+        self._signals.append(number)
+        self.request_stop(at_once=len(self._signals) > 1)
 
     def set_stop_grace(self, seconds: float) -> None:
         """Say how long a job may go on after a graceful stop; 0 is for ever."""
@@ -66,15 +71,24 @@ class Control:
 
     def request_stop(self, *, at_once: bool = False) -> None:
         """Ask the worker to leave: after the job in hand, or at once."""
-        if self.stop_level == 0 and self._stop_grace > 0:
+        if self._stop_deadline is None and self._stop_grace > 0:
             self._stop_deadline = time.monotonic() + self._stop_grace
-        self.stop_level = max(self.stop_level, 2 if at_once else 1)
+        self._must_leave = True
+        if at_once:
+            self._must_leave_now = True
         self.rouse()
+
+    @property
+    def stop_level(self) -> int:
+        """0 while work goes on, 1 when the job in hand is the last, 2 when it must go too."""
+        if self._must_leave_now:
+            return 2
+        return 1 if self._must_leave else 0
 
     @property
     def is_stopping(self) -> bool:
         """Whether no further job may be claimed or started."""
-        return self.stop_level > 0
+        return self._must_leave
 
     def cancel(self, claim_id: str) -> None:
         """Say that the run of a claim is to be cancelled."""

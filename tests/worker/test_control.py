@@ -50,6 +50,20 @@ def test_one_signal_asks_to_leave_and_a_second_at_once(
     assert control.halt("run") is Halt.RELEASE
 
 
+class InTheMiddle(float):
+    """A number that sends a signal while it is compared."""
+
+    def __gt__(self, other: float) -> bool:
+        send(signal.SIGINT)
+        return False
+
+
+def test_a_signal_in_the_middle_of_another_is_not_lost(control: Control) -> None:
+    control.set_stop_grace(InTheMiddle())
+    send(signal.SIGTERM)
+    assert control.stop_level == 2
+
+
 def test_a_signal_that_comes_twice_at_once_counts_once(
     control: Control, clock: list[float]
 ) -> None:
