@@ -106,6 +106,16 @@ class Group(click.Group):
         super().__init__(*args, **attributes)
         self.lazy = lazy
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each command; loading them all would take longer than the rest."""
+        from queuectl.cli.summaries import SUMMARIES
+
+        if not self.lazy:
+            super().format_commands(ctx, formatter)
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order in which they are declared."""
         return [*self.lazy, *(name for name in self.commands if name not in self.lazy)]

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from queuectl.cli.summaries import SUMMARIES
+from queuectl.cli.tree import COMMANDS, root
 from tests.cli.harness import ROOT, environment
 
 HEAVY = frozenset(
@@ -57,3 +60,13 @@ def test_no_command_needs_fcntl_to_be_imported() -> None:
     package = ROOT / "queuectl"
     for path in [*package.glob("cli/*.py"), *package.glob("shell/*.py"), package / "queue.py"]:
         assert "fcntl" not in Path(path).read_text(), path
+
+
+def test_the_summaries_are_the_commands_own_words() -> None:
+    context = click.Context(root)
+    own = {}
+    for name in COMMANDS:
+        command = root.get_command(context, name)
+        assert command is not None
+        own[name] = command.get_short_help_str(200)
+    assert own == SUMMARIES

@@ -1,0 +1,28 @@
+"""The first line of each command's help, so that `queuectl --help` need not load the commands.
+
+They are the commands' own words: a test compares them.
+"""
+
+SUMMARIES = {
+    "init": "Make `.queuectl` here (or the home that is named) and its store.",
+    "enqueue": "Store jobs: a command, JSON, or a file of jobs.",
+    "run": "Enqueue one job, follow its output, and end with its exit code.",
+    "status": "Count the jobs in each state, and show the workers that are alive.",
+    "list": "List jobs in order of arrival, dead ones included.",
+    "show": "Show everything about one job, with every attempt.",
+    "logs": "Show the output of jobs; of several, each line begins with its job's id.",
+    "wait": "Wait until jobs are completed, dead or cancelled.",
+    "watch": "Watch counts, workers and jobs live; read logs, cancel, retry and delete.",
+    "cancel": "Cancel jobs: at once when they wait, else their worker stops them.",
+    "retry": "Start settled or failed jobs afresh, dead or not.",
+    "delete": "Delete jobs that do not run, with their logs.",
+    "jobs": "The commands on jobs, also under this name.",
+    "dlq": "The dead letter queue: look at its jobs, and retry them.",
+    "worker": "The processes that run jobs.",
+    "config": "Settings, shared by every worker, in force without a restart.",
+    "doctor": "Look over home, permissions, store, clock, PID file and workers.",
+    "shell": "Open the prompt, or run a file of commands, one a line.",
+    "completion": "Print a script that lets bash, zsh or fish complete commands, options "
+    "and live job ids.",
+    "help": "Show the help of a command.",
+}
