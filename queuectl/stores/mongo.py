@@ -7,7 +7,6 @@ The parts: `mongo_link` connects, `mongo_schema` marks and indexes, `mongo_claim
 from __future__ import annotations
 
 import random
-import select
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -34,6 +33,7 @@ from queuectl.stores.mongo_link import (
     translated,
 )
 from queuectl.stores.mongo_schema import missing_indexes, prepare
+from queuectl.waiting import wait_readable
 
 SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5
 """Seconds between two looks for work; a look is one read of one key of an index."""
@@ -254,7 +254,7 @@ class MongoStore(MongoFleet):
         while self.link.jobs.find_one(where, {"_id": True}, hint="claim") is None:
             remaining = ends_at - time.monotonic()
             pause = min(self._pause * random.uniform(0.75, 1.25), max(remaining, 0))
-            if _is_readable(wake, pause) or remaining <= pause:
+            if wait_readable([wake], pause) or remaining <= pause:
                 return
             self._pause = min(self._pause * 2, LONGEST_POLL)
         self._pause = SHORTEST_POLL
@@ -280,10 +280,3 @@ class MongoStore(MongoFleet):
         if abs(skew) > WORST_SKEW_SECONDS:
             faults.append(f"this host's clock differs from the server's by {abs(skew):.0f} s")
         return faults
-
-
-def _is_readable(descriptor: int, seconds: float) -> bool:
-    """Wait for a descriptor; poll() takes numbers that select() does not."""
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    return bool(poller.poll(seconds * 1000))

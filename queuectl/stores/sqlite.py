@@ -217,9 +217,9 @@ class SqliteStore(SqliteReads):
         """Write a transition if its fence holds; return whether it did."""
         execute = self._connection.execute
         seq, after = change.before.seq, change.after
-        condition, fenced = _fence(change)
         if after is None:
             return self._forget(change)
+        condition, fenced = _fence(change)
         if change.is_revival:
             held = execute(f"SELECT 1 FROM dlq WHERE seq = ? AND {condition}", [seq, *fenced])
             if held.fetchone() is None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from queuectl.domain.job import Command, Outcome
+from queuectl.domain.job import COMMAND_NOT_FOUND, Command, Outcome
 from queuectl.domain.times import short_seconds
 from queuectl.waiting import wait_readable
 from queuectl.worker.control import Control, Halt
@@ -99,7 +99,7 @@ class Runner:
                 setsigdef=_IGNORED_BY_WORKERS,
             )
         except FileNotFoundError:
-            raise CannotStart("Command not found") from None
+            raise CannotStart(COMMAND_NOT_FOUND) from None
         except OSError as fault:
             raise CannotStart(f"Command could not be started: {fault.strerror}") from None
 
@@ -178,7 +178,7 @@ def _find_program(run: Run) -> str:
     path = run.environment.get(b"PATH", os.fsencode(os.defpath))
     found = shutil.which(run.command[0], path=os.fsdecode(path))
     if found is None:
-        raise CannotStart("Command not found")
+        raise CannotStart(COMMAND_NOT_FOUND)
     return found
 
 
@@ -210,5 +210,5 @@ def _error(exit_code: int | None, number: int | None, halt: Halt | None, run: Ru
     if number is not None:
         return f"Killed by signal {number} ({signal.strsignal(number)})"
     if exit_code == 127:
-        return "Command not found"
+        return COMMAND_NOT_FOUND
     return f"Exit code {exit_code}" if exit_code else None
