@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from queuectl.domain.times import later, to_millis
 from queuectl.stores.base import ClaimRequest
 from queuectl.stores.mongo_documents import BARE, readable
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+from queuectl.stores.mongo_queues import Policy, free_numbers
 from queuectl.stores.mongo_schema import CLAIM_ORDER
 
 VIEW_SECONDS = 1.0
@@ -31,6 +33,10 @@ CROWD = 8
 PAGE = 200
 _MISSES = 3
 _TRIES = 20
+
+
+class NoRoom(Exception):
+    """A queue's limit leaves no room for the job that goes first there."""
 
 
 @dataclass(slots=True)
@@ -57,6 +63,7 @@ class Claims:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self.policy = Policy(link)
         self._lanes: dict[str, Lane] = {}
         self._chosen_from: tuple[str, ...] = ()
         self._read_at = float("-inf")
@@ -71,6 +78,18 @@ class Claims:
     def forget(self) -> None:
         """Read the queues afresh at the next claim."""
         self._read_at = float("-inf")
+
+    def note_room(self, queue: str) -> None:
+        """Remember that a run has ended, which may leave room in its queue."""
+        if self.policy.limit(queue):
+            self.forget()
+
+    def open_queues(self, queues: tuple[str, ...]) -> Document:
+        """Return the condition on `queue` that jobs meet which may be claimed."""
+        shut = self.policy.shut()
+        if queues:
+            return {"$in": [name for name in queues if name not in shut]}
+        return self._beyond("")
 
     def note_ready(self, queue: str, priority: int) -> None:
         """Remember that a job has become ready, so that it need not be discovered."""
@@ -95,18 +114,52 @@ class Claims:
     def _claim(self, request: ClaimRequest) -> Job | None:
         if request.only is not None:
             return self._claim_only(request, request.only)
-        if len(request.queues) == 1:
-            return self._take_spread(request, Lane(request.queues[0], 0), None)
         for _ in range(_TRIES):
             is_fresh = self._refresh(request.queues)
             lane = self._next_lane()
             if lane is None and is_fresh:
                 return None
-            job = self._take_spread(request, lane, self._floor(lane)) if lane else None
+            job = self._take_from(request, lane) if lane else None
             if lane and job:
                 self._note_served(lane, job)
                 return job
-            self.forget()
+            if lane is None or lane.queue in self._lanes:
+                self.forget()
+        return None
+
+    def _take_from(self, request: ClaimRequest, lane: Lane) -> Job | None:
+        """Take a job of a queue; one that has no room for its first job leaves the view."""
+        limit, floor = self.policy.limit(lane.queue), self._floor(lane)
+        if not limit:
+            return self._take_spread(request, lane, floor)
+        try:
+            return self._take_limited(request, lane, floor, limit)
+        except NoRoom:
+            self.policy.note_full(lane.queue)
+            del self._lanes[lane.queue]
+            return None
+
+    def _take_limited(
+        self, request: ClaimRequest, lane: Lane, floor: int | None, limit: int
+    ) -> Job | None:
+        """Take the first job of a limited queue with numbers that nobody else holds."""
+        where: Document = {"queue": lane.queue}
+        if floor is not None:
+            where["priority"] = {"$gte": floor}
+        for _ in range(_TRIES):
+            first = self._link.jobs.find_one(
+                {"ready": True, **where}, {"slots": True}, sort=CLAIM_ORDER, hint="claim"
+            )
+            if first is None:
+                return None
+            slots = first.get("slots", 1)
+            numbers = free_numbers(self._link, lane.queue, limit, slots)
+            if numbers is None:
+                raise NoRoom
+            chosen = {"_id": first["_id"], "queue": lane.queue, "slots": slots}
+            job = self._take(request, chosen, is_sorted=False, numbers=numbers)
+            if job is not None:
+                return job
         return None
 
     def _refresh(self, queues: tuple[str, ...]) -> bool:
@@ -114,6 +167,7 @@ class Claims:
         age = time.monotonic() - self._read_at
         if age < VIEW_SECONDS and queues == self._chosen_from:
             return False
+        self.policy.refresh()
         tops = self._tops_of(queues) if queues else self._tops_of_any()
         self._exchange_served(list(tops))
         served = self._served
@@ -123,7 +177,8 @@ class Claims:
         return True
 
     def _tops_of(self, queues: tuple[str, ...]) -> dict[str, int]:
-        found = ((name, self._first({"queue": name})) for name in queues[:MOST_QUEUES])
+        is_open = (name for name in queues[:MOST_QUEUES] if not self.policy.is_shut(name))
+        found = ((name, self._first({"queue": name})) for name in is_open)
         return {name: job["priority"] for name, job in found if job}
 
     def _tops_of_any(self) -> dict[str, int]:
@@ -131,7 +186,7 @@ class Claims:
         tops: dict[str, int] = {}
         begun_at = after = self._resume_after
         while len(tops) < MOST_QUEUES:
-            job = self._first({"queue": {"$gt": after}})
+            job = self._first({"queue": self._beyond(after)})
             if job is not None and job["queue"] not in tops:
                 after = job["queue"]
                 tops[after] = job["priority"]
@@ -141,6 +196,10 @@ class Claims:
                 break
         self._resume_after = after if len(tops) == MOST_QUEUES else ""
         return tops
+
+    def _beyond(self, after: str) -> Document:
+        shut = self.policy.shut()
+        return {"$gt": after, "$nin": shut} if shut else {"$gt": after}
 
     def _first(self, where: Document) -> Document | None:
         return self._link.jobs.find_one(
@@ -227,22 +286,39 @@ class Claims:
         where: Document = {"_id": job_id}
         if request.queues:
             where["queue"] = {"$in": list(request.queues)}
-        job = self._take(request, where, is_sorted=False)
-        if job is not None:
-            return job
-        due = {**where, "ready": False, "run_at": {"$lte": self._link.now()}}
-        if not self._link.jobs.update_one(due, {"$set": {"ready": True}}).matched_count:
+        self._link.jobs.update_one(
+            {**where, "ready": False, "run_at": {"$lte": self._link.now()}},
+            {"$set": {"ready": True}},
+        )
+        found = self._link.jobs.find_one({**where, "ready": True}, {"queue": True, "slots": True})
+        if found is None:
             return None
-        return self._take(request, where, is_sorted=False)
+        self.policy.refresh()
+        queue, slots = found["queue"], found.get("slots", 1)
+        if self.policy.is_shut(queue):
+            return None
+        numbers: list[str] | None = []
+        if limit := self.policy.limit(queue):
+            numbers = free_numbers(self._link, queue, limit, slots)
+        if numbers is None:
+            return None
+        chosen = {**where, "queue": queue, "slots": slots}
+        return self._take(request, chosen, is_sorted=False, numbers=numbers)
 
     def _take(
-        self, request: ClaimRequest, where: Document, *, is_sorted: bool = True
+        self,
+        request: ClaimRequest,
+        where: Document,
+        *,
+        is_sorted: bool = True,
+        numbers: Sequence[str] = (),
     ) -> Job | None:
         """Claim the first job that is ready and matches, in one command.
 
         A document that holds no job is taken out of the way, and the next one claimed.
         """
-        while (claimed := self._take_document(request, where, is_sorted=is_sorted)) is not None:
+        how: dict[str, Any] = {"sort": CLAIM_ORDER} if is_sorted else {}
+        while (claimed := self._take_document(request, where, how, numbers)) is not None:
             job = readable(claimed)
             if job is not None:
                 return job
@@ -256,16 +332,23 @@ class Claims:
         return None
 
     def _take_document(
-        self, request: ClaimRequest, where: Document, *, is_sorted: bool
+        self,
+        request: ClaimRequest,
+        where: Document,
+        how: dict[str, Any],
+        numbers: Sequence[str],
     ) -> Document | None:
-        how: dict[str, Any] = {"sort": CLAIM_ORDER} if is_sorted else {}
         self._has_asked = True
+        update = self._update(request)
+        if numbers:
+            update["$set"]["slots_held"] = list(numbers)
         try:
             taken: Document | None = self._link.jobs.find_one_and_update(
-                {"ready": True, **where}, self._update(request), BARE, return_document=True, **how
+                {"ready": True, **where}, update, BARE, return_document=True, **how
             )
         except DuplicateKeyError:
-            # the index on claim_id: an earlier request of this claim has come through
+            # the index on claim_id: an earlier request of this claim has come through; or that on
+            # slots_held: another worker was faster
             return self._held_document(request)
         except PyMongoError as fault:
             if not is_doubtful(fault):
