@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from queuectl.domain import transitions
 from queuectl.domain.dependencies import blockers, left_by, met_by, refuse_cycles
 from queuectl.domain.errors import Conflict, InvalidInput
-from queuectl.domain.job import Spec, State
+from queuectl.domain.job import Claim, Spec, State
 from queuectl.domain.lanes import Lane
 from queuectl.domain.view import reason
 from tests.domain.jobs import (
@@ -70,7 +70,7 @@ def test_a_job_that_waits_for_another_is_not_claimed() -> None:
     blocked = pending(CHILD)
     assert blocked.waits_for
     with pytest.raises(Conflict):
-        transitions.claim(blocked, transitions.Claim("x", "w", after(30)), NOW)
+        transitions.claim(blocked, Claim("x", "w", after(30)), NOW)
 
 
 def test_an_end_leaves_a_mark_only_for_children() -> None:
