@@ -13,7 +13,7 @@ from prompt_toolkit.shortcuts import print_formatted_text
 
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
-from queuectl.shell.colours import STYLE, LineLexer
+from queuectl.shell.colours import COLOURLESS_STYLE, STYLE, LineLexer
 from queuectl.shell.commands import Leave, run_line
 from queuectl.shell.completer import LineCompleter
 from queuectl.shell.followed import Followed, Notice
@@ -45,11 +45,10 @@ class Prompt:
         self._prompt: PromptSession[str] = PromptSession(
             history=PrivateHistory(session.place().home),
             completer=LineCompleter(knowing(session, live).fork),
-            complete_in_thread=True,
             complete_while_typing=True,
             auto_suggest=AutoSuggestFromHistory(),
             lexer=LineLexer(),
-            style=STYLE,
+            style=STYLE if session.colors else COLOURLESS_STYLE,
             include_default_pygments_style=False,
             bottom_toolbar=self._toolbar,
             multiline=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -187,3 +188,29 @@ def test_many_ends_are_told_in_one_line_a_state() -> None:
         "7 jobs completed: job0 job1 job2 job3 job4 …",
         "1 jobs cancelled: job7",
     ]
+
+
+def test_a_menu_comes_whole_and_no_key_between_two_of_its_rows() -> None:
+    live = Live(find_place(), Followed())
+    lines = tuple(JobLine(f"job{n}", State.PENDING, "pending  true") for n in range(150))
+    live.snapshot = Snapshot(is_known=True, jobs=lines)
+    completer = LineCompleter(knowing(Session(), live).fork)
+    moments: list[int] = []
+
+    async def complete() -> None:
+        passed = 0
+
+        async def other_things() -> None:
+            nonlocal passed
+            while True:
+                passed += 1
+                await asyncio.sleep(0)
+
+        others = asyncio.create_task(other_things())
+        async for _ in completer.get_completions_async(Document("show job"), CompleteEvent()):
+            moments.append(passed)
+        others.cancel()
+
+    asyncio.run(complete())
+    assert len(moments) == 150
+    assert len(set(moments)) == 1
