@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.completion import CompleteEvent, Completion
 from prompt_toolkit.document import Document
 
 from queuectl.cli.session import Session
@@ -190,27 +190,36 @@ def test_many_ends_are_told_in_one_line_a_state() -> None:
     ]
 
 
+class Slow(LineCompleter):
+    """A completer that finds something, and more only when other things were done meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(Session)
+        self.may_go_on = threading.Event()
+
+    def get_completions(self, _document: Document, _event: CompleteEvent) -> Iterator[Completion]:
+        yield Completion("first")
+        assert self.may_go_on.wait(SECONDS)
+        yield Completion("second")
+
+
 def test_a_menu_comes_whole_and_no_key_between_two_of_its_rows() -> None:
-    live = Live(find_place(), Followed())
-    lines = tuple(JobLine(f"job{n}", State.PENDING, "pending  true") for n in range(150))
-    live.snapshot = Snapshot(is_known=True, jobs=lines)
-    completer = LineCompleter(knowing(Session(), live).fork)
-    moments: list[int] = []
+    async def turns_at_each() -> list[int]:
+        turns, completer = 0, Slow()
 
-    async def complete() -> None:
-        passed = 0
-
-        async def other_things() -> None:
-            nonlocal passed
+        async def press_keys() -> None:
+            nonlocal turns
             while True:
-                passed += 1
-                await asyncio.sleep(0)
+                turns += 1
+                if turns > 99:
+                    completer.may_go_on.set()
+                await asyncio.sleep(0.001)
 
-        others = asyncio.create_task(other_things())
-        async for _ in completer.get_completions_async(Document("show job"), CompleteEvent()):
-            moments.append(passed)
-        others.cancel()
+        keys = asyncio.create_task(press_keys())
+        rows = completer.get_completions_async(Document("show job"), CompleteEvent())
+        found = [turns async for _ in rows]
+        keys.cancel()
+        return found
 
-    asyncio.run(complete())
-    assert len(moments) == 150
-    assert len(set(moments)) == 1
+    first, second = asyncio.run(turns_at_each())
+    assert first == second > 99
