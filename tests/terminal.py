@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 import pexpect
 import pyte
@@ -41,6 +42,9 @@ class _Screen(pyte.Screen):
         self._answer(data)
 
 
+_Self = TypeVar("_Self", bound="Terminal")
+
+
 class Terminal:
     """A program on a terminal of `columns` by `rows`. A context manager, which ends it."""
 
@@ -63,7 +67,7 @@ class Terminal:
         self._child.delaybeforesend = None
         self.code: int | None = None
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(
@@ -176,8 +180,8 @@ class Shell(Terminal):
         """Wait until the bottom row has some texts in it."""
         self.until(lambda: all(text in self.lines[-1] for text in texts), " and ".join(texts))
 
-    def color_of(self, word: str) -> str:
-        """Return the colour in which a word stands behind the last prompt; empty if it does not."""
+    def look_of(self, word: str) -> tuple[str, bool]:
+        """Return the colour in which a word stands behind the last prompt, and if it is slanted."""
         number = max(at for at, row in enumerate(self.lines) if row.startswith(PROMPT))
-        column = self.lines[number].find(word, len(PROMPT))
-        return str(self.screen.buffer[number][column].fg) if column >= 0 else ""
+        cell = self.screen.buffer[number][self.lines[number].index(word, len(PROMPT))]
+        return cell.fg, cell.italics

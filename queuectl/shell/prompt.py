@@ -31,6 +31,9 @@ _WRITTEN_OUT = "fg:ansidefault"
 """A style that looks like none. Without a style the final blank of the prompt is a move of the
 cursor, where programs that drive the shell (expect and the like) look for a blank."""
 
+_MENU_ROWS, _MENU_SHARE = 8, 5
+"""So many rows are kept free for the menu of completions, or that share of a low terminal."""
+
 _WARM_UP_SECONDS = 0.1
 
 
@@ -71,6 +74,8 @@ class Prompt:
 
     def _ask(self) -> str:
         self._show(self._followed.take_notices())
+        rows = self._prompt.app.output.get_size().rows
+        self._prompt.reserve_space_for_menu = min(_MENU_ROWS, rows // _MENU_SHARE)
         return self._prompt.prompt([(_WRITTEN_OUT, PROMPT)], pre_run=self._begin)
 
     def _run_lines(self, text: str) -> None:

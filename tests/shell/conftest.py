@@ -26,7 +26,9 @@ else:
                 columns: int = 80, rows: int = 24, module: str = "queuectl", **variables: str
             ) -> Shell:
                 env = {**environment(), **variables}
-                return stack.enter_context(Shell([], env, columns, rows, module=module))
+                shell = stack.enter_context(Shell([], env, columns, rows, module=module))
+                shell.frees()
+                return shell
 
             yield open_one
 

@@ -78,7 +78,7 @@ def test_a_snapshot_follows_the_store(watched: Watched, cli: Cli) -> None:
         lambda snapshot: snapshot.jobs and snapshot.settings["max_retries"] == 9
     )
     assert snapshot.jobs == (JobLine("a", State.PENDING, "pending     echo a"),)
-    assert snapshot.queues == (("imports", "1 pending, 1 jobs"),)
+    assert snapshot.queues == (("imports", "1 job, 1 pending"),)
     with open_queue() as queue:
         run_next(queue, Outcome(exit_code=0))
     watched.wait_until(lambda snapshot: snapshot.jobs[0].state is State.COMPLETED)
@@ -166,7 +166,11 @@ def test_the_end_of_jobs_that_were_enqueued_here_is_told(watched: Watched) -> No
         watched.wait_until(has_told(2))
         queue.cancel("before")
     watched.wait_until(has_told(3))
-    assert told == ["good completed in 5.0 s", "bad dead: Exit code 1", "before cancelled"]
+    assert told == [
+        "good completed in 5.0 s",
+        "bad dead: Exit code 1; next: logs bad, retry bad",
+        "before cancelled",
+    ]
 
 
 def test_an_end_that_was_looked_at_is_not_told(watched: Watched) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.harness import Cli, bury, fill
+from tests.cli.harness import Cli, bury, environment, fill
 from tests.terminal import Shell
 
 OpenShell = Callable[..., Shell]
+AWAY = {"QUEUECTL_STORE": "mongodb://127.0.0.1:9/jobs"}
 SUGGESTED = "626262"
 """The grey of what the history suggests, on a terminal of 256 colours."""
 
@@ -108,7 +109,7 @@ def test_settings_queues_and_options_are_completed(cli: Cli, open_shell: OpenShe
     shell.shows("= 7  attempts in all")
     shell.clear()
     shell.press("list --queue ")
-    shell.shows("imports", "1 pending, 1 jobs")
+    shell.shows("imports", "1 job, 1 pending")
     shell.clear()
     shell.press("list --st")
     shell.shows("--state", "Only these states.")
@@ -168,6 +169,18 @@ def test_the_rows_at_the_bottom_fit_every_terminal(
     assert all(len(row) <= columns for row in shell.lines)
 
 
+@pytest.mark.parametrize(("rows", "free"), [(50, 8), (24, 4), (12, 2)])
+def test_a_low_terminal_keeps_few_rows_for_the_menu(
+    rows: int, free: int, open_shell: OpenShell
+) -> None:
+    shell = open_shell(80, rows)
+    shell.enter(f"!seq {rows}")
+    shell.frees()
+    shell.status("no jobs")
+    shell.shows("Tab completes")
+    assert [row for row in shell.lines if not row] == [""] * (free - 1)
+
+
 def test_a_resize_draws_everything_anew(open_shell: OpenShell) -> None:
     shell = open_shell(120, 40)
     shell.status("no jobs")
@@ -206,11 +219,18 @@ def test_a_store_that_goes_away_is_told_of_and_comes_back(
 
 
 def test_a_server_that_does_not_answer_blocks_nothing(open_shell: OpenShell) -> None:
-    shell = open_shell(module="tests.hasty", QUEUECTL_STORE="mongodb://127.0.0.1:9/jobs")
+    shell = open_shell(module="tests.patient", **AWAY, PATIENCE_OF_THE_TEST="600")
     shell.press("show x")
-    shell.shows("queuectl > show x", "looking")
-    shell.status("store away: MongoDB at 127.0.0.1:9 does not answer")
+    shell.is_at("show x")
+    shell.status("looking")
     shell.clear()
+    shell.enter("exit")
+    assert shell.ends() == 0
+
+
+def test_a_server_that_is_away_is_told_of(open_shell: OpenShell) -> None:
+    shell = open_shell(module="tests.patient", **AWAY, PATIENCE_OF_THE_TEST="0.5")
+    shell.status("store away: MongoDB at 127.0.0.1:9 does not answer")
     shell.enter("exit")
     assert shell.ends() == 0
 
@@ -246,15 +266,15 @@ def test_the_history_suggests_the_rest_of_a_line(open_shell: OpenShell) -> None:
     shell.frees()
     shell.press("list --l")
     shell.is_at("list --limit 42")
-    shell.until(lambda: shell.color_of("imit 42") == SUGGESTED, "suggestion")
+    shell.until(lambda: shell.look_of("imit 42") == (SUGGESTED, False), "suggestion")
     shell.press("right", "enter")
     shell.until(lambda: shell.text.count("no jobs yet") == 2, "it runs")
 
 
-def test_keys_pressed_before_the_editor_is_there_are_kept(open_shell: OpenShell) -> None:
-    shell = open_shell()
-    shell.press("enqueue early 'true'\r")
-    shell.shows("Enqueued job 'early'")
+def test_keys_pressed_before_the_editor_is_there_are_kept() -> None:
+    with Shell([], environment()) as shell:
+        shell.press("enqueue early 'true'\r")
+        shell.shows("Enqueued job 'early'")
 
 
 def test_colours_are_left_out_when_asked(open_shell: OpenShell) -> None:
@@ -263,18 +283,24 @@ def test_colours_are_left_out_when_asked(open_shell: OpenShell) -> None:
     shell.press("statsu ")
     shell.shows("no such command")
     assert shell.colors == {"default"}
+    shell.clear()
+    shell.enter("list --limit 42")
+    shell.frees()
+    shell.press("list --l")
+    shell.is_at("list --limit 42")
+    shell.until(lambda: shell.look_of("imit 42") == ("default", True), "suggestion")
 
 
 def test_known_and_unknown_words_have_their_colours(open_shell: OpenShell) -> None:
     shell = open_shell()
     shell.press("list --limit 5 # why")
     shell.is_at("list --limit 5 # why")
-    assert shell.color_of("list") == "green"
-    assert shell.color_of("--limit") == "cyan"
+    assert shell.look_of("list") == ("green", False)
+    assert shell.look_of("--limit") == ("cyan", False)
     shell.clear()
     shell.press("statsu ")
     shell.shows("no such command")
-    assert shell.color_of("statsu") == "red"
+    assert shell.look_of("statsu") == ("red", False)
 
 
 def test_the_help_tells_what_only_the_shell_knows(open_shell: OpenShell) -> None:
