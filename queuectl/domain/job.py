@@ -10,6 +10,8 @@ Command = str | tuple[str, ...]
 
 DEFAULT_QUEUE = "default"
 TAIL_BYTES = 64 * 1024
+HISTORY_RUNS = 1000
+"""The most runs that a job's history keeps, the latest: so no job outgrows its store."""
 
 COMMAND_NOT_FOUND = "Command not found"
 """The error of a run whose program, or whose shell's program, does not exist."""
@@ -114,7 +116,8 @@ class Job:
 
     `seq` orders jobs by arrival (0 until a store has taken the job) and `rev` counts its
     changes. `worker`, `started_at`, `finished_at` and `outcome` are those of the latest run.
-    `history` is filled by `Store.get` and by a `find` that asks for it; elsewhere it is empty.
+    `history`, the latest `HISTORY_RUNS` runs, is filled by `Store.get` and by a `find` that asks
+    for it; elsewhere it is empty.
     """
 
     spec: Spec

@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Any
 
 from queuectl.domain.filters import Page
-from queuectl.domain.job import WAITING, Job
+from queuectl.domain.job import HISTORY_RUNS, WAITING, Job
 from queuectl.domain.transitions import Fence, Transition
 from queuectl.stores.codec import (
     OUTPUT_FIELDS,
@@ -115,7 +115,8 @@ def update(change: Transition, after: Job, now: datetime, stamp: str) -> Documen
         fields["moving"] = True
     operators: dict[str, Any] = {"$set": fields, "$unset": unset}
     if change.run is not None:
-        operators["$push"] = {"history": run_to_document(change.run)}
+        entry = [run_to_document(change.run)]
+        operators["$push"] = {"history": {"$each": entry, "$slice": -HISTORY_RUNS}}
     return operators
 
 

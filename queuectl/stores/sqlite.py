@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from queuectl.domain import transitions
-from queuectl.domain.job import WAITING, Claim, Job
+from queuectl.domain.job import HISTORY_RUNS, WAITING, Claim, Job
 from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import Fence, Transition
 from queuectl.stores import codec
@@ -236,6 +236,8 @@ class SqliteStore(SqliteReads):
             return False
         if change.run is not None:
             execute(rows.INSERT_RUN, rows.run_values(seq, change.run))
+            if change.run.n > HISTORY_RUNS:
+                execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
         if change.is_burial:
             self._move("jobs", "dlq", seq)
         return True

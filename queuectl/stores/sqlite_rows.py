@@ -40,6 +40,10 @@ READY_IN = (
     "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
 )
 INSERT_RUN = f"INSERT INTO runs VALUES (?, {', '.join('?' * len(codec.RUN_FIELDS))})"
+FORGET_RUNS = (
+    "DELETE FROM runs WHERE seq = ?1 AND n <= "
+    "(SELECT n FROM runs WHERE seq = ?1 ORDER BY n DESC LIMIT 1 OFFSET ?2)"
+)
 MOVED = ", ".join((*ALL_COLUMNS, "ready"))
 SELECTED = ", ".join(COLUMNS)
 SELECTED_ALL = ", ".join(ALL_COLUMNS)
