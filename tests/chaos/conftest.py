@@ -11,7 +11,16 @@ from tests.stores.conftest import mongo_server, mongo_url, opened, store, store_
 from tests.worker.conftest import impatient
 from tests.worker.fleet import Fleet, fleet_in
 
-__all__ = ["chaos", "fleet", "impatient", "mongo_server", "mongo_url", "opened", "store", "store_url"]
+__all__ = [
+    "chaos",
+    "fleet",
+    "impatient",
+    "mongo_server",
+    "mongo_url",
+    "opened",
+    "store",
+    "store_url",
+]
 
 
 @pytest.fixture

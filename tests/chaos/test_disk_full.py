@@ -137,6 +137,7 @@ def test_a_job_that_fills_the_disk_with_its_output_fails_and_the_next_one_runs(
     assert is_sound(cramped.home.root)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_run_whose_log_cannot_be_made_is_given_back_until_there_is_room(
     tmp_path: Path, store_url: str
 ) -> None:

@@ -18,6 +18,9 @@ TIMES = {
     "queuectl.stores.sqlite_schema": {"BUSY_SECONDS": 1.0},
     "queuectl.stores.mongo_link": {"SELECTION_SECONDS": 1.0, "OPERATION_SECONDS": 2.0},
     "queuectl.stores.mongo_schema": {"SELECTION_SECONDS": 1.0},
+    "queuectl.worker.loop": {"LONGEST_PAUSE": 0.5},
+    "queuectl.worker.patience": {"LONGEST_PAUSE": 0.5},
+    "pymongo.common": {"MIN_HEARTBEAT_INTERVAL": 0.02},
 }
 
 
