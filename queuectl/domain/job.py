@@ -10,6 +10,8 @@ Command = str | tuple[str, ...]
 
 DEFAULT_QUEUE = "default"
 TAIL_BYTES = 64 * 1024
+HISTORY_RUNS = 1000
+"""The most runs that a job's history keeps, the latest: so no job outgrows its store."""
 
 COMMAND_NOT_FOUND = "Command not found"
 """The error of a run whose program, or whose shell's program, does not exist."""
@@ -127,7 +129,8 @@ class Job:
     `waits_for` holds the blockers that are left (see `dependencies`), `held` says that somebody
     paused the job, `has_children` that jobs were enqueued to follow it, and `unswept` that it
     has ended and not all of them have been told.
-    `history` is filled by `Store.get` and by a `find` that asks for it; elsewhere it is empty.
+    `history`, the latest `HISTORY_RUNS` runs, is filled by `Store.get` and by a `find` that asks
+    for it; elsewhere it is empty.
     """
 
     spec: Spec

@@ -17,6 +17,9 @@ from queuectl.domain.settings import Settings, as_flag, as_number, parse_value
 MAX_ARGUMENT_BYTES = 131_071
 """Linux takes at most 128 KiB, its final NUL included, in one argument (MAX_ARG_STRLEN)."""
 
+MAX_PATH_BYTES = 4_095
+"""Linux takes at most 4 KiB, the final NUL included, in one path (PATH_MAX)."""
+
 MAX_ENV_BYTES = 262_144
 MAX_LABELS = 64
 MAX_PRIORITY = 1_000_000
@@ -191,6 +194,8 @@ def check_cwd(value: object) -> str:
     text = check_text("cwd", value)
     if not _ABSOLUTE.match(text):
         raise InvalidInput(f"cwd must be an absolute path, not {shown(value)}")
+    if len(_encoded("cwd", text)) > MAX_PATH_BYTES:
+        raise InvalidInput(f"cwd is longer than {MAX_PATH_BYTES:,} bytes: {shown(value)}")
     return text
 
 

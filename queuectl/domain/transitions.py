@@ -12,7 +12,17 @@ from enum import Enum
 
 from queuectl.domain.dependencies import blockers
 from queuectl.domain.errors import Conflict, InvalidInput
-from queuectl.domain.job import SETTLED, WAITING, Claim, Job, Outcome, Run, Spec, State
+from queuectl.domain.job import (
+    HISTORY_RUNS,
+    SETTLED,
+    WAITING,
+    Claim,
+    Job,
+    Outcome,
+    Run,
+    Spec,
+    State,
+)
 from queuectl.domain.retry import attempts_allowed, backoff_seconds, has_attempts_left
 from queuectl.domain.times import later
 
@@ -140,6 +150,30 @@ def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
     return replace(change, fence=Fence.LEASE)
 
 
+def smaller_forms(change: Transition, why: str) -> tuple[Transition, ...]:
+    """Return the end of a run in less and less, for a store that refuses it as it is.
+
+    First without the output, which then counts as cut off; then without an entry in the history
+    too, and with the reason in the job's last error. The verdict stays.
+    """
+    after, outcome = change.after, change.after.outcome if change.after else None
+    if after is None or outcome is None:
+        return ()
+    bare = replace(
+        outcome,
+        stdout="",
+        stderr="",
+        stdout_cut=outcome.stdout_cut + len(outcome.stdout.encode()),
+        stderr_cut=outcome.stderr_cut + len(outcome.stderr.encode()),
+    )
+    said = f"{bare.error or 'done'}; the store did not take its result: {why}"
+    unlisted = replace(after, outcome=replace(bare, error=said), history=change.before.history)
+    return (
+        replace(change, after=replace(after, outcome=bare)),
+        replace(change, after=unlisted, run=None),
+    )
+
+
 def cancel(job: Job, now: datetime) -> Transition:
     """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
     if job.state in WAITING:
@@ -253,7 +287,7 @@ def _ended(
         held=job.held and state not in SETTLED,
         finished_at=now if outcome else None,
         outcome=outcome or job.outcome,
-        history=(*job.history, run) if run else job.history,
+        history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
         **fields,
     )
     return Transition(event, job, after, Fence.CLAIM, run)

@@ -123,6 +123,8 @@ class Store(Protocol):
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds, and append its run to the history.
 
+        The history keeps the latest `HISTORY_RUNS` runs.
+
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
         Repeated after a lost reply it returns True: the very run is in the history already.
         False: somebody else changed the job first, and nothing was written.

@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import Any
 
 from queuectl.domain.filters import Page
-from queuectl.domain.job import SETTLED, Job, State
+from queuectl.domain.job import HISTORY_RUNS, SETTLED, Job, State
 from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.stores.codec import (
     OUTPUT_FIELDS,
@@ -134,7 +134,8 @@ def update(change: Transition, after: Job, now: datetime, stamp: str) -> Documen
         fields["moving"] = True
     operators: dict[str, Any] = {"$set": fields, "$unset": unset}
     if change.run is not None:
-        operators["$push"] = {"history": run_to_document(change.run)}
+        entry = [run_to_document(change.run)]
+        operators["$push"] = {"history": {"$each": entry, "$slice": -HISTORY_RUNS}}
     return operators
 
 

@@ -55,6 +55,7 @@ _URI_HINT = (
 )
 _BAD_LOGIN = {18, 8000}
 _NOT_ALLOWED = {13}
+_TOO_LARGE = {10334, 17419, 17420}
 _PASSING = {50, 64, 112, 189, 202, 246, 262, 11600, 11602, 14031}
 """Codes of timeouts, failovers, conflicts and full disks: trying again may help."""
 
@@ -150,9 +151,9 @@ def in_our_words(fault: PyMongoError, hosts: str) -> QueuectlError:
     """Return the error that people see; pymongo's own text may hold what must not be shown."""
     if isinstance(fault, DuplicateKeyError) and "unique_live" in str(fault):
         return Conflict("another job with its unique key waits or runs")
-    if isinstance(fault, DocumentTooLarge):
-        return StoreRefused("the job is too large for MongoDB (16 MB)")
     code = fault.code if isinstance(fault, OperationFailure) else None
+    if isinstance(fault, DocumentTooLarge) or code in _TOO_LARGE:
+        return StoreRefused("the job is too large for MongoDB (16 MB)")
     if code in _BAD_LOGIN or (code is None and "Authentication failed" in str(fault)):
         return StoreRefused(
             f"MongoDB at {hosts} refused the user's name or password",

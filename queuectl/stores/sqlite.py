@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from queuectl.domain import transitions
-from queuectl.domain.job import WAITING, Claim, Job
+from queuectl.domain.job import HISTORY_RUNS, WAITING, Claim, Job
 from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.stores import codec
@@ -228,6 +228,8 @@ class SqliteStore(SqliteReads, SqliteLanes):
             return False
         if change.run is not None:
             execute(rows.INSERT_RUN, rows.run_values(seq, change.run))
+            if change.run.n > HISTORY_RUNS:
+                execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
         if change.is_burial:
             self._move("jobs", "dlq", seq)
         if after.unswept:

@@ -45,6 +45,10 @@ INSERT_RUN = f"INSERT INTO runs VALUES (?, {', '.join('?' * len(codec.RUN_FIELDS
 IS_LIVE = "unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing')"
 """What the index over unique keys covers, as it is written there."""
 
+FORGET_RUNS = (
+    "DELETE FROM runs WHERE seq = ?1 AND n <= "
+    "(SELECT n FROM runs WHERE seq = ?1 ORDER BY n DESC LIMIT 1 OFFSET ?2)"
+)
 MOVED = ", ".join((*ALL_COLUMNS, "ready"))
 SELECTED = ", ".join(COLUMNS)
 SELECTED_ALL = ", ".join(ALL_COLUMNS)

@@ -202,6 +202,8 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
             f"cannot write {path} ({text})",
             hint="see that neither it, nor its directory, nor its file system is read-only",
         )
+    if isinstance(fault, (sqlite3.IntegrityError, sqlite3.DataError)):
+        return StoreRefused(f"{path} does not take this record: {text}")
     if isinstance(fault, sqlite3.OperationalError):
         return StoreUnavailable(
             f"cannot use {path}: {text}", hint="queuectl doctor looks for the cause"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from queuectl.domain import transitions
-from queuectl.domain.errors import QueuectlError, StoreError
+from queuectl.domain.errors import Conflict, StoreError, StoreRefused
 from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
+from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
 from queuectl.stores.base import BATCH, Store
 from queuectl.worker.processes import (
@@ -20,6 +21,7 @@ from queuectl.worker.processes import (
     is_here,
     kill_run,
 )
+from queuectl.worker.refused import store_less
 
 log = logging.getLogger("queuectl.worker")
 
@@ -54,6 +56,7 @@ class Upkeep:
         self._chores = (
             self._promote, self._recover_local, self._expire, self._sweep, self._repair,
         )  # fmt: skip
+        self._hopeless: set[str] = set()
 
     def tick(self, settings: Settings) -> None:
         """Do every chore once; a fault in one does not stop the others.
@@ -151,7 +154,17 @@ class Upkeep:
         """End a lost claim; one job that cannot be taken back does not stop the others."""
         try:
             change = transitions.expire(job, self._store.now(), settings.max_interruptions)
-            if self._store.commit(change) and change.after is not None:
+            is_committed = self._commit(change)
+        except (Conflict, StoreRefused) as fault:
+            if job.id not in self._hopeless:
+                log.error("job '%s' cannot be taken back: %s", job.id, fault)
+            self._hopeless.add(job.id)
+        else:
+            if is_committed:
                 log.warning("job '%s': worker %s was lost", job.id, job.worker)
-        except QueuectlError as fault:
-            log.error("job '%s' cannot be taken back: %s", job.id, fault)
+
+    def _commit(self, change: Transition) -> bool:
+        try:
+            return self._store.commit(change)
+        except StoreRefused as fault:
+            return store_less(self._store.commit, change, fault)[1]
