@@ -91,7 +91,7 @@ class MongoStore(MongoFleet):
         now = self.now()
         due = {(job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now)}
         for queue, priority in due:
-            self._claims.note_ready(queue, priority)
+            self._claims.lanes.note_ready(queue, priority)
         return refused
 
     @guarded
@@ -139,7 +139,7 @@ class MongoStore(MongoFleet):
         if is_applied and change.is_burial:
             mongo_dlq.try_to_finish_burial(self.link, change.before.id)
         elif is_applied and after and after.state in WAITING and after.run_at <= now:
-            self._claims.note_ready(after.spec.queue, after.spec.priority)
+            self._claims.lanes.note_ready(after.spec.queue, after.spec.priority)
         return is_applied
 
     def _change(self, change: Transition, after: Job, now: datetime, stamp: str) -> bool:
@@ -208,7 +208,7 @@ class MongoStore(MongoFleet):
         states = sorted(state.value for state in WAITING)
         still_due = {"_id": {"$in": ids}, **due, "state": {"$in": states}}
         promoted = self.link.jobs.update_many(still_due, {"$set": {"ready": True}})
-        self._claims.forget()
+        self._claims.lanes.forget()
         return promoted.modified_count
 
     @guarded
@@ -258,7 +258,7 @@ class MongoStore(MongoFleet):
                 return
             self._pause = min(self._pause * 2, LONGEST_POLL)
         self._pause = SHORTEST_POLL
-        self._claims.forget()
+        self._claims.lanes.forget()
 
     @guarded
     def check(self) -> list[str]:
