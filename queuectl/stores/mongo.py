@@ -93,7 +93,7 @@ class MongoStore(MongoFleet):
         now = self.now()
         due = {(job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now)}
         for queue, priority in due:
-            self._claims.note_ready(queue, priority)
+            self._claims.lanes.note_ready(queue, priority)
         return refused
 
     @guarded
@@ -139,11 +139,11 @@ class MongoStore(MongoFleet):
             is_applied = self._change(change, change.after, now, stamp)
         after = change.after
         if is_applied and change.before.state is State.PROCESSING:
-            self._claims.note_room(change.before.spec.queue)
+            self._claims.lanes.note_room(change.before.spec.queue)
         if is_applied and change.is_burial:
             mongo_dlq.try_to_finish_burial(self.link, change.before.id)
         elif is_applied and after and after.is_ready(now):
-            self._claims.note_ready(after.spec.queue, after.spec.priority)
+            self._claims.lanes.note_ready(after.spec.queue, after.spec.priority)
         if is_applied and after and after.unswept:
             mongo_children.try_to_sweep(self.link, after)
         elif is_applied and after is None and change.before.has_children:
@@ -235,7 +235,7 @@ class MongoStore(MongoFleet):
         """Tell children of parents that have ended or were deleted."""
         told = mongo_children.sweep(self.link)
         if told:
-            self._claims.forget()
+            self._claims.lanes.forget()
         return told
 
     @guarded
@@ -249,7 +249,7 @@ class MongoStore(MongoFleet):
         states = sorted(state.value for state in WAITING)
         still_due = {"_id": {"$in": ids}, **due, "state": {"$in": states}}
         promoted = self.link.jobs.update_many(still_due, {"$set": {"ready": True}})
-        self._claims.forget()
+        self._claims.lanes.forget()
         return promoted.modified_count
 
     @guarded
@@ -288,7 +288,7 @@ class MongoStore(MongoFleet):
     @guarded
     def wait_for_work(self, seconds: float, wake: int) -> None:
         """Poll for a ready job of the queues last claimed from, more slowly while there is none."""
-        where: Document = {"ready": True, "queue": self._claims.open_queues(self._queues)}
+        where: Document = {"ready": True, "queue": self._claims.lanes.open_queues(self._queues)}
         ends_at = time.monotonic() + seconds
         while self.link.jobs.find_one(where, {"_id": True}, hint="claim") is None:
             remaining = ends_at - time.monotonic()
@@ -297,7 +297,7 @@ class MongoStore(MongoFleet):
                 return
             self._pause = min(self._pause * 2, LONGEST_POLL)
         self._pause = SHORTEST_POLL
-        self._claims.forget()
+        self._claims.lanes.forget()
 
     @guarded
     def check(self) -> list[str]:

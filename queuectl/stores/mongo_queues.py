@@ -8,12 +8,18 @@ they go with its claim and a crash leaks none.
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 from queuectl.domain.lanes import OPEN, Lane
 from queuectl.stores.mongo_link import Document, Link
 
 _POLICY = "queues"
+_POLICY_SECONDS = 0.5
+
+
+class NoRoom(Exception):
+    """A queue's limit leaves no room for the job that goes first there."""
 
 
 def decided(link: Link) -> dict[str, Lane]:
@@ -47,14 +53,16 @@ def used_slots(link: Link, queue: str) -> int:
     return sum(job.get("slots", 1) for job in running(link, queue))
 
 
-def free_numbers(link: Link, queue: str, limit: int, slots: int) -> list[str] | None:
-    """Return numbers that a job of so many slots may try to hold, or None without room."""
+def free_numbers(link: Link, queue: str, limit: int, slots: int) -> list[str]:
+    """Return numbers that a job of so many slots may try to hold. Raises NoRoom."""
     beside = running(link, queue)
     if sum(job.get("slots", 1) for job in beside) + slots > limit:
-        return None
+        raise NoRoom
     held = {name for job in beside for name in job.get("slots_held", ())}
     names = [name for number in range(limit) if (name := f"{queue}#{number}") not in held]
-    return random.sample(names, slots) if len(names) >= slots else None
+    if len(names) < slots:
+        raise NoRoom
+    return random.sample(names, slots)
 
 
 class Policy:
@@ -63,19 +71,29 @@ class Policy:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._changes = -1
+        self._read_at = float("-inf")
         self._lanes: dict[str, Lane] = {}
         self._full: set[str] = set()
 
-    def refresh(self) -> None:
-        """Look whether something was decided since; every queue may have room again."""
+    def refresh(self) -> bool:
+        """Look, at most twice a second, whether something was decided; tell whether it was."""
+        present = time.monotonic()
+        if present - self._read_at < _POLICY_SECONDS:
+            return False
+        self._read_at = present
         found = self._link.meta.find_one({"_id": _POLICY}) or {"changes": 0}
-        if found["changes"] != self._changes:
-            self._lanes = decided(self._link)
-            self._changes = found["changes"]
+        if found["changes"] == self._changes:
+            return False
+        self._lanes = decided(self._link)
+        self._changes = found["changes"]
+        return True
+
+    def forget_full(self) -> None:
+        """Let every queue have room again."""
         self._full.clear()
 
     def note_full(self, queue: str) -> None:
-        """Pass a queue over until the next refresh."""
+        """Pass a queue over until it is asked whether they have room."""
         self._full.add(queue)
 
     def limit(self, queue: str) -> int:
