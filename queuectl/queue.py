@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from queuectl.changes import Changes
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
 from queuectl.domain.errors import (
@@ -20,14 +21,11 @@ from queuectl.domain.errors import (
     InvalidInput,
     NotFound,
     QueuectlError,
-    StoreUnavailable,
     WaitTimedOut,
 )
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.request import Request, build_request, is_name
 from queuectl.domain.settings import Settings, Value
-from queuectl.domain.times import iso
-from queuectl.domain.transitions import Transition
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_id
 from queuectl.stores import open_store
@@ -37,10 +35,7 @@ if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
     from queuectl.domain.worker import LiveWorker, StopRequest
 
-_MAX_TRIES = 50
 _POLL_SECONDS = (0.01, 0.25)
-_CANCEL_SECONDS = 5.0
-"""How long a worker may take to notice that its job is cancelled, with room to spare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +47,11 @@ class Enqueued:
     error: QueuectlError | None = None
 
 
-class Queue:
+class Queue(Changes):
     """An open store with its home. A context manager; use it from one thread.
 
-    Every method may raise `StoreUnavailable` or `StoreRefused`.
+    Every method may raise `StoreUnavailable` or `StoreRefused`. What changes a job that is in
+    the store is in `Changes`.
     """
 
     def __init__(self, store: Store, home: Home) -> None:
@@ -232,67 +228,6 @@ class Queue:
 
         return [job.id for job in self.find(Filter(frozenset(State) - SETTLED, queue))]
 
-    # changing
-
-    def cancel(self, job_id: str) -> Job:
-        """Cancel a waiting job, or ask the worker of a running one to stop it."""
-        return self._changed(job_id, transitions.cancel)
-
-    def retry(self, job_id: str) -> Job:
-        """Start a settled or failed job afresh, due now."""
-        return self._changed(job_id, transitions.retry)
-
-    def retry_dead(self, job_id: str) -> Job:
-        """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
-
-        def decide(job: Job, now: datetime) -> Transition:
-            if job.state is not State.DEAD:
-                raise Conflict(f"job '{job.id}' is {job.state}, not dead")
-            return transitions.retry(job, now)
-
-        return self._changed(job_id, decide)
-
-    def delete(self, job_id: str, *, force: bool = False) -> None:
-        """Forget a job that does not run, and its logs on this machine.
-
-        With `force` a running one is cancelled first. Raises Conflict when it does not end
-        before its lease would.
-        """
-        from queuectl.joblogs import JobLogs
-
-        if force:
-            self._make_it_end(job_id)
-        self._change(job_id, lambda job, _now: transitions.delete(job))
-        JobLogs(self.home).remove(job_id)
-
-    def _make_it_end(self, job_id: str) -> None:
-        """Cancel a running job and wait for it; end the claim of a worker that is gone."""
-        job = self.get(job_id)
-        if job.state is not State.PROCESSING:
-            return
-        settings = self.settings()
-        self.cancel(job_id)
-        try:
-            next(self.wait([job_id], settings.kill_grace_seconds + _CANCEL_SECONDS))
-        except WaitTimedOut:
-            self._change(job_id, _expire_if_overdue)
-
-    def _changed(self, job_id: str, decide: Callable[[Job, datetime], Transition]) -> Job:
-        after = self._change(job_id, decide).after
-        assert after is not None
-        return after
-
-    def _change(self, job_id: str, decide: Callable[[Job, datetime], Transition]) -> Transition:
-        """Read, decide, compare-and-set; again from the start when somebody was faster."""
-        for _ in range(_MAX_TRIES):
-            job = self._store.get(job_id)
-            if job is None:
-                raise NotFound(f"no job '{job_id}'", hint="queuectl list shows the jobs there are")
-            change = decide(job, self._store.now())
-            if self._store.commit(change):
-                return change
-        raise StoreUnavailable(f"job '{job_id}' changes too fast; try again")
-
     # the fleet
 
     def ask_workers_to_stop(self, ids: Collection[str], how: StopRequest) -> None:
@@ -336,16 +271,6 @@ def open_queue(home: str | None = None, store: str | None = None) -> Queue:
     Close it when done, or use it in a `with` statement.
     """
     return Queue.open(find_place(home, store))
-
-
-def _expire_if_overdue(job: Job, now: datetime) -> Transition:
-    """End the claim of a worker that has let its lease run out."""
-    if job.claim is not None and job.claim.lease_until > now:
-        raise Conflict(
-            f"job '{job.id}' is processing and its worker does not answer",
-            hint=f"its claim ends at {iso(job.claim.lease_until)}; try again then",
-        )
-    return transitions.expire(job, now, max_interruptions=1)
 
 
 def _existing(job_id: str) -> str:

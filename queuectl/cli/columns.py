@@ -27,6 +27,8 @@ def state_text(job: Job) -> str:
     """Return a job's state, with the exit code or signal of a run that went wrong."""
     if job.state is State.PROCESSING and job.cancel_requested:
         return "cancelling"
+    if job.state is State.PROCESSING and job.held:
+        return f"{job.state} (paused)"
     if job.state not in (State.FAILED, State.DEAD) or job.outcome is None:
         return job.state.value
     how = ending_text(job.outcome)
@@ -54,7 +56,8 @@ def attempts_text(job: Job) -> str:
 
 def why(job: Job, clock: Clock) -> str:
     """Return why a job waits, what went wrong with it, or, for a person, how long it runs."""
-    if clock.for_person and job.state is State.PROCESSING and job.started_at:
+    is_running = job.state is State.PROCESSING and not job.held
+    if clock.for_person and is_running and job.started_at:
         return f"running for {rough(seconds_between(job.started_at, clock.now))}"
     return reason(job, clock.now, clock.at) or job.last_error or ""
 

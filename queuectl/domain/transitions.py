@@ -177,7 +177,14 @@ def smaller_forms(change: Transition, why: str) -> tuple[Transition, ...]:
 def cancel(job: Job, now: datetime) -> Transition:
     """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
     if job.state in WAITING:
-        after = _changed(job, now, state=State.CANCELLED, finished_at=now, unswept=job.has_children)
+        after = _changed(
+            job,
+            now,
+            state=State.CANCELLED,
+            finished_at=now,
+            held=False,
+            unswept=job.has_children,
+        )
         return Transition("cancel", job, after, Fence.REV)
     if job.state is State.PROCESSING:
         after = replace(job, cancel_requested=True, updated_at=now)

@@ -140,6 +140,8 @@ class Heartbeat:
             self._control.fence(float("inf"))
         elif renewal is Renewal.CANCEL_REQUESTED:
             self._control.cancel(held.claim_id)
+        else:
+            self._control.pause(held.claim_id, is_paused=renewal is Renewal.PAUSED)
 
     def _report(self, store: Store) -> None:
         try:

@@ -1,0 +1,118 @@
+"""The use cases that change a job which is in the store; `Queue` has them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from queuectl.domain import transitions
+from queuectl.domain.errors import Conflict, NotFound, StoreUnavailable, WaitTimedOut
+from queuectl.domain.job import Job, State
+from queuectl.domain.settings import Settings
+from queuectl.domain.times import iso
+from queuectl.domain.transitions import Transition
+from queuectl.home import Home
+from queuectl.stores.base import Store
+
+_MAX_TRIES = 50
+_CANCEL_SECONDS = 5.0
+"""How long a worker may take to notice that its job is cancelled, with room to spare."""
+
+Decide = Callable[[Job, datetime], Transition]
+"""Computes a change from a job as it was read, and the store's time."""
+
+
+class Changes:
+    """The part of `Queue` that changes jobs, each by compare-and-set."""
+
+    home: Home
+    _store: Store
+
+    def get(self, word: str) -> Job:
+        """Return one job with its output and history."""
+        raise NotImplementedError
+
+    def wait(self, ids: Iterable[str], timeout: float | None = None) -> Iterator[Job]:
+        """Yield each job once it is completed, dead or cancelled."""
+        raise NotImplementedError
+
+    def settings(self) -> Settings:
+        """Return the settings in force."""
+        raise NotImplementedError
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a waiting job, or ask the worker of a running one to stop it."""
+        return self._changed(job_id, transitions.cancel)
+
+    def pause(self, job_id: str) -> Job:
+        """Hold a waiting job back, or have the worker of a running one stop it in its place."""
+        return self._changed(job_id, transitions.hold)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on."""
+        return self._changed(job_id, transitions.resume)
+
+    def retry(self, job_id: str) -> Job:
+        """Start a settled or failed job afresh, due now."""
+        return self._changed(job_id, transitions.retry)
+
+    def retry_dead(self, job_id: str) -> Job:
+        """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
+
+        def decide(job: Job, now: datetime) -> Transition:
+            if job.state is not State.DEAD:
+                raise Conflict(f"job '{job.id}' is {job.state}, not dead")
+            return transitions.retry(job, now)
+
+        return self._changed(job_id, decide)
+
+    def delete(self, job_id: str, *, force: bool = False) -> None:
+        """Forget a job that does not run, and its logs on this machine.
+
+        With `force` a running one is cancelled first. Raises Conflict when it does not end
+        before its lease would.
+        """
+        from queuectl.joblogs import JobLogs
+
+        if force:
+            self._make_it_end(job_id)
+        self._change(job_id, lambda job, _now: transitions.delete(job))
+        JobLogs(self.home).remove(job_id)
+
+    def _make_it_end(self, job_id: str) -> None:
+        """Cancel a running job and wait for it; end the claim of a worker that is gone."""
+        job = self.get(job_id)
+        if job.state is not State.PROCESSING:
+            return
+        settings = self.settings()
+        self.cancel(job_id)
+        try:
+            next(self.wait([job_id], settings.kill_grace_seconds + _CANCEL_SECONDS))
+        except WaitTimedOut:
+            self._change(job_id, _expire_if_overdue)
+
+    def _changed(self, job_id: str, decide: Decide) -> Job:
+        after = self._change(job_id, decide).after
+        assert after is not None
+        return after
+
+    def _change(self, job_id: str, decide: Decide) -> Transition:
+        """Read, decide, compare-and-set; again from the start when somebody was faster."""
+        for _ in range(_MAX_TRIES):
+            job = self._store.get(job_id)
+            if job is None:
+                raise NotFound(f"no job '{job_id}'", hint="queuectl list shows the jobs there are")
+            change = decide(job, self._store.now())
+            if self._store.commit(change):
+                return change
+        raise StoreUnavailable(f"job '{job_id}' changes too fast; try again")
+
+
+def _expire_if_overdue(job: Job, now: datetime) -> Transition:
+    """End the claim of a worker that has let its lease run out."""
+    if job.claim is not None and job.claim.lease_until > now:
+        raise Conflict(
+            f"job '{job.id}' is processing and its worker does not answer",
+            hint=f"its claim ends at {iso(job.claim.lease_until)}; try again then",
+        )
+    return transitions.expire(job, now, max_interruptions=1)
