@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from queuectl.domain import transitions
@@ -51,6 +51,56 @@ class Changes:
     def resume(self, job_id: str) -> Job:
         """Let a paused job go on."""
         return self._changed(job_id, transitions.resume)
+
+    def move(self, job_id: str, *, last: bool = False) -> Job:
+        """Put a waiting job before all others of its queue that are due, or behind them."""
+        from queuectl.domain import editing
+
+        decide = editing.move_last if last else editing.move_first
+        self._store.promote()
+
+        def beside(job: Job, now: datetime) -> Transition:
+            editing.require_waiting(job)
+            return decide(job, self._store.edge(job.spec.queue, last=last), now)
+
+        return self._changed(job_id, beside)
+
+    def edit(self, job_id: str, wanted: Mapping[str, object], *, rev: int | None = None) -> Job:
+        """Give fields of a waiting job other values; all of them, or none on an error.
+
+        None is what a new job would have. With `rev` the job must still be as it was read.
+        Raises InvalidInput, Conflict, or NotFound.
+        """
+        settings = self.settings()
+
+        def decide(job: Job, now: datetime) -> Transition:
+            if rev is not None and job.rev != rev:
+                raise Conflict(f"job '{job.id}' has changed meanwhile")
+            return self._edited(job, wanted, settings, now)
+
+        return self._changed(job_id, decide)
+
+    def check_edit(self, job: Job, wanted: Mapping[str, object]) -> bool:
+        """Return whether an edit would change a job. Raises what `edit` would raise."""
+        from queuectl.domain import editing
+
+        change = self._edited(job, wanted, self.settings(), self._store.now())
+        return not editing.changes_nothing(change)
+
+    def _edited(
+        self, job: Job, wanted: Mapping[str, object], settings: Settings, now: datetime
+    ) -> Transition:
+        from queuectl import kinship
+        from queuectl.domain import editing
+        from queuectl.when import parse_time
+
+        change = editing.edit(
+            job, wanted, settings, lambda kind, raw: parse_time(kind, raw, now), now
+        )
+        assert change.after is not None
+        kinship.require_room(self._store, change.after.spec)
+        kinship.require_parents(self._store, change.after.spec, known=job.spec)
+        return change
 
     def retry(self, job_id: str) -> Job:
         """Start a settled or failed job afresh, due now."""

@@ -16,6 +16,8 @@ SUMMARIES = {
     "cancel": "Cancel jobs: at once when they wait, else their worker stops them.",
     "retry": "Start settled or failed jobs afresh, dead or not.",
     "delete": "Delete jobs that do not run, with their logs.",
+    "set": "Change fields of a job that waits: all that are named, or none on an error.",
+    "move": "Move jobs to the head of their queue, or to its end.",
     "pause": "Pause jobs: one that waits is held back, one that runs stands still.",
     "resume": "Let paused jobs go on.",
     "jobs": "The commands on jobs, also under this name.",

@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": "jobs:cancel",
     "retry": "jobs:retry",
     "delete": "jobs:delete",
+    "set": "changing:set_fields",
     "jobs": "tree:jobs",
     "dlq": "dlq:dlq",
     "worker": "workers:worker",
@@ -40,12 +41,13 @@ COMMANDS = {
 }
 """Every top-level command, in the order of `--help`, and the module and name that hold it."""
 
-JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete".split()
+JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete set".split()
 """The top-level commands that `jobs` holds too."""
 
 ONE_JOB_COMMANDS = {
     "pause": "changing:pause",
     "resume": "changing:resume",
+    "move": "changing:move",
 }
 """The commands that `jobs` alone holds, because a queue or a schedule has others of the name."""
 

@@ -79,7 +79,7 @@ def build_request(
     notes: list[str] = []
     run_at: datetime | None = None
     for word, value in wanted.items():
-        key = word if word in _CHECKS else _resolve_field(word)
+        key = word if word in CHECKS else resolve_field(word)
         if key in RESULT_FIELDS:
             notes.append(f"field {shown(word)} is a result and was ignored")
         elif value is None:
@@ -91,16 +91,16 @@ def build_request(
         elif key in given:
             raise InvalidInput(f"field {shown(word)} is given twice")
         else:
-            given[key] = _CHECKS[key](value)
+            given[key] = CHECKS[key](value)
     if "command" not in given:
         raise InvalidInput("field 'command' is missing")
     if "id" not in given:
         given |= {"id": new_id(), "generated_id": True}
-    return Request(Spec(**{**_defaults(settings), **given}), run_at, tuple(notes))
+    return Request(Spec(**{**defaults_of(settings), **given}), run_at, tuple(notes))
 
 
 @lru_cache(maxsize=1)
-def _defaults(settings: Settings) -> dict[str, Any]:
+def defaults_of(settings: Settings) -> dict[str, Any]:
     """Return the fields of a specification that settings decide when a job does not."""
     return {
         "max_retries": settings.max_retries,
@@ -110,12 +110,13 @@ def _defaults(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _resolve_field(word: str) -> str:
+def resolve_field(word: str) -> str:
+    """Return the field that a word means. Raises InvalidInput with the nearest."""
     key = word.strip().lower().replace("-", "_")
     key = ALIASES.get(key, key)
-    if key in _CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
+    if key in CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
         return key
-    close = nearest(key, [*sorted(_CHECKS), *TIME_FIELDS])
+    close = nearest(key, [*sorted(CHECKS), *TIME_FIELDS])
     raise InvalidInput(f"unknown field {shown(word)}{close}")
 
 
@@ -265,7 +266,7 @@ def check_key(value: object) -> str:
     return text
 
 
-_CHECKS: dict[str, Callable[[object], object]] = {
+CHECKS: dict[str, Callable[[object], object]] = {
     "id": partial(check_name, "id"),
     "command": check_command,
     "queue": partial(check_name, "queue"),

@@ -239,6 +239,12 @@ def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
     return Transition("edit", job, after, Fence.REV)
 
 
+def has_new_blockers(change: Transition) -> bool:
+    """Whether a change lets a job wait for what it did not wait for before."""
+    after = change.after
+    return after is not None and not set(after.waits_for) <= set(change.before.waits_for)
+
+
 def hold(job: Job, now: datetime) -> Transition:
     """A waiting job is not claimed until it is resumed; a running one is stopped in its place."""
     if job.held:

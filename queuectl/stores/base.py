@@ -103,6 +103,13 @@ class Store(Protocol):
         """
         ...
 
+    def edge(self, queue: str, *, last: bool = False) -> Job | None:
+        """Return the job that is to be claimed first (or last) of those of a queue that are ready.
+
+        Without output and history, whether or not the queue is open.
+        """
+        ...
+
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue. Cheap."""
         ...
@@ -125,6 +132,7 @@ class Store(Protocol):
 
         The history keeps the latest `HISTORY_RUNS` runs.
 
+        Blockers that a changed specification adds are settled on the way, as `add` does it.
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
         Repeated after a lost reply it returns True: the very run is in the history already.
         False: somebody else changed the job first, and nothing was written.

@@ -19,7 +19,7 @@ from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.lanes import Lane
 from queuectl.domain.times import EPOCH, later
-from queuectl.domain.transitions import Transition
+from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import mongo_batches, mongo_children, mongo_dlq, mongo_queues, mongo_reads
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
 from queuectl.stores.mongo_claims import Claims
@@ -111,6 +111,11 @@ class MongoStore(MongoFleet):
         return mongo_reads.find(self.link, chosen, page)
 
     @guarded
+    def edge(self, queue: str, *, last: bool = False) -> Job | None:
+        """Return the first or last ready job of a queue."""
+        return mongo_reads.edge(self.link, queue, last=last)
+
+    @guarded
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue."""
         return mongo_reads.counts(self.link)
@@ -131,6 +136,8 @@ class MongoStore(MongoFleet):
         """Apply a transition if its fence holds."""
         stamp = new_stamp()
         now = self.now()
+        if has_new_blockers(change):
+            mongo_children.mark_parents(self.link, change)
         if change.is_revival:
             is_applied = mongo_dlq.revive(self.link, change, now, stamp)
         elif change.after is None:
@@ -138,6 +145,8 @@ class MongoStore(MongoFleet):
         else:
             is_applied = self._change(change, change.after, now, stamp)
         after = change.after
+        if is_applied and after and has_new_blockers(change):
+            mongo_children.settle_blockers(self.link, [after])
         if is_applied and change.before.state is State.PROCESSING:
             self._claims.lanes.note_room(change.before.spec.queue)
         if is_applied and change.is_burial:

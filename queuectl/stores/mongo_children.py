@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from queuectl.domain.dependencies import met_by, parent_of
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.transitions import Transition
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
 
 KEPT_SECONDS = 60.0
@@ -47,8 +48,14 @@ def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
     raise StoreUnavailable("the jobs to wait for change too fast; try again")
 
 
+def mark_parents(link: Link, change: Transition) -> None:
+    """Mark the parents that a changed specification waits for."""
+    if change.after is not None:
+        with_children_marked(link, [change.after])
+
+
 def settle_blockers(link: Link, jobs: Iterable[Job]) -> None:
-    """Take parents that have ended off what freshly inserted jobs wait for."""
+    """Take parents that have ended off what jobs that were just written wait for."""
     wanted = _parents(jobs)
     if not wanted:
         return

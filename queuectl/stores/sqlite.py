@@ -15,7 +15,7 @@ from pathlib import Path
 from queuectl.domain import transitions
 from queuectl.domain.job import HISTORY_RUNS, WAITING, Claim, Job
 from queuectl.domain.times import from_millis, to_millis, whole_millis
-from queuectl.domain.transitions import MARKS, Fence, Transition
+from queuectl.domain.transitions import MARKS, Fence, Transition, has_new_blockers
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
@@ -217,6 +217,8 @@ class SqliteStore(SqliteReads, SqliteLanes):
             if held.fetchone() is None:
                 return False
             self._move("dlq", "jobs", seq)
+        if after.waits_for and has_new_blockers(change):
+            after = self._relinked(after)
         changed = rows.to_row(codec.changed_fields(change.before, after))
         changed["ready"] = rows.ready_flag(after, now)
         assignments = " = ?, ".join(changed)
