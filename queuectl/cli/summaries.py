@@ -16,6 +16,7 @@ SUMMARIES = {
     "cancel": "Cancel jobs: at once when they wait, else their worker stops them.",
     "retry": "Start settled or failed jobs afresh, dead or not.",
     "delete": "Delete jobs that do not run, with their logs.",
+    "edit": "Change jobs that wait in $VISUAL or $EDITOR: all of them, or none on an error.",
     "set": "Change fields of a job that waits: all that are named, or none on an error.",
     "move": "Move jobs to the head of their queue, or to its end.",
     "pause": "Pause jobs: one that waits is held back, one that runs stands still.",

@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": "jobs:cancel",
     "retry": "jobs:retry",
     "delete": "jobs:delete",
+    "edit": "edit:edit",
     "set": "changing:set_fields",
     "jobs": "tree:jobs",
     "dlq": "dlq:dlq",
@@ -41,7 +42,7 @@ COMMANDS = {
 }
 """Every top-level command, in the order of `--help`, and the module and name that hold it."""
 
-JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete set".split()
+JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete edit set".split()
 """The top-level commands that `jobs` holds too."""
 
 ONE_JOB_COMMANDS = {
