@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from queuectl.domain import transitions
-from queuectl.domain.errors import Conflict, NotFound, StoreUnavailable, WaitTimedOut
+from queuectl.domain.errors import Conflict, NoLongerFits, NotFound, StoreUnavailable, WaitTimedOut
 from queuectl.domain.job import Job, State
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
 from queuectl.home import Home
 from queuectl.stores.base import Store
+
+if TYPE_CHECKING:
+    from queuectl.domain.filters import Filter
 
 _MAX_TRIES = 50
 _CANCEL_SECONDS = 5.0
@@ -40,9 +44,12 @@ class Changes:
         """Return the settings in force."""
         raise NotImplementedError
 
-    def cancel(self, job_id: str) -> Job:
-        """Cancel a waiting job, or ask the worker of a running one to stop it."""
-        return self._changed(job_id, transitions.cancel)
+    def cancel(self, job_id: str, *, only: Filter | None = None) -> Job:
+        """Cancel a waiting job, or ask the worker of a running one to stop it.
+
+        Raises NoLongerFits for one that is not what the filter `only` means.
+        """
+        return self._changed(job_id, _if_it_fits(only, transitions.cancel))
 
     def pause(self, job_id: str) -> Job:
         """Hold a waiting job back, or have the worker of a running one stop it in its place."""
@@ -102,9 +109,12 @@ class Changes:
         kinship.require_parents(self._store, change.after.spec, known=job.spec)
         return change
 
-    def retry(self, job_id: str) -> Job:
-        """Start a settled or failed job afresh, due now."""
-        return self._changed(job_id, transitions.retry)
+    def retry(self, job_id: str, *, only: Filter | None = None) -> Job:
+        """Start a settled or failed job afresh, due now.
+
+        Raises NoLongerFits for one that is not what the filter `only` means.
+        """
+        return self._changed(job_id, _if_it_fits(only, transitions.retry))
 
     def retry_dead(self, job_id: str) -> Job:
         """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
@@ -116,30 +126,34 @@ class Changes:
 
         return self._changed(job_id, decide)
 
-    def delete(self, job_id: str, *, force: bool = False) -> None:
+    def delete(self, job_id: str, *, force: bool = False, only: Filter | None = None) -> None:
         """Forget a job that does not run, and its logs on this machine.
 
         With `force` a running one is cancelled first. Raises Conflict when it does not end
-        before its lease would.
+        before its lease would, or does not fit the filter `only`.
         """
         from queuectl.joblogs import JobLogs
 
-        if force:
-            self._make_it_end(job_id)
-        self._change(job_id, lambda job, _now: transitions.delete(job))
+        if force and self._make_it_end(job_id, only):
+            only = None  # it did fit, and has changed because we made it end
+        self._change(job_id, _if_it_fits(only, lambda job, _now: transitions.delete(job)))
         JobLogs(self.home).remove(job_id)
 
-    def _make_it_end(self, job_id: str) -> None:
-        """Cancel a running job and wait for it; end the claim of a worker that is gone."""
+    def _make_it_end(self, job_id: str, only: Filter | None) -> bool:
+        """Cancel a running job and wait for it; end the claim of a worker that is gone.
+
+        Returns whether there was a run to end.
+        """
         job = self.get(job_id)
         if job.state is not State.PROCESSING:
-            return
+            return False
         settings = self.settings()
-        self.cancel(job_id)
+        self.cancel(job_id, only=only)
         try:
             next(self.wait([job_id], settings.kill_grace_seconds + _CANCEL_SECONDS))
         except WaitTimedOut:
             self._change(job_id, _expire_if_overdue)
+        return True
 
     def _changed(self, job_id: str, decide: Decide) -> Job:
         after = self._change(job_id, decide).after
@@ -156,6 +170,19 @@ class Changes:
             if self._store.commit(change):
                 return change
         raise StoreUnavailable(f"job '{job_id}' changes too fast; try again")
+
+
+def _if_it_fits(only: Filter | None, decide: Decide) -> Decide:
+    """Return a decision that refuses a job which does not fit a filter."""
+    if only is None:
+        return decide
+
+    def checked(job: Job, now: datetime) -> Transition:
+        if not only.fits(job):
+            raise NoLongerFits(f"job '{job.id}' has changed meanwhile")
+        return decide(job, now)
+
+    return checked
 
 
 def _expire_if_overdue(job: Job, now: datetime) -> Transition:

@@ -113,7 +113,7 @@ def _resolve(
         else:
             # it left the DLQ since the stub was read
             job = get(link, document["_id"], left_out)
-        if job and job.seq == document["seq"] and _matches(job, chosen):
+        if job and job.seq == document["seq"] and chosen.fits(job):
             jobs.append(job)
     return jobs
 
@@ -131,15 +131,6 @@ def _where(chosen: Filter) -> Document:
     if chosen.unchanged_since is not None:
         where["updated_at"] = {"$lt": chosen.unchanged_since}
     return where
-
-
-def _matches(job: Job, chosen: Filter) -> bool:
-    return (
-        (not chosen.states or job.state in chosen.states)
-        and (chosen.queue is None or job.spec.queue == chosen.queue)
-        and set(chosen.labels) <= set(job.spec.labels)
-        and (chosen.unchanged_since is None or job.updated_at < chosen.unchanged_since)
-    )
 
 
 def counts(link: Link) -> Counts:
