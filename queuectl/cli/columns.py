@@ -54,9 +54,10 @@ def attempts_text(job: Job) -> str:
 
 def why(job: Job, clock: Clock) -> str:
     """Return why a job waits, what went wrong with it, or, for a person, how long it runs."""
-    if clock.for_person and job.state is State.PROCESSING and job.started_at:
+    is_running = job.state is State.PROCESSING and not job.held
+    if clock.for_person and is_running and job.started_at:
         return f"running for {rough(seconds_between(job.started_at, clock.now))}"
-    return reason(job, clock.now, clock.at) or job.last_error or ""
+    return reason(job, clock.now, clock.at, clock.surroundings) or job.last_error or ""
 
 
 def job_columns(clock: Clock) -> list[Column[Job]]:
@@ -67,11 +68,16 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
         Column("ATTEMPTS", attempts_text, yields=_LAST),
         Column("QUEUE", _queue_unless_default, optional=True, yields=_SOON),
         Column("PRIORITY", lambda job: str(job.spec.priority or ""), optional=True, yields=_SOON),
+        Column("SLOTS", lambda job: _unless(1, job.spec.slots), optional=True, yields=_SOON),
         Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON),
         Column("NEXT RUN", lambda job: _next_run(job, clock), optional=True, yields=_FIRST),
         Column("REASON", lambda job: why(job, clock), optional=True, yields=_LATE),
         Column("COMMAND", lambda job: command_text(job.spec.command)),
     ]
+
+
+def _unless(usual: int, number: int) -> str:
+    return "" if number == usual else str(number)
 
 
 def _queue_unless_default(job: Job) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from queuectl.cli.layout import GAP, arrange, cut, width
 from queuectl.cli.session import printable
 from queuectl.domain.times import iso
+from queuectl.domain.view import ALONE, Surroundings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,13 +40,15 @@ class Column(Generic[Row]):
 
 @dataclass(frozen=True)
 class Clock:
-    """How times are written: for a person at a terminal, or as in JSON.
+    """The moment at which jobs are told of, and how its times are written.
 
-    `now` is the store's time, so that "in 5s" is true whatever this machine's clock says.
+    `for_person` is for a terminal, else they are as in JSON. `now` is the store's time, so that
+    "in 5s" is true whatever this machine's clock says; `surroundings` is what else was so then.
     """
 
     now: datetime
     for_person: bool
+    surroundings: Surroundings = ALONE
 
     def at(self, instant: datetime) -> str:
         """Return a point in time: `14:30:05`, or `2030-01-31 14:30` when it is not today."""

@@ -30,6 +30,7 @@ COMMANDS = {
     "retry": "jobs:retry",
     "delete": "jobs:delete",
     "jobs": "tree:jobs",
+    "queue": "queues:queue",
     "dlq": "dlq:dlq",
     "worker": "workers:worker",
     "config": "config:config",
