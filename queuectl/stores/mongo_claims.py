@@ -8,6 +8,7 @@ comes back empty-handed the view is read afresh. Among many workers the job come
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -17,8 +18,9 @@ from queuectl.domain.times import later
 from queuectl.stores.base import ClaimRequest
 from queuectl.stores.mongo_crowd import Crowd
 from queuectl.stores.mongo_documents import BARE, readable
-from queuectl.stores.mongo_lanes import Lanes
+from queuectl.stores.mongo_lanes import Lane, Lanes
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+from queuectl.stores.mongo_queues import NoRoom, free_numbers
 from queuectl.stores.mongo_schema import CLAIM_ORDER
 
 _TRIES = 20
@@ -48,26 +50,56 @@ class Claims:
     def _claim(self, request: ClaimRequest) -> Job | None:
         if request.only is not None:
             return self._claim_only(request, request.only)
-        if len(request.queues) == 1:
-            return self._take_spread(request, request.queues[0], None)
         lanes = self.lanes
         for _ in range(_TRIES):
             is_fresh = lanes.refresh(request.queues)
             lane = lanes.next()
             if lane is None and is_fresh:
                 return None
-            job = self._take_spread(request, lane.queue, lanes.floor(lane)) if lane else None
-            if lane and job:
+            if lane is None:
+                lanes.forget()
+                continue
+            try:
+                job = self._take_from(request, lane)
+            except NoRoom:
+                lanes.note_full(lane)
+                continue
+            if job:
                 lanes.note_served(lane, job)
                 return job
             lanes.forget()
         return None
 
-    def _take_spread(self, request: ClaimRequest, queue: str, floor: int | None) -> Job | None:
-        """Take a job of a queue: the first, or in a crowd one of the first."""
-        where: Document = {"queue": queue}
+    def _take_from(self, request: ClaimRequest, lane: Lane) -> Job | None:
+        """Take a job of a queue. Raises NoRoom when its limit leaves none for the first one."""
+        where: Document = {"queue": lane.queue}
+        floor, limit = self.lanes.floor(lane), self.lanes.policy.limit(lane.queue)
         if floor is not None:
             where["priority"] = {"$gte": floor}
+        if limit:
+            return self._take_limited(request, lane.queue, where, limit)
+        return self._take_spread(request, lane.queue, where)
+
+    def _take_limited(
+        self, request: ClaimRequest, queue: str, where: Document, limit: int
+    ) -> Job | None:
+        """Take the first job of a limited queue with numbers that nobody else holds."""
+        for _ in range(_TRIES):
+            first = self._link.jobs.find_one(
+                {"ready": True, **where}, {"slots": True}, sort=CLAIM_ORDER, hint="claim"
+            )
+            if first is None:
+                return None
+            slots = first.get("slots", 1)
+            numbers = free_numbers(self._link, queue, limit, slots)
+            chosen = {"_id": first["_id"], "queue": queue, "slots": slots}
+            job = self._take(request, chosen, is_sorted=False, numbers=numbers)
+            if job is not None:
+                return job
+        return None
+
+    def _take_spread(self, request: ClaimRequest, queue: str, where: Document) -> Job | None:
+        """Take a job of a queue: the first, or in a crowd one of the first."""
         for job_id in self._crowd.candidates(request.worker, queue, where):
             job = self._take(request, {"_id": job_id, **where}, is_sorted=False)
             if job:
@@ -78,22 +110,39 @@ class Claims:
         where: Document = {"_id": job_id}
         if request.queues:
             where["queue"] = {"$in": list(request.queues)}
-        job = self._take(request, where, is_sorted=False)
-        if job is not None:
-            return job
-        due = {**where, "ready": False, "run_at": {"$lte": self._link.now()}}
-        if not self._link.jobs.update_one(due, {"$set": {"ready": True}}).matched_count:
+        self._link.jobs.update_one(
+            {**where, "ready": False, "run_at": {"$lte": self._link.now()}},
+            {"$set": {"ready": True}},
+        )
+        found = self._link.jobs.find_one({**where, "ready": True}, {"queue": True, "slots": True})
+        if found is None:
             return None
-        return self._take(request, where, is_sorted=False)
+        policy, queue, slots = self.lanes.policy, found["queue"], found.get("slots", 1)
+        policy.refresh()
+        if policy.is_shut(queue):
+            return None
+        limit = policy.limit(queue)
+        try:
+            numbers = free_numbers(self._link, queue, limit, slots) if limit else []
+        except NoRoom:
+            return None
+        chosen = {**where, "queue": queue, "slots": slots}
+        return self._take(request, chosen, is_sorted=False, numbers=numbers)
 
     def _take(
-        self, request: ClaimRequest, where: Document, *, is_sorted: bool = True
+        self,
+        request: ClaimRequest,
+        where: Document,
+        *,
+        is_sorted: bool = True,
+        numbers: Sequence[str] = (),
     ) -> Job | None:
         """Claim the first job that is ready and matches, in one command.
 
         A document that holds no job is taken out of the way, and the next one claimed.
         """
-        while (claimed := self._take_document(request, where, is_sorted=is_sorted)) is not None:
+        how: dict[str, Any] = {"sort": CLAIM_ORDER} if is_sorted else {}
+        while (claimed := self._take_document(request, where, how, numbers)) is not None:
             job = readable(claimed)
             if job is not None:
                 return job
@@ -107,18 +156,25 @@ class Claims:
         return None
 
     def _take_document(
-        self, request: ClaimRequest, where: Document, *, is_sorted: bool
+        self,
+        request: ClaimRequest,
+        where: Document,
+        how: dict[str, Any],
+        numbers: Sequence[str],
     ) -> Document | None:
-        how: dict[str, Any] = {"sort": CLAIM_ORDER} if is_sorted else {}
         self._has_asked = True
         # an id comes first: there are servers that choose their index by the first clause
         wanted = {**where, "ready": True}
+        update = self._update(request)
+        if numbers:
+            update["$set"]["slots_held"] = list(numbers)
         try:
             taken: Document | None = self._link.jobs.find_one_and_update(
-                wanted, self._update(request), BARE, return_document=True, **how
+                wanted, update, BARE, return_document=True, **how
             )
         except DuplicateKeyError:
-            # the index on claim_id: an earlier request of this claim has come through
+            # the index on claim_id: an earlier request of this claim has come through; or that on
+            # slots_held: another worker was faster
             return self._held_document(request)
         except PyMongoError as fault:
             if not is_doubtful(fault):

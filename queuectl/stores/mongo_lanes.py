@@ -13,6 +13,7 @@ from pymongo import UpdateOne
 from queuectl.domain.job import Job
 from queuectl.domain.times import to_millis
 from queuectl.stores.mongo_link import Document, Link
+from queuectl.stores.mongo_queues import Policy
 from queuectl.stores.mongo_schema import CLAIM_ORDER
 from queuectl.waiting import Pace
 
@@ -34,6 +35,7 @@ class Lanes:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self.policy = Policy(link)
         self._lanes: dict[str, Lane] = {}
         self._chosen_from: tuple[str, ...] = ()
         self._pace = Pace(VIEW_SECONDS)
@@ -53,10 +55,30 @@ class Lanes:
         elif not self._chosen_from or queue in self._chosen_from:
             self._lanes[queue] = Lane(queue, priority, self._served.get(queue, 0))
 
+    def note_full(self, lane: Lane) -> None:
+        """Pass a queue over until the queues are read afresh."""
+        self.policy.note_full(lane.queue)
+        del self._lanes[lane.queue]
+
+    def note_room(self, queue: str) -> None:
+        """Remember that a run has ended, which may leave room in its queue."""
+        if self.policy.limit(queue):
+            self.forget()
+
+    def open_queues(self, queues: tuple[str, ...]) -> Document:
+        """Return the condition on `queue` of jobs that may be claimed."""
+        shut = self.policy.shut()
+        if queues:
+            return {"$in": [name for name in queues if name not in shut]}
+        return self._beyond("")
+
     def refresh(self, queues: tuple[str, ...]) -> bool:
         """Read the view if it is old or of other queues; tell whether it was read."""
+        if self.policy.refresh():
+            self.forget()
         if not self._pace.is_due and queues == self._chosen_from:
             return False
+        self.policy.forget_full()
         with self._pace.look():
             tops = self._tops_of(queues) if queues else self._tops_of_any()
             self._exchange_served(list(tops))
@@ -89,7 +111,8 @@ class Lanes:
             self._unsaved.add(lane.queue)
 
     def _tops_of(self, queues: tuple[str, ...]) -> dict[str, int]:
-        found = ((name, self._first({"queue": name})) for name in queues[:MOST_QUEUES])
+        is_open = (name for name in queues[:MOST_QUEUES] if not self.policy.is_shut(name))
+        found = ((name, self._first({"queue": name})) for name in is_open)
         return {name: job["priority"] for name, job in found if job}
 
     def _tops_of_any(self) -> dict[str, int]:
@@ -97,7 +120,7 @@ class Lanes:
         tops: dict[str, int] = {}
         begun_at = after = self._resume_after
         while len(tops) < MOST_QUEUES:
-            job = self._first({"queue": {"$gt": after}})
+            job = self._first({"queue": self._beyond(after)})
             if job is not None and job["queue"] not in tops:
                 after = job["queue"]
                 tops[after] = job["priority"]
@@ -107,6 +130,10 @@ class Lanes:
                 break
         self._resume_after = after if len(tops) == MOST_QUEUES else ""
         return tops
+
+    def _beyond(self, after: str) -> Document:
+        shut = self.policy.shut()
+        return {"$gt": after, "$nin": shut} if shut else {"$gt": after}
 
     def _first(self, where: Document) -> Document | None:
         return self._link.jobs.find_one(

@@ -22,6 +22,7 @@ from queuectl.stores.base import Renewal, Store
 from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
+from queuectl.worker.patience import Absence
 from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock
 from queuectl.worker.upkeep import Upkeep
 
@@ -49,12 +50,14 @@ class Heartbeat:
         worker: WorkerRecord,
         control: Control,
         guard: Guard,
+        absence: Absence,
         settings: Settings,
     ) -> None:
         self._open_store = open_store
         self._worker = worker
         self._control = control
         self._guard = guard
+        self._absence = absence
         self._held: _Held | None = None
         self._parent = os.getppid()
         self._over = threading.Event()
@@ -63,7 +66,6 @@ class Heartbeat:
         self._upkeep: Upkeep | None = None
         self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
         self._next_beat = self._next_settings = 0.0
-        self._is_away = False
         self.settings = settings
         control.set_stop_grace(settings.stop_grace_seconds)
 
@@ -94,10 +96,12 @@ class Heartbeat:
         while not self._over.wait(min(_TICK_SECONDS, self.settings.lease_seconds / 4)):
             if os.getppid() != self._parent:
                 self._control.request_stop()
+            asked_at = time.monotonic()
             try:
                 self._tick()
+                self._absence.end("heartbeat")
             except StoreError as fault:
-                self._note_absence(fault)
+                self._absence.begin("heartbeat", fault, asked_at)
                 self._close_store()
             except Exception:
                 log.exception("heartbeat failed")
@@ -120,9 +124,6 @@ class Heartbeat:
         if self._upkeep is not None and self._upkeep_pace.is_due:
             with self._upkeep_pace.look():
                 self._upkeep.tick(self.settings)
-        if self._is_away:
-            log.info("the store answers again")
-            self._is_away = False
 
     def _renew(self, store: Store, held: _Held) -> None:
         lease = self.settings.lease_seconds
@@ -148,12 +149,6 @@ class Heartbeat:
             return
         if asked is not None:
             self._control.request_stop(at_once=asked is StopRequest.NOW)
-
-    def _note_absence(self, fault: StoreError) -> None:
-        """Say once that the store is away, not at every attempt."""
-        if not self._is_away:
-            log.warning("heartbeat: %s", fault)
-            self._is_away = True
 
     def _close_store(self) -> None:
         if self._store is not None:
