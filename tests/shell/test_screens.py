@@ -260,6 +260,20 @@ def test_a_continued_line_is_one_entry_of_the_history(home: Path, open_shell: Op
     assert "list --limit 3" in history
 
 
+def test_a_history_that_cannot_be_written_is_kept_for_the_session(
+    home: Path, open_shell: OpenShell
+) -> None:
+    shell = open_shell()
+    shell.shows("Tab completes")
+    (home / "history").mkdir()
+    shell.enter("list --limit 3")
+    shell.shows("no jobs yet")
+    shell.frees()
+    assert "Traceback" not in shell.text
+    shell.press("up")
+    shell.is_at("list --limit 3")
+
+
 def test_the_history_suggests_the_rest_of_a_line(open_shell: OpenShell) -> None:
     shell = open_shell()
     shell.enter("list --limit 42")
