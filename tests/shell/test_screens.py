@@ -265,6 +265,7 @@ def test_a_history_that_cannot_be_written_is_kept_for_the_session(
 ) -> None:
     shell = open_shell()
     shell.shows("Tab completes")
+    (home / "history").unlink()
     (home / "history").mkdir()
     shell.enter("list --limit 3")
     shell.shows("no jobs yet")
