@@ -66,9 +66,9 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
         Column("ID", lambda job: job.id),
         Column("STATE", state_text, style=state_style),
         Column("ATTEMPTS", attempts_text, yields=_LAST),
-        Column("QUEUE", _queue_unless_default, optional=True, yields=_SOON),
-        Column("PRIORITY", lambda job: str(job.spec.priority or ""), optional=True, yields=_SOON),
-        Column("SLOTS", lambda job: _unless(1, job.spec.slots), optional=True, yields=_SOON),
+        Column("QUEUE", lambda job: _queue(job, clock), optional=True, yields=_SOON),
+        Column("PRIORITY", lambda job: _priority(job, clock), optional=True, yields=_SOON),
+        Column("SLOTS", lambda job: _slots(job, clock), optional=True, yields=_SOON),
         Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON),
         Column("NEXT RUN", lambda job: _next_run(job, clock), optional=True, yields=_FIRST),
         Column("REASON", lambda job: why(job, clock), optional=True, yields=_LATE),
@@ -76,12 +76,17 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
     ]
 
 
-def _unless(usual: int, number: int) -> str:
-    return "" if number == usual else str(number)
+def _queue(job: Job, clock: Clock) -> str:
+    """Return a job's queue; a person is told of none but the others than the default."""
+    return "" if clock.for_person and job.spec.queue == DEFAULT_QUEUE else job.spec.queue
 
 
-def _queue_unless_default(job: Job) -> str:
-    return "" if job.spec.queue == DEFAULT_QUEUE else job.spec.queue
+def _priority(job: Job, clock: Clock) -> str:
+    return "" if clock.for_person and not job.spec.priority else str(job.spec.priority)
+
+
+def _slots(job: Job, clock: Clock) -> str:
+    return "" if clock.for_person and job.spec.slots == 1 else str(job.spec.slots)
 
 
 def _next_run(job: Job, clock: Clock) -> str:
