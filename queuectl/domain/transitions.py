@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
+from queuectl.domain.dependencies import blockers
 from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.job import (
     HISTORY_RUNS,
@@ -29,10 +30,14 @@ WORKER_LOST = "worker lost"
 INTERRUPTED = "interrupted"
 
 
+MARKS = ("cancel_requested", "held", "has_children")
+"""What others may mark on a running job; a mark that came meanwhile makes a verdict void."""
+
+
 class Fence(Enum):
     """What must still be as it was read for a transition to be applied."""
 
-    CLAIM = "claim"  # the claim's id and cancel_requested: a worker settles its own run
+    CLAIM = "claim"  # the claim's id and MARKS: a worker settles its own run
     LEASE = "lease"  # these and lease_until: a renewal in between defeats an expiry
     REV = "rev"  # rev: everything else
 
@@ -63,7 +68,10 @@ class Transition:
 
 def enqueue(spec: Spec, run_at: datetime | None, now: datetime) -> Job:
     """Return a new pending job, due at `run_at` or at once."""
-    return Job(spec, State.PENDING, run_at or now, created_at=now, updated_at=now)
+    waits_for = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
+    return Job(
+        spec, State.PENDING, run_at or now, created_at=now, updated_at=now, waits_for=waits_for
+    )
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:
@@ -169,7 +177,7 @@ def smaller_forms(change: Transition, why: str) -> tuple[Transition, ...]:
 def cancel(job: Job, now: datetime) -> Transition:
     """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
     if job.state in WAITING:
-        after = _changed(job, now, state=State.CANCELLED, finished_at=now)
+        after = _changed(job, now, state=State.CANCELLED, finished_at=now, unswept=job.has_children)
         return Transition("cancel", job, after, Fence.REV)
     if job.state is State.PROCESSING:
         after = replace(job, cancel_requested=True, updated_at=now)
@@ -181,14 +189,17 @@ def retry(job: Job, now: datetime) -> Transition:
     """A settled (or failed) job starts afresh, due now; its history is kept."""
     if job.state not in SETTLED and job.state is not State.FAILED:
         raise Conflict(f"job '{job.id}' is {job.state}; there is nothing to retry")
-    return Transition("retry", job, _afresh(job, job.spec, now, now), Fence.REV)
+    _require_swept(job)
+    return Transition("retry", job, _afresh(job, job.spec, now, now, ()), Fence.REV)
 
 
 def replace_job(job: Job, spec: Spec, run_at: datetime | None, now: datetime) -> Transition:
     """A job that does not run gets a new specification and starts afresh."""
     if job.state is State.PROCESSING:
         raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
-    return Transition("replace", job, _afresh(job, spec, run_at or now, now), Fence.REV)
+    _require_swept(job)
+    after = _afresh(job, spec, run_at or now, now, blockers(spec))
+    return Transition("replace", job, after, Fence.REV)
 
 
 def delete(job: Job) -> Transition:
@@ -203,8 +214,8 @@ def delete(job: Job) -> Transition:
 def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
     """A job that waits gets another specification; what it has been through stays.
 
-    Raises Conflict when it does not wait, InvalidInput when `max_retries` would leave it no
-    attempt.
+    Blockers that are gone stay gone. Raises Conflict when it does not wait, InvalidInput when
+    `max_retries` would leave it no attempt.
     """
     if job.state not in WAITING:
         raise Conflict(f"job '{job.id}' is {job.state}; only a job that waits can be edited")
@@ -213,7 +224,41 @@ def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
             f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
             f"it has made {job.attempts} attempt(s)"
         )
-    return Transition("edit", job, _changed(job, now, spec=spec, run_at=run_at), Fence.REV)
+    had = blockers(job.spec)
+    waits_for = tuple(
+        blocker for blocker in blockers(spec) if blocker in job.waits_for or blocker not in had
+    )
+    after = _changed(job, now, spec=spec, run_at=run_at, waits_for=waits_for)
+    return Transition("edit", job, after, Fence.REV)
+
+
+def hold(job: Job, now: datetime) -> Transition:
+    """A waiting job is not claimed until it is resumed; a running one is stopped in its place."""
+    if job.held:
+        raise Conflict(f"job '{job.id}' is paused already")
+    return _marked(job, "hold", now, held=True)
+
+
+def resume(job: Job, now: datetime) -> Transition:
+    """A job that was paused goes on."""
+    if not job.held:
+        raise Conflict(f"job '{job.id}' is not paused")
+    return _marked(job, "resume", now, held=False)
+
+
+def _marked(job: Job, event: str, now: datetime, *, held: bool) -> Transition:
+    if job.state is State.PROCESSING:
+        after = replace(job, held=held, updated_at=now)
+    elif job.state in WAITING:
+        after = _changed(job, now, held=held)
+    else:
+        raise Conflict(f"job '{job.id}' is {job.state}")
+    return Transition(event, job, after, Fence.REV)
+
+
+def _require_swept(job: Job) -> None:
+    if job.unswept:
+        raise Conflict(f"job '{job.id}' has ended, but not all of its children know; try again")
 
 
 def _require_processing(job: Job) -> Claim:
@@ -238,6 +283,8 @@ def _ended(
         state=state,
         claim=None,
         cancel_requested=False,
+        unswept=state in SETTLED and job.has_children,
+        held=job.held and state not in SETTLED,
         finished_at=now if outcome else None,
         outcome=outcome or job.outcome,
         history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
@@ -260,7 +307,9 @@ def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> R
     )
 
 
-def _afresh(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Job:
+def _afresh(
+    job: Job, spec: Spec, run_at: datetime, now: datetime, waits_for: tuple[str, ...]
+) -> Job:
     return _changed(
         job,
         now,
@@ -270,6 +319,8 @@ def _afresh(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Job:
         attempts=0,
         interruptions=0,
         cancel_requested=False,
+        waits_for=waits_for,
+        held=False,
         worker=None,
         started_at=None,
         finished_at=None,

@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from queuectl.domain import transitions
 from queuectl.domain.job import HISTORY_RUNS, WAITING, Claim, Job
 from queuectl.domain.times import from_millis, to_millis, whole_millis
-from queuectl.domain.transitions import Fence, Transition
+from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
+from queuectl.stores.sqlite_lanes import SqliteLanes
 from queuectl.stores.sqlite_reads import SqliteReads
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
@@ -32,7 +32,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteReads):
+class SqliteStore(SqliteReads, SqliteLanes):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -88,16 +88,19 @@ class SqliteStore(SqliteReads):
         now = self.now()
         with self._writing():
             taken = self._taken([job.id for job in jobs])
+            keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
             fresh: list[Job] = []
             refused: set[str] = set()
             for job in jobs:
-                if job.id in taken:
+                if job.id in taken or job.spec.unique in keys:
                     refused.add(job.id)
-                else:
-                    taken.add(job.id)
-                    fresh.append(job)
+                    continue
+                taken.add(job.id)
+                if job.spec.unique:
+                    keys.add(job.spec.unique)
+                fresh.append(job)
             if not (atomic and refused):
-                self._insert(fresh, now)
+                self._insert(self._linked(fresh), now)
         self._wake.notify()
         return frozenset(refused)
 
@@ -117,6 +120,16 @@ class SqliteStore(SqliteReads):
             (array,),
         )
         return {job_id for (job_id,) in found}
+
+    def _keys_taken(self, keys: list[str]) -> set[str]:
+        if not keys:
+            return set()
+        found = self._connection.execute(
+            f"SELECT unique_key FROM jobs WHERE {rows.IS_LIVE} "
+            "AND unique_key IN (SELECT value FROM json_each(?))",
+            (rows.dump_json(keys),),
+        )
+        return {key for (key,) in found}
 
     # the two verbs
 
@@ -144,11 +157,6 @@ class SqliteStore(SqliteReads):
                 self._wake.notify()
         return job
 
-    def _has_ready(self) -> bool:
-        with translated(self._path):
-            row = self._connection.execute("SELECT 1 FROM lanes WHERE ready > 0 LIMIT 1").fetchone()
-        return row is not None
-
     def _claim(self, request: ClaimRequest) -> Job | None:
         if request.repeated:
             held = self._claimed_before(request)
@@ -157,6 +165,8 @@ class SqliteStore(SqliteReads):
         now = self.now()
         job = self._named(request.only) if request.only else self._first(request.queues)
         if job is None or not job.is_ready(now):
+            return None
+        if request.only and not self._may_start(job):
             return None
         lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
         right = Claim(request.claim_id, request.worker, lease_until)
@@ -181,24 +191,6 @@ class SqliteStore(SqliteReads):
                 return job
             self._connection.execute("UPDATE jobs SET ready = NULL WHERE seq = ?", (row[0],))
         return None
-
-    def _next(self, queues: tuple[str, ...]) -> Sequence[Any] | None:
-        execute = self._connection.execute
-        named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
-        lane = execute(
-            f"SELECT queue, priority FROM lanes WHERE ready > 0 {named} "
-            "ORDER BY priority DESC, served LIMIT 1",
-            queues,
-        ).fetchone()
-        if lane is None:
-            return None
-        execute("UPDATE lanes SET served = ? WHERE queue = ?", (time.time_ns(), lane[0]))
-        row: Sequence[Any] | None = execute(
-            f"SELECT {rows.SELECTED} FROM jobs "
-            "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
-            lane,
-        ).fetchone()
-        return row
 
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""
@@ -240,6 +232,8 @@ class SqliteStore(SqliteReads):
                 execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
         if change.is_burial:
             self._move("jobs", "dlq", seq)
+        if after.unswept:
+            self._sweep(seq, now)
         return True
 
     def _forget(self, change: Transition) -> bool:
@@ -250,6 +244,8 @@ class SqliteStore(SqliteReads):
         ).rowcount
         if deleted:
             self._connection.execute("DELETE FROM runs WHERE seq = ?", (seq,))
+            if change.before.has_children:
+                self._forsake(change.before)
         return deleted > 0
 
     def _move(self, source: str, target: str, seq: int) -> None:
@@ -265,12 +261,10 @@ class SqliteStore(SqliteReads):
         with self._writing():
             row = self._connection.execute(
                 "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
-                "RETURNING cancel_requested",
+                "RETURNING cancel_requested, held",
                 (until, job_id, claim_id),
             ).fetchone()
-        if row is None:
-            return Renewal.LOST
-        return Renewal.CANCEL_REQUESTED if row[0] else Renewal.HELD
+        return Renewal.of(*row) if row else Renewal.LOST
 
     # upkeep
 
@@ -328,8 +322,8 @@ def _fence(change: Transition) -> tuple[str, list[object]]:
     if change.fence is Fence.REV:
         return "rev = ?", [before.rev]
     assert before.claim is not None
-    condition = "claim_id = ? AND cancel_requested = ?"
-    values: list[object] = [before.claim.id, before.cancel_requested]
+    condition = " AND ".join(f"{name} = ?" for name in ("claim_id", *MARKS))
+    values: list[object] = [before.claim.id, *(getattr(before, mark) for mark in MARKS)]
     if change.fence is Fence.LEASE:
         return condition + " AND lease_until = ?", [*values, to_millis(before.claim.lease_until)]
     return condition, values

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from queuectl.domain.job import WAITING, Job, Run
+from queuectl.domain.job import Job, Run
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import codec
 
-_JSON = ("argv", "env", "labels")
+_JSON = (*codec.LIST_FIELDS, "env")
 _DATES = tuple(codec.TIME_FIELDS)
 _RUN_DATES = ("started_at", "finished_at")
 
@@ -18,7 +18,9 @@ COLUMNS = (
     "seq", "id", "rev", "state", "queue", "priority", "run_at", "attempts", "runs",
     "interruptions", "cancel_requested", "claim_id", "lease_until", "worker", "created_at",
     "updated_at", "started_at", "finished_at", "failed_at", "command", "argv", "max_retries",
-    "backoff_base", "backoff_cap", "timeout", "cwd", "env", "labels", "generated_id",
+    "backoff_base", "backoff_cap", "timeout", "cwd", "env", "labels", "generated_id", "slots",
+    "after", "after_any", "after_fail", "unique_key", "clean_env", "environment", "waits_for",
+    "held", "has_children", "unswept",
     "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
 )  # fmt: skip
 """Every column that a job is read from, but for its output."""
@@ -40,6 +42,9 @@ READY_IN = (
     "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
 )
 INSERT_RUN = f"INSERT INTO runs VALUES (?, {', '.join('?' * len(codec.RUN_FIELDS))})"
+IS_LIVE = "unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing')"
+"""What the index over unique keys covers, as it is written there."""
+
 FORGET_RUNS = (
     "DELETE FROM runs WHERE seq = ?1 AND n <= "
     "(SELECT n FROM runs WHERE seq = ?1 ORDER BY n DESC LIMIT 1 OFFSET ?2)"
@@ -78,7 +83,7 @@ def to_row(document: codec.Document) -> codec.Document:
 
 def ready_flag(job: Job, now: datetime) -> int | None:
     """Return 1 for a job that may be claimed, 0 for one that waits for its time, else None."""
-    if job.state not in WAITING:
+    if not job.is_free:
         return None
     return int(job.run_at <= now)
 

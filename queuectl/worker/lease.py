@@ -19,6 +19,7 @@ from queuectl.domain.errors import NotFound, StoreError
 from queuectl.domain.settings import Settings
 from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.stores.base import Renewal, Store
+from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
 from queuectl.worker.patience import Absence
@@ -63,6 +64,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._store: Store | None = None
         self._upkeep: Upkeep | None = None
+        self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
         self._next_beat = self._next_settings = 0.0
         self.settings = settings
         control.set_stop_grace(settings.stop_grace_seconds)
@@ -119,8 +121,9 @@ class Heartbeat:
         if now >= self._next_beat:
             self._report(store)
             self._next_beat = now + HEARTBEAT_SECONDS
-        if self._upkeep is not None:
-            self._upkeep.tick(self.settings)
+        if self._upkeep is not None and self._upkeep_pace.is_due:
+            with self._upkeep_pace.look():
+                self._upkeep.tick(self.settings)
 
     def _renew(self, store: Store, held: _Held) -> None:
         lease = self.settings.lease_seconds

@@ -26,6 +26,7 @@ from queuectl.worker.refused import store_less
 log = logging.getLogger("queuectl.worker")
 
 _REPAIR_SECONDS = 10.0
+_SWEEP_SECONDS = 3.0
 _MOST_BATCHES = 20
 _KILL_SECONDS = 2.0
 _LOOKS = 3
@@ -51,15 +52,18 @@ class Upkeep:
         self._store = store
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
+        self._next_sweep = self._next_repair = 0.0
+        self._chores = (
+            self._promote, self._recover_local, self._expire, self._sweep, self._repair,
+        )  # fmt: skip
         self._hopeless: set[str] = set()
-        self._next_repair = 0.0
 
     def tick(self, settings: Settings) -> None:
         """Do every chore once; a fault in one does not stop the others.
 
         A store that fails ends the tick with StoreError.
         """
-        for chore in (self._promote, self._recover_local, self._expire, self._repair):
+        for chore in self._chores:
             try:
                 chore(settings)
             except StoreError:
@@ -71,6 +75,17 @@ class Upkeep:
         for _ in range(_MOST_BATCHES):
             if self._store.promote() < BATCH:
                 return
+
+    def _sweep(self, _settings: Settings) -> None:
+        """Tell children that the commit of their parent's end did not reach."""
+        now = time.monotonic()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + _SWEEP_SECONDS
+        for _ in range(_MOST_BATCHES):
+            if not self._store.sweep():
+                return
+        self._next_sweep = now
 
     def _recover_local(self, settings: Settings) -> None:
         """Take back what dead workers of this machine held, at once, and forget them later.
