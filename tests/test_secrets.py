@@ -241,7 +241,8 @@ def test_workers_in_the_foreground_hide_the_password_that_was_typed(
 ) -> None:
     with fleet_in(tmp_path, guarded.url()) as fleet:
         words = ["--home", str(fleet.home.root), "--store", guarded.url(), "worker", "start", "-f"]
-        with subprocess.Popen([sys.executable, "-m", "queuectl", *words]) as process:
+        program = [sys.executable, "-m", "queuectl"]
+        with subprocess.Popen([*program, *words], cwd=Path(__file__).parents[1]) as process:
             try:
                 (pid,) = eventually(fleet.pids)
                 for shown in (process.pid, *_family([pid])):
