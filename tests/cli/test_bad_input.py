@@ -118,7 +118,7 @@ def test_each_bad_line_of_a_batch_is_named_and_the_good_are_stored(cli: Cli) -> 
 def test_where_a_line_is_no_json_is_told_by_its_column(cli: Cli) -> None:
     result = cli("enqueue", "-f", "-", stdin='{"command": "a"}\n{"command":\n{"command": "b"}\n')
     assert result.err.splitlines()[0].endswith(
-        "input:2: not valid JSON: Expecting value at column 11"
+        "input:2: not valid JSON: Expecting value at column 12"
     )
 
 
