@@ -64,9 +64,9 @@ def test_off_a_terminal_every_column_is_there_and_no_cell_is_empty(cli: Cli) -> 
     cli.ok("enqueue", "waiting", "true")
     titles, broken, waiting = cli.ok("list").out.splitlines()
     assert titles.split("  ")[0] == "ID"
-    assert "QUEUE    PRIORITY  LABELS  NEXT RUN" in titles
-    assert broken.split() == "broken dead (1) 1/1 default 0 - - Exit code 1 false".split()
-    assert waiting.split()[:6] == "waiting pending 0/3 default 0 -".split()
+    assert "QUEUE    PRIORITY  SLOTS  LABELS  NEXT RUN" in titles
+    assert broken.split() == "broken dead (1) 1/1 default 0 1 - - Exit code 1 false".split()
+    assert waiting.split()[:7] == "waiting pending 0/3 default 0 1 -".split()
     assert waiting.split()[-2:] == ["due", "true"]
 
 
