@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+
+from queuectl.domain.values import value
 
 Command = str | tuple[str, ...]
 
@@ -33,7 +34,7 @@ WAITING = frozenset({State.PENDING, State.FAILED})
 SETTLED = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Spec:
     """What somebody asked for; `request.build_spec` is where it is validated.
 
@@ -57,7 +58,7 @@ class Spec:
     generated_id: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claim:
     """A worker's right to run one job until `lease_until`, by the store's clock."""
 
@@ -66,7 +67,7 @@ class Claim:
     lease_until: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """How one run ended.
 
@@ -93,7 +94,7 @@ class Outcome:
         return self.exit_code == 0 and not self.timed_out and self.error is None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Run:
     """One settled run in a job's history; `n` numbers runs from 1 and names their log files."""
 
@@ -108,7 +109,7 @@ class Run:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Job:
     """A job as one reader saw it. Values are replaced, never changed.
 

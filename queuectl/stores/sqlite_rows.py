@@ -1,37 +1,45 @@
-"""Documents as rows: instants become whole milliseconds, lists become JSON."""
+"""Jobs as rows: instants become whole milliseconds, lists become JSON.
+
+Every job passes through here on its way in and out, so nothing is looked up by name: values
+stand in the order of the columns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from queuectl.domain.job import WAITING, Job, Run
+from queuectl.domain.job import WAITING, Claim, Job, Outcome, Run, Spec, State, command_text
 from queuectl.domain.times import from_millis, to_millis
+from queuectl.domain.transitions import Fence, Transition
 from queuectl.stores import codec
 
-_JSON = ("argv", "env", "labels")
-_DATES = tuple(codec.TIME_FIELDS)
-_RUN_DATES = ("started_at", "finished_at")
-
-COLUMNS = (
-    "seq", "id", "rev", "state", "queue", "priority", "run_at", "attempts", "runs",
-    "interruptions", "cancel_requested", "claim_id", "lease_until", "worker", "created_at",
-    "updated_at", "started_at", "finished_at", "failed_at", "command", "argv", "max_retries",
-    "backoff_base", "backoff_cap", "timeout", "cwd", "env", "labels", "generated_id",
+_SPEC = (
+    "queue", "priority", "command", "argv", "max_retries", "backoff_base", "backoff_cap",
+    "timeout", "cwd", "env", "labels", "generated_id",
+)  # fmt: skip
+_COURSE = (
+    "rev", "state", "ready", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
+    "worker", "updated_at", "started_at", "finished_at", "failed_at",
+)  # fmt: skip
+_CLAIM = ("claim_id", "lease_until")
+_OUTCOME = (
     "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
 )  # fmt: skip
+
+COLUMNS = ("seq", "id", "created_at", *_SPEC, *_COURSE, *_CLAIM, *_OUTCOME)
 """Every column that a job is read from, but for its output."""
 
 ALL_COLUMNS = (*COLUMNS, *codec.OUTPUT_FIELDS)
-_NOT_NEW = {
-    "seq", "claim_id", "lease_until", "worker", "started_at", "finished_at", "failed_at",
-    *codec.OUTCOME_FIELDS,
-}  # fmt: skip
-INSERTED = tuple(name for name in (*ALL_COLUMNS, "ready") if name not in _NOT_NEW)
+_INSERTED = (
+    "id", "created_at", "updated_at", "rev", "state", "ready", "run_at", "attempts", "runs",
+    "interruptions", "cancel_requested", *_SPEC,
+)  # fmt: skip
 """The columns of a job that has never run; the others are NULL."""
 
-INSERT_JOB = f"INSERT INTO jobs ({', '.join(INSERTED)}) VALUES ({', '.join('?' * len(INSERTED))})"
+INSERT_JOB = f"INSERT INTO jobs ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 COUNT_IN = (
     "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
 )
@@ -40,10 +48,12 @@ READY_IN = (
     "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
 )
 INSERT_RUN = f"INSERT INTO runs VALUES (?, {', '.join('?' * len(codec.RUN_FIELDS))})"
-MOVED = ", ".join((*ALL_COLUMNS, "ready"))
+MOVED = ", ".join(ALL_COLUMNS)
 SELECTED = ", ".join(COLUMNS)
-SELECTED_ALL = ", ".join(ALL_COLUMNS)
+SELECTED_ALL = MOVED
 SELECTED_RUN = ", ".join(codec.RUN_FIELDS)
+
+_STATES = {state.value: state for state in State}
 
 
 def dump_json(value: object) -> str:
@@ -60,16 +70,7 @@ def load_json(text: str) -> Any:
     return json.loads(text)
 
 
-def to_row(document: codec.Document) -> codec.Document:
-    """Return a document's values as SQLite keeps them."""
-    row = dict(document)
-    for name in _DATES:
-        if row.get(name) is not None:
-            row[name] = to_millis(row[name])
-    for name in _JSON:
-        if name in row:
-            row[name] = dump_json(row[name]) if row[name] else None
-    return row
+# jobs into rows
 
 
 def ready_flag(job: Job, now: datetime) -> int | None:
@@ -79,34 +80,235 @@ def ready_flag(job: Job, now: datetime) -> int | None:
     return int(job.run_at <= now)
 
 
-def inserted_values(job: Job, now: datetime) -> list[Any]:
+def inserted_values(job: Job, now: datetime) -> tuple[object, ...]:
     """Return the values for `INSERT_JOB`."""
-    row = to_row(codec.job_to_document(job))
-    row["ready"] = ready_flag(job, now)
-    return [row[name] for name in INSERTED]
+    return (
+        job.spec.id,
+        to_millis(job.created_at),
+        to_millis(job.updated_at),
+        job.rev,
+        job.state.value,
+        ready_flag(job, now),
+        to_millis(job.run_at),
+        job.attempts,
+        job.runs,
+        job.interruptions,
+        job.cancel_requested,
+        *_spec_values(job.spec),
+    )
+
+
+def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[object]]:
+    """Return the statement that writes a change under its fence, and the values for it.
+
+    Its last value but those of the fence is `seq`. How a job fares is written whole, the rest
+    only where it is another: a renewal moves `lease_until` and leaves `rev` alone, so a writer
+    fenced by `rev` must not touch it. An outcome may have been read without its output.
+    """
+    before = change.before
+    values = _course_values(after, now)
+    has_claim = after.claim is not before.claim
+    has_outcome = after.outcome is not before.outcome
+    has_spec = after.spec is not before.spec
+    if has_claim:
+        claim = after.claim
+        values += (claim.id, to_millis(claim.lease_until)) if claim else (None, None)
+    if has_outcome:
+        values += _outcome_values(after.outcome)
+    if has_spec:
+        values += _spec_values(after.spec)
+    values.append(before.seq)
+    values += fence_values(change)
+    return _update(has_claim, has_outcome, has_spec, change.fence), values
+
+
+@cache
+def _update(has_claim: bool, has_outcome: bool, has_spec: bool, fence: Fence) -> str:
+    names = list(_COURSE)
+    if has_claim:
+        names += _CLAIM
+    if has_outcome:
+        names += [*_OUTCOME, *codec.OUTPUT_FIELDS]
+    if has_spec:
+        names += _SPEC
+    assignments = ", ".join(f"{name} = ?" for name in names)
+    return f"UPDATE jobs SET {assignments} WHERE seq = ? AND {FENCES[fence]}"
+
+
+FENCES = {
+    Fence.REV: "rev = ?",
+    Fence.CLAIM: "claim_id = ? AND cancel_requested = ?",
+    Fence.LEASE: "claim_id = ? AND cancel_requested = ? AND lease_until = ?",
+}
+"""The condition under which a transition may be applied."""
+
+
+def fence_values(change: Transition) -> tuple[object, ...]:
+    """Return the values for the condition in `FENCES`."""
+    before = change.before
+    if change.fence is Fence.REV:
+        return (before.rev,)
+    assert before.claim is not None
+    if change.fence is Fence.LEASE:
+        until = to_millis(before.claim.lease_until)
+        return (before.claim.id, before.cancel_requested, until)
+    return (before.claim.id, before.cancel_requested)
+
+
+def _course_values(job: Job, now: datetime) -> list[object]:
+    return [
+        job.rev,
+        job.state.value,
+        ready_flag(job, now),
+        to_millis(job.run_at),
+        job.attempts,
+        job.runs,
+        job.interruptions,
+        job.cancel_requested,
+        job.worker,
+        to_millis(job.updated_at),
+        _millis_or_none(job.started_at),
+        _millis_or_none(job.finished_at),
+        _millis_or_none(job.failed_at),
+    ]
+
+
+def _spec_values(spec: Spec) -> list[object]:
+    command = spec.command
+    is_line = isinstance(command, str)
+    return [
+        spec.queue,
+        spec.priority,
+        command if is_line else command_text(command),
+        None if is_line else dump_json(command),
+        spec.max_retries,
+        spec.backoff_base,
+        spec.backoff_cap,
+        spec.timeout,
+        spec.cwd,
+        dump_json(spec.env) if spec.env else None,
+        dump_json(spec.labels) if spec.labels else None,
+        spec.generated_id,
+    ]
+
+
+def _outcome_values(outcome: Outcome | None) -> list[object]:
+    if outcome is None:
+        return [None] * (len(_OUTCOME) + len(codec.OUTPUT_FIELDS))
+    return [
+        outcome.exit_code,
+        outcome.signal,
+        outcome.timed_out,
+        outcome.error,
+        outcome.duration,
+        outcome.stdout_cut,
+        outcome.stderr_cut,
+        outcome.stdout,
+        outcome.stderr,
+    ]
+
+
+def run_values(seq: int, run: Run) -> tuple[object, ...]:
+    """Return a row of the table `runs`."""
+    return (
+        seq,
+        run.n,
+        run.claim_id,
+        run.worker,
+        to_millis(run.started_at),
+        to_millis(run.finished_at),
+        run.exit_code,
+        run.signal,
+        run.timed_out,
+        run.error,
+    )
+
+
+def _millis_or_none(instant: datetime | None) -> int | None:
+    return None if instant is None else to_millis(instant)
+
+
+# rows into jobs
 
 
 def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
-    """Return the job in a row of `COLUMNS`, or of `ALL_COLUMNS`."""
-    document = dict(zip(ALL_COLUMNS, row, strict=False))
-    for name in _DATES:
-        if document[name] is not None:
-            document[name] = from_millis(document[name])
-    for name in _JSON:
-        if document[name] is not None:
-            document[name] = load_json(document[name])
-    return codec.job_from_document(document, history)
+    """Return the job in a row of `COLUMNS`, or of `ALL_COLUMNS`.
 
-
-def run_values(seq: int, run: Run) -> list[Any]:
-    """Return a row of the table `runs`."""
-    row = to_row(codec.run_to_document(run))
-    return [seq, *(row[name] for name in codec.RUN_FIELDS)]
+    Raises one of `codec.UNREADABLE` for a row that holds none.
+    """
+    (
+        seq, job_id, created_at,
+        queue, priority, command, argv, max_retries, backoff_base, backoff_cap,
+        timeout, cwd, env, labels, generated_id,
+        rev, state, _ready, run_at, attempts, runs, interruptions, cancel_requested,
+        worker, updated_at, started_at, finished_at, failed_at, claim_id, lease_until,
+        exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
+    ) = row  # fmt: skip
+    spec = Spec(
+        job_id,
+        command if argv is None else tuple(load_json(argv)),
+        queue,
+        priority,
+        max_retries,
+        backoff_base,
+        backoff_cap,
+        timeout,
+        cwd,
+        tuple((name, value) for name, value in load_json(env)) if env else (),
+        tuple(load_json(labels)) if labels else (),
+        bool(generated_id),
+    )
+    outcome = None
+    if duration is not None:
+        stdout, stderr = output or ("", "")
+        outcome = Outcome(
+            exit_code,
+            signal,
+            bool(timed_out),
+            error,
+            duration,
+            stdout or "",
+            stderr or "",
+            stdout_cut or 0,
+            stderr_cut or 0,
+        )
+    return Job(
+        spec,
+        _STATES[state],
+        from_millis(run_at),
+        from_millis(created_at),
+        from_millis(updated_at),
+        seq,
+        rev,
+        attempts,
+        runs,
+        interruptions,
+        bool(cancel_requested),
+        Claim(claim_id, worker, from_millis(lease_until)) if claim_id else None,
+        worker,
+        _instant_or_none(started_at),
+        _instant_or_none(finished_at),
+        _instant_or_none(failed_at),
+        outcome,
+        tuple(history),
+    )
 
 
 def run_from_row(row: Sequence[Any]) -> Run:
     """Return the run in a row of `RUN_FIELDS`."""
-    document = dict(zip(codec.RUN_FIELDS, row, strict=True))
-    for name in _RUN_DATES:
-        document[name] = from_millis(document[name])
-    return codec.run_from_document(document)
+    n, claim_id, worker, started_at, finished_at, exit_code, signal, timed_out, error = row
+    return Run(
+        n,
+        claim_id,
+        worker,
+        from_millis(started_at),
+        from_millis(finished_at),
+        exit_code,
+        signal,
+        bool(timed_out),
+        error,
+    )
+
+
+def _instant_or_none(millis: int | None) -> datetime | None:
+    return None if millis is None else from_millis(millis)

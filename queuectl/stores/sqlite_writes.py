@@ -1,0 +1,87 @@
+"""Writing jobs into the embedded store: new ones, and transitions under their fence.
+
+Everything here is called inside a transaction that is open.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+from queuectl.domain.job import Job
+from queuectl.domain.transitions import Transition
+from queuectl.stores import sqlite_rows as rows
+from queuectl.stores.sqlite_reads import SqliteReads
+
+
+class SqliteWrites(SqliteReads):
+    """The part of `SqliteStore` that writes jobs."""
+
+    def _insert(self, jobs: list[Job], now: datetime) -> None:
+        many = self._connection.executemany
+        many(rows.INSERT_JOB, [rows.inserted_values(job, now) for job in jobs])
+        states = Counter((job.spec.queue, job.state.value) for job in jobs)
+        many(rows.COUNT_IN, [(*place, number) for place, number in states.items()])
+        lanes = Counter((job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now))
+        many(rows.READY_IN, [(*lane, number) for lane, number in lanes.items()])
+
+    def _taken(self, ids: list[str]) -> set[str]:
+        array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape
+        found = self._connection.execute(
+            "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value) "
+            "OR EXISTS (SELECT 1 FROM dlq WHERE id = value)",
+            (array,),
+        )
+        return {job_id for (job_id,) in found}
+
+    def _commit(self, change: Transition, now: datetime) -> bool:
+        """Write a transition, or find that it has been written already."""
+        if self._write(change, now):
+            return True
+        return change.run is not None and change.run in self._history(change.before.seq)
+
+    def _write(self, change: Transition, now: datetime) -> bool:
+        """Write a transition if its fence holds; return whether it did."""
+        execute = self._connection.execute
+        seq, after = change.before.seq, change.after
+        if after is None:
+            return self._forget(change)
+        if change.is_revival and not self._bring_back(change):
+            return False
+        is_held = execute(*rows.update_of(change, after, now)).rowcount
+        if not is_held:
+            return False
+        if change.run is not None:
+            execute(rows.INSERT_RUN, rows.run_values(seq, change.run))
+        if change.is_burial:
+            self._move("jobs", "dlq", seq)
+        return True
+
+    def _bring_back(self, change: Transition) -> bool:
+        """Move a job out of the DLQ, if the fence holds there."""
+        seq = change.before.seq
+        held = self._connection.execute(
+            f"SELECT 1 FROM dlq WHERE seq = ? AND {rows.FENCES[change.fence]}",
+            (seq, *rows.fence_values(change)),
+        ).fetchone()
+        if held is not None:
+            self._move("dlq", "jobs", seq)
+        return held is not None
+
+    def _forget(self, change: Transition) -> bool:
+        table = "dlq" if change.is_revival else "jobs"
+        seq = change.before.seq
+        deleted = self._connection.execute(
+            f"DELETE FROM {table} WHERE seq = ? AND {rows.FENCES[change.fence]}",
+            (seq, *rows.fence_values(change)),
+        ).rowcount
+        if deleted:
+            self._connection.execute("DELETE FROM runs WHERE seq = ?", (seq,))
+        return deleted > 0
+
+    def _move(self, source: str, target: str, seq: int) -> None:
+        self._connection.execute(
+            f"INSERT INTO {target} ({rows.MOVED}) SELECT {rows.MOVED} FROM {source} WHERE seq = ?",
+            (seq,),
+        )
+        self._connection.execute(f"DELETE FROM {source} WHERE seq = ?", (seq,))
