@@ -7,9 +7,10 @@ A store is used by one thread of one process, and is made after a fork.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
+
+from queuectl.domain.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -32,7 +33,7 @@ class Renewal(Enum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimRequest:
     """A worker asks for one job.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,20 @@ _LOOK_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
 _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
+
+SERVE_LANE = "UPDATE lanes SET served = ?, ready = ready - (priority = ?) WHERE queue = ?"
+"""Takes a claimed job off its lane, whose queue has had its turn in all its priorities."""
+
+
+@cache
+def first_job(queues: int) -> str:
+    """Return the statement that finds the next job of so many queues, 0 for any."""
+    named = f"AND queue IN ({', '.join('?' * queues)}) " if queues else ""
+    return (
+        f"SELECT {rows.SELECTED} FROM jobs WHERE ready = 1 AND (queue, priority) = "
+        f"(SELECT queue, priority FROM lanes WHERE ready > 0 {named}"
+        "ORDER BY priority DESC, served LIMIT 1) ORDER BY run_at, seq LIMIT 1"
+    )
 
 
 class SqliteStore(SqliteWrites):
@@ -144,6 +159,7 @@ class SqliteStore(SqliteWrites):
         right = Claim(request.claim_id, request.worker, lease_until)
         change = transitions.claim(job, right, now)
         self._write(change, now)
+        self._connection.execute(SERVE_LANE, (time.time_ns(), job.spec.priority, job.spec.queue))
         return change.after
 
     def _claimed_before(self, request: ClaimRequest) -> Job | None:
@@ -165,20 +181,8 @@ class SqliteStore(SqliteWrites):
         return None
 
     def _next(self, queues: tuple[str, ...]) -> Sequence[Any] | None:
-        execute = self._connection.execute
-        named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
-        lane = execute(
-            f"SELECT queue, priority FROM lanes WHERE ready > 0 {named} "
-            "ORDER BY priority DESC, served LIMIT 1",
-            queues,
-        ).fetchone()
-        if lane is None:
-            return None
-        execute("UPDATE lanes SET served = ? WHERE queue = ?", (time.time_ns(), lane[0]))
-        row: Sequence[Any] | None = execute(
-            f"SELECT {rows.SELECTED} FROM jobs "
-            "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
-            lane,
+        row: Sequence[Any] | None = self._connection.execute(
+            first_job(len(queues)), queues
         ).fetchone()
         return row
 

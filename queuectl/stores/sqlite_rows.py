@@ -39,7 +39,6 @@ _INSERTED = (
 )  # fmt: skip
 """The columns of a job that has never run; the others are NULL."""
 
-INSERT_JOB = f"INSERT INTO jobs ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 COUNT_IN = (
     "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
 )
@@ -47,12 +46,12 @@ READY_IN = (
     "INSERT INTO lanes (queue, priority, ready) VALUES (?, ?, ?) "
     "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
 )
-INSERT_RUN = f"INSERT INTO runs VALUES (?, {', '.join('?' * len(codec.RUN_FIELDS))})"
 MOVED = ", ".join(ALL_COLUMNS)
 SELECTED = ", ".join(COLUMNS)
 SELECTED_ALL = MOVED
 SELECTED_RUN = ", ".join(codec.RUN_FIELDS)
 
+_RUN = ("seq", *codec.RUN_FIELDS)
 _STATES = {state.value: state for state in State}
 
 
@@ -80,9 +79,16 @@ def ready_flag(job: Job, now: datetime) -> int | None:
     return int(job.run_at <= now)
 
 
-def inserted_values(job: Job, now: datetime) -> tuple[object, ...]:
-    """Return the values for `INSERT_JOB`."""
-    return (
+def insert_of(jobs: Iterable[Job], now: datetime) -> tuple[str, list[list[object]]]:
+    """Return the statement that inserts new jobs, and the values for each of them."""
+    columns = list(zip(*[_inserted_values(job, now) for job in jobs], strict=True))
+    nulls = bytes([not any(value is not None for value in column) for column in columns])
+    given = [column for column, is_null in zip(columns, nulls, strict=True) if not is_null]
+    return _insert("jobs", _INSERTED, nulls), list(map(list, zip(*given, strict=True)))
+
+
+def _inserted_values(job: Job, now: datetime) -> list[object]:
+    return [
         job.spec.id,
         to_millis(job.created_at),
         to_millis(job.updated_at),
@@ -93,17 +99,17 @@ def inserted_values(job: Job, now: datetime) -> tuple[object, ...]:
         job.attempts,
         job.runs,
         job.interruptions,
-        job.cancel_requested,
+        int(job.cancel_requested),
         *_spec_values(job.spec),
-    )
+    ]
 
 
 def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[object]]:
     """Return the statement that writes a change under its fence, and the values for it.
 
-    Its last value but those of the fence is `seq`. How a job fares is written whole, the rest
-    only where it is another: a renewal moves `lease_until` and leaves `rev` alone, so a writer
-    fenced by `rev` must not touch it. An outcome may have been read without its output.
+    How a job fares is written whole, the rest only where it is another: a renewal moves
+    `lease_until` and leaves `rev` alone, so a writer fenced by `rev` must not touch it, and an
+    outcome may have been read without its output.
     """
     before = change.before
     values = _course_values(after, now)
@@ -117,22 +123,41 @@ def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[
         values += _outcome_values(after.outcome)
     if has_spec:
         values += _spec_values(after.spec)
-    values.append(before.seq)
-    values += fence_values(change)
-    return _update(has_claim, has_outcome, has_spec, change.fence), values
+    names = _names(has_claim, has_outcome, has_spec)
+    statement = _update(names, _nulls(values), change.fence)
+    return statement, [*_without_nulls(values), before.seq, *fence_values(change)]
 
 
 @cache
-def _update(has_claim: bool, has_outcome: bool, has_spec: bool, fence: Fence) -> str:
-    names = list(_COURSE)
-    if has_claim:
-        names += _CLAIM
-    if has_outcome:
-        names += [*_OUTCOME, *codec.OUTPUT_FIELDS]
-    if has_spec:
-        names += _SPEC
-    assignments = ", ".join(f"{name} = ?" for name in names)
+def _names(has_claim: bool, has_outcome: bool, has_spec: bool) -> tuple[str, ...]:
+    claim, spec = _CLAIM if has_claim else (), _SPEC if has_spec else ()
+    outcome = (*_OUTCOME, *codec.OUTPUT_FIELDS) if has_outcome else ()
+    return (*_COURSE, *claim, *outcome, *spec)
+
+
+# A NULL is spelled out, as Python's module takes a microsecond to find out that None means it:
+# it looks for an adapter of everything that is not exactly a number or a string.
+
+
+def _nulls(values: Iterable[object]) -> bytes:
+    return bytes([value is None for value in values])
+
+
+def _without_nulls(values: Iterable[object]) -> list[object]:
+    return [value for value in values if value is not None]
+
+
+@cache
+def _update(names: tuple[str, ...], nulls: bytes, fence: Fence) -> str:
+    marks = ("NULL" if is_null else "?" for is_null in nulls)
+    assignments = ", ".join(f"{name} = {mark}" for name, mark in zip(names, marks, strict=True))
     return f"UPDATE jobs SET {assignments} WHERE seq = ? AND {FENCES[fence]}"
+
+
+@cache
+def _insert(table: str, names: tuple[str, ...], nulls: bytes) -> str:
+    given = [name for name, is_null in zip(names, nulls, strict=True) if not is_null]
+    return f"INSERT INTO {table} ({', '.join(given)}) VALUES ({', '.join('?' * len(given))})"
 
 
 FENCES = {
@@ -151,8 +176,8 @@ def fence_values(change: Transition) -> tuple[object, ...]:
     assert before.claim is not None
     if change.fence is Fence.LEASE:
         until = to_millis(before.claim.lease_until)
-        return (before.claim.id, before.cancel_requested, until)
-    return (before.claim.id, before.cancel_requested)
+        return (before.claim.id, int(before.cancel_requested), until)
+    return (before.claim.id, int(before.cancel_requested))
 
 
 def _course_values(job: Job, now: datetime) -> list[object]:
@@ -164,7 +189,7 @@ def _course_values(job: Job, now: datetime) -> list[object]:
         job.attempts,
         job.runs,
         job.interruptions,
-        job.cancel_requested,
+        int(job.cancel_requested),
         job.worker,
         to_millis(job.updated_at),
         _millis_or_none(job.started_at),
@@ -188,7 +213,7 @@ def _spec_values(spec: Spec) -> list[object]:
         spec.cwd,
         dump_json(spec.env) if spec.env else None,
         dump_json(spec.labels) if spec.labels else None,
-        spec.generated_id,
+        int(spec.generated_id),
     ]
 
 
@@ -198,7 +223,7 @@ def _outcome_values(outcome: Outcome | None) -> list[object]:
     return [
         outcome.exit_code,
         outcome.signal,
-        outcome.timed_out,
+        int(outcome.timed_out),
         outcome.error,
         outcome.duration,
         outcome.stdout_cut,
@@ -208,9 +233,9 @@ def _outcome_values(outcome: Outcome | None) -> list[object]:
     ]
 
 
-def run_values(seq: int, run: Run) -> tuple[object, ...]:
-    """Return a row of the table `runs`."""
-    return (
+def insert_of_run(seq: int, run: Run) -> tuple[str, list[object]]:
+    """Return the statement that adds a run to the history of a job, and the values for it."""
+    values = [
         seq,
         run.n,
         run.claim_id,
@@ -219,9 +244,10 @@ def run_values(seq: int, run: Run) -> tuple[object, ...]:
         to_millis(run.finished_at),
         run.exit_code,
         run.signal,
-        run.timed_out,
+        int(run.timed_out),
         run.error,
-    )
+    ]
+    return _insert("runs", _RUN, _nulls(values)), _without_nulls(values)
 
 
 def _millis_or_none(instant: datetime | None) -> int | None:

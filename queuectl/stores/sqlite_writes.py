@@ -18,8 +18,10 @@ class SqliteWrites(SqliteReads):
     """The part of `SqliteStore` that writes jobs."""
 
     def _insert(self, jobs: list[Job], now: datetime) -> None:
+        if not jobs:
+            return
         many = self._connection.executemany
-        many(rows.INSERT_JOB, [rows.inserted_values(job, now) for job in jobs])
+        many(*rows.insert_of(jobs, now))
         states = Counter((job.spec.queue, job.state.value) for job in jobs)
         many(rows.COUNT_IN, [(*place, number) for place, number in states.items()])
         lanes = Counter((job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now))
@@ -52,7 +54,7 @@ class SqliteWrites(SqliteReads):
         if not is_held:
             return False
         if change.run is not None:
-            execute(rows.INSERT_RUN, rows.run_values(seq, change.run))
+            execute(*rows.insert_of_run(seq, change.run))
         if change.is_burial:
             self._move("jobs", "dlq", seq)
         return True
