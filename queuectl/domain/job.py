@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from queuectl.domain.values import value
+from queuectl.domain.values import frozen
 
 Command = str | tuple[str, ...]
 
@@ -34,7 +34,7 @@ WAITING = frozenset({State.PENDING, State.FAILED})
 SETTLED = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
-@value
+@frozen
 class Spec:
     """What somebody asked for; `request.build_spec` is where it is validated.
 
@@ -58,7 +58,7 @@ class Spec:
     generated_id: bool = False
 
 
-@value
+@frozen
 class Claim:
     """A worker's right to run one job until `lease_until`, by the store's clock."""
 
@@ -67,7 +67,7 @@ class Claim:
     lease_until: datetime
 
 
-@value
+@frozen
 class Outcome:
     """How one run ended.
 
@@ -94,7 +94,7 @@ class Outcome:
         return self.exit_code == 0 and not self.timed_out and self.error is None
 
 
-@value
+@frozen
 class Run:
     """One settled run in a job's history; `n` numbers runs from 1 and names their log files."""
 
@@ -109,7 +109,7 @@ class Run:
     error: str | None = None
 
 
-@value
+@frozen
 class Job:
     """A job as one reader saw it. Values are replaced, never changed.
 

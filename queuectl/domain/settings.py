@@ -69,6 +69,7 @@ class Settings:
 
 
 _FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
+_DEFAULTS: dict[str, Value] = {key: getattr(Settings(), key) for key in _FIELDS}
 KEYS: tuple[str, ...] = tuple(_FIELDS)
 _ALIASES = {alias: item.name for item in fields(Settings) for alias in item.metadata["aliases"]}
 
@@ -97,8 +98,7 @@ def help_of(key: str) -> str:
 
 def default_of(key: str) -> Value:
     """Return the default of a setting, in its own type."""
-    default: Value = getattr(Settings(), key)
-    return default
+    return _DEFAULTS[key]
 
 
 def show(value: Value) -> str:

@@ -15,7 +15,7 @@ from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.job import SETTLED, WAITING, Claim, Job, Outcome, Run, Spec, State
 from queuectl.domain.retry import attempts_allowed, backoff_seconds, has_attempts_left
 from queuectl.domain.times import later
-from queuectl.domain.values import value
+from queuectl.domain.values import frozen
 
 WORKER_LOST = "worker lost"
 INTERRUPTED = "interrupted"
@@ -32,7 +32,7 @@ class Fence(Enum):
     REV = "rev"  # rev: everything else
 
 
-@value
+@frozen
 class Transition:
     """One legal change: `before` as read, `after` as it shall be (None: deleted).
 
@@ -58,7 +58,7 @@ class Transition:
 
 def enqueue(spec: Spec, run_at: datetime | None, now: datetime) -> Job:
     """Return a new pending job, due at `run_at` or at once."""
-    return Job(spec, State.PENDING, run_at or now, created_at=now, updated_at=now)
+    return Job(spec, State.PENDING, run_at or now, now, now)
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:

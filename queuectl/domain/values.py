@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True)
-def value(cls: type[T]) -> type[T]:
+def frozen(cls: type[T]) -> type[T]:
     """Make a class a dataclass that type checkers take for a frozen one.
 
     Freezing it at run time would make each instance ten times as dear, as every field is then

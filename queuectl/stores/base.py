@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from queuectl.domain.values import value
+from queuectl.domain.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -33,7 +33,7 @@ class Renewal(Enum):
     LOST = "lost"
 
 
-@value
+@frozen
 class ClaimRequest:
     """A worker asks for one job.
 

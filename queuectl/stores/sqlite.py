@@ -100,14 +100,15 @@ class SqliteStore(SqliteWrites):
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
         now = self.now()
         with self._writing():
-            taken = self._taken([job.id for job in jobs])
+            taken = self._taken([job.spec.id for job in jobs])
             fresh: list[Job] = []
             refused: set[str] = set()
             for job in jobs:
-                if job.id in taken:
-                    refused.add(job.id)
+                job_id = job.spec.id
+                if job_id in taken:
+                    refused.add(job_id)
                 else:
-                    taken.add(job.id)
+                    taken.add(job_id)
                     fresh.append(job)
             if not (atomic and refused):
                 self._insert(fresh, now)

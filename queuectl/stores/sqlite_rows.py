@@ -6,6 +6,7 @@ stand in the order of the columns.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any
 from queuectl.domain.job import WAITING, Claim, Job, Outcome, Run, Spec, State, command_text
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.transitions import Fence, Transition
+from queuectl.domain.values import frozen
 from queuectl.stores import codec
 
 _SPEC = (
@@ -79,23 +81,46 @@ def ready_flag(job: Job, now: datetime) -> int | None:
     return int(job.run_at <= now)
 
 
-def insert_of(jobs: Iterable[Job], now: datetime) -> tuple[str, list[list[object]]]:
-    """Return the statement that inserts new jobs, and the values for each of them."""
-    columns = list(zip(*[_inserted_values(job, now) for job in jobs], strict=True))
-    nulls = bytes([not any(value is not None for value in column) for column in columns])
-    given = [column for column, is_null in zip(columns, nulls, strict=True) if not is_null]
-    return _insert("jobs", _INSERTED, nulls), list(map(list, zip(*given, strict=True)))
+@frozen
+class NewRows:
+    """New jobs on their way in: a statement with its values, and how many are where.
+
+    `states` counts them by queue and state, `lanes` those that are ready by queue and priority.
+    """
+
+    insert: str
+    values: list[tuple[object, ...]]
+    states: Counter[tuple[object, ...]]
+    lanes: Counter[tuple[object, ...]]
+
+
+def new_rows(jobs: Iterable[Job], now: datetime) -> NewRows:
+    """Return the rows of one job or more that have never run."""
+    by_name = dict(
+        zip(_INSERTED, zip(*[_inserted_values(job, now) for job in jobs], strict=True), strict=True)
+    )
+    nulls = bytes([column.count(None) == len(column) for column in by_name.values()])
+    given = [column for column, is_null in zip(by_name.values(), nulls, strict=True) if not is_null]
+    queues = by_name["queue"]
+    lanes = Counter(zip(queues, by_name["priority"], by_name["ready"], strict=True))
+    return NewRows(
+        _insert("jobs", _INSERTED, nulls),
+        list(zip(*given, strict=True)),
+        Counter(zip(queues, by_name["state"], strict=True)),
+        Counter({(queue, rank): number for (queue, rank, ready), number in lanes.items() if ready}),
+    )
 
 
 def _inserted_values(job: Job, now: datetime) -> list[object]:
+    created_at = to_millis(job.created_at)
     return [
         job.spec.id,
-        to_millis(job.created_at),
-        to_millis(job.updated_at),
+        created_at,
+        created_at if job.updated_at is job.created_at else to_millis(job.updated_at),
         job.rev,
         job.state.value,
         ready_flag(job, now),
-        to_millis(job.run_at),
+        created_at if job.run_at is job.created_at else to_millis(job.run_at),
         job.attempts,
         job.runs,
         job.interruptions,

@@ -133,11 +133,14 @@ CREATE TABLE workers (
 CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-# What every job passes through twice is kept short: the claim itself takes its job off its lane
-# with the statement that says when the lane was served, and the few jobs that run need no index
-# of their own to be found by their lease.
+# What every job passes through is kept short. The claim itself takes its job off its lane, with
+# the statement that says when the lane was served. The few jobs that run need no index of their
+# own to be found by their lease. What inserts jobs counts them: new ones by the batch, and those
+# that come back from the DLQ, which are not ready then.
 _SHORTER_CLAIMS = """
 DROP INDEX jobs_leased;
+DROP TRIGGER jobs_counted_in;
+DROP TRIGGER jobs_lane_in;
 DROP TRIGGER jobs_lane_over;
 CREATE TRIGGER jobs_lane_over AFTER UPDATE OF ready, queue, priority ON jobs
 WHEN (new.ready, new.queue, new.priority) IS NOT (old.ready, old.queue, old.priority)

@@ -5,7 +5,6 @@ Everything here is called inside a transaction that is open.
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 
 from queuectl.domain.job import Job
@@ -20,12 +19,11 @@ class SqliteWrites(SqliteReads):
     def _insert(self, jobs: list[Job], now: datetime) -> None:
         if not jobs:
             return
+        new = rows.new_rows(jobs, now)
         many = self._connection.executemany
-        many(*rows.insert_of(jobs, now))
-        states = Counter((job.spec.queue, job.state.value) for job in jobs)
-        many(rows.COUNT_IN, [(*place, number) for place, number in states.items()])
-        lanes = Counter((job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now))
-        many(rows.READY_IN, [(*lane, number) for lane, number in lanes.items()])
+        many(new.insert, new.values)
+        many(rows.COUNT_IN, [(*place, number) for place, number in new.states.items()])
+        many(rows.READY_IN, [(*lane, number) for lane, number in new.lanes.items()])
 
     def _taken(self, ids: list[str]) -> set[str]:
         array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape
@@ -68,6 +66,9 @@ class SqliteWrites(SqliteReads):
         ).fetchone()
         if held is not None:
             self._move("dlq", "jobs", seq)
+            self._connection.execute(
+                rows.COUNT_IN, (change.before.spec.queue, change.before.state.value, 1)
+            )
         return held is not None
 
     def _forget(self, change: Transition) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound, StoreError
 from queuectl.domain.settings import Settings
-from queuectl.domain.values import value
+from queuectl.domain.values import frozen
 from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.stores.base import Renewal, Store
 from queuectl.worker.control import Control
@@ -32,7 +32,7 @@ _SETTINGS_SECONDS = 2.0
 _FENCE_SECONDS = 2.0
 
 
-@value
+@frozen
 class _Held:
     """The claim in hand."""
 

@@ -8,14 +8,14 @@ import os
 from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.job import TAIL_BYTES
 from queuectl.domain.request import is_name
-from queuectl.domain.values import value
+from queuectl.domain.values import frozen
 from queuectl.home import DIRECTORY_MODE, FILE_MODE, Home, cannot, private_directory
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-@value
+@frozen
 class RunFiles:
     """The open files of one run."""
 

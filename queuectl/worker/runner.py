@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from queuectl.domain.job import COMMAND_NOT_FOUND, Command, Outcome
 from queuectl.domain.times import short_seconds
-from queuectl.domain.values import value
+from queuectl.domain.values import frozen
 from queuectl.waiting import wait_readable
 from queuectl.worker.control import Control, Halt
 from queuectl.worker.guard import Guard
@@ -28,7 +28,7 @@ _IGNORED_BY_WORKERS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 _LOOK_SECONDS = 0.02
 
 
-@value
+@frozen
 class Run:
     """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`."""
 
