@@ -66,6 +66,12 @@ class Settings:
     kill_leftovers: bool = _setting(
         False, False, True, "", "kill what a command leaves in the background when it ends"
     )
+    full_durability: bool = _setting(
+        True, False, True, "",
+        "sync each write to the disk before it counts (SQLite); false risks the last ones "
+        "when the machine crashes, and holds for what is started afterwards",
+        "durability",
+    )  # fmt: skip
 
 
 _FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
-else:
-
-    def dataclass_transform(**_kinds):
-        """Stand in for what only type checkers read."""
-        return lambda decorator: decorator
-
+from typing import TypeVar
 
 T = TypeVar("T")
+
+if sys.version_info >= (3, 11):
+    from typing import dataclass_transform
+else:
+
+    def dataclass_transform(*, frozen_default: bool) -> Callable[[T], T]:  # noqa: ARG001  # read by type checkers
+        """Leave a decorator as it is, where Python does not know this mark yet."""
+        return lambda decorator: decorator
 
 
 @dataclass_transform(frozen_default=True)
