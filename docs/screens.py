@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyte
 
-from tests.terminal import Terminal
+from tests.terminal import Shell, Terminal
 
 ROOT = Path(__file__).parents[1]
 TARGET = Path(__file__).parent / "screens"
@@ -76,8 +76,7 @@ def run(*args: str) -> None:
 
 def shell() -> pyte.Screen:
     """A first session at the prompt, up to the completion of a job's id."""
-    with Terminal([], environment(), COLUMNS, ROWS) as terminal:
-        terminal.shows("queuectl >")
+    with Shell([], environment(), COLUMNS, ROWS) as terminal:
         for line, answer in (
             ("clear", "queuectl >"),
             ("worker start --count 2", "Started 2 worker(s)"),
@@ -87,19 +86,14 @@ def shell() -> pyte.Screen:
             ("wait hello flaky", "'flaky' dead"),
             ("list", "scheduled for"),
         ):
-            terminal.press(line, "enter")
+            terminal.enter(line)
             terminal.shows(answer)
-            terminal.until(lambda: prompt_is_free(terminal), "prompt")
+        terminal.frees()
         terminal.press("retry ")
         terminal.shows("queuectl > retry")
         terminal.press("tab")
         terminal.settles()
         return terminal.screen
-
-
-def prompt_is_free(terminal: Terminal) -> bool:
-    """Whether the cursor stands at an empty prompt."""
-    return terminal.lines[terminal.screen.cursor.y].strip() == "queuectl >"
 
 
 def watch() -> pyte.Screen:

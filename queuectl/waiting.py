@@ -1,8 +1,44 @@
-"""Sleeping until something happens."""
+"""Sleeping until something happens, and how often to look whether it has."""
 
 from __future__ import annotations
 
 import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SHARE = 20
+LONGEST_GAP = 5.0
+
+
+class Pace:
+    """How often to look at something that may be slow: each `seconds`, or at once where it is 0.
+
+    A look that takes long makes the gap after it `_SHARE` times as long, up to `longest`, so that
+    looking leaves a server that is slow, or asked by very many, to those who work.
+    """
+
+    def __init__(self, seconds: float, longest: float = LONGEST_GAP) -> None:
+        self._seconds = seconds
+        self._longest = longest
+        self._next = float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look."""
+        return time.monotonic() >= self._next
+
+    def hurry(self) -> None:
+        """Let the next look be due now."""
+        self._next = float("-inf")
+
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        """Look, and note how long that takes."""
+        begun = time.monotonic()
+        yield
+        ended = time.monotonic()
+        self._next = ended + max(self._seconds, min((ended - begun) * _SHARE, self._longest))
 
 
 def wait_readable(descriptors: list[int], seconds: float | None) -> bool:

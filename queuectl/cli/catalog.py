@@ -50,11 +50,12 @@ def live_workers(queue: Queue) -> list[Known]:
 
 
 def named_queues(counts: Counts) -> list[Known]:
-    """Return the queues that have jobs, with how many wait."""
-    return [
-        (name, f"{states.get(State.PENDING, 0):,} pending, {sum(states.values()):,} jobs")
-        for name, states in counts.by_queue.items()
-    ]
+    """Return the queues that have jobs, with how many, and how many of them wait."""
+    found = []
+    for name, states in counts.by_queue.items():
+        number, waiting = sum(states.values()), states.get(State.PENDING, 0)
+        found.append((name, f"{number:,} job{'s' * (number > 1)}, {waiting:,} pending"))
+    return found
 
 
 class StoreCatalog:

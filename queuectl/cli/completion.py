@@ -33,13 +33,30 @@ def candidates(session: Session, args: list[str], incomplete: str) -> list[Compl
 def _candidates(asker: ShellComplete, args: list[str], incomplete: str) -> list[CompletionItem]:
     try:
         found = ShellComplete.get_completions(asker, args, incomplete)
-        if not found and not incomplete:
+        if not found and not incomplete and not _awaits_value(args):
             found = ShellComplete.get_completions(asker, args, "--")
     except Exception:  # whatever is wrong with the line is told when it is run
         return []
     for item in found:
         item.help = printable(item.help.replace("\n", " ")) if item.help else None
     return found
+
+
+def _awaits_value(args: list[str]) -> bool:
+    """Whether the last word is an option whose value comes next."""
+    command: click.Command = root
+    for word in args[:-1]:
+        below = (
+            command.get_command(click.Context(root), word)
+            if isinstance(command, click.Group)
+            else None
+        )
+        command = below or command
+    return any(
+        args[-1] in param.opts and not (param.is_flag or param.count)
+        for param in command.get_params(click.Context(command))
+        if args and isinstance(param, click.Option)
+    )
 
 
 class _Bash(BashComplete):

@@ -40,6 +40,19 @@ def cut(text: str, room: int) -> str:
     return "".join(kept) + _ELLIPSIS
 
 
+def cut_start(text: str, room: int) -> str:
+    """Return the end of a text that takes at most `room` columns, after `…` if it is cut.
+
+    Of an address the end tells more than the beginning.
+    """
+    if width(text) <= room:
+        return text
+    kept = text
+    while kept and width(kept) > room - 1:
+        kept = kept[1:]
+    return _ELLIPSIS + kept
+
+
 def fit(text: str, room: int) -> str:
     """Return a text that takes exactly `room` columns, cut or padded."""
     shown = cut(text, room)

@@ -81,7 +81,7 @@ def _queue_columns() -> list[render.Column[_InQueue]]:
     def counted(state: State) -> render.Column[_InQueue]:
         return render.Column(
             state.value.upper(),
-            lambda row: str(row[1].get(state, "")),
+            lambda row: f"{row[1][state]:,}" if row[1].get(state) else "",
             optional=True,
             style=lambda _row: STATE_STYLES[state],
         )

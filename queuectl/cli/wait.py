@@ -91,6 +91,7 @@ class Waiting:
         self._left = dict.fromkeys(ids, State.PENDING)
         self._ended: Counter[State] = Counter()
         self._forgive = forgive
+        self._is_warned = False
         self._started = time.monotonic()
         self._deadline = None if seconds is None else self._started + seconds
 
@@ -107,8 +108,7 @@ class Waiting:
                         progress.clear()
                         yield job
                         found = True
-                if at_once == len(self._left):
-                    self._warn()
+                self._warn()
                 self._refuse_to_go_on()
                 if progress.is_due():
                     progress.show(self._how_far())
@@ -133,7 +133,10 @@ class Waiting:
         return None
 
     def _warn(self) -> None:
-        """Tell a person when nothing will happen by itself."""
+        """Tell a person, once, when nothing will happen by itself."""
+        if self._is_warned:
+            return
+        self._is_warned = True
         waits = any(state in WAITING for state in self._left.values())
         if waits and sys.stderr.isatty() and not self._queue.workers():
             note("no worker is running: queuectl worker start")

@@ -11,6 +11,8 @@ Command = str | tuple[str, ...]
 
 DEFAULT_QUEUE = "default"
 TAIL_BYTES = 64 * 1024
+HISTORY_RUNS = 1000
+"""The most runs that a job's history keeps, the latest: so no job outgrows its store."""
 
 COMMAND_NOT_FOUND = "Command not found"
 """The error of a run whose program, or whose shell's program, does not exist."""
@@ -41,7 +43,10 @@ class Spec:
     A command is a string for /bin/sh, or a tuple of arguments that is run without a shell.
     `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `env` holds pairs of name and
     value. `generated_id` says that the id was made for the user, so that a prefix may stand
-    for it.
+    for it. `slots` is how much of its queue's limit a run takes. `after`, `after_fail` and
+    `after_any` name the jobs that must have succeeded, failed or ended before; of the jobs
+    with one `unique` key only one waits or runs. `environment` names a captured environment
+    of the store's; with `clean_env` a run gets none of its worker's.
     """
 
     id: str
@@ -56,6 +61,13 @@ class Spec:
     env: tuple[tuple[str, str], ...] = ()
     labels: tuple[str, ...] = ()
     generated_id: bool = False
+    slots: int = 1
+    after: tuple[str, ...] = ()
+    after_any: tuple[str, ...] = ()
+    after_fail: tuple[str, ...] = ()
+    unique: str | None = None
+    clean_env: bool = False
+    environment: str | None = None
 
 
 @frozen
@@ -115,7 +127,11 @@ class Job:
 
     `seq` orders jobs by arrival (0 until a store has taken the job) and `rev` counts its
     changes. `worker`, `started_at`, `finished_at` and `outcome` are those of the latest run.
-    `history` is filled by `Store.get` and by a `find` that asks for it; elsewhere it is empty.
+    `waits_for` holds the blockers that are left (see `dependencies`), `held` says that somebody
+    paused the job, `has_children` that jobs were enqueued to follow it, and `unswept` that it
+    has ended and not all of them have been told.
+    `history`, the latest `HISTORY_RUNS` runs, is filled by `Store.get` and by a `find` that asks
+    for it; elsewhere it is empty.
     """
 
     spec: Spec
@@ -129,6 +145,10 @@ class Job:
     runs: int = 0
     interruptions: int = 0
     cancel_requested: bool = False
+    waits_for: tuple[str, ...] = ()
+    held: bool = False
+    has_children: bool = False
+    unswept: bool = False
     claim: Claim | None = None
     worker: str | None = None
     started_at: datetime | None = None
@@ -147,9 +167,14 @@ class Job:
         """Why the latest run did not succeed, or None."""
         return self.outcome.error if self.outcome else None
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the job waits for nothing but its time, and for room in its queue."""
+        return self.state in WAITING and not self.waits_for and not self.held
+
     def is_ready(self, now: datetime) -> bool:
-        """Whether a worker may claim the job at `now`."""
-        return self.state in WAITING and self.run_at <= now
+        """Whether a worker may claim the job at `now`, if its queue is open."""
+        return self.is_free and self.run_at <= now
 
 
 def command_text(command: Command) -> str:

@@ -11,15 +11,20 @@ from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.job import Command, Spec, command_text
-from queuectl.domain.settings import Settings, as_number, parse_value
+from queuectl.domain.lanes import MAX_LIMIT
+from queuectl.domain.settings import Settings, as_flag, as_number, parse_value
 from queuectl.domain.values import frozen
 
 MAX_ARGUMENT_BYTES = 131_071
 """Linux takes at most 128 KiB, its final NUL included, in one argument (MAX_ARG_STRLEN)."""
 
+MAX_PATH_BYTES = 4_095
+"""Linux takes at most 4 KiB, the final NUL included, in one path (PATH_MAX)."""
+
 MAX_ENV_BYTES = 262_144
 MAX_LABELS = 64
 MAX_PRIORITY = 1_000_000
+MAX_PARENTS = 10_000
 PRIORITIES = {"low": -10, "normal": 0, "high": 10}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
@@ -29,7 +34,7 @@ _ENV_NAME = re.compile(r"[^\s=\0]+")
 RESULT_FIELDS = frozenset(
     "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "
     "stdout_cut stderr_cut exit_code signal duration timed_out last_error worker reason runs "
-    "interruptions history".split()
+    "interruptions history waits_for paused".split()
 )
 """Fields that describe what became of a job; on input they are ignored with a note."""
 
@@ -191,6 +196,8 @@ def check_cwd(value: object) -> str:
     text = check_text("cwd", value)
     if not _ABSOLUTE.match(text):
         raise InvalidInput(f"cwd must be an absolute path, not {shown(value)}")
+    if len(_encoded("cwd", text)) > MAX_PATH_BYTES:
+        raise InvalidInput(f"cwd is longer than {MAX_PATH_BYTES:,} bytes: {shown(value)}")
     return text
 
 
@@ -231,6 +238,35 @@ def check_labels(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+def check_slots(value: object) -> int:
+    """Return how many slots of its queue's limit a job takes."""
+    number = as_number("slots", value)
+    if number != int(number) or not 1 <= number <= MAX_LIMIT:
+        raise InvalidInput(
+            f"slots must be a whole number from 1 to {MAX_LIMIT:,}, not {shown(value)}"
+        )
+    return int(number)
+
+
+def check_ids(field: str, value: object) -> tuple[str, ...]:
+    """Return ids of jobs, each once: an array, or text with commas."""
+    if isinstance(value, str):
+        value = [word.strip() for word in value.split(",")]
+    if not isinstance(value, (list, tuple)):
+        raise InvalidInput(f"{field} must be an array of job ids, not {shown(value)}")
+    if len(value) > MAX_PARENTS:
+        raise InvalidInput(f"{field} names {len(value):,} jobs; {MAX_PARENTS:,} are allowed")
+    return tuple(dict.fromkeys(check_name(f"{field}: id", each) for each in value))
+
+
+def check_key(value: object) -> str:
+    """Return a unique key: 1 to 256 printable characters."""
+    text = check_text("unique", value)
+    if not text.strip() or len(text) > 256 or not text.isprintable():
+        raise InvalidInput(f"unique {shown(value)} must be 1 to 256 printable characters")
+    return text
+
+
 _CHECKS: dict[str, Callable[[object], object]] = {
     "id": partial(check_name, "id"),
     "command": check_command,
@@ -243,6 +279,12 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "cwd": check_cwd,
     "env": check_env,
     "labels": check_labels,
+    "slots": check_slots,
+    "after": partial(check_ids, "after"),
+    "after_any": partial(check_ids, "after_any"),
+    "after_fail": partial(check_ids, "after_fail"),
+    "unique": check_key,
+    "clean_env": partial(as_flag, "clean_env"),
 }
 """Every field of a specification, and what turns a person's value into it."""
 

@@ -123,7 +123,7 @@ def parse_value(key: str, raw: object) -> Value:
     """
     default = default_of(key)
     if isinstance(default, bool):
-        return _as_bool(key, raw)
+        return as_flag(key, raw)
     number = as_number(key, raw)
     meta = _FIELDS[key].metadata
     if isinstance(default, int):
@@ -149,13 +149,14 @@ def as_number(name: str, raw: object) -> int | float:
     return number
 
 
-def _as_bool(key: str, raw: object) -> bool:
+def as_flag(name: str, raw: object) -> bool:
+    """Return `raw` as true or false. Raises InvalidInput otherwise."""
     word = str(raw).strip().lower()
     if word in ("true", "yes", "on", "1"):
         return True
     if word in ("false", "no", "off", "0"):
         return False
-    raise InvalidInput(f"{key} must be true or false, not {shown(raw)}")
+    raise InvalidInput(f"{name} must be true or false, not {shown(raw)}")
 
 
 def from_stored(stored: Mapping[str, object]) -> Settings:

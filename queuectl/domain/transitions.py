@@ -11,8 +11,19 @@ from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 
+from queuectl.domain.dependencies import blockers
 from queuectl.domain.errors import Conflict, InvalidInput
-from queuectl.domain.job import SETTLED, WAITING, Claim, Job, Outcome, Run, Spec, State
+from queuectl.domain.job import (
+    HISTORY_RUNS,
+    SETTLED,
+    WAITING,
+    Claim,
+    Job,
+    Outcome,
+    Run,
+    Spec,
+    State,
+)
 from queuectl.domain.retry import attempts_allowed, backoff_seconds, has_attempts_left
 from queuectl.domain.times import later
 from queuectl.domain.values import frozen
@@ -24,10 +35,14 @@ _FIELDS = tuple(field.name for field in fields(Job))
 _values_of = attrgetter(*_FIELDS)
 
 
+MARKS = ("cancel_requested", "held", "has_children")
+"""What others may mark on a running job; a mark that came meanwhile makes a verdict void."""
+
+
 class Fence(Enum):
     """What must still be as it was read for a transition to be applied."""
 
-    CLAIM = "claim"  # the claim's id and cancel_requested: a worker settles its own run
+    CLAIM = "claim"  # the claim's id and MARKS: a worker settles its own run
     LEASE = "lease"  # these and lease_until: a renewal in between defeats an expiry
     REV = "rev"  # rev: everything else
 
@@ -58,7 +73,8 @@ class Transition:
 
 def enqueue(spec: Spec, run_at: datetime | None, now: datetime) -> Job:
     """Return a new pending job, due at `run_at` or at once."""
-    return Job(spec, State.PENDING, run_at or now, now, now)
+    waits_for = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
+    return Job(spec, State.PENDING, run_at or now, now, now, waits_for=waits_for)
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:
@@ -137,10 +153,34 @@ def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
     return replace(change, fence=Fence.LEASE)
 
 
+def smaller_forms(change: Transition, why: str) -> tuple[Transition, ...]:
+    """Return the end of a run in less and less, for a store that refuses it as it is.
+
+    First without the output, which then counts as cut off; then without an entry in the history
+    too, and with the reason in the job's last error. The verdict stays.
+    """
+    after, outcome = change.after, change.after.outcome if change.after else None
+    if after is None or outcome is None:
+        return ()
+    bare = replace(
+        outcome,
+        stdout="",
+        stderr="",
+        stdout_cut=outcome.stdout_cut + len(outcome.stdout.encode()),
+        stderr_cut=outcome.stderr_cut + len(outcome.stderr.encode()),
+    )
+    said = f"{bare.error or 'done'}; the store did not take its result: {why}"
+    unlisted = replace(after, outcome=replace(bare, error=said), history=change.before.history)
+    return (
+        replace(change, after=replace(after, outcome=bare)),
+        replace(change, after=unlisted, run=None),
+    )
+
+
 def cancel(job: Job, now: datetime) -> Transition:
     """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
     if job.state in WAITING:
-        after = _changed(job, now, state=State.CANCELLED, finished_at=now)
+        after = _changed(job, now, state=State.CANCELLED, finished_at=now, unswept=job.has_children)
         return Transition("cancel", job, after, Fence.REV)
     if job.state is State.PROCESSING:
         after = replace(job, cancel_requested=True, updated_at=now)
@@ -152,14 +192,17 @@ def retry(job: Job, now: datetime) -> Transition:
     """A settled (or failed) job starts afresh, due now; its history is kept."""
     if job.state not in SETTLED and job.state is not State.FAILED:
         raise Conflict(f"job '{job.id}' is {job.state}; there is nothing to retry")
-    return Transition("retry", job, _afresh(job, job.spec, now, now), Fence.REV)
+    _require_swept(job)
+    return Transition("retry", job, _afresh(job, job.spec, now, now, ()), Fence.REV)
 
 
 def replace_job(job: Job, spec: Spec, run_at: datetime | None, now: datetime) -> Transition:
     """A job that does not run gets a new specification and starts afresh."""
     if job.state is State.PROCESSING:
         raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
-    return Transition("replace", job, _afresh(job, spec, run_at or now, now), Fence.REV)
+    _require_swept(job)
+    after = _afresh(job, spec, run_at or now, now, blockers(spec))
+    return Transition("replace", job, after, Fence.REV)
 
 
 def delete(job: Job) -> Transition:
@@ -174,8 +217,8 @@ def delete(job: Job) -> Transition:
 def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
     """A job that waits gets another specification; what it has been through stays.
 
-    Raises Conflict when it does not wait, InvalidInput when `max_retries` would leave it no
-    attempt.
+    Blockers that are gone stay gone. Raises Conflict when it does not wait, InvalidInput when
+    `max_retries` would leave it no attempt.
     """
     if job.state not in WAITING:
         raise Conflict(f"job '{job.id}' is {job.state}; only a job that waits can be edited")
@@ -184,7 +227,41 @@ def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
             f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
             f"it has made {job.attempts} attempt(s)"
         )
-    return Transition("edit", job, _changed(job, now, spec=spec, run_at=run_at), Fence.REV)
+    had = blockers(job.spec)
+    waits_for = tuple(
+        blocker for blocker in blockers(spec) if blocker in job.waits_for or blocker not in had
+    )
+    after = _changed(job, now, spec=spec, run_at=run_at, waits_for=waits_for)
+    return Transition("edit", job, after, Fence.REV)
+
+
+def hold(job: Job, now: datetime) -> Transition:
+    """A waiting job is not claimed until it is resumed; a running one is stopped in its place."""
+    if job.held:
+        raise Conflict(f"job '{job.id}' is paused already")
+    return _marked(job, "hold", now, held=True)
+
+
+def resume(job: Job, now: datetime) -> Transition:
+    """A job that was paused goes on."""
+    if not job.held:
+        raise Conflict(f"job '{job.id}' is not paused")
+    return _marked(job, "resume", now, held=False)
+
+
+def _marked(job: Job, event: str, now: datetime, *, held: bool) -> Transition:
+    if job.state is State.PROCESSING:
+        after = replace(job, held=held, updated_at=now)
+    elif job.state in WAITING:
+        after = _changed(job, now, held=held)
+    else:
+        raise Conflict(f"job '{job.id}' is {job.state}")
+    return Transition(event, job, after, Fence.REV)
+
+
+def _require_swept(job: Job) -> None:
+    if job.unswept:
+        raise Conflict(f"job '{job.id}' has ended, but not all of its children know; try again")
 
 
 def _require_processing(job: Job) -> Claim:
@@ -212,9 +289,11 @@ def _ended(
         state=state,
         claim=None,
         cancel_requested=False,
+        unswept=state in SETTLED and job.has_children,
+        held=job.held and state not in SETTLED,
         finished_at=now if outcome else None,
         outcome=outcome or job.outcome,
-        history=(*job.history, run) if run else job.history,
+        history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
         **changed,
     )
     return Transition(event, job, after, Fence.CLAIM, run)
@@ -234,7 +313,9 @@ def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> R
     )
 
 
-def _afresh(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Job:
+def _afresh(
+    job: Job, spec: Spec, run_at: datetime, now: datetime, waits_for: tuple[str, ...]
+) -> Job:
     return _changed(
         job,
         now,
@@ -244,6 +325,8 @@ def _afresh(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Job:
         attempts=0,
         interruptions=0,
         cancel_requested=False,
+        waits_for=waits_for,
+        held=False,
         worker=None,
         started_at=None,
         finished_at=None,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 T = TypeVar("T")
 
-if sys.version_info >= (3, 11):
+if TYPE_CHECKING:
     from typing import dataclass_transform
 else:
 
     def dataclass_transform(*, frozen_default: bool) -> Callable[[T], T]:  # noqa: ARG001  # read by type checkers
-        """Leave a decorator as it is, where Python does not know this mark yet."""
+        """Leave a decorator as it is; Python knows this mark from 3.11 on."""
         return lambda decorator: decorator
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from queuectl.domain.job import COMMAND_NOT_FOUND, Job, Outcome, Run, State
+from queuectl.domain.dependencies import END, FAILURE
+from queuectl.domain.job import COMMAND_NOT_FOUND, WAITING, Job, Outcome, Run, State
+from queuectl.domain.lanes import OPEN, Lane
 from queuectl.domain.retry import attempts_allowed
 from queuectl.domain.times import iso
 
@@ -29,14 +31,31 @@ def masked_env(job: Job) -> dict[str, str]:
     return {name: MASK if looks_secret(name) else value for name, value in job.spec.env}
 
 
-def reason(job: Job, now: datetime, show: Callable[[datetime], str] = iso) -> str | None:
-    """Return why a job waits, in a person's words; None for a job that does not wait."""
+def reason(
+    job: Job, now: datetime, show: Callable[[datetime], str] = iso, lane: Lane = OPEN
+) -> str | None:
+    """Return why a job waits, in a person's words; None for a job that does not wait.
+
+    `lane` is what was decided about its queue. A running job has a reason while it is paused.
+    """
+    if job.held:
+        return "paused"
+    if job.state not in WAITING:
+        return None
+    if job.waits_for:
+        return f"waits for {', '.join(dict.fromkeys(map(_awaited, job.waits_for)))}"
+    if job.run_at <= now and (shut := lane.shut_reason(job.spec.queue, job.spec.slots)):
+        return shut
     if job.state is State.FAILED:
         which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
         return f"{which} due" if job.run_at <= now else f"{which} at {show(job.run_at)}"
-    if job.state is not State.PENDING:
-        return None
     return "due" if job.run_at <= now else f"scheduled for {show(job.run_at)}"
+
+
+def _awaited(blocker: str) -> str:
+    """Return a blocker as people read it: `job7`, or `job7 to fail`."""
+    word, job_id = blocker.split(":", 1)
+    return {FAILURE: f"{job_id} to fail", END: f"{job_id} to end"}.get(word, job_id)
 
 
 def exit_code(job: Job) -> int:
@@ -59,7 +78,7 @@ def exit_code(job: Job) -> int:
     return outcome.exit_code or 1
 
 
-def as_dict(job: Job, now: datetime) -> dict[str, Any]:
+def as_dict(job: Job, now: datetime, lane: Lane = OPEN) -> dict[str, Any]:
     """Return a job as `--json` prints it: times in ISO 8601, durations in seconds."""
     spec = job.spec
     outcome = job.outcome or Outcome()
@@ -73,7 +92,7 @@ def as_dict(job: Job, now: datetime) -> dict[str, Any]:
         "max_retries": spec.max_retries,
         "runs": job.runs,
         "interruptions": job.interruptions,
-        "reason": reason(job, now),
+        "reason": reason(job, now, lane=lane),
         "last_error": outcome.error,
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,
@@ -92,6 +111,14 @@ def as_dict(job: Job, now: datetime) -> dict[str, Any]:
         "cwd": spec.cwd,
         "env": masked_env(job),
         "labels": list(spec.labels),
+        "after": list(spec.after),
+        "after_any": list(spec.after_any),
+        "after_fail": list(spec.after_fail),
+        "waits_for": [blocker.split(":", 1)[1] for blocker in job.waits_for],
+        "unique": spec.unique,
+        "slots": spec.slots,
+        "paused": job.held,
+        "clean_env": spec.clean_env,
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,
         "stdout_cut": outcome.stdout_cut,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.lexers import Lexer
-from prompt_toolkit.styles import Style
+from prompt_toolkit.styles import Style, merge_styles
 
 from queuectl.shell.grammar import Marked, Role, is_begun, read
 
@@ -36,6 +36,9 @@ STYLE = Style.from_dict(
         "completion-menu.meta.completion.current": "bg:ansiblue ansiwhite",
     }
 )
+COLOURLESS_STYLE = merge_styles([STYLE, Style.from_dict({"auto-suggestion": "italic"})])
+"""Without colours, what is suggested must still differ from what is typed."""
+
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?[smhd]?")
 _JSON_PART = re.compile(r'(?P<string>"(?:[^"\\]|\\.)*"?)|(?P<number>-?\d[\d.eE+-]*)|[^"\d-]+|-')
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from click.shell_completion import CompletionItem
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -49,6 +50,20 @@ class LineCompleter(Completer):
                 display=item.value,
                 display_meta=item.help or "",
             )
+
+    async def get_completions_async(
+        self, document: Document, event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        """Find them in a thread, and yield them all at once.
+
+        No key comes between two of them, so that a menu is never taken for whole when it is not.
+        """
+
+        def found() -> list[Completion]:
+            return list(self.get_completions(document, event))
+
+        for completion in await asyncio.get_running_loop().run_in_executor(None, found):
+            yield completion
 
     def _items(self, before: list[str], word: str) -> Iterator[CompletionItem]:
         for item in candidates(self._session(), before, word)[:MOST]:

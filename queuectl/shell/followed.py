@@ -82,10 +82,11 @@ def notices(ended: Sequence[Job]) -> list[Notice]:
 
 
 def notice(job: Job) -> str:
-    """Return how a job ended: `job3 completed in 5.0 s`, `job4 dead: Exit code 1`."""
+    """Return how a job ended: `job3 completed in 5.0 s`; of a dead one also what may be next."""
     if job.state is State.COMPLETED and job.outcome:
         return f"{job.id} completed in {duration(job.outcome.duration)}"
-    return f"{job.id} {job.state}" + (f": {job.last_error}" if job.last_error else "")
+    told = f"{job.id} {job.state}" + (f": {job.last_error}" if job.last_error else "")
+    return f"{told}; next: logs {job.id}, retry {job.id}" if job.state is State.DEAD else told
 
 
 class FollowedQueue(Queue):

@@ -13,7 +13,7 @@ from prompt_toolkit.shortcuts import print_formatted_text
 
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
-from queuectl.shell.colours import STYLE, LineLexer
+from queuectl.shell.colours import COLOURLESS_STYLE, STYLE, LineLexer
 from queuectl.shell.commands import Leave, run_line
 from queuectl.shell.completer import LineCompleter
 from queuectl.shell.followed import Followed, Notice
@@ -31,6 +31,9 @@ _WRITTEN_OUT = "fg:ansidefault"
 """A style that looks like none. Without a style the final blank of the prompt is a move of the
 cursor, where programs that drive the shell (expect and the like) look for a blank."""
 
+_MENU_ROWS, _MENU_SHARE = 8, 5
+"""So many rows are kept free for the menu of completions, or that share of a low terminal."""
+
 _WARM_UP_SECONDS = 0.1
 
 
@@ -45,11 +48,10 @@ class Prompt:
         self._prompt: PromptSession[str] = PromptSession(
             history=PrivateHistory(session.place().home),
             completer=LineCompleter(knowing(session, live).fork),
-            complete_in_thread=True,
             complete_while_typing=True,
             auto_suggest=AutoSuggestFromHistory(),
             lexer=LineLexer(),
-            style=STYLE,
+            style=STYLE if session.colors else COLOURLESS_STYLE,
             include_default_pygments_style=False,
             bottom_toolbar=self._toolbar,
             multiline=True,
@@ -72,6 +74,8 @@ class Prompt:
 
     def _ask(self) -> str:
         self._show(self._followed.take_notices())
+        rows = self._prompt.app.output.get_size().rows
+        self._prompt.reserve_space_for_menu = min(_MENU_ROWS, rows // _MENU_SHARE)
         return self._prompt.prompt([(_WRITTEN_OUT, PROMPT)], pre_run=self._begin)
 
     def _run_lines(self, text: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.utils import get_cwidth
 
+from queuectl.cli.layout import cut, cut_start, fit
+from queuectl.cli.layout import width as width_of
 from queuectl.domain.job import State
 from queuectl.shell.grammar import help_at
 from queuectl.shell.live import Snapshot
@@ -24,56 +25,31 @@ _SHOWN = (
 def toolbar(line: str, cursor: int, snapshot: Snapshot, width: int) -> StyleAndTextTuples:
     """Return both rows, cut to the width of the terminal."""
     style = "class:toolbar.trouble" if snapshot.trouble else "class:toolbar"
-    status = _fill(status_row(snapshot, width), width)
+    status = fit(status_row(snapshot, width), width)
     return [*_help_row(line, cursor, width), ("", "\n"), (style, status)]
 
 
 def _help_row(line: str, cursor: int, width: int) -> StyleAndTextTuples:
     name, text = help_at(line, cursor) if line.strip() else ("", TIP)
     name = cut(f" {name}" if name else "", width)
-    return [("class:help.name", name), ("", cut(f" {text}", width - get_cwidth(name)))]
+    return [("class:help.name", name), ("", cut(f" {text}", width - width_of(name)))]
 
 
 def status_row(snapshot: Snapshot, width: int) -> str:
     """Return the workers and counts, and what there is room for of the store's address."""
     if not snapshot.is_known:
-        return f" {_shortened(snapshot.address, width - 13)}{_BETWEEN}looking"
+        return f" {cut_start(snapshot.address, width - 13)}{_BETWEEN}looking"
     if snapshot.trouble:
         return f" store away: {snapshot.trouble}"
     parts = [_workers(len(snapshot.workers))]
     counted = [(state, snapshot.counts.of(state)) for state in _SHOWN]
     parts += [f"{number:,} {state}" for state, number in counted if number] or ["no jobs"]
     facts = f" {_BETWEEN.join(parts)} "
-    room = width - get_cwidth(facts) - len(_BETWEEN)
+    room = width - width_of(facts) - len(_BETWEEN)
     if room < len("…/queue.db"):
         return facts
-    return f" {_shortened(snapshot.address, room)}{_BETWEEN}{facts.strip()} "
+    return f" {cut_start(snapshot.address, room)}{_BETWEEN}{facts.strip()} "
 
 
 def _workers(number: int) -> str:
     return "no worker" if not number else f"{number:,} worker{'s' * (number > 1)}"
-
-
-def _shortened(text: str, width: int) -> str:
-    """Return the end of a text, which tells more of an address than its beginning."""
-    if get_cwidth(text) <= width:
-        return text
-    kept = text
-    while kept and get_cwidth(kept) > width - 1:
-        kept = kept[1:]
-    return "…" + kept
-
-
-def cut(text: str, width: int) -> str:
-    """Return as much of a text as fits into some columns."""
-    if get_cwidth(text) <= width:
-        return text
-    kept = text
-    while kept and get_cwidth(kept) > width - 1:
-        kept = kept[:-1]
-    return kept + "…" if width > 0 else ""
-
-
-def _fill(text: str, width: int) -> str:
-    text = cut(text, width)
-    return text + " " * (width - get_cwidth(text))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from queuectl import __version__
+from queuectl.cli.layout import cut_start
 from queuectl.domain.job import State
 from queuectl.shell.live import Snapshot
 
@@ -14,6 +16,10 @@ FIRST_COMMANDS = (
     ("worker start", "start a worker, which runs it"),
     ("list", "see what became of it"),
 )
+
+
+_SHORTEST = 12
+"""No less is shown of the store's address, however narrow the terminal."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +41,21 @@ class Line:
 
 def welcome(snapshot: Snapshot, width: int) -> list[Line]:
     """Return the lines of the start-up screen."""
-    first = Line(f"queuectl {__version__}, store {snapshot.address}")
+    name = f"queuectl {__version__}, store "
+    first = Line(name + cut_start(snapshot.address, max(width - len(name), _SHORTEST)))
     if snapshot.trouble:
-        return [first, Line(f"store away: {snapshot.trouble}")]
+        return [first, *_wrapped(f"store away: {snapshot.trouble}", width)]
     if not snapshot.is_known:
         return [first]
     if snapshot.counts.total:
-        return [first, Line(_standing(snapshot))]
-    return [first, Line("No jobs yet. Three commands to begin with:"), *_first_commands(width)]
+        return [first, *_wrapped(_standing(snapshot), width)]
+    begin = _wrapped("No jobs yet. Three commands to begin with:", width)
+    return [first, *begin, *_first_commands(width)]
+
+
+def _wrapped(text: str, width: int) -> list[Line]:
+    """Break a text between its words."""
+    return [Line(part) for part in textwrap.wrap(text, max(width, 1), break_on_hyphens=False)]
 
 
 def _first_commands(width: int) -> Iterator[Line]:

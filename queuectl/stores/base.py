@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from queuectl.domain.filters import Counts, Filter, Page
     from queuectl.domain.job import Job
+    from queuectl.domain.lanes import Lanes
     from queuectl.domain.transitions import Transition
     from queuectl.domain.worker import StopRequest, WorkerRecord
 
@@ -29,8 +30,16 @@ class Renewal(Enum):
     """What a worker learns when it renews its lease."""
 
     HELD = "held"
+    PAUSED = "paused"
     CANCEL_REQUESTED = "cancel_requested"
     LOST = "lost"
+
+    @classmethod
+    def of(cls, cancel_requested: bool, is_paused: bool) -> Renewal:
+        """Return what the marks on a job whose claim is still held mean."""
+        if cancel_requested:
+            return cls.CANCEL_REQUESTED
+        return cls.PAUSED if is_paused else cls.HELD
 
 
 @frozen
@@ -69,9 +78,11 @@ class Store(Protocol):
     # jobs
 
     def add(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
-        """Insert new jobs in their order of arrival; return the ids that exist already.
+        """Insert new jobs in their order of arrival; return the ids that are refused.
 
-        A job with such an id is not stored; the first of two with one id in the batch is. With
+        Refused is an id that exists already, or whose unique key another job that waits or runs
+        has; the first of two in the batch is stored. Blockers on jobs that have ended are
+        settled on the way, a parent that is not there counts as deleted. With
         `atomic`, nothing is stored when any id is refused, and no reader or worker ever sees a
         part of the batch. A call that is repeated inside after a lost reply does not refuse
         its own jobs. Batches of more than `BATCH` jobs are written in pieces unless `atomic`.
@@ -103,14 +114,17 @@ class Store(Protocol):
         """Take the next job that is ready, atomically, as `transitions.claim` says.
 
         Highest priority first; among queues equal in it the least recently served; within a
-        queue the earliest `run_at`, then arrival. The cost does not grow with the backlog. The
-        job comes without output and history. None: nothing is ready; what has become due since
-        the last `promote` may be passed over.
+        queue the earliest `run_at`, then arrival. Queues that are paused are passed over, and
+        those without room for their first job, which no later one overtakes. The cost does not
+        grow with the backlog. The job comes without output and history. None: nothing is ready;
+        what has become due since the last `promote` may be passed over.
         """
         ...
 
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds, and append its run to the history.
+
+        The history keeps the latest `HISTORY_RUNS` runs.
 
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
         Repeated after a lost reply it returns True: the very run is in the history already.
@@ -144,12 +158,33 @@ class Store(Protocol):
         """Return the jobs that a worker has claimed and not settled."""
         ...
 
+    def sweep(self) -> int:
+        """Tell children of parents that have ended, a stretch a call; return how many parents.
+
+        `commit` does so at once for the first of them; this is for the rest, and after a crash.
+        """
+        ...
+
     def repair(self) -> int:
         """Finish or undo what a crash left half done; return how many things were mended."""
         ...
 
     def take_turn(self, chore: str, every_seconds: float) -> bool:
         """Take the turn at a chore if it is due, for the whole fleet."""
+        ...
+
+    # queues
+
+    def lanes(self) -> Lanes:
+        """Return the queues about which something was decided, with the slots in use."""
+        ...
+
+    def set_lane(self, queue: str, *, paused: bool | None = None, limit: int | None = None) -> None:
+        """Pause or resume a queue, or limit its slots (0: no limit); None leaves it as it is."""
+        ...
+
+    def holder(self, unique: str) -> str | None:
+        """Return the id of the job that waits or runs and has a unique key."""
         ...
 
     # settings

@@ -1,7 +1,7 @@
 """Job <-> document: the one place where field names meet storage.
 
 A document is flat: each key is a column in SQLite and a field in MongoDB. Its values are str,
-int, float, bool, None, aware datetimes, lists of str (`argv`, `labels`) and lists of pairs
+int, float, bool, None, aware datetimes, lists of str (`LIST_FIELDS`) and lists of pairs
 (`env`). What only a store needs (`ready`, tokens) is added by that store.
 """
 
@@ -28,10 +28,12 @@ OUTCOME_FIELDS = (
 )  # fmt: skip
 _COURSE_FIELDS = (
     "rev", "run_at", "attempts", "runs", "interruptions", "cancel_requested", "worker",
-    "created_at", "updated_at", "started_at", "finished_at", "failed_at",
+    "created_at", "updated_at", "started_at", "finished_at", "failed_at", "held", "has_children",
+    "unswept",
 )  # fmt: skip
 """The fields of a job that are stored as they are: how it has fared so far."""
 
+LIST_FIELDS = ("argv", "labels", "after", "after_any", "after_fail", "waits_for")
 TIME_FIELDS = frozenset(
     "run_at created_at updated_at started_at finished_at failed_at lease_until".split()
 )
@@ -56,6 +58,7 @@ def job_to_document(job: Job) -> Document:
         "seq": job.seq,
         **_spec_to_document(job.spec),
         **{name: getattr(job, name) for name in _COURSE_FIELDS},
+        "waits_for": list(job.waits_for),
         "state": job.state.value,
         **_claim_to_document(job.claim),
         **outcome_to_document(job.outcome),
@@ -77,6 +80,13 @@ def _spec_to_document(spec: Spec) -> Document:
         "env": [list(pair) for pair in spec.env],
         "labels": list(spec.labels),
         "generated_id": spec.generated_id,
+        "slots": spec.slots,
+        "after": list(spec.after),
+        "after_any": list(spec.after_any),
+        "after_fail": list(spec.after_fail),
+        "unique_key": spec.unique,
+        "clean_env": spec.clean_env,
+        "environment": spec.environment,
     }
 
 
@@ -117,6 +127,8 @@ def changed_fields(before: Job, after: Job) -> Document:
             changed[name] = value
     if after.state is not before.state:
         changed["state"] = after.state.value
+    if after.waits_for != before.waits_for:
+        changed["waits_for"] = list(after.waits_for)
     if after.claim != before.claim:
         changed.update(_claim_to_document(after.claim))
     if after.spec is not before.spec:
@@ -142,6 +154,10 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
         runs=document["runs"],
         interruptions=document["interruptions"],
         cancel_requested=bool(document["cancel_requested"]),
+        waits_for=tuple(get("waits_for") or ()),
+        held=bool(get("held")),
+        has_children=bool(get("has_children")),
+        unswept=bool(get("unswept")),
         claim=Claim(claim_id, document["worker"], document["lease_until"]) if claim_id else None,
         worker=get("worker"),
         started_at=get("started_at"),
@@ -168,6 +184,13 @@ def _spec_from_document(document: Mapping[str, Any]) -> Spec:
         env=tuple((name, value) for name, value in document.get("env") or ()),
         labels=tuple(document.get("labels") or ()),
         generated_id=bool(document.get("generated_id")),
+        slots=document.get("slots") or 1,
+        after=tuple(document.get("after") or ()),
+        after_any=tuple(document.get("after_any") or ()),
+        after_fail=tuple(document.get("after_fail") or ()),
+        unique=document.get("unique_key"),
+        clean_env=bool(document.get("clean_env")),
+        environment=document.get("environment"),
     )
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import pymongo
 from pymongo.errors import PyMongoError
 
 from queuectl.domain.filters import Counts, Filter, Page
-from queuectl.domain.job import WAITING, Job
+from queuectl.domain.job import WAITING, Job, State
+from queuectl.domain.lanes import Lane
 from queuectl.domain.times import EPOCH, later
 from queuectl.domain.transitions import Transition
-from queuectl.stores import mongo_batches, mongo_dlq, mongo_reads
+from queuectl.stores import mongo_batches, mongo_children, mongo_dlq, mongo_queues, mongo_reads
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
 from queuectl.stores.mongo_claims import Claims
 from queuectl.stores.mongo_documents import BARE, fence, new_stamp, readable, run_filter, update
@@ -91,7 +93,7 @@ class MongoStore(MongoFleet):
         now = self.now()
         due = {(job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now)}
         for queue, priority in due:
-            self._claims.note_ready(queue, priority)
+            self._claims.lanes.note_ready(queue, priority)
         return refused
 
     @guarded
@@ -136,10 +138,16 @@ class MongoStore(MongoFleet):
         else:
             is_applied = self._change(change, change.after, now, stamp)
         after = change.after
+        if is_applied and change.before.state is State.PROCESSING:
+            self._claims.lanes.note_room(change.before.spec.queue)
         if is_applied and change.is_burial:
             mongo_dlq.try_to_finish_burial(self.link, change.before.id)
-        elif is_applied and after and after.state in WAITING and after.run_at <= now:
-            self._claims.note_ready(after.spec.queue, after.spec.priority)
+        elif is_applied and after and after.is_ready(now):
+            self._claims.lanes.note_ready(after.spec.queue, after.spec.priority)
+        if is_applied and after and after.unswept:
+            mongo_children.try_to_sweep(self.link, after)
+        elif is_applied and after is None and change.before.has_children:
+            mongo_children.forsake(self.link, change.before.id, change.before.seq)
         return is_applied
 
     def _change(self, change: Transition, after: Job, now: datetime, stamp: str) -> bool:
@@ -158,6 +166,8 @@ class MongoStore(MongoFleet):
 
     def _delete(self, change: Transition) -> bool:
         decided = fence(change)
+        if change.before.has_children:
+            mongo_children.announce_deletion(self.link, change.before)
         try:
             return self.link.jobs.delete_one(decided).deleted_count == 1
         except PyMongoError as fault:
@@ -189,13 +199,44 @@ class MongoStore(MongoFleet):
             held = self.link.jobs.find_one_and_update(
                 {"_id": job_id, **_PROCESSING, "claim_id": claim_id},
                 {"$set": {"lease_until": later(self.now(), lease_seconds)}},
-                {"cancel_requested": True},
+                {"cancel_requested": True, "held": True},
             )
         if held is None:
             return Renewal.LOST
-        return Renewal.CANCEL_REQUESTED if held["cancel_requested"] else Renewal.HELD
+        return Renewal.of(held["cancel_requested"], held.get("held", False))
+
+    # queues
+
+    @guarded
+    def lanes(self) -> dict[str, Lane]:
+        """Return the queues about which something was decided, with the slots in use."""
+        return {
+            name: replace(lane, used=mongo_queues.used_slots(self.link, name))
+            if lane.limit
+            else lane
+            for name, lane in mongo_queues.decided(self.link).items()
+        }
+
+    @guarded
+    def set_lane(self, queue: str, *, paused: bool | None = None, limit: int | None = None) -> None:
+        """Pause or resume a queue, or limit its slots."""
+        mongo_queues.decide(self.link, queue, paused, limit)
+
+    @guarded
+    def holder(self, unique: str) -> str | None:
+        """Return the id of the job that waits or runs and has a unique key."""
+        found = self.link.jobs.find_one({"unique_live": unique}, {"batch": True})
+        return found["_id"] if found and mongo_batches.existing(self.link, [found]) else None
 
     # upkeep
+
+    @guarded
+    def sweep(self) -> int:
+        """Tell children of parents that have ended or were deleted."""
+        told = mongo_children.sweep(self.link)
+        if told:
+            self._claims.lanes.forget()
+        return told
 
     @guarded
     def promote(self, limit: int = BATCH) -> int:
@@ -208,7 +249,7 @@ class MongoStore(MongoFleet):
         states = sorted(state.value for state in WAITING)
         still_due = {"_id": {"$in": ids}, **due, "state": {"$in": states}}
         promoted = self.link.jobs.update_many(still_due, {"$set": {"ready": True}})
-        self._claims.forget()
+        self._claims.lanes.forget()
         return promoted.modified_count
 
     @guarded
@@ -247,9 +288,7 @@ class MongoStore(MongoFleet):
     @guarded
     def wait_for_work(self, seconds: float, wake: int) -> None:
         """Poll for a ready job of the queues last claimed from, more slowly while there is none."""
-        where: Document = {"ready": True, "queue": {"$gt": ""}}
-        if self._queues:
-            where["queue"] = {"$in": list(self._queues)}
+        where: Document = {"ready": True, "queue": self._claims.lanes.open_queues(self._queues)}
         ends_at = time.monotonic() + seconds
         while self.link.jobs.find_one(where, {"_id": True}, hint="claim") is None:
             remaining = ends_at - time.monotonic()
@@ -258,7 +297,7 @@ class MongoStore(MongoFleet):
                 return
             self._pause = min(self._pause * 2, LONGEST_POLL)
         self._pause = SHORTEST_POLL
-        self._claims.forget()
+        self._claims.lanes.forget()
 
     @guarded
     def check(self) -> list[str]:

@@ -18,6 +18,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.stores.base import BATCH
+from queuectl.stores.mongo_children import settle_blockers, with_children_marked
 from queuectl.stores.mongo_documents import new_stamp, to_document
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
 from queuectl.stores.mongo_schema import take_numbers
@@ -40,12 +41,16 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
     if not first or (atomic and refused):
         return frozenset(refused | (_present(link, first) if atomic else set()))
     number = take_numbers(link, len(first))
-    numbered = [replace(job, seq=number + index) for index, job in enumerate(first.values())]
+    marked = with_children_marked(link, list(first.values()))
+    numbered = [replace(job, seq=number + index) for index, job in enumerate(marked)]
     now = link.now()
     documents = [to_document(job, now) for job in numbered]
     if atomic and len(documents) > 1:
-        return frozenset(_add_staged(link, documents, now))
-    return frozenset(refused | _insert(link, documents))
+        refused = _add_staged(link, documents, now)
+    else:
+        refused |= _insert(link, documents)
+    settle_blockers(link, numbered)
+    return frozenset(refused)
 
 
 def _present(link: Link, ids: Iterable[str]) -> set[str]:
@@ -139,6 +144,8 @@ def _abort(link: Link, batch: str) -> bool:
 
 def publish(link: Link, batch: str) -> None:
     """Let workers take the jobs of a committed batch."""
+    # blocked ones first: one that is released meanwhile is then free, here or by who released it
+    link.jobs.update_many({"batch": batch, "waits_for": {"$ne": None}}, {"$unset": {"batch": ""}})
     due = {"batch": batch, "run_at": {"$lte": link.now()}}
     link.jobs.update_many(due, {"$set": {"ready": True}, "$unset": {"batch": ""}})
     link.jobs.update_many({"batch": batch}, {"$set": {"ready": False}, "$unset": {"batch": ""}})

@@ -44,7 +44,9 @@ def finish_burial(link: Link, job_id: str) -> bool:
         link.dlq.replace_one({"_id": job_id, "$or": older}, copy, upsert=True)
     except DuplicateKeyError:
         return False
-    unmoved = {**_copy_of(dead), "state": _DEAD, "moving": True}
+    # a mark that was set since it was read must not get lost: then it is done again
+    marked = {"has_children": dead.get("has_children")}
+    unmoved = {**_copy_of(dead), "state": _DEAD, "moving": True, **marked}
     if link.jobs.replace_one(unmoved, to_stub(dead)).matched_count:
         return True
     if link.jobs.find_one({**_copy_of(dead), "stub": True}, {"_id": True}) is None:

@@ -4,6 +4,8 @@
 - `token`: the call of `add` that inserted it; `stamp`: the commit that wrote it last;
 - `batch`: the atomic batch it was staged by; it exists for readers once that is committed;
 - `moving`: true on a dead job whose move to `dlq` is not finished;
+- `unique_live`: the unique key of a job that waits or runs, under a unique index;
+- `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
 - `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
 """
 
@@ -14,8 +16,8 @@ from secrets import token_hex
 from typing import Any
 
 from queuectl.domain.filters import Page
-from queuectl.domain.job import WAITING, Job
-from queuectl.domain.transitions import Fence, Transition
+from queuectl.domain.job import HISTORY_RUNS, SETTLED, Job, State
+from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.stores.codec import (
     OUTPUT_FIELDS,
     UNREADABLE,
@@ -30,6 +32,7 @@ from queuectl.stores.mongo_link import Document
 
 STUB_FIELDS = (
     "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
+    "has_children", "unswept",
 )  # fmt: skip
 BARE = dict.fromkeys(("history", *OUTPUT_FIELDS), False)
 """The projection that leaves out what costs most to read."""
@@ -53,9 +56,24 @@ def to_document(job: Job, now: datetime) -> Document:
     fields = job_to_document(job)
     document = {"_id": fields.pop("id"), **fields}
     document["history"] = [run_to_document(run) for run in job.history]
-    if job.state in WAITING:
+    document["unique_live"] = job.spec.unique
+    if job.is_free:
         document["ready"] = job.run_at <= now
-    return document
+    return {name: value for name, value in document.items() if name not in _absent(job)}
+
+
+def _absent(job: Job) -> set[str]:
+    """Return the fields that a document of this job lacks, which keeps them out of indexes."""
+    absent = set() if job.is_free else {"ready"}
+    if not job.waits_for:
+        absent.add("waits_for")
+    if not job.unswept:
+        absent.add("unswept")
+    if job.spec.unique is None or job.state in SETTLED:
+        absent.add("unique_live")
+    if job.state is not State.PROCESSING:
+        absent.add("slots_held")
+    return absent
 
 
 def to_job(document: Document) -> Job:
@@ -89,7 +107,8 @@ def fence(change: Transition) -> Document:
         "_id": before.id,
         "state": before.state.value,
         "claim_id": claim.id if claim else "",
-        "cancel_requested": before.cancel_requested,
+        # one that was stored before there was such a mark lacks it
+        **{mark: True if getattr(before, mark) else {"$ne": True} for mark in MARKS},
     }
     if change.fence is Fence.LEASE and claim:
         held["lease_until"] = claim.lease_until
@@ -100,22 +119,23 @@ def new_fields(change: Transition, after: Job, now: datetime) -> Document:
     """Return the fields that a transition sets, and what this store adds to them."""
     fields = changed_fields(change.before, after)
     fields.pop("id", None)
-    if after.state in WAITING:
+    if after.is_free:
         fields["ready"] = after.run_at <= now
-    return fields
+    if after.spec.unique is not None:
+        fields["unique_live"] = after.spec.unique
+    return {name: value for name, value in fields.items() if name not in _absent(after)}
 
 
 def update(change: Transition, after: Job, now: datetime, stamp: str) -> Document:
     """Return the update that applies a transition to a document in `jobs`."""
     fields = {**new_fields(change, after, now), "state": after.state.value, "stamp": stamp}
-    unset = {"batch": ""}
-    if after.state not in WAITING:
-        unset["ready"] = ""
+    unset = dict.fromkeys(("batch", *sorted(_absent(after))), "")
     if change.is_burial:
         fields["moving"] = True
     operators: dict[str, Any] = {"$set": fields, "$unset": unset}
     if change.run is not None:
-        operators["$push"] = {"history": run_to_document(change.run)}
+        entry = [run_to_document(change.run)]
+        operators["$push"] = {"history": {"$each": entry, "$slice": -HISTORY_RUNS}}
     return operators
 
 

@@ -17,6 +17,7 @@ from pymongo.errors import (
     AutoReconnect,
     ConfigurationError,
     DocumentTooLarge,
+    DuplicateKeyError,
     InvalidName,
     InvalidURI,
     OperationFailure,
@@ -26,7 +27,13 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from queuectl.domain.errors import InvalidInput, StoreError, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import (
+    Conflict,
+    InvalidInput,
+    QueuectlError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from queuectl.domain.times import UTC, whole_millis
 
 Document = dict[str, Any]
@@ -48,6 +55,7 @@ _URI_HINT = (
 )
 _BAD_LOGIN = {18, 8000}
 _NOT_ALLOWED = {13}
+_TOO_LARGE = {10334, 17419, 17420}
 _PASSING = {50, 64, 112, 189, 202, 246, 262, 11600, 11602, 14031}
 """Codes of timeouts, failovers, conflicts and full disks: trying again may help."""
 
@@ -74,6 +82,8 @@ class Link:
         self.turns = self.database["queuectl_turns"]
         self.batches = self.database["queuectl_batches"]
         self.lanes = self.database["queuectl_lanes"]
+        self.queues = self.database["queuectl_queues"]
+        self.deleted = self.database["queuectl_deleted"]
         self._server_time: datetime | None = None
         self._measured = 0.0
         self._latest = datetime.min.replace(tzinfo=UTC)
@@ -137,11 +147,13 @@ def translated(link: Link) -> Iterator[None]:
         raise in_our_words(fault, link.hosts) from None
 
 
-def in_our_words(fault: PyMongoError, hosts: str) -> StoreError:
+def in_our_words(fault: PyMongoError, hosts: str) -> QueuectlError:
     """Return the error that people see; pymongo's own text may hold what must not be shown."""
-    if isinstance(fault, DocumentTooLarge):
-        return StoreRefused("the job is too large for MongoDB (16 MB)")
+    if isinstance(fault, DuplicateKeyError) and "unique_live" in str(fault):
+        return Conflict("another job with its unique key waits or runs")
     code = fault.code if isinstance(fault, OperationFailure) else None
+    if isinstance(fault, DocumentTooLarge) or code in _TOO_LARGE:
+        return StoreRefused("the job is too large for MongoDB (16 MB)")
     if code in _BAD_LOGIN or (code is None and "Authentication failed" in str(fault)):
         return StoreRefused(
             f"MongoDB at {hosts} refused the user's name or password",

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link, translated
 
-VERSION = 1
+VERSION = 2
 MARK = "schema"
 SEQUENCE = "sequence"
 _TRIES = 10
@@ -36,6 +36,11 @@ JOB_INDEXES = (
     IndexModel(
         [("lease_until", ASCENDING)], name="lease_until", partialFilterExpression=_PROCESSING
     ),
+    IndexModel([("queue", ASCENDING)], name="running", partialFilterExpression=_PROCESSING),
+    IndexModel([("slots_held", ASCENDING)], name="slots_held", unique=True, sparse=True),
+    IndexModel([("unique_live", ASCENDING)], name="unique_live", unique=True, sparse=True),
+    IndexModel([("waits_for", ASCENDING)], name="waits_for", sparse=True),
+    IndexModel([("unswept", ASCENDING)], name="unswept", sparse=True),
     IndexModel([("worker", ASCENDING)], name="worker", partialFilterExpression=_PROCESSING),
     IndexModel([("seq", ASCENDING)], name="seq"),
     # `batch` ends it so that counting needs the index alone
@@ -59,10 +64,10 @@ def prepare(link: Link) -> None:
     if mark is None:
         mark = _claim_database(link)
     _require_known(mark, link)
-    if mark.get("indexed"):
+    if mark.get("indexed") and mark["version"] == VERSION:
         return
     link.jobs.create_indexes(list(JOB_INDEXES))
-    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}})
+    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
 
 
 def is_prepared(url: str) -> bool:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from queuectl.domain import transitions
 from queuectl.domain.job import WAITING, Claim, Job
@@ -29,20 +27,6 @@ _LOOK_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
 _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
-
-SERVE_LANE = "UPDATE lanes SET served = ?, ready = ready - (priority = ?) WHERE queue = ?"
-"""Takes a claimed job off its lane, whose queue has had its turn in all its priorities."""
-
-
-@cache
-def first_job(queues: int) -> str:
-    """Return the statement that finds the next job of so many queues, 0 for any."""
-    named = f"AND queue IN ({', '.join('?' * queues)}) " if queues else ""
-    return (
-        f"SELECT {rows.SELECTED} FROM jobs WHERE ready = 1 AND (queue, priority) = "
-        f"(SELECT queue, priority FROM lanes WHERE ready > 0 {named}"
-        "ORDER BY priority DESC, served LIMIT 1) ORDER BY run_at, seq LIMIT 1"
-    )
 
 
 class SqliteStore(SqliteWrites):
@@ -101,17 +85,20 @@ class SqliteStore(SqliteWrites):
         now = self.now()
         with self._writing():
             taken = self._taken([job.spec.id for job in jobs])
+            keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
             fresh: list[Job] = []
             refused: set[str] = set()
             for job in jobs:
-                job_id = job.spec.id
-                if job_id in taken:
-                    refused.add(job_id)
-                else:
-                    taken.add(job_id)
-                    fresh.append(job)
+                spec = job.spec
+                if spec.id in taken or spec.unique in keys:
+                    refused.add(spec.id)
+                    continue
+                taken.add(spec.id)
+                if spec.unique:
+                    keys.add(spec.unique)
+                fresh.append(job)
             if not (atomic and refused):
-                self._insert(fresh, now)
+                self._insert(self._linked(fresh), now)
         self._wake.notify()
         return frozenset(refused)
 
@@ -142,11 +129,6 @@ class SqliteStore(SqliteWrites):
                 self._wake.notify()
         return job
 
-    def _has_ready(self) -> bool:
-        with translated(self._path):
-            row = self._connection.execute("SELECT 1 FROM lanes WHERE ready > 0 LIMIT 1").fetchone()
-        return row is not None
-
     def _claim(self, request: ClaimRequest) -> Job | None:
         if request.repeated:
             held = self._claimed_before(request)
@@ -156,11 +138,12 @@ class SqliteStore(SqliteWrites):
         job = self._named(request.only) if request.only else self._first(request.queues)
         if job is None or not job.is_ready(now):
             return None
+        if request.only and not self._may_start(job):
+            return None
         lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
         right = Claim(request.claim_id, request.worker, lease_until)
         change = transitions.claim(job, right, now)
         self._write(change, now)
-        self._connection.execute(SERVE_LANE, (time.time_ns(), job.spec.priority, job.spec.queue))
         return change.after
 
     def _claimed_before(self, request: ClaimRequest) -> Job | None:
@@ -181,12 +164,6 @@ class SqliteStore(SqliteWrites):
             self._connection.execute("UPDATE jobs SET ready = NULL WHERE seq = ?", (row[0],))
         return None
 
-    def _next(self, queues: tuple[str, ...]) -> Sequence[Any] | None:
-        row: Sequence[Any] | None = self._connection.execute(
-            first_job(len(queues)), queues
-        ).fetchone()
-        return row
-
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""
         now = self.now()
@@ -202,12 +179,10 @@ class SqliteStore(SqliteWrites):
         with self._writing():
             row = self._connection.execute(
                 "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
-                "RETURNING cancel_requested",
+                "RETURNING cancel_requested, held",
                 (until, job_id, claim_id),
             ).fetchone()
-        if row is None:
-            return Renewal.LOST
-        return Renewal.CANCEL_REQUESTED if row[0] else Renewal.HELD
+        return Renewal.of(*row) if row else Renewal.LOST
 
     # upkeep
 

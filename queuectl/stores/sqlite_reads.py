@@ -58,6 +58,14 @@ class SqliteReads(SqliteFleet):
             )
             return [job_id for (job_id,) in found]
 
+    def holder(self, unique: str) -> str | None:
+        """Return the id of the job that has a unique key now; see `Store.holder`."""
+        with translated(self._path):
+            row = self._connection.execute(
+                f"SELECT id FROM jobs WHERE {rows.IS_LIVE} AND unique_key = ?", (unique,)
+            ).fetchone()
+        return row[0] if row else None
+
     def find(self, chosen: Filter, page: Page) -> Iterator[Job]:
         """Yield jobs in order of arrival, or the newest first; see `Store.find`."""
         left, after = page.limit, page.after_seq

@@ -12,149 +12,14 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.domain.errors import Conflict, StoreRefused, StoreUnavailable
 from queuectl.home import cannot, open_private, private_directory
+from queuectl.stores.sqlite_migrations import MIGRATIONS
 
 APPLICATION_ID = 0x71637431
 """Marks a file as queuectl's ("qct1") in SQLite's header."""
 
 BUSY_SECONDS = 10.0
-
-_COLUMNS = """
-  seq INTEGER PRIMARY KEY{autoincrement},
-  id TEXT NOT NULL UNIQUE,
-  rev INTEGER NOT NULL,
-  state TEXT NOT NULL,
-  ready INTEGER,
-  queue TEXT NOT NULL,
-  priority INTEGER NOT NULL,
-  run_at INTEGER NOT NULL,
-  attempts INTEGER NOT NULL,
-  runs INTEGER NOT NULL,
-  interruptions INTEGER NOT NULL,
-  cancel_requested INTEGER NOT NULL,
-  claim_id TEXT,
-  lease_until INTEGER,
-  worker TEXT,
-  created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL,
-  started_at INTEGER,
-  finished_at INTEGER,
-  failed_at INTEGER,
-  command TEXT NOT NULL,
-  argv TEXT,
-  max_retries INTEGER NOT NULL,
-  backoff_base REAL NOT NULL,
-  backoff_cap REAL NOT NULL,
-  timeout REAL NOT NULL,
-  cwd TEXT,
-  env TEXT,
-  labels TEXT,
-  generated_id INTEGER NOT NULL,
-  exit_code INTEGER,
-  signal INTEGER,
-  timed_out INTEGER,
-  last_error TEXT,
-  duration REAL,
-  stdout_cut INTEGER,
-  stderr_cut INTEGER,
-  stdout TEXT,
-  stderr TEXT
-"""
-
-_COUNTING = """
-CREATE TRIGGER {table}_counted_in AFTER INSERT ON {table} WHEN new.rev > 1 BEGIN
-  INSERT INTO counts VALUES (new.queue, new.state, 1)
-    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
-END;
-CREATE TRIGGER {table}_counted_out AFTER DELETE ON {table} BEGIN
-  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
-END;
-CREATE TRIGGER {table}_counted_over AFTER UPDATE OF state, queue ON {table}
-WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
-  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
-  INSERT INTO counts VALUES (new.queue, new.state, 1)
-    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
-END;
-"""
-
-# `ready` is 1 for a job that may be claimed, 0 for one that waits for its time, else NULL. Lanes
-# count the claimable jobs of each queue and priority, so that a claim never looks at the rest.
-# Triggers keep the figures, but for new jobs (rev 1), which `SqliteStore.add` counts by the batch.
-_FIRST_VERSION = f"""
-CREATE TABLE jobs ({_COLUMNS.format(autoincrement=" AUTOINCREMENT")});
-CREATE TABLE dlq ({_COLUMNS.format(autoincrement="")});
-CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
-CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
-CREATE INDEX jobs_leased ON jobs (lease_until) WHERE lease_until IS NOT NULL;
-CREATE INDEX jobs_state ON jobs (state, seq);
-CREATE INDEX jobs_generated ON jobs (id) WHERE generated_id = 1;
-CREATE INDEX dlq_generated ON dlq (id) WHERE generated_id = 1;
-
-CREATE TABLE runs (
-  seq INTEGER NOT NULL, n INTEGER NOT NULL, claim_id TEXT NOT NULL, worker TEXT NOT NULL,
-  started_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,
-  timed_out INTEGER NOT NULL, error TEXT, PRIMARY KEY (seq, n)
-) WITHOUT ROWID;
-
-CREATE TABLE counts (
-  queue TEXT NOT NULL, state TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (queue, state)
-) WITHOUT ROWID;
-CREATE TABLE lanes (
-  queue TEXT NOT NULL, priority INTEGER NOT NULL, ready INTEGER NOT NULL,
-  served INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (queue, priority)
-) WITHOUT ROWID;
-CREATE INDEX lanes_next ON lanes (priority DESC, served) WHERE ready > 0;
-
-{_COUNTING.format(table="jobs")}
-{_COUNTING.format(table="dlq")}
-CREATE TRIGGER jobs_lane_in AFTER INSERT ON jobs WHEN new.ready = 1 AND new.rev > 1 BEGIN
-  INSERT INTO lanes (queue, priority, ready) VALUES (new.queue, new.priority, 1)
-    ON CONFLICT DO UPDATE SET ready = ready + 1;
-END;
-CREATE TRIGGER jobs_lane_out AFTER DELETE ON jobs WHEN old.ready = 1 BEGIN
-  UPDATE lanes SET ready = ready - 1 WHERE queue = old.queue AND priority = old.priority;
-END;
-CREATE TRIGGER jobs_lane_over AFTER UPDATE OF ready, queue, priority ON jobs
-WHEN (new.ready, new.queue, new.priority) IS NOT (old.ready, old.queue, old.priority) BEGIN
-  UPDATE lanes SET ready = ready - 1
-    WHERE old.ready = 1 AND queue = old.queue AND priority = old.priority;
-  INSERT INTO lanes (queue, priority, ready)
-    SELECT new.queue, new.priority, 1 WHERE new.ready = 1
-    ON CONFLICT DO UPDATE SET ready = ready + 1;
-END;
-
-CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE workers (
-  id TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL, boot TEXT NOT NULL,
-  host TEXT NOT NULL, home TEXT NOT NULL, queues TEXT NOT NULL, started_at INTEGER NOT NULL,
-  heartbeat_at INTEGER NOT NULL, stop TEXT
-);
-CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-# What every job passes through is kept short. The claim itself takes its job off its lane, with
-# the statement that says when the lane was served. The few jobs that run need no index of their
-# own to be found by their lease. What inserts jobs counts them: new ones by the batch, and those
-# that come back from the DLQ, which are not ready then.
-_SHORTER_CLAIMS = """
-DROP INDEX jobs_leased;
-DROP TRIGGER jobs_counted_in;
-DROP TRIGGER jobs_lane_in;
-DROP TRIGGER jobs_lane_over;
-CREATE TRIGGER jobs_lane_over AFTER UPDATE OF ready, queue, priority ON jobs
-WHEN (new.ready, new.queue, new.priority) IS NOT (old.ready, old.queue, old.priority)
-  AND (new.claim_id IS NULL OR old.claim_id IS NOT NULL) BEGIN
-  UPDATE lanes SET ready = ready - 1
-    WHERE old.ready = 1 AND queue = old.queue AND priority = old.priority;
-  INSERT INTO lanes (queue, priority, ready)
-    SELECT new.queue, new.priority, 1 WHERE new.ready = 1
-    ON CONFLICT DO UPDATE SET ready = ready + 1;
-END;
-"""
-
-MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _SHORTER_CLAIMS)
-"""The script that leads from each version of the schema to the next, from nothing onward."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -339,6 +204,8 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
             f"{path} is damaged ({text})",
             hint="it was left as it is; restore it from a backup",
         )
+    if "jobs.unique_key" in text:
+        return Conflict("another job with its unique key waits or runs")
     if "locked" in text or "busy" in text:
         return StoreUnavailable(f"{path} is locked by another process")
     if "full" in text:
@@ -348,6 +215,8 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
             f"cannot write {path} ({text})",
             hint="see that neither it, nor its directory, nor its file system is read-only",
         )
+    if isinstance(fault, (sqlite3.IntegrityError, sqlite3.DataError)):
+        return StoreRefused(f"{path} does not take this record: {text}")
     if isinstance(fault, sqlite3.OperationalError):
         return StoreUnavailable(
             f"cannot use {path}: {text}", hint="queuectl doctor looks for the cause"

@@ -20,8 +20,10 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.values import frozen
 from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.stores.base import Renewal, Store
+from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
+from queuectl.worker.patience import Absence
 from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock
 from queuectl.worker.upkeep import Upkeep
 
@@ -49,20 +51,22 @@ class Heartbeat:
         worker: WorkerRecord,
         control: Control,
         guard: Guard,
+        absence: Absence,
         settings: Settings,
     ) -> None:
         self._open_store = open_store
         self._worker = worker
         self._control = control
         self._guard = guard
+        self._absence = absence
         self._held: _Held | None = None
         self._parent = os.getppid()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._store: Store | None = None
         self._upkeep: Upkeep | None = None
+        self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
         self._next_beat = self._next_settings = 0.0
-        self._is_away = False
         self.settings = settings
         control.set_stop_grace(settings.stop_grace_seconds)
 
@@ -93,10 +97,12 @@ class Heartbeat:
         while not self._over.wait(min(_TICK_SECONDS, self.settings.lease_seconds / 4)):
             if os.getppid() != self._parent:
                 self._control.request_stop()
+            asked_at = time.monotonic()
             try:
                 self._tick()
+                self._absence.end("heartbeat")
             except StoreError as fault:
-                self._note_absence(fault)
+                self._absence.begin("heartbeat", fault, asked_at)
                 self._close_store()
             except Exception:
                 log.exception("heartbeat failed")
@@ -116,11 +122,9 @@ class Heartbeat:
         if now >= self._next_beat:
             self._report(store)
             self._next_beat = now + HEARTBEAT_SECONDS
-        if self._upkeep is not None:
-            self._upkeep.tick(self.settings)
-        if self._is_away:
-            log.info("the store answers again")
-            self._is_away = False
+        if self._upkeep is not None and self._upkeep_pace.is_due:
+            with self._upkeep_pace.look():
+                self._upkeep.tick(self.settings)
 
     def _renew(self, store: Store, held: _Held) -> None:
         lease = self.settings.lease_seconds
@@ -146,12 +150,6 @@ class Heartbeat:
             return
         if asked is not None:
             self._control.request_stop(at_once=asked is StopRequest.NOW)
-
-    def _note_absence(self, fault: StoreError) -> None:
-        """Say once that the store is away, not at every attempt."""
-        if not self._is_away:
-            log.warning("heartbeat: %s", fault)
-            self._is_away = True
 
     def _close_store(self) -> None:
         if self._store is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -11,7 +12,7 @@ from functools import partial
 
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
-from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.domain.errors import NotFound, StoreRefused, StoreUnavailable
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.transitions import Transition
@@ -26,8 +27,9 @@ from queuectl.worker.guard import Guard
 from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder
-from queuectl.worker.patience import LONGEST_PAUSE, Patience
+from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
 from queuectl.worker.processes import boot_clock, this_process
+from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
 
 log = logging.getLogger("queuectl.worker")
@@ -63,16 +65,19 @@ class Worker:
         self._runner = Runner(self._control, self._guard)
         self._output = OutputFolder(place.home)
         self._environment = Environment(self.record.id)
+        absence = Absence()
         self._heartbeat = Heartbeat(
             lambda: open_store(place.store_url),
             self.record,
             self._control,
             self._guard,
+            absence,
             tunables.from_stored(self._store.settings()),
         )
         self._deadline = 0.0
-        self._patience = Patience(self._control)
+        self._patience = Patience(self._control, absence)
         self._log = JobLog()
+        self._can_log = True
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Work until asked to leave; `on_ready` is called when the first claim can be made."""
@@ -102,6 +107,8 @@ class Worker:
         job: Job | None = None
         while True:
             if job is None:
+                if not self._can_log:
+                    self._patience.pause(LONGEST_PAUSE)
                 if self._control.is_stopping:
                     return
                 job = self._claim()
@@ -202,11 +209,15 @@ class Worker:
         try:
             files = self._output.open(job.id, job.runs)
         except StoreUnavailable as fault:
-            self._patience.note_absence(fault)
-            self._patience.pause(LONGEST_PAUSE)
+            if self._can_log:
+                log.warning("%s; trying again", fault)
+            self._can_log = False
             return None
         except StoreRefused as fault:
             return Outcome(error=str(fault))
+        if not self._can_log:
+            log.info("the logs of jobs can be written again")
+            self._can_log = True
         if self._log.tells_starts:
             self._log.tell(f"running job '{job.id}': {command_text(job.spec.command)[:_SHOWN]}")
         try:
@@ -241,11 +252,18 @@ class Worker:
             change = (
                 transitions.settle(job, outcome, now) if outcome else transitions.release(job, now)
             )
-            if may_claim and not self._control.is_stopping:
-                is_committed, next_job = self._settle_and_claim(change)
-                may_claim = False
-            else:
-                is_committed = self._patience.insist(partial(self._store.commit, change))
+            try:
+                if may_claim and not self._control.is_stopping:
+                    is_committed, next_job = self._settle_and_claim(change)
+                    may_claim = False
+                else:
+                    is_committed = self._commit(change)
+            except StoreRefused as fault:
+                try:
+                    change, is_committed = store_less(self._commit, change, fault)
+                except StoreRefused as refusal:
+                    self._give_up(job, refusal)
+                    return None
             if not is_committed:
                 fresh = self._patience.insist(partial(self._store.get, job.id))
                 if fresh is not None and _is_same_claim(fresh, job):
@@ -258,6 +276,15 @@ class Worker:
         return self._claiming(
             self._request(), lambda asked: self._store.settle(change, asked), may_leave=False
         )
+
+    def _commit(self, change: Transition) -> bool:
+        return self._patience.insist(partial(self._store.commit, change))
+
+    def _give_up(self, job: Job, fault: StoreRefused) -> None:
+        """Leave a job whose end cannot be stored; raise if the store refuses everything."""
+        with contextlib.suppress(NotFound):  # even that is an answer
+            self._patience.insist(partial(self._store.heartbeat, self.record.id))
+        log.error("job '%s': its result cannot be stored: %s", job.id, fault)
 
     def _tell(self, job: Job, after: Job | None, outcome: Outcome | None) -> None:
         if after is None:

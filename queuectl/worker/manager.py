@@ -19,6 +19,9 @@ from queuectl.home import STORE_VARIABLES, Home, Place, open_private, private_di
 from queuectl.worker import pidfile
 from queuectl.worker.processes import RUN_ID_VARIABLE, is_alive, send_signal
 
+PROGRAM = "queuectl.worker"
+"""The module that is run to be a supervisor in the background."""
+
 _START_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
 _NOT_INHERITED = (
@@ -72,7 +75,7 @@ def start(
     )
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "queuectl.worker"],
+            [sys.executable, "-m", PROGRAM],
             cwd=_package_root(),
             env=environment,
             stdin=subprocess.PIPE,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.errors import StoreError, StoreUnavailable
 from queuectl.waiting import wait_readable
 from queuectl.worker.control import Control
 
@@ -19,11 +20,47 @@ LONGEST_PAUSE = 5.0
 T = TypeVar("T")
 
 
-class Patience:
-    """Repeats what a store has not answered, with exponential backoff, and says so once."""
+class Absence:
+    """What the two threads of one worker know together: that the store is away.
 
-    def __init__(self, control: Control) -> None:
+    It is said once, by the first that misses it, and that it is back once, when all that had
+    missed it have heard from it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._missed_by: set[str] = set()
+        self._ended_at = 0.0
+
+    def begin(self, who: str, fault: StoreError, asked_at: float) -> None:
+        """Note that somebody who asked at `asked_at` (`time.monotonic`) was not answered."""
+        with self._lock:
+            if asked_at < self._ended_at:
+                return  # a question of the last absence, that was given up only now
+            is_news = not self._missed_by
+            self._missed_by.add(who)
+        if is_news:
+            log.warning("%s; trying again", fault)
+
+    def end(self, who: str) -> None:
+        """Note that somebody was answered."""
+        with self._lock:
+            if who not in self._missed_by:
+                return
+            self._missed_by.remove(who)
+            is_over = not self._missed_by
+            if is_over:
+                self._ended_at = time.monotonic()
+        if is_over:
+            log.info("the store answers again")
+
+
+class Patience:
+    """Repeats what a store has not answered, with exponential backoff."""
+
+    def __init__(self, control: Control, absence: Absence) -> None:
         self._control = control
+        self._absence = absence
         self.is_away = False
 
     def insist(self, ask: Callable[[], T], *, may_leave: bool = False) -> T:
@@ -34,27 +71,22 @@ class Patience:
         """
         pause = SHORTEST_PAUSE
         while True:
+            asked_at = time.monotonic()
             try:
                 answer = ask()
             except StoreUnavailable as fault:
+                self.is_away = True
                 has_nothing = may_leave or self._control.is_fenced
                 if self._control.stop_level > 1 or (has_nothing and self._control.is_stopping):
-                    self.is_away = True
                     raise
-                self.note_absence(fault)
+                self._absence.begin("loop", fault, asked_at)
                 self.pause(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             if self.is_away:
-                log.info("the store answers again")
                 self.is_away = False
+                self._absence.end("loop")
             return answer
-
-    def note_absence(self, fault: StoreUnavailable) -> None:
-        """Say once that the store is away, not at every attempt."""
-        if not self.is_away:
-            log.warning("%s; trying again", fault)
-            self.is_away = True
 
     def pause(self, seconds: float) -> None:
         """Sleep; what wakes the worker ends it, but not at once, so that nothing spins."""

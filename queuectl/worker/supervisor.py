@@ -179,4 +179,7 @@ def _live(
         if not has_been_ready:
             report(f"failed {fault}")
         return int(fault.exit_code)
+    except Exception:
+        log.exception("worker failed")
+        return ExitCode.FAILED
     return ExitCode.OK

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from queuectl.domain import transitions
-from queuectl.domain.errors import QueuectlError, StoreError
+from queuectl.domain.errors import Conflict, StoreError, StoreRefused
 from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
+from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
 from queuectl.stores.base import BATCH, Store
 from queuectl.worker.processes import (
@@ -20,10 +21,12 @@ from queuectl.worker.processes import (
     is_here,
     kill_run,
 )
+from queuectl.worker.refused import store_less
 
 log = logging.getLogger("queuectl.worker")
 
 _REPAIR_SECONDS = 10.0
+_SWEEP_SECONDS = 3.0
 _MOST_BATCHES = 20
 _KILL_SECONDS = 2.0
 _LOOKS = 3
@@ -49,14 +52,18 @@ class Upkeep:
         self._store = store
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
-        self._next_repair = 0.0
+        self._next_sweep = self._next_repair = 0.0
+        self._chores = (
+            self._promote, self._recover_local, self._expire, self._sweep, self._repair,
+        )  # fmt: skip
+        self._hopeless: set[str] = set()
 
     def tick(self, settings: Settings) -> None:
         """Do every chore once; a fault in one does not stop the others.
 
         A store that fails ends the tick with StoreError.
         """
-        for chore in (self._promote, self._recover_local, self._expire, self._repair):
+        for chore in self._chores:
             try:
                 chore(settings)
             except StoreError:
@@ -68,6 +75,17 @@ class Upkeep:
         for _ in range(_MOST_BATCHES):
             if self._store.promote() < BATCH:
                 return
+
+    def _sweep(self, _settings: Settings) -> None:
+        """Tell children that the commit of their parent's end did not reach."""
+        now = time.monotonic()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + _SWEEP_SECONDS
+        for _ in range(_MOST_BATCHES):
+            if not self._store.sweep():
+                return
+        self._next_sweep = now
 
     def _recover_local(self, settings: Settings) -> None:
         """Take back what dead workers of this machine held, at once, and forget them later.
@@ -136,7 +154,17 @@ class Upkeep:
         """End a lost claim; one job that cannot be taken back does not stop the others."""
         try:
             change = transitions.expire(job, self._store.now(), settings.max_interruptions)
-            if self._store.commit(change) and change.after is not None:
+            is_committed = self._commit(change)
+        except (Conflict, StoreRefused) as fault:
+            if job.id not in self._hopeless:
+                log.error("job '%s' cannot be taken back: %s", job.id, fault)
+            self._hopeless.add(job.id)
+        else:
+            if is_committed:
                 log.warning("job '%s': worker %s was lost", job.id, job.worker)
-        except QueuectlError as fault:
-            log.error("job '%s' cannot be taken back: %s", job.id, fault)
+
+    def _commit(self, change: Transition) -> bool:
+        try:
+            return self._store.commit(change)
+        except StoreRefused as fault:
+            return store_less(self._store.commit, change, fault)[1]

@@ -8,9 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.stores.conftest import mongo_server, mongo_url, opened, store, store_url
+from tests.worker.conftest import impatient
 from tests.worker.fleet import Fleet, fleet_in
 
-__all__ = ["chaos", "fleet", "mongo_server", "mongo_url", "opened", "store", "store_url"]
+__all__ = [
+    "chaos",
+    "fleet",
+    "impatient",
+    "mongo_server",
+    "mongo_url",
+    "opened",
+    "store",
+    "store_url",
+]
 
 
 @pytest.fixture

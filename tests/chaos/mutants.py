@@ -6,6 +6,7 @@ or when a test is red on the program as it is.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -52,11 +53,11 @@ MUTANTS = (
         STRANGERS + "test_the_second_of_two_expiries_of_one_claim_is_refused[sqlite]",
         (
             Cut(
-                "stores/sqlite_rows.py",
+                "stores/sqlite_changes.py",
                 'SET {assignments} WHERE seq = ? AND {FENCES[fence]}"',
                 'SET {assignments} WHERE seq = ?"',
             ),
-            Cut("stores/sqlite_rows.py", "before.seq, *fence_values(change)]", "before.seq]"),
+            Cut("stores/sqlite_changes.py", "before.seq, *fence_values(change)]", "before.seq]"),
         ),
     ),
     Mutant(
@@ -75,9 +76,9 @@ MUTANTS = (
         STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[sqlite]",
         (
             Cut(
-                "stores/sqlite_rows.py",
-                "cancel_requested = ? AND lease_until = ?",
-                "cancel_requested = ? AND (lease_until = ? OR TRUE)",
+                "stores/sqlite_changes.py",
+                "{_OWN} AND lease_until = ?",
+                "{_OWN} AND (lease_until = ? OR TRUE)",
             ),
         ),
     ),
@@ -194,7 +195,7 @@ MUTANTS = (
 
 def copy_of_the_project(directory: Path) -> Path:
     """Copy what a test run needs."""
-    skipped = shutil.ignore_patterns("__pycache__", ".*")
+    skipped = shutil.ignore_patterns(".*")  # with what is compiled: a copy keeps its times
     for name in COPIED:
         source, target = PROJECT / name, directory / name
         if source.is_dir():
@@ -217,9 +218,12 @@ def cut(package: Path, mutant: Mutant) -> None:
 def run_tests(directory: Path, tests: Sequence[str]) -> tuple[int, str]:
     """Run tests in a copy; return pytest's exit code and the end of what it said."""
     options = ["-x", "-q", "-p", "no:cacheprovider", "-o", f"timeout={LONGEST_SECONDS}"]
+    shared = ["-n", "2"] if len(tests) > 1 else ["-p", "no:xdist"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *tests],
+        [sys.executable, "-m", "pytest", *options, *shared, *tests],
         cwd=directory,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -17,7 +17,7 @@ import pytest
 from queuectl.domain.job import State
 from queuectl.home import Home
 from queuectl.queue import open_queue
-from queuectl.stores.sqlite_schema import MIGRATIONS
+from queuectl.stores.sqlite_migrations import MIGRATIONS
 from queuectl.worker import pidfile
 from tests.chaos.ground import command, read_only, refusal
 from tests.cli.harness import VARIABLES

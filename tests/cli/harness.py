@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,3 +145,22 @@ def bury(*ids: str, error: str = "Exit code 1") -> None:
         for job_id in ids:
             queue.enqueue([queue.request({"id": job_id, "command": "false", "max_retries": 1})])
             run_next(queue, Outcome(exit_code=1, error=error, duration=0.5, stderr="oh no\n"))
+
+
+def fill(home: Path, number: int, digits: int) -> None:
+    """Enqueue `job0…`, `job1…` and so on.
+
+    All but the first are copied within the file: as many ordinary enqueues would take longer
+    than all that is done with them.
+    """
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": f"job{0:0{digits}}", "command": "true"})])
+    with closing(sqlite3.connect(home / "queue.db")) as base, base:
+        names = [row[1] for row in base.execute("PRAGMA table_info (jobs)")]
+        kept = ", ".join(name for name in names if name not in ("seq", "id", "rev"))
+        base.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+            f" WHERE i < {number - 1})"
+            f" INSERT INTO jobs (id, rev, {kept})"
+            f" SELECT printf('job%0{digits}d', i), 2, {kept} FROM jobs, n"
+        )

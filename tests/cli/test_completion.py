@@ -77,6 +77,13 @@ def test_commands_and_options_are_offered() -> None:
     assert offered("nonsense", "") == []
 
 
+def test_no_option_is_offered_where_the_value_of_one_must_stand() -> None:
+    assert offered("enqueue", "job1", "--in", "") == []
+    assert offered("worker", "start", "--count", "") == []
+    assert offered("--store", "") == [""], "a file, for the shell to complete"
+    assert "--limit" in offered("list", "--json", "")
+
+
 def test_values_are_offered(cli: Cli) -> None:
     cli.ok("enqueue", "a", "true", "--queue", "imports")
     assert offered("list", "--state", "dead,can") == ["dead,cancelled"]

@@ -49,6 +49,15 @@ def test_waiting_for_jobs_shows_how_far_they_have_come(run: Start, cli: Cli) -> 
     assert [line.split("'")[1] for line in waiting.lines if line.startswith("job")] == list("abc")
 
 
+def test_a_person_who_waits_for_many_is_told_once_that_no_worker_runs(run: Start) -> None:
+    with open_queue() as queue:
+        names = [f"job{n}" for n in range(100)]
+        queue.enqueue([queue.request({"id": name, "command": "true"}) for name in names])
+    waiting = run("wait", "--all")
+    waiting.shows("0:01  0 of 100 done")
+    assert waiting.text.count("no worker is running") == 1
+
+
 def test_waiting_shows_nothing_but_the_results_away_from_a_terminal(cli: Cli) -> None:
     bury("a", "b")
     waited = cli("wait", "a", "b")

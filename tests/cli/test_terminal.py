@@ -22,7 +22,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 def shown(*args: str, columns: int = 80) -> str:
     """Return what a command line shows on a terminal, with its escape sequences."""
     child = pexpect.spawn(
-        sys.executable, ["-m", "queuectl", *args], timeout=20, encoding="utf-8",
+        sys.executable, ["-m", "queuectl", *args], timeout=60, encoding="utf-8",
         env={**environment(), "TERM": "xterm-256color", "COLUMNS": str(columns)},
         dimensions=(40, columns),
     )  # fmt: skip

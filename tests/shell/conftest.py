@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.cli.harness import cli, home
+from tests.cli.harness import cli, environment, home
 
 if os.name == "nt":
     collect_ignore_glob = ["test_prompt.py", "test_screens.py"]
 else:
-    from tests.shell.terminal import Terminal
+    from tests.terminal import Shell
 
-    OpenTerminal = Callable[..., Terminal]
+    OpenShell = Callable[..., Shell]
 
     @pytest.fixture
-    def open_terminal() -> Iterator[OpenTerminal]:
-        """Opens terminals with a shell on them, and closes them."""
-        opened: list[Terminal] = []
+    def open_shell() -> Iterator[OpenShell]:
+        """Opens shells, each on a terminal of its own, and closes them."""
+        with ExitStack() as stack:
 
-        def open_one(columns: int = 80, rows: int = 24, **variables: str) -> Terminal:
-            opened.append(Terminal(columns, rows, **variables))
-            opened[-1].wait_for("queuectl >")
-            return opened[-1]
+            def open_one(
+                columns: int = 80, rows: int = 24, module: str = "queuectl", **variables: str
+            ) -> Shell:
+                env = {**environment(), **variables}
+                shell = stack.enter_context(Shell([], env, columns, rows, module=module))
+                shell.frees()
+                return shell
 
-        yield open_one
-        for terminal in opened:
-            terminal.close()
+            yield open_one
 
 
 __all__ = ["cli", "home"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.completion import CompleteEvent, Completion
 from prompt_toolkit.document import Document
 
 from queuectl.cli.session import Session
@@ -77,7 +78,7 @@ def test_a_snapshot_follows_the_store(watched: Watched, cli: Cli) -> None:
         lambda snapshot: snapshot.jobs and snapshot.settings["max_retries"] == 9
     )
     assert snapshot.jobs == (JobLine("a", State.PENDING, "pending     echo a"),)
-    assert snapshot.queues == (("imports", "1 pending, 1 jobs"),)
+    assert snapshot.queues == (("imports", "1 job, 1 pending"),)
     with open_queue() as queue:
         run_next(queue, Outcome(exit_code=0))
     watched.wait_until(lambda snapshot: snapshot.jobs[0].state is State.COMPLETED)
@@ -165,7 +166,11 @@ def test_the_end_of_jobs_that_were_enqueued_here_is_told(watched: Watched) -> No
         watched.wait_until(has_told(2))
         queue.cancel("before")
     watched.wait_until(has_told(3))
-    assert told == ["good completed in 5.0 s", "bad dead: Exit code 1", "before cancelled"]
+    assert told == [
+        "good completed in 5.0 s",
+        "bad dead: Exit code 1; next: logs bad, retry bad",
+        "before cancelled",
+    ]
 
 
 def test_an_end_that_was_looked_at_is_not_told(watched: Watched) -> None:
@@ -187,3 +192,38 @@ def test_many_ends_are_told_in_one_line_a_state() -> None:
         "7 jobs completed: job0 job1 job2 job3 job4 …",
         "1 jobs cancelled: job7",
     ]
+
+
+class Slow(LineCompleter):
+    """A completer that finds something, and more only when other things were done meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(Session)
+        self.may_go_on = threading.Event()
+
+    def get_completions(self, _document: Document, _event: CompleteEvent) -> Iterator[Completion]:
+        yield Completion("first")
+        assert self.may_go_on.wait(SECONDS)
+        yield Completion("second")
+
+
+def test_a_menu_comes_whole_and_no_key_between_two_of_its_rows() -> None:
+    async def turns_at_each() -> list[int]:
+        turns, completer = 0, Slow()
+
+        async def press_keys() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                if turns > 99:
+                    completer.may_go_on.set()
+                await asyncio.sleep(0.001)
+
+        keys = asyncio.create_task(press_keys())
+        rows = completer.get_completions_async(Document("show job"), CompleteEvent())
+        found = [turns async for _ in rows]
+        keys.cancel()
+        return found
+
+    first, second = asyncio.run(turns_at_each())
+    assert first == second > 99

@@ -23,7 +23,7 @@ PROMPT = "queuectl > "
 def shell() -> Iterator[pexpect.spawn[str]]:
     """A shell on a terminal of its own, at its prompt."""
     child = pexpect.spawn(
-        sys.executable, ["-m", "queuectl"], timeout=20, encoding="utf-8",
+        sys.executable, ["-m", "queuectl"], timeout=60, encoding="utf-8",
         env={**environment(), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}, dimensions=(40, 160),
     )  # fmt: skip
     child.expect_exact(PROMPT)
@@ -79,7 +79,7 @@ def test_control_c_clears_the_line_or_stops_the_command(shell: pexpect.spawn[str
     type_line(shell, "list", "no jobs yet")
     type_line(shell, "enqueue a 'true'", "Enqueued")
     shell.send("wait a\r")
-    shell.expect_exact("\x1b[?2004l")  # the prompt has let go of the terminal
+    shell.expect_exact("no worker is running")  # it waits, and the keys are its own
     shell.send("\x03")
     shell.expect_exact(PROMPT)
     leave(shell)

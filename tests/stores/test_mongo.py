@@ -13,6 +13,7 @@ from queuectl.domain import transitions
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.stores import mongo_link, open_store
 from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo_crowd import CROWD
 from tests.stores.faults import Commands, failing
 from tests.stores.kit import (
     SUCCESS,
@@ -34,9 +35,13 @@ def store(watched_store: MongoStore) -> MongoStore:
 # speed
 
 
-@pytest.mark.parametrize("queues", [1, 3])
-def test_a_job_costs_two_commands(store: MongoStore, commands: Commands, queues: int) -> None:
-    jobs = 60
+@pytest.mark.parametrize(("queues", "workers"), [(1, 1), (3, 1), (1, CROWD + 1)])
+def test_a_job_costs_two_commands(
+    store: MongoStore, commands: Commands, queues: int, workers: int
+) -> None:
+    jobs = 40
+    for n in range(workers):
+        store.register(worker_record(store, f"w{n}"))
     store.add([new_job(store, f"job{n}", queue=f"q{n % queues}") for n in range(jobs + 1)])
     job = claimed(store)
     commands.entries.clear()
@@ -80,17 +85,6 @@ def test_opening_again_is_one_read(mongo_url: str, commands: Commands) -> None:
     commands.entries.clear()
     MongoStore.open(mongo_url).close()
     assert [name for name in commands.names() if name != "endSessions"] == ["find"]
-
-
-def test_a_crowd_spreads_over_the_jobs_of_the_top_priority(store: MongoStore) -> None:
-    for n in range(9):
-        store.register(worker_record(store, f"w{n}"))
-    store.add([new_job(store, f"job{n}", priority=n % 2) for n in range(40)])
-    order = [claimed(store).id for _ in range(40)]
-    top = [f"job{n}" for n in range(1, 40, 2)]
-    assert sorted(order[:20]) == sorted(top)
-    assert order[:20] != top
-    assert store.claim(request()) is None
 
 
 # durability

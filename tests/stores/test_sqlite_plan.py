@@ -87,7 +87,7 @@ def plans_of(
 
 
 def promote(store: SqliteStore) -> None:
-    added(store, "soon", store.now() + timedelta(milliseconds=2))
+    added(store, "soon", store.now() + timedelta(milliseconds=300))
     while not store.promote():
         pass
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.fleet import Fleet, fleet_in
+from tests.worker.impatient import become_impatient
 
 
 @pytest.fixture
@@ -24,3 +25,9 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         fleet.set(kill_grace_seconds=0.3)
         fleet.start(2)
         yield fleet
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process and its workers wait no more than a second or two for a store."""
+    become_impatient(monkeypatch)

@@ -59,6 +59,7 @@ def test_starting_on_a_store_that_is_refused_is_one_clear_error(fleet: Fleet) ->
     assert eventually(lambda: not pidfile.living(fleet.home))
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_replacement_waits_for_a_store_that_is_away(fleet: Fleet) -> None:
     fleet.start()
     with closing(connect(Path(fleet.place.store_url))) as rival:

@@ -1,0 +1,65 @@
+"""Which jobs a job waits for, and what becomes of that when one of them ends.
+
+A blocker is a condition and the id of a parent, written `success:ID`, `failure:ID` or `end:ID`.
+Releasing removes members of a set, so doing it twice, or in two orders, comes to the same. A
+parent that is buried or cancelled has failed; one that is deleted counts as cancelled. A blocker
+whose condition was not met stays: the parent may be retried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.job import SETTLED, Spec, State
+
+SUCCESS, FAILURE, END = "success", "failure", "end"
+_MET_BY_SUCCESS = (SUCCESS, END)
+_MET_BY_FAILURE = (FAILURE, END)
+
+
+def blockers(spec: Spec) -> tuple[str, ...]:
+    """Return every blocker that a specification asks for."""
+    asked = ((SUCCESS, spec.after), (FAILURE, spec.after_fail), (END, spec.after_any))
+    return tuple(dict.fromkeys(f"{word}:{job_id}" for word, ids in asked for job_id in ids))
+
+
+def parents(spec: Spec) -> tuple[str, ...]:
+    """Return the ids of the jobs that a specification waits for, each once."""
+    return tuple(dict.fromkeys((*spec.after, *spec.after_fail, *spec.after_any)))
+
+
+def parent_of(blocker: str) -> str:
+    """Return the id in a blocker."""
+    return blocker.partition(":")[2]
+
+
+def met_by(job_id: str, state: State | None) -> tuple[str, ...]:
+    """Return the blockers that are gone once a job is in a state; None means deleted."""
+    if state is State.COMPLETED:
+        return tuple(f"{word}:{job_id}" for word in _MET_BY_SUCCESS)
+    if state is None or state in SETTLED:
+        return tuple(f"{word}:{job_id}" for word in _MET_BY_FAILURE)
+    return ()
+
+
+def left_by(wanted: Iterable[str], states: Mapping[str, State | None]) -> tuple[str, ...]:
+    """Return the blockers that are left when parents are in these states (None: deleted).
+
+    One whose parent is not among them is left.
+    """
+    met = {blocker for job_id, state in states.items() for blocker in met_by(job_id, state)}
+    return tuple(blocker for blocker in wanted if blocker not in met)
+
+
+def refuse_cycles(specs: Mapping[str, Spec]) -> None:
+    """Raise InvalidInput when jobs of one batch wait for each other in a circle."""
+    graph = {
+        job_id: [each for each in parents(spec) if each in specs] for job_id, spec in specs.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as fault:
+        circle = " -> ".join(reversed(fault.args[1]))
+        raise InvalidInput(f"jobs wait for each other in a circle: {circle}") from None

@@ -1,0 +1,160 @@
+"""Jobs that wait for other jobs, without transactions.
+
+A child's `waits_for` is a set, and telling a child removes members of it, so everything here may
+be done twice. Before children are inserted their parents are marked, so that whoever settles one
+leaves the mark `unswept` with the same write; after it the parents are read again, for those
+that had ended before they were marked. A deleted parent is remembered in a collection of its own
+until its children know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from pymongo.errors import PyMongoError
+
+from queuectl.domain.dependencies import met_by, parent_of
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+
+KEPT_SECONDS = 60.0
+_TRIES = 20
+_ROUNDS = 10_000
+TOLD_AT_ONCE = 200
+_WAITING = sorted(state.value for state in WAITING)
+_UNMARKED = {"has_children": {"$ne": True}}
+
+
+def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
+    """Mark the parents of new jobs, here and in the store; return the jobs to insert."""
+    wanted = _parents(jobs)
+    if not wanted:
+        return list(jobs)
+    ids = {"_id": {"$in": sorted(wanted)}}
+    marked = {"$set": {"has_children": True}}
+    for _ in range(_TRIES):
+        # a change that was decided on a waiting job without children must be decided again
+        link.jobs.update_many(
+            {**ids, **_UNMARKED, "state": {"$in": _WAITING}}, {**marked, "$inc": {"rev": 1}}
+        )
+        link.jobs.update_many({**ids, **_UNMARKED, "state": {"$nin": _WAITING}}, marked)
+        if link.jobs.find_one({**ids, **_UNMARKED}, {"_id": True}) is None:
+            link.dlq.update_many({**ids, **_UNMARKED}, marked)
+            return [replace(job, has_children=True) if job.id in wanted else job for job in jobs]
+    raise StoreUnavailable("the jobs to wait for change too fast; try again")
+
+
+def settle_blockers(link: Link, jobs: Iterable[Job]) -> None:
+    """Take parents that have ended off what freshly inserted jobs wait for."""
+    wanted = _parents(jobs)
+    if not wanted:
+        return
+    certain = link.jobs.with_options(read_concern=MAJORITY)
+    found = certain.find({"_id": {"$in": sorted(wanted)}}, {"state": True})
+    states = {each["_id"]: State(each["state"]) for each in found}
+    for parent in sorted(wanted):
+        state = states.get(parent)
+        if state is None or state in SETTLED:
+            _release(link, parent, state)
+
+
+def _parents(jobs: Iterable[Job]) -> set[str]:
+    return {parent_of(blocker) for job in jobs for blocker in job.waits_for}
+
+
+def _release(link: Link, parent: str, state: State | None, rounds: int = _ROUNDS) -> bool:
+    """Tell children of a parent's end, some a round; return whether all have been told."""
+    met = set(met_by(parent, state))
+    waiting = {"waits_for": {"$in": sorted(met)}}
+    fields = dict.fromkeys(("waits_for", "state", "held", "batch"), True)
+    for _ in range(rounds):
+        children = list(link.jobs.find(waiting, fields).limit(TOLD_AT_ONCE))
+        if not children:
+            return True
+        for seen, ids in _alike(children).items():
+            _tell(link, ids, seen, met)
+    return link.jobs.find_one(waiting, {"_id": True}) is None
+
+
+_Seen = tuple[tuple[str, ...], bool, bool]
+"""What decides how a child changes: its blockers, whether it is held, and its state and batch."""
+
+
+def _alike(children: list[Document]) -> dict[_Seen, list[str]]:
+    """Group children that change in the same way."""
+    groups: dict[_Seen, list[str]] = {}
+    for child in children:
+        is_listed = child["state"] in _WAITING and "batch" not in child
+        seen = (tuple(child["waits_for"]), bool(child.get("held")), is_listed)
+        groups.setdefault(seen, []).append(child["_id"])
+    return groups
+
+
+def _tell(link: Link, ids: list[str], seen: _Seen, met: set[str]) -> None:
+    """Change children that are still as they were seen; one that is not is seen again."""
+    waits_for, is_held, is_listed = seen
+    left = [blocker for blocker in waits_for if blocker not in met]
+    where: Document = {"_id": {"$in": ids}, "waits_for": list(waits_for)}
+    where["held"] = True if is_held else {"$ne": True}
+    if is_listed:
+        where |= {"state": {"$in": _WAITING}, "batch": None}
+    change: Document = {"$inc": {"rev": 1}}
+    if left:
+        change["$set"] = {"waits_for": left}
+    else:
+        change["$unset"] = {"waits_for": ""}
+        if is_listed and not is_held:
+            change["$set"] = {"ready": False}
+    link.jobs.update_many(where, change)
+    if not left:
+        free = {"_id": {"$in": ids}, "ready": False, "state": {"$in": _WAITING}}
+        link.jobs.update_many({**free, "run_at": {"$lte": link.now()}}, {"$set": {"ready": True}})
+
+
+def sweep_one(link: Link, parent: Document, rounds: int = _ROUNDS) -> None:
+    """Tell the children of one job that has ended (`_id`, `state`, `seq`); clear its mark."""
+    if _release(link, parent["_id"], State(parent["state"]), rounds):
+        ended = {"_id": parent["_id"], "seq": parent["seq"], "state": parent["state"]}
+        link.jobs.update_one({**ended, "unswept": True}, {"$unset": {"unswept": ""}})
+
+
+def try_to_sweep(link: Link, after: Job) -> None:
+    """Tell the first children of a job that has just ended; `sweep` does the rest."""
+    ended = {"_id": after.id, "seq": after.seq, "state": after.state.value}
+    try:
+        sweep_one(link, ended, rounds=1)
+    except PyMongoError as fault:
+        if not is_doubtful(fault):
+            raise
+
+
+def sweep(link: Link) -> int:
+    """Tell the children of jobs that have ended or were deleted; return of how many."""
+    ended = list(link.jobs.find({"unswept": True}, {"state": True, "seq": True}).limit(10))
+    for parent in ended:
+        sweep_one(link, parent)
+    deleted = list(link.deleted.find().limit(10))
+    for parent in deleted:
+        named = {"_id": parent["_id"], "seq": parent["seq"]}
+        if link.jobs.find_one(named, {"_id": True}) is None:
+            forsake(link, parent["_id"], parent["seq"])
+        elif link.now() - parent["announced_at"] > timedelta(seconds=KEPT_SECONDS):
+            link.deleted.delete_one(named)  # it was not deleted after all
+    return len(ended) + len(deleted)
+
+
+def announce_deletion(link: Link, job: Job) -> None:
+    """Remember that a job with children is about to be deleted, once its end was told."""
+    if job.unswept:
+        _release(link, job.id, job.state)
+    announced = {"seq": job.seq, "announced_at": link.now()}
+    link.deleted.replace_one({"_id": job.id}, announced, upsert=True)
+
+
+def forsake(link: Link, job_id: str, seq: int) -> None:
+    """Tell the children of a deleted job."""
+    if _release(link, job_id, None):
+        link.deleted.delete_one({"_id": job_id, "seq": seq})

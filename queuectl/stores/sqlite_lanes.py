@@ -1,0 +1,203 @@
+"""Queues in the embedded store: which of them goes next, which are shut, and who waits for whom.
+
+Lanes (a queue at one priority) count the claimable jobs. One that is paused or full is outside the
+index that claims walk, so that a thousand shut queues cost nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from queuectl.domain.dependencies import left_by, met_by, parent_of
+from queuectl.domain.job import State
+from queuectl.domain.times import to_millis
+from queuectl.stores import sqlite_rows as rows
+from queuectl.stores.sqlite_fleet import SqliteFleet
+from queuectl.stores.sqlite_schema import translated
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from queuectl.domain.job import Job
+    from queuectl.domain.lanes import Lane
+
+TOLD_AT_ONCE = 1000
+"""How many children a settled parent tells inside the transaction that settles it."""
+
+_ALL = 2**31
+_SLOTS = rows.COLUMNS.index("slots")
+_OPEN = "ready > 0 AND paused = 0 AND full = 0"
+_USED = (
+    "SELECT COALESCE(SUM(slots), 0) FROM jobs INDEXED BY jobs_state "
+    "WHERE state = 'processing' AND queue = ?"
+)
+
+
+class SqliteLanes(SqliteFleet):
+    """The part of `SqliteStore` that knows queues, limits and dependencies."""
+
+    def lanes(self) -> dict[str, Lane]:
+        """Return what was decided about queues; see `Store.lanes`."""
+        from queuectl.domain.lanes import Lane
+
+        with translated(self._path):
+            found = self._connection.execute(
+                "SELECT name, paused, slot_limit FROM queues ORDER BY name"
+            ).fetchall()
+            return {
+                name: Lane(bool(paused), limit, self._used(name) if limit else 0)
+                for name, paused, limit in found
+            }
+
+    def set_lane(self, queue: str, *, paused: bool | None = None, limit: int | None = None) -> None:
+        """Pause, resume or limit a queue; see `Store.set_lane`."""
+        execute = self._connection.execute
+        with self._writing():
+            execute("INSERT OR IGNORE INTO queues (name) VALUES (?)", (queue,))
+            if paused is not None:
+                execute("UPDATE queues SET paused = ? WHERE name = ?", (paused, queue))
+            if limit is not None:
+                execute("UPDATE queues SET slot_limit = ? WHERE name = ?", (limit, queue))
+            execute(
+                "UPDATE lanes SET full = 0, "
+                "paused = (SELECT paused FROM queues WHERE name = ?1) WHERE queue = ?1",
+                (queue,),
+            )
+            execute("DELETE FROM queues WHERE name = ? AND paused = 0 AND slot_limit = 0", (queue,))
+
+    def _used(self, queue: str) -> int:
+        used: int = self._connection.execute(_USED, (queue,)).fetchone()[0]
+        return used
+
+    def _has_ready(self) -> bool:
+        with translated(self._path):
+            row = self._connection.execute(f"SELECT 1 FROM lanes WHERE {_OPEN} LIMIT 1").fetchone()
+        return row is not None
+
+    def _next(self, queues: tuple[str, ...]) -> Sequence[Any] | None:
+        """Return the row of the job that goes next; a queue without room for it is shut."""
+        execute = self._connection.execute
+        named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
+        while True:
+            lane = execute(
+                "SELECT queue, priority, COALESCE((SELECT slot_limit FROM queues "
+                f"WHERE name = queue), 0) FROM lanes WHERE {_OPEN} {named} "
+                "ORDER BY priority DESC, served LIMIT 1",
+                queues,
+            ).fetchone()
+            if lane is None:
+                return None
+            queue, priority, limit = lane
+            row: Sequence[Any] | None = execute(
+                f"SELECT {rows.SELECTED} FROM jobs "
+                "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
+                (queue, priority),
+            ).fetchone()
+            if row is None or not limit or self._used(queue) + row[_SLOTS] <= limit:
+                execute("UPDATE lanes SET served = ? WHERE queue = ?", (time.time_ns(), queue))
+                return row
+            execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
+
+    def _may_start(self, job: Job) -> bool:
+        """Whether a job's queue would let it start now."""
+        found = self._connection.execute(
+            "SELECT paused, slot_limit FROM queues WHERE name = ?", (job.spec.queue,)
+        ).fetchone()
+        if found is None:
+            return True
+        paused, limit = found
+        return not paused and (not limit or self._used(job.spec.queue) + job.spec.slots <= limit)
+
+    # dependencies
+
+    def _linked(self, jobs: list[Job]) -> list[Job]:
+        """Return new jobs without the blockers that are gone, and mark their parents."""
+        from dataclasses import replace
+
+        wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
+        if not wanted:
+            return jobs
+        new = {job.id for job in jobs}
+        states = self._states(wanted)
+        deleted = dict.fromkeys(wanted - states.keys() - new)
+        self._connection.execute(
+            "UPDATE jobs SET has_children = 1, rev = rev + (state IN ('pending', 'failed')) "
+            "WHERE has_children = 0 AND id IN (SELECT value FROM json_each(?))",
+            (rows.dump_json(sorted(wanted)),),
+        )
+        self._connection.execute(
+            "UPDATE dlq SET has_children = 1 "
+            "WHERE has_children = 0 AND id IN (SELECT value FROM json_each(?))",
+            (rows.dump_json(sorted(wanted)),),
+        )
+        return [
+            replace(
+                job,
+                waits_for=left_by(job.waits_for, {**states, **deleted}),
+                has_children=job.id in wanted,
+            )
+            for job in jobs
+        ]
+
+    def _states(self, ids: Iterable[str]) -> dict[str, State | None]:
+        found = self._connection.execute(
+            "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?1)) "
+            "UNION ALL SELECT id, state FROM dlq WHERE id IN (SELECT value FROM json_each(?1))",
+            (rows.dump_json(sorted(ids)),),
+        )
+        return {job_id: State(state) for job_id, state in found}
+
+    def _release(self, job_id: str, state: State | None, now: datetime, limit: int) -> bool:
+        """Take a parent off what its children wait for; return whether all have been told."""
+        execute = self._connection.execute
+        met = met_by(job_id, state)
+        found = execute(
+            f"SELECT DISTINCT seq FROM blockers WHERE blocker IN ({', '.join('?' * len(met))}) "
+            "LIMIT ?",
+            (*met, limit + 1),
+        ).fetchall()
+        told = rows.dump_json([seq for (seq,) in found[:limit]])
+        chosen = "seq IN (SELECT value FROM json_each(?))"
+        execute(
+            "UPDATE jobs SET rev = rev + 1, waits_for = "
+            "(SELECT CASE count(*) WHEN 0 THEN NULL ELSE json_group_array(value) END "
+            f"FROM json_each(waits_for) WHERE value NOT IN ({', '.join('?' * len(met))})) "
+            f"WHERE {chosen}",
+            (*met, told),
+        )
+        execute(
+            f"UPDATE jobs SET ready = (run_at <= ?) WHERE {chosen} AND waits_for IS NULL "
+            "AND ready IS NULL AND held = 0 AND state IN ('pending', 'failed')",
+            (to_millis(now), told),
+        )
+        return len(found) <= limit
+
+    def _forsake(self, deleted: Job) -> None:
+        """Tell the children of a job that is deleted, and of its end if they do not know yet."""
+        now = self.now()
+        if deleted.unswept:
+            self._release(deleted.id, deleted.state, now, _ALL)
+        self._release(deleted.id, None, now, _ALL)
+
+    def sweep(self) -> int:
+        """Tell children of their parents' ends; see `Store.sweep`."""
+        with translated(self._path):
+            found = self._connection.execute(
+                "SELECT seq FROM jobs WHERE unswept = 1 UNION ALL "
+                "SELECT seq FROM dlq WHERE unswept = 1 LIMIT 10"
+            ).fetchall()
+        for (seq,) in found:
+            with self._writing():
+                self._sweep(seq, self.now())
+        return len(found)
+
+    def _sweep(self, seq: int, now: datetime) -> None:
+        """Tell the children of one job that has ended, and clear its mark once all know."""
+        for table in ("jobs", "dlq"):
+            marked = self._connection.execute(
+                f"SELECT id, state FROM {table} WHERE seq = ? AND unswept = 1", (seq,)
+            ).fetchone()
+            if marked and self._release(marked[0], State(marked[1]), now, TOLD_AT_ONCE):
+                self._connection.execute(f"UPDATE {table} SET unswept = 0 WHERE seq = ?", (seq,))

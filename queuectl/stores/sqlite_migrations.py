@@ -1,0 +1,200 @@
+"""The scripts that make the embedded store's tables, one for each version of the schema."""
+
+from __future__ import annotations
+
+_COLUMNS = """
+  seq INTEGER PRIMARY KEY{autoincrement},
+  id TEXT NOT NULL UNIQUE,
+  rev INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  ready INTEGER,
+  queue TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  run_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  runs INTEGER NOT NULL,
+  interruptions INTEGER NOT NULL,
+  cancel_requested INTEGER NOT NULL,
+  claim_id TEXT,
+  lease_until INTEGER,
+  worker TEXT,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  started_at INTEGER,
+  finished_at INTEGER,
+  failed_at INTEGER,
+  command TEXT NOT NULL,
+  argv TEXT,
+  max_retries INTEGER NOT NULL,
+  backoff_base REAL NOT NULL,
+  backoff_cap REAL NOT NULL,
+  timeout REAL NOT NULL,
+  cwd TEXT,
+  env TEXT,
+  labels TEXT,
+  generated_id INTEGER NOT NULL,
+  exit_code INTEGER,
+  signal INTEGER,
+  timed_out INTEGER,
+  last_error TEXT,
+  duration REAL,
+  stdout_cut INTEGER,
+  stderr_cut INTEGER,
+  stdout TEXT,
+  stderr TEXT
+"""
+
+_COUNTING = """
+CREATE TRIGGER {table}_counted_in AFTER INSERT ON {table} WHEN new.rev > 1 BEGIN
+  INSERT INTO counts VALUES (new.queue, new.state, 1)
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+CREATE TRIGGER {table}_counted_out AFTER DELETE ON {table} BEGIN
+  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
+END;
+CREATE TRIGGER {table}_counted_over AFTER UPDATE OF state, queue ON {table}
+WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
+  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
+  INSERT INTO counts VALUES (new.queue, new.state, 1)
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+"""
+
+# `ready` is 1 for a job that may be claimed, 0 for one that waits for its time, else NULL. Lanes
+# count the claimable jobs of each queue and priority, so that a claim never looks at the rest.
+# Triggers keep the figures, but for new jobs (rev 1), which `SqliteStore.add` counts by the batch.
+_FIRST_VERSION = f"""
+CREATE TABLE jobs ({_COLUMNS.format(autoincrement=" AUTOINCREMENT")});
+CREATE TABLE dlq ({_COLUMNS.format(autoincrement="")});
+CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
+CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
+CREATE INDEX jobs_leased ON jobs (lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX jobs_state ON jobs (state, seq);
+CREATE INDEX jobs_generated ON jobs (id) WHERE generated_id = 1;
+CREATE INDEX dlq_generated ON dlq (id) WHERE generated_id = 1;
+
+CREATE TABLE runs (
+  seq INTEGER NOT NULL, n INTEGER NOT NULL, claim_id TEXT NOT NULL, worker TEXT NOT NULL,
+  started_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,
+  timed_out INTEGER NOT NULL, error TEXT, PRIMARY KEY (seq, n)
+) WITHOUT ROWID;
+
+CREATE TABLE counts (
+  queue TEXT NOT NULL, state TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (queue, state)
+) WITHOUT ROWID;
+CREATE TABLE lanes (
+  queue TEXT NOT NULL, priority INTEGER NOT NULL, ready INTEGER NOT NULL,
+  served INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (queue, priority)
+) WITHOUT ROWID;
+CREATE INDEX lanes_next ON lanes (priority DESC, served) WHERE ready > 0;
+
+{_COUNTING.format(table="jobs")}
+{_COUNTING.format(table="dlq")}
+CREATE TRIGGER jobs_lane_in AFTER INSERT ON jobs WHEN new.ready = 1 AND new.rev > 1 BEGIN
+  INSERT INTO lanes (queue, priority, ready) VALUES (new.queue, new.priority, 1)
+    ON CONFLICT DO UPDATE SET ready = ready + 1;
+END;
+CREATE TRIGGER jobs_lane_out AFTER DELETE ON jobs WHEN old.ready = 1 BEGIN
+  UPDATE lanes SET ready = ready - 1 WHERE queue = old.queue AND priority = old.priority;
+END;
+CREATE TRIGGER jobs_lane_over AFTER UPDATE OF ready, queue, priority ON jobs
+WHEN (new.ready, new.queue, new.priority) IS NOT (old.ready, old.queue, old.priority) BEGIN
+  UPDATE lanes SET ready = ready - 1
+    WHERE old.ready = 1 AND queue = old.queue AND priority = old.priority;
+  INSERT INTO lanes (queue, priority, ready)
+    SELECT new.queue, new.priority, 1 WHERE new.ready = 1
+    ON CONFLICT DO UPDATE SET ready = ready + 1;
+END;
+
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE workers (
+  id TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL, boot TEXT NOT NULL,
+  host TEXT NOT NULL, home TEXT NOT NULL, queues TEXT NOT NULL, started_at INTEGER NOT NULL,
+  heartbeat_at INTEGER NOT NULL, stop TEXT
+);
+CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_NEW_COLUMNS = (
+    "slots INTEGER NOT NULL DEFAULT 1",
+    "after TEXT",
+    "after_any TEXT",
+    "after_fail TEXT",
+    "unique_key TEXT",
+    "clean_env INTEGER NOT NULL DEFAULT 0",
+    "environment TEXT",
+    "waits_for TEXT",
+    "held INTEGER NOT NULL DEFAULT 0",
+    "has_children INTEGER NOT NULL DEFAULT 0",
+    "unswept INTEGER NOT NULL DEFAULT 0",
+)
+_ADDED = "\n".join(
+    f"ALTER TABLE {table} ADD COLUMN {column};"
+    for table in ("jobs", "dlq")
+    for column in _NEW_COLUMNS
+)
+
+# `blockers` is an index over the members of `waits_for`, kept by triggers. A lane is `full` when
+# its first job found no room in the queue's limit; what may make room, or another first job,
+# opens it again.
+_FLOW_CONTROL = f"""
+{_ADDED}
+CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key)
+  WHERE unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing');
+CREATE INDEX jobs_unswept ON jobs (seq) WHERE unswept = 1;
+CREATE INDEX dlq_unswept ON dlq (seq) WHERE unswept = 1;
+
+CREATE TABLE blockers (
+  blocker TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (blocker, seq)
+) WITHOUT ROWID;
+CREATE INDEX blockers_of ON blockers (seq);
+CREATE TRIGGER jobs_blocked_in AFTER INSERT ON jobs WHEN new.waits_for IS NOT NULL BEGIN
+  INSERT INTO blockers SELECT value, new.seq FROM json_each(new.waits_for) WHERE true;
+END;
+CREATE TRIGGER jobs_blocked_over AFTER UPDATE OF waits_for ON jobs
+WHEN new.waits_for IS NOT old.waits_for BEGIN
+  DELETE FROM blockers WHERE seq = old.seq;
+  INSERT INTO blockers SELECT value, new.seq FROM json_each(new.waits_for) WHERE true;
+END;
+CREATE TRIGGER jobs_blocked_out AFTER DELETE ON jobs WHEN old.waits_for IS NOT NULL BEGIN
+  DELETE FROM blockers WHERE seq = old.seq;
+END;
+
+CREATE TABLE queues (
+  name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, slot_limit INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+ALTER TABLE lanes ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE lanes ADD COLUMN full INTEGER NOT NULL DEFAULT 0;
+DROP INDEX lanes_next;
+CREATE INDEX lanes_next ON lanes (priority DESC, served)
+  WHERE ready > 0 AND paused = 0 AND full = 0;
+CREATE TRIGGER lanes_born AFTER INSERT ON lanes BEGIN
+  UPDATE lanes SET
+    paused = EXISTS (SELECT 1 FROM queues WHERE name = new.queue AND paused = 1),
+    served = (SELECT max(served) FROM lanes WHERE queue = new.queue)
+  WHERE queue = new.queue AND priority = new.priority;
+  UPDATE lanes SET full = 0 WHERE queue = new.queue AND full = 1;
+END;
+CREATE TRIGGER lanes_filled AFTER UPDATE OF ready ON lanes WHEN new.full = 1 BEGIN
+  UPDATE lanes SET full = 0 WHERE queue = new.queue;
+END;
+CREATE TRIGGER jobs_reordered AFTER UPDATE OF slots, run_at ON jobs WHEN new.ready = 1 BEGIN
+  UPDATE lanes SET full = 0 WHERE queue = new.queue AND full = 1;
+END;
+CREATE TRIGGER jobs_made_room AFTER UPDATE OF state ON jobs
+WHEN old.state = 'processing' AND new.state <> 'processing' BEGIN
+  UPDATE lanes SET full = 0 WHERE queue = old.queue AND full = 1;
+END;
+"""
+
+# What every job passes through is kept short. The few jobs that run need no index of their own to
+# be found by their lease. What inserts jobs counts them: new ones by the batch, and those that
+# come back from the DLQ, which are not ready then.
+_FEWER_STEPS = """
+DROP INDEX jobs_leased;
+DROP TRIGGER jobs_counted_in;
+DROP TRIGGER jobs_lane_in;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _FLOW_CONTROL, _FEWER_STEPS)
+"""The script that leads from each version of the schema to the next, from nothing onward."""

@@ -1,0 +1,150 @@
+"""What a job waits for, and what becomes of that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from queuectl.domain import transitions
+from queuectl.domain.dependencies import blockers, left_by, met_by, refuse_cycles
+from queuectl.domain.errors import Conflict, InvalidInput
+from queuectl.domain.job import Claim, Spec, State
+from queuectl.domain.lanes import Lane
+from queuectl.domain.view import reason
+from tests.domain.jobs import (
+    FAILURE,
+    NOW,
+    SPEC,
+    SUCCESS,
+    after,
+    completed,
+    dead,
+    pending,
+    processing,
+    result,
+)
+
+CHILD = Spec("c", "true", after=("p",), after_fail=("q",), after_any=("r", "p"))
+STATES = st.sampled_from([*State, None])
+PARENTS = st.sampled_from("pqr")
+
+
+def test_each_way_to_wait_is_a_blocker_of_its_own() -> None:
+    assert blockers(CHILD) == ("success:p", "failure:q", "end:r", "end:p")
+
+
+@pytest.mark.parametrize(
+    ("state", "met"),
+    [
+        (State.COMPLETED, {"success:p", "end:p"}),
+        (State.DEAD, {"failure:p", "end:p"}),
+        (State.CANCELLED, {"failure:p", "end:p"}),
+        (None, {"failure:p", "end:p"}),
+        (State.PENDING, set()),
+        (State.FAILED, set()),
+        (State.PROCESSING, set()),
+    ],
+)
+def test_what_an_end_meets(state: State | None, met: set[str]) -> None:
+    assert set(met_by("p", state)) == met
+
+
+@given(st.lists(st.tuples(PARENTS, STATES), max_size=8))
+def test_telling_twice_or_in_another_order_comes_to_the_same(
+    ends: list[tuple[str, State | None]],
+) -> None:
+    wanted = blockers(CHILD)
+    forwards = backwards = wanted
+    for parent, state in [*ends, *ends]:
+        forwards = left_by(forwards, {parent: state})
+    for parent, state in reversed(ends):
+        backwards = left_by(backwards, {parent: state})
+    assert forwards == backwards
+    assert set(forwards) <= set(wanted)
+
+
+def test_a_job_that_waits_for_another_is_not_claimed() -> None:
+    blocked = pending(CHILD)
+    assert blocked.waits_for
+    with pytest.raises(Conflict):
+        transitions.claim(blocked, Claim("x", "w", after(30)), NOW)
+
+
+def test_an_end_leaves_a_mark_only_for_children() -> None:
+    assert not completed().unswept
+    parent = replace(processing(), has_children=True)
+    assert result(transitions.settle(parent, SUCCESS, NOW)).unswept
+    assert not result(transitions.settle(parent, FAILURE, NOW)).unswept, "it is retried"
+    assert result(transitions.cancel(replace(pending(), has_children=True), NOW)).unswept
+
+
+def test_a_job_whose_children_do_not_know_yet_is_not_started_afresh() -> None:
+    ended = replace(dead(), unswept=True)
+    with pytest.raises(Conflict, match="children"):
+        transitions.retry(ended, NOW)
+    with pytest.raises(Conflict, match="children"):
+        transitions.replace_job(ended, SPEC, None, NOW)
+
+
+def test_an_edit_adds_new_blockers_and_brings_none_back() -> None:
+    child = replace(pending(CHILD), waits_for=("failure:q",))
+    spec = replace(CHILD, after=("p", "s"), after_any=())
+    edited = result(transitions.edit(child, spec, NOW, NOW))
+    assert edited.waits_for == ("success:s", "failure:q")
+
+
+def test_a_retry_waits_for_nobody() -> None:
+    cancelled = result(transitions.cancel(pending(CHILD), NOW))
+    assert result(transitions.retry(cancelled, NOW)).waits_for == ()
+
+
+def test_a_circle_within_a_batch_is_refused_and_named() -> None:
+    batch = {"a": Spec("a", "true", after=("b",)), "b": Spec("b", "true", after_any=("a",))}
+    with pytest.raises(InvalidInput, match="circle: "):
+        refuse_cycles(batch)
+    with pytest.raises(InvalidInput, match="circle: a -> a"):
+        refuse_cycles({"a": Spec("a", "true", after_fail=("a",))})
+
+
+@given(st.integers(1, 60))
+def test_a_batch_without_a_circle_is_accepted(size: int) -> None:
+    refuse_cycles(
+        {f"j{n}": Spec(f"j{n}", "true", after=(f"j{n // 2}",) if n else ()) for n in range(size)}
+    )
+
+
+def test_a_paused_job_is_held_through_its_retry_and_freed_by_its_end() -> None:
+    running = result(transitions.hold(processing(), NOW))
+    assert result(transitions.settle(running, FAILURE, NOW)).held
+    assert not result(transitions.settle(running, SUCCESS, NOW)).held
+    with pytest.raises(Conflict):
+        transitions.hold(running, NOW)
+    with pytest.raises(Conflict):
+        transitions.resume(pending(), NOW)
+    with pytest.raises(Conflict):
+        transitions.hold(completed(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("lane", "slots", "why"),
+    [
+        (Lane(), 1, "due"),
+        (Lane(paused=True), 1, "queue gpu is paused"),
+        (Lane(limit=2, used=2), 1, "queue gpu is at its limit (2)"),
+        (Lane(limit=2, used=1), 1, "due"),
+        (Lane(limit=2, used=1), 2, "queue gpu is at its limit (2)"),
+        (Lane(limit=2), 3, "needs 3 slots, queue gpu has 2"),
+    ],
+)
+def test_the_reason_tells_of_the_queue(lane: Lane, slots: int, why: str) -> None:
+    job = pending(replace(SPEC, queue="gpu", slots=slots))
+    assert reason(job, NOW, lane=lane) == why
+
+
+def test_the_reason_tells_of_parents_and_of_a_pause() -> None:
+    assert reason(pending(CHILD), NOW) == "waits for p, q to fail, r to end, p to end"
+    assert reason(replace(pending(CHILD), held=True), NOW) == "paused"
+    assert reason(replace(processing(), held=True), NOW) == "paused"
