@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from types import TracebackType
@@ -30,6 +29,7 @@ from queuectl.domain.request import Request, build_request, check_name, is_name
 from queuectl.domain.settings import Settings, Value
 from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
+from queuectl.domain.values import frozen
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_id
 from queuectl.parents import checked, has_parents, refuse_circle
@@ -48,7 +48,7 @@ _CANCEL_SECONDS = 5.0
 """How long a worker may take to notice that its job is cancelled, with room to spare."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Enqueued:
     """What became of one request: `job_id` stands in the store unless `error` says otherwise.
 

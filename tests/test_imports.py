@@ -39,8 +39,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum functools graphlib math re shlex "
-    "typing".split()
+    "__future__ collections dataclasses datetime difflib enum functools graphlib math operator "
+    "re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

@@ -15,7 +15,7 @@ from queuectl.cli.session import note
 from queuectl.cli.tree import Command
 from queuectl.cli.words import Item, Source, read_words, split_at_dashes
 from queuectl.domain.errors import InvalidInput, QueuectlError
-from queuectl.domain.request import ALIASES, TIME_FIELDS, Request
+from queuectl.domain.request import ALIASES, FIELDS, TIME_FIELDS, Request
 from queuectl.home import working_directory
 from queuectl.queue import Queue
 
@@ -229,7 +229,9 @@ def absolute_cwd(fields: dict[str, object], cwd: str) -> dict[str, object]:
 
     `cwd` is the enqueuer's own, used where none is named.
     """
-    name = next((word for word in fields if word.strip().lower() == "cwd"), "cwd")
+    name = "cwd"
+    if not fields.keys() <= FIELDS:
+        name = next((word for word in fields if word.strip().lower() == "cwd"), "cwd")
     asked = fields.get(name)
     if asked is not None and not isinstance(asked, str):
         return fields  # refused with the field's name where fields are checked

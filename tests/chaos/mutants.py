@@ -53,13 +53,11 @@ MUTANTS = (
         STRANGERS + "test_the_second_of_two_expiries_of_one_claim_is_refused[sqlite]",
         (
             Cut(
-                "stores/sqlite.py",
-                'SET {assignments} = ? WHERE seq = ? AND {condition}"',
-                'SET {assignments} = ? WHERE seq = ?"',
+                "stores/sqlite_changes.py",
+                'SET {assignments} WHERE seq = ? AND {FENCES[fence]}"',
+                'SET {assignments} WHERE seq = ?"',
             ),
-            Cut(
-                "stores/sqlite.py", "[*changed.values(), seq, *fenced]", "[*changed.values(), seq]"
-            ),
+            Cut("stores/sqlite_changes.py", "before.seq, *fence_values(change)]", "before.seq]"),
         ),
     ),
     Mutant(
@@ -76,7 +74,13 @@ MUTANTS = (
     Mutant(
         "expiry on SQLite does not compare the lease",
         STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[sqlite]",
-        (Cut("stores/sqlite.py", "if change.fence is Fence.LEASE:", "if False:"),),
+        (
+            Cut(
+                "stores/sqlite_changes.py",
+                "{_OWN} AND lease_until = ?",
+                "{_OWN} AND (lease_until = ? OR TRUE)",
+            ),
+        ),
     ),
     Mutant(
         "expiry on MongoDB does not compare the lease",
