@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from queuectl.cli.arguments import hide_passwords
-from queuectl.cli.session import Session, complain, note, silence_output
+from queuectl.cli.session import Session, complain, end_line, note, silence_output
 from queuectl.cli.tree import COMPLETION_VARIABLE, root
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError, StoreUnavailable
 
@@ -23,6 +23,7 @@ def execute(args: Sequence[str], session: Session) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except (KeyboardInterrupt, click.Abort, EOFError):
+        end_line()
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         silence_output()

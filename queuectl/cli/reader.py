@@ -102,7 +102,7 @@ def _is_object(line: bytes) -> bool:
 
 def _from_line(line: bytes, where: str) -> Item:
     try:
-        return _item(parse(_decoded(line)), where)
+        return _item(parse(_decoded(line.rstrip())), where)
     except InvalidInput as fault:
         return Item(None, where, fault)
 

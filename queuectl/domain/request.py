@@ -116,7 +116,10 @@ def _resolve_field(word: str) -> str:
     if key in _CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
         return key
     close = nearest(key, [*sorted(_CHECKS), *TIME_FIELDS])
-    raise InvalidInput(f"unknown field {shown(word)}{close}")
+    raise InvalidInput(
+        f"unknown field {shown(word)}{close}",
+        hint="" if close else "each long option of queuectl enqueue --help is a field",
+    )
 
 
 def check_name(field: str, value: object) -> str:
