@@ -157,7 +157,7 @@ class Worker:
         self._deadline = asked_at + request.lease_seconds
         if current is not request and job is not None and job.claim is not None:
             # it may have been claimed long before the answer came
-            now = self._patience.insist(self._store.now)
+            now = self._patience.insist(self._store.now, may_leave=True)
             lease_left = (job.claim.lease_until - now).total_seconds()
             self._deadline = min(self._deadline, boot_clock() + lease_left)
         return done, job
@@ -195,11 +195,11 @@ class Worker:
     def _do(self, job: Job) -> Job | None:
         """Run one claimed job, settle it, and return the next that was claimed with that."""
         assert job.claim is not None
-        if self._control.is_stopping:
-            return self._settle(job, None)
         self._heartbeat.hold(job.id, job.claim.id, self._deadline)
         try:
-            return self._settle(job, self._run(job, job.claim.id))
+            # also what is given back at once is held: its lease ends the waiting for the store
+            is_begun = not self._control.is_stopping
+            return self._settle(job, self._run(job, job.claim.id) if is_begun else None)
         finally:
             self._heartbeat.let_go()
 

@@ -25,6 +25,7 @@ TESTS_FAILED = 1
 
 CLAIMS = "tests/stores/test_claims.py::"
 GUARD = "tests/worker/test_guard.py::"
+LANES = "tests/stores/test_lanes.py::"
 KILLING = "tests/chaos/test_killing.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
 
@@ -111,8 +112,19 @@ MUTANTS = (
         (
             Cut(
                 "stores/mongo_claims.py",
-                '{"ready": True, **where}, self._update',
-                "where, self._update",
+                'wanted = {**where, "ready": True}',
+                "wanted = where",
+            ),
+        ),
+    ),
+    Mutant(
+        "claim on SQLite does not look at the slots",
+        LANES + "test_a_limit_holds_for_the_fleet_and_a_finished_run_makes_room[sqlite]",
+        (
+            Cut(
+                "stores/sqlite_lanes.py",
+                "not limit or self._used(queue) + row[_SLOTS] <= limit:",
+                "True:",
             ),
         ),
     ),
