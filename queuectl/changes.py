@@ -7,12 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from queuectl.domain import transitions
+from queuectl.domain.dependencies import blockers, parents
 from queuectl.domain.errors import Conflict, NoLongerFits, NotFound, StoreUnavailable, WaitTimedOut
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import Job, Spec, State
+from queuectl.domain.lanes import OPEN
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
 from queuectl.home import Home
+from queuectl.parents import refuse_circle, with_parents
 from queuectl.stores.base import Store
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ class Changes:
 
     home: Home
     _store: Store
+
+    def resolve(self, word: str) -> str:
+        """Return the id that a word means."""
+        raise NotImplementedError
 
     def get(self, word: str) -> Job:
         """Return one job with its output and history."""
@@ -97,17 +104,30 @@ class Changes:
     def _edited(
         self, job: Job, wanted: Mapping[str, object], settings: Settings, now: datetime
     ) -> Transition:
-        from queuectl import kinship
         from queuectl.domain import editing
         from queuectl.when import parse_time
 
         change = editing.edit(
             job, wanted, settings, lambda kind, raw: parse_time(kind, raw, now), now
         )
-        assert change.after is not None
-        kinship.require_room(self._store, change.after.spec)
-        kinship.require_parents(self._store, change.after.spec, known=job.spec)
-        return change
+        if change.after is None or change.after.spec == job.spec:
+            return change
+        spec = self._looked_up(change.after.spec, known=job.spec)
+        return transitions.edit(job, spec, change.after.run_at, now)
+
+    def _looked_up(self, spec: Spec, known: Spec) -> Spec:
+        """Return a changed specification with its parents found; `known` is what it was.
+
+        Raises NotFound for a parent, InvalidInput for a circle or for too many slots.
+        """
+        if spec.slots > 1:
+            self._store.lanes().get(spec.queue, OPEN).require(spec)
+        if blockers(spec) == blockers(known):
+            return spec
+        accepted = frozenset(parents(known))  # which may have been deleted since
+        found = with_parents(spec, lambda word: word if word in accepted else self.resolve(word))
+        refuse_circle(found, self._store.get)
+        return found
 
     def retry(self, job_id: str, *, only: Filter | None = None) -> Job:
         """Start a settled or failed job afresh, due now.

@@ -22,9 +22,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "joblogs": frozenset({"domain", "home"}),
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
-    "kinship": frozenset({"domain", "stores"}),
-    "changes": SHARED | {"domain", "stores", "kinship"},
-    "queue": SHARED | {"domain", "stores", "worker", "changes"},
+    "parents": frozenset({"domain"}),
+    "changes": SHARED | {"domain", "stores", "parents"},
+    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes"},
     "cli": SHARED | {"domain", "stores", "worker", "queue"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
@@ -40,8 +40,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum functools graphlib math re shlex "
-    "typing".split()
+    "__future__ collections dataclasses datetime difflib enum functools graphlib math operator "
+    "re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

@@ -22,6 +22,7 @@ SUMMARIES = {
     "pause": "Pause jobs: one that waits is held back, one that runs stands still.",
     "resume": "Let paused jobs go on.",
     "jobs": "The commands on jobs, also under this name.",
+    "queue": "Queues: list, pause, resume and limit them.",
     "dlq": "The dead letter queue: look at its jobs, and retry them.",
     "worker": "The processes that run jobs.",
     "config": "Settings, shared by every worker, in force without a restart.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict, InvalidInput, shown
-from queuectl.domain.job import WAITING, Job, Spec
+from queuectl.domain.job import WAITING, Job
 from queuectl.domain.request import (
     CHECKS,
     RESULT_FIELDS,
@@ -24,7 +24,6 @@ from queuectl.domain.view import MASK
 
 _ONE_VARIABLE = "env."
 _TICK = timedelta(milliseconds=1)
-_SPEC_DEFAULTS: dict[str, Any] = {each.name: each.default for each in fields(Spec)}
 
 
 def require_waiting(job: Job) -> None:
@@ -102,7 +101,7 @@ def _default(key: str, settings: Settings) -> Any:
     """Return what a new job would have in a field that nobody named."""
     if key in ("id", "command"):
         raise InvalidInput(f"field '{key}' cannot be empty")
-    return {**_SPEC_DEFAULTS, **defaults_of(settings)}[key]
+    return defaults_of(settings)[key]
 
 
 def _with_variable(env: dict[str, str], name: str, value: object) -> dict[str, Any]:

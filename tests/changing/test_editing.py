@@ -110,7 +110,7 @@ def test_a_command_of_many_lines_is_shown_as_it_is_and_kept(fleet: Fleet) -> Non
         ("s/^timeout = 0/timeout = /", "not TOML"),
         ("s/^timeout/tmeout/", "did you mean 'timeout'?"),
         ("s/^.b.$/[c]/", "none of these jobs"),
-        ('s/^# after = .*/after = ["b"]/', "wait for itself"),
+        ('s/^# after = .*/after = ["b"]/', "in a circle"),
     ],
 )
 def test_nothing_is_changed_on_an_error_and_the_text_is_kept(

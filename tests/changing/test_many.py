@@ -32,6 +32,7 @@ def many(fleet: Fleet) -> Fleet:
                 run_next(fleet.queue, outcome)
             else:
                 claim_next(fleet.queue)
+    for queue in ("x", "y"):
         fleet.enqueue("true", f"{queue}-pending", queue=queue, labels=["nightly"])
         fleet.enqueue("true", f"{queue}-cancelled", queue=queue)
         fleet.queue.cancel(f"{queue}-cancelled")

@@ -60,9 +60,9 @@ def test_arrays_and_objects_are_json_and_nothing_means_the_default(fleet: Fleet,
         (["priority=5", "command="], "cannot be empty"),
         (["priority=5", "env.=x"], "cannot be the name of a variable"),
         (["priority=5", "timeout"], "must be KEY=VALUE"),
-        (["priority=5", "slots=3", "queue=gpu"], "needs 3 slots, queue gpu has 2"),
-        (["priority=5", "after=a"], "wait for itself"),
-        (["priority=5", "after=child"], "wait for itself"),
+        (["priority=5", "slots=3", "queue=gpu"], "slots 3 is more than the limit"),
+        (["priority=5", "after=a"], "in a circle: a -> a"),
+        (["priority=5", "after=child"], "in a circle: a -> child -> a"),
     ],
 )
 def test_nothing_is_changed_when_anything_is_wrong(
@@ -82,7 +82,7 @@ def test_only_a_job_that_waits_and_exists_is_changed(fleet: Fleet, cli: Cli) -> 
     assert "only a job that waits" in cli.refused(4, "set", "a", "priority=1")
     assert "no job 'b'" in cli.refused(3, "set", "b", "priority=1")
     fleet.enqueue("true", "c")
-    assert "does not exist" in cli.refused(3, "set", "c", "after=nobody")
+    assert "no job 'nobody' to wait for" in cli.refused(3, "set", "c", "after=nobody")
 
 
 def test_setting_what_is_so_already_says_so_and_writes_nothing(fleet: Fleet, cli: Cli) -> None:
