@@ -19,6 +19,7 @@ from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, for_each, note, on_terminal, pass_session, say
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import (
+    Conflict,
     ExitCode,
     InvalidInput,
     NoLongerFits,
@@ -27,7 +28,7 @@ from queuectl.domain.errors import (
     QueuectlError,
 )
 from queuectl.domain.filters import Filter, parse_states
-from queuectl.domain.job import SETTLED, WAITING, State
+from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.request import check_name
 from queuectl.queue import Queue
 from queuectl.when import parse_duration
@@ -141,7 +142,7 @@ def _do(session: Session, deed: _Deed, ids: tuple[str, ...], options: dict[str, 
     if chosen is not None:
         return _do_all(queue, deed, chosen, options["dry_run"], options["yes"])
     if options["dry_run"]:
-        return for_each(ids, lambda word: say(_would(deed, queue.resolve(word))))
+        return for_each(ids, lambda word: say(_tried(deed, queue.get(word))))
     return for_each(ids, lambda word: say(deed.act(queue, queue.resolve(word), None)))
 
 
@@ -201,6 +202,13 @@ class _Deeds:
                     raise
                 complain(refusal)
                 self.code = self.code or refusal.exit_code
+
+
+def _tried(deed: _Deed, job: Job) -> str:
+    """Return what would be done to a job that is named. Raises Conflict when it cannot be."""
+    if job.state not in deed.possible:
+        raise Conflict(f"job '{job.id}' is {job.state}: there is no way to {deed.verb} it")
+    return _would(deed, job.id)
 
 
 def _would(deed: _Deed, job_id: str) -> str:

@@ -88,6 +88,8 @@ def test_a_dry_run_names_the_jobs_and_changes_nothing(many: Fleet, cli: Cli, com
     assert would
     assert all(line.startswith(f"Would {command} job 'x-") for line in would)
     assert cli.ok(command, "x-failed", "--dry-run").out == f"Would {command} job 'x-failed'\n"
+    running = "completed" if command == "cancel" else "processing"
+    assert "no way to" in cli.refused(4, command, f"x-{running}", "--dry-run")
     assert list(many.queue.find()) == before
 
 
