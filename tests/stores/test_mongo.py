@@ -12,9 +12,10 @@ from pymongo.errors import OperationFailure
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
-from queuectl.stores import mongo_claims, mongo_link, open_store
+from queuectl.stores import mongo_link, open_store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_crowd import CROWD
+from queuectl.stores.mongo_queues import free_numbers
 from tests.stores.faults import Commands, failing
 from tests.stores.kit import (
     SUCCESS,
@@ -221,14 +222,14 @@ def test_two_workers_that_saw_the_same_room_do_not_both_take_it(
     with closing(MongoStore.open(mongo_url)) as first, closing(MongoStore.open(mongo_url)) as rival:
         first.set_lane("gpu", limit=1)
         first.add([new_job(first, name, queue="gpu") for name in ("a", "b")])
-        look = mongo_claims.free_numbers
+        place = "queuectl.stores.mongo_claims.free_numbers"
 
         def look_and_be_overtaken(*args: Any) -> list[str]:
-            numbers = look(*args)
-            monkeypatch.setattr(mongo_claims, "free_numbers", look)
+            numbers = free_numbers(*args)
+            monkeypatch.setattr(place, free_numbers)
             assert rival.claim(request(worker="w2", only="b")) is not None
             return numbers
 
-        monkeypatch.setattr(mongo_claims, "free_numbers", look_and_be_overtaken)
+        monkeypatch.setattr(place, look_and_be_overtaken)
         assert first.claim(request(worker="w1")) is None
         assert first.lanes()["gpu"].used == 1
