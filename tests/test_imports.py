@@ -10,23 +10,25 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "queuectl"
 
-SHARED = frozenset("home ids joblogs waiting when".split())
-"""Small modules beside the layers: files, identifiers, waiting, times."""
+SHARED = frozenset("cron home ids joblogs waiting when".split())
+"""Small modules beside the layers: cron expressions, files, identifiers, waiting, times."""
 
 LAYERS: dict[str, frozenset[str]] = {
     "domain": frozenset(),
     "ids": frozenset(),
+    "cron": frozenset({"domain"}),
     "waiting": frozenset({"domain"}),
     "when": frozenset({"domain"}),
     "home": frozenset({"domain"}),
     "joblogs": frozenset({"domain", "home"}),
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
-    "queue": SHARED | {"domain", "stores", "worker"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue"},
-    "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
-    "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
-    "web": SHARED | {"domain", "stores", "worker", "queue", "cli"},
+    "schedules": SHARED | {"domain", "stores"},
+    "queue": SHARED | {"domain", "stores", "worker", "schedules"},
+    "cli": SHARED | {"domain", "stores", "worker", "schedules", "queue"},
+    "shell": SHARED | {"domain", "stores", "worker", "schedules", "queue", "cli"},
+    "watch": SHARED | {"domain", "stores", "worker", "schedules", "queue", "cli"},
+    "web": SHARED | {"domain", "stores", "worker", "schedules", "queue", "cli"},
     "__init__": frozenset({"domain", "queue"}),
     "__main__": frozenset({"cli"}),
 }

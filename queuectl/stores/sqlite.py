@@ -14,13 +14,15 @@ from pathlib import Path
 
 from queuectl.domain import transitions
 from queuectl.domain.job import HISTORY_RUNS, WAITING, Claim, Job
+from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
-from queuectl.stores.base import BATCH, ClaimRequest, Renewal
+from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.sqlite_lanes import SqliteLanes
 from queuectl.stores.sqlite_reads import SqliteReads
+from queuectl.stores.sqlite_schedules import SqliteSchedules
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
@@ -32,7 +34,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteReads, SqliteLanes):
+class SqliteStore(SqliteReads, SqliteLanes, SqliteSchedules):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -85,24 +87,40 @@ class SqliteStore(SqliteReads, SqliteLanes):
         return frozenset(refused)
 
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
-        now = self.now()
         with self._writing():
-            taken = self._taken([job.id for job in jobs])
-            keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
-            fresh: list[Job] = []
-            refused: set[str] = set()
-            for job in jobs:
-                if job.id in taken or job.spec.unique in keys:
-                    refused.add(job.id)
-                    continue
-                taken.add(job.id)
-                if job.spec.unique:
-                    keys.add(job.spec.unique)
-                fresh.append(job)
-            if not (atomic and refused):
-                self._insert(self._linked(fresh), now)
+            refused = self._add_here(jobs, atomic=atomic)
         self._wake.notify()
+        return refused
+
+    def _add_here(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+        """Insert new jobs within a transaction; return the ids that are refused."""
+        now = self.now()
+        taken = self._taken([job.id for job in jobs])
+        keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
+        fresh: list[Job] = []
+        refused: set[str] = set()
+        for job in jobs:
+            if job.id in taken or job.spec.unique in keys:
+                refused.add(job.id)
+                continue
+            taken.add(job.id)
+            if job.spec.unique:
+                keys.add(job.spec.unique)
+            fresh.append(job)
+        if not (atomic and refused):
+            self._insert(self._linked(fresh), now)
         return frozenset(refused)
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Add the run of a schedule and advance it, in one transaction; see `Store.fire`."""
+        with self._writing():
+            if not self._is_unchanged(before):
+                return Fired.LOST
+            if self._add_here([job], atomic=False) and not self._taken([job.id]):
+                return Fired.OVERLAPS
+            self._advance(before, after)
+        self._wake.notify()
+        return Fired.ENQUEUED
 
     def _insert(self, jobs: list[Job], now: datetime) -> None:
         many = self._connection.executemany
