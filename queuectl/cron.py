@@ -37,7 +37,7 @@ def local_zone() -> str:
 
     try:
         name = get_localzone_name()
-        return check_zone(name) if name else "UTC"
+        return "UTC" if name in (None, "Etc/UTC") else check_zone(name)
     except (InvalidInput, LookupError, OSError, ValueError):
         return "UTC"
 

@@ -36,6 +36,7 @@ from queuectl.stores.base import Store
 if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
     from queuectl.domain.worker import LiveWorker, StopRequest
+    from queuectl.schedules import Schedules
 
 _MAX_TRIES = 50
 _POLL_SECONDS = (0.01, 0.25)
@@ -111,6 +112,10 @@ class Queue:
             self._parse_time,
             new_job_id,
         )
+        if "@" in request.spec.id:
+            from queuectl.domain.schedule import refuse_run_id
+
+            refuse_run_id(request.spec.id)
         return dataclasses.replace(request, replace=True) if replace else request
 
     def _parse_time(self, kind: str, raw: object) -> datetime:
@@ -298,6 +303,15 @@ class Queue:
     def ask_workers_to_stop(self, ids: Collection[str], how: StopRequest) -> None:
         """Ask workers, wherever they are, to leave with their next heartbeat."""
         self._store.ask_to_stop(ids, how)
+
+    # schedules
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is enqueued again and again."""
+        from queuectl.schedules import Schedules
+
+        return Schedules(self._store, self.request)
 
     # settings
 

@@ -113,11 +113,11 @@ class Schedules:
         self._store.remove_schedule(name)
 
     def pause(self, name: str) -> Schedule:
-        """Enqueue no more runs. Raises Conflict when it is paused already."""
+        """Enqueue no more runs. Raises NothingDone when it is paused already."""
         return self._change(name, lambda schedule, _now: rules.pause(schedule))
 
     def resume(self, name: str) -> Schedule:
-        """Go on with the next run that is due. Raises Conflict when it is not paused."""
+        """Go on with the next run that is due. Raises NothingDone when it is not paused."""
 
         def decide(schedule: Schedule, now: datetime) -> Schedule:
             return rules.resume(schedule, now, cron_of(schedule).following)

@@ -18,6 +18,7 @@ SUMMARIES = {
     "delete": "Delete jobs that do not run, with their logs.",
     "jobs": "The commands on jobs, also under this name.",
     "dlq": "The dead letter queue: look at its jobs, and retry them.",
+    "schedule": "Jobs that are enqueued again and again, as cron would start them.",
     "worker": "The processes that run jobs.",
     "config": "Settings, shared by every worker, in force without a restart.",
     "doctor": "Look over home, permissions, store, clock, PID file and workers.",

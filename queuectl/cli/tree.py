@@ -31,6 +31,7 @@ COMMANDS = {
     "delete": "jobs:delete",
     "jobs": "tree:jobs",
     "dlq": "dlq:dlq",
+    "schedule": "schedules:schedule",
     "worker": "workers:worker",
     "config": "config:config",
     "doctor": "store:doctor",

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from queuectl.domain.errors import Conflict, InvalidInput, shown
+from queuectl.domain.errors import InvalidInput, NothingDone, shown
 from queuectl.domain.request import MAX_NAME, is_name
-from queuectl.domain.times import UTC
+from queuectl.domain.times import UTC, iso
+from queuectl.domain.view import MASK, looks_secret
 
 ON_TIME_SECONDS = 10.0
 """How late a run may be enqueued by a worker that began after it was due."""
@@ -161,14 +162,14 @@ def _skip(schedule: Schedule, due: datetime, why: str) -> Schedule:
 def pause(schedule: Schedule) -> Schedule:
     """Return the schedule as it is when it enqueues nothing until it is resumed."""
     if schedule.paused:
-        raise Conflict(f"schedule '{schedule.name}' is paused already")
+        raise NothingDone(f"schedule '{schedule.name}' is paused already")
     return replace(schedule, paused=True, rev=schedule.rev + 1)
 
 
 def resume(schedule: Schedule, now: datetime, following: Following) -> Schedule:
     """Return the schedule as it goes on: what was due while it was paused is not enqueued."""
     if not schedule.paused:
-        raise Conflict(f"schedule '{schedule.name}' is not paused")
+        raise NothingDone(f"schedule '{schedule.name}' is not paused")
     return replace(
         schedule, paused=False, next_due=not_before(schedule, now, following), rev=schedule.rev + 1
     )
@@ -177,3 +178,30 @@ def resume(schedule: Schedule, now: datetime, following: Following) -> Schedule:
 def not_before(schedule: Schedule, now: datetime, following: Following) -> datetime | None:
     """Return the first due instant after now and after all that has been dealt with."""
     return following(max(now, schedule.last_due or now))
+
+
+def as_dict(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule as programs see it: secrets masked, times as text."""
+    job = dict(schedule.fields)
+    if isinstance(job.get("env"), Mapping):
+        job["env"] = {
+            name: MASK if looks_secret(name) else value for name, value in job["env"].items()
+        }
+    return {
+        "name": schedule.name,
+        "cron": schedule.cron,
+        "tz": schedule.tz,
+        "job": job,
+        "catch_up": schedule.catch_up,
+        "overlap": schedule.overlap,
+        "paused": schedule.paused,
+        "next_due": _iso(schedule.next_due),
+        "last_due": _iso(schedule.last_due),
+        "skipped_at": _iso(schedule.skipped_at),
+        "skipped_why": schedule.skipped_why,
+        "created_at": iso(schedule.created_at),
+    }
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return iso(instant) if instant else None

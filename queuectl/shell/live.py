@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from queuectl.cli.catalog import MOST_JOBS, job_help, live_workers, named_queues, open_existing
+from queuectl.cli.catalog import (
+    MOST_JOBS,
+    job_help,
+    live_workers,
+    named_queues,
+    named_schedules,
+    open_existing,
+)
 from queuectl.cli.params import Known
 from queuectl.domain.errors import QueuectlError, StoreUnavailable
 from queuectl.domain.filters import Counts, Filter, Page
@@ -55,6 +62,7 @@ class Snapshot:
     counts: Counts = field(default_factory=Counts)
     jobs: tuple[JobLine, ...] = ()
     queues: tuple[Known, ...] = ()
+    schedules: tuple[Known, ...] = ()
     workers: tuple[Known, ...] = ()
     settings: Mapping[str, Value] = field(default_factory=dict)
 
@@ -183,6 +191,7 @@ class Live:
             counts=counts,
             jobs=jobs,
             queues=tuple(named_queues(counts)),
+            schedules=tuple(named_schedules(queue)),
             workers=tuple(live_workers(queue)),
             settings=as_dict(queue.settings()),
         )
