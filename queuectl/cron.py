@@ -67,7 +67,9 @@ class Cron:
 
     def __init__(self, text: str, zone: str) -> None:
         words = _MACROS.get(text.strip().lower(), text).split()
-        if len(text) > _LONGEST or len(words) != _FIELDS:
+        if len(text) > _LONGEST:
+            raise _bad(text, f"is longer than {_LONGEST} characters")
+        if len(words) != _FIELDS:
             raise _bad(text, f"has {len(words)} fields, not {_FIELDS}")
         self._text = text
         self._words = " ".join(words)

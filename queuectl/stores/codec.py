@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Claim, Command, Job, Outcome, Run, Spec, State, command_text
 
 if TYPE_CHECKING:
@@ -250,6 +251,15 @@ def schedule_from_document(document: Mapping[str, Any]) -> Schedule:
         values[name] = bool(values[name])
     values["fields"] = loads(values["fields"])
     return Schedule(**values)
+
+
+def the_schedule(document: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that was asked for by its name. Raises StoreRefused for a damaged one."""
+    try:
+        return schedule_from_document(document)
+    except UNREADABLE as fault:
+        name = document["name"]
+        raise StoreRefused(f"the record of schedule '{name}' is damaged ({fault})") from fault
 
 
 def worker_to_document(worker: WorkerRecord) -> Document:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
@@ -30,7 +29,7 @@ class MongoSchedules:
         schedules = []
         for document in found:
             try:
-                schedules.append(_schedule(document))
+                schedules.append(codec.schedule_from_document(_named(document)))
             except codec.UNREADABLE:
                 codec.note_unreadable("schedules", document["_id"])
         return schedules
@@ -39,7 +38,7 @@ class MongoSchedules:
     def schedule(self, name: str) -> Schedule | None:
         """Return one schedule."""
         found = self.link.schedules.find_one({"_id": name})
-        return _schedule(found) if found else None
+        return codec.the_schedule(_named(found)) if found else None
 
     @guarded
     def put_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
@@ -83,5 +82,5 @@ def _fence(schedule: Schedule) -> Document:
     return {"_id": schedule.name, "rev": schedule.rev, "created_at": schedule.created_at}
 
 
-def _schedule(document: dict[str, Any]) -> Schedule:
-    return codec.schedule_from_document({**document, "name": document["_id"]})
+def _named(document: Document) -> Document:
+    return {**document, "name": document["_id"]}

@@ -36,7 +36,7 @@ class SqliteSchedules(SqliteFleet):
         schedules = []
         for row in found:
             try:
-                schedules.append(_schedule(row))
+                schedules.append(codec.schedule_from_document(_document(row)))
             except codec.UNREADABLE:
                 codec.note_unreadable("schedules", row[0])
         return schedules
@@ -45,7 +45,7 @@ class SqliteSchedules(SqliteFleet):
         """Return one schedule."""
         with translated(self._path):
             row = self._connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
-        return _schedule(row) if row else None
+        return codec.the_schedule(_document(row)) if row else None
 
     def put_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
         """Store a schedule if it is as it was read; see `Store.put_schedule`."""
@@ -95,9 +95,9 @@ def _row(schedule: Schedule) -> list[Any]:
     return list(document.values())
 
 
-def _schedule(row: Sequence[Any]) -> Schedule:
+def _document(row: Sequence[Any]) -> codec.Document:
     document = dict(zip(codec.SCHEDULE_FIELDS, row, strict=True))
     for name in codec.SCHEDULE_TIMES:
         if document[name] is not None:
             document[name] = from_millis(document[name])
-    return codec.schedule_from_document(document)
+    return document
