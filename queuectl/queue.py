@@ -336,7 +336,11 @@ class Queue:
 
     def faults(self) -> list[str]:
         """Return one line for each fault of the store and of what it holds."""
-        return [*self._store.check(), *tunables.faults(self._store.settings())]
+        return [
+            *self._store.check(),
+            *tunables.faults(self._store.settings()),
+            *self.schedules.faults(),
+        ]
 
     @property
     def store(self) -> Store:

@@ -107,6 +107,16 @@ class Schedules:
             raise NotFound(f"no schedule '{name}'{close}", hint="queuectl schedule list shows them")
         return found
 
+    def faults(self) -> list[str]:
+        """Return one line for each schedule that cannot be served on this machine."""
+        found = []
+        for schedule in self.all():
+            try:
+                cron_of(schedule)
+            except InvalidInput as fault:
+                found.append(f"schedule '{schedule.name}': {fault}")
+        return found
+
     def remove(self, name: str) -> None:
         """Forget a schedule; the jobs of its runs stay. Raises NotFound."""
         self.get(name)

@@ -169,3 +169,13 @@ def test_what_a_schedule_decides_cannot_be_among_its_fields(cli: Cli, field: str
     cli.ok("init")
     with open_queue() as queue, pytest.raises(InvalidInput, match=f"'{field}' does not go"):
         queue.schedules.add("a", "@daily", {"command": "true", field: "x"})
+
+
+def test_doctor_tells_of_a_schedule_that_this_machine_cannot_serve(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "@daily", "true")
+    with open_queue() as queue:
+        before = queue.schedules.get("a")
+        assert queue.store.put_schedule(replace(before, tz="Mars/Olympus", rev=2), before)
+    result = cli("doctor")
+    assert "schedule 'a': unknown time zone 'Mars/Olympus'" in result.out + result.err
+    assert result.code != 0
