@@ -23,12 +23,13 @@ LAYERS: dict[str, frozenset[str]] = {
     "joblogs": frozenset({"domain", "home"}),
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
+    "parents": frozenset({"domain"}),
     "schedules": SHARED | {"domain", "stores"},
-    "queue": SHARED | {"domain", "stores", "worker", "schedules"},
-    "cli": SHARED | {"domain", "stores", "worker", "schedules", "queue"},
-    "shell": SHARED | {"domain", "stores", "worker", "schedules", "queue", "cli"},
-    "watch": SHARED | {"domain", "stores", "worker", "schedules", "queue", "cli"},
-    "web": SHARED | {"domain", "stores", "worker", "schedules", "queue", "cli"},
+    "queue": SHARED | {"domain", "stores", "worker", "parents", "schedules"},
+    "cli": SHARED | {"domain", "stores", "worker", "queue"},
+    "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
+    "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
+    "web": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "__init__": frozenset({"domain", "queue"}),
     "__main__": frozenset({"cli"}),
 }
@@ -40,8 +41,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum functools graphlib math re shlex "
-    "typing".split()
+    "__future__ collections dataclasses datetime difflib enum functools graphlib math operator "
+    "re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

@@ -17,6 +17,7 @@ SUMMARIES = {
     "retry": "Start settled or failed jobs afresh, dead or not.",
     "delete": "Delete jobs that do not run, with their logs.",
     "jobs": "The commands on jobs, also under this name.",
+    "queue": "Queues: list, pause, resume and limit them.",
     "dlq": "The dead letter queue: look at its jobs, and retry them.",
     "schedule": "Jobs that are enqueued again and again, as cron would start them.",
     "worker": "The processes that run jobs.",

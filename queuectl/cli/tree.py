@@ -30,6 +30,7 @@ COMMANDS = {
     "retry": "jobs:retry",
     "delete": "jobs:delete",
     "jobs": "tree:jobs",
+    "queue": "queues:queue",
     "dlq": "dlq:dlq",
     "schedule": "schedules:schedule",
     "worker": "workers:worker",
@@ -88,8 +89,12 @@ class Command(click.Command):
         return [*super().get_params(ctx), *GLOBAL_OPTIONS]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the command's own options; the global ones are in `queuectl --help`."""
-        own = [param.get_help_record(ctx) for param in super().get_params(ctx)]
+        """Write the command's own options; the global ones are in `queuectl --help`.
+
+        Its arguments are in the line on its usage, and not here, as click would have it.
+        """
+        options = (each for each in super().get_params(ctx) if isinstance(each, click.Option))
+        own = [option.get_help_record(ctx) for option in options]
         with formatter.section("Options"):
             formatter.write_dl([record for record in own if record])
 

@@ -66,9 +66,16 @@ class Settings:
     kill_leftovers: bool = _setting(
         False, False, True, "", "kill what a command leaves in the background when it ends"
     )
+    full_durability: bool = _setting(
+        True, False, True, "",
+        "sync each write to the disk before it counts (SQLite); false risks the last ones "
+        "when the machine crashes, and holds for what is started afterwards",
+        "durability",
+    )  # fmt: skip
 
 
 _FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
+_DEFAULTS: dict[str, Value] = {key: getattr(Settings(), key) for key in _FIELDS}
 KEYS: tuple[str, ...] = tuple(_FIELDS)
 _ALIASES = {alias: item.name for item in fields(Settings) for alias in item.metadata["aliases"]}
 
@@ -97,8 +104,7 @@ def help_of(key: str) -> str:
 
 def default_of(key: str) -> Value:
     """Return the default of a setting, in its own type."""
-    default: Value = getattr(Settings(), key)
-    return default
+    return _DEFAULTS[key]
 
 
 def show(value: Value) -> str:

@@ -9,6 +9,8 @@ from queuectl.domain.job import Job
 from queuectl.home import STORE_VARIABLES
 from queuectl.worker.processes import RUN_ID_VARIABLE
 
+_RUN_ID = RUN_ID_VARIABLE.encode()
+
 
 class Environment:
     """What every job of one worker gets: its own environment less the store's address."""
@@ -19,16 +21,15 @@ class Environment:
 
     def of(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
         """Return the environment of one run, as the system takes it."""
-        own = {
-            **dict(job.spec.env),
-            "QUEUECTL_JOB_ID": job.id,
-            "QUEUECTL_ATTEMPT": str(job.attempts),
-            "QUEUECTL_QUEUE": job.spec.queue,
-            RUN_ID_VARIABLE: claim_id,
+        return {
+            **self._inherited,
+            **(_encoded(dict(job.spec.env)) if job.spec.env else {}),
+            b"QUEUECTL_JOB_ID": job.spec.id.encode(),
+            b"QUEUECTL_ATTEMPT": b"%d" % job.attempts,
+            b"QUEUECTL_QUEUE": job.spec.queue.encode(),
+            _RUN_ID: claim_id.encode(),
         }
-        return {**self._inherited, **_encoded(own)}
 
 
 def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Return variables in bytes; what is inherited is encoded only once."""
     return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}

@@ -12,11 +12,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound, StoreError
 from queuectl.domain.settings import Settings
+from queuectl.domain.values import frozen
 from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.stores.base import Renewal, Store
 from queuectl.waiting import LONGEST_GAP, Pace
@@ -33,7 +34,7 @@ _SETTINGS_SECONDS = 2.0
 _FENCE_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Held:
     """The claim in hand."""
 

@@ -50,11 +50,12 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "kill_grace_seconds": 5.0,
         "max_interruptions": 5,
         "kill_leftovers": False,
+        "full_durability": True,
     }
 
 
 def test_every_key_has_tested_bounds_or_is_a_switch() -> None:
-    assert set(KEYS) == {*BOUNDS, "kill_leftovers"}
+    assert set(KEYS) == {*BOUNDS, "kill_leftovers", "full_durability"}
 
 
 @pytest.mark.parametrize(
