@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import reduce
 from typing import Any
@@ -12,15 +12,14 @@ import click
 
 from queuectl.cli import render
 from queuectl.cli.asked import EnqueueCommand, absolute_cwd, after_dashes, variables
-from queuectl.cli.columns import state_style, state_text
 from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.jobs import clock_of, json_option
 from queuectl.cli.params import PathName, Priority, QueueName, ScheduleName, ZoneName
+from queuectl.cli.schedule_view import run_columns, schedule_columns, schedule_details
 from queuectl.cli.session import Session, for_each, note, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.job import Job, command_text
-from queuectl.domain.schedule import Schedule, as_dict, parse_run_id
+from queuectl.domain.schedule import Schedule, as_dict
 from queuectl.domain.view import as_dict as job_as_dict
 from queuectl.home import working_directory
 from queuectl.queue import Queue
@@ -148,36 +147,8 @@ def list_schedules(session: Session, as_json: bool) -> None:
         render.write_json([as_dict(each) for each in found])
         return
     latest = {each.name: queue.schedules.latest_run(each) for each in found}
-    if not render.table(found, _columns(clock_of(queue), latest), colors=session.colors):
+    if not render.table(found, schedule_columns(clock_of(queue), latest), colors=session.colors):
         note('no schedules yet: queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
-
-
-def _columns(clock: render.Clock, latest: dict[str, Job | None]) -> list[render.Column[Schedule]]:
-    def latest_text(each: Schedule) -> str:
-        job = latest[each.name]
-        if job is not None:
-            return state_text(job)
-        return (each.skipped_why or "") if each.last_due else ""
-
-    return [
-        render.Column("NAME", lambda each: each.name),
-        render.Column("CRON", lambda each: each.cron),
-        render.Column("ZONE", lambda each: each.tz, yields=3),
-        render.Column("NEXT RUN", lambda each: _next_run(each, clock)),
-        render.Column("LATEST DUE", lambda each: clock.around(each.last_due), optional=True,
-                      yields=2),
-        render.Column("RESULT", latest_text, optional=True, yields=1),
-        render.Column("COMMAND", _command_of),
-    ]  # fmt: skip
-
-
-def _next_run(schedule: Schedule, clock: render.Clock) -> str:
-    return "paused" if schedule.paused else clock.around(schedule.next_due) or "never"
-
-
-def _command_of(schedule: Schedule) -> str:
-    command = schedule.fields["command"]
-    return command_text(command if isinstance(command, str) else tuple(command))
 
 
 @schedule.command("show", epilog="queuectl schedule show nightly")
@@ -191,53 +162,15 @@ def show(session: Session, name: str, as_json: bool) -> None:
     coming = queue.schedules.coming(found, _SHOWN_COMING)
     runs = list(queue.schedules.runs(name, _SHOWN_RUNS))
     if as_json:
-        jobs = [job_as_dict(job, queue.now()) for job in runs]
+        around = queue.surroundings()
+        jobs = [job_as_dict(job, queue.now(), around) for job in runs]
         render.write_json({**as_dict(found), "next": _as_json(coming), "jobs": jobs})
         return
     clock = clock_of(queue)
-    render.pairs(pair for pair in _details(found, coming, clock) if pair[1])
+    render.pairs(pair for pair in schedule_details(found, coming, clock) if pair[1])
     if runs:
         sys.stdout.write("\n")
-        render.table(runs, _run_columns(clock), colors=session.colors)
-
-
-def _details(
-    found: Schedule, coming: Sequence[datetime], clock: render.Clock
-) -> Iterator[tuple[str, str]]:
-    yield "name", found.name
-    yield "state", "paused" if found.paused else "on"
-    yield "cron", found.cron
-    yield "tz", found.tz
-    yield "command", _command_of(found)
-    for key, value in as_dict(found)["job"].items():
-        if key == "env":
-            yield key, " ".join(f"{name}={text}" for name, text in value.items())
-        elif key == "labels":
-            yield key, ", ".join(value)
-        elif key != "command":
-            yield key, str(value)
-    yield "missed_runs", "are enqueued later" if found.catch_up else "are dropped"
-    yield "overlap", "yes" if found.overlap else "no"
-    yield "next", ", ".join(clock.at(instant) for instant in coming) or "never"
-    if found.skipped_at is not None:
-        yield "skipped", f"{clock.at(found.skipped_at)} ({found.skipped_why})"
-    yield "created_at", clock.at(found.created_at)
-
-
-def _run_columns(clock: render.Clock) -> list[render.Column[Job]]:
-    def due(job: Job) -> str:
-        parts = parse_run_id(job.id)
-        return clock.at(parts[1]) if parts else ""
-
-    return [
-        render.Column("DUE", due),
-        render.Column("STATE", state_text, style=state_style),
-        render.Column("STARTED", lambda job: clock.at(job.started_at) if job.started_at else "",
-                      optional=True, yields=1),
-        render.Column("TOOK", lambda job: render.duration(job.outcome.duration)
-                      if job.outcome else "", optional=True, yields=2),
-        render.Column("ID", lambda job: job.id),
-    ]  # fmt: skip
+        render.table(runs, run_columns(clock), colors=session.colors)
 
 
 def _as_json(instants: Sequence[datetime]) -> list[str]:
