@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from queuectl.domain.lanes import Lanes
     from queuectl.domain.view import Surroundings
     from queuectl.domain.worker import LiveWorker, StopRequest
+    from queuectl.schedules import Schedules
 
 _POLL_SECONDS = (0.01, 0.25)
 
@@ -116,6 +117,10 @@ class Queue(Changes):
             self._parse_time,
             new_job_id,
         )
+        if "@" in request.spec.id:
+            from queuectl.domain.schedule import refuse_run_id
+
+            refuse_run_id(request.spec.id)
         return dataclasses.replace(request, replace=True) if replace else request
 
     def _parse_time(self, kind: str, raw: object) -> datetime:
@@ -312,6 +317,15 @@ class Queue(Changes):
         """Ask workers, wherever they are, to leave with their next heartbeat."""
         self._store.ask_to_stop(ids, how)
 
+    # schedules
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is enqueued again and again."""
+        from queuectl.schedules import Schedules
+
+        return Schedules(self._store, self.request)
+
     # settings
 
     def settings(self) -> Settings:
@@ -335,7 +349,11 @@ class Queue(Changes):
 
     def faults(self) -> list[str]:
         """Return one line for each fault of the store and of what it holds."""
-        return [*self._store.check(), *tunables.faults(self._store.settings())]
+        return [
+            *self._store.check(),
+            *tunables.faults(self._store.settings()),
+            *self.schedules.faults(),
+        ]
 
     @property
     def store(self) -> Store:

@@ -10,12 +10,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "queuectl"
 
-SHARED = frozenset("home ids joblogs waiting when".split())
-"""Small modules beside the layers: files, identifiers, waiting, times."""
+SHARED = frozenset("cron home ids joblogs waiting when".split())
+"""Small modules beside the layers: cron expressions, files, identifiers, waiting, times."""
 
 LAYERS: dict[str, frozenset[str]] = {
     "domain": frozenset(),
     "ids": frozenset(),
+    "cron": frozenset({"domain"}),
     "waiting": frozenset({"domain"}),
     "when": frozenset({"domain"}),
     "home": frozenset({"domain"}),
@@ -24,7 +25,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
     "changes": SHARED | {"domain", "stores", "parents"},
-    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes"},
+    "schedules": SHARED | {"domain", "stores"},
+    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes", "schedules"},
     "cli": SHARED | {"domain", "stores", "worker", "queue"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},

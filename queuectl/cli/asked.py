@@ -101,6 +101,17 @@ class EnqueueCommand(Command):
         return [*super().collect_usage_pieces(ctx), "[-- ARGUMENT...]"]
 
 
+def after_dashes(ctx: click.Context) -> tuple[str, ...] | None:
+    """Return the words after `--` on the line of an `EnqueueCommand`, or None without it."""
+    words = ctx.meta.get(_AFTER_DASHES)
+    return None if words is None else tuple(words)
+
+
+def variables(words: Sequence[str]) -> dict[str, str]:
+    """Return environment variables given as NAME=VALUE. Raises InvalidInput."""
+    return dict(_pair(word) for word in words)
+
+
 class Entry(NamedTuple):
     """One job of a batch: where it stands, and its request or why there is none."""
 
@@ -180,7 +191,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
         if word is not None:
             fields[name] = word
     if options["env"]:
-        fields["env"] = dict(_pair(word) for word in options["env"])
+        fields["env"] = variables(options["env"])
     for option, name in _LIST_OPTIONS.items():
         if options[option]:
             fields[name] = [word for given in options[option] for word in _listed(option, given)]

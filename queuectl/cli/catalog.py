@@ -62,6 +62,11 @@ def named_queues(counts: Counts, lanes: Lanes) -> list[Known]:
     return found
 
 
+def named_schedules(queue: Queue) -> list[Known]:
+    """Return the schedules, each with its cron expression."""
+    return [(each.name, f"{each.cron} {each.tz}") for each in queue.schedules.all()]
+
+
 class StoreCatalog:
     """Asks the store of a place anew each time; knows nothing when that does not work."""
 
@@ -87,6 +92,10 @@ class StoreCatalog:
     def queues(self) -> Iterable[Known]:
         """Return the queues there are."""
         return self._ask(lambda queue: named_queues(queue.counts(), queue.lanes()), [])
+
+    def schedules(self) -> Iterable[Known]:
+        """Return the schedules."""
+        return self._ask(named_schedules, [])
 
     def workers(self) -> Iterable[Known]:
         """Return the workers that are alive."""

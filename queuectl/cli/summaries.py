@@ -24,6 +24,7 @@ SUMMARIES = {
     "jobs": "The commands on jobs, also under this name.",
     "queue": "Queues: list, pause, resume and limit them.",
     "dlq": "The dead letter queue: look at its jobs, and retry them.",
+    "schedule": "Jobs that are enqueued again and again, as cron would start them.",
     "worker": "The processes that run jobs.",
     "config": "Settings, shared by every worker, in force without a restart.",
     "doctor": "Look over home, permissions, store, clock, PID file and workers.",

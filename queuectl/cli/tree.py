@@ -34,6 +34,7 @@ COMMANDS = {
     "jobs": "tree:jobs",
     "queue": "queues:queue",
     "dlq": "dlq:dlq",
+    "schedule": "schedules:schedule",
     "worker": "workers:worker",
     "config": "config:config",
     "doctor": "store:doctor",

@@ -27,7 +27,10 @@ MAX_PRIORITY = 1_000_000
 MAX_PARENTS = 10_000
 PRIORITIES = {"low": -10, "normal": 0, "high": 10}
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+MAX_NAME = 128
+"""The longest id of a job and name of a queue."""
+
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MAX_NAME - 1}}}")
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|\\\\")  # POSIX; a drive or a share on Windows
 _ENV_NAME = re.compile(r"[^\s=\0]+")
 

@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from queuectl.cli.catalog import MOST_JOBS, job_help, live_workers, named_queues, open_existing
+from queuectl.cli.catalog import (
+    MOST_JOBS,
+    job_help,
+    live_workers,
+    named_queues,
+    named_schedules,
+    open_existing,
+)
 from queuectl.cli.params import Known
 from queuectl.domain.errors import QueuectlError, StoreUnavailable
 from queuectl.domain.filters import Counts, Filter, Page
@@ -56,6 +63,7 @@ class Snapshot:
     jobs: tuple[JobLine, ...] = ()
     queues: tuple[Known, ...] = ()
     paused: tuple[str, ...] = ()
+    schedules: tuple[Known, ...] = ()
     workers: tuple[Known, ...] = ()
     settings: Mapping[str, Value] = field(default_factory=dict)
 
@@ -185,6 +193,7 @@ class Live:
             jobs=jobs,
             queues=tuple(named_queues(counts, lanes)),
             paused=tuple(name for name, lane in lanes.items() if lane.paused),
+            schedules=tuple(named_schedules(queue)),
             workers=tuple(live_workers(queue)),
             settings=as_dict(queue.settings()),
         )

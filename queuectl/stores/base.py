@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
     from queuectl.domain.job import Job
     from queuectl.domain.lanes import Lanes
+    from queuectl.domain.schedule import Schedule
     from queuectl.domain.transitions import Transition
     from queuectl.domain.worker import StopRequest, WorkerRecord
 
@@ -40,6 +41,14 @@ class Renewal(Enum):
         if cancel_requested:
             return cls.CANCEL_REQUESTED
         return cls.PAUSED if is_paused else cls.HELD
+
+
+class Fired(Enum):
+    """What became of the run of a schedule that was due."""
+
+    ENQUEUED = "enqueued"
+    OVERLAPS = "overlaps"
+    LOST = "lost"
 
 
 @frozen
@@ -193,6 +202,39 @@ class Store(Protocol):
 
     def holder(self, unique: str) -> str | None:
         """Return the id of the job that waits or runs and has a unique key."""
+        ...
+
+    # schedules
+
+    def schedules(self, due_by: datetime | None = None) -> list[Schedule]:
+        """Return every schedule, by name.
+
+        With `due_by` only those with a run due by then that are not paused, the earliest first.
+        """
+        ...
+
+    def schedule(self, name: str) -> Schedule | None:
+        """Return one schedule."""
+        ...
+
+    def put_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
+        """Store a schedule if it is as it was read: of the same `rev`, or not there (None).
+
+        False: somebody else was faster, and nothing was written.
+        """
+        ...
+
+    def remove_schedule(self, name: str) -> bool:
+        """Forget a schedule; return whether it was there."""
+        ...
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Add the run of a schedule that is due, then store the schedule as it is after it.
+
+        A run that is there already is not added again, so that a call that was cut short is
+        repeated without harm. `OVERLAPS`: another job with the run's unique key waits or runs.
+        `LOST`: the schedule is not as it was read. Neither writes anything.
+        """
         ...
 
     # settings

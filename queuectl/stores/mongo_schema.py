@@ -67,6 +67,7 @@ def prepare(link: Link) -> None:
     if mark.get("indexed") and mark["version"] == VERSION:
         return
     link.jobs.create_indexes(list(JOB_INDEXES))
+    link.schedules.create_index([("paused", ASCENDING), ("next_due", ASCENDING)], name="due")
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
 
 

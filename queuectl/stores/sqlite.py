@@ -13,10 +13,12 @@ from pathlib import Path
 
 from queuectl.domain import transitions
 from queuectl.domain.job import WAITING, Claim, Job
+from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores import sqlite_rows as rows
-from queuectl.stores.base import BATCH, ClaimRequest, Renewal
+from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
+from queuectl.stores.sqlite_schedules import SqliteSchedules
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
@@ -29,7 +31,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteWrites):
+class SqliteStore(SqliteWrites, SqliteSchedules):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -82,25 +84,41 @@ class SqliteStore(SqliteWrites):
         return frozenset(refused)
 
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
-        now = self.now()
         with self._writing():
-            taken = self._taken([job.spec.id for job in jobs])
-            keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
-            fresh: list[Job] = []
-            refused: set[str] = set()
-            for job in jobs:
-                spec = job.spec
-                if spec.id in taken or spec.unique in keys:
-                    refused.add(spec.id)
-                    continue
-                taken.add(spec.id)
-                if spec.unique:
-                    keys.add(spec.unique)
-                fresh.append(job)
-            if not (atomic and refused):
-                self._insert(self._linked(fresh), now)
+            refused = self._add_here(jobs, atomic=atomic)
         self._wake.notify()
+        return refused
+
+    def _add_here(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+        """Insert new jobs within a transaction; return the ids that are refused."""
+        now = self.now()
+        taken = self._taken([job.spec.id for job in jobs])
+        keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
+        fresh: list[Job] = []
+        refused: set[str] = set()
+        for job in jobs:
+            spec = job.spec
+            if spec.id in taken or spec.unique in keys:
+                refused.add(spec.id)
+                continue
+            taken.add(spec.id)
+            if spec.unique:
+                keys.add(spec.unique)
+            fresh.append(job)
+        if not (atomic and refused):
+            self._insert(self._linked(fresh), now)
         return frozenset(refused)
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Add the run of a schedule and advance it, in one transaction; see `Store.fire`."""
+        with self._writing():
+            if not self._is_unchanged(before):
+                return Fired.LOST
+            if self._add_here([job], atomic=False) and not self._taken([job.id]):
+                return Fired.OVERLAPS
+            self._advance(before, after)
+        self._wake.notify()
+        return Fired.ENQUEUED
 
     # the two verbs
 

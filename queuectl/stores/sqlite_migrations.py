@@ -160,6 +160,14 @@ CREATE TRIGGER jobs_blocked_out AFTER DELETE ON jobs WHEN old.waits_for IS NOT N
   DELETE FROM blockers WHERE seq = old.seq;
 END;
 
+CREATE TABLE schedules (
+  name TEXT PRIMARY KEY, cron TEXT NOT NULL, tz TEXT NOT NULL, fields TEXT NOT NULL,
+  next_due INTEGER, created_at INTEGER NOT NULL, catch_up INTEGER NOT NULL,
+  overlap INTEGER NOT NULL, paused INTEGER NOT NULL, last_due INTEGER, skipped_at INTEGER,
+  skipped_why TEXT, rev INTEGER NOT NULL
+);
+CREATE INDEX schedules_due ON schedules (next_due) WHERE paused = 0;
+
 CREATE TABLE queues (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, slot_limit INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;

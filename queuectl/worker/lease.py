@@ -111,7 +111,7 @@ class Heartbeat:
     def _tick(self) -> None:
         if self._store is None:
             self._store = self._open_store()
-            self._upkeep = Upkeep(self._store)
+            self._upkeep = Upkeep(self._store, self._worker.started_at)
         store, now = self._store, time.monotonic()
         if self._held is not None:
             self._renew(store, self._held)

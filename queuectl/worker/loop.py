@@ -31,6 +31,7 @@ from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
 from queuectl.worker.processes import boot_clock, this_process
 from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
+from queuectl.worker.scheduling import Scheduling
 
 log = logging.getLogger("queuectl.worker")
 
@@ -76,6 +77,7 @@ class Worker:
         )
         self._deadline = 0.0
         self._patience = Patience(self._control, absence)
+        self._scheduling = Scheduling(self._store, self.record.started_at)
         self._log = JobLog()
         self._can_log = True
 
@@ -163,7 +165,7 @@ class Worker:
         return done, job
 
     def _idle(self) -> None:
-        """Sleep until there may be work: at most until the next job is due."""
+        """Sleep until there may be work: at most until the next job or schedule is due."""
         os.chdir("/")  # keeps no directory of a job busy
         settings = self._heartbeat.settings
 
@@ -171,9 +173,12 @@ class Worker:
             if self._store.promote():
                 return
             seconds = settings.poll_interval_sec
-            due = self._store.next_due()
-            if due is not None:
-                seconds = min(seconds, max(0.0, (due - self._store.now()).total_seconds()))
+            schedules = self._scheduling.enqueue_due(settings, ahead=seconds)
+            if schedules.enqueued:
+                return
+            for due in (self._store.next_due(), schedules.next_due):
+                if due is not None:
+                    seconds = min(seconds, max(0.0, (due - self._store.now()).total_seconds()))
             self._store.wait_for_work(seconds, self._control.wake)
             self._control.settle_down()
 
@@ -188,7 +193,9 @@ class Worker:
             return False
         counts, unfinished = self._store.counts(), frozenset({State.PROCESSING, State.FAILED})
         filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]
-        return not (any(map(counts.matching, filters)) or self._store.promote())
+        if any(map(counts.matching, filters)) or self._store.promote():
+            return False
+        return not self._scheduling.enqueue_due(self._heartbeat.settings).enqueued
 
     # running
 

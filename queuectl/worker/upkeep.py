@@ -22,6 +22,7 @@ from queuectl.worker.processes import (
     kill_run,
 )
 from queuectl.worker.refused import store_less
+from queuectl.worker.scheduling import Scheduling
 
 log = logging.getLogger("queuectl.worker")
 
@@ -46,15 +47,17 @@ class _Sighting:
 
 
 class Upkeep:
-    """The chores of one worker over one store."""
+    """The chores of one worker over one store; `since` is when the worker began (now)."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, since: datetime | None = None) -> None:
         self._store = store
+        self._scheduling = Scheduling(store, since or store.now())
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
         self._next_sweep = self._next_repair = 0.0
         self._chores = (
-            self._promote, self._recover_local, self._expire, self._sweep, self._repair,
+            self._promote, self._schedule, self._recover_local, self._expire, self._sweep,
+            self._repair,
         )  # fmt: skip
         self._hopeless: set[str] = set()
 
@@ -75,6 +78,9 @@ class Upkeep:
         for _ in range(_MOST_BATCHES):
             if self._store.promote() < BATCH:
                 return
+
+    def _schedule(self, settings: Settings) -> None:
+        self._scheduling.enqueue_due(settings)
 
     def _sweep(self, _settings: Settings) -> None:
         """Tell children that the commit of their parent's end did not reach."""
