@@ -30,6 +30,7 @@ from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_id
+from queuectl.keeping import Keeping
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 
@@ -52,7 +53,7 @@ class Enqueued:
     error: QueuectlError | None = None
 
 
-class Queue:
+class Queue(Keeping):
     """An open store with its home. A context manager; use it from one thread.
 
     Every method may raise `StoreUnavailable` or `StoreRefused`.

@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": "jobs:cancel",
     "retry": "jobs:retry",
     "delete": "jobs:delete",
+    "purge": "purge:purge",
     "jobs": "tree:jobs",
     "dlq": "dlq:dlq",
     "worker": "workers:worker",

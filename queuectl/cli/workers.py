@@ -20,11 +20,11 @@ from queuectl.cli.run import refuse_native_windows
 from queuectl.cli.session import Session, note, pass_session, say
 from queuectl.cli.status import worker_as_dict
 from queuectl.cli.tree import Group
+from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import ExitCode, NotFound, WaitTimedOut
 from queuectl.domain.request import check_name
 from queuectl.domain.worker import LiveWorker, StopRequest
 from queuectl.queue import Queue
-from queuectl.when import parse_duration
 
 _MOST_WORKERS = 1000
 _POLL_SECONDS = 0.1

@@ -84,6 +84,7 @@ class Link:
         self.lanes = self.database["queuectl_lanes"]
         self.queues = self.database["queuectl_queues"]
         self.deleted = self.database["queuectl_deleted"]
+        self.environments = self.database["queuectl_environments"]
         self._server_time: datetime | None = None
         self._measured = 0.0
         self._latest = datetime.min.replace(tzinfo=UTC)

@@ -19,8 +19,8 @@ from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
+from queuectl.stores.sqlite_keeping import SqliteKeeping
 from queuectl.stores.sqlite_lanes import SqliteLanes
-from queuectl.stores.sqlite_reads import SqliteReads
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
@@ -32,7 +32,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteReads, SqliteLanes):
+class SqliteStore(SqliteKeeping, SqliteLanes):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:

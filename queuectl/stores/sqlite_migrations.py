@@ -187,5 +187,17 @@ WHEN old.state = 'processing' AND new.state <> 'processing' BEGIN
 END;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _FLOW_CONTROL)
+_KEEPING = """
+CREATE INDEX jobs_ended ON jobs (state, finished_at)
+  WHERE state = 'completed' OR state = 'cancelled';
+CREATE INDEX dlq_ended ON dlq (finished_at);
+CREATE INDEX jobs_environment ON jobs (environment) WHERE environment IS NOT NULL;
+CREATE INDEX dlq_environment ON dlq (environment) WHERE environment IS NOT NULL;
+CREATE TABLE environments (
+  id TEXT PRIMARY KEY, variables TEXT NOT NULL, kept_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _FLOW_CONTROL + _KEEPING)
 """The script that leads from each version of the schema to the next, from nothing onward."""

@@ -1,0 +1,75 @@
+"""The use cases that keep a store small and let go of what is in it; `Queue` has them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.job import SETTLED, Job
+from queuectl.home import Home
+from queuectl.stores.base import Store
+
+if TYPE_CHECKING:
+    from queuectl.domain.filters import Filter
+
+_PAGE = 200
+_BREATH_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How far a purge has come: jobs deleted, and jobs kept because others wait for them."""
+
+    deleted: int = 0
+    kept: int = 0
+
+
+class Keeping:
+    """The part of `Queue` that forgets many jobs at once."""
+
+    home: Home
+    _store: Store
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        raise NotImplementedError
+
+    def count(self, chosen: Filter) -> int:
+        """Return how many jobs a filter selects; costly where it is more than states and queue."""
+        from queuectl.domain.filters import Page
+
+        counted = self._store.counts().matching(chosen)
+        if counted is not None:
+            return counted
+        return sum(1 for _ in self._store.find(chosen, Page()))
+
+    def purge(self, chosen: Filter) -> Iterator[Purged]:
+        """Delete the settled jobs that a filter selects, with their logs on this machine.
+
+        Yields how far it has come, a few hundred jobs at a time, and lets others write in
+        between. Jobs for which others wait are kept. Raises InvalidInput for a state that is
+        not settled.
+        """
+        import time
+
+        from queuectl.domain.filters import Page
+        from queuectl.joblogs import JobLogs
+
+        if not chosen.states or not chosen.states <= SETTLED:
+            raise InvalidInput("only completed, cancelled and dead jobs can be purged")
+        logs = JobLogs(self.home)
+        done, page, after = Purged(), list[Job](), 0
+        while True:
+            page = list(self._store.find(chosen, Page(limit=_PAGE, after_seq=after)))
+            if not page:
+                return
+            gone = self._store.remove(page)
+            for job_id in gone:
+                logs.remove(job_id)
+            done = Purged(done.deleted + len(gone), done.kept + len(page) - len(gone))
+            after = page[-1].seq
+            yield done
+            time.sleep(_BREATH_SECONDS)
