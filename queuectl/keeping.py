@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import SETTLED, Job
+from queuectl.domain.request import check_text
+from queuectl.domain.settings import as_flag
 from queuectl.home import Home
 from queuectl.stores.base import Store
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Filter
 
+_ENVIRONMENT_FIELDS = frozenset({"env_file", "env-file", "capture_env", "capture-env"})
+_ALIASES = {"env-file": "env_file", "capture-env": "capture_env", "clean-env": "clean_env"}
 _PAGE = 200
 _BREATH_SECONDS = 0.002
 
@@ -32,10 +37,40 @@ class Keeping:
 
     home: Home
     _store: Store
+    _captured: str | None = None
 
     def now(self) -> datetime:
         """Return the store's time."""
         raise NotImplementedError
+
+    def with_environment(
+        self, fields: Mapping[str, object]
+    ) -> tuple[Mapping[str, object], str | None]:
+        """Return the fields of a job with what its `env_file` says in them, and no such field.
+
+        The second value names the environment of this process, which is stored now, where
+        `capture_env` asks for it. Raises InvalidInput.
+        """
+        if _ENVIRONMENT_FIELDS.isdisjoint(fields):
+            return fields, None
+        from queuectl import captured
+
+        given = {_ALIASES.get(name, name): value for name, value in fields.items()}
+        file = given.pop("env_file", None)
+        if file is not None:
+            env = given.get("env") or {}
+            if not isinstance(env, Mapping):
+                raise InvalidInput("env must be an object of names and values")
+            given["env"] = {**captured.read_file(check_text("env_file", file)), **env}
+        if not as_flag("capture_env", given.pop("capture_env", None) or False):
+            return given, None
+        if as_flag("clean_env", given.get("clean_env") or False):
+            raise InvalidInput("capture_env and clean_env exclude each other")
+        if self._captured is None:
+            variables = captured.capture(os.environ)
+            self._captured = captured.name_of(variables)
+            self._store.keep_environment(self._captured, variables)
+        return given, self._captured
 
     def count(self, chosen: Filter) -> int:
         """Return how many jobs a filter selects; costly where it is more than states and queue."""

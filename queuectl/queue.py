@@ -33,6 +33,7 @@ from queuectl.ids import PREFIX_LENGTH, new_job_id
 from queuectl.keeping import Keeping
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
+from queuectl.stores.moved import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
@@ -106,12 +107,16 @@ class Queue(Keeping):
 
         Pass `settings` when there are many. `replace` lets it replace a job of its id.
         """
+        fields, environment = self.with_environment(fields)
         request = build_request(
             fields,
             settings or self.settings(),
             self._parse_time,
             new_job_id,
         )
+        if environment is not None:
+            spec = dataclasses.replace(request.spec, environment=environment, clean_env=False)
+            request = dataclasses.replace(request, spec=spec)
         return dataclasses.replace(request, replace=True) if replace else request
 
     def _parse_time(self, kind: str, raw: object) -> datetime:
@@ -125,6 +130,7 @@ class Queue(Keeping):
         An id that exists is a `Conflict` in that request's result; with `atomic` it is raised
         and nothing is stored.
         """
+        require_in_use(self._store)
         if atomic and any(request.replace for request in requests):
             raise InvalidInput("an atomic batch cannot replace jobs")
         first = {request.spec.id: request for request in reversed(requests)}

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "queuectl"
 
-SHARED = frozenset("home ids joblogs waiting when".split())
+SHARED = frozenset("captured home ids joblogs waiting when".split())
 """Small modules beside the layers: files, identifiers, waiting, times."""
 
 LAYERS: dict[str, frozenset[str]] = {
@@ -18,6 +18,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "ids": frozenset(),
     "waiting": frozenset({"domain"}),
     "when": frozenset({"domain"}),
+    "captured": frozenset({"domain", "home"}),
     "home": frozenset({"domain"}),
     "joblogs": frozenset({"domain", "home"}),
     "stores": SHARED | {"domain"},
@@ -40,8 +41,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum functools graphlib math re shlex "
-    "typing".split()
+    "__future__ collections dataclasses datetime difflib enum fnmatch functools graphlib math re "
+    "shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

@@ -46,9 +46,15 @@ _SPEC_OPTIONS = (
         "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
     ),
     click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
+    click.option(
+        "--env-file", type=PathName(), metavar="FILE", help="Variables from a file like .env."
+    ),
+    click.option("--capture-env", is_flag=True, help="Run it in the environment of this command."),
+    click.option("--clean-env", is_flag=True, help="Give it PATH, HOME, LANG and --env alone."),
     click.option("--label", metavar="LABEL", multiple=True, help="A label to find it by (repeat)."),
 )
-_FIELD_OPTIONS = "queue priority timeout max_retries backoff_base backoff_cap cwd".split()
+_FIELD_OPTIONS = "queue priority timeout max_retries backoff_base backoff_cap cwd env_file".split()
+_FLAG_OPTIONS = "capture_env clean_env".split()
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,6 +149,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
     fields: dict[str, object] = {
         name: options[name] for name in _FIELD_OPTIONS if options[name] is not None
     }
+    fields |= {name: True for name in _FLAG_OPTIONS if options[name]}
     if source.id is not None:
         fields["id"] = source.id
     if options["at"] is not None and options["delay"] is not None:

@@ -25,6 +25,7 @@ from queuectl.domain.errors import ExitCode, NotFound, WaitTimedOut
 from queuectl.domain.request import check_name
 from queuectl.domain.worker import LiveWorker, StopRequest
 from queuectl.queue import Queue
+from queuectl.stores.moved import require_in_use
 
 _MOST_WORKERS = 1000
 _POLL_SECONDS = 0.1
@@ -71,6 +72,7 @@ def start(
     session: Session, count: int, foreground: bool, queues: tuple[str, ...], drain: bool
 ) -> int:
     """Start workers in the background; return when they can claim."""
+    require_in_use(session.queue().store)
     if foreground:
         return _run_here(session, count, queues, drain)
     refuse_native_windows()

@@ -96,7 +96,12 @@ def build_request(
         raise InvalidInput("field 'command' is missing")
     if "id" not in given:
         given |= {"id": new_id(), "generated_id": True}
-    return Request(Spec(**{**_defaults(settings), **given}), run_at, tuple(notes))
+    spec = Spec(**{**_defaults(settings), **given})
+    if settings.allowed_commands or settings.denied_commands:
+        from queuectl.domain.policy import require_allowed
+
+        require_allowed(spec.command, settings)
+    return Request(spec, run_at, tuple(notes))
 
 
 @lru_cache(maxsize=1)
@@ -107,6 +112,7 @@ def _defaults(settings: Settings) -> dict[str, Any]:
         "backoff_base": settings.backoff_base,
         "backoff_cap": settings.backoff_cap,
         "timeout": settings.timeout_seconds,
+        "clean_env": settings.clean_env,
     }
 
 

@@ -119,6 +119,7 @@ def as_dict(job: Job, now: datetime, lane: Lane = OPEN) -> dict[str, Any]:
         "slots": spec.slots,
         "paused": job.held,
         "clean_env": spec.clean_env,
+        "capture_env": spec.environment is not None,
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,
         "stdout_cut": outcome.stdout_cut,

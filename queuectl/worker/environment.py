@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
+from queuectl.captured import Variables
 from queuectl.domain.job import Job
 from queuectl.home import STORE_VARIABLES
 from queuectl.worker.processes import RUN_ID_VARIABLE
 
+CLEAN = ("PATH", "HOME", "LANG")
+"""What a job with a clean environment still gets of its worker's."""
+
+_REMEMBERED = 16
+
+
+class MissingEnvironment(Exception):
+    """A job names a captured environment that the store does not have."""
+
 
 class Environment:
-    """What every job of one worker gets: its own environment less the store's address."""
+    """What the jobs of one worker get, less the store's address.
 
-    def __init__(self, worker_id: str) -> None:
+    The base is the worker's own environment, a few variables of that (`clean_env`), or one that
+    was captured, which `captured` looks up by its name; a job's own variables go over it.
+    """
+
+    def __init__(self, worker_id: str, captured: Callable[[str], Variables | None]) -> None:
+        own = {"QUEUECTL_WORKER_ID": worker_id}
         inherited = {k: v for k, v in os.environ.items() if k not in STORE_VARIABLES}
-        self._inherited = _encoded({**inherited, "QUEUECTL_WORKER_ID": worker_id})
+        clean = {name: inherited[name] for name in CLEAN if name in inherited}
+        self._inherited = _encoded({**inherited, **own})
+        self._clean = _encoded({**clean, **own})
+
+        @lru_cache(maxsize=_REMEMBERED)
+        def base_of(name: str) -> dict[bytes, bytes]:
+            variables = captured(name)
+            if variables is None:
+                raise MissingEnvironment(f"Captured environment {name} is not in the store")
+            kept = {k: v for k, v in variables if k not in STORE_VARIABLES}
+            return _encoded({**kept, **own})
+
+        self._base_of = base_of
 
     def of(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
-        """Return the environment of one run, as the system takes it."""
+        """Return the environment of one run, as the system takes it. Raises MissingEnvironment."""
         own = {
             **dict(job.spec.env),
             "QUEUECTL_JOB_ID": job.id,
@@ -26,7 +54,12 @@ class Environment:
             "QUEUECTL_QUEUE": job.spec.queue,
             RUN_ID_VARIABLE: claim_id,
         }
-        return {**self._inherited, **_encoded(own)}
+        return {**self._base(job), **_encoded(own)}
+
+    def _base(self, job: Job) -> dict[bytes, bytes]:
+        if job.spec.environment is not None:
+            return self._base_of(job.spec.environment)
+        return self._clean if job.spec.clean_env else self._inherited
 
 
 def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
