@@ -71,10 +71,7 @@ class Worker:
         self.record = _new_record(place, orders, self._store)
         self._runner = Runner(self._control, self._guard)
         self._output = OutputFolder(place.home)
-        self._environment = Environment(
-            self.record.id,
-            lambda name: self._patience.insist(lambda: self._store.environment(name)),
-        )
+        self._environment = Environment(self.record.id, self._captured)
         absence = Absence()
         self._heartbeat = Heartbeat(
             lambda: open_store(place.store_url),
