@@ -26,7 +26,7 @@ import latency
 import throughput
 from figures import Figure, Section
 from processes import BenchError, become_subreaper, conditions, end_descendants, machine
-from stage import Plan, Program
+from stage import Plan, Program, ground
 
 PEERS = Path(__file__).with_name("peers.json")
 
@@ -77,7 +77,7 @@ def _measure(options: argparse.Namespace, done: dict[str, Section]) -> None:
     )  # fmt: skip
     sizes = {"rounds": plan.rounds, "jobs": plan.jobs}
     try:
-        with throughput.Backlog(plan) as queued:
+        with ground(), throughput.Backlog(plan) as queued:
             for name in options.only:
                 title, measure = SECTIONS[name]
                 print(f"{name} …", file=sys.stderr, flush=True)

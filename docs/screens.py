@@ -206,7 +206,7 @@ def replaced(text: str, pids: dict[str, str]) -> str:
 
     def stand_in(found: re.Match[str]) -> str:
         pid = found.group()
-        return pids.setdefault(pid, str(4711 + len(pids)).ljust(len(pid), "0")[: len(pid)])
+        return pids.setdefault(pid, str(4711 + len(pids)).ljust(len(pid), "0")[-len(pid) :])
 
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "14:30:00", text)
     if text.startswith("Started"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import SETTLED, Job
 from queuectl.domain.request import check_text
 from queuectl.domain.settings import as_flag
+from queuectl.domain.values import frozen
 from queuectl.home import Home
 from queuectl.stores.base import Store
 
@@ -24,7 +24,7 @@ _PAGE = 200
 _BREATH_SECONDS = 0.002
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Purged:
     """How far a purge has come: jobs deleted, and jobs kept because others wait for them."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -23,20 +23,25 @@ from queuectl.domain.errors import (
     StoreUnavailable,
     WaitTimedOut,
 )
-from queuectl.domain.job import SETTLED, Job, State
-from queuectl.domain.request import Request, build_request, is_name
+from queuectl.domain.job import SETTLED, Job, Spec, State
+from queuectl.domain.lanes import MAX_LIMIT, OPEN
+from queuectl.domain.request import Request, build_request, check_name, is_name
 from queuectl.domain.settings import Settings, Value
 from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
+from queuectl.domain.values import frozen
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_id
 from queuectl.keeping import Keeping
+from queuectl.parents import checked, has_parents, refuse_circle
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
+    from queuectl.domain.lanes import Lanes
+    from queuectl.domain.view import Surroundings
     from queuectl.domain.worker import LiveWorker, StopRequest
 
 _MAX_TRIES = 50
@@ -45,12 +50,16 @@ _CANCEL_SECONDS = 5.0
 """How long a worker may take to notice that its job is cancelled, with room to spare."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Enqueued:
-    """What became of one request: `job_id` stands in the store unless `error` says otherwise."""
+    """What became of one request: `job_id` stands in the store unless `error` says otherwise.
+
+    `held_by_key` says that it is another job, which has the request's unique key.
+    """
 
     job_id: str
     replaced: bool = False
+    held_by_key: bool = False
     error: QueuectlError | None = None
 
 
@@ -133,6 +142,9 @@ class Queue(Keeping):
         require_in_use(self._store)
         if atomic and any(request.replace for request in requests):
             raise InvalidInput("an atomic batch cannot replace jobs")
+        requests, faults = self._checked(requests)
+        if atomic and faults:
+            raise next(iter(faults.values()))
         first = {request.spec.id: request for request in reversed(requests)}
         if atomic and len(first) < len(requests):
             raise Conflict("nothing was enqueued: an id is there twice")
@@ -140,26 +152,60 @@ class Queue(Keeping):
         jobs = [
             transitions.enqueue(request.spec, request.run_at, now)
             for request in requests
-            if request is first[request.spec.id]
+            if request is first[request.spec.id] and request.spec.id not in faults
         ]
         refused = self._store.add(jobs, atomic=atomic)
         if refused and atomic:
-            raise Conflict(f"nothing was enqueued: {_existing(sorted(refused)[0])}")
+            taken = first[sorted(refused)[0]].spec
+            raise Conflict(f"nothing was enqueued: {self._why_taken(taken)}")
         results, seen = [], set[str]()
         for request in requests:
             job_id = request.spec.id
             is_taken = job_id in refused or job_id in seen
             seen.add(job_id)
-            if is_taken and request.replace:
-                results.append(self._replace(request))
-            elif is_taken:
-                results.append(Enqueued(job_id, error=Conflict(_existing(job_id))))
+            if job_id in faults:
+                results.append(Enqueued(job_id, error=faults[job_id]))
             else:
-                results.append(Enqueued(job_id))
+                results.append(self._refused(request) if is_taken else Enqueued(job_id))
         return results
+
+    def _checked(
+        self, requests: Sequence[Request]
+    ) -> tuple[Sequence[Request], Mapping[str, QueuectlError]]:
+        """Look at what only some jobs ask for: parents, and more slots than one."""
+        faults: dict[str, QueuectlError] = {}
+        if any(has_parents(request.spec) for request in requests):
+            requests, faults = checked(requests, self.resolve)
+        if any(request.spec.slots > 1 for request in requests):
+            lanes = self._store.lanes()
+            for request in requests:
+                try:
+                    lanes.get(request.spec.queue, OPEN).require(request.spec)
+                except InvalidInput as fault:
+                    faults.setdefault(request.spec.id, fault)
+        return requests, faults
+
+    def _refused(self, request: Request) -> Enqueued:
+        """Return what becomes of a request whose id, or whose unique key, a job has already."""
+        spec = request.spec
+        holder = self._store.holder(spec.unique) if spec.unique else None
+        if holder is not None and not (request.replace and holder == spec.id):
+            return Enqueued(holder, held_by_key=True)
+        if request.replace:
+            return self._replace(request)
+        if spec.unique and self._store.get(spec.id) is None:  # the key has become free since
+            return self.enqueue([request])[0]
+        return Enqueued(spec.id, error=Conflict(self._why_taken(spec)))
+
+    def _why_taken(self, spec: Spec) -> str:
+        if spec.unique and self._store.get(spec.id) is None:
+            return f"another job has the unique key '{spec.unique}'"
+        return f"job '{spec.id}' exists already (--replace replaces it)"
 
     def _replace(self, request: Request) -> Enqueued:
         try:
+            if has_parents(request.spec):
+                refuse_circle(request.spec, self._store.get)
             self._change(
                 request.spec.id,
                 lambda job, now: transitions.replace_job(job, request.spec, request.run_at, now),
@@ -300,6 +346,38 @@ class Queue(Keeping):
                 return change
         raise StoreUnavailable(f"job '{job_id}' changes too fast; try again")
 
+    # queues
+
+    def lanes(self) -> Lanes:
+        """Return the queues about which something was decided, with the slots in use."""
+        return self._store.lanes()
+
+    def pause_queue(self, name: str) -> None:
+        """Claim nothing more from a queue; what runs there goes on."""
+        self._store.set_lane(check_name("queue", name), paused=True)
+
+    def resume_queue(self, name: str) -> None:
+        """Claim from a queue again."""
+        self._store.set_lane(check_name("queue", name), paused=False)
+
+    def limit_queue(self, name: str, slots: int) -> None:
+        """Let at most so many slots of a queue run at once, in the whole fleet; 0 is any number."""
+        if not 0 <= slots <= MAX_LIMIT:
+            raise InvalidInput(f"a limit is a whole number from 0 to {MAX_LIMIT:,}, not {slots}")
+        self._store.set_lane(check_name("queue", name), limit=slots)
+
+    def surroundings(self) -> Surroundings:
+        """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
+
+        from queuectl.domain.view import Surroundings
+
+        @cache
+        def state_of(job_id: str) -> State | None:
+            job = self._store.get(job_id)
+            return job.state if job else None
+
+        return Surroundings(self._store.lanes(), state_of)
+
     # the fleet
 
     def ask_workers_to_stop(self, ids: Collection[str], how: StopRequest) -> None:
@@ -353,7 +431,3 @@ def _expire_if_overdue(job: Job, now: datetime) -> Transition:
             hint=f"its claim ends at {iso(job.claim.lease_until)}; try again then",
         )
     return transitions.expire(job, now, max_interruptions=1)
-
-
-def _existing(job_id: str) -> str:
-    return f"job '{job_id}' exists already (--replace replaces it)"

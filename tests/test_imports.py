@@ -23,9 +23,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "joblogs": frozenset({"domain", "home"}),
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
+    "parents": frozenset({"domain"}),
     "keeping": SHARED | {"domain", "stores", "transfer"},
     "transfer": SHARED | {"domain", "stores", "worker"},
-    "queue": SHARED | {"domain", "keeping", "stores", "worker"},
+    "queue": SHARED | {"domain", "keeping", "parents", "stores", "worker"},
     "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
@@ -41,8 +42,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum fnmatch functools graphlib math re "
-    "shlex typing".split()
+    "__future__ collections dataclasses datetime difflib enum fnmatch functools graphlib math "
+    "operator re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

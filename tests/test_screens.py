@@ -39,7 +39,7 @@ def test_every_word_is_drawn_in_its_place_and_colour() -> None:
 
 def test_what_changes_with_every_run_is_replaced() -> None:
     pids: dict[str, str] = {}
-    assert screens.replaced(" 123  busy  a", pids) == " 471  busy  a"
+    assert screens.replaced(" 123  busy  a", pids) == " 711  busy  a"
     assert screens.replaced("Started 2 worker(s): [12345, 12346]", pids).endswith("[47120, 47130]")
     assert screens.replaced("at 01:02:03, exit 600", pids) == "at 14:30:00, exit 600"
 

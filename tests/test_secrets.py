@@ -235,6 +235,25 @@ def _all_files(root: Path) -> bytes:
     return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process hide arguments")
+def test_workers_in_the_foreground_hide_the_password_that_was_typed(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    with fleet_in(tmp_path, guarded.url()) as fleet:
+        words = ["--home", str(fleet.home.root), "--store", guarded.url(), "worker", "start", "-f"]
+        program = [sys.executable, "-m", "queuectl"]
+        with subprocess.Popen([*program, *words], cwd=Path(__file__).parents[1]) as process:
+            try:
+                (pid,) = eventually(fleet.pids)
+                for shown in (process.pid, *_family([pid])):
+                    line = Path(f"/proc/{shown}/cmdline").read_bytes()
+                    assert TELLTALE.encode() not in line
+                    assert guarded.mongod.address.encode() in line, "the rest is as it was"
+                assert fleet.ran("true").state is State.COMPLETED
+            finally:
+                process.terminate()
+
+
 # values whose names look secret
 
 

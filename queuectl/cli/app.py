@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import click
 
-from queuectl.cli.session import Session, complain, note, silence_output
+from queuectl.cli.arguments import hide_passwords
+from queuectl.cli.session import Session, complain, end_line, note, silence_output
 from queuectl.cli.tree import COMPLETION_VARIABLE, root
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError, StoreUnavailable
 
@@ -22,6 +23,7 @@ def execute(args: Sequence[str], session: Session) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except (KeyboardInterrupt, click.Abort, EOFError):
+        end_line()
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         silence_output()
@@ -80,6 +82,7 @@ def _one_line(message: str) -> str:
 
 def run_process(args: Sequence[str]) -> int:
     """Run the command line of this process; return its exit code."""
+    hide_passwords(args)
     for stream in (sys.stdout, sys.stderr):
         # Redirected, JSON and text are UTF-8 in every locale; nothing may fail to be shown.
         encoding = None if stream.isatty() else "utf-8"

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import click
 
-from queuectl.cli.params import EnqueueWord, PathName, Priority, QueueName
+from queuectl.cli.params import EnqueueWord, JobId, PathName, Priority, QueueName
 from queuectl.cli.session import note
 from queuectl.cli.tree import Command
 from queuectl.cli.words import Item, Source, read_words, split_at_dashes
 from queuectl.domain.errors import InvalidInput, QueuectlError
-from queuectl.domain.request import ALIASES, TIME_FIELDS, Request
+from queuectl.domain.request import ALIASES, FIELDS, TIME_FIELDS, Request
 from queuectl.home import working_directory
 from queuectl.queue import Queue
 
@@ -51,10 +51,41 @@ _SPEC_OPTIONS = (
     ),
     click.option("--capture-env", is_flag=True, help="Run it in the environment of this command."),
     click.option("--clean-env", is_flag=True, help="Give it PATH, HOME, LANG and --env alone."),
+    click.option(
+        "--after",
+        type=JobId(),
+        metavar="ID",
+        multiple=True,
+        help="Start when this job has succeeded (repeat).",
+    ),
+    click.option(
+        "--after-any",
+        type=JobId(),
+        metavar="ID",
+        multiple=True,
+        help="Start when this job has ended, however it did (repeat).",
+    ),
+    click.option(
+        "--after-fail",
+        type=JobId(),
+        metavar="ID",
+        multiple=True,
+        help="Start when this job has failed for good (repeat).",
+    ),
+    click.option("--slots", metavar="N", help="How much of its queue's limit it takes; 1."),
+    click.option(
+        "--unique", metavar="KEY", help="Only one job with this key waits or runs at a time."
+    ),
     click.option("--label", metavar="LABEL", multiple=True, help="A label to find it by (repeat)."),
 )
-_FIELD_OPTIONS = "queue priority timeout max_retries backoff_base backoff_cap cwd env_file".split()
-_FLAG_OPTIONS = "capture_env clean_env".split()
+_FIELD_OPTIONS = (
+    "queue priority timeout max_retries backoff_base backoff_cap cwd slots unique env_file"
+)
+_FLAG_OPTIONS = "capture_env clean_env"
+_LIST_OPTIONS = {
+    "label": "labels", "after": "after", "after_any": "after_any", "after_fail": "after_fail",
+}  # fmt: skip
+"""Options that may be repeated, and the field that each fills."""
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,9 +178,9 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
             f"quotes around all of it make it the command"
         )
     fields: dict[str, object] = {
-        name: options[name] for name in _FIELD_OPTIONS if options[name] is not None
+        name: options[name] for name in _FIELD_OPTIONS.split() if options[name] is not None
     }
-    fields |= {name: True for name in _FLAG_OPTIONS if options[name]}
+    fields |= {name: True for name in _FLAG_OPTIONS.split() if options[name]}
     if source.id is not None:
         fields["id"] = source.id
     if options["at"] is not None and options["delay"] is not None:
@@ -159,9 +190,15 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
             fields[name] = word
     if options["env"]:
         fields["env"] = dict(_pair(word) for word in options["env"])
-    if options["label"]:
-        fields["labels"] = list(options["label"])
+    for option, name in _LIST_OPTIONS.items():
+        if options[option]:
+            fields[name] = [word for given in options[option] for word in _listed(option, given)]
     return Asked(source, fields, options["replace"])
+
+
+def _listed(option: str, given: str) -> list[str]:
+    """Return the ids in one use of an option; labels may hold commas."""
+    return [given] if option == "label" else given.split(",")
 
 
 def _pair(word: str) -> tuple[str, str]:
@@ -201,7 +238,9 @@ def absolute_cwd(fields: dict[str, object], cwd: str) -> dict[str, object]:
 
     `cwd` is the enqueuer's own, used where none is named.
     """
-    name = next((word for word in fields if word.strip().lower() == "cwd"), "cwd")
+    name = "cwd"
+    if not fields.keys() <= FIELDS:
+        name = next((word for word in fields if word.strip().lower() == "cwd"), "cwd")
     asked = fields.get(name)
     if asked is not None and not isinstance(asked, str):
         return fields  # refused with the field's name where fields are checked

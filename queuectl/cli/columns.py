@@ -54,9 +54,10 @@ def attempts_text(job: Job) -> str:
 
 def why(job: Job, clock: Clock) -> str:
     """Return why a job waits, what went wrong with it, or, for a person, how long it runs."""
-    if clock.for_person and job.state is State.PROCESSING and job.started_at:
+    is_running = job.state is State.PROCESSING and not job.held
+    if clock.for_person and is_running and job.started_at:
         return f"running for {rough(seconds_between(job.started_at, clock.now))}"
-    return reason(job, clock.now, clock.at) or job.last_error or ""
+    return reason(job, clock.now, clock.at, clock.surroundings) or job.last_error or ""
 
 
 def job_columns(clock: Clock) -> list[Column[Job]]:
@@ -65,8 +66,9 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
         Column("ID", lambda job: job.id),
         Column("STATE", state_text, style=state_style),
         Column("ATTEMPTS", attempts_text, yields=_LAST),
-        Column("QUEUE", _queue_unless_default, optional=True, yields=_SOON),
-        Column("PRIORITY", lambda job: str(job.spec.priority or ""), optional=True, yields=_SOON),
+        Column("QUEUE", lambda job: _queue(job, clock), optional=True, yields=_SOON),
+        Column("PRIORITY", lambda job: _priority(job, clock), optional=True, yields=_SOON),
+        Column("SLOTS", lambda job: _slots(job, clock), optional=True, yields=_SOON),
         Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON),
         Column("NEXT RUN", lambda job: _next_run(job, clock), optional=True, yields=_FIRST),
         Column("REASON", lambda job: why(job, clock), optional=True, yields=_LATE),
@@ -74,8 +76,17 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
     ]
 
 
-def _queue_unless_default(job: Job) -> str:
-    return "" if job.spec.queue == DEFAULT_QUEUE else job.spec.queue
+def _queue(job: Job, clock: Clock) -> str:
+    """Return a job's queue; a person is told of none but the others than the default."""
+    return "" if clock.for_person and job.spec.queue == DEFAULT_QUEUE else job.spec.queue
+
+
+def _priority(job: Job, clock: Clock) -> str:
+    return "" if clock.for_person and not job.spec.priority else str(job.spec.priority)
+
+
+def _slots(job: Job, clock: Clock) -> str:
+    return "" if clock.for_person and job.spec.slots == 1 else str(job.spec.slots)
 
 
 def _next_run(job: Job, clock: Clock) -> str:

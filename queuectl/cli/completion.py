@@ -19,7 +19,7 @@ from click.shell_completion import (
 from queuectl.cli.session import Session, printable
 from queuectl.cli.tree import COMPLETION_VARIABLE, Command, root
 
-_MOST_SECONDS = 2.0
+MOST_SECONDS = 2.0
 """A person who has pressed TAB waits no longer."""
 
 
@@ -140,7 +140,7 @@ def answer(request: str) -> int:
     # A store that is away must not hold up the shell; a daemon does not hold up our end.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(_MOST_SECONDS)
+    asking.join(MOST_SECONDS)
     if not found:
         return 1
     sys.stdout.write(found[0] + "\n" if found[0] else "")

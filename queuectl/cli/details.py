@@ -65,6 +65,11 @@ def _details(job: Job, clock: render.Clock) -> Iterator[tuple[str, str]]:
     yield "last_error", error
     yield "queue", spec.queue
     yield "priority", str(spec.priority)
+    yield "slots", str(spec.slots) if spec.slots > 1 else ""
+    yield "after", ", ".join(spec.after)
+    yield "after_any", ", ".join(spec.after_any)
+    yield "after_fail", ", ".join(spec.after_fail)
+    yield "unique", spec.unique or ""
     yield "attempts", f"{job.attempts} of {spec.max_retries}"
     yield "runs", str(job.runs)
     yield "interruptions", str(job.interruptions or "")

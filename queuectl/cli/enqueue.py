@@ -83,8 +83,12 @@ class Report:
 
     def add(self, result: Enqueued) -> None:
         """Tell of one job that is stored."""
-        verb = "Replaced" if result.replaced else "Enqueued"
-        say(result.job_id if self._print_id else f"{verb} job '{result.job_id}'")
+        if self._print_id:
+            say(result.job_id)
+        elif result.held_by_key:
+            say(f"Job '{result.job_id}' with this unique key waits or runs already")
+        else:
+            say(f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'")
 
     def close(self) -> None:
         """End the report."""
@@ -111,7 +115,7 @@ class JsonReport(Report):
 
     def add(self, result: Enqueued) -> None:
         """Tell of one job that is stored."""
-        value = {"id": result.job_id, "result": "replaced" if result.replaced else "enqueued"}
+        value = {"id": result.job_id, "result": _outcome(result)}
         if self._array:
             self._array.add(value)
         else:
@@ -123,10 +127,21 @@ class JsonReport(Report):
             self._array.close()
 
 
+def _outcome(result: Enqueued) -> str:
+    if result.held_by_key:
+        return "exists"
+    return "replaced" if result.replaced else "enqueued"
+
+
 def hint_at_missing_workers(queue: Queue) -> None:
     """Tell a person at a terminal when nothing will run the job; scripts do not pay for it."""
-    if sys.stderr.isatty() and sys.stdout.isatty() and not queue.workers():
+    if not (sys.stderr.isatty() and sys.stdout.isatty()):
+        return
+    if not queue.workers():
         note("no worker is running: queuectl worker start")
+    shut = [name for name, lane in queue.lanes().items() if lane.paused]
+    if shut:
+        note(f"paused: {', '.join(shut)} (queuectl queue resume {shut[0]})")
 
 
 def _enqueue_chunk(queue: Queue, chunk: Sequence[Entry], tally: Tally, report: Report) -> None:

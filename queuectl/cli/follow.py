@@ -199,8 +199,9 @@ class Follower:
         if self._is_told or job.state not in WAITING or not sys.stderr.isatty():
             return
         self._is_told = True
-        if job.run_at > self._queue.now():
-            why = reason(job, self._queue.now(), clock_of(self._queue).at)
+        clock = clock_of(self._queue)
+        why = reason(job, clock.now, clock.at, clock.surroundings) or ""
+        if not why.endswith("due"):
             note(f"job '{job.id}' is {job.state}: {why}")
         elif not self._queue.workers():
             note(f"job '{job.id}' is {job.state}, and no worker is running: queuectl worker start")

@@ -33,7 +33,7 @@ def ids_argument(*states: State) -> Callable[[_F], _F]:
 
 def clock_of(queue: Queue) -> render.Clock:
     """Return how times are written on this standard output."""
-    return render.Clock(queue.now(), for_person=on_terminal())
+    return render.Clock(queue.now(), on_terminal(), queue.surroundings())
 
 
 @click.command(
@@ -82,9 +82,9 @@ def list_jobs(
 
 def write_json_list(queue: Queue, chosen: Filter, limit: int | None = None) -> None:
     """Write the jobs as one JSON array, with all of their fields."""
-    array = render.JsonArray()
+    array, around = render.JsonArray(), queue.surroundings()
     for job in queue.find(chosen, Page(limit=limit or None, with_output=True, with_history=True)):
-        array.add(as_dict(job, queue.now()))
+        array.add(as_dict(job, queue.now(), around))
     array.close()
 
 
@@ -119,7 +119,7 @@ def show_job(session: Session, job_id: str, *, as_json: bool, only: State | None
     if only and job.state is not only:
         raise Conflict(f"job '{job.id}' is {job.state}, not {only}", hint=f"queuectl show {job.id}")
     if as_json:
-        render.write_json(as_dict(job, queue.now()))
+        render.write_json(as_dict(job, queue.now(), queue.surroundings()))
         return
     from queuectl.cli.details import write_details
 

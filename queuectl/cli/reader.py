@@ -102,7 +102,7 @@ def _is_object(line: bytes) -> bool:
 
 def _from_line(line: bytes, where: str) -> Item:
     try:
-        return _item(parse(_decoded(line)), where)
+        return _item(parse(_decoded(line.rstrip())), where)
     except InvalidInput as fault:
         return Item(None, where, fault)
 
@@ -134,6 +134,12 @@ def _decoded(line: bytes) -> str:
 def parse(text: str) -> object:
     """Return the value of strict JSON: no doubled keys, no NaN. Raises InvalidInput."""
     try:
+        value, end = _DECODER.raw_decode(text)  # all that most lines need of `decode`
+        if not text[end:].strip(_JSON_SPACE):
+            return value
+    except (ValueError, RecursionError):
+        pass  # is told of below
+    try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as fault:
         kind = _Incomplete if fault.pos >= len(text.rstrip()) or _is_open(fault) else InvalidInput
@@ -164,4 +170,5 @@ def _refuse_constant(word: str) -> object:
     raise InvalidInput(f"not valid JSON: {word} is not a number of JSON")
 
 
+_JSON_SPACE = " \t\n\r"
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)

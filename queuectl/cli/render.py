@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from queuectl.cli.layout import GAP, arrange, cut, width
 from queuectl.cli.session import printable
 from queuectl.domain.times import iso
+from queuectl.domain.view import ALONE, Surroundings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,11 +22,12 @@ Row = TypeVar("Row")
 
 _BLOCK = 500
 _WIDEST = 60
+_NOTHING = "-"
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """One column of a table. With `optional` it appears only when a row has something in it.
+    """One column of a table. With `optional` a person sees it only when it has something in it.
 
     The higher `yields`, the sooner it is left out where the terminal is narrow; 0 is never.
     """
@@ -39,13 +41,15 @@ class Column(Generic[Row]):
 
 @dataclass(frozen=True)
 class Clock:
-    """How times are written: for a person at a terminal, or as in JSON.
+    """The moment at which jobs are told of, and how its times are written.
 
-    `now` is the store's time, so that "in 5s" is true whatever this machine's clock says.
+    `for_person` is for a terminal, else they are as in JSON. `now` is the store's time, so that
+    "in 5s" is true whatever this machine's clock says; `surroundings` is what else was so then.
     """
 
     now: datetime
     for_person: bool
+    surroundings: Surroundings = ALONE
 
     def at(self, instant: datetime) -> str:
         """Return a point in time: `14:30:05`, or `2030-01-31 14:30` when it is not today."""
@@ -90,8 +94,11 @@ def elapsed(seconds: float) -> str:
 
 
 def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, colors: bool) -> int:
-    """Write rows as a table; return how many there were. Reads a limited number at a time."""
-    source, count = iter(rows), 0
+    """Write rows as a table; return how many there were. Reads a limited number at a time.
+
+    Off a terminal every column is there and no cell is empty, so that scripts can count them.
+    """
+    source, count, for_person = iter(rows), 0, sys.stdout.isatty()
     chosen: list[Column[Row]] = []
     while block := list(islice(source, _BLOCK)):
         texts = [[printable(column.text(row)) for column in columns] for row in block]
@@ -99,12 +106,12 @@ def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, colors: bool) 
             chosen = [
                 column
                 for at, column in enumerate(columns)
-                if not column.optional or any(line[at] for line in texts)
+                if not (column.optional and for_person) or any(line[at] for line in texts)
             ]
         kept = [at for at, column in enumerate(columns) if column in chosen]
         texts = [[line[at] for at in kept] for line in texts]
         titles = [column.title for column in chosen] if not count else []
-        if sys.stdout.isatty():
+        if for_person:
             styles = [[_style(column, row) for column in chosen] for row in block]
             _write_rich(chosen, titles, texts, styles, colors=colors)
         else:
@@ -118,7 +125,8 @@ def _style(column: Column[Row], row: Row) -> str:
 
 
 def _write_plain(titles: list[str], texts: list[list[str]]) -> None:
-    lines = [titles, *texts] if titles else texts
+    filled = [[text or _NOTHING for text in line] for line in texts]
+    lines = [titles, *filled] if titles else filled
     widths = [min(max(map(width, cells)), _WIDEST) for cells in zip(*lines, strict=True)]
     widths[-1] = 0
     for line in lines:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import click
 
 from queuectl.cli.asked import EnqueueCommand, asked_from, requests_of, spec_options
 from queuectl.cli.follow import Choice, ending, follow
-from queuectl.cli.session import Session, complain, note
-from queuectl.domain.errors import InvalidInput, QueuectlError
+from queuectl.cli.session import Session, complain, end_line, note
+from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.job import Job
 from queuectl.domain.view import exit_code
 from queuectl.queue import Queue
@@ -47,7 +46,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
         job = follow(queue, [job_id], Choice(), _tell_of_failure)[0]
     except KeyboardInterrupt:
         _cancel(queue, job_id)
-        raise
+        return ExitCode.INTERRUPTED
     return exit_code(job)
 
 
@@ -84,8 +83,7 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
 
 def _cancel(queue: Queue, job_id: str) -> None:
     """Cancel the job that is followed, and wait a little for it to end."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")  # the terminal has shown ^C
+    end_line()
     try:
         queue.cancel(job_id)
         note(f"cancelling job '{job_id}'")

@@ -103,6 +103,13 @@ def note(line: str) -> None:
     sys.stderr.flush()
 
 
+def end_line() -> None:
+    """Begin a new line on a terminal, which has shown `^C` or the like on this one."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+        sys.stderr.flush()
+
+
 def complain(fault: QueuectlError, where: str = "") -> None:
     """Write an error, and what to type next, as one line."""
     place = f"{where}: " if where else ""

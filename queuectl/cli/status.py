@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -11,14 +10,14 @@ import click
 from queuectl.cli import render
 from queuectl.cli.columns import STATE_STYLES, worker_columns
 from queuectl.cli.jobs import clock_of, json_option
+from queuectl.cli.queues import QueueView, queue_columns, queue_views, view_as_dict
 from queuectl.cli.session import Session, note, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.filters import Counts
 from queuectl.domain.job import State
+from queuectl.domain.lanes import OPEN
 from queuectl.domain.times import iso
 from queuectl.domain.worker import LiveWorker
-
-_InQueue = tuple[str, Mapping[State, int]]
 
 
 @click.command(
@@ -41,16 +40,13 @@ def status(session: Session, as_json: bool) -> None:
                 "home": str(queue.home.root),
                 "counts": _totals(counts),
                 "workers": [worker_as_dict(worker) for worker in workers],
-                "queues": [
-                    {"name": name, "counts": _totals(Counts({name: states}))}
-                    for name, states in counts.by_queue.items()
-                ],
+                "queues": [view_as_dict(view) for view in queue_views(queue)],
             }
         )
         return
     render.pairs([("store", queue.address)])
     sys.stdout.write("\n")
-    _write_counts(counts, colors=session.colors)
+    _write_counts(counts, queue_views(queue), colors=session.colors)
     sys.stdout.write("\n")
     render.pairs([("workers", str(len(workers)))])
     if workers:
@@ -59,10 +55,11 @@ def status(session: Session, as_json: bool) -> None:
         note("no worker is running: queuectl worker start")
 
 
-def _write_counts(counts: Counts, *, colors: bool) -> None:
+def _write_counts(counts: Counts, views: list[QueueView], *, colors: bool) -> None:
     """Write how many jobs there are; a person sees at a glance where there are some."""
     if not on_terminal():
         render.pairs((name, str(count)) for name, count in _totals(counts).items())
+        _write_decided(views)
         return
     styles = {state.value: f"bold {style}" for state, style in STATE_STYLES.items()}
     render.styled(
@@ -72,21 +69,17 @@ def _write_counts(counts: Counts, *, colors: bool) -> None:
         ),
         colors=colors,
     )
-    if len(counts.by_queue) > 1:
+    if len(views) > 1 or any(view.lane != OPEN for view in views):
         sys.stdout.write("\n")
-        render.table(sorted(counts.by_queue.items()), _queue_columns(), colors=colors)
+        render.table(views, queue_columns(), colors=colors)
 
 
-def _queue_columns() -> list[render.Column[_InQueue]]:
-    def counted(state: State) -> render.Column[_InQueue]:
-        return render.Column(
-            state.value.upper(),
-            lambda row: f"{row[1][state]:,}" if row[1].get(state) else "",
-            optional=True,
-            style=lambda _row: STATE_STYLES[state],
-        )
-
-    return [render.Column("QUEUE", lambda row: row[0]), *map(counted, State)]
+def _write_decided(views: list[QueueView]) -> None:
+    """Write the queues about which something was decided, a line each."""
+    decided = [view for view in views if view.lane != OPEN]
+    if decided:
+        sys.stdout.write("\n")
+        render.table(decided, queue_columns(), colors=False)
 
 
 def _totals(counts: Counts) -> dict[str, int]:

@@ -21,6 +21,7 @@ SUMMARIES = {
     "import": "Read what `export` wrote into this store.",
     "migrate": "Move a whole store to another, and compare the two at the end.",
     "jobs": "The commands on jobs, also under this name.",
+    "queue": "Queues: list, pause, resume and limit them.",
     "dlq": "The dead letter queue: look at its jobs, retry or purge them.",
     "worker": "The processes that run jobs.",
     "config": "Settings, shared by every worker, in force without a restart.",

@@ -34,6 +34,7 @@ COMMANDS = {
     "import": "transfer:import_jobs",
     "migrate": "transfer:migrate",
     "jobs": "tree:jobs",
+    "queue": "queues:queue",
     "dlq": "dlq:dlq",
     "worker": "workers:worker",
     "config": "config:config",
@@ -91,8 +92,12 @@ class Command(click.Command):
         return [*super().get_params(ctx), *GLOBAL_OPTIONS]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the command's own options; the global ones are in `queuectl --help`."""
-        own = [param.get_help_record(ctx) for param in super().get_params(ctx)]
+        """Write the command's own options; the global ones are in `queuectl --help`.
+
+        Its arguments are in the line on its usage, and not here, as click would have it.
+        """
+        options = (each for each in super().get_params(ctx) if isinstance(each, click.Option))
+        own = [option.get_help_record(ctx) for option in options]
         with formatter.section("Options"):
             formatter.write_dl([record for record in own if record])
 

@@ -215,23 +215,36 @@ def worker_logs(session: Session, worker_id: str | None, live: bool, lines: int)
     """Show the logs of this home's workers."""
     folder = session.place().home.worker_logs
     outputs: dict[Path, RunOutput] = {}
-    mark = f"[worker {worker_id}]".encode() if worker_id else b""
+    is_found = False
+    mark = f"[worker {_logged_as(worker_id)}]".encode() if worker_id else b""
     while True:
         for path in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime):
             if path not in outputs:
                 outputs[path] = RunOutput(path)
                 outputs[path].skip_to_last(lines)
             while data := outputs[path].read(whole_lines=live):
-                _write_marked(data, mark)
+                is_found |= _write_marked(data, mark)
         if not live:
             break
         time.sleep(_FOLLOW_SECONDS)
     if not outputs:
         note("no worker has run in this home: queuectl worker start")
+    elif worker_id and not is_found:
+        raise NotFound(
+            f"worker '{worker_id}' is not in these logs",
+            hint="queuectl worker list shows those alive; -n looks further back",
+        )
 
 
-def _write_marked(data: bytes, mark: bytes) -> None:
+def _logged_as(worker_id: str) -> str:
+    """Return the pid that the log knows a worker by; an id is HOST-PID-TOKEN."""
+    return worker_id if worker_id.isdigit() else worker_id.split("-")[-2:][0]
+
+
+def _write_marked(data: bytes, mark: bytes) -> bool:
+    """Write the lines that have a mark; tell whether there were any."""
     lines = [line for line in data.splitlines(keepends=True) if mark in line]
     sys.stdout.flush()
     sys.stdout.buffer.write(b"".join(lines))
     sys.stdout.buffer.flush()
+    return bool(lines)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+
+from queuectl.domain.values import frozen
 
 Command = str | tuple[str, ...]
 
@@ -35,7 +36,7 @@ WAITING = frozenset({State.PENDING, State.FAILED})
 SETTLED = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spec:
     """What somebody asked for; `request.build_spec` is where it is validated.
 
@@ -69,7 +70,7 @@ class Spec:
     environment: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """A worker's right to run one job until `lease_until`, by the store's clock."""
 
@@ -78,7 +79,7 @@ class Claim:
     lease_until: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """How one run ended.
 
@@ -107,7 +108,7 @@ class Outcome:
         return self.exit_code == 0 and not self.timed_out and self.error is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """One settled run in a job's history; `n` numbers runs from 1 and names their log files."""
 
@@ -122,7 +123,7 @@ class Run:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """A job as one reader saw it. Values are replaced, never changed.
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.job import Spec
+
 MAX_LIMIT = 1_000_000
 
 
@@ -22,6 +25,13 @@ class Lane:
     def has_room(self, slots: int) -> bool:
         """Whether a job of that many slots may start beside those that run."""
         return not self.limit or self.used + slots <= self.limit
+
+    def require(self, spec: Spec) -> None:
+        """Raise InvalidInput for a job that can never run here."""
+        if self.limit and spec.slots > self.limit:
+            raise InvalidInput(
+                f"slots {spec.slots} is more than the limit of queue {spec.queue} ({self.limit})"
+            )
 
     def shut_reason(self, queue: str, slots: int) -> str | None:
         """Return why a due job of that many slots is not started, or None."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.job import Command, Spec, command_text
 from queuectl.domain.lanes import MAX_LIMIT
 from queuectl.domain.settings import Settings, as_flag, as_number, parse_value
+from queuectl.domain.values import frozen
 
 MAX_ARGUMENT_BYTES = 131_071
 """Linux takes at most 128 KiB, its final NUL included, in one argument (MAX_ARG_STRLEN)."""
@@ -45,8 +46,11 @@ ALIASES = {"label": "labels"}
 ParseTime = Callable[[str, object], datetime]
 """Turns ("at" or "in", what was written) into an instant. Raises InvalidInput."""
 
+_UNSET = {field.name: field.default for field in fields(Spec)}
+"""Every field of a specification in its order, with what it is when nobody says."""
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Request:
     """A job to be enqueued: its specification and when it is due (None: at once).
 
@@ -96,24 +100,21 @@ def build_request(
         raise InvalidInput("field 'command' is missing")
     if "id" not in given:
         given |= {"id": new_id(), "generated_id": True}
-    spec = Spec(**{**_defaults(settings), **given})
-    if settings.allowed_commands or settings.denied_commands:
-        from queuectl.domain.policy import require_allowed
-
-        require_allowed(spec.command, settings)
-    return Request(spec, run_at, tuple(notes))
-
-
-@lru_cache(maxsize=1)
-def _defaults(settings: Settings) -> dict[str, Any]:
-    """Return the fields of a specification that settings decide when a job does not."""
-    return {
+    whole = {
+        **_UNSET,
         "max_retries": settings.max_retries,
         "backoff_base": settings.backoff_base,
         "backoff_cap": settings.backoff_cap,
         "timeout": settings.timeout_seconds,
         "clean_env": settings.clean_env,
+        **given,
     }
+    spec = Spec(*whole.values())
+    if settings.allowed_commands or settings.denied_commands:
+        from queuectl.domain.policy import require_allowed
+
+        require_allowed(spec.command, settings)
+    return Request(spec, run_at, tuple(notes))
 
 
 def _resolve_field(word: str) -> str:
@@ -122,7 +123,10 @@ def _resolve_field(word: str) -> str:
     if key in _CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
         return key
     close = nearest(key, [*sorted(_CHECKS), *TIME_FIELDS])
-    raise InvalidInput(f"unknown field {shown(word)}{close}")
+    raise InvalidInput(
+        f"unknown field {shown(word)}{close}",
+        hint="" if close else "each long option of queuectl enqueue --help is a field",
+    )
 
 
 def check_name(field: str, value: object) -> str:
@@ -165,7 +169,8 @@ def check_command(value: object) -> Command:
         empty = not command.strip()
     if empty:
         raise InvalidInput("command is empty")
-    size = len(_encoded("command", command_text(command)))
+    text = command_text(command)
+    size = len(text) if text.isascii() else len(_encoded("command", text))
     if size > MAX_ARGUMENT_BYTES:
         raise InvalidInput(
             f"command has {size:,} bytes; the system takes at most {MAX_ARGUMENT_BYTES:,}",
@@ -291,3 +296,6 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "clean_env": partial(as_flag, "clean_env"),
 }
 """Every field of a specification, and what turns a person's value into it."""
+
+FIELDS = frozenset(_CHECKS)
+"""The names of these fields as they are stored; people may spell them otherwise."""

@@ -68,6 +68,12 @@ class Settings:
     kill_leftovers: bool = _setting(
         False, False, True, "", "kill what a command leaves in the background when it ends"
     )
+    full_durability: bool = _setting(
+        True, False, True, "",
+        "sync each write to the disk before it counts (SQLite); false risks the last ones "
+        "when the machine crashes, and holds for what is started afterwards",
+        "durability",
+    )  # fmt: skip
     clean_env: bool = _setting(
         False, False, True, "", "give jobs only PATH, HOME, LANG and what they name themselves"
     )
@@ -95,6 +101,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)", re.IGNORECASE)
 _SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 _FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
+_DEFAULTS: dict[str, Value] = {key: getattr(Settings(), key) for key in _FIELDS}
 KEYS: tuple[str, ...] = tuple(_FIELDS)
 _ALIASES = {alias: item.name for item in fields(Settings) for alias in item.metadata["aliases"]}
 
@@ -123,8 +130,7 @@ def help_of(key: str) -> str:
 
 def default_of(key: str) -> Value:
     """Return the default of a setting, in its own type."""
-    default: Value = getattr(Settings(), key)
-    return default
+    return _DEFAULTS[key]
 
 
 def show(value: Value) -> str:

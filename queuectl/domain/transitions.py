@@ -6,9 +6,10 @@ applies with compare-and-set. An illegal change raises `Conflict` and writes not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from enum import Enum
+from operator import attrgetter
 
 from queuectl.domain.dependencies import blockers
 from queuectl.domain.errors import Conflict, InvalidInput
@@ -25,9 +26,13 @@ from queuectl.domain.job import (
 )
 from queuectl.domain.retry import attempts_allowed, backoff_seconds, has_attempts_left
 from queuectl.domain.times import later
+from queuectl.domain.values import frozen
 
 WORKER_LOST = "worker lost"
 INTERRUPTED = "interrupted"
+
+_FIELDS = tuple(field.name for field in fields(Job))
+_values_of = attrgetter(*_FIELDS)
 
 
 MARKS = ("cancel_requested", "held", "has_children")
@@ -42,7 +47,7 @@ class Fence(Enum):
     REV = "rev"  # rev: everything else
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Transition:
     """One legal change: `before` as read, `after` as it shall be (None: deleted).
 
@@ -69,9 +74,7 @@ class Transition:
 def enqueue(spec: Spec, run_at: datetime | None, now: datetime) -> Job:
     """Return a new pending job, due at `run_at` or at once."""
     waits_for = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
-    return Job(
-        spec, State.PENDING, run_at or now, created_at=now, updated_at=now, waits_for=waits_for
-    )
+    return Job(spec, State.PENDING, run_at or now, now, now, waits_for=waits_for)
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:
@@ -267,12 +270,15 @@ def _require_processing(job: Job) -> Claim:
     return job.claim
 
 
-def _changed(job: Job, now: datetime, **fields: object) -> Job:
-    return replace(job, rev=job.rev + 1, updated_at=now, **fields)  # type: ignore[arg-type]  # names are checked by Job's constructor
+def _changed(job: Job, now: datetime, **changed: object) -> Job:
+    """Return the job with other values, as `dataclasses.replace` would in five times the time."""
+    values = dict(zip(_FIELDS, _values_of(job), strict=True))
+    values.update(changed, rev=job.rev + 1, updated_at=now)
+    return Job(*values.values())
 
 
 def _ended(
-    job: Job, event: str, state: State, outcome: Outcome | None, now: datetime, **fields: object
+    job: Job, event: str, state: State, outcome: Outcome | None, now: datetime, **changed: object
 ) -> Transition:
     """Return the transition that ends a run, with its history entry where there is an outcome."""
     right = _require_processing(job)
@@ -288,22 +294,22 @@ def _ended(
         finished_at=now if outcome else None,
         outcome=outcome or job.outcome,
         history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
-        **fields,
+        **changed,
     )
     return Transition(event, job, after, Fence.CLAIM, run)
 
 
 def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> Run:
     return Run(
-        n=job.runs,
-        claim_id=right.id,
-        worker=right.worker,
-        started_at=job.started_at or now,
-        finished_at=now,
-        exit_code=outcome.exit_code,
-        signal=outcome.signal,
-        timed_out=outcome.timed_out,
-        error=outcome.error,
+        job.runs,
+        right.id,
+        right.worker,
+        job.started_at or now,
+        now,
+        outcome.exit_code,
+        outcome.signal,
+        outcome.timed_out,
+        outcome.error,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from queuectl.domain.dependencies import END, FAILURE
-from queuectl.domain.job import COMMAND_NOT_FOUND, WAITING, Job, Outcome, Run, State
-from queuectl.domain.lanes import OPEN, Lane
+from queuectl.domain.job import COMMAND_NOT_FOUND, SETTLED, WAITING, Job, Outcome, Run, State
+from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.retry import attempts_allowed
 from queuectl.domain.times import iso
 
@@ -31,19 +32,39 @@ def masked_env(job: Job) -> dict[str, str]:
     return {name: MASK if looks_secret(name) else value for name, value in job.spec.env}
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What, beside a job itself, decides why it waits.
+
+    `state_of` tells how a parent stands, None when it is deleted.
+    """
+
+    lanes: Lanes
+    state_of: Callable[[str], State | None]
+
+
+ALONE = Surroundings({}, lambda _job_id: State.PENDING)
+"""The surroundings of a job of which no others are known."""
+
+
 def reason(
-    job: Job, now: datetime, show: Callable[[datetime], str] = iso, lane: Lane = OPEN
+    job: Job,
+    now: datetime,
+    show: Callable[[datetime], str] = iso,
+    around: Surroundings = ALONE,
 ) -> str | None:
     """Return why a job waits, in a person's words; None for a job that does not wait.
 
-    `lane` is what was decided about its queue. A running job has a reason while it is paused.
+    A running job has a reason while it is paused.
     """
     if job.held:
         return "paused"
     if job.state not in WAITING:
         return None
     if job.waits_for:
-        return f"waits for {', '.join(dict.fromkeys(map(_awaited, job.waits_for)))}"
+        awaited = dict.fromkeys(_awaited(blocker, around) for blocker in job.waits_for)
+        return f"waits for {', '.join(awaited)}"
+    lane = around.lanes.get(job.spec.queue, OPEN)
     if job.run_at <= now and (shut := lane.shut_reason(job.spec.queue, job.spec.slots)):
         return shut
     if job.state is State.FAILED:
@@ -52,10 +73,14 @@ def reason(
     return "due" if job.run_at <= now else f"scheduled for {show(job.run_at)}"
 
 
-def _awaited(blocker: str) -> str:
-    """Return a blocker as people read it: `job7`, or `job7 to fail`."""
+def _awaited(blocker: str, around: Surroundings) -> str:
+    """Return a blocker as people read it: `job7`, `job7 to fail`, `job7 (dead)`."""
     word, job_id = blocker.split(":", 1)
-    return {FAILURE: f"{job_id} to fail", END: f"{job_id} to end"}.get(word, job_id)
+    wanted = {FAILURE: f"{job_id} to fail", END: f"{job_id} to end"}.get(word, job_id)
+    state = around.state_of(job_id)
+    if state is None:
+        return f"{wanted} (deleted)"
+    return f"{wanted} ({state})" if state in SETTLED else wanted
 
 
 def exit_code(job: Job) -> int:
@@ -78,7 +103,7 @@ def exit_code(job: Job) -> int:
     return outcome.exit_code or 1
 
 
-def as_dict(job: Job, now: datetime, lane: Lane = OPEN) -> dict[str, Any]:
+def as_dict(job: Job, now: datetime, around: Surroundings = ALONE) -> dict[str, Any]:
     """Return a job as `--json` prints it: times in ISO 8601, durations in seconds."""
     spec = job.spec
     outcome = job.outcome or Outcome()
@@ -92,7 +117,7 @@ def as_dict(job: Job, now: datetime, lane: Lane = OPEN) -> dict[str, Any]:
         "max_retries": spec.max_retries,
         "runs": job.runs,
         "interruptions": job.interruptions,
-        "reason": reason(job, now, lane=lane),
+        "reason": reason(job, now, around=around),
         "last_error": outcome.error,
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,

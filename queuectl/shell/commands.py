@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.app import execute
-from queuectl.cli.session import Session, complain, say
+from queuectl.cli.session import Session, complain, end_line, say
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.shell.grammar import SHELL_WORDS, SYSTEM_HELP
 from queuectl.shell.line import split_line
@@ -57,6 +57,7 @@ def _run_system(command: str) -> int:
     try:
         code = subprocess.run(command, shell=True, check=False).returncode
     except KeyboardInterrupt:
+        end_line()
         return ExitCode.INTERRUPTED
     except (OSError, ValueError) as fault:
         complain(InvalidInput(f"cannot run it: {fault}"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterable
 
 from prompt_toolkit.history import FileHistory
 
+from queuectl.domain.errors import QueuectlError, StoreUnavailable
 from queuectl.domain.view import looks_secret
 from queuectl.home import Home, open_private
 
@@ -15,17 +18,37 @@ _NAMED_VALUE = re.compile(r"([\w-]+)[\"']?\s*[=:]")
 
 
 class PrivateHistory(FileHistory):
-    """What was typed, in a file of mode 0600, without lines that hold a secret."""
+    """What was typed, in a file of mode 0600, without lines that hold a secret.
+
+    Where the file cannot be read or written (a home that is away, full or read-only), what is
+    typed is kept for this session alone: no line fails for it.
+    """
 
     def __init__(self, home: Home) -> None:
-        home.make()
-        os.close(open_private(home.history_file, os.O_WRONLY | os.O_APPEND))
         super().__init__(str(home.history_file))
+        self._file = home.history_file
+        with contextlib.suppress(StoreUnavailable):
+            home.make()
+            self._touch()
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Return what was typed before, the latest first."""
+        try:
+            return super().load_history_strings()
+        except OSError:
+            return []
 
     def store_string(self, string: str) -> None:
         """Append a line, unless it looks as if it held a secret."""
-        if not holds_secret(string):
+        if holds_secret(string):
+            return
+        with contextlib.suppress(OSError, QueuectlError):
+            self._touch()
             super().store_string(string)
+
+    def _touch(self) -> None:
+        """Make the file if it is missing. Raises StoreRefused for a link."""
+        os.close(open_private(self._file, os.O_WRONLY | os.O_APPEND))
 
 
 def holds_secret(line: str) -> bool:

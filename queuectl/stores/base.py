@@ -7,9 +7,10 @@ A store is used by one thread of one process, and is made after a fork.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
+
+from queuectl.domain.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -41,7 +42,7 @@ class Renewal(Enum):
         return cls.PAUSED if is_paused else cls.HELD
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClaimRequest:
     """A worker asks for one job.
 

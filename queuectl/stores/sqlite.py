@@ -7,20 +7,17 @@ still so when it is written.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from queuectl.domain import transitions
-from queuectl.domain.job import HISTORY_RUNS, WAITING, Claim, Job
+from queuectl.domain.job import WAITING, Claim, Job
 from queuectl.domain.times import from_millis, to_millis, whole_millis
-from queuectl.domain.transitions import MARKS, Fence, Transition
-from queuectl.stores import codec
+from queuectl.domain.transitions import Transition
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Renewal
 from queuectl.stores.sqlite_keeping import SqliteKeeping
-from queuectl.stores.sqlite_lanes import SqliteLanes
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
@@ -32,7 +29,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteKeeping, SqliteLanes):
+class SqliteStore(SqliteKeeping):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -87,49 +84,23 @@ class SqliteStore(SqliteKeeping, SqliteLanes):
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
         now = self.now()
         with self._writing():
-            taken = self._taken([job.id for job in jobs])
+            taken = self._taken([job.spec.id for job in jobs])
             keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
             fresh: list[Job] = []
             refused: set[str] = set()
             for job in jobs:
-                if job.id in taken or job.spec.unique in keys:
-                    refused.add(job.id)
+                spec = job.spec
+                if spec.id in taken or spec.unique in keys:
+                    refused.add(spec.id)
                     continue
-                taken.add(job.id)
-                if job.spec.unique:
-                    keys.add(job.spec.unique)
+                taken.add(spec.id)
+                if spec.unique:
+                    keys.add(spec.unique)
                 fresh.append(job)
             if not (atomic and refused):
                 self._insert(self._linked(fresh), now)
         self._wake.notify()
         return frozenset(refused)
-
-    def _insert(self, jobs: list[Job], now: datetime) -> None:
-        many = self._connection.executemany
-        many(rows.INSERT_JOB, [rows.inserted_values(job, now) for job in jobs])
-        states = Counter((job.spec.queue, job.state.value) for job in jobs)
-        many(rows.COUNT_IN, [(*place, number) for place, number in states.items()])
-        lanes = Counter((job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now))
-        many(rows.READY_IN, [(*lane, number) for lane, number in lanes.items()])
-
-    def _taken(self, ids: list[str]) -> set[str]:
-        array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape
-        found = self._connection.execute(
-            "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value) "
-            "OR EXISTS (SELECT 1 FROM dlq WHERE id = value)",
-            (array,),
-        )
-        return {job_id for (job_id,) in found}
-
-    def _keys_taken(self, keys: list[str]) -> set[str]:
-        if not keys:
-            return set()
-        found = self._connection.execute(
-            f"SELECT unique_key FROM jobs WHERE {rows.IS_LIVE} "
-            "AND unique_key IN (SELECT value FROM json_each(?))",
-            (rows.dump_json(keys),),
-        )
-        return {key for (key,) in found}
 
     # the two verbs
 
@@ -144,8 +115,9 @@ class SqliteStore(SqliteKeeping, SqliteLanes):
 
     def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
         """Commit one job and claim the next in one transaction; see `Store.settle`."""
+        now = self.now()
         with self._writing():
-            is_committed = self._commit(change)
+            is_committed = self._commit(change, now)
             claimed = self._claim(request)
         return is_committed, self._claimed(claimed)
 
@@ -194,66 +166,12 @@ class SqliteStore(SqliteKeeping, SqliteLanes):
 
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""
+        now = self.now()
         with self._writing():
-            is_committed = self._commit(change)
-        if is_committed and change.after is not None and change.after.is_ready(self.now()):
+            is_committed = self._commit(change, now)
+        if is_committed and change.after is not None and change.after.is_ready(now):
             self._wake.notify()
         return is_committed
-
-    def _commit(self, change: Transition) -> bool:
-        if self._write(change, self.now()):
-            return True
-        return change.run is not None and change.run in self._history(change.before.seq)
-
-    def _write(self, change: Transition, now: datetime) -> bool:
-        """Write a transition if its fence holds; return whether it did."""
-        execute = self._connection.execute
-        seq, after = change.before.seq, change.after
-        if after is None:
-            return self._forget(change)
-        condition, fenced = _fence(change)
-        if change.is_revival:
-            held = execute(f"SELECT 1 FROM dlq WHERE seq = ? AND {condition}", [seq, *fenced])
-            if held.fetchone() is None:
-                return False
-            self._move("dlq", "jobs", seq)
-        changed = rows.to_row(codec.changed_fields(change.before, after))
-        changed["ready"] = rows.ready_flag(after, now)
-        assignments = " = ?, ".join(changed)
-        is_held = execute(
-            f"UPDATE jobs SET {assignments} = ? WHERE seq = ? AND {condition}",
-            [*changed.values(), seq, *fenced],
-        ).rowcount
-        if not is_held:
-            return False
-        if change.run is not None:
-            execute(rows.INSERT_RUN, rows.run_values(seq, change.run))
-            if change.run.n > HISTORY_RUNS:
-                execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
-        if change.is_burial:
-            self._move("jobs", "dlq", seq)
-        if after.unswept:
-            self._sweep(seq, now)
-        return True
-
-    def _forget(self, change: Transition) -> bool:
-        table = "dlq" if change.is_revival else "jobs"
-        seq, (condition, fenced) = change.before.seq, _fence(change)
-        deleted = self._connection.execute(
-            f"DELETE FROM {table} WHERE seq = ? AND {condition}", [seq, *fenced]
-        ).rowcount
-        if deleted:
-            self._connection.execute("DELETE FROM runs WHERE seq = ?", (seq,))
-            if change.before.has_children:
-                self._forsake(change.before)
-        return deleted > 0
-
-    def _move(self, source: str, target: str, seq: int) -> None:
-        self._connection.execute(
-            f"INSERT INTO {target} ({rows.MOVED}) SELECT {rows.MOVED} FROM {source} WHERE seq = ?",
-            (seq,),
-        )
-        self._connection.execute(f"DELETE FROM {source} WHERE seq = ?", (seq,))
 
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease; see `Store.renew`."""
@@ -314,16 +232,3 @@ class SqliteStore(SqliteKeeping, SqliteLanes):
 
 def _holds(job: Job, claim_id: str) -> bool:
     return job.claim is not None and job.claim.id == claim_id
-
-
-def _fence(change: Transition) -> tuple[str, list[object]]:
-    """Return the SQL condition under which a transition may be applied."""
-    before = change.before
-    if change.fence is Fence.REV:
-        return "rev = ?", [before.rev]
-    assert before.claim is not None
-    condition = " AND ".join(f"{name} = ?" for name in ("claim_id", *MARKS))
-    values: list[object] = [before.claim.id, *(getattr(before, mark) for mark in MARKS)]
-    if change.fence is Fence.LEASE:
-        return condition + " AND lease_until = ?", [*values, to_millis(before.claim.lease_until)]
-    return condition, values

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queuectl.domain.dependencies import parent_of
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.times import to_millis
-from queuectl.stores import codec
+from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_rows as rows
-from queuectl.stores.sqlite_reads import SqliteReads
 from queuectl.stores.sqlite_schema import translated
+from queuectl.stores.sqlite_writes import SqliteWrites
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
 _LIVE = WAITING | {State.PROCESSING}
-_WHOLE = (*rows.ALL_COLUMNS, "ready")
-_INSERT_WHOLE = f"INSERT INTO jobs ({', '.join(_WHOLE)}) VALUES ({', '.join('?' * len(_WHOLE))})"
 _IN_ARRAY = "IN (SELECT value FROM json_each(?))"
 _LEAST_REV = 2
-"""Triggers count jobs from this `rev` on; new ones are counted by who adds them."""
+"""The DLQ counts jobs from this `rev` on, as no younger one can have been buried."""
 
 _REMOVABLE = (
     "SELECT job.id, job.seq FROM json_each(?) AS each CROSS JOIN {table} AS job "
@@ -32,17 +31,8 @@ _REMOVABLE = (
 )
 
 
-class SqliteKeeping(SqliteReads):
+class SqliteKeeping(SqliteWrites):
     """The part of `SqliteStore` that ages jobs out, and takes whole ones in."""
-
-    def _taken(self, ids: list[str]) -> set[str]:
-        raise NotImplementedError
-
-    def _keys_taken(self, keys: list[str]) -> set[str]:
-        raise NotImplementedError
-
-    def _move(self, source: str, target: str, seq: int) -> None:
-        raise NotImplementedError
 
     # ageing
 
@@ -110,15 +100,15 @@ class SqliteKeeping(SqliteReads):
         return frozenset(refused)
 
     def _insert_whole(self, job: Job, now: datetime, *, keep_numbers: bool) -> None:
-        row = rows.to_row(codec.job_to_document(job))
-        row |= {"ready": rows.ready_flag(job, now), "rev": max(job.rev, _LEAST_REV)}
-        if not keep_numbers:
-            row["seq"] = None
-        seq = self._connection.execute(_INSERT_WHOLE, [row[name] for name in _WHOLE]).lastrowid
+        execute = self._connection.execute
+        job = replace(job, rev=max(job.rev, _LEAST_REV))
+        seq = execute(*changes.insert_of_whole(job, now, keep_number=keep_numbers)).lastrowid
         assert seq is not None
-        self._connection.executemany(
-            rows.INSERT_RUN, [rows.run_values(seq, run) for run in job.history]
-        )
+        for run in job.history:
+            execute(*changes.insert_of_run(seq, run))
+        execute(rows.COUNT_IN, (job.spec.queue, job.state.value, 1))
+        if changes.ready_flag(job, now):
+            execute(rows.READY_IN, (job.spec.queue, job.spec.priority, 1))
         if job.state is State.DEAD:
             self._move("jobs", "dlq", seq)
 

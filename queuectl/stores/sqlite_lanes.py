@@ -30,8 +30,8 @@ _ALL = 2**31
 _SLOTS = rows.COLUMNS.index("slots")
 _OPEN = "ready > 0 AND paused = 0 AND full = 0"
 _USED = (
-    "SELECT COALESCE(SUM(slots), 0) FROM jobs INDEXED BY jobs_leased "
-    "WHERE lease_until IS NOT NULL AND queue = ?"
+    "SELECT COALESCE(SUM(slots), 0) FROM jobs INDEXED BY jobs_state "
+    "WHERE state = 'processing' AND queue = ?"
 )
 
 

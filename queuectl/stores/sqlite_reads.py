@@ -119,12 +119,12 @@ class SqliteReads(SqliteFleet):
     def leases_ending(self, before: datetime) -> list[Job]:
         """Return jobs whose lease ends before an instant."""
         return self._jobs_where(
-            f"lease_until < ? ORDER BY lease_until LIMIT {BATCH}", to_millis(before)
+            f"state = 'processing' AND lease_until < ? LIMIT {BATCH}", to_millis(before)
         )
 
     def held_by(self, worker_id: str) -> list[Job]:
         """Return the jobs that a worker has claimed and not settled."""
-        return self._jobs_where("lease_until IS NOT NULL AND worker = ?", worker_id)
+        return self._jobs_where("state = 'processing' AND worker = ?", worker_id)
 
     def _jobs_where(self, condition: str, value: object) -> list[Job]:
         """Return jobs; one that cannot be read does not hide the others."""

@@ -1,4 +1,8 @@
-"""Documents as rows: instants become whole milliseconds, lists become JSON."""
+"""Rows as jobs: instants are whole milliseconds there, lists are JSON.
+
+Every job passes through here, so nothing is looked up by name: values stand in the order of the
+columns. `sqlite_changes` has the way in.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,37 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from queuectl.domain.job import Job, Run
-from queuectl.domain.times import from_millis, to_millis
+from queuectl.domain.job import Claim, Job, Outcome, Run, Spec, State
+from queuectl.domain.times import from_millis
 from queuectl.stores import codec
 
-_JSON = (*codec.LIST_FIELDS, "env")
-_DATES = tuple(codec.TIME_FIELDS)
-_RUN_DATES = ("started_at", "finished_at")
+SPEC = (
+    "queue", "priority", "command", "argv", "max_retries", "backoff_base", "backoff_cap",
+    "timeout", "cwd", "env", "labels", "generated_id", "slots", "after", "after_any",
+    "after_fail", "unique_key", "clean_env", "environment",
+)  # fmt: skip
+COURSE = (
+    "rev", "state", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
+    "waits_for", "held", "has_children", "unswept", "worker", "updated_at", "started_at",
+    "finished_at", "failed_at",
+)  # fmt: skip
+"""How a job fares: columns that are named as the fields of `Job`."""
 
-COLUMNS = (
-    "seq", "id", "rev", "state", "queue", "priority", "run_at", "attempts", "runs",
-    "interruptions", "cancel_requested", "claim_id", "lease_until", "worker", "created_at",
-    "updated_at", "started_at", "finished_at", "failed_at", "command", "argv", "max_retries",
-    "backoff_base", "backoff_cap", "timeout", "cwd", "env", "labels", "generated_id", "slots",
-    "after", "after_any", "after_fail", "unique_key", "clean_env", "environment", "waits_for",
-    "held", "has_children", "unswept",
+CLAIM = ("claim_id", "lease_until")
+OUTCOME = (
     "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
 )  # fmt: skip
+
+COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, *OUTCOME)
 """Every column that a job is read from, but for its output."""
 
 ALL_COLUMNS = (*COLUMNS, *codec.OUTPUT_FIELDS)
-_NOT_NEW = {
-    "seq", "claim_id", "lease_until", "worker", "started_at", "finished_at", "failed_at",
-    *codec.OUTCOME_FIELDS,
-}  # fmt: skip
-INSERTED = tuple(name for name in (*ALL_COLUMNS, "ready") if name not in _NOT_NEW)
+INSERTED = (
+    "id", "created_at", "updated_at", "rev", "state", "ready", "run_at", "attempts", "runs",
+    "interruptions", "cancel_requested", "waits_for", "held", "has_children", "unswept", *SPEC,
+)  # fmt: skip
 """The columns of a job that has never run; the others are NULL."""
 
-INSERT_JOB = f"INSERT INTO jobs ({', '.join(INSERTED)}) VALUES ({', '.join('?' * len(INSERTED))})"
 COUNT_IN = (
     "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
 )
@@ -41,7 +48,6 @@ READY_IN = (
     "INSERT INTO lanes (queue, priority, ready) VALUES (?, ?, ?) "
     "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
 )
-INSERT_RUN = f"INSERT INTO runs VALUES (?, {', '.join('?' * len(codec.RUN_FIELDS))})"
 IS_LIVE = "unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing')"
 """What the index over unique keys covers, as it is written there."""
 
@@ -49,10 +55,12 @@ FORGET_RUNS = (
     "DELETE FROM runs WHERE seq = ?1 AND n <= "
     "(SELECT n FROM runs WHERE seq = ?1 ORDER BY n DESC LIMIT 1 OFFSET ?2)"
 )
-MOVED = ", ".join((*ALL_COLUMNS, "ready"))
+MOVED = ", ".join(ALL_COLUMNS)
 SELECTED = ", ".join(COLUMNS)
-SELECTED_ALL = ", ".join(ALL_COLUMNS)
+SELECTED_ALL = MOVED
 SELECTED_RUN = ", ".join(codec.RUN_FIELDS)
+
+_STATES = {state.value: state for state in State}
 
 
 def dump_json(value: object) -> str:
@@ -69,53 +77,102 @@ def load_json(text: str) -> Any:
     return json.loads(text)
 
 
-def to_row(document: codec.Document) -> codec.Document:
-    """Return a document's values as SQLite keeps them."""
-    row = dict(document)
-    for name in _DATES:
-        if row.get(name) is not None:
-            row[name] = to_millis(row[name])
-    for name in _JSON:
-        if name in row:
-            row[name] = dump_json(row[name]) if row[name] else None
-    return row
-
-
-def ready_flag(job: Job, now: datetime) -> int | None:
-    """Return 1 for a job that may be claimed, 0 for one that waits for its time, else None."""
-    if not job.is_free:
-        return None
-    return int(job.run_at <= now)
-
-
-def inserted_values(job: Job, now: datetime) -> list[Any]:
-    """Return the values for `INSERT_JOB`."""
-    row = to_row(codec.job_to_document(job))
-    row["ready"] = ready_flag(job, now)
-    return [row[name] for name in INSERTED]
-
-
 def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
-    """Return the job in a row of `COLUMNS`, or of `ALL_COLUMNS`."""
-    document = dict(zip(ALL_COLUMNS, row, strict=False))
-    for name in _DATES:
-        if document[name] is not None:
-            document[name] = from_millis(document[name])
-    for name in _JSON:
-        if document[name] is not None:
-            document[name] = load_json(document[name])
-    return codec.job_from_document(document, history)
+    """Return the job in a row of `COLUMNS`, or of `ALL_COLUMNS`.
 
-
-def run_values(seq: int, run: Run) -> list[Any]:
-    """Return a row of the table `runs`."""
-    row = to_row(codec.run_to_document(run))
-    return [seq, *(row[name] for name in codec.RUN_FIELDS)]
+    Raises one of `codec.UNREADABLE` for a row that holds none.
+    """
+    (
+        seq, job_id, created_at,
+        queue, priority, command, argv, max_retries, backoff_base, backoff_cap,
+        timeout, cwd, env, labels, generated_id, slots, after, after_any,
+        after_fail, unique, clean_env, environment,
+        rev, state, run_at, attempts, runs, interruptions, cancel_requested,
+        waits_for, held, has_children, unswept, worker, updated_at, started_at,
+        finished_at, failed_at,
+        claim_id, lease_until,
+        exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
+    ) = row  # fmt: skip
+    spec = Spec(
+        job_id,
+        command if argv is None else tuple(load_json(argv)),
+        queue,
+        priority,
+        max_retries,
+        backoff_base,
+        backoff_cap,
+        timeout,
+        cwd,
+        tuple((name, value) for name, value in load_json(env)) if env else (),
+        _listed(labels),
+        bool(generated_id),
+        slots,
+        _listed(after),
+        _listed(after_any),
+        _listed(after_fail),
+        unique,
+        bool(clean_env),
+        environment,
+    )
+    outcome = None
+    if duration is not None:
+        stdout, stderr = output or ("", "")
+        outcome = Outcome(
+            exit_code,
+            signal,
+            bool(timed_out),
+            error,
+            duration,
+            stdout or "",
+            stderr or "",
+            stdout_cut or 0,
+            stderr_cut or 0,
+        )
+    return Job(
+        spec,
+        _STATES[state],
+        from_millis(run_at),
+        from_millis(created_at),
+        from_millis(updated_at),
+        seq,
+        rev,
+        attempts,
+        runs,
+        interruptions,
+        bool(cancel_requested),
+        _listed(waits_for),
+        bool(held),
+        bool(has_children),
+        bool(unswept),
+        Claim(claim_id, worker, from_millis(lease_until)) if claim_id else None,
+        worker,
+        _instant_or_none(started_at),
+        _instant_or_none(finished_at),
+        _instant_or_none(failed_at),
+        outcome,
+        tuple(history),
+    )
 
 
 def run_from_row(row: Sequence[Any]) -> Run:
     """Return the run in a row of `RUN_FIELDS`."""
-    document = dict(zip(codec.RUN_FIELDS, row, strict=True))
-    for name in _RUN_DATES:
-        document[name] = from_millis(document[name])
-    return codec.run_from_document(document)
+    n, claim_id, worker, started_at, finished_at, exit_code, signal, timed_out, error = row
+    return Run(
+        n,
+        claim_id,
+        worker,
+        from_millis(started_at),
+        from_millis(finished_at),
+        exit_code,
+        signal,
+        bool(timed_out),
+        error,
+    )
+
+
+def _instant_or_none(millis: int | None) -> datetime | None:
+    return None if millis is None else from_millis(millis)
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(load_json(text)) if text else ()

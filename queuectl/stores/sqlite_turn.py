@@ -16,7 +16,8 @@ from pathlib import Path
 from queuectl.home import open_private
 from queuectl.stores.sqlite_schema import translate
 
-_HAS_FLOCK = os.name != "nt"
+if os.name != "nt":
+    import fcntl
 _PAUSES = (0.00003, 0.002)
 
 
@@ -35,10 +36,8 @@ class WriterTurn:
 
     def take(self) -> None:
         """Wait for the lock, for a while; whoever holds it longer is SQLite's to deal with."""
-        if not _HAS_FLOCK:
+        if os.name == "nt":
             return  # SQLite's own lock is enough there
-        import fcntl
-
         pause, longest = _PAUSES
         deadline = 0.0
         while True:
@@ -55,9 +54,7 @@ class WriterTurn:
 
     def give(self) -> None:
         """Let the next writer have it."""
-        if _HAS_FLOCK:
-            import fcntl
-
+        if os.name != "nt":
             with contextlib.suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from queuectl.captured import name_of
@@ -12,6 +11,7 @@ from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError, shown
 from queuectl.domain.job import Job
 from queuectl.domain.lanes import MAX_LIMIT
 from queuectl.domain.request import check_env, check_name
+from queuectl.domain.values import frozen
 from queuectl.stores.base import Store
 from queuectl.transfer.exporting import FORMAT
 from queuectl.transfer.lines import job_from_line
@@ -19,7 +19,7 @@ from queuectl.transfer.lines import job_from_line
 BATCH = 200
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Taken:
     """One line that was taken in, or why it was not; `existing` says that it was there before."""
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import zip_longest
 
 from queuectl.domain.errors import Conflict
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job
+from queuectl.domain.values import frozen
 from queuectl.ids import new_token
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO
@@ -31,7 +31,7 @@ _BREATH_SECONDS = 0.002
 _WHOLE = Page(with_output=True, with_history=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """How far a migration has come; `checksum` is there when all has been compared."""
 

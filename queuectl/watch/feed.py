@@ -132,7 +132,7 @@ class Feed(threading.Thread):
             counts=counts,
             workers=tuple(queue.workers()),
             running={job.id: job for job in running},
-            jobs=tuple(_latest(queue, wanted)),
+            jobs=tuple(latest(queue, wanted)),
             dead=tuple(sorted(dead, key=_buried_at, reverse=True)),
             rates=self._meter.rates(moment),
             per_minute=self._meter.per_minute(moment),
@@ -151,11 +151,12 @@ def _newest(queue: Queue, chosen: Filter, limit: int) -> list[Job]:
     return list(queue.find(chosen, Page(limit=limit, newest_first=True)))
 
 
-def _latest(queue: Queue, wanted: Wanted) -> Iterable[Job]:
+def latest(queue: Queue, wanted: Wanted) -> Iterable[Job]:
     """Return the jobs that changed last, the running ones first.
 
     Jobs of one state change about in the order of their arrival, so the newest of each state
-    hold the latest changes, and reading them costs the same however many there are.
+    hold the latest changes, and reading them costs the same however many there are. A job that
+    changes between two readings is in both; the later one is right.
     """
     found: list[Job] = []
     for state in wanted.chosen.states or State:
@@ -163,8 +164,8 @@ def _latest(queue: Queue, wanted: Wanted) -> Iterable[Job]:
         limit = _SEARCHED if wanted.words else wanted.depth
         found += filter(wanted.shows, _newest(queue, chosen, limit))
     found += _named(queue, wanted, found)
-    found.sort(key=_changed_at, reverse=True)
-    return found[: wanted.depth]
+    once = {job.id: job for job in found}.values()
+    return sorted(once, key=_changed_at, reverse=True)[: wanted.depth]
 
 
 def _named(queue: Queue, wanted: Wanted, found: Iterable[Job]) -> Iterable[Job]:

@@ -15,6 +15,7 @@ CLEAN = ("PATH", "HOME", "LANG")
 """What a job with a clean environment still gets of its worker's."""
 
 _REMEMBERED = 16
+_RUN_ID = RUN_ID_VARIABLE.encode()
 
 
 class MissingEnvironment(Exception):
@@ -47,14 +48,14 @@ class Environment:
 
     def of(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
         """Return the environment of one run, as the system takes it. Raises MissingEnvironment."""
-        own = {
-            **dict(job.spec.env),
-            "QUEUECTL_JOB_ID": job.id,
-            "QUEUECTL_ATTEMPT": str(job.attempts),
-            "QUEUECTL_QUEUE": job.spec.queue,
-            RUN_ID_VARIABLE: claim_id,
+        return {
+            **self._base(job),
+            **(_encoded(dict(job.spec.env)) if job.spec.env else {}),
+            b"QUEUECTL_JOB_ID": job.spec.id.encode(),
+            b"QUEUECTL_ATTEMPT": b"%d" % job.attempts,
+            b"QUEUECTL_QUEUE": job.spec.queue.encode(),
+            _RUN_ID: claim_id.encode(),
         }
-        return {**self._base(job), **_encoded(own)}
 
     def _base(self, job: Job) -> dict[bytes, bytes]:
         if job.spec.environment is not None:
@@ -63,5 +64,4 @@ class Environment:
 
 
 def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Return variables in bytes; what is inherited is encoded only once."""
     return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}

@@ -12,12 +12,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound, StoreError
 from queuectl.domain.settings import Settings
+from queuectl.domain.values import frozen
 from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.home import Home
 from queuectl.stores.base import Renewal, Store
@@ -35,7 +36,7 @@ _SETTINGS_SECONDS = 2.0
 _FENCE_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Held:
     """The claim in hand."""
 

@@ -28,6 +28,7 @@ from queuectl.worker.control import Control
 from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
 from queuectl.worker.lease import Heartbeat
+from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
 from queuectl.worker.processes import boot_clock, this_process
@@ -83,6 +84,7 @@ class Worker:
         )
         self._deadline = 0.0
         self._patience = Patience(self._control, absence)
+        self._log = JobLog()
         self._can_log = True
 
     def run(self, on_ready: Callable[[], None]) -> None:
@@ -163,7 +165,7 @@ class Worker:
         self._deadline = asked_at + request.lease_seconds
         if current is not request and job is not None and job.claim is not None:
             # it may have been claimed long before the answer came
-            now = self._patience.insist(self._store.now)
+            now = self._patience.insist(self._store.now, may_leave=True)
             lease_left = (job.claim.lease_until - now).total_seconds()
             self._deadline = min(self._deadline, boot_clock() + lease_left)
         return done, job
@@ -201,11 +203,11 @@ class Worker:
     def _do(self, job: Job) -> Job | None:
         """Run one claimed job, settle it, and return the next that was claimed with that."""
         assert job.claim is not None
-        if self._control.is_stopping:
-            return self._settle(job, None)
         self._heartbeat.hold(job.id, job.claim.id, self._deadline)
         try:
-            return self._settle(job, self._run(job, job.claim.id))
+            # also what is given back at once is held: its lease ends the waiting for the store
+            is_begun = not self._control.is_stopping
+            return self._settle(job, self._run(job, job.claim.id) if is_begun else None)
         finally:
             self._heartbeat.let_go()
 
@@ -229,18 +231,19 @@ class Worker:
         if not self._can_log:
             log.info("the logs of jobs can be written again")
             self._can_log = True
-        log.debug("running job '%s': %s", job.id, command_text(job.spec.command)[:_SHOWN])
+        if self._log.tells_starts:
+            self._log.tell(f"running job '{job.id}': {command_text(job.spec.command)[:_SHOWN]}")
         try:
             return self._runner.run(
                 Run(
-                    id=claim_id,
-                    command=job.spec.command,
-                    environment=environment,
-                    cwd=job.spec.cwd,
-                    timeout=job.spec.timeout,
-                    kill_grace=settings.kill_grace_seconds,
-                    kill_leftovers=settings.kill_leftovers,
-                    deadline=self._deadline,
+                    claim_id,
+                    job.spec.command,
+                    environment,
+                    job.spec.cwd,
+                    job.spec.timeout,
+                    settings.kill_grace_seconds,
+                    settings.kill_leftovers,
+                    self._deadline,
                 ),
                 files,
             )
@@ -317,9 +320,9 @@ class Worker:
             return
         if self._orders.show_output:
             for line in (*outcome.stdout.splitlines(), *outcome.stderr.splitlines()):
-                log.info("job '%s' | %s", job.id, line)
+                self._log.tell(f"job '{job.id}' | {line}")
         why = f" ({outcome.error})" if outcome.error else ""
-        log.info("job '%s' -> %s%s", job.id, after.state, why)
+        self._log.tell(f"job '{job.id}' -> {after.state.value}{why}")
 
 
 def _is_same_claim(fresh: Job, held: Job) -> bool:

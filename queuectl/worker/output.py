@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from dataclasses import dataclass
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.job import TAIL_BYTES
 from queuectl.domain.request import is_name
+from queuectl.domain.values import frozen
 from queuectl.home import DIRECTORY_MODE, FILE_MODE, Home, cannot, private_directory
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunFiles:
     """The open files of one run."""
 
@@ -58,22 +57,16 @@ class OutputFolder:
             self._folder = None
 
     def _open(self, job_id: str, run: int) -> RunFiles:
-        directory = self._open_directory(job_id, self._open_folder())
+        folder = self._open_folder()
         try:
-            out = os.open(f"{run}.out", _CREATE, FILE_MODE, dir_fd=directory)
-            try:
-                return RunFiles(out, os.open(f"{run}.err", _CREATE, FILE_MODE, dir_fd=directory))
-            except OSError:
-                os.close(out)
-                raise
-        finally:
-            os.close(directory)
-
-    def _open_directory(self, job_id: str, folder: int) -> int:
-        """Open a job's directory, made where it is missing; a link is refused."""
-        with contextlib.suppress(FileExistsError):
             os.mkdir(job_id, DIRECTORY_MODE, dir_fd=folder)
-        return os.open(job_id, _DIRECTORY, dir_fd=folder)
+        except FileExistsError:  # it may be a link, which is refused
+            directory = os.open(job_id, _DIRECTORY, dir_fd=folder)
+            try:
+                return _make_files(f"{run}", directory)
+            finally:
+                os.close(directory)
+        return _make_files(f"{job_id}/{run}", folder)
 
     def _open_folder(self) -> int:
         if self._folder is None:
@@ -87,6 +80,15 @@ class OutputFolder:
         if fault.errno in (errno.ELOOP, errno.ENOTDIR):
             return StoreRefused(f"{path} is a symbolic link, which is not followed", "remove it")
         return cannot("write", path, fault)
+
+
+def _make_files(stem: str, folder: int) -> RunFiles:
+    out = os.open(f"{stem}.out", _CREATE, FILE_MODE, dir_fd=folder)
+    try:
+        return RunFiles(out, os.open(f"{stem}.err", _CREATE, FILE_MODE, dir_fd=folder))
+    except OSError:
+        os.close(out)
+        raise
 
 
 def read_tail(descriptor: int) -> tuple[str, int]:

@@ -13,10 +13,10 @@ import shutil
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from queuectl.domain.job import COMMAND_NOT_FOUND, Command, Outcome
 from queuectl.domain.times import short_seconds
+from queuectl.domain.values import frozen
 from queuectl.waiting import wait_readable
 from queuectl.worker.control import Control, Halt
 from queuectl.worker.guard import Guard
@@ -28,7 +28,7 @@ _IGNORED_BY_WORKERS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 _LOOK_SECONDS = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`."""
 
@@ -188,16 +188,16 @@ def _outcome(status: int, halt: Halt | None, run: Run, files: RunFiles, duration
     stdout, stdout_cut = read_tail(files.stdout)
     stderr, stderr_cut = read_tail(files.stderr)
     return Outcome(
-        exit_code=exit_code,
-        signal=number,
-        timed_out=halt is Halt.TIMEOUT,
-        error=_error(exit_code, number, halt, run),
-        duration=round(duration, 6),
-        stdout=stdout,
-        stderr=stderr,
-        stdout_cut=stdout_cut,
-        stderr_cut=stderr_cut,
-        interrupted=halt in (Halt.RELEASE, Halt.LOST),
+        exit_code,
+        number,
+        halt is Halt.TIMEOUT,
+        _error(exit_code, number, halt, run),
+        round(duration, 6),
+        stdout,
+        stderr,
+        stdout_cut,
+        stderr_cut,
+        halt is Halt.RELEASE or halt is Halt.LOST,
     )
 
 

@@ -25,6 +25,7 @@ TESTS_FAILED = 1
 
 CLAIMS = "tests/stores/test_claims.py::"
 GUARD = "tests/worker/test_guard.py::"
+LANES = "tests/stores/test_lanes.py::"
 KILLING = "tests/chaos/test_killing.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
 
@@ -53,13 +54,11 @@ MUTANTS = (
         STRANGERS + "test_the_second_of_two_expiries_of_one_claim_is_refused[sqlite]",
         (
             Cut(
-                "stores/sqlite.py",
-                'SET {assignments} = ? WHERE seq = ? AND {condition}"',
-                'SET {assignments} = ? WHERE seq = ?"',
+                "stores/sqlite_changes.py",
+                'SET {assignments} WHERE seq = ? AND {FENCES[fence]}"',
+                'SET {assignments} WHERE seq = ?"',
             ),
-            Cut(
-                "stores/sqlite.py", "[*changed.values(), seq, *fenced]", "[*changed.values(), seq]"
-            ),
+            Cut("stores/sqlite_changes.py", "before.seq, *fence_values(change)]", "before.seq]"),
         ),
     ),
     Mutant(
@@ -76,7 +75,13 @@ MUTANTS = (
     Mutant(
         "expiry on SQLite does not compare the lease",
         STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[sqlite]",
-        (Cut("stores/sqlite.py", "if change.fence is Fence.LEASE:", "if False:"),),
+        (
+            Cut(
+                "stores/sqlite_changes.py",
+                "{_OWN} AND lease_until = ?",
+                "{_OWN} AND (lease_until = ? OR TRUE)",
+            ),
+        ),
     ),
     Mutant(
         "expiry on MongoDB does not compare the lease",
@@ -107,8 +112,19 @@ MUTANTS = (
         (
             Cut(
                 "stores/mongo_claims.py",
-                '{"ready": True, **where}, self._update',
-                "where, self._update",
+                'wanted = {**where, "ready": True}',
+                "wanted = where",
+            ),
+        ),
+    ),
+    Mutant(
+        "claim on SQLite does not look at the slots",
+        LANES + "test_a_limit_holds_for_the_fleet_and_a_finished_run_makes_room[sqlite]",
+        (
+            Cut(
+                "stores/sqlite_lanes.py",
+                "not limit or self._used(queue) + row[_SLOTS] <= limit:",
+                "True:",
             ),
         ),
     ),

@@ -160,6 +160,7 @@ def test_a_run_whose_log_cannot_be_made_is_given_back_until_there_is_room(
                 taker.unlink(missing_ok=True)
             ended = fleet.settled(job_id)
             assert (ended.state, ended.attempts) == (State.COMPLETED, 1)
+            assert ended.runs < 50, "it was tried again and again without a pause"
             assert fleet.stop() == []
 
 

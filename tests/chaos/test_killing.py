@@ -135,6 +135,18 @@ def test_the_workers_of_a_killed_supervisor_finish_their_jobs_and_leave(chaos: F
     assert chaos.job(waiting).state is State.PENDING
 
 
+def test_a_worker_in_the_middle_of_a_job_takes_back_what_another_has_lost(chaos: Fleet) -> None:
+    chaos.start(2)
+    jobs = [chaos.running(chaos.enqueue("sleep 60")) for _ in range(2)]
+    (supervisor,) = chaos.pids(pidfile.SUPERVISOR)
+    os.kill(supervisor, signal.SIGSTOP)  # so that nobody takes the place of the dead
+    kill_the_worker_of(chaos, jobs[0])
+    lost = eventually(lambda: (job := chaos.job(jobs[0].id)).interruptions == 1 and job)
+    assert lost.state is State.PENDING
+    busy = chaos.job(jobs[1].id)
+    assert (busy.state, busy.runs) == (State.PROCESSING, 1)
+
+
 def test_a_worker_whose_supervisor_died_before_it_was_ready_leaves(fleet: Fleet) -> None:
     for _ in range(3):
         fleet.start(2)

@@ -98,7 +98,8 @@ def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
         eventually(lambda: AWAY in fleet.log())
         if is_taken_back:  # what the upkeep of another worker does once a lease is over
             held = store.held_by(job.worker or "")
-            assert store._commit(transitions.expire(held[0], store.now(), 5))
+            now = store.now()
+            assert store._commit(transitions.expire(held[0], now, 5), now)
     ended = fleet.settled(job_id)
     assert ended.state is State.COMPLETED
     errors = [run.error for run in ended.history]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +19,12 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.times import later
 from queuectl.domain.worker import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import ClaimRequest, Renewal, Store
+from queuectl.worker import pidfile
 from queuectl.worker.processes import identify, this_process
 from queuectl.worker.upkeep import Upkeep
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import SUCCESS, added, claimed, existing, new_job
-from tests.worker.fleet import eventually, innocent
+from tests.worker.fleet import Fleet, eventually, innocent, lives, pids_in
 
 LEASE_SECONDS = 1.5
 SETTINGS = replace(Settings(), lease_seconds=LEASE_SECONDS)
@@ -183,3 +188,50 @@ def test_the_second_of_two_expiries_of_one_claim_is_refused(
     assert taken.count(True) == 1
     after = existing(store, job.id)
     assert (after.interruptions, len(after.history)) == (1, 1)
+
+
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+
+
+@contextmanager
+def stranger(pid: int) -> Iterator[None]:
+    """A process that has nothing to do with any worker, and a number that one had. Unharmed."""
+    if not os.access(LAST_PID, os.W_OK):
+        pytest.skip("pids can be chosen on Linux by root alone")
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    for _ in range(1000):  # another process may take the number first
+        LAST_PID.write_text(str(pid - 1))
+        found = os.posix_spawnp("sleep", ["sleep", "60"], os.environ, setsid=True)
+        if found == pid:
+            break
+        os.kill(found, signal.SIGKILL)
+        os.waitpid(found, 0)
+    else:
+        pytest.skip(f"pid {pid} could not be had")
+    try:
+        yield
+        assert lives(pid), "a stranger was killed"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_strangers_with_the_pids_of_a_worker_and_its_job_are_left_alone(chaos: Fleet) -> None:
+    chaos.set(lease_seconds=LEASE_SECONDS)
+    (worker,) = chaos.start()
+    job = chaos.running(
+        chaos.enqueue("echo $$ >> pids; test -e again || { touch again; sleep 60; }")
+    )
+    (command,) = eventually(lambda: pids_in(chaos.root / "pids"))
+    for pid in (*chaos.pids(pidfile.SUPERVISOR), worker):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not lives(command))
+    with stranger(worker), stranger(command):
+        assert chaos.pids() == []
+        assert chaos.queue.workers() == []
+        assert chaos.stop() == []
+        assert chaos.job(job.id).state is State.PROCESSING
+        chaos.start()
+        again = chaos.settled(job.id)
+        assert [run.error for run in again.history] == ["worker lost", None]
+        assert chaos.stop(now=True) == []

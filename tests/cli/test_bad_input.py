@@ -30,6 +30,8 @@ from tests.cli.harness import Cli, process
         (["enqueue", '{"command": "\\ud800"}'], "UTF-8"),
         (["enqueue", '{"id": "a b", "command": "x"}'], "id 'a b' is not valid"),
         (["enqueue", '{"id": "a"}'], "'command' is missing"),
+        (["enqueue", '{"command": "x", "comand": 1}'], "did you mean 'command'"),
+        (["enqueue", '{"command": "x", "zzzz": 1}'], "each long option"),
         (["enqueue", "@missing.json"], "cannot read missing.json"),
         (["enqueue", "-f", "."], "cannot read ."),
         (["enqueue", "a", ""], "command is empty"),
@@ -111,6 +113,13 @@ def test_each_bad_line_of_a_batch_is_named_and_the_good_are_stored(cli: Cli) -> 
     assert [line.split(": ")[1] for line in told[:4]] == [f"jobs.jsonl:{n}" for n in (2, 4, 5, 6)]
     assert told[4] == "2 enqueued, 4 refused"
     assert result.code == 2
+
+
+def test_where_a_line_is_no_json_is_told_by_its_column(cli: Cli) -> None:
+    result = cli("enqueue", "-f", "-", stdin='{"command": "a"}\n{"command":\n{"command": "b"}\n')
+    assert result.err.splitlines()[0].endswith(
+        "input:2: not valid JSON: Expecting value at column 12"
+    )
 
 
 def test_the_code_of_a_batch_is_that_of_its_first_refusal(cli: Cli) -> None:

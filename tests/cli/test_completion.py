@@ -35,9 +35,10 @@ def program(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "bin"
     folder.mkdir()
     script = folder / "queuectl"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m queuectl "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.patient "$@"\n')
     script.chmod(0o755)
-    return {**environment(), "PATH": f"{folder}:{os.environ['PATH']}"}
+    path = f"{folder}:{os.environ['PATH']}"
+    return {**environment(), "PATH": path, "PATIENCE_OF_THE_TEST": "600"}
 
 
 def require(shell: str) -> str:
@@ -130,7 +131,7 @@ def test_bash_is_silent_and_makes_nothing_when_there_is_no_store(
 def test_bash_is_silent_when_the_store_is_away(
     store: str, bash: Complete, program: dict[str, str]
 ) -> None:
-    program["QUEUECTL_STORE"] = store
+    program |= {"QUEUECTL_STORE": store, "PATIENCE_OF_COMPLETION": "0.5"}
     assert bash("queuectl show j") == [""]
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from unittest import mock
 
+import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 from queuectl.cli import reader
 from queuectl.cli.app import execute
 from queuectl.cli.session import Session
+from queuectl.cli.tree import root
 from queuectl.cli.words import read_words, split_at_dashes
 from queuectl.domain.errors import InvalidInput
 from queuectl.shell.line import PROGRAM, is_continued, split_line
+from queuectl.shell.script import run_script
 from tests.cli.harness import CODES
 
 quick = settings(
@@ -118,5 +121,44 @@ def test_quoted_words_come_back_as_they_were(wanted: list[str]) -> None:
 @given(rest=words)
 def test_other_commands(line: list[str], rest: list[str]) -> None:
     code, told = run([*line, *rest])
+    assert code in CODES
+    assert "-v shows where" not in told
+
+
+STAYING = frozenset("run wait logs watch shell start".split())
+"""Commands that may wait for ever, or run what they are given."""
+
+
+def paths(group: click.Group = root, before: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    """Yield the words of every command that comes to an end, groups included."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None or name in STAYING:
+            continue
+        yield [*before, name]
+        if isinstance(command, click.Group):
+            yield from paths(command, (*before, name))
+
+
+WHERE = st.sampled_from(list(paths()))
+
+
+@quick
+@given(WHERE, words)
+def test_any_command(path: list[str], rest: list[str]) -> None:
+    code, told = run([*path, *rest], b"n\n")
+    assert code in CODES
+    assert "-v shows where" not in told
+
+
+@quick
+@given(st.lists(st.tuples(WHERE, words), max_size=4), st.booleans())
+def test_lines_for_the_shell(lines: list[tuple[list[str], list[str]]], keep_going: bool) -> None:
+    script = [" ".join([*path, *rest]) for path, rest in lines]
+    with captured(b"n\n") as err:
+        code = run_script(script, Session(), keep_going=keep_going)
+        err.flush()
+        told = err.buffer.getvalue().decode()  # type: ignore[attr-defined]  # it is a BytesIO
     assert code in CODES
     assert "-v shows where" not in told

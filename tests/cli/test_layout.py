@@ -6,6 +6,7 @@ import pytest
 
 from queuectl.cli.layout import arrange, cut, fit, width, wrap
 from queuectl.cli.render import elapsed
+from tests.cli.harness import Cli, bury
 
 TEXTS = ["", "plain", "漢字かな", "é" * 9, "e\u0301" * 9, "🎉 done 🎉", "mixed 漢 text"]
 
@@ -56,3 +57,21 @@ def test_at_last_even_the_ids_are_cut(room: int) -> None:
 )
 def test_elapsed_time_reads_like_a_clock(seconds: float, shown: str) -> None:
     assert elapsed(seconds) == shown
+
+
+def test_off_a_terminal_every_column_is_there_and_no_cell_is_empty(cli: Cli) -> None:
+    bury("broken")
+    cli.ok("enqueue", "waiting", "true")
+    titles, broken, waiting = cli.ok("list").out.splitlines()
+    assert titles.split("  ")[0] == "ID"
+    assert "QUEUE    PRIORITY  SLOTS  LABELS  NEXT RUN" in titles
+    assert broken.split() == "broken dead (1) 1/1 default 0 1 - - Exit code 1 false".split()
+    assert waiting.split()[:7] == "waiting pending 0/3 default 0 1 -".split()
+    assert waiting.split()[-2:] == ["due", "true"]
+
+
+def test_the_help_lists_options_and_no_arguments_among_them(cli: Cli) -> None:
+    for words in (["show"], ["wait"], ["enqueue"], ["config", "set"]):
+        options = cli.ok(*words, "--help").out.partition("Options:\n")[2].splitlines()
+        listed = options[: options.index("")]
+        assert all(line.startswith(("  -", "      ")) for line in listed), words

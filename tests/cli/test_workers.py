@@ -40,7 +40,9 @@ def test_workers_are_started_added_shown_and_stopped(cli: Cli) -> None:
     assert all(worker["state"] == "idle" and worker["job"] is None for worker in workers)
     assert str(pids[0]) in cli.ok("status").out
     assert len(cli.ok("worker", "list").out.splitlines()) == 4
-    assert "started" in cli.ok("worker", "logs", str(pids[0])).out
+    for name in (str(pids[0]), workers[0]["id"]):
+        assert "started" in cli.ok("worker", "logs", name).out
+    cli.refused(3, "worker", "logs", "nobody")
     assert cli.ok("worker", "stop", str(pids[0])).out == f"Worker {pids[0]} stopped\n"
     assert cli.ok("worker", "stop").out.count("stopped") == 2
     assert cli.ok("worker", "stop").out == "No workers are running\n"

@@ -13,7 +13,7 @@ from queuectl.domain.dependencies import blockers, left_by, met_by, refuse_cycle
 from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.job import Claim, Spec, State
 from queuectl.domain.lanes import Lane
-from queuectl.domain.view import reason
+from queuectl.domain.view import Surroundings, reason
 from tests.domain.jobs import (
     FAILURE,
     NOW,
@@ -141,10 +141,16 @@ def test_a_paused_job_is_held_through_its_retry_and_freed_by_its_end() -> None:
 )
 def test_the_reason_tells_of_the_queue(lane: Lane, slots: int, why: str) -> None:
     job = pending(replace(SPEC, queue="gpu", slots=slots))
-    assert reason(job, NOW, lane=lane) == why
+    assert reason(job, NOW, around=Surroundings({"gpu": lane}, lambda _: None)) == why
 
 
 def test_the_reason_tells_of_parents_and_of_a_pause() -> None:
     assert reason(pending(CHILD), NOW) == "waits for p, q to fail, r to end, p to end"
     assert reason(replace(pending(CHILD), held=True), NOW) == "paused"
+    fates = {"p": State.DEAD, "q": State.COMPLETED, "r": State.FAILED}.get
+    assert reason(pending(CHILD), NOW, around=Surroundings({}, fates)) == (
+        "waits for p (dead), q to fail (completed), r to end, p to end (dead)"
+    )
+    only = pending(Spec("c", "true", after=("gone",)))
+    assert reason(only, NOW, around=Surroundings({}, fates)) == "waits for gone (deleted)"
     assert reason(replace(processing(), held=True), NOW) == "paused"

@@ -39,7 +39,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "retention_dead": (0, 100 * YEAR),
     "max_log_bytes": (0, 2**50),
 }
-SWITCHES = ("kill_leftovers", "clean_env")
+SWITCHES = ("kill_leftovers", "clean_env", "full_durability")
 TEXTS = ("allowed_commands", "denied_commands")
 WHOLE = ("max_retries", "max_interruptions", "max_log_bytes")
 
@@ -56,6 +56,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "kill_grace_seconds": 5.0,
         "max_interruptions": 5,
         "kill_leftovers": False,
+        "full_durability": True,
         "clean_env": False,
         "retention_completed": 0.0,
         "retention_cancelled": 0.0,

@@ -111,7 +111,7 @@ def test_only_so_many_jobs_are_kept_and_the_others_are_looked_up(
     monkeypatch.setattr(live_module, "LOOKUP_SECONDS", SECONDS)
     with open_queue() as queue:
         queue.enqueue([queue.request({"id": f"job{n:02}", "command": "true"}) for n in range(50)])
-    snapshot = watched.wait_until(lambda snapshot: snapshot.jobs)
+    snapshot = watched.wait_until(lambda snapshot: snapshot.jobs and snapshot.is_partial)
     assert [line.id for line in snapshot.jobs] == [f"job{n}" for n in range(49, 39, -1)]
     session = knowing(Session(), watched.live)
     assert completed(session, "show job0") == [f"job{n:02}" for n in range(9, -1, -1)]

@@ -49,6 +49,21 @@ def test_from_nothing_to_a_finished_a_failed_and_a_retried_job(open_shell: OpenS
     shell.frees()
 
 
+def test_the_prompt_has_a_row_of_its_own_after_a_command_was_stopped(open_shell: OpenShell) -> None:
+    shell = open_shell()
+    shell.enter("enqueue a 'true'")
+    shell.enter("logs -f a")
+    shell.shows("'a' is pending, and no worker is running")
+    shell.press("ctrl-c")
+    shell.frees()
+    assert shell.lines[shell.screen.cursor.y - 1] == "^C"
+    shell.enter("!echo begun; sleep 60")
+    shell.until(lambda: "begun" in shell.lines, "output of the system's shell")
+    shell.press("ctrl-c")
+    shell.frees()
+    assert shell.lines[shell.screen.cursor.y - 1] == "^C"
+
+
 def test_a_job_that_is_waited_for_is_not_told_of_twice(open_shell: OpenShell) -> None:
     shell = open_shell(100, 30)
     shell.enter("run a 'echo from-a'")
@@ -258,6 +273,21 @@ def test_a_continued_line_is_one_entry_of_the_history(home: Path, open_shell: Op
     history = (home / "history").read_text()
     assert "hunter2" not in history
     assert "list --limit 3" in history
+
+
+def test_a_history_that_cannot_be_written_is_kept_for_the_session(
+    home: Path, open_shell: OpenShell
+) -> None:
+    shell = open_shell()
+    shell.shows("Tab completes")
+    (home / "history").unlink()
+    (home / "history").mkdir()
+    shell.enter("list --limit 3")
+    shell.shows("no jobs yet")
+    shell.frees()
+    assert "Traceback" not in shell.text
+    shell.press("up")
+    shell.is_at("list --limit 3")
 
 
 def test_the_history_suggests_the_rest_of_a_line(open_shell: OpenShell) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PROGRAM = "secantusd-py"
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 
 
 def program() -> str | None:

@@ -12,7 +12,8 @@ from queuectl.domain import transitions
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Spec, State
 from queuectl.domain.times import UTC
-from queuectl.stores.base import BATCH, Store
+from queuectl.stores import mongo_batches, sqlite
+from queuectl.stores.base import Store
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     EVERYTHING,
@@ -127,8 +128,13 @@ def test_nothing_to_add_is_nothing_added(store: Store) -> None:
     assert store.add([], atomic=True) == frozenset()
 
 
-def test_a_batch_of_more_than_one_piece_is_stored_in_order(store: Store) -> None:
-    batch = [new_job(store, f"job{n}", store.now() + HOUR) for n in range(BATCH + 5)]
+def test_a_batch_of_more_than_one_piece_is_stored_in_order(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = 20
+    for module in (sqlite, mongo_batches):
+        monkeypatch.setattr(module, "BATCH", piece)
+    batch = [new_job(store, f"job{n}", store.now() + HOUR) for n in range(2 * piece + 5)]
     assert store.add(batch) == frozenset()
     assert listed(store) == [job.id for job in batch]
 

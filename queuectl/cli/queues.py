@@ -1,0 +1,153 @@
+"""Queues as a whole: what is in them, pausing them, and how much of each may run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from queuectl.cli import render
+from queuectl.cli.columns import STATE_STYLES
+from queuectl.cli.jobs import json_option
+from queuectl.cli.params import QueueName
+from queuectl.cli.session import Session, for_each, note, pass_session, say
+from queuectl.cli.tree import Group
+from queuectl.domain.errors import NotFound, NothingDone
+from queuectl.domain.filters import Counts
+from queuectl.domain.job import DEFAULT_QUEUE, State
+from queuectl.domain.lanes import MAX_LIMIT, OPEN, Lane
+from queuectl.domain.request import check_name
+from queuectl.queue import Queue
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """One queue as it is told: what was decided about it, and its jobs by state."""
+
+    name: str
+    lane: Lane
+    states: Mapping[State, int]
+
+
+def queue_views(queue: Queue) -> list[QueueView]:
+    """Return every queue that has jobs or about which something was decided, by name."""
+    lanes, counts = queue.lanes(), queue.counts().by_queue
+    names = sorted({*lanes, *counts}, key=lambda name: (name != DEFAULT_QUEUE, name))
+    return [QueueView(name, lanes.get(name, OPEN), counts.get(name, {})) for name in names]
+
+
+def view_as_dict(view: QueueView) -> dict[str, Any]:
+    """Return a queue as `--json` prints it; `limit` is null when there is none."""
+    counts = Counts({view.name: view.states})
+    return {
+        "name": view.name,
+        "paused": view.lane.paused,
+        "limit": view.lane.limit or None,
+        "used": view.lane.used if view.lane.limit else None,
+        "counts": {**{state.value: counts.of(state) for state in State}, "total": counts.total},
+    }
+
+
+def queue_columns() -> list[render.Column[QueueView]]:
+    """Return the columns of a listing of queues."""
+
+    def counted(state: State) -> render.Column[QueueView]:
+        return render.Column(
+            state.value.upper(),
+            lambda view: f"{view.states[state]:,}" if view.states.get(state) else "",
+            optional=True,
+            style=lambda _view: STATE_STYLES[state],
+        )
+
+    return [
+        render.Column("QUEUE", lambda view: view.name),
+        render.Column(
+            "PAUSED", lambda view: "paused" if view.lane.paused else "", optional=True,
+            style=lambda _view: "yellow",
+        ),
+        render.Column("SLOTS", _slots, optional=True),
+        *map(counted, State),
+    ]  # fmt: skip
+
+
+def _slots(view: QueueView) -> str:
+    return f"{view.lane.used} of {view.lane.limit}" if view.lane.limit else ""
+
+
+@click.group(cls=Group, epilog="queuectl queue list")
+def queue() -> None:
+    """Queues: list, pause, resume and limit them."""
+
+
+@queue.command("list", epilog="queuectl queue list --json")
+@json_option
+@pass_session
+def list_queues(session: Session, as_json: bool) -> None:
+    """List the queues with their jobs, and what was decided about them."""
+    views = queue_views(session.queue())
+    if as_json:
+        render.write_json([view_as_dict(view) for view in views])
+    elif not render.table(views, queue_columns(), colors=session.colors):
+        note('no queues yet: queuectl enqueue --queue gpu --id hello --command "echo Hello"')
+
+
+_names = click.argument("names", nargs=-1, required=True, metavar="QUEUE...", type=QueueName())
+
+
+@queue.command("pause", epilog="queuectl queue pause gpu")
+@_names
+@pass_session
+def pause_queues(session: Session, names: tuple[str, ...]) -> int:
+    """Start nothing more from queues; what runs there goes on."""
+    opened = session.queue()
+
+    def act(name: str) -> None:
+        check_name("queue", name)
+        if opened.lanes().get(name, OPEN).paused:
+            raise NothingDone(f"queue '{name}' is paused already")
+        opened.pause_queue(name)
+        say(f"Paused queue '{name}'")
+
+    return for_each(names, act)
+
+
+@queue.command("resume", epilog="queuectl queue resume gpu")
+@_names
+@pass_session
+def resume_queues(session: Session, names: tuple[str, ...]) -> int:
+    """Let workers take jobs from queues again."""
+    opened = session.queue()
+
+    def act(name: str) -> None:
+        check_name("queue", name)
+        if not opened.lanes().get(name, OPEN).paused:
+            _require_known(opened, name)
+            raise NothingDone(f"queue '{name}' is not paused")
+        opened.resume_queue(name)
+        say(f"Resumed queue '{name}'")
+
+    return for_each(names, act)
+
+
+def _require_known(opened: Queue, name: str) -> None:
+    if name not in opened.lanes() and name not in opened.counts().by_queue:
+        raise NotFound(f"no queue '{name}'", hint="queuectl queue list shows the queues there are")
+
+
+@queue.command(
+    "limit",
+    epilog="""
+    queuectl queue limit gpu 1
+    queuectl queue limit gpu 0
+    """,
+)
+@click.argument("name", metavar="QUEUE", type=QueueName())
+@click.argument("slots", metavar="N", type=click.IntRange(0, MAX_LIMIT))
+@pass_session
+def limit_queue(session: Session, name: str, slots: int) -> None:
+    """Let at most N slots of a queue run at once, over all workers; 0 is any number."""
+    opened = session.queue()
+    opened.limit_queue(name, slots)
+    say(f"Queue '{name}' runs at most {slots} at once" if slots else f"Queue '{name}' has no limit")

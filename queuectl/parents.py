@@ -1,0 +1,98 @@
+"""Which jobs a new or changed job may wait for: those that exist, and no circle of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
+from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError
+from queuectl.domain.job import Job, Spec
+from queuectl.domain.request import Request
+
+Resolve = Callable[[str], str]
+"""Turns an id, or a prefix of one, into the id of a job that exists. Raises NotFound, Conflict."""
+
+
+def has_parents(spec: Spec) -> bool:
+    """Whether a job waits for others."""
+    return bool(spec.after or spec.after_any or spec.after_fail)
+
+
+def with_parents(spec: Spec, resolve: Resolve, batch: Mapping[str, Spec] | None = None) -> Spec:
+    """Return a specification whose parents are ids that exist, or stand in the same batch.
+
+    Raises NotFound, or Conflict where a prefix fits several.
+    """
+    in_batch = batch or {}
+
+    def found(word: str) -> str:
+        if word in in_batch:
+            return word
+        try:
+            return resolve(word)
+        except NotFound:
+            raise NotFound(f"no job '{word}' to wait for") from None
+
+    def all_found(words: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(map(found, words)))
+
+    return replace(
+        spec,
+        after=all_found(spec.after),
+        after_any=all_found(spec.after_any),
+        after_fail=all_found(spec.after_fail),
+    )
+
+
+def checked(
+    requests: Sequence[Request], resolve: Resolve
+) -> tuple[list[Request], dict[str, QueuectlError]]:
+    """Return a batch with its parents found, and why some of it is refused, by id.
+
+    What waits for a job of the batch that is refused is refused with it.
+    """
+    batch = {request.spec.id: request.spec for request in requests}
+    refused: dict[str, QueuectlError] = {}
+    found: list[Request] = []
+    for request in requests:
+        if has_parents(request.spec):
+            try:
+                request = replace(request, spec=with_parents(request.spec, resolve, batch))
+            except QueuectlError as fault:
+                refused[request.spec.id] = fault
+        found.append(request)
+    try:
+        refuse_cycles({request.spec.id: request.spec for request in found})
+    except InvalidInput as fault:
+        circle = str(fault).partition(": ")[2].split(" -> ")
+        refused |= dict.fromkeys(circle, fault)
+    _refuse_orphans(found, refused)
+    return found, refused
+
+
+def _refuse_orphans(found: Sequence[Request], refused: dict[str, QueuectlError]) -> None:
+    """Refuse what waits for jobs that are refused, from generation to generation."""
+    size = -1
+    while size < len(refused):
+        size = len(refused)
+        for request in found:
+            lost = next((each for each in parents(request.spec) if each in refused), None)
+            if lost is not None and request.spec.id not in refused:
+                refused[request.spec.id] = NotFound(f"no job '{lost}' to wait for")
+
+
+def refuse_circle(spec: Spec, get: Callable[[str], Job | None]) -> None:
+    """Raise InvalidInput when a job would come to wait for itself, by way of jobs that wait."""
+    ahead = {parent: [spec.id, parent] for parent in map(parent_of, blockers(spec))}
+    seen: set[str] = set()
+    while ahead:
+        job_id, path = ahead.popitem()
+        if job_id == spec.id:
+            raise InvalidInput(f"jobs wait for each other in a circle: {' -> '.join(path)}")
+        if job_id in seen:
+            continue
+        seen.add(job_id)
+        job = get(job_id)
+        for parent in map(parent_of, job.waits_for if job else ()):
+            ahead[parent] = [*path, parent]

@@ -1,0 +1,108 @@
+"""Writing jobs into the embedded store: new ones, and transitions under their fence.
+
+Everything here is called inside a transaction that is open.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from queuectl.domain.job import HISTORY_RUNS, Job
+from queuectl.domain.transitions import Transition
+from queuectl.stores import sqlite_changes as changes
+from queuectl.stores import sqlite_rows as rows
+from queuectl.stores.sqlite_lanes import SqliteLanes
+from queuectl.stores.sqlite_reads import SqliteReads
+
+
+class SqliteWrites(SqliteReads, SqliteLanes):
+    """The part of `SqliteStore` that writes jobs."""
+
+    def _insert(self, jobs: list[Job], now: datetime) -> None:
+        if not jobs:
+            return
+        new = changes.new_rows(jobs, now)
+        many = self._connection.executemany
+        many(new.insert, new.values)
+        many(rows.COUNT_IN, [(*place, number) for place, number in new.states.items()])
+        many(rows.READY_IN, [(*lane, number) for lane, number in new.lanes.items()])
+
+    def _taken(self, ids: list[str]) -> set[str]:
+        array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape
+        found = self._connection.execute(
+            "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value) "
+            "OR EXISTS (SELECT 1 FROM dlq WHERE id = value)",
+            (array,),
+        )
+        return {job_id for (job_id,) in found}
+
+    def _keys_taken(self, keys: list[str]) -> set[str]:
+        if not keys:
+            return set()
+        found = self._connection.execute(
+            f"SELECT unique_key FROM jobs WHERE {rows.IS_LIVE} "
+            "AND unique_key IN (SELECT value FROM json_each(?))",
+            (rows.dump_json(keys),),
+        )
+        return {key for (key,) in found}
+
+    def _commit(self, change: Transition, now: datetime) -> bool:
+        """Write a transition, or find that it has been written already."""
+        if self._write(change, now):
+            return True
+        return change.run is not None and change.run in self._history(change.before.seq)
+
+    def _write(self, change: Transition, now: datetime) -> bool:
+        """Write a transition if its fence holds; return whether it did."""
+        execute = self._connection.execute
+        seq, after = change.before.seq, change.after
+        if after is None:
+            return self._forget(change)
+        if change.is_revival and not self._bring_back(change):
+            return False
+        is_held = execute(*changes.update_of(change, after, now)).rowcount
+        if not is_held:
+            return False
+        if change.run is not None:
+            execute(*changes.insert_of_run(seq, change.run))
+            if change.run.n > HISTORY_RUNS:
+                execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
+        if change.is_burial:
+            self._move("jobs", "dlq", seq)
+        if after.unswept:
+            self._sweep(seq, now)
+        return True
+
+    def _bring_back(self, change: Transition) -> bool:
+        """Move a job out of the DLQ, if the fence holds there."""
+        seq = change.before.seq
+        held = self._connection.execute(
+            f"SELECT 1 FROM dlq WHERE seq = ? AND {changes.FENCES[change.fence]}",
+            (seq, *changes.fence_values(change)),
+        ).fetchone()
+        if held is not None:
+            self._move("dlq", "jobs", seq)
+            self._connection.execute(
+                rows.COUNT_IN, (change.before.spec.queue, change.before.state.value, 1)
+            )
+        return held is not None
+
+    def _forget(self, change: Transition) -> bool:
+        table = "dlq" if change.is_revival else "jobs"
+        seq = change.before.seq
+        deleted = self._connection.execute(
+            f"DELETE FROM {table} WHERE seq = ? AND {changes.FENCES[change.fence]}",
+            (seq, *changes.fence_values(change)),
+        ).rowcount
+        if deleted:
+            self._connection.execute("DELETE FROM runs WHERE seq = ?", (seq,))
+            if change.before.has_children:
+                self._forsake(change.before)
+        return deleted > 0
+
+    def _move(self, source: str, target: str, seq: int) -> None:
+        self._connection.execute(
+            f"INSERT INTO {target} ({rows.MOVED}) SELECT {rows.MOVED} FROM {source} WHERE seq = ?",
+            (seq,),
+        )
+        self._connection.execute(f"DELETE FROM {source} WHERE seq = ?", (seq,))

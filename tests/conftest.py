@@ -1,0 +1,16 @@
+"""How many test processes run at once."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+FEWEST = 4
+FOR_EACH_CORE = 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return what `-n auto` means here: more than the cores, since most tests wait."""
+    return max(FEWEST, FOR_EACH_CORE * (os.cpu_count() or 1))

@@ -1,0 +1,31 @@
+"""What the live view reads of the store while it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.transitions import settle
+from queuectl.queue import open_queue
+from queuectl.watch.feed import latest
+from queuectl.watch.model import Wanted
+from tests.cli.harness import claim_next
+
+
+def test_a_job_that_ends_while_jobs_are_read_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "a", "command": "true"})])
+        running, find = claim_next(queue), queue.find
+
+        def find_and_end(chosen: Filter, page: Page) -> Iterator[Job]:
+            found = list(find(chosen, page))
+            if State.PROCESSING in chosen.states:
+                assert queue.store.commit(settle(running, Outcome(exit_code=0), queue.now()))
+            return iter(found)
+
+        monkeypatch.setattr(queue, "find", find_and_end)
+        shown = list(latest(queue, Wanted()))
+    assert [(job.id, job.state) for job in shown] == [("a", State.COMPLETED)]
