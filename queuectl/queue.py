@@ -30,9 +30,11 @@ from queuectl.domain.settings import Settings, Value
 from queuectl.domain.values import frozen
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_id
+from queuectl.keeping import Keeping
 from queuectl.parents import checked, has_parents, refuse_circle
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
+from queuectl.stores.moved import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
@@ -57,7 +59,7 @@ class Enqueued:
     error: QueuectlError | None = None
 
 
-class Queue(Changes):
+class Queue(Changes, Keeping):
     """An open store with its home. A context manager; use it from one thread.
 
     Every method may raise `StoreUnavailable` or `StoreRefused`. What changes a job that is in
@@ -111,6 +113,7 @@ class Queue(Changes):
 
         Pass `settings` when there are many. `replace` lets it replace a job of its id.
         """
+        fields, environment = self.with_environment(fields)
         request = build_request(
             fields,
             settings or self.settings(),
@@ -121,6 +124,9 @@ class Queue(Changes):
             from queuectl.domain.schedule import refuse_run_id
 
             refuse_run_id(request.spec.id)
+        if environment is not None:
+            spec = dataclasses.replace(request.spec, environment=environment, clean_env=False)
+            request = dataclasses.replace(request, spec=spec)
         return dataclasses.replace(request, replace=True) if replace else request
 
     def _parse_time(self, kind: str, raw: object) -> datetime:
@@ -134,6 +140,7 @@ class Queue(Changes):
         An id that exists is a `Conflict` in that request's result; with `atomic` it is raised
         and nothing is stored.
         """
+        require_in_use(self._store)
         if atomic and any(request.replace for request in requests):
             raise InvalidInput("an atomic batch cannot replace jobs")
         requests, faults = self._checked(requests)

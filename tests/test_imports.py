@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "queuectl"
 
-SHARED = frozenset("cron home ids joblogs waiting when".split())
+SHARED = frozenset("captured cron home ids joblogs waiting when".split())
 """Small modules beside the layers: cron expressions, files, identifiers, waiting, times."""
 
 LAYERS: dict[str, frozenset[str]] = {
@@ -19,6 +19,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "cron": frozenset({"domain"}),
     "waiting": frozenset({"domain"}),
     "when": frozenset({"domain"}),
+    "captured": frozenset({"domain", "home"}),
     "home": frozenset({"domain"}),
     "joblogs": frozenset({"domain", "home"}),
     "stores": SHARED | {"domain"},
@@ -26,8 +27,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "parents": frozenset({"domain"}),
     "changes": SHARED | {"domain", "stores", "parents"},
     "schedules": SHARED | {"domain", "stores"},
-    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes", "schedules"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue"},
+    "keeping": SHARED | {"domain", "stores", "transfer"},
+    "transfer": SHARED | {"domain", "stores", "worker"},
+    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping"},
+    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "web": SHARED | {"domain", "stores", "worker", "queue", "cli"},
@@ -42,8 +45,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum functools graphlib math operator "
-    "re shlex typing".split()
+    "__future__ collections dataclasses datetime difflib enum fnmatch functools graphlib math "
+    "operator re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

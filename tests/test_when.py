@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from queuectl.domain.durations import MAX_SECONDS
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.times import UTC
-from queuectl.when import MAX_SECONDS, parse_duration, parse_time
+from queuectl.when import parse_duration, parse_time
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)  # a Saturday
 

@@ -47,6 +47,11 @@ _SPEC_OPTIONS = (
     ),
     click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
     click.option(
+        "--env-file", type=PathName(), metavar="FILE", help="Variables from a file like .env."
+    ),
+    click.option("--capture-env", is_flag=True, help="Run it in the environment of this command."),
+    click.option("--clean-env", is_flag=True, help="Give it PATH, HOME, LANG and --env alone."),
+    click.option(
         "--after",
         type=JobId(),
         metavar="ID",
@@ -73,7 +78,10 @@ _SPEC_OPTIONS = (
     ),
     click.option("--label", metavar="LABEL", multiple=True, help="A label to find it by (repeat)."),
 )
-_FIELD_OPTIONS = "queue priority timeout max_retries backoff_base backoff_cap cwd slots unique"
+_FIELD_OPTIONS = (
+    "queue priority timeout max_retries backoff_base backoff_cap cwd slots unique env_file"
+)
+_FLAG_OPTIONS = "capture_env clean_env"
 _LIST_OPTIONS = {
     "label": "labels", "after": "after", "after_any": "after_any", "after_fail": "after_fail",
 }  # fmt: skip
@@ -183,6 +191,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
     fields: dict[str, object] = {
         name: options[name] for name in _FIELD_OPTIONS.split() if options[name] is not None
     }
+    fields |= {name: True for name in _FLAG_OPTIONS.split() if options[name]}
     if source.id is not None:
         fields["id"] = source.id
     if options["at"] is not None and options["delay"] is not None:

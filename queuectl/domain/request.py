@@ -104,7 +104,12 @@ def build_request(
     if "id" not in given:
         given |= {"id": new_id(), "generated_id": True}
     whole = {**defaults_of(settings), **given}
-    return Request(Spec(*whole.values()), run_at, tuple(notes))
+    spec = Spec(*whole.values())
+    if settings.allowed_commands or settings.denied_commands:
+        from queuectl.domain.policy import require_allowed
+
+        require_allowed(spec.command, settings)
+    return Request(spec, run_at, tuple(notes))
 
 
 def defaults_of(settings: Settings) -> dict[str, Any]:
@@ -115,6 +120,7 @@ def defaults_of(settings: Settings) -> dict[str, Any]:
         "backoff_base": settings.backoff_base,
         "backoff_cap": settings.backoff_cap,
         "timeout": settings.timeout_seconds,
+        "clean_env": settings.clean_env,
     }
 
 

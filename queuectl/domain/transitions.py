@@ -103,7 +103,7 @@ def settle(job: Job, outcome: Outcome, now: datetime) -> Transition:
         return release(job, now, outcome)
     if job.cancel_requested:
         return _ended(job, "cancel", State.CANCELLED, outcome, now)
-    if has_attempts_left(job.attempts, job.spec.max_retries):
+    if has_attempts_left(job.attempts, job.spec.max_retries) and not outcome.is_final:
         wait = backoff_seconds(job.spec.backoff_base, job.attempts, job.spec.backoff_cap)
         return _ended(job, "fail", State.FAILED, outcome, now, run_at=later(now, wait))
     return _ended(job, "bury", State.DEAD, outcome, now, failed_at=now)

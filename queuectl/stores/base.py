@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.domain.filters import Counts, Filter, Page
-    from queuectl.domain.job import Job
+    from queuectl.domain.job import Job, State
     from queuectl.domain.lanes import Lanes
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.transitions import Transition
@@ -188,6 +188,67 @@ class Store(Protocol):
 
     def take_turn(self, chore: str, every_seconds: float) -> bool:
         """Take the turn at a chore if it is due, for the whole fleet."""
+        ...
+
+    # ageing, and whole jobs
+
+    def ended(
+        self, state: State, before: datetime, limit: int, since: datetime | None = None
+    ) -> list[Job]:
+        """Return settled jobs of a state that ended before an instant, the longest ago first.
+
+        At most `limit`, of those that ended at `since` or later. The cost does not grow with
+        the number of jobs that are not returned.
+        """
+        ...
+
+    def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
+        """Delete settled jobs that are still as they were read; return the ids that are gone.
+
+        A parent that a job waits for is kept, and one whose children have not all been told.
+        Meant for a few hundred at a time, so that others can write in between.
+        """
+        ...
+
+    def present(self, ids: Collection[str]) -> frozenset[str]:
+        """Return those of some ids that jobs have, in the DLQ or not."""
+        ...
+
+    def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
+        """Insert jobs with their state and history, in this order; return the ids refused.
+
+        Refused are the ids that `add` would refuse. With `keep_numbers` each keeps its `seq`,
+        which nobody else may have, and all its marks; without it their parents that are here
+        will tell them how they ended.
+        """
+        ...
+
+    # notes about the store itself
+
+    def mark(self, name: str) -> str | None:
+        """Return what is noted under a name, or None."""
+        ...
+
+    def set_mark(self, name: str, value: str | None) -> None:
+        """Note something under a name; None removes it."""
+        ...
+
+    # captured environments
+
+    def keep_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        """Store an environment under the name that its content has, or renew its age."""
+        ...
+
+    def environment(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        """Return the variables of a captured environment, or None."""
+        ...
+
+    def environments(self) -> list[str]:
+        """Return the names of all captured environments."""
+        ...
+
+    def forget_environments(self, before: datetime) -> int:
+        """Remove those stored before an instant that no job names; return how many."""
         ...
 
     # queues

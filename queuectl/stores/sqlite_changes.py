@@ -20,6 +20,10 @@ from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 
 _RUN = ("seq", *codec.RUN_FIELDS)
+_WHOLE = (
+    "seq", "id", "created_at", "ready", *rows.SPEC, *rows.COURSE, *rows.CLAIM, *rows.OUTCOME,
+    *codec.OUTPUT_FIELDS,
+)  # fmt: skip
 _course_of, _marks_of = attrgetter(*rows.COURSE), attrgetter(*MARKS)
 
 
@@ -84,6 +88,22 @@ def _inserted_values(job: Job, now: datetime) -> list[object]:
         int(job.unswept),
         *_spec_values(job.spec),
     ]
+
+
+def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> tuple[str, list[object]]:
+    """Return the statement that inserts a job with all it has been through, and the values."""
+    claim = job.claim
+    values = [
+        job.seq if keep_number else None,
+        job.spec.id,
+        to_millis(job.created_at),
+        ready_flag(job, now),
+        *_spec_values(job.spec),
+        *map(_stored, _course_of(job)),
+        *((claim.id, to_millis(claim.lease_until)) if claim else (None, None)),
+        *_outcome_values(job.outcome),
+    ]
+    return _insert("jobs", _WHOLE, _nulls(values)), _without_nulls(values)
 
 
 def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[object]]:

@@ -195,6 +195,18 @@ WHEN old.state = 'processing' AND new.state <> 'processing' BEGIN
 END;
 """
 
+_KEEPING = """
+CREATE INDEX jobs_ended ON jobs (state, finished_at)
+  WHERE state = 'completed' OR state = 'cancelled';
+CREATE INDEX dlq_ended ON dlq (finished_at);
+CREATE INDEX jobs_environment ON jobs (environment) WHERE environment IS NOT NULL;
+CREATE INDEX dlq_environment ON dlq (environment) WHERE environment IS NOT NULL;
+CREATE TABLE environments (
+  id TEXT PRIMARY KEY, variables TEXT NOT NULL, kept_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
 # What every job passes through is kept short. The few jobs that run need no index of their own to
 # be found by their lease. What inserts jobs counts them: new ones by the batch, and those that
 # come back from the DLQ, which are not ready then.
@@ -204,5 +216,5 @@ DROP TRIGGER jobs_counted_in;
 DROP TRIGGER jobs_lane_in;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _FLOW_CONTROL, _FEWER_STEPS)
+MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _FLOW_CONTROL, _FEWER_STEPS + _KEEPING)
 """The script that leads from each version of the schema to the next, from nothing onward."""

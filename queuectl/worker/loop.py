@@ -10,19 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from queuectl.captured import Variables
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
 from queuectl.domain.errors import NotFound, StoreRefused, StoreUnavailable
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
+from queuectl.domain.policy import refusal
 from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Place
 from queuectl.ids import new_token
 from queuectl.stores import open_store
 from queuectl.stores.base import ClaimRequest, Store
+from queuectl.stores.moved import require_in_use
 from queuectl.worker.control import Control
-from queuectl.worker.environment import Environment
+from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
 from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
@@ -37,6 +40,10 @@ log = logging.getLogger("queuectl.worker")
 
 
 _SHOWN = 200
+
+
+class _Refused(Exception):
+    """A run that is not begun, now or ever; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,11 @@ class Worker:
         self._place = place
         self._orders = orders
         self._store: Store = open_store(place.store_url)
+        require_in_use(self._store)
         self.record = _new_record(place, orders, self._store)
         self._runner = Runner(self._control, self._guard)
         self._output = OutputFolder(place.home)
-        self._environment = Environment(self.record.id)
+        self._environment = Environment(self.record.id, self._captured)
         absence = Absence()
         self._heartbeat = Heartbeat(
             lambda: open_store(place.store_url),
@@ -222,6 +230,11 @@ class Worker:
             return None
         except StoreRefused as fault:
             return Outcome(error=str(fault))
+        try:
+            environment = self._allowed(job, claim_id)
+        except _Refused as fault:
+            files.close()
+            return Outcome(error=str(fault), is_final=True)
         if not self._can_log:
             log.info("the logs of jobs can be written again")
             self._can_log = True
@@ -232,7 +245,7 @@ class Worker:
                 Run(
                     claim_id,
                     job.spec.command,
-                    self._environment.of(job, claim_id),
+                    environment,
                     job.spec.cwd,
                     job.spec.timeout,
                     settings.kill_grace_seconds,
@@ -243,6 +256,19 @@ class Worker:
             )
         finally:
             files.close()
+
+    def _captured(self, name: str) -> Variables | None:
+        return self._patience.insist(partial(self._store.environment, name))
+
+    def _allowed(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
+        """Return a run's environment. Raises _Refused when it must not or cannot be begun."""
+        why = refusal(job.spec.command, self._heartbeat.settings)
+        if why:
+            raise _Refused(f"Command is not allowed: {why}")
+        try:
+            return self._environment.of(job, claim_id)
+        except MissingEnvironment as fault:
+            raise _Refused(str(fault)) from None
 
     # settling
 
