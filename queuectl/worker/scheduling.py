@@ -21,7 +21,7 @@ from queuectl.when import parse_time
 log = logging.getLogger("queuectl.worker")
 
 MOST_RUNS = 1000
-_BUSY_SECONDS = 0.5
+BUSY_SECONDS = 0.5
 """The most runs of one round, and how long it may take: the heartbeat must go on."""
 
 
@@ -49,7 +49,7 @@ class Scheduling:
         due = [each for each in upcoming if each.next_due and each.next_due <= now]
         later = [each.next_due for each in upcoming[len(due) :]]
         enqueued = 0
-        while due and enqueued < MOST_RUNS and time.monotonic() - began_at < _BUSY_SECONDS:
+        while due and enqueued < MOST_RUNS and time.monotonic() - began_at < BUSY_SECONDS:
             due, number = self._enqueue_one_each(due, now, settings)
             enqueued += number
         return Round(enqueued, later[0] if later else None)

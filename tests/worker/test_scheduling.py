@@ -151,6 +151,7 @@ def test_catching_up_takes_a_limited_number_at_a_time(
 ) -> None:
     store = opened_then()
     monkeypatch.setattr(scheduling, "MOST_RUNS", 4)
+    monkeypatch.setattr(scheduling, "BUSY_SECONDS", 60)
     kept(store, catch_up=True, overlap=True)
     clock.now += 10.5 * MINUTE
     assert [tick(store) for _ in range(4)] == [4, 4, 2, 0]
