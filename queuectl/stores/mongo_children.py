@@ -125,6 +125,9 @@ def sweep_one(link: Link, parent: Document, rounds: int = _ROUNDS) -> None:
     """Tell the children of one job that has ended (`_id`, `state`, `seq`); clear its mark."""
     if _release(link, parent["_id"], State(parent["state"]), rounds):
         ended = {"_id": parent["_id"], "seq": parent["seq"], "state": parent["state"]}
+        if parent["state"] == State.DEAD.value:
+            # its copy first: the mark that upkeep looks for is the one in `jobs`
+            link.dlq.update_one({**ended, "unswept": True}, {"$unset": {"unswept": ""}})
         link.jobs.update_one({**ended, "unswept": True}, {"$unset": {"unswept": ""}})
 
 

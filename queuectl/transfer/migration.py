@@ -65,8 +65,6 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
         _note_arrival(target, identity, batch[-1].seq)
         yield Progress(moved)
         time.sleep(_BREATH_SECONDS)
-    while target.repair():
-        pass
     for done in _compared(source, target):
         yield Progress(moved, done.compared, done.checksum)
     target.set_mark(_ARRIVED, identity)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from queuectl.domain import transitions
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import Job, Outcome, State
 from queuectl.stores.base import Store
 from tests.stores.kit import (
     FAILURE,
+    SUCCESS,
     added,
     buried,
     claimed,
@@ -94,6 +95,28 @@ def test_a_job_that_was_started_afresh_meanwhile_is_not_removed(store: Store, en
     assert store.commit(transitions.retry(old, store.now()))
     assert store.remove([old]) == frozenset()
     assert existing(store, "job").state is State.PENDING
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
+def test_a_job_that_has_ended_once_more_is_not_removed_for_its_first_end(
+    store: Store, outcome: Outcome
+) -> None:
+    added(store, "job")
+    old = settled(store, claimed(store), outcome)
+    assert store.commit(transitions.retry(old, store.now()))
+    fresh = settled(store, claimed(store), outcome)
+    assert store.remove([old]) == frozenset()
+    assert store.remove([fresh]) == {"job"}
+
+
+def test_a_dead_parent_whose_children_have_gone_on_is_removed(store: Store) -> None:
+    added(store, "parent")
+    added(store, "child", after_any=("parent",))
+    settled(store, claimed(store, only="parent"), FAILURE)
+    while store.sweep():
+        pass
+    assert store.remove([existing(store, "parent")]) == {"parent"}
+    assert claimed(store).id == "child"
 
 
 def test_a_parent_for_which_a_child_still_waits_is_kept(store: Store) -> None:
@@ -242,3 +265,15 @@ def test_an_environment_is_forgotten_when_no_job_names_it_any_more(store: Store)
     store.remove([dead])
     assert store.forget_environments(store.now() + HOUR) == 1
     assert store.environments() == ["waiting"]
+
+
+def test_a_dead_parent_can_be_started_afresh_once_its_children_know(store: Store) -> None:
+    added(store, "parent")
+    added(store, "child", after=("parent",))
+    settled(store, claimed(store, only="parent"), FAILURE)
+    while store.sweep():
+        pass
+    change = transitions.retry(existing(store, "parent"), store.now())
+    assert store.commit(change)
+    settled(store, claimed(store))
+    assert claimed(store).id == "child"
