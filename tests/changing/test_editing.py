@@ -128,6 +128,14 @@ def test_nothing_is_changed_on_an_error_and_the_text_is_kept(
     assert "priority = 5" in left.read_text()
 
 
+def test_a_command_that_may_not_run_here_is_refused(fleet: Fleet, cli: Cli, editor: Editor) -> None:
+    fleet.enqueue("make all", "a")
+    cli.ok("config", "set", "denied_commands", "rm *")
+    editor.types("s/make all/rm -rf x/", "s/^priority = 0/priority = 5/")
+    assert "denied_commands has 'rm *'" in cli.refused(2, "edit", "a")
+    assert (fleet.job("a").spec.command, fleet.job("a").spec.priority) == ("make all", 0)
+
+
 @pytest.mark.parametrize("change", ["claim", "set", "delete"])
 def test_a_job_that_changed_meanwhile_is_refused_and_the_text_is_kept(
     fleet: Fleet, cli: Cli, monkeypatch: pytest.MonkeyPatch, change: str
