@@ -115,7 +115,7 @@ def _purge(
             progress.show(f"{done.deleted:,} jobs deleted")
     say(f"Deleted {done.deleted:,} job(s)")
     if done.kept:
-        note(f"{done.kept:,} kept: other jobs wait for them, or somebody changed them just now")
+        note(f"{done.kept:,} kept: jobs or schedules still need them, or they have just changed")
     return ExitCode.OK
 
 
