@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -51,7 +52,7 @@ def export(
     older_than: str | None,
     mask: bool,
 ) -> None:
-    """Write jobs, settings and queues as JSON lines."""
+    """Write jobs, settings, queues and schedules as JSON lines."""
     age = parse_duration(older_than, "--older-than") if older_than is not None else None
     states = parse_states(state) if state is not None else frozenset[State]()
     name = check_name("queue", queue_name) if queue_name is not None else None
@@ -68,21 +69,26 @@ def export(
         _write(found, sys.stdout)
         return
     with _replaced(Path(file)) as stream, Progress() as progress:
-        jobs = _write(found, stream, progress)
-    say(f"Exported {jobs:,} job(s) to {file}")
+        written = _write(found, stream, progress)
+    say(f"Exported {_told(written['job'], written['schedule'])} to {file}")
 
 
 def _write(
     found: Iterator[dict[str, object]], stream: IO[str], progress: Progress | None = None
-) -> int:
-    """Write lines; return how many jobs were among them."""
-    jobs = 0
+) -> Counter[object]:
+    """Write lines; return how many there were of each type."""
+    written = Counter[object]()
     for line in found:
         stream.write(json.dumps(line) + "\n")
-        jobs += line["type"] == "job"
+        written[line["type"]] += 1
         if progress:
-            progress.show(f"{jobs:,} jobs exported")
-    return jobs
+            progress.show(f"{written['job']:,} jobs exported")
+    return written
+
+
+def _told(jobs: int, schedules: int) -> str:
+    """Return how many jobs there were, and schedules if any."""
+    return f"{jobs:,} job(s)" + (f" and {schedules:,} schedule(s)" if schedules else "")
 
 
 @contextlib.contextmanager
@@ -122,13 +128,13 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     queue = session.queue()
     require_in_use(queue.store)
     intake = Intake(queue.store)
-    jobs, skipped, code = 0, 0, int(ExitCode.OK)
+    stored, skipped, code = Counter[str](), 0, int(ExitCode.OK)
 
     def tell(taken: list[Taken]) -> None:
-        nonlocal jobs, skipped, code
+        nonlocal skipped, code
         for each in taken:
             if each.error is None:
-                jobs += each.is_job
+                stored[each.kind] += 1
             elif each.existing and skip_existing:
                 skipped += 1
             else:
@@ -142,9 +148,9 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
                 tell([Taken(item.where, fault)])
                 continue
             tell(intake.take(item.where, item.fields))
-            progress.show(f"{jobs:,} jobs imported")
+            progress.show(f"{stored['job']:,} jobs imported")
         tell(intake.finish())
-    say(f"Imported {jobs:,} job(s)")
+    say(f"Imported {_told(stored['job'], stored['schedule'])}")
     if skipped:
         note(f"{skipped:,} skipped: they exist already")
     return code
@@ -182,7 +188,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool) -> in
                     ("compared", done.compared) if done.compared else ("moved", done.moved)
                 )
                 progress.show(f"{count:,} jobs {verb}")
-        say(f"Moved {done.compared:,} job(s) to {target.address}")
+        say(f"Moved {_told(done.compared, done.schedules)} to {target.address}")
         say(f"Checksum {done.checksum[:16]} is the same in both")
         note(f"{source.address} is left as it was, and refuses jobs and workers now")
         note("next: name the other store with --store, QUEUECTL_STORE or a line in .env")
