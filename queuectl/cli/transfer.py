@@ -8,22 +8,19 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from queuectl.cli import reader
-from queuectl.cli.params import PathName, QueueName, States
+from queuectl.cli.filters import filter_of, filter_options
+from queuectl.cli.params import PathName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.tree import Command
-from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import ExitCode, InvalidInput
-from queuectl.domain.filters import Filter, parse_states
-from queuectl.domain.job import State
-from queuectl.domain.request import check_name
+from queuectl.domain.filters import Filter
 from queuectl.home import cannot, find_place, open_private
 
 STANDARD_OUTPUT = "-"
@@ -37,28 +34,13 @@ STANDARD_OUTPUT = "-"
     """,
 )
 @click.argument("file", required=False, type=PathName(), metavar="[FILE]")
-@click.option("--state", type=States(), metavar="STATE,...", help="Only jobs in these states.")
-@click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Only this queue.")
-@click.option("--label", multiple=True, metavar="LABEL", help="Only with this label (repeat).")
-@click.option("--older-than", metavar="TIME", help="Only what has not changed for so long.")
+@filter_options("Only jobs in these states.", careful=False)
 @click.option("--mask", is_flag=True, help="Hide secrets; such an export cannot be imported.")
 @pass_session
-def export(
-    session: Session,
-    file: str | None,
-    state: str | None,
-    queue_name: str | None,
-    label: tuple[str, ...],
-    older_than: str | None,
-    mask: bool,
-) -> None:
+def export(session: Session, /, file: str | None, mask: bool, **options: Any) -> None:
     """Write jobs, settings, queues and schedules as JSON lines."""
-    age = parse_duration(older_than, "--older-than") if older_than is not None else None
-    states = parse_states(state) if state is not None else frozenset[State]()
-    name = check_name("queue", queue_name) if queue_name is not None else None
     queue = session.queue()
-    before = queue.now() - timedelta(seconds=age) if age is not None else None
-    chosen = Filter(states, name, label, before)
+    chosen = filter_of(options, queue.now())
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
     if is_shown and not mask:
         note("secrets are masked on a terminal: queuectl export FILE writes all")
