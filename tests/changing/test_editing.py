@@ -167,7 +167,11 @@ def test_an_editor_that_fails_or_is_not_there_changes_nothing(
     editor.does('echo "priority = 9" >> "$1"; exit 3')
     assert "ended with 3" in cli.refused(2, "edit", "a")
     monkeypatch.setenv("VISUAL", "no-such-editor")
-    assert "cannot be started" in cli.refused(2, "edit", "a")
+    assert len(kept(fleet)) == 1
+    line = cli.refused(2, "edit", "a")
+    assert "'no-such-editor' cannot be started: No such file or directory" in line
+    assert "what was typed" not in line
+    assert len(kept(fleet)) == 1, "nothing was typed, and yet kept"
     assert fleet.job("a").spec.priority == 0
 
 
