@@ -58,6 +58,8 @@ def schedule_details(
             yield key, " ".join(f"{name}={text}" for name, text in value.items())
         elif key == "labels":
             yield key, ", ".join(value)
+        elif key == "clean_env":
+            yield "environment", "clean"
         elif key != "command":
             yield key, str(value)
     yield "missed_runs", "are enqueued later" if found.catch_up else "are dropped"

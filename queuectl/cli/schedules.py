@@ -44,6 +44,10 @@ _JOB_OPTIONS = (
         "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
     ),
     click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
+    click.option(
+        "--env-file", type=PathName(), metavar="FILE", help="Variables from a file, as it is now."
+    ),
+    click.option("--clean-env", is_flag=True, help="Give it PATH, HOME, LANG and --env alone."),
     click.option("--label", metavar="LABEL", multiple=True, help="A label of each run (repeat)."),
 )
 _FIELDS = "queue priority timeout max_retries backoff_base backoff_cap slots".split()
@@ -116,12 +120,17 @@ def _command(ctx: click.Context, command: str | None) -> str | list[str]:
 
 def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, object]:
     """Return the fields of each run's job."""
+    from queuectl.captured import read_file
+
     fields: dict[str, object] = {"command": command}
     fields |= {name: options[name] for name in _FIELDS if options[name] is not None}
     if options["cwd"] is not None:
         fields["cwd"] = options["cwd"]
-    if options["env"]:
-        fields["env"] = variables(options["env"])
+    if options["env"] or options["env_file"]:
+        read = read_file(options["env_file"]) if options["env_file"] else {}
+        fields["env"] = {**read, **variables(options["env"])}
+    if options["clean_env"]:
+        fields["clean_env"] = True
     if options["label"]:
         fields["labels"] = list(options["label"])
     return absolute_cwd(fields, str(working_directory()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,18 @@ def test_a_schedule_is_added_and_shown(cli: Cli) -> None:
     assert len(shown["next"]) == 3
     assert shown["next"][0] == shown["next_due"]
     assert shown["jobs"] == []
+
+
+def test_the_environment_of_the_runs_is_decided_when_it_is_added(cli: Cli) -> None:
+    Path("run.env").write_text("MODE=full\nREGION=eu\n")
+    add = ["schedule", "add", "a", "* * * * *", "true", "--clean-env"]
+    cli.ok(*add, "--env-file", "run.env", "--env", "MODE=half")
+    Path("run.env").unlink()
+    assert "environment  clean" in cli.ok("schedule", "show", "a").out
+    make_due("a")
+    (job,) = cli.ok("list", "--json").json
+    assert (job["env"], job["clean_env"]) == ({"MODE": "half", "REGION": "eu"}, True)
+    assert "is not a file" in cli.refused(2, *add, "--replace", "--env-file", "run.env")
 
 
 def test_the_command_may_be_an_argument_list(cli: Cli) -> None:
