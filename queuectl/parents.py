@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
 from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError
@@ -53,12 +54,13 @@ def checked(
     What waits for a job of the batch that is refused is refused with it.
     """
     batch = {request.spec.id: request.spec for request in requests}
+    look_up = cache(resolve)  # thousands may wait for one
     refused: dict[str, QueuectlError] = {}
     found: list[Request] = []
     for request in requests:
         if has_parents(request.spec):
             try:
-                request = replace(request, spec=with_parents(request.spec, resolve, batch))
+                request = replace(request, spec=with_parents(request.spec, look_up, batch))
             except QueuectlError as fault:
                 refused[request.spec.id] = fault
         found.append(request)

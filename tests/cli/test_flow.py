@@ -222,3 +222,23 @@ def test_an_atomic_batch_with_a_taken_key_stores_nothing(cli: Cli, tmp_path: Pat
     line = cli.refused(4, "enqueue", "--atomic", "--file", str(path))
     assert "another job has the unique key 'k'" in line
     assert set(listed(cli)) == {"a"}
+
+
+def test_a_parent_of_many_is_looked_up_once(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.ok("enqueue", "parent", "true")
+    asked: list[str] = []
+    with open_queue() as queue:
+        real = queue.resolve
+
+        def resolve(word: str) -> str:
+            asked.append(word)
+            return real(word)
+
+        monkeypatch.setattr(queue, "resolve", resolve)
+        requests = [
+            queue.request({"id": f"child{n}", "command": "true", "after": "parent"})
+            for n in range(50)
+        ]
+        assert not any(done.error for done in queue.enqueue(requests))
+    assert asked == ["parent"]
+    assert len(listed(cli)) == 51
