@@ -5,7 +5,6 @@ The command line, the shell and other people's programs call this and nothing be
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -25,13 +24,13 @@ from queuectl.domain.errors import (
 )
 from queuectl.domain.job import SETTLED, Job, Spec, State
 from queuectl.domain.lanes import MAX_LIMIT, OPEN
-from queuectl.domain.request import Request, build_request, check_name, is_name
+from queuectl.domain.request import Form, Request, check_name, is_name
 from queuectl.domain.settings import Settings, Value
 from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
 from queuectl.domain.values import frozen
 from queuectl.home import Home, Place, find_place
-from queuectl.ids import PREFIX_LENGTH, new_job_id
+from queuectl.ids import PREFIX_LENGTH, new_job_ids
 from queuectl.parents import checked, has_parents, refuse_circle
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
@@ -112,15 +111,25 @@ class Queue:
     ) -> Request:
         """Return the request that a mapping of fields means. Raises InvalidInput.
 
-        Pass `settings` when there are many. `replace` lets it replace a job of its id.
+        When there are many, make them with one `form`. `replace` lets it replace a job of its id.
         """
-        request = build_request(
-            fields,
+        return self.form(settings, replace=replace).fill(fields)
+
+    def form(
+        self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
+    ) -> Form:
+        """Return what makes a request of each of many mappings, with the settings of now.
+
+        Where a mapping names no working directory its job runs in `cwd`.
+        """
+        new_ids = new_job_ids()
+        return Form(
             settings or self.settings(),
             self._parse_time,
-            new_job_id,
+            lambda: next(new_ids),
+            cwd=cwd,
+            replace=replace,
         )
-        return dataclasses.replace(request, replace=True) if replace else request
 
     def _parse_time(self, kind: str, raw: object) -> datetime:
         from queuectl.when import parse_time  # only few jobs name a time
@@ -151,6 +160,8 @@ class Queue:
         if refused and atomic:
             taken = first[sorted(refused)[0]].spec
             raise Conflict(f"nothing was enqueued: {self._why_taken(taken)}")
+        if not refused and len(jobs) == len(requests):
+            return [Enqueued(job.spec.id) for job in jobs]
         results, seen = [], set[str]()
         for request in requests:
             job_id = request.spec.id
@@ -167,9 +178,10 @@ class Queue:
     ) -> tuple[Sequence[Request], Mapping[str, QueuectlError]]:
         """Look at what only some jobs ask for: parents, and more slots than one."""
         faults: dict[str, QueuectlError] = {}
-        if any(has_parents(request.spec) for request in requests):
+        specs = [request.spec for request in requests]
+        if any(map(has_parents, specs)):
             requests, faults = checked(requests, self.resolve)
-        if any(request.spec.slots > 1 for request in requests):
+        if any(spec.slots > 1 for spec in specs):
             lanes = self._store.lanes()
             for request in requests:
                 try:

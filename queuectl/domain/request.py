@@ -68,47 +68,85 @@ def is_name(word: str) -> bool:
     return _NAME.fullmatch(word) is not None
 
 
+class Form:
+    """Turns one mapping of fields after another into requests.
+
+    Fields that are absent or null take their default from `settings`, and the working directory
+    is `cwd` then; ids are made by `new_id` where there is none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        parse_time: ParseTime,
+        new_id: Callable[[], str],
+        *,
+        cwd: str | None = None,
+        replace: bool = False,
+    ) -> None:
+        self._defaults: dict[str, Any] = {
+            **_UNSET,
+            "max_retries": settings.max_retries,
+            "backoff_base": settings.backoff_base,
+            "backoff_cap": settings.backoff_cap,
+            "timeout": settings.timeout_seconds,
+            "cwd": cwd if cwd is None else check_cwd(cwd),
+        }
+        self._named: tuple[Any, ...] = tuple(self._defaults.values())[2:]
+        self._unnamed: tuple[Any, ...] = tuple({**self._defaults, "generated_id": True}.values())[
+            2:
+        ]
+        self._parse_time = parse_time
+        self._new_id = new_id
+        self._replace = replace
+
+    def fill(self, wanted: Mapping[str, object]) -> Request:
+        """Return the request that a mapping asks for.
+
+        Raises InvalidInput, with the field's name, for the first thing that is wrong.
+        """
+        given: dict[str, Any] = {}
+        notes: list[str] = []
+        run_at: datetime | None = None
+        for word, value in wanted.items():
+            if value is not None and word in _CHECKS and word not in given:
+                given[word] = _CHECKS[word](value)
+                continue
+            key = _resolve_field(word)
+            if key in RESULT_FIELDS:
+                notes.append(f"field {shown(word)} is a result and was ignored")
+            elif value is None:
+                continue
+            elif key in TIME_FIELDS:
+                if run_at is not None:
+                    raise InvalidInput(f"field {shown(word)}: the time is given twice")
+                run_at = self._parse_time(TIME_FIELDS[key], value)
+            elif key in given:
+                raise InvalidInput(f"field {shown(word)} is given twice")
+            else:
+                given[key] = _CHECKS[key](value)
+        if "command" not in given:
+            raise InvalidInput("field 'command' is missing")
+        return Request(self._spec(given), run_at, tuple(notes), self._replace)
+
+    def _spec(self, given: dict[str, Any]) -> Spec:
+        if len(given) == 1:  # a command and at most an id, as in most files of many jobs
+            return Spec(self._new_id(), given["command"], *self._unnamed)
+        if len(given) == 2 and "id" in given:
+            return Spec(given["id"], given["command"], *self._named)
+        if "id" not in given:
+            given |= {"id": self._new_id(), "generated_id": True}
+        return Spec(*{**self._defaults, **given}.values())
+
+
 def build_request(
     wanted: Mapping[str, object],
     settings: Settings,
     parse_time: ParseTime,
     new_id: Callable[[], str],
 ) -> Request:
-    """Return the request that a mapping of fields asks for.
-
-    Fields that are absent or null take their default from `settings`. Raises InvalidInput, with
-    the field's name, for the first thing that is wrong.
-    """
-    given: dict[str, Any] = {}
-    notes: list[str] = []
-    run_at: datetime | None = None
-    for word, value in wanted.items():
-        key = word if word in _CHECKS else _resolve_field(word)
-        if key in RESULT_FIELDS:
-            notes.append(f"field {shown(word)} is a result and was ignored")
-        elif value is None:
-            continue
-        elif key in TIME_FIELDS:
-            if run_at is not None:
-                raise InvalidInput(f"field {shown(word)}: the time is given twice")
-            run_at = parse_time(TIME_FIELDS[key], value)
-        elif key in given:
-            raise InvalidInput(f"field {shown(word)} is given twice")
-        else:
-            given[key] = _CHECKS[key](value)
-    if "command" not in given:
-        raise InvalidInput("field 'command' is missing")
-    if "id" not in given:
-        given |= {"id": new_id(), "generated_id": True}
-    whole = {
-        **_UNSET,
-        "max_retries": settings.max_retries,
-        "backoff_base": settings.backoff_base,
-        "backoff_cap": settings.backoff_cap,
-        "timeout": settings.timeout_seconds,
-        **given,
-    }
-    return Request(Spec(*whole.values()), run_at, tuple(notes))
+    """Return the request that one mapping of fields asks for; see `Form`."""
+    return Form(settings, parse_time, new_id).fill(wanted)
 
 
 def _resolve_field(word: str) -> str:
@@ -127,7 +165,7 @@ def check_name(field: str, value: object) -> str:
     """Return an id or a queue's name. Raises InvalidInput otherwise."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if isinstance(value, str) and is_name(value):
+    if isinstance(value, str) and _NAME.fullmatch(value):
         return value
     raise InvalidInput(
         f"{field} {shown(value)} is not valid: 1 to 128 letters, digits and . _ : @ -, "
@@ -158,12 +196,12 @@ def check_command(value: object) -> Command:
     if isinstance(value, (list, tuple)):
         command: Command = tuple(check_text("command", part) for part in value)
         empty = not command or not command[0]
+        text = command_text(command)
     else:
-        command = check_text("command", value)
-        empty = not command.strip()
+        command = text = check_text("command", value)
+        empty = not text or text.isspace()
     if empty:
         raise InvalidInput("command is empty")
-    text = command_text(command)
     size = len(text) if text.isascii() else len(_encoded("command", text))
     if size > MAX_ARGUMENT_BYTES:
         raise InvalidInput(

@@ -84,23 +84,31 @@ class SqliteStore(SqliteWrites):
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
         now = self.now()
         with self._writing():
-            taken = self._taken([job.spec.id for job in jobs])
-            keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
-            fresh: list[Job] = []
-            refused: set[str] = set()
-            for job in jobs:
-                spec = job.spec
-                if spec.id in taken or spec.unique in keys:
-                    refused.add(spec.id)
-                    continue
-                taken.add(spec.id)
-                if spec.unique:
-                    keys.add(spec.unique)
-                fresh.append(job)
+            fresh, refused = self._divided(jobs)
             if not (atomic and refused):
                 self._insert(self._linked(fresh), now)
         self._wake.notify()
         return frozenset(refused)
+
+    def _divided(self, jobs: Sequence[Job]) -> tuple[list[Job], set[str]]:
+        """Return the jobs whose ids and unique keys are free, and the ids of the others."""
+        ids = [job.spec.id for job in jobs]
+        uniques = [job.spec.unique for job in jobs if job.spec.unique]
+        taken, keys = self._taken(ids), self._keys_taken(uniques)
+        if not (taken or uniques) and len(set(ids)) == len(ids):
+            return list(jobs), set()
+        fresh: list[Job] = []
+        refused: set[str] = set()
+        for job in jobs:
+            spec = job.spec
+            if spec.id in taken or spec.unique in keys:
+                refused.add(spec.id)
+                continue
+            taken.add(spec.id)
+            if spec.unique:
+                keys.add(spec.unique)
+            fresh.append(job)
+        return fresh, refused
 
     # the two verbs
 

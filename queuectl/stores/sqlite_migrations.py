@@ -188,12 +188,13 @@ END;
 """
 
 # What every job passes through is kept short. The few jobs that run need no index of their own to
-# be found by their lease. What inserts jobs counts them: new ones by the batch, and those that
-# come back from the DLQ, which are not ready then.
+# be found by their lease. What inserts jobs counts them and notes what they wait for: new ones by
+# the batch, and those that come back from the DLQ, which are not ready then and wait for nothing.
 _FEWER_STEPS = """
 DROP INDEX jobs_leased;
 DROP TRIGGER jobs_counted_in;
 DROP TRIGGER jobs_lane_in;
+DROP TRIGGER jobs_blocked_in;
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _FLOW_CONTROL, _FEWER_STEPS)
