@@ -143,7 +143,7 @@ class SqliteStore(SqliteWrites):
             if held is not None:
                 return held
         now = self.now()
-        job = self._named(request.only) if request.only else self._first(request.queues)
+        job = self._named(request.only, now) if request.only else self._first(request.queues)
         if job is None or not job.is_ready(now):
             return None
         if request.only and not self._may_start(job):
@@ -151,13 +151,19 @@ class SqliteStore(SqliteWrites):
         lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
         right = Claim(request.claim_id, request.worker, lease_until)
         change = transitions.claim(job, right, now)
-        self._write(change, now)
+        if self._write(change, now):
+            self._serve(job)
         return change.after
 
     def _claimed_before(self, request: ClaimRequest) -> Job | None:
         return next((j for j in self.held_by(request.worker) if _holds(j, request.claim_id)), None)
 
-    def _named(self, job_id: str) -> Job | None:
+    def _named(self, job_id: str, now: datetime) -> Job | None:
+        """Return one job if it is ready; one that has become due is promoted, as lanes count it."""
+        self._connection.execute(
+            "UPDATE jobs SET ready = 1 WHERE id = ? AND ready = 0 AND run_at <= ?",
+            (job_id, to_millis(now)),
+        )
         row = self._connection.execute(
             f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready IS NOT NULL", (job_id,)
         ).fetchone()
