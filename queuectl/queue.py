@@ -5,13 +5,15 @@ The command line, the shell and other people's programs call this and nothing be
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from queuectl.changes import Changes
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
 from queuectl.domain.errors import (
@@ -19,32 +21,30 @@ from queuectl.domain.errors import (
     InvalidInput,
     NotFound,
     QueuectlError,
-    StoreUnavailable,
     WaitTimedOut,
 )
+from queuectl.domain.form import Form
 from queuectl.domain.job import SETTLED, Job, Spec, State
 from queuectl.domain.lanes import MAX_LIMIT, OPEN
-from queuectl.domain.request import Form, Request, check_name, is_name
+from queuectl.domain.request import Request, check_name, is_name
 from queuectl.domain.settings import Settings, Value
-from queuectl.domain.times import iso
-from queuectl.domain.transitions import Transition
 from queuectl.domain.values import frozen
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_ids
+from queuectl.keeping import Keeping
 from queuectl.parents import checked, has_parents, refuse_circle
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
+from queuectl.stores.moved import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
     from queuectl.domain.lanes import Lanes
     from queuectl.domain.view import Surroundings
     from queuectl.domain.worker import LiveWorker, StopRequest
+    from queuectl.schedules import Schedules
 
-_MAX_TRIES = 50
 _POLL_SECONDS = (0.01, 0.25)
-_CANCEL_SECONDS = 5.0
-"""How long a worker may take to notice that its job is cancelled, with room to spare."""
 
 
 @frozen
@@ -60,10 +60,11 @@ class Enqueued:
     error: QueuectlError | None = None
 
 
-class Queue:
+class Queue(Changes, Keeping):
     """An open store with its home. A context manager; use it from one thread.
 
-    Every method may raise `StoreUnavailable` or `StoreRefused`.
+    Every method may raise `StoreUnavailable` or `StoreRefused`. What changes a job that is in
+    the store is in `Changes`.
     """
 
     def __init__(self, store: Store, home: Home) -> None:
@@ -108,12 +109,22 @@ class Queue:
         settings: Settings | None = None,
         *,
         replace: bool = False,
+        form: Form | None = None,
     ) -> Request:
         """Return the request that a mapping of fields means. Raises InvalidInput.
 
-        When there are many, make them with one `form`. `replace` lets it replace a job of its id.
+        `replace` lets it replace a job of its id. When there are many, pass their `form`.
         """
-        return self.form(settings, replace=replace).fill(fields)
+        fields, environment = self.with_environment(fields)
+        request = (form or self.form(settings, replace=replace)).fill(fields)
+        if "@" in request.spec.id:
+            from queuectl.domain.schedule import refuse_run_id
+
+            refuse_run_id(request.spec.id)
+        if environment is not None:
+            spec = dataclasses.replace(request.spec, environment=environment, clean_env=False)
+            request = dataclasses.replace(request, spec=spec)
+        return request
 
     def form(
         self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
@@ -142,6 +153,7 @@ class Queue:
         An id that exists is a `Conflict` in that request's result; with `atomic` it is raised
         and nothing is stored.
         """
+        require_in_use(self._store)
         if atomic and any(request.replace for request in requests):
             raise InvalidInput("an atomic batch cannot replace jobs")
         requests, faults = self._checked(requests)
@@ -290,67 +302,6 @@ class Queue:
 
         return [job.id for job in self.find(Filter(frozenset(State) - SETTLED, queue))]
 
-    # changing
-
-    def cancel(self, job_id: str) -> Job:
-        """Cancel a waiting job, or ask the worker of a running one to stop it."""
-        return self._changed(job_id, transitions.cancel)
-
-    def retry(self, job_id: str) -> Job:
-        """Start a settled or failed job afresh, due now."""
-        return self._changed(job_id, transitions.retry)
-
-    def retry_dead(self, job_id: str) -> Job:
-        """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
-
-        def decide(job: Job, now: datetime) -> Transition:
-            if job.state is not State.DEAD:
-                raise Conflict(f"job '{job.id}' is {job.state}, not dead")
-            return transitions.retry(job, now)
-
-        return self._changed(job_id, decide)
-
-    def delete(self, job_id: str, *, force: bool = False) -> None:
-        """Forget a job that does not run, and its logs on this machine.
-
-        With `force` a running one is cancelled first. Raises Conflict when it does not end
-        before its lease would.
-        """
-        from queuectl.joblogs import JobLogs
-
-        if force:
-            self._make_it_end(job_id)
-        self._change(job_id, lambda job, _now: transitions.delete(job))
-        JobLogs(self.home).remove(job_id)
-
-    def _make_it_end(self, job_id: str) -> None:
-        """Cancel a running job and wait for it; end the claim of a worker that is gone."""
-        job = self.get(job_id)
-        if job.state is not State.PROCESSING:
-            return
-        settings = self.settings()
-        self.cancel(job_id)
-        try:
-            next(self.wait([job_id], settings.kill_grace_seconds + _CANCEL_SECONDS))
-        except WaitTimedOut:
-            self._change(job_id, _expire_if_overdue)
-
-    def _changed(self, job_id: str, decide: Callable[[Job, datetime], Transition]) -> Job:
-        after = self._change(job_id, decide).after
-        assert after is not None
-        return after
-
-    def _change(self, job_id: str, decide: Callable[[Job, datetime], Transition]) -> Transition:
-        """Read, decide, compare-and-set; again from the start when somebody was faster."""
-        for _ in range(_MAX_TRIES):
-            job = self._store.get(job_id)
-            if job is None:
-                raise NotFound(f"no job '{job_id}'", hint="queuectl list shows the jobs there are")
-            change = decide(job, self._store.now())
-            if self._store.commit(change):
-                return change
-        raise StoreUnavailable(f"job '{job_id}' changes too fast; try again")
-
     # queues
 
     def lanes(self) -> Lanes:
@@ -389,6 +340,15 @@ class Queue:
         """Ask workers, wherever they are, to leave with their next heartbeat."""
         self._store.ask_to_stop(ids, how)
 
+    # schedules
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is enqueued again and again."""
+        from queuectl.schedules import Schedules
+
+        return Schedules(self._store, self.request)
+
     # settings
 
     def settings(self) -> Settings:
@@ -412,7 +372,11 @@ class Queue:
 
     def faults(self) -> list[str]:
         """Return one line for each fault of the store and of what it holds."""
-        return [*self._store.check(), *tunables.faults(self._store.settings())]
+        return [
+            *self._store.check(),
+            *tunables.faults(self._store.settings()),
+            *self.schedules.faults(),
+        ]
 
     @property
     def store(self) -> Store:
@@ -426,13 +390,3 @@ def open_queue(home: str | None = None, store: str | None = None) -> Queue:
     Close it when done, or use it in a `with` statement.
     """
     return Queue.open(find_place(home, store))
-
-
-def _expire_if_overdue(job: Job, now: datetime) -> Transition:
-    """End the claim of a worker that has let its lease run out."""
-    if job.claim is not None and job.claim.lease_until > now:
-        raise Conflict(
-            f"job '{job.id}' is processing and its worker does not answer",
-            hint=f"its claim ends at {iso(job.claim.lease_until)}; try again then",
-        )
-    return transitions.expire(job, now, max_interruptions=1)

@@ -10,21 +10,27 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "queuectl"
 
-SHARED = frozenset("home ids joblogs waiting when".split())
-"""Small modules beside the layers: files, identifiers, waiting, times."""
+SHARED = frozenset("captured cron home ids joblogs waiting when".split())
+"""Small modules beside the layers: cron expressions, files, identifiers, waiting, times."""
 
 LAYERS: dict[str, frozenset[str]] = {
     "domain": frozenset(),
     "ids": frozenset(),
+    "cron": frozenset({"domain"}),
     "waiting": frozenset({"domain"}),
     "when": frozenset({"domain"}),
+    "captured": frozenset({"domain", "home"}),
     "home": frozenset({"domain"}),
     "joblogs": frozenset({"domain", "home"}),
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
-    "queue": SHARED | {"domain", "stores", "worker", "parents"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue"},
+    "changes": SHARED | {"domain", "stores", "parents"},
+    "schedules": SHARED | {"domain", "stores"},
+    "keeping": SHARED | {"domain", "stores", "transfer"},
+    "transfer": SHARED | {"domain", "stores", "worker"},
+    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping"},
+    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "web": SHARED | {"domain", "stores", "worker", "queue", "cli"},
@@ -39,8 +45,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum functools graphlib math operator "
-    "re shlex typing".split()
+    "__future__ collections dataclasses datetime difflib enum fnmatch functools graphlib math "
+    "operator re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from queuectl.domain.durations import MAX_SECONDS
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.times import UTC
-from queuectl.when import MAX_SECONDS, parse_duration, parse_time
+from queuectl.when import parse_duration, parse_time
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)  # a Saturday
 
@@ -159,14 +160,76 @@ def test_hours_pass_alike_on_the_days_when_clocks_change(
     assert parse_time("at", text, now) == now + timedelta(hours=3)
 
 
-def test_a_local_time_that_the_clocks_skip_is_taken_an_hour_later(zone: SetZone) -> None:
-    zone("Europe/Berlin")
-    assert parse_time("at", "2026-03-29T02:30", NOW) == utc(2026, 3, 29, 1, 30)
+@pytest.mark.parametrize("delay", ["3h", "3 hours", 10_800])
+@pytest.mark.parametrize(
+    ("name", "now"),
+    [
+        ("Europe/Berlin", utc(2026, 3, 29, 0, 30)),
+        ("Europe/Berlin", utc(2026, 10, 25, 0, 30)),
+        ("America/New_York", utc(2026, 3, 8, 6, 30)),
+        ("America/New_York", utc(2026, 11, 1, 5, 30)),
+    ],
+)
+def test_a_delay_is_time_that_passes_whatever_the_clocks_do(
+    delay: object, name: str, now: datetime, zone: SetZone
+) -> None:
+    zone(name)
+    assert parse_time("in", delay, now) == now + timedelta(hours=3)
 
 
-def test_a_local_time_that_comes_twice_is_the_first(zone: SetZone) -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "now", "expected"),
+    [
+        ("Europe/Berlin", "2026-03-29T02:30", NOW, utc(2026, 3, 29, 1, 30)),
+        ("Europe/Berlin", "tomorrow 2:30", utc(2026, 3, 28, 12), utc(2026, 3, 29, 1, 30)),
+        ("Europe/Berlin", "2:30", utc(2026, 3, 28, 12), utc(2026, 3, 29, 1, 30)),
+        ("America/New_York", "2026-03-08T02:30", NOW, utc(2026, 3, 8, 7, 30)),
+        ("America/New_York", "tomorrow 2:30", utc(2026, 3, 7, 12), utc(2026, 3, 8, 7, 30)),
+    ],
+)
+def test_a_local_time_that_the_clocks_skip_is_taken_an_hour_later(
+    name: str, text: str, now: datetime, expected: datetime, zone: SetZone
+) -> None:
+    zone(name)
+    assert parse_time("at", text, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "now", "expected"),
+    [
+        ("Europe/Berlin", "2026-10-25T02:30", NOW, utc(2026, 10, 25, 0, 30)),
+        ("Europe/Berlin", "tomorrow 2:30", utc(2026, 10, 24, 12), utc(2026, 10, 25, 0, 30)),
+        ("America/New_York", "2026-11-01T01:30", NOW, utc(2026, 11, 1, 5, 30)),
+        ("America/New_York", "tomorrow 1:30", utc(2026, 10, 31, 12), utc(2026, 11, 1, 5, 30)),
+    ],
+)
+def test_a_local_time_that_comes_twice_is_the_first(
+    name: str, text: str, now: datetime, expected: datetime, zone: SetZone
+) -> None:
+    zone(name)
+    assert parse_time("at", text, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "expected"),
+    [
+        ("Europe/Berlin", utc(2026, 10, 24, 12), utc(2026, 10, 25, 8)),
+        ("America/New_York", utc(2026, 3, 7, 17), utc(2026, 3, 8, 13)),
+        ("America/New_York", utc(2026, 10, 31, 17), utc(2026, 11, 1, 14)),
+    ],
+)
+def test_tomorrow_at_nine_is_nine_by_the_wall_clock_of_that_day(
+    name: str, now: datetime, expected: datetime, zone: SetZone
+) -> None:
+    zone(name)
+    assert parse_time("at", "tomorrow 9:00", now) == expected
+    assert parse_time("at", "9:00", now) == expected
+
+
+def test_a_time_of_day_between_its_two_passes_is_the_next_day(zone: SetZone) -> None:
     zone("Europe/Berlin")
-    assert parse_time("at", "2026-10-25T02:30", NOW) == utc(2026, 10, 25, 0, 30)
+    second_pass = utc(2026, 10, 25, 1, 10)  # 02:10 for the second time
+    assert parse_time("at", "2:30", second_pass) == utc(2026, 10, 26, 1, 30)
 
 
 def test_tomorrow_morning_is_the_same_wall_time_after_the_clocks_changed(zone: SetZone) -> None:

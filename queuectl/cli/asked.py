@@ -47,6 +47,11 @@ _SPEC_OPTIONS = (
     ),
     click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
     click.option(
+        "--env-file", type=PathName(), metavar="FILE", help="Variables from a file like .env."
+    ),
+    click.option("--capture-env", is_flag=True, help="Run it in the environment of this command."),
+    click.option("--clean-env", is_flag=True, help="Give it PATH, HOME, LANG and --env alone."),
+    click.option(
         "--after",
         type=JobId(),
         metavar="ID",
@@ -73,7 +78,10 @@ _SPEC_OPTIONS = (
     ),
     click.option("--label", metavar="LABEL", multiple=True, help="A label to find it by (repeat)."),
 )
-_FIELD_OPTIONS = "queue priority timeout max_retries backoff_base backoff_cap cwd slots unique"
+_FIELD_OPTIONS = (
+    "queue priority timeout max_retries backoff_base backoff_cap cwd slots unique env_file"
+)
+_FLAG_OPTIONS = "capture_env clean_env"
 _LIST_OPTIONS = {
     "label": "labels", "after": "after", "after_any": "after_any", "after_fail": "after_fail",
 }  # fmt: skip
@@ -99,6 +107,17 @@ class EnqueueCommand(Command):
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Show in the usage line that an argument list is possible."""
         return [*super().collect_usage_pieces(ctx), "[-- ARGUMENT...]"]
+
+
+def after_dashes(ctx: click.Context) -> tuple[str, ...] | None:
+    """Return the words after `--` on the line of an `EnqueueCommand`, or None without it."""
+    words = ctx.meta.get(_AFTER_DASHES)
+    return None if words is None else tuple(words)
+
+
+def variables(words: Sequence[str]) -> dict[str, str]:
+    """Return environment variables given as NAME=VALUE. Raises InvalidInput."""
+    return dict(_pair(word) for word in words)
 
 
 class Entry(NamedTuple):
@@ -145,7 +164,7 @@ class Asked:
             try:
                 if item.fields is None:
                     raise item.error or InvalidInput("nothing to enqueue")
-                request = form.fill(self._completed(item.fields))
+                request = queue.request(self._completed(item.fields), form=form)
             except QueuectlError as fault:
                 yield Entry(item.where, fault)
                 continue
@@ -184,6 +203,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
     fields: dict[str, object] = {
         name: options[name] for name in _FIELD_OPTIONS.split() if options[name] is not None
     }
+    fields |= {name: True for name in _FLAG_OPTIONS.split() if options[name]}
     if source.id is not None:
         fields["id"] = source.id
     if options["at"] is not None and options["delay"] is not None:
@@ -192,7 +212,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
         if word is not None:
             fields[name] = word
     if options["env"]:
-        fields["env"] = dict(_pair(word) for word in options["env"])
+        fields["env"] = variables(options["env"])
     for option, name in _LIST_OPTIONS.items():
         if options[option]:
             fields[name] = [word for given in options[option] for word in _listed(option, given)]

@@ -10,6 +10,7 @@ from queuectl.cli.session import printable
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import Job, State, command_text
+from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.settings import Value, as_dict
 from queuectl.home import Place
 from queuectl.queue import Queue
@@ -49,13 +50,21 @@ def live_workers(queue: Queue) -> list[Known]:
     ]
 
 
-def named_queues(counts: Counts) -> list[Known]:
-    """Return the queues that have jobs, with how many, and how many of them wait."""
+def named_queues(counts: Counts, lanes: Lanes) -> list[Known]:
+    """Return the queues there are: how many jobs each has and how many wait, whether it is shut."""
     found = []
-    for name, states in counts.by_queue.items():
+    for name in dict.fromkeys((*counts.by_queue, *lanes)):
+        states, lane = counts.by_queue.get(name, {}), lanes.get(name, OPEN)
         number, waiting = sum(states.values()), states.get(State.PENDING, 0)
-        found.append((name, f"{number:,} job{'s' * (number > 1)}, {waiting:,} pending"))
+        told = f"{number:,} job{'s' * (number != 1)}, {waiting:,} pending"
+        told += f", {lane.used} of {lane.limit} slots" if lane.limit else ""
+        found.append((name, told + (", paused" if lane.paused else "")))
     return found
+
+
+def named_schedules(queue: Queue) -> list[Known]:
+    """Return the schedules, each with its cron expression."""
+    return [(each.name, f"{each.cron} {each.tz}") for each in queue.schedules.all()]
 
 
 class StoreCatalog:
@@ -81,8 +90,12 @@ class StoreCatalog:
         return self._ask(lambda queue: [(j.id, job_help(j)) for j in queue.find(chosen, page)], [])
 
     def queues(self) -> Iterable[Known]:
-        """Return the queues that have jobs."""
-        return self._ask(lambda queue: named_queues(queue.counts()), [])
+        """Return the queues there are."""
+        return self._ask(lambda queue: named_queues(queue.counts(), queue.lanes()), [])
+
+    def schedules(self) -> Iterable[Known]:
+        """Return the schedules."""
+        return self._ask(named_schedules, [])
 
     def workers(self) -> Iterable[Known]:
         """Return the workers that are alive."""

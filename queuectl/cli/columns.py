@@ -27,6 +27,8 @@ def state_text(job: Job) -> str:
     """Return a job's state, with the exit code or signal of a run that went wrong."""
     if job.state is State.PROCESSING and job.cancel_requested:
         return "cancelling"
+    if job.state is State.PROCESSING and job.held:
+        return f"{job.state} (paused)"
     if job.state not in (State.FAILED, State.DEAD) or job.outcome is None:
         return job.state.value
     how = ending_text(job.outcome)

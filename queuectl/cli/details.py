@@ -77,6 +77,7 @@ def _details(job: Job, clock: render.Clock) -> Iterator[tuple[str, str]]:
     yield "timeout", short_seconds(spec.timeout) if spec.timeout else "none"
     yield "cwd", spec.cwd or ""
     yield "env", " ".join(f"{name}={value}" for name, value in masked_env(job).items())
+    yield "environment", "captured" if spec.environment else "clean" if spec.clean_env else ""
     yield "labels", ", ".join(spec.labels)
     yield "worker", job.worker or ""
     for name in _TIMES:

@@ -9,6 +9,7 @@ from queuectl.cli.columns import dead_columns
 from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.jobs import TEXT_LIMIT, clock_of, json_option, show_job, write_json_list
 from queuectl.cli.params import JobId
+from queuectl.cli.purge import purge_dead
 from queuectl.cli.session import Session, for_each, note, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import ExitCode, InvalidInput
@@ -20,7 +21,7 @@ _DEAD = Filter(states=frozenset({State.DEAD}))
 
 @click.group(cls=Group, epilog="queuectl dlq list")
 def dlq() -> None:
-    """The dead letter queue: look at its jobs, and retry them."""
+    """The dead letter queue: look at its jobs, retry or purge them."""
 
 
 @dlq.command("list", epilog="queuectl dlq list --json")
@@ -77,3 +78,6 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
     code = for_each(dead, act)
     hint_at_missing_workers(queue)
     return code
+
+
+dlq.add_command(purge_dead)

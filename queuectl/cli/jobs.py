@@ -1,4 +1,4 @@
-"""Listing jobs, looking at one, and changing what becomes of it."""
+"""Listing jobs, and looking at one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import click
 
 from queuectl.cli import render
 from queuectl.cli.columns import job_columns
-from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.params import JobId, QueueName, States
-from queuectl.cli.session import Session, for_each, note, on_terminal, pass_session, say
+from queuectl.cli.session import Session, note, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import Conflict
 from queuectl.domain.filters import Filter, Page, parse_states
-from queuectl.domain.job import SETTLED, WAITING, State
+from queuectl.domain.job import State
 from queuectl.domain.request import check_name
 from queuectl.domain.view import as_dict
 from queuectl.queue import Queue
@@ -26,9 +25,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON a
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def ids_argument(*states: State) -> Callable[[_F], _F]:
+def ids_argument(*states: State, required: bool = True) -> Callable[[_F], _F]:
     """Give a command the ids of jobs, for which those in `states` (any, if none) are offered."""
-    return click.argument("ids", nargs=-1, required=True, metavar="ID...", type=JobId(*states))
+    metavar = "ID..." if required else "[ID]..."
+    return click.argument("ids", nargs=-1, required=required, metavar=metavar, type=JobId(*states))
 
 
 def clock_of(queue: Queue) -> render.Clock:
@@ -126,55 +126,3 @@ def show_job(session: Session, job_id: str, *, as_json: bool, only: State | None
     write_details(job, clock_of(queue), colors=session.colors)
     if job.outcome and (job.outcome.stdout or job.outcome.stderr):
         note(f"queuectl logs {job.id} shows all of the output")
-
-
-@click.command(cls=Command, epilog="queuectl cancel job1 job2")
-@ids_argument(*WAITING, State.PROCESSING)
-@pass_session
-def cancel(session: Session, ids: tuple[str, ...]) -> int:
-    """Cancel jobs: at once when they wait, else their worker stops them."""
-    queue = session.queue()
-
-    def act(word: str) -> None:
-        job = queue.cancel(queue.resolve(word))
-        is_done = job.state is State.CANCELLED
-        say(f"Cancelled job '{job.id}'" if is_done else f"Stopping job '{job.id}'")
-
-    return for_each(ids, act)
-
-
-@click.command(cls=Command, epilog="queuectl retry job1")
-@ids_argument(*SETTLED, State.FAILED)
-@pass_session
-def retry(session: Session, ids: tuple[str, ...]) -> int:
-    """Start settled or failed jobs afresh, dead or not."""
-    queue = session.queue()
-
-    def act(word: str) -> None:
-        say(f"Job '{queue.retry(queue.resolve(word)).id}' is pending again")
-
-    code = for_each(ids, act)
-    hint_at_missing_workers(queue)
-    return code
-
-
-@click.command(
-    cls=Command,
-    epilog="""
-    queuectl delete job1 job2
-    queuectl jobs delete --force job3
-    """,
-)
-@ids_argument()
-@click.option("--force", is_flag=True, help="Cancel a running job first.")
-@pass_session
-def delete(session: Session, ids: tuple[str, ...], force: bool) -> int:
-    """Delete jobs that do not run, with their logs."""
-    queue = session.queue()
-
-    def act(word: str) -> None:
-        job_id = queue.resolve(word)
-        queue.delete(job_id, force=force)
-        say(f"Job '{job_id}' deleted")
-
-    return for_each(ids, act)

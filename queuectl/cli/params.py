@@ -37,6 +37,10 @@ class Catalog(Protocol):
         """Return the queues that have jobs."""
         ...
 
+    def schedules(self) -> Iterable[Known]:
+        """Return the schedules."""
+        ...
+
     def workers(self) -> Iterable[Known]:
         """Return the workers that are alive, by their pid."""
         ...
@@ -99,6 +103,24 @@ class QueueName(Word):
     def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
         """Return the queues that have jobs."""
         return _beginning(catalog_of(ctx).queues(), incomplete)
+
+
+class ScheduleName(Word):
+    """The name of a schedule."""
+
+    def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
+        """Return the schedules there are."""
+        return _beginning(catalog_of(ctx).schedules(), incomplete)
+
+
+class ZoneName(Word):
+    """The name of a time zone."""
+
+    def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
+        """Return the zones that this machine knows."""
+        from zoneinfo import available_timezones
+
+        return _beginning(((zone, "") for zone in sorted(available_timezones())), incomplete)
 
 
 class WorkerId(Word):

@@ -107,6 +107,13 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
         advice = "queuectl config set, or config unset, corrects them" if faults else ""
         return Finding("settings", not faults, "; ".join(faults) or "as they should be", advice)
 
+    def _check_schedules() -> Finding:
+        schedules = session.queue().schedules
+        faults = schedules.faults()
+        advice = "queuectl schedule add --replace corrects them" if faults else ""
+        detail = "; ".join(faults) or f"{len(schedules.all())} in order"
+        return Finding("schedules", not faults, detail, advice)
+
     def _check_clock() -> Finding:
         ahead = (session.queue().now() - datetime.now(UTC)).total_seconds()
         is_close = abs(ahead) < _CLOCK_SECONDS
@@ -129,7 +136,8 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
             "" if ok else "queuectl worker start",
         )  # fmt: skip
 
-    yield from (_check_home, _check_permissions, _check_store, _check_settings, _check_clock)
+    yield from (_check_home, _check_permissions, _check_store, _check_settings)
+    yield from (_check_schedules, _check_clock)
     yield from (_check_pid_file, _check_workers)
 
 

@@ -26,12 +26,19 @@ COMMANDS = {
     "logs": "logs:logs",
     "wait": "wait:wait",
     "watch": "watch:watch",
-    "cancel": "jobs:cancel",
-    "retry": "jobs:retry",
-    "delete": "jobs:delete",
+    "cancel": "chosen:cancel",
+    "retry": "chosen:retry",
+    "delete": "chosen:delete",
+    "edit": "edit:edit",
+    "set": "changing:set_fields",
+    "purge": "purge:purge",
+    "export": "transfer:export",
+    "import": "transfer:import_jobs",
+    "migrate": "transfer:migrate",
     "jobs": "tree:jobs",
     "queue": "queues:queue",
     "dlq": "dlq:dlq",
+    "schedule": "schedules:schedule",
     "worker": "workers:worker",
     "config": "config:config",
     "doctor": "store:doctor",
@@ -41,8 +48,15 @@ COMMANDS = {
 }
 """Every top-level command, in the order of `--help`, and the module and name that hold it."""
 
-JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete".split()
+JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete edit set".split()
 """The top-level commands that `jobs` holds too."""
+
+ONE_JOB_COMMANDS = {
+    "pause": "changing:pause",
+    "resume": "changing:resume",
+    "move": "changing:move",
+}
+"""The commands that `jobs` alone holds, because a queue or a schedule has others of the name."""
 
 COMPLETION_VARIABLE = "_QUEUECTL_COMPLETE"
 """The environment variable by which the script of a shell asks for completions."""
@@ -129,7 +143,7 @@ class Group(click.Group):
         """Return the command of that name or alias."""
         name = ALIASES.get(cmd_name, cmd_name)
         if name in self.lazy and name not in self.commands:
-            module, attribute = COMMANDS[name].split(":")
+            module, attribute = {**COMMANDS, **ONE_JOB_COMMANDS}[name].split(":")
             loaded = import_module(f"queuectl.cli.{module}")
             self.add_command(getattr(loaded, attribute), name)
         return self.commands.get(name)
@@ -192,7 +206,7 @@ def root(ctx: click.Context, keep_going: bool) -> int | None:
     return run_shell(ctx.ensure_object(Session), keep_going=keep_going)
 
 
-@click.group(cls=Group, lazy=JOB_COMMANDS, epilog="queuectl jobs delete job1")
+@click.group(cls=Group, lazy=[*JOB_COMMANDS, *ONE_JOB_COMMANDS], epilog="queuectl jobs delete job1")
 def jobs() -> None:
     """The commands on jobs, also under this name."""
 

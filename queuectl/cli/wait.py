@@ -16,12 +16,12 @@ from queuectl.cli.params import JobId, QueueName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, note, pass_session, say
 from queuectl.cli.tree import Command
+from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.request import check_name
 from queuectl.domain.view import as_dict, exit_code
 from queuectl.queue import Queue
-from queuectl.when import parse_duration
 
 _POLL_SECONDS = (0.01, 0.25)
 _AT_ONCE = 100

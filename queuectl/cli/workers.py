@@ -20,11 +20,12 @@ from queuectl.cli.run import refuse_native_windows
 from queuectl.cli.session import Session, note, pass_session, say
 from queuectl.cli.status import worker_as_dict
 from queuectl.cli.tree import Group
+from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import ExitCode, NotFound, WaitTimedOut
 from queuectl.domain.request import check_name
 from queuectl.domain.worker import LiveWorker, StopRequest
 from queuectl.queue import Queue
-from queuectl.when import parse_duration
+from queuectl.stores.moved import require_in_use
 
 _MOST_WORKERS = 1000
 _POLL_SECONDS = 0.1
@@ -71,6 +72,7 @@ def start(
     session: Session, count: int, foreground: bool, queues: tuple[str, ...], drain: bool
 ) -> int:
     """Start workers in the background; return when they can claim."""
+    require_in_use(session.queue().store)
     if foreground:
         return _run_here(session, count, queues, drain)
     refuse_native_windows()

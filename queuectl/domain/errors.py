@@ -53,6 +53,10 @@ class Conflict(QueuectlError):
     exit_code = ExitCode.CONFLICT
 
 
+class NoLongerFits(Conflict):
+    """The job is not, or not any more, one of those that a filter meant."""
+
+
 class StoreError(QueuectlError):
     """The store cannot be used."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.job import State
+from queuectl.domain.job import Job, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,16 @@ class Filter:
     labels: tuple[str, ...] = ()
     unchanged_since: datetime | None = None
     id_prefix: str = ""
+
+    def fits(self, job: Job) -> bool:
+        """Whether a job is one of those that are meant."""
+        return (
+            (not self.states or job.state in self.states)
+            and (self.queue is None or job.spec.queue == self.queue)
+            and set(self.labels) <= set(job.spec.labels)
+            and (self.unchanged_since is None or job.updated_at < self.unchanged_since)
+            and job.id.startswith(self.id_prefix)
+        )
 
 
 @dataclass(frozen=True, slots=True)

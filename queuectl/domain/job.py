@@ -86,7 +86,8 @@ class Outcome:
     `exit_code` is None when the command was killed by `signal` or never started; `duration`
     is in seconds; `stdout` and `stderr` are the last 64 KiB of each stream and the `_cut`
     fields count the bytes before them. `interrupted` says that the worker stopped the run for
-    a reason that is not the job's own, so that it costs no attempt.
+    a reason that is not the job's own, so that it costs no attempt; `is_final` that another
+    attempt would end the same.
     """
 
     exit_code: int | None = None
@@ -99,6 +100,7 @@ class Outcome:
     stdout_cut: int = 0
     stderr_cut: int = 0
     interrupted: bool = False
+    is_final: bool = False
 
     @property
     def succeeded(self) -> bool:

@@ -27,7 +27,10 @@ MAX_PRIORITY = 1_000_000
 MAX_PARENTS = 10_000
 PRIORITIES = {"low": -10, "normal": 0, "high": 10}
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+MAX_NAME = 128
+"""The longest id of a job and name of a queue."""
+
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MAX_NAME - 1}}}")
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|\\\\")  # POSIX; a drive or a share on Windows
 _ENV_NAME = re.compile(r"[^\s=\0]+")
 
@@ -68,93 +71,25 @@ def is_name(word: str) -> bool:
     return _NAME.fullmatch(word) is not None
 
 
-class Form:
-    """Turns one mapping of fields after another into requests.
-
-    Fields that are absent or null take their default from `settings`, and the working directory
-    is `cwd` then; ids are made by `new_id` where there is none.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        parse_time: ParseTime,
-        new_id: Callable[[], str],
-        *,
-        cwd: str | None = None,
-        replace: bool = False,
-    ) -> None:
-        self._defaults: dict[str, Any] = {
-            **_UNSET,
-            "max_retries": settings.max_retries,
-            "backoff_base": settings.backoff_base,
-            "backoff_cap": settings.backoff_cap,
-            "timeout": settings.timeout_seconds,
-            "cwd": cwd if cwd is None else check_cwd(cwd),
-        }
-        self._named: tuple[Any, ...] = tuple(self._defaults.values())[2:]
-        self._unnamed: tuple[Any, ...] = tuple({**self._defaults, "generated_id": True}.values())[
-            2:
-        ]
-        self._parse_time = parse_time
-        self._new_id = new_id
-        self._replace = replace
-
-    def fill(self, wanted: Mapping[str, object]) -> Request:
-        """Return the request that a mapping asks for.
-
-        Raises InvalidInput, with the field's name, for the first thing that is wrong.
-        """
-        given: dict[str, Any] = {}
-        notes: list[str] = []
-        run_at: datetime | None = None
-        for word, value in wanted.items():
-            if value is not None and word in _CHECKS and word not in given:
-                given[word] = _CHECKS[word](value)
-                continue
-            key = _resolve_field(word)
-            if key in RESULT_FIELDS:
-                notes.append(f"field {shown(word)} is a result and was ignored")
-            elif value is None:
-                continue
-            elif key in TIME_FIELDS:
-                if run_at is not None:
-                    raise InvalidInput(f"field {shown(word)}: the time is given twice")
-                run_at = self._parse_time(TIME_FIELDS[key], value)
-            elif key in given:
-                raise InvalidInput(f"field {shown(word)} is given twice")
-            else:
-                given[key] = _CHECKS[key](value)
-        if "command" not in given:
-            raise InvalidInput("field 'command' is missing")
-        return Request(self._spec(given), run_at, tuple(notes), self._replace)
-
-    def _spec(self, given: dict[str, Any]) -> Spec:
-        if len(given) == 1:  # a command and at most an id, as in most files of many jobs
-            return Spec(self._new_id(), given["command"], *self._unnamed)
-        if len(given) == 2 and "id" in given:
-            return Spec(given["id"], given["command"], *self._named)
-        if "id" not in given:
-            given |= {"id": self._new_id(), "generated_id": True}
-        return Spec(*{**self._defaults, **given}.values())
+def defaults_of(settings: Settings) -> dict[str, Any]:
+    """Return every field of a specification as a job has it that does not name it."""
+    return {
+        **_UNSET,
+        "max_retries": settings.max_retries,
+        "backoff_base": settings.backoff_base,
+        "backoff_cap": settings.backoff_cap,
+        "timeout": settings.timeout_seconds,
+        "clean_env": settings.clean_env,
+    }
 
 
-def build_request(
-    wanted: Mapping[str, object],
-    settings: Settings,
-    parse_time: ParseTime,
-    new_id: Callable[[], str],
-) -> Request:
-    """Return the request that one mapping of fields asks for; see `Form`."""
-    return Form(settings, parse_time, new_id).fill(wanted)
-
-
-def _resolve_field(word: str) -> str:
+def resolve_field(word: str) -> str:
+    """Return the field that a word means. Raises InvalidInput with the nearest."""
     key = word.strip().lower().replace("-", "_")
     key = ALIASES.get(key, key)
-    if key in _CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
+    if key in CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
         return key
-    close = nearest(key, [*sorted(_CHECKS), *TIME_FIELDS])
+    close = nearest(key, [*sorted(CHECKS), *TIME_FIELDS])
     raise InvalidInput(
         f"unknown field {shown(word)}{close}",
         hint="" if close else "each long option of queuectl enqueue --help is a field",
@@ -308,7 +243,7 @@ def check_key(value: object) -> str:
     return text
 
 
-_CHECKS: dict[str, Callable[[object], object]] = {
+CHECKS: dict[str, Callable[[object], object]] = {
     "id": partial(check_name, "id"),
     "command": check_command,
     "queue": partial(check_name, "queue"),
@@ -329,5 +264,5 @@ _CHECKS: dict[str, Callable[[object], object]] = {
 }
 """Every field of a specification, and what turns a person's value into it."""
 
-FIELDS = frozenset(_CHECKS)
+FIELDS = frozenset(CHECKS)
 """The names of these fields as they are stored; people may spell them otherwise."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 
-Value = int | float | bool
+Value = int | float | bool | str
 YEAR = 366 * 86_400
+_LONG = 100 * YEAR
 
 
 def _setting(
@@ -72,7 +74,31 @@ class Settings:
         "when the machine crashes, and holds for what is started afterwards",
         "durability",
     )  # fmt: skip
+    clean_env: bool = _setting(
+        False, False, True, "", "give jobs only PATH, HOME, LANG and what they name themselves"
+    )
+    retention_completed: float = _setting(
+        0.0, 0, _LONG, "seconds", "how long completed jobs are kept; 0 is for ever"
+    )
+    retention_cancelled: float = _setting(
+        0.0, 0, _LONG, "seconds", "how long cancelled jobs are kept; 0 is for ever"
+    )
+    retention_dead: float = _setting(
+        0.0, 0, _LONG, "seconds", "how long dead jobs stay in the DLQ; 0 is for ever"
+    )
+    max_log_bytes: int = _setting(
+        0, 0, 2**50, "bytes", "how large a home's job logs may grow, the oldest go; 0 is any size"
+    )
+    allowed_commands: str = _setting(
+        "", 0, 100_000, "", "patterns, with commas, of the only commands that may run; none is any"
+    )
+    denied_commands: str = _setting(
+        "", 0, 100_000, "", "patterns, with commas, of commands that must not run"
+    )
 
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)", re.IGNORECASE)
+_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 _FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
 _DEFAULTS: dict[str, Value] = {key: getattr(Settings(), key) for key in _FIELDS}
@@ -99,7 +125,7 @@ def help_of(key: str) -> str:
     """Return one line on a setting: what it does, its unit and its default."""
     meta = _FIELDS[key].metadata
     unit = f" [{meta['unit']}]" if meta["unit"] else ""
-    return f"{meta['help']}{unit}; default {show(default_of(key))}"
+    return f"{meta['help']}{unit}; default {show(default_of(key)) or 'none'}"
 
 
 def default_of(key: str) -> Value:
@@ -109,6 +135,8 @@ def default_of(key: str) -> Value:
 
 def show(value: Value) -> str:
     """Return a value as `config get` prints it: `3`, `1.5`, `true`."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
@@ -122,10 +150,12 @@ def parse_value(key: str, raw: object) -> Value:
     Raises InvalidInput when it is of the wrong kind or out of bounds.
     """
     default = default_of(key)
+    meta = _FIELDS[key].metadata
     if isinstance(default, bool):
         return as_flag(key, raw)
-    number = as_number(key, raw)
-    meta = _FIELDS[key].metadata
+    if isinstance(default, str):
+        return _as_text(key, raw, meta["maximum"])
+    number = as_number(key, _in_its_unit(raw, meta["unit"]))
     if isinstance(default, int):
         if number != int(number):
             raise InvalidInput(f"{key} must be a whole number, not {shown(raw)}")
@@ -134,6 +164,37 @@ def parse_value(key: str, raw: object) -> Value:
         bounds = f"{show(meta['minimum'])} and {show(meta['maximum'])}"
         raise InvalidInput(f"{key} must be between {bounds}, not {shown(raw)}")
     return number
+
+
+def _in_its_unit(raw: object, unit: str) -> object:
+    """Return what was written with a unit of its own (`7d`, `2GiB`) as a number of the setting's.
+
+    What has none, or none that is known, is returned as it is.
+    """
+    if not isinstance(raw, str) or not raw.strip()[-1:].isalpha():
+        return raw
+    if unit == "seconds":
+        from queuectl.domain.durations import parse_duration
+
+        try:
+            return parse_duration(raw)
+        except InvalidInput:
+            return raw
+    if unit == "bytes":
+        found = _SIZE.fullmatch(raw.strip())
+        return int(float(found[1]) * _SIZES[found[2].lower()]) if found else raw
+    return raw
+
+
+def _as_text(name: str, raw: object, longest: int) -> str:
+    """Return `raw` as text with only plain lines. Raises InvalidInput otherwise."""
+    if not isinstance(raw, str):
+        raise InvalidInput(f"{name} must be text, not {shown(raw)}")
+    if len(raw) > longest:
+        raise InvalidInput(f"{name} must have at most {longest:,} characters")
+    if not raw.replace("\n", "").replace("\t", "").isprintable():
+        raise InvalidInput(f"{name} must not contain control characters")
+    return raw.strip()
 
 
 def as_number(name: str, raw: object) -> int | float:

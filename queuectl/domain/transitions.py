@@ -103,7 +103,7 @@ def settle(job: Job, outcome: Outcome, now: datetime) -> Transition:
         return release(job, now, outcome)
     if job.cancel_requested:
         return _ended(job, "cancel", State.CANCELLED, outcome, now)
-    if has_attempts_left(job.attempts, job.spec.max_retries):
+    if has_attempts_left(job.attempts, job.spec.max_retries) and not outcome.is_final:
         wait = backoff_seconds(job.spec.backoff_base, job.attempts, job.spec.backoff_cap)
         return _ended(job, "fail", State.FAILED, outcome, now, run_at=later(now, wait))
     return _ended(job, "bury", State.DEAD, outcome, now, failed_at=now)
@@ -180,7 +180,14 @@ def smaller_forms(change: Transition, why: str) -> tuple[Transition, ...]:
 def cancel(job: Job, now: datetime) -> Transition:
     """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
     if job.state in WAITING:
-        after = _changed(job, now, state=State.CANCELLED, finished_at=now, unswept=job.has_children)
+        after = _changed(
+            job,
+            now,
+            state=State.CANCELLED,
+            finished_at=now,
+            held=False,
+            unswept=job.has_children,
+        )
         return Transition("cancel", job, after, Fence.REV)
     if job.state is State.PROCESSING:
         after = replace(job, cancel_requested=True, updated_at=now)
@@ -233,6 +240,12 @@ def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
     )
     after = _changed(job, now, spec=spec, run_at=run_at, waits_for=waits_for)
     return Transition("edit", job, after, Fence.REV)
+
+
+def has_new_blockers(change: Transition) -> bool:
+    """Whether a change lets a job wait for what it did not wait for before."""
+    after = change.after
+    return after is not None and not set(after.waits_for) <= set(change.before.waits_for)
 
 
 def hold(job: Job, now: datetime) -> Transition:

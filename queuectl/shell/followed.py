@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from queuectl.cli.render import duration
+from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.request import Request
 from queuectl.home import Home, Place
@@ -102,9 +103,9 @@ class FollowedQueue(Queue):
         self._followed.add(result.job_id for result in results if not result.error)
         return results
 
-    def retry(self, job_id: str) -> Job:
+    def retry(self, job_id: str, *, only: Filter | None = None) -> Job:
         """Start a job afresh, and follow it."""
-        job = super().retry(job_id)
+        job = super().retry(job_id, only=only)
         self._followed.add([job.id])
         return job
 

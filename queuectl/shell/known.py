@@ -42,6 +42,10 @@ class SnapshotCatalog:
         """Return the queues that have jobs."""
         return self._live.snapshot.queues
 
+    def schedules(self) -> Iterable[Known]:
+        """Return the schedules."""
+        return self._live.snapshot.schedules
+
     def workers(self) -> Iterable[Known]:
         """Return the workers that are alive."""
         return self._live.snapshot.workers
@@ -59,6 +63,10 @@ class NoCatalog:
         return ()
 
     def queues(self) -> Iterable[Known]:
+        """Return nothing."""
+        return ()
+
+    def schedules(self) -> Iterable[Known]:
         """Return nothing."""
         return ()
 

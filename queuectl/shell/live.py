@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from queuectl.cli.catalog import MOST_JOBS, job_help, live_workers, named_queues, open_existing
+from queuectl.cli.catalog import (
+    MOST_JOBS,
+    job_help,
+    live_workers,
+    named_queues,
+    named_schedules,
+    open_existing,
+)
 from queuectl.cli.params import Known
 from queuectl.domain.errors import QueuectlError, StoreUnavailable
 from queuectl.domain.filters import Counts, Filter, Page
@@ -55,6 +62,8 @@ class Snapshot:
     counts: Counts = field(default_factory=Counts)
     jobs: tuple[JobLine, ...] = ()
     queues: tuple[Known, ...] = ()
+    paused: tuple[str, ...] = ()
+    schedules: tuple[Known, ...] = ()
     workers: tuple[Known, ...] = ()
     settings: Mapping[str, Value] = field(default_factory=dict)
 
@@ -170,7 +179,7 @@ class Live:
             return Snapshot(address=_address(self._place), is_known=True)
         # Taken before anything is read, so that a change that comes meanwhile is seen next time.
         is_stale, self._is_stale = self._is_stale, False
-        counts, jobs = queue.counts(), self.snapshot.jobs
+        counts, lanes, jobs = queue.counts(), queue.lanes(), self.snapshot.jobs
         self._report(queue)
         is_moving = counts != self._jobs_counts or counts.of(State.PROCESSING) > 0
         is_due = time.monotonic() - self._jobs_read > _JOBS_SECONDS
@@ -182,7 +191,9 @@ class Live:
             is_known=True,
             counts=counts,
             jobs=jobs,
-            queues=tuple(named_queues(counts)),
+            queues=tuple(named_queues(counts, lanes)),
+            paused=tuple(name for name, lane in lanes.items() if lane.paused),
+            schedules=tuple(named_schedules(queue)),
             workers=tuple(live_workers(queue)),
             settings=as_dict(queue.settings()),
         )

@@ -12,6 +12,7 @@ from queuectl.shell.live import Snapshot
 
 TIP = "Tab completes, help lists the commands, Ctrl-D leaves"
 _BETWEEN = " | "
+_MOST_PAUSED = 2
 _SHOWN = (
     State.PENDING,
     State.PROCESSING,
@@ -44,11 +45,18 @@ def status_row(snapshot: Snapshot, width: int) -> str:
     parts = [_workers(len(snapshot.workers))]
     counted = [(state, snapshot.counts.of(state)) for state in _SHOWN]
     parts += [f"{number:,} {state}" for state, number in counted if number] or ["no jobs"]
+    if snapshot.paused:
+        parts.append(f"paused: {', '.join(snapshot.paused[:_MOST_PAUSED])}{_more(snapshot)}")
     facts = f" {_BETWEEN.join(parts)} "
     room = width - width_of(facts) - len(_BETWEEN)
     if room < len("…/queue.db"):
         return facts
     return f" {cut_start(snapshot.address, room)}{_BETWEEN}{facts.strip()} "
+
+
+def _more(snapshot: Snapshot) -> str:
+    rest = len(snapshot.paused) - _MOST_PAUSED
+    return f" and {rest} more" if rest > 0 else ""
 
 
 def _workers(number: int) -> str:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.domain.filters import Counts, Filter, Page
-    from queuectl.domain.job import Job
+    from queuectl.domain.job import Job, State
     from queuectl.domain.lanes import Lanes
+    from queuectl.domain.schedule import Schedule
     from queuectl.domain.transitions import Transition
     from queuectl.domain.worker import StopRequest, WorkerRecord
 
@@ -40,6 +41,14 @@ class Renewal(Enum):
         if cancel_requested:
             return cls.CANCEL_REQUESTED
         return cls.PAUSED if is_paused else cls.HELD
+
+
+class Fired(Enum):
+    """What became of the run of a schedule that was due."""
+
+    ENQUEUED = "enqueued"
+    OVERLAPS = "overlaps"
+    LOST = "lost"
 
 
 @frozen
@@ -104,6 +113,13 @@ class Store(Protocol):
         """
         ...
 
+    def edge(self, queue: str, *, last: bool = False) -> Job | None:
+        """Return the job that is to be claimed first (or last) of those of a queue that are ready.
+
+        Without output and history, whether or not the queue is open.
+        """
+        ...
+
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue. Cheap."""
         ...
@@ -126,6 +142,7 @@ class Store(Protocol):
 
         The history keeps the latest `HISTORY_RUNS` runs.
 
+        Blockers that a changed specification adds are settled on the way, as `add` does it.
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
         Repeated after a lost reply it returns True: the very run is in the history already.
         False: somebody else changed the job first, and nothing was written.
@@ -173,6 +190,67 @@ class Store(Protocol):
         """Take the turn at a chore if it is due, for the whole fleet."""
         ...
 
+    # ageing, and whole jobs
+
+    def ended(
+        self, state: State, before: datetime, limit: int, since: datetime | None = None
+    ) -> list[Job]:
+        """Return settled jobs of a state that ended before an instant, the longest ago first.
+
+        At most `limit`, of those that ended at `since` or later. The cost does not grow with
+        the number of jobs that are not returned.
+        """
+        ...
+
+    def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
+        """Delete settled jobs that are still as they were read; return the ids that are gone.
+
+        A parent that a job waits for is kept, and one whose children have not all been told.
+        Meant for a few hundred at a time, so that others can write in between.
+        """
+        ...
+
+    def present(self, ids: Collection[str]) -> frozenset[str]:
+        """Return those of some ids that jobs have, in the DLQ or not."""
+        ...
+
+    def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
+        """Insert jobs with their state and history, in this order; return the ids refused.
+
+        Refused are the ids that `add` would refuse. With `keep_numbers` each keeps its `seq`,
+        which nobody else may have, and all its marks; without it their parents that are here
+        will tell them how they ended.
+        """
+        ...
+
+    # notes about the store itself
+
+    def mark(self, name: str) -> str | None:
+        """Return what is noted under a name, or None."""
+        ...
+
+    def set_mark(self, name: str, value: str | None) -> None:
+        """Note something under a name; None removes it."""
+        ...
+
+    # captured environments
+
+    def keep_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        """Store an environment under the name that its content has, or renew its age."""
+        ...
+
+    def environment(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        """Return the variables of a captured environment, or None."""
+        ...
+
+    def environments(self) -> list[str]:
+        """Return the names of all captured environments."""
+        ...
+
+    def forget_environments(self, before: datetime) -> int:
+        """Remove those stored before an instant that no job names; return how many."""
+        ...
+
     # queues
 
     def lanes(self) -> Lanes:
@@ -185,6 +263,39 @@ class Store(Protocol):
 
     def holder(self, unique: str) -> str | None:
         """Return the id of the job that waits or runs and has a unique key."""
+        ...
+
+    # schedules
+
+    def schedules(self, due_by: datetime | None = None) -> list[Schedule]:
+        """Return every schedule, by name.
+
+        With `due_by` only those with a run due by then that are not paused, the earliest first.
+        """
+        ...
+
+    def schedule(self, name: str) -> Schedule | None:
+        """Return one schedule."""
+        ...
+
+    def put_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
+        """Store a schedule if it is as it was read: of the same `rev`, or not there (None).
+
+        False: somebody else was faster, and nothing was written.
+        """
+        ...
+
+    def remove_schedule(self, name: str) -> bool:
+        """Forget a schedule; return whether it was there."""
+        ...
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Add the run of a schedule that is due, then store the schedule as it is after it.
+
+        A run that is there already is not added again, so that a call that was cut short is
+        repeated without harm. `OVERLAPS`: another job with the run's unique key waits or runs.
+        `LOST`: the schedule is not as it was read. Neither writes anything.
+        """
         ...
 
     # settings

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Claim, Command, Job, Outcome, Run, Spec, State, command_text
 
 if TYPE_CHECKING:
+    from queuectl.domain.schedule import Schedule
     from queuectl.domain.worker import StopRequest, WorkerRecord
 
 Document = dict[str, Any]
@@ -221,6 +223,43 @@ def run_from_document(document: Mapping[str, Any]) -> Run:
     values: Document = {name: document.get(name) for name in RUN_FIELDS}
     values["timed_out"] = bool(values["timed_out"])
     return Run(**values)
+
+
+SCHEDULE_FIELDS = (
+    "name", "cron", "tz", "fields", "next_due", "created_at", "catch_up", "overlap", "paused",
+    "last_due", "skipped_at", "skipped_why", "rev",
+)  # fmt: skip
+SCHEDULE_TIMES = ("next_due", "created_at", "last_due", "skipped_at")
+
+
+def schedule_to_document(schedule: Schedule) -> Document:
+    """Return a schedule; `fields` is text, because a store may not like the names in it."""
+    from json import dumps
+
+    document = {name: getattr(schedule, name) for name in SCHEDULE_FIELDS}
+    return {**document, "fields": dumps(schedule.fields)}
+
+
+def schedule_from_document(document: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that a document holds."""
+    from json import loads
+
+    from queuectl.domain.schedule import Schedule
+
+    values: Document = {name: document[name] for name in SCHEDULE_FIELDS}
+    for name in ("catch_up", "overlap", "paused"):
+        values[name] = bool(values[name])
+    values["fields"] = loads(values["fields"])
+    return Schedule(**values)
+
+
+def the_schedule(document: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that was asked for by its name. Raises StoreRefused for a damaged one."""
+    try:
+        return schedule_from_document(document)
+    except UNREADABLE as fault:
+        name = document["name"]
+        raise StoreRefused(f"the record of schedule '{name}' is damaged ({fault})") from fault
 
 
 def worker_to_document(worker: WorkerRecord) -> Document:

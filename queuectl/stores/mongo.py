@@ -18,13 +18,14 @@ from pymongo.errors import PyMongoError
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.lanes import Lane
+from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import EPOCH, later
-from queuectl.domain.transitions import Transition
+from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import mongo_batches, mongo_children, mongo_dlq, mongo_queues, mongo_reads
-from queuectl.stores.base import BATCH, ClaimRequest, Renewal
+from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.mongo_claims import Claims
 from queuectl.stores.mongo_documents import BARE, fence, new_stamp, readable, run_filter, update
-from queuectl.stores.mongo_fleet import MongoFleet
+from queuectl.stores.mongo_keeping import MongoKeeping
 from queuectl.stores.mongo_link import (
     BRIEF_SECONDS,
     MAJORITY,
@@ -34,6 +35,7 @@ from queuectl.stores.mongo_link import (
     is_doubtful,
     translated,
 )
+from queuectl.stores.mongo_schedules import MongoSchedules
 from queuectl.stores.mongo_schema import missing_indexes, prepare
 from queuectl.waiting import wait_readable
 
@@ -44,7 +46,7 @@ WORST_SKEW_SECONDS = 5.0
 _PROCESSING = {"state": "processing"}
 
 
-class MongoStore(MongoFleet):
+class MongoStore(MongoKeeping, MongoSchedules):
     """Jobs in a MongoDB database. Make it with `open`; see `Store` for what each method does."""
 
     def __init__(self, link: Link) -> None:
@@ -111,6 +113,11 @@ class MongoStore(MongoFleet):
         return mongo_reads.find(self.link, chosen, page)
 
     @guarded
+    def edge(self, queue: str, *, last: bool = False) -> Job | None:
+        """Return the first or last ready job of a queue."""
+        return mongo_reads.edge(self.link, queue, last=last)
+
+    @guarded
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue."""
         return mongo_reads.counts(self.link)
@@ -131,6 +138,8 @@ class MongoStore(MongoFleet):
         """Apply a transition if its fence holds."""
         stamp = new_stamp()
         now = self.now()
+        if has_new_blockers(change):
+            mongo_children.mark_parents(self.link, change)
         if change.is_revival:
             is_applied = mongo_dlq.revive(self.link, change, now, stamp)
         elif change.after is None:
@@ -138,6 +147,8 @@ class MongoStore(MongoFleet):
         else:
             is_applied = self._change(change, change.after, now, stamp)
         after = change.after
+        if is_applied and after and has_new_blockers(change):
+            mongo_children.settle_blockers(self.link, [after])
         if is_applied and change.before.state is State.PROCESSING:
             self._claims.lanes.note_room(change.before.spec.queue)
         if is_applied and change.is_burial:
@@ -227,6 +238,17 @@ class MongoStore(MongoFleet):
         """Return the id of the job that waits or runs and has a unique key."""
         found = self.link.jobs.find_one({"unique_live": unique}, {"batch": True})
         return found["_id"] if found and mongo_batches.existing(self.link, [found]) else None
+
+    # schedules
+
+    @guarded
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Add the run of a schedule, then advance it; a crash in between is made good later."""
+        if not self.is_unchanged(before):
+            return Fired.LOST
+        if self.add([job]) and not self._has({"_id": job.id}):
+            return Fired.OVERLAPS
+        return Fired.ENQUEUED if self.put_schedule(after, before) else Fired.LOST
 
     # upkeep
 

@@ -48,7 +48,7 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
     if atomic and len(documents) > 1:
         refused = _add_staged(link, documents, now)
     else:
-        refused |= _insert(link, documents)
+        refused |= insert(link, documents)
     settle_blockers(link, numbered)
     return frozenset(refused)
 
@@ -58,7 +58,7 @@ def _present(link: Link, ids: Iterable[str]) -> set[str]:
     return {document["_id"] for document in found}
 
 
-def _insert(link: Link, documents: list[Document]) -> set[str]:
+def insert(link: Link, documents: list[Document]) -> set[str]:
     """Insert documents in pieces; return the ids that were there before this call."""
     token = new_stamp()
     refused: set[str] = set()
@@ -109,7 +109,7 @@ def _add_staged(link: Link, documents: list[Document], now: datetime) -> set[str
         document["batch"] = batch
     refused: set[str] = set()
     try:
-        refused = _insert(link, documents)
+        refused = insert(link, documents)
         if not refused:
             opened = {"_id": batch, "state": _OPEN}
             link.batches.update_one(opened, {"$set": {"state": _COMMITTED}})

@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from queuectl.domain.dependencies import met_by, parent_of
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.transitions import Transition
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
 
 KEPT_SECONDS = 60.0
@@ -47,8 +48,14 @@ def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
     raise StoreUnavailable("the jobs to wait for change too fast; try again")
 
 
+def mark_parents(link: Link, change: Transition) -> None:
+    """Mark the parents that a changed specification waits for."""
+    if change.after is not None:
+        with_children_marked(link, [change.after])
+
+
 def settle_blockers(link: Link, jobs: Iterable[Job]) -> None:
-    """Take parents that have ended off what freshly inserted jobs wait for."""
+    """Take parents that have ended off what jobs that were just written wait for."""
     wanted = _parents(jobs)
     if not wanted:
         return
@@ -118,6 +125,9 @@ def sweep_one(link: Link, parent: Document, rounds: int = _ROUNDS) -> None:
     """Tell the children of one job that has ended (`_id`, `state`, `seq`); clear its mark."""
     if _release(link, parent["_id"], State(parent["state"]), rounds):
         ended = {"_id": parent["_id"], "seq": parent["seq"], "state": parent["state"]}
+        if parent["state"] == State.DEAD.value:
+            # its copy first: the mark that upkeep looks for is the one in `jobs`
+            link.dlq.update_one({**ended, "unswept": True}, {"$unset": {"unswept": ""}})
         link.jobs.update_one({**ended, "unswept": True}, {"$unset": {"unswept": ""}})
 
 

@@ -83,7 +83,9 @@ class Link:
         self.batches = self.database["queuectl_batches"]
         self.lanes = self.database["queuectl_lanes"]
         self.queues = self.database["queuectl_queues"]
+        self.schedules = self.database["queuectl_schedules"]
         self.deleted = self.database["queuectl_deleted"]
+        self.environments = self.database["queuectl_environments"]
         self._server_time: datetime | None = None
         self._measured = 0.0
         self._latest = datetime.min.replace(tzinfo=UTC)

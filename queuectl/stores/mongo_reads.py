@@ -13,8 +13,9 @@ from queuectl.domain.job import Job, State
 from queuectl.stores.codec import UNREADABLE
 from queuectl.stores.mongo_batches import committed, existing
 from queuectl.stores.mongo_dlq import whole
-from queuectl.stores.mongo_documents import projection, readable, to_job
+from queuectl.stores.mongo_documents import BARE, projection, readable, to_job
 from queuectl.stores.mongo_link import Document, Link, translated
+from queuectl.stores.mongo_schema import CLAIM_ORDER
 
 READ_AT_ONCE = 500
 _READS = 20
@@ -37,6 +38,18 @@ def get(link: Link, job_id: str, left_out: dict[str, bool] | None = None) -> Job
                     hint="mend or remove it in the database",
                 ) from fault
     return None
+
+
+def edge(link: Link, queue: str, *, last: bool) -> Job | None:
+    """Return the first or last ready job of a queue, without output and history."""
+    order = [("queue", ASCENDING), *CLAIM_ORDER]
+    document = link.jobs.find_one(
+        {"ready": True, "queue": queue},
+        BARE,
+        sort=[(name, -way) for name, way in order] if last else order,
+        hint="claim",
+    )
+    return readable(document) if document else None
 
 
 def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:
@@ -100,7 +113,7 @@ def _resolve(
         else:
             # it left the DLQ since the stub was read
             job = get(link, document["_id"], left_out)
-        if job and job.seq == document["seq"] and _matches(job, chosen):
+        if job and job.seq == document["seq"] and chosen.fits(job):
             jobs.append(job)
     return jobs
 
@@ -118,15 +131,6 @@ def _where(chosen: Filter) -> Document:
     if chosen.unchanged_since is not None:
         where["updated_at"] = {"$lt": chosen.unchanged_since}
     return where
-
-
-def _matches(job: Job, chosen: Filter) -> bool:
-    return (
-        (not chosen.states or job.state in chosen.states)
-        and (chosen.queue is None or job.spec.queue == chosen.queue)
-        and set(chosen.labels) <= set(job.spec.labels)
-        and (chosen.unchanged_since is None or job.updated_at < chosen.unchanged_since)
-    )
 
 
 def counts(link: Link) -> Counts:

@@ -48,8 +48,33 @@ JOB_INDEXES = (
         [("state", ASCENDING), ("queue", ASCENDING), ("seq", ASCENDING), ("batch", ASCENDING)],
         name="state_queue_seq",
     ),
+    IndexModel(
+        [("finished_at", ASCENDING)],
+        name="completed",
+        partialFilterExpression={"state": "completed"},
+    ),
+    IndexModel(
+        [("finished_at", ASCENDING)],
+        name="cancelled",
+        partialFilterExpression={"state": "cancelled"},
+    ),
+    # of a text: every document has the field
+    IndexModel(
+        [("environment", ASCENDING)],
+        name="environment",
+        partialFilterExpression={"environment": {"$type": "string"}},
+    ),
     IndexModel([("batch", ASCENDING)], name="batch", sparse=True),
     IndexModel([("moving", ASCENDING)], name="moving", sparse=True),
+)
+
+DLQ_INDEXES = (
+    IndexModel([("finished_at", ASCENDING)], name="finished_at"),
+    IndexModel(
+        [("environment", ASCENDING)],
+        name="environment",
+        partialFilterExpression={"environment": {"$type": "string"}},
+    ),
 )
 
 
@@ -67,6 +92,8 @@ def prepare(link: Link) -> None:
     if mark.get("indexed") and mark["version"] == VERSION:
         return
     link.jobs.create_indexes(list(JOB_INDEXES))
+    link.schedules.create_index([("paused", ASCENDING), ("next_due", ASCENDING)], name="due")
+    link.dlq.create_indexes(list(DLQ_INDEXES))
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
 
 

@@ -13,14 +13,16 @@ from pathlib import Path
 
 from queuectl.domain import transitions
 from queuectl.domain.job import WAITING, Claim, Job
+from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores import sqlite_rows as rows
-from queuectl.stores.base import BATCH, ClaimRequest, Renewal
+from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
+from queuectl.stores.sqlite_keeping import SqliteKeeping
+from queuectl.stores.sqlite_schedules import SqliteSchedules
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
-from queuectl.stores.sqlite_writes import SqliteWrites
 from queuectl.waiting import wait_readable
 
 _LOOK_SECONDS = 0.1
@@ -29,7 +31,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteWrites):
+class SqliteStore(SqliteKeeping, SqliteSchedules):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -82,12 +84,17 @@ class SqliteStore(SqliteWrites):
         return frozenset(refused)
 
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
-        now = self.now()
         with self._writing():
-            fresh, refused = self._divided(jobs)
-            if not (atomic and refused):
-                self._insert(self._linked(fresh), now)
+            refused = self._add_here(jobs, atomic=atomic)
         self._wake.notify()
+        return refused
+
+    def _add_here(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+        """Insert new jobs within a transaction; return the ids that are refused."""
+        now = self.now()
+        fresh, refused = self._divided(jobs)
+        if not (atomic and refused):
+            self._insert(self._linked(fresh), now)
         return frozenset(refused)
 
     def _divided(self, jobs: Sequence[Job]) -> tuple[list[Job], set[str]]:
@@ -109,6 +116,17 @@ class SqliteStore(SqliteWrites):
                 keys.add(spec.unique)
             fresh.append(job)
         return fresh, refused
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Add the run of a schedule and advance it, in one transaction; see `Store.fire`."""
+        with self._writing():
+            if not self._is_unchanged(before):
+                return Fired.LOST
+            if self._add_here([job], atomic=False) and not self._taken([job.id]):
+                return Fired.OVERLAPS
+            self._advance(before, after)
+        self._wake.notify()
+        return Fired.ENQUEUED
 
     # the two verbs
 

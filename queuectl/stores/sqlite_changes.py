@@ -33,6 +33,11 @@ _FIELD_OF = {"argv": "command", "unique_key": "unique"}
 _READINESS = ("state", "run_at", "waits_for", "held")
 """What decides whether a job is ready."""
 
+
+_WHOLE = (
+    "seq", "id", "created_at", "ready", *rows.SPEC, *rows.COURSE, *rows.CLAIM, *rows.OUTCOME,
+    *codec.OUTPUT_FIELDS,
+)  # fmt: skip
 _course_of, _marks_of = attrgetter(*rows.COURSE), attrgetter(*MARKS)
 _beginning_of = attrgetter(*rows.NEW)
 _asked_of = attrgetter("id", *(_FIELD_OF.get(name, name) for name in rows.SPEC))
@@ -121,6 +126,22 @@ def _insert_many(common: tuple[str, ...], varied: tuple[str, ...], number: int) 
     row = f"({', '.join(marks)})"
     names = ", ".join((*common, *varied))
     return f"INSERT INTO jobs ({names}) VALUES {', '.join([row] * number)}"
+
+
+def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> tuple[str, list[object]]:
+    """Return the statement that inserts a job with all it has been through, and the values."""
+    claim = job.claim
+    values = [
+        job.seq if keep_number else None,
+        job.spec.id,
+        to_millis(job.created_at),
+        ready_flag(job, now),
+        *_spec_values(job.spec),
+        *map(_stored, _course_of(job)),
+        *((claim.id, to_millis(claim.lease_until)) if claim else (None, None)),
+        *_outcome_values(job.outcome),
+    ]
+    return _insert("jobs", _WHOLE, _nulls(values)), _without_nulls(values)
 
 
 def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[object]]:

@@ -147,6 +147,12 @@ class SqliteLanes(SqliteFleet):
             for job in jobs
         ]
 
+    def _relinked(self, job: Job) -> Job:
+        """Return a job that is to wait for others, without the blockers that are gone."""
+        from dataclasses import replace
+
+        return replace(job, waits_for=self._linked([job])[0].waits_for)
+
     def _states(self, ids: Iterable[str]) -> dict[str, State | None]:
         found = self._connection.execute(
             "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?1)) "

@@ -160,6 +160,14 @@ CREATE TRIGGER jobs_blocked_out AFTER DELETE ON jobs WHEN old.waits_for IS NOT N
   DELETE FROM blockers WHERE seq = old.seq;
 END;
 
+CREATE TABLE schedules (
+  name TEXT PRIMARY KEY, cron TEXT NOT NULL, tz TEXT NOT NULL, fields TEXT NOT NULL,
+  next_due INTEGER, created_at INTEGER NOT NULL, catch_up INTEGER NOT NULL,
+  overlap INTEGER NOT NULL, paused INTEGER NOT NULL, last_due INTEGER, skipped_at INTEGER,
+  skipped_why TEXT, rev INTEGER NOT NULL
+);
+CREATE INDEX schedules_due ON schedules (next_due) WHERE paused = 0;
+
 CREATE TABLE queues (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, slot_limit INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
@@ -185,6 +193,18 @@ CREATE TRIGGER jobs_made_room AFTER UPDATE OF state ON jobs
 WHEN old.state = 'processing' AND new.state <> 'processing' BEGIN
   UPDATE lanes SET full = 0 WHERE queue = old.queue AND full = 1;
 END;
+"""
+
+_KEEPING = """
+CREATE INDEX jobs_ended ON jobs (state, finished_at)
+  WHERE state = 'completed' OR state = 'cancelled';
+CREATE INDEX dlq_ended ON dlq (finished_at);
+CREATE INDEX jobs_environment ON jobs (environment) WHERE environment IS NOT NULL;
+CREATE INDEX dlq_environment ON dlq (environment) WHERE environment IS NOT NULL;
+CREATE TABLE environments (
+  id TEXT PRIMARY KEY, variables TEXT NOT NULL, kept_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
 # What every job passes through is kept short. The few jobs that run need no index of their own to
@@ -219,5 +239,10 @@ WHEN new.full = 1 AND new.ready <> old.ready BEGIN
 END;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _FLOW_CONTROL, _FEWER_STEPS, _FEWER_TRIGGERS)
+MIGRATIONS: tuple[str, ...] = (
+    _FIRST_VERSION,
+    _FLOW_CONTROL,
+    _FEWER_STEPS + _KEEPING,
+    _FEWER_TRIGGERS,
+)
 """The script that leads from each version of the schema to the next, from nothing onward."""

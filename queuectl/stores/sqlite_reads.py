@@ -48,6 +48,18 @@ class SqliteReads(SqliteFleet):
         )
         return [rows.run_from_row(row) for row in found]
 
+    def edge(self, queue: str, *, last: bool = False) -> Job | None:
+        """Return the first or last ready job of a queue; see `Store.edge`."""
+        extreme, order = ("min", "run_at DESC, seq DESC") if last else ("max", "run_at, seq")
+        with translated(self._path):
+            row = self._connection.execute(
+                f"SELECT {rows.SELECTED} FROM jobs WHERE ready = 1 AND queue = ?1 AND priority = "
+                f"(SELECT {extreme}(priority) FROM lanes WHERE queue = ?1 AND ready > 0) "
+                f"ORDER BY {order} LIMIT 1",
+                (queue,),
+            ).fetchone()
+        return self._readable(row) if row else None
+
     def generated_ids(self, prefix: str, limit: int) -> list[str]:
         """Return ids made for the user; see `Store.generated_ids`."""
         chosen = "SELECT id FROM {} WHERE generated_id = 1 AND id >= ?1 AND id < ?2"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from queuectl.domain.job import HISTORY_RUNS, Job
-from queuectl.domain.transitions import Transition
+from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.sqlite_lanes import SqliteLanes
@@ -62,6 +62,8 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             return self._forget(change)
         if change.is_revival and not self._bring_back(change):
             return False
+        if after.waits_for and has_new_blockers(change):
+            after = self._relinked(after)
         is_held = execute(*changes.update_of(change, after, now)).rowcount
         if not is_held:
             return False

@@ -17,6 +17,7 @@ from prompt_toolkit.styles import Style
 from queuectl.cli.columns import STATE_STYLES
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
+from queuectl.domain.lanes import OPEN
 from queuectl.home import Place
 from queuectl.queue import Queue
 from queuectl.watch.feed import Action, Feed, Seen
@@ -122,6 +123,8 @@ class Watch:
             bind("c", where, lambda: self._ask("cancel"))
             bind("d delete", where, lambda: self._ask("delete"))
             bind("r", where, lambda: self._do("retry", self._job()))
+            bind("p", where, lambda: self._do("pause", self._job()))
+            bind("P", where, lambda: self._do("pause queue", self._job()))
             bind("?", where, lambda: self._enter(Mode.HELP))
         bind("tab", in_lists, lambda: self._turn(1))
         bind("s-tab", in_lists, lambda: self._turn(-1))
@@ -276,6 +279,33 @@ def _retry(job_id: str) -> Action:
     return lambda queue: f"Job '{queue.retry(job_id).id}' is pending again"
 
 
+def _pause(job_id: str) -> Action:
+    """Pause a job, or let it go on where it is paused."""
+
+    def act(queue: Queue) -> str:
+        if queue.get(job_id).held:
+            queue.resume(job_id)
+            return f"Resumed job '{job_id}'"
+        queue.pause(job_id)
+        return f"Paused job '{job_id}'"
+
+    return act
+
+
+def _pause_queue(job_id: str) -> Action:
+    """Pause the queue that a job is in, or open it where it is paused."""
+
+    def act(queue: Queue) -> str:
+        name = queue.get(job_id).spec.queue
+        if queue.lanes().get(name, OPEN).paused:
+            queue.resume_queue(name)
+            return f"Resumed queue '{name}'"
+        queue.pause_queue(name)
+        return f"Paused queue '{name}'"
+
+    return act
+
+
 def _delete(job_id: str) -> Action:
     def act(queue: Queue) -> str:
         queue.delete(job_id)
@@ -287,5 +317,7 @@ def _delete(job_id: str) -> Action:
 _ACTIONS: dict[str, Callable[[str], Action]] = {
     "cancel": _cancel,
     "retry": _retry,
+    "pause": _pause,
+    "pause queue": _pause_queue,
     "delete": _delete,
 }

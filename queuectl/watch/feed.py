@@ -12,6 +12,7 @@ from datetime import datetime
 from queuectl.domain.errors import Conflict, NotFound, QueuectlError, StoreError
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
+from queuectl.domain.view import Surroundings
 from queuectl.home import Place
 from queuectl.queue import Queue
 from queuectl.watch.log import LogText, LogWanted, read_log
@@ -126,16 +127,18 @@ class Feed(threading.Thread):
         self._meter.see(moment, counts.of(State.COMPLETED))
         running = _newest(queue, Filter(frozenset({State.PROCESSING})), _MOST_RUNNING)
         dead = _newest(queue, Filter(frozenset({State.DEAD})), wanted.depth)
+        jobs = tuple(latest(queue, wanted))
         return Snapshot(
             address=queue.address,
             now=queue.now(),
             counts=counts,
             workers=tuple(queue.workers()),
             running={job.id: job for job in running},
-            jobs=tuple(latest(queue, wanted)),
+            jobs=jobs,
             dead=tuple(sorted(dead, key=_buried_at, reverse=True)),
             rates=self._meter.rates(moment),
             per_minute=self._meter.per_minute(moment),
+            around=Surroundings(queue.lanes(), _states_of((*jobs, *dead))),
         )
 
     def _look_at_log(self, queue: Queue) -> LogText | None:
@@ -145,6 +148,12 @@ class Feed(threading.Thread):
             return read_log(queue, self.log_wanted)
         except NotFound as fault:
             return LogText(self.log_wanted, None, notice=str(fault))
+
+
+def _states_of(jobs: Iterable[Job]) -> Callable[[str], State]:
+    """Return what is known of parents without asking the store while the screen is drawn."""
+    known = {job.id: job.state for job in jobs}
+    return lambda job_id: known.get(job_id, State.PENDING)
 
 
 def _newest(queue: Queue, chosen: Filter, limit: int) -> list[Job]:

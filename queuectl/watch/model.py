@@ -10,6 +10,7 @@ from datetime import datetime
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Counts, Filter
 from queuectl.domain.job import Job, State, command_text
+from queuectl.domain.view import ALONE, Surroundings
 from queuectl.domain.worker import LiveWorker
 
 BUCKET_SECONDS = 2.0
@@ -29,6 +30,7 @@ class Snapshot:
     dead: tuple[Job, ...] = ()
     rates: tuple[int, ...] = ()
     per_minute: float = 0.0
+    around: Surroundings = ALONE
 
 
 @dataclass(frozen=True, slots=True)

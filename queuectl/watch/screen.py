@@ -22,11 +22,11 @@ _LEAST_ROWS = 12
 _MOST_DEAD = 8
 _KEYS = (
     ("q", "quit"), ("?", "help"), ("Enter", "log"), ("/", "filter"), ("Tab", "pane"),
-    ("c", "cancel"), ("r", "retry"), ("d", "delete"),
+    ("c", "cancel"), ("r", "retry"), ("d", "delete"), ("p", "pause"),
 )  # fmt: skip
 _LOG_KEYS = (
     ("q", "back"), ("↑↓", "move"), ("G", "follow"), ("Tab", "stdout/stderr"), ("[ ]", "run"),
-    ("c", "cancel"), ("r", "retry"), ("d", "delete"),
+    ("c", "cancel"), ("r", "retry"), ("d", "delete"), ("p", "pause"),
 )  # fmt: skip
 """The most important first, because a narrow screen shows fewer."""
 
@@ -35,6 +35,8 @@ HELP = """\
 g G  Home End      first, last       Tab  Shift-Tab             next pane
 Enter l            read the log of the job, or of the worker's job
 c                  cancel the job    r   retry it    d   delete it
+p                  pause the job, or let it go on
+P                  pause the job's queue, or open it again
 /                  filter: words in id or command, failed,dead, queue=NAME,
                    label=NAME        Esc   no filter
 ?                  this help         q   quit
@@ -123,8 +125,13 @@ def _title_of(snapshot: Snapshot, view: View, pane: Pane) -> str:
     if pane is Pane.DEAD:
         return f"Dead letter queue {snapshot.counts.of(State.DEAD):,}"
     if view.typed and view.mode is not Mode.FILTER:
-        return f"Jobs that match '{printable(view.typed)}' (Esc shows all)"
-    return "Jobs, latest changes first"
+        return f"Jobs that match '{printable(view.typed)}' (Esc shows all){_paused(snapshot)}"
+    return f"Jobs, latest changes first{_paused(snapshot)}"
+
+
+def _paused(snapshot: Snapshot) -> str:
+    shut = [name for name, lane in snapshot.around.lanes.items() if lane.paused]
+    return f", paused: {printable(', '.join(shut))}" if shut else ""
 
 
 def _nothing_in(snapshot: Snapshot, view: View, pane: Pane) -> str:

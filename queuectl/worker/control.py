@@ -1,4 +1,4 @@
-"""What a worker is told from outside while it works: stop, cancel, lease lost.
+"""What a worker is told from outside while it works: stop, cancel, pause, lease lost.
 
 Signal handlers and the heartbeat only set flags here and write to the wake-up descriptor; the
 loop and the runner act on them.
@@ -42,6 +42,7 @@ class Control:
         self._stop_deadline: float | None = None
         self._last_signal: tuple[int, float] = (0, 0.0)
         self._cancelled: str | None = None
+        self._paused: str | None = None
         self._lost: str | None = None
         self._fence_at = float("inf")
 
@@ -94,6 +95,16 @@ class Control:
         """Say that the run of a claim is to be cancelled."""
         self._cancelled = claim_id
         self.rouse()
+
+    def pause(self, claim_id: str, *, is_paused: bool) -> None:
+        """Say whether the run of a claim is to stand still."""
+        if is_paused != self.is_paused(claim_id):
+            self._paused = claim_id if is_paused else None
+            self.rouse()
+
+    def is_paused(self, claim_id: str) -> bool:
+        """Whether the run of a claim is to stand still."""
+        return self._paused == claim_id
 
     def lose(self, claim_id: str) -> None:
         """Say that a claim is lost, or cannot be renewed in time."""

@@ -3,32 +3,64 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
+from queuectl.captured import Variables
 from queuectl.domain.job import Job
 from queuectl.home import STORE_VARIABLES
 from queuectl.worker.processes import RUN_ID_VARIABLE
 
+CLEAN = ("PATH", "HOME", "LANG")
+"""What a job with a clean environment still gets of its worker's."""
+
+_REMEMBERED = 16
 _RUN_ID = RUN_ID_VARIABLE.encode()
 
 
-class Environment:
-    """What every job of one worker gets: its own environment less the store's address."""
+class MissingEnvironment(Exception):
+    """A job names a captured environment that the store does not have."""
 
-    def __init__(self, worker_id: str) -> None:
+
+class Environment:
+    """What the jobs of one worker get, less the store's address.
+
+    The base is the worker's own environment, a few variables of that (`clean_env`), or one that
+    was captured, which `captured` looks up by its name; a job's own variables go over it.
+    """
+
+    def __init__(self, worker_id: str, captured: Callable[[str], Variables | None]) -> None:
+        own = {"QUEUECTL_WORKER_ID": worker_id}
         inherited = {k: v for k, v in os.environ.items() if k not in STORE_VARIABLES}
-        self._inherited = _encoded({**inherited, "QUEUECTL_WORKER_ID": worker_id})
+        clean = {name: inherited[name] for name in CLEAN if name in inherited}
+        self._inherited = _encoded({**inherited, **own})
+        self._clean = _encoded({**clean, **own})
+
+        @lru_cache(maxsize=_REMEMBERED)
+        def base_of(name: str) -> dict[bytes, bytes]:
+            variables = captured(name)
+            if variables is None:
+                raise MissingEnvironment(f"Captured environment {name} is not in the store")
+            kept = {k: v for k, v in variables if k not in STORE_VARIABLES}
+            return _encoded({**kept, **own})
+
+        self._base_of = base_of
 
     def of(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
-        """Return the environment of one run, as the system takes it."""
+        """Return the environment of one run, as the system takes it. Raises MissingEnvironment."""
         return {
-            **self._inherited,
+            **self._base(job),
             **(_encoded(dict(job.spec.env)) if job.spec.env else {}),
             b"QUEUECTL_JOB_ID": job.spec.id.encode(),
             b"QUEUECTL_ATTEMPT": b"%d" % job.attempts,
             b"QUEUECTL_QUEUE": job.spec.queue.encode(),
             _RUN_ID: claim_id.encode(),
         }
+
+    def _base(self, job: Job) -> dict[bytes, bytes]:
+        if job.spec.environment is not None:
+            return self._base_of(job.spec.environment)
+        return self._clean if job.spec.clean_env else self._inherited
 
 
 def _encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound, StoreError
 from queuectl.domain.settings import Settings
 from queuectl.domain.values import frozen
 from queuectl.domain.worker import StopRequest, WorkerRecord
+from queuectl.home import Home
 from queuectl.stores.base import Renewal, Store
 from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker.control import Control
@@ -111,7 +113,9 @@ class Heartbeat:
     def _tick(self) -> None:
         if self._store is None:
             self._store = self._open_store()
-            self._upkeep = Upkeep(self._store)
+            self._upkeep = Upkeep(
+                self._store, Home(Path(self._worker.home)), self._worker.started_at
+            )
         store, now = self._store, time.monotonic()
         if self._held is not None:
             self._renew(store, self._held)
@@ -141,6 +145,8 @@ class Heartbeat:
             self._control.fence(float("inf"))
         elif renewal is Renewal.CANCEL_REQUESTED:
             self._control.cancel(held.claim_id)
+        else:
+            self._control.pause(held.claim_id, is_paused=renewal is Renewal.PAUSED)
 
     def _report(self, store: Store) -> None:
         try:

@@ -10,19 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from queuectl.captured import Variables
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
 from queuectl.domain.errors import NotFound, StoreRefused, StoreUnavailable
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
+from queuectl.domain.policy import refusal
 from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Place
 from queuectl.ids import new_token
 from queuectl.stores import open_store
 from queuectl.stores.base import ClaimRequest, Store
+from queuectl.stores.moved import require_in_use
 from queuectl.worker.control import Control
-from queuectl.worker.environment import Environment
+from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
 from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
@@ -31,11 +34,16 @@ from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
 from queuectl.worker.processes import boot_clock, this_process
 from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
+from queuectl.worker.scheduling import Scheduling
 
 log = logging.getLogger("queuectl.worker")
 
 
 _SHOWN = 200
+
+
+class _Refused(Exception):
+    """A run that is not begun, now or ever; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +69,11 @@ class Worker:
         self._place = place
         self._orders = orders
         self._store: Store = open_store(place.store_url)
+        require_in_use(self._store)
         self.record = _new_record(place, orders, self._store)
         self._runner = Runner(self._control, self._guard)
         self._output = OutputFolder(place.home)
-        self._environment = Environment(self.record.id)
+        self._environment = Environment(self.record.id, self._captured)
         absence = Absence()
         self._heartbeat = Heartbeat(
             lambda: open_store(place.store_url),
@@ -76,6 +85,7 @@ class Worker:
         )
         self._deadline = 0.0
         self._patience = Patience(self._control, absence)
+        self._scheduling = Scheduling(self._store, self.record.started_at)
         self._log = JobLog()
         self._can_log = True
 
@@ -163,7 +173,7 @@ class Worker:
         return done, job
 
     def _idle(self) -> None:
-        """Sleep until there may be work: at most until the next job is due."""
+        """Sleep until there may be work: at most until the next job or schedule is due."""
         os.chdir("/")  # keeps no directory of a job busy
         settings = self._heartbeat.settings
 
@@ -171,9 +181,12 @@ class Worker:
             if self._store.promote():
                 return
             seconds = settings.poll_interval_sec
-            due = self._store.next_due()
-            if due is not None:
-                seconds = min(seconds, max(0.0, (due - self._store.now()).total_seconds()))
+            schedules = self._scheduling.enqueue_due(settings, ahead=seconds)
+            if schedules.enqueued:
+                return
+            for due in (self._store.next_due(), schedules.next_due):
+                if due is not None:
+                    seconds = min(seconds, max(0.0, (due - self._store.now()).total_seconds()))
             self._store.wait_for_work(seconds, self._control.wake)
             self._control.settle_down()
 
@@ -188,7 +201,9 @@ class Worker:
             return False
         counts, unfinished = self._store.counts(), frozenset({State.PROCESSING, State.FAILED})
         filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]
-        return not (any(map(counts.matching, filters)) or self._store.promote())
+        if any(map(counts.matching, filters)) or self._store.promote():
+            return False
+        return not self._scheduling.enqueue_due(self._heartbeat.settings).enqueued
 
     # running
 
@@ -215,6 +230,11 @@ class Worker:
             return None
         except StoreRefused as fault:
             return Outcome(error=str(fault))
+        try:
+            environment = self._allowed(job, claim_id)
+        except _Refused as fault:
+            files.close()
+            return Outcome(error=str(fault), is_final=True)
         if not self._can_log:
             log.info("the logs of jobs can be written again")
             self._can_log = True
@@ -225,7 +245,7 @@ class Worker:
                 Run(
                     claim_id,
                     job.spec.command,
-                    self._environment.of(job, claim_id),
+                    environment,
                     job.spec.cwd,
                     job.spec.timeout,
                     settings.kill_grace_seconds,
@@ -236,6 +256,19 @@ class Worker:
             )
         finally:
             files.close()
+
+    def _captured(self, name: str) -> Variables | None:
+        return self._patience.insist(partial(self._store.environment, name))
+
+    def _allowed(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
+        """Return a run's environment. Raises _Refused when it must not or cannot be begun."""
+        why = refusal(job.spec.command, self._heartbeat.settings)
+        if why:
+            raise _Refused(f"Command is not allowed: {why}")
+        try:
+            return self._environment.of(job, claim_id)
+        except MissingEnvironment as fault:
+            raise _Refused(str(fault)) from None
 
     # settling
 

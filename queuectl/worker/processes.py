@@ -27,6 +27,7 @@ SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
 IS_LINUX = sys.platform == "linux"
 _DEAD_STATES = b"ZXx"
 _KILL_PAUSE = 0.005
+_FREEZE_LOOKS = 20
 
 
 @functools.cache
@@ -107,12 +108,38 @@ def kill_run(run_id: str, group: int | None, patience: float = 10.0) -> bool:
     deadline = time.monotonic() + patience
     while living := members(run_id, group):
         for pid in living:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             return False
         time.sleep(_KILL_PAUSE)
     return True
+
+
+def freeze_run(run_id: str, group: int) -> None:
+    """Stop every process of a run in its place; its leader has not been reaped.
+
+    What a process had started before its turn came is found by looking again.
+    """
+    stopped: set[int] = set()
+    signal_group(group, signal.SIGSTOP)
+    for _ in range(_FREEZE_LOOKS):
+        found = set(members(run_id, group)) - stopped
+        if not found:
+            return
+        for pid in found:
+            _signal(pid, signal.SIGSTOP)
+        stopped |= found
+
+
+def continue_run(run_id: str, group: int) -> None:
+    """Let every process of a run that was stopped in its place go on."""
+    for pid in members(run_id, group):
+        _signal(pid, signal.SIGCONT)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def _linux_members(mark: bytes, group: int | None) -> Iterator[int]:

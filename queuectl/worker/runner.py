@@ -21,6 +21,7 @@ from queuectl.waiting import wait_readable
 from queuectl.worker.control import Control, Halt
 from queuectl.worker.guard import Guard
 from queuectl.worker.output import RunFiles, read_tail
+from queuectl.worker.pausing import Stopwatch
 from queuectl.worker.processes import kill_run, members, signal_group
 
 SHELL = "/bin/sh"
@@ -113,23 +114,25 @@ class Runner:
 
     def _await(self, pid: int, run: Run, begun: float) -> tuple[int, Halt | None]:
         """Wait until the command has ended; return its status, and why it was stopped if it was."""
+        watch = Stopwatch(run.id, pid, begun)
         while True:
-            self._sleep(run, begun)
+            self._sleep(run, watch)
             status = _reaped(pid, run)
             if status is not None:
                 return status, None
             halt = self._control.halt(run.id)
-            if halt is None and run.timeout and time.monotonic() - begun >= run.timeout:
+            if halt is None and run.timeout and watch.seconds() >= run.timeout:
                 halt = Halt.TIMEOUT
             if halt is not None:
-                self._stop(pid, run, halt)
+                self._stop(pid, run, halt, watch)
                 return os.waitpid(pid, 0)[1], halt
+            watch.follow(self._control.is_paused(run.id))
 
-    def _sleep(self, run: Run, begun: float) -> None:
+    def _sleep(self, run: Run, watch: Stopwatch) -> None:
         """Sleep until a child has ended, the control says something, or a time is up."""
         seconds = self._control.next_check()
-        if run.timeout:
-            seconds = min(seconds, run.timeout - (time.monotonic() - begun))
+        if run.timeout and not watch.is_paused:
+            seconds = min(seconds, run.timeout - watch.seconds())
         if self._poll(max(0.0, seconds) * 1000):
             self._control.settle_down()
 
@@ -138,11 +141,12 @@ class Runner:
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         return was_killed and self._control.halt(run.id) is Halt.LOST
 
-    def _stop(self, pid: int, run: Run, halt: Halt) -> None:
+    def _stop(self, pid: int, run: Run, halt: Halt, watch: Stopwatch) -> None:
         """End every process of a run: ask, wait a while, kill. Its leader stays unreaped."""
         if halt is not Halt.LOST and run.kill_grace > 0 and self._control.stop_level < 2:
             signal_group(pid, signal.SIGTERM)
             signal_group(pid, signal.SIGCONT)
+            watch.follow(must_pause=False)  # what stands still does not hear that it shall end
             self._wait_for_group(pid, run)
         kill_run(run.id, pid)
 

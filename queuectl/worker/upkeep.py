@@ -13,6 +13,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
 from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
+from queuectl.home import Home
 from queuectl.stores.base import BATCH, Store
 from queuectl.worker.processes import (
     HEARTBEAT_SECONDS,
@@ -22,6 +23,8 @@ from queuectl.worker.processes import (
     kill_run,
 )
 from queuectl.worker.refused import store_less
+from queuectl.worker.retention import Retention
+from queuectl.worker.scheduling import Scheduling
 
 log = logging.getLogger("queuectl.worker")
 
@@ -46,15 +49,20 @@ class _Sighting:
 
 
 class Upkeep:
-    """The chores of one worker over one store."""
+    """The chores of one worker over one store; `since` is when the worker began (now)."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, home: Home | None = None, since: datetime | None = None
+    ) -> None:
         self._store = store
+        self._scheduling = Scheduling(store, since or store.now())
+        self._retention = Retention(store, home) if home else None
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
         self._next_sweep = self._next_repair = 0.0
         self._chores = (
-            self._promote, self._recover_local, self._expire, self._sweep, self._repair,
+            self._promote, self._schedule, self._recover_local, self._expire, self._sweep,
+            self._repair, self._age_out,
         )  # fmt: skip
         self._hopeless: set[str] = set()
 
@@ -76,6 +84,9 @@ class Upkeep:
             if self._store.promote() < BATCH:
                 return
 
+    def _schedule(self, settings: Settings) -> None:
+        self._scheduling.enqueue_due(settings)
+
     def _sweep(self, _settings: Settings) -> None:
         """Tell children that the commit of their parent's end did not reach."""
         now = time.monotonic()
@@ -86,6 +97,10 @@ class Upkeep:
             if not self._store.sweep():
                 return
         self._next_sweep = now
+
+    def _age_out(self, settings: Settings) -> None:
+        if self._retention is not None:
+            self._retention.tick(settings)
 
     def _recover_local(self, settings: Settings) -> None:
         """Take back what dead workers of this machine held, at once, and forget them later.

@@ -25,6 +25,8 @@ TESTS_FAILED = 1
 
 CLAIMS = "tests/stores/test_claims.py::"
 GUARD = "tests/worker/test_guard.py::"
+DEPENDENCIES = "tests/stores/test_dependencies.py::"
+MONGO = "tests/stores/test_mongo.py::"
 LANES = "tests/stores/test_lanes.py::"
 KILLING = "tests/chaos/test_killing.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
@@ -116,6 +118,26 @@ MUTANTS = (
                 "wanted = where",
             ),
         ),
+    ),
+    Mutant(
+        "a claim on MongoDB does not hold the numbers of its slots",
+        MONGO + "test_two_workers_that_saw_the_same_room_do_not_both_take_it",
+        (Cut("stores/mongo_claims.py", "        if numbers:", "        if False:"),),
+    ),
+    Mutant(
+        "the end of a parent on SQLite ignores a child that came meanwhile",
+        DEPENDENCIES + "test_a_child_added_while_its_parent_runs_is_told[sqlite]",
+        (Cut("domain/transitions.py", '"held", "has_children")', '"held")'),),
+    ),
+    Mutant(
+        "the end of a parent on MongoDB ignores a child that came meanwhile",
+        DEPENDENCIES + "test_a_child_added_while_its_parent_runs_is_told[mongo]",
+        (Cut("domain/transitions.py", '"held", "has_children")', '"held")'),),
+    ),
+    Mutant(
+        "a parent that ended before is not looked at again on MongoDB",
+        DEPENDENCIES + "test_a_parent_that_ended_before_is_known_when_the_child_is_added[mongo]",
+        (Cut("stores/mongo_batches.py", "    settle_blockers(link, numbered)\n", ""),),
     ),
     Mutant(
         "claim on SQLite does not look at the slots",

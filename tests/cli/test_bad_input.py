@@ -69,7 +69,7 @@ from tests.cli.harness import Cli, process
         (["dlq", "bogus"], "no such command"),
         (["wait"], "name the jobs"),
         (["wait", "--all", "--timeout", "-1"], "between"),
-        (["delete"], "missing argument"),
+        (["delete"], "name the jobs"),
         (["logs", "a", "-f", "--attempt", "1"], "--attempt"),
         (["run", "[]"], "one job"),
         (["run"], "nothing to enqueue"),
@@ -284,14 +284,15 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 def test_a_job_whose_worker_is_gone_is_deleted_once_its_claim_has_ended(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from queuectl import queue as queue_module
+    from queuectl import changes
+    from queuectl.queue import open_queue
     from queuectl.stores.base import ClaimRequest
 
-    monkeypatch.setattr(queue_module, "_CANCEL_SECONDS", 0.0)
+    monkeypatch.setattr(changes, "_CANCEL_SECONDS", 0.0)
     cli.ok("config", "set", "kill_grace_seconds", "0")
     cli.ok("enqueue", "a", "true")
     cli.ok("enqueue", "b", "true")
-    with queue_module.open_queue() as queue:
+    with open_queue() as queue:
         queue.store.claim(ClaimRequest("claim1", "worker1", lease_seconds=0.001))
         queue.store.claim(ClaimRequest("claim2", "worker2", lease_seconds=60))
     assert "deleted" in cli.ok("delete", "--force", "a").out

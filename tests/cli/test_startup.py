@@ -11,7 +11,7 @@ import click
 import pytest
 
 from queuectl.cli.summaries import SUMMARIES
-from queuectl.cli.tree import COMMANDS, root
+from queuectl.cli.tree import COMMANDS, ONE_JOB_COMMANDS, jobs, root
 from tests.cli.harness import ROOT, environment
 
 HEAVY = frozenset(
@@ -65,8 +65,8 @@ def test_no_command_needs_fcntl_to_be_imported() -> None:
 def test_the_summaries_are_the_commands_own_words() -> None:
     context = click.Context(root)
     own = {}
-    for name in COMMANDS:
-        command = root.get_command(context, name)
+    for name in [*COMMANDS, *ONE_JOB_COMMANDS]:
+        command = (root if name in COMMANDS else jobs).get_command(context, name)
         assert command is not None
         own[name] = command.get_short_help_str(200)
     assert own == SUMMARIES

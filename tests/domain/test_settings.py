@@ -34,8 +34,14 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "stop_grace_seconds": (0, YEAR),
     "kill_grace_seconds": (0, 3600),
     "max_interruptions": (1, 1_000_000),
+    "retention_completed": (0, 100 * YEAR),
+    "retention_cancelled": (0, 100 * YEAR),
+    "retention_dead": (0, 100 * YEAR),
+    "max_log_bytes": (0, 2**50),
 }
-WHOLE = ("max_retries", "max_interruptions")
+SWITCHES = ("kill_leftovers", "clean_env", "full_durability")
+TEXTS = ("allowed_commands", "denied_commands")
+WHOLE = ("max_retries", "max_interruptions", "max_log_bytes")
 
 
 def test_the_defaults_are_those_that_are_documented() -> None:
@@ -51,11 +57,48 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "max_interruptions": 5,
         "kill_leftovers": False,
         "full_durability": True,
+        "clean_env": False,
+        "retention_completed": 0.0,
+        "retention_cancelled": 0.0,
+        "retention_dead": 0.0,
+        "max_log_bytes": 0,
+        "allowed_commands": "",
+        "denied_commands": "",
     }
 
 
-def test_every_key_has_tested_bounds_or_is_a_switch() -> None:
-    assert set(KEYS) == {*BOUNDS, "kill_leftovers", "full_durability"}
+def test_every_key_has_tested_bounds_or_is_a_switch_or_a_text() -> None:
+    assert set(KEYS) == {*BOUNDS, *SWITCHES, *TEXTS}
+
+
+@pytest.mark.parametrize(
+    ("key", "raw", "value"),
+    [
+        ("retention_completed", "7d", 604_800.0),
+        ("lease_seconds", "1m 30s", 90.0),
+        ("max_log_bytes", "2GiB", 2 * 2**30),
+        ("max_log_bytes", "1.5 kb", 1536),
+    ],
+)
+def test_a_value_may_be_written_with_its_unit(key: str, raw: str, value: float) -> None:
+    assert parse_value(key, raw) == value
+
+
+@pytest.mark.parametrize(("key", "raw"), [("retention_dead", "7 moons"), ("max_log_bytes", "2x")])
+def test_a_unit_that_does_not_exist_is_refused(key: str, raw: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{key} must be a number"):
+        parse_value(key, raw)
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_a_text_is_kept_without_the_blanks_around_it(key: str) -> None:
+    assert parse_value(key, " make *, ./run.sh\n") == "make *, ./run.sh"
+
+
+@pytest.mark.parametrize("raw", [7, None, [], "a\0b", "x" * 100_001])
+def test_what_is_no_plain_text_is_refused(raw: object) -> None:
+    with pytest.raises(InvalidInput, match=r"^denied_commands must"):
+        parse_value("denied_commands", raw)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +197,7 @@ def test_what_is_shown_is_read_back_as_the_same_value(key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_the_help_of_a_key_ends_with_its_default(key: str) -> None:
-    assert help_of(key).endswith(f"default {show(default_of(key))}")
+    assert help_of(key).endswith(f"default {show(default_of(key)) or 'none'}")
     assert "\n" not in help_of(key)
 
 

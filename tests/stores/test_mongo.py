@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.stores import mongo_link, open_store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_crowd import CROWD
+from queuectl.stores.mongo_queues import free_numbers
 from tests.stores.faults import Commands, failing
 from tests.stores.kit import (
     SUCCESS,
@@ -212,3 +214,22 @@ def test_errors_of_the_server_are_told_in_our_words(
         store.settings()
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_two_workers_that_saw_the_same_room_do_not_both_take_it(
+    mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(MongoStore.open(mongo_url)) as first, closing(MongoStore.open(mongo_url)) as rival:
+        first.set_lane("gpu", limit=1)
+        first.add([new_job(first, name, queue="gpu") for name in ("a", "b")])
+        place = "queuectl.stores.mongo_claims.free_numbers"
+
+        def look_and_be_overtaken(*args: Any) -> list[str]:
+            numbers = free_numbers(*args)
+            monkeypatch.setattr(place, free_numbers)
+            assert rival.claim(request(worker="w2", only="b")) is not None
+            return numbers
+
+        monkeypatch.setattr(place, look_and_be_overtaken)
+        assert first.claim(request(worker="w1")) is None
+        assert first.lanes()["gpu"].used == 1

@@ -111,6 +111,21 @@ def leases(store: SqliteStore) -> None:
     assert store.leases_ending(store.now() + timedelta(hours=1))
 
 
+def old_ones(store: SqliteStore) -> None:
+    before = store.now() + timedelta(hours=1)
+    assert store.ended(State.DEAD, before, 5, before - timedelta(hours=2))
+    assert not store.ended(State.CANCELLED, before, 5) + store.ended(State.COMPLETED, before, 5)
+
+
+def remove(store: SqliteStore) -> None:
+    dead = store.ended(State.DEAD, store.now() + timedelta(hours=1), 5)
+    assert store.remove(dead) == {"dead"}
+
+
+def forget(store: SqliteStore) -> None:
+    assert store.forget_environments(store.now()) == 0
+
+
 def listing(chosen: Filter, **page: Any) -> Callable[[SqliteStore], object]:
     def act(store: SqliteStore) -> None:
         assert list(store.find(chosen, Page(limit=20, **page)))
@@ -149,6 +164,9 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(listing(ANY, after_seq=5), "PRIMARY KEY", id="list further"),
         pytest.param(listing(DEAD), "PRIMARY KEY", id="list the dead"),
         pytest.param(listing(WAITING_JOBS), "jobs_state", id="list several states"),
+        pytest.param(old_ones, "jobs_ended dlq_ended", id="ended"),
+        pytest.param(remove, "PRIMARY KEY", id="remove"),
+        pytest.param(forget, "jobs_environment dlq_environment", id="environments"),
         pytest.param(listing(RUNNING), "jobs_state", id="list one state"),
     ],
 )  # fmt: skip

@@ -160,6 +160,23 @@ def test_a_job_is_retried_and_a_refusal_is_told(watch: Start) -> None:
     screen.loses("nothing to retry")
 
 
+def test_a_job_and_its_queue_are_paused_and_go_on(watch: Start, cli: Cli) -> None:
+    cli.ok("enqueue", "train", "true", "--queue", "gpu")
+    screen = watch()
+    screen.shows("train")
+    screen.press("p")
+    screen.shows("Paused job 'train'")
+    screen.until(lambda: " paused " in row_of(screen, "train"), "the reason")
+    screen.press("p")
+    screen.shows("Resumed job 'train'")
+    screen.press("P")
+    screen.shows("Paused queue 'gpu'", "Jobs, latest changes first, paused: gpu")
+    screen.shows("queue gpu is paused")
+    screen.press("P")
+    screen.shows("Resumed queue 'gpu'")
+    screen.loses("paused: gpu")
+
+
 def test_a_filter_is_typed_and_taken_back(watch: Start) -> None:
     some_jobs()
     screen = watch()
@@ -253,7 +270,7 @@ def test_the_help_tells_every_key(watch: Start) -> None:
     screen = watch()
     screen.shows("q quit")
     screen.press("?")
-    screen.shows("first, last", "cancel the job", "filter: words")
+    screen.shows("first, last", "cancel the job", "filter: words", "pause the job")
     screen.press("q")
     screen.shows("─ Jobs")
 

@@ -1,0 +1,250 @@
+"""Schedules: jobs that are enqueued again and again, as a cron expression says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import reduce
+from typing import Any
+
+import click
+
+from queuectl.cli import render
+from queuectl.cli.asked import EnqueueCommand, absolute_cwd, after_dashes, variables
+from queuectl.cli.enqueue import hint_at_missing_workers
+from queuectl.cli.jobs import clock_of, json_option
+from queuectl.cli.params import PathName, Priority, QueueName, ScheduleName, ZoneName
+from queuectl.cli.schedule_view import run_columns, schedule_columns, schedule_details
+from queuectl.cli.session import Session, for_each, note, pass_session, say
+from queuectl.cli.tree import Group
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.schedule import Schedule, as_dict
+from queuectl.domain.view import as_dict as job_as_dict
+from queuectl.home import working_directory
+from queuectl.queue import Queue
+
+_MOST = 1000
+_SHOWN_RUNS = 10
+_SHOWN_COMING = 3
+
+_JOB_OPTIONS = (
+    click.option(
+        "--queue", type=QueueName(), metavar="NAME", help="The queue; `default` unless said."
+    ),
+    click.option(
+        "--priority", type=Priority(), metavar="N", help="Higher first; or low, normal, high."
+    ),
+    click.option("--timeout", metavar="SECONDS", help="How long one run may take; 0: no limit."),
+    click.option("--max-retries", metavar="N", help="Attempts in all before the DLQ."),
+    click.option("--backoff-base", metavar="N", help="A retry waits base ** attempts seconds."),
+    click.option("--backoff-cap", metavar="SECONDS", help="The longest wait before a retry."),
+    click.option("--slots", metavar="N", help="How much of its queue's limit a run takes."),
+    click.option(
+        "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
+    ),
+    click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
+    click.option("--label", metavar="LABEL", multiple=True, help="A label of each run (repeat)."),
+)
+_FIELDS = "queue priority timeout max_retries backoff_base backoff_cap slots".split()
+
+
+def _job_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say what each run is like."""
+    return reduce(lambda made, option: option(made), reversed(_JOB_OPTIONS), function)
+
+
+@click.group(cls=Group, epilog='queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
+def schedule() -> None:
+    """Jobs that are enqueued again and again, as cron would start them."""
+
+
+@schedule.command(
+    "add",
+    cls=EnqueueCommand,
+    epilog="""
+    queuectl schedule add nightly "0 3 * * *" "./backup.sh" --tz Europe/Berlin
+    queuectl schedule add report "@hourly" --timeout 600 -- ./report.sh --all
+    queuectl schedule add bills "0 9 1 * *" "./bills.sh" --catch-up
+    """,
+)
+@click.argument("name", metavar="NAME")
+@click.argument("cron", metavar="CRON")
+@click.argument("command", metavar="[COMMAND]", required=False)
+@click.option(
+    "--tz", type=ZoneName(), metavar="ZONE", help="The time zone of CRON; this machine's."
+)
+@click.option(
+    "--catch-up/--skip-missed",
+    help="Runs that were due while no worker was there: enqueue each one later, or drop them.",
+)
+@click.option("--overlap", is_flag=True, help="Enqueue a run though an earlier one waits or runs.")
+@click.option("--replace", is_flag=True, help="Replace a schedule of this name.")
+@_job_options
+@click.pass_context
+def add(
+    ctx: click.Context,
+    /,
+    name: str,
+    cron: str,
+    command: str | None,
+    tz: str | None,
+    catch_up: bool,
+    overlap: bool,
+    replace: bool,
+    **options: Any,
+) -> None:
+    """Enqueue a command whenever a cron expression says."""
+    queue = ctx.ensure_object(Session).queue()
+    fields = _fields(_command(ctx, command), options)
+    added = queue.schedules.add(
+        name, cron, fields, tz=tz, catch_up=catch_up, overlap=overlap, replacing=replace
+    )
+    say(f"Added schedule '{added.name}': next run {_moment(queue, added)}")
+    hint_at_missing_workers(queue)
+
+
+def _command(ctx: click.Context, command: str | None) -> str | list[str]:
+    arguments = after_dashes(ctx)
+    if (command is None) == (arguments is None):
+        raise InvalidInput(
+            "one command is needed, in quotes or after '--'",
+            hint='for example: queuectl schedule add nightly "0 3 * * *" "./backup.sh"',
+        )
+    return command if command is not None else list(arguments or ())
+
+
+def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, object]:
+    """Return the fields of each run's job."""
+    fields: dict[str, object] = {"command": command}
+    fields |= {name: options[name] for name in _FIELDS if options[name] is not None}
+    if options["cwd"] is not None:
+        fields["cwd"] = options["cwd"]
+    if options["env"]:
+        fields["env"] = variables(options["env"])
+    if options["label"]:
+        fields["labels"] = list(options["label"])
+    return absolute_cwd(fields, str(working_directory()))
+
+
+def _moment(queue: Queue, schedule: Schedule) -> str:
+    """Return when a schedule is due next, as one reads it in a sentence."""
+    if schedule.next_due is None:
+        return "never"
+    clock = clock_of(queue)
+    at = clock.at(schedule.next_due)
+    return f"{at} ({clock.around(schedule.next_due)})" if clock.for_person else at
+
+
+@schedule.command("list", epilog="queuectl schedule list --json")
+@json_option
+@pass_session
+def list_schedules(session: Session, as_json: bool) -> None:
+    """List the schedules with their next and latest runs."""
+    queue = session.queue()
+    found = queue.schedules.all()
+    if as_json:
+        render.write_json([as_dict(each) for each in found])
+        return
+    latest = {each.name: queue.schedules.latest_run(each) for each in found}
+    if not render.table(found, schedule_columns(clock_of(queue), latest), colors=session.colors):
+        note('no schedules yet: queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
+
+
+@schedule.command("show", epilog="queuectl schedule show nightly")
+@click.argument("name", metavar="NAME", type=ScheduleName())
+@json_option
+@pass_session
+def show(session: Session, name: str, as_json: bool) -> None:
+    """Show one schedule, when it is due, and the jobs of its latest runs."""
+    queue = session.queue()
+    found = queue.schedules.get(name)
+    coming = queue.schedules.coming(found, _SHOWN_COMING)
+    runs = list(queue.schedules.runs(name, _SHOWN_RUNS))
+    if as_json:
+        around = queue.surroundings()
+        jobs = [job_as_dict(job, queue.now(), around) for job in runs]
+        render.write_json({**as_dict(found), "next": _as_json(coming), "jobs": jobs})
+        return
+    clock = clock_of(queue)
+    render.pairs(pair for pair in schedule_details(found, coming, clock) if pair[1])
+    if runs:
+        sys.stdout.write("\n")
+        render.table(runs, run_columns(clock), colors=session.colors)
+
+
+def _as_json(instants: Sequence[datetime]) -> list[str]:
+    from queuectl.domain.times import iso
+
+    return [iso(instant) for instant in instants]
+
+
+@schedule.command(
+    "next",
+    epilog="""
+    queuectl schedule next nightly
+    queuectl schedule next nightly -n 20
+    """,
+)
+@click.argument("name", metavar="NAME", type=ScheduleName())
+@click.option(
+    "-n", "number", type=click.IntRange(1, _MOST), default=5, metavar="N", help="How many; 5."
+)
+@json_option
+@pass_session
+def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
+    """Show when a schedule is due next."""
+    queue = session.queue()
+    found = queue.schedules.get(name)
+    coming = queue.schedules.coming(found, number)
+    if as_json:
+        render.write_json(_as_json(coming))
+        return
+    clock = clock_of(queue)
+    for instant in coming:
+        say(f"{clock.at(instant)} ({clock.around(instant)})" if clock.for_person
+            else clock.at(instant))  # fmt: skip
+    if found.paused:
+        note(f"it is paused: queuectl schedule resume {name}")
+    elif not coming:
+        note("it is never due again")
+
+
+_names = click.argument("names", nargs=-1, required=True, metavar="NAME...", type=ScheduleName())
+
+
+@schedule.command("pause", epilog="queuectl schedule pause nightly")
+@_names
+@pass_session
+def pause(session: Session, names: tuple[str, ...]) -> int:
+    """Enqueue no more runs until the schedule is resumed."""
+    schedules = session.queue().schedules
+    return for_each(names, lambda name: say(f"Paused schedule '{schedules.pause(name).name}'"))
+
+
+@schedule.command("resume", epilog="queuectl schedule resume nightly")
+@_names
+@pass_session
+def resume(session: Session, names: tuple[str, ...]) -> int:
+    """Go on with the next run; those that were due meanwhile are dropped."""
+    queue = session.queue()
+
+    def act(name: str) -> None:
+        resumed = queue.schedules.resume(name)
+        say(f"Resumed schedule '{name}': next run {_moment(queue, resumed)}")
+
+    return for_each(names, act)
+
+
+@schedule.command("remove", epilog="queuectl schedule remove nightly")
+@_names
+@pass_session
+def remove(session: Session, names: tuple[str, ...]) -> int:
+    """Forget schedules; the jobs of their runs stay."""
+    schedules = session.queue().schedules
+
+    def act(name: str) -> None:
+        schedules.remove(name)
+        say(f"Removed schedule '{name}'")
+
+    return for_each(names, act)

@@ -1,0 +1,189 @@
+"""Jobs on the move: out of a store, into one, and from one to another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+import click
+
+from queuectl.cli import reader
+from queuectl.cli.params import PathName, QueueName, States
+from queuectl.cli.progress import Progress
+from queuectl.cli.session import Session, complain, note, pass_session, say
+from queuectl.cli.tree import Command
+from queuectl.domain.durations import parse_duration
+from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.filters import Filter, parse_states
+from queuectl.domain.job import State
+from queuectl.domain.request import check_name
+from queuectl.home import cannot, find_place, open_private
+
+STANDARD_OUTPUT = "-"
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl export backup.jsonl
+    queuectl export --state dead --queue imports | gzip > dead.jsonl.gz
+    """,
+)
+@click.argument("file", required=False, type=PathName(), metavar="[FILE]")
+@click.option("--state", type=States(), metavar="STATE,...", help="Only jobs in these states.")
+@click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Only this queue.")
+@click.option("--label", multiple=True, metavar="LABEL", help="Only with this label (repeat).")
+@click.option("--older-than", metavar="TIME", help="Only what has not changed for so long.")
+@click.option("--mask", is_flag=True, help="Hide secrets; such an export cannot be imported.")
+@pass_session
+def export(
+    session: Session,
+    file: str | None,
+    state: str | None,
+    queue_name: str | None,
+    label: tuple[str, ...],
+    older_than: str | None,
+    mask: bool,
+) -> None:
+    """Write jobs, settings and queues as JSON lines."""
+    age = parse_duration(older_than, "--older-than") if older_than is not None else None
+    states = parse_states(state) if state is not None else frozenset[State]()
+    name = check_name("queue", queue_name) if queue_name is not None else None
+    queue = session.queue()
+    before = queue.now() - timedelta(seconds=age) if age is not None else None
+    chosen = Filter(states, name, label, before)
+    is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
+    if is_shown and not mask:
+        note("secrets are masked on a terminal: queuectl export FILE writes all")
+    from queuectl.transfer.exporting import lines
+
+    found = lines(queue.store, None if chosen == Filter() else chosen, masked=mask or is_shown)
+    if file is None or file == STANDARD_OUTPUT:
+        _write(found, sys.stdout)
+        return
+    with _replaced(Path(file)) as stream, Progress() as progress:
+        jobs = _write(found, stream, progress)
+    say(f"Exported {jobs:,} job(s) to {file}")
+
+
+def _write(
+    found: Iterator[dict[str, object]], stream: IO[str], progress: Progress | None = None
+) -> int:
+    """Write lines; return how many jobs were among them."""
+    jobs = 0
+    for line in found:
+        stream.write(json.dumps(line) + "\n")
+        jobs += line["type"] == "job"
+        if progress:
+            progress.show(f"{jobs:,} jobs exported")
+    return jobs
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[IO[str]]:
+    """Open a file that takes the place of `path` whole, and that only its owner can read."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()
+    try:
+        with open(open_private(draft, os.O_WRONLY | os.O_EXCL), "w", encoding="utf-8") as stream:  # noqa: PTH123  # a descriptor
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    except OSError as fault:
+        raise cannot("write", path, fault) from fault
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@click.command(
+    "import",
+    cls=Command,
+    epilog="""
+    queuectl import backup.jsonl
+    zcat dead.jsonl.gz | queuectl import - --skip-existing
+    """,
+)
+@click.argument("file", type=PathName(), metavar="FILE")
+@click.option("--skip-existing", is_flag=True, help="Say nothing of what is there already.")
+@pass_session
+def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
+    """Read what `export` wrote into this store."""
+    from queuectl.stores.moved import require_in_use
+    from queuectl.transfer.importing import Intake, Taken
+
+    queue = session.queue()
+    require_in_use(queue.store)
+    intake = Intake(queue.store)
+    jobs, skipped, code = 0, 0, int(ExitCode.OK)
+
+    def tell(taken: list[Taken]) -> None:
+        nonlocal jobs, skipped, code
+        for each in taken:
+            if each.error is None:
+                jobs += each.is_job
+            elif each.existing and skip_existing:
+                skipped += 1
+            else:
+                complain(each.error, each.where)
+                code = code or each.error.exit_code
+
+    with Progress() as progress:
+        for item in reader.from_file(file):
+            if item.fields is None:
+                fault = item.error or InvalidInput("nothing to import")
+                tell([Taken(item.where, fault)])
+                continue
+            tell(intake.take(item.where, item.fields))
+            progress.show(f"{jobs:,} jobs imported")
+        tell(intake.finish())
+    say(f"Imported {jobs:,} job(s)")
+    if skipped:
+        note(f"{skipped:,} skipped: they exist already")
+    return code
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl migrate --to mongodb://db1/queuectl
+    queuectl --store mongodb://db1/queuectl migrate --to ./queue.db
+    queuectl migrate --release
+    """,
+)
+@click.option("--to", "url", type=PathName(), metavar="URL", help="An empty store: where to.")
+@click.option("--force", is_flag=True, help="Even if workers seem to live on one of the stores.")
+@click.option("--release", is_flag=True, help="Use this store again, though it was moved.")
+@pass_session
+def migrate(session: Session, url: str | None, force: bool, release: bool) -> int:
+    """Move a whole store to another, and compare the two at the end."""
+    if (url is None) != release:
+        raise InvalidInput("name the store to move to, with --to URL (or --release this one)")
+    from queuectl.stores import open_store
+    from queuectl.transfer import migration
+
+    source = session.queue().store
+    if url is None:
+        was_moved = migration.release(source)
+        say(f"{source.address} is in use again" if was_moved else "this store was not moved")
+        return ExitCode.OK
+    with contextlib.closing(open_store(find_place(store=url).store_url)) as target:
+        done = migration.Progress()
+        with Progress() as progress:
+            for done in migration.migrate(source, target, force=force):
+                verb, count = (
+                    ("compared", done.compared) if done.compared else ("moved", done.moved)
+                )
+                progress.show(f"{count:,} jobs {verb}")
+        say(f"Moved {done.compared:,} job(s) to {target.address}")
+        say(f"Checksum {done.checksum[:16]} is the same in both")
+        note(f"{source.address} is left as it was, and refuses jobs and workers now")
+        note("next: name the other store with --store, QUEUECTL_STORE or a line in .env")
+    return ExitCode.OK

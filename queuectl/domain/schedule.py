@@ -1,0 +1,207 @@
+"""A schedule: a job that is enqueued again and again, and the names of its runs.
+
+When the next run is due is for `queuectl.cron` to say; what follows from it is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from queuectl.domain.errors import InvalidInput, NothingDone, shown
+from queuectl.domain.request import MAX_NAME, is_name
+from queuectl.domain.times import UTC, iso
+from queuectl.domain.view import MASK, looks_secret
+
+ON_TIME_SECONDS = 10.0
+"""How late a run may be enqueued by a worker that began after it was due."""
+
+SPARED = timedelta(hours=1)
+"""How long a run that was due is kept whatever becomes of it: a late worker may ask for it."""
+
+MISSED = "missed"
+OVERLAPPED = "overlapped"
+
+_INSTANT = "%Y%m%dT%H%MZ"
+_RUN_ID = re.compile(r"(?P<name>.+)@(?P<due>\d{8}T\d{4}Z)")
+_LONGEST_NAME = MAX_NAME - len("@20260131T1200Z")
+
+Following = Callable[[datetime], datetime | None]
+"""Returns the first instant after another at which a schedule is due, or None for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A job and when it is enqueued: `fields` are those of `enqueue`, `cron` is in zone `tz`.
+
+    `next_due` is None when no run is due ever again; it never goes back, and `last_due` is the
+    latest run that has been dealt with: enqueued, or skipped. With `catch_up` no run is skipped;
+    with `overlap` one is enqueued though another still waits or runs. `skipped_at` is when a
+    run was due that was not enqueued, the latest such, and `skipped_why` is `MISSED` or
+    `OVERLAPPED`.
+    """
+
+    name: str
+    cron: str
+    tz: str
+    fields: Mapping[str, Any] = field(hash=False)
+    next_due: datetime | None
+    created_at: datetime
+    catch_up: bool = False
+    overlap: bool = False
+    paused: bool = False
+    last_due: datetime | None = None
+    skipped_at: datetime | None = None
+    skipped_why: str | None = None
+    rev: int = 1
+
+    @property
+    def unique(self) -> str | None:
+        """The key that keeps a run from being enqueued while another waits or runs."""
+        return None if self.overlap else f"schedule:{self.name}"
+
+
+def check_schedule_name(word: str) -> str:
+    """Return the name of a schedule, short enough for the ids of its runs."""
+    if is_name(word) and len(word) <= _LONGEST_NAME:
+        return word
+    raise InvalidInput(
+        f"the name {shown(word)} is not valid: 1 to {_LONGEST_NAME} letters, digits "
+        "and . _ : @ -, beginning with a letter or a digit"
+    )
+
+
+def run_id(name: str, due: datetime) -> str:
+    """Return the id of the run that is due at an instant: `nightly@20260131T0200Z`."""
+    return f"{name}@{due.astimezone(UTC).strftime(_INSTANT)}"
+
+
+def parse_run_id(job_id: str) -> tuple[str, datetime] | None:
+    """Return the schedule and the instant in the id of a run; None for any other id."""
+    found = _RUN_ID.fullmatch(job_id) if "@" in job_id else None
+    if found is None:
+        return None
+    try:
+        return found["name"], datetime.strptime(found["due"], _INSTANT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def refuse_run_id(job_id: str) -> None:
+    """Raise InvalidInput for an id of the form that only schedules give."""
+    if parse_run_id(job_id):
+        raise InvalidInput(
+            f"the id {shown(job_id)} has the form NAME@TIME, which belongs to schedules"
+        )
+
+
+def is_spared(job_id: str, schedules: Mapping[str, Schedule], now: datetime) -> bool:
+    """Whether a job is a run that must not be forgotten yet, or it might be enqueued again.
+
+    True until its schedule has advanced past it, and for a while after it was due.
+    """
+    parts = parse_run_id(job_id)
+    schedule = schedules.get(parts[0]) if parts else None
+    if parts is None or schedule is None:
+        return False
+    is_past = schedule.last_due is not None and parts[1] <= schedule.last_due
+    return not is_past or parts[1] > now - SPARED
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do about a schedule that is due: enqueue the run of `due`, then store `after`.
+
+    Without `due` nothing is enqueued. `skipped` is what to store instead of `after` when an
+    earlier run still waits or runs; None: try again later.
+    """
+
+    before: Schedule
+    after: Schedule
+    due: datetime | None
+    skipped: Schedule | None = None
+
+
+def step(
+    schedule: Schedule,
+    now: datetime,
+    following: Following,
+    latest: Following,
+    watched_since: datetime,
+) -> Step | None:
+    """Return what to do about a schedule now, or None when it is not due.
+
+    `following` and `latest` give the first due instant after, and the last one until, another.
+    `watched_since` is when this worker began: what was due well before that, was missed.
+    """
+    first = schedule.next_due
+    if schedule.paused or first is None or first > now:
+        return None
+    if schedule.catch_up:
+        return Step(schedule, _advanced(schedule, first, following(first)), first)
+    due = max(first, latest(now) or first)
+    after = _advanced(schedule, due, following(now))
+    if due < watched_since and (now - due).total_seconds() > ON_TIME_SECONDS:
+        return Step(schedule, _skip(after, due, MISSED), None)
+    if due > first:
+        after = _skip(after, first, MISSED)
+    return Step(schedule, after, due, _skip(after, due, OVERLAPPED))
+
+
+def _advanced(schedule: Schedule, due: datetime, following: datetime | None) -> Schedule:
+    return replace(schedule, last_due=due, next_due=following, rev=schedule.rev + 1)
+
+
+def _skip(schedule: Schedule, due: datetime, why: str) -> Schedule:
+    return replace(schedule, skipped_at=due, skipped_why=why)
+
+
+def pause(schedule: Schedule) -> Schedule:
+    """Return the schedule as it is when it enqueues nothing until it is resumed."""
+    if schedule.paused:
+        raise NothingDone(f"schedule '{schedule.name}' is paused already")
+    return replace(schedule, paused=True, rev=schedule.rev + 1)
+
+
+def resume(schedule: Schedule, now: datetime, following: Following) -> Schedule:
+    """Return the schedule as it goes on: what was due while it was paused is not enqueued."""
+    if not schedule.paused:
+        raise NothingDone(f"schedule '{schedule.name}' is not paused")
+    return replace(
+        schedule, paused=False, next_due=not_before(schedule, now, following), rev=schedule.rev + 1
+    )
+
+
+def not_before(schedule: Schedule, now: datetime, following: Following) -> datetime | None:
+    """Return the first due instant after now and after all that has been dealt with."""
+    return following(max(now, schedule.last_due or now))
+
+
+def as_dict(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule as programs see it: secrets masked, times as text."""
+    job = dict(schedule.fields)
+    if isinstance(job.get("env"), Mapping):
+        job["env"] = {
+            name: MASK if looks_secret(name) else value for name, value in job["env"].items()
+        }
+    return {
+        "name": schedule.name,
+        "cron": schedule.cron,
+        "tz": schedule.tz,
+        "job": job,
+        "catch_up": schedule.catch_up,
+        "overlap": schedule.overlap,
+        "paused": schedule.paused,
+        "next_due": _iso(schedule.next_due),
+        "last_due": _iso(schedule.last_due),
+        "skipped_at": _iso(schedule.skipped_at),
+        "skipped_why": schedule.skipped_why,
+        "created_at": iso(schedule.created_at),
+    }
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return iso(instant) if instant else None

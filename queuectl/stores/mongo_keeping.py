@@ -1,0 +1,193 @@
+"""What MongoDB keeps for long, and what it lets go: old jobs, whole jobs, marks, environments."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from pymongo import DeleteOne
+from pymongo.errors import DuplicateKeyError
+
+from queuectl.domain import transitions
+from queuectl.domain.dependencies import END, FAILURE, SUCCESS, parent_of
+from queuectl.domain.job import SETTLED, Job, State
+from queuectl.domain.times import EPOCH
+from queuectl.domain.transitions import Transition
+from queuectl.stores.mongo_batches import insert
+from queuectl.stores.mongo_dlq import finish_burial
+from queuectl.stores.mongo_documents import BARE, readable, to_document
+from queuectl.stores.mongo_fleet import MongoFleet
+from queuectl.stores.mongo_link import Document, guarded
+from queuectl.stores.mongo_schema import SEQUENCE, take_numbers
+
+_PROCESSING = State.PROCESSING.value
+
+
+class MongoKeeping(MongoFleet):
+    """The part of `MongoStore` that ages jobs out, and takes whole ones in."""
+
+    def commit(self, change: Transition) -> bool:
+        """Apply a transition; see `Store.commit`."""
+        raise NotImplementedError
+
+    # ageing
+
+    @guarded
+    def ended(
+        self, state: State, before: datetime, limit: int, since: datetime | None = None
+    ) -> list[Job]:
+        """Return jobs that ended long ago; see `Store.ended`."""
+        is_dead = state is State.DEAD
+        where: Document = {"finished_at": {"$gte": since or EPOCH, "$lt": before}}
+        if not is_dead:
+            where["state"] = state.value
+        place = self.link.dlq if is_dead else self.link.jobs
+        found = place.find(where, BARE).sort("finished_at", 1).limit(limit)
+        return [job for job in map(readable, found) if job is not None]
+
+    @guarded
+    def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
+        """Delete settled jobs in one command, parents one by one; see `Store.remove`."""
+        settled = [job for job in jobs if job.state in SETTLED and not job.unswept]
+        childless = [job for job in settled if not job.has_children]
+        removed = self._remove_childless(childless)
+        for job in settled:
+            is_parent = job.has_children and not self._is_awaited(job.id)
+            # it announces its deletion, for a child that is being added just now
+            if is_parent and self.commit(transitions.delete(job)):
+                removed.add(job.id)
+        return frozenset(removed)
+
+    def _remove_childless(self, jobs: list[Job]) -> set[str]:
+        if not jobs:
+            return set()
+        unchanged = {"has_children": {"$ne": True}, "unswept": {"$ne": True}}
+        self.link.jobs.bulk_write(
+            [DeleteOne({**_key(job), "state": job.state.value, **unchanged}) for job in jobs],
+            ordered=False,
+        )
+        left = self.link.jobs.find({"_id": {"$in": [job.id for job in jobs]}}, {"seq": True})
+        kept = {(found["_id"], found["seq"]) for found in left}
+        gone = [job for job in jobs if (job.id, job.seq) not in kept]
+        if dead := [DeleteOne(_key(job)) for job in gone if job.state is State.DEAD]:
+            self.link.dlq.bulk_write(dead, ordered=False)  # what a crash leaves, `repair` removes
+        return {job.id for job in gone}
+
+    def _is_awaited(self, job_id: str) -> bool:
+        """Whether a job waits for this one."""
+        forms = [f"{word}:{job_id}" for word in (SUCCESS, FAILURE, END)]
+        return self.link.jobs.find_one({"waits_for": {"$in": forms}}, {"_id": True}) is not None
+
+    @guarded
+    def present(self, ids: Collection[str]) -> frozenset[str]:
+        """Return those of some ids that jobs have; see `Store.present`."""
+        found = self.link.jobs.find({"_id": {"$in": sorted(ids)}}, {"_id": True})
+        return frozenset(document["_id"] for document in found)
+
+    # whole jobs
+
+    @guarded
+    def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
+        """Insert whole jobs; see `Store.restore`."""
+        first: dict[str, Job] = {}
+        doubled = {job.id for job in jobs if first.setdefault(job.id, job) is not job}
+        if not first:
+            return frozenset()
+        chosen = list(first.values())
+        if keep_numbers:
+            highest = max(job.seq for job in chosen)
+            self.link.meta.update_one({"_id": SEQUENCE}, {"$max": {"value": highest}}, upsert=True)
+        else:
+            number = take_numbers(self.link, len(chosen))
+            chosen = [replace(job, seq=number + index) for index, job in enumerate(chosen)]
+        now = self.link.now()
+        refused = insert(self.link, [_whole(job, now) for job in chosen])
+        for job in chosen:
+            if job.state is State.DEAD and job.id not in refused:
+                finish_burial(self.link, job.id)
+        if not keep_numbers:
+            self._mark_parents([job for job in chosen if job.id not in refused])
+        return frozenset(refused | doubled)
+
+    def _mark_parents(self, jobs: list[Job]) -> None:
+        """Let parents that are here tell these children of their end, if they have ended."""
+        wanted = sorted({parent_of(blocker) for job in jobs for blocker in job.waits_for})
+        if not wanted:
+            return
+        settled = sorted(state.value for state in SETTLED)
+        ids = {"_id": {"$in": wanted}}
+        marked = {"has_children": True}
+        self.link.jobs.update_many(
+            {**ids, "state": {"$in": settled}}, {"$set": {**marked, "unswept": True}}
+        )
+        self.link.dlq.update_many(ids, {"$set": marked})
+        others = {**ids, "has_children": {"$ne": True}}
+        self.link.jobs.update_many({**others, "state": _PROCESSING}, {"$set": marked})
+        self.link.jobs.update_many(
+            {**others, "state": {"$nin": [_PROCESSING, *settled]}},
+            {"$set": marked, "$inc": {"rev": 1}},
+        )
+
+    # marks
+
+    @guarded
+    def mark(self, name: str) -> str | None:
+        """Return what is noted about this store; see `Store.mark`."""
+        found = self.link.meta.find_one({"_id": f"mark:{name}"})
+        return found["value"] if found else None
+
+    @guarded
+    def set_mark(self, name: str, value: str | None) -> None:
+        """Note something about this store; see `Store.set_mark`."""
+        key = {"_id": f"mark:{name}"}
+        if value is None:
+            self.link.meta.delete_one(key)
+        else:
+            self.link.meta.replace_one(key, {**key, "value": value}, upsert=True)
+
+    # captured environments
+
+    @guarded
+    def keep_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        """Store a captured environment; see `Store.keep_environment`."""
+        kept = {"variables": [list(pair) for pair in variables], "kept_at": self.link.now()}
+        with suppress(DuplicateKeyError):  # somebody else has just stored the same
+            self.link.environments.update_one({"_id": name}, {"$set": kept}, upsert=True)
+
+    @guarded
+    def environment(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        """Return a captured environment; see `Store.environment`."""
+        found = self.link.environments.find_one({"_id": name})
+        return tuple((key, value) for key, value in found["variables"]) if found else None
+
+    @guarded
+    def environments(self) -> list[str]:
+        """Return the names of the captured environments."""
+        found = self.link.environments.find({}, {"_id": True}).sort("_id", 1)
+        return [document["_id"] for document in found]
+
+    @guarded
+    def forget_environments(self, before: datetime) -> int:
+        """Remove environments that no job names; see `Store.forget_environments`."""
+        removed = 0
+        old = {"kept_at": {"$lt": before}}
+        for found in list(self.link.environments.find(old, {"_id": True})):
+            named = {"environment": found["_id"]}
+            places = (self.link.jobs, self.link.dlq)
+            if not any(place.find_one(named, {"_id": True}) for place in places):
+                removed += self.link.environments.delete_one({**found, **old}).deleted_count
+        return removed
+
+
+def _key(job: Job) -> Document:
+    return {"_id": job.id, "seq": job.seq, "rev": job.rev}
+
+
+def _whole(job: Job, now: datetime) -> Document:
+    """Return the document of a job with all that it has been through; a dead one is moved on."""
+    document = to_document(job, now)
+    if job.state is State.DEAD:
+        document["moving"] = True
+    return document

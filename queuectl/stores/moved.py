@@ -1,0 +1,27 @@
+"""What a store knows of having been moved: enqueue and workers ask before they use it."""
+
+from __future__ import annotations
+
+from queuectl.domain.errors import Conflict
+from queuectl.stores.base import Store
+
+MOVED_TO = "moved_to"
+"""The mark of a store that is being moved, or was: the address of the other one."""
+
+ARRIVING = "arriving"
+"""The mark of a store that is being filled from another one, until all of that is there."""
+
+
+def require_in_use(store: Store) -> None:
+    """Raise Conflict for a store whose jobs are, or will be, in another one."""
+    elsewhere = store.mark(MOVED_TO)
+    if elsewhere:
+        raise Conflict(
+            f"this store was moved to {elsewhere}",
+            hint="name that one with --store, or use this one again: queuectl migrate --release",
+        )
+    if store.mark(ARRIVING):
+        raise Conflict(
+            "another store is being moved here, and not all of it has come",
+            hint="run queuectl migrate there again; it goes on where it stopped",
+        )

@@ -1,0 +1,196 @@
+"""What the embedded store lets go, and takes in whole: old jobs, imports, environments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from queuectl.domain.dependencies import parent_of
+from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.times import to_millis
+from queuectl.stores import sqlite_changes as changes
+from queuectl.stores import sqlite_rows as rows
+from queuectl.stores.sqlite_schema import translated
+from queuectl.stores.sqlite_writes import SqliteWrites
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+_LIVE = WAITING | {State.PROCESSING}
+_IN_ARRAY = "IN (SELECT value FROM json_each(?))"
+_LEAST_REV = 2
+"""The DLQ counts jobs from this `rev` on, as no younger one can have been buried."""
+
+_REMOVABLE = (
+    "SELECT job.id, job.seq FROM json_each(?) AS each CROSS JOIN {table} AS job "
+    "ON job.seq = json_extract(each.value, '$[0]') AND job.rev = json_extract(each.value, '$[1]') "
+    "WHERE job.state IN ('completed', 'cancelled', 'dead') AND job.unswept = 0 "
+    "AND (job.has_children = 0 OR NOT EXISTS (SELECT 1 FROM blockers WHERE blocker IN "
+    "('success:' || job.id, 'failure:' || job.id, 'end:' || job.id)))"
+)
+
+
+class SqliteKeeping(SqliteWrites):
+    """The part of `SqliteStore` that ages jobs out, and takes whole ones in."""
+
+    # ageing
+
+    def ended(
+        self, state: State, before: datetime, limit: int, since: datetime | None = None
+    ) -> list[Job]:
+        """Return jobs that ended long ago; see `Store.ended`."""
+        table = "dlq" if state is State.DEAD else "jobs"
+        # written out: by a parameter the partial index would not be found
+        is_state = "" if state is State.DEAD else f"state = '{state.value}' AND "
+        with translated(self._path):
+            found = self._connection.execute(
+                f"SELECT {rows.SELECTED} FROM {table} WHERE {is_state}"
+                "finished_at >= ? AND finished_at < ? ORDER BY finished_at LIMIT ?",
+                (to_millis(since) if since else 0, to_millis(before), limit),
+            ).fetchall()
+        return [job for job in map(self._readable, found) if job is not None]
+
+    def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
+        """Delete settled jobs in one transaction; see `Store.remove`."""
+        removed: set[str] = set()
+        places = {
+            "jobs": [[job.seq, job.rev] for job in jobs if job.state is not State.DEAD],
+            "dlq": [[job.seq, job.rev] for job in jobs if job.state is State.DEAD],
+        }
+        with self._writing():
+            for table, named in places.items():
+                if named:
+                    removed |= self._remove_from(table, rows.dump_json(named))
+        return frozenset(removed)
+
+    def _remove_from(self, table: str, named: str) -> set[str]:
+        execute = self._connection.execute
+        found = execute(_REMOVABLE.format(table=table), (named,)).fetchall()
+        gone = rows.dump_json([seq for _, seq in found])
+        execute(f"DELETE FROM runs WHERE seq {_IN_ARRAY}", (gone,))
+        execute(f"DELETE FROM {table} WHERE seq {_IN_ARRAY}", (gone,))
+        return {job_id for job_id, _ in found}
+
+    def present(self, ids: Collection[str]) -> frozenset[str]:
+        """Return those of some ids that jobs have; see `Store.present`."""
+        with translated(self._path):
+            return frozenset(self._taken(list(ids)))
+
+    # whole jobs
+
+    def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
+        """Insert whole jobs; see `Store.restore`."""
+        now = self.now()
+        with self._writing():
+            taken = self._taken([job.id for job in jobs])
+            keys = self._keys_taken([key for job in jobs if (key := _live_key(job))])
+            refused: set[str] = set()
+            for job in jobs:
+                key = _live_key(job)
+                if job.id in taken or (key and key in keys):
+                    refused.add(job.id)
+                    continue
+                taken.add(job.id)
+                if key:
+                    keys.add(key)
+                self._insert_whole(job, now, keep_numbers=keep_numbers)
+            if not keep_numbers:
+                self._mark_parents([job for job in jobs if job.id not in refused])
+        return frozenset(refused)
+
+    def _insert_whole(self, job: Job, now: datetime, *, keep_numbers: bool) -> None:
+        execute = self._connection.execute
+        job = replace(job, rev=max(job.rev, _LEAST_REV))
+        seq = execute(*changes.insert_of_whole(job, now, keep_number=keep_numbers)).lastrowid
+        assert seq is not None
+        for run in job.history:
+            execute(*changes.insert_of_run(seq, run))
+        execute(rows.COUNT_IN, (job.spec.queue, job.state.value, 1))
+        if changes.ready_flag(job, now):
+            execute(rows.READY_IN, (job.spec.queue, job.spec.priority, 1))
+        if job.waits_for:
+            execute(rows.BLOCKED_IN, (job.spec.id,))
+        if job.state is State.DEAD:
+            self._move("jobs", "dlq", seq)
+
+    def _mark_parents(self, jobs: list[Job]) -> None:
+        """Let parents that are here tell these children of their end, if they have ended."""
+        wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
+        if not wanted:
+            return
+        settled = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
+        for table in ("jobs", "dlq"):
+            self._connection.execute(
+                f"UPDATE {table} SET rev = rev + 1, has_children = 1, "
+                f"unswept = state IN ({settled}) "
+                f"WHERE state <> 'processing' AND id {_IN_ARRAY}",
+                (rows.dump_json(sorted(wanted)),),
+            )
+            self._connection.execute(
+                f"UPDATE {table} SET has_children = 1 "
+                f"WHERE state = 'processing' AND id {_IN_ARRAY}",
+                (rows.dump_json(sorted(wanted)),),
+            )
+
+    # marks
+
+    def mark(self, name: str) -> str | None:
+        """Return what is noted about this store; see `Store.mark`."""
+        with translated(self._path):
+            row = self._connection.execute(
+                "SELECT value FROM marks WHERE name = ?", (name,)
+            ).fetchone()
+        return row[0] if row else None
+
+    def set_mark(self, name: str, value: str | None) -> None:
+        """Note something about this store; see `Store.set_mark`."""
+        with self._writing():
+            if value is None:
+                self._connection.execute("DELETE FROM marks WHERE name = ?", (name,))
+            else:
+                self._connection.execute(
+                    "INSERT INTO marks VALUES (?, ?) "
+                    "ON CONFLICT DO UPDATE SET value = excluded.value",
+                    (name, value),
+                )
+
+    # captured environments
+
+    def keep_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        """Store a captured environment; see `Store.keep_environment`."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO environments VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET kept_at = excluded.kept_at",
+                (name, rows.dump_json([list(pair) for pair in variables]), to_millis(self.now())),
+            )
+
+    def environment(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        """Return a captured environment; see `Store.environment`."""
+        with translated(self._path):
+            row = self._connection.execute(
+                "SELECT variables FROM environments WHERE id = ?", (name,)
+            ).fetchone()
+        return tuple((key, value) for key, value in rows.load_json(row[0])) if row else None
+
+    def environments(self) -> list[str]:
+        """Return the names of the captured environments."""
+        with translated(self._path):
+            found = self._connection.execute("SELECT id FROM environments ORDER BY id").fetchall()
+        return [name for (name,) in found]
+
+    def forget_environments(self, before: datetime) -> int:
+        """Remove environments that no job names; see `Store.forget_environments`."""
+        with self._writing():
+            return self._connection.execute(
+                "DELETE FROM environments WHERE kept_at < ? "
+                "AND NOT EXISTS (SELECT 1 FROM jobs WHERE environment = environments.id) "
+                "AND NOT EXISTS (SELECT 1 FROM dlq WHERE environment = environments.id)",
+                (to_millis(before),),
+            ).rowcount
+
+
+def _live_key(job: Job) -> str | None:
+    """Return the unique key that a job has while it waits or runs."""
+    return job.spec.unique if job.state in _LIVE else None

@@ -1,0 +1,1 @@
+"""Whole stores and parts of them on the move: export, import, and from one store to another."""

@@ -1,0 +1,153 @@
+"""Moving a whole store into another one, so that a crash at any point is only a pause.
+
+The source is marked first, so that nothing more is enqueued into it and no worker takes from it.
+The target is marked with the source's identity and the number of the last job that it has; jobs
+keep their numbers. A job that had come just before a crash is refused as existing when it comes
+again, and is the same. At the end both are read side by side and compared.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import zip_longest
+
+from queuectl.domain.errors import Conflict
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.job import Job
+from queuectl.domain.values import frozen
+from queuectl.ids import new_token
+from queuectl.stores.base import Store
+from queuectl.stores.moved import ARRIVING, MOVED_TO
+from queuectl.transfer.lines import digest
+from queuectl.worker.processes import is_live
+
+_IDENTITY = "identity"
+_ARRIVED = "arrived"
+_BATCH = 200
+_BREATH_SECONDS = 0.002
+_WHOLE = Page(with_output=True, with_history=True)
+
+
+@frozen
+class Progress:
+    """How far a migration has come; `checksum` is there when all has been compared."""
+
+    moved: int = 0
+    compared: int = 0
+    checksum: str = ""
+
+
+def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Progress]:
+    """Move everything from one store into another, and compare; yields how far it has come.
+
+    Repeating it goes on where it stopped. Raises Conflict when workers live on either (unless
+    `force`), when the target has jobs that did not come from here, and when the two differ in
+    the end. The source is left as it is, but marked as moved.
+    """
+    identity = _identity(source)
+    if identity == _identity(target):
+        raise Conflict("a store cannot be moved into itself")
+    if not force:
+        _refuse_workers(source)
+        _refuse_workers(target)
+    if target.mark(_ARRIVED) == identity:
+        raise Conflict(f"this store has been moved to {target.address} before")
+    after = _resume_at(target, identity)
+    source.set_mark(MOVED_TO, target.address)
+    _move_small_things(source, target)
+    moved = 0
+    for batch in _batches(source, after):
+        target.restore(batch, keep_numbers=True)
+        moved += len(batch)
+        _note_arrival(target, identity, batch[-1].seq)
+        yield Progress(moved)
+        time.sleep(_BREATH_SECONDS)
+    for done in _compared(source, target):
+        yield Progress(moved, done.compared, done.checksum)
+    target.set_mark(_ARRIVED, identity)
+    target.set_mark(ARRIVING, None)
+
+
+def release(source: Store) -> bool:
+    """Let a store that was moved be used again; return whether it was marked."""
+    was_marked = source.mark(MOVED_TO) is not None
+    source.set_mark(MOVED_TO, None)
+    return was_marked
+
+
+def _identity(store: Store) -> str:
+    identity = store.mark(_IDENTITY)
+    if identity is None:
+        identity = new_token()
+        store.set_mark(_IDENTITY, identity)
+    return identity
+
+
+def _refuse_workers(store: Store) -> None:
+    now = store.now()
+    living = [worker.id for worker in store.workers() if is_live(worker, now)]
+    if living:
+        raise Conflict(
+            f"{len(living)} worker(s) live on {store.address}: {', '.join(living[:3])}",
+            hint="queuectl worker stop, and --all-hosts for those elsewhere; then again",
+        )
+
+
+def _resume_at(target: Store, identity: str) -> int:
+    """Return the number of the last job that the target has from this source."""
+    arriving = target.mark(ARRIVING)
+    if arriving:
+        found = json.loads(arriving)
+        if found["source"] != identity:
+            raise Conflict(f"another store is being moved to {target.address}")
+        return int(found["seq"])
+    if target.counts().total:
+        raise Conflict(
+            f"{target.address} has jobs of its own",
+            hint="name an empty store; queuectl export and import add to one that is not",
+        )
+    _note_arrival(target, identity, 0)
+    return 0
+
+
+def _note_arrival(target: Store, identity: str, seq: int) -> None:
+    target.set_mark(ARRIVING, json.dumps({"source": identity, "seq": seq}))
+
+
+def _move_small_things(source: Store, target: Store) -> None:
+    for key, value in source.settings().items():
+        target.set_setting(key, value)
+    for name, lane in source.lanes().items():
+        target.set_lane(name, paused=lane.paused, limit=lane.limit)
+    for name in source.environments():
+        target.keep_environment(name, source.environment(name) or ())
+
+
+def _batches(source: Store, after: int) -> Iterator[list[Job]]:
+    while True:
+        page = Page(_BATCH, after, with_output=True, with_history=True)
+        batch = list(source.find(Filter(), page))
+        if not batch:
+            return
+        yield batch
+        after = batch[-1].seq
+
+
+def _compared(source: Store, target: Store) -> Iterator[Progress]:
+    """Read both side by side. Raises Conflict for the first job that is not the same."""
+    total, compared = sha256(), 0
+    for ours, theirs in zip_longest(source.find(Filter(), _WHOLE), target.find(Filter(), _WHOLE)):
+        if ours is None or theirs is None or digest(ours) != digest(theirs):
+            job = ours or theirs
+            raise Conflict(
+                f"job '{job.id if job else ''}' is not the same in both stores",
+                hint="something changed a store meanwhile; stop it, and move to an empty store",
+            )
+        total.update(digest(ours).encode())
+        compared += 1
+        if compared % _BATCH == 0:
+            yield Progress(compared=compared)
+    yield Progress(compared=compared, checksum=total.hexdigest())

@@ -1,0 +1,132 @@
+"""Setting fields of a job that waits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from queuectl.domain.job import State
+from tests.changing.conftest import Cli
+from tests.cli.harness import claim_next
+from tests.stores.kit import SUCCESS, settled
+from tests.worker.fleet import Fleet
+
+
+def fields(cli: Cli, job_id: str = "a") -> dict[str, Any]:
+    """Return what `show --json` says of a job."""
+    shown: dict[str, Any] = cli.ok("show", job_id, "--json").json
+    return shown
+
+
+def test_several_fields_are_changed_at_once(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a", labels=["old"], env={"A": "1", "B": "2"})
+    cli.ok("config", "set", "max-retries", "7")
+    done = cli.ok(
+        "set", "a", "priority=high", "queue=gpu", "timeout=90", "max-retries=", "label=new",
+        "env.A=3", "env.C=", "command=echo 'x = y'", "at=2099-01-01T00:00Z", "slots=2",
+    )  # fmt: skip
+    assert done.out == "Changed job 'a'\n"
+    job = fields(cli)
+    assert (job["priority"], job["queue"], job["timeout"], job["slots"]) == (10, "gpu", 90, 2)
+    assert (job["max_retries"], job["labels"], job["command"]) == (7, ["new"], "echo 'x = y'")
+    assert job["env"] == {"A": "3", "B": "2", "C": ""}
+    assert job["run_at"] == "2099-01-01T00:00:00.000Z"
+    assert fleet.queue.counts().by_queue["gpu"][State.PENDING] == 1
+
+
+def test_arrays_and_objects_are_json_and_nothing_means_the_default(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a", labels=["x"], timeout=5, priority=3)
+    cli.ok("jobs", "set", "a", 'command=["make", "all tests"]', 'labels=["p", "q"]', 'env={"N": 1}')
+    job = fields(cli)
+    assert job["command"] == ["make", "all tests"]
+    assert (job["labels"], job["env"]) == (["p", "q"], {"N": "1"})
+    cli.ok("set", "a", "labels=", "env=", "priority=", "timeout=", "command=[ -e go ] && make")
+    job = fields(cli)
+    assert (job["labels"], job["env"], job["priority"], job["timeout"]) == ([], {}, 0, 0)
+    assert job["command"] == "[ -e go ] && make"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["priority=5", "timeout=soon"], "timeout must be a number"),
+        (["priority=5", "prioritty=6"], "did you mean 'priority'?"),
+        (["priority=5", "priority=6"], "given twice"),
+        (["priority=5", "at=now", "in=5m"], "given twice"),
+        (["priority=5", "state=dead"], "is a result"),
+        (["priority=5", "id=b"], "cannot be changed"),
+        (["priority=5", "command="], "cannot be empty"),
+        (["priority=5", "env.=x"], "cannot be the name of a variable"),
+        (["priority=5", "timeout"], "must be KEY=VALUE"),
+        (["priority=5", "slots=3", "queue=gpu"], "slots 3 is more than the limit"),
+        (["priority=5", "after=a"], "in a circle: a -> a"),
+        (["priority=5", "after=child"], "in a circle: a -> child -> a"),
+    ],
+)
+def test_nothing_is_changed_when_anything_is_wrong(
+    fleet: Fleet, cli: Cli, words: list[str], said: str
+) -> None:
+    fleet.queue.store.set_lane("gpu", limit=2)
+    fleet.enqueue("true", "a")
+    fleet.enqueue("true", "child", after=["a"])
+    before = fleet.job("a")
+    assert said in cli.refused(2, "set", "a", *words)
+    assert fleet.job("a") == before
+
+
+def test_only_a_job_that_waits_and_exists_is_changed(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a")
+    claim_next(fleet.queue)
+    assert "only a job that waits" in cli.refused(4, "set", "a", "priority=1")
+    assert "no job 'b'" in cli.refused(3, "set", "b", "priority=1")
+    fleet.enqueue("true", "c")
+    assert "no job 'nobody' to wait for" in cli.refused(3, "set", "c", "after=nobody")
+
+
+def test_setting_what_is_so_already_says_so_and_writes_nothing(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a", priority=10)
+    before = fleet.job("a")
+    result = cli.ok("set", "a", "priority=high")
+    assert (result.out, result.err) == ("", "job 'a' is like that already\n")
+    assert fleet.job("a") == before
+
+
+def test_a_unique_key_that_another_live_job_has_is_refused(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a", unique="k")
+    fleet.enqueue("true", "b")
+    assert "unique key" in cli.refused(4, "set", "b", "unique=k")
+
+
+def test_dependencies_are_edited(fleet: Fleet, cli: Cli) -> None:
+    for job_id in ("p", "q", "done"):
+        fleet.enqueue("true", job_id, priority=9 if job_id == "done" else 0)
+    settled(fleet.queue.store, claim_next(fleet.queue), SUCCESS)
+    fleet.enqueue("true", "a", after=["p"], run_at="1 hour ago")
+    cli.ok("set", "a", "after=q,done")
+    assert fields(cli)["waits_for"] == ["q"]
+    cli.ok("set", "a", "after=done")
+    assert claim_next(fleet.queue).id == "a"
+
+
+@pytest.mark.parametrize("old", [None, ["p"]])
+def test_a_parent_that_is_taken_on_later_frees_the_job_too(
+    fleet: Fleet, cli: Cli, old: list[str] | None
+) -> None:
+    fleet.enqueue("true", "p", run_at="in 1 day")
+    fleet.enqueue("true", "q")
+    fleet.enqueue("true", "a", priority=-5, **({"after": old} if old else {}))
+    running = claim_next(fleet.queue)
+    assert running.id == "q"
+    cli.ok("set", "a", "after=q")
+    settled(fleet.queue.store, fleet.job("q"), SUCCESS)
+    assert claim_next(fleet.queue).id == "a"
+
+
+def test_a_masked_secret_keeps_its_value(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a", env={"API_TOKEN": "s3cret", "B": "1"})
+    shown = fields(cli)["env"]
+    assert shown["API_TOKEN"] == "********"
+    cli.ok("set", "a", "env=" + json.dumps({**shown, "B": "2"}))
+    assert dict(fleet.job("a").spec.env) == {"API_TOKEN": "s3cret", "B": "2"}

@@ -1,0 +1,107 @@
+"""`purge` and `dlq purge`: settled jobs by filter, and a question on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import Outcome
+from queuectl.queue import open_queue
+from tests.cli.harness import Cli, bury, environment, run_next
+
+
+def complete(*ids: str, **fields: object) -> None:
+    """Let jobs be enqueued and completed."""
+    with open_queue() as queue:
+        for job_id in ids:
+            queue.enqueue([queue.request({"id": job_id, "command": "true", **fields})])
+            run_next(queue, Outcome(exit_code=0, duration=0.5))
+
+
+def left(cli: Cli) -> list[str]:
+    """Return the ids of the jobs that are left."""
+    return [job["id"] for job in cli.ok("list", "--json").json]
+
+
+def test_purge_deletes_completed_and_cancelled_jobs_but_not_the_dead(cli: Cli) -> None:
+    complete("done")
+    bury("dead")
+    cli.ok("enqueue", "off", "true")
+    cli.ok("cancel", "off")
+    cli.ok("enqueue", "waiting", "true")
+    assert cli.ok("purge").out == "Deleted 2 job(s)\n"
+    assert left(cli) == ["dead", "waiting"]
+
+
+def test_purge_takes_the_logs_with_the_jobs(cli: Cli, home: Path) -> None:
+    complete("done")
+    logs = home / "logs" / "jobs" / "done"
+    logs.mkdir(parents=True)
+    cli.ok("purge")
+    assert not logs.exists()
+
+
+def test_a_filter_narrows_what_is_purged(cli: Cli) -> None:
+    complete("a", queue="q1")
+    complete("b", labels=["x"])
+    complete("c")
+    assert cli.ok("purge", "--queue", "q1").out == "Deleted 1 job(s)\n"
+    assert cli.ok("purge", "--label", "x").out == "Deleted 1 job(s)\n"
+    assert cli.ok("purge", "--older-than", "7d").out == "Deleted 0 job(s)\n"
+    assert left(cli) == ["c"]
+    assert cli.ok("purge", "--state", "completed", "--older-than", "0").code == 0
+    assert left(cli) == []
+
+
+def test_a_dry_run_only_counts(cli: Cli) -> None:
+    complete("a", "b")
+    assert cli.ok("purge", "--dry-run").out == "Would delete 2 completed or cancelled job(s)\n"
+    assert cli.ok("purge", "--dry-run", "--older-than", "1h").out.startswith("Would delete 0 ")
+    assert left(cli) == ["a", "b"]
+
+
+def test_dlq_purge_deletes_dead_jobs_alone(cli: Cli) -> None:
+    complete("done")
+    bury("dead1", "dead2")
+    assert cli.ok("dlq", "purge", "--older-than", "30d").out == "Deleted 0 job(s)\n"
+    assert cli.ok("dlq", "purge").out == "Deleted 2 job(s)\n"
+    assert left(cli) == ["done"]
+
+
+def test_nothing_to_purge_is_no_failure(cli: Cli) -> None:
+    assert cli.ok("purge").out == "Deleted 0 job(s)\n"
+    assert cli.ok("dlq", "purge").out == "Deleted 0 job(s)\n"
+
+
+def test_jobs_that_do_not_rest_are_not_purged(cli: Cli) -> None:
+    assert "pending jobs cannot be purged" in cli.refused(2, "purge", "--state", "pending")
+    cli.refused(2, "purge", "--state", "sleeping")
+    cli.refused(2, "purge", "--older-than", "long ago")
+
+
+def test_a_parent_that_is_waited_for_is_kept_and_said_to_be(cli: Cli) -> None:
+    bury("parent")
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "c", "command": "true", "after": ["parent"]})])
+    result = cli.ok("dlq", "purge")
+    assert result.out == "Deleted 0 job(s)\n"
+    assert "1 kept" in result.err
+    assert left(cli) == ["parent", "c"]
+
+
+@pytest.mark.parametrize(("answer", "code", "kept"), [("n", 1, ["a"]), ("y", 0, [])])
+def test_a_person_is_asked_first(answer: str, code: int, kept: list[str], cli: Cli) -> None:
+    import pexpect
+
+    complete("a")
+    child = pexpect.spawn(
+        sys.executable, ["-m", "queuectl", "purge"], timeout=60, encoding="utf-8", env=environment()
+    )
+    child.expect_exact("Delete 1 completed or cancelled job(s)")
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == code
+    assert left(cli) == kept

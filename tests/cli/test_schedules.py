@@ -1,0 +1,181 @@
+"""`schedule` on the command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.job import Outcome
+from queuectl.domain.schedule import OVERLAPPED, Schedule
+from queuectl.domain.settings import Settings
+from queuectl.queue import open_queue
+from queuectl.worker.scheduling import Scheduling
+from tests.cli.harness import Cli, run_next
+
+ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+
+def make_due(name: str) -> None:
+    """Let a schedule be due a minute ago, and play a worker that was there then."""
+    with open_queue() as queue:
+        before = queue.schedules.get(name)
+        due = queue.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+        assert queue.store.put_schedule(replace(before, next_due=due, rev=before.rev + 1), before)
+        since = due - timedelta(minutes=1)
+        assert Scheduling(queue.store, since).enqueue_due(Settings()).enqueued == 1
+
+
+def test_a_schedule_is_added_and_shown(cli: Cli) -> None:
+    out = cli.ok(
+        "schedule", "add", "nightly", "0 3 * * *", "./backup.sh", "--tz", "Europe/Berlin",
+        "--queue", "night", "--priority", "high", "--timeout", "600", "--max-retries", "5",
+        "--env", "TOKEN=secret", "--env", "MODE=full", "--label", "backup", "--slots", "2",
+    ).out  # fmt: skip
+    assert re.fullmatch(rf"Added schedule 'nightly': next run {ISO}\n", out)
+    shown = cli.ok("schedule", "show", "nightly", "--json").json
+    job = shown.pop("job")
+    assert (job.pop("command"), job.pop("queue")) == ("./backup.sh", "night")
+    assert job.pop("env") == {"TOKEN": "********", "MODE": "full"}
+    assert job.pop("cwd").endswith("/work")
+    assert job == {
+        "priority": "high",
+        "timeout": "600",
+        "max_retries": "5",
+        "labels": ["backup"],
+        "slots": "2",
+    }
+    assert (shown["name"], shown["cron"], shown["tz"]) == ("nightly", "0 3 * * *", "Europe/Berlin")
+    assert (shown["catch_up"], shown["overlap"], shown["paused"]) == (False, False, False)
+    assert len(shown["next"]) == 3
+    assert shown["next"][0] == shown["next_due"]
+    assert shown["jobs"] == []
+
+
+def test_the_command_may_be_an_argument_list(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "@hourly", "--catch-up", "--", "echo", "a b", "--tz")
+    shown = cli.ok("schedule", "show", "a", "--json").json
+    assert shown["job"]["command"] == ["echo", "a b", "--tz"]
+    assert shown["catch_up"] is True
+    assert "echo 'a b' --tz" in cli.ok("schedule", "list").out
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["0 3 31 2 *", "true"], "has a bad day-of-month"),
+        (["0 3 * *", "true"], "has 4 fields, not 5"),
+        (["0 3 * * *", "true", "--tz", "Mars/Olympus"], "unknown time zone 'Mars/Olympus'"),
+        (["0 3 * * *"], "one command is needed"),
+        (["0 3 * * *", "true", "--", "true"], "one command is needed"),
+        (["0 3 * * *", " "], "command is empty"),
+        (["0 3 * * *", "true", "--timeout", "soon"], "timeout must be a number"),
+        (["0 3 * * *", "true", "--env", "x"], "must be NAME=VALUE"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_one_line(cli: Cli, words: list[str], why: str) -> None:
+    assert why in cli.refused(2, "schedule", "add", "a", *words)
+    assert cli.ok("schedule", "list", "--json").json == []
+
+
+def test_a_bad_name_is_refused(cli: Cli) -> None:
+    assert "is not valid" in cli.refused(2, "schedule", "add", "a b", "0 3 * * *", "true")
+
+
+def test_a_name_is_taken_once_unless_it_is_replaced(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "0 3 * * *", "true")
+    assert "exists already" in cli.refused(4, "schedule", "add", "a", "0 4 * * *", "true")
+    cli.ok("schedule", "add", "a", "0 4 * * *", "false", "--replace")
+    (told,) = cli.ok("schedule", "list", "--json").json
+    assert (told["cron"], told["job"]["command"]) == ("0 4 * * *", "false")
+
+
+def test_the_next_runs_are_listed(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "*/5 * * * *", "true")
+    lines = cli.ok("schedule", "next", "a").out.splitlines()
+    assert len(lines) == 5
+    assert all(re.fullmatch(ISO, line) for line in lines)
+    assert lines == sorted(set(lines))
+    found = cli.ok("schedule", "next", "a", "-n", "7", "--json").json
+    assert len(found) == 7
+
+
+def test_pausing_and_resuming(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "0 3 * * *", "true")
+    cli.ok("schedule", "add", "b", "0 3 * * *", "true")
+    assert cli.ok("schedule", "pause", "a", "b").out == (
+        "Paused schedule 'a'\nPaused schedule 'b'\n"
+    )
+    assert "is paused already" in cli.refused(1, "schedule", "pause", "a")
+    assert "paused" in cli.ok("schedule", "list").out
+    result = cli.ok("schedule", "next", "a")
+    assert "it is paused: queuectl schedule resume a" in result.err
+    assert "Resumed schedule 'a': next run" in cli.ok("schedule", "resume", "a").out
+    assert "is not paused" in cli.refused(1, "schedule", "resume", "a")
+
+
+def test_a_schedule_is_removed_and_its_jobs_stay(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "* * * * *", "true")
+    make_due("a")
+    assert cli.ok("schedule", "remove", "a").out == "Removed schedule 'a'\n"
+    assert cli.ok("schedule", "list", "--json").json == []
+    assert len(cli.ok("list", "--json").json) == 1
+    for command in ("show", "next", "pause", "resume", "remove"):
+        assert "no schedule 'a'" in cli.refused(3, "schedule", command, "a")
+
+
+def test_the_nearest_name_is_told(cli: Cli) -> None:
+    cli.ok("schedule", "add", "nightly", "0 3 * * *", "true")
+    assert "did you mean 'nightly'" in cli.refused(3, "schedule", "show", "nigtly")
+
+
+def test_no_schedules_yet_tells_what_to_type(cli: Cli) -> None:
+    assert "queuectl schedule add nightly" in cli.ok("schedule", "list").err
+
+
+def test_the_jobs_of_a_schedule_are_its_history(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "* * * * *", "true", "--max-retries", "1")
+    cli.ok("enqueue", "a@home", "true", "--in", "1h")
+    make_due("a")
+    with open_queue() as queue:
+        run_next(queue, Outcome(exit_code=3, error="Exit code 3", duration=1.5))
+    (job,) = cli.ok("schedule", "show", "a", "--json").json["jobs"]
+    assert re.fullmatch(r"a@\d{8}T\d{4}Z", job["id"])
+    assert (job["state"], job["unique"]) == ("dead", "schedule:a")
+    assert re.search(r"dead \(3\) .* 1\.5 s +a@\d{8}T\d{4}Z", cli.ok("schedule", "show", "a").out)
+    assert "dead (3)" in cli.ok("schedule", "list").out
+
+
+def test_a_skipped_run_is_told_of(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "* * * * *", "true")
+    with open_queue() as queue:
+        before: Schedule = queue.schedules.get("a")
+        after = replace(before, skipped_at=before.next_due, skipped_why=OVERLAPPED, rev=2)
+        assert queue.store.put_schedule(after, before)
+    assert re.search(rf"skipped +{ISO} \(overlapped\)", cli.ok("schedule", "show", "a").out)
+
+
+def test_the_ids_of_runs_are_not_for_other_jobs(cli: Cli) -> None:
+    why = cli.refused(2, "enqueue", "nightly@20300101T0300Z", "true")
+    assert "belongs to schedules" in why
+    cli.ok("enqueue", "me@home", "true")
+
+
+@pytest.mark.parametrize("field", ["id", "at", "Delay", "unique", "after-any"])
+def test_what_a_schedule_decides_cannot_be_among_its_fields(cli: Cli, field: str) -> None:
+    cli.ok("init")
+    with open_queue() as queue, pytest.raises(InvalidInput, match=f"'{field}' does not go"):
+        queue.schedules.add("a", "@daily", {"command": "true", field: "x"})
+
+
+def test_doctor_tells_of_a_schedule_that_this_machine_cannot_serve(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "@daily", "true")
+    with open_queue() as queue:
+        before = queue.schedules.get("a")
+        assert queue.store.put_schedule(replace(before, tz="Mars/Olympus", rev=2), before)
+    result = cli("doctor")
+    assert "schedule 'a': unknown time zone 'Mars/Olympus'" in result.out + result.err
+    assert result.code != 0

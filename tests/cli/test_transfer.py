@@ -1,0 +1,146 @@
+"""`export`, `import` and `migrate` on the command line."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import Outcome
+from queuectl.queue import open_queue
+from tests.cli.harness import Cli, bury, claim_next, run_next
+
+
+@pytest.fixture
+def filled(cli: Cli) -> Cli:
+    """A store with a completed, a dead and a waiting job, and a setting."""
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "done", "command": "true", "queue": "gpu"})])
+        run_next(queue, Outcome(exit_code=0, duration=0.5, stdout="fine\n"))
+    bury("dead")
+    cli.ok("enqueue", "waiting", "true", "--env", "API_TOKEN=hunter2")
+    cli.ok("config", "set", "max_retries", "5")
+    return cli
+
+
+WRONG = ("{", '{"type": "moon"}', '{"type": "job", "id": "x"}')
+
+
+def types(text: str) -> list[str]:
+    """Return the types of exported lines."""
+    return [json.loads(line)["type"] for line in text.splitlines()]
+
+
+def test_what_was_exported_is_imported_elsewhere_as_it_was(filled: Cli) -> None:
+    assert filled.ok("export", "all.jsonl").out == "Exported 3 job(s) to all.jsonl\n"
+    result = filled.ok("--home", "other", "import", "all.jsonl")
+    assert result.out == "Imported 3 job(s)\n"
+    here = filled.ok("list", "--json").json
+    there = filled.ok("--home", "other", "list", "--json").json
+    assert there == here
+    assert filled.ok("--home", "other", "config", "get", "max_retries").out == "5\n"
+    assert filled.ok("--home", "other", "dlq", "retry", "dead").code == 0
+
+
+def test_a_file_is_for_its_owner_alone_and_replaced_whole(filled: Cli) -> None:
+    path = Path("all.jsonl")
+    path.write_text("old")
+    path.chmod(0o644)
+    filled.ok("export", "all.jsonl")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert types(path.read_text()) == ["queuectl", "setting", "job", "job", "job"]
+    assert [each.name for each in Path().iterdir()] == ["all.jsonl"]
+
+
+def test_an_export_that_cannot_be_written_leaves_the_old_file(filled: Cli) -> None:
+    filled.refused(5, "export", "no/such/place.jsonl")
+
+
+def test_without_a_file_the_lines_go_to_standard_output(filled: Cli) -> None:
+    assert types(filled.ok("export").out) == ["queuectl", "setting", "job", "job", "job"]
+    assert filled.ok("export", "-").out.count("\n") == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (["--state", "dead,completed"], ["done", "dead"]),
+        (["--queue", "gpu"], ["done"]),
+        (["--label", "none"], []),
+        (["--older-than", "1h"], []),
+    ],
+)
+def test_a_filter_exports_jobs_alone(filled: Cli, options: list[str], ids: list[str]) -> None:
+    lines = [json.loads(line) for line in filled.ok("export", *options).out.splitlines()]
+    assert [line.get("id") for line in lines] == [None, *ids]
+
+
+def test_a_masked_export_shows_no_secret_and_cannot_be_imported(filled: Cli) -> None:
+    assert "hunter2" in filled.ok("export").out
+    filled.ok("export", "--mask", "shown.jsonl")
+    assert "hunter2" not in Path("shown.jsonl").read_text()
+    assert "secrets are masked" in filled.refused(2, "--home", "other", "import", "shown.jsonl")
+
+
+def test_jobs_that_exist_are_reported_by_line_unless_they_are_skipped(filled: Cli) -> None:
+    filled.ok("export", "all.jsonl")
+    result = filled("import", "all.jsonl")
+    assert result.code == 4
+    assert result.out == "Imported 0 job(s)\n"
+    assert "all.jsonl:3: job 'done'" in result.err
+    skipped = filled.ok("import", "all.jsonl", "--skip-existing")
+    assert "3 skipped" in skipped.err
+
+
+def test_settings_that_differ_here_are_kept_and_reported(filled: Cli) -> None:
+    filled.ok("export", "all.jsonl")
+    filled.ok("--home", "other", "config", "set", "max_retries", "9")
+    result = filled("--home", "other", "import", "all.jsonl")
+    assert result.code == 4
+    assert "setting max_retries is 9 here" in result.err
+    assert filled.ok("--home", "other", "config", "get", "max_retries").out == "9\n"
+
+
+def test_a_line_that_is_wrong_is_refused_by_itself(filled: Cli) -> None:
+    lines = filled.ok("export").out.splitlines()
+    text = "\n".join([*lines[:3], *WRONG, *lines[3:]])
+    result = filled("--home", "other", "import", "-", stdin=text)
+    assert result.code == 2
+    assert result.out == "Imported 3 job(s)\n"
+    assert [line.split(": ")[1] for line in result.err.splitlines()] == [
+        f"standard input:{number}" for number in (4, 5, 6)
+    ]
+
+
+def test_a_file_of_a_newer_format_is_refused_whole(cli: Cli) -> None:
+    text = '{"type": "queuectl", "format": 99}\n'
+    assert "upgrade queuectl" in cli.refused(2, "import", "-", stdin=text)
+
+
+def test_a_job_that_was_running_is_imported_as_pending(cli: Cli) -> None:
+    cli.ok("enqueue", "running", "true")
+    with open_queue() as queue:
+        claim_next(queue)
+    cli.ok("export", "all.jsonl")
+    cli.ok("--home", "other", "import", "all.jsonl")
+    job = cli.ok("--home", "other", "show", "running", "--json").json
+    assert (job["state"], job["attempts"], job["runs"]) == ("pending", 0, 1)
+
+
+def test_migrate_moves_all_and_the_old_store_refuses_jobs_and_workers(filled: Cli) -> None:
+    result = filled.ok("migrate", "--to", "new.db")
+    assert result.out.startswith("Moved 3 job(s) to ")
+    assert filled.ok("--store", "new.db", "list", "--json").json == filled.ok("list", "--json").json
+    assert "was moved to" in filled.refused(4, "enqueue", "job9", "exit 0")
+    assert "was moved to" in filled.refused(4, "worker", "start")
+    assert "has been moved" in filled.refused(4, "migrate", "--to", "new.db")
+    filled.ok("--store", "new.db", "enqueue", "more", "true")
+    assert "in use again" in filled.ok("migrate", "--release").out
+    filled.ok("enqueue", "more", "true")
+
+
+def test_migrate_wants_to_know_where_to(cli: Cli) -> None:
+    cli.refused(2, "migrate")
+    cli.refused(2, "migrate", "--to", "x.db", "--release")

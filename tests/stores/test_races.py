@@ -1,0 +1,177 @@
+"""Claims against everything that people do to a job that waits, at the same moment.
+
+Every change and every claim of a waiting job raises its `rev` by one, so what was accepted can be
+put in order afterwards, and each claim held against what was decided before it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from queuectl.domain import editing, transitions
+from queuectl.domain.errors import Conflict
+from queuectl.domain.job import Job, State
+from queuectl.domain.transitions import Transition
+from queuectl.stores import open_store
+from queuectl.stores.base import Store
+from tests.stores.kit import new_job, request
+
+JOBS = 40
+CLAIMERS = CHANGERS = 3
+_TRIES = 20
+_LOOK_SECONDS = 0.05
+
+Decide = Callable[[Store, Job], Transition]
+
+
+def edit(store: Store, job: Job) -> Transition:
+    """Give a job another command."""
+    spec = replace(job.spec, command=f"{job.spec.command} edited")
+    return transitions.edit(job, spec, job.run_at, store.now())
+
+
+def move(store: Store, job: Job) -> Transition:
+    """Put a job before the others."""
+    return editing.move_first(job, store.edge(job.spec.queue), store.now())
+
+
+def pause(store: Store, job: Job) -> Transition:
+    """Hold a job that waits."""
+    editing.require_waiting(job)
+    return transitions.hold(job, store.now())
+
+
+def resume(store: Store, job: Job) -> Transition:
+    """Let a job that waits go on."""
+    editing.require_waiting(job)
+    return transitions.resume(job, store.now())
+
+
+def cancel(store: Store, job: Job) -> Transition:
+    """Cancel a job that waits."""
+    editing.require_waiting(job)
+    return transitions.cancel(job, store.now())
+
+
+def replaced(store: Store, job: Job) -> Transition:
+    """Replace a job that does not run."""
+    spec = replace(job.spec, command=f"{job.spec.command} replaced")
+    return transitions.replace_job(job, spec, None, store.now())
+
+
+def delete(_store: Store, job: Job) -> Transition:
+    """Forget a job that does not run."""
+    return transitions.delete(job)
+
+
+CHANGES: tuple[Decide, ...] = (edit, edit, move, pause, resume, cancel, replaced, delete)
+
+
+@dataclass
+class Record:
+    """What was accepted, of each job: the claims, and the changes."""
+
+    claims: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
+    changes: dict[str, list[Transition]] = field(default_factory=lambda: defaultdict(list))
+
+
+class Race:
+    """Threads, each with a store of its own, that claim and change the same jobs."""
+
+    def __init__(self, store_url: str) -> None:
+        self._url = store_url
+        self._start = threading.Barrier(CLAIMERS + CHANGERS)
+        self._pace = threading.Semaphore(0)  # a claim for each job that is changed
+        self._done: list[int] = []
+        self.record = Record()
+
+    def run(self) -> None:
+        """Let all of them run to their end."""
+        with ThreadPoolExecutor(CLAIMERS + CHANGERS) as pool:
+            futures = [pool.submit(self._claim, number) for number in range(CLAIMERS)]
+            futures += [pool.submit(self._change, number) for number in range(CHANGERS)]
+            for future in futures:
+                future.result()
+
+    def _claim(self, number: int) -> None:
+        store = open_store(self._url)
+        try:
+            self._start.wait()
+            while True:
+                is_over = len(self._done) == CHANGERS
+                if not is_over and not self._pace.acquire(timeout=_LOOK_SECONDS):
+                    continue
+                job = store.claim(request(worker=f"w{number}"))
+                if job is not None:
+                    self.record.claims[job.id].append(job)
+                elif is_over:
+                    return
+        finally:
+            store.close()
+
+    def _change(self, number: int) -> None:
+        store, chance = open_store(self._url), random.Random(number)
+        try:
+            self._start.wait()
+            for job_id in [f"job{n}" for n in range(JOBS)]:
+                if number == 0:
+                    self._pace.release()
+                for decide in chance.sample(CHANGES, 2):
+                    self._apply(store, job_id, decide)
+        finally:
+            self._done.append(number)
+            store.close()
+
+    def _apply(self, store: Store, job_id: str, decide: Decide) -> None:
+        for _ in range(_TRIES):
+            job = store.get(job_id)
+            if job is None:
+                return
+            try:
+                change = decide(store, job)
+            except Conflict:
+                return
+            if store.commit(change):
+                self.record.changes[job_id].append(change)
+                return
+
+
+def test_no_claim_is_of_a_job_as_it_was_before_a_change_and_no_change_is_lost(
+    store_url: str, store: Store
+) -> None:
+    store.add([new_job(store, f"job{n}", command="first") for n in range(JOBS)])
+    race = Race(store_url)
+    race.run()
+    claims, changes = race.record.claims, race.record.changes
+    assert len(claims) > 3, "nothing was claimed"
+    assert sum(map(len, changes.values())) > 3, "nothing was changed"
+    for number in range(JOBS):
+        job_id = f"job{number}"
+        check(store.get(job_id), claims[job_id], changes[job_id])
+
+
+def check(left: Job | None, claims: list[Job], changes: list[Transition]) -> None:
+    """Hold what was accepted of one job against each other, and against what is left of it."""
+    steps = sorted([change.before.rev for change in changes] + [job.rev - 1 for job in claims])
+    assert steps == list(range(1, len(steps) + 1)), "two were decided on the same job"
+    in_order = sorted(changes, key=lambda change: change.before.rev)
+    for claim in claims:
+        before = [change for change in in_order if change.before.rev < claim.rev - 1]
+        if before:
+            as_decided = before[-1].after
+            assert as_decided is not None, "a deleted job was claimed"
+            assert as_decided.is_free, "a job was claimed that was paused or cancelled"
+            assert claim.spec == as_decided.spec
+            assert claim.run_at == as_decided.run_at
+    last = in_order[-1].after if in_order else None
+    if in_order and last is None:
+        assert left is None
+    elif last is not None and left is not None:
+        assert left.spec == last.spec
+        assert (left.state is State.PROCESSING) == bool(claims)
+        assert left.held == last.held

@@ -1,0 +1,200 @@
+"""Moving a store into another one: whole, in order, compared, and a crash is only a pause."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain import transitions
+from queuectl.domain.errors import Conflict
+from queuectl.domain.filters import Filter
+from queuectl.domain.job import State
+from queuectl.stores import open_store
+from queuectl.stores.base import Store
+from queuectl.stores.moved import ARRIVING, MOVED_TO, require_in_use
+from queuectl.transfer import migration
+from queuectl.transfer.lines import digest
+from queuectl.worker.processes import this_process
+from tests.cli.harness import ROOT, environment
+from tests.stores.kit import (
+    EVERYTHING,
+    FAILURE,
+    added,
+    buried,
+    claimed,
+    existing,
+    listed,
+    new_job,
+    settled,
+    worker_record,
+)
+
+KILLED = """
+import os, signal, sys
+from queuectl.stores import open_store
+from queuectl.transfer import migration
+from queuectl.transfer.lines import digest
+migration._BATCH = 20
+source, target = open_store(sys.argv[1]), open_store(sys.argv[2])
+for done in migration.migrate(source, target):
+    if done.moved == 60:
+        target.restore(list(migration._batches(source, 60).__next__())[:7], keep_numbers=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Moves three batches of twenty and a part of the fourth, and is killed before it is noted."""
+
+
+@pytest.fixture(params=["to-mongo", "to-sqlite"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path, mongo_url: str) -> tuple[str, str]:
+    """The addresses of a source and of an empty target, in both directions."""
+    file = str(tmp_path / "queue.db")
+    return (file, mongo_url) if request.param == "to-mongo" else (mongo_url, file)
+
+
+@pytest.fixture
+def source(stores: tuple[str, str]) -> Iterator[Store]:
+    """A store with something of everything."""
+    with closing(open_store(stores[0])) as store:
+        fill(store)
+        yield store
+
+
+@pytest.fixture
+def target(stores: tuple[str, str]) -> Iterator[Store]:
+    """An empty store of the other kind."""
+    with closing(open_store(stores[1])) as store:
+        yield store
+
+
+def fill(store: Store) -> None:
+    """Put jobs of every state into a store, a limit, a pause, settings and an environment."""
+    store.set_setting("max_retries", 7)
+    store.set_lane("gpu", paused=True, limit=3)
+    store.keep_environment("abc", (("A", "1"),))
+    added(store, "done", environment="abc", env=(("API_TOKEN", "hunter2"),))
+    settled(store, claimed(store))
+    buried(store, "dead", labels=("x",), cwd="/tmp", command=("printf", "ü\n"))
+    added(store, "parent", queue="gpu", slots=2, unique="key")
+    added(store, "child", after=("parent",), after_any=("dead",))
+    added(store, "orphan", after=("dead",))
+    assert store.commit(transitions.cancel(added(store, "off"), store.now()))
+    assert store.commit(transitions.hold(added(store, "held"), store.now()))
+    added(store, "failed", max_retries=3)
+    settled(store, claimed(store), FAILURE)
+    added(store, "later", store.now() + timedelta(hours=1))
+    while store.sweep():
+        pass
+
+
+def moved(source: Store, target: Store) -> migration.Progress:
+    """Move everything; return how it ended."""
+    return list(migration.migrate(source, target))[-1]
+
+
+def test_everything_comes_over_in_order(source: Store, target: Store) -> None:
+    before = list(source.find(Filter(), EVERYTHING))
+    done = moved(source, target)
+    after = list(target.find(Filter(), EVERYTHING))
+    assert [digest(job) for job in after] == [digest(job) for job in before]
+    assert done.compared == len(before)
+    assert done.checksum
+    assert target.settings() == source.settings()
+    assert target.lanes() == source.lanes()
+    assert target.environment("abc") == (("A", "1"),)
+    assert target.counts() == source.counts()
+    assert target.check() == []
+
+
+def test_the_target_goes_on_where_the_source_was(source: Store, target: Store) -> None:
+    moved(source, target)
+    highest = max(job.seq for job in target.find(Filter(), EVERYTHING))
+    assert added(target, "next").seq > highest
+    assert target.holder("key") == "parent"
+    target.set_lane("gpu", paused=False)
+    settled(target, claimed(target, only="parent"))
+    while target.sweep():
+        pass
+    assert existing(target, "child").waits_for == ()
+    assert target.commit(transitions.retry(existing(target, "dead"), target.now()))
+
+
+def test_the_source_is_left_as_it_was_and_refuses_to_be_used(source: Store, target: Store) -> None:
+    before = listed(source)
+    moved(source, target)
+    assert listed(source) == before
+    with pytest.raises(Conflict, match=r"was moved to .*queue"):
+        require_in_use(source)
+    require_in_use(target)
+    assert migration.release(source)
+    require_in_use(source)
+    assert not migration.release(source)
+
+
+def test_it_is_not_moved_twice(source: Store, target: Store) -> None:
+    moved(source, target)
+    with pytest.raises(Conflict, match=r"has been moved to .* before"):
+        moved(source, target)
+
+
+def test_a_store_with_jobs_of_its_own_takes_no_other(source: Store, target: Store) -> None:
+    added(target, "own")
+    with pytest.raises(Conflict, match="has jobs of its own"):
+        moved(source, target)
+    require_in_use(source)
+
+
+def test_a_store_is_not_moved_into_itself(source: Store) -> None:
+    with pytest.raises(Conflict, match="into itself"):
+        moved(source, source)
+
+
+def test_nothing_is_moved_while_workers_live(source: Store, target: Store) -> None:
+    from dataclasses import replace
+
+    record = replace(worker_record(source, "w9"), process=this_process())
+    source.register(record)
+    with pytest.raises(Conflict, match=r"1 worker\(s\) live on"):
+        moved(source, target)
+    assert list(migration.migrate(source, target, force=True))[-1].checksum
+
+
+def test_a_difference_in_the_end_is_told_by_the_job(source: Store, target: Store) -> None:
+    steps = migration.migrate(source, target)
+    next(steps)
+    assert source.commit(transitions.cancel(existing(source, "later"), source.now()))
+    with pytest.raises(Conflict, match="job 'later' is not the same"):
+        list(steps)
+    assert target.mark(ARRIVING)
+    with pytest.raises(Conflict, match="not all of it has come"):
+        require_in_use(target)
+
+
+def test_after_kill_9_in_the_middle_it_goes_on_where_it_stopped(
+    stores: tuple[str, str], source: Store, target: Store
+) -> None:
+    source.add([new_job(source, f"job{n}") for n in range(90)])
+    for n in range(12):
+        buried(source, f"buried{n}")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *stores],
+        env=environment(), cwd=ROOT, check=False, timeout=60, capture_output=True, text=True,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    there = target.counts().total
+    assert 60 < there < source.counts().total
+    with pytest.raises(Conflict, match="not all of it has come"):
+        require_in_use(target)
+    assert source.mark(MOVED_TO)
+    done = moved(source, target)
+    assert done.compared == source.counts().total
+    assert done.moved < done.compared, "it began again"
+    assert listed(target) == listed(source)
+    assert target.check() == []
+    assert target.counts().of(State.DEAD) == 13

@@ -1,0 +1,98 @@
+"""What a run finds in its environment, and what is refused before it begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from queuectl.domain.job import State
+from queuectl.home import STORE_VARIABLES
+from tests.worker.fleet import Fleet, eventually
+
+
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that the enqueuer has and a worker inherits, and an address of a store."""
+    monkeypatch.setenv("MARKED", "by the caller")
+
+
+def test_a_clean_environment_has_only_the_few_and_what_is_named(fleet: Fleet, marked: None) -> None:
+    del marked
+    fleet.start()
+    job = fleet.ran(["env"], clean_env=True, env={"OWN": "1"})
+    assert job.outcome is not None
+    names = {line.partition("=")[0] for line in job.outcome.stdout.splitlines()}
+    allowed = {"PATH", "HOME", "LANG", "OWN"}
+    assert {name for name in names if not name.startswith("QUEUECTL_")} <= allowed
+    assert {"PATH", "OWN", "QUEUECTL_JOB_ID", "QUEUECTL_WORKER_ID"} <= names
+
+
+def test_the_setting_makes_it_the_rule_for_jobs_that_say_nothing(
+    fleet: Fleet, marked: None
+) -> None:
+    del marked
+    fleet.start()
+    inherited = fleet.ran("echo $MARKED")
+    fleet.set(clean_env=True)
+    cleaned, kept = fleet.ran("echo $MARKED"), fleet.ran("echo $MARKED", clean_env=False)
+    outputs = [job.outcome.stdout for job in (inherited, cleaned, kept) if job.outcome]
+    assert outputs == ["by the caller\n", "\n", "by the caller\n"]
+
+
+def test_a_captured_environment_is_the_enqueuers_and_not_the_workers(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.start()
+    monkeypatch.setenv("MARKED", "by the caller")
+    for name in STORE_VARIABLES:
+        monkeypatch.setenv(name, "mongodb://user:secret@db")
+    job = fleet.ran("env", capture_env=True, env={"OWN": "1"})
+    assert job.outcome is not None
+    assert "MARKED=by the caller" in job.outcome.stdout
+    assert "OWN=1" in job.outcome.stdout
+    assert "secret@db" not in job.outcome.stdout
+    fleet.enqueue_all({"command": "true", "capture_env": True} for _ in range(5))
+    assert len(fleet.queue.store.environments()) == 1
+
+
+def test_a_job_whose_environment_is_gone_is_buried_at_once(fleet: Fleet) -> None:
+    job_id = fleet.enqueue("true", max_retries=3, capture_env=True)
+    assert fleet.queue.store.forget_environments(fleet.queue.now()) == 0
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(fleet.home.store_file)) as base, base:
+        base.execute("DELETE FROM environments")
+    fleet.start()
+    job = fleet.settled(job_id)
+    assert (job.state, job.attempts) == (State.DEAD, 1)
+    assert "is not in the store" in str(job.last_error)
+
+
+def test_a_command_that_is_denied_later_is_buried_at_once_and_never_run(fleet: Fleet) -> None:
+    marker = fleet.root / "ran"
+    job_id = fleet.enqueue(f"touch {marker}", max_retries=3)
+    other = fleet.enqueue("true")
+    fleet.set(denied_commands="touch *")
+    fleet.start()
+    job = fleet.settled(job_id)
+    assert (job.state, job.attempts) == (State.DEAD, 1)
+    assert job.last_error == "Command is not allowed: denied_commands has 'touch *'"
+    assert not marker.exists()
+    assert fleet.settled(other).state is State.COMPLETED
+
+
+def test_a_job_goes_on_when_its_command_is_allowed_again(fleet: Fleet) -> None:
+    job_id = fleet.enqueue("true")
+    fleet.set(allowed_commands="make *")
+    fleet.start()
+    assert fleet.settled(job_id).state is State.DEAD
+    fleet.set(allowed_commands="make *, true")
+    fleet.queue.retry_dead(job_id)
+
+    def has_succeeded() -> bool:
+        job = fleet.job(job_id)
+        if job.state is State.DEAD:  # by a worker that had not read the setting yet
+            fleet.queue.retry_dead(job_id)
+        return job.state is State.COMPLETED
+
+    eventually(has_succeeded)
