@@ -11,8 +11,9 @@ from typing import Any
 
 from queuectl.domain.dependencies import END, FAILURE, SUCCESS
 from queuectl.domain.errors import InvalidInput, shown
+from queuectl.domain.form import build_request
 from queuectl.domain.job import SETTLED, Job, Outcome, Run, Spec, State
-from queuectl.domain.request import build_request, check_text, is_name
+from queuectl.domain.request import check_text, is_name
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import UTC, iso, whole_millis
 from queuectl.domain.view import MASK, looks_secret
