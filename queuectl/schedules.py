@@ -19,7 +19,7 @@ from queuectl.domain.errors import (
     shown,
 )
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.request import TIME_FIELDS
+from queuectl.domain.request import TIME_FIELDS, is_name
 from queuectl.domain.schedule import Schedule, parse_run_id
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Schedules:
 
     def get(self, name: str) -> Schedule:
         """Return one schedule. Raises NotFound, with the nearest name."""
-        found = self._store.schedule(name)
+        found = self._store.schedule(name) if is_name(name) else None
         if found is None:
             close = nearest(name, [schedule.name for schedule in self.all()])
             raise NotFound(f"no schedule '{name}'{close}", hint="queuectl schedule list shows them")
