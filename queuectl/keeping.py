@@ -26,7 +26,7 @@ _BREATH_SECONDS = 0.002
 
 @frozen
 class Purged:
-    """How far a purge has come: jobs deleted, and jobs kept because others wait for them."""
+    """How far a purge has come: jobs deleted, and jobs that are still needed and kept."""
 
     deleted: int = 0
     kept: int = 0
@@ -85,13 +85,14 @@ class Keeping:
         """Delete the settled jobs that a filter selects, with their logs on this machine.
 
         Yields how far it has come, a few hundred jobs at a time, and lets others write in
-        between. Jobs for which others wait are kept. Raises InvalidInput for a state that is
-        not settled.
+        between. Jobs for which others wait are kept, and the latest runs of schedules. Raises
+        InvalidInput for a state that is not settled.
         """
         import time
 
         from queuectl.domain.filters import Page
         from queuectl.joblogs import JobLogs
+        from queuectl.stores.removal import remove_unspared
 
         if not chosen.states or not chosen.states <= SETTLED:
             raise InvalidInput("only completed, cancelled and dead jobs can be purged")
@@ -101,7 +102,7 @@ class Keeping:
             page = list(self._store.find(chosen, Page(limit=_PAGE, after_seq=after)))
             if not page:
                 return
-            gone = self._store.remove(page)
+            gone = remove_unspared(self._store, page)
             for job_id in gone:
                 logs.remove(job_id)
             done = Purged(done.deleted + len(gone), done.kept + len(page) - len(gone))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from types import TracebackType
@@ -324,15 +324,22 @@ class Queue(Changes, Keeping):
 
     def surroundings(self) -> Surroundings:
         """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
-
-        from queuectl.domain.view import Surroundings
+        from queuectl.domain.view import Surroundings, served_by
+        from queuectl.worker.processes import is_live
 
         @cache
         def state_of(job_id: str) -> State | None:
             job = self._store.get(job_id)
             return job.state if job else None
 
-        return Surroundings(self._store.lanes(), state_of)
+        @cache
+        def served() -> Callable[[str], bool]:
+            now = self._store.now()
+            return served_by(
+                record.queues for record in self._store.workers() if is_live(record, now)
+            )
+
+        return Surroundings(self._store.lanes(), state_of, lambda queue: served()(queue))
 
     # the fleet
 

@@ -16,11 +16,11 @@ from queuectl.domain.errors import (
     NotFound,
     StoreUnavailable,
     nearest,
-    shown,
 )
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.request import TIME_FIELDS, is_name
+from queuectl.domain.request import is_name
 from queuectl.domain.schedule import Schedule, parse_run_id
+from queuectl.stores.moved import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.cron import Cron
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from queuectl.stores.base import Store
 
 _MAX_TRIES = 50
-_OWN_FIELDS = frozenset({"id", "unique", "after", "after_any", "after_fail", *TIME_FIELDS})
-"""Fields of a job that a schedule decides for each run, or that mean one job only."""
 
 BuildRequest = Callable[[Mapping[str, object]], "Request"]
 
@@ -59,6 +57,7 @@ class Schedules:
         """
         from queuectl.cron import local_zone
 
+        require_in_use(self._store)
         rules.check_schedule_name(name)
         made = Schedule(
             name=name,
@@ -88,9 +87,7 @@ class Schedules:
         """Return fields as a store keeps them, once a job of them could be enqueued."""
         from json import dumps, loads
 
-        for word in fields:
-            if word.strip().lower().replace("-", "_") in _OWN_FIELDS:
-                raise InvalidInput(f"field {shown(word)} does not go with a schedule")
+        rules.refuse_own_fields(fields)
         self._build(fields)
         checked: Mapping[str, object] = loads(dumps(fields))
         return checked

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from functools import reduce
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from queuectl.cli.enqueue import hint_at_missing_workers
+from queuectl.cli.filters import filter_of, filter_options, is_any_named, is_to_be_asked
 from queuectl.cli.jobs import ids_argument
-from queuectl.cli.params import QueueName, States
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, for_each, note, on_terminal, pass_session, say
 from queuectl.cli.tree import Command
@@ -27,28 +24,12 @@ from queuectl.domain.errors import (
     NothingDone,
     QueuectlError,
 )
-from queuectl.domain.filters import Filter, parse_states
+from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, WAITING, Job, State
-from queuectl.domain.request import check_name
 from queuectl.queue import Queue
-from queuectl.when import parse_duration
 
 _TOLD_ONE_BY_ONE = 10
 _WENT_WRONG = frozenset({State.FAILED, State.DEAD})
-
-_OPTIONS = (
-    click.option("--state", type=States(), metavar="STATE,...", help="All in these states."),
-    click.option("--queue", type=QueueName(), metavar="NAME", help="All of this queue."),
-    click.option("--label", multiple=True, metavar="LABEL", help="All with this label (repeat)."),
-    click.option("--older-than", metavar="TIME", help="All that are unchanged for so long: 7d."),
-    click.option("--dry-run", is_flag=True, help="Only say which these are."),
-    click.option("--yes", "-y", is_flag=True, help="Do not ask, on a terminal, about many."),
-)
-
-
-def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose jobs instead of ids."""
-    return reduce(lambda made, option: option(made), reversed(_OPTIONS), function)
 
 
 @dataclass(frozen=True)
@@ -71,7 +52,7 @@ class _Deed:
     """,
 )
 @ids_argument(*WAITING, State.PROCESSING, required=False)
-@_filter_options
+@filter_options()
 @pass_session
 def cancel(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Cancel jobs: at once when they wait, else their worker stops them."""
@@ -93,7 +74,7 @@ def _cancel(queue: Queue, job_id: str, only: Filter | None) -> str:
     """,
 )
 @ids_argument(*SETTLED, State.FAILED, required=False)
-@_filter_options
+@filter_options()
 @pass_session
 def retry(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Start settled or failed jobs afresh, dead or not."""
@@ -118,7 +99,7 @@ def _retry(queue: Queue, job_id: str, only: Filter | None) -> str:
 )
 @ids_argument(required=False)
 @click.option("--force", is_flag=True, help="Cancel a running job first.")
-@_filter_options
+@filter_options()
 @pass_session
 def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: Any) -> int:
     """Delete jobs that do not run, with their logs."""
@@ -140,7 +121,7 @@ def _do(session: Session, deed: _Deed, ids: tuple[str, ...], options: dict[str, 
             "name the jobs, or choose them by --state, --queue, --label or --older-than"
         )
     if chosen is not None:
-        return _do_all(queue, deed, chosen, options["dry_run"], options["yes"])
+        return _do_all(queue, deed, chosen, options)
     if options["dry_run"]:
         return for_each(ids, lambda word: say(_tried(deed, queue.get(word))))
     return for_each(ids, lambda word: say(deed.act(queue, queue.resolve(word), None)))
@@ -148,33 +129,23 @@ def _do(session: Session, deed: _Deed, ids: tuple[str, ...], options: dict[str, 
 
 def _filter(queue: Queue, deed: _Deed, options: dict[str, Any]) -> Filter | None:
     """Return the filter that options ask for, None without any. Raises InvalidInput."""
-    names = ("state", "queue", "label", "older_than")
-    if not any(options[name] for name in names):
+    if not is_any_named(options):
         return None
-    states = deed.unless_said
-    if options["state"]:
-        asked = parse_states(options["state"])
-        if impossible := asked - deed.possible:
-            words = ", ".join(sorted(state.value for state in impossible))
-            raise InvalidInput(f"there is no way to {deed.verb} jobs that are {words}")
-        states = asked
-    chosen = Filter(states, labels=options["label"])
-    if options["queue"]:
-        chosen = replace(chosen, queue=check_name("queue", options["queue"]))
-    if options["older_than"]:
-        age = timedelta(seconds=parse_duration(options["older_than"], "--older-than"))
-        chosen = replace(chosen, unchanged_since=queue.now() - age)
+    chosen = filter_of(options, queue.now(), deed.unless_said)
+    if impossible := chosen.states - deed.possible:
+        words = ", ".join(sorted(state.value for state in impossible))
+        raise InvalidInput(f"there is no way to {deed.verb} jobs that are {words}")
     return chosen
 
 
-def _do_all(queue: Queue, deed: _Deed, chosen: Filter, is_dry: bool, is_sure: bool) -> int:
+def _do_all(queue: Queue, deed: _Deed, chosen: Filter, options: dict[str, Any]) -> int:
     """Do it to every job that fits, one after another, each only while it still fits."""
-    if is_dry:
+    if options["dry_run"]:
         _tell(_would(deed, job.id) for job in queue.find(chosen))
         return ExitCode.OK
-    if not is_sure and sys.stdin.isatty() and sys.stderr.isatty():
-        counted = Counter(job.state for job in queue.find(chosen))
-        if counted and not click.confirm(_question(deed, counted), err=True):
+    if is_to_be_asked(options):
+        counts = Counter(job.state for job in queue.find(chosen))
+        if counts and not click.confirm(_question(deed, counts), err=True):
             raise NothingDone("nothing was changed")
     deeds = _Deeds(queue, deed, chosen)
     _tell(deeds.done())
@@ -215,10 +186,10 @@ def _would(deed: _Deed, job_id: str) -> str:
     return f"Would {deed.verb} job '{job_id}'"
 
 
-def _question(deed: _Deed, counted: Counter[State]) -> str:
+def _question(deed: _Deed, counts: Counter[State]) -> str:
     """Return what to ask about so many jobs in these states."""
-    parts = ", ".join(f"{counted[state]:,} {state}" for state in State if counted[state])
-    return f"{deed.verb.capitalize()} {counted.total():,} job(s) ({parts})?"
+    parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
+    return f"{deed.verb.capitalize()} {counts.total():,} job(s) ({parts})?"
 
 
 def _tell(lines: Iterable[str]) -> None:

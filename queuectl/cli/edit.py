@@ -41,12 +41,15 @@ def edit(session: Session, ids: tuple[str, ...]) -> None:
     for job in jobs.values():
         require_waiting(job)
     path = queue.home.root / f"edit-{new_token()[:8]}.toml"
-    _write(path, jobfile.text_of(list(jobs.values())))
+    text = jobfile.text_of(list(jobs.values()))
+    _write(path, text)
     is_kept = False
     try:
         _Editing(queue, jobs, path).go_on()
     except (InvalidInput, Conflict, NotFound) as fault:
-        is_kept = True
+        is_kept = path.exists() and path.read_bytes() != text.encode()
+        if not is_kept:
+            raise
         raise type(fault)(f"{fault}; what was typed is in {path}", fault.hint) from None
     finally:
         if not is_kept:
@@ -115,7 +118,8 @@ def _run_editor(path: Path) -> None:
     try:
         running = subprocess.Popen([*shlex.split(editor), str(path)])
     except (OSError, ValueError) as fault:
-        raise InvalidInput(f"the editor '{editor}' cannot be started: {fault}", hint) from None
+        why = getattr(fault, "strerror", None) or fault
+        raise InvalidInput(f"the editor '{editor}' cannot be started: {why}", hint) from None
     while True:
         try:
             code = running.wait()

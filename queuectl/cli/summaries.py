@@ -22,7 +22,7 @@ SUMMARIES = {
     "pause": "Pause jobs: one that waits is held back, one that runs stands still.",
     "resume": "Let paused jobs go on.",
     "purge": "Delete settled jobs that nobody needs any more, with their logs.",
-    "export": "Write jobs, settings and queues as JSON lines.",
+    "export": "Write jobs, settings, queues and schedules as JSON lines.",
     "import": "Read what `export` wrote into this store.",
     "migrate": "Move a whole store to another, and compare the two at the end.",
     "jobs": "The commands on jobs, also under this name.",

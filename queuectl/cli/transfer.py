@@ -6,23 +6,21 @@ import contextlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from queuectl.cli import reader
-from queuectl.cli.params import PathName, QueueName, States
+from queuectl.cli.filters import filter_of, filter_options
+from queuectl.cli.params import PathName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.tree import Command
-from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import ExitCode, InvalidInput
-from queuectl.domain.filters import Filter, parse_states
-from queuectl.domain.job import State
-from queuectl.domain.request import check_name
+from queuectl.domain.filters import Filter
 from queuectl.home import cannot, find_place, open_private
 
 STANDARD_OUTPUT = "-"
@@ -36,28 +34,13 @@ STANDARD_OUTPUT = "-"
     """,
 )
 @click.argument("file", required=False, type=PathName(), metavar="[FILE]")
-@click.option("--state", type=States(), metavar="STATE,...", help="Only jobs in these states.")
-@click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Only this queue.")
-@click.option("--label", multiple=True, metavar="LABEL", help="Only with this label (repeat).")
-@click.option("--older-than", metavar="TIME", help="Only what has not changed for so long.")
+@filter_options("Only jobs in these states.", careful=False)
 @click.option("--mask", is_flag=True, help="Hide secrets; such an export cannot be imported.")
 @pass_session
-def export(
-    session: Session,
-    file: str | None,
-    state: str | None,
-    queue_name: str | None,
-    label: tuple[str, ...],
-    older_than: str | None,
-    mask: bool,
-) -> None:
-    """Write jobs, settings and queues as JSON lines."""
-    age = parse_duration(older_than, "--older-than") if older_than is not None else None
-    states = parse_states(state) if state is not None else frozenset[State]()
-    name = check_name("queue", queue_name) if queue_name is not None else None
+def export(session: Session, /, file: str | None, mask: bool, **options: Any) -> None:
+    """Write jobs, settings, queues and schedules as JSON lines."""
     queue = session.queue()
-    before = queue.now() - timedelta(seconds=age) if age is not None else None
-    chosen = Filter(states, name, label, before)
+    chosen = filter_of(options, queue.now())
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
     if is_shown and not mask:
         note("secrets are masked on a terminal: queuectl export FILE writes all")
@@ -68,21 +51,26 @@ def export(
         _write(found, sys.stdout)
         return
     with _replaced(Path(file)) as stream, Progress() as progress:
-        jobs = _write(found, stream, progress)
-    say(f"Exported {jobs:,} job(s) to {file}")
+        written = _write(found, stream, progress)
+    say(f"Exported {_told(written['job'], written['schedule'])} to {file}")
 
 
 def _write(
     found: Iterator[dict[str, object]], stream: IO[str], progress: Progress | None = None
-) -> int:
-    """Write lines; return how many jobs were among them."""
-    jobs = 0
+) -> Counter[object]:
+    """Write lines; return how many there were of each type."""
+    written = Counter[object]()
     for line in found:
         stream.write(json.dumps(line) + "\n")
-        jobs += line["type"] == "job"
+        written[line["type"]] += 1
         if progress:
-            progress.show(f"{jobs:,} jobs exported")
-    return jobs
+            progress.show(f"{written['job']:,} jobs exported")
+    return written
+
+
+def _told(jobs: int, schedules: int) -> str:
+    """Return how many jobs there were, and schedules if any."""
+    return f"{jobs:,} job(s)" + (f" and {schedules:,} schedule(s)" if schedules else "")
 
 
 @contextlib.contextmanager
@@ -122,13 +110,13 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     queue = session.queue()
     require_in_use(queue.store)
     intake = Intake(queue.store)
-    jobs, skipped, code = 0, 0, int(ExitCode.OK)
+    stored, skipped, code = Counter[str](), 0, int(ExitCode.OK)
 
     def tell(taken: list[Taken]) -> None:
-        nonlocal jobs, skipped, code
+        nonlocal skipped, code
         for each in taken:
             if each.error is None:
-                jobs += each.is_job
+                stored[each.kind] += 1
             elif each.existing and skip_existing:
                 skipped += 1
             else:
@@ -142,9 +130,9 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
                 tell([Taken(item.where, fault)])
                 continue
             tell(intake.take(item.where, item.fields))
-            progress.show(f"{jobs:,} jobs imported")
+            progress.show(f"{stored['job']:,} jobs imported")
         tell(intake.finish())
-    say(f"Imported {jobs:,} job(s)")
+    say(f"Imported {_told(stored['job'], stored['schedule'])}")
     if skipped:
         note(f"{skipped:,} skipped: they exist already")
     return code
@@ -182,7 +170,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool) -> in
                     ("compared", done.compared) if done.compared else ("moved", done.moved)
                 )
                 progress.show(f"{count:,} jobs {verb}")
-        say(f"Moved {done.compared:,} job(s) to {target.address}")
+        say(f"Moved {_told(done.compared, done.schedules)} to {target.address}")
         say(f"Checksum {done.checksum[:16]} is the same in both")
         note(f"{source.address} is left as it was, and refuses jobs and workers now")
         note("next: name the other store with --store, QUEUECTL_STORE or a line in .env")

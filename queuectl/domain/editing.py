@@ -10,6 +10,7 @@ from typing import Any
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict, InvalidInput, shown
 from queuectl.domain.job import WAITING, Job
+from queuectl.domain.policy import require_allowed
 from queuectl.domain.request import (
     CHECKS,
     RESULT_FIELDS,
@@ -68,6 +69,8 @@ def edit(
     if given.get("id", job.id) != job.id:
         raise InvalidInput(f"the id of job '{job.id}' cannot be changed")
     spec = replace(job.spec, **given)
+    if spec.command != job.spec.command:
+        require_allowed(spec.command, settings)
     return transitions.edit(job, spec, run_at or job.run_at, now)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, NothingDone, shown
-from queuectl.domain.request import MAX_NAME, is_name
+from queuectl.domain.request import MAX_NAME, TIME_FIELDS, is_name
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.view import MASK, looks_secret
 
@@ -28,6 +28,11 @@ OVERLAPPED = "overlapped"
 _INSTANT = "%Y%m%dT%H%MZ"
 _RUN_ID = re.compile(r"(?P<name>.+)@(?P<due>\d{8}T\d{4}Z)")
 _LONGEST_NAME = MAX_NAME - len("@20260131T1200Z")
+
+_OWN_FIELDS = frozenset(
+    "id unique after after_any after_fail env_file capture_env".split() + list(TIME_FIELDS)
+)
+"""Fields of a job that a schedule decides for each run, or that mean one job only."""
 
 Following = Callable[[datetime], datetime | None]
 """Returns the first instant after another at which a schedule is due, or None for never."""
@@ -96,6 +101,13 @@ def refuse_run_id(job_id: str) -> None:
         raise InvalidInput(
             f"the id {shown(job_id)} has the form NAME@TIME, which belongs to schedules"
         )
+
+
+def refuse_own_fields(fields: Mapping[str, object]) -> None:
+    """Raise InvalidInput for a field of a job that does not go with a schedule."""
+    for word in fields:
+        if word.strip().lower().replace("-", "_") in _OWN_FIELDS:
+            raise InvalidInput(f"field {shown(word)} does not go with a schedule")
 
 
 def is_spared(job_id: str, schedules: Mapping[str, Schedule], now: datetime) -> bool:

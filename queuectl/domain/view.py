@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,11 +36,25 @@ def masked_env(job: Job) -> dict[str, str]:
 class Surroundings:
     """What, beside a job itself, decides why it waits.
 
-    `state_of` tells how a parent stands, None when it is deleted.
+    `state_of` tells how a parent stands, None when it is deleted; `is_served` whether there is
+    a worker that takes from a queue.
     """
 
     lanes: Lanes
     state_of: Callable[[str], State | None]
+    is_served: Callable[[str], bool] = lambda _queue: True
+
+
+def served_by(bound: Iterable[Collection[str]]) -> Callable[[str], bool]:
+    """Return which queues are served, given the queues that each living worker is bound to.
+
+    Nothing is said of any queue when no worker lives: that is not for the queue to tell.
+    """
+    found = list(bound)
+    if not all(found):
+        return lambda _queue: True  # one takes from all
+    served = {queue for queues in found for queue in queues}
+    return lambda queue: not served or queue in served
 
 
 ALONE = Surroundings({}, lambda _job_id: State.PENDING)
@@ -67,6 +81,8 @@ def reason(
     lane = around.lanes.get(job.spec.queue, OPEN)
     if job.run_at <= now and (shut := lane.shut_reason(job.spec.queue, job.spec.slots)):
         return shut
+    if job.run_at <= now and not around.is_served(job.spec.queue):
+        return f"no worker takes from queue {job.spec.queue}"
     if job.state is State.FAILED:
         which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
         return f"{which} due" if job.run_at <= now else f"{which} at {show(job.run_at)}"

@@ -9,6 +9,7 @@ from queuectl.domain.filters import Filter, Page
 from queuectl.domain.times import iso
 from queuectl.stores.base import Store
 from queuectl.transfer.lines import job_to_line, masked_pairs
+from queuectl.transfer.schedule_lines import schedule_to_line
 
 FORMAT = 1
 Line = dict[str, Any]
@@ -22,6 +23,7 @@ def lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterator[Line
     """
     heading: Line = {"type": "queuectl", "format": FORMAT, "exported_at": iso(store.now())}
     yield {**heading, "masked": True} if masked else heading
+    schedules = store.schedules() if chosen is None else []
     if chosen is None:
         for key, value in sorted(store.settings().items()):
             yield {"type": "setting", "key": key, "value": value}
@@ -35,6 +37,9 @@ def lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterator[Line
             told.add(environment)
             yield from _environment(store, environment, masked=masked)
         yield {"type": "job", **job_to_line(job, masked=masked)}
+    # read before the jobs and written behind them: no run is left out, and none enqueued again
+    for schedule in schedules:
+        yield {"type": "schedule", **schedule_to_line(schedule, masked=masked)}
 
 
 def _environment(store: Store, name: str, *, masked: bool) -> Iterator[Line]:

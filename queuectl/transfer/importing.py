@@ -15,17 +15,18 @@ from queuectl.domain.values import frozen
 from queuectl.stores.base import Store
 from queuectl.transfer.exporting import FORMAT
 from queuectl.transfer.lines import job_from_line
+from queuectl.transfer.schedule_lines import schedule_from_line
 
 BATCH = 200
 
 
 @frozen
 class Taken:
-    """One line that was taken in, or why it was not; `existing` says that it was there before."""
+    """One line that was taken in, or why it was not; `kind` is the type of what was stored."""
 
     where: str
     error: QueuectlError | None = None
-    is_job: bool = False
+    kind: str = ""
 
     @property
     def existing(self) -> bool:
@@ -47,6 +48,7 @@ class Intake:
             "setting": self._setting,
             "queue": self._queue,
             "environment": self._environment,
+            "schedule": self._schedule,
         }
 
     def take(self, where: str, fields: Mapping[str, Any]) -> list[Taken]:
@@ -66,10 +68,17 @@ class Intake:
                 return self.finish() if len(self._waiting) >= BATCH else []
             if not isinstance(kind, str) or kind not in self._kinds:
                 raise InvalidInput(f"unknown type {shown(kind)}")
-            self._kinds[kind](given)
+            stored = self.finish() if kind == "schedule" else []
         except (InvalidInput, Conflict) as fault:
             return [Taken(where, fault)]
-        return [Taken(where)]
+        return [*stored, self._taken(kind, where, given)]
+
+    def _taken(self, kind: str, where: str, given: Mapping[str, Any]) -> Taken:
+        try:
+            self._kinds[kind](given)
+        except (InvalidInput, Conflict) as fault:
+            return Taken(where, fault)
+        return Taken(where, kind=kind)
 
     def finish(self) -> list[Taken]:
         """Store the jobs that were taken in and not stored yet."""
@@ -82,7 +91,7 @@ class Intake:
             is_refused = job.id in refused or job.id in seen
             seen.add(job.id)
             fault = Conflict(f"job '{job.id}' or its unique key exists already")
-            taken.append(Taken(where, fault if is_refused else None, is_job=True))
+            taken.append(Taken(where, fault if is_refused else None, kind="job"))
         return taken
 
     def _heading(self, given: Mapping[str, Any]) -> None:
@@ -124,6 +133,12 @@ class Intake:
             self._store.set_lane(name, paused=paused, limit=limit)
         elif (lane.paused, lane.limit) != (paused, limit):
             raise Conflict(f"queue {name} has another pause or limit here")
+
+    def _schedule(self, given: Mapping[str, Any]) -> None:
+        """Store a schedule; the jobs of its runs must be there, or they would come again."""
+        schedule = schedule_from_line(given)
+        if not self._store.put_schedule(schedule):
+            raise Conflict(f"schedule '{schedule.name}' exists already")
 
     def _environment(self, given: Mapping[str, Any]) -> None:
         try:

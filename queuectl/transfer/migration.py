@@ -22,6 +22,7 @@ from queuectl.ids import new_token
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO
 from queuectl.transfer.lines import digest
+from queuectl.transfer.schedule_lines import schedule_digest
 from queuectl.worker.processes import is_live
 
 _IDENTITY = "identity"
@@ -37,6 +38,7 @@ class Progress:
 
     moved: int = 0
     compared: int = 0
+    schedules: int = 0
     checksum: str = ""
 
 
@@ -58,6 +60,7 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     after = _resume_at(target, identity)
     source.set_mark(MOVED_TO, target.address)
     _move_small_things(source, target)
+    _move_schedules(source, target)
     moved = 0
     for batch in _batches(source, after):
         target.restore(batch, keep_numbers=True)
@@ -66,7 +69,7 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
         yield Progress(moved)
         time.sleep(_BREATH_SECONDS)
     for done in _compared(source, target):
-        yield Progress(moved, done.compared, done.checksum)
+        yield Progress(moved, done.compared, done.schedules, done.checksum)
     target.set_mark(_ARRIVED, identity)
     target.set_mark(ARRIVING, None)
 
@@ -104,9 +107,10 @@ def _resume_at(target: Store, identity: str) -> int:
         if found["source"] != identity:
             raise Conflict(f"another store is being moved to {target.address}")
         return int(found["seq"])
-    if target.counts().total:
+    if target.counts().total or target.schedules():
+        what = "jobs" if target.counts().total else "schedules"
         raise Conflict(
-            f"{target.address} has jobs of its own",
+            f"{target.address} has {what} of its own",
             hint="name an empty store; queuectl export and import add to one that is not",
         )
     _note_arrival(target, identity, 0)
@@ -124,6 +128,15 @@ def _move_small_things(source: Store, target: Store) -> None:
         target.set_lane(name, paused=lane.paused, limit=lane.limit)
     for name in source.environments():
         target.keep_environment(name, source.environment(name) or ())
+
+
+def _move_schedules(source: Store, target: Store) -> None:
+    """Bring all schedules over; no worker serves them there until everything has come."""
+    there = {schedule.name: schedule for schedule in target.schedules()}
+    for schedule in source.schedules():
+        target.put_schedule(schedule, there.pop(schedule.name, None))
+    for name in there:
+        target.remove_schedule(name)
 
 
 def _batches(source: Store, after: int) -> Iterator[list[Job]]:
@@ -150,4 +163,21 @@ def _compared(source: Store, target: Store) -> Iterator[Progress]:
         compared += 1
         if compared % _BATCH == 0:
             yield Progress(compared=compared)
-    yield Progress(compared=compared, checksum=total.hexdigest())
+    schedules = _compared_schedules(source, target)
+    for each in schedules:
+        total.update(each.encode())
+    yield Progress(compared=compared, schedules=len(schedules), checksum=total.hexdigest())
+
+
+def _compared_schedules(source: Store, target: Store) -> list[str]:
+    """Return the checksums of all schedules. Raises Conflict for the first that differs."""
+    digests = []
+    for ours, theirs in zip_longest(source.schedules(), target.schedules()):
+        if ours is None or theirs is None or schedule_digest(ours) != schedule_digest(theirs):
+            schedule = ours or theirs
+            raise Conflict(
+                f"schedule '{schedule.name if schedule else ''}' is not the same in both stores",
+                hint="something changed a store meanwhile; run the same command again",
+            )
+        digests.append(schedule_digest(ours))
+    return digests

@@ -12,7 +12,7 @@ from datetime import datetime
 from queuectl.domain.errors import Conflict, NotFound, QueuectlError, StoreError
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
-from queuectl.domain.view import Surroundings
+from queuectl.domain.view import Surroundings, served_by
 from queuectl.home import Place
 from queuectl.queue import Queue
 from queuectl.watch.log import LogText, LogWanted, read_log
@@ -127,18 +127,22 @@ class Feed(threading.Thread):
         self._meter.see(moment, counts.of(State.COMPLETED))
         running = _newest(queue, Filter(frozenset({State.PROCESSING})), _MOST_RUNNING)
         dead = _newest(queue, Filter(frozenset({State.DEAD})), wanted.depth)
-        jobs = tuple(latest(queue, wanted))
+        jobs, workers = tuple(latest(queue, wanted)), tuple(queue.workers())
         return Snapshot(
             address=queue.address,
             now=queue.now(),
             counts=counts,
-            workers=tuple(queue.workers()),
+            workers=workers,
             running={job.id: job for job in running},
             jobs=jobs,
             dead=tuple(sorted(dead, key=_buried_at, reverse=True)),
             rates=self._meter.rates(moment),
             per_minute=self._meter.per_minute(moment),
-            around=Surroundings(queue.lanes(), _states_of((*jobs, *dead))),
+            around=Surroundings(
+                queue.lanes(),
+                _states_of((*jobs, *dead)),
+                served_by(worker.record.queues for worker in workers),
+            ),
         )
 
     def _look_at_log(self, queue: Queue) -> LogText | None:

@@ -17,6 +17,7 @@ from queuectl.domain.settings import Settings
 from queuectl.home import Home
 from queuectl.joblogs import JobLogs
 from queuectl.stores.base import Store
+from queuectl.stores.removal import remove_unspared
 
 log = logging.getLogger("queuectl.worker")
 
@@ -73,13 +74,13 @@ class Retention:
         since: datetime | None = None
         while True:
             batch = self._store.ended(state, before, _BATCH, since)
-            removed = self._store.remove(batch) if batch else frozenset()
+            removed = remove_unspared(self._store, batch)
             for job_id in removed:
                 self._job_logs.remove(job_id)
             if len(batch) < _BATCH:
                 return True
             if len(removed) < _BATCH / 2:
-                since = _past(batch, since)  # most are parents that are still waited for
+                since = _past(batch, since)  # most are parents that are waited for, or runs
             if time.monotonic() >= ends_at:
                 return False
             time.sleep(_BREATH_SECONDS)

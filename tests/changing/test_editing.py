@@ -128,6 +128,14 @@ def test_nothing_is_changed_on_an_error_and_the_text_is_kept(
     assert "priority = 5" in left.read_text()
 
 
+def test_a_command_that_may_not_run_here_is_refused(fleet: Fleet, cli: Cli, editor: Editor) -> None:
+    fleet.enqueue("make all", "a")
+    cli.ok("config", "set", "denied_commands", "rm *")
+    editor.types("s/make all/rm -rf x/", "s/^priority = 0/priority = 5/")
+    assert "denied_commands has 'rm *'" in cli.refused(2, "edit", "a")
+    assert (fleet.job("a").spec.command, fleet.job("a").spec.priority) == ("make all", 0)
+
+
 @pytest.mark.parametrize("change", ["claim", "set", "delete"])
 def test_a_job_that_changed_meanwhile_is_refused_and_the_text_is_kept(
     fleet: Fleet, cli: Cli, monkeypatch: pytest.MonkeyPatch, change: str
@@ -159,7 +167,11 @@ def test_an_editor_that_fails_or_is_not_there_changes_nothing(
     editor.does('echo "priority = 9" >> "$1"; exit 3')
     assert "ended with 3" in cli.refused(2, "edit", "a")
     monkeypatch.setenv("VISUAL", "no-such-editor")
-    assert "cannot be started" in cli.refused(2, "edit", "a")
+    assert len(kept(fleet)) == 1
+    line = cli.refused(2, "edit", "a")
+    assert "'no-such-editor' cannot be started: No such file or directory" in line
+    assert "what was typed" not in line
+    assert len(kept(fleet)) == 1, "nothing was typed, and yet kept"
     assert fleet.job("a").spec.priority == 0
 
 

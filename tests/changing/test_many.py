@@ -111,6 +111,8 @@ def test_a_filter_that_fits_nothing_is_no_failure(fleet: Fleet, cli: Cli) -> Non
         (["delete", "--state", "nope"], "unknown state"),
         (["delete", "--older-than", "soon"], "not a duration"),
         (["delete", "--queue", "a b"], "not valid"),
+        (["delete", "--queue", ""], "not valid"),
+        (["cancel", "--older-than", "99999999999w"], "a hundred years"),
     ],
 )
 def test_a_filter_that_means_nothing_is_refused(cli: Cli, words: list[str], said: str) -> None:

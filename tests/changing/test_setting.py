@@ -76,6 +76,18 @@ def test_nothing_is_changed_when_anything_is_wrong(
     assert fleet.job("a") == before
 
 
+def test_a_command_that_may_not_run_here_is_refused(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("make all", "a")
+    fleet.enqueue("rm -rf x", "b")
+    cli.ok("config", "set", "allowed_commands", "make *")
+    before = fleet.job("a")
+    assert "not allowed here" in cli.refused(2, "set", "a", "priority=5", "command=rm -rf y")
+    assert "not allowed here" in cli.refused(2, "set", "a", 'command=["rm", "y"]')
+    assert fleet.job("a") == before
+    cli.ok("set", "a", "command=make some")
+    cli.ok("set", "b", "priority=5")  # only a change of the command is looked at
+
+
 def test_only_a_job_that_waits_and_exists_is_changed(fleet: Fleet, cli: Cli) -> None:
     fleet.enqueue("true", "a")
     claim_next(fleet.queue)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
+from queuectl.worker.processes import this_process
 from tests.cli.harness import Cli, bury, claim_next, run_next
+from tests.stores.kit import worker_record
 
 DONE = Outcome(exit_code=0)
 
@@ -32,6 +35,18 @@ def test_a_queue_is_paused_and_resumed_by_name(cli: Cli) -> None:
     assert cli.ok("queue", "pause", "gpu", "cpu").out == "Paused queue 'gpu'\nPaused queue 'cpu'\n"
     assert reason(cli, "a") == "queue gpu is paused"
     assert cli.ok("queue", "resume", "gpu").out == "Resumed queue 'gpu'\n"
+    assert reason(cli, "a") == "due"
+
+
+def test_a_queue_from_which_no_worker_takes_is_the_reason(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true", "--queue", "other")
+    with open_queue() as queue:
+        record = worker_record(queue.store, "w9")
+        queue.store.register(replace(record, process=this_process(), queues=("gpu",)))
+        assert reason(cli, "a") == "no worker takes from queue other"
+        assert listed(cli)["a"]["reason"] == "no worker takes from queue other"
+        assert "no worker takes from queue other" in cli.ok("list").out
+        queue.store.unregister("w9")
     assert reason(cli, "a") == "due"
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import pytest
 
 from queuectl.domain.job import Outcome
+from queuectl.domain.schedule import run_id
 from queuectl.queue import open_queue
+from queuectl.stores.base import Fired
 from tests.cli.harness import Cli, bury, environment, run_next
+from tests.stores.kit import new_job
 
 
 def complete(*ids: str, **fields: object) -> None:
@@ -89,6 +93,23 @@ def test_a_parent_that_is_waited_for_is_kept_and_said_to_be(cli: Cli) -> None:
     assert result.out == "Deleted 0 job(s)\n"
     assert "1 kept" in result.err
     assert left(cli) == ["parent", "c"]
+
+
+def test_the_latest_run_of_a_schedule_is_kept_for_it_might_be_enqueued_again(cli: Cli) -> None:
+    cli.ok("schedule", "add", "often", "* * * * *", "true")
+    with open_queue() as queue:
+        schedule = queue.schedules.get("often")
+        assert schedule.next_due
+        job_id = run_id("often", schedule.next_due)
+        job = new_job(queue.store, job_id)
+        advanced = dataclasses.replace(schedule, last_due=schedule.next_due, rev=schedule.rev + 1)
+        assert queue.store.fire(schedule, job, advanced) is Fired.ENQUEUED
+        run_next(queue, Outcome(exit_code=0, duration=0.5))
+    result = cli.ok("purge")
+    assert (result.out, left(cli)) == ("Deleted 0 job(s)\n", [job_id])
+    assert "1 kept" in result.err
+    cli.ok("schedule", "remove", "often")
+    assert cli.ok("purge").out == "Deleted 1 job(s)\n"
 
 
 @pytest.mark.parametrize(("answer", "code", "kept"), [("n", 1, ["a"]), ("y", 0, [])])

@@ -94,6 +94,72 @@ def test_jobs_that_exist_are_reported_by_line_unless_they_are_skipped(filled: Cl
     assert "3 skipped" in skipped.err
 
 
+@pytest.fixture
+def scheduled(filled: Cli) -> Cli:
+    """The same, with two schedules."""
+    filled.ok("schedule", "add", "nightly", "0 3 * * *", "./b.sh", "--env", "API_TOKEN=hunter2")
+    filled.ok("schedule", "add", "weekly", "@weekly", "true", "--tz", "Asia/Tokyo", "--catch-up")
+    filled.ok("schedule", "pause", "weekly")
+    return filled
+
+
+def test_schedules_are_exported_and_imported_as_they_were(scheduled: Cli) -> None:
+    result = scheduled.ok("export", "all.jsonl")
+    assert result.out == "Exported 3 job(s) and 2 schedule(s) to all.jsonl\n"
+    result = scheduled.ok("--home", "other", "import", "all.jsonl")
+    assert result.out == "Imported 3 job(s) and 2 schedule(s)\n"
+    here, there = (
+        scheduled.ok(*home, "schedule", "list", "--json").json for home in ((), ("--home", "other"))
+    )
+    assert there == here
+    assert [each["paused"] for each in there] == [False, True]
+    again = scheduled("--home", "other", "import", "all.jsonl")
+    assert again.code == 4
+    assert "schedule 'weekly' exists already" in again.err
+    assert "5 skipped" in scheduled.ok("import", "all.jsonl", "--skip-existing").err
+    assert "schedule" not in types(scheduled.ok("export", "--state", "dead").out)
+    assert "hunter2" not in scheduled.ok("export", "--mask").out
+
+
+def test_jobs_are_imported_before_the_schedules_whose_runs_they_are(scheduled: Cli) -> None:
+    assert types(scheduled.ok("export").out)[-3:] == ["job", "schedule", "schedule"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"cron": "never"}, "cron"),
+        ({"tz": "Mars"}, "Mars"),
+        ({"name": "a b"}, "the name"),
+        ({"fields": {"command": "x", "id": "y"}}, "does not go with a schedule"),
+        ({"fields": {"commnd": "x"}}, "did you mean 'command'"),
+        ({"fields": 3}, "fields must be"),
+        ({"paused": 1}, "paused must be"),
+        ({"next_due": "soon"}, "next_due must be"),
+        ({"skipped_why": "lazy"}, "skipped_why must be"),
+        ({"moon": 1}, "unknown field 'moon'"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_not_imported(
+    scheduled: Cli, wrong: dict[str, object], said: str
+) -> None:
+    line = json.loads(scheduled.ok("export").out.splitlines()[-1])
+    text = json.dumps({**line, **wrong})
+    assert said in scheduled.refused(2, "--home", "other", "import", "-", stdin=text)
+    assert scheduled.ok("--home", "other", "schedule", "list", "--json").json == []
+
+
+def test_schedules_are_migrated_and_none_is_added_to_what_was_left(scheduled: Cli) -> None:
+    result = scheduled.ok("migrate", "--to", "new.db")
+    assert result.out.startswith("Moved 3 job(s) and 2 schedule(s) to ")
+    here, there = (
+        scheduled.ok(*store, "schedule", "list", "--json").json
+        for store in ((), ("--store", "new.db"))
+    )
+    assert here == there
+    assert "was moved to" in scheduled.refused(4, "schedule", "add", "x", "@daily", "true")
+
+
 def test_settings_that_differ_here_are_kept_and_reported(filled: Cli) -> None:
     filled.ok("export", "all.jsonl")
     filled.ok("--home", "other", "config", "set", "max_retries", "9")

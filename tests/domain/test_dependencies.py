@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from queuectl.domain.dependencies import blockers, left_by, met_by, refuse_cycle
 from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.job import Claim, Spec, State
 from queuectl.domain.lanes import Lane
-from queuectl.domain.view import Surroundings, reason
+from queuectl.domain.view import Surroundings, reason, served_by
 from tests.domain.jobs import (
     FAILURE,
     NOW,
@@ -142,6 +143,26 @@ def test_a_paused_job_is_held_through_its_retry_and_freed_by_its_end() -> None:
 def test_the_reason_tells_of_the_queue(lane: Lane, slots: int, why: str) -> None:
     job = pending(replace(SPEC, queue="gpu", slots=slots))
     assert reason(job, NOW, around=Surroundings({"gpu": lane}, lambda _: None)) == why
+
+
+@pytest.mark.parametrize(
+    ("bound", "why"),
+    [
+        ([], "due"),
+        ([("gpu",)], "due"),
+        ([("cpu",), ("gpu", "x")], "due"),
+        ([("cpu",), ()], "due"),
+        ([("cpu",), ("x", "y")], "no worker takes from queue gpu"),
+    ],
+)
+def test_the_reason_tells_of_a_queue_from_which_no_worker_takes(
+    bound: list[tuple[str, ...]], why: str
+) -> None:
+    job = pending(replace(SPEC, queue="gpu"))
+    around = Surroundings({}, lambda _: None, served_by(bound))
+    assert reason(job, NOW, around=around) == why
+    later = replace(job, run_at=NOW + timedelta(hours=1))
+    assert str(reason(later, NOW, around=around)).startswith("scheduled for")
 
 
 def test_the_reason_tells_of_parents_and_of_a_pause() -> None:

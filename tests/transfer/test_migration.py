@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
+from queuectl.domain.schedule import Schedule
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO, require_in_use
 from queuectl.transfer import migration
 from queuectl.transfer.lines import digest
+from queuectl.transfer.schedule_lines import schedule_to_line
 from queuectl.worker.processes import this_process
 from tests.cli.harness import ROOT, environment
 from tests.stores.kit import (
@@ -91,6 +94,18 @@ def fill(store: Store) -> None:
     added(store, "later", store.now() + timedelta(hours=1))
     while store.sweep():
         pass
+    put_schedule(store, "nightly", env={"API_TOKEN": "hunter2"}, paused=True)
+    put_schedule(store, "weekly", catch_up=True, skipped_why="missed")
+
+
+def put_schedule(store: Store, name: str, env: object = None, **more: object) -> Schedule:
+    """Store a schedule that is due some day."""
+    now = store.now()
+    due = {"next_due": now + timedelta(days=1), "last_due": now, "skipped_at": now}
+    fields = {"command": ["printf", "ü\n"], "env": env or {}, "priority": 2}
+    schedule = Schedule(name, "0 3 * * *", "Europe/Berlin", fields, created_at=now, **due, **more)  # type: ignore[arg-type]  # fields by name
+    assert store.put_schedule(schedule)
+    return schedule
 
 
 def moved(source: Store, target: Store) -> migration.Progress:
@@ -109,6 +124,10 @@ def test_everything_comes_over_in_order(source: Store, target: Store) -> None:
     assert target.lanes() == source.lanes()
     assert target.environment("abc") == (("A", "1"),)
     assert target.counts() == source.counts()
+    assert done.schedules == 2
+    assert [schedule_to_line(each) for each in target.schedules()] == [
+        schedule_to_line(each) for each in source.schedules()
+    ]
     assert target.check() == []
 
 
@@ -150,14 +169,40 @@ def test_a_store_with_jobs_of_its_own_takes_no_other(source: Store, target: Stor
     require_in_use(source)
 
 
+def test_a_store_with_schedules_of_its_own_takes_no_other(source: Store, target: Store) -> None:
+    put_schedule(target, "own")
+    with pytest.raises(Conflict, match="has schedules of its own"):
+        moved(source, target)
+
+
+def test_schedules_that_change_between_two_attempts_come_as_they_are_at_last(
+    source: Store, target: Store
+) -> None:
+    next(migration.migrate(source, target))
+    before = source.schedule("weekly")
+    assert before
+    assert source.put_schedule(replace(before, cron="5 5 * * *", rev=before.rev + 1), before)
+    assert source.remove_schedule("nightly")
+    assert moved(source, target).schedules == 1
+    assert [(each.name, each.cron) for each in target.schedules()] == [("weekly", "5 5 * * *")]
+
+
+def test_a_schedule_that_differs_in_the_end_is_told_by_its_name(
+    source: Store, target: Store
+) -> None:
+    steps = migration.migrate(source, target)
+    next(steps)
+    put_schedule(source, "monthly")
+    with pytest.raises(Conflict, match="schedule 'monthly' is not the same"):
+        list(steps)
+
+
 def test_a_store_is_not_moved_into_itself(source: Store) -> None:
     with pytest.raises(Conflict, match="into itself"):
         moved(source, source)
 
 
 def test_nothing_is_moved_while_workers_live(source: Store, target: Store) -> None:
-    from dataclasses import replace
-
     record = replace(worker_record(source, "w9"), process=this_process())
     source.register(record)
     with pytest.raises(Conflict, match=r"1 worker\(s\) live on"):

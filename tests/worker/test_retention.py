@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from queuectl.domain import transitions
 from queuectl.domain.job import State
+from queuectl.domain.schedule import Schedule, run_id
 from queuectl.domain.settings import Settings
 from queuectl.home import Home
 from queuectl.stores.sqlite import SqliteStore
@@ -195,3 +197,23 @@ def test_a_retried_job_is_not_removed_for_the_age_of_its_last_end(
     assert store.commit(transitions.retry(job, store.now()))
     Retention(store, home).tick(SOON)
     assert listed(store) == ["job0"]
+
+
+def test_runs_that_their_schedule_has_not_advanced_past_stay(
+    store: SqliteStore, home: Home
+) -> None:
+    now = store.now()
+    old, due = now - timedelta(days=2), now - timedelta(days=1)
+    fields = {"command": "true"}
+    assert store.put_schedule(Schedule("s", "@daily", "UTC", fields, due, old, last_due=old))
+    for name in (run_id("s", old), run_id("s", due), run_id("gone", due)):
+        added(store, name)
+        settled(store, claimed(store, only=name))
+    eventually(lambda: len(store.ended(State.COMPLETED, before(store), 3)) == 3)
+    Retention(store, home).tick(SOON)
+    assert listed(store) == [run_id("s", due)]
+    schedule = store.schedule("s")
+    assert schedule
+    assert store.put_schedule(replace(schedule, last_due=due, rev=schedule.rev + 1), schedule)
+    Retention(store, home).tick(SOON)
+    assert listed(store) == []
