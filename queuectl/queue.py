@@ -23,13 +23,14 @@ from queuectl.domain.errors import (
     QueuectlError,
     WaitTimedOut,
 )
+from queuectl.domain.form import Form
 from queuectl.domain.job import SETTLED, Job, Spec, State
 from queuectl.domain.lanes import MAX_LIMIT, OPEN
-from queuectl.domain.request import Request, build_request, check_name, is_name
+from queuectl.domain.request import Request, check_name, is_name
 from queuectl.domain.settings import Settings, Value
 from queuectl.domain.values import frozen
 from queuectl.home import Home, Place, find_place
-from queuectl.ids import PREFIX_LENGTH, new_job_id
+from queuectl.ids import PREFIX_LENGTH, new_job_ids
 from queuectl.keeping import Keeping
 from queuectl.parents import checked, has_parents, refuse_circle
 from queuectl.stores import open_store
@@ -108,18 +109,14 @@ class Queue(Changes, Keeping):
         settings: Settings | None = None,
         *,
         replace: bool = False,
+        form: Form | None = None,
     ) -> Request:
         """Return the request that a mapping of fields means. Raises InvalidInput.
 
-        Pass `settings` when there are many. `replace` lets it replace a job of its id.
+        `replace` lets it replace a job of its id. When there are many, pass their `form`.
         """
         fields, environment = self.with_environment(fields)
-        request = build_request(
-            fields,
-            settings or self.settings(),
-            self._parse_time,
-            new_job_id,
-        )
+        request = (form or self.form(settings, replace=replace)).fill(fields)
         if "@" in request.spec.id:
             from queuectl.domain.schedule import refuse_run_id
 
@@ -127,7 +124,23 @@ class Queue(Changes, Keeping):
         if environment is not None:
             spec = dataclasses.replace(request.spec, environment=environment, clean_env=False)
             request = dataclasses.replace(request, spec=spec)
-        return dataclasses.replace(request, replace=True) if replace else request
+        return request
+
+    def form(
+        self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
+    ) -> Form:
+        """Return what makes a request of each of many mappings, with the settings of now.
+
+        Where a mapping names no working directory its job runs in `cwd`.
+        """
+        new_ids = new_job_ids()
+        return Form(
+            settings or self.settings(),
+            self._parse_time,
+            lambda: next(new_ids),
+            cwd=cwd,
+            replace=replace,
+        )
 
     def _parse_time(self, kind: str, raw: object) -> datetime:
         from queuectl.when import parse_time  # only few jobs name a time
@@ -159,6 +172,8 @@ class Queue(Changes, Keeping):
         if refused and atomic:
             taken = first[sorted(refused)[0]].spec
             raise Conflict(f"nothing was enqueued: {self._why_taken(taken)}")
+        if not refused and len(jobs) == len(requests):
+            return [Enqueued(job.spec.id) for job in jobs]
         results, seen = [], set[str]()
         for request in requests:
             job_id = request.spec.id
@@ -175,9 +190,10 @@ class Queue(Changes, Keeping):
     ) -> tuple[Sequence[Request], Mapping[str, QueuectlError]]:
         """Look at what only some jobs ask for: parents, and more slots than one."""
         faults: dict[str, QueuectlError] = {}
-        if any(has_parents(request.spec) for request in requests):
+        specs = [request.spec for request in requests]
+        if any(map(has_parents, specs)):
             requests, faults = checked(requests, self.resolve)
-        if any(request.spec.slots > 1 for request in requests):
+        if any(spec.slots > 1 for spec in specs):
             lanes = self._store.lanes()
             for request in requests:
                 try:

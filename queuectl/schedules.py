@@ -18,6 +18,7 @@ from queuectl.domain.errors import (
     nearest,
 )
 from queuectl.domain.filters import Filter, Page
+from queuectl.domain.request import is_name
 from queuectl.domain.schedule import Schedule, parse_run_id
 from queuectl.stores.moved import require_in_use
 
@@ -97,7 +98,7 @@ class Schedules:
 
     def get(self, name: str) -> Schedule:
         """Return one schedule. Raises NotFound, with the nearest name."""
-        found = self._store.schedule(name)
+        found = self._store.schedule(name) if is_name(name) else None
         if found is None:
             close = nearest(name, [schedule.name for schedule in self.all()])
             raise NotFound(f"no schedule '{name}'{close}", hint="queuectl schedule list shows them")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from queuectl.domain.request import is_name
-from queuectl.ids import PREFIX_LENGTH, new_job_id, new_token
+from queuectl.ids import PREFIX_LENGTH, new_job_id, new_job_ids, new_token
 
 
 def test_a_made_id_is_a_valid_name_of_12_characters_that_begins_with_a_letter() -> None:
@@ -18,6 +19,7 @@ def test_a_made_id_is_a_valid_name_of_12_characters_that_begins_with_a_letter() 
 
 def test_a_thousand_ids_and_tokens_are_all_different() -> None:
     assert len({new_job_id() for _ in range(1000)}) == 1000
+    assert len(set(islice(new_job_ids(300), 1000))) == 1000
     assert len({new_token() for _ in range(1000)}) == 1000
 
 

@@ -159,19 +159,31 @@ class Asked:
 
     def entries(self, queue: Queue) -> Iterator[Entry]:
         """Yield every job that is asked for, in order, or why it cannot be."""
-        settings = queue.settings()
+        form = queue.form(cwd=self.cwd, replace=self.replace)
         for item in self.items():
             try:
                 if item.fields is None:
                     raise item.error or InvalidInput("nothing to enqueue")
-                fields = absolute_cwd(_overridden(item.fields, self.fields), self.cwd)
-                request = queue.request(fields, settings, replace=self.replace)
+                request = queue.request(self._completed(item.fields), form=form)
             except QueuectlError as fault:
                 yield Entry(item.where, fault)
                 continue
-            for line in request.notes:
-                note(f"{item.where}: {line}" if item.where else line)
+            if request.notes:
+                _pass_on(request.notes, item.where)
             yield Entry(item.where, request)
+
+    def _completed(self, fields: dict[str, object]) -> dict[str, object]:
+        """Return the fields of one job with what the options say of all."""
+        if self.fields:
+            fields = _overridden(fields, self.fields)
+        if "cwd" not in fields and FIELDS.issuperset(fields):
+            return fields  # the form knows where it runs then
+        return absolute_cwd(fields, self.cwd)
+
+
+def _pass_on(notes: Sequence[str], where: str) -> None:
+    for line in notes:
+        note(f"{where}: {line}" if where else line)
 
 
 def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
@@ -227,8 +239,6 @@ def _is_program(word: str) -> bool:
 
 def _overridden(fields: dict[str, object], options: dict[str, object]) -> dict[str, object]:
     """Return a job's fields with the options over them; variables and labels are added up."""
-    if not options:
-        return fields
     merged = dict(options)
     kept: dict[str, object] = {}
     for name, value in fields.items():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -15,6 +17,8 @@ from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.domain.request import Request
 from queuectl.queue import Enqueued, Queue
 from queuectl.stores.base import BATCH
+
+_MANY_OBJECTS = 100_000
 
 
 class Tally:
@@ -63,8 +67,9 @@ def enqueue(
     if atomic:
         _enqueue_atomically(queue, list(entries), tally, report)
     else:
-        while chunk := list(islice(entries, BATCH)):
-            _enqueue_chunk(queue, chunk, tally, report)
+        with _few_collections():
+            while chunk := list(islice(entries, BATCH)):
+                _enqueue_chunk(queue, chunk, tally, report)
     report.close()
     if tally.refused and tally.stored + tally.refused > 1:
         note(f"{tally.stored:,} enqueued, {tally.refused:,} refused")
@@ -75,6 +80,20 @@ def enqueue(
     return tally.code
 
 
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Have cyclic garbage looked for less often: the jobs of a batch make none.
+
+    Without this a sixth of the time is spent on looking through them.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(_MANY_OBJECTS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
 class Report:
     """Tells on standard output what was stored: a line or an id for each job."""
 
@@ -83,21 +102,36 @@ class Report:
 
     def add(self, result: Enqueued) -> None:
         """Tell of one job that is stored."""
+        say(self._line(result))
+
+    def add_all(self, results: Sequence[Enqueued]) -> None:
+        """Tell of many jobs that are stored."""
+        for result in results:
+            self.add(result)
+
+    def _line(self, result: Enqueued) -> str:
         if self._print_id:
-            say(result.job_id)
-        elif result.held_by_key:
-            say(f"Job '{result.job_id}' with this unique key waits or runs already")
-        else:
-            say(f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'")
+            return result.job_id
+        if result.held_by_key:
+            return f"Job '{result.job_id}' with this unique key waits or runs already"
+        return f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'"
 
     def close(self) -> None:
         """End the report."""
 
 
+class LinesReport(Report):
+    """Tells of a batch where nobody watches: in one piece, as ids hold nothing to be escaped."""
+
+    def add_all(self, results: Sequence[Enqueued]) -> None:
+        """Tell of many jobs that are stored."""
+        sys.stdout.write("".join([f"{self._line(result)}\n" for result in results]))
+
+
 def _report_for_person() -> Report:
     """Return a report that does not fill a terminal with the lines of a long batch."""
     if not sys.stderr.isatty():
-        return Report()
+        return LinesReport()
     from queuectl.cli.batches import BatchReport
 
     return BatchReport()
@@ -146,7 +180,12 @@ def hint_at_missing_workers(queue: Queue) -> None:
 
 def _enqueue_chunk(queue: Queue, chunk: Sequence[Entry], tally: Tally, report: Report) -> None:
     """Store what can be stored, and tell of all in the order in which it was written."""
-    results = iter(queue.enqueue(requests_of(chunk)))
+    stored_or_not = queue.enqueue(requests_of(chunk))
+    if len(stored_or_not) == len(chunk) and not any(each.error for each in stored_or_not):
+        tally.stored += len(chunk)
+        report.add_all(stored_or_not)
+        return
+    results = iter(stored_or_not)
     for entry in chunk:
         if isinstance(entry.result, QueuectlError):
             tally.refuse(entry.result, entry.where)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
 from queuectl.cli.words import Item
 from queuectl.domain.errors import InvalidInput
+from queuectl.ids import new_token
+from queuectl.stores.base import BATCH
 
 STANDARD_INPUT = "-"
 _KINDS = {
@@ -67,8 +69,30 @@ def _items(stream: IO[bytes], name: str) -> Iterator[Item]:
     if isinstance(value, list):
         yield from _rest_as_document(first, lines, name)
         return
-    for number, line in chain([first], lines):
-        yield _from_line(line, f"{name}:{number}")
+    lines = chain([first], lines)
+    while some := list(islice(lines, BATCH)):
+        yield from _from_lines(some, name)
+
+
+def _from_lines(lines: Sequence[tuple[int, bytes]], name: str) -> Iterable[Item]:
+    """Return the jobs of some lines. As one array they are read in a third of the time.
+
+    The words between the lines are not to be guessed. So when the array has them in their places
+    and nothing besides, each line was one whole value, and no two make sense only together.
+    """
+    mark = new_token()
+    try:
+        whole = f',"{mark}",'.encode().join(line for _, line in lines).decode()
+        values = _DECODER.decode(f"[{whole}]")
+    except (ValueError, RecursionError, InvalidInput):
+        values = []
+    count = len(lines)
+    if len(values) != 2 * count - 1 or values[1::2] != [mark] * (count - 1):
+        return [_from_line(line, f"{name}:{number}") for number, line in lines]
+    return [
+        Item(value, f"{name}:{number}") if type(value) is dict else _item(value, f"{name}:{number}")
+        for (number, _), value in zip(lines, values[::2], strict=True)
+    ]
 
 
 def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -71,47 +71,6 @@ def is_name(word: str) -> bool:
     return _NAME.fullmatch(word) is not None
 
 
-def build_request(
-    wanted: Mapping[str, object],
-    settings: Settings,
-    parse_time: ParseTime,
-    new_id: Callable[[], str],
-) -> Request:
-    """Return the request that a mapping of fields asks for.
-
-    Fields that are absent or null take their default from `settings`. Raises InvalidInput, with
-    the field's name, for the first thing that is wrong.
-    """
-    given: dict[str, Any] = {}
-    notes: list[str] = []
-    run_at: datetime | None = None
-    for word, value in wanted.items():
-        key = word if word in CHECKS else resolve_field(word)
-        if key in RESULT_FIELDS:
-            notes.append(f"field {shown(word)} is a result and was ignored")
-        elif value is None:
-            continue
-        elif key in TIME_FIELDS:
-            if run_at is not None:
-                raise InvalidInput(f"field {shown(word)}: the time is given twice")
-            run_at = parse_time(TIME_FIELDS[key], value)
-        elif key in given:
-            raise InvalidInput(f"field {shown(word)} is given twice")
-        else:
-            given[key] = CHECKS[key](value)
-    if "command" not in given:
-        raise InvalidInput("field 'command' is missing")
-    if "id" not in given:
-        given |= {"id": new_id(), "generated_id": True}
-    whole = {**defaults_of(settings), **given}
-    spec = Spec(*whole.values())
-    if settings.allowed_commands or settings.denied_commands:
-        from queuectl.domain.policy import require_allowed
-
-        require_allowed(spec.command, settings)
-    return Request(spec, run_at, tuple(notes))
-
-
 def defaults_of(settings: Settings) -> dict[str, Any]:
     """Return every field of a specification as a job has it that does not name it."""
     return {
@@ -141,7 +100,7 @@ def check_name(field: str, value: object) -> str:
     """Return an id or a queue's name. Raises InvalidInput otherwise."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if isinstance(value, str) and is_name(value):
+    if isinstance(value, str) and _NAME.fullmatch(value):
         return value
     raise InvalidInput(
         f"{field} {shown(value)} is not valid: 1 to 128 letters, digits and . _ : @ -, "
@@ -172,12 +131,12 @@ def check_command(value: object) -> Command:
     if isinstance(value, (list, tuple)):
         command: Command = tuple(check_text("command", part) for part in value)
         empty = not command or not command[0]
+        text = command_text(command)
     else:
-        command = check_text("command", value)
-        empty = not command.strip()
+        command = text = check_text("command", value)
+        empty = not text or text.isspace()
     if empty:
         raise InvalidInput("command is empty")
-    text = command_text(command)
     size = len(text) if text.isascii() else len(_encoded("command", text))
     if size > MAX_ARGUMENT_BYTES:
         raise InvalidInput(

@@ -92,8 +92,18 @@ class SqliteStore(SqliteKeeping, SqliteSchedules):
     def _add_here(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
         """Insert new jobs within a transaction; return the ids that are refused."""
         now = self.now()
-        taken = self._taken([job.spec.id for job in jobs])
-        keys = self._keys_taken([job.spec.unique for job in jobs if job.spec.unique])
+        fresh, refused = self._divided(jobs)
+        if not (atomic and refused):
+            self._insert(self._linked(fresh), now)
+        return frozenset(refused)
+
+    def _divided(self, jobs: Sequence[Job]) -> tuple[list[Job], set[str]]:
+        """Return the jobs whose ids and unique keys are free, and the ids of the others."""
+        ids = [job.spec.id for job in jobs]
+        uniques = [job.spec.unique for job in jobs if job.spec.unique]
+        taken, keys = self._taken(ids), self._keys_taken(uniques)
+        if not (taken or uniques) and len(set(ids)) == len(ids):
+            return list(jobs), set()
         fresh: list[Job] = []
         refused: set[str] = set()
         for job in jobs:
@@ -105,9 +115,7 @@ class SqliteStore(SqliteKeeping, SqliteSchedules):
             if spec.unique:
                 keys.add(spec.unique)
             fresh.append(job)
-        if not (atomic and refused):
-            self._insert(self._linked(fresh), now)
-        return frozenset(refused)
+        return fresh, refused
 
     def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
         """Add the run of a schedule and advance it, in one transaction; see `Store.fire`."""
@@ -153,7 +161,7 @@ class SqliteStore(SqliteKeeping, SqliteSchedules):
             if held is not None:
                 return held
         now = self.now()
-        job = self._named(request.only) if request.only else self._first(request.queues)
+        job = self._named(request.only, now) if request.only else self._first(request.queues)
         if job is None or not job.is_ready(now):
             return None
         if request.only and not self._may_start(job):
@@ -161,13 +169,19 @@ class SqliteStore(SqliteKeeping, SqliteSchedules):
         lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
         right = Claim(request.claim_id, request.worker, lease_until)
         change = transitions.claim(job, right, now)
-        self._write(change, now)
+        if self._write(change, now):
+            self._serve(job)
         return change.after
 
     def _claimed_before(self, request: ClaimRequest) -> Job | None:
         return next((j for j in self.held_by(request.worker) if _holds(j, request.claim_id)), None)
 
-    def _named(self, job_id: str) -> Job | None:
+    def _named(self, job_id: str, now: datetime) -> Job | None:
+        """Return one job if it is ready; one that has become due is promoted, as lanes count it."""
+        self._connection.execute(
+            "UPDATE jobs SET ready = 1 WHERE id = ? AND ready = 0 AND run_at <= ?",
+            (job_id, to_millis(now)),
+        )
         row = self._connection.execute(
             f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready IS NOT NULL", (job_id,)
         ).fetchone()

@@ -6,9 +6,10 @@ Every job passes through here twice, so values stand in the order of the columns
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any
 
@@ -20,11 +21,26 @@ from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 
 _RUN = ("seq", *codec.RUN_FIELDS)
+_ROWS_AT_ONCE = 100
+"""A statement for that many rows costs SQLite half of what it costs to run one as often."""
+
+_PLAIN = {str, int, float, type(None)}
+"""The types that SQLite keeps as they are."""
+
+_FIELD_OF = {"argv": "command", "unique_key": "unique"}
+"""The fields of a specification whose columns have other names."""
+
+_READINESS = ("state", "run_at", "waits_for", "held")
+"""What decides whether a job is ready."""
+
+
 _WHOLE = (
     "seq", "id", "created_at", "ready", *rows.SPEC, *rows.COURSE, *rows.CLAIM, *rows.OUTCOME,
     *codec.OUTPUT_FIELDS,
 )  # fmt: skip
 _course_of, _marks_of = attrgetter(*rows.COURSE), attrgetter(*MARKS)
+_beginning_of = attrgetter(*rows.NEW)
+_asked_of = attrgetter("id", *(_FIELD_OF.get(name, name) for name in rows.SPEC))
 
 
 def ready_flag(job: Job, now: datetime) -> int | None:
@@ -36,58 +52,80 @@ def ready_flag(job: Job, now: datetime) -> int | None:
 
 @frozen
 class NewRows:
-    """New jobs on their way in: a statement with its values, and how many are where.
+    """New jobs on their way in: statements with their values, and how many are where.
 
     `states` counts them by queue and state, `lanes` those that are ready by queue and priority.
     """
 
-    insert: str
-    values: list[tuple[object, ...]]
+    inserts: list[tuple[str, list[object]]]
     states: Counter[tuple[object, ...]]
     lanes: Counter[tuple[object, ...]]
 
 
-def new_rows(jobs: Iterable[Job], now: datetime) -> NewRows:
-    """Return the rows of one job or more that have never run."""
-    by_name = dict(
-        zip(
-            rows.INSERTED,
-            zip(*[_inserted_values(job, now) for job in jobs], strict=True),
-            strict=True,
-        )
-    )
-    nulls = bytes([column.count(None) == len(column) for column in by_name.values()])
-    given = [column for column, is_null in zip(by_name.values(), nulls, strict=True) if not is_null]
-    queues = by_name["queue"]
-    lanes = Counter(zip(queues, by_name["priority"], by_name["ready"], strict=True))
+def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
+    """Return the rows of one job or more that have never run.
+
+    The jobs of a batch are alike in most columns. So each is looked at as a whole: what all jobs
+    share is bound once for many rows.
+    """
+    shared: dict[str, object] = {}
+    varied: dict[str, Sequence[object]] = {}
+    for name, column in _columns(jobs).items():
+        if column.count(column[0]) == len(column):
+            shared[name] = _stored(column[0])
+        else:
+            is_plain = set(map(type, column)) <= _PLAIN
+            varied[name] = column if is_plain else [_stored(value) for value in column]
+    if varied.keys().isdisjoint(_READINESS):
+        shared["ready"] = ready_flag(jobs[0], now)
+    else:
+        varied["ready"] = [ready_flag(job, now) for job in jobs]
+
+    def each(name: str) -> Iterable[object]:
+        return varied[name] if name in varied else repeat(shared[name], len(jobs))
+
+    lanes = Counter(zip(each("queue"), each("priority"), each("ready"), strict=True))
     return NewRows(
-        _insert("jobs", rows.INSERTED, nulls),
-        list(zip(*given, strict=True)),
-        Counter(zip(queues, by_name["state"], strict=True)),
+        list(_inserts(shared, varied)),
+        Counter(zip(each("queue"), each("state"), strict=True)),
         Counter({(queue, rank): number for (queue, rank, ready), number in lanes.items() if ready}),
     )
 
 
-def _inserted_values(job: Job, now: datetime) -> list[object]:
-    created_at = to_millis(job.created_at)
-    return [
-        job.spec.id,
-        created_at,
-        created_at if job.updated_at is job.created_at else to_millis(job.updated_at),
-        job.rev,
-        job.state.value,
-        ready_flag(job, now),
-        created_at if job.run_at is job.created_at else to_millis(job.run_at),
-        job.attempts,
-        job.runs,
-        job.interruptions,
-        int(job.cancel_requested),
-        _list_or_none(job.waits_for),
-        int(job.held),
-        int(job.has_children),
-        int(job.unswept),
-        *_spec_values(job.spec),
-    ]
+def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
+    """Return every column of new jobs that may be other than NULL."""
+    specs = [job.spec for job in jobs]
+    columns: dict[str, Sequence[Any]] = {
+        **dict(zip(rows.NEW, zip(*map(_beginning_of, jobs), strict=True), strict=True)),
+        **dict(zip(("id", *rows.SPEC), zip(*map(_asked_of, specs), strict=True), strict=True)),
+    }
+    commands = columns["command"]
+    if set(map(type, commands)) == {str}:
+        columns["argv"] = [None]
+    else:
+        columns["command"] = [command_text(command) for command in commands]
+        columns["argv"] = [None if isinstance(each, str) else each for each in commands]
+    return columns
+
+
+def _inserts(
+    shared: Mapping[str, object], varied: Mapping[str, Sequence[object]]
+) -> Iterator[tuple[str, list[object]]]:
+    """Yield the statements that insert rows, many with each, in the order of the rows."""
+    common = {name: value for name, value in shared.items() if value is not None}
+    values = list(zip(*varied.values(), strict=True)) or [()]  # one job varies in nothing
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        some = values[start : start + _ROWS_AT_ONCE]
+        statement = _insert_many(tuple(common), tuple(varied), len(some))
+        yield statement, [*common.values(), *chain.from_iterable(some)]
+
+
+@lru_cache(maxsize=64)
+def _insert_many(common: tuple[str, ...], varied: tuple[str, ...], number: int) -> str:
+    marks = [*(f"?{n}" for n in range(1, len(common) + 1)), *("?" for _ in varied)]
+    row = f"({', '.join(marks)})"
+    names = ", ".join((*common, *varied))
+    return f"INSERT INTO jobs ({names}) VALUES {', '.join([row] * number)}"
 
 
 def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> tuple[str, list[object]]:

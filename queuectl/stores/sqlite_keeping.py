@@ -109,6 +109,8 @@ class SqliteKeeping(SqliteWrites):
         execute(rows.COUNT_IN, (job.spec.queue, job.state.value, 1))
         if changes.ready_flag(job, now):
             execute(rows.READY_IN, (job.spec.queue, job.spec.priority, 1))
+        if job.waits_for:
+            execute(rows.BLOCKED_IN, (job.spec.id,))
         if job.state is State.DEAD:
             self._move("jobs", "dlq", seq)
 

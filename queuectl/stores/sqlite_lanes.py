@@ -96,9 +96,15 @@ class SqliteLanes(SqliteFleet):
                 (queue, priority),
             ).fetchone()
             if row is None or not limit or self._used(queue) + row[_SLOTS] <= limit:
-                execute("UPDATE lanes SET served = ? WHERE queue = ?", (time.time_ns(), queue))
                 return row
             execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
+
+    def _serve(self, job: Job) -> None:
+        """Take a job that is claimed off its lane; its queue has had its turn."""
+        self._connection.execute(
+            "UPDATE lanes SET served = ?, ready = ready - (priority = ?) WHERE queue = ?",
+            (time.time_ns(), job.spec.priority, job.spec.queue),
+        )
 
     def _may_start(self, job: Job) -> bool:
         """Whether a job's queue would let it start now."""

@@ -216,5 +216,33 @@ DROP TRIGGER jobs_counted_in;
 DROP TRIGGER jobs_lane_in;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST_VERSION, _FLOW_CONTROL, _FEWER_STEPS + _KEEPING)
+# What inserts jobs notes what they wait for too; those that come back from the DLQ wait for
+# nothing. What claims a job takes it off its lane, in the statement that says when its queue was
+# served.
+_FEWER_TRIGGERS = """
+DROP TRIGGER jobs_blocked_in;
+DROP TRIGGER jobs_lane_over;
+CREATE TRIGGER jobs_lane_over AFTER UPDATE OF ready, queue, priority ON jobs
+WHEN (new.ready, new.queue, new.priority) IS NOT (old.ready, old.queue, old.priority)
+  AND (new.claim_id IS NULL OR old.claim_id IS NOT NULL)
+BEGIN
+  UPDATE lanes SET ready = ready - 1
+    WHERE old.ready = 1 AND queue = old.queue AND priority = old.priority;
+  INSERT INTO lanes (queue, priority, ready)
+    SELECT new.queue, new.priority, 1 WHERE new.ready = 1
+    ON CONFLICT DO UPDATE SET ready = ready + 1;
+END;
+DROP TRIGGER lanes_filled;
+CREATE TRIGGER lanes_filled AFTER UPDATE OF ready ON lanes
+WHEN new.full = 1 AND new.ready <> old.ready BEGIN
+  UPDATE lanes SET full = 0 WHERE queue = new.queue;
+END;
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    _FIRST_VERSION,
+    _FLOW_CONTROL,
+    _FEWER_STEPS + _KEEPING,
+    _FEWER_TRIGGERS,
+)
 """The script that leads from each version of the schema to the next, from nothing onward."""

@@ -35,11 +35,11 @@ COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, *OUTCOME)
 """Every column that a job is read from, but for its output."""
 
 ALL_COLUMNS = (*COLUMNS, *codec.OUTPUT_FIELDS)
-INSERTED = (
-    "id", "created_at", "updated_at", "rev", "state", "ready", "run_at", "attempts", "runs",
-    "interruptions", "cancel_requested", "waits_for", "held", "has_children", "unswept", *SPEC,
+NEW = (
+    "created_at", "updated_at", "rev", "state", "run_at", "attempts", "runs", "interruptions",
+    "cancel_requested", "waits_for", "held", "has_children", "unswept",
 )  # fmt: skip
-"""The columns of a job that has never run; the others are NULL."""
+"""What is said of a job that has never run, besides its specification; the rest is NULL."""
 
 COUNT_IN = (
     "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
@@ -47,6 +47,10 @@ COUNT_IN = (
 READY_IN = (
     "INSERT INTO lanes (queue, priority, ready) VALUES (?, ?, ?) "
     "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
+)
+BLOCKED_IN = (
+    "INSERT OR IGNORE INTO blockers "
+    "SELECT value, seq FROM jobs, json_each(waits_for) WHERE jobs.id = ?"
 )
 IS_LIVE = "unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing')"
 """What the index over unique keys covers, as it is written there."""

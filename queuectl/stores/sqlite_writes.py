@@ -22,8 +22,10 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         if not jobs:
             return
         new = changes.new_rows(jobs, now)
+        for statement, values in new.inserts:
+            self._connection.execute(statement, values)
         many = self._connection.executemany
-        many(new.insert, new.values)
+        many(rows.BLOCKED_IN, [(job.spec.id,) for job in jobs if job.waits_for])
         many(rows.COUNT_IN, [(*place, number) for place, number in new.states.items()])
         many(rows.READY_IN, [(*lane, number) for lane, number in new.lanes.items()])
 

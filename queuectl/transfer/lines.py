@@ -10,8 +10,9 @@ from hashlib import sha256
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, shown
+from queuectl.domain.form import build_request
 from queuectl.domain.job import SETTLED, Job, Spec, State
-from queuectl.domain.request import build_request, check_text
+from queuectl.domain.request import check_text
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso
 from queuectl.domain.view import MASK, looks_secret

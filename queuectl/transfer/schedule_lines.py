@@ -9,7 +9,7 @@ from typing import Any
 
 from queuectl.cron import Cron
 from queuectl.domain.errors import InvalidInput, shown
-from queuectl.domain.request import build_request
+from queuectl.domain.form import build_request
 from queuectl.domain.schedule import (
     MISSED,
     OVERLAPPED,

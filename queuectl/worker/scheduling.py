@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from queuectl.cron import Cron
 from queuectl.domain import transitions
 from queuectl.domain.errors import InvalidInput, StoreError
+from queuectl.domain.form import build_request
 from queuectl.domain.job import Job
-from queuectl.domain.request import build_request
 from queuectl.domain.schedule import MISSED, Schedule, run_id, step
 from queuectl.domain.settings import Settings
 from queuectl.ids import new_job_id

@@ -164,3 +164,5 @@ def fill(home: Path, number: int, digits: int) -> None:
             f" INSERT INTO jobs (id, rev, {kept})"
             f" SELECT printf('job%0{digits}d', i), 2, {kept} FROM jobs, n"
         )
+        base.execute("UPDATE counts SET jobs = ? WHERE state = 'pending'", (number,))
+        base.execute("UPDATE lanes SET ready = ?", (number,))

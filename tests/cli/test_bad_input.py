@@ -122,6 +122,34 @@ def test_where_a_line_is_no_json_is_told_by_its_column(cli: Cli) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ('{"command": "a"', '"id": "b"}'),
+        ('{"command": "a"}, {"command": "b"', '"id": "b"}'),
+        ('{"command": "a"}, {"command": "b", "labels": ["c"', '"d"]}'),
+        ('{"command": "a"}, null, {"command": "b", "labels": ["c"', '"d"]}'),
+    ],
+)
+def test_lines_that_are_json_only_together_are_refused(cli: Cli, lines: tuple[str, str]) -> None:
+    result = cli("enqueue", "-f", "-", stdin="\n".join(['{"command": "a"}', *lines]))
+    assert result.out.count("Enqueued") == 1
+    assert [line.split(": ")[1] for line in result.err.splitlines()[:2]] == [
+        "standard input:2",
+        "standard input:3",
+    ]
+
+
+def test_a_doubled_field_far_down_a_file_is_refused_by_its_line(cli: Cli) -> None:
+    lines = [f'{{"id": "job{n}", "command": "true"}}' for n in range(1, 1200)]
+    lines[1100] = '{"id": "a", "command": "true", "command": "false"}'
+    result = cli("enqueue", "-f", "-", stdin="\n".join(lines))
+    assert result.out.splitlines() == [
+        f"Enqueued job 'job{n}'" for n in range(1, 1200) if n != 1101
+    ]
+    assert "standard input:1101: not valid JSON: field 'command' is given twice" in result.err
+
+
 def test_the_code_of_a_batch_is_that_of_its_first_refusal(cli: Cli) -> None:
     cli.ok("enqueue", "a", "true")
     lines = '{"id": "a", "command": "true"}\nnonsense\n'

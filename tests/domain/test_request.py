@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.form import build_request
 from queuectl.domain.job import Spec
 from queuectl.domain.request import (
     MAX_ARGUMENT_BYTES,
@@ -19,7 +20,6 @@ from queuectl.domain.request import (
     MAX_PRIORITY,
     RESULT_FIELDS,
     Request,
-    build_request,
     is_name,
 )
 from queuectl.domain.settings import YEAR, Settings

@@ -12,6 +12,7 @@ from queuectl.domain.job import Claim, State
 from queuectl.domain.times import later
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
+from queuectl.waiting import wait_readable
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     FAILURE,
@@ -253,3 +254,21 @@ def test_racing_workers_take_each_job_exactly_once(store: Store, store_url: str)
         done = [job_id for ids in pool.map(work, range(4)) for job_id in ids]
     assert sorted(done) == sorted(f"job{n}" for n in range(jobs))
     assert store.counts().of(State.COMPLETED) == jobs
+
+
+def test_claims_by_name_leave_the_others_of_a_queue_to_be_claimed(store: Store) -> None:
+    due = store.now() + timedelta(milliseconds=20)
+    added(store, "late", due)
+    added(store, "ready")
+    while store.now() <= due:
+        wait_readable([], 0.005)
+    if store.claim(request(only="late")) is None:  # a store may want it to be promoted first
+        store.promote()
+        assert claimed(store, only="late").id == "late"
+    assert claimed(store).id == "ready"
+    added(store, "again")
+    assert claimed(store, only="again").id == "again"
+    added(store, "last")
+    assert claimed(store).id == "last"
+    assert store.claim(request()) is None
+    assert store.check() == []

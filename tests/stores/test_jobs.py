@@ -139,6 +139,26 @@ def test_a_batch_of_more_than_one_piece_is_stored_in_order(
     assert listed(store) == [job.id for job in batch]
 
 
+def test_a_batch_of_jobs_that_differ_in_everything_is_stored_to_the_letter(store: Store) -> None:
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"command": ("echo", "a b"), "queue": "other", "priority": 5},
+        {"env": (("A", "1"),), "labels": ("x",), "timeout": 1.5, "cwd": "/tmp", "slots": 2},
+        {"after": ("job0",), "unique": "key", "generated_id": True, "clean_env": True},
+    ]
+    later = store.now() + timedelta(hours=1)
+    batch = [
+        new_job(store, f"job{n}", later if n % 3 else None, **kinds[n % 4 if n < 120 else 1])
+        for n in range(250)
+    ]
+    batch[7:120:4] = [replace(job, spec=replace(job.spec, unique=None)) for job in batch[7:120:4]]
+    assert store.add(batch) == frozenset()
+    found = list(store.find(Filter(), Page()))
+    assert [job.spec for job in found] == [job.spec for job in batch]
+    assert [job.run_at for job in found] == [job.run_at for job in batch]
+    assert [job.waits_for for job in found] == [job.waits_for for job in batch]
+
+
 def test_generated_ids_are_found_by_their_beginning(store: Store) -> None:
     for job_id in ("ab1", "ab2", "ab%", "ac1", "a.1"):
         added(store, job_id, generated_id=True)

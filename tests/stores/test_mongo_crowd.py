@@ -79,7 +79,8 @@ def test_the_page_is_read_afresh_when_another_was_faster(
     store.add([new_job(store, "late")])
     commands.entries.clear()
     assert claimed(store, "default", worker=FLEET[0]).id == "late"
-    assert commands.names() == ["findAndModify", "find", "findAndModify"]
+    # before them, the queues may be looked at
+    assert commands.names()[-3:] == ["findAndModify", "find", "findAndModify"]
 
 
 def test_a_claim_of_one_candidate_repeats_the_guard(store: MongoStore, commands: Commands) -> None:

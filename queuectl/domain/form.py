@@ -1,0 +1,104 @@
+"""From mappings of fields, as people write them, to requests: one after another, and quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from queuectl.domain.errors import InvalidInput, shown
+from queuectl.domain.job import Spec
+from queuectl.domain.request import (
+    CHECKS,
+    RESULT_FIELDS,
+    TIME_FIELDS,
+    ParseTime,
+    Request,
+    check_cwd,
+    defaults_of,
+    resolve_field,
+)
+from queuectl.domain.settings import Settings
+
+
+class Form:
+    """Turns one mapping of fields after another into requests.
+
+    Fields that are absent or null take their default from `settings`, and the working directory
+    is `cwd` then; ids are made by `new_id` where there is none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        parse_time: ParseTime,
+        new_id: Callable[[], str],
+        *,
+        cwd: str | None = None,
+        replace: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._is_restricted = bool(settings.allowed_commands or settings.denied_commands)
+        self._defaults = defaults_of(settings)
+        if cwd is not None:
+            self._defaults["cwd"] = check_cwd(cwd)
+        self._named: tuple[Any, ...] = tuple(self._defaults.values())[2:]
+        self._unnamed: tuple[Any, ...] = tuple({**self._defaults, "generated_id": True}.values())[
+            2:
+        ]
+        self._parse_time = parse_time
+        self._new_id = new_id
+        self._replace = replace
+
+    def fill(self, wanted: Mapping[str, object]) -> Request:
+        """Return the request that a mapping asks for.
+
+        Raises InvalidInput, with the field's name, for the first thing that is wrong.
+        """
+        given: dict[str, Any] = {}
+        notes: list[str] = []
+        run_at: datetime | None = None
+        for word, value in wanted.items():
+            if value is not None and word in CHECKS and word not in given:
+                given[word] = CHECKS[word](value)
+                continue
+            key = resolve_field(word)
+            if key in RESULT_FIELDS:
+                notes.append(f"field {shown(word)} is a result and was ignored")
+            elif value is None:
+                continue
+            elif key in TIME_FIELDS:
+                if run_at is not None:
+                    raise InvalidInput(f"field {shown(word)}: the time is given twice")
+                run_at = self._parse_time(TIME_FIELDS[key], value)
+            elif key in given:
+                raise InvalidInput(f"field {shown(word)} is given twice")
+            else:
+                given[key] = CHECKS[key](value)
+        if "command" not in given:
+            raise InvalidInput("field 'command' is missing")
+        spec = self._spec(given)
+        if self._is_restricted:
+            from queuectl.domain.policy import require_allowed
+
+            require_allowed(spec.command, self._settings)
+        return Request(spec, run_at, tuple(notes), self._replace)
+
+    def _spec(self, given: dict[str, Any]) -> Spec:
+        if len(given) == 1:  # a command and at most an id, as in most files of many jobs
+            return Spec(self._new_id(), given["command"], *self._unnamed)
+        if len(given) == 2 and "id" in given:
+            return Spec(given["id"], given["command"], *self._named)
+        if "id" not in given:
+            given |= {"id": self._new_id(), "generated_id": True}
+        return Spec(*{**self._defaults, **given}.values())
+
+
+def build_request(
+    wanted: Mapping[str, object],
+    settings: Settings,
+    parse_time: ParseTime,
+    new_id: Callable[[], str],
+) -> Request:
+    """Return the request that one mapping of fields asks for; see `Form`."""
+    return Form(settings, parse_time, new_id).fill(wanted)
