@@ -7,7 +7,7 @@ import os
 import pytest
 
 FEWEST = 4
-FOR_EACH_CORE = 2
+FOR_EACH_CORE = 3
 
 
 @pytest.hookimpl(optionalhook=True)

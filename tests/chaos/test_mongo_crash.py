@@ -237,7 +237,7 @@ def test_no_acknowledged_enqueue_is_lost_when_the_server_is_killed_under_load(
         ]
         for writer in writers:
             writer.start()
-        eventually(lambda: len(acknowledged) >= 60)
+        eventually(lambda: len(acknowledged) >= 30)
         mongod.kill()
         for writer in writers:
             writer.join()

@@ -10,6 +10,7 @@ from typing import Any
 import bson
 import pytest
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from queuectl.domain import transitions
 from queuectl.domain.job import Job, State
@@ -50,9 +51,16 @@ def _drop_trigger(path: str) -> None:
 def _fill_document(url: str, room: int) -> Callable[[], None]:
     with MongoClient[dict[str, Any]](url) as client:
         jobs = client.get_default_database()["jobs"]
-        size = len(bson.encode({**(jobs.find_one({"_id": "full"}) or {}), "pad": ""}))
-        jobs.update_one({"_id": "full"}, {"$set": {"pad": "x" * (MOST_BYTES - size - room)}})
+        eventually(lambda: _is_filled(jobs, room))
     return lambda: _empty_document(url)
+
+
+def _is_filled(jobs: Collection[dict[str, Any]], room: int) -> bool:
+    """Fill the document of the job up, unless it changes meanwhile."""
+    found = jobs.find_one({"_id": "full"}) or {}
+    size = len(bson.encode({**found, "pad": ""}))
+    padding = {"$set": {"pad": "x" * (MOST_BYTES - size - room)}}
+    return jobs.update_one({"_id": "full", "rev": found["rev"]}, padding).matched_count == 1
 
 
 def _empty_document(url: str) -> None:

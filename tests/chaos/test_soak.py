@@ -25,7 +25,7 @@ from queuectl.worker.processes import send_signal
 from tests.worker.fleet import Fleet
 
 JOBS = int(os.environ.get("QUEUECTL_SOAK_JOBS", "0"))
-SHORT = {"sqlite": 300, "mongo": 100}
+SHORT = {"sqlite": 300, "mongo": 25}
 """How many jobs there are unless the environment says it."""
 
 BACKLOG = {"mongo": 100}

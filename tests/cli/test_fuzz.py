@@ -25,7 +25,7 @@ from queuectl.shell.script import run_script
 from tests.cli.harness import CODES
 
 quick = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 text = st.text(max_size=20)
 spice = st.sampled_from(

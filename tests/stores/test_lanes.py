@@ -199,7 +199,7 @@ def test_every_end_of_a_run_gives_its_slots_back(opened: OpenStore, ending: str)
 def test_a_limit_is_never_exceeded_by_racing_workers(store_url: str) -> None:
     with closing(open_store(store_url)) as store:
         store.set_lane("gpu", limit=3)
-        store.add([new_job(store, f"g{n}", queue="gpu", slots=1 + n % 2) for n in range(24)])
+        store.add([new_job(store, f"g{n}", queue="gpu", slots=1 + n % 2) for n in range(16)])
     lock = threading.Lock()
     in_use: list[int] = []
     seen: list[int] = []
@@ -207,7 +207,7 @@ def test_a_limit_is_never_exceeded_by_racing_workers(store_url: str) -> None:
 
     def work() -> None:
         with closing(open_store(store_url)) as store:
-            while store.counts().of(State.COMPLETED) < 24:
+            while store.counts().of(State.COMPLETED) < 16:
                 job = store.claim(request())
                 if job is None:
                     continue
@@ -225,4 +225,4 @@ def test_a_limit_is_never_exceeded_by_racing_workers(store_url: str) -> None:
         racer.start()
     for racer in racers:
         racer.join()
-    assert (len(seen), max(seen) <= 3, lost) == (24, True, [])
+    assert (len(seen), max(seen) <= 3, lost) == (16, True, [])
