@@ -7,10 +7,10 @@ import os
 import stat
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
+from queuectl.domain.values import frozen
 
 DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
@@ -22,7 +22,7 @@ _IS_LINUX = sys.platform == "linux"
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Home:
     """Paths below one home directory. Nothing is made before `make`."""
 
@@ -63,7 +63,7 @@ class Home:
         private_directory(self.root, parents=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """A home, and the address of the store that goes with it (may hold a password)."""
 

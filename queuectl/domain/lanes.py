@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import Spec
+from queuectl.domain.values import frozen
 
 MAX_LIMIT = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lane:
     """One queue: whether it is paused, how many slots may run at once (0: any number).
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import Field, field, fields, replace
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
+from queuectl.domain.values import frozen
 
 Value = int | float | bool | str
 YEAR = 366 * 86_400
@@ -31,7 +32,7 @@ def _setting(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """The settings in force: what the store holds, over the defaults."""
 

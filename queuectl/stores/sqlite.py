@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.domain import transitions
 from queuectl.domain.job import WAITING, Claim, Job
-from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores import sqlite_rows as rows
@@ -24,6 +24,9 @@ from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
 from queuectl.waiting import wait_readable
+
+if TYPE_CHECKING:
+    from queuectl.domain.schedule import Schedule
 
 _LOOK_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
