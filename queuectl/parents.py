@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 
 from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
-from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError
+from queuectl.domain.errors import Circle, NotFound, QueuectlError
 from queuectl.domain.job import Job, Spec
 from queuectl.domain.request import Request
 
@@ -64,13 +64,22 @@ def checked(
             except QueuectlError as fault:
                 refused[request.spec.id] = fault
         found.append(request)
-    try:
-        refuse_cycles({request.spec.id: request.spec for request in found})
-    except InvalidInput as fault:
-        circle = str(fault).partition(": ")[2].split(" -> ")
-        refused |= dict.fromkeys(circle, fault)
+    _refuse_circles(found, refused)
     _refuse_orphans(found, refused)
     return found, refused
+
+
+def _refuse_circles(found: Sequence[Request], refused: dict[str, QueuectlError]) -> None:
+    """Refuse every job that is in a circle; a batch may have several."""
+    left = {request.spec.id: request.spec for request in found}
+    while True:
+        try:
+            refuse_cycles(left)
+        except Circle as fault:
+            refused |= dict.fromkeys(fault.path, fault)
+            left = {job_id: spec for job_id, spec in left.items() if job_id not in refused}
+        else:
+            return
 
 
 def _refuse_orphans(found: Sequence[Request], refused: dict[str, QueuectlError]) -> None:
@@ -85,13 +94,13 @@ def _refuse_orphans(found: Sequence[Request], refused: dict[str, QueuectlError])
 
 
 def refuse_circle(spec: Spec, get: Callable[[str], Job | None]) -> None:
-    """Raise InvalidInput when a job would come to wait for itself, by way of jobs that wait."""
+    """Raise Circle when a job would come to wait for itself, by way of jobs that wait."""
     ahead = {parent: [spec.id, parent] for parent in map(parent_of, blockers(spec))}
     seen: set[str] = set()
     while ahead:
         job_id, path = ahead.popitem()
         if job_id == spec.id:
-            raise InvalidInput(f"jobs wait for each other in a circle: {' -> '.join(path)}")
+            raise Circle(path)
         if job_id in seen:
             continue
         seen.add(job_id)

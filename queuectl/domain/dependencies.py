@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
-from queuectl.domain.errors import InvalidInput
+from queuectl.domain.errors import Circle
 from queuectl.domain.job import SETTLED, Spec, State
 
 SUCCESS, FAILURE, END = "success", "failure", "end"
@@ -49,17 +49,20 @@ def left_by(wanted: Iterable[str], states: Mapping[str, State | None]) -> tuple[
 
     One whose parent is not among them is left.
     """
-    met = {blocker for job_id, state in states.items() for blocker in met_by(job_id, state)}
-    return tuple(blocker for blocker in wanted if blocker not in met)
+
+    def is_met(blocker: str) -> bool:
+        parent = parent_of(blocker)
+        return parent in states and blocker in met_by(parent, states[parent])
+
+    return tuple(blocker for blocker in wanted if not is_met(blocker))
 
 
 def refuse_cycles(specs: Mapping[str, Spec]) -> None:
-    """Raise InvalidInput when jobs of one batch wait for each other in a circle."""
+    """Raise Circle when jobs of one batch wait for each other."""
     graph = {
         job_id: [each for each in parents(spec) if each in specs] for job_id, spec in specs.items()
     }
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as fault:
-        circle = " -> ".join(reversed(fault.args[1]))
-        raise InvalidInput(f"jobs wait for each other in a circle: {circle}") from None
+        raise Circle(fault.args[1][::-1]) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -39,6 +40,14 @@ class InvalidInput(QueuectlError):
     """A field, a setting, a file or a word that cannot be accepted."""
 
     exit_code = ExitCode.USAGE
+
+
+class Circle(InvalidInput):
+    """Jobs that would wait for each other: `path` leads from one of them back to it."""
+
+    def __init__(self, path: Sequence[str]) -> None:
+        super().__init__(f"jobs wait for each other in a circle: {' -> '.join(path)}")
+        self.path = tuple(path)
 
 
 class NotFound(QueuectlError):

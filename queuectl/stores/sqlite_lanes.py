@@ -127,7 +127,7 @@ class SqliteLanes(SqliteFleet):
             return jobs
         new = {job.id for job in jobs}
         states = self._states(wanted)
-        deleted = dict.fromkeys(wanted - states.keys() - new)
+        states |= dict.fromkeys(wanted - states.keys() - new)  # deleted ones
         self._connection.execute(
             "UPDATE jobs SET has_children = 1, rev = rev + (state IN ('pending', 'failed')) "
             "WHERE has_children = 0 AND id IN (SELECT value FROM json_each(?))",
@@ -139,11 +139,7 @@ class SqliteLanes(SqliteFleet):
             (rows.dump_json(sorted(wanted)),),
         )
         return [
-            replace(
-                job,
-                waits_for=left_by(job.waits_for, {**states, **deleted}),
-                has_children=job.id in wanted,
-            )
+            replace(job, waits_for=left_by(job.waits_for, states), has_children=job.id in wanted)
             for job in jobs
         ]
 

@@ -175,6 +175,17 @@ def test_a_circle_in_a_batch_is_refused_with_what_waits_for_it(cli: Cli, tmp_pat
     assert set(listed(cli)) == {"free"}
 
 
+def test_every_circle_of_a_batch_is_refused(cli: Cli, tmp_path: Path) -> None:
+    pairs = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")]
+    jobs = [{"id": job_id, "command": "true", "after": parent} for job_id, parent in pairs]
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps([*jobs, {"id": "free", "command": "true"}]))
+    result = cli("enqueue", "--file", str(path))
+    assert result.code == 2
+    assert result.err.count("in a circle: ") == 4
+    assert set(listed(cli)) == {"free"}
+
+
 def test_a_replacement_cannot_close_a_circle(cli: Cli) -> None:
     cli.ok("enqueue", "a", "true")
     cli.ok("enqueue", "b", "true", "--after", "a")
