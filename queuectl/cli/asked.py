@@ -21,6 +21,28 @@ from queuectl.queue import Queue
 
 _AFTER_DASHES = "queuectl.after_dashes"
 
+QUEUE_OPTIONS = (
+    click.option(
+        "--queue", type=QueueName(), metavar="NAME", help="The queue; `default` unless said."
+    ),
+    click.option(
+        "--priority", type=Priority(), metavar="N", help="Higher first; or low, normal, high."
+    ),
+)
+POLICY_OPTIONS = (
+    click.option("--timeout", metavar="SECONDS", help="How long one run may take; 0: no limit."),
+    click.option("--max-retries", metavar="N", help="Attempts in all before the DLQ."),
+    click.option("--backoff-base", metavar="N", help="A retry waits base ** attempts seconds."),
+    click.option("--backoff-cap", metavar="SECONDS", help="The longest wait before a retry."),
+)
+PLACE_OPTIONS = (
+    click.option(
+        "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
+    ),
+    click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
+)
+"""Options that mean the same for a job and for the runs of a schedule."""
+
 _SPEC_OPTIONS = (
     click.option("--id", "job_id", metavar="ID", help="The job's id; made if missing."),
     click.option("--command", metavar="COMMAND", help="The command, a line for /bin/sh."),
@@ -28,24 +50,13 @@ _SPEC_OPTIONS = (
         "--file", "-f", type=PathName(), metavar="FILE", help="Jobs as JSON; - is standard input."
     ),
     click.option("--replace", is_flag=True, help="Replace a job of this id unless it runs."),
-    click.option(
-        "--queue", type=QueueName(), metavar="NAME", help="The queue; `default` unless said."
-    ),
-    click.option(
-        "--priority", type=Priority(), metavar="N", help="Higher first; or low, normal, high."
-    ),
+    *QUEUE_OPTIONS,
     click.option(
         "--at", "--run-at", "at", metavar="TIME", help="When: 2030-01-31T14:30, 'tomorrow 9:00'."
     ),
     click.option("--in", "--delay", "delay", metavar="TIME", help="How long from now: 90, 5m, 1h."),
-    click.option("--timeout", metavar="SECONDS", help="How long one run may take; 0: no limit."),
-    click.option("--max-retries", metavar="N", help="Attempts in all before the DLQ."),
-    click.option("--backoff-base", metavar="N", help="A retry waits base ** attempts seconds."),
-    click.option("--backoff-cap", metavar="SECONDS", help="The longest wait before a retry."),
-    click.option(
-        "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
-    ),
-    click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
+    *POLICY_OPTIONS,
+    *PLACE_OPTIONS,
     click.option(
         "--env-file", type=PathName(), metavar="FILE", help="Variables from a file like .env."
     ),

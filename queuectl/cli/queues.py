@@ -17,7 +17,7 @@ from queuectl.cli.tree import Group
 from queuectl.domain.errors import NotFound, NothingDone
 from queuectl.domain.filters import Counts
 from queuectl.domain.job import DEFAULT_QUEUE, State
-from queuectl.domain.lanes import MAX_LIMIT, OPEN, Lane
+from queuectl.domain.lanes import MAX_LIMIT, OPEN, Lane, Lanes
 from queuectl.domain.request import check_name
 from queuectl.queue import Queue
 
@@ -31,22 +31,26 @@ class QueueView:
     states: Mapping[State, int]
 
 
-def queue_views(queue: Queue) -> list[QueueView]:
+def queue_views(counts: Counts, lanes: Lanes) -> list[QueueView]:
     """Return every queue that has jobs or about which something was decided, by name."""
-    lanes, counts = queue.lanes(), queue.counts().by_queue
-    names = sorted({*lanes, *counts}, key=lambda name: (name != DEFAULT_QUEUE, name))
-    return [QueueView(name, lanes.get(name, OPEN), counts.get(name, {})) for name in names]
+    states = counts.by_queue
+    names = sorted({*lanes, *states}, key=lambda name: (name != DEFAULT_QUEUE, name))
+    return [QueueView(name, lanes.get(name, OPEN), states.get(name, {})) for name in names]
+
+
+def totals(counts: Counts) -> dict[str, int]:
+    """Return how many jobs there are in each state, and in all."""
+    return {**{state.value: counts.of(state) for state in State}, "total": counts.total}
 
 
 def view_as_dict(view: QueueView) -> dict[str, Any]:
     """Return a queue as `--json` prints it; `limit` is null when there is none."""
-    counts = Counts({view.name: view.states})
     return {
         "name": view.name,
         "paused": view.lane.paused,
         "limit": view.lane.limit or None,
         "used": view.lane.used if view.lane.limit else None,
-        "counts": {**{state.value: counts.of(state) for state in State}, "total": counts.total},
+        "counts": totals(Counts({view.name: view.states})),
     }
 
 
@@ -86,7 +90,8 @@ def queue() -> None:
 @pass_session
 def list_queues(session: Session, as_json: bool) -> None:
     """List the queues with their jobs, and what was decided about them."""
-    views = queue_views(session.queue())
+    queue = session.queue()
+    views = queue_views(queue.counts(), queue.lanes())
     if as_json:
         render.write_json([view_as_dict(view) for view in views])
     elif not render.table(views, queue_columns(), colors=session.colors):

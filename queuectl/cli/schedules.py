@@ -11,10 +11,18 @@ from typing import Any
 import click
 
 from queuectl.cli import render
-from queuectl.cli.asked import EnqueueCommand, absolute_cwd, after_dashes, variables
+from queuectl.cli.asked import (
+    PLACE_OPTIONS,
+    POLICY_OPTIONS,
+    QUEUE_OPTIONS,
+    EnqueueCommand,
+    absolute_cwd,
+    after_dashes,
+    variables,
+)
 from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.jobs import clock_of, json_option
-from queuectl.cli.params import PathName, Priority, QueueName, ScheduleName, ZoneName
+from queuectl.cli.params import PathName, ScheduleName, ZoneName
 from queuectl.cli.schedule_view import run_columns, schedule_columns, schedule_details
 from queuectl.cli.session import Session, for_each, note, pass_session, say
 from queuectl.cli.tree import Group
@@ -29,21 +37,10 @@ _SHOWN_RUNS = 10
 _SHOWN_COMING = 3
 
 _JOB_OPTIONS = (
-    click.option(
-        "--queue", type=QueueName(), metavar="NAME", help="The queue; `default` unless said."
-    ),
-    click.option(
-        "--priority", type=Priority(), metavar="N", help="Higher first; or low, normal, high."
-    ),
-    click.option("--timeout", metavar="SECONDS", help="How long one run may take; 0: no limit."),
-    click.option("--max-retries", metavar="N", help="Attempts in all before the DLQ."),
-    click.option("--backoff-base", metavar="N", help="A retry waits base ** attempts seconds."),
-    click.option("--backoff-cap", metavar="SECONDS", help="The longest wait before a retry."),
+    *QUEUE_OPTIONS,
+    *POLICY_OPTIONS,
     click.option("--slots", metavar="N", help="How much of its queue's limit a run takes."),
-    click.option(
-        "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
-    ),
-    click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
+    *PLACE_OPTIONS,
     click.option(
         "--env-file", type=PathName(), metavar="FILE", help="Variables from a file, as it is now."
     ),

@@ -10,11 +10,10 @@ import click
 from queuectl.cli import render
 from queuectl.cli.columns import STATE_STYLES, worker_columns
 from queuectl.cli.jobs import clock_of, json_option
-from queuectl.cli.queues import QueueView, queue_columns, queue_views, view_as_dict
+from queuectl.cli.queues import QueueView, queue_columns, queue_views, totals, view_as_dict
 from queuectl.cli.session import Session, note, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.filters import Counts
-from queuectl.domain.job import State
 from queuectl.domain.lanes import OPEN
 from queuectl.domain.times import iso
 from queuectl.domain.worker import LiveWorker
@@ -33,20 +32,21 @@ def status(session: Session, as_json: bool) -> None:
     """Count the jobs in each state, and show the workers that are alive."""
     queue = session.queue()
     counts, workers = queue.counts(), queue.workers()
+    views = queue_views(counts, queue.lanes())
     if as_json:
         render.write_json(
             {
                 "store": queue.address,
                 "home": str(queue.home.root),
-                "counts": _totals(counts),
+                "counts": totals(counts),
                 "workers": [worker_as_dict(worker) for worker in workers],
-                "queues": [view_as_dict(view) for view in queue_views(queue)],
+                "queues": [view_as_dict(view) for view in views],
             }
         )
         return
     render.pairs([("store", queue.address)])
     sys.stdout.write("\n")
-    _write_counts(counts, queue_views(queue), colors=session.colors)
+    _write_counts(counts, views, colors=session.colors)
     sys.stdout.write("\n")
     render.pairs([("workers", str(len(workers)))])
     if workers:
@@ -58,14 +58,14 @@ def status(session: Session, as_json: bool) -> None:
 def _write_counts(counts: Counts, views: list[QueueView], *, colors: bool) -> None:
     """Write how many jobs there are; a person sees at a glance where there are some."""
     if not on_terminal():
-        render.pairs((name, str(count)) for name, count in _totals(counts).items())
+        render.pairs((name, str(count)) for name, count in totals(counts).items())
         _write_decided(views)
         return
     styles = {state.value: f"bold {style}" for state, style in STATE_STYLES.items()}
     render.styled(
         (
             (name, f"{count:,}", styles.get(name, "bold") if count else "dim")
-            for name, count in _totals(counts).items()
+            for name, count in totals(counts).items()
         ),
         colors=colors,
     )
@@ -80,10 +80,6 @@ def _write_decided(views: list[QueueView]) -> None:
     if decided:
         sys.stdout.write("\n")
         render.table(decided, queue_columns(), colors=False)
-
-
-def _totals(counts: Counts) -> dict[str, int]:
-    return {**{state.value: counts.of(state) for state in State}, "total": counts.total}
 
 
 def worker_as_dict(worker: LiveWorker) -> dict[str, Any]:

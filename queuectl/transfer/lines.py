@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from queuectl.domain.errors import InvalidInput, shown
+from queuectl.domain.errors import InvalidInput
 from queuectl.domain.form import build_request
 from queuectl.domain.job import SETTLED, Job, Spec, State
 from queuectl.domain.request import check_text
@@ -17,7 +17,7 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso
 from queuectl.domain.view import MASK, looks_secret
 from queuectl.stores import codec
-from queuectl.transfer.taking import Taker, parse_instant
+from queuectl.transfer.taking import Taker, parse_instant, refuse_unknown
 
 _RUN_TIMES = ("started_at", "finished_at")
 _SPEC = (
@@ -43,9 +43,9 @@ def job_to_line(job: Job, *, masked: bool = False) -> dict[str, Any]:
     if masked:
         document["env"] = masked_pairs(job.spec.env)
     document["history"] = [
-        _json_times(codec.run_to_document(run), _RUN_TIMES) for run in job.history
+        json_times(codec.run_to_document(run), _RUN_TIMES) for run in job.history
     ]
-    line = _json_times(document, codec.TIME_FIELDS)
+    line = json_times(document, codec.TIME_FIELDS)
     return {name: value for name, value in line.items() if value not in (None, [])}
 
 
@@ -54,7 +54,8 @@ def masked_pairs(pairs: tuple[tuple[str, str], ...]) -> list[list[str]]:
     return [[name, MASK if looks_secret(name) else value] for name, value in pairs]
 
 
-def _json_times(document: codec.Document, names: Any) -> codec.Document:
+def json_times(document: codec.Document, names: Collection[str]) -> codec.Document:
+    """Return a document with its times as JSON has them."""
     return {
         name: iso(value) if name in names and value is not None else value
         for name, value in document.items()
@@ -66,9 +67,13 @@ def digest(job: Job) -> str:
 
     `rev` is left out: it counts the changes that one store has made.
     """
-    line = job_to_line(job)
-    line.pop("rev")
-    text = json.dumps(line, sort_keys=True, separators=(",", ":"))
+    return checksum(job_to_line(job))
+
+
+def checksum(line: Mapping[str, Any]) -> str:
+    """Return a checksum over all of a line but `rev`."""
+    compared = {name: value for name, value in line.items() if name != "rev"}
+    text = json.dumps(compared, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -77,9 +82,7 @@ def job_from_line(fields: Mapping[str, Any]) -> Job:
 
     A job that was being run waits again, with its attempt given back.
     """
-    unknown = sorted(fields.keys() - _FIELDS)
-    if unknown:
-        raise InvalidInput(f"unknown field {shown(unknown[0])}")
+    refuse_unknown(fields, _FIELDS)
     take = Taker(fields)
     created = take.time("created_at")
     updated = take.time("updated_at", created)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any
 
 from queuectl.cron import Cron
@@ -19,25 +17,22 @@ from queuectl.domain.schedule import (
     refuse_own_fields,
 )
 from queuectl.domain.settings import Settings
-from queuectl.domain.times import iso
 from queuectl.stores import codec
-from queuectl.transfer.taking import Taker, parse_instant
+from queuectl.transfer.lines import checksum, json_times
+from queuectl.transfer.taking import Taker, parse_instant, refuse_unknown
 
 
 def schedule_to_line(schedule: Schedule, *, masked: bool = False) -> dict[str, Any]:
     """Return a schedule as JSON has it, with everything; what is empty is left out."""
-    line = {name: getattr(schedule, name) for name in codec.SCHEDULE_FIELDS}
-    for name in codec.SCHEDULE_TIMES:
-        line[name] = iso(line[name]) if line[name] is not None else None
+    document = {name: getattr(schedule, name) for name in codec.SCHEDULE_FIELDS}
+    line = json_times(document, codec.SCHEDULE_TIMES)
     line["fields"] = as_dict(schedule)["job"] if masked else dict(schedule.fields)
     return {name: value for name, value in line.items() if value is not None}
 
 
 def schedule_from_line(fields: Mapping[str, Any]) -> Schedule:
     """Return the schedule in a line, each field checked. Raises InvalidInput for what is wrong."""
-    unknown = sorted(fields.keys() - set(codec.SCHEDULE_FIELDS))
-    if unknown:
-        raise InvalidInput(f"unknown field {shown(unknown[0])}")
+    refuse_unknown(fields, codec.SCHEDULE_FIELDS)
     take = Taker(fields)
     job = fields.get("fields")
     if not isinstance(job, Mapping):
@@ -73,7 +68,4 @@ def _check_job(fields: Mapping[str, Any]) -> None:
 
 def schedule_digest(schedule: Schedule) -> str:
     """Return a checksum over all of a schedule that two stores must agree on, as of a job."""
-    line = schedule_to_line(schedule)
-    line.pop("rev")
-    text = json.dumps(line, sort_keys=True, separators=(",", ":"))
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return checksum(schedule_to_line(schedule))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,13 @@ def parse_instant(name: str, raw: object) -> datetime:
     except (ValueError, OverflowError):
         pass
     raise InvalidInput(f"{name} must be a time such as 2030-01-31T12:00:00.000Z, not {shown(raw)}")
+
+
+def refuse_unknown(fields: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Raise InvalidInput for a line with a field that it cannot have."""
+    unknown = sorted(fields.keys() - set(known))
+    if unknown:
+        raise InvalidInput(f"unknown field {shown(unknown[0])}")
 
 
 class Taker:
