@@ -2,8 +2,9 @@
 
 It alone shares a pipe with its worker, so the end of that pipe is the end of the worker, however
 it came. It then kills what the worker was running. It does the same when a run's lease is over
-and the worker, stopped or hung, has not said otherwise. What runs is told through shared memory,
-which costs the path of a job no system call.
+and the worker, stopped or hung, has not said otherwise. A worker that was stopped (SIGSTOP) with
+a lock in hand keeps every other process from writing, so the guard ends that worker. What runs is
+told through shared memory, which costs the path of a job no system call.
 """
 
 from __future__ import annotations
@@ -16,13 +17,22 @@ import signal
 import struct
 import time
 
-from queuectl.worker.processes import boot_clock, kill_run, started_between
+from queuectl.worker.processes import (
+    boot_clock,
+    has_write_lock,
+    is_stopped,
+    kill_run,
+    started_between,
+)
 
 _RECORD = struct.Struct("=d q d d 32s")
 """Deadline and times by `boot_clock`: deadline, group, earliest and latest start, run id."""
 
 _DEADLINE = struct.Struct("=d")
 _LOOK_SECONDS = 1.0
+_MOST_STOPPED_SECONDS = 3.0
+"""How long a worker may be stopped with a lock in hand."""
+
 _BIRTH_SECONDS = 0.02
 """How long a command that was being started takes to show whose it is, with room to spare."""
 
@@ -36,11 +46,12 @@ class Guard:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)
         reader, self._pipe = os.pipe()
+        worker = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             with contextlib.suppress(BaseException):
                 _detach(keep=reader)
-                _watch(self._memory, reader)
+                _watch(self._memory, reader, worker)
             os._exit(0)
         os.close(reader)
         self._earliest = 0.0
@@ -88,10 +99,14 @@ def _detach(keep: int) -> None:
     os.closerange(keep + 1, min(os.sysconf("SC_OPEN_MAX"), _MOST_FILES))
 
 
-def _watch(memory: mmap.mmap, pipe: int) -> None:
-    """Wait for the end of the worker; meanwhile stop runs whose lease is over."""
+def _watch(memory: mmap.mmap, pipe: int, worker: int) -> None:
+    """Wait for the end of the worker; meanwhile stop runs whose lease is over.
+
+    The worker's pid cannot be reused: had it ended, the pipe would say so.
+    """
     poller = select.poll()
     poller.register(pipe, select.POLLIN)
+    went_at = boot_clock()
     while True:
         deadline, *_ = _RECORD.unpack_from(memory)
         left = deadline - boot_clock() if deadline else _LOOK_SECONDS
@@ -103,6 +118,10 @@ def _watch(memory: mmap.mmap, pipe: int) -> None:
         if deadline and deadline <= boot_clock():
             _end_run(record)
             poller.poll(_LOOK_SECONDS * 1000 / 4)
+        if not is_stopped(worker):
+            went_at = boot_clock()
+        elif boot_clock() - went_at > _MOST_STOPPED_SECONDS and has_write_lock(worker):
+            os.kill(worker, signal.SIGKILL)
 
 
 def _end_run(record: bytes) -> None:

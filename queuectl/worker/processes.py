@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
 
 IS_LINUX = sys.platform == "linux"
 _DEAD_STATES = b"ZXx"
+_LOCK = re.compile(rb"lock:\s+\d+: \S+\s+\S+\s+WRITE ")
 _KILL_PAUSE = 0.005
 _FREEZE_LOOKS = 20
 
@@ -80,6 +82,21 @@ def send_signal(process: ProcessIdentity, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped in its place (SIGSTOP); False where only Linux can tell."""
+    fields = _stat_fields(pid) if IS_LINUX else None
+    return fields is not None and fields[0] == b"T"
+
+
+def has_write_lock(pid: int) -> bool:
+    """Whether a process holds a lock that excludes others, on any file (see proc_pid_fdinfo(5))."""
+    for info in Path(f"/proc/{pid}/fdinfo").glob("*"):
+        with contextlib.suppress(OSError):
+            if any(_LOCK.match(line) for line in info.read_bytes().splitlines()):
+                return True
+    return False
 
 
 def signal_group(group: int, number: signal.Signals) -> None:

@@ -75,6 +75,17 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "guard spares a worker that was stopped with a lock in hand",
+        KILLING + "test_a_worker_that_is_stopped_while_it_writes_does_not_lock_the_others_out",
+        (
+            Cut(
+                "worker/guard.py",
+                "            os.kill(worker, signal.SIGKILL)\n",
+                "            continue\n",
+            ),
+        ),
+    ),
+    Mutant(
         "expiry on SQLite does not compare the lease",
         STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[sqlite]",
         (

@@ -16,6 +16,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.worker import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import ClaimRequest
 from queuectl.worker import pidfile
+from queuectl.worker.processes import has_write_lock, is_stopped
 from tests.worker.fleet import Fleet, eventually, lives, pids_in, run_members
 
 LEASE_SECONDS = 2.0
@@ -48,6 +49,20 @@ def kill_the_worker_of(fleet: Fleet, job: Job) -> None:
     os.kill(fleet.worker_of(job).process.pid, signal.SIGKILL)
 
 
+def stop_in_its_place(worker: int, *, with_lock: bool) -> None:
+    """Stop a worker between two writes to its store, or in the middle of one."""
+
+    def is_caught() -> bool:
+        os.kill(worker, signal.SIGSTOP)
+        eventually(lambda: is_stopped(worker))
+        if has_write_lock(worker) == with_lock:
+            return True
+        os.kill(worker, signal.SIGCONT)
+        return False
+
+    eventually(is_caught)
+
+
 def test_a_killed_worker_leaves_no_orphan_and_its_job_is_taken_back_at_once(
     chaos: Fleet, request: pytest.FixtureRequest
 ) -> None:
@@ -76,7 +91,7 @@ def test_a_worker_stopped_beyond_its_lease_loses_its_job_and_lives_on(chaos: Fle
     job = chaos.running(chaos.enqueue(ONCE_LONG, max_retries=1))
     (command,) = eventually(lambda: pids_in(chaos.root / "pids"))
     chaos.start()
-    os.kill(stopped, signal.SIGSTOP)
+    stop_in_its_place(stopped, with_lock=False)
     assert eventually(lambda: not lives(command), LEASE_SECONDS + SLACK_SECONDS)
     done = chaos.settled(job.id)
     assert [run.error for run in done.history] == ["worker lost", None]
@@ -85,9 +100,19 @@ def test_a_worker_stopped_beyond_its_lease_loses_its_job_and_lives_on(chaos: Fle
     assert eventually(lambda: "the claim was lost, its result is discarded" in chaos.log())
     assert chaos.job(job.id).history == done.history
     (other,) = (pid for pid in chaos.pids() if pid != stopped)
-    os.kill(other, signal.SIGSTOP)
+    stop_in_its_place(other, with_lock=False)
     assert chaos.ran("true").history[0].worker == done.history[0].worker
     os.kill(other, signal.SIGCONT)
+
+
+def test_a_worker_that_is_stopped_while_it_writes_does_not_lock_the_others_out(
+    fleet: Fleet,
+) -> None:
+    (stopped,) = fleet.start()
+    fleet.enqueue_all({"command": "true"} for _ in range(2_000))
+    stop_in_its_place(stopped, with_lock=True)
+    assert fleet.ran("true", priority="high").state is State.COMPLETED
+    assert not lives(stopped)
 
 
 def test_a_stopped_worker_that_nobody_replaced_gives_its_own_job_back(fleet: Fleet) -> None:
@@ -95,7 +120,7 @@ def test_a_stopped_worker_that_nobody_replaced_gives_its_own_job_back(fleet: Fle
     (stopped,) = fleet.start()
     job = fleet.running(fleet.enqueue(ONCE_LONG, max_retries=1))
     (command,) = eventually(lambda: pids_in(fleet.root / "pids"))
-    os.kill(stopped, signal.SIGSTOP)
+    stop_in_its_place(stopped, with_lock=False)
     assert eventually(lambda: not lives(command), LEASE_SECONDS + SLACK_SECONDS)
     os.kill(stopped, signal.SIGCONT)
     done = fleet.settled(job.id)

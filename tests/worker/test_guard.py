@@ -13,13 +13,22 @@ from secrets import token_hex
 
 import pytest
 
+from queuectl.worker import guard
 from queuectl.worker.processes import RUN_ID_VARIABLE, boot_clock
-from tests.worker.fleet import Fleet, eventually, innocent, lives, pids_in, run_members
+from tests.worker.fleet import (
+    PATIENCE_SECONDS,
+    Fleet,
+    eventually,
+    innocent,
+    lives,
+    pids_in,
+    run_members,
+)
 
 RUN_ID, OTHER_RUN_ID = token_hex(12), token_hex(12)  # marks hold for the whole machine
 
 WORKER = """
-import os, sys
+import fcntl, sys
 from queuectl.worker.guard import Guard
 from queuectl.worker.processes import boot_clock
 
@@ -32,6 +41,9 @@ for line in sys.stdin:
         guard.started(rest[0], int(rest[1]))
     elif word == "ended":
         guard.ended()
+    elif word == "lock":
+        locked = open(rest[0], "w")
+        fcntl.flock(locked, fcntl.LOCK_EX)
     print("done", flush=True)
 guard.close()
 """
@@ -109,6 +121,22 @@ def test_a_run_is_killed_at_its_deadline_though_its_worker_is_stopped(guarded: G
         guarded.process.send_signal(signal.SIGSTOP)
         assert eventually(lambda: not lives(pid), 5)
         guarded.process.send_signal(signal.SIGCONT)
+
+
+def test_a_worker_that_was_stopped_with_a_lock_in_hand_is_killed(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    guarded.tell(f"lock {tmp_path / 'lock'}")
+    os.kill(guarded.process.pid, signal.SIGSTOP)
+    assert guarded.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
+
+
+def test_a_worker_that_was_stopped_without_a_lock_lives_on(guarded: Guarded) -> None:
+    os.kill(guarded.process.pid, signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        guarded.process.wait(timeout=guard._MOST_STOPPED_SECONDS + 2 * guard._LOOK_SECONDS)
+    os.kill(guarded.process.pid, signal.SIGCONT)
+    guarded.tell("ended")
 
 
 def test_what_has_ended_is_not_looked_for(guarded: Guarded) -> None:
