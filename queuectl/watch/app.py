@@ -20,9 +20,9 @@ from queuectl.domain.job import State
 from queuectl.domain.lanes import OPEN
 from queuectl.home import Place
 from queuectl.queue import Queue
-from queuectl.watch.feed import Action, Feed, Seen
-from queuectl.watch.log import LogWanted
-from queuectl.watch.model import Wanted, parse_filter
+from queuectl.looking.feed import Action, Feed, Seen
+from queuectl.looking.log import LogWanted
+from queuectl.looking.model import Wanted, parse_filter
 from queuectl.watch.screen import draw, log_lines, log_room
 from queuectl.watch.view import (
     Mode,
