@@ -26,6 +26,7 @@ COMMANDS = {
     "logs": "logs:logs",
     "wait": "wait:wait",
     "watch": "watch:watch",
+    "dashboard": "dashboard:dashboard",
     "cancel": "chosen:cancel",
     "retry": "chosen:retry",
     "delete": "chosen:delete",

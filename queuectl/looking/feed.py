@@ -14,9 +14,9 @@ from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.domain.view import Surroundings, served_by
 from queuectl.home import Place
-from queuectl.queue import Queue
 from queuectl.looking.log import LogText, LogWanted, read_log
 from queuectl.looking.model import Meter, Snapshot, Wanted
+from queuectl.queue import Queue
 
 INTERVAL_SECONDS = 0.5
 RETRY_SECONDS = 1.0

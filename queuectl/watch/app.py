@@ -19,10 +19,10 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
 from queuectl.domain.lanes import OPEN
 from queuectl.home import Place
-from queuectl.queue import Queue
 from queuectl.looking.feed import Action, Feed, Seen
 from queuectl.looking.log import LogWanted
 from queuectl.looking.model import Wanted, parse_filter
+from queuectl.queue import Queue
 from queuectl.watch.screen import draw, log_lines, log_room
 from queuectl.watch.view import (
     Mode,
