@@ -31,16 +31,19 @@ def _listing(queue: Queue, asked: Asked, states: frozenset[State] = frozenset())
     counts = queue.counts()
     found = page_of(queue, asked, states)
     return {
-        "asked": asked,
+        "asked": {name: asked.get(name) for name in _FILTERS},
         "counts": totals(counts),
         "jobs": found.jobs,
         "why": why(queue),
         "queues": sorted(counts.by_queue),
         "older": _with(asked, after=found.next) if found.next is not None else None,
         "newest": _with(asked, after=None) if asked.get("after") else None,
-        "is_filtered": any(asked.get(name) for name in ("state", "queue", "label", "text")),
+        "is_filtered": any(asked.get(name) for name in _FILTERS),
         "link": lambda **changes: _with(asked, after=None, **changes),
     }
+
+
+_FILTERS = ("state", "queue", "label", "text")
 
 
 def _with(asked: Asked, **changes: object) -> str:

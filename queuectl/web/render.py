@@ -65,7 +65,9 @@ def moments(text: str) -> Markup:
 
 
 def span(seconds: float) -> str:
-    """Return how long something took: `0.3 s`, `4:05`."""
+    """Return how long something took: `30 ms`, `2.3 s`, `4:05`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     return duration(seconds) if seconds < 100 else elapsed(seconds)
 
 

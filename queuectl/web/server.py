@@ -20,7 +20,7 @@ from queuectl.home import Place
 from queuectl.web.access import LOOPBACK_NAMES, Policy, is_loopback
 from queuectl.web.app import build
 from queuectl.web.board import Board
-from queuectl.web.token import named_token, own_token
+from queuectl.web.secret import named_token, own_token
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_SECONDS = 5

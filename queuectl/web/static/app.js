@@ -22,17 +22,22 @@
   // how far the store's clock is ahead of this one, in milliseconds
   const ahead = new Date(document.querySelector('meta[name="now"]').content) - Date.now();
 
+  function local(time) {
+    const style = { dateStyle: "medium", timeStyle: "medium" };
+    return new Date(time.dateTime).toLocaleString(undefined, style);
+  }
+
   function tellTimes() {
     for (const time of main.querySelectorAll("time[data-rel]")) {
       const seconds = (new Date(time.dateTime) - Date.now() - ahead) / 1000;
       const told = Math.abs(seconds) < 1 ? "now"
         : seconds > 0 ? `in ${rough(seconds)}` : `${rough(-seconds)} ago`;
       if (time.textContent !== told) time.textContent = told;
-      const title = new Date(time.dateTime).toLocaleString();
+      const title = local(time);
       if (time.title !== title) time.title = title;
     }
     for (const time of main.querySelectorAll("time[data-at]")) {
-      const told = new Date(time.dateTime).toLocaleString();
+      const told = local(time);
       if (time.textContent !== told) time.textContent = told;
     }
   }
