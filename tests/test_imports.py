@@ -28,12 +28,15 @@ LAYERS: dict[str, frozenset[str]] = {
     "changes": SHARED | {"domain", "stores", "parents", "worker"},
     "schedules": SHARED | {"domain", "stores"},
     "keeping": SHARED | {"domain", "stores", "transfer", "worker"},
+    "statistics": SHARED | {"domain", "stores", "worker"},
     "transfer": SHARED | {"domain", "stores", "worker"},
-    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer"},
+    "queue": SHARED
+    | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping", "statistics"},
+    "metrics": SHARED | {"domain", "worker", "queue"},
+    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer", "metrics"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
-    "web": SHARED | {"domain", "stores", "worker", "queue", "cli"},
+    "web": SHARED | {"domain", "stores", "worker", "queue", "cli", "metrics"},
     "__init__": frozenset({"domain", "queue"}),
     "__main__": frozenset({"cli"}),
 }

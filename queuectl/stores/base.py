@@ -140,6 +140,13 @@ class Store(Protocol):
         """
         ...
 
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return, for each queue with jobs that are ready, since when one of them has been due.
+
+        Whether or not the queue is open. What became due since the last `promote` may be missed.
+        """
+        ...
+
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue. Cheap."""
         ...
