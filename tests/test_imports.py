@@ -25,16 +25,19 @@ LAYERS: dict[str, frozenset[str]] = {
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
-    "changes": SHARED | {"domain", "stores", "parents"},
+    "changes": SHARED | {"domain", "stores", "parents", "worker"},
     "schedules": SHARED | {"domain", "stores"},
-    "keeping": SHARED | {"domain", "stores", "transfer"},
+    "keeping": SHARED | {"domain", "stores", "transfer", "worker"},
+    "statistics": SHARED | {"domain", "stores", "worker"},
     "transfer": SHARED | {"domain", "stores", "worker"},
-    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer"},
+    "queue": SHARED
+    | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping", "statistics"},
+    "metrics": SHARED | {"domain", "worker", "queue"},
+    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer", "metrics"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "looking": SHARED | {"domain", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli", "looking"},
-    "web": SHARED | {"domain", "queue", "keeping", "cli", "looking"},
+    "web": SHARED | {"domain", "queue", "keeping", "cli", "looking", "metrics"},
     "__init__": frozenset({"domain", "queue"}),
     "__main__": frozenset({"cli"}),
 }
@@ -43,12 +46,12 @@ LAYERS: dict[str, frozenset[str]] = {
 LATE: frozenset[tuple[str, str]] = frozenset(
     {("home", "stores"), ("cli", "shell"), ("cli", "watch"), ("cli", "web")}
 )
-"""Allowed inside a function only: the grammar of addresses, and the screens and
-pages over the commands."""
+"""Allowed inside a function only: the grammar of addresses, and what is shown
+over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum fnmatch functools graphlib math "
-    "operator re shlex typing".split()
+    "__future__ bisect collections dataclasses datetime difflib enum fnmatch functools graphlib "
+    "math operator re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

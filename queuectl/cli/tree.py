@@ -27,6 +27,8 @@ COMMANDS = {
     "wait": "wait:wait",
     "watch": "watch:watch",
     "dashboard": "dashboard:dashboard",
+    "stats": "stats:stats",
+    "metrics": "metrics:metrics",
     "cancel": "chosen:cancel",
     "retry": "chosen:retry",
     "delete": "chosen:delete",

@@ -18,6 +18,7 @@ from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.request import is_name
 from queuectl.home import Place
 from queuectl.joblogs import JobLogs
+from queuectl.metrics import CONTENT_TYPE_LATEST, metrics_text
 from queuectl.web.access import Policy
 from queuectl.web.answers import json_answer, problem
 from queuectl.web.board import Board
@@ -52,6 +53,7 @@ def build(place: Place, policy: Policy, token_file: Path | None = None) -> tuple
             Route("/api/openapi.json", _openapi),
             Route("/events", _events(board)),
             Route("/healthz", _healthz(board)),
+            Route("/metrics", _metrics(board)),
             *routes(board),
             Mount("/static", _Static(directory=STATIC)),
         ],
@@ -119,6 +121,16 @@ def _healthz(board: Board) -> Handler:
             told = str(fault) if request.state.access.may_read else "the store does not answer"
             return PlainTextResponse(f"{told}\n", 503)
         return PlainTextResponse("ok\n")
+
+    return serve
+
+
+def _metrics(board: Board) -> Handler:
+    """Return what Prometheus asks."""
+
+    async def serve(_request: Request) -> Response:
+        text = await board.pool.run(metrics_text)
+        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
     return serve
 

@@ -47,7 +47,7 @@ def states_bar(counts: Mapping[str, int]) -> Markup:
 
 
 def columns(series: Sequence[Series], moments: Sequence[str], about: str) -> Markup:
-    """Return stacked columns, one for each moment."""
+    """Return stacked columns, one for each moment (in ISO 8601, as in all of these charts)."""
     totals = [
         sum(v or 0 for v in values) for values in zip(*(s.values for s in series), strict=True)
     ]
@@ -57,7 +57,7 @@ def columns(series: Sequence[Series], moments: Sequence[str], about: str) -> Mar
     for at, moment in enumerate(moments):
         floor = _FLOOR
         told = ", ".join(f"{each.values[at] or 0:,.0f} {each.name}" for each in series)
-        rects = [Markup("<title>{} · {}</title>").format(moment, told)]
+        rects = [_hint(moment, told)]
         rects.append(
             Markup('<rect class="hit" x="{:.2f}" y="{}" width="{:.2f}" height="{}"/>').format(
                 _LEFT + at * step, _TOP, step, _FLOOR - _TOP
@@ -103,11 +103,21 @@ def lines(
         )
         hits.append(
             Markup(
-                '<rect class="hit" x="{:.2f}" y="{}" width="{:.2f}" height="{}">'
-                "<title>{} · {}</title></rect>"
-            ).format(_LEFT + at * step, _TOP, step, _FLOOR - _TOP, moment, told or "no runs")
+                '<rect class="hit" x="{:.2f}" y="{}" width="{:.2f}" height="{}">{}</rect>'
+            ).format(_LEFT + at * step, _TOP, step, _FLOOR - _TOP, _hint(moment, told))
         )
     return _framed(top, show, moments, about, Markup("").join([*drawn, *hits]))
+
+
+def _clock(moment: str) -> str:
+    """Return the time of day, which the script shows in the reader's zone."""
+    return moment[11:16]
+
+
+def _hint(moment: str, told: str) -> Markup:
+    """Return what is shown when one points at a moment."""
+    text = f"{_clock(moment)} · {told or 'no runs'}"
+    return Markup('<title data-at="{}" data-told="{}">{}</title>').format(moment, told, text)
 
 
 def _path(points: Sequence[tuple[float, float] | None]) -> str:
@@ -139,9 +149,9 @@ def _framed(
     for at, anchor in ((0, "start"), (len(moments) // 2, "middle"), (len(moments) - 1, "end")):
         x = {"start": _LEFT, "middle": (_LEFT + WIDTH) / 2, "end": WIDTH}[anchor]
         rules.append(
-            Markup('<text class="axis" x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
-                x, HEIGHT - 6, anchor, moments[at] if moments else ""
-            )
+            Markup(
+                '<text class="axis" x="{:.1f}" y="{}" text-anchor="{}" data-at="{}">{}</text>'
+            ).format(x, HEIGHT - 6, anchor, moments[at], _clock(moments[at]))
         )
     return Markup(
         '<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}{}</svg>'

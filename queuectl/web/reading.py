@@ -11,6 +11,7 @@ from queuectl.cli.status import status_as_dict, worker_as_dict
 from queuectl.domain import settings as tunables
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
+from queuectl.domain.report import as_dict as report_as_dict
 from queuectl.domain.schedule import as_dict as schedule_as_dict
 from queuectl.domain.times import iso
 from queuectl.domain.values import frozen
@@ -152,6 +153,10 @@ def _get_settings(queue: Queue, _asked: Asked) -> Mapping[str, Any]:
     return tunables.as_dict(queue.settings())
 
 
+def _get_stats(queue: Queue, asked: Asked) -> Any:
+    return report_as_dict(queue.stats(asked.get("queue")))
+
+
 def _get_status(queue: Queue, _asked: Asked) -> Any:
     return status_as_dict(queue)
 
@@ -159,6 +164,8 @@ def _get_status(queue: Queue, _asked: Asked) -> Any:
 READING = (
     Endpoint("getStatus", "GET", "/status", "Count the jobs and show the workers that are alive.",
              _get_status, named("Status")),
+    Endpoint("getStats", "GET", "/stats", "Tell what happened in the last hour, and how fast.",
+             _get_stats, named("Report"), (Param("queue", QUERY, NAME, "only of this queue"),)),
     Endpoint("listJobs", "GET", "/jobs", "List jobs, dead ones included, a page at a time.",
              _list_jobs, named("JobPage"), (_STATES, *FILTER, *_PAGING)),
     Endpoint("getJob", "GET", "/jobs/{id}", "Show everything about one job.",

@@ -12,8 +12,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from queuectl.cli.charts import length
 from queuectl.cli.columns import attempts_text, state_text
-from queuectl.cli.render import Clock, duration, elapsed
+from queuectl.cli.render import Clock
 from queuectl.cli.session import printable
 from queuectl.domain.job import command_text
 from queuectl.domain.settings import show
@@ -64,13 +65,6 @@ def moments(text: str) -> Markup:
     )
 
 
-def span(seconds: float) -> str:
-    """Return how long something took: `30 ms`, `2.3 s`, `4:05`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return duration(seconds) if seconds < 100 else elapsed(seconds)
-
-
 def size(number: int) -> str:
     """Return a number of bytes as people read it."""
     for limit, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
@@ -110,7 +104,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "at": at, "moments": moments, "span": span, "line": _line, "size": size,
+        "at": at, "moments": moments, "span": length, "line": _line, "size": size,
         "state_text": state_text, "attempts": attempts_text, "printable": printable,
         "value": show, "worker_name": worker_name, "printable_lines": _shown_lines,
         "line_of_fields": _of_fields,

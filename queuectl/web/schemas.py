@@ -84,6 +84,9 @@ _SCHEDULE_FIELDS = {
     "skipped_at": maybe(TIME), "skipped_why": maybe(TEXT), "created_at": TIME,
 }  # fmt: skip
 
+_ENDED = dict.fromkeys("enqueued completed failed dead cancelled interrupted".split(), COUNT)
+_QUANTILES = record(p50=maybe(NUMBER), p95=maybe(NUMBER))
+
 SCHEMAS: dict[str, Any] = {
     "Problem": record(
         "An error (RFC 9457).",
@@ -107,6 +110,21 @@ SCHEMAS: dict[str, Any] = {
     "Status": record(
         store=TEXT, home=TEXT, counts=named("Counts"),
         workers=array(named("Worker")), queues=array(named("Queue")),
+    ),
+    "Ended": record("How many were enqueued, and how many runs came to each end.", **_ENDED),
+    "QueueReport": record(
+        "What happened in one queue, or in all; `series` has the last 60 minutes, one by one.",
+        **_ENDED, success_rate=maybe(NUMBER), run_seconds=_QUANTILES, wait_seconds=_QUANTILES,
+        throughput={"type": "object", "additionalProperties": NUMBER},
+        ever=record(
+            **_ENDED, runs_measured=COUNT, run_seconds_sum=NUMBER, waits_measured=COUNT,
+            wait_seconds_sum=NUMBER,
+        ),
+        series=array(named("Ended")),
+    ),
+    "Report": record(
+        now=TIME, since=TIME, total=named("QueueReport"),
+        queues={"type": "object", "additionalProperties": named("QueueReport")},
     ),
     "Schedule": record(**_SCHEDULE_FIELDS),
     "ScheduleShown": record(

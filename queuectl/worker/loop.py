@@ -31,10 +31,11 @@ from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
-from queuectl.worker.processes import boot_clock, this_process
+from queuectl.worker.processes import boot_clock, is_live, this_process
 from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
 from queuectl.worker.scheduling import Scheduling
+from queuectl.worker.telling import tell_all
 
 log = logging.getLogger("queuectl.worker")
 
@@ -105,6 +106,8 @@ class Worker:
         try:
             if not self._patience.is_away:  # else upkeep removes the entry
                 self._store.unregister(self.record.id)
+                if not any(is_live(each, self._store.now()) for each in self._store.workers()):
+                    tell_all(self._store)
         except StoreUnavailable as fault:
             log.warning("%s", fault)
         self._store.close()

@@ -42,6 +42,14 @@
     }
   }
 
+  function tellChartTimes() {
+    for (const text of main.querySelectorAll(".chart [data-at]")) {
+      const clock = new Date(text.dataset.at).toLocaleTimeString([], { timeStyle: "short" });
+      const { told } = text.dataset;
+      text.textContent = told === undefined ? clock : `${clock} · ${told || "no runs"}`;
+    }
+  }
+
   // --- putting a fresh copy of the page into this one ------------------------------------------
 
   function same(one, other) {
@@ -118,6 +126,7 @@
         for (const toast of fresh.querySelectorAll(".toast")) tell(toast.textContent, toast.className);
         if (follows) main.querySelector(".log")?.scrollTo(0, 1e9);
         tellTimes();
+        tellChartTimes();
       } while (again);
     } catch {
       showLive("trouble", "Connection lost");
@@ -270,5 +279,6 @@
   for (const toast of toasts.querySelectorAll(".toast")) setTimeout(() => toast.remove(), 8000);
   main.querySelector(".log")?.scrollTo(0, 1e9);
   tellTimes();
+  tellChartTimes();
   follow();
 })();
