@@ -64,6 +64,7 @@ def build(place: Place, policy: Policy, token_file: Path | None = None) -> tuple
             Exception: _on_surprise,
         },
     )
+    app.router.redirect_slashes = False  # an address is ours or it is not
     return Guard(app, policy, board.sessions, board.failures), board
 
 

@@ -165,9 +165,11 @@ def _login_page(board: Board, request: Request, back: str, fault: str, status: i
 
 
 def _set_cookie(board: Board, response: Response, name: str, value: str) -> None:
+    """Set a cookie for as long as the browser is open; an empty one is taken away."""
     response.set_cookie(
-        name, value, path="/", httponly=True, samesite="strict", secure=board.policy.secure
-    )
+        name, value, max_age=None if value else 0, path="/", httponly=True, samesite="strict",
+        secure=board.policy.secure,
+    )  # fmt: skip
 
 
 def _show_login(board: Board) -> Handler:
@@ -197,7 +199,7 @@ def _log_in(board: Board) -> Handler:
         name, _session = board.sessions.open()
         response = RedirectResponse(back, status_code=303)
         _set_cookie(board, response, board.policy.cookie, name)
-        response.delete_cookie(_LOGIN_COOKIE)
+        _set_cookie(board, response, _LOGIN_COOKIE, "")
         return response
 
     return serve
@@ -209,7 +211,7 @@ def _log_out(board: Board) -> Handler:
         _checked(access, await read_form(request))
         board.sessions.close(access.cookie)
         response = RedirectResponse("/", status_code=303)
-        response.delete_cookie(board.policy.cookie)
+        _set_cookie(board, response, board.policy.cookie, "")
         return response
 
     return serve

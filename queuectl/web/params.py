@@ -18,7 +18,8 @@ PATH, QUERY, BODY = "path", "query", "body"
 _WHOLE = re.compile(r"-?\d{1,16}")
 _FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "": False}
 _KINDS: dict[str, tuple[type, ...]] = {
-    "string": (str,), "integer": (int,), "boolean": (bool,), "array": (list,), "object": (dict,),
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
+    "array": (list,), "object": (dict,),
 }  # fmt: skip
 
 
@@ -120,19 +121,23 @@ def _from_text(param: Param, texts: Sequence[str]) -> Any:
 
 def check(name: str, value: Any, schema: Schema) -> Any:
     """Return a value that fits a schema. Raises InvalidInput otherwise."""
-    kind = schema.get("type")
-    is_kind = kind is None or (
-        isinstance(value, _KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
-    )
-    if not is_kind:
-        raise InvalidInput(f"{name} must be of type {kind}, not {shown(value)}")
+    kinds = schema.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    if isinstance(value, float) and kinds == ["integer"] and value.is_integer():
+        value = int(value)  # JSON knows one kind of number
+    if kinds and not any(_is_kind(value, kind) for kind in kinds):
+        raise InvalidInput(f"{name} must be of type {' or '.join(kinds)}, not {shown(value)}")
     for word, refuse in _RULES.items():
         if word in schema and (why := refuse(value, schema[word])):
             raise InvalidInput(f"{name} {why}, not {shown(value)}")
-    if kind == "array":
+    if kinds == ["array"]:
         for each in value:
             check(name, each, schema["items"])
     return value
+
+
+def _is_kind(value: Any, kind: str) -> bool:
+    return isinstance(value, _KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
 def _unless(kept: bool, why: str) -> str:

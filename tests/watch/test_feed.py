@@ -9,9 +9,9 @@ import pytest
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.transitions import settle
-from queuectl.queue import open_queue
 from queuectl.looking.feed import latest
 from queuectl.looking.model import Wanted
+from queuectl.queue import open_queue
 from tests.cli.harness import claim_next
 
 
