@@ -127,6 +127,7 @@ def _color(numbers: list[int]) -> int | None:
         return _of_256(min(numbers.pop(0), 255))
     if kind == 2 and len(numbers) >= 3:
         return _nearest((numbers.pop(0), numbers.pop(0), numbers.pop(0)))
+    numbers.clear()  # it is cut short: what is left means nothing by itself
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from queuectl.cli.queues import totals
@@ -50,7 +50,7 @@ class Live:
 
     async def stream(
         self, log: tuple[Path, ...], may_go_on: Callable[[], bool]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield server-sent events for one browser: `look` at each change of the store.
 
         And `log` when one of some files grows. Ends when `may_go_on` says no.
