@@ -51,6 +51,7 @@ def _common(board: Board, request: Request, title: str) -> dict[str, Any]:
     query = request.url.query
     return {
         "title": title,
+        "version": board.live.version,
         "path": request.url.path,
         "here": request.url.path + (f"?{query}" if query else ""),
         "access": access,

@@ -24,7 +24,10 @@ _DEPTH = 30
 
 
 class Live:
-    """Follows the store for any number of browsers. All methods are for the event loop."""
+    """Follows the store for any number of browsers. All methods are for the event loop.
+
+    `version` is another number after each change that was seen.
+    """
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -32,7 +35,7 @@ class Live:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: set[asyncio.Event] = set()
         self._is_over = False
-        self._version = 0
+        self.version = 0
         self._told = ""
         self._last: tuple[object, ...] = ()
 
@@ -105,9 +108,9 @@ class Live:
         mark = (seen.trouble, _mark(snapshot) if snapshot else ())
         if mark == self._last:
             return
-        self._last, self._version = mark, self._version + 1
+        self._last, self.version = mark, self.version + 1
         counts = totals(snapshot.counts) if snapshot else None
-        told = {"version": self._version, "trouble": seen.trouble, "counts": counts}
+        told = {"version": self.version, "trouble": seen.trouble, "counts": counts}
         self._told = json.dumps(told)
         for client in self._clients:
             client.set()

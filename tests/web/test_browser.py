@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: what it runs, refuses, shows live, and offers to the keyboard."""
+"""The dashboard in a real browser: what it runs, what it shows live, what the keyboard reaches."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 import pytest
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from queuectl.domain.job import Outcome, State
@@ -24,13 +24,24 @@ from queuectl.web.app import build
 from tests.cli.harness import claim_next, run_next
 from tests.web.kit import ANSI, HOSTILE, TOKEN, add, fill, policy
 
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/settings")
+LOOKED_AT = {
+    "light": (*PAGES, "/jobs/dead1"),
+    "dark, on a phone": ("/", "/dlq", "/jobs/dead1"),
+}
+"""On which pages everything is looked at for those who read otherwise; it takes a while."""
+
 PATIENCE_MS = 60_000
 _FLAGS = [
     "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+_ASK_AXE = """
+axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap(
+  (each) => each.nodes.map((node) => `${each.id}: ${node.html}`)))
+"""
 _WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -106,8 +117,9 @@ class Visitor:
 
 def faults_for_readers(page: Page) -> list[str]:
     """Return what axe finds: contrast, labels, landmarks, roles."""
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
+    page.evaluate(AXE)
+    found: list[str] = page.evaluate(_ASK_AXE)
+    return found
 
 
 def test_every_page_is_fit_for_all_readers_and_nothing_in_it_fails(
@@ -124,7 +136,8 @@ def test_every_page_is_fit_for_all_readers_and_nothing_in_it_fails(
             for visitor, look in ((light, "light"), (dark, "dark, on a phone")):
                 where = f"{path}, {look}"
                 visitor.go(path)
-                assert faults_for_readers(visitor.page) == [], where
+                if path in LOOKED_AT[look]:
+                    assert faults_for_readers(visitor.page) == [], where
                 wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
                 assert visitor.page.evaluate(wide) == 0, where
                 visitor.require_peace(where)
@@ -132,9 +145,7 @@ def test_every_page_is_fit_for_all_readers_and_nothing_in_it_fails(
         dark.leave()
 
 
-def test_a_page_follows_the_store_and_a_button_changes_it(
-    chromium: Browser, queue: Queue, tmp_path: Path
-) -> None:
+def test_a_page_follows_the_store_and_a_button_changes_it(chromium: Browser, queue: Queue) -> None:
     with site() as url:
         visitor = Visitor(chromium, url)
         page = visitor.page

@@ -146,7 +146,7 @@
 
   let source = null;
   let followed = "";
-  let version = 0;
+  let version = Number(document.body.dataset.version);
 
   function address() {
     const { job, run } = document.body.dataset;
@@ -159,14 +159,12 @@
     source?.close();
     followed = address();
     source = new EventSource(followed);
-    let isFirst = true;
     source.addEventListener("look", async (event) => {
       const look = JSON.parse(event.data);
       if (look.trouble) showLive("trouble", look.trouble);
       else showLive("on", "Live");
-      if (look.version !== version || isFirst) {
+      if (look.version !== version) {
         version = look.version;
-        isFirst = false;
         await refresh();
         follow(); // a job that has been started again has another log
       }
