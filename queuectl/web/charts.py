@@ -1,11 +1,14 @@
-"""Charts as SVG, drawn here so that they need no script; colours are classes of the style sheet."""
+"""Charts as SVG, drawn here so that they need no script; colours are classes of the style sheet.
+
+Names and moments are our own words and figures, with nothing in them that HTML would read.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from queuectl.domain.job import State
 from queuectl.domain.values import frozen
@@ -26,24 +29,21 @@ class Series:
 
 def states_bar(counts: Mapping[str, int]) -> Markup:
     """Return one bar of all jobs, divided by state."""
-    parts, left = [], 0.0
-    for state in State:
+    parts, told, left = [], [], 0.0
+    for state in (state for state in State if counts[state.value]):
         number = counts[state.value]
-        if not number:
-            continue
         width = max(1000 * number / counts["total"], 6.0)
+        told.append(f"{number:,} {state}")
         parts.append(
-            Markup(
-                '<rect x="{:.1f}" y="0" width="{:.1f}" height="10" class="fill-{}">'
-                "<title>{}: {:,}</title></rect>"
-            ).format(left, width, state.value, state.value, number)
+            f'<rect x="{left:.1f}" y="0" width="{width:.1f}" height="10" class="fill-{state}">'
+            f"<title>{state}: {number:,}</title></rect>"
         )
         left += width
-    told = [f"{counts[state.value]:,} {state.value}" for state in State if counts[state.value]]
+    about = f"Jobs by state: {', '.join(told) or 'none'}"
     return Markup(
-        '<svg class="statesbar" viewBox="0 0 {:.1f} 10" preserveAspectRatio="none" role="img"'
-        ' aria-label="Jobs by state: {}">{}</svg>'
-    ).format(left or 1000.0, ", ".join(told) or "none", Markup("").join(parts))
+        f'<svg class="statesbar" viewBox="0 0 {left or 1000:.1f} 10" preserveAspectRatio="none"'
+        f' role="img" aria-label="{about}">{"".join(parts)}</svg>'
+    )
 
 
 def columns(series: Sequence[Series], moments: Sequence[str], about: str) -> Markup:
@@ -52,30 +52,23 @@ def columns(series: Sequence[Series], moments: Sequence[str], about: str) -> Mar
         sum(v or 0 for v in values) for values in zip(*(s.values for s in series), strict=True)
     ]
     top = nice(max(totals, default=0))
-    step = (WIDTH - _LEFT) / max(1, len(moments))
+    step = _step(moments)
     bars = []
     for at, moment in enumerate(moments):
         floor = _FLOOR
         told = ", ".join(f"{each.values[at] or 0:,.0f} {each.name}" for each in series)
-        rects = [_hint(moment, told)]
-        rects.append(
-            Markup('<rect class="hit" x="{:.2f}" y="{}" width="{:.2f}" height="{}"/>').format(
-                _LEFT + at * step, _TOP, step, _FLOOR - _TOP
-            )
-        )
+        rects = [_hit(at, step, moment, told)]
         for each in series:
             height = (each.values[at] or 0) / top * (_FLOOR - _TOP)
-            if not height:
-                continue
-            floor -= height
-            rects.append(
-                Markup(
-                    '<rect class="fill-{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"'
+            if height:
+                floor -= height
+                rects.append(
+                    f'<rect class="fill-{each.look}" x="{_LEFT + at * step + 1:.2f}"'
+                    f' y="{floor:.2f}" width="{max(1.0, step - 2):.2f}" height="{height:.2f}"'
                     ' rx="1.5"/>'
-                ).format(each.look, _LEFT + at * step + 1, floor, max(1.0, step - 2), height)
-            )
-        bars.append(Markup("<g>{}</g>").format(Markup("").join(rects)))
-    return _framed(top, str_of_count, moments, about, Markup("").join(bars))
+                )
+        bars.append(f"<g>{''.join(rects)}</g>")
+    return _framed(top, str_of_count, moments, about, "".join(bars))
 
 
 def lines(
@@ -84,7 +77,7 @@ def lines(
     """Return a line for each series, broken where nothing is known."""
     known = [value for each in series for value in each.values if value is not None]
     top = nice(max(known, default=0), whole=False)
-    step = (WIDTH - _LEFT) / max(1, len(moments))
+    step = _step(moments)
     drawn = []
     for each in series:
         points = [
@@ -93,31 +86,34 @@ def lines(
             else (_LEFT + (at + 0.5) * step, _FLOOR - value / top * (_FLOOR - _TOP))
             for at, value in enumerate(each.values)
         ]
-        drawn.append(Markup('<path class="line-{}" d="{}"/>').format(each.look, _path(points)))
-    hits = []
+        drawn.append(f'<path class="line-{each.look}" d="{_path(points)}"/>')
     for at, moment in enumerate(moments):
         told = ", ".join(
             f"{each.name} {show(value)}"
             for each in series
             if (value := each.values[at]) is not None
         )
-        hits.append(
-            Markup(
-                '<rect class="hit" x="{:.2f}" y="{}" width="{:.2f}" height="{}">{}</rect>'
-            ).format(_LEFT + at * step, _TOP, step, _FLOOR - _TOP, _hint(moment, told))
-        )
-    return _framed(top, show, moments, about, Markup("").join([*drawn, *hits]))
+        drawn.append(_hit(at, step, moment, told))
+    return _framed(top, show, moments, about, "".join(drawn))
+
+
+def _step(moments: Sequence[str]) -> float:
+    return (WIDTH - _LEFT) / max(1, len(moments))
+
+
+def _hit(at: int, step: float, moment: str, told: str) -> str:
+    """Return the place of one moment, which tells its figures when one points at it."""
+    text = f"{_clock(moment)} · {told or 'no runs'}"
+    return (
+        f'<rect class="hit" x="{_LEFT + at * step:.2f}" y="{_TOP}" width="{step:.2f}"'
+        f' height="{_FLOOR - _TOP}"><title data-at="{moment}" data-told="{told}">{text}</title>'
+        "</rect>"
+    )
 
 
 def _clock(moment: str) -> str:
     """Return the time of day, which the script shows in the reader's zone."""
     return moment[11:16]
-
-
-def _hint(moment: str, told: str) -> Markup:
-    """Return what is shown when one points at a moment."""
-    text = f"{_clock(moment)} · {told or 'no runs'}"
-    return Markup('<title data-at="{}" data-told="{}">{}</title>').format(moment, told, text)
 
 
 def _path(points: Sequence[tuple[float, float] | None]) -> str:
@@ -134,28 +130,27 @@ def _path(points: Sequence[tuple[float, float] | None]) -> str:
 
 
 def _framed(
-    top: float, show: Callable[[float], str], moments: Sequence[str], about: str, inner: Markup
+    top: float, show: Callable[[float], str], moments: Sequence[str], about: str, inner: str
 ) -> Markup:
     """Return a chart with its lines and labels."""
     rules = []
     for share in (0.0, 0.5, 1.0):
         y = _FLOOR - share * (_FLOOR - _TOP)
         rules.append(
-            Markup(
-                '<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
-                '<text class="axis" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
-            ).format(_LEFT, WIDTH, y, y, _LEFT - 6, y + 4, show(top * share))
+            f'<line class="rule" x1="{_LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text class="axis" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
+            f"{show(top * share)}</text>"
         )
     for at, anchor in ((0, "start"), (len(moments) // 2, "middle"), (len(moments) - 1, "end")):
         x = {"start": _LEFT, "middle": (_LEFT + WIDTH) / 2, "end": WIDTH}[anchor]
         rules.append(
-            Markup(
-                '<text class="axis" x="{:.1f}" y="{}" text-anchor="{}" data-at="{}">{}</text>'
-            ).format(x, HEIGHT - 6, anchor, moments[at], _clock(moments[at]))
+            f'<text class="axis" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}"'
+            f' data-at="{moments[at]}">{_clock(moments[at])}</text>'
         )
     return Markup(
-        '<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}{}</svg>'
-    ).format(WIDTH, HEIGHT, about, Markup("").join(rules), inner)
+        f'<svg class="chart" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img"'
+        f' aria-label="{escape(about)}">{"".join(rules)}{inner}</svg>'
+    )
 
 
 def nice(most: float, *, whole: bool = True) -> float:
