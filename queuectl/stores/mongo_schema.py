@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link, translated
 
-VERSION = 2
+VERSION = 3
 MARK = "schema"
 SEQUENCE = "sequence"
 _TRIES = 10
@@ -65,6 +65,7 @@ JOB_INDEXES = (
         partialFilterExpression={"environment": {"$type": "string"}},
     ),
     IndexModel([("batch", ASCENDING)], name="batch", sparse=True),
+    IndexModel([("linking.at", ASCENDING)], name="linking", sparse=True),
     IndexModel([("moving", ASCENDING)], name="moving", sparse=True),
 )
 
