@@ -25,12 +25,7 @@ def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def fleet(
-    tmp_path: Path,
-    store_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    nothing_of_the_users: None,
-) -> Iterator[Fleet]:
+def fleet(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     """A home without workers, which command lines find too."""
     monkeypatch.setenv("QUEUECTL_STORE", store_url)
     with fleet_in(tmp_path, store_url) as fleet:
