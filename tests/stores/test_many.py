@@ -7,6 +7,7 @@ from pymongo.errors import AutoReconnect
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
@@ -59,6 +60,7 @@ def test_a_key_that_is_taken_keeps_one_job_back_and_no_other(store: Store) -> No
     assert [existing(store, job.id).state for job in dead] == [
         State.PENDING, State.DEAD, State.DEAD, State.PENDING,
     ]  # fmt: skip
+    assert sorted(listed(store, Filter(frozenset({State.DEAD})))) == ["a2", "b1"]
     assert store.counts().of(State.DEAD) == 2
     assert (store.repair(), store.check()) == (0, [])
 
