@@ -4,6 +4,7 @@
 - `token`: the call of `add` that inserted it; `stamp`: the commit that wrote it last;
 - `batch`: the atomic batch it was staged by; it exists for readers once that is committed;
 - `moving`: true on a dead job whose move to `dlq` is not finished;
+- `linking`: on a job whose blockers are being written (`mongo_linking`);
 - `unique_live`: the unique key of a job that waits or runs, under a unique index;
 - `untold`: what ended with the job and is in no figures yet; see `mongo_figures`;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
@@ -100,11 +101,15 @@ def to_stub(document: Document) -> Document:
     return {**kept, "stub": True}
 
 
-def fence(change: Transition) -> Document:
-    """Return the filter that matches the job only while it is as the transition read it."""
+def fence(change: Transition, linking: Document | None = None) -> Document:
+    """Return the filter that matches the job only while it is as the transition read it.
+
+    With `linking` it must bear that mark too.
+    """
     before = change.before
     if change.fence is Fence.REV:
-        return {"_id": before.id, "seq": before.seq, "rev": before.rev}
+        announced = {"linking.stamp": linking["stamp"]} if linking else {}
+        return {"_id": before.id, "seq": before.seq, "rev": before.rev, **announced}
     claim = before.claim
     held: Document = {
         "_id": before.id,

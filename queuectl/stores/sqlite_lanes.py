@@ -149,6 +149,15 @@ class SqliteLanes(SqliteFleet):
 
         return replace(job, waits_for=self._linked([job])[0].waits_for)
 
+    def _waiting(self, ids: Iterable[str]) -> dict[str, list[str]]:
+        """Return what jobs wait for, without those that wait for none."""
+        found = self._connection.execute(
+            "SELECT id, waits_for FROM jobs WHERE waits_for IS NOT NULL "
+            "AND id IN (SELECT value FROM json_each(?))",
+            (rows.dump_json(list(ids)),),
+        )
+        return {job_id: rows.load_json(waits_for) for job_id, waits_for in found}
+
     def _states(self, ids: Iterable[str]) -> dict[str, State | None]:
         found = self._connection.execute(
             "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?1)) "

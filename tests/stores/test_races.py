@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from queuectl.domain import editing, transitions
-from queuectl.domain.errors import Conflict
+from queuectl.domain.errors import Conflict, NothingDone
 from queuectl.domain.job import Job, State
 from queuectl.domain.transitions import Transition
 from queuectl.stores import open_store
@@ -134,7 +134,7 @@ class Race:
                 return
             try:
                 change = decide(store, job)
-            except Conflict:
+            except (Conflict, NothingDone):
                 return
             if store.commit(change):
                 self.record.changes[job_id].append(change)
