@@ -65,7 +65,7 @@ class Watch:
     """One run of `queuectl watch`."""
 
     def __init__(self, place: Place, typed: str = "", *, colors: bool = True) -> None:
-        chosen, words = parse_filter(typed)
+        chosen = parse_filter(typed)
         self._view = View(typed=typed)
         self._shown = Seen()
         self._app: Application[None] = Application(
@@ -77,7 +77,7 @@ class Watch:
             color_depth=None if colors else ColorDepth.DEPTH_1_BIT,
         )
         self._app.ttimeoutlen = _ESCAPE_SECONDS
-        self._feed = Feed(place, Wanted(chosen, words), self._app.invalidate)
+        self._feed = Feed(place, Wanted(chosen), self._app.invalidate)
 
     def run(self) -> None:
         """Show the screen until the user leaves."""
@@ -203,10 +203,10 @@ class Watch:
         """Look for what is typed as it is typed; what makes no sense yet changes nothing."""
         self._view = replace(self._view, typed=typed, mode=then or self._view.mode)
         try:
-            chosen, words = parse_filter(typed)
+            chosen = parse_filter(typed)
         except InvalidInput:
             return
-        self._feed.wanted = Wanted(chosen, words)
+        self._feed.wanted = Wanted(chosen)
         self._feed.wake()
 
     def _end_filter(self) -> None:

@@ -37,8 +37,8 @@ Enter l            read the log of the job, or of the worker's job
 c                  cancel the job    r   retry it    d   delete it
 p                  pause the job, or let it go on
 P                  pause the job's queue, or open it again
-/                  filter: words in id or command, failed,dead, queue=NAME,
-                   label=NAME        Esc   no filter
+/                  filter: words in id, command or error, failed,dead,
+                   queue=NAME, label=NAME        Esc   no filter
 ?                  this help         q   quit
 
 In a log: it follows its end; moving up stops that, G follows again.
