@@ -20,7 +20,7 @@ _TAIL = 5
 
 
 def write_details(job: Job, clock: render.Clock, *, colors: bool) -> None:
-    """Write one job: names and values, then its timeline, and for a person the end of its output."""
+    """Write one job: names and values, then its timeline, for a person its output too."""
     shown = [(name, value) for name, value in _details(job, clock) if value]
     if clock.for_person:
         _write_for_person(job, shown, colors=colors)

@@ -1,4 +1,4 @@
-"""What a job has been through, run by run: when, how long, by whom, to what end, what came of it."""
+"""What a job has been through, run by run: when, how long, by whom, and what came of it."""
 
 from __future__ import annotations
 
