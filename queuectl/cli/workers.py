@@ -72,13 +72,20 @@ def start(
     session: Session, count: int, foreground: bool, queues: tuple[str, ...], drain: bool
 ) -> int:
     """Start workers in the background; return when they can claim."""
-    require_in_use(session.queue().store)
+    queue = session.queue()
+    require_in_use(queue.store)
     if foreground:
         return _run_here(session, count, queues, drain)
     refuse_native_windows()
     from queuectl.worker import manager
 
-    pids = manager.start(session.place(), count=count, queues=_names(queues), drain=drain)
+    pids = manager.start(
+        session.place(),
+        count=count,
+        queues=_names(queues),
+        drain=drain,
+        log_format=queue.settings().log_format,
+    )
     say(f"Started {len(pids)} worker(s): {pids}")
     return ExitCode.OK
 
@@ -98,7 +105,11 @@ def _run_here(session: Session, count: int, queues: Sequence[str], drain: bool) 
     from queuectl.worker import manager
 
     return manager.run_in_foreground(
-        session.place(), count=count, queues=_names(queues), drain=drain
+        session.place(),
+        count=count,
+        queues=_names(queues),
+        drain=drain,
+        log_format=session.queue().settings().log_format,
     )
 
 

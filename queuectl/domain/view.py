@@ -13,9 +13,9 @@ from queuectl.domain.filters import SIGNALLED, TIMED_OUT
 from queuectl.domain.job import COMMAND_NOT_FOUND, SETTLED, WAITING, Job, Outcome, Run, State
 from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.retry import attempts_allowed
+from queuectl.domain.text import MASK as MASK
 from queuectl.domain.times import iso
 
-MASK = "********"
 _SECRET = re.compile(
     r"pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
     r"|_(uri|url|pwd|pat)$",

@@ -25,6 +25,7 @@ from queuectl.stores.base import Renewal, Store
 from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
+from queuectl.worker.logs import use_format
 from queuectl.worker.patience import Absence
 from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock
 from queuectl.worker.upkeep import Upkeep
@@ -69,8 +70,7 @@ class Heartbeat:
         self._upkeep: Upkeep | None = None
         self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
         self._next_beat = self._next_settings = 0.0
-        self.settings = settings
-        control.set_stop_grace(settings.stop_grace_seconds)
+        self._heed(settings)
 
     def start(self) -> None:
         """Begin to beat."""
@@ -120,8 +120,7 @@ class Heartbeat:
         if self._held is not None:
             self._renew(store, self._held)
         if now >= self._next_settings:
-            self.settings = tunables.from_stored(store.settings())
-            self._control.set_stop_grace(self.settings.stop_grace_seconds)
+            self._heed(tunables.from_stored(store.settings()))
             self._next_settings = now + _SETTINGS_SECONDS
         if now >= self._next_beat:
             self._report(store)
@@ -129,6 +128,11 @@ class Heartbeat:
         if self._upkeep is not None and self._upkeep_pace.is_due:
             with self._upkeep_pace.look():
                 self._upkeep.tick(self.settings)
+
+    def _heed(self, settings: Settings) -> None:
+        self.settings = settings
+        self._control.set_stop_grace(settings.stop_grace_seconds)
+        use_format(settings.log_format)
 
     def _renew(self, store: Store, held: _Held) -> None:
         lease = self.settings.lease_seconds
