@@ -25,7 +25,7 @@ from queuectl.stores import mongo_batches, mongo_children, mongo_dlq, mongo_queu
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.mongo_claims import Claims
 from queuectl.stores.mongo_documents import BARE, fence, new_stamp, readable, run_filter, update
-from queuectl.stores.mongo_keeping import MongoKeeping
+from queuectl.stores.mongo_figures import MongoFigures, finish_telling
 from queuectl.stores.mongo_link import (
     BRIEF_SECONDS,
     MAJORITY,
@@ -46,7 +46,7 @@ WORST_SKEW_SECONDS = 5.0
 _PROCESSING = {"state": "processing"}
 
 
-class MongoStore(MongoKeeping, MongoSchedules):
+class MongoStore(MongoFigures, MongoSchedules):
     """Jobs in a MongoDB database. Make it with `open`; see `Store` for what each method does."""
 
     def __init__(self, link: Link) -> None:
@@ -204,6 +204,9 @@ class MongoStore(MongoKeeping, MongoSchedules):
         return self.commit(change), self.claim(request)
 
     @guarded
+    def sync(self) -> None:
+        """Nothing is left to do: the server acknowledges what is journaled; see `Store.sync`."""
+
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease to `lease_seconds` from now, if the claim is still held."""
         with pymongo.timeout(min(BRIEF_SECONDS, lease_seconds)):
@@ -301,6 +304,7 @@ class MongoStore(MongoKeeping, MongoSchedules):
 
         One call looks at one stretch of the DLQ for leftovers; the next call at the next.
         """
+        finish_telling(self.link)
         mended = mongo_batches.mend(self.link) + mongo_dlq.finish_burials(self.link)
         lost, self._swept_to = mongo_dlq.unbelieved(self.link, self._swept_to)
         return mended + mongo_dlq.remove_copies(self.link, lost)

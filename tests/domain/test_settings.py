@@ -37,6 +37,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "retention_completed": (0, 100 * YEAR),
     "retention_cancelled": (0, 100 * YEAR),
     "retention_dead": (0, 100 * YEAR),
+    "retention_stats": (0, 100 * YEAR),
     "max_log_bytes": (0, 2**50),
 }
 SWITCHES = ("kill_leftovers", "clean_env", "full_durability")
@@ -61,6 +62,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "retention_completed": 0.0,
         "retention_cancelled": 0.0,
         "retention_dead": 0.0,
+        "retention_stats": 691_200.0,
         "max_log_bytes": 0,
         "allowed_commands": "",
         "denied_commands": "",
