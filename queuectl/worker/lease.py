@@ -25,6 +25,7 @@ from queuectl.stores.base import Renewal, Store
 from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
+from queuectl.worker.logs import use_format
 from queuectl.worker.patience import Absence
 from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock
 from queuectl.worker.upkeep import Upkeep
@@ -69,8 +70,7 @@ class Heartbeat:
         self._upkeep: Upkeep | None = None
         self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
         self._next_renewal = self._next_beat = self._next_settings = 0.0
-        self.settings = settings
-        control.set_stop_grace(settings.stop_grace_seconds)
+        self._heed(settings)
 
     def start(self) -> None:
         """Begin to beat."""
@@ -121,8 +121,7 @@ class Heartbeat:
         store, now = self._store, time.monotonic()
         self._renew_in_time(store)
         if now >= self._next_settings:
-            self.settings = tunables.from_stored(store.settings())
-            self._control.set_stop_grace(self.settings.stop_grace_seconds)
+            self._heed(tunables.from_stored(store.settings()))
             self._next_settings = now + _SETTINGS_SECONDS
         if now >= self._next_beat:
             self._report(store)
@@ -141,6 +140,11 @@ class Heartbeat:
     @property
     def _tick_seconds(self) -> float:
         return min(_TICK_SECONDS, self.settings.lease_seconds / 4)
+
+    def _heed(self, settings: Settings) -> None:
+        self.settings = settings
+        self._control.set_stop_grace(settings.stop_grace_seconds)
+        use_format(settings.log_format)
 
     def _renew(self, store: Store, held: _Held) -> None:
         lease = self.settings.lease_seconds
