@@ -13,7 +13,7 @@ from functools import partial
 from queuectl.captured import Variables
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
-from queuectl.domain.errors import NotFound, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import NotFound, StoreError, StoreRefused, StoreUnavailable
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.policy import refusal
@@ -108,7 +108,7 @@ class Worker:
                 self._store.unregister(self.record.id)
                 if not any(is_live(each, self._store.now()) for each in self._store.workers()):
                     tell_all(self._store)
-        except StoreUnavailable as fault:
+        except StoreError as fault:
             log.warning("%s", fault)
         self._store.close()
         self._output.close()
