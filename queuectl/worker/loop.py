@@ -256,9 +256,15 @@ class Worker:
                     self._deadline,
                 ),
                 files,
+                self._sync,
             )
         finally:
             files.close()
+
+    def _sync(self) -> None:
+        """Make the claim durable while its job runs; what fails now is tried before any write."""
+        with contextlib.suppress(StoreUnavailable):
+            self._store.sync()
 
     def _captured(self, name: str) -> Variables | None:
         return self._patience.insist(partial(self._store.environment, name))
