@@ -13,6 +13,7 @@ from typing import Any
 from queuectl.domain.job import Claim, Job, Outcome, Run, Spec, State
 from queuectl.domain.times import from_millis
 from queuectl.stores import codec
+from queuectl.stores.soundness import sound
 
 SPEC = (
     "queue", "priority", "command", "argv", "max_retries", "backoff_base", "backoff_cap",
@@ -132,7 +133,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
             stdout_cut or 0,
             stderr_cut or 0,
         )
-    return Job(
+    job = Job(
         spec,
         _STATES[state],
         from_millis(run_at),
@@ -156,6 +157,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         outcome,
         tuple(history),
     )
+    return sound(job)
 
 
 def run_from_row(row: Sequence[Any]) -> Run:
