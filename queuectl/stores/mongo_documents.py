@@ -32,7 +32,7 @@ from queuectl.stores.codec import (
     run_from_document,
     run_to_document,
 )
-from queuectl.stores.mongo_link import Document
+from queuectl.stores.mongo_link import Document, Link
 
 STUB_FIELDS = (
     "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
@@ -93,6 +93,12 @@ def readable(document: Document) -> Job | None:
     except UNREADABLE:
         note_unreadable("jobs", document.get("_id"))
         return None
+
+
+def set_aside(link: Link, job_id: object) -> None:
+    """Take a record that cannot be claimed out of the way of the others, noted once."""
+    link.jobs.update_one({"_id": job_id, "ready": True}, {"$unset": {"ready": ""}})
+    note_unreadable("jobs", job_id)
 
 
 def to_stub(document: Document) -> Document:

@@ -198,7 +198,7 @@ class SqliteStore(SqliteFigures, SqliteSchedules):
         row = self._connection.execute(
             f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready IS NOT NULL", (job_id,)
         ).fetchone()
-        return rows.job_from_row(row) if row else None
+        return self._readable(row) if row else None
 
     def _first(self, queues: tuple[str, ...]) -> Job | None:
         """Return the next job; rows that hold none to run are taken out of its way."""

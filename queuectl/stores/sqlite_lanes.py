@@ -95,7 +95,9 @@ class SqliteLanes(SqliteFleet):
                 "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
                 (queue, priority),
             ).fetchone()
-            if row is None or not limit or self._used(queue) + row[_SLOTS] <= limit:
+            if row is None or not limit or not isinstance(row[_SLOTS], int):
+                return row
+            if self._used(queue) + row[_SLOTS] <= limit:
                 return row
             execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
 
