@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -17,16 +17,12 @@ from queuectl.domain.times import iso
 from queuectl.domain.values import frozen
 from queuectl.domain.view import as_dict
 from queuectl.looking.log import LogWanted, read_log
-from queuectl.looking.model import Wanted
 from queuectl.queue import Queue
 from queuectl.web.endpoint import JOB_ID, SCHEDULE_NAME, Asked, Endpoint
 from queuectl.web.params import QUERY, Param
 from queuectl.web.schemas import FLAG, NAME, SEQ, STATE, TEXT, array, named
 
 MOST_LISTED = 500
-MOST_SEARCHED = 5000
-"""How many jobs one page of a search for text looks at."""
-
 COMING = 3
 RUNS = 10
 DEAD = frozenset({State.DEAD})
@@ -35,8 +31,10 @@ _WORDS = {**TEXT, "maxLength": 200}
 FILTER = (
     Param("queue", QUERY, NAME, "only of this queue"),
     Param("label", QUERY, {**array(_WORDS), "maxItems": 16}, "only with all of these labels"),
-    Param("text", QUERY, _WORDS, "only with all of these words in the id or the command"),
-)
+    Param("text", QUERY, _WORDS, "only with all of these words in id, command or last error"),
+    Param("exit_code", QUERY, {"type": "integer", "minimum": 0, "maximum": 255},
+          "only those whose latest run ended with it, as a shell would tell"),
+)  # fmt: skip
 _PAGING = (
     Param("limit", QUERY, {"type": "integer", "minimum": 1, "maximum": MOST_LISTED},
           "how many at most; 50 unless said"),
@@ -57,36 +55,27 @@ class Listing:
 
 def filter_of(asked: Asked, states: frozenset[State] = frozenset()) -> Filter:
     """Return the filter that parameters ask for; of these states unless they name some."""
-    named_states = frozenset(State(word) for word in asked.get("state", ()))
-    return Filter(named_states or states, asked.get("queue"), tuple(asked.get("label", ())))
-
-
-def fitting(queue: Queue, asked: Asked, chosen: Filter, page: Page) -> Iterator[tuple[Job, bool]]:
-    """Yield each job that a filter selects, and whether it has the words that are looked for."""
-    wanted = Wanted(chosen, tuple(asked.get("text", "").split()))
-    for job in queue.find(chosen, page):
-        yield job, wanted.shows(job)
+    return Filter(
+        states=frozenset(State(word) for word in asked.get("state", ())) or states,
+        queue=asked.get("queue"),
+        labels=tuple(asked.get("label", ())),
+        texts=tuple(asked.get("text", "").split()),
+        exit_code=asked.get("exit_code"),
+    )
 
 
 def page_of(queue: Queue, asked: Asked, states: frozenset[State] = frozenset()) -> Listing:
-    """Return one page of jobs; however many there are, it reads a limited number."""
+    """Return one page of jobs; however many there are, it reads a limited number at a time."""
     limit, full = asked.get("limit", 50), asked.get("full", False)
     page = Page(
-        limit=MOST_SEARCHED if asked.get("text") else limit + 1,
+        limit=limit + 1,
         after_seq=asked.get("after", 0),
         newest_first=not asked.get("oldest_first", False),
         with_output=full,
         with_history=full,
     )
-    found: list[Job] = []
-    seen, last = 0, 0
-    for job, fits in fitting(queue, asked, filter_of(asked, states), page):
-        if len(found) == limit:
-            return Listing(found, last)
-        seen, last = seen + 1, job.seq
-        if fits:
-            found.append(job)
-    return Listing(found, last if seen == MOST_SEARCHED else None)
+    found = list(queue.find(filter_of(asked, states), page))
+    return Listing(found[:limit], found[limit - 1].seq if len(found) > limit else None)
 
 
 def _listed(queue: Queue, listing: Listing) -> dict[str, Any]:
