@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from queuectl.cli.chosen import RETRY, carry_out
 from queuectl.cli.columns import dead_columns
 from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.filters import filter_of, filter_options
@@ -84,11 +85,13 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
     def act(word: str) -> None:
         say(f"Job '{queue.retry_dead(queue.resolve(word)).id}' is pending again")
 
-    dead = [job.id for job in queue.find(_DEAD)] if every else ids
-    if not dead:
+    if not every:
+        code = for_each(ids, act)
+    elif queue.counts().of(State.DEAD):
+        code = carry_out(queue, RETRY, _DEAD)
+    else:
         note("the dead letter queue is empty: nothing to retry")
         return ExitCode.OK
-    code = for_each(dead, act)
     hint_at_missing_workers(queue)
     return code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING
 
@@ -50,6 +51,24 @@ def edge(link: Link, queue: str, *, last: bool) -> Job | None:
         hint="claim",
     )
     return readable(document) if document else None
+
+
+def oldest_due(link: Link) -> dict[str, datetime]:
+    """Return since when jobs of each queue have been due: one read for each queue and priority."""
+    found: dict[str, datetime] = {}
+    first = _first_ready(link, {})
+    while first is not None:
+        queue, since = first["queue"], first["run_at"]
+        found[queue] = min(found.get(queue, since), since)
+        lower = {"queue": queue, "priority": {"$lt": first["priority"]}}
+        first = _first_ready(link, lower) or _first_ready(link, {"queue": {"$gt": queue}})
+    return found
+
+
+def _first_ready(link: Link, where: Document) -> Document | None:
+    fields = {"queue": True, "priority": True, "run_at": True}
+    order = [("queue", ASCENDING), *CLAIM_ORDER]
+    return link.jobs.find_one({"ready": True, **where}, fields, sort=order, hint="claim")
 
 
 def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:

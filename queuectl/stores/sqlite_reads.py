@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _PAGE = 500
 _BEYOND_ALL = 2**63 - 1
 
+_OLDEST_DUE = (
+    "SELECT queue, min(since) FROM (SELECT queue, (SELECT min(run_at) FROM jobs WHERE ready = 1 "
+    "AND queue = lanes.queue AND priority = lanes.priority) AS since FROM lanes WHERE ready > 0) "
+    "WHERE since IS NOT NULL GROUP BY queue"
+)
+
 
 class SqliteReads(SqliteFleet):
     """The part of `SqliteStore` that only looks at jobs."""
@@ -59,6 +65,12 @@ class SqliteReads(SqliteFleet):
                 (queue,),
             ).fetchone()
         return self._readable(row) if row else None
+
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return since when jobs have been due; see `Store.oldest_due`."""
+        with translated(self._path):
+            found = self._connection.execute(_OLDEST_DUE).fetchall()
+        return {queue: from_millis(run_at) for queue, run_at in found}
 
     def generated_ids(self, prefix: str, limit: int) -> list[str]:
         """Return ids made for the user; see `Store.generated_ids`."""
