@@ -39,7 +39,7 @@ def test_from_nothing_to_a_finished_a_failed_and_a_retried_job(open_shell: OpenS
     shell.shows("Enqueued job 'hello'")
     shell.status("1 pending")
     shell.enter("worker start")
-    shell.shows("Started 1 worker(s)", "hello completed in 0.")
+    shell.shows("Started 1 worker(s)", "hello completed in ")
     shell.status("1 worker | 1 completed")
     shell.enter('enqueue bad "exit 3" --max-retries 1')
     shell.shows("bad dead: Exit code 3")
