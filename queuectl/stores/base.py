@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.domain.filters import Counts, Filter, Page
+    from queuectl.domain.hook import Hook
     from queuectl.domain.job import Job, State
     from queuectl.domain.lanes import Lanes
     from queuectl.domain.schedule import Schedule
@@ -296,6 +297,23 @@ class Store(Protocol):
         repeated without harm. `OVERLAPS`: another job with the run's unique key waits or runs.
         `LOST`: the schedule is not as it was read. Neither writes anything.
         """
+        ...
+
+    # hooks
+
+    def hooks(self) -> list[Hook]:
+        """Return every hook, by name. Cheap: there are few."""
+        ...
+
+    def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
+        """Store a hook if it is as it was read: of the same `rev`, or not there (None).
+
+        False: somebody else was faster, and nothing was written.
+        """
+        ...
+
+    def remove_hook(self, name: str) -> bool:
+        """Forget a hook; return whether it was there."""
         ...
 
     # settings

@@ -25,6 +25,7 @@ from queuectl.stores import mongo_batches, mongo_children, mongo_dlq, mongo_queu
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.mongo_claims import Claims
 from queuectl.stores.mongo_documents import BARE, fence, new_stamp, readable, run_filter, update
+from queuectl.stores.mongo_hooks import MongoHooks
 from queuectl.stores.mongo_keeping import MongoKeeping
 from queuectl.stores.mongo_link import (
     BRIEF_SECONDS,
@@ -46,7 +47,7 @@ WORST_SKEW_SECONDS = 5.0
 _PROCESSING = {"state": "processing"}
 
 
-class MongoStore(MongoKeeping, MongoSchedules):
+class MongoStore(MongoKeeping, MongoSchedules, MongoHooks):
     """Jobs in a MongoDB database. Make it with `open`; see `Store` for what each method does."""
 
     def __init__(self, link: Link) -> None:

@@ -239,10 +239,17 @@ WHEN new.full = 1 AND new.ready <> old.ready BEGIN
 END;
 """
 
+_HOOKS = """
+CREATE TABLE hooks (
+  name TEXT PRIMARY KEY, rev INTEGER NOT NULL, created_at INTEGER NOT NULL, record TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
     _FEWER_STEPS + _KEEPING,
     _FEWER_TRIGGERS,
+    _HOOKS,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""
