@@ -26,11 +26,14 @@ LAYERS: dict[str, frozenset[str]] = {
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
     "changes": SHARED | {"domain", "stores", "parents"},
+    "hooks": SHARED | {"domain", "stores", "worker"},
     "schedules": SHARED | {"domain", "stores"},
     "keeping": SHARED | {"domain", "stores", "transfer"},
     "transfer": SHARED | {"domain", "stores", "worker"},
-    "queue": SHARED | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer"},
+    "queue": SHARED
+    | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping"}
+    | {"hooks"},
+    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer", "hooks"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "web": SHARED | {"domain", "stores", "worker", "queue", "cli"},

@@ -114,6 +114,12 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
         detail = "; ".join(faults) or f"{len(schedules.all())} in order"
         return Finding("schedules", not faults, detail, advice)
 
+    def _check_hooks() -> Finding:
+        faults = session.queue().hooks.faults()
+        advice = "queuectl hook add --replace corrects them, hook show tells more" if faults else ""
+        detail = "; ".join(faults) or f"{len(session.queue().hooks.all())} in order"
+        return Finding("hooks", not faults, detail, advice)
+
     def _check_clock() -> Finding:
         ahead = (session.queue().now() - datetime.now(UTC)).total_seconds()
         is_close = abs(ahead) < _CLOCK_SECONDS
@@ -137,7 +143,7 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
         )  # fmt: skip
 
     yield from (_check_home, _check_permissions, _check_store, _check_settings)
-    yield from (_check_schedules, _check_clock)
+    yield from (_check_schedules, _check_hooks, _check_clock)
     yield from (_check_pid_file, _check_workers)
 
 

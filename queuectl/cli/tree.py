@@ -39,6 +39,7 @@ COMMANDS = {
     "queue": "queues:queue",
     "dlq": "dlq:dlq",
     "schedule": "schedules:schedule",
+    "hook": "hooks:hook",
     "worker": "workers:worker",
     "config": "config:config",
     "doctor": "store:doctor",

@@ -37,8 +37,8 @@ DELIVERY_BACKOFF_CAP = 900.0
 DELIVERY_TIMEOUT = 30.0
 """A delivery is tried for about forty minutes, each time for half a minute at most."""
 
-REFUSED_FOR_GOOD = 65
-"""The exit code of a delivery that would fail again in the same way (EX_DATAERR)."""
+REFUSED_FOR_GOOD, NOT_NOW = 65, 75
+"""The exit codes of a delivery that would fail again in the same way, and of one that may not."""
 
 _LONGEST_NAME = 64
 _PREFIX = "hook:"
@@ -71,9 +71,9 @@ class Format(str, Enum):
 class Hook:
     """What is to be told (`events`, or the crossing of a threshold `when`), and to whom.
 
-    `address` is a URL, a command for the shell, or the recipients of mail with commas between
-    them; `secret` signs a webhook, and is the password for the mail server at `smtp`. Only the
-    jobs of `queue` and with all `labels` count, where these are given.
+    `address` is a URL, a command for the shell that runs in `cwd`, or the recipients of mail
+    with commas between them; `secret` signs a webhook, and is the password for the mail server
+    at `smtp`. Only jobs of `queue` and with all `labels` count, where these are given.
 
     The rest is what a watched threshold has come to: whether it `is_crossed`, how often that has
     changed (`changes`), the last time `changed_at` with the measure at `value`; how many of these
@@ -92,6 +92,7 @@ class Hook:
     secret: str | None = field(default=None, repr=False)
     smtp: str = ""
     sender: str = ""
+    cwd: str = ""
     paused: bool = False
     is_crossed: bool = False
     changes: int = 0
@@ -198,6 +199,7 @@ def as_dict(hook: Hook) -> dict[str, Any]:
         "format": hook.format.value if hook.target is Target.WEBHOOK else None,
         "smtp": hook.smtp or None,
         "from": hook.sender or None,
+        "cwd": hook.cwd or None,
         "has_secret": hook.secret is not None,
         "paused": hook.paused,
         "crossed": hook.is_crossed if hook.when else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from queuectl.domain.ending import Ending
 from queuectl.domain.hook import (
     CANCELLED,
     COMPLETED,
@@ -27,6 +28,42 @@ _VERBS = {
     DEAD: "is dead",
     CANCELLED: "was cancelled",
 }
+
+
+def event_of(hook: Hook, ending: Ending) -> str | None:
+    """Return what a hook calls an ending, or None when it does not want to know of it.
+
+    The last attempt of a job, after which it is dead, has failed like the ones before.
+    """
+    outcome = ending.outcome.value
+    names = (DEAD, FAILED) if outcome == DEAD else (outcome,)
+    wanted = (name for name in names if hook.wants(name, ending.queue, ending.labels))
+    return next(wanted, None) if ending.finished_at >= hook.created_at else None
+
+
+def of_ending(event: str, ending: Ending) -> Facts:
+    """Return the facts of a run that has ended."""
+    return {
+        "event": event,
+        "at": iso(ending.finished_at),
+        "queue": ending.queue,
+        "job": {
+            "id": ending.job_id,
+            "state": ending.outcome.value,
+            "queue": ending.queue,
+            "labels": list(ending.labels),
+            "command": ending.command,
+            "run": ending.run,
+            "attempts": ending.attempts,
+            "exit_code": ending.exit_code,
+            "signal": ending.signal,
+            "timed_out": ending.timed_out,
+            "error": ending.error,
+            "started_at": iso(ending.started_at) if ending.started_at else None,
+            "finished_at": iso(ending.finished_at),
+            "duration": ending.duration,
+        },
+    }
 
 
 def of_empty_queue(queue: str, now: datetime) -> Facts:
@@ -65,5 +102,6 @@ def sentence(facts: Facts) -> str:
     if event == TEST:
         return "this is a test: the hook arrives"
     job = facts["job"]
-    why = f": {job['error']}" if job["error"] and event != COMPLETED else ""
-    return f"job '{job['id']}' {_VERBS[event]} (run {job['run']}, queue {job['queue']}){why}"
+    run = f"run {job['run']}, " if job["run"] else ""
+    why = f": {job['error']}" if job["error"] else ""
+    return f"job '{job['id']}' {_VERBS[job['state']]} ({run}queue {job['queue']}){why}"

@@ -121,6 +121,13 @@ class Store(Protocol):
         """
         ...
 
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return since when the job has been due that waits longest in each queue.
+
+        Only jobs that are ready count, whether or not their queue is open. Cheap.
+        """
+        ...
+
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue. Cheap."""
         ...
@@ -200,6 +207,13 @@ class Store(Protocol):
 
         At most `limit`, of those that ended at `since` or later. The cost does not grow with
         the number of jobs that are not returned.
+        """
+        ...
+
+    def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
+        """Return at most `limit` settled jobs of `DELIVERY_QUEUE` that ended before an instant.
+
+        The cost does not grow with the number of jobs in other queues.
         """
         ...
 

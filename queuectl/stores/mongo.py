@@ -119,6 +119,11 @@ class MongoStore(MongoKeeping, MongoSchedules, MongoHooks):
         return mongo_reads.edge(self.link, queue, last=last)
 
     @guarded
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return since when the longest waiting job of each queue is due."""
+        return mongo_reads.oldest_due(self.link)
+
+    @guarded
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue."""
         return mongo_reads.counts(self.link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING
 
@@ -50,6 +51,28 @@ def edge(link: Link, queue: str, *, last: bool) -> Job | None:
         hint="claim",
     )
     return readable(document) if document else None
+
+
+def oldest_due(link: Link) -> dict[str, datetime]:
+    """Return since when the longest waiting job of each queue is due.
+
+    Each step leaps over the rest of a queue's jobs of one priority, of which the first is read.
+    """
+    order = [("queue", ASCENDING), *CLAIM_ORDER]
+    chosen = {"queue": True, "priority": True, "run_at": True}
+    found: dict[str, datetime] = {}
+    beyond: Document = {"queue": {"$gt": ""}}
+    while True:
+        where = {"ready": True, **beyond}
+        first = link.jobs.find_one(where, chosen, sort=order, hint="claim")
+        if first is not None:
+            queue, due = first["queue"], first["run_at"]
+            found[queue] = min(due, found.get(queue, due))
+            beyond = {"queue": queue, "priority": {"$lt": first["priority"]}}
+        elif "priority" in beyond:
+            beyond = {"queue": {"$gt": beyond["queue"]}}
+        else:
+            return found
 
 
 def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:

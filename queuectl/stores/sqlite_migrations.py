@@ -243,6 +243,8 @@ _HOOKS = """
 CREATE TABLE hooks (
   name TEXT PRIMARY KEY, rev INTEGER NOT NULL, created_at INTEGER NOT NULL, record TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue = 'hooks';
+CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue = 'hooks';
 """
 
 MIGRATIONS: tuple[str, ...] = (

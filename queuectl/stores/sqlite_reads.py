@@ -60,6 +60,16 @@ class SqliteReads(SqliteFleet):
             ).fetchone()
         return self._readable(row) if row else None
 
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return since when the longest waiting job of each queue is due; see `Store`."""
+        with translated(self._path):
+            found = self._connection.execute(
+                "SELECT queue, min((SELECT run_at FROM jobs WHERE ready = 1 "
+                "AND queue = lanes.queue AND priority = lanes.priority "
+                "ORDER BY run_at LIMIT 1)) FROM lanes WHERE ready > 0 GROUP BY queue"
+            ).fetchall()
+        return {queue: from_millis(due) for queue, due in found if due is not None}
+
     def generated_ids(self, prefix: str, limit: int) -> list[str]:
         """Return ids made for the user; see `Store.generated_ids`."""
         chosen = "SELECT id FROM {} WHERE generated_id = 1 AND id >= ?1 AND id < ?2"
