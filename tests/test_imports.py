@@ -25,10 +25,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
-    "changes": SHARED | {"domain", "stores", "parents"},
     "hooks": SHARED | {"domain", "stores", "worker"},
+    "changes": SHARED | {"domain", "stores", "parents", "worker"},
     "schedules": SHARED | {"domain", "stores"},
-    "keeping": SHARED | {"domain", "stores", "transfer"},
+    "keeping": SHARED | {"domain", "stores", "transfer", "worker"},
     "transfer": SHARED | {"domain", "stores", "worker"},
     "queue": SHARED
     | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping"}
@@ -48,8 +48,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum fnmatch functools graphlib math "
-    "operator re shlex typing".split()
+    "__future__ bisect collections dataclasses datetime difflib enum fnmatch functools graphlib "
+    "math operator re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

@@ -87,6 +87,9 @@ class Settings:
     retention_dead: float = _setting(
         0.0, 0, _LONG, "seconds", "how long dead jobs stay in the DLQ; 0 is for ever"
     )
+    retention_stats: float = _setting(
+        8 * 86_400.0, 0, _LONG, "seconds", "how long figures by the minute are kept; 0 is for ever"
+    )
     max_log_bytes: int = _setting(
         0, 0, 2**50, "bytes", "how large a home's job logs may grow, the oldest go; 0 is any size"
     )

@@ -25,8 +25,8 @@ from queuectl.stores import mongo_batches, mongo_children, mongo_dlq, mongo_queu
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.mongo_claims import Claims
 from queuectl.stores.mongo_documents import BARE, fence, new_stamp, readable, run_filter, update
+from queuectl.stores.mongo_figures import MongoFigures, finish_telling
 from queuectl.stores.mongo_hooks import MongoHooks
-from queuectl.stores.mongo_keeping import MongoKeeping
 from queuectl.stores.mongo_link import (
     BRIEF_SECONDS,
     MAJORITY,
@@ -47,7 +47,7 @@ WORST_SKEW_SECONDS = 5.0
 _PROCESSING = {"state": "processing"}
 
 
-class MongoStore(MongoKeeping, MongoSchedules, MongoHooks):
+class MongoStore(MongoFigures, MongoSchedules, MongoHooks):
     """Jobs in a MongoDB database. Make it with `open`; see `Store` for what each method does."""
 
     def __init__(self, link: Link) -> None:
@@ -307,6 +307,7 @@ class MongoStore(MongoKeeping, MongoSchedules, MongoHooks):
 
         One call looks at one stretch of the DLQ for leftovers; the next call at the next.
         """
+        finish_telling(self.link)
         mended = mongo_batches.mend(self.link) + mongo_dlq.finish_burials(self.link)
         lost, self._swept_to = mongo_dlq.unbelieved(self.link, self._swept_to)
         return mended + mongo_dlq.remove_copies(self.link, lost)

@@ -37,15 +37,15 @@ def finish_burial(link: Link, job_id: str) -> bool:
     dead = link.jobs.find_one({"_id": job_id, "state": _DEAD, "moving": True})
     if dead is None:
         return False
-    copy = {name: value for name, value in dead.items() if name != "moving"}
+    copy = {name: value for name, value in dead.items() if name not in ("moving", "untold")}
     try:
         # never over the copy of a later burial
         older = [{"seq": {"$lt": dead["seq"]}}, {"seq": dead["seq"], "rev": {"$lte": dead["rev"]}}]
         link.dlq.replace_one({"_id": job_id, "$or": older}, copy, upsert=True)
     except DuplicateKeyError:
         return False
-    # a mark that was set since it was read must not get lost: then it is done again
-    marked = {"has_children": dead.get("has_children")}
+    # a mark that was set or taken off since it was read: then it is done again
+    marked = {name: dead.get(name) for name in ("has_children", "untold")}
     unmoved = {**_copy_of(dead), "state": _DEAD, "moving": True, **marked}
     if link.jobs.replace_one(unmoved, to_stub(dead)).matched_count:
         return True
@@ -79,7 +79,10 @@ def revive(link: Link, change: Transition, now: datetime, stamp: str) -> bool:
         fields = new_fields(change, change.after, now)
         revived = {**dead, **fields, "stamp": stamp}
         revived.pop("moving", None)
-        if not _replace(link, decided, revived):
+        untold = found.get("untold")
+        if untold:
+            revived["untold"] = untold
+        if not _replace(link, {**decided, "untold": untold}, revived):
             return False
     _drop_copy(link, found)
     return True

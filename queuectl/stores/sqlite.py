@@ -18,8 +18,8 @@ from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
+from queuectl.stores.sqlite_figures import SqliteFigures
 from queuectl.stores.sqlite_hooks import SqliteHooks
-from queuectl.stores.sqlite_keeping import SqliteKeeping
 from queuectl.stores.sqlite_schedules import SqliteSchedules
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
@@ -35,7 +35,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteKeeping, SqliteSchedules, SqliteHooks):
+class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:

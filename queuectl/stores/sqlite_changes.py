@@ -13,6 +13,7 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any
 
+from queuectl.domain.ending import Ended, Ending
 from queuectl.domain.job import Job, Outcome, Run, Spec, State, command_text
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import MARKS, Fence, Transition
@@ -285,6 +286,30 @@ def insert_of_run(seq: int, run: Run) -> tuple[str, list[object]]:
         run.error,
     ]
     return _insert("runs", _RUN, _nulls(values)), _without_nulls(values)
+
+
+def insert_of_ending(ending: Ending) -> tuple[str, list[object]]:
+    """Return the statement that keeps an ending until it is told, and the values for it."""
+    started_at = ending.started_at
+    if ending.outcome is Ended.COMPLETED and not ending.labels:
+        rest = ""
+    else:
+        rest = rows.dump_json({name: getattr(ending, name) for name in rows.REST})
+    return rows.ENDED, [
+        ending.seq,
+        ending.rev,
+        ending.job_id,
+        ending.run,
+        ending.queue,
+        ending.outcome.value,
+        to_millis(ending.finished_at),
+        ending.attempts,
+        ending.command,
+        None if started_at is None else to_millis(started_at),
+        ending.waited,
+        ending.duration,
+        rest,
+    ]
 
 
 def _list_or_none(members: tuple[object, ...]) -> str | None:

@@ -87,60 +87,55 @@ def verdict(outcome: Outcome) -> Outcome:
     return replace(outcome, error=lines[-1] if lines else outcome.error, is_final=is_final)
 
 
-class Announcer:
-    """Turns endings into deliveries; what was told twice is added once."""
+def announce(store: Store, endings: Sequence[Ending]) -> int:
+    """Add the deliveries of some endings; return how many there are.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    Call it before the endings are forgotten. One look at the hooks serves the whole batch;
+    deliveries themselves are told to nobody.
+    """
+    told = [ending for ending in endings if hook_of(ending.job_id) is None]
+    if not told:
+        return 0
+    hooks = [hook for hook in store.hooks() if hook.events and not hook.paused]
+    if not hooks:
+        return 0
+    now = store.now()
+    jobs = [
+        delivery_job(hook, of_ending(event, ending), ending.key, now)
+        for ending in told
+        for hook in hooks
+        if (event := event_of(hook, ending)) is not None
+    ]
+    emptied = _emptied(store, hooks, told)
+    looked_at = store.now() if emptied else now
+    for queue, last in emptied.items():
+        jobs += _of_empty(hooks, queue, last, now)
+    if jobs:
+        store.add(jobs)
+    for queue in emptied:
+        store.set_mark(f"{_EMPTIED}{queue}", iso(looked_at))
+    return len(jobs)
 
-    def announce(self, endings: Sequence[Ending]) -> int:
-        """Add the deliveries of some endings; return how many there are.
 
-        Call it before the endings are forgotten. One look at the hooks serves the whole batch;
-        deliveries themselves are told to nobody.
-        """
-        told = [ending for ending in endings if hook_of(ending.job_id) is None]
-        if not told:
-            return 0
-        hooks = [hook for hook in self._store.hooks() if hook.events and not hook.paused]
-        if not hooks:
-            return 0
-        now = self._store.now()
-        jobs = [
-            delivery_job(hook, of_ending(event, ending), ending.key, now)
-            for ending in told
-            for hook in hooks
-            if (event := event_of(hook, ending)) is not None
-        ]
-        emptied = self._emptied(hooks, told)
-        looked_at = self._store.now() if emptied else now
-        for queue, last in emptied.items():
-            jobs += _of_empty(hooks, queue, last, now)
-        if jobs:
-            self._store.add(jobs)
-        for queue in emptied:
-            self._store.set_mark(f"{_EMPTIED}{queue}", iso(looked_at))
-        return len(jobs)
+def _emptied(store: Store, hooks: Sequence[Hook], endings: Iterable[Ending]) -> dict[str, Ending]:
+    """Return the queues that became empty with these endings, each with its last one.
 
-    def _emptied(self, hooks: Sequence[Hook], endings: Iterable[Ending]) -> dict[str, Ending]:
-        """Return the queues that became empty with these endings, each with its last one.
-
-        What ended before a queue was last seen empty, and is told only now, says nothing new.
-        """
-        last: dict[str, Ending] = {}
-        for ending in endings:
-            if any(hook.wants(QUEUE_EMPTY, ending.queue) for hook in hooks):
-                last[ending.queue] = max(last.get(ending.queue, ending), ending, key=_when)
-        if not last:
-            return {}
-        counts = self._store.counts().by_queue
-        unsettled = frozenset(State) - SETTLED
-        return {
-            queue: ending
-            for queue, ending in last.items()
-            if not any(counts.get(queue, {}).get(state) for state in unsettled)
-            and iso(ending.finished_at) > (self._store.mark(f"{_EMPTIED}{queue}") or "")
-        }
+    What ended before a queue was last seen empty, and is told only now, says nothing new.
+    """
+    last: dict[str, Ending] = {}
+    for ending in endings:
+        if any(hook.wants(QUEUE_EMPTY, ending.queue) for hook in hooks):
+            last[ending.queue] = max(last.get(ending.queue, ending), ending, key=_when)
+    if not last:
+        return {}
+    counts = store.counts().by_queue
+    unsettled = frozenset(State) - SETTLED
+    return {
+        queue: ending
+        for queue, ending in last.items()
+        if not any(counts.get(queue, {}).get(state) for state in unsettled)
+        and iso(ending.finished_at) > (store.mark(f"{_EMPTIED}{queue}") or "")
+    }
 
 
 def _when(ending: Ending) -> tuple[datetime, int, int]:

@@ -61,6 +61,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "retention_completed": 0.0,
         "retention_cancelled": 0.0,
         "retention_dead": 0.0,
+        "retention_stats": 691_200.0,
         "max_log_bytes": 0,
         "allowed_commands": "",
         "denied_commands": "",
