@@ -232,7 +232,7 @@ class Store(Protocol):
         ...
 
     def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
-        """Return at most `limit` settled jobs of `DELIVERY_QUEUE` that ended before an instant.
+        """Return at most `limit` settled deliveries of hooks that ended before an instant.
 
         The cost does not grow with the number of jobs in other queues.
         """

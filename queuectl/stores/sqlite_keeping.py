@@ -58,7 +58,7 @@ class SqliteKeeping(SqliteWrites):
         with translated(self._path):
             found = self._connection.execute(
                 f"SELECT {rows.SELECTED} FROM {place} WHERE queue = 'hooks' AND state = ? "
-                "AND finished_at < ? ORDER BY finished_at LIMIT ?",
+                "AND finished_at < ? AND id GLOB 'hook:*' ORDER BY finished_at LIMIT ?",
                 (state.value, to_millis(before), limit),
             ).fetchall()
         return [job for job in map(self._readable, found) if job is not None]

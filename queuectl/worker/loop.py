@@ -37,6 +37,7 @@ from queuectl.worker.processes import boot_clock, this_process
 from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
 from queuectl.worker.scheduling import Scheduling
+from queuectl.worker.telling import tell_all
 
 log = logging.getLogger("queuectl.worker")
 
@@ -201,6 +202,9 @@ class Worker:
             return job is None or job.state in SETTLED
         if not self._orders.drain:
             return False
+        if self._store.hooks() and self._store.untold(1).endings:
+            tell_all(self._store)
+            return False  # what hooks were told of the last jobs is to be delivered
         counts, unfinished = self._store.counts(), frozenset({State.PROCESSING, State.FAILED})
         filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]
         if any(map(counts.matching, filters)) or self._store.promote():

@@ -13,6 +13,7 @@ from queuectl.domain.hook import DELIVERY_QUEUE, Hook
 from queuectl.domain.job import State
 from queuectl.domain.lanes import OPEN
 from queuectl.domain.notice import of_threshold
+from queuectl.domain.settings import Settings
 from queuectl.domain.threshold import (
     DLQ_SIZE,
     NO_WORKER,
@@ -38,7 +39,7 @@ class Watching:
         self._store = store
         self._next_look = 0.0
 
-    def tick(self) -> None:
+    def tick(self, _settings: Settings) -> None:
         """Look at every threshold, if it is time and no other worker has just done so."""
         present = time.monotonic()
         if present < self._next_look:
