@@ -1,4 +1,7 @@
-"""queuectl with another patience, of a store and of who completes: `python -m tests.patient`."""
+"""queuectl with another patience: `python -m tests.patient`.
+
+Of a store, of who completes, and until the shell reads the jobs.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,15 @@ from queuectl.cli import completion
 from queuectl.stores import mongo_link
 
 # Before the modules are loaded that take it over by its name.
-mongo_link.SELECTION_SECONDS = float(os.environ["PATIENCE_OF_THE_TEST"])
+mongo_link.SELECTION_SECONDS = float(os.environ.get("PATIENCE_OF_THE_TEST", "5"))
 completion.MOST_SECONDS = float(os.environ.get("PATIENCE_OF_COMPLETION", "60"))
 
 if __name__ == "__main__":
     from queuectl.cli import main
+
+    if "PATIENCE_UNTIL_JOBS" in os.environ:
+        from queuectl.shell import live
+
+        live._JOBS_AFTER_SECONDS = float(os.environ["PATIENCE_UNTIL_JOBS"])
 
     main()

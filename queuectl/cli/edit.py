@@ -50,7 +50,8 @@ def edit(session: Session, ids: tuple[str, ...]) -> None:
         is_kept = path.exists() and path.read_bytes() != text.encode()
         if not is_kept:
             raise
-        raise type(fault)(f"{fault}; what was typed is in {path}", fault.hint) from None
+        fault.args = (f"{fault}; what was typed is in {path}",)
+        raise
     finally:
         if not is_kept:
             path.unlink(missing_ok=True)

@@ -6,7 +6,9 @@ import threading
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import in_terminal
+from prompt_toolkit.application.current import set_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.shortcuts import print_formatted_text
@@ -45,6 +47,7 @@ class Prompt:
         self._live = live
         self._followed = followed
         self._is_warm = False
+        self._knows_jobs = False
         self._prompt: PromptSession[str] = PromptSession(
             history=PrivateHistory(session.place().home),
             completer=LineCompleter(knowing(session, live).fork),
@@ -89,6 +92,21 @@ class Prompt:
     def _redraw(self) -> None:
         """Draw the rows at the bottom anew; may be called from any thread."""
         self._prompt.app.invalidate()
+        if self._live.snapshot.jobs and not self._knows_jobs:
+            self._knows_jobs = True
+            self._complete_anew()
+
+    def _complete_anew(self) -> None:
+        """Offer the jobs to a word that was typed before they were known."""
+        app, buffer = self._prompt.app, self._prompt.default_buffer
+
+        def begin() -> None:
+            if app.is_running and buffer.text and buffer.complete_state is None:
+                with set_app(app):
+                    buffer.start_completion(complete_event=CompleteEvent(text_inserted=True))
+
+        if app.loop is not None:
+            app.loop.call_soon_threadsafe(begin)
 
     def _toolbar(self) -> StyleAndTextTuples:
         document = self._prompt.default_buffer.document

@@ -182,6 +182,15 @@ class Store(Protocol):
         """Commit one job and claim the next; a lost commit does not stop the claim."""
         ...
 
+    def sync(self) -> None:
+        """Return when what `claim` and `settle` wrote survives the crash of the machine.
+
+        They leave that open when they return a job, so that it can be started meanwhile. What is
+        lost with it is a claim, or an end that nobody has been told of: the job runs again. The
+        next write comes after it in any case. Every other write is durable when it returns.
+        """
+        ...
+
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease to `lease_seconds` from now, if the claim is still held."""
         ...

@@ -259,10 +259,15 @@ class Worker:
             b"" if hook is None else deliveries.orders(self._place),
         )
         try:
-            outcome = self._runner.run(run, files)
+            outcome = self._runner.run(run, files, self._sync)
             return outcome if hook is None else deliveries.verdict(outcome)
         finally:
             files.close()
+
+    def _sync(self) -> None:
+        """Make the claim durable while its job runs; what fails now is tried before any write."""
+        with contextlib.suppress(StoreUnavailable):
+            self._store.sync()
 
     def _captured(self, name: str) -> Variables | None:
         return self._patience.insist(partial(self._store.environment, name))

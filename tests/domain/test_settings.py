@@ -37,6 +37,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "retention_completed": (0, 100 * YEAR),
     "retention_cancelled": (0, 100 * YEAR),
     "retention_dead": (0, 100 * YEAR),
+    "retention_stats": (0, 100 * YEAR),
     "max_log_bytes": (0, 2**50),
 }
 SWITCHES = ("kill_leftovers", "clean_env", "full_durability")

@@ -115,6 +115,17 @@ def test_a_job_is_found_by_its_command(cli: Cli, open_shell: OpenShell) -> None:
     shell.shows("pending     sleep 5 && echo done")
 
 
+def test_a_word_typed_before_the_jobs_are_known_gets_its_menu_when_they_are(
+    cli: Cli, open_shell: OpenShell
+) -> None:
+    cli.ok("enqueue", "sleep 5 && echo done")
+    shell = open_shell(module="tests.patient", PATIENCE_UNTIL_JOBS="2")
+    shell.press("cancel sleep")
+    shell.is_at("cancel sleep")
+    assert "pending     sleep" not in shell.text
+    shell.shows("pending     sleep 5 && echo done")
+
+
 def test_settings_queues_and_options_are_completed(cli: Cli, open_shell: OpenShell) -> None:
     cli.ok("enqueue", "a", "true", "--queue", "imports")
     cli.ok("config", "set", "max-retries", "7")
