@@ -29,14 +29,17 @@ LAYERS: dict[str, frozenset[str]] = {
     "changes": SHARED | {"domain", "stores", "parents", "worker"},
     "schedules": SHARED | {"domain", "stores"},
     "keeping": SHARED | {"domain", "stores", "transfer", "worker"},
+    "statistics": SHARED | {"domain", "stores", "worker"},
     "transfer": SHARED | {"domain", "stores", "worker"},
     "queue": SHARED
-    | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping"}
+    | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping", "statistics"}
     | {"hooks"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer", "hooks"},
+    "metrics": SHARED | {"domain", "worker", "queue"},
+    "cli": SHARED
+    | {"domain", "stores", "worker", "queue", "keeping", "transfer", "metrics", "hooks"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
-    "web": SHARED | {"domain", "stores", "worker", "queue", "cli"},
+    "web": SHARED | {"domain", "stores", "worker", "queue", "cli", "metrics"},
     "__init__": frozenset({"domain", "queue"}),
     "__main__": frozenset({"cli"}),
 }

@@ -11,23 +11,20 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from queuectl.domain.values import frozen
+from queuectl.stores.counting import BATCH as BATCH
+from queuectl.stores.counting import Counting
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
-    from queuectl.domain.ending import Ending
     from queuectl.domain.filters import Counts, Filter, Page
     from queuectl.domain.hook import Hook
     from queuectl.domain.job import Job, State
     from queuectl.domain.lanes import Lanes
     from queuectl.domain.schedule import Schedule
-    from queuectl.domain.stats import Figures, Numbers, Place
     from queuectl.domain.transitions import Transition
     from queuectl.domain.worker import StopRequest, WorkerRecord
-
-BATCH = 1000
-"""The most jobs that `add` writes at once; between batches it lets others write."""
 
 
 class Renewal(Enum):
@@ -71,25 +68,7 @@ class ClaimRequest:
     repeated: bool = False
 
 
-@frozen
-class Untold:
-    """What has happened and is not in the figures yet: runs that ended, jobs that were enqueued.
-
-    `enqueued` counts jobs by queue and minute. `token` is the store's own: how often it was told
-    before, and where this ends.
-    """
-
-    endings: tuple[Ending, ...]
-    enqueued: Mapping[Place, int]
-    token: tuple[int, int]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to tell."""
-        return not (self.endings or self.enqueued)
-
-
-class Store(Protocol):
+class Store(Counting, Protocol):
     """Where jobs are kept."""
 
     @property
@@ -142,9 +121,9 @@ class Store(Protocol):
         ...
 
     def oldest_due(self) -> dict[str, datetime]:
-        """Return since when the job has been due that waits longest in each queue.
+        """Return, for each queue with jobs that are ready, since when one of them has been due.
 
-        Only jobs that are ready count, whether or not their queue is open. Cheap.
+        Whether or not the queue is open. What became due since the last `promote` may be missed.
         """
         ...
 
@@ -358,40 +337,6 @@ class Store(Protocol):
 
     def remove_hook(self, name: str) -> bool:
         """Forget a hook; return whether it was there."""
-        ...
-
-    # what happened, and the figures made of it
-
-    def untold(self, limit: int = BATCH) -> Untold:
-        """Return what has happened and was not told, at most `limit` endings, the oldest first.
-
-        `commit` leaves an ending (`ending_of`) in the write that applies the change, so that
-        each is told once, whoever is killed. `add` counts the jobs that it stores; on MongoDB
-        those of a call that was cut short may be counted too, or twice if it is repeated.
-        """
-        ...
-
-    def tell(self, told: Untold, numbers: Mapping[Place, Numbers]) -> bool:
-        """Add to the figures, for the minute and for ever, and forget what was read as untold.
-
-        All of it or nothing, also over a crash. False: somebody else told some of it meanwhile,
-        and nothing was written.
-        """
-        ...
-
-    def figures(self, since: datetime) -> dict[Place, Figures]:
-        """Return the figures of all minutes that began at an instant or later."""
-        ...
-
-    def totals(self) -> dict[str, Figures]:
-        """Return the figures of each queue since the store was made. They never fall."""
-        ...
-
-    def forget_figures(self, before: datetime, limit: int = BATCH) -> int:
-        """Remove the figures of minutes that began before an instant; return how many records.
-
-        At most `limit`, the oldest first. Totals stay.
-        """
         ...
 
     # settings

@@ -120,7 +120,7 @@ class MongoStore(MongoFigures, MongoSchedules, MongoHooks):
 
     @guarded
     def oldest_due(self) -> dict[str, datetime]:
-        """Return since when the longest waiting job of each queue is due."""
+        """Return since when jobs of each queue have been due."""
         return mongo_reads.oldest_due(self.link)
 
     @guarded

@@ -22,7 +22,7 @@ from queuectl.domain.ending import Ending
 from queuectl.domain.stats import Figures, Numbers, Place, from_numbers
 from queuectl.domain.times import EPOCH, from_millis, to_millis
 from queuectl.stores import codec
-from queuectl.stores.base import BATCH, Untold
+from queuectl.stores.counting import BATCH, Untold
 from queuectl.stores.mongo_keeping import MongoKeeping
 from queuectl.stores.mongo_link import MAJORITY, Document, Documents, Link, guarded
 from queuectl.stores.mongo_schema import QUEUE_DOT, SEQUENCE, arrival

@@ -54,25 +54,21 @@ def edge(link: Link, queue: str, *, last: bool) -> Job | None:
 
 
 def oldest_due(link: Link) -> dict[str, datetime]:
-    """Return since when the longest waiting job of each queue is due.
-
-    Each step leaps over the rest of a queue's jobs of one priority, of which the first is read.
-    """
-    order = [("queue", ASCENDING), *CLAIM_ORDER]
-    chosen = {"queue": True, "priority": True, "run_at": True}
+    """Return since when jobs of each queue have been due: one read for each queue and priority."""
     found: dict[str, datetime] = {}
-    beyond: Document = {"queue": {"$gt": ""}}
-    while True:
-        where = {"ready": True, **beyond}
-        first = link.jobs.find_one(where, chosen, sort=order, hint="claim")
-        if first is not None:
-            queue, due = first["queue"], first["run_at"]
-            found[queue] = min(due, found.get(queue, due))
-            beyond = {"queue": queue, "priority": {"$lt": first["priority"]}}
-        elif "priority" in beyond:
-            beyond = {"queue": {"$gt": beyond["queue"]}}
-        else:
-            return found
+    first = _first_ready(link, {})
+    while first is not None:
+        queue, since = first["queue"], first["run_at"]
+        found[queue] = min(found.get(queue, since), since)
+        lower = {"queue": queue, "priority": {"$lt": first["priority"]}}
+        first = _first_ready(link, lower) or _first_ready(link, {"queue": {"$gt": queue}})
+    return found
+
+
+def _first_ready(link: Link, where: Document) -> Document | None:
+    fields = {"queue": True, "priority": True, "run_at": True}
+    order = [("queue", ASCENDING), *CLAIM_ORDER]
+    return link.jobs.find_one({"ready": True, **where}, fields, sort=order, hint="claim")
 
 
 def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:

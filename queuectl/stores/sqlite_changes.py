@@ -11,15 +11,17 @@ from datetime import datetime
 from functools import cache, lru_cache
 from itertools import chain, repeat
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.ending import Ended, Ending
 from queuectl.domain.job import Job, Outcome, Run, Spec, State, command_text
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.domain.values import frozen
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
+
+if TYPE_CHECKING:
+    from queuectl.domain.ending import Ending
 
 _RUN = ("seq", *codec.RUN_FIELDS)
 _ROWS_AT_ONCE = 100
@@ -291,10 +293,8 @@ def insert_of_run(seq: int, run: Run) -> tuple[str, list[object]]:
 def insert_of_ending(ending: Ending) -> tuple[str, list[object]]:
     """Return the statement that keeps an ending until it is told, and the values for it."""
     started_at = ending.started_at
-    if ending.outcome is Ended.COMPLETED and not ending.labels:
-        rest = ""
-    else:
-        rest = rows.dump_json({name: getattr(ending, name) for name in rows.REST})
+    is_plain = ending.exit_code == 0 and not (ending.error or ending.labels or ending.timed_out)
+    rest = "" if is_plain else rows.dump_json({name: getattr(ending, name) for name in rows.REST})
     return rows.ENDED, [
         ending.seq,
         ending.rev,

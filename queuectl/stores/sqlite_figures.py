@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
-from queuectl.stores.base import BATCH, Untold
+from queuectl.stores.counting import BATCH, Untold
 from queuectl.stores.sqlite_keeping import SqliteKeeping
 from queuectl.stores.sqlite_schema import translated
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _PAGE = 500
 _BEYOND_ALL = 2**63 - 1
 
+_OLDEST_DUE = (
+    "SELECT queue, min(since) FROM (SELECT queue, (SELECT min(run_at) FROM jobs WHERE ready = 1 "
+    "AND queue = lanes.queue AND priority = lanes.priority) AS since FROM lanes WHERE ready > 0) "
+    "WHERE since IS NOT NULL GROUP BY queue"
+)
+
 
 class SqliteReads(SqliteFleet):
     """The part of `SqliteStore` that only looks at jobs."""
@@ -61,14 +67,10 @@ class SqliteReads(SqliteFleet):
         return self._readable(row) if row else None
 
     def oldest_due(self) -> dict[str, datetime]:
-        """Return since when the longest waiting job of each queue is due; see `Store`."""
+        """Return since when jobs have been due; see `Store.oldest_due`."""
         with translated(self._path):
-            found = self._connection.execute(
-                "SELECT queue, min((SELECT run_at FROM jobs WHERE ready = 1 "
-                "AND queue = lanes.queue AND priority = lanes.priority "
-                "ORDER BY run_at LIMIT 1)) FROM lanes WHERE ready > 0 GROUP BY queue"
-            ).fetchall()
-        return {queue: from_millis(due) for queue, due in found if due is not None}
+            found = self._connection.execute(_OLDEST_DUE).fetchall()
+        return {queue: from_millis(run_at) for queue, run_at in found}
 
     def generated_ids(self, prefix: str, limit: int) -> list[str]:
         """Return ids made for the user; see `Store.generated_ids`."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from queuectl.domain.ending import ending_of
 from queuectl.domain.job import HISTORY_RUNS, Job
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import Transition, has_new_blockers
@@ -75,14 +74,20 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             execute(*changes.insert_of_run(seq, change.run))
             if change.run.n > HISTORY_RUNS:
                 execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
-        ending = ending_of(change)
-        if ending is not None:
-            execute(*changes.insert_of_ending(ending))
+        self._note_ending(change)
         if change.is_burial:
             self._move("jobs", "dlq", seq)
         if after.unswept:
             self._sweep(seq, now)
         return True
+
+    def _note_ending(self, change: Transition) -> None:
+        """Keep what a change ends until it is told."""
+        from queuectl.domain.ending import ending_of  # which no one who only enqueues needs
+
+        ending = ending_of(change)
+        if ending is not None:
+            self._connection.execute(*changes.insert_of_ending(ending))
 
     def _bring_back(self, change: Transition) -> bool:
         """Move a job out of the DLQ, if the fence holds there."""

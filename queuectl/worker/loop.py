@@ -13,7 +13,7 @@ from functools import partial
 from queuectl.captured import Variables
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
-from queuectl.domain.errors import NotFound, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import NotFound, StoreError, StoreRefused, StoreUnavailable
 from queuectl.domain.filters import Filter
 from queuectl.domain.hook import hook_of
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
@@ -33,7 +33,7 @@ from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
-from queuectl.worker.processes import boot_clock, this_process
+from queuectl.worker.processes import boot_clock, is_live, this_process
 from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
 from queuectl.worker.scheduling import Scheduling
@@ -108,7 +108,9 @@ class Worker:
         try:
             if not self._patience.is_away:  # else upkeep removes the entry
                 self._store.unregister(self.record.id)
-        except StoreUnavailable as fault:
+                if not any(is_live(each, self._store.now()) for each in self._store.workers()):
+                    tell_all(self._store)
+        except StoreError as fault:
             log.warning("%s", fault)
         self._store.close()
         self._output.close()

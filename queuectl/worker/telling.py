@@ -14,6 +14,9 @@ from queuectl.stores.base import BATCH, Store
 from queuectl.worker.deliveries import announce
 
 _TELL_SECONDS = 3.0
+_LONGEST_PAUSE = 24.0
+"""How seldom a worker looks while others are always faster: there may be hundreds."""
+
 _BACKLOG_SECONDS = 0.5
 _BUDGET_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
@@ -26,6 +29,7 @@ class Telling:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._pause = _TELL_SECONDS
         self._next_look = self._next_ageing = 0.0
 
     def tick(self, settings: Settings) -> None:
@@ -43,7 +47,9 @@ class Telling:
         if self._store.untold(1).is_empty:
             return _TELL_SECONDS
         if not self._store.take_turn("telling", _BACKLOG_SECONDS):
-            return _TELL_SECONDS
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            return self._pause
+        self._pause = _TELL_SECONDS
         while tell_some(self._store):
             if time.monotonic() >= ends_at:
                 return _BACKLOG_SECONDS

@@ -16,8 +16,8 @@ from tests.cli.harness import ROOT, environment
 
 HEAVY = frozenset(
     "rich prompt_toolkit pymongo bson psutil dateparser dotenv logging subprocess difflib asyncio "
-    "importlib.metadata shutil tempfile random unittest queuectl.stores.mongo queuectl.shell "
-    "queuectl.worker.manager queuectl.cli.render".split()
+    "prometheus_client importlib.metadata shutil tempfile random unittest queuectl.stores.mongo "
+    "queuectl.shell queuectl.worker.manager queuectl.cli.render".split()
 )
 PROGRAM = """
 import sys

@@ -234,3 +234,16 @@ def test_a_telling_that_a_crash_cut_short_is_finished_once(
     figures = told(watched_store)
     assert (figures.enqueued, figures.failed, figures.dead) == (1, 1, 1)
     assert database["jobs"].find_one({"untold": {"$exists": True}}) is None
+
+
+def test_the_oldest_due_job_of_a_queue_is_found_at_every_priority(store: Store) -> None:
+    now = store.now()
+    for n, (queue, priority) in enumerate([("b", 9), ("b", -3), ("b", 0), ("a.x", 0)]):
+        added(store, f"j{n}", now - timedelta(seconds=(10, 30, 20, 5)[n]), queue=queue,
+              priority=priority)  # fmt: skip
+    added(store, "later", now + timedelta(hours=1), queue="c")
+    store.set_lane("b", paused=True)
+    expected = {"a.x": now - timedelta(seconds=5), "b": now - timedelta(seconds=30)}
+    assert store.oldest_due() == expected
+    claimed(store, "a.x")
+    assert list(store.oldest_due()) == ["b"]
