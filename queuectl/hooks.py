@@ -141,6 +141,11 @@ class Hooks:
             if hook.changes > before.get(hook.name, hook.changes)
         ]
 
+    def have_unbegun(self) -> bool:
+        """Whether there are deliveries that nobody has tried yet, or that run just now."""
+        states = frozenset({State.PENDING, State.PROCESSING})
+        return bool(self._store.counts().matching(Filter(states, DELIVERY_QUEUE)))
+
     def are_stranded(self) -> bool:
         """Whether there are deliveries to be made and no worker that will make them."""
         from queuectl.worker.processes import is_live

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -32,6 +33,8 @@ from queuectl.domain.view import as_dict as job_as_dict
 from queuectl.home import cannot, working_directory
 
 _SHOWN_DELIVERIES = 10
+_DELIVERY_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
 
 
 @click.group(
@@ -246,7 +249,7 @@ def check(session: Session) -> None:
     """Look at the thresholds now, and see that what is to be told is delivered.
 
     For cron or a systemd timer: workers watch by themselves, but not that there is none. A worker
-    that delivers and leaves is started where no other will.
+    that delivers and leaves is started where no other will, and waited for.
     """
     hooks = session.queue().hooks
     said = hooks.check()
@@ -260,6 +263,9 @@ def check(session: Session) -> None:
 
         manager.start(session.place(), count=1, queues=(DELIVERY_QUEUE,), drain=True)
         note("no worker makes deliveries: one was started, which leaves after them")
+        ends_at = time.monotonic() + _DELIVERY_SECONDS
+        while hooks.have_unbegun() and time.monotonic() < ends_at:
+            time.sleep(_LOOK_SECONDS)
 
 
 @hook.command("deliver", hidden=True, epilog="queuectl hook test oncall")
