@@ -27,17 +27,18 @@ LAYERS: dict[str, frozenset[str]] = {
     "parents": frozenset({"domain"}),
     "hooks": SHARED | {"domain", "stores", "worker"},
     "changes": SHARED | {"domain", "stores", "parents", "worker"},
+    "many": SHARED | {"domain", "stores", "worker", "changes"},
     "schedules": SHARED | {"domain", "stores"},
     "keeping": SHARED | {"domain", "stores", "transfer", "worker"},
     "statistics": SHARED | {"domain", "stores", "worker"},
     "transfer": SHARED | {"domain", "stores", "worker"},
     "queue": SHARED
-    | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping", "statistics"}
-    | {"hooks"},
+    | {"domain", "stores", "worker", "parents", "changes", "many", "schedules", "keeping"}
+    | {"statistics", "hooks"},
     "metrics": SHARED | {"domain", "worker", "queue"},
     "cli": SHARED
-    | {"domain", "stores", "worker", "queue", "keeping", "transfer", "metrics", "hooks"},
-    "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
+    | {"domain", "stores", "worker", "queue", "many", "keeping", "transfer", "metrics", "hooks"},
+    "shell": SHARED | {"domain", "stores", "worker", "queue", "many", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "web": SHARED | {"domain", "stores", "worker", "queue", "cli", "metrics"},
     "__init__": frozenset({"domain", "queue"}),
