@@ -7,9 +7,9 @@ import pytest
 from queuectl.cli.layout import width
 from queuectl.domain.filters import Counts
 from queuectl.domain.job import State
-from queuectl.watch.feed import Seen
+from queuectl.looking.feed import Seen
+from queuectl.looking.model import Snapshot
 from queuectl.watch.help import help_lines
-from queuectl.watch.model import Snapshot
 from queuectl.watch.screen import draw
 from queuectl.watch.view import Mode, View
 from tests.domain.jobs import NOW
