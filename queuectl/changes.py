@@ -156,8 +156,16 @@ class Changes:
 
         if force and self._make_it_end(job_id, only):
             only = None  # it did fit, and has changed because we made it end
-        self._change(job_id, if_it_fits(only, lambda job, _now: transitions.delete(job)))
+        self._change(job_id, if_it_fits(only, self._deleted))
         JobLogs(self.home).remove(job_id)
+
+    def _deleted(self, job: Job, _now: datetime) -> Transition:
+        """Return the deletion of a job, once what it has been through is told."""
+        from queuectl.worker.telling import tell_all
+
+        change = transitions.delete(job)
+        tell_all(self._store)
+        return change
 
     def _make_it_end(self, job_id: str, only: Filter | None) -> bool:
         """Cancel a running job and wait for it; end the claim of a worker that is gone.

@@ -93,6 +93,7 @@ class Keeping:
         from queuectl.domain.filters import Page
         from queuectl.joblogs import JobLogs
         from queuectl.stores.removal import remove_unspared
+        from queuectl.worker.telling import tell_all
 
         if not chosen.states or not chosen.states <= SETTLED:
             raise InvalidInput("only completed, cancelled and dead jobs can be purged")
@@ -102,6 +103,7 @@ class Keeping:
             page = list(self._store.find(chosen, Page(limit=_PAGE, after_seq=after)))
             if not page:
                 return
+            tell_all(self._store)
             gone = remove_unspared(self._store, page)
             for job_id in gone:
                 logs.remove(job_id)

@@ -33,6 +33,7 @@ from queuectl.ids import PREFIX_LENGTH, new_job_ids
 from queuectl.keeping import Keeping
 from queuectl.many import ManyChanges
 from queuectl.parents import checked, has_parents, refuse_circle
+from queuectl.statistics import Statistics
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import require_in_use
@@ -60,7 +61,7 @@ class Enqueued:
     error: QueuectlError | None = None
 
 
-class Queue(ManyChanges, Keeping):
+class Queue(ManyChanges, Keeping, Statistics):
     """An open store with its home. A context manager; use it from one thread.
 
     Every method may raise `StoreUnavailable` or `StoreRefused`. What changes a job that is in

@@ -25,17 +25,21 @@ LAYERS: dict[str, frozenset[str]] = {
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
-    "changes": SHARED | {"domain", "stores", "parents"},
-    "many": SHARED | {"domain", "stores", "changes"},
+    "changes": SHARED | {"domain", "stores", "parents", "worker"},
+    "many": SHARED | {"domain", "stores", "worker", "changes"},
     "schedules": SHARED | {"domain", "stores"},
-    "keeping": SHARED | {"domain", "stores", "transfer"},
+    "keeping": SHARED | {"domain", "stores", "transfer", "worker"},
+    "statistics": SHARED | {"domain", "stores", "worker"},
     "transfer": SHARED | {"domain", "stores", "worker"},
     "queue": SHARED
-    | {"domain", "stores", "worker", "parents", "changes", "many", "schedules", "keeping"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue", "many", "keeping", "transfer"},
+    | {"domain", "stores", "worker", "parents", "changes", "many", "schedules", "keeping"}
+    | {"statistics"},
+    "metrics": SHARED | {"domain", "worker", "queue"},
+    "cli": SHARED
+    | {"domain", "stores", "worker", "queue", "many", "keeping", "transfer", "metrics"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "many", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
-    "web": SHARED | {"domain", "stores", "worker", "queue", "cli"},
+    "web": SHARED | {"domain", "stores", "worker", "queue", "cli", "metrics"},
     "__init__": frozenset({"domain", "queue"}),
     "__main__": frozenset({"cli"}),
 }
@@ -47,8 +51,8 @@ LATE: frozenset[tuple[str, str]] = frozenset(
 """Allowed inside a function only: the grammar of addresses, and the screens over the commands."""
 
 PURE = frozenset(
-    "__future__ collections dataclasses datetime difflib enum fnmatch functools graphlib math "
-    "operator re shlex typing".split()
+    "__future__ bisect collections dataclasses datetime difflib enum fnmatch functools graphlib "
+    "math operator re shlex typing".split()
 )
 """All that the domain may import of the standard library."""
 

@@ -26,6 +26,8 @@ COMMANDS = {
     "logs": "logs:logs",
     "wait": "wait:wait",
     "watch": "watch:watch",
+    "stats": "stats:stats",
+    "metrics": "metrics:metrics",
     "cancel": "chosen:cancel",
     "retry": "chosen:retry",
     "delete": "chosen:delete",

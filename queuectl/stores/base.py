@@ -11,6 +11,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from queuectl.domain.values import frozen
+from queuectl.stores.counting import BATCH as BATCH
+from queuectl.stores.counting import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.transitions import Transition
     from queuectl.domain.worker import StopRequest, WorkerRecord
-
-BATCH = 1000
-"""The most jobs that `add` writes at once; between batches it lets others write."""
 
 
 class Renewal(Enum):
@@ -68,7 +67,7 @@ class ClaimRequest:
     repeated: bool = False
 
 
-class Store(Protocol):
+class Store(Counting, Protocol):
     """Where jobs are kept."""
 
     @property
@@ -120,6 +119,13 @@ class Store(Protocol):
         """
         ...
 
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return, for each queue with jobs that are ready, since when one of them has been due.
+
+        Whether or not the queue is open. What became due since the last `promote` may be missed.
+        """
+        ...
+
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue. Cheap."""
         ...
@@ -144,6 +150,7 @@ class Store(Protocol):
 
         Blockers that a changed specification adds are settled on the way, as `add` does it.
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
+        On MongoDB a job is deleted with what was not told of it: tell it first.
         Repeated after a lost reply it returns True: the very run is in the history already.
         False: somebody else changed the job first, and nothing was written.
         """
@@ -160,6 +167,15 @@ class Store(Protocol):
 
     def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
         """Commit one job and claim the next; a lost commit does not stop the claim."""
+        ...
+
+    def sync(self) -> None:
+        """Return when what `claim` and `settle` wrote survives the crash of the machine.
+
+        They leave that open when they return a job, so that it can be started meanwhile. What is
+        lost with it is a claim, or an end that nobody has been told of: the job runs again. The
+        next write comes after it in any case. Every other write is durable when it returns.
+        """
         ...
 
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:

@@ -16,6 +16,7 @@ from queuectl.domain.job import Claim, Command, Job, Outcome, Run, Spec, State, 
 from queuectl.stores.soundness import sound
 
 if TYPE_CHECKING:
+    from queuectl.domain.ending import Ending
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.worker import StopRequest, WorkerRecord
 
@@ -228,6 +229,31 @@ def run_from_document(document: Mapping[str, Any]) -> Run:
     values: Document = {name: document.get(name) for name in RUN_FIELDS}
     values["timed_out"] = bool(values["timed_out"])
     return Run(**values)
+
+
+_ENDING_FIELDS = (
+    "rev", "run", "queue", "finished_at", "attempts", "command", "started_at", "waited",
+    "duration", "exit_code", "signal", "timed_out", "error",
+)  # fmt: skip
+
+
+def ending_to_document(ending: Ending) -> Document:
+    """Return an ending as its job's document keeps it: without the job, and what is empty."""
+    values: Document = {name: getattr(ending, name) for name in _ENDING_FIELDS}
+    values["outcome"] = ending.outcome.value
+    if ending.labels:
+        values["labels"] = list(ending.labels)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def ending_from_document(document: Mapping[str, Any], job_id: str, seq: int) -> Ending:
+    """Return the ending that a job's document keeps."""
+    from queuectl.domain.ending import Ended, Ending
+
+    values: Document = {name: document.get(name) for name in _ENDING_FIELDS}
+    values["outcome"] = Ended(document["outcome"])
+    values["labels"] = tuple(document.get("labels") or ())
+    return Ending(seq=seq, job_id=job_id, **values)
 
 
 SCHEDULE_FIELDS = (

@@ -31,6 +31,7 @@ from queuectl.stores import (
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.mongo_commits import MongoCommits
 from queuectl.stores.mongo_documents import BARE, readable
+from queuectl.stores.mongo_figures import finish_telling
 from queuectl.stores.mongo_link import (
     BRIEF_SECONDS,
     Document,
@@ -120,6 +121,11 @@ class MongoStore(MongoCommits, MongoSchedules):
         return mongo_reads.edge(self.link, queue, last=last)
 
     @guarded
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return since when jobs of each queue have been due."""
+        return mongo_reads.oldest_due(self.link)
+
+    @guarded
     def counts(self) -> Counts:
         """Return how many jobs there are in each state of each queue."""
         return mongo_reads.counts(self.link)
@@ -140,6 +146,9 @@ class MongoStore(MongoCommits, MongoSchedules):
         return self.commit(change), self.claim(request)
 
     @guarded
+    def sync(self) -> None:
+        """Nothing is left to do: the server acknowledges what is journaled; see `Store.sync`."""
+
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease to `lease_seconds` from now, if the claim is still held."""
         with pymongo.timeout(min(BRIEF_SECONDS, lease_seconds)):
@@ -237,6 +246,7 @@ class MongoStore(MongoCommits, MongoSchedules):
 
         One call looks at one stretch of the DLQ for leftovers; the next call at the next.
         """
+        finish_telling(self.link)
         mended = mongo_batches.mend(self.link) + mongo_linking.mend(self.link)
         mended += mongo_dlq.finish_burials(self.link)
         lost, self._swept_to = mongo_dlq.unbelieved(self.link, self._swept_to)

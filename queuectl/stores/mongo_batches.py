@@ -8,6 +8,7 @@ They ask for that after they have read the jobs, so that they see all of a batch
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,12 +18,13 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
+from queuectl.domain.stats import minute_of
 from queuectl.stores import mongo_linking
 from queuectl.stores.base import BATCH
 from queuectl.stores.mongo_children import with_children_marked
 from queuectl.stores.mongo_documents import new_stamp, to_document
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
-from queuectl.stores.mongo_schema import take_numbers
+from queuectl.stores.mongo_schema import SEQUENCE, arrival, take_numbers
 
 BREATH_SECONDS = 0.005
 ABANDONED_SECONDS = 60.0
@@ -41,21 +43,34 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
     refused = {job.id for job in jobs if first.setdefault(job.id, job) is not job}
     if not first or (atomic and refused):
         return frozenset(refused | (_present(link, first) if atomic else set()))
-    number = take_numbers(link, len(first))
+    now = link.now()
+    arrivals = _arrivals(first.values(), now)
+    number = take_numbers(link, len(first), arrivals)
     marked = with_children_marked(link, list(first.values()))
     numbered = [replace(job, seq=number + index) for index, job in enumerate(marked)]
-    now = link.now()
     stamp = new_stamp()
     documents = [to_document(job, now) for job in numbered]
     for job, document in zip(numbered, documents, strict=True):
         if job.waits_for:
             document["linking"] = mongo_linking.mark(link, stamp, job.waits_for)
     if atomic and len(documents) > 1:
-        refused = _add_staged(link, documents, now)
+        there = _add_staged(link, documents, now)
+        missing = list(first.values()) if there else []
     else:
-        refused |= insert(link, documents)
+        there = insert(link, documents)
+        missing = [job for job_id, job in first.items() if job_id in there]
+    if missing:
+        less = {field: -jobs for field, jobs in _arrivals(missing, now).items()}
+        link.meta.update_one({"_id": SEQUENCE}, {"$inc": less})
+    refused |= there
     mongo_linking.settle(link, numbered, stamp)
     return frozenset(refused)
+
+
+def _arrivals(jobs: Iterable[Job], now: datetime) -> Counter[str]:
+    """Return how many jobs come to each queue, by the field that counts them."""
+    minute = minute_of(now)
+    return Counter(arrival(job.spec.queue, minute) for job in jobs)
 
 
 def _present(link: Link, ids: Iterable[str]) -> set[str]:

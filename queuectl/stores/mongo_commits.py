@@ -12,11 +12,11 @@ from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import mongo_children, mongo_dlq, mongo_linking, mongo_many
 from queuectl.stores.mongo_claims import Claims
 from queuectl.stores.mongo_documents import fence, new_stamp, run_filter, update
-from queuectl.stores.mongo_keeping import MongoKeeping
+from queuectl.stores.mongo_figures import MongoFigures
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, guarded, is_doubtful
 
 
-class MongoCommits(MongoKeeping):
+class MongoCommits(MongoFigures):
     """The part of `MongoStore` that changes jobs."""
 
     def __init__(self, link: Link) -> None:

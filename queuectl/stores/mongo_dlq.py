@@ -40,10 +40,20 @@ def wholes(link: Link, ids: Sequence[str]) -> dict[str, Document]:
     found = list(link.jobs.find({**wanted, "state": _DEAD})) if ids else []
     copies = {_key(copy): copy for copy in link.dlq.find(wanted)} if found else {}
     return {
-        each["_id"]: whole
+        each["_id"]: with_untold(whole, each)
         for each in found
         if (whole := copies.get(_key(each)) if each.get("stub") else each) is not None
     }
+
+
+def with_untold(dead: Document, found: Document) -> Document:
+    """Return the whole document of a dead job with the endings that only `jobs` has of it.
+
+    Whoever writes it compares them: they may be told, and taken off, meanwhile.
+    """
+    less = {name: value for name, value in dead.items() if name != "untold"}
+    untold = found.get("untold")
+    return {**less, "untold": untold} if untold else less
 
 
 def finish_burial(link: Link, job_id: str) -> bool:
@@ -51,15 +61,15 @@ def finish_burial(link: Link, job_id: str) -> bool:
     dead = link.jobs.find_one({"_id": job_id, "state": _DEAD, "moving": True})
     if dead is None:
         return False
-    copy = {name: value for name, value in dead.items() if name != "moving"}
+    copy = {name: value for name, value in dead.items() if name not in ("moving", "untold")}
     try:
         # never over the copy of a later burial
         older = [{"seq": {"$lt": dead["seq"]}}, {"seq": dead["seq"], "rev": {"$lte": dead["rev"]}}]
         link.dlq.replace_one({"_id": job_id, "$or": older}, copy, upsert=True)
     except DuplicateKeyError:
         return False
-    # a mark that was set since it was read must not get lost: then it is done again
-    marked = {"has_children": dead.get("has_children")}
+    # a mark that was set or taken off since it was read: then it is done again
+    marked = {name: dead.get(name) for name in ("has_children", "untold")}
     unmoved = {**_copy_of(dead), "state": _DEAD, "moving": True, **marked}
     if link.jobs.replace_one(unmoved, to_stub(dead)).matched_count:
         return True
@@ -95,10 +105,10 @@ def revive(
         dead = whole(link, found)
         if dead is None:
             return False
-        alive = revived(dead, change, change.after, now, stamp)
+        alive = revived(with_untold(dead, found), change, change.after, now, stamp)
         if linking is not None:
             alive["linking"] = linking
-        if not _replace(link, decided, alive):
+        if not _replace(link, {**decided, "untold": alive.get("untold")}, alive):
             return False
     _drop_copy(link, found)
     return True

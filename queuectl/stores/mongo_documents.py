@@ -6,6 +6,7 @@
 - `moving`: true on a dead job whose move to `dlq` is not finished;
 - `linking`: on a job whose blockers are being written (`mongo_linking`);
 - `unique_live`: the unique key of a job that waits or runs, under a unique index;
+- `untold`: what ended with the job and is in no figures yet; see `mongo_figures`;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
 - `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
 """
@@ -16,6 +17,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
+from queuectl.domain.ending import ending_of
 from queuectl.domain.filters import Page
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, Job, State
 from queuectl.domain.transitions import MARKS, Fence, Transition
@@ -23,6 +25,7 @@ from queuectl.stores.codec import (
     OUTPUT_FIELDS,
     UNREADABLE,
     changed_fields,
+    ending_to_document,
     job_from_document,
     job_to_document,
     note_unreadable,
@@ -33,9 +36,9 @@ from queuectl.stores.mongo_link import Document, Link
 
 STUB_FIELDS = (
     "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
-    "has_children", "unswept",
+    "has_children", "unswept", "untold",
 )  # fmt: skip
-BARE = dict.fromkeys(("history", *OUTPUT_FIELDS), False)
+BARE = dict.fromkeys(("history", "untold", *OUTPUT_FIELDS), False)
 """The projection that leaves out what costs most to read."""
 
 
@@ -147,6 +150,9 @@ def update(change: Transition, after: Job, now: datetime, stamp: str) -> Documen
     if change.run is not None:
         entry = [run_to_document(change.run)]
         operators["$push"] = {"history": {"$each": entry, "$slice": -HISTORY_RUNS}}
+    ending = ending_of(change)
+    if ending is not None:
+        operators.setdefault("$push", {})["untold"] = ending_to_document(ending)
     return operators
 
 

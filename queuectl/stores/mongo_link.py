@@ -89,6 +89,8 @@ class Link:
         self.schedules = self.database["queuectl_schedules"]
         self.deleted = self.database["queuectl_deleted"]
         self.environments = self.database["queuectl_environments"]
+        self.figures = self.database["queuectl_figures"]
+        self.totals = self.database["queuectl_totals"]
         self._server_time: datetime | None = None
         self._measured = 0.0
         self._latest = datetime.min.replace(tzinfo=UTC)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from pymongo import ReplaceOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo import ReplaceOne, UpdateMany
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from queuectl.domain.job import Job, State
 from queuectl.domain.transitions import Fence, Transition, has_new_blockers
@@ -53,7 +53,7 @@ def apply(link: Link, changes: Sequence[Transition], now: datetime) -> set[str]:
 def _write(link: Link, changes: Sequence[Transition], now: datetime, stamp: str) -> None:
     """Send the commands; one that finds a unique key taken leaves out some of its jobs."""
     deleted: dict[tuple[bool, int], list[Transition]] = {}
-    updated: dict[str, list[Transition]] = {}
+    updated: dict[str, tuple[Document, list[Transition]]] = {}
     revivals: list[tuple[Transition, Job]] = []
     for change in changes:
         if change.after is None:
@@ -61,15 +61,14 @@ def _write(link: Link, changes: Sequence[Transition], now: datetime, stamp: str)
         elif change.is_revival:
             revivals.append((change, change.after))
         else:
-            alike = repr((change.before.rev, update(change, change.after, now, stamp)))
-            updated.setdefault(alike, []).append(change)
+            written = update(change, change.after, now, stamp)
+            alike = repr((change.before.rev, written))
+            updated.setdefault(alike, (written, []))[1].append(change)
     for (is_dead, _), group in deleted.items():
         link.jobs.delete_many({**_fence_of(group), **(_DEAD if is_dead else {})})
-    for group in updated.values():
-        first = group[0]
-        assert first.after is not None
-        with suppress(DuplicateKeyError):
-            link.jobs.update_many(_fence_of(group), update(first, first.after, now, stamp))
+    updates = [UpdateMany(_fence_of(group), written) for written, group in updated.values()]
+    if updates:
+        _write_each(link, updates)
     _revive(link, revivals, now, stamp)
 
 
@@ -86,12 +85,18 @@ def _revive(
     """Write jobs whole that leave the DLQ; one that has moved meanwhile is left out."""
     dead = wholes(link, [after.id for _, after in revivals])
     writes = [
-        ReplaceOne({**fence(change), **_DEAD}, revived(dead[after.id], change, after, now, stamp))
+        ReplaceOne(
+            {**fence(change), **_DEAD, "untold": dead[after.id].get("untold")},
+            revived(dead[after.id], change, after, now, stamp),
+        )
         for change, after in revivals
         if after.id in dead
     ]
-    if not writes:
-        return
+    if writes:
+        _write_each(link, writes)
+
+
+def _write_each(link: Link, writes: Sequence[UpdateMany | ReplaceOne[Document]]) -> None:
     with suppress(BulkWriteError):  # of single ones; what is not durable yet is read when it is
         link.jobs.bulk_write(writes, ordered=False)
 

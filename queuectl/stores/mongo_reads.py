@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING
 
 from queuectl.domain.errors import StoreRefused
-from queuectl.domain.filters import Counts, Filter, Page
+from queuectl.domain.filters import SIGNALLED, TIMED_OUT, Counts, Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.stores.codec import UNREADABLE
 from queuectl.stores.mongo_batches import committed, existing
@@ -52,6 +53,24 @@ def edge(link: Link, queue: str, *, last: bool) -> Job | None:
     return readable(document) if document else None
 
 
+def oldest_due(link: Link) -> dict[str, datetime]:
+    """Return since when jobs of each queue have been due: one read for each queue and priority."""
+    found: dict[str, datetime] = {}
+    first = _first_ready(link, {})
+    while first is not None:
+        queue, since = first["queue"], first["run_at"]
+        found[queue] = min(found.get(queue, since), since)
+        lower = {"queue": queue, "priority": {"$lt": first["priority"]}}
+        first = _first_ready(link, lower) or _first_ready(link, {"queue": {"$gt": queue}})
+    return found
+
+
+def _first_ready(link: Link, where: Document) -> Document | None:
+    fields = {"queue": True, "priority": True, "run_at": True}
+    order = [("queue", ASCENDING), *CLAIM_ORDER]
+    return link.jobs.find_one({"ready": True, **where}, fields, sort=order, hint="claim")
+
+
 def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:
     """Return at most `limit` ids that were made for the user and begin with `prefix`."""
     where = {"_id": {"$regex": f"^{re.escape(prefix)}"}, "generated_id": True}
@@ -65,11 +84,13 @@ def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
     remaining = page.limit
     after = page.after_seq
     while remaining is None or remaining > 0:
-        size = READ_AT_ONCE if remaining is None else min(READ_AT_ONCE, remaining)
+        size = READ_AT_ONCE
+        if remaining is not None and not chosen.is_detailed:
+            size = min(size, remaining)
         with translated(link):
             documents = _stretch(link, chosen, after, size, left_out, page.newest_first)
             jobs = _resolve(link, documents, chosen, left_out)
-        yield from jobs
+        yield from jobs if remaining is None else jobs[:remaining]
         if len(documents) < size:
             return
         after = documents[-1]["seq"]
@@ -130,7 +151,21 @@ def _where(chosen: Filter) -> Document:
         where["_id"] = {"$regex": f"^{re.escape(chosen.id_prefix)}"}
     if chosen.unchanged_since is not None:
         where["updated_at"] = {"$lt": chosen.unchanged_since}
+    if chosen.changed_since is not None:
+        where["updated_at"] = {**where.get("updated_at", {}), "$gte": chosen.changed_since}
+    if chosen.is_detailed:
+        where["$and"] = [{"$or": [{"stub": True}, *ways]} for ways in _ways(chosen)]
     return where
+
+
+def _ways(chosen: Filter) -> Iterator[list[Document]]:
+    """Yield, for each thing that a stub does not tell, the ways in which a job may have it."""
+    for text in chosen.texts:
+        there = {"$regex": re.escape(text), "$options": "i"}
+        yield [{name: there} for name in ("_id", "command", "last_error")]
+    if (code := chosen.exit_code) is not None:
+        ways: list[Document] = [{"exit_code": code}, {"signal": code - SIGNALLED}]
+        yield [*ways, {"timed_out": True}] if code == TIMED_OUT else ways
 
 
 def counts(link: Link) -> Counts:

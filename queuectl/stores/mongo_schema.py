@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 
 import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.domain.times import to_millis
 from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link, translated
 
 VERSION = 3
 MARK = "schema"
 SEQUENCE = "sequence"
+QUEUE_DOT = "/"
+"""Stands for a dot in the name of a field, where it would divide; no queue's name has one."""
+
 _TRIES = 10
 OWN_NAMES = frozenset({"jobs", "dlq"})
 
@@ -41,6 +47,7 @@ JOB_INDEXES = (
     IndexModel([("unique_live", ASCENDING)], name="unique_live", unique=True, sparse=True),
     IndexModel([("waits_for", ASCENDING)], name="waits_for", sparse=True),
     IndexModel([("unswept", ASCENDING)], name="unswept", sparse=True),
+    IndexModel([("untold.finished_at", ASCENDING)], name="untold", sparse=True),
     IndexModel([("worker", ASCENDING)], name="worker", partialFilterExpression=_PROCESSING),
     IndexModel([("seq", ASCENDING)], name="seq"),
     # `batch` ends it so that counting needs the index alone
@@ -94,6 +101,7 @@ def prepare(link: Link) -> None:
         return
     link.jobs.create_indexes(list(JOB_INDEXES))
     link.schedules.create_index([("paused", ASCENDING), ("next_due", ASCENDING)], name="due")
+    link.figures.create_index([("minute", ASCENDING)], name="minute")
     link.dlq.create_indexes(list(DLQ_INDEXES))
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
 
@@ -149,12 +157,24 @@ def missing_indexes(link: Link) -> list[str]:
     ]
 
 
-def take_numbers(link: Link, count: int) -> int:
-    """Take `count` numbers of the order of arrival; return the first of them."""
+def arrival(queue: str, minute: datetime) -> str:
+    """Return the field beside the sequence that counts the new jobs of a queue and minute."""
+    return f"arrivals.{to_millis(minute)}.{queue.replace('.', QUEUE_DOT)}"
+
+
+def take_numbers(link: Link, count: int, arrivals: Mapping[str, int] | None = None) -> int:
+    """Take `count` numbers of the order of arrival; return the first of them.
+
+    `arrivals` says what is to be counted with that, under the fields that `arrival` names.
+    """
     for _ in range(_TRIES):
         with suppress(DuplicateKeyError):  # two callers may make the counter at once
             counter = link.meta.find_one_and_update(
-                {"_id": SEQUENCE}, {"$inc": {"value": count}}, upsert=True, return_document=True
+                {"_id": SEQUENCE},
+                {"$inc": {"value": count, **(arrivals or {})}},
+                {"value": True},
+                upsert=True,
+                return_document=True,
             )
             if counter is not None:
                 return int(counter["value"]) - count + 1

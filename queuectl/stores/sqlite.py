@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file in WAL mode, every commit synced to the disk.
+"""The embedded store: one SQLite file in WAL mode, every write synced before it is answered.
 
 Every write is one `BEGIN IMMEDIATE` transaction, so what the domain decides on inside it is
 still so when it is written.
@@ -18,9 +18,10 @@ from queuectl.domain.times import from_millis, to_millis, whole_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
-from queuectl.stores.sqlite_keeping import SqliteKeeping
+from queuectl.stores.sqlite_figures import SqliteFigures
 from queuectl.stores.sqlite_schedules import SqliteSchedules
 from queuectl.stores.sqlite_schema import open_database, translated
+from queuectl.stores.sqlite_sync import LogSync
 from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
 from queuectl.waiting import wait_readable
@@ -34,18 +35,20 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteKeeping, SqliteSchedules):
+class SqliteStore(SqliteFigures, SqliteSchedules):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = open_database(path)
+        self._connection = connection = open_database(path)
         try:
-            self._turn = WriterTurn(path, _TURN_SECONDS)
+            self._log = log = LogSync(connection, path)
+            self._turn = turn = WriterTurn(path, _TURN_SECONDS)
         except BaseException:
-            self._connection.close()
+            connection.close()
             raise
-        self._transaction = WriteTransaction(self._connection, self._turn, path)
+        self._transaction = WriteTransaction(connection, turn, log, path)
+        self._claiming = WriteTransaction(connection, turn, log, path, lags=True)
         self._wake = WakeFifo(path)
         self._has_slept = False
         self._version_seen = 0  # when this store last looked for work
@@ -64,6 +67,7 @@ class SqliteStore(SqliteKeeping, SqliteSchedules):
         """Close the file. Closing twice is harmless."""
         self._wake.close()
         self._turn.close()
+        self._log.close()
         self._connection.close()
 
     def now(self) -> datetime:
@@ -138,21 +142,27 @@ class SqliteStore(SqliteKeeping, SqliteSchedules):
         self._version_seen = self._data_version()
         if not (request.only or request.repeated or self._has_ready()):
             return None  # without taking the lock that writers need
-        with self._writing():
+        with self._claiming:
             claimed = self._claim(request)
         return self._claimed(claimed)
 
     def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
         """Commit one job and claim the next in one transaction; see `Store.settle`."""
         now = self.now()
-        with self._writing():
+        with self._claiming:
             is_committed = self._commit(change, now)
             claimed = self._claim(request)
         return is_committed, self._claimed(claimed)
 
+    def sync(self) -> None:
+        """Return when what was written is on the disk; see `Store.sync`."""
+        self._log.catch_up()
+
     def _claimed(self, job: Job | None) -> Job | None:
         """A worker that was just woken wakes the next one, if there is more to do."""
-        if job is not None and self._has_slept:
+        if job is None:
+            self.sync()
+        elif self._has_slept:
             self._has_slept = False
             if self._has_ready():
                 self._wake.notify()

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from itertools import chain, repeat
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import Job, Outcome, Run, Spec, State, command_text
 from queuectl.domain.times import to_millis
@@ -19,6 +19,9 @@ from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.domain.values import frozen
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
+
+if TYPE_CHECKING:
+    from queuectl.domain.ending import Ending
 
 _RUN = ("seq", *codec.RUN_FIELDS)
 _ROWS_AT_ONCE = 100
@@ -285,6 +288,28 @@ def insert_of_run(seq: int, run: Run) -> tuple[str, list[object]]:
         run.error,
     ]
     return _insert("runs", _RUN, _nulls(values)), _without_nulls(values)
+
+
+def insert_of_ending(ending: Ending) -> tuple[str, list[object]]:
+    """Return the statement that keeps an ending until it is told, and the values for it."""
+    started_at = ending.started_at
+    is_plain = ending.exit_code == 0 and not (ending.error or ending.labels or ending.timed_out)
+    rest = "" if is_plain else rows.dump_json({name: getattr(ending, name) for name in rows.REST})
+    return rows.ENDED, [
+        ending.seq,
+        ending.rev,
+        ending.job_id,
+        ending.run,
+        ending.queue,
+        ending.outcome.value,
+        to_millis(ending.finished_at),
+        ending.attempts,
+        ending.command,
+        None if started_at is None else to_millis(started_at),
+        ending.waited,
+        ending.duration,
+        rest,
+    ]
 
 
 def _list_or_none(members: tuple[object, ...]) -> str | None:

@@ -239,10 +239,33 @@ WHEN new.full = 1 AND new.ready <> old.ready BEGIN
 END;
 """
 
+# `endings` and `arrivals` keep what happened until it is told: added to `figures` and `totals`.
+# What only few endings have, the exit code of a failure for one, is JSON in `rest`.
+_FIGURES = """
+CREATE TABLE endings (
+  n INTEGER PRIMARY KEY,
+  seq INTEGER NOT NULL, rev INTEGER NOT NULL, job_id TEXT NOT NULL, run INTEGER NOT NULL,
+  queue TEXT NOT NULL, outcome TEXT NOT NULL, finished_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, command TEXT NOT NULL, started_at INTEGER, waited REAL,
+  duration REAL, rest TEXT NOT NULL
+);
+CREATE TABLE arrivals (
+  minute INTEGER NOT NULL, queue TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (minute, queue)
+) WITHOUT ROWID;
+CREATE TABLE figures (
+  minute INTEGER NOT NULL, queue TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL,
+  PRIMARY KEY (minute, queue, name)
+) WITHOUT ROWID;
+CREATE TABLE totals (
+  queue TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (queue, name)
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
     _FEWER_STEPS + _KEEPING,
     _FEWER_TRIGGERS,
+    _FIGURES,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _PAGE = 500
 _BEYOND_ALL = 2**63 - 1
 
+_OLDEST_DUE = (
+    "SELECT queue, min(since) FROM (SELECT queue, (SELECT min(run_at) FROM jobs WHERE ready = 1 "
+    "AND queue = lanes.queue AND priority = lanes.priority) AS since FROM lanes WHERE ready > 0) "
+    "WHERE since IS NOT NULL GROUP BY queue"
+)
+
 
 class SqliteReads(SqliteFleet):
     """The part of `SqliteStore` that only looks at jobs."""
@@ -59,6 +65,12 @@ class SqliteReads(SqliteFleet):
                 (queue,),
             ).fetchone()
         return self._readable(row) if row else None
+
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return since when jobs have been due; see `Store.oldest_due`."""
+        with translated(self._path):
+            found = self._connection.execute(_OLDEST_DUE).fetchall()
+        return {queue: from_millis(run_at) for queue, run_at in found}
 
     def generated_ids(self, prefix: str, limit: int) -> list[str]:
         """Return ids made for the user; see `Store.generated_ids`."""
@@ -105,6 +117,10 @@ class SqliteReads(SqliteFleet):
             arms.append(f"SELECT {columns} FROM {table} WHERE seq {beyond} ? {is_state}{condition}")
             values += [start, *([state] if state else []), *wanted]
         with translated(self._path):
+            if chosen.texts:
+                from queuectl.domain.filters import search_text
+
+                self._connection.create_function("search_text", 3, search_text, deterministic=True)
             return self._connection.execute(
                 f"{' UNION ALL '.join(arms)} ORDER BY seq {order} LIMIT ?", [*values, size]
             ).fetchall()
@@ -192,4 +208,15 @@ def _condition(chosen: Filter) -> tuple[str, list[object]]:
     if chosen.unchanged_since is not None:
         parts.append("updated_at < ?")
         values.append(to_millis(chosen.unchanged_since))
+    if chosen.changed_since is not None:
+        parts.append("updated_at >= ?")
+        values.append(to_millis(chosen.changed_since))
+    if (code := chosen.exit_code) is not None:
+        from queuectl.domain.filters import SIGNALLED, TIMED_OUT
+
+        parts.append("(exit_code = ? OR signal = ? OR (timed_out AND ?))")
+        values += [code, code - SIGNALLED, code == TIMED_OUT]
+    for text in chosen.texts:
+        parts.append("instr(search_text(id, command, last_error), ?)")
+        values.append(text.lower())
     return "".join(f"AND {part} " for part in parts), values

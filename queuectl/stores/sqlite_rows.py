@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import Claim, Job, Outcome, Run, Spec, State
 from queuectl.domain.times import from_millis
 from queuectl.stores import codec
 from queuectl.stores.soundness import sound
+
+if TYPE_CHECKING:
+    from queuectl.domain.ending import Ending
 
 SPEC = (
     "queue", "priority", "command", "argv", "max_retries", "backoff_base", "backoff_cap",
@@ -42,12 +45,26 @@ NEW = (
 )  # fmt: skip
 """What is said of a job that has never run, besides its specification; the rest is NULL."""
 
+MINUTE = 60_000
+"""Milliseconds; figures are kept by the number of the minute."""
+
 COUNT_IN = (
     "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
+)
+ARRIVED = (
+    "INSERT INTO arrivals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
 )
 READY_IN = (
     "INSERT INTO lanes (queue, priority, ready) VALUES (?, ?, ?) "
     "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
+)
+ENDING = (
+    "seq", "rev", "job_id", "run", "queue", "outcome", "finished_at", "attempts", "command",
+    "started_at", "waited", "duration",
+)  # fmt: skip
+REST = ("labels", "exit_code", "signal", "timed_out", "error")
+ENDED = (
+    f"INSERT INTO endings ({', '.join(ENDING)}, rest) VALUES ({', '.join('?' * len(ENDING))}, ?)"
 )
 BLOCKED_IN = (
     "INSERT OR IGNORE INTO blockers "
@@ -173,6 +190,33 @@ def run_from_row(row: Sequence[Any]) -> Run:
         signal,
         bool(timed_out),
         error,
+    )
+
+
+def ending_from_row(row: Sequence[Any]) -> Ending:
+    """Return the ending in a row of `ENDING` and `rest`; one of success has no more to say."""
+    from queuectl.domain.ending import Ended, Ending
+
+    (
+        seq, rev, job_id, run, queue, outcome, finished_at, attempts, command,
+        started_at, waited, duration, rest,
+    ) = row  # fmt: skip
+    more: dict[str, Any] = load_json(rest) if rest else {"exit_code": 0, "labels": ()}
+    return Ending(
+        seq,
+        rev,
+        job_id,
+        run,
+        queue,
+        Ended(outcome),
+        from_millis(finished_at),
+        attempts,
+        command,
+        tuple(more.pop("labels")),
+        _instant_or_none(started_at),
+        waited,
+        duration,
+        **more,
     )
 
 

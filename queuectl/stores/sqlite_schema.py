@@ -38,23 +38,11 @@ def open_database(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA cache_size=-8000")
             connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: the log is copied home
             _migrate(connection, path)
-            connection.execute(f"PRAGMA synchronous={_durability(connection)}")
+            connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _durability(connection: sqlite3.Connection) -> str:
-    """Return how SQLite shall sync: the log with every commit, or only before it is copied home.
-
-    Without a sync for each, a crash of the machine may undo the last commits; it never leaves
-    half of one, nor a damaged file.
-    """
-    found = connection.execute(
-        "SELECT value FROM settings WHERE key = 'full_durability'"
-    ).fetchone()
-    return "NORMAL" if found == ("false",) else "FULL"
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from queuectl.home import open_private
 from queuectl.stores.sqlite_schema import translate
+from queuectl.stores.sqlite_sync import LogSync
 
 if os.name != "nt":
     import fcntl
@@ -62,15 +63,27 @@ class WriterTurn:
 class WriteTransaction(contextlib.AbstractContextManager[None]):
     """One transaction that nobody else's write can come between; used again and again.
 
-    A class and not a generator, because every job passes through it.
+    What it wrote is on the disk in the end. With `lags` that is left to whoever made it, but for
+    what was written before. A class and not a generator, because every job passes through it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, turn: WriterTurn, path: Path) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        turn: WriterTurn,
+        log: LogSync,
+        path: Path,
+        *,
+        lags: bool = False,
+    ) -> None:
         self._connection = connection
         self._turn = turn
+        self._log = log
         self._path = path
+        self._lags = lags
 
     def __enter__(self) -> None:
+        self._log.catch_up()
         self._turn.take()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -82,6 +95,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
         try:
             if fault is None:
                 self._connection.execute("COMMIT")
+                self._log.note_commit()
         except sqlite3.Error as refusal:
             self._roll_back()
             raise translate(self._path, refusal) from refusal
@@ -92,6 +106,8 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
                 raise translate(self._path, fault) from fault
         finally:
             self._turn.give()
+        if not self._lags:
+            self._log.catch_up()
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from queuectl.domain.dependencies import refuse_circle
 from queuectl.domain.job import HISTORY_RUNS, Job
+from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_rows as rows
@@ -29,6 +30,8 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         many = self._connection.executemany
         many(rows.BLOCKED_IN, [(job.spec.id,) for job in jobs if job.waits_for])
         many(rows.COUNT_IN, [(*place, number) for place, number in new.states.items()])
+        minute = to_millis(now) // rows.MINUTE
+        many(rows.ARRIVED, [(minute, queue, n) for (queue, _), n in new.states.items()])
         many(rows.READY_IN, [(*lane, number) for lane, number in new.lanes.items()])
 
     def _taken(self, ids: list[str]) -> set[str]:
@@ -87,11 +90,20 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             execute(*changes.insert_of_run(seq, change.run))
             if change.run.n > HISTORY_RUNS:
                 execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
+        self._note_ending(change)
         if change.is_burial:
             self._move("jobs", "dlq", seq)
         if after.unswept:
             self._sweep(seq, now)
         return True
+
+    def _note_ending(self, change: Transition) -> None:
+        """Keep what a change ends until it is told."""
+        from queuectl.domain.ending import ending_of  # which no one who only enqueues needs
+
+        ending = ending_of(change)
+        if ending is not None:
+            self._connection.execute(*changes.insert_of_ending(ending))
 
     def _bring_back(self, change: Transition) -> bool:
         """Move a job out of the DLQ, if the fence holds there."""

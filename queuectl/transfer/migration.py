@@ -24,6 +24,7 @@ from queuectl.stores.moved import ARRIVING, MOVED_TO
 from queuectl.transfer.lines import digest
 from queuectl.transfer.schedule_lines import schedule_digest
 from queuectl.worker.processes import is_live
+from queuectl.worker.telling import tell_all
 
 _IDENTITY = "identity"
 _ARRIVED = "arrived"
@@ -59,6 +60,7 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
         raise Conflict(f"this store has been moved to {target.address} before")
     after = _resume_at(target, identity)
     source.set_mark(MOVED_TO, target.address)
+    tell_all(source)  # jobs move without what is untold, and figures do not move
     _move_small_things(source, target)
     _move_schedules(source, target)
     moved = 0

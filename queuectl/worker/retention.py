@@ -18,6 +18,7 @@ from queuectl.home import Home
 from queuectl.joblogs import JobLogs
 from queuectl.stores.base import Store
 from queuectl.stores.removal import remove_unspared
+from queuectl.worker.telling import tell_all
 
 log = logging.getLogger("queuectl.worker")
 
@@ -74,6 +75,8 @@ class Retention:
         since: datetime | None = None
         while True:
             batch = self._store.ended(state, before, _BATCH, since)
+            if batch:
+                tell_all(self._store)
             removed = remove_unspared(self._store, batch)
             for job_id in removed:
                 self._job_logs.remove(job_id)

@@ -12,7 +12,7 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from queuectl.domain.job import COMMAND_NOT_FOUND, Command, Outcome
 from queuectl.domain.times import short_seconds
@@ -62,8 +62,13 @@ class Runner:
         """Let go of what is open."""
         os.close(self._null)
 
-    def run(self, run: Run, files: RunFiles) -> Outcome:
-        """Run a command to its end, or stop it when its time is up or the control says so."""
+    def run(
+        self, run: Run, files: RunFiles, on_started: Callable[[], None] = lambda: None
+    ) -> Outcome:
+        """Run a command to its end, or stop it when its time is up or the control says so.
+
+        `on_started` is called once it runs; it must not raise.
+        """
         begun = time.monotonic()
         self._guard.announce(run.id, run.deadline)
         try:
@@ -72,6 +77,7 @@ class Runner:
             self._guard.ended()
             return Outcome(error=str(fault))
         self._guard.started(run.id, pid)
+        on_started()
         status, halt = self._await(pid, run, begun)
         self._guard.ended()
         if halt is None and self._was_fenced(run, status):

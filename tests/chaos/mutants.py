@@ -29,6 +29,7 @@ DEPENDENCIES = "tests/stores/test_dependencies.py::"
 MONGO = "tests/stores/test_mongo.py::"
 LANES = "tests/stores/test_lanes.py::"
 KILLING = "tests/chaos/test_killing.py::"
+FIGURES = "tests/stores/test_figures.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
 
 
@@ -51,6 +52,36 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "SQLite tells what somebody else has told",
+        FIGURES + "test_what_has_been_told_by_somebody_else_is_not_told_again[sqlite]",
+        (Cut("stores/sqlite_figures.py", "if self._tellings() != tellings:", "if False:"),),
+    ),
+    Mutant(
+        "MongoDB tells what somebody else has told",
+        FIGURES + "test_what_has_been_told_by_somebody_else_is_not_told_again[mongo]",
+        (Cut("stores/mongo_figures.py", '"number": number, "is_open": False}', "}"),),
+    ),
+    Mutant(
+        "a telling that is finished on MongoDB adds again what it had added",
+        FIGURES + "test_a_telling_that_a_crash_cut_short_is_finished_once[3]",
+        (Cut("stores/mongo_figures.py", '"told": {"$lt": number}}, noted', "}, noted"),),
+    ),
+    Mutant(
+        "a telling that a crash cut short on MongoDB is left as it is",
+        FIGURES + "test_a_telling_that_a_crash_cut_short_is_finished_once[1]",
+        (Cut("stores/mongo_figures.py", 'if telling["is_open"]:', "if False:"),),
+    ),
+    Mutant(
+        "a burial on MongoDB loses what was not told",
+        FIGURES + "test_an_ending_outlives_the_moves_of_its_job[mongo-buried]",
+        (Cut("stores/mongo_documents.py", '"unswept", "untold",\n)', '"unswept",\n)'),),
+    ),
+    Mutant(
+        "a revival on MongoDB loses what was not told",
+        FIGURES + "test_an_ending_outlives_the_moves_of_its_job[mongo-revived]",
+        (Cut("stores/mongo_dlq.py", 'revived["untold"] = untold', "pass"),),
+    ),
     Mutant(
         "commit on SQLite does not look at its fence",
         STRANGERS + "test_the_second_of_two_expiries_of_one_claim_is_refused[sqlite]",

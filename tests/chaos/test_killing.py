@@ -19,9 +19,9 @@ from queuectl.worker import pidfile
 from queuectl.worker.processes import has_write_lock, is_stopped
 from tests.worker.fleet import Fleet, eventually, lives, pids_in, run_members
 
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 4.0
 TICK_SECONDS = 1.0
-SLACK_SECONDS = 3.0
+SLACK_SECONDS = 8.0
 """What a machine that is busy with other tests may take on top."""
 
 ROUNDS = int(os.environ.get("QUEUECTL_RECOVERY_ROUNDS", "3"))

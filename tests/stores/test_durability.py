@@ -1,50 +1,151 @@
-"""When the embedded store syncs: with every write, unless somebody has said otherwise."""
+"""When the embedded store syncs: before it answers, unless somebody has said otherwise."""
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from queuectl.domain import transitions
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.stores import sqlite_sync
 from queuectl.stores.sqlite import SqliteStore
+from tests.stores.kit import SUCCESS, added, claimed, existing, new_job, request
 
-NORMAL, FULL = 1, 2
+SEEN = "SELECT group_concat(id || ' ' || state, ', ') FROM jobs"
+
+
+class Disk:
+    """Stands where the disk is: notes what had been committed when a sync of it was asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._jobs: list[str] = []
+        self.faults = 0
+
+    def sync(self, descriptor: int) -> None:
+        """Sync a file, or fail as often as `faults` says."""
+        assert Path(f"/proc/self/fd/{descriptor}").readlink() == Path(f"{self._path}-wal")
+        if self.faults:
+            self.faults -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.fdatasync(descriptor)
+        with closing(sqlite3.connect(self._path)) as other:
+            self._jobs.append(other.execute(SEEN).fetchone()[0])
+
+    def synced(self) -> list[str]:
+        """Return what each sync found since the last look."""
+        found, self._jobs = self._jobs, []
+        return found
 
 
 @pytest.fixture
-def sync_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Open the store of the test and return how its connection syncs."""
-    made: list[sqlite3.Connection] = []
-    connect = sqlite3.connect
-
-    def noted(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        made.append(connect(*args, **kwargs))
-        return made[-1]
-
-    def level() -> int:
-        with closing(SqliteStore.open(tmp_path / "queue.db")):
-            found: int = made[-1].execute("PRAGMA synchronous").fetchone()[0]
-        return found
-
-    monkeypatch.setattr(sqlite3, "connect", noted)
-    return level
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The disk below the store."""
+    disk = Disk(tmp_path / "queue.db")
+    monkeypatch.setattr(sqlite_sync, "_sync_data", disk.sync)
+    return disk
 
 
-def test_every_write_is_synced_by_default(sync_level: Callable[[], int]) -> None:
-    assert sync_level() == FULL
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A store."""
+    with closing(SqliteStore.open(tmp_path / "queue.db")) as store:
+        yield store
+
+
+def test_a_job_is_on_the_disk_before_its_enqueue_is_answered(
+    disk: Disk, store: SqliteStore
+) -> None:
+    store.add([new_job(store, "a")])
+    assert disk.synced() == ["a pending"]
+    store.add([new_job(store, "b"), new_job(store, "c")], atomic=True)
+    assert disk.synced() == ["a pending, b pending, c pending"]
+
+
+def test_what_a_person_changes_is_on_the_disk_before_it_is_answered(
+    disk: Disk, store: SqliteStore
+) -> None:
+    added(store, "a")
+    disk.synced()
+    change = transitions.cancel(existing(store, "a"), store.now())
+    assert store.commit(change)
+    assert disk.synced() == ["a cancelled"]
+
+
+def test_a_claim_is_synced_while_its_job_is_started(disk: Disk, store: SqliteStore) -> None:
+    added(store, "a")
+    disk.synced()
+    claimed(store)
+    assert disk.synced() == []
+    store.sync()
+    assert disk.synced() == ["a processing"]
+    store.sync()
+    assert disk.synced() == []
+
+
+def test_an_end_is_synced_before_the_next_write_begins(disk: Disk, store: SqliteStore) -> None:
+    added(store, "a")
+    added(store, "b")
+    job = claimed(store)
+    disk.synced()
+    assert store.settle(transitions.settle(job, SUCCESS, store.now()), request())[1] is not None
+    assert disk.synced() == ["a processing, b pending"]
+    store.renew("b", "somebody-else", 30)
+    assert disk.synced() == ["a completed, b processing"] * 2
+
+
+def test_the_last_end_is_synced_at_once(disk: Disk, store: SqliteStore) -> None:
+    added(store, "a")
+    job = claimed(store)
+    store.sync()
+    disk.synced()
+    assert store.settle(transitions.settle(job, SUCCESS, store.now()), request())[1] is None
+    assert disk.synced() == ["a completed"]
+
+
+def test_a_sync_that_fails_is_said_and_done_again_before_anything_else(
+    disk: Disk, store: SqliteStore
+) -> None:
+    disk.faults = 2
+    with pytest.raises(StoreUnavailable, match="cannot sync"):
+        store.add([new_job(store, "a")])
+    with pytest.raises(StoreUnavailable, match="cannot sync"):
+        store.add([new_job(store, "b")])
+    store.add([new_job(store, "c")])
+    assert disk.synced() == ["a pending", "a pending, c pending"]
 
 
 @pytest.mark.parametrize(
-    ("value", "level"),
-    [(False, NORMAL), (True, FULL), ("false", FULL), (0, FULL), (None, FULL)],
+    ("value", "is_synced"),
+    [(False, False), (True, True), ("false", True), (0, True), (None, True)],
 )
 def test_only_a_plain_no_relaxes_it(
-    tmp_path: Path, sync_level: Callable[[], int], value: object, level: int
+    tmp_path: Path, disk: Disk, store: SqliteStore, value: object, is_synced: bool
 ) -> None:
-    with closing(SqliteStore.open(tmp_path / "queue.db")) as store:
-        store.set_setting("full_durability", value)
-    assert sync_level() == level
+    store.set_setting("full_durability", value)
+    disk.synced()
+    with closing(SqliteStore.open(tmp_path / "queue.db")) as again:
+        again.add([new_job(again, "a")])
+    assert disk.synced() == ["a pending"] * is_synced
+
+
+def test_between_commits_the_file_itself_is_kept_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[sqlite3.Connection] = []
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def noted(*args: object, **kwargs: object) -> sqlite3.Connection:
+        made.append(connect(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    with closing(SqliteStore.open(tmp_path / "queue.db")):
+        normal = 1  # what is copied home has been synced
+        assert made[-1].execute("PRAGMA synchronous").fetchone() == (normal,)

@@ -94,7 +94,7 @@ def test_jobs_that_are_alike_share_their_commands(
 def test_changes_whose_reply_was_lost_count(watched_store: MongoStore) -> None:
     store = watched_store
     jobs = [added(store, name) for name in ("a", "b")]
-    with failing(store, "jobs", "update_many", LOST, is_applied=True):
+    with failing(store, "jobs", "bulk_write", LOST, is_applied=True):
         assert (
             store.commit_all([transitions.cancel(job, store.now()) for job in jobs]) == [True] * 2
         )
@@ -108,7 +108,7 @@ def test_changes_that_never_arrived_can_be_repeated(watched_store: MongoStore) -
     store = watched_store
     changes = [transitions.cancel(added(store, name), store.now()) for name in ("a", "b")]
     with (
-        failing(store, "jobs", "update_many", LOST, is_applied=False),
+        failing(store, "jobs", "bulk_write", LOST, is_applied=False),
         pytest.raises(StoreUnavailable),
     ):
         store.commit_all(changes)

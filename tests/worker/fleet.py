@@ -19,7 +19,7 @@ from queuectl.worker.processes import identify, kill_run, members, send_signal
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
+import threading
 from pathlib import Path
 
 import pytest
 
 from queuectl.domain.job import State
 from queuectl.joblogs import JobLogs
+from queuectl.queue import Queue
+from queuectl.stores import sqlite_sync
 from queuectl.worker import manager
-from tests.worker.fleet import Fleet, eventually
+from queuectl.worker.loop import Orders, Worker
+from tests.worker.fleet import PATIENCE_SECONDS, Fleet, eventually
 
 CROWD_JOBS = 400
 MEMORY_LIMIT_KB = 60 * 1024
@@ -148,3 +154,32 @@ def test_a_worker_keeps_no_descriptor_of_the_jobs_it_ran(fleet: Fleet) -> None:
         fleet.ran("true")
     # the heartbeat may have opened its store since; a leak would be twenty
     assert len(list(descriptors.iterdir())) < before + 10
+
+
+def test_the_claim_reaches_the_disk_while_its_job_runs(fleet: Fleet) -> None:
+    command = "touch started; until test -e synced; do sleep 0.01; done"
+    job_id = fleet.enqueue(command, timeout=PATIENCE_SECONDS, max_retries=1)
+    worker = os.fork()
+    if worker == 0:
+        with contextlib.suppress(BaseException):
+            work_and_tell_of_syncs(fleet, job_id)
+        os._exit(0)
+    os.waitpid(worker, 0)
+    assert fleet.job(job_id).state is State.COMPLETED
+
+
+def work_and_tell_of_syncs(fleet: Fleet, job_id: str) -> None:
+    """Be the worker of one job; make the file `synced` when it syncs while the job runs."""
+
+    own = Queue.open(fleet.place)
+
+    def sync(descriptor: int) -> None:
+        os.fdatasync(descriptor)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if own.get(job_id).state is State.PROCESSING:
+            eventually((fleet.root / "started").exists)
+            (fleet.root / "synced").touch()
+
+    sqlite_sync._sync_data = sync
+    Worker(fleet.place, Orders(only=job_id)).run(lambda: None)

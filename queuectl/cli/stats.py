@@ -1,0 +1,162 @@
+"""How a queue has been doing: how much succeeds, how long it takes, how fast it goes."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta
+
+import click
+
+from queuectl.cli import render
+from queuectl.cli.charts import length, sparkline
+from queuectl.cli.jobs import json_option
+from queuectl.cli.params import QueueName
+from queuectl.cli.session import Session, note, on_terminal, pass_session
+from queuectl.cli.tree import Command
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.report import SERIES_MINUTES, QueueReport, Report, as_dict, counts_of
+from queuectl.domain.request import check_name
+from queuectl.domain.stats import Histogram
+from queuectl.queue import Queue
+
+Row = tuple[str, QueueReport]
+"""A queue and what happened in it."""
+
+_ALL = "all"
+_STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "cancelled": "dim"}
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl stats
+    queuectl stats --queue gpu --since 24h
+    queuectl stats --json
+    """,
+)
+@click.option("--queue", "name", metavar="Q", type=QueueName(), help="Only this queue.")
+@click.option("--since", metavar="TIME", help="From when on: 10m, 24h or a time; 1h unless said.")
+@json_option
+@pass_session
+def stats(session: Session, name: str | None, since: str | None, as_json: bool) -> None:
+    """Tell how much succeeded, how long runs took and waited, and how many there were."""
+    queue = session.queue()
+    if name is not None:
+        check_name("queue", name)
+    found = queue.stats(name, _instant(since, queue) if since else None)
+    if as_json:
+        render.write_json(as_dict(found))
+        return
+    if not any(counts_of(found.total.ever).values()):
+        note('nothing has happened yet: queuectl enqueue hello "echo Hello"')
+        return
+    if on_terminal():
+        _write_charts(found, colors=session.colors)
+    rows: list[Row] = list(found.queues.items())
+    if len(rows) > 1:
+        rows.append((_ALL, found.total))
+    if not on_terminal() or len(rows) > 1:
+        render.table(rows, _columns(), colors=session.colors)
+
+
+def _instant(words: str, queue: Queue) -> datetime:
+    """Return the time that is meant; a duration is one before now. Raises InvalidInput."""
+    from queuectl.when import parse_duration, parse_time
+
+    now = queue.now()
+    try:
+        return now - timedelta(seconds=parse_duration(words))
+    except (InvalidInput, OverflowError):
+        found = parse_time("at", words, now)
+    if found > now:
+        raise InvalidInput("--since must not lie in the future", hint="for example --since 24h")
+    return found
+
+
+def _write_charts(found: Report, *, colors: bool) -> None:
+    """Write the figures of all that was asked for, with the last hour minute by minute."""
+    total, period = found.total, found.total.period
+    since = render.Clock(found.now, for_person=True).at(found.since)
+    fast = ", ".join(f"{rate:.1f} over {span}" for span, rate in total.throughput.items())
+    lines = [
+        ("since", since, ""),
+        ("success", f"{_percent(total)}  of {period.finished:,} finished attempts", "bold"),
+        ("run time", _percentiles(period.run), ""),
+        ("wait", _percentiles(period.wait), ""),
+        ("per minute", fast, ""),
+    ]
+    lines += [
+        (name, f"{number:,}", _STYLES.get(name, ""))
+        for name, number in counts_of(period).items()
+        if number
+    ]
+    render.styled(lines, colors=colors)
+    sys.stdout.write("\n")
+    charts = {
+        "enqueued": [each.enqueued for each in total.series],
+        "completed": [each.completed for each in total.series],
+        "failed": [each.failed + each.dead for each in total.series],
+    }
+    shown = [(name, sparkline(values), _STYLES.get(name, "")) for name, values in charts.items()]
+    axis = ("", "1 h ago".ljust(SERIES_MINUTES - len("now")) + "now", "dim")
+    render.styled([*shown, axis], colors=colors)
+    if len(found.queues) > 1:
+        sys.stdout.write("\n")
+
+
+def _percentiles(found: Histogram) -> str:
+    if not found.total:
+        return "-"
+    return f"p50 {length(found.quantile(0.5))}, p95 {length(found.quantile(0.95))}"
+
+
+def _percent(found: QueueReport) -> str:
+    rate = found.period.success_rate
+    return "-" if rate is None else f"{rate * 100:.1f} %"
+
+
+def _columns() -> list[render.Column[Row]]:
+    """Return the columns of a table of queues."""
+
+    def counted(name: str, yields: int = 0) -> render.Column[Row]:
+        def text(row: Row) -> str:
+            number = counts_of(row[1].period)[name]
+            return f"{number}" if number or not on_terminal() else ""
+
+        return render.Column(
+            name.upper(),
+            text,
+            optional=True,
+            style=lambda _row: _STYLES.get(name, ""),
+            yields=yields,
+        )
+
+    def percentile(title: str, kind: str, share: float, yields: int) -> render.Column[Row]:
+        return render.Column(
+            title,
+            lambda row: length(getattr(row[1].period, kind).quantile(share)),
+            yields=yields,
+        )
+
+    def speed(span: str, yields: int) -> render.Column[Row]:
+        return render.Column(
+            f"/MIN {span.upper()}", lambda row: f"{row[1].throughput[span]:.1f}", yields=yields
+        )
+
+    return [
+        render.Column("QUEUE", lambda row: row[0]),
+        render.Column("SUCCESS", lambda row: _percent(row[1])),
+        counted("enqueued", 3),
+        counted("completed"),
+        counted("failed"),
+        counted("dead"),
+        counted("cancelled", 8),
+        counted("interrupted", 9),
+        percentile("RUN P50", "run", 0.5, 4),
+        percentile("RUN P95", "run", 0.95, 2),
+        percentile("WAIT P50", "wait", 0.5, 5),
+        percentile("WAIT P95", "wait", 0.95, 1),
+        speed("1m", 6),
+        speed("5m", 7),
+        speed("1h", 0),
+    ]

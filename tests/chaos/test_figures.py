@@ -1,0 +1,73 @@
+"""The figures are those of the store, whoever is killed while runs end and are counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from functools import partial
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from queuectl.domain.ending import Ended
+from queuectl.domain.filters import Page
+from queuectl.domain.job import State
+from queuectl.metrics import metrics_text
+from queuectl.queue import Queue
+from tests.worker.fleet import Fleet, eventually
+
+JOBS = 48
+KILLS = 3
+_LAST = {
+    State.COMPLETED: Ended.COMPLETED,
+    State.DEAD: Ended.DEAD,
+}
+
+
+def ends_in_the_store(queue: Queue) -> Counter[str]:
+    """Return how the runs ended that are in the histories of all jobs, which are all settled."""
+    found: Counter[str] = Counter()
+    for job in queue.find(page=Page(with_history=True)):
+        *others, last = job.history
+        found[_LAST[job.state].value] += 1
+        for run in others:
+            lost = run.error is not None and "worker lost" in run.error
+            found["interrupted" if lost else "failed"] += 1
+        assert job.state is State.COMPLETED or last.exit_code == 1
+    return found
+
+
+def test_after_workers_were_killed_all_figures_are_those_of_the_store(chaos: Fleet) -> None:
+    pids = chaos.start(2)
+    fields = {"max_retries": 2, "backoff_base": 0}
+    commands = ("true", "sleep 0.05", "false")
+    ids = chaos.enqueue_all({"command": commands[n % 3], **fields} for n in range(JOBS))
+    for kill in range(1, KILLS + 1):
+        next(chaos.queue.wait([ids[kill * JOBS // (KILLS + 2)]]))
+        os.kill(pids[kill % 2], signal.SIGKILL)
+        pids = eventually(partial(_others, chaos, pids))
+    assert len(list(chaos.queue.wait(ids, 90))) == JOBS
+    expected = ends_in_the_store(chaos.queue)
+    stats = chaos.queue.stats()
+    figures = stats.total.ever
+    assert figures.enqueued == JOBS
+    assert {str(each): figures.of(each) for each in Ended if figures.of(each)} == expected
+    assert stats.total.period == figures
+    assert figures.wait.total <= sum(expected.values())
+    assert figures.run.total == figures.finished
+    told = {
+        (sample.name, sample.labels.get("outcome", "")): sample.value
+        for family in text_string_to_metric_families(metrics_text(chaos.queue))
+        for sample in family.samples
+    }
+    assert told["queuectl_jobs_enqueued_total", ""] == JOBS
+    assert {str(each): told["queuectl_runs_total", str(each)] for each in Ended} == {
+        str(each): expected[str(each)] for each in Ended
+    }
+    assert chaos.queue.store.untold().is_empty
+
+
+def _others(fleet: Fleet, before: list[int]) -> list[int]:
+    """Return the pids of two workers, once one of those before is replaced."""
+    now = fleet.pids()
+    return now if len(now) == 2 and set(now) != set(before) else []
