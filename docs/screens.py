@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[1]
 TARGET = Path(__file__).parent / "screens"
 DEMO = Path("/tmp/queuectl-demo")
 COLUMNS, ROWS = 80, 24
+FIRST_PID = "4711386"
+"""The process ids of the pictures begin so; they differ as those of a machine do."""
+
 LONG = ("train-model", "import-users", "crawl")
 """Jobs of the demonstration that still run when the picture is taken."""
 
@@ -205,8 +208,9 @@ def replaced(text: str, pids: dict[str, str]) -> str:
     """Return a line with another time of day and other process ids, as long as they were."""
 
     def stand_in(found: re.Match[str]) -> str:
-        pid = found.group()
-        return pids.setdefault(pid, str(4711 + len(pids)).ljust(len(pid), "0")[-len(pid) :])
+        pid, number = found.group(), len(pids)
+        first = int(FIRST_PID[: len(pid)])
+        return pids.setdefault(pid, str(first + number * (number + 1) // 2))
 
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "14:30:00", text)
     if text.startswith("Started"):

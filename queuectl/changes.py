@@ -56,7 +56,7 @@ class Changes:
 
         Raises NoLongerFits for one that is not what the filter `only` means.
         """
-        return self._changed(job_id, _if_it_fits(only, transitions.cancel))
+        return self._changed(job_id, if_it_fits(only, transitions.cancel))
 
     def pause(self, job_id: str) -> Job:
         """Hold a waiting job back, or have the worker of a running one stop it in its place."""
@@ -134,7 +134,7 @@ class Changes:
 
         Raises NoLongerFits for one that is not what the filter `only` means.
         """
-        return self._changed(job_id, _if_it_fits(only, transitions.retry))
+        return self._changed(job_id, if_it_fits(only, transitions.retry))
 
     def retry_dead(self, job_id: str) -> Job:
         """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
@@ -156,7 +156,7 @@ class Changes:
 
         if force and self._make_it_end(job_id, only):
             only = None  # it did fit, and has changed because we made it end
-        self._change(job_id, _if_it_fits(only, self._deleted))
+        self._change(job_id, if_it_fits(only, self._deleted))
         JobLogs(self.home).remove(job_id)
 
     def _deleted(self, job: Job, _now: datetime) -> Transition:
@@ -200,7 +200,7 @@ class Changes:
         raise StoreUnavailable(f"job '{job_id}' changes too fast; try again")
 
 
-def _if_it_fits(only: Filter | None, decide: Decide) -> Decide:
+def if_it_fits(only: Filter | None, decide: Decide) -> Decide:
     """Return a decision that refuses a job which does not fit a filter."""
     if only is None:
         return decide

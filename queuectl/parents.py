@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
+from queuectl.domain import dependencies
+from queuectl.domain.dependencies import blockers, parents, refuse_cycles
 from queuectl.domain.errors import Circle, NotFound, QueuectlError
 from queuectl.domain.job import Job, Spec
 from queuectl.domain.request import Request
@@ -95,15 +96,8 @@ def _refuse_orphans(found: Sequence[Request], refused: dict[str, QueuectlError])
 
 def refuse_circle(spec: Spec, get: Callable[[str], Job | None]) -> None:
     """Raise Circle when a job would come to wait for itself, by way of jobs that wait."""
-    ahead = {parent: [spec.id, parent] for parent in map(parent_of, blockers(spec))}
-    seen: set[str] = set()
-    while ahead:
-        job_id, path = ahead.popitem()
-        if job_id == spec.id:
-            raise Circle(path)
-        if job_id in seen:
-            continue
-        seen.add(job_id)
-        job = get(job_id)
-        for parent in map(parent_of, job.waits_for if job else ()):
-            ahead[parent] = [*path, parent]
+
+    def look(ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        return {job_id: job.waits_for for job_id in ids if (job := get(job_id)) is not None}
+
+    dependencies.refuse_circle(spec.id, blockers(spec), look)

@@ -13,7 +13,6 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from queuectl.changes import Changes
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
 from queuectl.domain.errors import (
@@ -32,6 +31,7 @@ from queuectl.domain.values import frozen
 from queuectl.home import Home, Place, find_place
 from queuectl.ids import PREFIX_LENGTH, new_job_ids
 from queuectl.keeping import Keeping
+from queuectl.many import ManyChanges
 from queuectl.parents import checked, has_parents, refuse_circle
 from queuectl.statistics import Statistics
 from queuectl.stores import open_store
@@ -61,11 +61,11 @@ class Enqueued:
     error: QueuectlError | None = None
 
 
-class Queue(Changes, Keeping, Statistics):
+class Queue(ManyChanges, Keeping, Statistics):
     """An open store with its home. A context manager; use it from one thread.
 
     Every method may raise `StoreUnavailable` or `StoreRefused`. What changes a job that is in
-    the store is in `Changes`.
+    the store is in `Changes` and `ManyChanges`.
     """
 
     def __init__(self, store: Store, home: Home) -> None:

@@ -42,6 +42,28 @@ def parse_time(kind: str, raw: object, now: datetime) -> datetime:
         raise _unreadable(raw) from None
 
 
+def parse_past(raw: str, now: datetime) -> datetime:
+    """Return the instant that has been, as people say it: a length of time is so long ago.
+
+    A time of day or a weekday alone is the last one. Raises InvalidInput when it cannot be read.
+    """
+    text = raw.strip()
+    try:
+        if not 0 < len(text) <= MAX_TIME_LENGTH:
+            raise _unreadable(raw)
+        found = _from_iso(text) or _from_age(text, now) or _from_words(text, now, is_past=True)
+        return whole_millis(found)
+    except (OverflowError, OSError, ValueError):
+        raise _unreadable(raw) from None
+
+
+def _from_age(text: str, now: datetime) -> datetime | None:
+    try:
+        return now - timedelta(seconds=parse_duration(text.removesuffix("ago")))
+    except InvalidInput:
+        return None
+
+
 def _unreadable(raw: object) -> InvalidInput:
     return InvalidInput(
         f"cannot read {shown(raw)} as a time",
@@ -76,16 +98,18 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _from_words(text: str, now: datetime) -> datetime:
-    """Read natural language; a time of day alone is the next one."""
+def _from_words(text: str, now: datetime, *, is_past: bool = False) -> datetime:
+    """Read natural language; a time of day alone is the next one, or the last."""
     clock = _CLOCK.fullmatch(text)
     if not clock:
-        return _read(text, now)
+        return _read(text, now, is_past=is_past)
     today = _read(f"today {clock['time']}", now)
+    if is_past:
+        return today if today <= now else _read(f"yesterday {clock['time']}", now)
     return today if today > now else _read(f"tomorrow {clock['time']}", now)
 
 
-def _read(text: str, now: datetime) -> datetime:
+def _read(text: str, now: datetime, *, is_past: bool = False) -> datetime:
     """Ask dateparser, which is slow to import and so comes last."""
     import warnings
 
@@ -99,7 +123,7 @@ def _read(text: str, now: datetime) -> datetime:
             languages=["en"],
             settings={
                 "RELATIVE_BASE": local.replace(tzinfo=None),
-                "PREFER_DATES_FROM": "future",
+                "PREFER_DATES_FROM": "past" if is_past else "future",
             },
         )
     if found is None:

@@ -26,15 +26,18 @@ LAYERS: dict[str, frozenset[str]] = {
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
     "changes": SHARED | {"domain", "stores", "parents", "worker"},
+    "many": SHARED | {"domain", "stores", "worker", "changes"},
     "schedules": SHARED | {"domain", "stores"},
     "keeping": SHARED | {"domain", "stores", "transfer", "worker"},
     "statistics": SHARED | {"domain", "stores", "worker"},
     "transfer": SHARED | {"domain", "stores", "worker"},
     "queue": SHARED
-    | {"domain", "stores", "worker", "parents", "changes", "schedules", "keeping", "statistics"},
+    | {"domain", "stores", "worker", "parents", "changes", "many", "schedules", "keeping"}
+    | {"statistics"},
     "metrics": SHARED | {"domain", "worker", "queue"},
-    "cli": SHARED | {"domain", "stores", "worker", "queue", "keeping", "transfer", "metrics"},
-    "shell": SHARED | {"domain", "stores", "worker", "queue", "cli"},
+    "cli": SHARED
+    | {"domain", "stores", "worker", "queue", "many", "keeping", "transfer", "metrics"},
+    "shell": SHARED | {"domain", "stores", "worker", "queue", "many", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli"},
     "web": SHARED | {"domain", "stores", "worker", "queue", "cli", "metrics"},
     "__init__": frozenset({"domain", "queue"}),

@@ -39,8 +39,10 @@ def test_every_word_is_drawn_in_its_place_and_colour() -> None:
 
 def test_what_changes_with_every_run_is_replaced() -> None:
     pids: dict[str, str] = {}
-    assert screens.replaced(" 123  busy  a", pids) == " 711  busy  a"
-    assert screens.replaced("Started 2 worker(s): [12345, 12346]", pids).endswith("[47120, 47130]")
+    assert screens.replaced(" 123  busy  a", pids) == " 471  busy  a"
+    assert screens.replaced(" 124  idle", pids) == " 472  idle"
+    assert screens.replaced("Started 2 worker(s): [12345, 12346]", pids).endswith("[47116, 47119]")
+    assert screens.replaced(" 123  busy  b", pids) == " 471  busy  b"
     assert screens.replaced("at 01:02:03, exit 600", pids) == "at 14:30:00, exit 600"
 
 

@@ -11,7 +11,7 @@ import pytest
 from queuectl.domain.durations import MAX_SECONDS
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.times import UTC
-from queuectl.when import parse_duration, parse_time
+from queuectl.when import parse_duration, parse_past, parse_time
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)  # a Saturday
 
@@ -264,3 +264,30 @@ def test_what_cannot_be_read_as_a_time_is_refused_in_one_line(raw: object) -> No
         parse_time("at", raw, NOW)
     assert len(str(caught.value)) < 200
     assert "tomorrow" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2h", utc(2026, 1, 31, 10)),
+        ("2h ago", utc(2026, 1, 31, 10)),
+        ("3 days ago", utc(2026, 1, 28, 12)),
+        ("09:00", utc(2026, 1, 31, 9)),
+        ("13:00", utc(2026, 1, 30, 13)),
+        ("yesterday 9:00", utc(2026, 1, 30, 9)),
+        ("monday", utc(2026, 1, 26)),
+        ("2026-01-02", utc(2026, 1, 2)),
+        ("2100-01-01T00:00Z", utc(2100, 1, 1)),
+    ],
+)
+def test_a_time_that_has_been_is_the_last_one_of_its_kind(
+    text: str, meant: datetime, zone: SetZone
+) -> None:
+    zone("UTC")
+    assert parse_past(text, NOW) == meant
+
+
+@pytest.mark.parametrize("text", ["", "whenever", "ago", "9" * 300])
+def test_what_is_no_past_time_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_past(text, NOW)

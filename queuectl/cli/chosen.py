@@ -19,13 +19,11 @@ from queuectl.domain.errors import (
     Conflict,
     ExitCode,
     InvalidInput,
-    NoLongerFits,
-    NotFound,
     NothingDone,
-    QueuectlError,
 )
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.many import Told
 from queuectl.queue import Queue
 
 _TOLD_ONE_BY_ONE = 10
@@ -33,14 +31,21 @@ _WENT_WRONG = frozenset({State.FAILED, State.DEAD})
 
 
 @dataclass(frozen=True)
-class _Deed:
+class Deed:
     """What is done to jobs: to which states it can be done, and to which unless said."""
 
     verb: str
     possible: frozenset[State]
     unless_said: frozenset[State]
-    act: Callable[[Queue, str, Filter | None], str]
-    """Does it to one job, only if that fits the filter; returns the line that says so."""
+    act: Callable[[Queue, str], str]
+    """Does it to one job that is named; returns the line that says so."""
+
+    act_on_all: Callable[[Queue, Filter], Iterator[Told]]
+    line: Callable[[Job], str]
+    """Returns the line that says that it was done to one of them."""
+
+    unless: str = ""
+    """What would let it be done in the other states, as it is said."""
 
 
 @click.command(
@@ -57,11 +62,18 @@ class _Deed:
 def cancel(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Cancel jobs: at once when they wait, else their worker stops them."""
     possible = WAITING | {State.PROCESSING}
-    return _do(session, _Deed("cancel", possible, possible, _cancel), ids, options)
+    deed = Deed(
+        "cancel",
+        possible,
+        possible,
+        lambda queue, job_id: _cancelled(queue.cancel(job_id)),
+        lambda queue, chosen: queue.cancel_all(chosen),
+        _cancelled,
+    )
+    return _do(session, deed, ids, options)
 
 
-def _cancel(queue: Queue, job_id: str, only: Filter | None) -> str:
-    job = queue.cancel(job_id, only=only)
+def _cancelled(job: Job) -> str:
     is_done = job.state is State.CANCELLED
     return f"Cancelled job '{job.id}'" if is_done else f"Stopping job '{job.id}'"
 
@@ -78,15 +90,24 @@ def _cancel(queue: Queue, job_id: str, only: Filter | None) -> str:
 @pass_session
 def retry(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Start settled or failed jobs afresh, dead or not."""
-    deed = _Deed("retry", SETTLED | {State.FAILED}, _WENT_WRONG, _retry)
-    code = _do(session, deed, ids, options)
+    code = _do(session, RETRY, ids, options)
     if not options["dry_run"]:
         hint_at_missing_workers(session.queue())
     return code
 
 
-def _retry(queue: Queue, job_id: str, only: Filter | None) -> str:
-    return f"Job '{queue.retry(job_id, only=only).id}' is pending again"
+def _retried(job: Job) -> str:
+    return f"Job '{job.id}' is pending again"
+
+
+RETRY = Deed(
+    "retry",
+    SETTLED | {State.FAILED},
+    _WENT_WRONG,
+    lambda queue, job_id: _retried(queue.retry(job_id)),
+    lambda queue, chosen: queue.retry_all(chosen),
+    _retried,
+)
 
 
 @click.command(
@@ -104,15 +125,24 @@ def _retry(queue: Queue, job_id: str, only: Filter | None) -> str:
 def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: Any) -> int:
     """Delete jobs that do not run, with their logs."""
 
-    def act(queue: Queue, job_id: str, only: Filter | None) -> str:
-        queue.delete(job_id, force=force, only=only)
+    def act(queue: Queue, job_id: str) -> str:
+        queue.delete(job_id, force=force)
         return f"Job '{job_id}' deleted"
 
     possible = frozenset(State) - (frozenset() if force else {State.PROCESSING})
-    return _do(session, _Deed("delete", possible, possible, act), ids, options)
+    deed = Deed(
+        "delete",
+        possible,
+        possible,
+        act,
+        lambda queue, chosen: queue.delete_all(chosen, force=force),
+        lambda job: f"Job '{job.id}' deleted",
+        unless="" if force else " without --force",
+    )
+    return _do(session, deed, ids, options)
 
 
-def _do(session: Session, deed: _Deed, ids: tuple[str, ...], options: dict[str, Any]) -> int:
+def _do(session: Session, deed: Deed, ids: tuple[str, ...], options: dict[str, Any]) -> int:
     """Do it to the jobs that are named, or to those that the options choose."""
     queue = session.queue()
     chosen = _filter(queue, deed, options)
@@ -124,22 +154,22 @@ def _do(session: Session, deed: _Deed, ids: tuple[str, ...], options: dict[str, 
         return _do_all(queue, deed, chosen, options)
     if options["dry_run"]:
         return for_each(ids, lambda word: say(_tried(deed, queue.get(word))))
-    return for_each(ids, lambda word: say(deed.act(queue, queue.resolve(word), None)))
+    return for_each(ids, lambda word: say(deed.act(queue, queue.resolve(word))))
 
 
-def _filter(queue: Queue, deed: _Deed, options: dict[str, Any]) -> Filter | None:
+def _filter(queue: Queue, deed: Deed, options: dict[str, Any]) -> Filter | None:
     """Return the filter that options ask for, None without any. Raises InvalidInput."""
     if not is_any_named(options):
         return None
     chosen = filter_of(options, queue.now(), deed.unless_said)
     if impossible := chosen.states - deed.possible:
         words = ", ".join(sorted(state.value for state in impossible))
-        raise InvalidInput(f"there is no way to {deed.verb} jobs that are {words}")
+        raise InvalidInput(f"there is no way to {deed.verb} jobs that are {words}{deed.unless}")
     return chosen
 
 
-def _do_all(queue: Queue, deed: _Deed, chosen: Filter, options: dict[str, Any]) -> int:
-    """Do it to every job that fits, one after another, each only while it still fits."""
+def _do_all(queue: Queue, deed: Deed, chosen: Filter, options: dict[str, Any]) -> int:
+    """Do it to every job that fits, each only while it still does."""
     if options["dry_run"]:
         _tell(_would(deed, job.id) for job in queue.find(chosen))
         return ExitCode.OK
@@ -147,46 +177,39 @@ def _do_all(queue: Queue, deed: _Deed, chosen: Filter, options: dict[str, Any]) 
         counts = Counter(job.state for job in queue.find(chosen))
         if counts and not click.confirm(_question(deed, counts), err=True):
             raise NothingDone("nothing was changed")
-    deeds = _Deeds(queue, deed, chosen)
-    _tell(deeds.done())
-    return deeds.code
+    return carry_out(queue, deed, chosen)
 
 
-class _Deeds:
-    """What is done to all jobs that fit a filter; `code` is that of the first refusal."""
+def carry_out(queue: Queue, deed: Deed, chosen: Filter) -> int:
+    """Do it to every job that fits a filter; return the exit code of the first refusal."""
+    code: int = ExitCode.OK
 
-    def __init__(self, queue: Queue, deed: _Deed, chosen: Filter) -> None:
-        self._queue = queue
-        self._deed = deed
-        self._chosen = chosen
-        self.code: int = ExitCode.OK
+    def lines() -> Iterator[str]:
+        nonlocal code
+        for told in deed.act_on_all(queue, chosen):
+            if told.error is None:
+                yield deed.line(told.job)
+            else:
+                complain(told.error)
+                code = code or told.error.exit_code
 
-    def done(self) -> Iterator[str]:
-        """Yield a line for each job that it was done to."""
-        for job in self._queue.find(self._chosen):
-            try:
-                yield self._deed.act(self._queue, job.id, self._chosen)
-            except (NoLongerFits, NotFound):
-                continue  # somebody was faster
-            except QueuectlError as refusal:
-                if refusal.exit_code is ExitCode.STORE:
-                    raise
-                complain(refusal)
-                self.code = self.code or refusal.exit_code
+    _tell(lines())
+    return code
 
 
-def _tried(deed: _Deed, job: Job) -> str:
+def _tried(deed: Deed, job: Job) -> str:
     """Return what would be done to a job that is named. Raises Conflict when it cannot be."""
     if job.state not in deed.possible:
-        raise Conflict(f"job '{job.id}' is {job.state}: there is no way to {deed.verb} it")
+        no_way = f"there is no way to {deed.verb} it{deed.unless}"
+        raise Conflict(f"job '{job.id}' is {job.state}: {no_way}")
     return _would(deed, job.id)
 
 
-def _would(deed: _Deed, job_id: str) -> str:
+def _would(deed: Deed, job_id: str) -> str:
     return f"Would {deed.verb} job '{job_id}'"
 
 
-def _question(deed: _Deed, counts: Counter[State]) -> str:
+def _question(deed: Deed, counts: Counter[State]) -> str:
     """Return what to ask about so many jobs in these states."""
     parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
     return f"{deed.verb.capitalize()} {counts.total():,} job(s) ({parts})?"

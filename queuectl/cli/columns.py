@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from datetime import datetime
 
-from queuectl.cli.render import Clock, Column, duration, rough
+from queuectl.cli.render import Clock, Column, rough
 from queuectl.domain.job import DEFAULT_QUEUE, WAITING, Job, Outcome, Run, State, command_text
 from queuectl.domain.view import reason
 from queuectl.domain.worker import LiveWorker
@@ -107,21 +107,6 @@ def dead_columns(clock: Clock) -> list[Column[Job]]:
         Column("LAST ERROR", lambda job: job.last_error or "", style=state_style),
         Column("COMMAND", lambda job: command_text(job.spec.command)),
     ]
-
-
-def run_columns(clock: Clock) -> list[Column[Run]]:
-    """Return the columns of a job's history."""
-    return [
-        Column("RUN", lambda run: str(run.n)),
-        Column("STARTED", lambda run: clock.at(run.started_at)),
-        Column("TOOK", lambda run: duration(seconds_between(run.started_at, run.finished_at))),
-        Column("WORKER", lambda run: run.worker, yields=_FIRST),
-        Column("RESULT", lambda run: run.error or "completed", style=_run_style),
-    ]
-
-
-def _run_style(run: Run) -> str:
-    return STATE_STYLES[State.FAILED if run.error else State.COMPLETED]
 
 
 def seconds_between(start: datetime, end: datetime) -> float:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from queuectl.cli import render
-from queuectl.cli.columns import run_columns, state_style, state_text, why
+from queuectl.cli.columns import state_style, state_text, why
 from queuectl.cli.layout import GAP
 from queuectl.cli.session import printable
+from queuectl.cli.timeline import step_columns, timeline
 from queuectl.domain.job import Job, command_text
 from queuectl.domain.times import short_seconds
 from queuectl.domain.view import masked_env
@@ -19,15 +20,15 @@ _TAIL = 5
 
 
 def write_details(job: Job, clock: render.Clock, *, colors: bool) -> None:
-    """Write one job: names and values, then its runs; for a person the end of its output too."""
+    """Write one job: names and values, then its timeline, for a person its output too."""
     shown = [(name, value) for name, value in _details(job, clock) if value]
     if clock.for_person:
         _write_for_person(job, shown, colors=colors)
     else:
         render.pairs(shown)
-    if job.history:
+    if steps := list(timeline(job, clock)):
         sys.stdout.write("\n")
-        render.table(job.history, run_columns(clock), colors=colors)
+        render.table(steps, step_columns(clock), colors=colors)
     if clock.for_person:
         _write_tail(job, colors=colors)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from queuectl.cli import render
+from queuectl.cli.chosen import RETRY, carry_out
 from queuectl.cli.columns import dead_columns
 from queuectl.cli.enqueue import hint_at_missing_workers
-from queuectl.cli.jobs import TEXT_LIMIT, clock_of, json_option, show_job, write_json_list
+from queuectl.cli.filters import filter_of, filter_options
+from queuectl.cli.jobs import json_option, show_job
+from queuectl.cli.listing import page_options, write_page
 from queuectl.cli.params import JobId
 from queuectl.cli.purge import purge_dead
 from queuectl.cli.session import Session, for_each, note, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import ExitCode, InvalidInput
-from queuectl.domain.filters import Filter, Page
+from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
+from queuectl.queue import Queue
 
 _DEAD = Filter(states=frozenset({State.DEAD}))
 
@@ -24,23 +29,32 @@ def dlq() -> None:
     """The dead letter queue: look at its jobs, retry or purge them."""
 
 
-@dlq.command("list", epilog="queuectl dlq list --json")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N; 0 is all.")
-@json_option
+@dlq.command(
+    "list",
+    epilog="""
+    queuectl dlq list --newest
+    queuectl dlq list --text timeout --since 2d
+    queuectl dlq list --json
+    """,
+)
+@filter_options(states=None, careful=False)
+@page_options
 @pass_session
-def list_dead(session: Session, limit: int | None, as_json: bool) -> None:
+def list_dead(session: Session, /, **options: Any) -> None:
     """List the dead jobs with their last error."""
     queue = session.queue()
-    if as_json:
-        write_json_list(queue, _DEAD, limit)
-        return
-    limit = TEXT_LIMIT if limit is None else limit
-    found = queue.find(_DEAD, Page(limit=limit or None))
-    shown = render.table(found, dead_columns(clock_of(queue)), colors=session.colors)
-    if not shown:
+    chosen = filter_of(options, queue.now(), _DEAD.states)
+    if write_page(session, chosen, dead_columns, options):
+        _tell_of_nothing(queue, options["after"])
+
+
+def _tell_of_nothing(queue: Queue, after: str | None) -> None:
+    if after is not None:
+        note(f"no more dead jobs after '{after}'")
+    elif queue.counts().of(State.DEAD):
+        note("no such dead jobs: queuectl dlq list shows all")
+    else:
         note("the dead letter queue is empty: queuectl list shows all jobs")
-    elif shown == limit and (total := queue.counts().of(State.DEAD)) > shown:
-        note(f"{shown} of {total:,} jobs: --limit 0 shows all")
 
 
 @dlq.command("show", epilog="queuectl dlq show job1")
@@ -71,11 +85,13 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
     def act(word: str) -> None:
         say(f"Job '{queue.retry_dead(queue.resolve(word)).id}' is pending again")
 
-    dead = [job.id for job in queue.find(_DEAD)] if every else ids
-    if not dead:
+    if not every:
+        code = for_each(ids, act)
+    elif queue.counts().of(State.DEAD):
+        code = carry_out(queue, RETRY, _DEAD)
+    else:
         note("the dead letter queue is empty: nothing to retry")
         return ExitCode.OK
-    code = for_each(dead, act)
     hint_at_missing_workers(queue)
     return code
 

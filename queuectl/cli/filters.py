@@ -12,16 +12,35 @@ import click
 
 from queuectl.cli.params import QueueName, States
 from queuectl.domain.durations import parse_duration
+from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Filter, parse_states
 from queuectl.domain.job import State
 from queuectl.domain.request import check_name
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_NAMES = ("state", "queue_name", "label", "older_than")
+_NAMES = ("state", "queue_name", "label", "text", "exit_code", "since", "until", "older_than")
 
 _FILTER = (
     click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Of this queue."),
     click.option("--label", multiple=True, metavar="LABEL", help="With this label (repeat)."),
+    click.option(
+        "--text",
+        multiple=True,
+        metavar="TEXT",
+        help="With this in id, command or last error (repeat).",
+    ),
+    click.option(
+        "--exit-code",
+        type=click.IntRange(0, 255),
+        metavar="N",
+        help="Whose last run ended so; 137 is also signal 9, 124 a time-out.",
+    ),
+    click.option(
+        "--since", metavar="TIME", help="Changed since: 2h (ago), 9:00, yesterday, 2030-01-31."
+    ),
+    click.option("--until", metavar="TIME", help="Last changed before such a time."),
+)
+_AGE = (
     click.option("--older-than", metavar="TIME", help="Unchanged for so long: 12h, 7d, 2 weeks."),
 )
 _CARE = (
@@ -37,7 +56,7 @@ def filter_options(
 
     With `careful` there are `--dry-run` and `--yes` too, as for all that changes many jobs.
     """
-    options = (*_FILTER, *_CARE) if careful else _FILTER
+    options = (*_FILTER, *_AGE, *_CARE) if careful else (*_FILTER, *_AGE)
     if states is not None:
         state = click.option("--state", type=States(), metavar="STATE,...", help=states)
         options = (state, *options)
@@ -56,14 +75,34 @@ def filter_of(
 
     Raises InvalidInput.
     """
-    state, name, age = options.get("state"), options["queue_name"], options["older_than"]
-    seconds = parse_duration(age, "--older-than") if age is not None else None
+    state, name = options.get("state"), options["queue_name"]
+    if "" in options["text"]:
+        raise InvalidInput("--text must not be empty")
     return Filter(
         states=parse_states(state) if state is not None else unless_said,
         queue=check_name("queue", name) if name is not None else None,
         labels=options["label"],
-        unchanged_since=now - timedelta(seconds=seconds) if seconds is not None else None,
+        unchanged_since=_end(options["until"], options["older_than"], now),
+        changed_since=_past(options["since"], now),
+        texts=options["text"],
+        exit_code=options["exit_code"],
     )
+
+
+def _end(until: str | None, older_than: str | None, now: datetime) -> datetime | None:
+    """Return the instant before which a job must have changed last."""
+    ends = [] if until is None else [_past(until, now)]
+    if older_than is not None:
+        ends.append(now - timedelta(seconds=parse_duration(older_than, "--older-than")))
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _past(typed: str | None, now: datetime) -> datetime | None:
+    if typed is None:
+        return None
+    from queuectl.when import parse_past
+
+    return parse_past(typed, now)
 
 
 def is_to_be_asked(options: dict[str, Any]) -> bool:

@@ -9,17 +9,17 @@ import click
 
 from queuectl.cli import render
 from queuectl.cli.columns import job_columns
-from queuectl.cli.params import JobId, QueueName, States
+from queuectl.cli.filters import filter_of, filter_options
+from queuectl.cli.listing import page_options, write_page
+from queuectl.cli.params import JobId
 from queuectl.cli.session import Session, note, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import Conflict
-from queuectl.domain.filters import Filter, Page, parse_states
+from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
-from queuectl.domain.request import check_name
 from queuectl.domain.view import as_dict
 from queuectl.queue import Queue
 
-TEXT_LIMIT = 100
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -41,66 +41,29 @@ def clock_of(queue: Queue) -> render.Clock:
     cls=Command,
     epilog="""
     queuectl list --state pending,failed
-    queuectl list --queue imports --limit 20
+    queuectl list --queue imports --limit 20 --newest
+    queuectl list --text backup --since yesterday --exit-code 75
     queuectl list --state dead --json
     """,
 )
-@click.option("--state", type=States(), metavar="STATE,...", help="Only these states.")
-@click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Only this queue.")
-@click.option("--label", multiple=True, metavar="LABEL", help="Only with this label (repeat).")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N; 0 is all.")
-@json_option
+@filter_options("Only these states.", careful=False)
+@page_options
 @pass_session
-def list_jobs(
-    session: Session,
-    state: str | None,
-    queue_name: str | None,
-    label: tuple[str, ...],
-    limit: int | None,
-    as_json: bool,
-) -> None:
+def list_jobs(session: Session, /, **options: Any) -> None:
     """List jobs in order of arrival, dead ones included."""
-    chosen = Filter(
-        states=parse_states(state) if state is not None else frozenset(),
-        queue=check_name("queue", queue_name) if queue_name is not None else None,
-        labels=label,
-    )
     queue = session.queue()
-    if as_json:
-        write_json_list(queue, chosen, limit)
-        return
-    if limit is None:
-        limit = TEXT_LIMIT
-    clock = clock_of(queue)
-    found = queue.find(chosen, Page(limit=limit or None))
-    shown = render.table(found, job_columns(clock), colors=session.colors)
-    if not shown:
-        _tell_of_nothing(queue, chosen)
-    elif shown == limit:
-        _tell_what_was_cut(queue, chosen, shown)
+    chosen = filter_of(options, queue.now())
+    if write_page(session, chosen, job_columns, options):
+        _tell_of_nothing(queue, chosen, options["after"])
 
 
-def write_json_list(queue: Queue, chosen: Filter, limit: int | None = None) -> None:
-    """Write the jobs as one JSON array, with all of their fields."""
-    array, around = render.JsonArray(), queue.surroundings()
-    for job in queue.find(chosen, Page(limit=limit or None, with_output=True, with_history=True)):
-        array.add(as_dict(job, queue.now(), around))
-    array.close()
-
-
-def _tell_of_nothing(queue: Queue, chosen: Filter) -> None:
-    if chosen == Filter() or not queue.counts().total:
+def _tell_of_nothing(queue: Queue, chosen: Filter, after: str | None) -> None:
+    if after is not None:
+        note(f"no more jobs after '{after}'")
+    elif chosen == Filter() or not queue.counts().total:
         note('no jobs yet: queuectl enqueue hello "echo Hello"')
     else:
         note("no such jobs: queuectl status counts those there are")
-
-
-def _tell_what_was_cut(queue: Queue, chosen: Filter, shown: int) -> None:
-    total = queue.counts().matching(chosen)
-    if total is None:
-        note(f"the first {shown}: --limit 0 shows all")
-    elif total > shown:
-        note(f"{shown} of {total:,} jobs: --limit 0 shows all")
 
 
 @click.command(cls=Command, epilog="queuectl show job1")
@@ -125,4 +88,5 @@ def show_job(session: Session, job_id: str, *, as_json: bool, only: State | None
 
     write_details(job, clock_of(queue), colors=session.colors)
     if job.outcome and (job.outcome.stdout or job.outcome.stderr):
-        note(f"queuectl logs {job.id} shows all of the output")
+        more = ", --attempt N that of an earlier run" if job.runs > 1 else ""
+        note(f"queuectl logs {job.id} shows all of the output{more}")

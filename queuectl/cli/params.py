@@ -160,9 +160,7 @@ class SettingValue(Word):
             key = tunables.resolve_key(ctx.params.get("key") or "")
         except InvalidInput:
             return []
-        found: dict[str, str] = {}
-        if isinstance(tunables.default_of(key), bool):
-            found |= {"true": "", "false": ""}
+        found = dict.fromkeys(tunables.choices_of(key), "")
         values = catalog_of(ctx).settings()
         if key in values:
             found[tunables.show(values[key])] = "in force now"

@@ -78,7 +78,7 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
     refuse_native_windows()
     from queuectl.worker import manager
 
-    manager.start(session.place(), only=job_id)
+    manager.start(session.place(), only=job_id, log_format=queue.settings().log_format)
 
 
 def _cancel(queue: Queue, job_id: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.domain.errors import ExitCode, QueuectlError
+from queuectl.domain.text import printable as printable
 from queuectl.home import Place, find_place
 
 if TYPE_CHECKING:
@@ -132,12 +133,3 @@ def for_each(words: Iterable[str], act: Callable[[str], None]) -> int:
             complain(refusal)
             code = code or refusal.exit_code
     return code
-
-
-def printable(text: str) -> str:
-    """Return text on one line: control characters and the like written as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

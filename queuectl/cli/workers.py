@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from queuectl.cli import render
 from queuectl.cli.columns import worker_columns
 from queuectl.cli.farewell import Farewell, in_hand, told_of
-from queuectl.cli.follow import RunOutput
 from queuectl.cli.jobs import clock_of, json_option
 from queuectl.cli.params import QueueName, WorkerId
 from queuectl.cli.progress import Progress
@@ -29,7 +27,6 @@ from queuectl.stores.moved import require_in_use
 
 _MOST_WORKERS = 1000
 _POLL_SECONDS = 0.1
-_FOLLOW_SECONDS = 0.2
 
 _count = click.option(
     "--count", "-c", type=click.IntRange(1, _MOST_WORKERS), default=1, metavar="N",
@@ -72,13 +69,20 @@ def start(
     session: Session, count: int, foreground: bool, queues: tuple[str, ...], drain: bool
 ) -> int:
     """Start workers in the background; return when they can claim."""
-    require_in_use(session.queue().store)
+    queue = session.queue()
+    require_in_use(queue.store)
     if foreground:
         return _run_here(session, count, queues, drain)
     refuse_native_windows()
     from queuectl.worker import manager
 
-    pids = manager.start(session.place(), count=count, queues=_names(queues), drain=drain)
+    pids = manager.start(
+        session.place(),
+        count=count,
+        queues=_names(queues),
+        drain=drain,
+        log_format=queue.settings().log_format,
+    )
     say(f"Started {len(pids)} worker(s): {pids}")
     return ExitCode.OK
 
@@ -98,7 +102,11 @@ def _run_here(session: Session, count: int, queues: Sequence[str], drain: bool) 
     from queuectl.worker import manager
 
     return manager.run_in_foreground(
-        session.place(), count=count, queues=_names(queues), drain=drain
+        session.place(),
+        count=count,
+        queues=_names(queues),
+        drain=drain,
+        log_format=session.queue().settings().log_format,
     )
 
 
@@ -205,46 +213,21 @@ def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | No
     return ExitCode.OK
 
 
-@worker.command("logs", epilog="queuectl worker logs -f")
+@worker.command(
+    "logs",
+    epilog="""
+    queuectl worker logs -f
+    queuectl worker logs 12345 -n 20
+    """,
+)
 @click.argument("worker_id", metavar="[ID | PID]", required=False, type=WorkerId())
 @click.option("-f", "--follow", "live", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=100, metavar="LINES",
-              help="The last lines of each log; 100 unless said.")  # fmt: skip
+              help="The last lines; 100 unless said.")  # fmt: skip
 @pass_session
 def worker_logs(session: Session, worker_id: str | None, live: bool, lines: int) -> None:
     """Show the logs of this home's workers."""
-    folder = session.place().home.worker_logs
-    outputs: dict[Path, RunOutput] = {}
-    is_found = False
-    mark = f"[worker {_logged_as(worker_id)}]".encode() if worker_id else b""
-    while True:
-        for path in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime):
-            if path not in outputs:
-                outputs[path] = RunOutput(path)
-                outputs[path].skip_to_last(lines)
-            while data := outputs[path].read(whole_lines=live):
-                is_found |= _write_marked(data, mark)
-        if not live:
-            break
-        time.sleep(_FOLLOW_SECONDS)
-    if not outputs:
-        note("no worker has run in this home: queuectl worker start")
-    elif worker_id and not is_found:
-        raise NotFound(
-            f"worker '{worker_id}' is not in these logs",
-            hint="queuectl worker list shows those alive; -n looks further back",
-        )
+    from queuectl.cli.workerlogs import show_logs
 
-
-def _logged_as(worker_id: str) -> str:
-    """Return the pid that the log knows a worker by; an id is HOST-PID-TOKEN."""
-    return worker_id if worker_id.isdigit() else worker_id.split("-")[-2:][0]
-
-
-def _write_marked(data: bytes, mark: bytes) -> bool:
-    """Write the lines that have a mark; tell whether there were any."""
-    lines = [line for line in data.splitlines(keepends=True) if mark in line]
-    sys.stdout.flush()
-    sys.stdout.buffer.write(b"".join(lines))
-    sys.stdout.buffer.flush()
-    return bool(lines)
+    if not show_logs(session.place().home.worker_logs, worker_id, lines, live=live):
+        note("no worker has run in the background of this home: queuectl worker start")

@@ -8,13 +8,17 @@ whose condition was not met stays: the parent may be retried.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from queuectl.domain.errors import Circle
 from queuectl.domain.job import SETTLED, Spec, State
 
 SUCCESS, FAILURE, END = "success", "failure", "end"
+
+Look = Callable[[Collection[str]], Mapping[str, Iterable[str]]]
+"""Returns what jobs wait for, by id; those that are not there may be left out."""
+
 _MET_BY_SUCCESS = (SUCCESS, END)
 _MET_BY_FAILURE = (FAILURE, END)
 
@@ -66,3 +70,30 @@ def refuse_cycles(specs: Mapping[str, Spec]) -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as fault:
         raise Circle(fault.args[1][::-1]) from None
+
+
+def refuse_circle(job_id: str, wanted: Iterable[str], look: Look) -> None:
+    """Raise Circle when a job with these blockers would come to wait for itself.
+
+    The jobs ahead are looked at generation by generation.
+    """
+    came_from = dict.fromkeys(map(parent_of, wanted), job_id)
+    ahead = list(came_from)
+    while ahead and job_id not in came_from:
+        found = look(ahead)
+        ahead = []
+        for child, waits_for in found.items():
+            for parent in map(parent_of, waits_for):
+                if parent not in came_from:
+                    came_from[parent] = child
+                    ahead.append(parent)
+    if job_id in came_from:
+        raise Circle([job_id, *_way_back(job_id, came_from)])
+
+
+def _way_back(job_id: str, came_from: Mapping[str, str]) -> list[str]:
+    """Return how one gets from a job to itself: what it waits for first, itself last."""
+    path = [job_id]
+    while came_from[path[-1]] != job_id:
+        path.append(came_from[path[-1]])
+    return path[::-1]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import Job, Outcome, State, command_text
+
+SIGNALLED, TIMED_OUT = 128, 124
+"""The exit codes by which a shell tells of signal 0 (of others so much more) and a time-out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which jobs are meant. Empty fields do not restrict; several restrict together.
 
-    `labels` must all be there; `unchanged_since` keeps jobs last changed before that instant;
-    `id_prefix` is what the id begins with.
+    `labels` must all be there; `unchanged_since` keeps jobs last changed before that instant,
+    `changed_since` those last changed then or later; `id_prefix` is what the id begins with.
+    `texts` must all be in the job's id, command or last error, in whatever case. `exit_code` is
+    what the latest run ended with, or the code that a shell gives its signal or time-out.
     """
 
     states: frozenset[State] = frozenset()
@@ -23,6 +28,9 @@ class Filter:
     labels: tuple[str, ...] = ()
     unchanged_since: datetime | None = None
     id_prefix: str = ""
+    changed_since: datetime | None = None
+    texts: tuple[str, ...] = ()
+    exit_code: int | None = None
 
     def fits(self, job: Job) -> bool:
         """Whether a job is one of those that are meant."""
@@ -32,7 +40,36 @@ class Filter:
             and set(self.labels) <= set(job.spec.labels)
             and (self.unchanged_since is None or job.updated_at < self.unchanged_since)
             and job.id.startswith(self.id_prefix)
+            and (self.changed_since is None or job.updated_at >= self.changed_since)
+            and (self.exit_code is None or _ended_with(job.outcome, self.exit_code))
+            and (not self.texts or self._is_in(searched(job)))
         )
+
+    @property
+    def is_detailed(self) -> bool:
+        """Whether it asks for what is read only with the whole of a dead job."""
+        return bool(self.texts) or self.exit_code is not None
+
+    def _is_in(self, text: str) -> bool:
+        return all(wanted.lower() in text for wanted in self.texts)
+
+
+def searched(job: Job) -> str:
+    """Return what a text is looked for in, in small letters."""
+    return search_text(job.id, command_text(job.spec.command), job.last_error)
+
+
+def search_text(job_id: str, command: str, error: str | None) -> str:
+    """Return id, command and last error of a job as `searched` does."""
+    return f"{job_id}\n{command}\n{error or ''}".lower()
+
+
+def _ended_with(outcome: Outcome | None, code: int) -> bool:
+    return outcome is not None and (
+        outcome.exit_code == code
+        or (outcome.signal is not None and SIGNALLED + outcome.signal == code)
+        or (outcome.timed_out and code == TIMED_OUT)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +104,7 @@ class Counts:
 
     def matching(self, chosen: Filter) -> int | None:
         """Return how many jobs a filter of states and queue alone selects, else None."""
-        if chosen.labels or chosen.id_prefix or chosen.unchanged_since is not None:
+        if replace(chosen, states=frozenset(), queue=None) != Filter():
             return None
         queues = [self.by_queue.get(chosen.queue, {})] if chosen.queue else self.by_queue.values()
         states = chosen.states or frozenset(State)

@@ -17,7 +17,13 @@ _LONG = 100 * YEAR
 
 
 def _setting(
-    default: Value, minimum: Value, maximum: Value, unit: str, text: str, *aliases: str
+    default: Value,
+    minimum: Value,
+    maximum: Value,
+    unit: str,
+    text: str,
+    *aliases: str,
+    choices: tuple[str, ...] = (),
 ) -> Any:
     """Return a dataclass field that carries all that is known about one setting."""
     return field(
@@ -28,6 +34,7 @@ def _setting(
             "unit": unit,
             "help": text,
             "aliases": aliases,
+            "choices": choices,
         },
     )
 
@@ -99,6 +106,10 @@ class Settings:
     denied_commands: str = _setting(
         "", 0, 100_000, "", "patterns, with commas, of commands that must not run"
     )
+    log_format: str = _setting(
+        "text", 0, 10, "", "how workers write their log files: text, or json (a line an event)",
+        choices=("text", "json"),
+    )  # fmt: skip
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)", re.IGNORECASE)
@@ -137,6 +148,14 @@ def default_of(key: str) -> Value:
     return _DEFAULTS[key]
 
 
+def choices_of(key: str) -> tuple[str, ...]:
+    """Return the only values that a setting takes, as they are typed; none if it takes others."""
+    if isinstance(default_of(key), bool):
+        return ("true", "false")
+    found: tuple[str, ...] = _FIELDS[key].metadata["choices"]
+    return found
+
+
 def show(value: Value) -> str:
     """Return a value as `config get` prints it: `3`, `1.5`, `true`."""
     if isinstance(value, str):
@@ -158,7 +177,8 @@ def parse_value(key: str, raw: object) -> Value:
     if isinstance(default, bool):
         return as_flag(key, raw)
     if isinstance(default, str):
-        return _as_text(key, raw, meta["maximum"])
+        text = _as_text(key, raw, meta["maximum"])
+        return _as_choice(key, text, meta["choices"]) if meta["choices"] else text
     number = as_number(key, _in_its_unit(raw, meta["unit"]))
     if isinstance(default, int):
         if number != int(number):
@@ -199,6 +219,13 @@ def _as_text(name: str, raw: object, longest: int) -> str:
     if not raw.replace("\n", "").replace("\t", "").isprintable():
         raise InvalidInput(f"{name} must not contain control characters")
     return raw.strip()
+
+
+def _as_choice(name: str, text: str, choices: tuple[str, ...]) -> str:
+    """Return one of a few words, in whatever case. Raises InvalidInput for any other."""
+    if text.lower() not in choices:
+        raise InvalidInput(f"{name} must be {' or '.join(choices)}, not {shown(text)}")
+    return text.lower()
 
 
 def as_number(name: str, raw: object) -> int | float:

@@ -12,7 +12,7 @@ from enum import Enum
 from operator import attrgetter
 
 from queuectl.domain.dependencies import blockers
-from queuectl.domain.errors import Conflict, InvalidInput
+from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
 from queuectl.domain.job import (
     HISTORY_RUNS,
     SETTLED,
@@ -249,16 +249,19 @@ def has_new_blockers(change: Transition) -> bool:
 
 
 def hold(job: Job, now: datetime) -> Transition:
-    """A waiting job is not claimed until it is resumed; a running one is stopped in its place."""
+    """A waiting job is not claimed until it is resumed; a running one is stopped in its place.
+
+    Raises NothingDone when it is paused already, Conflict when it has ended.
+    """
     if job.held:
-        raise Conflict(f"job '{job.id}' is paused already")
+        raise NothingDone(f"job '{job.id}' is paused already")
     return _marked(job, "hold", now, held=True)
 
 
 def resume(job: Job, now: datetime) -> Transition:
-    """A job that was paused goes on."""
-    if not job.held:
-        raise Conflict(f"job '{job.id}' is not paused")
+    """A job that was paused goes on. Raises NothingDone or Conflict as `hold` does."""
+    if not job.held and job.state not in SETTLED:
+        raise NothingDone(f"job '{job.id}' is not paused")
     return _marked(job, "resume", now, held=False)
 
 

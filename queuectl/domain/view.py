@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from queuectl.domain.dependencies import END, FAILURE
+from queuectl.domain.filters import SIGNALLED, TIMED_OUT
 from queuectl.domain.job import COMMAND_NOT_FOUND, SETTLED, WAITING, Job, Outcome, Run, State
 from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.retry import attempts_allowed
+from queuectl.domain.text import MASK as MASK
 from queuectl.domain.times import iso
 
-MASK = "********"
 _SECRET = re.compile(
     r"pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
     r"|_(uri|url|pwd|pat)$",
@@ -111,9 +112,9 @@ def exit_code(job: Job) -> int:
     if job.state is State.CANCELLED:
         return 143
     if outcome.timed_out:
-        return 124
+        return TIMED_OUT
     if outcome.signal:
-        return 128 + outcome.signal
+        return SIGNALLED + outcome.signal
     if outcome.exit_code is None and outcome.error == COMMAND_NOT_FOUND:
         return 127
     return outcome.exit_code or 1
@@ -180,6 +181,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "exit_code": run.exit_code,
         "signal": run.signal,
         "timed_out": run.timed_out,
+        "duration": (run.finished_at - run.started_at).total_seconds(),
         "error": run.error,
     }
 

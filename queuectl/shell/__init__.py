@@ -43,7 +43,7 @@ def _run_prompt(session: Session) -> int:
     from queuectl.queue import Queue
     from queuectl.shell.followed import Followed, open_followed
     from queuectl.shell.live import Live
-    from queuectl.shell.opening import hand_over, keys_held, show
+    from queuectl.shell.opening import HeldKeys, show
 
     place = session.place()
     followed = Followed()
@@ -55,12 +55,11 @@ def _run_prompt(session: Session) -> int:
     session.opener = opener
     live.start()
     try:
-        with keys_held():
+        with HeldKeys() as keys:
             show(live.wait_for_first(_FIRST_LOOK_SECONDS), colors=session.colors)
+            keys.show()
             from queuectl.shell.prompt import Prompt
 
-            prompt = Prompt(session, live, followed)
-        hand_over()
-        return prompt.run()
+            return Prompt(session, live, followed, keys.let_go).run()
     finally:
         live.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from queuectl.cli.render import duration
@@ -11,6 +11,7 @@ from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.request import Request
 from queuectl.home import Home, Place
+from queuectl.many import Told
 from queuectl.queue import Enqueued, Queue
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
@@ -114,6 +115,13 @@ class FollowedQueue(Queue):
         job = super().retry_dead(job_id)
         self._followed.add([job.id])
         return job
+
+    def retry_all(self, chosen: Filter) -> Iterator[Told]:
+        """Start many jobs afresh, and follow them."""
+        for told in super().retry_all(chosen):
+            if told.error is None:
+                self._followed.add([told.job.id])
+            yield told
 
     def get(self, word: str) -> Job:
         """Return one job; one that has ended needs no notice any more."""

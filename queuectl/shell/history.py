@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from prompt_toolkit.history import FileHistory
 
 from queuectl.domain.errors import QueuectlError, StoreUnavailable
+from queuectl.domain.text import ADDRESS_WITH_PASSWORD
 from queuectl.domain.view import looks_secret
 from queuectl.home import Home, open_private
 
-_PASSWORD_IN_ADDRESS = re.compile(r"://[^\s/@]*:[^\s@]+@")
 _NAMED_VALUE = re.compile(r"([\w-]+)[\"']?\s*[=:]")
 
 
@@ -53,6 +53,6 @@ class PrivateHistory(FileHistory):
 
 def holds_secret(line: str) -> bool:
     """Whether a line has an address with a password, or sets a variable whose name tells."""
-    if _PASSWORD_IN_ADDRESS.search(line):
+    if ADDRESS_WITH_PASSWORD.search(line):
         return True
     return any(looks_secret(found.group(1)) for found in _NAMED_VALUE.finditer(line))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import in_terminal
@@ -10,6 +13,7 @@ from prompt_toolkit.application.current import set_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
+from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.shortcuts import print_formatted_text
 
@@ -40,15 +44,21 @@ _WARM_UP_SECONDS = 0.1
 
 
 class Prompt:
-    """Reads lines, with the state of the store below them and news of jobs above."""
+    """Reads lines, with the state of the store below them and news of jobs above.
 
-    def __init__(self, session: Session, live: Live, followed: Followed) -> None:
+    `on_first` is called when it takes over the terminal.
+    """
+
+    def __init__(
+        self, session: Session, live: Live, followed: Followed, on_first: Callable[[], None]
+    ) -> None:
         self._session = session
         self._live = live
         self._followed = followed
         self._is_warm = False
         self._knows_jobs = False
         self._prompt: PromptSession[str] = PromptSession(
+            input=_input(on_first),
             history=PrivateHistory(session.place().home),
             completer=LineCompleter(knowing(session, live).fork),
             complete_while_typing=True,
@@ -154,6 +164,20 @@ class Prompt:
                 app.create_background_task(show())
 
         loop.call_soon_threadsafe(begin)
+
+
+def _input(on_first: Callable[[], None]) -> Input | None:
+    """Return a keyboard that calls `on_first` right before it is read; None where none can."""
+    if sys.platform == "win32":
+        return None
+    from prompt_toolkit.input.vt100 import Vt100Input
+
+    class Keyboard(Vt100Input):
+        def raw_mode(self) -> AbstractContextManager[None]:
+            on_first()
+            return super().raw_mode()
+
+    return Keyboard(sys.stdin)
 
 
 def _continuation(width: int, _row: int, wraps: int) -> StyleAndTextTuples:

@@ -156,6 +156,15 @@ class Store(Counting, Protocol):
         """
         ...
 
+    def commit_all(self, changes: Sequence[Transition]) -> list[bool]:
+        """Apply changes of different jobs, none of which ends a run; return which are applied.
+
+        Each stands for itself under its own fence, as with `commit`. One that is not applied may
+        also be refused for a reason, which `commit` then raises. Meant for a few hundred at a
+        time, so that others can write in between.
+        """
+        ...
+
     def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
         """Commit one job and claim the next; a lost commit does not stop the claim."""
         ...

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Claim, Command, Job, Outcome, Run, Spec, State, command_text
+from queuectl.stores.soundness import sound
 
 if TYPE_CHECKING:
     from queuectl.domain.ending import Ending
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-UNREADABLE = (ValueError, TypeError, KeyError, OverflowError)
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What decoding a record raises that was written by hand, or by a fault."""
 
 OUTPUT_FIELDS = ("stdout", "stderr")
@@ -142,10 +143,13 @@ def changed_fields(before: Job, after: Job) -> Document:
 
 
 def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) -> Job:
-    """Return the job that a document holds; output that was not read is empty."""
+    """Return the job that a document holds; output that was not read is empty.
+
+    Raises one of `UNREADABLE` for a document that holds none.
+    """
     get = document.get
     claim_id = get("claim_id")
-    return Job(
+    job = Job(
         spec=_spec_from_document(document),
         state=State(document["state"]),
         run_at=document["run_at"],
@@ -169,6 +173,7 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
         outcome=_outcome_from_document(document),
         history=tuple(history),
     )
+    return sound(job)
 
 
 def _spec_from_document(document: Mapping[str, Any]) -> Spec:

@@ -1,7 +1,7 @@
 """MongoDB as a store: many hosts share one queue. Needs no transactions, only single writes.
 
-The parts: `mongo_link` connects, `mongo_schema` marks and indexes, `mongo_claims` chooses,
-`mongo_dlq` moves the dead, `mongo_batches` adds, `mongo_reads` looks.
+The parts: `mongo_link` connects, `mongo_schema` marks and indexes, `mongo_batches` adds,
+`mongo_claims` chooses, `mongo_commits` applies, `mongo_dlq` moves the dead, `mongo_reads` looks.
 """
 
 from __future__ import annotations
@@ -13,26 +13,30 @@ from dataclasses import replace
 from datetime import datetime
 
 import pymongo
-from pymongo.errors import PyMongoError
 
 from queuectl.domain.filters import Counts, Filter, Page
-from queuectl.domain.job import WAITING, Job, State
+from queuectl.domain.job import WAITING, Job
 from queuectl.domain.lanes import Lane
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import EPOCH, later
-from queuectl.domain.transitions import Transition, has_new_blockers
-from queuectl.stores import mongo_batches, mongo_children, mongo_dlq, mongo_queues, mongo_reads
+from queuectl.domain.transitions import Transition
+from queuectl.stores import (
+    mongo_batches,
+    mongo_children,
+    mongo_dlq,
+    mongo_linking,
+    mongo_queues,
+    mongo_reads,
+)
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
-from queuectl.stores.mongo_claims import Claims
-from queuectl.stores.mongo_documents import BARE, fence, new_stamp, readable, run_filter, update
-from queuectl.stores.mongo_figures import MongoFigures, finish_telling
+from queuectl.stores.mongo_commits import MongoCommits
+from queuectl.stores.mongo_documents import BARE, readable
+from queuectl.stores.mongo_figures import finish_telling
 from queuectl.stores.mongo_link import (
     BRIEF_SECONDS,
-    MAJORITY,
     Document,
     Link,
     guarded,
-    is_doubtful,
     translated,
 )
 from queuectl.stores.mongo_schedules import MongoSchedules
@@ -46,12 +50,11 @@ WORST_SKEW_SECONDS = 5.0
 _PROCESSING = {"state": "processing"}
 
 
-class MongoStore(MongoFigures, MongoSchedules):
+class MongoStore(MongoCommits, MongoSchedules):
     """Jobs in a MongoDB database. Make it with `open`; see `Store` for what each method does."""
 
     def __init__(self, link: Link) -> None:
         super().__init__(link)
-        self._claims = Claims(link)
         self._queues: tuple[str, ...] = ()
         self._pause = SHORTEST_POLL
         self._swept_to = ""
@@ -137,72 +140,6 @@ class MongoStore(MongoFigures, MongoSchedules):
         if job is not None:
             self._pause = SHORTEST_POLL
         return job
-
-    @guarded
-    def commit(self, change: Transition) -> bool:
-        """Apply a transition if its fence holds."""
-        stamp = new_stamp()
-        now = self.now()
-        if has_new_blockers(change):
-            mongo_children.mark_parents(self.link, change)
-        if change.is_revival:
-            is_applied = mongo_dlq.revive(self.link, change, now, stamp)
-        elif change.after is None:
-            is_applied = self._delete(change)
-        else:
-            is_applied = self._change(change, change.after, now, stamp)
-        after = change.after
-        if is_applied and after and has_new_blockers(change):
-            mongo_children.settle_blockers(self.link, [after])
-        if is_applied and change.before.state is State.PROCESSING:
-            self._claims.lanes.note_room(change.before.spec.queue)
-        if is_applied and change.is_burial:
-            mongo_dlq.try_to_finish_burial(self.link, change.before.id)
-        elif is_applied and after and after.is_ready(now):
-            self._claims.lanes.note_ready(after.spec.queue, after.spec.priority)
-        if is_applied and after and after.unswept:
-            mongo_children.try_to_sweep(self.link, after)
-        elif is_applied and after is None and change.before.has_children:
-            mongo_children.forsake(self.link, change.before.id, change.before.seq)
-        return is_applied
-
-    def _change(self, change: Transition, after: Job, now: datetime, stamp: str) -> bool:
-        try:
-            written = self.link.jobs.update_one(fence(change), update(change, after, now, stamp))
-        except PyMongoError as fault:
-            if not is_doubtful(fault):
-                raise
-            if self._has({"_id": after.id, "stamp": stamp}) or self._has_run(change):
-                return True
-            raise
-        if written.matched_count == 1:
-            return True
-        # the driver may have repeated what had been applied, and not every server knows it again
-        return self._has({"_id": after.id, "stamp": stamp}) or self._has_run(change)
-
-    def _delete(self, change: Transition) -> bool:
-        decided = fence(change)
-        if change.before.has_children:
-            mongo_children.announce_deletion(self.link, change.before)
-        try:
-            return self.link.jobs.delete_one(decided).deleted_count == 1
-        except PyMongoError as fault:
-            if is_doubtful(fault) and not self._has(decided):
-                return True
-            raise
-
-    def _has_run(self, change: Transition) -> bool:
-        """Whether an earlier try at this commit was applied, whatever came after it."""
-        wanted = run_filter(change)
-        return wanted is not None and self._has(wanted, in_dlq=True)
-
-    def _has(self, wanted: Document, *, in_dlq: bool = False) -> bool:
-        """Whether a document that matches is in `jobs` for good, or in `dlq` where asked."""
-        places = (self.link.jobs, self.link.dlq) if in_dlq else (self.link.jobs,)
-        return any(
-            place.with_options(read_concern=MAJORITY).find_one(wanted, {"_id": True})
-            for place in places
-        )
 
     def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
         """Commit one job and claim the next: two commands."""
@@ -305,12 +242,13 @@ class MongoStore(MongoFigures, MongoSchedules):
 
     @guarded
     def repair(self) -> int:
-        """Finish burials and batches that a crash cut short, and remove what is left over.
+        """Finish burials, batches and edits that a crash cut short; remove what is left over.
 
         One call looks at one stretch of the DLQ for leftovers; the next call at the next.
         """
         finish_telling(self.link)
-        mended = mongo_batches.mend(self.link) + mongo_dlq.finish_burials(self.link)
+        mended = mongo_batches.mend(self.link) + mongo_linking.mend(self.link)
+        mended += mongo_dlq.finish_burials(self.link)
         lost, self._swept_to = mongo_dlq.unbelieved(self.link, self._swept_to)
         return mended + mongo_dlq.remove_copies(self.link, lost)
 

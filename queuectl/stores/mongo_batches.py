@@ -19,8 +19,9 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.domain.stats import minute_of
+from queuectl.stores import mongo_linking
 from queuectl.stores.base import BATCH
-from queuectl.stores.mongo_children import settle_blockers, with_children_marked
+from queuectl.stores.mongo_children import with_children_marked
 from queuectl.stores.mongo_documents import new_stamp, to_document
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
 from queuectl.stores.mongo_schema import SEQUENCE, arrival, take_numbers
@@ -47,7 +48,11 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
     number = take_numbers(link, len(first), arrivals)
     marked = with_children_marked(link, list(first.values()))
     numbered = [replace(job, seq=number + index) for index, job in enumerate(marked)]
+    stamp = new_stamp()
     documents = [to_document(job, now) for job in numbered]
+    for job, document in zip(numbered, documents, strict=True):
+        if job.waits_for:
+            document["linking"] = mongo_linking.mark(link, stamp, job.waits_for)
     if atomic and len(documents) > 1:
         there = _add_staged(link, documents, now)
         missing = list(first.values()) if there else []
@@ -58,7 +63,7 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
         less = {field: -jobs for field, jobs in _arrivals(missing, now).items()}
         link.meta.update_one({"_id": SEQUENCE}, {"$inc": less})
     refused |= there
-    settle_blockers(link, numbered)
+    mongo_linking.settle(link, numbered, stamp)
     return frozenset(refused)
 
 

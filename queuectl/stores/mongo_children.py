@@ -18,7 +18,6 @@ from pymongo.errors import PyMongoError
 from queuectl.domain.dependencies import met_by, parent_of
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import SETTLED, WAITING, Job, State
-from queuectl.domain.transitions import Transition
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
 
 KEPT_SECONDS = 60.0
@@ -31,7 +30,7 @@ _UNMARKED = {"has_children": {"$ne": True}}
 
 def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
     """Mark the parents of new jobs, here and in the store; return the jobs to insert."""
-    wanted = _parents(jobs)
+    wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
     if not wanted:
         return list(jobs)
     ids = {"_id": {"$in": sorted(wanted)}}
@@ -48,15 +47,9 @@ def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
     raise StoreUnavailable("the jobs to wait for change too fast; try again")
 
 
-def mark_parents(link: Link, change: Transition) -> None:
-    """Mark the parents that a changed specification waits for."""
-    if change.after is not None:
-        with_children_marked(link, [change.after])
-
-
-def settle_blockers(link: Link, jobs: Iterable[Job]) -> None:
+def settle_blockers(link: Link, waits_for: Iterable[str]) -> None:
     """Take parents that have ended off what jobs that were just written wait for."""
-    wanted = _parents(jobs)
+    wanted = set(map(parent_of, waits_for))
     if not wanted:
         return
     certain = link.jobs.with_options(read_concern=MAJORITY)
@@ -66,10 +59,6 @@ def settle_blockers(link: Link, jobs: Iterable[Job]) -> None:
         state = states.get(parent)
         if state is None or state in SETTLED:
             _release(link, parent, state)
-
-
-def _parents(jobs: Iterable[Job]) -> set[str]:
-    return {parent_of(blocker) for job in jobs for blocker in job.waits_for}
 
 
 def _release(link: Link, parent: str, state: State | None, rounds: int = _ROUNDS) -> bool:

@@ -17,9 +17,9 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.times import later
 from queuectl.stores.base import ClaimRequest
 from queuectl.stores.mongo_crowd import Crowd
-from queuectl.stores.mongo_documents import BARE, readable
+from queuectl.stores.mongo_documents import BARE, readable, set_aside
 from queuectl.stores.mongo_lanes import Lane, Lanes
-from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_about_the_record, is_doubtful
 from queuectl.stores.mongo_queues import NoRoom, free_numbers
 from queuectl.stores.mongo_schema import CLAIM_ORDER
 
@@ -91,6 +91,9 @@ class Claims:
             if first is None:
                 return None
             slots = first.get("slots", 1)
+            if not isinstance(slots, int):
+                set_aside(self._link, first["_id"])
+                continue
             numbers = free_numbers(self._link, queue, limit, slots)
             chosen = {"_id": first["_id"], "queue": queue, "slots": slots}
             job = self._take(request, chosen, is_sorted=False, numbers=numbers)
@@ -150,7 +153,7 @@ class Claims:
                 {"_id": claimed["_id"], "claim_id": request.claim_id},
                 {
                     "$set": {"state": State.PENDING.value},
-                    "$unset": {"ready": "", "claim_id": "", "lease_until": ""},
+                    "$unset": dict.fromkeys(("ready", "claim_id", "lease_until", "slots_held"), ""),
                 },
             )
         return None
@@ -178,7 +181,11 @@ class Claims:
             return self._held_document(request)
         except PyMongoError as fault:
             if not is_doubtful(fault):
-                raise
+                first = self._link.jobs.find_one(wanted, **how)
+                if first is None or not is_about_the_record(fault, first):
+                    raise
+                set_aside(self._link, first["_id"])
+                return self._take_document(request, where, how, numbers)
             held = self._held_document(request)
             if held is None:
                 raise

@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from queuectl.stores.mongo_documents import set_aside
 from queuectl.stores.mongo_link import Document, Link
 from queuectl.stores.mongo_schema import CLAIM_ORDER
 from queuectl.waiting import Pace
@@ -104,5 +105,13 @@ class Crowd:
                 .limit(PAGE)
                 .batch_size(PAGE)
             )
+        found = [job for job in found if self._has_place(job)]
         top = found[0]["priority"] if found else 0
         self._page = _Page(queue, top, [job for job in found if job["priority"] == top])
+
+    def _has_place(self, job: Document) -> bool:
+        """Whether a job has what decides about its place; one that has not is set aside."""
+        if isinstance(job.get("priority"), int) and isinstance(job.get("seq"), int):
+            return True
+        set_aside(self._link, job["_id"])
+        return False

@@ -11,11 +11,13 @@ never come twice, so any process may finish a burial or remove a copy that is no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from pymongo import DeleteOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from queuectl.domain.job import State
+from queuectl.domain.job import Job, State
 from queuectl.domain.transitions import Transition
 from queuectl.stores.base import BATCH
 from queuectl.stores.mongo_documents import fence, new_fields, to_stub
@@ -30,6 +32,28 @@ def whole(link: Link, found: Document, left_out: dict[str, bool] | None = None) 
     if not found.get("stub"):
         return found
     return link.dlq.find_one(_copy_of(found), left_out)
+
+
+def wholes(link: Link, ids: Sequence[str]) -> dict[str, Document]:
+    """Return the whole documents of dead jobs by id, without those that move meanwhile."""
+    wanted = {"_id": {"$in": list(ids)}}
+    found = list(link.jobs.find({**wanted, "state": _DEAD})) if ids else []
+    copies = {_key(copy): copy for copy in link.dlq.find(wanted)} if found else {}
+    return {
+        each["_id"]: with_untold(whole, each)
+        for each in found
+        if (whole := copies.get(_key(each)) if each.get("stub") else each) is not None
+    }
+
+
+def with_untold(dead: Document, found: Document) -> Document:
+    """Return the whole document of a dead job with the endings that only `jobs` has of it.
+
+    Whoever writes it compares them: they may be told, and taken off, meanwhile.
+    """
+    less = {name: value for name, value in dead.items() if name != "untold"}
+    untold = found.get("untold")
+    return {**less, "untold": untold} if untold else less
 
 
 def finish_burial(link: Link, job_id: str) -> bool:
@@ -63,9 +87,14 @@ def try_to_finish_burial(link: Link, job_id: str) -> None:
             raise
 
 
-def revive(link: Link, change: Transition, now: datetime, stamp: str) -> bool:
-    """Apply a transition that takes a job out of the DLQ, or deletes it there."""
-    decided = {**fence(change), "state": _DEAD}
+def revive(
+    link: Link, change: Transition, now: datetime, stamp: str, linking: Document | None = None
+) -> bool:
+    """Apply a transition that takes a job out of the DLQ, or deletes it there.
+
+    With `linking` that mark must be on the job still, and stays.
+    """
+    decided = {**fence(change, linking), "state": _DEAD}
     found = link.jobs.find_one(decided)
     if found is None:
         return False
@@ -76,16 +105,20 @@ def revive(link: Link, change: Transition, now: datetime, stamp: str) -> bool:
         dead = whole(link, found)
         if dead is None:
             return False
-        fields = new_fields(change, change.after, now)
-        revived = {**dead, **fields, "stamp": stamp}
-        revived.pop("moving", None)
-        untold = found.get("untold")
-        if untold:
-            revived["untold"] = untold
-        if not _replace(link, {**decided, "untold": untold}, revived):
+        alive = revived(with_untold(dead, found), change, change.after, now, stamp)
+        if linking is not None:
+            alive["linking"] = linking
+        if not _replace(link, {**decided, "untold": alive.get("untold")}, alive):
             return False
     _drop_copy(link, found)
     return True
+
+
+def revived(dead: Document, change: Transition, after: Job, now: datetime, stamp: str) -> Document:
+    """Return the document of a job that leaves the DLQ; `dead` is the whole one it had there."""
+    document = {**dead, **new_fields(change, after, now), "stamp": stamp}
+    document.pop("moving", None)
+    return document
 
 
 def _replace(link: Link, decided: Document, revived: Document) -> bool:
@@ -123,6 +156,18 @@ def _drop_copy(link: Link, found: Document) -> None:
             raise
 
 
+def drop_copies(link: Link, jobs: Sequence[Job]) -> None:
+    """Delete the copies of jobs that have left; what fails here is left to `repair`."""
+    if not jobs:
+        return
+    keys = [DeleteOne({"_id": job.id, "seq": job.seq, "rev": job.rev}) for job in jobs]
+    try:
+        link.dlq.bulk_write(keys, ordered=False)
+    except PyMongoError as fault:
+        if not is_doubtful(fault):
+            raise
+
+
 def finish_burials(link: Link) -> int:
     """Finish the burials that a crash cut short; return how many."""
     half_done = link.jobs.find({"moving": True}, {"_id": True}).limit(BATCH)
@@ -138,14 +183,18 @@ def unbelieved(link: Link, after: str) -> tuple[list[Document], str]:
     copies = list(link.dlq.find({"_id": {"$gt": after}}, keys).sort("_id", 1).limit(_SWEEP))
     ids = [copy["_id"] for copy in copies]
     stood = link.jobs.find({"_id": {"$in": ids}, "state": _DEAD}, keys) if ids else ()
-    vouched = {(found["_id"], found["seq"], found["rev"]) for found in stood}
-    lost = [copy for copy in copies if (copy["_id"], copy["seq"], copy["rev"]) not in vouched]
+    vouched = {_key(found) for found in stood}
+    lost = [copy for copy in copies if _key(copy) not in vouched]
     return lost, ids[-1] if len(ids) == _SWEEP else ""
 
 
 def remove_copies(link: Link, lost: list[Document]) -> int:
     """Delete copies that `jobs` does not vouch for; it will never do so again."""
     return sum(link.dlq.delete_one(_copy_of(copy)).deleted_count for copy in lost)
+
+
+def _key(found: Document) -> tuple[str, int, int]:
+    return found["_id"], found["seq"], found["rev"]
 
 
 def _copy_of(found: Document) -> Document:

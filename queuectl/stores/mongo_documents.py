@@ -4,6 +4,7 @@
 - `token`: the call of `add` that inserted it; `stamp`: the commit that wrote it last;
 - `batch`: the atomic batch it was staged by; it exists for readers once that is committed;
 - `moving`: true on a dead job whose move to `dlq` is not finished;
+- `linking`: on a job whose blockers are being written (`mongo_linking`);
 - `unique_live`: the unique key of a job that waits or runs, under a unique index;
 - `untold`: what ended with the job and is in no figures yet; see `mongo_figures`;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
@@ -31,7 +32,7 @@ from queuectl.stores.codec import (
     run_from_document,
     run_to_document,
 )
-from queuectl.stores.mongo_link import Document
+from queuectl.stores.mongo_link import Document, Link
 
 STUB_FIELDS = (
     "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
@@ -94,17 +95,27 @@ def readable(document: Document) -> Job | None:
         return None
 
 
+def set_aside(link: Link, job_id: object) -> None:
+    """Take a record that cannot be claimed out of the way of the others, noted once."""
+    link.jobs.update_one({"_id": job_id, "ready": True}, {"$unset": {"ready": ""}})
+    note_unreadable("jobs", job_id)
+
+
 def to_stub(document: Document) -> Document:
     """Return what `jobs` keeps of a dead job: all that a filter looks at."""
     kept = {name: document[name] for name in STUB_FIELDS if name in document}
     return {**kept, "stub": True}
 
 
-def fence(change: Transition) -> Document:
-    """Return the filter that matches the job only while it is as the transition read it."""
+def fence(change: Transition, linking: Document | None = None) -> Document:
+    """Return the filter that matches the job only while it is as the transition read it.
+
+    With `linking` it must bear that mark too.
+    """
     before = change.before
     if change.fence is Fence.REV:
-        return {"_id": before.id, "seq": before.seq, "rev": before.rev}
+        announced = {"linking.stamp": linking["stamp"]} if linking else {}
+        return {"_id": before.id, "seq": before.seq, "rev": before.rev, **announced}
     claim = before.claim
     held: Document = {
         "_id": before.id,

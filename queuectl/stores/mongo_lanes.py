@@ -12,6 +12,7 @@ from pymongo import UpdateOne
 
 from queuectl.domain.job import Job
 from queuectl.domain.times import to_millis
+from queuectl.stores.mongo_documents import set_aside
 from queuectl.stores.mongo_link import Document, Link
 from queuectl.stores.mongo_queues import Policy
 from queuectl.stores.mongo_schema import CLAIM_ORDER
@@ -136,12 +137,17 @@ class Lanes:
         return {"$gt": after, "$nin": shut} if shut else {"$gt": after}
 
     def _first(self, where: Document) -> Document | None:
-        return self._link.jobs.find_one(
-            {"ready": True, **where},
-            {"queue": True, "priority": True},
-            sort=[("queue", 1), *CLAIM_ORDER],
-            hint="claim",
-        )
+        """Return the first ready job; what has no priority to go by is set aside."""
+        while True:
+            job = self._link.jobs.find_one(
+                {"ready": True, **where},
+                {"queue": True, "priority": True},
+                sort=[("queue", 1), *CLAIM_ORDER],
+                hint="claim",
+            )
+            if job is None or isinstance(job.get("priority"), int):
+                return job
+            set_aside(self._link, job["_id"])
 
     def _exchange_served(self, queues: list[str]) -> None:
         """Tell the others which queues were served, and hear it of them; nothing for one queue."""

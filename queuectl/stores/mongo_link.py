@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import unquote
 
+import bson
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import (
@@ -56,6 +57,8 @@ _URI_HINT = (
 _BAD_LOGIN = {18, 8000}
 _NOT_ALLOWED = {13}
 _TOO_LARGE = {10334, 17419, 17420}
+_MALFORMED = {14}
+_NEARLY_FULL = 16 * 1024 * 1024 - 64 * 1024
 _PASSING = {50, 64, 112, 189, 202, 246, 262, 11600, 11602, 14031}
 """Codes of timeouts, failovers, conflicts and full disks: trying again may help."""
 
@@ -205,6 +208,13 @@ def is_doubtful(fault: PyMongoError) -> bool:
     if isinstance(fault, ServerSelectionTimeoutError):
         return False  # no server was found to send it to; of a retry the first fault is raised
     return isinstance(fault, AutoReconnect) or fault.timeout
+
+
+def is_about_the_record(fault: PyMongoError, found: Document) -> bool:
+    """Whether a write was refused because of what is in the document that it was to change."""
+    code = fault.code if isinstance(fault, OperationFailure) else None
+    # not every server has a code of its own for documents that would grow too large
+    return code in _TOO_LARGE or code in _MALFORMED or len(bson.encode(found)) > _NEARLY_FULL
 
 
 def _client(url: str) -> tuple[MongoClient[Document], str]:

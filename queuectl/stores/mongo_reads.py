@@ -9,7 +9,7 @@ from datetime import datetime
 from pymongo import ASCENDING, DESCENDING
 
 from queuectl.domain.errors import StoreRefused
-from queuectl.domain.filters import Counts, Filter, Page
+from queuectl.domain.filters import SIGNALLED, TIMED_OUT, Counts, Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.stores.codec import UNREADABLE
 from queuectl.stores.mongo_batches import committed, existing
@@ -84,11 +84,13 @@ def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
     remaining = page.limit
     after = page.after_seq
     while remaining is None or remaining > 0:
-        size = READ_AT_ONCE if remaining is None else min(READ_AT_ONCE, remaining)
+        size = READ_AT_ONCE
+        if remaining is not None and not chosen.is_detailed:
+            size = min(size, remaining)
         with translated(link):
             documents = _stretch(link, chosen, after, size, left_out, page.newest_first)
             jobs = _resolve(link, documents, chosen, left_out)
-        yield from jobs
+        yield from jobs if remaining is None else jobs[:remaining]
         if len(documents) < size:
             return
         after = documents[-1]["seq"]
@@ -149,7 +151,21 @@ def _where(chosen: Filter) -> Document:
         where["_id"] = {"$regex": f"^{re.escape(chosen.id_prefix)}"}
     if chosen.unchanged_since is not None:
         where["updated_at"] = {"$lt": chosen.unchanged_since}
+    if chosen.changed_since is not None:
+        where["updated_at"] = {**where.get("updated_at", {}), "$gte": chosen.changed_since}
+    if chosen.is_detailed:
+        where["$and"] = [{"$or": [{"stub": True}, *ways]} for ways in _ways(chosen)]
     return where
+
+
+def _ways(chosen: Filter) -> Iterator[list[Document]]:
+    """Yield, for each thing that a stub does not tell, the ways in which a job may have it."""
+    for text in chosen.texts:
+        there = {"$regex": re.escape(text), "$options": "i"}
+        yield [{name: there} for name in ("_id", "command", "last_error")]
+    if (code := chosen.exit_code) is not None:
+        ways: list[Document] = [{"exit_code": code}, {"signal": code - SIGNALLED}]
+        yield [*ways, {"timed_out": True}] if code == TIMED_OUT else ways
 
 
 def counts(link: Link) -> Counts:

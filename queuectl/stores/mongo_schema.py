@@ -72,6 +72,7 @@ JOB_INDEXES = (
         partialFilterExpression={"environment": {"$type": "string"}},
     ),
     IndexModel([("batch", ASCENDING)], name="batch", sparse=True),
+    IndexModel([("linking.at", ASCENDING)], name="linking", sparse=True),
     IndexModel([("moving", ASCENDING)], name="moving", sparse=True),
 )
 

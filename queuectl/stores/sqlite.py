@@ -198,7 +198,7 @@ class SqliteStore(SqliteFigures, SqliteSchedules):
         row = self._connection.execute(
             f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready IS NOT NULL", (job_id,)
         ).fetchone()
-        return rows.job_from_row(row) if row else None
+        return self._readable(row) if row else None
 
     def _first(self, queues: tuple[str, ...]) -> Job | None:
         """Return the next job; rows that hold none to run are taken out of its way."""
@@ -217,6 +217,16 @@ class SqliteStore(SqliteFigures, SqliteSchedules):
         if is_committed and change.after is not None and change.after.is_ready(now):
             self._wake.notify()
         return is_committed
+
+    def commit_all(self, changes: Sequence[Transition]) -> list[bool]:
+        """Apply changes of many jobs in one transaction; see `Store.commit_all`."""
+        now = self.now()
+        with self._writing():
+            applied = [self._commit_or_undo(change, now) for change in changes]
+        done = (change.after for change, is_done in zip(changes, applied, strict=True) if is_done)
+        if any(after is not None and after.is_ready(now) for after in done):
+            self._wake.notify()
+        return applied
 
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease; see `Store.renew`."""

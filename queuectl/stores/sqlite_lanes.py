@@ -95,7 +95,9 @@ class SqliteLanes(SqliteFleet):
                 "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
                 (queue, priority),
             ).fetchone()
-            if row is None or not limit or self._used(queue) + row[_SLOTS] <= limit:
+            if row is None or not limit or not isinstance(row[_SLOTS], int):
+                return row
+            if self._used(queue) + row[_SLOTS] <= limit:
                 return row
             execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
 
@@ -148,6 +150,15 @@ class SqliteLanes(SqliteFleet):
         from dataclasses import replace
 
         return replace(job, waits_for=self._linked([job])[0].waits_for)
+
+    def _waiting(self, ids: Iterable[str]) -> dict[str, list[str]]:
+        """Return what jobs wait for, without those that wait for none."""
+        found = self._connection.execute(
+            "SELECT id, waits_for FROM jobs WHERE waits_for IS NOT NULL "
+            "AND id IN (SELECT value FROM json_each(?))",
+            (rows.dump_json(list(ids)),),
+        )
+        return {job_id: rows.load_json(waits_for) for job_id, waits_for in found}
 
     def _states(self, ids: Iterable[str]) -> dict[str, State | None]:
         found = self._connection.execute(

@@ -117,6 +117,10 @@ class SqliteReads(SqliteFleet):
             arms.append(f"SELECT {columns} FROM {table} WHERE seq {beyond} ? {is_state}{condition}")
             values += [start, *([state] if state else []), *wanted]
         with translated(self._path):
+            if chosen.texts:
+                from queuectl.domain.filters import search_text
+
+                self._connection.create_function("search_text", 3, search_text, deterministic=True)
             return self._connection.execute(
                 f"{' UNION ALL '.join(arms)} ORDER BY seq {order} LIMIT ?", [*values, size]
             ).fetchall()
@@ -204,4 +208,15 @@ def _condition(chosen: Filter) -> tuple[str, list[object]]:
     if chosen.unchanged_since is not None:
         parts.append("updated_at < ?")
         values.append(to_millis(chosen.unchanged_since))
+    if chosen.changed_since is not None:
+        parts.append("updated_at >= ?")
+        values.append(to_millis(chosen.changed_since))
+    if (code := chosen.exit_code) is not None:
+        from queuectl.domain.filters import SIGNALLED, TIMED_OUT
+
+        parts.append("(exit_code = ? OR signal = ? OR (timed_out AND ?))")
+        values += [code, code - SIGNALLED, code == TIMED_OUT]
+    for text in chosen.texts:
+        parts.append("instr(search_text(id, command, last_error), ?)")
+        values.append(text.lower())
     return "".join(f"AND {part} " for part in parts), values

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain.job import Claim, Job, Outcome, Run, Spec, State
 from queuectl.domain.times import from_millis
 from queuectl.stores import codec
+from queuectl.stores.soundness import sound
 
 if TYPE_CHECKING:
     from queuectl.domain.ending import Ending
@@ -149,7 +150,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
             stdout_cut or 0,
             stderr_cut or 0,
         )
-    return Job(
+    job = Job(
         spec,
         _STATES[state],
         from_millis(run_at),
@@ -173,6 +174,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         outcome,
         tuple(history),
     )
+    return sound(job)
 
 
 def run_from_row(row: Sequence[Any]) -> Run:

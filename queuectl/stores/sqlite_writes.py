@@ -5,8 +5,10 @@ Everything here is called inside a transaction that is open.
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import datetime
 
+from queuectl.domain.dependencies import refuse_circle
 from queuectl.domain.job import HISTORY_RUNS, Job
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import Transition, has_new_blockers
@@ -57,6 +59,19 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             return True
         return change.run is not None and change.run in self._history(change.before.seq)
 
+    def _commit_or_undo(self, change: Transition, now: datetime) -> bool:
+        """Write a transition; one whose record is not taken leaves the transaction as it was."""
+        execute = self._connection.execute
+        execute("SAVEPOINT one")
+        try:
+            return self._write(change, now)
+        except sqlite3.IntegrityError:
+            execute("ROLLBACK TO one")
+            return False
+        finally:
+            if self._connection.in_transaction:  # a full disk has ended it
+                execute("RELEASE one")
+
     def _write(self, change: Transition, now: datetime) -> bool:
         """Write a transition if its fence holds; return whether it did."""
         execute = self._connection.execute
@@ -66,6 +81,7 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         if change.is_revival and not self._bring_back(change):
             return False
         if after.waits_for and has_new_blockers(change):
+            refuse_circle(after.id, after.waits_for, self._waiting)  # two may be made at once
             after = self._relinked(after)
         is_held = execute(*changes.update_of(change, after, now)).rowcount
         if not is_held:

@@ -16,11 +16,9 @@ from prompt_toolkit.styles import Style
 
 from queuectl.cli.columns import STATE_STYLES
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.job import State
-from queuectl.domain.lanes import OPEN
 from queuectl.home import Place
-from queuectl.queue import Queue
-from queuectl.watch.feed import Action, Feed, Seen
+from queuectl.watch.actions import ACTIONS
+from queuectl.watch.feed import Feed, Seen
 from queuectl.watch.log import LogWanted
 from queuectl.watch.model import Wanted, parse_filter
 from queuectl.watch.screen import draw, log_lines, log_room
@@ -65,7 +63,7 @@ class Watch:
     """One run of `queuectl watch`."""
 
     def __init__(self, place: Place, typed: str = "", *, colors: bool = True) -> None:
-        chosen, words = parse_filter(typed)
+        chosen = parse_filter(typed)
         self._view = View(typed=typed)
         self._shown = Seen()
         self._app: Application[None] = Application(
@@ -77,7 +75,7 @@ class Watch:
             color_depth=None if colors else ColorDepth.DEPTH_1_BIT,
         )
         self._app.ttimeoutlen = _ESCAPE_SECONDS
-        self._feed = Feed(place, Wanted(chosen, words), self._app.invalidate)
+        self._feed = Feed(place, Wanted(chosen), self._app.invalidate)
 
     def run(self) -> None:
         """Show the screen until the user leaves."""
@@ -203,10 +201,10 @@ class Watch:
         """Look for what is typed as it is typed; what makes no sense yet changes nothing."""
         self._view = replace(self._view, typed=typed, mode=then or self._view.mode)
         try:
-            chosen, words = parse_filter(typed)
+            chosen = parse_filter(typed)
         except InvalidInput:
             return
-        self._feed.wanted = Wanted(chosen, words)
+        self._feed.wanted = Wanted(chosen)
         self._feed.wake()
 
     def _end_filter(self) -> None:
@@ -263,61 +261,4 @@ class Watch:
 
     def _do(self, verb: str, job_id: str | None) -> None:
         if job_id is not None:
-            self._feed.ask(_ACTIONS[verb](job_id))
-
-
-def _cancel(job_id: str) -> Action:
-    def act(queue: Queue) -> str:
-        job = queue.cancel(job_id)
-        is_done = job.state is State.CANCELLED
-        return f"Cancelled job '{job_id}'" if is_done else f"Stopping job '{job_id}'"
-
-    return act
-
-
-def _retry(job_id: str) -> Action:
-    return lambda queue: f"Job '{queue.retry(job_id).id}' is pending again"
-
-
-def _pause(job_id: str) -> Action:
-    """Pause a job, or let it go on where it is paused."""
-
-    def act(queue: Queue) -> str:
-        if queue.get(job_id).held:
-            queue.resume(job_id)
-            return f"Resumed job '{job_id}'"
-        queue.pause(job_id)
-        return f"Paused job '{job_id}'"
-
-    return act
-
-
-def _pause_queue(job_id: str) -> Action:
-    """Pause the queue that a job is in, or open it where it is paused."""
-
-    def act(queue: Queue) -> str:
-        name = queue.get(job_id).spec.queue
-        if queue.lanes().get(name, OPEN).paused:
-            queue.resume_queue(name)
-            return f"Resumed queue '{name}'"
-        queue.pause_queue(name)
-        return f"Paused queue '{name}'"
-
-    return act
-
-
-def _delete(job_id: str) -> Action:
-    def act(queue: Queue) -> str:
-        queue.delete(job_id)
-        return f"Job '{job_id}' deleted"
-
-    return act
-
-
-_ACTIONS: dict[str, Callable[[str], Action]] = {
-    "cancel": _cancel,
-    "retry": _retry,
-    "pause": _pause,
-    "pause queue": _pause_queue,
-    "delete": _delete,
-}
+            self._feed.ask(ACTIONS[verb](job_id))

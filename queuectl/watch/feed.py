@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from queuectl.domain.errors import Conflict, NotFound, QueuectlError, StoreError
+from queuectl.domain.errors import NotFound, QueuectlError, StoreError
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.domain.view import Surroundings, served_by
@@ -22,8 +22,6 @@ INTERVAL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 _BUSY_SHARE = 4
 """Looking takes at most about one part in so many of the time, however slow the store is."""
-_SEARCHED = 500
-"""How many of the newest jobs of each state a search for text looks at."""
 _MOST_RUNNING = 1000
 
 Action = Callable[[Queue], str]
@@ -174,22 +172,9 @@ def latest(queue: Queue, wanted: Wanted) -> Iterable[Job]:
     found: list[Job] = []
     for state in wanted.chosen.states or State:
         chosen = replace(wanted.chosen, states=frozenset({state}))
-        limit = _SEARCHED if wanted.words else wanted.depth
-        found += filter(wanted.shows, _newest(queue, chosen, limit))
-    found += _named(queue, wanted, found)
+        found += _newest(queue, chosen, wanted.depth)
     once = {job.id: job for job in found}.values()
     return sorted(once, key=_changed_at, reverse=True)[: wanted.depth]
-
-
-def _named(queue: Queue, wanted: Wanted, found: Iterable[Job]) -> Iterable[Job]:
-    """Return the job whose whole id was typed, however old it is."""
-    if len(wanted.words) != 1 or wanted.chosen != Filter():
-        return []
-    try:
-        job = queue.get(wanted.words[0])
-    except (NotFound, Conflict):
-        return []
-    return [] if any(each.id == job.id for each in found) else [job]
 
 
 def _changed_at(job: Job) -> tuple[bool, datetime, int]:

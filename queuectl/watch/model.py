@@ -9,7 +9,7 @@ from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Counts, Filter
-from queuectl.domain.job import Job, State, command_text
+from queuectl.domain.job import Job, State
 from queuectl.domain.view import ALONE, Surroundings
 from queuectl.domain.worker import LiveWorker
 
@@ -35,22 +35,16 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which jobs the person wants to see: those of a filter whose text has all the words."""
+    """Which jobs the person wants to see, and how many of them."""
 
     chosen: Filter = field(default_factory=Filter)
-    words: tuple[str, ...] = ()
     depth: int = 100
 
-    def shows(self, job: Job) -> bool:
-        """Whether a job's id or command has all the words in it."""
-        text = f"{job.id} {command_text(job.spec.command)}".lower()
-        return all(word.lower() in text for word in self.words)
 
-
-def parse_filter(typed: str) -> tuple[Filter, tuple[str, ...]]:
+def parse_filter(typed: str) -> Filter:
     """Return what `failed,dead queue=gpu label=x text` means. Raises InvalidInput.
 
-    A word that names states chooses them; any other is looked for in ids and commands.
+    A word that names states chooses them; any other is looked for as text.
     """
     states: frozenset[State] = frozenset()
     queue, labels, words = None, [], []
@@ -67,7 +61,7 @@ def parse_filter(typed: str) -> tuple[Filter, tuple[str, ...]]:
             states |= {State(part) for part in named}
         else:
             words.append(word)
-    return Filter(states, queue, tuple(labels)), tuple(words)
+    return Filter(states, queue, tuple(labels), texts=tuple(words))
 
 
 _STATES = frozenset(state.value for state in State)

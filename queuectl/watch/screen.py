@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from queuectl.cli.columns import seconds_between, state_text
-from queuectl.cli.layout import GAP, cut, fit, width, wrap
+from queuectl.cli.layout import cut, fit, width, wrap
 from queuectl.cli.render import elapsed
 from queuectl.cli.session import printable
 from queuectl.domain.job import Job, State, command_text
 from queuectl.watch.feed import Seen
+from queuectl.watch.help import help_lines
 from queuectl.watch.log import LogText
 from queuectl.watch.model import Snapshot, sparkline
 from queuectl.watch.tables import Fragment, Line, lines_of
@@ -30,20 +31,9 @@ _LOG_KEYS = (
 )  # fmt: skip
 """The most important first, because a narrow screen shows fewer."""
 
-HELP = """\
-↑ ↓  j k           move              PgUp PgDn  Ctrl-B Ctrl-F   a page
-g G  Home End      first, last       Tab  Shift-Tab             next pane
-Enter l            read the log of the job, or of the worker's job
-c                  cancel the job    r   retry it    d   delete it
-p                  pause the job, or let it go on
-P                  pause the job's queue, or open it again
-/                  filter: words in id or command, failed,dead, queue=NAME,
-                   label=NAME        Esc   no filter
-?                  this help         q   quit
-
-In a log: it follows its end; moving up stops that, G follows again.
-Tab shows standard error, [ and ] the run before and after, q goes back.
-"""
+_SHORT = {"pending": "pend", "processing": "run", "completed": "done", "failed": "fail",
+          "cancelled": "canc"}  # fmt: skip
+"""States on a screen that has no room for their names."""
 
 
 def draw(seen: Seen, view: View, columns: int, rows: int, silence: float = 0.0) -> list[Line]:
@@ -57,7 +47,7 @@ def draw(seen: Seen, view: View, columns: int, rows: int, silence: float = 0.0) 
         told = f"cannot look: {seen.trouble}" if seen.trouble else "looking …"
         lines = [[("class:trouble" if seen.trouble else "", cut(printable(told), columns))]]
     elif view.mode is Mode.HELP:
-        lines = [[("", piece)] for line in HELP.splitlines() for piece in wrap(line, columns)]
+        lines = [[("", line)] for line in help_lines(columns)]
     elif view.log:
         lines = list(_log(seen, view, columns, rows - 1))
     else:
@@ -80,11 +70,15 @@ def _counts(snapshot: Snapshot, columns: int) -> Iterator[Fragment]:
     counts = [(state.value, snapshot.counts.of(state)) for state in State]
     shown = [(name, count) for name, count in counts if count]
     shown.append(("total", snapshot.counts.total))
-    gap = GAP if sum(len(f"{name} {count:,}  ") for name, count in shown) <= columns else " "
+    gap = ""
+    taken = sum(len(f" {name} {count:,}") for name, count in shown)
+    if taken + len(shown) <= columns:
+        gap = " "
     for name, count in shown:
-        yield "", gap if gap == " " else " "
-        yield f"class:{name}", f"{name} {count:,}"
-        yield "", gap[1:]
+        word = _SHORT.get(name, name) if taken > columns else name
+        yield "", " "
+        yield f"class:{name}", f"{word} {count:,}"
+        yield "", gap
 
 
 def _panes(snapshot: Snapshot, view: View, columns: int, rows: int) -> Iterator[Line]:
@@ -167,7 +161,11 @@ def log_lines(text: LogText, columns: int) -> list[str]:
     wrapped = [piece for line in text.lines for piece in wrap(line, columns)]
     if text.cut:
         wrapped.insert(0, "… the beginning is in: queuectl logs " + text.wanted.job_id)
-    return wrapped or [text.notice or "no output"]
+    return wrapped or [text.notice or _no_output(text.job)]
+
+
+def _no_output(job: Job | None) -> str:
+    return "no output yet" if job and job.state is State.PROCESSING else "no output"
 
 
 def log_room(rows: int) -> int:
@@ -200,15 +198,24 @@ def _foot(seen: Seen, view: View, columns: int) -> Line:
     if view.mode is Mode.ASKING and view.question:
         asked = f" {view.question.verb.capitalize()} job '{view.question.job_id}'? y/n "
         return [("class:question", fit(asked, columns))]
+    if view.mode is Mode.HELP:
+        return [("class:dim", fit(" any key goes back", columns))]
     if view.mode is Mode.FILTER:
         return [("class:question", fit(f" /{printable(view.typed)}▏", columns))]
     if seen.trouble and seen.snapshot:
         return [("class:trouble", fit(f" {printable(seen.trouble)}; trying again", columns))]
     if seen.told > view.read:
         return [("class:message", fit(f" {printable(seen.message)}", columns))]
+    return _keys(_LOG_KEYS if view.mode is Mode.LOG else _KEYS, columns)
+
+
+def _keys(keys: Sequence[tuple[str, str]], columns: int) -> Line:
+    """Return what there is room for of the keys, closer together where that shows them all."""
+    wide = sum(len(key) + len(what) + 3 for key, what in keys)
+    gap = " " if wide <= columns else ""
     shown: Line = []
-    for key, what in _LOG_KEYS if view.mode is Mode.LOG else _KEYS:
-        if sum(width(part) for _, part in shown) + len(key) + len(what) + 3 > columns:
+    for key, what in keys:
+        if sum(width(part) for _, part in shown) + len(key) + len(what) + 2 + len(gap) > columns:
             break
-        shown += [("class:key", f" {key}"), ("class:dim", f" {what} ")]
+        shown += [("class:key", f" {key}"), ("class:dim", f" {what}{gap}")]
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ def main() -> int:
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir("/")
-    log_to_file()
+    _keep_a_log(place, given["log_format"], Path(given["log"]))
     writer = given["report"]
     os.set_inheritable(writer, False)
 
@@ -34,6 +35,19 @@ def main() -> int:
             return  # whoever started us has been told enough, or is gone
 
     return Supervisor(place, orders, given["count"], report).run()
+
+
+def _keep_a_log(place: Place, log_format: str, first: Path) -> None:
+    """Log into a file of our own, where errors of Python itself go too from now on.
+
+    The file that held them until now is removed if there were none.
+    """
+    descriptor = log_to_file(place.home, log_format)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    with contextlib.suppress(OSError):
+        if not first.stat().st_size:
+            first.unlink()
 
 
 if __name__ == "__main__":

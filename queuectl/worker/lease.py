@@ -25,6 +25,7 @@ from queuectl.stores.base import Renewal, Store
 from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
+from queuectl.worker.logs import use_format
 from queuectl.worker.patience import Absence
 from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock
 from queuectl.worker.upkeep import Upkeep
@@ -68,9 +69,8 @@ class Heartbeat:
         self._store: Store | None = None
         self._upkeep: Upkeep | None = None
         self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
-        self._next_beat = self._next_settings = 0.0
-        self.settings = settings
-        control.set_stop_grace(settings.stop_grace_seconds)
+        self._next_renewal = self._next_beat = self._next_settings = 0.0
+        self._heed(settings)
 
     def start(self) -> None:
         """Begin to beat."""
@@ -84,6 +84,7 @@ class Heartbeat:
     def hold(self, job_id: str, claim_id: str, deadline: float) -> None:
         """Begin to renew a claim whose lease ends at `deadline` (`boot_clock`)."""
         self._fence(deadline)
+        self._next_renewal = 0.0
         self._held = _Held(job_id, claim_id)
 
     def let_go(self) -> None:
@@ -96,7 +97,7 @@ class Heartbeat:
         self._control.fence(deadline - min(_FENCE_SECONDS, lease / 5))
 
     def _beat(self) -> None:
-        while not self._over.wait(min(_TICK_SECONDS, self.settings.lease_seconds / 4)):
+        while not self._over.wait(self._tick_seconds):
             if os.getppid() != self._parent:
                 self._control.request_stop()
             asked_at = time.monotonic()
@@ -113,15 +114,14 @@ class Heartbeat:
     def _tick(self) -> None:
         if self._store is None:
             self._store = self._open_store()
+            home, store = Home(Path(self._worker.home)), self._store
             self._upkeep = Upkeep(
-                self._store, Home(Path(self._worker.home)), self._worker.started_at
+                store, home, self._worker.started_at, lambda: self._renew_in_time(store)
             )
         store, now = self._store, time.monotonic()
-        if self._held is not None:
-            self._renew(store, self._held)
+        self._renew_in_time(store)
         if now >= self._next_settings:
-            self.settings = tunables.from_stored(store.settings())
-            self._control.set_stop_grace(self.settings.stop_grace_seconds)
+            self._heed(tunables.from_stored(store.settings()))
             self._next_settings = now + _SETTINGS_SECONDS
         if now >= self._next_beat:
             self._report(store)
@@ -129,6 +129,22 @@ class Heartbeat:
         if self._upkeep is not None and self._upkeep_pace.is_due:
             with self._upkeep_pace.look():
                 self._upkeep.tick(self.settings)
+
+    def _renew_in_time(self, store: Store) -> None:
+        """Renew the claim in hand, if that was not done just now."""
+        held, now = self._held, time.monotonic()
+        if held is not None and now >= self._next_renewal:
+            self._next_renewal = now + self._tick_seconds / 2
+            self._renew(store, held)
+
+    @property
+    def _tick_seconds(self) -> float:
+        return min(_TICK_SECONDS, self.settings.lease_seconds / 4)
+
+    def _heed(self, settings: Settings) -> None:
+        self.settings = settings
+        self._control.set_stop_grace(settings.stop_grace_seconds)
+        use_format(settings.log_format)
 
     def _renew(self, store: Store, held: _Held) -> None:
         lease = self.settings.lease_seconds

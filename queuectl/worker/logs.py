@@ -1,28 +1,91 @@
-"""What workers log: one line an event, each with the worker's pid."""
+"""What workers log: a line an event, for people or as JSON, with the worker and the job in hand.
+
+On a terminal a person reads it. In the background each process has a file of its own
+(`logfiles.py`), so no two ever write into one, and no line is torn by another.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import time
-from typing import TextIO
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from queuectl.domain.job import Job
+from queuectl.domain.text import printable, without_passwords
+from queuectl.domain.times import from_millis, iso
+from queuectl.home import Home
+from queuectl.worker import logfiles
 
 _LOGGER = logging.getLogger("queuectl")
+_JSON = "json"
+_PLAIN = logging.Formatter()
 
 
-def log_to_terminal() -> None:
-    """Log to standard output, for a person who watches: the start of each job too."""
-    _log_to(sys.stdout, logging.DEBUG, is_dated=False)
+@dataclass(slots=True)
+class _Context:
+    """Who logs, and about which run. A process has one, and so have all of its threads."""
+
+    role: str = "supervisor"
+    worker: str = ""
+    job: Job | None = None
 
 
-def log_to_file() -> None:
-    """Log to standard error, which is the log file of a supervisor in the background."""
-    _log_to(sys.stderr, logging.INFO, is_dated=True)
+_context = _Context()
 
 
-def _log_to(stream: TextIO, level: int, *, is_dated: bool) -> None:
-    _LOGGER.handlers[:] = [_Lines(stream, is_dated=is_dated)]
+def log_to_terminal(log_format: str) -> None:
+    """Log to standard output, the start of each job too: for a person, or for a collector.
+
+    JSON is written only where standard output is no terminal.
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    is_json = log_format == _JSON and not sys.stdout.isatty()
+    handler.setFormatter(_Json() if is_json else _Text(is_file=False))
+    _log_with(handler, logging.DEBUG)
+
+
+def log_to_file(home: Home, log_format: str) -> int:
+    """Log into a file of this process, a supervisor in the background; return its descriptor.
+
+    Raises StoreUnavailable or StoreRefused when it cannot be opened.
+    """
+    handler = logfiles.LogFile(home.worker_logs / logfiles.supervisor_log(os.getpid()))
+    _log_with(handler, logging.INFO)
+    use_format(log_format)
+    return handler.fileno()
+
+
+def be_worker(home: Home, worker_id: str) -> None:
+    """Log as a worker from now on, into a file of its own where its supervisor has one.
+
+    Raises StoreUnavailable or StoreRefused when it cannot be opened.
+    """
+    _context.role, _context.worker = "worker", worker_id
+    for handler in _LOGGER.handlers:
+        if isinstance(handler, logfiles.LogFile):
+            logfiles.forget_old(home.worker_logs)
+            own = logfiles.LogFile(home.worker_logs / logfiles.worker_log(worker_id))
+            own.setFormatter(handler.formatter)
+            _LOGGER.handlers[:] = [own]
+            handler.close()
+            return
+
+
+def use_format(log_format: str) -> None:
+    """Write files in another format from now on: `text` or `json`."""
+    for handler in _LOGGER.handlers:
+        if isinstance(handler, logfiles.LogFile):
+            is_json = log_format == _JSON
+            if not isinstance(handler.formatter, _Json if is_json else _Text):
+                handler.setFormatter(_Json() if is_json else _Text(is_file=True))
+
+
+def _log_with(handler: logging.Handler, level: int) -> None:
+    _LOGGER.handlers[:] = [handler]
     _LOGGER.setLevel(level)
     _LOGGER.propagate = False
     # What no line shows is not looked up for each: https://docs.python.org/3/howto/logging.html
@@ -30,48 +93,106 @@ def _log_to(stream: TextIO, level: int, *, is_dated: bool) -> None:
     logging._srcfile = None
 
 
-class _Lines(logging.StreamHandler[TextIO]):
-    """A handler that can write a line for which no record was made."""
+class _Text(logging.Formatter):
+    """Lines for people: `2030-01-31T14:30:05.123 [worker 471, job a, attempt 1] …`.
 
-    def __init__(self, stream: TextIO, *, is_dated: bool) -> None:
-        super().__init__(stream)
-        self._is_dated = is_dated
+    On a terminal there is neither the date nor the job, which the text names.
+    """
+
+    def __init__(self, *, is_file: bool) -> None:
+        super().__init__()
+        self._is_file = is_file
         self._second = -1
         self._date = ""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a record as a line."""
-        return self._beginning(record.created) + super().format(record)
+        """Return a record as a line, with the traceback below it."""
+        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        head, *below = _PLAIN.format(record).split("\n") if record.exc_info else [_told(record)]
+        text = self.line((level if self._is_file else "") + head, record.created)
+        return "\n".join([text, *(without_passwords(line) for line in below)])
 
-    def tell(self, text: str) -> None:
-        """Write a line, in one piece as `emit` does, so that no other comes between."""
-        try:
-            self.stream.write(f"{self._beginning(time.time())}{text}\n")
-            self.stream.flush()
-        except (OSError, ValueError):
-            _LOGGER.info("%s", text)  # which knows what to do with a stream that fails
-
-    def _beginning(self, moment: float) -> str:
-        if not self._is_dated:
-            return f"[worker {os.getpid()}] "
+    def line(self, text: str, moment: float) -> str:
+        """Return a line that says something of a moment, in seconds since 1970."""
+        if not self._is_file:
+            return f"[{_context.role} {os.getpid()}] {without_passwords(text)}"
         second = int(moment)
         if second != self._second:  # formatted once a second, not for every line
-            date = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second))
-            self._second, self._date = second, date
-        return f"{self._date}.{int((moment - second) * 1000):03d} [worker {os.getpid()}] "
+            self._second = second
+            self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second))
+        job = _context.job
+        about = f", job {job.id}, attempt {job.attempts}" if job else ""
+        beginning = f"{self._date}.{int((moment - second) * 1000):03d}"
+        said = printable(without_passwords(text))
+        return f"{beginning} [{_context.role} {os.getpid()}{about}] {said}"
+
+
+class _Json(logging.Formatter):
+    """Lines for programs: one JSON object an event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as a line; a traceback is in `exception`."""
+        trace = _PLAIN.formatException(record.exc_info) if record.exc_info else ""
+        return self.line(_told(record), record.created, record.levelname, record.name, trace)
+
+    def line(
+        self, text: str, moment: float, level: str = "INFO", logger: str = "", trace: str = ""
+    ) -> str:
+        """Return a line that says something of a moment, in seconds since 1970."""
+        job = _context.job
+        event: dict[str, Any] = {
+            "time": iso(from_millis(int(moment * 1000))),
+            "level": level.lower(),
+            "logger": logger or f"{_LOGGER.name}.worker",
+            "process": _context.role,
+            "pid": os.getpid(),
+            "worker": _context.worker or None,
+            "job": job.id if job else None,
+            "run": job.runs if job else None,
+            "attempt": job.attempts if job else None,
+            "message": without_passwords(text),
+        }
+        if trace:
+            event["exception"] = without_passwords(trace)
+        return json.dumps(event)
+
+
+def _told(record: logging.LogRecord) -> str:
+    """Return what a record says, without any traceback."""
+    return record.getMessage()
 
 
 class JobLog:
     """The lines about jobs. There are so many that the machinery of `logging` would be felt."""
 
     def __init__(self) -> None:
-        handlers = _LOGGER.handlers
-        self._lines = next((one for one in handlers if isinstance(one, _Lines)), None)
         self.tells_starts = _LOGGER.isEnabledFor(logging.DEBUG)
+
+    def hold(self, job: Job | None) -> None:
+        """Say with every line from now on that it is about a run of this job, or of none."""
+        _context.job = job
 
     def tell(self, text: str) -> None:
         """Log one line."""
-        if self._lines is not None:
-            self._lines.tell(text)
-        else:
-            _LOGGER.info("%s", text)
+        handler = next(iter(_LOGGER.handlers), None)
+        formatter = handler.formatter if handler else None
+        if isinstance(handler, logging.StreamHandler) and isinstance(formatter, (_Text, _Json)):
+            try:
+                _write(handler, formatter.line(text, time.time()))
+            except (OSError, ValueError):
+                pass
+            else:
+                return
+        _LOGGER.info("%s", text)  # which knows what to do with a stream that fails
+
+
+def _write(handler: logging.StreamHandler[TextIO], line: str) -> None:
+    """Write a line in one piece, as `emit` does, so that none of another thread comes between."""
+    handler.acquire()
+    try:
+        if isinstance(handler, logfiles.LogFile):
+            handler.make_room(len(line) + 1)
+        handler.stream.write(line + "\n")
+        handler.stream.flush()
+    finally:
+        handler.release()

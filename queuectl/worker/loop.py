@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +17,6 @@ from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.policy import refusal
 from queuectl.domain.transitions import Transition
-from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Place
 from queuectl.ids import new_token
 from queuectl.stores import open_store
@@ -31,7 +29,8 @@ from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
-from queuectl.worker.processes import boot_clock, is_live, this_process
+from queuectl.worker.processes import boot_clock, is_live
+from queuectl.worker.record import new_record, new_worker_id
 from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
 from queuectl.worker.scheduling import Scheduling
@@ -63,7 +62,7 @@ class Orders:
 class Worker:
     """One worker process. Make it in the process that shall work, before any thread."""
 
-    def __init__(self, place: Place, orders: Orders) -> None:
+    def __init__(self, place: Place, orders: Orders, worker_id: str | None = None) -> None:
         self._control = Control()
         self._guard = Guard()
         self._control.install()
@@ -71,7 +70,9 @@ class Worker:
         self._orders = orders
         self._store: Store = open_store(place.store_url)
         require_in_use(self._store)
-        self.record = _new_record(place, orders, self._store)
+        self.record = new_record(
+            worker_id or new_worker_id(), place.home, orders.queues, self._store.now()
+        )
         self._runner = Runner(self._control, self._guard)
         self._output = OutputFolder(place.home)
         self._environment = Environment(self.record.id, self._captured)
@@ -214,12 +215,14 @@ class Worker:
         """Run one claimed job, settle it, and return the next that was claimed with that."""
         assert job.claim is not None
         self._heartbeat.hold(job.id, job.claim.id, self._deadline)
+        self._log.hold(job)
         try:
             # also what is given back at once is held: its lease ends the waiting for the store
             is_begun = not self._control.is_stopping
             return self._settle(job, self._run(job, job.claim.id) if is_begun else None)
         finally:
             self._heartbeat.let_go()
+            self._log.hold(None)
 
     def _run(self, job: Job, claim_id: str) -> Outcome | None:
         """Run a job's command; None when its log cannot be written and it was given back."""
@@ -343,16 +346,3 @@ class Worker:
 
 def _is_same_claim(fresh: Job, held: Job) -> bool:
     return fresh.claim is not None and held.claim is not None and fresh.claim.id == held.claim.id
-
-
-def _new_record(place: Place, orders: Orders, store: Store) -> WorkerRecord:
-    process, host, now = this_process(), socket.gethostname(), store.now()
-    return WorkerRecord(
-        id=f"{host}-{process.pid}-{new_token()[:6]}",
-        process=process,
-        host=host,
-        home=str(place.home.root),
-        queues=orders.queues,
-        started_at=now,
-        heartbeat_at=now,
-    )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.domain.settings import default_of
 from queuectl.home import STORE_VARIABLES, Home, Place, open_private, private_directory
 from queuectl.worker import pidfile
 from queuectl.worker.processes import RUN_ID_VARIABLE, is_alive, send_signal
@@ -22,6 +23,7 @@ from queuectl.worker.processes import RUN_ID_VARIABLE, is_alive, send_signal
 PROGRAM = "queuectl.worker"
 """The module that is run to be a supervisor in the background."""
 
+DEFAULT_FORMAT = str(default_of("log_format"))
 _START_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
 _NOT_INHERITED = (
@@ -49,6 +51,7 @@ def start(
     queues: tuple[str, ...] = (),
     drain: bool = False,
     only: str | None = None,
+    log_format: str = DEFAULT_FORMAT,
 ) -> list[int]:
     """Start workers in the background; return their pids once each can claim.
 
@@ -58,6 +61,7 @@ def start(
     place.home.make()
     for directory in (place.home.logs, place.home.worker_logs):
         private_directory(directory)
+    log_file = place.home.worker_logs / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
     reader, writer = os.pipe()
     orders = {
         "home": str(place.home.root),
@@ -67,12 +71,11 @@ def start(
         "drain": drain,
         "only": only,
         "report": writer,
+        "log": str(log_file),
+        "log_format": log_format,
     }
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
-    log = open_private(
-        place.home.worker_logs / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log",
-        os.O_WRONLY | os.O_APPEND,
-    )
+    log = open_private(log_file, os.O_WRONLY | os.O_APPEND)
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", PROGRAM],
@@ -121,7 +124,12 @@ def _await_ready(reader: int, count: int) -> list[int]:
 
 
 def run_in_foreground(
-    place: Place, *, count: int = 1, queues: tuple[str, ...] = (), drain: bool = False
+    place: Place,
+    *,
+    count: int = 1,
+    queues: tuple[str, ...] = (),
+    drain: bool = False,
+    log_format: str = DEFAULT_FORMAT,
 ) -> int:
     """Be the supervisor, with the workers' log on standard output; return an exit code."""
     from queuectl.worker.logs import log_to_terminal
@@ -129,7 +137,7 @@ def run_in_foreground(
     from queuectl.worker.supervisor import Supervisor
 
     place.home.make()
-    log_to_terminal()
+    log_to_terminal(log_format)
     failures: list[str] = []
 
     def report(line: str) -> None:

@@ -23,8 +23,10 @@ from queuectl.stores import is_mongo
 from queuectl.waiting import wait_readable
 from queuectl.worker import pidfile
 from queuectl.worker.control import Control
+from queuectl.worker.logs import be_worker
 from queuectl.worker.loop import Orders, Worker
 from queuectl.worker.processes import identify, this_process
+from queuectl.worker.record import new_worker_id
 
 log = logging.getLogger("queuectl.worker")
 
@@ -169,7 +171,9 @@ def _live(
         report(f"ready {os.getpid()}")
 
     try:
-        worker = Worker(place, orders)
+        worker_id = new_worker_id()
+        be_worker(place.home, worker_id)
+        worker = Worker(place, orders, worker_id)
         if os.getppid() != supervisor:
             return ExitCode.OK  # it died before the worker could watch it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)

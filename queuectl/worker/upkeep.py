@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -50,12 +51,21 @@ class _Sighting:
 
 
 class Upkeep:
-    """The chores of one worker over one store; `since` is when the worker began (now)."""
+    """The chores of one worker over one store; `since` is when the worker began (now).
+
+    `between` is called after each step of them: on a slow store they take long, and what cannot
+    wait is done there.
+    """
 
     def __init__(
-        self, store: Store, home: Home | None = None, since: datetime | None = None
+        self,
+        store: Store,
+        home: Home | None = None,
+        since: datetime | None = None,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
+        self._between = between
         self._scheduling = Scheduling(store, since or store.now())
         self._telling = Telling(store)
         self._retention = Retention(store, home) if home else None
@@ -80,11 +90,13 @@ class Upkeep:
                 raise
             except Exception:
                 log.exception("upkeep failed")
+            self._between()
 
     def _promote(self, _settings: Settings) -> None:
         for _ in range(_MOST_BATCHES):
             if self._store.promote() < BATCH:
                 return
+            self._between()
 
     def _schedule(self, settings: Settings) -> None:
         self._scheduling.enqueue_due(settings)
@@ -98,6 +110,7 @@ class Upkeep:
         for _ in range(_MOST_BATCHES):
             if not self._store.sweep():
                 return
+            self._between()
         self._next_sweep = now
 
     def _age_out(self, settings: Settings) -> None:
@@ -121,6 +134,7 @@ class Upkeep:
                 is_last = silence > _LATE_SECONDS
                 if looks[worker.id] <= _LOOKS or is_last:
                     is_clear = self._take_back_all(worker, settings)
+                    self._between()
                     if is_clear and is_last:
                         self._store.unregister(worker.id)
         self._looks = looks

@@ -93,6 +93,14 @@ def test_a_dry_run_names_the_jobs_and_changes_nothing(many: Fleet, cli: Cli, com
     assert list(many.queue.find()) == before
 
 
+def test_a_dry_run_says_that_a_running_job_is_deleted_by_force_alone(many: Fleet, cli: Cli) -> None:
+    without = "there is no way to delete it without --force"
+    assert without in cli.refused(4, "delete", "x-processing", "--dry-run")
+    would = "Would delete job 'x-processing'\n"
+    assert cli.ok("delete", "x-processing", "--force", "--dry-run").out == would
+    assert many.job("x-processing").state is State.PROCESSING
+
+
 def test_a_filter_that_fits_nothing_is_no_failure(fleet: Fleet, cli: Cli) -> None:
     for command in ("cancel", "retry", "delete"):
         result = cli.ok(command, "--queue", "none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 
 from queuectl.domain.filters import Filter
-from queuectl.domain.job import State
+from queuectl.domain.job import Job, State
 from queuectl.home import Home
 from queuectl.queue import open_queue
 from tests.chaos.ground import command, fill, refusal, small_disk
@@ -141,27 +141,49 @@ def test_a_job_that_fills_the_disk_with_its_output_fails_and_the_next_one_runs(
 def test_a_run_whose_log_cannot_be_made_is_given_back_until_there_is_room(
     tmp_path: Path, store_url: str
 ) -> None:
-    with fleet_in(tmp_path, store_url) as fleet:
-        logs = fleet.home.logs
-        logs.mkdir(mode=0o700)
-        with small_disk(logs, "64k", files=10):
-            fleet.start()
-            takers = [logs / f"taker{number}" for number in range(10)]
-            for taker in takers:
-                with suppress(OSError):  # the disk holds fewer
-                    taker.touch()
-            job_id = fleet.enqueue("echo hi")
-            eventually(lambda: "No space left on device; trying again" in fleet.log())
-            given_back = eventually(
-                lambda: (job := fleet.job(job_id)).state is State.PENDING and job.runs > 0 and job
-            )
-            assert (given_back.attempts, given_back.history) == (0, ())
-            for taker in takers:
-                taker.unlink(missing_ok=True)
-            ended = fleet.settled(job_id)
-            assert (ended.state, ended.attempts) == (State.COMPLETED, 1)
-            assert ended.runs < 50, "it was tried again and again without a pause"
-            assert fleet.stop() == []
+    with fleet_in(tmp_path, store_url) as fleet, without_room_for_logs(fleet) as takers:
+        job_id = fleet.enqueue("echo hi")
+        given_back = is_given_back(fleet, job_id)
+        assert (given_back.attempts, given_back.history) == (0, ())
+        for taker in takers:
+            taker.unlink(missing_ok=True)
+        ended = fleet.settled(job_id)
+        assert (ended.state, ended.attempts) == (State.COMPLETED, 1)
+        assert fleet.stop() == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_worker_that_cannot_write_logs_pauses_before_it_claims_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAUSE_OF_THE_TEST", "3600")
+    with fleet_in(tmp_path) as fleet, without_room_for_logs(fleet):
+        job_id = fleet.enqueue("echo hi")
+        assert is_given_back(fleet, job_id).runs == 1
+        assert fleet.stop() == [], "it hears that it shall leave all the same"
+        assert fleet.job(job_id).runs == 1
+
+
+@contextmanager
+def without_room_for_logs(fleet: Fleet) -> Iterator[list[Path]]:
+    """A worker whose log disk holds no more files; what takes the room."""
+    logs = fleet.home.logs
+    logs.mkdir(mode=0o700)
+    with small_disk(logs, "64k", files=10):
+        fleet.start()
+        takers = [logs / f"taker{number}" for number in range(10)]
+        for taker in takers:
+            with suppress(OSError):  # the disk holds fewer
+                taker.touch()
+        yield takers
+
+
+def is_given_back(fleet: Fleet, job_id: str) -> Job:
+    """Wait until a job has been claimed and given back, and return it."""
+    eventually(lambda: "No space left on device; trying again" in fleet.log())
+    return eventually(
+        lambda: (job := fleet.job(job_id)).state is State.PENDING and job.runs > 0 and job
+    )
 
 
 def test_a_server_whose_disk_is_full_is_told_as_unavailable(tmp_path: Path, mongo_url: str) -> None:

@@ -137,6 +137,34 @@ def test_a_graceful_stop_ends_while_the_file_is_locked(fleet: Fleet) -> None:
         assert fleet.stop() == []
 
 
+def test_a_worker_that_shall_leave_at_once_while_the_file_is_locked_does_so(fleet: Fleet) -> None:
+    job_id = _in_hand(fleet)
+    with locked(fleet):
+        assert fleet.stop(now=True) == []
+    _is_run_again(fleet, job_id)
+
+
+def _in_hand(fleet: Fleet) -> str:
+    """Let a worker run a job whose lease does not end soon."""
+    fleet.set(lease_seconds=120)
+    job_id = fleet.enqueue(until_told(fleet))
+    fleet.start()
+    started(fleet, job_id)
+    return job_id
+
+
+def _is_run_again(fleet: Fleet, job_id: str) -> None:
+    """See that a job could not be given back, was killed, and is taken back by another worker."""
+    left = fleet.job(job_id)
+    assert (left.state, left.history, run_members(left)) == (State.PROCESSING, (), [])
+    tell(fleet)
+    fleet.start()
+    ended = fleet.settled(job_id)
+    assert (ended.state, ended.attempts) == (State.COMPLETED, 1)
+    assert [run.error for run in ended.history] == ["worker lost", None]
+    assert runs_noted(fleet) == 2
+
+
 # the server, killed and started again at the same address
 
 
@@ -199,3 +227,13 @@ def test_a_graceful_stop_with_a_result_in_hand_waits_no_longer_than_the_lease(
     mongod.start()
     held = far.job(job_id)  # nobody could be told of the result: upkeep has it run again
     assert (held.state, held.history) == (State.PROCESSING, ())
+
+
+def test_a_worker_that_shall_leave_at_once_while_its_server_is_away_does_so(
+    far: Fleet, mongod: Mongod
+) -> None:
+    job_id = _in_hand(far)
+    mongod.kill()
+    assert far.stop(now=True) == []
+    mongod.start()
+    _is_run_again(far, job_id)

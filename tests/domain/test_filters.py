@@ -38,6 +38,9 @@ def test_an_empty_store_counts_nothing() -> None:
         (Filter(queue="nowhere"), 0),
         (Filter(labels=("a",)), None),
         (Filter(unchanged_since=NOW), None),
+        (Filter(changed_since=NOW), None),
+        (Filter(texts=("a",)), None),
+        (Filter(exit_code=0), None),
     ],
 )
 def test_a_filter_of_states_and_queue_is_counted_and_others_are_not(

@@ -15,6 +15,7 @@ from queuectl.domain.settings import (
     Settings,
     Value,
     as_dict,
+    choices_of,
     default_of,
     faults,
     from_stored,
@@ -42,6 +43,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 SWITCHES = ("kill_leftovers", "clean_env", "full_durability")
 TEXTS = ("allowed_commands", "denied_commands")
+CHOICES = ("log_format",)
 WHOLE = ("max_retries", "max_interruptions", "max_log_bytes")
 
 
@@ -66,11 +68,12 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "max_log_bytes": 0,
         "allowed_commands": "",
         "denied_commands": "",
+        "log_format": "text",
     }
 
 
-def test_every_key_has_tested_bounds_or_is_a_switch_or_a_text() -> None:
-    assert set(KEYS) == {*BOUNDS, *SWITCHES, *TEXTS}
+def test_every_key_has_tested_bounds_or_is_a_switch_a_text_or_a_choice() -> None:
+    assert set(KEYS) == {*BOUNDS, *SWITCHES, *TEXTS, *CHOICES}
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,13 @@ def test_a_value_may_be_written_with_its_unit(key: str, raw: str, value: float) 
 def test_a_unit_that_does_not_exist_is_refused(key: str, raw: str) -> None:
     with pytest.raises(InvalidInput, match=f"{key} must be a number"):
         parse_value(key, raw)
+
+
+def test_a_choice_is_one_of_few_words_in_whatever_case() -> None:
+    assert choices_of("log_format") == ("text", "json")
+    assert parse_value("log_format", " JSON ") == "json"
+    with pytest.raises(InvalidInput, match="log_format must be text or json, not 'xml'"):
+        parse_value("log_format", "xml")
 
 
 @pytest.mark.parametrize("key", TEXTS)

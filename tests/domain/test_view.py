@@ -67,6 +67,7 @@ def test_a_completed_job_shows_times_in_utc_and_its_outcome() -> None:
             "exit_code": 0,
             "signal": None,
             "timed_out": False,
+            "duration": 0.0,
             "error": None,
         }
     ]

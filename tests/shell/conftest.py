@@ -28,6 +28,7 @@ else:
                 env = {**environment(), **variables}
                 shell = stack.enter_context(Shell([], env, columns, rows, module=module))
                 shell.frees()
+                shell.until(lambda: shell.lines[-1] != "", "row at the bottom")
                 return shell
 
             yield open_one

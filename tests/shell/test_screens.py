@@ -318,6 +318,21 @@ def test_keys_pressed_before_the_editor_is_there_are_kept() -> None:
         shell.shows("Enqueued job 'early'")
 
 
+def test_what_is_typed_before_the_editor_is_there_is_shown_at_once(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    variables = {**environment(), "EDITOR_MAY_COME": str(gate)}
+    with Shell([], variables, columns=40, module="tests.shell.unhurried") as shell:
+        shell.frees()
+        shell.press("enqueue early 'echo a line that is longer than the screen'", "enter", "li")
+        shell.shows("longer than the screen'^Mli")
+        gate.touch()
+        shell.shows("Enqueued job 'early'")
+        shell.is_at("li")
+        assert shell.text.count("queuectl >") == 2
+        assert "^M" not in shell.text
+        assert "enqueue early" in shell.text
+
+
 def test_colours_are_left_out_when_asked(open_shell: OpenShell) -> None:
     shell = open_shell(NO_COLOR="1")
     shell.status("no jobs")

@@ -105,6 +105,14 @@ def watched_store(
 
 
 @pytest.fixture
+def opened_mongo(mongo_url: str) -> Iterator[MongoStore]:
+    """Another store over the database of `watched_store`."""
+    store = MongoStore.open(mongo_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
 def database(mongo_url: str) -> Iterator[Any]:
     """The database itself, without the store."""
     with MongoClient[Documents](mongo_url) as client:

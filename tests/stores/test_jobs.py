@@ -18,6 +18,7 @@ from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     EVERYTHING,
     FAILURE,
+    SUCCESS,
     added,
     buried,
     claimed,
@@ -252,6 +253,53 @@ def test_jobs_unchanged_since_an_instant_are_those_changed_before_it(store: Stor
     changed = job.updated_at
     assert listed(store, Filter(unchanged_since=changed)) == []
     assert listed(store, Filter(unchanged_since=changed + timedelta(milliseconds=1))) == ["a"]
+
+
+def test_jobs_changed_since_an_instant_are_those_changed_then_or_later(store: Store) -> None:
+    changed = buried(store, "a").updated_at
+    assert listed(store, Filter(changed_since=changed)) == ["a"]
+    later = changed + timedelta(milliseconds=1)
+    assert listed(store, Filter(changed_since=later)) == []
+    assert listed(store, Filter(changed_since=changed, unchanged_since=later)) == ["a"]
+    assert listed(store, Filter(changed_since=changed, unchanged_since=changed)) == []
+
+
+def test_a_text_is_found_in_id_command_and_last_error_of_living_and_dead(store: Store) -> None:
+    added(store, "night-1", command="./Backup.sh 50%")
+    added(store, "b", command=("printf", "%s", "Ärger über (.*)"))
+    buried(store, "c", command="./backup.sh")
+    buried(store, "night-2")
+    assert listed(store, Filter(texts=("BACKUP",))) == ["night-1", "c"]
+    assert listed(store, Filter(texts=("night",))) == ["night-1", "night-2"]
+    assert listed(store, Filter(texts=("exit CODE 1",))) == ["c", "night-2"]
+    assert listed(store, Filter(texts=("ärger ÜBER (.*)",))) == ["b"]
+    assert listed(store, Filter(texts=("50%", "night"))) == ["night-1"]
+    assert listed(store, Filter(texts=("5_%",))) == []
+    assert listed(store, Filter(frozenset({State.DEAD}), texts=("backup",))) == ["c"]
+
+
+def test_jobs_are_found_by_what_their_last_run_ended_with(store: Store) -> None:
+    outcomes = {
+        "fine": SUCCESS,
+        "three": replace(FAILURE, exit_code=3),
+        "killed": replace(FAILURE, exit_code=None, signal=9),
+        "late": replace(FAILURE, exit_code=None, signal=15, timed_out=True),
+    }
+    for job_id, outcome in outcomes.items():
+        added(store, job_id)
+        settled(store, claimed(store, only=job_id), outcome)
+    added(store, "new")
+    for code, ids in ((0, ["fine"]), (3, ["three"]), (137, ["killed"]), (124, ["late"]), (9, [])):
+        assert listed(store, Filter(exit_code=code)) == ids
+
+
+def test_a_page_of_few_that_fit_among_many_is_full_and_goes_on(store: Store) -> None:
+    for n in range(6):
+        buried(store, f"job{n}", command="match" if n % 2 else "true")
+    page = Page(limit=2)
+    assert listed(store, Filter(texts=("match",)), page) == ["job1", "job3"]
+    rest = replace(page, after_seq=existing(store, "job3").seq)
+    assert listed(store, Filter(texts=("match",)), rest) == ["job5"]
 
 
 def test_counts_tell_states_and_queues_apart(store: Store) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from queuectl.domain import editing, transitions
-from queuectl.domain.errors import Conflict
+from queuectl.domain.errors import Conflict, NothingDone
 from queuectl.domain.job import Job, State
 from queuectl.domain.transitions import Transition
 from queuectl.stores import open_store
@@ -22,9 +22,18 @@ from queuectl.stores.base import Store
 from tests.stores.kit import new_job, request
 
 JOBS = 40
-CLAIMERS = CHANGERS = 3
+CHANGERS = 3
+CLAIMERS, CLAIMERS_OF_A_SERVER = 100, 8
+"""The small MongoDB server carries no more in a few seconds."""
+
 _TRIES = 20
 _LOOK_SECONDS = 0.05
+
+
+def crowd_for(store_url: str) -> int:
+    """Return how many claim from a store at once."""
+    return CLAIMERS_OF_A_SERVER if store_url.startswith("mongodb") else CLAIMERS
+
 
 Decide = Callable[[Store, Job], Transition]
 
@@ -85,15 +94,16 @@ class Race:
 
     def __init__(self, store_url: str) -> None:
         self._url = store_url
-        self._start = threading.Barrier(CLAIMERS + CHANGERS)
+        self._claimers = crowd_for(store_url)
+        self._start = threading.Barrier(self._claimers + CHANGERS)
         self._pace = threading.Semaphore(0)  # a claim for each job that is changed
         self._done: list[int] = []
         self.record = Record()
 
     def run(self) -> None:
         """Let all of them run to their end."""
-        with ThreadPoolExecutor(CLAIMERS + CHANGERS) as pool:
-            futures = [pool.submit(self._claim, number) for number in range(CLAIMERS)]
+        with ThreadPoolExecutor(self._claimers + CHANGERS) as pool:
+            futures = [pool.submit(self._claim, number) for number in range(self._claimers)]
             futures += [pool.submit(self._change, number) for number in range(CHANGERS)]
             for future in futures:
                 future.result()
@@ -134,7 +144,7 @@ class Race:
                 return
             try:
                 change = decide(store, job)
-            except Conflict:
+            except (Conflict, NothingDone):
                 return
             if store.commit(change):
                 self.record.changes[job_id].append(change)

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
+import bson
 import pytest
 from pymongo import MongoClient
 
@@ -13,7 +14,21 @@ from queuectl.domain.errors import StoreRefused
 from queuectl.domain.filters import Filter, Page
 from queuectl.stores import is_mongo
 from queuectl.stores.base import Store
-from tests.stores.kit import added, claimed, existing, listed, request, worker_record
+from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo_crowd import CROWD
+from tests.stores.kit import (
+    added,
+    claimed,
+    existing,
+    listed,
+    new_job,
+    request,
+    worker_record,
+)
+
+DAY = timedelta(days=1)
+MOST_BYTES = 16 * 1024 * 1024
+"""How large MongoDB lets a document grow."""
 
 
 def spoil(url: str, table: str, key: str, field: str) -> None:
@@ -63,3 +78,61 @@ def test_the_registry_of_workers_can_still_be_read(store: Store, store_url: str)
         store.register(worker_record(store, worker_id))
     spoil(store_url, "queuectl_workers", "bad", "queues")
     assert [worker.id for worker in store.workers()] == ["good"]
+
+
+BY_HAND: list[tuple[str, object, object]] = [
+    ("command", 7, b"\xff"),
+    ("command", "echo \0", "echo \0"),
+    ("cwd", 7, b"/"),
+    ("env", [["A=B", "c"]], '[["A=B", "c"]]'),
+    ("env", 7, "7"),
+    ("priority", "high", "high"),
+    ("attempts", "many", "many"),
+    ("timeout", "soon", "soon"),
+    ("slots", "all", "all"),
+    ("run_at", "never", "never"),
+]
+"""A field, what MongoDB has there, and what SQLite has there, after somebody's hand."""
+
+
+@pytest.mark.parametrize("how", ["", "limited", "named", "in a crowd"])
+def test_what_was_written_by_hand_is_set_aside_and_the_others_are_claimed(
+    store: Store, store_url: str, how: str
+) -> None:
+    if how == "limited":
+        store.set_lane("default", limit=4)
+    for number in range(CROWD + 1 if how == "in a crowd" else 0):
+        store.register(worker_record(store, f"w{number}"))
+    names = [f"bad{number}" for number in range(len(BY_HAND))]
+    store.add([new_job(store, name, store.now() - DAY, priority=5) for name in names])
+    for name, (field, in_mongo, in_sqlite) in zip(names, BY_HAND, strict=True):
+        write(store_url, name, field, in_mongo if is_mongo(store_url) else in_sqlite)
+    if how == "named":
+        assert [store.claim(request(only=name)) for name in names] == [None] * len(names)
+    added(store, "good")
+    assert claimed(store).id == "good"
+    assert store.claim(request()) is None
+
+
+def write(url: str, job_id: str, field: str, value: object) -> None:
+    """Write a value into a record of a job, past everything that looks at it."""
+    if is_mongo(url):
+        with MongoClient[dict[str, object]](url) as client:
+            jobs = client.get_default_database()["jobs"]
+            assert jobs.update_one({"_id": job_id}, {"$set": {field: value}}).modified_count
+        return
+    with closing(sqlite3.connect(url, isolation_level=None)) as connection:
+        changed = connection.execute(f"UPDATE jobs SET {field} = ? WHERE id = ?", (value, job_id))
+        assert changed.rowcount
+
+
+def test_a_document_that_is_too_large_to_be_claimed_is_set_aside(
+    watched_store: MongoStore, mongo_url: str
+) -> None:
+    added(watched_store, "bad")
+    document = watched_store.link.jobs.find_one({"_id": "bad"}) or {}
+    room = MOST_BYTES - len(bson.encode({**document, "pad": ""}))
+    write(mongo_url, "bad", "pad", "x" * room)
+    added(watched_store, "good")
+    assert claimed(watched_store).id == "good"
+    assert watched_store.claim(request()) is None

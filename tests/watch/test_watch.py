@@ -270,7 +270,7 @@ def test_the_help_tells_every_key(watch: Start) -> None:
     screen = watch()
     screen.shows("q quit")
     screen.press("?")
-    screen.shows("first, last", "cancel the job", "filter: words", "pause the job")
+    screen.shows("the first, the last", "cancel the job", "filter: words", "pause the job")
     screen.press("q")
     screen.shows("─ Jobs")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -18,7 +19,7 @@ TIMES = {
     "queuectl.stores.sqlite_schema": {"BUSY_SECONDS": 1.0},
     "queuectl.stores.mongo_link": {"SELECTION_SECONDS": 1.0, "OPERATION_SECONDS": 2.0},
     "queuectl.stores.mongo_schema": {"SELECTION_SECONDS": 1.0},
-    "queuectl.worker.loop": {"LONGEST_PAUSE": 0.5},
+    "queuectl.worker.loop": {"LONGEST_PAUSE": float(os.environ.get("PAUSE_OF_THE_TEST", "0.5"))},
     "queuectl.worker.patience": {"LONGEST_PAUSE": 0.5},
     "pymongo.common": {"MIN_HEARTBEAT_INTERVAL": 0.02},
 }

@@ -1,0 +1,150 @@
+"""The logs of this home's workers: the latest lines in the order of their times, and what comes.
+
+A log that becomes full while it is followed goes on in another file, and nothing of it is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from queuectl.cli.session import on_terminal, printable
+from queuectl.domain.errors import NotFound
+from queuectl.worker.logfiles import logs_of, pid_of
+
+_FOLLOW_SECONDS = 0.2
+_STAMP = len("2030-01-31T14:30:05.123")
+
+Entry = tuple[float, bytes]
+"""When something was logged (seconds since 1970), and its line with those below it."""
+
+
+def show_logs(folder: Path, worker_id: str | None, lines: int, *, live: bool) -> bool:
+    """Write the last lines, and with `live` all that come, until interrupted.
+
+    Returns whether any worker has logged here. Raises NotFound for one that has not.
+    """
+    trails: dict[str, _Trail] = {}
+    found = list(_news(folder, worker_id, trails, lines))
+    if worker_id and not trails:
+        raise NotFound(
+            f"worker '{worker_id}' has no log in this home",
+            hint="queuectl worker list shows those alive, queuectl worker logs all logs",
+        )
+    _write(found[max(0, len(found) - lines) :])
+    while live:
+        time.sleep(_FOLLOW_SECONDS)
+        _write(_news(folder, worker_id, trails, None))
+    return bool(trails)
+
+
+def _news(
+    folder: Path, worker_id: str | None, trails: dict[str, _Trail], lines: int | None
+) -> list[Entry]:
+    """Return what has been logged since the last time, in the order of time."""
+    entries: list[Entry] = []
+    for name, paths in logs_of(folder).items():
+        if worker_id is None or _is_of(name, worker_id):
+            trail = trails.setdefault(name, _Trail())
+            entries += _entries(trail.read(paths, lines))
+    return sorted(entries, key=lambda entry: entry[0])
+
+
+def _is_of(name: str, worker_id: str) -> bool:
+    """Whether a log is of a worker that is named by its id or its pid."""
+    is_worker = not name.startswith("supervisor-")
+    return name == worker_id or (is_worker and pid_of(name) == worker_id)
+
+
+class _Trail:
+    """How far the log of one process has been read: which file, and up to where in it."""
+
+    def __init__(self) -> None:
+        self._file = 0
+        self._offset = 0
+
+    def read(self, paths: list[Path], lines: int | None) -> bytes:
+        """Return the whole lines that are new; with `lines` at least so many of the last."""
+        found: list[tuple[int, bytes]] = []
+        wanted = lines
+        # The newest is opened first: a file that moves on meanwhile is met again, not missed.
+        for path in reversed(paths):
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                continue
+            with file:
+                number = os.fstat(file.fileno()).st_ino
+                if any(number == known for known, _ in found):
+                    continue
+                is_last = number == self._file
+                file.seek(self._offset if is_last else 0)
+                found.append((number, file.read()))
+            if wanted is not None:
+                wanted -= found[-1][1].count(b"\n")
+            if is_last or (wanted is not None and wanted <= 0):
+                break
+        if not found:
+            return b""
+        newest, data = found[0]
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset = len(whole) + (self._offset if newest == self._file else 0)
+        self._file = newest
+        return b"".join([*(older for _, older in found[:0:-1]), whole])
+
+
+def _entries(data: bytes) -> Iterator[Entry]:
+    """Yield lines with their times; one without, as of a traceback, goes with that before it."""
+    moment, kept = 0.0, b""
+    for line in data.splitlines(keepends=True):
+        found = _moment(line)
+        if found is None:
+            kept += line
+            continue
+        if kept:
+            yield moment, kept
+        moment, kept = found, line
+    if kept:
+        yield moment, kept
+
+
+def _moment(line: bytes) -> float | None:
+    """Return when a line was logged: its first word, or `time` of a JSON object."""
+    try:
+        if line.startswith(b"{"):
+            return datetime.fromisoformat(
+                json.loads(line)["time"].replace("Z", "+00:00")
+            ).timestamp()
+        return datetime.fromisoformat(line[:_STAMP].decode()).timestamp()
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(entries: Iterable[Entry]) -> None:
+    for_person = on_terminal()
+    for _, lines in entries:
+        if for_person and lines.startswith(b"{"):
+            sys.stdout.write(_readable(lines))
+        else:
+            sys.stdout.write(lines.decode(errors="replace"))
+    sys.stdout.flush()
+
+
+def _readable(line: bytes) -> str:
+    """Return a JSON object as a line for people."""
+    try:
+        event = json.loads(line)
+        moment = datetime.fromisoformat(event["time"].replace("Z", "+00:00")).astimezone()
+        about = f", job {event['job']}, attempt {event['attempt']}" if event["job"] else ""
+        level = f"{event['level']}: " if event["level"] != "info" else ""
+        who = f"[{event['process']} {event['pid']}{about}]"
+        stamp = moment.isoformat(timespec="milliseconds")[:_STAMP]
+        below = event.get("exception", "")
+    except (ValueError, KeyError, TypeError):
+        return line.decode(errors="replace")
+    return f"{stamp} {who} {level}{printable(event['message'])}\n{below}" + "\n" * bool(below)

@@ -1,0 +1,22 @@
+"""Text that is safe to show. Pure."""
+
+from __future__ import annotations
+
+import re
+
+MASK = "********"
+ADDRESS_WITH_PASSWORD = re.compile(r"(://[^\s/@:]*:)[^\s@]+(?=@)")
+
+
+def printable(text: str) -> str:
+    """Return text on one line: control characters and the like written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def without_passwords(text: str) -> str:
+    """Return text whose addresses (`scheme://user:password@host`) show no password."""
+    return ADDRESS_WITH_PASSWORD.sub(rf"\1{MASK}", text) if "://" in text else text

@@ -1,0 +1,101 @@
+"""The use cases that change all jobs which fit a filter, many with one write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from queuectl.changes import Changes, Decide, if_it_fits
+from queuectl.domain import transitions
+from queuectl.domain.errors import NoLongerFits, NotFound, QueuectlError, StoreError
+from queuectl.domain.job import Job
+from queuectl.domain.transitions import Transition
+from queuectl.domain.values import frozen
+from queuectl.worker.telling import tell_all
+
+if TYPE_CHECKING:
+    from queuectl.domain.filters import Filter, Page
+
+AT_ONCE = 100
+"""So many jobs are changed with one write; other writers come between two of these."""
+
+
+@frozen
+class Told:
+    """What became of one of many jobs: as it is now, or as it was before it was deleted.
+
+    With an `error` it was refused, and is as it was.
+    """
+
+    job: Job
+    error: QueuectlError | None = None
+
+
+class ManyChanges(Changes):
+    """The part of `Queue` that does to many jobs what `Changes` does to one.
+
+    Each job is done or refused by itself, in order of arrival, and only while it fits the
+    filter; one that somebody else was faster with is passed over. What the store does not take
+    with the others is tried alone, which tells why.
+    """
+
+    def find(self, chosen: Filter | None = None, page: Page | None = None) -> Iterator[Job]:
+        """Yield jobs in order of arrival."""
+        raise NotImplementedError
+
+    def cancel_all(self, chosen: Filter) -> Iterator[Told]:
+        """Cancel jobs as `cancel` does."""
+        return self._all(chosen, transitions.cancel, lambda job: self.cancel(job.id, only=chosen))
+
+    def retry_all(self, chosen: Filter) -> Iterator[Told]:
+        """Start jobs afresh as `retry` does."""
+        return self._all(chosen, transitions.retry, lambda job: self.retry(job.id, only=chosen))
+
+    def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[Told]:
+        """Forget jobs as `delete` does, with their logs on this machine."""
+        from queuectl.joblogs import JobLogs
+
+        def alone(job: Job) -> Job:
+            self.delete(job.id, force=force, only=chosen)
+            return job
+
+        logs = JobLogs(self.home)
+        for told in self._all(chosen, lambda job, _now: transitions.delete(job), alone):
+            if told.error is None:
+                logs.remove(told.job.id)
+            yield told
+
+    def _all(self, chosen: Filter, decide: Decide, alone: Callable[[Job], Job]) -> Iterator[Told]:
+        found = self.find(chosen)
+        while jobs := list(islice(found, AT_ONCE)):
+            done = self._at_once(jobs, if_it_fits(chosen, decide))
+            for job in jobs:
+                if job.id in done:
+                    yield Told(done[job.id] or job)
+                    continue
+                try:
+                    yield Told(alone(job))
+                except (NoLongerFits, NotFound):
+                    continue  # somebody was faster
+                except StoreError:
+                    raise
+                except QueuectlError as refusal:
+                    yield Told(job, refusal)
+
+    def _at_once(self, jobs: list[Job], decide: Decide) -> dict[str, Job | None]:
+        """Change what can be changed together; return what became of it, by id."""
+        now, changes = self._store.now(), list[Transition]()
+        for job in jobs:
+            try:
+                changes.append(decide(job, now))
+            except QueuectlError:
+                continue  # alone it is refused with the reason
+        if any(change.after is None for change in changes):
+            tell_all(self._store)  # what they have been through goes with them
+        applied = self._store.commit_all(changes) if changes else ()
+        return {
+            change.before.id: change.after
+            for change, is_applied in zip(changes, applied, strict=True)
+            if is_applied
+        }

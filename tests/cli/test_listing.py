@@ -1,0 +1,118 @@
+"""Listing some of many jobs: chosen by what they have in common, and page after page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import Outcome
+from queuectl.queue import open_queue
+from tests.cli.harness import Cli, bury, claim_next, fill, run_next
+
+LOST = Outcome(signal=15, duration=0.2, interrupted=True)
+BROKEN = Outcome(exit_code=75, error="Exit code 75", duration=0.5)
+
+
+def ids(table: str) -> list[str]:
+    """Return the first column of a table."""
+    return [line.split()[0] for line in table.splitlines()[1:]]
+
+
+@pytest.fixture
+def mixed(cli: Cli) -> None:
+    """Jobs that differ in queue, label, command and end."""
+    bury("broken-1", "broken-2", error="Disk is full")
+    cli.ok("enqueue", "backup", "./Nightly.sh", "--queue", "io", "--label", "night")
+    cli.ok("enqueue", "report", "./report.sh")
+    with open_queue() as queue:
+        run_next(queue, BROKEN)
+
+
+@pytest.mark.usefixtures("mixed")
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ("--queue io", ["backup"]),
+        ("--label night", ["backup"]),
+        ("--text NIGHTLY", ["backup"]),
+        ("--text full", ["broken-1", "broken-2"]),
+        ("--text full --text 2", ["broken-2"]),
+        ("--exit-code 75", ["backup"]),
+        ("--exit-code 1 --newest", ["broken-2", "broken-1"]),
+        ("--since 1h --state pending", ["report"]),
+        ("--until 1h", []),
+        ("--until 2100-01-01 --text report", ["report"]),
+        ("--since 14_days_ago --text report", ["report"]),
+    ],
+)
+def test_jobs_are_listed_by_what_they_have_in_common(
+    cli: Cli, options: str, found: list[str]
+) -> None:
+    words = [word.replace("_", " ") for word in options.split()]
+    assert [job["id"] for job in cli.ok("list", *words, "--json").json] == found
+    result = cli.ok("list", *words)
+    assert ids(result.out) == found
+    assert ("no such jobs" in result.err) == (not found)
+
+
+@pytest.mark.usefixtures("mixed")
+def test_dead_jobs_are_chosen_by_the_same_options(cli: Cli) -> None:
+    assert ids(cli.ok("dlq", "list", "--text", "-2", "--exit-code", "1").out) == ["broken-2"]
+    assert ids(cli.ok("dlq", "list", "--newest").out) == ["broken-2", "broken-1"]
+    assert "no such dead jobs" in cli.ok("dlq", "list", "--label", "night").err
+    assert "Would retry job 'broken-2'" in cli.ok("retry", "--text", "-2", "--dry-run").out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--since", "whenever"], "cannot read 'whenever' as a time"),
+        (["--text", ""], "--text must not be empty"),
+        (["--exit-code", "300"], "--exit-code"),
+        (["--after"], "--after"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(cli: Cli, options: list[str], told: str) -> None:
+    assert told in cli.refused(2, "list", *options)
+
+
+def test_each_page_says_how_to_get_the_next(cli: Cli, home: Path) -> None:
+    cli.ok("init")
+    fill(home, 7, 1)
+    every = ids(cli.ok("list").out)
+    first = cli.ok("list", "--limit", "3")
+    assert first.err == f"3 of 7 jobs: --after {every[2]} shows the next, --limit 0 all\n"
+    second = cli.ok("list", "--limit", "3", "--after", every[2])
+    third = cli.ok("list", "--limit", "3", "--after", every[5])
+    assert ids(first.out) + ids(second.out) + ids(third.out) == every
+    assert third.err == ""
+    assert ids(cli.ok("list", "--newest", "--after", every[2]).out) == every[1::-1]
+    assert cli.ok("list", "--after", every[-1]).err == f"no more jobs after '{every[-1]}'\n"
+    assert "and there are more" in cli.ok("list", "--limit", "2", "--text", "true").err
+    assert "'gone'" in cli.refused(3, "list", "--after", "gone")
+
+
+def test_the_timeline_tells_of_every_run_and_what_came_of_it(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "false", "--backoff-base", "0", "--max-retries", "2")
+    with open_queue() as queue:
+        run_next(queue, BROKEN)
+        queue.store.promote()
+        run_next(queue, LOST)
+        run_next(queue, BROKEN)
+        dead = cli.ok("show", "a").out.split("\n\n")[1].splitlines()
+        assert dead[0].split() == "RUN STARTED TOOK WORKER RESULT THEN".split()
+        assert [line.split()[0] for line in dead[1:]] == ["1", "2", "3"]
+        assert "Exit code 75  again after 0s" in dead[1]
+        assert "interrupted   not counted, again after 0s" in dead[2]
+        assert dead[3].endswith("Exit code 75  dead")
+        cli.ok("retry", "a")
+        claim_next(queue)
+    running = cli.ok("show", "a").out.split("\n\n")[1].splitlines()
+    assert running[4].split()[0] == "4"
+    assert "processing" in running[4]
+    history = cli.ok("show", "a", "--json").json["history"]
+    assert [(run["n"], run["exit_code"], run["signal"]) for run in history] == [
+        (1, 75, None), (2, None, 15), (3, 75, None),
+    ]  # fmt: skip
+    assert all(run["duration"] >= 0 for run in history)

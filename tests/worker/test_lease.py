@@ -1,0 +1,68 @@
+"""The heartbeat: what it does for the claim in hand while it does chores."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+from queuectl.domain.settings import Settings
+from queuectl.stores.base import BATCH, Renewal
+from queuectl.stores.sqlite import SqliteStore
+from queuectl.worker.control import Control
+from queuectl.worker.guard import Guard
+from queuectl.worker.lease import Heartbeat
+from queuectl.worker.patience import Absence
+from queuectl.worker.processes import boot_clock
+from tests.stores.kit import added, claimed, worker_record
+from tests.worker.fleet import eventually
+
+LEASE_SECONDS = 4.0
+SLOW_SECONDS = 0.1
+CHORE_STEPS = 20
+"""So often in a row jobs are promoted at the most."""
+
+
+class SlowStore(SqliteStore):
+    """A store with always more to promote, which notes how often a claim was renewed by then."""
+
+    def __init__(self, path: Path, seen: list[int]) -> None:
+        super().__init__(path)
+        self._renewals = 0
+        self._seen = seen
+
+    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+        """Renew a claim, counted."""
+        self._renewals += 1
+        return super().renew(job_id, claim_id, lease_seconds)
+
+    def promote(self, limit: int = BATCH) -> int:
+        """Take a while, and say that there is more to do."""
+        time.sleep(SLOW_SECONDS)
+        self._seen.append(self._renewals)
+        return limit
+
+
+def test_a_claim_is_renewed_in_the_middle_of_long_chores(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with closing(SqliteStore.open(path)) as store:
+        added(store, "a")
+        job = claimed(store, lease=LEASE_SECONDS)
+        record = worker_record(store, "w1")
+        store.register(record)
+        seen: list[int] = []
+        control, guard = Control(), Guard()
+        settings = Settings(lease_seconds=LEASE_SECONDS)
+        heartbeat = Heartbeat(
+            lambda: SlowStore(path, seen), record, control, guard, Absence(), settings
+        )
+        assert job.claim is not None
+        heartbeat.hold(job.id, job.claim.id, boot_clock() + LEASE_SECONDS)
+        heartbeat.start()
+        try:
+            eventually(lambda: len(seen) > CHORE_STEPS)
+        finally:
+            heartbeat.stop()
+            control.close()
+            guard.close()
+    assert seen[CHORE_STEPS - 1] > seen[0]

@@ -1,0 +1,226 @@
+"""What workers log: who, about which job, in which form, in files that stay small."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.cli.workerlogs import show_logs
+from queuectl.domain.errors import NotFound, StoreRefused
+from queuectl.domain.job import State
+from queuectl.domain.times import iso
+from queuectl.home import Home
+from queuectl.worker import logfiles, logs
+from tests.cli.harness import ROOT
+from tests.worker.fleet import Fleet, eventually
+
+SECRET = "hunter2"
+
+
+def logged(fleet: Fleet, pid: int) -> list[str]:
+    """Return the lines in the log of one worker."""
+    (path,) = fleet.home.worker_logs.glob(f"*-{pid}-*.log")
+    return path.read_text().splitlines()
+
+
+def test_each_line_tells_the_worker_the_job_and_the_attempt(fleet: Fleet) -> None:
+    (pid,) = fleet.start()
+    job = fleet.ran("exit 3", env={"API_TOKEN": SECRET})
+    assert job.state is State.DEAD
+    assert fleet.stop() == []
+    started, *between, stopped = logged(fleet, pid)
+    assert started.endswith(f"[worker {pid}] started")
+    ended = f"[worker {pid}, job {job.id}, attempt 1] job '{job.id}' -> dead"
+    assert any(ended in line for line in between)
+    assert stopped.endswith(f"[worker {pid}] stopped")
+    assert SECRET not in fleet.log()
+
+
+def test_in_json_each_line_is_an_event_and_the_setting_holds_at_once(fleet: Fleet) -> None:
+    (pid,) = fleet.start()
+    fleet.set(log_format="JSON")
+
+    def event() -> dict[str, Any] | None:
+        job = fleet.ran("true")
+        line = logged(fleet, pid)[-1]
+        return json.loads(line) if line.startswith("{") and job.id in line else None
+
+    found = eventually(event)
+    assert found is not None
+    assert (found["level"], found["process"], found["pid"]) == ("info", "worker", pid)
+    assert found["worker"].split("-")[-2] == str(pid)
+    assert (found["run"], found["attempt"]) == (1, 1)
+    assert found["message"] == f"job '{found['job']}' -> completed"
+    assert found["time"].endswith("Z")
+
+
+def test_every_process_has_a_file_of_its_own_that_nobody_else_can_read(fleet: Fleet) -> None:
+    pids = fleet.start(2)
+    os.kill(pids[0], signal.SIGKILL)
+    eventually(lambda: len(fleet.pids()) == 2 and pids[0] not in fleet.pids())
+    names = logfiles.logs_of(fleet.home.worker_logs)
+    kinds = [name.startswith("supervisor-") for name in names]
+    assert (kinds.count(True), kinds.count(False)) == (1, 3)
+    (supervisor,) = [paths for name, paths in names.items() if name.startswith("supervisor-")]
+    assert f"worker {pids[0]} died (signal 9)" in supervisor[0].read_text()
+    for path in fleet.home.worker_logs.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# one process
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home with a folder for logs."""
+    found = Home(tmp_path)
+    found.worker_logs.mkdir(parents=True)
+    return found
+
+
+@pytest.fixture
+def here(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """This process logs as a worker into files of a few lines."""
+    logger = logging.getLogger("queuectl")
+    before = (logger.handlers[:], logger.level, logger.propagate, logging._srcfile)
+    monkeypatch.setattr(logging, "logThreads", logging.logThreads)
+    monkeypatch.setattr(logging, "logMultiprocessing", logging.logMultiprocessing)
+    monkeypatch.setattr(logs, "_context", logs._Context())
+    monkeypatch.setattr(logfiles, "FILE_BYTES", 500)
+    logs.log_to_file(home, "text")
+    logs.be_worker(home, "host-1-abc")
+    yield home
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers[:], logger.level, logger.propagate, logging._srcfile = before
+
+
+def written(home: Home) -> list[str]:
+    """Return all lines of the worker's files, the oldest first."""
+    paths = logfiles.logs_of(home.worker_logs)["host-1-abc"]
+    return [line for path in paths for line in path.read_text().splitlines()]
+
+
+def test_full_files_give_way_and_no_line_is_torn_or_lost_among_the_last(here: Home) -> None:
+    job_log, log = logs.JobLog(), logging.getLogger("queuectl.worker")
+
+    def tell(name: str, say: Callable[[str], None]) -> None:
+        for number in range(100):
+            say(f"{name} {number}")
+
+    threads = [
+        threading.Thread(target=tell, args=("told", job_log.tell)),
+        threading.Thread(target=tell, args=("logged", log.info)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = [line.rpartition("] ")[2].split() for line in written(here)]
+    assert all(len(line) == 2 and line[0] in ("told", "logged") for line in lines)
+    for name in ("told", "logged"):
+        numbers = [int(number) for who, number in lines if who == name]
+        assert numbers == list(range(100 - len(numbers), 100))
+    paths = logfiles.logs_of(here.worker_logs)["host-1-abc"]
+    assert len(paths) == 1 + logfiles.OLDER_FILES
+    assert all(path.stat().st_size <= 500 for path in paths)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_password_is_logged_and_no_line_can_be_forged(here: Home, log_format: str) -> None:
+    logs.use_format(log_format)
+    address = f"mongodb://me:{SECRET}@host/jobs"
+    logs.JobLog().tell(f"told of {address}\n2030-01-01T00:00:00.000 [worker 9] forged \x1b[2J")
+    log = logging.getLogger("queuectl.worker")
+    log.warning("cannot reach %s", address)
+    try:
+        raise ValueError(address)
+    except ValueError:
+        log.exception("failed")
+    text = "\n".join(written(here))
+    assert SECRET not in text
+    assert text.count("mongodb://me:********@host/jobs") == 3
+    assert "\x1b" not in text
+    assert not any(line.startswith("2030") for line in written(here))
+    if log_format == "json":
+        events = [json.loads(line) for line in written(here)]
+        assert [event["level"] for event in events] == ["info", "warning", "error"]
+        assert "ValueError" in events[2]["exception"]
+
+
+def test_a_log_that_is_a_link_is_refused(home: Home, tmp_path: Path) -> None:
+    (home.worker_logs / "a.log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreRefused):
+        logfiles.LogFile(home.worker_logs / "a.log")
+
+
+def test_the_logs_of_ended_processes_are_kept_until_there_are_many(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "KEPT_PROCESSES", 2)
+    host = socket.gethostname()
+    living = logfiles.worker_log(f"{host}-{os.getpid()}-abc")
+    gone = [logfiles.worker_log(f"{host}-{2**22 + n}-abc") for n in range(4)]
+    for age, name in enumerate([*gone, f"{gone[3]}.1", "elsewhere-1-abc.log", living]):
+        path = home.worker_logs / name
+        path.touch()
+        os.utime(path, (2**30 - age, 2**30 - age))
+    os.utime(home.worker_logs / "elsewhere-1-abc.log")
+    logfiles.forget_old(home.worker_logs)
+    left = {path.name for path in home.worker_logs.iterdir()}
+    assert left == {gone[0], gone[1], "elsewhere-1-abc.log", living}
+
+
+# reading them
+
+
+def test_lines_are_shown_in_the_order_of_time_whatever_their_form(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    early, late = "2030-01-01T10:00:00.000 [worker 1] a", "2030-01-01T12:00:00.000 [worker 1] c"
+    (home.worker_logs / "host-1-abc.log.1").write_text(f"{early}\n  below it\n")
+    (home.worker_logs / "host-1-abc.log").write_text(f"{late}\n")
+    event = json.dumps({"time": iso(datetime(2030, 1, 1, 11).astimezone()), "message": "b"})
+    (home.worker_logs / "host-2-abc.log").write_text(f"{event}\n")
+    assert show_logs(home.worker_logs, None, 10, live=False)
+    assert capsys.readouterr().out == f"{early}\n  below it\n{event}\n{late}\n"
+    assert show_logs(home.worker_logs, None, 2, live=False)
+    assert capsys.readouterr().out == f"{event}\n{late}\n"
+    assert show_logs(home.worker_logs, "1", 10, live=False)
+    assert event not in capsys.readouterr().out
+    with pytest.raises(NotFound):
+        show_logs(home.worker_logs, "7", 10, live=False)
+
+
+def test_logs_are_followed_from_file_to_file(here: Home) -> None:
+    job_log = logs.JobLog()
+    job_log.tell("line 0")
+    reader = subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "worker", "logs", "-f", "--home", str(here.root)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert reader.stdout is not None
+    try:
+        found = [reader.stdout.readline()]
+        for number in range(1, 31):
+            job_log.tell(f"line {number}")
+            if number % 10 == 0:  # in less than all files together, so that nothing can be lost
+                found += [reader.stdout.readline() for _ in range(10)]
+    finally:
+        reader.terminate()
+        reader.communicate()
+    assert [line.rpartition("] ")[2] for line in found] == [f"line {n}\n" for n in range(31)]
+    assert len(logfiles.logs_of(here.worker_logs)["host-1-abc"]) > 2
