@@ -1,4 +1,4 @@
-"""What has happened is told: counted into the figures, and then forgotten.
+"""What has happened is told: to hooks, and into the figures; and then forgotten.
 
 Any worker does it in turn every few seconds, and who wants to read figures does it first.
 """
@@ -11,6 +11,7 @@ from datetime import timedelta
 from queuectl.domain.settings import Settings
 from queuectl.domain.stats import counted
 from queuectl.stores.base import BATCH, Store
+from queuectl.worker.deliveries import announce
 
 _TELL_SECONDS = 3.0
 _LONGEST_PAUSE = 24.0
@@ -81,8 +82,8 @@ def tell_some(store: Store, limit: int = BATCH) -> bool:
     told = store.untold(limit)
     if told.is_empty:
         return False
-    # whatever else follows from endings is stored here, before they are forgotten: a crash in
-    # between repeats it, so it is to bear names made of `Ending.key` that are stored once
+    # before they are forgotten: a crash in between repeats it, and adds no delivery twice
+    announce(store, told.endings)
     is_told = store.tell(told, counted(told.endings, told.enqueued))
     return not is_told or len(told.endings) >= limit
 
