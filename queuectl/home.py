@@ -44,6 +44,11 @@ class Home:
         return self.root / "history"
 
     @property
+    def token_file(self) -> Path:
+        """The secret that logs in to the dashboard."""
+        return self.root / "dashboard.token"
+
+    @property
     def logs(self) -> Path:
         """Logs of workers and jobs."""
         return self.root / "logs"

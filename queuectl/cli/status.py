@@ -17,6 +17,7 @@ from queuectl.domain.filters import Counts
 from queuectl.domain.lanes import OPEN
 from queuectl.domain.times import iso
 from queuectl.domain.worker import LiveWorker
+from queuectl.queue import Queue
 
 
 @click.command(
@@ -31,19 +32,11 @@ from queuectl.domain.worker import LiveWorker
 def status(session: Session, as_json: bool) -> None:
     """Count the jobs in each state, and show the workers that are alive."""
     queue = session.queue()
+    if as_json:
+        render.write_json(status_as_dict(queue))
+        return
     counts, workers = queue.counts(), queue.workers()
     views = queue_views(counts, queue.lanes())
-    if as_json:
-        render.write_json(
-            {
-                "store": queue.address,
-                "home": str(queue.home.root),
-                "counts": totals(counts),
-                "workers": [worker_as_dict(worker) for worker in workers],
-                "queues": [view_as_dict(view) for view in views],
-            }
-        )
-        return
     render.pairs([("store", queue.address)])
     sys.stdout.write("\n")
     _write_counts(counts, views, colors=session.colors)
@@ -53,6 +46,18 @@ def status(session: Session, as_json: bool) -> None:
         render.table(workers, worker_columns(clock_of(queue)), colors=session.colors)
     else:
         note("no worker is running: queuectl worker start")
+
+
+def status_as_dict(queue: Queue) -> dict[str, Any]:
+    """Return how things stand as `--json` prints it."""
+    counts = queue.counts()
+    return {
+        "store": queue.address,
+        "home": str(queue.home.root),
+        "counts": totals(counts),
+        "workers": [worker_as_dict(worker) for worker in queue.workers()],
+        "queues": [view_as_dict(view) for view in queue_views(counts, queue.lanes())],
+    }
 
 
 def _write_counts(counts: Counts, views: list[QueueView], *, colors: bool) -> None:

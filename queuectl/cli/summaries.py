@@ -13,6 +13,7 @@ SUMMARIES = {
     "logs": "Show the output of jobs; of several, each line begins with its job's id.",
     "wait": "Wait until jobs are completed, dead or cancelled.",
     "watch": "Watch counts, workers and jobs live; read logs, cancel, retry and delete.",
+    "dashboard": "Serve the queue as a web page, with a JSON API and live figures.",
     "stats": "Tell how much succeeded, how long runs took and waited, and how many there were.",
     "metrics": "Print metrics in the text format of Prometheus, or serve them over HTTP.",
     "cancel": "Cancel jobs: at once when they wait, else their worker stops them.",

@@ -26,6 +26,7 @@ COMMANDS = {
     "logs": "logs:logs",
     "wait": "wait:wait",
     "watch": "watch:watch",
+    "dashboard": "dashboard:dashboard",
     "stats": "stats:stats",
     "metrics": "metrics:metrics",
     "cancel": "chosen:cancel",

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from queuectl.domain.job import State
 from queuectl.domain.lanes import OPEN
+from queuectl.looking.feed import Action
 from queuectl.queue import Queue
-from queuectl.watch.feed import Action
 
 
 def _cancel(job_id: str) -> Action:

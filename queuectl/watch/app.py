@@ -17,10 +17,10 @@ from prompt_toolkit.styles import Style
 from queuectl.cli.columns import STATE_STYLES
 from queuectl.domain.errors import InvalidInput
 from queuectl.home import Place
+from queuectl.looking.feed import Feed, Seen
+from queuectl.looking.log import LogWanted
+from queuectl.looking.model import Wanted, parse_filter
 from queuectl.watch.actions import ACTIONS
-from queuectl.watch.feed import Feed, Seen
-from queuectl.watch.log import LogWanted
-from queuectl.watch.model import Wanted, parse_filter
 from queuectl.watch.screen import draw, log_lines, log_room
 from queuectl.watch.view import (
     Mode,

@@ -11,10 +11,10 @@ from queuectl.cli.layout import cut, fit, width, wrap
 from queuectl.cli.render import elapsed
 from queuectl.cli.session import printable
 from queuectl.domain.job import Job, State, command_text
-from queuectl.watch.feed import Seen
+from queuectl.looking.feed import Seen
+from queuectl.looking.log import LogText
+from queuectl.looking.model import Snapshot, sparkline
 from queuectl.watch.help import help_lines
-from queuectl.watch.log import LogText
-from queuectl.watch.model import Snapshot, sparkline
 from queuectl.watch.tables import Fragment, Line, lines_of
 from queuectl.watch.view import Mode, Pane, View, position
 

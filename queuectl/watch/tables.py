@@ -12,7 +12,7 @@ from queuectl.cli.session import printable
 from queuectl.domain.job import SETTLED, WAITING, Job, State, command_text
 from queuectl.domain.view import reason
 from queuectl.domain.worker import LiveWorker
-from queuectl.watch.model import Snapshot
+from queuectl.looking.model import Snapshot
 from queuectl.watch.view import Pane
 
 Fragment = tuple[str, str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from queuectl.watch.log import LogWanted
-from queuectl.watch.model import Snapshot
+from queuectl.looking.log import LogWanted
+from queuectl.looking.model import Snapshot
 
 
 class Pane(str, Enum):

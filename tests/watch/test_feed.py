@@ -9,9 +9,9 @@ import pytest
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.transitions import settle
+from queuectl.looking.feed import latest
+from queuectl.looking.model import Wanted
 from queuectl.queue import open_queue
-from queuectl.watch.feed import latest
-from queuectl.watch.model import Wanted
 from tests.cli.harness import claim_next
 
 

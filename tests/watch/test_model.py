@@ -7,8 +7,8 @@ import pytest
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
-from queuectl.watch.log import clean
-from queuectl.watch.model import BUCKETS, Meter, parse_filter, sparkline
+from queuectl.looking.log import clean
+from queuectl.looking.model import BUCKETS, Meter, parse_filter, sparkline
 from queuectl.watch.view import View, scrolled
 
 

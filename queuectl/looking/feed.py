@@ -1,4 +1,4 @@
-"""The thread that talks to the store, so that the screen never waits for it."""
+"""The thread that talks to the store, so that no screen or page waits for it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.domain.view import Surroundings, served_by
 from queuectl.home import Place
+from queuectl.looking.log import LogText, LogWanted, read_log
+from queuectl.looking.model import Meter, Snapshot, Wanted
 from queuectl.queue import Queue
-from queuectl.watch.log import LogText, LogWanted, read_log
-from queuectl.watch.model import Meter, Snapshot, Wanted
 
 INTERVAL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
@@ -45,16 +45,25 @@ class Seen:
 class Feed(threading.Thread):
     """Looks at the store again and again, does what is asked, and calls `changed` after each.
 
-    `seen`, `wanted` and `log_wanted` hold values that are replaced whole, never changed.
+    It looks every `interval` seconds, and when it is woken. `seen`, `wanted` and `log_wanted`
+    hold values that are replaced whole, never changed.
     """
 
-    def __init__(self, place: Place, wanted: Wanted, changed: Callable[[], None]) -> None:
-        super().__init__(name="watch", daemon=True)
+    def __init__(
+        self,
+        place: Place,
+        wanted: Wanted,
+        changed: Callable[[], None],
+        *,
+        interval: float = INTERVAL_SECONDS,
+    ) -> None:
+        super().__init__(name="feed", daemon=True)
         self.seen = Seen()
         self.wanted = wanted
         self.log_wanted: LogWanted | None = None
         self._place = place
         self._changed = changed
+        self._interval = interval
         self._asked: queues.SimpleQueue[Action] = queues.SimpleQueue()
         self._woken = threading.Event()
         self._ended = False
@@ -99,7 +108,7 @@ class Feed(threading.Thread):
             log = self._look_at_log(queue)
             self._publish(replace(self.seen, snapshot=self._look(queue), log=log, trouble=""))
             self._asking_since = None
-            self._sleep(max(INTERVAL_SECONDS, _BUSY_SHARE * (time.monotonic() - started)))
+            self._sleep(max(self._interval, _BUSY_SHARE * (time.monotonic() - started)))
 
     def _sleep(self, seconds: float) -> None:
         self._woken.wait(seconds)

@@ -31,7 +31,10 @@ class LogWanted:
 
 @dataclass(frozen=True, slots=True)
 class LogText:
-    """What there is of it. `cut` says that there is more before the first line."""
+    """What there is of it: `text` as it was written, `lines` without colours and moves.
+
+    `cut` says that there is more before its beginning.
+    """
 
     wanted: LogWanted
     job: Job | None
@@ -41,6 +44,7 @@ class LogText:
     cut: bool = False
     sizes: tuple[int, int] = (0, 0)
     notice: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,12 @@ def read_log(queue: Queue, wanted: LogWanted) -> LogText:
     if not any(each.size for each in found.values()):
         stream = wanted.stream or "stdout"
     shown = found[stream]
-    lines = clean(shown.data.decode(errors="replace"))
+    text = shown.data.decode(errors="replace")
+    lines = clean(text)
     is_cut = shown.size > len(shown.data) or len(lines) > _MOST_LINES
     sizes = (found["stdout"].size, found["stderr"].size)
-    return LogText(wanted, job, run, stream, tuple(lines[-_MOST_LINES:]), is_cut, sizes)
+    kept = tuple(lines[-_MOST_LINES:])
+    return LogText(wanted, job, run, stream, kept, is_cut, sizes, text=text)
 
 
 def _streams(queue: Queue, job: Job, run: int) -> dict[str, _Stream] | None:

@@ -1,0 +1,143 @@
+"""Events for browsers: one thread looks at the store for all of them, while there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+from queuectl.cli.queues import totals
+from queuectl.domain.filters import Filter
+from queuectl.home import Place
+from queuectl.looking.feed import Feed, Seen
+from queuectl.looking.model import Snapshot, Wanted
+
+MOST_CLIENTS = 200
+LOOK_SECONDS = 0.3
+_STILL_SECONDS = 15.0
+"""A comment is sent after so long without news, so that what is in between keeps the line open."""
+
+_DEPTH = 30
+"""How many of the jobs that changed last are looked at to tell whether anything has changed."""
+
+
+class Live:
+    """Follows the store for any number of browsers. All methods are for the event loop.
+
+    `version` is another number after each change that was seen.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._feed: Feed | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clients: set[asyncio.Event] = set()
+        self._is_over = False
+        self.version = 0
+        self._told = ""
+        self._last: tuple[object, ...] = ()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more browsers can be served."""
+        return len(self._clients) >= MOST_CLIENTS
+
+    def close(self) -> None:
+        """End every stream."""
+        self._is_over = True
+        for client in self._clients:
+            client.set()
+        self._rest()
+
+    async def stream(
+        self, log: tuple[Path, ...], may_go_on: Callable[[], bool]
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield server-sent events for one browser: `look` at each change of the store.
+
+        And `log` when one of some files grows. Ends when `may_go_on` says no.
+        """
+        news = asyncio.Event()
+        self._clients.add(news)
+        self._begin()
+        try:
+            yield b"retry: 2000\n\n"
+            sizes, last, clock = _sizes(log), "", asyncio.get_running_loop().time
+            sent_at = clock()
+            while not self._is_over and may_go_on():
+                line = b""
+                if self._told != last:
+                    last = self._told
+                    line = f"event: look\ndata: {last}\n\n".encode()
+                if log and (found := _sizes(log)) != sizes:
+                    sizes = found
+                    line += b"event: log\ndata: {}\n\n"
+                if line or clock() - sent_at >= _STILL_SECONDS:
+                    sent_at = clock()
+                    yield line or b": still here\n\n"
+                await _wait(news, LOOK_SECONDS if log else _STILL_SECONDS)
+        finally:
+            self._clients.discard(news)
+            if not self._clients:
+                self._rest()
+
+    def _begin(self) -> None:
+        if self._feed is None and not self._is_over:
+            self._loop = asyncio.get_running_loop()
+            self._feed = Feed(
+                self._place, Wanted(Filter(), depth=_DEPTH), self._changed, interval=LOOK_SECONDS
+            )
+            self._feed.start()
+
+    def _rest(self) -> None:
+        if self._feed is not None:
+            self._feed.end()
+            self._feed = None
+
+    def _changed(self) -> None:
+        """Wake the browsers' streams; called in the thread that looks."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        """Tell the streams what the latest look says, if that is news."""
+        seen = self._feed.seen if self._feed else Seen()
+        snapshot = seen.snapshot
+        mark = (seen.trouble, _mark(snapshot) if snapshot else ())
+        if mark == self._last:
+            return
+        self._last, self.version = mark, self.version + 1
+        counts = totals(snapshot.counts) if snapshot else None
+        told = {"version": self.version, "trouble": seen.trouble, "counts": counts}
+        self._told = json.dumps(told)
+        for client in self._clients:
+            client.set()
+
+
+def _mark(snapshot: Snapshot) -> tuple[object, ...]:
+    """Return what differs between two looks when anything that a page shows has changed."""
+    return (
+        snapshot.counts,
+        tuple((job.id, job.rev) for job in (*snapshot.jobs, *snapshot.dead)),
+        tuple((worker.record.id, worker.state, worker.job_id) for worker in snapshot.workers),
+        dict(snapshot.around.lanes),
+    )
+
+
+def _sizes(files: tuple[Path, ...]) -> list[int]:
+    sizes = []
+    for file in files:
+        try:
+            sizes.append(file.stat().st_size)
+        except OSError:
+            sizes.append(0)
+    return sizes
+
+
+async def _wait(news: asyncio.Event, seconds: float) -> None:
+    """Wait for news, at most so long."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(news.wait(), seconds)
+    news.clear()

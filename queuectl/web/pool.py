@@ -1,0 +1,72 @@
+"""A few threads that ask the store, so that the event loop never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from queuectl.domain.errors import StoreError
+from queuectl.home import Place
+from queuectl.queue import Queue
+
+THREADS = 4
+
+T = TypeVar("T")
+_Task = tuple[Callable[[Queue], Any], "Future[Any]"]
+
+
+class Pool:
+    """Runs use cases of a place, each thread with an open queue of its own.
+
+    A queue whose store failed is closed, and opened anew for the next use case.
+    """
+
+    def __init__(self, place: Place, threads: int = THREADS) -> None:
+        self._place = place
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"web-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self, act: Callable[[Queue], T]) -> T:
+        """Return what a use case returns. Raises what it raises, and what opening raises."""
+        done: Future[T] = Future()
+        self._tasks.put((act, done))
+        return await asyncio.wrap_future(done)
+
+    def close(self) -> None:
+        """Let the threads end and close their queues, once they have done what was asked."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
+    def _serve(self) -> None:
+        queue: Queue | None = None
+        while (task := self._tasks.get()) is not None:
+            queue = self._do(queue, *task)
+        if queue is not None:
+            queue.close()
+
+    def _do(
+        self, queue: Queue | None, act: Callable[[Queue], Any], done: Future[Any]
+    ) -> Queue | None:
+        """Do one thing; return the queue to go on with."""
+        if not done.set_running_or_notify_cancel():
+            return queue
+        try:
+            queue = queue or Queue.open(self._place)
+            done.set_result(act(queue))
+        except StoreError as fault:
+            if queue is not None:
+                queue.close()
+            queue = None
+            done.set_exception(fault)
+        except BaseException as fault:  # whoever asked is told, and the thread goes on
+            done.set_exception(fault)
+        return queue

@@ -1,0 +1,282 @@
+// Keeps the page true: follows /events, fetches the page again when something has changed, and
+// puts what differs into it. Sends forms to the API. Without it every page still works.
+"use strict";
+
+(() => {
+  const main = document.getElementById("main");
+  const live = document.getElementById("live");
+  const toasts = document.getElementById("toasts");
+  const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
+  const FEWEST_MS = 250; // between two refreshes
+  const SURELY_MS = 15000; // without news, for what no event tells of
+
+  // --- times -----------------------------------------------------------------------------------
+
+  function rough(seconds) {
+    for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "m"]]) {
+      if (seconds > 1.95 * size) return `${Math.round(seconds / size)}${unit}`;
+    }
+    return `${Math.round(seconds)}s`;
+  }
+
+  // how far the store's clock is ahead of this one, in milliseconds
+  const ahead = new Date(document.querySelector('meta[name="now"]').content) - Date.now();
+
+  function local(time) {
+    const style = { dateStyle: "medium", timeStyle: "medium" };
+    return new Date(time.dateTime).toLocaleString(undefined, style);
+  }
+
+  function tellTimes() {
+    for (const time of main.querySelectorAll("time[data-rel]")) {
+      const seconds = (new Date(time.dateTime) - Date.now() - ahead) / 1000;
+      const told = Math.abs(seconds) < 1 ? "now"
+        : seconds > 0 ? `in ${rough(seconds)}` : `${rough(-seconds)} ago`;
+      if (time.textContent !== told) time.textContent = told;
+      const title = local(time);
+      if (time.title !== title) time.title = title;
+    }
+    for (const time of main.querySelectorAll("time[data-at]")) {
+      const told = local(time);
+      if (time.textContent !== told) time.textContent = told;
+    }
+  }
+
+  function tellChartTimes() {
+    for (const text of main.querySelectorAll(".chart [data-at]")) {
+      const clock = new Date(text.dataset.at).toLocaleTimeString([], { timeStyle: "short" });
+      const { told } = text.dataset;
+      text.textContent = told === undefined ? clock : `${clock} · ${told || "no runs"}`;
+    }
+  }
+
+  // --- putting a fresh copy of the page into this one ------------------------------------------
+
+  function same(one, other) {
+    return one.nodeType === other.nodeType && one.nodeName === other.nodeName
+      && (one.nodeType !== Node.ELEMENT_NODE
+        || (one.dataset?.key === other.dataset?.key && one.id === other.id));
+  }
+
+  function morph(old, fresh) {
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    if (old.isEqualNode(fresh)) return;
+    if (old.matches("time") && old.dateTime === fresh.dateTime) return;
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && !(name === "open" && old.matches("details"))) {
+        old.removeAttribute(name);
+      }
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    let at = old.firstChild;
+    for (const next of [...fresh.childNodes]) {
+      let found = at;
+      while (found && !same(found, next)) found = found.nextSibling;
+      if (!found) {
+        old.insertBefore(document.importNode(next, true), at);
+        continue;
+      }
+      while (at !== found) {
+        const gone = at;
+        at = at.nextSibling;
+        gone.remove();
+      }
+      morph(found, next);
+      at = found.nextSibling;
+    }
+    while (at) {
+      const gone = at;
+      at = at.nextSibling;
+      gone.remove();
+    }
+  }
+
+  let refreshing = false;
+  let again = false;
+  let refreshedAt = 0;
+
+  async function refresh() {
+    if (refreshing) {
+      again = true;
+      return;
+    }
+    refreshing = true;
+    try {
+      do {
+        again = false;
+        const wait = refreshedAt + FEWEST_MS - performance.now();
+        if (wait > 0) await new Promise((done) => setTimeout(done, wait));
+        refreshedAt = performance.now();
+        const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+        if (answer.redirected) {
+          location.reload(); // it wants us to log in
+          return;
+        }
+        if (!answer.ok) return;
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const log = main.querySelector(".log");
+        const follows = log && log.scrollTop + log.clientHeight > log.scrollHeight - 30;
+        morph(main, fresh.getElementById("main"));
+        document.body.dataset.run = fresh.body.dataset.run ?? "";
+        for (const toast of fresh.querySelectorAll(".toast")) tell(toast.textContent, toast.className);
+        if (follows) main.querySelector(".log")?.scrollTo(0, 1e9);
+        tellTimes();
+        tellChartTimes();
+      } while (again);
+    } catch {
+      showLive("trouble", "Connection lost");
+    } finally {
+      refreshing = false;
+    }
+  }
+
+  // --- events ----------------------------------------------------------------------------------
+
+  function showLive(state, word) {
+    if (!live) return;
+    if (live.dataset.state !== state) live.dataset.state = state;
+    const place = live.querySelector(".word");
+    if (place.textContent !== word) place.textContent = word;
+  }
+
+  let source = null;
+  let followed = "";
+  let version = Number(document.body.dataset.version);
+
+  function address() {
+    const { job, run } = document.body.dataset;
+    return job && Number(run) ? `/events?job=${encodeURIComponent(job)}&run=${run}` : "/events";
+  }
+
+  function follow() {
+    if (!("live" in document.body.dataset) || document.hidden) return;
+    if (source && followed === address()) return;
+    source?.close();
+    followed = address();
+    source = new EventSource(followed);
+    source.addEventListener("look", async (event) => {
+      const look = JSON.parse(event.data);
+      if (look.trouble) showLive("trouble", look.trouble);
+      else showLive("on", "Live");
+      if (look.version !== version) {
+        version = look.version;
+        await refresh();
+        follow(); // a job that has been started again has another log
+      }
+    });
+    source.addEventListener("log", refresh);
+    source.onerror = () => showLive("trouble", "Connection lost");
+  }
+
+  function rest() {
+    source?.close();
+    source = null;
+    showLive("off", "Not live");
+  }
+
+  // --- forms -----------------------------------------------------------------------------------
+
+  function tell(line, kind = "toast ok") {
+    const toast = document.createElement("p");
+    toast.className = kind.includes("toast") ? kind : `toast ${kind}`;
+    toast.textContent = line;
+    toasts.append(toast);
+    setTimeout(() => toast.remove(), kind.includes("error") ? 12000 : 6000);
+  }
+
+  function requestOf(form, button) {
+    const body = {};
+    let path = form.dataset.path.replace("{verb}", button?.dataset.verb ?? "");
+    for (const [name, value] of new FormData(form)) {
+      if (name.startsWith("_") || value === "") continue;
+      if (path.includes(`{${name}}`)) path = path.replace(`{${name}}`, encodeURIComponent(value));
+      else if (name === "ids" || name === "label") (body[name] ??= []).push(value);
+      else if (name === "all") body[name] = true;
+      else if (form.elements[name]?.type === "number") body[name] = Number(value);
+      else body[name] = value;
+    }
+    if (form.querySelector('input[name="value"]') && !("value" in body)) body.value = "";
+    return { path, body };
+  }
+
+  async function send(form, button) {
+    const { path, body } = requestOf(form, button);
+    if (form.dataset.needs && !body[form.dataset.needs]) {
+      tell("Select some jobs first", "error");
+      return false;
+    }
+    for (;;) {
+      const answer = await fetch(path, {
+        method: form.dataset.method,
+        headers: { "content-type": "application/json", "x-csrf-token": csrf },
+        body: JSON.stringify(body),
+      });
+      const told = await answer.json();
+      if (!answer.ok) {
+        tell(told.detail + (told.hint ? ` (${told.hint})` : ""), "error");
+        return false;
+      }
+      tell(decodeURIComponent(answer.headers.get("queuectl-message") ?? "Done"));
+      if (!Number.isInteger(told.next)) return true;
+      body.after = told.next; // many jobs are changed a stretch at a time
+    }
+  }
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!form.dataset.path || !csrf) return;
+    event.preventDefault();
+    const buttons = form.querySelectorAll("button");
+    buttons.forEach((button) => { button.disabled = true; });
+    try {
+      if (await send(form, event.submitter)) {
+        form.closest("details")?.removeAttribute("open");
+        if (form.dataset.path === "/api/jobs") form.reset();
+        if (form.dataset.next) {
+          location.assign(form.dataset.next);
+          return;
+        }
+      }
+      await refresh();
+    } catch {
+      tell("The dashboard does not answer", "error");
+    } finally {
+      buttons.forEach((button) => { button.disabled = false; });
+    }
+  });
+
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-all]")) return;
+    const boxes = main.querySelectorAll('input[name="ids"]');
+    boxes.forEach((box) => { box.checked = event.target.checked; });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = document.activeElement?.closest("details[open]");
+    open?.removeAttribute("open");
+    open?.querySelector("summary").focus();
+  });
+
+  document.addEventListener("click", (event) => {
+    for (const open of main.querySelectorAll("details[open]")) {
+      if (!open.contains(event.target)) open.removeAttribute("open");
+    }
+  });
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : follow()));
+  setInterval(tellTimes, 1000);
+  setInterval(() => {
+    if (source && performance.now() - refreshedAt > SURELY_MS) refresh();
+  }, 1000);
+  for (const toast of toasts.querySelectorAll(".toast")) setTimeout(() => toast.remove(), 8000);
+  main.querySelector(".log")?.scrollTo(0, 1e9);
+  tellTimes();
+  tellChartTimes();
+  follow();
+})();

@@ -1,0 +1,231 @@
+"""The dashboard in a real browser: what it runs, what it shows live, what the keyboard reaches."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from queuectl.domain.job import Outcome, State
+from queuectl.home import find_place
+from queuectl.joblogs import JobLogs
+from queuectl.queue import Queue, open_queue
+from queuectl.web.app import build
+from tests.cli.harness import claim_next, run_next
+from tests.web.kit import ANSI, HOSTILE, TOKEN, add, fill, policy
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/settings")
+LOOKED_AT = {
+    "light": ("/", "/jobs/dead1"),
+    "dark, on a phone": ("/dlq",),
+}
+"""On which pages everything is looked at for those who read otherwise; it takes a while."""
+
+PATIENCE_MS = 60_000
+_FLAGS = [
+    "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+_ASK_AXE = """
+axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap(
+  (each) => each.nodes.map((node) => `${each.id}: ${node.html}`)))
+"""
+_WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) =>
+  window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+    if program is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("the tests of the dashboard need chromium: apt-get install chromium")
+        pytest.skip("no chromium on PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def site() -> Iterator[str]:
+    """Serve the home of the test; the value is its address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        app, board = build(find_place(), policy(port=port))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            board.live.close()
+            server.should_exit = True
+            thread.join(30)
+
+
+class Visitor:
+    """Somebody with a browser, who has logged in; notes what goes wrong in it."""
+
+    def __init__(self, browser: Browser, url: str, **look: Any) -> None:
+        self._context = browser.new_context(**look)
+        self._context.add_init_script(_WATCH)
+        self._url = url
+        self.page: Page = self._context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
+        self.page.on(
+            "console",
+            lambda said: self.faults.append(said.text) if said.type == "error" else None,
+        )
+        self.go("/login")
+        self.page.fill("input[name=token]", TOKEN)
+        self.page.press("input[name=token]", "Enter")
+        self.page.wait_for_selector("nav")
+
+    def go(self, path: str) -> None:
+        """Open a page."""
+        self.page.goto(self._url + path)
+
+    def require_peace(self, where: str) -> None:
+        """Assert that no script failed, and nothing was done that the policy forbids."""
+        assert self.page.evaluate("window.violations") == [], where
+        assert self.faults == [], where
+
+    def leave(self) -> None:
+        """Close the browser's pages."""
+        self._context.close()
+
+
+def faults_for_readers(page: Page) -> list[str]:
+    """Return what axe finds: contrast, labels, landmarks, roles."""
+    page.evaluate(AXE)
+    found: list[str] = page.evaluate(_ASK_AXE)
+    return found
+
+
+def test_every_page_is_fit_for_all_readers_and_nothing_in_it_fails(
+    chromium: Browser, queue: Queue
+) -> None:
+    with site() as url:
+        dark = Visitor(chromium, url, color_scheme="dark", viewport={"width": 390, "height": 844})
+        for path in PAGES:
+            dark.go(path)
+            dark.require_peace(f"{path} without jobs")
+        fill(queue)
+        light = Visitor(chromium, url, color_scheme="light")
+        for path in (*PAGES, "/jobs/dead1", "/jobs/running1"):
+            for visitor, look in ((light, "light"), (dark, "dark, on a phone")):
+                where = f"{path}, {look}"
+                visitor.go(path)
+                if path in LOOKED_AT[look]:
+                    assert faults_for_readers(visitor.page) == [], where
+                wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                assert visitor.page.evaluate(wide) == 0, where
+                visitor.require_peace(where)
+        light.leave()
+        dark.leave()
+
+
+def test_a_page_follows_the_store_and_a_button_changes_it(chromium: Browser, queue: Queue) -> None:
+    with site() as url:
+        visitor = Visitor(chromium, url)
+        page = visitor.page
+        visitor.go("/")
+        page.wait_for_selector("#live[data-state=on]")
+        add(queue, "a", "echo a", max_retries=1)
+        page.wait_for_selector("[data-count=pending]:text-is('1')")
+
+        claim_next(queue)
+        visitor.go("/jobs/a")
+        page.wait_for_selector("#live[data-state=on]")
+        logs = JobLogs(queue.home)
+        logs.directory("a").mkdir(parents=True)
+        logs.stdout("a", 1).write_text("\x1b[32mfirst\x1b[0m\n")
+        page.wait_for_selector(".log .i2:text-is('first')")
+        with logs.stdout("a", 1).open("a") as log:
+            log.write("second\n")
+        page.wait_for_selector(".log .line:has-text('second')")
+        page.click("button:text-is('Cancel')")
+        page.wait_for_selector(".toast.ok:has-text(\"Stopping job 'a'\")")
+        page.wait_for_selector(".badge:text-is('cancelling')")
+        assert queue.get("a").cancel_requested
+
+        for name in ("b", "c"):
+            add(queue, name, "false", max_retries=1)
+            run_next(queue, Outcome(exit_code=1, error="Exit code 1"))
+        visitor.go("/dlq")
+        page.check("input[value=b]")
+        page.click("button:text-is('Retry selected')")
+        page.wait_for_selector("tr[data-key=b]", state="detached")
+        assert queue.get("b").state is State.PENDING
+        page.click("summary:text-is('Purge all')")
+        page.click("button:text-is('Yes, purge all')")
+        page.wait_for_selector("text=The dead letter queue is empty")
+        assert queue.counts().of(State.DEAD) == 0
+        visitor.require_peace("at the end")
+        visitor.leave()
+
+
+def test_the_keyboard_reaches_everything_in_the_order_in_which_it_is_read(
+    chromium: Browser, queue: Queue
+) -> None:
+    add(queue, "a", "true")
+    with site() as url:
+        visitor = Visitor(chromium, url)
+        visitor.go("/jobs/a")
+        reached = []
+        for _ in range(14):
+            visitor.page.keyboard.press("Tab")
+            reached.append(visitor.page.evaluate("document.activeElement.textContent.trim()"))
+            outline = "getComputedStyle(document.activeElement).outlineStyle"
+            assert visitor.page.evaluate(outline) != "none", reached
+        assert reached == [
+            "Skip to content", "queuectl", "Overview", "Jobs", "Dead letters", "Queues", "Workers",
+            "Schedules", "Settings", "Log out", "Pause", "Cancel", "Delete", "default",
+        ]  # fmt: skip
+        visitor.page.focus("summary")
+        visitor.page.keyboard.press("Enter")
+        visitor.page.keyboard.press("Tab")
+        focused = "document.activeElement.textContent"
+        assert visitor.page.evaluate(focused) == "Yes, delete"
+        visitor.page.keyboard.press("Escape")
+        assert visitor.page.evaluate(focused) == "Delete"
+        visitor.leave()
+
+
+def test_a_hostile_job_runs_nothing_in_the_browser(chromium: Browser, queue: Queue) -> None:
+    add(queue, "evil", f"echo {HOSTILE}", labels=[HOSTILE[:100]], max_retries=1)
+    run_next(queue, Outcome(exit_code=1, error=HOSTILE, stdout=f"{HOSTILE}{ANSI}", stderr=HOSTILE))
+    with site() as url:
+        visitor = Visitor(chromium, url)
+        for path in ("/", "/jobs", "/dlq", "/jobs/evil", "/jobs/evil?stream=stderr"):
+            visitor.go(path)
+            visitor.page.wait_for_selector("#live[data-state=on]")
+            with open_queue() as other:  # so that the script puts a fresh copy into the page
+                add(other, f"more{path.count('e')}-{len(path)}")
+            if path == "/":
+                visitor.page.wait_for_selector("[data-count=pending]:text-is('1')")
+            assert "queuectl" in visitor.page.title()
+            assert visitor.page.locator("main img, main script").count() == 0
+            assert "document.title='run'" in visitor.page.inner_text("main")
+            visitor.require_peace(path)
+        visitor.leave()
