@@ -41,7 +41,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "shell": SHARED | {"domain", "stores", "worker", "queue", "many", "cli"},
     "looking": SHARED | {"domain", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli", "looking"},
-    "web": SHARED | {"domain", "queue", "keeping", "cli", "looking", "metrics"},
+    "web": SHARED | {"domain", "queue", "many", "keeping", "cli", "looking", "metrics"},
     "__init__": frozenset({"domain", "queue"}),
     "__main__": frozenset({"cli"}),
 }

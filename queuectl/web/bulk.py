@@ -1,106 +1,93 @@
-"""Retrying and purging dead jobs: those that are named, or all that fit, a stretch a call.
-
-A call ends after a few seconds, however many jobs there are, and says where to go on.
-"""
+"""Retrying and purging dead jobs: those that are named, or all that fit."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError, StoreError
-from queuectl.domain.filters import Filter, Page
+from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
+from queuectl.many import Told
 from queuectl.queue import Queue
 from queuectl.web.endpoint import Asked, Endpoint
 from queuectl.web.params import BODY, Param
-from queuectl.web.reading import DEAD, filter_of
-from queuectl.web.schemas import FLAG, NAME, SEQ, TEXT, array, named
+from queuectl.web.reading import DEAD, FILTER, filter_of
+from queuectl.web.schemas import FLAG, NAME, array, named
 
 MOST_NAMED = 1000
-MOST_SECONDS = 4.0
 _MOST_TOLD = 20
 
-_WORDS = {**TEXT, "maxLength": 200}
 _CHOICE = (
     Param("ids", BODY, {**array(NAME), "maxItems": MOST_NAMED}, "the jobs that are meant"),
     Param("all", BODY, FLAG, "all dead jobs that fit, in place of ids"),
-    Param("queue", BODY, NAME, "of all: only of this queue"),
-    Param("label", BODY, {**array(_WORDS), "maxItems": 16}, "of all: only with these labels"),
-    Param("text", BODY, _WORDS, "of all: only with these words in the id or the command"),
-    Param("after", BODY, SEQ, "of all: go on after this number, `next` of the call before"),
+    *(Param(each.name, BODY, each.schema, f"of all: {each.about}") for each in FILTER),
 )
 
-
-def _retry(queue: Queue, job_id: str, only: Filter) -> None:
-    if only.states:
-        queue.retry(job_id, only=only)
-    else:
-        queue.retry_dead(job_id)
+One = Callable[[Queue, str], object]
+All = Callable[[Queue, Filter], Iterator[Told]]
 
 
-def _purge(queue: Queue, job_id: str, only: Filter) -> None:
+def _purge(queue: Queue, job_id: str) -> None:
     job = queue.get(job_id)
     if job.state is not State.DEAD:
-        raise Conflict(f"job '{job_id}' is {job.state}, not dead")
-    queue.delete(job_id, only=only if only.states else None)
+        raise Conflict(f"job '{job.id}' is {job.state}, not dead")
+    queue.delete(job.id, only=Filter(DEAD))
 
 
-def _many(act: Callable[[Queue, str, Filter], None]) -> Callable[[Queue, Asked], Any]:
-    """Return what does something to many dead jobs, each by itself."""
+def _many(one: One, every: All) -> Callable[[Queue, Asked], Any]:
+    """Return what does something to dead jobs: by one of them, or by all at once."""
 
     def done(queue: Queue, asked: Asked) -> Any:
         if ("ids" in asked) == bool(asked.get("all")):
             raise InvalidInput("name the jobs by ids, or say all")
         if "ids" in asked:
-            return _each(queue, act, ((word, 0) for word in asked["ids"]), Filter())
-        chosen = filter_of(asked, DEAD)
-        found = queue.find(chosen, Page(after_seq=asked.get("after", 0)))
-        return _each(queue, act, ((job.id, job.seq) for job in found), chosen)
+            return _sum([_each(queue, one, word) for word in asked["ids"]])
+        return _sum([told.error for told in every(queue, filter_of(asked, DEAD))])
 
     return done
 
 
-def _each(
-    queue: Queue,
-    act: Callable[[Queue, str, Filter], None],
-    meant: Iterator[tuple[str, int]],
-    only: Filter,
-) -> dict[str, Any]:
-    ends_at = time.monotonic() + MOST_SECONDS
-    done, kept, last = 0, 0, 0
-    refused: list[str] = []
-    while True:
-        if last and time.monotonic() > ends_at:
-            return {"done": done, "kept": kept, "next": last, "refused": refused}
-        try:
-            found = next(meant, None)
-            if found is None:
-                return {"done": done, "kept": kept, "next": None, "refused": refused}
-            act(queue, queue.resolve(found[0]), only)
-            done, last = done + 1, found[1]
-        except StoreError:
-            raise
-        except QueuectlError as fault:
-            kept += 1
-            refused += [str(fault)] if len(refused) < _MOST_TOLD else []
+def _each(queue: Queue, one: One, word: str) -> QueuectlError | None:
+    """Do something to one job; return why it was refused, if it was."""
+    try:
+        one(queue, queue.resolve(word))
+    except StoreError:
+        raise
+    except QueuectlError as refusal:
+        return refusal
+    return None
+
+
+def _sum(ended: Sequence[QueuectlError | None]) -> dict[str, Any]:
+    refused = [str(refusal) for refusal in ended if refusal]
+    return {
+        "done": len(ended) - len(refused),
+        "kept": len(refused),
+        "refused": refused[:_MOST_TOLD],
+    }
 
 
 def _told(verb: str) -> Callable[[Asked, Any], str]:
     def told(_asked: Asked, answer: Any) -> str:
         jobs = "1 job" if answer["done"] == 1 else f"{answer['done']:,} jobs"
         kept = f"; {answer['kept']:,} not: {answer['refused'][0]}" if answer["kept"] else ""
-        more = "; there are more, go on" if answer["next"] is not None else ""
-        return f"{verb} {jobs}{kept}{more}"
+        return f"{verb} {jobs}{kept}"
 
     return told
 
 
 BULK = (
-    Endpoint("retryDead", "POST", "/dlq/retry", "Put dead jobs back to pending.",
-             _many(_retry), named("Done"), _CHOICE, told=_told("Retried")),
-    Endpoint("purgeDead", "POST", "/dlq/purge", "Delete dead jobs, with their logs.",
-             _many(_purge), named("Done"), _CHOICE, told=_told("Deleted")),
+    Endpoint(
+        "retryDead", "POST", "/dlq/retry", "Put dead jobs back to pending.",
+        _many(lambda queue, job_id: queue.retry_dead(job_id),
+              lambda queue, chosen: queue.retry_all(chosen)),
+        named("Done"), _CHOICE, told=_told("Retried"),
+    ),
+    Endpoint(
+        "purgeDead", "POST", "/dlq/purge", "Delete dead jobs, with their logs.",
+        _many(_purge, lambda queue, chosen: queue.delete_all(chosen)),
+        named("Done"), _CHOICE, told=_told("Deleted"),
+    ),
 )  # fmt: skip
 """Everything that changes many jobs."""

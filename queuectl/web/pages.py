@@ -38,17 +38,17 @@ def _listing(queue: Queue, asked: Asked, states: frozenset[State] = frozenset())
         "queues": sorted(counts.by_queue),
         "older": _with(asked, after=found.next) if found.next is not None else None,
         "newest": _with(asked, after=None) if asked.get("after") else None,
-        "is_filtered": any(asked.get(name) for name in _FILTERS),
+        "is_filtered": any(asked.get(name) not in (None, "") for name in _FILTERS),
         "link": lambda **changes: _with(asked, after=None, **changes),
     }
 
 
-_FILTERS = ("state", "queue", "label", "text")
+_FILTERS = ("state", "queue", "label", "text", "exit_code")
 
 
 def _with(asked: Asked, **changes: object) -> str:
     """Return the query of a page with some parameters changed; None takes one away."""
-    kept = {name: value for name, value in {**asked, **changes}.items() if value}
+    kept = {name: value for name, value in {**asked, **changes}.items() if value not in (None, "")}
     return "?" + urlencode(kept, doseq=True)
 
 

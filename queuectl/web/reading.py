@@ -23,7 +23,6 @@ from queuectl.web.params import QUERY, Param
 from queuectl.web.schemas import FLAG, NAME, SEQ, STATE, TEXT, array, named
 
 MOST_LISTED = 500
-
 COMING = 3
 RUNS = 10
 DEAD = frozenset({State.DEAD})
@@ -32,8 +31,10 @@ _WORDS = {**TEXT, "maxLength": 200}
 FILTER = (
     Param("queue", QUERY, NAME, "only of this queue"),
     Param("label", QUERY, {**array(_WORDS), "maxItems": 16}, "only with all of these labels"),
-    Param("text", QUERY, _WORDS, "only with all of these words in the id or the command"),
-)
+    Param("text", QUERY, _WORDS, "only with all of these words in id, command or last error"),
+    Param("exit_code", QUERY, {"type": "integer", "minimum": 0, "maximum": 255},
+          "only those whose latest run ended with it, as a shell would tell"),
+)  # fmt: skip
 _PAGING = (
     Param("limit", QUERY, {"type": "integer", "minimum": 1, "maximum": MOST_LISTED},
           "how many at most; 50 unless said"),
@@ -54,13 +55,17 @@ class Listing:
 
 def filter_of(asked: Asked, states: frozenset[State] = frozenset()) -> Filter:
     """Return the filter that parameters ask for; of these states unless they name some."""
-    named_states = frozenset(State(word) for word in asked.get("state", ()))
-    labels, texts = tuple(asked.get("label", ())), tuple(asked.get("text", "").split())
-    return Filter(named_states or states, asked.get("queue"), labels, texts=texts)
+    return Filter(
+        states=frozenset(State(word) for word in asked.get("state", ())) or states,
+        queue=asked.get("queue"),
+        labels=tuple(asked.get("label", ())),
+        texts=tuple(asked.get("text", "").split()),
+        exit_code=asked.get("exit_code"),
+    )
 
 
 def page_of(queue: Queue, asked: Asked, states: frozenset[State] = frozenset()) -> Listing:
-    """Return one page of jobs."""
+    """Return one page of jobs; however many there are, it reads a limited number at a time."""
     limit, full = asked.get("limit", 50), asked.get("full", False)
     page = Page(
         limit=limit + 1,

@@ -63,7 +63,8 @@ _COUNTS = record(**dict.fromkeys([*STATES, "total"], COUNT))
 _RUN = record(
     "One settled run of a job.",
     n=COUNT, claim_id=TEXT, worker=TEXT, started_at=TIME, finished_at=TIME,
-    exit_code=maybe(WHOLE), signal=maybe(WHOLE), timed_out=FLAG, error=maybe(TEXT),
+    exit_code=maybe(WHOLE), signal=maybe(WHOLE), timed_out=FLAG, duration=maybe(NUMBER),
+    error=maybe(TEXT),
 )  # fmt: skip
 _JOB = record(
     "A job as `queuectl show --json` prints it.",
@@ -139,8 +140,8 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Deleted": record(deleted=TEXT),
     "Done": record(
-        "How far a change of many jobs has come; `next` is where to go on, null when it is done.",
-        done=COUNT, kept=COUNT, next=maybe(SEQ), refused=array(TEXT),
+        "How many jobs were changed and how many were not, with the reasons of the first ones.",
+        done=COUNT, kept=COUNT, refused=array(TEXT),
     ),
     "Enqueue": {
         "type": "object",

@@ -103,17 +103,6 @@ def test_dead_jobs_are_retried_and_purged(api: TestClient, full: Queue) -> None:
         assert api.post("/api/dlq/purge", json=body).status_code == 400
 
 
-def test_a_call_that_would_take_long_says_where_to_go_on(
-    api: TestClient, full: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("queuectl.web.bulk.MOST_SECONDS", 0.0)
-    first = api.post("/api/dlq/retry", json={"all": True}).json()
-    assert (first["done"], first["next"]) == (1, full.get("dead1").seq)
-    second = api.post("/api/dlq/retry", json={"all": True, "after": first["next"]}).json()
-    assert second["done"] == 1
-    assert full.counts().of(State.DEAD) == 0
-
-
 def test_queues_schedules_and_settings_are_changed(api: TestClient, full: Queue) -> None:
     for path, name in (("queues/mail/resume", "resumeQueue"), ("queues/mail/pause", "pauseQueue"),
                        ("schedules/nightly/pause", "pauseSchedule"),

@@ -197,6 +197,7 @@
       if (path.includes(`{${name}}`)) path = path.replace(`{${name}}`, encodeURIComponent(value));
       else if (name === "ids" || name === "label") (body[name] ??= []).push(value);
       else if (name === "all") body[name] = true;
+      else if (name === "exit_code") body[name] = Number(value);
       else if (form.elements[name]?.type === "number") body[name] = Number(value);
       else body[name] = value;
     }
@@ -210,21 +211,18 @@
       tell("Select some jobs first", "error");
       return false;
     }
-    for (;;) {
-      const answer = await fetch(path, {
-        method: form.dataset.method,
-        headers: { "content-type": "application/json", "x-csrf-token": csrf },
-        body: JSON.stringify(body),
-      });
-      const told = await answer.json();
-      if (!answer.ok) {
-        tell(told.detail + (told.hint ? ` (${told.hint})` : ""), "error");
-        return false;
-      }
-      tell(decodeURIComponent(answer.headers.get("queuectl-message") ?? "Done"));
-      if (!Number.isInteger(told.next)) return true;
-      body.after = told.next; // many jobs are changed a stretch at a time
+    const answer = await fetch(path, {
+      method: form.dataset.method,
+      headers: { "content-type": "application/json", "x-csrf-token": csrf },
+      body: JSON.stringify(body),
+    });
+    const told = await answer.json();
+    if (!answer.ok) {
+      tell(told.detail + (told.hint ? ` (${told.hint})` : ""), "error");
+      return false;
     }
+    tell(decodeURIComponent(answer.headers.get("queuectl-message") ?? "Done"));
+    return true;
   }
 
   document.addEventListener("submit", async (event) => {
