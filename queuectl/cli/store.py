@@ -62,7 +62,9 @@ class Finding:
     queuectl doctor --quick
     """,
 )
-@click.option("--quick", is_flag=True, help="Do not read every job: for a check each minute.")
+@click.option(
+    "--quick", is_flag=True, help="Only what a health check asks: home, store and workers."
+)
 @json_option
 @pass_session
 def doctor(session: Session, quick: bool, as_json: bool) -> int:
@@ -147,6 +149,9 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
             "" if ok else "queuectl worker start",
         )  # fmt: skip
 
+    if quick:  # what a restart may mend, and no more than a few reads
+        yield from (_check_home, _check_store, _check_pid_file, _check_workers)
+        return
     yield from (_check_home, _check_permissions, _check_store, _check_settings)
     yield from (_check_schedules, _check_hooks, _check_clock)
     yield from (_check_pid_file, _check_workers)

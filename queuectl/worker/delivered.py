@@ -11,6 +11,7 @@ from queuectl.domain.job import State
 from queuectl.home import Home
 from queuectl.joblogs import JobLogs
 from queuectl.stores.base import Store
+from queuectl.worker.telling import tell_all
 
 KEPT = {
     State.COMPLETED: timedelta(hours=1),
@@ -51,6 +52,7 @@ class Delivered:
         now = self._store.now()
         for state, age in KEPT.items():
             while batch := self._store.deliveries_ended(state, now - age, _BATCH):
+                tell_all(self._store)
                 removed = self._store.remove(batch)
                 for job_id in removed:
                     self._job_logs.remove(job_id)

@@ -256,7 +256,7 @@ class Worker:
             claim_id,
             job.spec.command if hook is None else deliveries.program(hook),
             environment,
-            job.spec.cwd,
+            job.spec.cwd if hook is None else None,
             job.spec.timeout,
             settings.kill_grace_seconds,
             settings.kill_leftovers,

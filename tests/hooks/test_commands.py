@@ -160,6 +160,8 @@ def test_the_doctor_tells_of_hooks_that_cannot_do_their_work(cli: Cli) -> None:
     assert not checks["hooks"]["ok"]
     assert "hook 'a': this command is not allowed" in checks["hooks"]["detail"]
     assert checks["hooks"]["advice"]
+    quick = {each["name"]: each["ok"] for each in cli.ok("doctor", "--quick", "--json").json}
+    assert quick == {"home": True, "store": True, "pid file": True, "workers": True}
 
 
 def test_names_and_events_are_completed(cli: Cli) -> None:

@@ -19,7 +19,7 @@ C, OPT, A, V, U = Role.COMMAND, Role.OPTION, Role.ARGUMENT, Role.VALUE, Role.UNK
         ("queuectl status --json", [C, C, OPT]),
         ("ls", [C]),
         ("exit", [C]),
-        ("statsu", [U]),
+        ("statuss", [U]),
         ("worker start --count 3", [C, C, OPT, V]),
         ("worker begin", [C, U]),
         ("jobs show job1", [C, C, A]),
