@@ -1,8 +1,8 @@
 """Draw the pictures of the README: `python -m docs.screens` writes `docs/screens/*.svg`.
 
 It runs the real programs on a terminal of its own, below /tmp/queuectl-demo, which it makes and
-removes, and draws what they leave on the screen. Only process ids and the time of day are
-replaced, so that a new drawing differs from the last in what has changed in the programs.
+removes, and draws what they leave on the screen. Process ids, milliseconds and the time of
+day are replaced, so that a new drawing differs from the last in what has changed in the programs.
 """
 
 from __future__ import annotations
@@ -213,6 +213,7 @@ def replaced(text: str, pids: dict[str, str]) -> str:
         return pids.setdefault(pid, str(first + number * (number + 1) // 2))
 
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "14:30:00", text)
+    text = re.sub(r"\b\d\d?(?= ms\b)", lambda found: "14"[: len(found.group())], text)
     if text.startswith("Started"):
         return re.sub(r"\d{3,}", stand_in, text)
     return re.sub(r"(?<=^ )\d{3,}(?=  (idle|busy))", stand_in, text)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from queuectl.domain.lanes import Lanes
     from queuectl.domain.view import Surroundings
     from queuectl.domain.worker import LiveWorker, StopRequest
+    from queuectl.hooks import Hooks
     from queuectl.schedules import Schedules
 
 _POLL_SECONDS = (0.01, 0.25)
@@ -122,6 +123,10 @@ class Queue(ManyChanges, Keeping, Statistics):
             from queuectl.domain.schedule import refuse_run_id
 
             refuse_run_id(request.spec.id)
+        if request.spec.id.startswith("hook:"):
+            from queuectl.domain.hook import refuse_delivery_id
+
+            refuse_delivery_id(request.spec.id)
         if environment is not None:
             spec = dataclasses.replace(request.spec, environment=environment, clean_env=False)
             request = dataclasses.replace(request, spec=spec)
@@ -356,6 +361,15 @@ class Queue(ManyChanges, Keeping, Statistics):
         from queuectl.schedules import Schedules
 
         return Schedules(self._store, self.request)
+
+    # hooks
+
+    @property
+    def hooks(self) -> Hooks:
+        """Who is told of what."""
+        from queuectl.hooks import Hooks
+
+        return Hooks(self._store)
 
     # settings
 

@@ -25,6 +25,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
+    "hooks": SHARED | {"domain", "stores", "worker"},
     "changes": SHARED | {"domain", "stores", "parents", "worker"},
     "many": SHARED | {"domain", "stores", "worker", "changes"},
     "schedules": SHARED | {"domain", "stores"},
@@ -33,10 +34,10 @@ LAYERS: dict[str, frozenset[str]] = {
     "transfer": SHARED | {"domain", "stores", "worker"},
     "queue": SHARED
     | {"domain", "stores", "worker", "parents", "changes", "many", "schedules", "keeping"}
-    | {"statistics"},
+    | {"statistics", "hooks"},
     "metrics": SHARED | {"domain", "worker", "queue"},
     "cli": SHARED
-    | {"domain", "stores", "worker", "queue", "many", "keeping", "transfer", "metrics"},
+    | {"domain", "stores", "worker", "queue", "many", "keeping", "transfer", "metrics", "hooks"},
     "shell": SHARED | {"domain", "stores", "worker", "queue", "many", "cli"},
     "looking": SHARED | {"domain", "queue", "cli"},
     "watch": SHARED | {"domain", "stores", "worker", "queue", "cli", "looking"},

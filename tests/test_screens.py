@@ -43,6 +43,7 @@ def test_what_changes_with_every_run_is_replaced() -> None:
     assert screens.replaced(" 124  idle", pids) == " 472  idle"
     assert screens.replaced("Started 2 worker(s): [12345, 12346]", pids).endswith("[47116, 47119]")
     assert screens.replaced(" 123  busy  b", pids) == " 471  busy  b"
+    assert screens.replaced("in 9 ms, in 38 ms, in 3.0 s", pids) == "in 1 ms, in 14 ms, in 3.0 s"
     assert screens.replaced("at 01:02:03, exit 600", pids) == "at 14:30:00, exit 600"
 
 

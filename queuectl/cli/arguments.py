@@ -1,4 +1,4 @@
-"""Hiding a password that was typed as an argument from those who list processes."""
+"""Hiding a password, or a hook's address, that was typed from those who list processes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _PASSWORD = re.compile(rb"(?<=://)[^/\0]*:[^\0]*(?=@)")
+_HOOK_URL = re.compile(rb"(?<=--url[=\0])([a-z]+://[^/?#\0]*)([^\0]*)")
 _ARGUMENTS_BEGIN, _ARGUMENTS_END = 45, 46
 """Where /proc/PID/stat says this, counted from its third field; see proc_pid_stat(5)."""
 
 
 def hide_passwords(args: Sequence[str]) -> None:
-    """Overwrite the passwords of addresses in what the system shows of this process's arguments.
+    """Overwrite secrets of addresses in what the system shows of this process's arguments.
+
+    They are passwords, and what follows the host in the address of a hook.
 
     Only Linux lets a process do so. What it forks inherits it; Python's own copy stays whole.
     """
-    if any("://" in word and "@" in word for word in args):
+    is_hook = any(word.partition("=")[0] == "--url" for word in args)
+    if any("://" in word and (is_hook or "@" in word) for word in args):
         with contextlib.suppress(OSError, ValueError, IndexError):
             _overwrite()
 
@@ -31,6 +35,7 @@ def _overwrite() -> None:
     try:
         shown = os.pread(memory, end - begin, begin)
         hidden = _PASSWORD.sub(lambda found: b"*" * len(found[0]), shown)
+        hidden = _HOOK_URL.sub(lambda found: found[1] + b"*" * len(found[2]), hidden)
         os.pwrite(memory, hidden, begin)
     finally:
         os.close(memory)

@@ -67,6 +67,11 @@ def named_schedules(queue: Queue) -> list[Known]:
     return [(each.name, f"{each.cron} {each.tz}") for each in queue.schedules.all()]
 
 
+def named_hooks(queue: Queue) -> list[Known]:
+    """Return the hooks, each with what it tells."""
+    return [(each.name, each.when or ", ".join(each.events)) for each in queue.hooks.all()]
+
+
 class StoreCatalog:
     """Asks the store of a place anew each time; knows nothing when that does not work."""
 
@@ -96,6 +101,10 @@ class StoreCatalog:
     def schedules(self) -> Iterable[Known]:
         """Return the schedules."""
         return self._ask(named_schedules, [])
+
+    def hooks(self) -> Iterable[Known]:
+        """Return the hooks."""
+        return self._ask(named_hooks, [])
 
     def workers(self) -> Iterable[Known]:
         """Return the workers that are alive."""

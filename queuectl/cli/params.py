@@ -41,6 +41,10 @@ class Catalog(Protocol):
         """Return the schedules."""
         ...
 
+    def hooks(self) -> Iterable[Known]:
+        """Return the hooks."""
+        ...
+
     def workers(self) -> Iterable[Known]:
         """Return the workers that are alive, by their pid."""
         ...
@@ -113,6 +117,24 @@ class ScheduleName(Word):
         return _beginning(catalog_of(ctx).schedules(), incomplete)
 
 
+class HookName(Word):
+    """The name of a hook."""
+
+    def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
+        """Return the hooks there are."""
+        return _beginning(catalog_of(ctx).hooks(), incomplete)
+
+
+class EventNames(Word):
+    """Events that a hook may be told of, with commas between them."""
+
+    def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
+        """Return the events that are not named yet, after those that are."""
+        from queuectl.domain.hook import EVENTS
+
+        return _listed(EVENTS, incomplete)
+
+
 class ZoneName(Word):
     """The name of a time zone."""
 
@@ -173,10 +195,15 @@ class States(Word):
 
     def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
         """Return the states that are not named yet, after those that are."""
-        named, comma, last = incomplete.rpartition(",")
-        taken = named.lower().split(",")
-        states = [(state.value, "") for state in State if state.value not in taken]
-        return [(named + comma + word, text) for word, text in _beginning(states, last.lower())]
+        return _listed([state.value for state in State], incomplete)
+
+
+def _listed(words: Iterable[str], incomplete: str) -> list[Known]:
+    """Return what a list with commas may go on with: words that it does not have yet."""
+    named, comma, last = incomplete.rpartition(",")
+    taken = named.lower().split(",")
+    left = [(word, "") for word in words if word not in taken]
+    return [(named + comma + word, text) for word, text in _beginning(left, last.lower())]
 
 
 class Priority(Word):

@@ -23,6 +23,7 @@ Row = TypeVar("Row")
 _BLOCK = 500
 _WIDEST = 60
 _NOTHING = "-"
+_FEW_SECONDS, _MANY_SECONDS = 0.0995, 99.95
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,14 @@ def rough(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return how long something took: `5.0 s`."""
-    return f"{seconds:.1f} s"
+    """Return how long something took: `12 ms`, `5.0 s`, `2m 05s`, `1h 02m`."""
+    if seconds < _FEW_SECONDS:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < _MANY_SECONDS:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
 
 
 def elapsed(seconds: float) -> str:

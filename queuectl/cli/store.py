@@ -16,6 +16,7 @@ from queuectl.cli.session import Session, pass_session, say
 from queuectl.cli.tree import Command
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRefused
+from queuectl.domain.job import SETTLED
 from queuectl.domain.times import UTC
 from queuectl.home import Home, find_place
 from queuectl.queue import Queue
@@ -58,15 +59,19 @@ class Finding:
     epilog="""
     queuectl doctor
     queuectl doctor --json
+    queuectl doctor --quick
     """,
+)
+@click.option(
+    "--quick", is_flag=True, help="Only what a health check asks: home, store and workers."
 )
 @json_option
 @pass_session
-def doctor(session: Session, as_json: bool) -> int:
+def doctor(session: Session, quick: bool, as_json: bool) -> int:
     """Look over home, permissions, store, clock, PID file and workers."""
     findings: list[Finding] = []
     code = ExitCode.OK
-    for check in _checks(session):
+    for check in _checks(session, quick=quick):
         try:
             findings.append(check())
         except QueuectlError as fault:
@@ -84,7 +89,7 @@ def doctor(session: Session, as_json: bool) -> int:
     return code or (ExitCode.OK if all(found.ok for found in findings) else ExitCode.FAILED)
 
 
-def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
+def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]:
     """Yield the checks, from the ground up."""
     home = session.place().home
 
@@ -98,7 +103,7 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
 
     def _check_store() -> Finding:
         queue = session.queue()
-        faults = queue.store.check()
+        faults = [] if quick else queue.store.check()
         advice = "restore a backup, or name another store" if faults else ""
         return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
 
@@ -113,6 +118,12 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
         advice = "queuectl schedule add --replace corrects them" if faults else ""
         detail = "; ".join(faults) or f"{len(schedules.all())} in order"
         return Finding("schedules", not faults, detail, advice)
+
+    def _check_hooks() -> Finding:
+        faults = session.queue().hooks.faults()
+        advice = "queuectl hook add --replace corrects them, hook show tells more" if faults else ""
+        detail = "; ".join(faults) or f"{len(session.queue().hooks.all())} in order"
+        return Finding("hooks", not faults, detail, advice)
 
     def _check_clock() -> Finding:
         ahead = (session.queue().now() - datetime.now(UTC)).total_seconds()
@@ -129,15 +140,20 @@ def _checks(session: Session) -> Iterator[Callable[[], Finding]]:
 
     def _check_workers() -> Finding:
         queue = session.queue()
-        count, waiting = len(queue.workers()), len(queue.unsettled())
+        counts = queue.counts()
+        count = len(queue.workers())
+        waiting = counts.total - sum(counts.of(state) for state in SETTLED)
         ok = bool(count) or not waiting
         return Finding(
             "workers", ok, f"{count} alive, {waiting} job(s) not settled",
             "" if ok else "queuectl worker start",
         )  # fmt: skip
 
+    if quick:  # what a restart may mend, and no more than a few reads
+        yield from (_check_home, _check_store, _check_pid_file, _check_workers)
+        return
     yield from (_check_home, _check_permissions, _check_store, _check_settings)
-    yield from (_check_schedules, _check_clock)
+    yield from (_check_schedules, _check_hooks, _check_clock)
     yield from (_check_pid_file, _check_workers)
 
 

@@ -32,6 +32,7 @@ SUMMARIES = {
     "queue": "Queues: list, pause, resume and limit them.",
     "dlq": "The dead letter queue: look at its jobs, retry or purge them.",
     "schedule": "Jobs that are enqueued again and again, as cron would start them.",
+    "hook": "Who is told when jobs end, a queue is empty, or a threshold is crossed.",
     "worker": "The processes that run jobs.",
     "config": "Settings, shared by every worker, in force without a restart.",
     "doctor": "Look over home, permissions, store, clock, PID file and workers.",

@@ -42,6 +42,7 @@ COMMANDS = {
     "queue": "queues:queue",
     "dlq": "dlq:dlq",
     "schedule": "schedules:schedule",
+    "hook": "hooks:hook",
     "worker": "workers:worker",
     "config": "config:config",
     "doctor": "store:doctor",

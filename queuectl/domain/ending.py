@@ -35,6 +35,8 @@ class Ended(str, Enum):
         return self.value
 
 
+ENDED_BY_NAME = {ended.value: ended for ended in Ended}
+
 _ENDED = {
     State.COMPLETED: Ended.COMPLETED,
     State.FAILED: Ended.FAILED,

@@ -166,7 +166,8 @@ def counted(
         if numbers is None:
             numbers = found[place] = {}
         outcome = ending.outcome
-        _add(numbers, outcome.value, 1)
+        name = outcome.value
+        numbers[name] = numbers.get(name, 0) + 1
         if ending.duration is not None and outcome in _MEASURED:
             _measure(numbers, "run_", ending.duration)
         if ending.waited is not None:
@@ -175,9 +176,6 @@ def counted(
 
 
 def _measure(numbers: dict[str, int], kind: str, seconds: float) -> None:
-    _add(numbers, kind + _BUCKETS[bisect_left(BOUNDS, seconds)], 1)
-    _add(numbers, kind + "micros", round(seconds * 1_000_000))
-
-
-def _add(numbers: dict[str, int], name: str, number: int) -> None:
-    numbers[name] = numbers.get(name, 0) + number
+    bucket, micros = kind + _BUCKETS[bisect_left(BOUNDS, seconds)], kind + "micros"
+    numbers[bucket] = numbers.get(bucket, 0) + 1
+    numbers[micros] = numbers.get(micros, 0) + round(seconds * 1_000_000)

@@ -21,21 +21,22 @@ def run_shell(session: Session, *, file: str | None = None, keep_going: bool = F
     Returns the exit code. Raises InvalidInput when the file cannot be read or in a shell.
     """
     from queuectl.domain.errors import InvalidInput
-    from queuectl.shell.script import run_script
 
     if session.in_shell:
         raise InvalidInput("this is the shell already")
     inner = session.fork()
     inner.in_shell = True
+    if file is None and sys.stdin.isatty():
+        return _run_prompt(inner)
+    from queuectl.shell.script import run_script
+
     if file is not None:
         try:
             with Path(file).open(encoding="utf-8", errors="surrogateescape") as lines:
                 return run_script(lines, inner, keep_going=keep_going)
         except OSError as fault:
             raise InvalidInput(f"cannot read {file}: {fault.strerror}") from fault
-    if not sys.stdin.isatty():
-        return run_script(sys.stdin, inner, keep_going=keep_going)
-    return _run_prompt(inner)
+    return run_script(sys.stdin, inner, keep_going=keep_going)
 
 
 def _run_prompt(session: Session) -> int:

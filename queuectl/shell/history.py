@@ -14,6 +14,7 @@ from queuectl.domain.text import ADDRESS_WITH_PASSWORD
 from queuectl.domain.view import looks_secret
 from queuectl.home import Home, open_private
 
+_HOOK_URL = re.compile(r"\bhook\b.*\s--url[\s=]")
 _NAMED_VALUE = re.compile(r"([\w-]+)[\"']?\s*[=:]")
 
 
@@ -52,7 +53,7 @@ class PrivateHistory(FileHistory):
 
 
 def holds_secret(line: str) -> bool:
-    """Whether a line has an address with a password, or sets a variable whose name tells."""
-    if ADDRESS_WITH_PASSWORD.search(line):
+    """Whether a line has an address with a password or of a hook, or sets a telling variable."""
+    if ADDRESS_WITH_PASSWORD.search(line) or _HOOK_URL.search(line):
         return True
     return any(looks_secret(found.group(1)) for found in _NAMED_VALUE.finditer(line))

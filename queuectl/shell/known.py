@@ -46,6 +46,10 @@ class SnapshotCatalog:
         """Return the schedules."""
         return self._live.snapshot.schedules
 
+    def hooks(self) -> Iterable[Known]:
+        """Return the hooks."""
+        return self._live.snapshot.hooks
+
     def workers(self) -> Iterable[Known]:
         """Return the workers that are alive."""
         return self._live.snapshot.workers
@@ -67,6 +71,10 @@ class NoCatalog:
         return ()
 
     def schedules(self) -> Iterable[Known]:
+        """Return nothing."""
+        return ()
+
+    def hooks(self) -> Iterable[Known]:
         """Return nothing."""
         return ()
 

@@ -15,6 +15,7 @@ from queuectl.cli.catalog import (
     MOST_JOBS,
     job_help,
     live_workers,
+    named_hooks,
     named_queues,
     named_schedules,
     open_existing,
@@ -64,6 +65,7 @@ class Snapshot:
     queues: tuple[Known, ...] = ()
     paused: tuple[str, ...] = ()
     schedules: tuple[Known, ...] = ()
+    hooks: tuple[Known, ...] = ()
     workers: tuple[Known, ...] = ()
     settings: Mapping[str, Value] = field(default_factory=dict)
 
@@ -194,6 +196,7 @@ class Live:
             queues=tuple(named_queues(counts, lanes)),
             paused=tuple(name for name, lane in lanes.items() if lane.paused),
             schedules=tuple(named_schedules(queue)),
+            hooks=tuple(named_hooks(queue)),
             workers=tuple(live_workers(queue)),
             settings=as_dict(queue.settings()),
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.domain.filters import Counts, Filter, Page
+    from queuectl.domain.hook import Hook
     from queuectl.domain.job import Job, State
     from queuectl.domain.lanes import Lanes
     from queuectl.domain.schedule import Schedule
@@ -227,6 +228,13 @@ class Store(Counting, Protocol):
         """
         ...
 
+    def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
+        """Return at most `limit` settled deliveries of hooks that ended before an instant.
+
+        The cost does not grow with the number of jobs in other queues.
+        """
+        ...
+
     def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
         """Delete settled jobs that are still as they were read; return the ids that are gone.
 
@@ -321,6 +329,23 @@ class Store(Counting, Protocol):
         repeated without harm. `OVERLAPS`: another job with the run's unique key waits or runs.
         `LOST`: the schedule is not as it was read. Neither writes anything.
         """
+        ...
+
+    # hooks
+
+    def hooks(self) -> list[Hook]:
+        """Return every hook, by name. Cheap: there are few."""
+        ...
+
+    def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
+        """Store a hook if it is as it was read: of the same `rev`, or not there (None).
+
+        False: somebody else was faster, and nothing was written.
+        """
+        ...
+
+    def remove_hook(self, name: str) -> bool:
+        """Forget a hook; return whether it was there."""
         ...
 
     # settings

@@ -32,6 +32,7 @@ from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.mongo_commits import MongoCommits
 from queuectl.stores.mongo_documents import BARE, readable
 from queuectl.stores.mongo_figures import finish_telling
+from queuectl.stores.mongo_hooks import MongoHooks
 from queuectl.stores.mongo_link import (
     BRIEF_SECONDS,
     Document,
@@ -50,7 +51,7 @@ WORST_SKEW_SECONDS = 5.0
 _PROCESSING = {"state": "processing"}
 
 
-class MongoStore(MongoCommits, MongoSchedules):
+class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
     """Jobs in a MongoDB database. Make it with `open`; see `Store` for what each method does."""
 
     def __init__(self, link: Link) -> None:

@@ -9,10 +9,11 @@ number, so anybody may finish what a crash left open, and nothing is added twice
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from pymongo import UpdateOne
@@ -29,7 +30,9 @@ from queuectl.stores.mongo_schema import QUEUE_DOT, SEQUENCE, arrival
 
 _TELLING = "telling"
 _DUPLICATE = 11000
-_MOST_STATEMENTS = 500
+_MOST_STATEMENTS = 100
+"""How many updates are sent in one command, so that a slow server answers each in time."""
+
 _OLD = timedelta(minutes=10)
 """After so long nobody counts new jobs for a minute any more."""
 
@@ -164,18 +167,25 @@ def _forget_arrivals(link: Link, telling: Mapping[str, Any]) -> None:
 
 def _forget_endings(link: Link, told: list[Document]) -> None:
     """Take off the endings that are told: most often all that a job has."""
-    whole, rest = [], []
-    for (job_id, seq), group in groupby(
-        sorted(told, key=_named), key=lambda each: _named(each)[:2]
-    ):
+    found = []
+    for (job_id, seq), group in groupby(sorted(told, key=_named), itemgetter("id", "seq")):
         revs = [each["rev"] for each in group]
-        job = {"_id": job_id, "seq": seq, "untold.rev": revs[-1]}
-        whole.append(UpdateOne({**job, "untold": {"$size": len(revs)}}, {"$unset": {"untold": ""}}))
-        rest.append(UpdateOne(job, {"$pull": {"untold": {"rev": {"$lte": revs[-1]}}}}))
-    if not whole:
-        return
+        found.append(({"_id": job_id, "seq": seq, "untold.rev": revs[-1]}, revs))
+    for start in range(0, len(found), _MOST_STATEMENTS):
+        _forget_of_jobs(link, found[start : start + _MOST_STATEMENTS])
+
+
+def _forget_of_jobs(link: Link, found: Sequence[tuple[Document, Sequence[int]]]) -> None:
+    whole = [
+        UpdateOne({**job, "untold": {"$size": len(revs)}}, {"$unset": {"untold": ""}})
+        for job, revs in found
+    ]
     done = link.jobs.bulk_write(whole, ordered=False)
     if done.matched_count < len(whole):  # runs have ended since, or somebody was faster
+        rest = [
+            UpdateOne(job, {"$pull": {"untold": {"rev": {"$lte": revs[-1]}}}})
+            for job, revs in found
+        ]
         link.jobs.bulk_write(rest, ordered=False)
 
 

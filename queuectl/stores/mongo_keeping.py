@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain import transitions
 from queuectl.domain.dependencies import END, FAILURE, SUCCESS, parent_of
+from queuectl.domain.hook import DELIVERY_QUEUE, deliveries_of
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.times import EPOCH
 from queuectl.domain.transitions import Transition
@@ -46,6 +47,21 @@ class MongoKeeping(MongoFleet):
         place = self.link.dlq if is_dead else self.link.jobs
         found = place.find(where, BARE).sort("finished_at", 1).limit(limit)
         return [job for job in map(readable, found) if job is not None]
+
+    @guarded
+    def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
+        """Return deliveries that ended long ago; see `Store.deliveries_ended`."""
+        where: Document = {
+            "queue": DELIVERY_QUEUE,
+            "finished_at": {"$lt": before},
+            "_id": {"$regex": f"^{deliveries_of()}"},
+        }
+        if state is State.DEAD:
+            found = self.link.dlq.find(where, BARE)
+        else:
+            where["state"] = state.value
+            found = self.link.jobs.find(where, BARE, hint="state_queue_seq")
+        return [job for job in map(readable, found.limit(limit)) if job is not None]
 
     @guarded
     def remove(self, jobs: Sequence[Job]) -> frozenset[str]:

@@ -87,6 +87,7 @@ class Link:
         self.lanes = self.database["queuectl_lanes"]
         self.queues = self.database["queuectl_queues"]
         self.schedules = self.database["queuectl_schedules"]
+        self.hooks = self.database["queuectl_hooks"]
         self.deleted = self.database["queuectl_deleted"]
         self.environments = self.database["queuectl_environments"]
         self.figures = self.database["queuectl_figures"]

@@ -19,6 +19,7 @@ from queuectl.domain.transitions import Transition
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.sqlite_figures import SqliteFigures
+from queuectl.stores.sqlite_hooks import SqliteHooks
 from queuectl.stores.sqlite_schedules import SqliteSchedules
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_sync import LogSync
@@ -35,7 +36,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteFigures, SqliteSchedules):
+class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:

@@ -51,6 +51,18 @@ class SqliteKeeping(SqliteWrites):
             ).fetchall()
         return [job for job in map(self._readable, found) if job is not None]
 
+    def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
+        """Return deliveries that ended long ago; see `Store.deliveries_ended`."""
+        is_dead = state is State.DEAD
+        place = "dlq INDEXED BY dlq_delivered" if is_dead else "jobs INDEXED BY jobs_delivered"
+        with translated(self._path):
+            found = self._connection.execute(
+                f"SELECT {rows.SELECTED} FROM {place} WHERE queue = 'hooks' AND state = ? "
+                "AND finished_at < ? AND id GLOB 'hook:*' ORDER BY finished_at LIMIT ?",
+                (state.value, to_millis(before), limit),
+            ).fetchall()
+        return [job for job in map(self._readable, found) if job is not None]
+
     def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
         """Delete settled jobs in one transaction; see `Store.remove`."""
         removed: set[str] = set()

@@ -261,11 +261,20 @@ CREATE TABLE totals (
 ) WITHOUT ROWID;
 """
 
+_HOOKS = """
+CREATE TABLE hooks (
+  name TEXT PRIMARY KEY, rev INTEGER NOT NULL, created_at INTEGER NOT NULL, record TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue = 'hooks';
+CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue = 'hooks';
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
     _FEWER_STEPS + _KEEPING,
     _FEWER_TRIGGERS,
     _FIGURES,
+    _HOOKS,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""

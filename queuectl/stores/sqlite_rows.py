@@ -195,28 +195,32 @@ def run_from_row(row: Sequence[Any]) -> Run:
 
 def ending_from_row(row: Sequence[Any]) -> Ending:
     """Return the ending in a row of `ENDING` and `rest`; one of success has no more to say."""
-    from queuectl.domain.ending import Ended, Ending
+    from queuectl.domain.ending import ENDED_BY_NAME, Ending
 
     (
         seq, rev, job_id, run, queue, outcome, finished_at, attempts, command,
         started_at, waited, duration, rest,
     ) = row  # fmt: skip
-    more: dict[str, Any] = load_json(rest) if rest else {"exit_code": 0, "labels": ()}
+    if rest:
+        more = load_json(rest)
+        labels, others = tuple(more["labels"]), [more[name] for name in REST[1:]]
+    else:
+        labels, others = (), [0]
     return Ending(
         seq,
         rev,
         job_id,
         run,
         queue,
-        Ended(outcome),
+        ENDED_BY_NAME[outcome],
         from_millis(finished_at),
         attempts,
         command,
-        tuple(more.pop("labels")),
-        _instant_or_none(started_at),
+        labels,
+        None if started_at is None else from_millis(started_at),
         waited,
         duration,
-        **more,
+        *others,
     )
 
 

@@ -130,6 +130,16 @@ def _move_small_things(source: Store, target: Store) -> None:
         target.set_lane(name, paused=lane.paused, limit=lane.limit)
     for name in source.environments():
         target.keep_environment(name, source.environment(name) or ())
+    _move_hooks(source, target)
+
+
+def _move_hooks(source: Store, target: Store) -> None:
+    """Bring all hooks over, with their secrets and with what their thresholds have come to."""
+    there = {hook.name: hook for hook in target.hooks()}
+    for hook in source.hooks():
+        target.put_hook(hook, there.pop(hook.name, None))
+    for name in there:
+        target.remove_hook(name)
 
 
 def _move_schedules(source: Store, target: Store) -> None:

@@ -70,14 +70,17 @@ def _counts(snapshot: Snapshot, columns: int) -> Iterator[Fragment]:
     counts = [(state.value, snapshot.counts.of(state)) for state in State]
     shown = [(name, count) for name, count in counts if count]
     shown.append(("total", snapshot.counts.total))
-    gap = ""
     taken = sum(len(f" {name} {count:,}") for name, count in shown)
-    if taken + len(shown) <= columns:
-        gap = " "
+    gap = " " if taken + len(shown) <= columns else ""
+    left = columns
     for name, count in shown:
         word = _SHORT.get(name, name) if taken > columns else name
+        text = f"{word} {count:,}"
+        left -= len(text) + 1 + len(gap)
+        if left < 0:
+            return
         yield "", " "
-        yield f"class:{name}", f"{word} {count:,}"
+        yield f"class:{name}", text
         yield "", gap
 
 

@@ -14,6 +14,7 @@ from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
 from queuectl.domain.errors import NotFound, StoreError, StoreRefused, StoreUnavailable
 from queuectl.domain.filters import Filter
+from queuectl.domain.hook import hook_of
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.policy import refusal
 from queuectl.domain.transitions import Transition
@@ -22,6 +23,7 @@ from queuectl.ids import new_token
 from queuectl.stores import open_store
 from queuectl.stores.base import ClaimRequest, Store
 from queuectl.stores.moved import require_in_use
+from queuectl.worker import deliveries
 from queuectl.worker.control import Control
 from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
@@ -203,6 +205,9 @@ class Worker:
             return job is None or job.state in SETTLED
         if not self._orders.drain:
             return False
+        if self._store.hooks() and self._store.untold(1).endings:
+            tell_all(self._store)
+            return False  # what hooks were told of the last jobs is to be delivered
         counts, unfinished = self._store.counts(), frozenset({State.PROCESSING, State.FAILED})
         filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]
         if any(map(counts.matching, filters)) or self._store.promote():
@@ -246,21 +251,21 @@ class Worker:
             self._can_log = True
         if self._log.tells_starts:
             self._log.tell(f"running job '{job.id}': {command_text(job.spec.command)[:_SHOWN]}")
+        hook = hook_of(job.id)
+        run = Run(
+            claim_id,
+            job.spec.command if hook is None else deliveries.program(hook),
+            environment,
+            job.spec.cwd if hook is None else None,
+            job.spec.timeout,
+            settings.kill_grace_seconds,
+            settings.kill_leftovers,
+            self._deadline,
+            b"" if hook is None else deliveries.orders(self._place),
+        )
         try:
-            return self._runner.run(
-                Run(
-                    claim_id,
-                    job.spec.command,
-                    environment,
-                    job.spec.cwd,
-                    job.spec.timeout,
-                    settings.kill_grace_seconds,
-                    settings.kill_leftovers,
-                    self._deadline,
-                ),
-                files,
-                self._sync,
-            )
+            outcome = self._runner.run(run, files, self._sync)
+            return outcome if hook is None else deliveries.verdict(outcome)
         finally:
             files.close()
 
@@ -273,9 +278,12 @@ class Worker:
         return self._patience.insist(partial(self._store.environment, name))
 
     def _allowed(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
-        """Return a run's environment. Raises _Refused when it must not or cannot be begun."""
+        """Return a run's environment. Raises _Refused when it must not or cannot be begun.
+
+        A delivery is no command that somebody asked for.
+        """
         why = refusal(job.spec.command, self._heartbeat.settings)
-        if why:
+        if why and hook_of(job.id) is None:
             raise _Refused(f"Command is not allowed: {why}")
         try:
             return self._environment.of(job, claim_id)

@@ -18,6 +18,7 @@ from queuectl.home import Home
 from queuectl.joblogs import JobLogs
 from queuectl.stores.base import Store
 from queuectl.stores.removal import remove_unspared
+from queuectl.worker.delivered import Delivered
 from queuectl.worker.telling import tell_all
 
 log = logging.getLogger("queuectl.worker")
@@ -40,6 +41,7 @@ class Retention:
         self._store = store
         self._logs = LogKeeper(store, home)
         self._job_logs = JobLogs(home)
+        self._delivered = Delivered(store, home)
         self._next_look = self._next_environments = 0.0
 
     def tick(self, settings: Settings) -> None:
@@ -47,6 +49,7 @@ class Retention:
         self._age_out(settings)
         self._forget_environments()
         self._logs.tick(settings)
+        self._delivered.tick()
 
     def _age_out(self, settings: Settings) -> None:
         present = time.monotonic()

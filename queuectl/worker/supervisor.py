@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError
@@ -123,6 +123,8 @@ class Supervisor:
             pid, status = os.waitpid(seat.pid, os.WNOHANG)
             if pid:
                 self._emptied(seat, os.waitstatus_to_exitcode(status))
+        if os.getpid() == 1:
+            reap_strangers({seat.pid for seat in self._seats})
 
     def _emptied(self, seat: _Seat, code: int) -> None:
         """A worker has ended: fill its seat again unless it left of its own accord."""
@@ -187,3 +189,12 @@ def _live(
         log.exception("worker failed")
         return ExitCode.FAILED
     return ExitCode.OK
+
+
+def reap_strangers(own: Collection[int]) -> None:
+    """Reap dead children other than `own`: the first process of a container inherits orphans."""
+    with contextlib.suppress(ChildProcessError):
+        while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if found.si_pid in own:
+                return  # it died just now, and its seat is looked at next
+            os.waitpid(found.si_pid, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""What has happened is told: counted into the figures, and then forgotten.
+"""What has happened is told: to hooks, and into the figures; and then forgotten.
 
 Any worker does it in turn every few seconds, and who wants to read figures does it first.
 """
@@ -11,6 +11,7 @@ from datetime import timedelta
 from queuectl.domain.settings import Settings
 from queuectl.domain.stats import counted
 from queuectl.stores.base import BATCH, Store
+from queuectl.worker.deliveries import announce
 
 _TELL_SECONDS = 3.0
 _LONGEST_PAUSE = 24.0
@@ -20,6 +21,9 @@ _BACKLOG_SECONDS = 0.5
 _BUDGET_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
 _AGE_SECONDS = 300.0
+_LEAST = 50
+"""Endings that are told at once at least, for a server that is slow."""
+
 _MOST_TRIES = 1000
 
 
@@ -29,6 +33,7 @@ class Telling:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pause = _TELL_SECONDS
+        self._limit = _LEAST
         self._next_look = self._next_ageing = 0.0
 
     def tick(self, settings: Settings) -> None:
@@ -49,11 +54,21 @@ class Telling:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             return self._pause
         self._pause = _TELL_SECONDS
-        while tell_some(self._store):
+        while self._tell_batch():
             if time.monotonic() >= ends_at:
                 return _BACKLOG_SECONDS
             time.sleep(_BREATH_SECONDS)
         return _TELL_SECONDS
+
+    def _tell_batch(self) -> bool:
+        """Tell one batch; its time decides how large the next one is, as leases wait for it."""
+        begun = time.monotonic()
+        is_more = tell_some(self._store, self._limit)
+        if time.monotonic() - begun > _BUDGET_SECONDS / 2:
+            self._limit = max(self._limit // 2, _LEAST)
+        elif is_more:
+            self._limit = min(self._limit * 2, BATCH)
+        return is_more
 
     def _age_out(self, seconds: float) -> None:
         if self._store.take_turn("figures", _AGE_SECONDS):
@@ -62,15 +77,15 @@ class Telling:
                 time.sleep(_BREATH_SECONDS)
 
 
-def tell_some(store: Store) -> bool:
+def tell_some(store: Store, limit: int = BATCH) -> bool:
     """Tell one batch of what has happened; return whether there may be more."""
-    told = store.untold()
+    told = store.untold(limit)
     if told.is_empty:
         return False
-    # whatever else follows from endings is stored here, before they are forgotten: a crash in
-    # between repeats it, so it is to bear names made of `Ending.key` that are stored once
+    # before they are forgotten: a crash in between repeats it, and adds no delivery twice
+    announce(store, told.endings)
     is_told = store.tell(told, counted(told.endings, told.enqueued))
-    return not is_told or len(told.endings) >= BATCH
+    return not is_told or len(told.endings) >= limit
 
 
 def tell_all(store: Store) -> None:

@@ -27,6 +27,7 @@ from queuectl.worker.refused import store_less
 from queuectl.worker.retention import Retention
 from queuectl.worker.scheduling import Scheduling
 from queuectl.worker.telling import Telling
+from queuectl.worker.watching import Watching
 
 log = logging.getLogger("queuectl.worker")
 
@@ -68,13 +69,14 @@ class Upkeep:
         self._between = between
         self._scheduling = Scheduling(store, since or store.now())
         self._telling = Telling(store)
+        self._watching = Watching(store)
         self._retention = Retention(store, home) if home else None
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
         self._next_sweep = self._next_repair = 0.0
         self._chores = (
             self._promote, self._schedule, self._recover_local, self._expire, self._sweep,
-            self._repair, self._telling.tick, self._age_out,
+            self._repair, self._telling.tick, self._watching.tick, self._age_out,
         )  # fmt: skip
         self._hopeless: set[str] = set()
 

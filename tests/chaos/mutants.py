@@ -182,6 +182,23 @@ MUTANTS = (
         (Cut("stores/mongo_batches.py", "    settle_blockers(link, numbered)\n", ""),),
     ),
     Mutant(
+        "an edit on MongoDB does not see what another is about to write",
+        "tests/stores/test_linking.py::"
+        "test_an_edit_that_is_about_to_be_written_is_seen_by_the_one_that_comes_between",
+        (
+            Cut(
+                "stores/mongo_linking.py",
+                '*(announced["waits_for"] if announced else ()),',
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "a change of many jobs on MongoDB does not look at the fence of each",
+        "tests/stores/test_many.py::test_every_change_is_applied_or_not_by_itself[mongo]",
+        (Cut("stores/mongo_many.py", ', "rev": jobs[0].rev}', "}"),),
+    ),
+    Mutant(
         "claim on SQLite does not look at the slots",
         LANES + "test_a_limit_holds_for_the_fleet_and_a_finished_run_makes_room[sqlite]",
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from queuectl.cli.layout import arrange, cut, fit, width, wrap
-from queuectl.cli.render import elapsed
+from queuectl.cli.render import duration, elapsed
 from tests.cli.harness import Cli, bury
 
 TEXTS = ["", "plain", "漢字かな", "é" * 9, "e\u0301" * 9, "🎉 done 🎉", "mixed 漢 text"]
@@ -57,6 +57,18 @@ def test_at_last_even_the_ids_are_cut(room: int) -> None:
 )
 def test_elapsed_time_reads_like_a_clock(seconds: float, shown: str) -> None:
     assert elapsed(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0, "0 ms"), (0.0123, "12 ms"), (0.0994, "99 ms"), (0.0996, "0.1 s"), (5, "5.0 s"),
+        (99.94, "99.9 s"), (99.96, "1m 40s"), (125, "2m 05s"), (3599.6, "1h 00m"),
+        (7265, "2h 01m"),
+    ],
+)  # fmt: skip
+def test_a_duration_reads_well_whatever_its_length(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
 
 
 def test_off_a_terminal_every_column_is_there_and_no_cell_is_empty(cli: Cli) -> None:

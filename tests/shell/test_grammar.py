@@ -19,7 +19,7 @@ C, OPT, A, V, U = Role.COMMAND, Role.OPTION, Role.ARGUMENT, Role.VALUE, Role.UNK
         ("queuectl status --json", [C, C, OPT]),
         ("ls", [C]),
         ("exit", [C]),
-        ("statsu", [U]),
+        ("statuss", [U]),
         ("worker start --count 3", [C, C, OPT, V]),
         ("worker begin", [C, U]),
         ("jobs show job1", [C, C, A]),
@@ -42,7 +42,7 @@ def test_every_word_has_its_role(line: str, roles: list[Role]) -> None:
     [
         ("", "", ""),
         ("li", "list", "List jobs in order of arrival, dead ones included."),
-        ("st", "status", "Count the jobs in each state, and show the workers that are alive."),
+        ("statu", "status", "Count the jobs in each state, and show the workers that are alive."),
         ("w", "wait watch worker", ""),
         ("list --limit ", "--limit N", "At most N; 0 is all."),
         ("list --limit 5", "--limit N", "At most N; 0 is all."),

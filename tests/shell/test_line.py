@@ -71,6 +71,8 @@ def test_a_final_backslash_continues_a_line() -> None:
     [
         ("list --store mongodb://me:hunter2@host/db", True),
         ("list --store mongodb://host/db", False),
+        ("hook add a --on dead --url https://example.com/token", True),
+        ("hook add a --on dead --url-file url", False),
         ("enqueue a 'x' --env API_KEY=abc", True),
         ("enqueue a 'x' --env COLOR=abc", False),
         ('enqueue {"command": "x", "env": {"DB_PASSWORD": "x"}}', True),

@@ -58,7 +58,7 @@ def test_commands_work_with_and_without_the_programs_name(
 
 
 def test_a_refused_line_leaves_the_shell_alive(shell: pexpect.spawn[str]) -> None:
-    type_line(shell, "statsu", "did you mean 'status'")
+    type_line(shell, "statuss", "did you mean 'status'")
     type_line(shell, 'enqueue a "open', "a quote is not closed")
     type_line(shell, "show missing", "no job 'missing'")
     type_line(shell, "list --bogus", "no such option")

@@ -19,8 +19,8 @@ from tests.stores.kit import SUCCESS, new_job, request
 from tests.stores.test_races import crowd_for
 from tests.worker.fleet import eventually
 
-JOBS = 10
-CLAIMS_EACH = 2
+JOBS = 8
+CLAIMS_EACH = 1
 
 
 class Crowd:

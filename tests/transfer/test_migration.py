@@ -16,6 +16,7 @@ import pytest
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict
 from queuectl.domain.filters import Filter
+from queuectl.domain.hook import Hook, Target
 from queuectl.domain.job import State
 from queuectl.domain.schedule import Schedule
 from queuectl.stores import open_store
@@ -111,6 +112,17 @@ def put_schedule(store: Store, name: str, env: object = None, **more: object) ->
 def moved(source: Store, target: Store) -> migration.Progress:
     """Move everything; return how it ended."""
     return list(migration.migrate(source, target))[-1]
+
+
+def test_hooks_come_over_with_their_secrets_and_what_they_have_come_to(
+    source: Store, target: Store
+) -> None:
+    made = Hook("a", Target.WEBHOOK, "https://example.com/x", source.now(), when="dlq-size > 0",
+                secret="s", is_crossed=True, changes=1, told=1)  # fmt: skip
+    assert source.put_hook(made)
+    assert target.put_hook(replace(made, secret="older")), "of an attempt that was cut short"
+    moved(source, target)
+    assert target.hooks() == [made]
 
 
 def test_everything_comes_over_in_order(source: Store, target: Store) -> None:

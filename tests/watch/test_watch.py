@@ -62,12 +62,18 @@ def row_of(terminal: Terminal, job_id: str) -> str:
 def test_everything_is_told_at_every_size(watch: Start, columns: int, rows: int) -> None:
     some_jobs()
     screen = watch(columns=columns, rows=rows)
-    screen.shows("queuectl", "pending 1", "processing 1", "─ Jobs", "broken", "done", "q quit")
+    screen.shows("queuectl", "pend", "dead 1", "total 4", "─ Jobs", "broken", "done", "q quit")
     assert all(width(line) <= columns for line in screen.lines)
     assert screen.lines[-1].startswith(" q quit")
     assert "dead (1)" in row_of(screen, "broken")
     if rows >= 24:
-        screen.shows("total 4", "─ Workers 0", "no worker is running", "─ Dead letter queue 1")
+        screen.shows(
+            "pending 1",
+            "processing 1",
+            "─ Workers 0",
+            "no worker is running",
+            "─ Dead letter queue 1",
+        )
         assert "1/3" in row_of(screen, "running")
         assert "in 2h" in row_of(screen, "later")
         assert "echo 漢字 🎉" in row_of(screen, "done")
@@ -320,7 +326,7 @@ def test_a_store_that_is_away_is_told_of_and_found_again(
     screen.shows("trying again")
     assert "a  pending" in screen.text
     screen.press("?")
-    screen.shows("first, last")
+    screen.shows("the first, the last")
     screen.press("x")
     port = int(address.rsplit(":", 1)[1])
     with server.running(executable, tmp_path, port=port):

@@ -22,7 +22,8 @@ from queuectl.cli.workerlogs import show_logs
 from queuectl.domain.errors import NotFound, StoreRefused
 from queuectl.domain.job import State
 from queuectl.domain.times import iso
-from queuectl.home import Home
+from queuectl.home import Home, Place
+from queuectl.queue import Queue
 from queuectl.worker import logfiles, logs
 from tests.cli.harness import ROOT
 from tests.worker.fleet import Fleet, eventually
@@ -224,3 +225,22 @@ def test_logs_are_followed_from_file_to_file(here: Home) -> None:
         reader.communicate()
     assert [line.rpartition("] ")[2] for line in found] == [f"line {n}\n" for n in range(31)]
     assert len(logfiles.logs_of(here.worker_logs)["host-1-abc"]) > 2
+
+
+def test_in_the_foreground_a_collector_gets_events_too(home: Home) -> None:
+    with Queue.open(Place(home, str(home.store_file))) as queue:
+        queue.set_setting("log_format", "json")
+        queue.enqueue([queue.request({"id": "a", "command": "echo 'said\taloud'"})])
+    ended = subprocess.run(
+        [sys.executable, "-m", "queuectl", "worker", "run", "--drain", "--home", str(home.root)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    events = [json.loads(line) for line in ended.stdout.splitlines()]
+    told = [(event["message"], event["job"]) for event in events]
+    assert told[0] == ("started", None)
+    assert told[1:4] == [
+        ("running job 'a': echo 'said\taloud'", "a"),
+        ("job 'a' | said\taloud", "a"),
+        ("job 'a' -> completed", "a"),
+    ]
+    assert told[-1] == ("stopped", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -17,6 +18,7 @@ from queuectl.home import Place
 from queuectl.stores.sqlite_schema import connect
 from queuectl.worker import manager, pidfile
 from queuectl.worker.processes import members
+from tests.cli.harness import environment
 from tests.worker.fleet import Fleet, eventually, lives
 
 
@@ -91,3 +93,26 @@ def test_workers_started_by_a_job_are_not_killed_with_it(fleet: Fleet) -> None:
     assert eventually(lambda: len(fleet.pids()) == 2)
     assert job.claim is not None
     assert not set(members(job.claim.id, None)) & set(fleet.pids())
+
+
+ORPHANS = """
+import os, time
+from queuectl.worker.supervisor import reap_strangers
+own, stranger = (os.posix_spawn("/bin/true", ["true"], os.environ) for _ in range(2))
+os.waitid(os.P_PID, own, os.WEXITED | os.WNOWAIT)
+os.waitid(os.P_PID, stranger, os.WEXITED | os.WNOWAIT)
+reap_strangers({own})
+assert os.waitpid(own, 0)[0] == own, "a worker is left to be looked at"
+reap_strangers(set())
+try:
+    os.waitpid(stranger, 0)
+except ChildProcessError:
+    print("reaped")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only in containers it is the first process")
+def test_the_first_process_of_a_container_reaps_what_jobs_leave_behind() -> None:
+    program = [sys.executable, "-c", ORPHANS]
+    ended = subprocess.run(program, capture_output=True, text=True, env=environment(), check=False)
+    assert (ended.stdout, ended.stderr) == ("reaped\n", "")

@@ -1,0 +1,283 @@
+"""Hooks: who is told when jobs end, when a queue is empty, or when a threshold is crossed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from queuectl.cli import render
+from queuectl.cli.enqueue import hint_at_missing_workers
+from queuectl.cli.hook_view import delivery_columns, hook_columns, hook_details
+from queuectl.cli.jobs import clock_of, json_option
+from queuectl.cli.params import EventNames, HookName, PathName, QueueName
+from queuectl.cli.run import refuse_native_windows
+from queuectl.cli.session import Session, for_each, note, pass_session, say
+from queuectl.cli.tree import Group
+from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
+from queuectl.domain.hook import (
+    DELIVERY_QUEUE,
+    NOT_NOW,
+    REFUSED_FOR_GOOD,
+    Format,
+    Hook,
+    Target,
+    as_dict,
+    parse_events,
+)
+from queuectl.domain.times import EPOCH
+from queuectl.domain.view import as_dict as job_as_dict
+from queuectl.home import cannot, working_directory
+
+_SHOWN_DELIVERIES = 10
+_DELIVERY_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
+
+
+@click.group(
+    cls=Group, epilog="queuectl hook add oncall --on dead --url https://example.com/hooks/queuectl"
+)
+def hook() -> None:
+    """Who is told when jobs end, a queue is empty, or a threshold is crossed."""
+
+
+@hook.command(
+    "add",
+    epilog="""
+    queuectl hook add oncall --on dead --url https://example.com/hook --secret-file key
+    queuectl hook add team --on dead,queue-empty --queue gpu --format slack --url-file slack.url
+    queuectl hook add page --on dead --label billing --command 'notify-send "$QUEUECTL_EVENT_TEXT"'
+    queuectl hook add mail --when "dlq-size > 100" --mail me@example.com --smtp smtp://localhost:25
+    queuectl hook add late --when "oldest-due-age > 10m" --queue gpu --url-file slack.url
+    """,
+)
+@click.argument("name", metavar="NAME")
+@click.option("--on", "events", type=EventNames(), multiple=True, metavar="EVENT,...",
+              help="completed, failed (each attempt), dead, cancelled, queue-empty.")  # fmt: skip
+@click.option("--when", metavar="MEASURE > LIMIT",
+              help="dlq-size, oldest-due-age, no-worker: told when over, and cleared.")  # fmt: skip
+@click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Only this queue.")
+@click.option("--label", metavar="LABEL", multiple=True, help="Only with this label (repeat).")
+@click.option("--url", metavar="URL", help="Post to this address.")
+@click.option("--url-file", type=PathName(), metavar="FILE",
+              help="The same from a file: who lists processes does not see it.")  # fmt: skip
+@click.option("--format", "body", type=click.Choice([each.value for each in Format]),
+              help="The body of a post: json unless said.")  # fmt: skip
+@click.option("--command", metavar="COMMAND", help="Run a line for /bin/sh, here.")
+@click.option("--mail", metavar="ADDRESS,...", help="Send mail.")
+@click.option("--smtp", metavar="URL", help="The mail server: smtp://USER@HOST:PORT, or smtps://.")
+@click.option("--from", "sender", metavar="ADDRESS", help="Who the mail is from.")
+@click.option("--secret-file", type=PathName(), metavar="FILE",
+              help="The key that signs posts, or the password for the mail server.")  # fmt: skip
+@click.option("--secret-env", metavar="VAR", help="The same from an environment variable.")
+@click.option("--replace", is_flag=True, help="Replace a hook of this name.")
+@pass_session
+def add(
+    session: Session,
+    /,
+    name: str,
+    events: tuple[str, ...],
+    when: str | None,
+    queue_name: str | None,
+    label: tuple[str, ...],
+    url: str | None,
+    url_file: str | None,
+    body: str | None,
+    command: str | None,
+    mail: str | None,
+    smtp: str | None,
+    sender: str | None,
+    secret_file: str | None,
+    secret_env: str | None,
+    replace: bool,
+) -> None:
+    """Tell a webhook, a local command or somebody by mail what happens from now on."""
+    if url_file is not None:
+        url = _one_of(("--url", url), ("--url-file", _read(url_file)))[1]
+    given = (("--url", url), ("--command", command), ("--mail", mail))
+    option, address = _one_of(*given)
+    target = _TARGETS[option]
+    if body is not None and target is not Target.WEBHOOK:
+        raise InvalidInput("--format goes with --url only")
+    queue = session.queue()
+    made = queue.hooks.add(
+        Hook(
+            name=name,
+            target=target,
+            address=address,
+            created_at=EPOCH,
+            events=parse_events(events) if events else (),
+            when=when or "",
+            queue=queue_name,
+            labels=label,
+            format=Format(body or Format.JSON),
+            secret=_secret(secret_file, secret_env),
+            smtp=smtp or "",
+            sender=sender or "",
+            cwd=str(working_directory()) if target is Target.COMMAND else "",
+        ),
+        replacing=replace,
+    )
+    say(f"Added hook '{made.name}': queuectl hook test {made.name} tries it")
+    hint_at_missing_workers(queue)
+
+
+_TARGETS = {"--url": Target.WEBHOOK, "--command": Target.COMMAND, "--mail": Target.MAIL}
+
+
+def _one_of(*options: tuple[str, str | None]) -> tuple[str, str]:
+    """Return the one option that was given, with its value. Raises InvalidInput for another number.
+
+    What was given is not quoted: it may be secret.
+    """
+    found = [(name, value) for name, value in options if value is not None]
+    if len(found) != 1:
+        raise InvalidInput(f"give one of {', '.join(name for name, _ in options)}")
+    return found[0]
+
+
+def _secret(file: str | None, variable: str | None) -> str | None:
+    if file is not None and variable is not None:
+        raise InvalidInput("--secret-file and --secret-env cannot both be given")
+    if variable is not None:
+        if variable not in os.environ:
+            raise InvalidInput(f"there is no environment variable {variable}")
+        return os.environ[variable]
+    return None if file is None else _read(file)
+
+
+def _read(file: str) -> str:
+    """Return what a file, or standard input for `-`, holds, less the end of its last line."""
+    if file == "-":
+        return sys.stdin.read().rstrip("\r\n")
+    try:
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as fault:
+        raise InvalidInput(str(cannot("read", Path(file), fault))) from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{file} is not UTF-8 text") from None
+
+
+@hook.command("list", epilog="queuectl hook list --json")
+@json_option
+@pass_session
+def list_hooks(session: Session, as_json: bool) -> None:
+    """List the hooks, without their secrets."""
+    queue = session.queue()
+    found = queue.hooks.all()
+    if as_json:
+        render.write_json([as_dict(each) for each in found])
+    elif not render.table(found, hook_columns(clock_of(queue)), colors=session.colors):
+        note("no hooks yet: queuectl hook add oncall --on dead --url https://example.com/hook")
+
+
+@hook.command("show", epilog="queuectl hook show oncall")
+@click.argument("name", metavar="NAME", type=HookName())
+@json_option
+@pass_session
+def show(session: Session, name: str, as_json: bool) -> None:
+    """Show one hook, and the jobs that have delivered what it told."""
+    queue = session.queue()
+    found = queue.hooks.get(name)
+    jobs = list(queue.hooks.deliveries(name, _SHOWN_DELIVERIES))
+    if as_json:
+        around = queue.surroundings()
+        told = [job_as_dict(job, queue.now(), around) for job in jobs]
+        render.write_json({**as_dict(found), "deliveries": told})
+        return
+    clock = clock_of(queue)
+    render.pairs(pair for pair in hook_details(found, clock) if pair[1])
+    if jobs:
+        sys.stdout.write("\n")
+        render.table(jobs, delivery_columns(clock), colors=session.colors)
+
+
+_names = click.argument("names", nargs=-1, required=True, metavar="NAME...", type=HookName())
+
+
+@hook.command("pause", epilog="queuectl hook pause oncall")
+@_names
+@pass_session
+def pause(session: Session, names: tuple[str, ...]) -> int:
+    """Tell nothing until the hooks are resumed; what happens meanwhile is never told."""
+    hooks = session.queue().hooks
+    return for_each(names, lambda name: say(f"Paused hook '{hooks.pause(name).name}'"))
+
+
+@hook.command("resume", epilog="queuectl hook resume oncall")
+@_names
+@pass_session
+def resume(session: Session, names: tuple[str, ...]) -> int:
+    """Tell again what happens from now on."""
+    hooks = session.queue().hooks
+    return for_each(names, lambda name: say(f"Resumed hook '{hooks.resume(name).name}'"))
+
+
+@hook.command("remove", epilog="queuectl hook remove oncall")
+@_names
+@pass_session
+def remove(session: Session, names: tuple[str, ...]) -> int:
+    """Forget hooks, with their secrets; deliveries that still wait are not made."""
+    hooks = session.queue().hooks
+
+    def act(name: str) -> None:
+        hooks.remove(name)
+        say(f"Removed hook '{name}'")
+
+    return for_each(names, act)
+
+
+@hook.command("test", epilog="queuectl hook test oncall")
+@click.argument("name", metavar="NAME", type=HookName())
+@pass_session
+def test(session: Session, name: str) -> None:
+    """Deliver a made-up event from here, at once, and say what came of it."""
+    from queuectl.worker.posting import Undelivered
+
+    try:
+        say(f"Delivered: {session.queue().hooks.test(name)}")
+    except Undelivered as fault:
+        raise QueuectlError(f"hook '{name}': {fault}") from None
+
+
+@hook.command("check", epilog="queuectl hook check")
+@pass_session
+def check(session: Session) -> None:
+    """Look at the thresholds now, and see that what is to be told is delivered.
+
+    For cron or a systemd timer: workers watch by themselves, but not that there is none. A worker
+    that delivers and leaves is started where no other will, and waited for.
+    """
+    hooks = session.queue().hooks
+    said = hooks.check()
+    for line in said:
+        say(line)
+    if not said:
+        note("nothing has changed")
+    if hooks.are_stranded():
+        refuse_native_windows()
+        from queuectl.worker import manager
+
+        manager.start(session.place(), count=1, queues=(DELIVERY_QUEUE,), drain=True)
+        note("no worker makes deliveries: one was started, which leaves after them")
+        ends_at = time.monotonic() + _DELIVERY_SECONDS
+        while hooks.have_unbegun() and time.monotonic() < ends_at:
+            time.sleep(_LOOK_SECONDS)
+
+
+@hook.command("deliver", hidden=True, epilog="queuectl hook test oncall")
+@click.argument("name", metavar="NAME")
+def deliver(name: str) -> int:
+    """Make one delivery, as a worker orders it on standard input."""
+    from queuectl.hooks import deliver as make_delivery
+    from queuectl.worker.posting import Undelivered
+
+    try:
+        say(make_delivery(os.environ.get("QUEUECTL_JOB_ID", ""), sys.stdin))
+    except Undelivered as fault:
+        note(f"hook '{name}': {fault}")
+        return REFUSED_FOR_GOOD if fault.is_final else NOT_NOW
+    return ExitCode.OK

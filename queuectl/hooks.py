@@ -1,0 +1,287 @@
+"""What people do with hooks, one short method each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from queuectl.domain import hook as rules
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, nearest
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.hook import DELIVERY_QUEUE, DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target
+from queuectl.domain.job import WAITING, State
+from queuectl.domain.notice import of_test, of_threshold, sentence
+from queuectl.domain.policy import require_allowed
+from queuectl.domain.request import check_command, check_labels, check_name, check_text
+from queuectl.domain.threshold import parse_threshold
+from queuectl.home import Home, Place
+from queuectl.ids import new_token
+from queuectl.stores import open_store
+from queuectl.stores.moved import require_in_use
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job
+    from queuectl.domain.settings import Settings
+    from queuectl.stores.base import Store
+
+_MAX_TRIES = 50
+_LONGEST_SECRET = 4096
+_LIMITED = "hooks_limited"
+"""The mark of a store whose deliveries have been limited once: then it is people's to decide."""
+
+
+class Hooks:
+    """The hooks of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, hook: Hook, *, replacing: bool = False) -> Hook:
+        """Store a hook (its `created_at` is set here) and limit the queue of deliveries.
+
+        Raises InvalidInput, or Conflict when there is one of the name that is not to be replaced.
+        """
+        require_in_use(self._store)
+        made = checked(replace(hook, created_at=self._store.now()), self._settings())
+        self._limit_deliveries()
+        before = self._find(made.name) if replacing else None
+        if before is not None:  # it goes on where that one stood, so that nothing is left out
+            made = replace(
+                made,
+                created_at=before.created_at,
+                changes=before.changes,
+                told=before.changes,
+                rev=before.rev + 1,
+            )
+        if self._store.put_hook(made, before):
+            return made
+        if replacing:
+            raise _too_fast(made.name)
+        raise Conflict(f"hook '{made.name}' exists already (--replace replaces it)")
+
+    def _limit_deliveries(self) -> None:
+        """Let only a few deliveries run at once, unless somebody has said otherwise."""
+        if self._store.mark(_LIMITED) is None:
+            if DELIVERY_QUEUE not in self._store.lanes():
+                self._store.set_lane(DELIVERY_QUEUE, limit=DELIVERY_SLOTS)
+            self._store.set_mark(_LIMITED, "yes")
+
+    def all(self) -> list[Hook]:
+        """Return every hook, by name."""
+        return self._store.hooks()
+
+    def _find(self, name: str) -> Hook | None:
+        return next((hook for hook in self._store.hooks() if hook.name == name), None)
+
+    def get(self, name: str) -> Hook:
+        """Return one hook. Raises NotFound with the nearest name."""
+        found = self._find(name)
+        if found is None:
+            close = nearest(name, [hook.name for hook in self._store.hooks()])
+            hint = "queuectl hook list shows the hooks there are"
+            raise NotFound(f"no hook '{name}'{close}", hint=hint)
+        return found
+
+    def remove(self, name: str) -> None:
+        """Forget a hook; its deliveries that still wait fail then. Raises NotFound."""
+        if not self._store.remove_hook(name):
+            self.get(name)
+
+    def pause(self, name: str) -> Hook:
+        """Tell nothing more until the hook is resumed. Raises NothingDone when it is paused."""
+        return self._change(name, rules.pause)
+
+    def resume(self, name: str) -> Hook:
+        """Tell again what happens from now on. Raises NothingDone when it is not paused."""
+        return self._change(name, rules.resume)
+
+    def _change(self, name: str, decide: Callable[[Hook], Hook]) -> Hook:
+        for _ in range(_MAX_TRIES):
+            before = self.get(name)
+            after = decide(before)
+            if self._store.put_hook(after, before):
+                return after
+        raise _too_fast(name)
+
+    def deliveries(self, name: str, number: int) -> Iterator[Job]:
+        """Yield the jobs of a hook's latest deliveries, the newest first."""
+        prefix = rules.deliveries_of(name)
+        chosen = Filter(queue=DELIVERY_QUEUE, id_prefix=prefix)
+        return islice(self._store.find(chosen, Page(newest_first=True)), number)
+
+    def faults(self) -> list[str]:
+        """Return one line for each hook that cannot do its work, or whose deliveries are dead."""
+        settings, found = self._settings(), []
+        hooks = self._store.hooks()
+        for hook in hooks:
+            try:
+                checked(hook, settings)
+            except InvalidInput as fault:
+                found.append(f"hook '{hook.name}': {fault}")
+        dead = self._store.counts().by_queue.get(DELIVERY_QUEUE, {}).get(State.DEAD, 0)
+        if hooks and dead:
+            found.append(f"{dead} event(s) were not delivered; queuectl list --queue hooks")
+        return found
+
+    def check(self) -> list[str]:
+        """Look at the thresholds now; return one line for each change."""
+        from queuectl.worker.watching import Watching, watched
+
+        require_in_use(self._store)
+        before = {hook.name: hook.changes for hook in self._store.hooks()}
+        Watching(self._store).look(watched(self._store.hooks()))
+        return [
+            f"hook '{hook.name}': {sentence(of_threshold(hook))}"
+            for hook in watched(self._store.hooks())
+            if hook.changes > before.get(hook.name, hook.changes)
+        ]
+
+    def have_unbegun(self) -> bool:
+        """Whether there are deliveries that nobody has tried yet, or that run just now."""
+        states = frozenset({State.PENDING, State.PROCESSING})
+        return bool(self._store.counts().matching(Filter(states, DELIVERY_QUEUE)))
+
+    def are_stranded(self) -> bool:
+        """Whether there are deliveries to be made and no worker that will make them."""
+        from queuectl.worker.processes import is_live
+
+        if not self._store.counts().matching(Filter(WAITING, DELIVERY_QUEUE)):
+            return False
+        now = self._store.now()
+        return not any(
+            is_live(worker, now) and (not worker.queues or DELIVERY_QUEUE in worker.queues)
+            for worker in self._store.workers()
+        )
+
+    def test(self, name: str) -> str:
+        """Deliver a made-up event at once, in this process; return what is to be said of it.
+
+        Raises `posting.Undelivered`.
+        """
+        hook = self.get(name)
+        return _deliver(hook, self._settings(), of_test(self._store.now()), f"test:{new_token()}")
+
+    def _settings(self) -> Settings:
+        return tunables.from_stored(self._store.settings())
+
+
+def deliver(job_id: str, orders: TextIO) -> str:
+    """Make the delivery that a job stands for, as a worker orders it; see `deliveries.orders`.
+
+    Raises `posting.Undelivered`.
+    """
+    from queuectl.worker.deliveries import facts_of
+    from queuectl.worker.posting import Undelivered
+
+    try:
+        given = json.load(orders)
+        place = Place(Home(Path(given["home"])), given["store"])
+    except (ValueError, KeyError, TypeError):
+        raise InvalidInput("workers alone start this", "queuectl hook test NAME") from None
+    store = open_store(place.store_url)
+    try:
+        name = rules.hook_of(job_id)
+        job = store.get(job_id)
+        hook = next((hook for hook in store.hooks() if hook.name == name), None)
+        settings = tunables.from_stored(store.settings())
+    finally:
+        store.close()
+    if hook is None or job is None:
+        raise Undelivered(f"there is no hook '{name}' any more", is_final=True)
+    try:
+        facts = facts_of(job)
+    except ValueError:
+        raise Undelivered("the job holds no event", is_final=True) from None
+    return _deliver(hook, settings, facts, job_id)
+
+
+def _deliver(hook: Hook, settings: Settings, facts: Mapping[str, object], delivery: str) -> str:
+    from queuectl.worker import posting
+
+    if hook.target is Target.COMMAND:
+        try:
+            require_allowed(hook.address, settings)
+        except InvalidInput as fault:
+            raise posting.Undelivered(str(fault), is_final=True) from None
+    return posting.deliver(hook, dict(facts), delivery)
+
+
+def checked(hook: Hook, settings: Settings) -> Hook:
+    """Return a hook that can do what it says. Raises InvalidInput for the first thing wrong."""
+    rules.check_hook_name(hook.name)
+    if bool(hook.events) == bool(hook.when):
+        raise InvalidInput(
+            "a hook is told of events (--on) or of a threshold (--when), one of the two",
+            hint="queuectl hook add --help has examples",
+        )
+    if hook.queue is not None:
+        check_name("queue", hook.queue)
+    if hook.labels and (hook.when or QUEUE_EMPTY in hook.events):
+        raise InvalidInput(f"labels do not go with {'a threshold' if hook.when else QUEUE_EMPTY}")
+    hook = replace(
+        hook,
+        labels=check_labels(hook.labels),
+        when=str(parse_threshold(hook.when)) if hook.when else "",
+    )
+    return _CHECKS[hook.target](_with_checked_secret(hook), settings)
+
+
+def _with_checked_secret(hook: Hook) -> Hook:
+    secret = check_text("secret", hook.secret).rstrip("\r\n") if hook.secret is not None else None
+    if secret is not None and not 0 < len(secret) <= _LONGEST_SECRET:
+        raise InvalidInput(f"a secret has 1 to {_LONGEST_SECRET:,} characters")
+    return replace(hook, secret=secret)
+
+
+def _checked_webhook(hook: Hook, _settings: Settings) -> Hook:
+    from queuectl.worker.posting import check_url
+
+    _refuse_mail_options(hook)
+    return replace(hook, address=check_url(hook.address))
+
+
+def _checked_command(hook: Hook, settings: Settings) -> Hook:
+    _refuse_mail_options(hook)
+    if hook.secret is not None:
+        raise InvalidInput("a secret does not go with a command: nothing is signed")
+    check_command(hook.address)
+    require_allowed(hook.address, settings)
+    return hook
+
+
+def _checked_mail(hook: Hook, _settings: Settings) -> Hook:
+    from queuectl.worker.mail import check_addresses, parse_server
+
+    if not hook.smtp:
+        raise InvalidInput(
+            "mail needs a server: --smtp smtp://USER@HOST:PORT", "its password: --secret-file FILE"
+        )
+    has_user = bool(parse_server(hook.smtp).user)
+    if has_user != (hook.secret is not None):
+        raise InvalidInput(
+            "a user of the mail server and a password go together",
+            hint="--smtp smtp://USER@HOST:PORT, and --secret-file or --secret-env",
+        )
+    sender = check_addresses(hook.sender) if hook.sender else ""
+    return replace(hook, address=check_addresses(hook.address), sender=sender)
+
+
+def _refuse_mail_options(hook: Hook) -> None:
+    if hook.smtp or hook.sender:
+        raise InvalidInput("--smtp and --from go with --mail only")
+
+
+_CHECKS: Mapping[Target, Callable[[Hook, Settings], Hook]] = {
+    Target.WEBHOOK: _checked_webhook,
+    Target.COMMAND: _checked_command,
+    Target.MAIL: _checked_mail,
+}
+
+
+def _too_fast(name: str) -> StoreUnavailable:
+    return StoreUnavailable(f"hook '{name}' changes too fast; try again")

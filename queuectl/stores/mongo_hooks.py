@@ -1,0 +1,56 @@
+"""Hooks in MongoDB: one document each, changed only if it is of the `rev` that was read."""
+
+from __future__ import annotations
+
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from queuectl.domain.hook import Hook
+from queuectl.stores.hook_codec import hook_to_text, readable_hooks
+from queuectl.stores.mongo_documents import new_stamp
+from queuectl.stores.mongo_link import Document, Link, guarded, is_doubtful
+
+
+class MongoHooks:
+    """The part of `MongoStore` that keeps hooks."""
+
+    link: Link
+
+    @guarded
+    def hooks(self) -> list[Hook]:
+        """Return every hook, by name; see `Store.hooks`."""
+        found = self.link.hooks.find().sort("_id", 1)
+        return readable_hooks((each["_id"], each.get("record")) for each in found)
+
+    @guarded
+    def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
+        """Store a hook if it is as it was read; see `Store.put_hook`."""
+        document = {
+            **_fence(after), "record": hook_to_text(after), "stamp": new_stamp(),
+        }  # fmt: skip
+        try:
+            if before is None:
+                self.link.hooks.insert_one(document)
+                return True
+            written = self.link.hooks.replace_one(_fence(before), document)
+        except DuplicateKeyError:
+            return self._is_written(document)
+        except PyMongoError as fault:
+            if is_doubtful(fault) and self._is_written(document):
+                return True
+            raise
+        return written.matched_count == 1 or self._is_written(document)
+
+    def _is_written(self, document: Document) -> bool:
+        """Whether a write whose answer was lost, or that the driver repeated, was applied."""
+        own = {"_id": document["_id"], "stamp": document["stamp"]}
+        return self.link.hooks.find_one(own) is not None
+
+    @guarded
+    def remove_hook(self, name: str) -> bool:
+        """Forget a hook; return whether it was there."""
+        return self.link.hooks.delete_one({"_id": name}).deleted_count == 1
+
+
+def _fence(hook: Hook) -> Document:
+    """Return what tells a hook from what it was before, and from another of its name."""
+    return {"_id": hook.name, "rev": hook.rev, "created_at": hook.created_at}

@@ -1,0 +1,122 @@
+"""Endings become deliveries: those that a hook wants, each once, and none of deliveries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from queuectl.domain.ending import Ended
+from queuectl.domain.hook import hook_of
+from queuectl.stores.base import Store
+from queuectl.worker.deliveries import announce
+from tests.hooks.kit import deliveries, ending, events, kept
+from tests.stores.kit import added, claimed, settled
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (("completed",), ["completed c"]),
+        (("dead",), ["dead d"]),
+        (("failed",), ["failed f", "failed d"]),
+        (("failed", "dead"), ["failed f", "dead d"]),
+        (("cancelled",), ["cancelled x"]),
+    ],
+)
+def test_a_hook_is_told_of_the_events_that_it_wants(
+    store: Store, wanted: tuple[str, ...], told: list[str]
+) -> None:
+    kept(store, events=wanted)
+    now = store.now()
+    outcomes = {
+        "c": Ended.COMPLETED, "f": Ended.FAILED, "d": Ended.DEAD, "x": Ended.CANCELLED,
+        "i": Ended.INTERRUPTED,
+    }  # fmt: skip
+    ends = [ending(now, outcome, job_id=name) for name, outcome in outcomes.items()]
+    assert announce(store, ends) == len(told)
+    assert events(store) == told
+
+
+def test_of_other_queues_and_labels_a_hook_is_told_nothing(store: Store) -> None:
+    kept(store, "q", events=("dead",), queue="gpu")
+    kept(store, "l", events=("dead",), labels=("x", "y"))
+    now = store.now()
+    ends = [
+        ending(now, job_id="plain"),
+        ending(now, job_id="gpu", queue="gpu", labels=("y",)),
+        ending(now, job_id="both", labels=("y", "z", "x")),
+    ]
+    announce(store, ends)
+    assert sorted(events(store)) == ["dead both", "dead gpu"]
+
+
+def test_what_happened_before_a_hook_was_there_is_not_told(store: Store) -> None:
+    now = store.now()
+    kept(store, events=("dead",), created_at=now)
+    announce(store, [ending(now - timedelta(milliseconds=1)), ending(now, job_id="new")])
+    assert events(store) == ["dead new"]
+
+
+def test_a_hook_that_is_paused_is_told_nothing(store: Store) -> None:
+    kept(store, events=("dead",), paused=True)
+    assert announce(store, [ending(store.now())]) == 0
+    assert deliveries(store) == []
+
+
+def test_what_is_told_twice_is_delivered_once_for_each_hook(store: Store) -> None:
+    kept(store, "a", events=("dead",))
+    kept(store, "b", events=("dead",))
+    ends = [ending(store.now()), ending(store.now())]
+    announce(store, ends)
+    ids = sorted(job.id for job in deliveries(store))
+    assert [hook_of(job_id) for job_id in ids] == ["a", "a", "b", "b"]
+    settled(store, claimed(store))
+    announce(store, ends)
+    assert sorted(job.id for job in deliveries(store)) == ids
+
+
+def test_deliveries_fire_no_hooks(store: Store) -> None:
+    kept(store, events=("dead", "completed", "failed", "queue-empty"))
+    announce(store, [ending(store.now(), job_id="other", queue="busy")])
+    (delivery,) = (job for job in deliveries(store) if "dead" in dict(job.spec.env).popitem()[1])
+    before = len(deliveries(store))
+    announce(store, [ending(store.now(), job_id=delivery.id, queue="hooks")])
+    assert len(deliveries(store)) == before
+
+
+def test_a_queue_is_told_to_be_empty_once_when_its_last_job_has_ended(store: Store) -> None:
+    kept(store, events=("queue-empty",))
+    for job_id in ("a", "b", "c"):
+        added(store, job_id)
+    first, second, third = claimed(store), claimed(store), claimed(store)
+    settled(store, first)
+    a = ending(store.now(), Ended.COMPLETED, job_id="a")
+    announce(store, [a])
+    assert events(store) == [], "two still run"
+    settled(store, second)
+    settled(store, third)
+    b, c = (ending(store.now(), Ended.COMPLETED, job_id=name) for name in "bc")
+    announce(store, [b])
+    announce(store, [b, c])
+    announce(store, [c])
+    assert events(store) == ["queue-empty default"]
+
+
+def test_a_queue_that_becomes_empty_again_is_told_again(store: Store) -> None:
+    kept(store, events=("queue-empty",))
+    for job_id in ("a", "b"):
+        added(store, job_id)
+        settled(store, claimed(store, "default"))
+        at = store.now() + timedelta(milliseconds=5)
+        announce(store, [ending(at, Ended.COMPLETED, job_id=job_id)])
+        while store.now() <= at:
+            pass  # the clock has whole milliseconds
+    assert events(store) == ["queue-empty default"] * 2
+
+
+def test_a_queue_with_jobs_that_wait_is_not_empty(store: Store) -> None:
+    kept(store, events=("queue-empty",), queue="default")
+    added(store, "later", store.now() + timedelta(hours=1))
+    announce(store, [ending(store.now()), ending(store.now(), queue="else")])
+    assert events(store) == []

@@ -1,0 +1,84 @@
+"""Workers count what has happened without anybody asking, a little at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from queuectl.domain.settings import Settings
+from queuectl.domain.stats import Figures
+from queuectl.domain.times import EPOCH
+from queuectl.worker import telling
+from queuectl.worker.telling import Telling
+from tests.stores.kit import claimed, new_job, settled
+from tests.worker.fleet import Fleet
+
+ENDINGS = 5
+
+
+def happened(fleet: Fleet) -> None:
+    """Let some runs end that nobody has counted."""
+    store = fleet.queue.store
+    store.add([new_job(store, f"j{n}") for n in range(ENDINGS)])
+    for _ in range(ENDINGS):
+        settled(store, claimed(store))
+    assert len(store.untold().endings) == ENDINGS
+
+
+def test_a_tick_of_the_upkeep_counts_what_has_happened(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_LEAST", 2)  # more than one batch
+    happened(fleet)
+    store = fleet.queue.store
+    Telling(store).tick(Settings())
+    assert store.untold().is_empty
+    assert store.totals()["default"].completed == ENDINGS
+
+
+def test_a_worker_leaves_the_counting_to_one_that_was_faster(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_BACKLOG_SECONDS", 3600.0)
+    happened(fleet)
+    store = fleet.queue.store
+    assert store.take_turn("telling", 3600)
+    Telling(store).tick(Settings())
+    assert len(store.untold().endings) == ENDINGS
+
+
+def test_old_minutes_are_let_go_by_the_setting(fleet: Fleet) -> None:
+    happened(fleet)
+    store = fleet.queue.store
+    told = store.untold()
+    long_ago = store.now() - timedelta(hours=3)
+    minute = long_ago.replace(second=0, microsecond=0)
+    assert store.tell(told, {("default", minute): {"completed": ENDINGS}})
+    Telling(store).tick(replace(Settings(), retention_stats=4 * 3600.0))
+    assert store.figures(EPOCH) == {("default", minute): Figures(completed=ENDINGS)}
+    Telling(store).tick(Settings(retention_stats=0))
+    assert store.figures(EPOCH)
+    _let_turns_pass(fleet)
+    Telling(store).tick(replace(Settings(), retention_stats=3600.0))
+    assert store.figures(EPOCH) == {}
+    assert store.totals()["default"].completed == ENDINGS
+
+
+def _let_turns_pass(fleet: Fleet) -> None:
+    """Make every turn at a chore due again."""
+    with closing(sqlite3.connect(fleet.place.store_url)) as database, database:
+        database.execute("DELETE FROM turns")
+
+
+def test_the_last_worker_that_leaves_counts_what_is_left(fleet: Fleet) -> None:
+    fleet.enqueue("true", "a")
+    fleet.start(drain=True)
+    fleet.settled("a")
+    fleet.stop()
+    store = fleet.queue.store
+    assert store.untold().is_empty
+    assert store.totals()["default"].completed == 1
