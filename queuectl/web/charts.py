@@ -15,6 +15,9 @@ from queuectl.domain.values import frozen
 
 WIDTH, HEIGHT = 640.0, 170.0
 _LEFT, _TOP, _FLOOR = 44.0, 10.0, 146.0
+_DOT = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0"
+"""What is drawn for a point that has no neighbour."""
+
 _STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -124,7 +127,7 @@ def _path(points: Sequence[tuple[float, float] | None]) -> str:
             continue
         words.append(f"{'L' if is_drawing else 'M'}{point[0]:.1f} {point[1]:.1f}")
         is_alone = not is_drawing and (at + 1 == len(points) or points[at + 1] is None)
-        words += ["h0.01"] if is_alone else []  # a point by itself: a round end makes it a dot
+        words += [_DOT] if is_alone else []
         is_drawing = True
     return " ".join(words)
 

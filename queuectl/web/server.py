@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -112,6 +113,7 @@ def _announce(wanted: Wanted, policy: Policy, token_file: Path) -> None:
         needed += " to make changes" if policy.open_reading else ""
         how = f"{needed} with the token in {token_file}"
     say(f"Dashboard at {url}/ ({how})")
+    sys.stdout.flush()  # whoever reads it through a pipe is told now
     if not policy.origin and not is_loopback(wanted.host):
         note("the token travels unencrypted: put a proxy with TLS in front and name it with --url")
 

@@ -96,7 +96,7 @@ def fill(queue: Queue) -> None:
         run_next(queue, Outcome(exit_code=0, duration=0.5, stdout="done\n"))
         add(queue, f"dead{number}", f"exit {number}", max_retries=1)
         run_next(queue, Outcome(exit_code=number, error=f"Exit code {number}", stderr="oh no\n"))
-    add(queue, "failed1", "exit 3", backoff_base=90)
+    add(queue, "failed1", "exit 3", backoff_base=3600)
     run_next(queue, Outcome(exit_code=3, error="Exit code 3"))
     add(queue, "running1", "sleep 100")
     claim_next(queue)

@@ -1,0 +1,132 @@
+"""Take the pictures of the dashboard: `python -m docs.dashboard_screens` writes them.
+
+It serves a demonstration, below /tmp/queuectl-demo, with real workers, and takes the pages of it
+with a headless browser.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+screens = import_module("docs.screens")  # beside a directory of that name, which mypy takes for it
+DEMO, TARGET, run = screens.DEMO, screens.TARGET, screens.run
+SHOTS = (
+    ("dashboard-overview", "/", "light", 1280, 960),
+    ("dashboard-dark", "/jobs", "dark", 1280, 900),
+    ("dashboard-job", "/jobs/release", "light", 1280, 900),
+    ("dashboard-phone", "/", "dark", 390, 844),
+)
+"""Every picture: its name, page, colours and size."""
+
+_COLOURS = (
+    "printf '\\033[1mBuilding 4 packages\\033[0m\\n'; for p in core api web docs; do sleep 0.1; "
+    "printf '\\033[32m✔\\033[0m %s \\033[2m(0.1 s)\\033[0m\\n' $p; done; "
+    "printf '\\033[33mwarning:\\033[0m 2 links lead nowhere\\n'"
+)
+
+
+def main() -> None:
+    """Take every picture."""
+    TARGET.mkdir(exist_ok=True)
+    with screens.demo():
+        fill()
+        with serving() as (url, token), sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+            for name, path, scheme, width, height in SHOTS:
+                page = opened(browser, url, token, scheme, width, height)
+                page.goto(url + path)
+                page.wait_for_selector("#live[data-state=on]")
+                page.screenshot(path=TARGET / f"{name}.png")
+                page.context.close()
+                sys.stdout.write(f"docs/screens/{name}.png\n")
+            browser.close()
+
+
+def fill() -> None:
+    """Put a queue together that has been at work for a while."""
+    jobs: list[dict[str, object]] = [
+        {"id": f"encode-{n:03}", "command": f"./encode.sh episode-{n:03}.mkv; sleep 0.{n % 9}",
+         "queue": "video", "labels": ["video"]}
+        for n in range(1, 61)
+    ]  # fmt: skip
+    jobs += [
+        {"id": "release", "command": _COLOURS + "; exit 1", "max_retries": 3, "backoff_base": 1},
+        {"id": "invoice-4711", "command": "./invoice.sh 4711; exit 2", "max_retries": 1},
+        {"id": "invoice-4712", "command": "./invoice.sh 4712; exit 2", "max_retries": 1},
+        {"id": "thumbnails", "command": "exit 3", "backoff_base": 90, "max_retries": 4},
+    ]
+    for name in ("encode", "invoice"):
+        (DEMO / f"{name}.sh").write_text("#!/bin/sh\necho $1\n")
+        (DEMO / f"{name}.sh").chmod(0o755)
+    enqueue(jobs)
+    run("worker", "start", "--count", "3")
+    queuectl = [sys.executable, "-m", "queuectl"]
+    waiting = [*queuectl, "wait", "release", "--timeout", "60"]
+    subprocess.run(waiting, check=False, env=screens.environment(), cwd=DEMO)  # it fails for good
+    run("queue", "limit", "gpu", "1")
+    run("queue", "pause", "mail")
+    enqueue([
+        {"id": "train-model", "command": "sleep 600", "queue": "gpu", "labels": ["nightly"]},
+        {"id": "train-large", "command": "sleep 900", "queue": "gpu", "labels": ["nightly"]},
+        {"id": "newsletter", "command": "./send.sh --list all", "queue": "mail"},
+        {"id": "billing-report", "command": "./report.sh", "after": ["invoice-4711"]},
+        {"id": "nightly-backup", "command": "./backup.sh --full", "at": "tomorrow 02:30"},
+        {"id": "crawl", "command": "sleep 600", "priority": "high"},
+    ])  # fmt: skip
+    run("schedule", "add", "nightly", "0 3 * * *", "./backup.sh", "--tz", "Europe/Berlin")
+    time.sleep(2)  # until what is to run does
+
+
+def enqueue(jobs: list[dict[str, object]]) -> None:
+    """Store some jobs."""
+    file = DEMO / "jobs.jsonl"
+    file.write_text("".join(json.dumps(job) + "\n" for job in jobs))
+    try:
+        run("enqueue", "--file", str(file))
+    finally:
+        file.unlink()
+
+
+@contextmanager
+def serving() -> Iterator[tuple[str, str]]:
+    """Serve the dashboard; the values are its address and its token."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "dashboard", "--port", "0"],
+        stdout=subprocess.PIPE, text=True, env=screens.environment(), cwd=DEMO,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        url = process.stdout.readline().split()[2].rstrip("/")
+        yield url, (DEMO / ".queuectl/dashboard.token").read_text().strip()
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def opened(browser: Browser, url: str, token: str, scheme: str, width: int, height: int) -> Page:
+    """Return a page of somebody who has logged in."""
+    context = browser.new_context(
+        color_scheme="dark" if scheme == "dark" else "light",
+        viewport={"width": width, "height": height},
+        timezone_id="UTC",
+        locale="en-GB",
+    )
+    page = context.new_page()
+    page.goto(f"{url}/login")
+    page.fill("input[name=token]", token)
+    page.press("input[name=token]", "Enter")
+    page.wait_for_selector("nav")
+    return page
+
+
+if __name__ == "__main__":
+    main()
