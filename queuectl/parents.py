@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 from queuectl.domain import dependencies
-from queuectl.domain.dependencies import blockers, parents, refuse_cycles
+from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
 from queuectl.domain.errors import Circle, NotFound, QueuectlError
 from queuectl.domain.job import Job, Spec
 from queuectl.domain.request import Request
@@ -48,7 +48,7 @@ def with_parents(spec: Spec, resolve: Resolve, batch: Mapping[str, Spec] | None 
 
 
 def checked(
-    requests: Sequence[Request], resolve: Resolve
+    requests: Sequence[Request], resolve: Resolve, get: Callable[[str], Job | None]
 ) -> tuple[list[Request], dict[str, QueuectlError]]:
     """Return a batch with its parents found, and why some of it is refused, by id.
 
@@ -65,22 +65,45 @@ def checked(
             except QueuectlError as fault:
                 refused[request.spec.id] = fault
         found.append(request)
-    _refuse_circles(found, refused)
+    _refuse_circles(found, refused, get)
     _refuse_orphans(found, refused)
     return found, refused
 
 
-def _refuse_circles(found: Sequence[Request], refused: dict[str, QueuectlError]) -> None:
+def _refuse_circles(
+    found: Sequence[Request],
+    refused: dict[str, QueuectlError],
+    get: Callable[[str], Job | None],
+) -> None:
     """Refuse every job that is in a circle; a batch may have several."""
-    left = {request.spec.id: request.spec for request in found}
+    batch = {request.spec.id: parents(request.spec) for request in found}
+    left = batch | _ahead(batch, get)
     while True:
         try:
             refuse_cycles(left)
         except Circle as fault:
-            refused |= dict.fromkeys(fault.path, fault)
-            left = {job_id: spec for job_id, spec in left.items() if job_id not in refused}
+            refused |= {job_id: fault for job_id in fault.path if job_id in batch}
+            left = {job_id: others for job_id, others in left.items() if job_id not in refused}
         else:
             return
+
+
+def _ahead(
+    batch: Mapping[str, Iterable[str]], get: Callable[[str], Job | None]
+) -> dict[str, tuple[str, ...]]:
+    """Return for which jobs those wait that are there already and that a batch waits for.
+
+    One of them may wait for an id of the batch: that of a job which has been deleted.
+    """
+    ahead: dict[str, tuple[str, ...]] = {}
+    names = [each for others in batch.values() for each in others]
+    while names:
+        name = names.pop()
+        if name not in batch and name not in ahead:
+            job = get(name)
+            ahead[name] = tuple(map(parent_of, job.waits_for)) if job else ()
+            names += ahead[name]
+    return ahead
 
 
 def _refuse_orphans(found: Sequence[Request], refused: dict[str, QueuectlError]) -> None:

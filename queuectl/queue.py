@@ -198,7 +198,7 @@ class Queue(ManyChanges, Keeping, Statistics):
         faults: dict[str, QueuectlError] = {}
         specs = [request.spec for request in requests]
         if any(map(has_parents, specs)):
-            requests, faults = checked(requests, self.resolve)
+            requests, faults = checked(requests, self.resolve, self._store.get)
         if any(spec.slots > 1 for spec in specs):
             lanes = self._store.lanes()
             for request in requests:

@@ -61,10 +61,10 @@ def left_by(wanted: Iterable[str], states: Mapping[str, State | None]) -> tuple[
     return tuple(blocker for blocker in wanted if not is_met(blocker))
 
 
-def refuse_cycles(specs: Mapping[str, Spec]) -> None:
-    """Raise Circle when jobs of one batch wait for each other."""
+def refuse_cycles(waiting: Mapping[str, Iterable[str]]) -> None:
+    """Raise Circle when jobs wait for each other: given is for which others each of them waits."""
     graph = {
-        job_id: [each for each in parents(spec) if each in specs] for job_id, spec in specs.items()
+        job_id: [each for each in others if each in waiting] for job_id, others in waiting.items()
     }
     try:
         TopologicalSorter(graph).prepare()

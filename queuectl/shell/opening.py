@@ -27,12 +27,12 @@ def is_capable() -> bool:
 
 
 def show(snapshot: Snapshot, *, colors: bool) -> None:
-    """Write the start-up screen and, where the editor can write over it, the prompt."""
+    """Write the start-up screen."""
     styled = colors and is_capable()
     for line in welcome(snapshot, shutil.get_terminal_size().columns):
         sys.stdout.write(line.styled() if styled else line.text)
         sys.stdout.write("\n")
-    sys.stdout.write(f"\n{PROMPT}" if is_capable() else "\n")
+    sys.stdout.write("\n")
     sys.stdout.flush()
 
 
@@ -65,17 +65,24 @@ class HeldKeys:
         self.let_go()
 
     def show(self) -> None:
-        """Show what is typed from now on: the cursor is behind the prompt."""
-        if self._before is not None and is_capable():
+        """Write the prompt, where the editor can write over it, and show what is typed there.
+
+        Whoever sees the prompt and types must see that too, so it is written last.
+        """
+        if not is_capable():
+            return
+        if self._before is not None:
             self._typed = self._unread()
             self._set(echo=True)
+        sys.stdout.write(PROMPT)
+        sys.stdout.flush()
 
     def let_go(self) -> None:
         """Leave the terminal as it was, with the cursor at the beginning of the prompt."""
-        import termios
-
         if self._before is None:
             return
+        import termios
+
         self._set(echo=False)
         shown = len(PROMPT) + max(0, self._unread() - self._typed)
         _back_over(shown)

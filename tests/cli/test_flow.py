@@ -175,6 +175,15 @@ def test_a_circle_in_a_batch_is_refused_with_what_waits_for_it(cli: Cli, tmp_pat
     assert set(listed(cli)) == {"free"}
 
 
+def test_a_circle_by_way_of_an_id_that_was_deleted_is_refused(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    cli.ok("enqueue", "b", "true", "--after", "a")
+    cli.ok("enqueue", "c", "true", "--after", "b")
+    cli.ok("delete", "a")
+    assert "in a circle: a -> c -> b -> a" in cli.refused(2, "enqueue", "a", "true", "--after", "c")
+    cli.ok("enqueue", "d", "true", "--after", "c")
+
+
 def test_every_circle_of_a_batch_is_refused(cli: Cli, tmp_path: Path) -> None:
     pairs = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")]
     jobs = [{"id": job_id, "command": "true", "after": parent} for job_id, parent in pairs]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.domain import transitions
-from queuectl.domain.dependencies import blockers, left_by, met_by, refuse_cycles
+from queuectl.domain.dependencies import blockers, left_by, met_by, parents, refuse_cycles
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
 from queuectl.domain.job import Claim, Spec, State
 from queuectl.domain.lanes import Lane
@@ -105,16 +105,14 @@ def test_a_retry_waits_for_nobody() -> None:
 def test_a_circle_within_a_batch_is_refused_and_named() -> None:
     batch = {"a": Spec("a", "true", after=("b",)), "b": Spec("b", "true", after_any=("a",))}
     with pytest.raises(InvalidInput, match="circle: "):
-        refuse_cycles(batch)
+        refuse_cycles({job_id: parents(spec) for job_id, spec in batch.items()})
     with pytest.raises(InvalidInput, match="circle: a -> a"):
-        refuse_cycles({"a": Spec("a", "true", after_fail=("a",))})
+        refuse_cycles({"a": ("a",)})
 
 
 @given(st.integers(1, 60))
 def test_a_batch_without_a_circle_is_accepted(size: int) -> None:
-    refuse_cycles(
-        {f"j{n}": Spec(f"j{n}", "true", after=(f"j{n // 2}",) if n else ()) for n in range(size)}
-    )
+    refuse_cycles({f"j{n}": (f"j{n // 2}",) if n else () for n in range(size)})
 
 
 def test_a_paused_job_is_held_through_its_retry_and_freed_by_its_end() -> None:
