@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+# What a pipe gets is to be flushed by the program, not by whoever runs its tests.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 FEWEST = 4
 FOR_EACH_CORE = 3
 
