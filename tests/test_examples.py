@@ -28,7 +28,7 @@ _NOT_HERE = re.compile(r"\||worker |logs |schedule show|^(?!queuectl )")
 
 _OTHER_EACH_TIME = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "TIME"),
-    (re.compile(r"\b\d+\.\d s\b"), "SECONDS"),
+    (re.compile(r"\b\d+(\.\d)? m?s\b"), "SECONDS"),
     (re.compile(r"Checksum [0-9a-f]{16}"), "CHECKSUM"),
     (re.compile(r"mongodb://[\w:/]+|[^ ]*moved\.db"), "TARGET"),
     (re.compile(r"[^ ]*queue\.db"), "STORE"),

@@ -84,7 +84,8 @@ class Ending:
 def ending_of(change: Transition) -> Ending | None:
     """Return the ending that a change tells of; None when no run ends with it.
 
-    A claim that is given back before anything was begun leaves none.
+    A claim that is given back before anything was begun leaves none, nor does a run for which
+    there is no room in the history.
     """
     before, after = change.before, change.after
     if after is None or after.state is before.state:
@@ -92,7 +93,7 @@ def ending_of(change: Transition) -> Ending | None:
     spec = before.spec
     command = spec.command if isinstance(spec.command, str) else command_text(spec.command)
     if before.state is State.PROCESSING:
-        if after.finished_at is None:
+        if after.finished_at is None or change.run is None:
             return None
         outcome = after.outcome
         assert outcome is not None
