@@ -25,7 +25,7 @@ from queuectl.shell.script import run_script
 from tests.cli.harness import CODES
 
 quick = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 text = st.text(max_size=20)
 spice = st.sampled_from(
@@ -117,7 +117,7 @@ def test_quoted_words_come_back_as_they_were(wanted: list[str]) -> None:
 @pytest.mark.parametrize(
     "line", [["config", "set"], ["list"], ["wait"], ["dlq", "retry"], ["logs"]]
 )
-@settings(quick, max_examples=40)
+@settings(quick, max_examples=25)
 @given(rest=words)
 def test_other_commands(line: list[str], rest: list[str]) -> None:
     code, told = run([*line, *rest])

@@ -221,7 +221,7 @@ def test_store_and_state_machine_agree(store_url: str) -> None:
 
     is_embedded = "://" not in store_url
     chosen = settings(
-        max_examples=40 if is_embedded else 8,
+        max_examples=30 if is_embedded else 5,
         stateful_step_count=30,
         deadline=None,
         database=None,
