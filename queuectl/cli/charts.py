@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-_LEVELS = "▁▂▃▄▅▆▇█"
-_NOTHING = " "
+_LEVELS = " ▁▂▃▄▅▆▇█"
 
 
-def sparkline(values: Sequence[float]) -> str:
-    """Return one bar for each value, the largest of full height; what is 0 is left blank."""
-    most = max(values, default=0)
-    return "".join(
-        _LEVELS[min(int(value / most * len(_LEVELS)), len(_LEVELS) - 1)] if value > 0 else _NOTHING
-        for value in values
-    )
+def sparkline(values: Sequence[float], room: int | None = None) -> str:
+    """Return one bar for each of the last `room` values, the largest of full height.
+
+    What is 0 is left blank; whatever is more can be seen.
+    """
+    shown = values if room is None else values[-room:]
+    most = max(shown, default=0) or 1
+    return "".join(_LEVELS[math.ceil(value * 8 / most)] for value in shown)
 
 
 def length(seconds: float | None) -> str:

@@ -99,10 +99,3 @@ class Meter:
         counted = dict(self._buckets)
         start = max(int(self._first_at // BUCKET_SECONDS), now - BUCKETS + 1)
         return tuple(counted.get(number, 0) for number in range(start, now + 1))
-
-
-def sparkline(values: tuple[int, ...], room: int) -> str:
-    """Return the last values as bars of an eighth to a whole character."""
-    shown = values[-room:]
-    highest = max(shown, default=0) or 1
-    return "".join(" ▁▂▃▄▅▆▇█"[-(-value * 8 // highest)] for value in shown)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from queuectl.cli.charts import sparkline
 from queuectl.cli.columns import seconds_between, state_text
 from queuectl.cli.layout import cut, fit, width, wrap
 from queuectl.cli.render import elapsed
@@ -13,7 +14,7 @@ from queuectl.cli.session import printable
 from queuectl.domain.job import Job, State, command_text
 from queuectl.looking.feed import Seen
 from queuectl.looking.log import LogText
-from queuectl.looking.model import Snapshot, sparkline
+from queuectl.looking.model import Snapshot
 from queuectl.watch.help import help_lines
 from queuectl.watch.tables import Fragment, Line, lines_of
 from queuectl.watch.view import Mode, Pane, View, position

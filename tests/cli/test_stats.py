@@ -164,8 +164,10 @@ def test_an_address_that_is_none_is_refused(cli: Cli, address: str) -> None:
 
 
 def test_a_bar_is_as_high_as_its_share_of_the_highest() -> None:
-    assert sparkline([0, 1, 4, 8, 0.01]) == " ▂▅█▁"
+    assert sparkline([0, 1, 4, 8, 0.01]) == " ▁▄█▁"
     assert sparkline([0, 0]) == "  "
+    assert sparkline((9, 1, 1), 2) == "██"
+    assert sparkline((), 10) == ""
 
 
 @pytest.mark.parametrize(

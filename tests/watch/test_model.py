@@ -8,7 +8,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
 from queuectl.looking.log import clean
-from queuectl.looking.model import BUCKETS, Meter, parse_filter, sparkline
+from queuectl.looking.model import BUCKETS, Meter, parse_filter
 from queuectl.watch.view import View, scrolled
 
 
@@ -38,12 +38,6 @@ def test_a_pause_is_seen_in_the_rates_and_old_ones_are_forgotten() -> None:
     assert (rates[0], rates[-1], sum(rates)) == (5, 1, 6)
     meter.see(10_000.0, 7)
     assert meter.rates(10_000.0) == (*[0] * (BUCKETS - 1), 1)
-
-
-def test_bars_are_as_high_as_their_share_of_the_highest() -> None:
-    assert sparkline((0, 1, 4, 8), 10) == " ▁▄█"
-    assert sparkline((9, 1, 1), 2) == "██"
-    assert sparkline((), 10) == ""
 
 
 @pytest.mark.parametrize(
