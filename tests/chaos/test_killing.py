@@ -27,7 +27,7 @@ SLACK_SECONDS = 8.0
 ROUNDS = int(os.environ.get("QUEUECTL_RECOVERY_ROUNDS", "3"))
 """How often a worker is killed; more of them make better figures."""
 
-ONCE_LONG = "echo $$ >> pids; test -e second || { touch second; sleep 60; }"
+ONCE_LONG = "test -e second || { touch second; echo $$ >> pids; sleep 60; }"
 
 WITH_CHILDREN = (
     "for p in $(cat pids-$QUEUECTL_JOB_ID 2>&-); do "

@@ -95,7 +95,7 @@ def test_a_result_whose_output_is_refused_is_stored_without_it(chaos: Fleet) -> 
     assert job.outcome is not None
     assert (job.state, job.outcome.stdout, job.outcome.stdout_cut) == (State.COMPLETED, "", LONG)
     assert [run.exit_code for run in job.history] == [0]
-    assert "job 'full': its result is stored only in part" in chaos.log()
+    assert eventually(lambda: "job 'full': its result is stored only in part" in chaos.log())
     assert works_on(chaos, pids)
 
 

@@ -140,4 +140,4 @@ def test_workers_go_on_beside_a_record_that_cannot_be_read(fleet: Fleet) -> None
     pids = fleet.start(2)
     assert fleet.settled(healthy).state is State.COMPLETED
     assert sorted(fleet.pids()) == pids
-    assert "cannot be read" in fleet.log()
+    assert eventually(lambda: "cannot be read" in fleet.log())

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 AWAY = "; trying again"
 BACK = "the store answers again"
+LOST = "the claim was lost, its result is discarded"
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
     errors = [run.error for run in ended.history]
     assert errors == (["worker lost", None] if is_taken_back else [None])
     assert runs_noted(fleet) == len(errors)
-    assert ("the claim was lost, its result is discarded" in fleet.log()) is is_taken_back
+    eventually(lambda: (LOST in fleet.log()) is is_taken_back)
     eventually(lambda: BACK in fleet.log())
     assert said(fleet) == (1, 1)
 

@@ -220,7 +220,7 @@ def test_strangers_with_the_pids_of_a_worker_and_its_job_are_left_alone(chaos: F
     chaos.set(lease_seconds=LEASE_SECONDS)
     (worker,) = chaos.start()
     job = chaos.running(
-        chaos.enqueue("echo $$ >> pids; test -e again || { touch again; sleep 60; }")
+        chaos.enqueue("test -e again || { touch again; echo $$ >> pids; sleep 60; }")
     )
     (command,) = eventually(lambda: pids_in(chaos.root / "pids"))
     for pid in (*chaos.pids(pidfile.SUPERVISOR), worker):

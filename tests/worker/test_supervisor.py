@@ -27,7 +27,7 @@ def test_a_worker_that_was_killed_is_replaced(fleet: Fleet) -> None:
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: fleet.pids() not in ([], [pid]))
     assert fleet.ran("true").state is State.COMPLETED
-    assert f"worker {pid} died (signal 9)" in fleet.log()
+    assert eventually(lambda: f"worker {pid} died (signal 9)" in fleet.log())
 
 
 def test_a_worker_that_dies_again_and_again_is_replaced_more_slowly(fleet: Fleet) -> None:
