@@ -72,11 +72,17 @@ def test_every_process_has_a_file_of_its_own_that_nobody_else_can_read(fleet: Fl
     pids = fleet.start(2)
     os.kill(pids[0], signal.SIGKILL)
     eventually(lambda: len(fleet.pids()) == 2 and pids[0] not in fleet.pids())
-    names = logfiles.logs_of(fleet.home.worker_logs)
-    kinds = [name.startswith("supervisor-") for name in names]
-    assert (kinds.count(True), kinds.count(False)) == (1, 3)
-    (supervisor,) = [paths for name, paths in names.items() if name.startswith("supervisor-")]
-    assert f"worker {pids[0]} died (signal 9)" in supervisor[0].read_text()
+
+    def names() -> list[str]:
+        return sorted(logfiles.logs_of(fleet.home.worker_logs))
+
+    def kinds() -> tuple[int, int]:
+        supervisors = [name for name in names() if name.startswith("supervisor-")]
+        return len(supervisors), len(names()) - len(supervisors)
+
+    assert eventually(lambda: kinds() == (1, 3))
+    (supervisor,) = logfiles.logs_of(fleet.home.worker_logs)[names()[0]]
+    assert eventually(lambda: f"worker {pids[0]} died (signal 9)" in supervisor.read_text())
     for path in fleet.home.worker_logs.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
