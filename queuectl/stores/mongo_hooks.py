@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pymongo.errors import DuplicateKeyError, PyMongoError
-
 from queuectl.domain.hook import Hook
 from queuectl.stores.hook_codec import hook_to_text, readable_hooks
-from queuectl.stores.mongo_documents import new_stamp
-from queuectl.stores.mongo_link import Document, Link, guarded, is_doubtful
+from queuectl.stores.mongo_link import Document, Link, guarded
+from queuectl.stores.mongo_records import put
 
 
 class MongoHooks:
@@ -24,26 +22,8 @@ class MongoHooks:
     @guarded
     def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
         """Store a hook if it is as it was read; see `Store.put_hook`."""
-        document = {
-            **_fence(after), "record": hook_to_text(after), "stamp": new_stamp(),
-        }  # fmt: skip
-        try:
-            if before is None:
-                self.link.hooks.insert_one(document)
-                return True
-            written = self.link.hooks.replace_one(_fence(before), document)
-        except DuplicateKeyError:
-            return self._is_written(document)
-        except PyMongoError as fault:
-            if is_doubtful(fault) and self._is_written(document):
-                return True
-            raise
-        return written.matched_count == 1 or self._is_written(document)
-
-    def _is_written(self, document: Document) -> bool:
-        """Whether a write whose answer was lost, or that the driver repeated, was applied."""
-        own = {"_id": document["_id"], "stamp": document["stamp"]}
-        return self.link.hooks.find_one(own) is not None
+        document = {**_fence(after), "record": hook_to_text(after)}
+        return put(self.link.hooks, document, _fence(before) if before else None)
 
     @guarded
     def remove_hook(self, name: str) -> bool:

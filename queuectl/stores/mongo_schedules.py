@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pymongo.errors import DuplicateKeyError, PyMongoError
-
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import EPOCH
 from queuectl.stores import codec
-from queuectl.stores.mongo_documents import new_stamp
-from queuectl.stores.mongo_link import Document, Link, guarded, is_doubtful
+from queuectl.stores.mongo_link import Document, Link, guarded
+from queuectl.stores.mongo_records import put
 
 
 class MongoSchedules:
@@ -43,28 +41,11 @@ class MongoSchedules:
     @guarded
     def put_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
         """Store a schedule if it is as it was read; see `Store.put_schedule`."""
-        document = {**_document(after), "stamp": new_stamp()}
-        try:
-            if before is None:
-                self.link.schedules.insert_one(document)
-                return True
-            written = self.link.schedules.replace_one(_fence(before), document)
-        except DuplicateKeyError:
-            return self._is_written(document)
-        except PyMongoError as fault:
-            if is_doubtful(fault) and self._is_written(document):
-                return True
-            raise
-        return written.matched_count == 1 or self._is_written(document)
+        return put(self.link.schedules, _document(after), _fence(before) if before else None)
 
     def is_unchanged(self, schedule: Schedule) -> bool:
         """Whether a schedule is still as it was read."""
         return self.link.schedules.find_one(_fence(schedule), {"_id": True}) is not None
-
-    def _is_written(self, document: Document) -> bool:
-        """Whether a write whose answer was lost, or that the driver repeated, was applied."""
-        own = {"_id": document["_id"], "stamp": document["stamp"]}
-        return self.link.schedules.find_one(own) is not None
 
     @guarded
     def remove_schedule(self, name: str) -> bool:
