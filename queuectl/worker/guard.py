@@ -121,7 +121,8 @@ def _watch(memory: mmap.mmap, pipe: int, worker: int) -> None:
         if not is_stopped(worker):
             went_at = boot_clock()
         elif boot_clock() - went_at > _MOST_STOPPED_SECONDS and has_write_lock(worker):
-            os.kill(worker, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
 
 
 def _end_run(record: bytes) -> None:
