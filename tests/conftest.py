@@ -1,14 +1,21 @@
-"""How many test processes run at once."""
+"""How the tests are run, and the server that all tests of one process share."""
 
 from __future__ import annotations
 
 import os
+import sys
 import zlib
+from collections.abc import Iterator
 
 import pytest
 
+from tests.stores import server
+
 # What a pipe gets is to be flushed by the program, not by whoever runs its tests.
 os.environ.pop("PYTHONUNBUFFERED", None)
+# The tests start the program a thousand times; it is compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 FEWEST = 4
 FOR_EACH_CORE = 3
@@ -23,3 +30,15 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mix the files, the same way each time: some wait where others calculate."""
     items.sort(key=lambda item: zlib.crc32(item.path.name.encode()))
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of this test process's own."""
+    executable = server.program()
+    if executable is None:
+        if server.is_required():
+            pytest.fail("the MongoDB test server is not installed")
+        pytest.skip("the MongoDB test server is not installed (it needs Python 3.11)")
+    with server.running(executable, tmp_path_factory.mktemp("mongo")) as address:
+        yield address

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.harness import VARIABLES, Cli, cli
-from tests.stores.conftest import mongo_server, mongo_url, opened, store, store_url
+from tests.stores.conftest import mongo_url, opened, store, store_url
 from tests.worker.fleet import Fleet, fleet_in
 
-__all__ = ["Cli", "cli", "mongo_server", "mongo_url", "opened", "store", "store_url"]
+__all__ = ["Cli", "cli", "mongo_url", "opened", "store", "store_url"]
 
 
 @pytest.fixture(autouse=True)

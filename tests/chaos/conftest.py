@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stores.conftest import mongo_server, mongo_url, opened, store, store_url
+from tests.stores.conftest import mongo_url, opened, store, store_url
 from tests.worker.conftest import impatient
 from tests.worker.fleet import Fleet, fleet_in
 
@@ -15,7 +15,6 @@ __all__ = [
     "chaos",
     "fleet",
     "impatient",
-    "mongo_server",
     "mongo_url",
     "opened",
     "store",

@@ -9,10 +9,10 @@ import pytest
 
 from tests.cli.harness import VARIABLES, cli
 from tests.hooks.receiver import MailReceiver, Receiver, receiving
-from tests.stores.conftest import mongo_server, mongo_url, opened, store, store_url
+from tests.stores.conftest import mongo_url, opened, store, store_url
 from tests.worker.fleet import Fleet, fleet_in
 
-__all__ = ["cli", "mongo_server", "mongo_url", "opened", "store", "store_url"]
+__all__ = ["cli", "mongo_url", "opened", "store", "store_url"]
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,6 @@ from pymongo import MongoClient
 from queuectl.stores import mongo_link, open_store
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
-from tests.stores import server
 from tests.stores.faults import Commands
 
 EXTERNAL = os.environ.get("QUEUECTL_TEST_MONGO_URI", "")
@@ -23,18 +22,6 @@ KINDS = ["sqlite", "mongo", *(["mongo-external"] if EXTERNAL else [])]
 
 Documents = dict[str, Any]
 OpenStore = Callable[[], Store]
-
-
-@pytest.fixture(scope="session")
-def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of this test process's own."""
-    executable = server.program()
-    if executable is None:
-        if server.is_required():
-            pytest.fail("the MongoDB test server is not installed")
-        pytest.skip("the MongoDB test server is not installed (it needs Python 3.11)")
-    with server.running(executable, tmp_path_factory.mktemp("mongo")) as address:
-        yield address
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The fixtures of these tests."""
 
-from tests.stores.conftest import mongo_server, mongo_url
+from tests.stores.conftest import mongo_url
 
-__all__ = ["mongo_server", "mongo_url"]
+__all__ = ["mongo_url"]
 """The fixtures are those of the stores' own tests."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.stores.conftest import mongo_server, mongo_url, opened, store_url
+from tests.stores.conftest import mongo_url, opened, store_url
 from tests.worker.fleet import Fleet, fleet_in
 from tests.worker.impatient import become_impatient
 
-__all__ = ["fleet", "impatient", "mongo_server", "mongo_url", "opened", "store_url", "workers"]
+__all__ = ["fleet", "impatient", "mongo_url", "opened", "store_url", "workers"]
 
 
 @pytest.fixture
