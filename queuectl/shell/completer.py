@@ -20,11 +20,22 @@ from queuectl.shell.line import PROGRAM, Kind, scan
 _PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
 
 
-class LineCompleter(Completer):
-    """Completes the word before the cursor. `session` returns one that knows the snapshot."""
+def _nothing() -> None:
+    """Know nothing that could change."""
 
-    def __init__(self, session: Callable[[], Session]) -> None:
+
+class LineCompleter(Completer):
+    """Completes the word before the cursor. `session` returns one that knows the snapshot.
+
+    `knowledge` is compared before and after a search: one that began before something was
+    learnt is made again.
+    """
+
+    def __init__(
+        self, session: Callable[[], Session], knowledge: Callable[[], object] = _nothing
+    ) -> None:
         self._session = session
+        self._knowledge = knowledge
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterator[Completion]:
         """Yield what may stand for the word before the cursor."""
@@ -62,7 +73,13 @@ class LineCompleter(Completer):
         def found() -> list[Completion]:
             return list(self.get_completions(document, event))
 
-        for completion in await asyncio.get_running_loop().run_in_executor(None, found):
+        loop = asyncio.get_running_loop()
+        while True:
+            knew = self._knowledge()
+            completions = await loop.run_in_executor(None, found)
+            if knew == self._knowledge():
+                break
+        for completion in completions:
             yield completion
 
     def _items(self, before: list[str], word: str) -> Iterator[CompletionItem]:

@@ -60,7 +60,7 @@ class Prompt:
         self._prompt: PromptSession[str] = PromptSession(
             input=_input(on_first),
             history=PrivateHistory(session.place().home),
-            completer=LineCompleter(knowing(session, live).fork),
+            completer=LineCompleter(knowing(session, live).fork, self._has_jobs),
             complete_while_typing=True,
             auto_suggest=AutoSuggestFromHistory(),
             lexer=LineLexer(),
@@ -99,10 +99,13 @@ class Prompt:
             if code:
                 return
 
+    def _has_jobs(self) -> bool:
+        return bool(self._live.snapshot.jobs)
+
     def _redraw(self) -> None:
         """Draw the rows at the bottom anew; may be called from any thread."""
         self._prompt.app.invalidate()
-        if self._live.snapshot.jobs and not self._knows_jobs:
+        if self._has_jobs() and not self._knows_jobs:
             self._knows_jobs = True
             self._complete_anew()
 

@@ -14,6 +14,7 @@ from queuectl.domain import transitions
 from queuectl.domain.job import Spec, State
 from tests.changing.conftest import Cli
 from tests.cli.harness import claim_next, environment
+from tests.stores.conftest import on_one_store
 from tests.terminal import Terminal
 from tests.worker.fleet import Fleet
 
@@ -70,6 +71,7 @@ def test_several_jobs_are_changed_in_one_file(fleet: Fleet, cli: Cli, editor: Ed
     assert stat.S_IMODE(editor.seen.stat().st_mode) == 0o600
 
 
+@on_one_store
 def test_a_file_that_is_left_as_it_is_changes_nothing(
     fleet: Fleet, cli: Cli, editor: Editor
 ) -> None:
@@ -91,6 +93,7 @@ def test_every_command_comes_back_as_it_was(text: str) -> None:
     assert shown["a"]["command"] == "x" + text
 
 
+@on_one_store
 def test_a_command_of_many_lines_is_shown_as_it_is_and_kept(fleet: Fleet) -> None:
     fleet.enqueue(MANY_LINES, "a:1.2")
     job = fleet.job("a:1.2")
@@ -113,6 +116,7 @@ def test_a_command_of_many_lines_is_shown_as_it_is_and_kept(fleet: Fleet) -> Non
         ('s/^# after = .*/after = ["b"]/', "in a circle"),
     ],
 )
+@on_one_store
 def test_nothing_is_changed_on_an_error_and_the_text_is_kept(
     fleet: Fleet, cli: Cli, editor: Editor, script: str, said: str
 ) -> None:
@@ -128,6 +132,7 @@ def test_nothing_is_changed_on_an_error_and_the_text_is_kept(
     assert "priority = 5" in left.read_text()
 
 
+@on_one_store
 def test_a_command_that_may_not_run_here_is_refused(fleet: Fleet, cli: Cli, editor: Editor) -> None:
     fleet.enqueue("make all", "a")
     cli.ok("config", "set", "denied_commands", "rm *")
@@ -160,6 +165,7 @@ def test_a_job_that_changed_meanwhile_is_refused_and_the_text_is_kept(
         assert fleet.job("a").spec.priority == (7 if change == "set" else 0)
 
 
+@on_one_store
 def test_an_editor_that_fails_or_is_not_there_changes_nothing(
     fleet: Fleet, cli: Cli, editor: Editor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +189,7 @@ def test_only_jobs_that_wait_are_opened(fleet: Fleet, cli: Cli, editor: Editor) 
     assert not editor.seen.exists()
 
 
+@on_one_store
 def test_on_a_terminal_a_wrong_file_is_opened_again(fleet: Fleet, editor: Editor) -> None:
     fleet.enqueue("true", "a")
     editor.does(

@@ -12,6 +12,7 @@ from queuectl.domain.job import Outcome, State
 from queuectl.queue import Queue
 from tests.changing.conftest import Cli
 from tests.cli.harness import claim_next, environment, run_next
+from tests.stores.conftest import on_one_store
 from tests.terminal import Terminal
 from tests.worker.fleet import Fleet
 
@@ -101,6 +102,7 @@ def test_a_dry_run_says_that_a_running_job_is_deleted_by_force_alone(many: Fleet
     assert many.job("x-processing").state is State.PROCESSING
 
 
+@on_one_store
 def test_a_filter_that_fits_nothing_is_no_failure(fleet: Fleet, cli: Cli) -> None:
     for command in ("cancel", "retry", "delete"):
         result = cli.ok(command, "--queue", "none")
@@ -170,6 +172,7 @@ def test_a_job_that_fits_no_more_when_its_turn_comes_is_left_alone(
     assert [job.state for job in fleet.queue.find()] in ([State.PENDING], [])
 
 
+@on_one_store
 def test_on_a_terminal_a_person_is_asked_first(fleet: Fleet) -> None:
     for number in range(12):
         fleet.enqueue("true", f"job{number}")

@@ -16,6 +16,7 @@ from queuectl.domain.view import reason
 from queuectl.worker import pausing
 from queuectl.worker.pausing import Stopwatch
 from tests.changing.conftest import Cli
+from tests.stores.conftest import on_one_store
 from tests.worker.fleet import Fleet, eventually, lives, run_members
 
 UNTIL_TOLD = "until [ -e go ]; do sleep 0.05; done; echo done"
@@ -68,6 +69,7 @@ def test_pausing_twice_and_resuming_what_goes_on_change_nothing(fleet: Fleet, cl
 
 
 @linux_only
+@on_one_store
 def test_a_running_job_stands_still_with_all_of_its_processes(fleet: Fleet, cli: Cli) -> None:
     job = started(fleet, f"{FAR_CHILD}; {UNTIL_TOLD}")
     eventually((fleet.root / "far").exists)
@@ -84,6 +86,7 @@ def test_a_running_job_stands_still_with_all_of_its_processes(fleet: Fleet, cli:
 
 
 @linux_only
+@on_one_store
 def test_the_clock_of_the_time_limit_stands_still_too_while_the_lease_goes_on(
     fleet: Fleet,
 ) -> None:

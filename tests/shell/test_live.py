@@ -65,6 +65,25 @@ def completed(session: Session, line: str) -> list[str]:
     ]
 
 
+def test_a_search_during_which_something_was_learnt_is_made_again() -> None:
+    live = Live(find_place(), Followed())
+    searches: list[Session] = []
+
+    def session() -> Session:
+        if searches:
+            live.snapshot = Snapshot(jobs=(JobLine("a", State.PENDING, "pending     true"),))
+        searches.append(knowing(Session(), live, may_ask=False).fork())
+        return searches[-1]
+
+    async def found() -> list[str]:
+        completer = LineCompleter(session, lambda: bool(searches))
+        document, event = Document("cancel "), CompleteEvent(completion_requested=True)
+        return [each.text async for each in completer.get_completions_async(document, event)]
+
+    assert "a" in asyncio.run(found())
+    assert len(searches) == 2
+
+
 def test_looking_makes_neither_home_nor_store(watched: Watched, home: Path) -> None:
     watched.wait_until(lambda snapshot: snapshot.is_known)
     assert not home.exists()

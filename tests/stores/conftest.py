@@ -20,6 +20,9 @@ from tests.stores.faults import Commands
 EXTERNAL = os.environ.get("QUEUECTL_TEST_MONGO_URI", "")
 KINDS = ["sqlite", "mongo", *(["mongo-external"] if EXTERNAL else [])]
 
+on_one_store = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+"""For what is decided before the store is asked, or by processes that no store sees."""
+
 Documents = dict[str, Any]
 OpenStore = Callable[[], Store]
 

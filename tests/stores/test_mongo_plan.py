@@ -35,9 +35,7 @@ def mongo_server(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def store(watched_store: MongoStore, database: Any) -> MongoStore:
     """A store with a backlog in three queues and three priorities, on a server that plans."""
-    jobs = [new_job(watched_store, f"job{n}", queue=f"q{n % 3}") for n in range(JOBS)]
-    urgent = [new_job(watched_store, f"top{n}", queue="q0", priority=n % 3) for n in range(JOBS)]
-    watched_store.add([*jobs, *urgent])
+    watched_store.add([new_job(watched_store, f"first{n}", queue="q0") for n in range(2)])
     limited = {"find": "jobs", "filter": {"ready": True, "queue": "q0"}, "limit": 1}
     found = explained(database, limited)["executionStats"]
     if found["nReturned"] != 1:
@@ -45,6 +43,9 @@ def store(watched_store: MongoStore, database: Any) -> MongoStore:
             f"this server's explain does not run the query: it says that a limit of one returns "
             f"{found['nReturned']} (QUEUECTL_TEST_MONGO_URI names a server whose does)"
         )
+    jobs = [new_job(watched_store, f"job{n}", queue=f"q{n % 3}") for n in range(JOBS)]
+    urgent = [new_job(watched_store, f"top{n}", queue="q0", priority=n % 3) for n in range(JOBS)]
+    watched_store.add([*jobs, *urgent])
     return watched_store
 
 
