@@ -6,14 +6,13 @@ A run is seeded: `QUEUECTL_SOAK_SEED`. `QUEUECTL_SOAK_JOBS=3000` makes it as lon
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import random
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
@@ -116,15 +115,16 @@ def test_every_job_is_completed_once_whoever_is_killed(
     jobs = JOBS or SHORT.get(kind, SHORT["sqlite"])
     backlog = BACKLOG.get(kind, jobs)
     chaos.set(max_interruptions=1_000_000)
-    wanted: Iterator[dict[str, object]] = (
+    wanted: list[dict[str, object]] = [
         {"id": f"job{n}", "command": COMMAND.format(n), "cwd": str(chaos.root)} for n in range(jobs)
-    )
+    ]
     begun = time.monotonic()
-    _enqueue(chaos, itertools.islice(wanted, backlog))
     with Killer(chaos, SEED, FEWEST) as killer:
-        while unsettled := _unsettled(chaos):
+        while (unsettled := _unsettled(chaos)) or wanted:
             assert time.monotonic() - begun < LONGEST_SECONDS
-            _enqueue(chaos, itertools.islice(wanted, max(0, backlog - unsettled)))
+            room = max(0, backlog - unsettled)
+            _enqueue(chaos, wanted[:room])
+            del wanted[:room]
             _keep_manned(chaos)
             time.sleep(LOOK_SECONDS)
     seconds = time.monotonic() - begun
