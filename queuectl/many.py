@@ -12,7 +12,6 @@ from queuectl.domain.errors import NoLongerFits, NotFound, QueuectlError, StoreE
 from queuectl.domain.job import Job
 from queuectl.domain.transitions import Transition
 from queuectl.domain.values import frozen
-from queuectl.worker.telling import tell_all
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Filter, Page
@@ -92,6 +91,8 @@ class ManyChanges(Changes):
             except QueuectlError:
                 continue  # alone it is refused with the reason
         if any(change.after is None for change in changes):
+            from queuectl.worker.telling import tell_all  # which no one who enqueues needs
+
             tell_all(self._store)  # what they have been through goes with them
         applied = self._store.commit_all(changes) if changes else ()
         return {
