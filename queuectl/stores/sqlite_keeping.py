@@ -57,7 +57,7 @@ class SqliteKeeping(SqliteWrites):
         place = "dlq INDEXED BY dlq_delivered" if is_dead else "jobs INDEXED BY jobs_delivered"
         with translated(self._path):
             found = self._connection.execute(
-                f"SELECT {rows.SELECTED} FROM {place} WHERE queue = 'hooks' AND state = ? "
+                f"SELECT {rows.SELECTED} FROM {place} WHERE queue IS 'hooks' AND state = ? "
                 "AND finished_at < ? AND id GLOB 'hook:*' ORDER BY finished_at LIMIT ?",
                 (state.value, to_millis(before), limit),
             ).fetchall()

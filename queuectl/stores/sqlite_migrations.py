@@ -269,6 +269,16 @@ CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue = 'hooks';
 CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue = 'hooks';
 """
 
+# While an index held the rows whose `queue = 'hooks'`, every statement with `queue = ?`, as a claim
+# is one, was compiled anew each time: what is bound might be that value, and then the index might
+# be used (https://www.sqlite.org/c3ref/prepare.html). `IS` is not taken for the same comparison.
+_COMPILED_ONCE = """
+DROP INDEX jobs_delivered;
+DROP INDEX dlq_delivered;
+CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue IS 'hooks';
+CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue IS 'hooks';
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
@@ -276,5 +286,6 @@ MIGRATIONS: tuple[str, ...] = (
     _FEWER_TRIGGERS,
     _FIGURES,
     _HOOKS,
+    _COMPILED_ONCE,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""

@@ -190,3 +190,23 @@ def test_counting_looks_at_no_job(store: SqliteStore, connections: list[Noting])
     plans = plans_of(store, connections, lambda store: store.counts())
     assert plans
     assert not [plan for plan in plans if OF_JOBS.search(plan)]
+
+
+def test_what_every_job_passes_through_is_compiled_once(
+    store: SqliteStore, connections: list[Noting]
+) -> None:
+    compiled: list[object] = []
+
+    def note(*what: object) -> int:
+        compiled.append(what)
+        return sqlite3.SQLITE_OK
+
+    connections[-1].set_authorizer(note)  # which is asked while a statement is compiled
+    store.add([new_job(store, f"one{n}", priority=99) for n in range(9)])
+    job = store.claim(request())
+    for n in range(8):
+        assert job is not None
+        _, job = store.settle(transitions.settle(job, SUCCESS, store.now()), request())
+        if n < 4:
+            compiled.clear()
+    assert compiled == []
