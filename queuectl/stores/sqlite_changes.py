@@ -154,8 +154,11 @@ def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[
     `rev`. An outcome is written whole, as it may have been read without its output.
     """
     before = change.before
-    names = ["ready"]
-    values: list[object] = [ready_flag(after, now)]
+    names: list[str] = []
+    values: list[object] = []
+    if before.is_free or after.is_free:  # else it is NULL and stays so, as do the indexes over it
+        names.append("ready")
+        values.append(ready_flag(after, now))
     for name, old, new in zip(rows.COURSE, _course_of(before), _course_of(after), strict=True):
         if new is not old and new != old:
             names.append(name)
