@@ -6,7 +6,7 @@ Every job passes through here twice, so values stand in the order of the columns
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from itertools import chain, repeat
@@ -179,13 +179,8 @@ def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[
 
 def _stored(value: object) -> Any:
     """Return one of the values in `rows.COURSE` as SQLite keeps it."""
-    if isinstance(value, datetime):
-        return to_millis(value)
-    if isinstance(value, State):
-        return value.value
-    if isinstance(value, tuple):
-        return _list_or_none(value)
-    return int(value) if isinstance(value, bool) else value
+    convert = _CONVERSIONS.get(type(value))
+    return value if convert is None else convert(value)
 
 
 # A NULL is spelled out, as Python's module takes a microsecond to find out that None means it:
@@ -317,3 +312,12 @@ def insert_of_ending(ending: Ending) -> tuple[str, list[object]]:
 
 def _list_or_none(members: tuple[object, ...]) -> str | None:
     return rows.dump_json(members) if members else None
+
+
+_CONVERSIONS: dict[type, Callable[[Any], object]] = {
+    datetime: to_millis,
+    State: attrgetter("value"),
+    tuple: _list_or_none,
+    bool: int,
+}
+"""How values of other types than SQLite's own are kept."""
