@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,8 @@ from queuectl.domain.lanes import OPEN
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
-from queuectl.home import Home
 from queuectl.parents import refuse_circle, with_parents
-from queuectl.stores.base import Store
+from queuectl.reading import Reading
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Filter
@@ -29,27 +28,8 @@ Decide = Callable[[Job, datetime], Transition]
 """Computes a change from a job as it was read, and the store's time."""
 
 
-class Changes:
+class Changes(Reading):
     """The part of `Queue` that changes jobs, each by compare-and-set."""
-
-    home: Home
-    _store: Store
-
-    def resolve(self, word: str) -> str:
-        """Return the id that a word means."""
-        raise NotImplementedError
-
-    def get(self, word: str) -> Job:
-        """Return one job with its output and history."""
-        raise NotImplementedError
-
-    def wait(self, ids: Iterable[str], timeout: float | None = None) -> Iterator[Job]:
-        """Yield each job once it is completed, dead or cancelled."""
-        raise NotImplementedError
-
-    def settings(self) -> Settings:
-        """Return the settings in force."""
-        raise NotImplementedError
 
     def cancel(self, job_id: str, *, only: Filter | None = None) -> Job:
         """Cancel a waiting job, or ask the worker of a running one to stop it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import InvalidInput
@@ -12,8 +11,7 @@ from queuectl.domain.job import SETTLED, Job
 from queuectl.domain.request import check_text
 from queuectl.domain.settings import as_flag
 from queuectl.domain.values import frozen
-from queuectl.home import Home
-from queuectl.stores.base import Store
+from queuectl.reading import Reading
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Filter
@@ -32,16 +30,10 @@ class Purged:
     kept: int = 0
 
 
-class Keeping:
+class Keeping(Reading):
     """The part of `Queue` that forgets many jobs at once."""
 
-    home: Home
-    _store: Store
     _captured: str | None = None
-
-    def now(self) -> datetime:
-        """Return the store's time."""
-        raise NotImplementedError
 
     def with_environment(
         self, fields: Mapping[str, object]

@@ -14,7 +14,7 @@ from queuectl.domain.transitions import Transition
 from queuectl.domain.values import frozen
 
 if TYPE_CHECKING:
-    from queuectl.domain.filters import Filter, Page
+    from queuectl.domain.filters import Filter
 
 AT_ONCE = 100
 """So many jobs are changed with one write; other writers come between two of these."""
@@ -38,10 +38,6 @@ class ManyChanges(Changes):
     filter; one that somebody else was faster with is passed over. What the store does not take
     with the others is tried alone, which tells why.
     """
-
-    def find(self, chosen: Filter | None = None, page: Page | None = None) -> Iterator[Job]:
-        """Yield jobs in order of arrival."""
-        raise NotImplementedError
 
     def cancel_all(self, chosen: Filter) -> Iterator[Told]:
         """Cancel jobs as `cancel` does."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from queuectl.stores.base import BATCH, Store
+from queuectl.reading import Reading
+from queuectl.stores.base import BATCH
 
 if TYPE_CHECKING:
     from queuectl.domain.report import Report
@@ -15,10 +16,8 @@ _PERIOD = timedelta(hours=1)
 _MOST_BATCHES = 20
 
 
-class Statistics:
+class Statistics(Reading):
     """The part of `Queue` that counts. What has just happened is told first, so all is in it."""
-
-    _store: Store
 
     def stats(self, queue: str | None = None, since: datetime | None = None) -> Report:
         """Return what has happened since an instant (an hour ago), in all queues or in one.

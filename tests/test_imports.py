@@ -26,15 +26,16 @@ LAYERS: dict[str, frozenset[str]] = {
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),
     "hooks": SHARED | {"domain", "stores", "worker"},
-    "changes": SHARED | {"domain", "stores", "parents", "worker"},
+    "reading": SHARED | {"domain", "stores", "worker"},
+    "changes": SHARED | {"domain", "stores", "parents", "reading", "worker"},
     "many": SHARED | {"domain", "stores", "worker", "changes"},
     "schedules": SHARED | {"domain", "stores"},
-    "keeping": SHARED | {"domain", "stores", "transfer", "worker"},
-    "statistics": SHARED | {"domain", "stores", "worker"},
+    "keeping": SHARED | {"domain", "stores", "reading", "transfer", "worker"},
+    "enqueueing": SHARED | {"domain", "stores", "parents", "changes", "keeping"},
+    "statistics": SHARED | {"domain", "stores", "reading", "worker"},
     "transfer": SHARED | {"domain", "stores", "worker"},
     "queue": SHARED
-    | {"domain", "stores", "worker", "parents", "changes", "many", "schedules", "keeping"}
-    | {"statistics", "hooks"},
+    | {"domain", "stores", "worker", "enqueueing", "many", "schedules", "statistics", "hooks"},
     "metrics": SHARED | {"domain", "worker", "queue"},
     "cli": SHARED
     | {"domain", "stores", "worker", "queue", "many", "keeping", "transfer", "metrics", "hooks"},

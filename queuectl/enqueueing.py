@@ -1,0 +1,170 @@
+"""The use cases that bring new jobs in; `Queue` has them all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from queuectl.changes import Changes
+from queuectl.domain import transitions
+from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError
+from queuectl.domain.form import Form
+from queuectl.domain.job import Spec
+from queuectl.domain.lanes import OPEN
+from queuectl.domain.request import Request
+from queuectl.domain.settings import Settings
+from queuectl.domain.values import frozen
+from queuectl.ids import new_job_ids
+from queuectl.keeping import Keeping
+from queuectl.parents import checked, has_parents, refuse_circle
+from queuectl.stores.moved import require_in_use
+
+
+@frozen
+class Enqueued:
+    """What became of one request: `job_id` stands in the store unless `error` says otherwise.
+
+    `held_by_key` says that it is another job, which has the request's unique key.
+    """
+
+    job_id: str
+    replaced: bool = False
+    held_by_key: bool = False
+    error: QueuectlError | None = None
+
+
+class Enqueueing(Changes, Keeping):
+    """The part of `Queue` that enqueues; a request may replace a job that waits."""
+
+    def request(
+        self,
+        fields: Mapping[str, object],
+        settings: Settings | None = None,
+        *,
+        replace: bool = False,
+        form: Form | None = None,
+    ) -> Request:
+        """Return the request that a mapping of fields means. Raises InvalidInput.
+
+        `replace` lets it replace a job of its id. When there are many, pass their `form`.
+        """
+        fields, environment = self.with_environment(fields)
+        request = (form or self.form(settings, replace=replace)).fill(fields)
+        if "@" in request.spec.id:
+            from queuectl.domain.schedule import refuse_run_id
+
+            refuse_run_id(request.spec.id)
+        if request.spec.id.startswith("hook:"):
+            from queuectl.domain.hook import refuse_delivery_id
+
+            refuse_delivery_id(request.spec.id)
+        if environment is not None:
+            spec = dataclasses.replace(request.spec, environment=environment, clean_env=False)
+            request = dataclasses.replace(request, spec=spec)
+        return request
+
+    def form(
+        self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
+    ) -> Form:
+        """Return what makes a request of each of many mappings, with the settings of now.
+
+        Where a mapping names no working directory its job runs in `cwd`.
+        """
+        new_ids = new_job_ids()
+        return Form(
+            settings or self.settings(),
+            self._parse_time,
+            lambda: next(new_ids),
+            cwd=cwd,
+            replace=replace,
+        )
+
+    def _parse_time(self, kind: str, raw: object) -> datetime:
+        from queuectl.when import parse_time  # only few jobs name a time
+
+        return parse_time(kind, raw, self.now())
+
+    def enqueue(self, requests: Sequence[Request], *, atomic: bool = False) -> list[Enqueued]:
+        """Store new jobs; return what became of each, in the order given.
+
+        An id that exists is a `Conflict` in that request's result; with `atomic` it is raised
+        and nothing is stored.
+        """
+        require_in_use(self._store)
+        if atomic and any(request.replace for request in requests):
+            raise InvalidInput("an atomic batch cannot replace jobs")
+        requests, faults = self._checked(requests)
+        if atomic and faults:
+            raise next(iter(faults.values()))
+        first = {request.spec.id: request for request in reversed(requests)}
+        if atomic and len(first) < len(requests):
+            raise Conflict("nothing was enqueued: an id is there twice")
+        now = self._store.now()
+        jobs = [
+            transitions.enqueue(request.spec, request.run_at, now)
+            for request in requests
+            if request is first[request.spec.id] and request.spec.id not in faults
+        ]
+        refused = self._store.add(jobs, atomic=atomic)
+        if refused and atomic:
+            taken = first[sorted(refused)[0]].spec
+            raise Conflict(f"nothing was enqueued: {self._why_taken(taken)}")
+        if not refused and len(jobs) == len(requests):
+            return [Enqueued(job.spec.id) for job in jobs]
+        results, seen = [], set[str]()
+        for request in requests:
+            job_id = request.spec.id
+            is_taken = job_id in refused or job_id in seen
+            seen.add(job_id)
+            if job_id in faults:
+                results.append(Enqueued(job_id, error=faults[job_id]))
+            else:
+                results.append(self._refused(request) if is_taken else Enqueued(job_id))
+        return results
+
+    def _checked(
+        self, requests: Sequence[Request]
+    ) -> tuple[Sequence[Request], Mapping[str, QueuectlError]]:
+        """Look at what only some jobs ask for: parents, and more slots than one."""
+        faults: dict[str, QueuectlError] = {}
+        specs = [request.spec for request in requests]
+        if any(map(has_parents, specs)):
+            requests, faults = checked(requests, self.resolve, self._store.get)
+        if any(spec.slots > 1 for spec in specs):
+            lanes = self._store.lanes()
+            for request in requests:
+                try:
+                    lanes.get(request.spec.queue, OPEN).require(request.spec)
+                except InvalidInput as fault:
+                    faults.setdefault(request.spec.id, fault)
+        return requests, faults
+
+    def _refused(self, request: Request) -> Enqueued:
+        """Return what becomes of a request whose id, or whose unique key, a job has already."""
+        spec = request.spec
+        holder = self._store.holder(spec.unique) if spec.unique else None
+        if holder is not None and not (request.replace and holder == spec.id):
+            return Enqueued(holder, held_by_key=True)
+        if request.replace:
+            return self._replace(request)
+        if spec.unique and self._store.get(spec.id) is None:  # the key has become free since
+            return self.enqueue([request])[0]
+        return Enqueued(spec.id, error=Conflict(self._why_taken(spec)))
+
+    def _why_taken(self, spec: Spec) -> str:
+        if spec.unique and self._store.get(spec.id) is None:
+            return f"another job has the unique key '{spec.unique}'"
+        return f"job '{spec.id}' exists already (--replace replaces it)"
+
+    def _replace(self, request: Request) -> Enqueued:
+        try:
+            if has_parents(request.spec):
+                refuse_circle(request.spec, self._store.get)
+            self._change(
+                request.spec.id,
+                lambda job, now: transitions.replace_job(job, request.spec, request.run_at, now),
+            )
+        except QueuectlError as refusal:
+            return Enqueued(request.spec.id, error=refusal)
+        return Enqueued(request.spec.id, replaced=True)

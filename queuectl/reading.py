@@ -1,0 +1,133 @@
+"""The use cases that only read; those that change something are made of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import Conflict, NotFound, WaitTimedOut
+from queuectl.domain.job import SETTLED, Job, State
+from queuectl.domain.request import is_name
+from queuectl.domain.settings import Settings
+from queuectl.home import Home
+from queuectl.ids import PREFIX_LENGTH
+from queuectl.stores.base import Store
+
+if TYPE_CHECKING:
+    from queuectl.domain.filters import Counts, Filter, Page
+    from queuectl.domain.lanes import Lanes
+    from queuectl.domain.view import Surroundings
+    from queuectl.domain.worker import LiveWorker
+
+_POLL_SECONDS = (0.01, 0.25)
+
+
+class Reading:
+    """The part of `Queue` that reads."""
+
+    home: Home
+    _store: Store
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        return self._store.now()
+
+    def settings(self) -> Settings:
+        """Return the settings in force."""
+        return tunables.from_stored(self._store.settings())
+
+    def resolve(self, word: str) -> str:
+        """Return the id that a word means: itself, or a prefix of one made for the user.
+
+        Raises NotFound, or Conflict when a prefix fits several.
+        """
+        if is_name(word) and self._store.get(word) is not None:
+            return word
+        if is_name(word) and len(word) >= PREFIX_LENGTH:
+            fitting = self._store.generated_ids(word, 2)
+            if len(fitting) == 1:
+                return fitting[0]
+            if fitting:
+                raise Conflict(f"'{word}' fits several jobs: {', '.join(fitting)} …")
+        raise NotFound(f"no job '{word}'", hint="queuectl list shows the jobs there are")
+
+    def get(self, word: str) -> Job:
+        """Return one job with its output and history; `word` is an id or a prefix."""
+        job = self._store.get(self.resolve(word))
+        if job is None:
+            raise NotFound(f"no job '{word}'")
+        return job
+
+    def find(self, chosen: Filter | None = None, page: Page | None = None) -> Iterator[Job]:
+        """Yield jobs in order of arrival (or as the page says), dead ones included."""
+        from queuectl.domain.filters import Filter, Page
+
+        return self._store.find(chosen or Filter(), page or Page())
+
+    def counts(self) -> Counts:
+        """Return how many jobs there are in each state of each queue."""
+        return self._store.counts()
+
+    def workers(self) -> list[LiveWorker]:
+        """Return the workers that are alive, the earliest first, each with its job."""
+        from queuectl.domain.filters import Filter
+        from queuectl.domain.worker import LiveWorker
+        from queuectl.worker.processes import is_live
+
+        now, running = self._store.now(), Filter(frozenset({State.PROCESSING}))
+        held = {job.worker: job.id for job in self.find(running)}
+        return [
+            LiveWorker(record, held.get(record.id))
+            for record in self._store.workers()
+            if is_live(record, now)
+        ]
+
+    def wait(self, ids: Iterable[str], timeout: float | None = None) -> Iterator[Job]:
+        """Yield each job once it is completed, dead or cancelled, in the order given.
+
+        Raises NotFound when one is deleted, WaitTimedOut after `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        shortest, longest = _POLL_SECONDS
+        for job_id in ids:
+            pause = shortest
+            while (job := self.get(job_id)).state not in SETTLED:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise WaitTimedOut(f"job '{job_id}' is still {job.state}")
+                time.sleep(pause if left is None else min(pause, left))
+                pause = min(pause * 1.5, longest)
+            yield job
+
+    def unsettled(self, queue: str | None = None) -> list[str]:
+        """Return the ids of the jobs that are not completed, dead or cancelled yet."""
+        from queuectl.domain.filters import Filter
+
+        return [job.id for job in self.find(Filter(frozenset(State) - SETTLED, queue))]
+
+    def lanes(self) -> Lanes:
+        """Return the queues about which something was decided, with the slots in use."""
+        return self._store.lanes()
+
+    def surroundings(self) -> Surroundings:
+        """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
+        from queuectl.domain.view import Surroundings, served_by
+        from queuectl.worker.processes import is_live
+
+        @cache
+        def state_of(job_id: str) -> State | None:
+            job = self._store.get(job_id)
+            return job.state if job else None
+
+        @cache
+        def served() -> Callable[[str], bool]:
+            now = self._store.now()
+            return served_by(
+                record.queues for record in self._store.workers() if is_live(record, now)
+            )
+
+        return Surroundings(self._store.lanes(), state_of, lambda queue: served()(queue))
