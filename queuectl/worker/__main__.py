@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from queuectl.home import Home, Place
+from queuectl.worker.claims import Orders
 from queuectl.worker.logs import log_to_file
-from queuectl.worker.loop import Orders
 from queuectl.worker.supervisor import Supervisor
 
 

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 
 from queuectl.captured import Variables
@@ -19,11 +18,11 @@ from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.policy import refusal
 from queuectl.domain.transitions import Transition
 from queuectl.home import Place
-from queuectl.ids import new_token
 from queuectl.stores import open_store
-from queuectl.stores.base import ClaimRequest, Store
+from queuectl.stores.base import Store
 from queuectl.stores.moved import require_in_use
 from queuectl.worker import deliveries
+from queuectl.worker.claims import Claims, Orders
 from queuectl.worker.control import Control
 from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
@@ -31,7 +30,7 @@ from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
-from queuectl.worker.processes import boot_clock, is_live
+from queuectl.worker.processes import is_live
 from queuectl.worker.record import new_record, new_worker_id
 from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
@@ -46,19 +45,6 @@ _SHOWN = 200
 
 class _Refused(Exception):
     """A run that is not begun, now or ever; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What a worker is started for: any queue unless `queues`, one job with `only`.
-
-    With `drain` it leaves when nothing is due, running or awaiting its retry.
-    """
-
-    queues: tuple[str, ...] = ()
-    drain: bool = False
-    only: str | None = None
-    show_output: bool = False
 
 
 class Worker:
@@ -87,8 +73,8 @@ class Worker:
             absence,
             tunables.from_stored(self._store.settings()),
         )
-        self._deadline = 0.0
         self._patience = Patience(self._control, absence)
+        self._claims = Claims(self._store, self.record.id, orders, self._heartbeat, self._patience)
         self._scheduling = Scheduling(self._store, self.record.started_at)
         self._log = JobLog()
         self._can_log = True
@@ -127,56 +113,13 @@ class Worker:
                     self._patience.pause(LONGEST_PAUSE)
                 if self._control.is_stopping:
                     return
-                job = self._claim()
+                job = self._claims.take()
             if job is None:
                 if self._patience.insist(self._is_done, may_leave=True):
                     return
                 self._idle()
             else:
                 job = self._do(job)
-
-    # claiming
-
-    def _request(self) -> ClaimRequest:
-        lease = self._heartbeat.settings.lease_seconds
-        return ClaimRequest(
-            new_token(), self.record.id, lease, self._orders.queues, self._orders.only
-        )
-
-    def _claim(self) -> Job | None:
-        request = self._request()
-        return self._claiming(
-            request, lambda asked: (True, self._store.claim(asked)), may_leave=True
-        )[1]
-
-    def _claiming(
-        self,
-        request: ClaimRequest,
-        ask: Callable[[ClaimRequest], tuple[bool, Job | None]],
-        *,
-        may_leave: bool,
-    ) -> tuple[bool, Job | None]:
-        """Ask for a job, noting when its lease ends: counted from before it was asked for."""
-        asked_at = boot_clock()
-        current = request
-
-        def once() -> tuple[bool, Job | None]:
-            nonlocal asked_at, current
-            asked_at = boot_clock()
-            try:
-                return ask(current)
-            except StoreUnavailable:
-                current = replace(request, repeated=True)
-                raise
-
-        done, job = self._patience.insist(once, may_leave=may_leave)
-        self._deadline = asked_at + request.lease_seconds
-        if current is not request and job is not None and job.claim is not None:
-            # it may have been claimed long before the answer came
-            now = self._patience.insist(self._store.now, may_leave=True)
-            lease_left = (job.claim.lease_until - now).total_seconds()
-            self._deadline = min(self._deadline, boot_clock() + lease_left)
-        return done, job
 
     def _idle(self) -> None:
         """Sleep until there may be work: at most until the next job or schedule is due."""
@@ -219,7 +162,7 @@ class Worker:
     def _do(self, job: Job) -> Job | None:
         """Run one claimed job, settle it, and return the next that was claimed with that."""
         assert job.claim is not None
-        self._heartbeat.hold(job.id, job.claim.id, self._deadline)
+        self._heartbeat.hold(job.id, job.claim.id, self._claims.deadline)
         self._log.hold(job)
         try:
             # also what is given back at once is held: its lease ends the waiting for the store
@@ -260,7 +203,7 @@ class Worker:
             job.spec.timeout,
             settings.kill_grace_seconds,
             settings.kill_leftovers,
-            self._deadline,
+            self._claims.deadline,
             b"" if hook is None else deliveries.orders(self._place),
         )
         try:
@@ -307,7 +250,7 @@ class Worker:
             )
             try:
                 if may_claim and not self._control.is_stopping:
-                    is_committed, next_job = self._settle_and_claim(change)
+                    is_committed, next_job = self._claims.settle_and_take(change)
                     may_claim = False
                 else:
                     is_committed = self._commit(change)
@@ -324,11 +267,6 @@ class Worker:
                     continue
             self._tell(job, change.after if is_committed else None, outcome)
             return next_job
-
-    def _settle_and_claim(self, change: Transition) -> tuple[bool, Job | None]:
-        return self._claiming(
-            self._request(), lambda asked: self._store.settle(change, asked), may_leave=False
-        )
 
     def _commit(self, change: Transition) -> bool:
         return self._patience.insist(partial(self._store.commit, change))

@@ -132,8 +132,8 @@ def run_in_foreground(
     log_format: str = DEFAULT_FORMAT,
 ) -> int:
     """Be the supervisor, with the workers' log on standard output; return an exit code."""
+    from queuectl.worker.claims import Orders
     from queuectl.worker.logs import log_to_terminal
-    from queuectl.worker.loop import Orders
     from queuectl.worker.supervisor import Supervisor
 
     place.home.make()

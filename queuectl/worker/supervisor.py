@@ -22,9 +22,10 @@ from queuectl.home import Place
 from queuectl.stores import is_mongo
 from queuectl.waiting import wait_readable
 from queuectl.worker import pidfile
+from queuectl.worker.claims import Orders
 from queuectl.worker.control import Control
 from queuectl.worker.logs import be_worker
-from queuectl.worker.loop import Orders, Worker
+from queuectl.worker.loop import Worker
 from queuectl.worker.processes import identify, this_process
 from queuectl.worker.record import new_worker_id
 

@@ -15,7 +15,8 @@ from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
 from queuectl.stores import sqlite_sync
 from queuectl.worker import manager
-from queuectl.worker.loop import Orders, Worker
+from queuectl.worker.claims import Orders
+from queuectl.worker.loop import Worker
 from tests.worker.fleet import PATIENCE_SECONDS, Fleet, eventually
 
 CROWD_JOBS = 400
