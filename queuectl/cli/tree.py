@@ -143,6 +143,16 @@ class Group(click.Group):
         """Return the names in the order in which they are declared."""
         return [*self.lazy, *(name for name in self.commands if name not in self.lazy)]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the group's own options. Raises InvalidInput, naming the commands, without any.
+
+        click would raise its whole help as an error, which is not to be read on one line.
+        """
+        if not (args or self.invoke_without_command or ctx.resilient_parsing):
+            path, names = ctx.command_path, ", ".join(self.list_commands(ctx))
+            raise InvalidInput(f"'{path}' needs a command: {names}", hint=f"{path} --help")
+        return super().parse_args(ctx, args)
+
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name or alias."""
         name = ALIASES.get(cmd_name, cmd_name)
