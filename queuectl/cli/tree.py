@@ -133,11 +133,14 @@ class Group(click.Group):
         """Write a line for each command; loading them all would take longer than the rest."""
         from queuectl.cli.summaries import SUMMARIES
 
-        if not self.lazy:
-            super().format_commands(ctx, formatter)
-            return
+        known = SUMMARIES if self.lazy else {}
+        rows = [(name, known.get(name) or self._summary(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl(rows)
+
+    def _summary(self, name: str) -> str:
+        """Return the whole first sentence; click would cut it to a line."""
+        return self.commands[name].get_short_help_str(200)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order in which they are declared."""
