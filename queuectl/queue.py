@@ -115,8 +115,14 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         self._store.set_setting(key, value)
         return key, value
 
-    def unset_setting(self, word: str) -> tuple[str, Value]:
-        """Remove a setting from the store; return its key and default. Raises InvalidInput."""
+    def unset_setting(self, word: str) -> tuple[str, Value | None]:
+        """Remove a setting from the store; return its key and default. Raises InvalidInput.
+
+        One that is stored and unknown, such as that of another version, has no default.
+        """
+        if word not in tunables.KEYS and word in self._store.settings():
+            self._store.set_setting(word, None)
+            return word, None
         key = tunables.resolve_key(word)
         self._store.set_setting(key, None)
         return key, tunables.default_of(key)

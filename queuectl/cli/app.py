@@ -80,9 +80,22 @@ def _one_line(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def _stand_in_for_closed_streams() -> None:
+    """Let a standard stream that the caller has closed lead nowhere.
+
+    Python has None in its place, and the next file that is opened would take its descriptor, so
+    that a message might end up in the store.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nowhere, mode, encoding="utf-8"))
+
+
 def run_process(args: Sequence[str]) -> int:
     """Run the command line of this process; return its exit code."""
     hide_passwords(args)
+    _stand_in_for_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # Redirected, JSON and text are UTF-8 in every locale; nothing may fail to be shown.
         encoding = None if stream.isatty() else "utf-8"

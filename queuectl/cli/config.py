@@ -83,5 +83,8 @@ def set_setting(session: Session, key: str, value: str) -> None:
 def unset_setting(session: Session, key: str) -> None:
     """Go back to a setting's default."""
     name, default = session.queue().unset_setting(key)
+    if default is None:
+        say(f"{name} removed")
+        return
     say(f"{name} = {tunables.show(default)}")
     note("this is the default")

@@ -29,10 +29,8 @@ class Step:
 def timeline(job: Job, clock: Clock) -> Iterator[Step]:
     """Yield the runs of a job from the first that is kept, and the one that is under way."""
     running = _running(job, clock)
-    followers = [run.started_at for run in job.history[1:]]
-    if running is not None:
-        followers.append(running.started_at)
-    for run, next_start in zip_longest(job.history, followers):
+    starts = [run.started_at for run in (*job.history, running) if run is not None]
+    for run, next_start in zip_longest(job.history, starts[1:]):
         took = duration(seconds_between(run.started_at, run.finished_at))
         then = _afterwards(run, next_start) if next_start else _at_last(job, run, clock)
         parts = [*_given_back(run), *([then] if then else [])]

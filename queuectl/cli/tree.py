@@ -133,15 +133,28 @@ class Group(click.Group):
         """Write a line for each command; loading them all would take longer than the rest."""
         from queuectl.cli.summaries import SUMMARIES
 
-        if not self.lazy:
-            super().format_commands(ctx, formatter)
-            return
+        known = SUMMARIES if self.lazy else {}
+        rows = [(name, known.get(name) or self._summary(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl(rows)
+
+    def _summary(self, name: str) -> str:
+        """Return the whole first sentence; click would cut it to a line."""
+        return self.commands[name].get_short_help_str(200)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order in which they are declared."""
         return [*self.lazy, *(name for name in self.commands if name not in self.lazy)]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the group's own options. Raises InvalidInput, naming the commands, without any.
+
+        click would raise its whole help as an error, which is not to be read on one line.
+        """
+        if not (args or self.invoke_without_command or ctx.resilient_parsing):
+            path, names = ctx.command_path, ", ".join(self.list_commands(ctx))
+            raise InvalidInput(f"'{path}' needs a command: {names}", hint=f"{path} --help")
+        return super().parse_args(ctx, args)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name or alias."""

@@ -26,17 +26,31 @@ def run_line(line: str, session: Session) -> int:
         return fault.exit_code
     if not words:
         return ExitCode.OK
-    if words[0] in _LEAVING and len(words) == 1:
-        raise Leave
-    if words == ["clear"]:
-        from click import clear
-
-        clear()
+    if words[0] in SHELL_WORDS:
+        return _run_shell_word(words)
+    if words[0] == "help" and len(words) == 2 and words[1] in SHELL_WORDS:
+        say(SHELL_WORDS[words[1]])
         return ExitCode.OK
     code = execute(words, session.fork())
     if words == ["help"]:
         _tell_of_shell_words()
     return code
+
+
+def _run_shell_word(words: list[str]) -> int:
+    """Run a command that exists only here, none of which takes arguments."""
+    if words[1:] in (["-h"], ["--help"]):
+        say(SHELL_WORDS[words[0]])
+        return ExitCode.OK
+    if len(words) > 1:
+        complain(InvalidInput(f"'{words[0]}' takes no arguments", hint=words[0]))
+        return ExitCode.USAGE
+    if words[0] in _LEAVING:
+        raise Leave
+    from click import clear
+
+    clear()
+    return ExitCode.OK
 
 
 def _tell_of_shell_words() -> None:

@@ -152,6 +152,9 @@ class Live:
         if not self._first.is_set():
             self._next_look = began + _JOBS_AFTER_SECONDS
             self._first.set()
+        elif self._next_look and self.snapshot.trouble:
+            # To wait for an answer in vain is no work for a store, which may be back at any moment.
+            self._next_look = began + took + REFRESH_SECONDS
         elif self._next_look and 10 * took > REFRESH_SECONDS:
             self._next_look = began + 10 * took  # one that is slow to answer is asked less often
 

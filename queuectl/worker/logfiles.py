@@ -13,10 +13,11 @@ import re
 import socket
 import time
 from collections import defaultdict
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
-from queuectl.home import open_private
+from queuectl.domain.errors import QueuectlError
+from queuectl.home import open_private, private_directory
 from queuectl.ids import new_token
 from queuectl.worker.processes import identify
 
@@ -39,8 +40,11 @@ class LogFile(logging.handlers.RotatingFileHandler):
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=FILE_BYTES, backupCount=OLDER_FILES, encoding="utf-8")
 
-    def _open(self) -> TextIO:  # type: ignore[override]
-        """Open the file, mode 0600, never through a link."""
+    def _open(self) -> TextIOWrapper:
+        """Open the file, mode 0600, never through a link; make the directories if they are gone."""
+        folder = Path(self.baseFilename).parent
+        for directory in (folder.parent, folder):
+            private_directory(directory)
         descriptor = open_private(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND)
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
@@ -50,8 +54,20 @@ class LogFile(logging.handlers.RotatingFileHandler):
         return self.stream.fileno()
 
     def make_room(self, size: int) -> None:
-        """Begin a new file if the one in use has no room for so much; the lock must be held."""
-        if self.stream is None or os.fstat(self.stream.fileno()).st_size + size > self.maxBytes:
+        """Begin a new file if the one in use has no room for so much, or was removed.
+
+        The lock must be held.
+        """
+        stream = self.stream
+        if stream is None:
+            self.doRollover()
+            return
+        used = os.fstat(stream.fileno())
+        if not used.st_nlink:
+            with contextlib.suppress(QueuectlError):  # the next line tries again
+                self.stream = self._open()
+                stream.close()
+        elif used.st_size + size > self.maxBytes:
             self.doRollover()
 
 

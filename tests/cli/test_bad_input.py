@@ -262,6 +262,20 @@ def test_a_full_disk_is_told_in_one_line(unbuffered: str) -> None:
     assert "No space left" in ended.stderr
 
 
+def test_streams_that_the_caller_has_closed_are_no_error() -> None:
+    import subprocess
+    import sys
+
+    from tests.cli.harness import environment
+
+    line = f"{sys.executable} -m queuectl enqueue a true <&- >&- && {sys.executable} -m queuectl ls"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[1].startswith("a ")
+
+
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     import subprocess
     import sys

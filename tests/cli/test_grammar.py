@@ -370,3 +370,17 @@ def test_doctor_reports_a_damaged_store(cli: Cli, home: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "queue.db").write_bytes(b"not a database" * 100)
     assert cli("doctor").code == 5
+
+
+def test_a_group_without_a_command_names_its_commands(cli: Cli) -> None:
+    assert cli.refused(2, "dlq") == (
+        "queuectl: 'queuectl dlq' needs a command: list, show, retry, purge; queuectl dlq --help\n"
+    )
+
+
+def test_a_stored_setting_that_nobody_knows_is_removed_as_doctor_says(cli: Cli) -> None:
+    with open_queue() as queue:
+        queue.store.set_setting("of_old", 1)
+    assert "config unset, corrects" in cli("doctor").out
+    assert cli.ok("config", "unset", "of_old").out == "of_old removed\n"
+    assert "OK    settings" in cli("doctor").out

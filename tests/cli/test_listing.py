@@ -116,3 +116,12 @@ def test_the_timeline_tells_of_every_run_and_what_came_of_it(cli: Cli) -> None:
         (1, 75, None), (2, None, 15), (3, 75, None),
     ]  # fmt: skip
     assert all(run["duration"] >= 0 for run in history)
+
+
+def test_the_timeline_of_a_job_in_its_first_run_is_that_run(cli: Cli) -> None:
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "a", "command": "true"})])
+        claim_next(queue)
+    assert [row.split()[-2:] for row in cli.ok("show", "a").out.splitlines()[-1:]] == [
+        ["processing", "-"]
+    ]

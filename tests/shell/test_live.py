@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -13,6 +14,7 @@ from prompt_toolkit.completion import CompleteEvent, Completion
 from prompt_toolkit.document import Document
 
 from queuectl.cli.session import Session
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.filters import Counts
 from queuectl.domain.job import Outcome, State
 from queuectl.home import Place, find_place
@@ -114,6 +116,31 @@ def test_a_store_that_is_gone_is_trouble_until_it_is_back(
     assert snapshot.jobs, "what was known can still be completed"
     home.with_name("elsewhere").rename(home)
     watched.wait_until(lambda snapshot: not snapshot.trouble)
+
+
+def test_a_store_that_kept_silent_for_long_is_seen_soon_after_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    cli.ok("enqueue", "a", "true")
+    live = Live(find_place(), Followed())
+    passed = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: passed[0])
+    monkeypatch.setattr("queuectl.shell.live.time", clock)
+    live._look_and_plan()
+
+    def keep_silent(_place: Place) -> NoReturn:
+        passed[0] += 10.0
+        raise StoreUnavailable("does not answer")
+
+    with monkeypatch.context() as away:
+        away.setattr(live_module, "open_existing", keep_silent)
+        live._close()
+        live._look_and_plan()
+    assert live.snapshot.trouble
+    assert live._next_look - passed[0] <= live_module.REFRESH_SECONDS
+    live._look_and_plan()
+    assert not live.snapshot.trouble
+    live._close()
 
 
 def test_a_damaged_store_is_trouble(home: Path, watched: Watched) -> None:

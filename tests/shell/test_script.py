@@ -56,6 +56,12 @@ def test_global_options_hold_for_every_line_and_a_lines_own_for_it_alone(
     assert [job["id"] for job in cli.ok("list", "--json", "--home", two).json] == ["b"]
 
 
+def test_the_words_that_exist_only_here_have_help_and_take_no_arguments(cli: Cli) -> None:
+    assert cli(stdin="exit 3\n").err.startswith("queuectl: 'exit' takes no arguments; exit\n")
+    helped = cli.ok(stdin="help exit\nexit --help\nexit\nbogus\n")
+    assert helped.out == "Leave the shell; workers go on.\n" * 2
+
+
 def test_the_systems_shell_is_within_reach(cli: Cli) -> None:
     assert cli.ok(stdin="!touch made-by-sh\n").code == 0
     assert Path("made-by-sh").exists()

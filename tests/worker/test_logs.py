@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -144,6 +145,15 @@ def test_full_files_give_way_and_no_line_is_torn_or_lost_among_the_last(here: Ho
     paths = logfiles.logs_of(here.worker_logs)["host-1-abc"]
     assert len(paths) == 1 + logfiles.OLDER_FILES
     assert all(path.stat().st_size <= 500 for path in paths)
+
+
+def test_a_log_that_was_removed_with_its_directory_is_begun_again(here: Home) -> None:
+    logs.JobLog().tell("one")
+    shutil.rmtree(here.logs)
+    logs.JobLog().tell("two")
+    (line,) = written(here)
+    assert line.endswith("two")
+    assert stat.S_IMODE(here.logs.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
