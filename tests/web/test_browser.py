@@ -26,7 +26,7 @@ from tests.web.kit import ANSI, HOSTILE, TOKEN, add, fill, policy
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/settings")
+PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/hooks", "/settings")
 LOOKED_AT = {
     "light": ("/", "/jobs/dead1"),
     "dark, on a phone": ("/dlq",),
@@ -195,14 +195,14 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_is_read(
         visitor = Visitor(chromium, url)
         visitor.go("/jobs/a")
         reached = []
-        for _ in range(14):
+        for _ in range(15):
             visitor.page.keyboard.press("Tab")
             reached.append(visitor.page.evaluate("document.activeElement.textContent.trim()"))
             outline = "getComputedStyle(document.activeElement).outlineStyle"
             assert visitor.page.evaluate(outline) != "none", reached
         assert reached == [
             "Skip to content", "queuectl", "Overview", "Jobs", "Dead letters", "Queues", "Workers",
-            "Schedules", "Settings", "Log out", "Pause", "Cancel", "Delete", "default",
+            "Schedules", "Hooks", "Settings", "Log out", "Pause", "Cancel", "Delete", "default",
         ]  # fmt: skip
         visitor.page.focus("summary")
         visitor.page.keyboard.press("Enter")
