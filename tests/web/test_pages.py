@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from queuectl.domain.job import Outcome, State
 from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
+from queuectl.web import reasons
 from tests.cli.harness import run_next
 from tests.web.kit import ANSI, HOSTILE, KEY, Served, add, policy, press
 
@@ -62,6 +63,16 @@ def test_a_job_that_is_due_waits_for_a_worker_where_there_is_none(
 ) -> None:
     add(queue, "a")
     assert "no worker is running first a" in text_of(browser.get("/").text)
+
+
+def test_the_overview_says_that_more_may_be_stuck_than_it_has_looked_at(
+    browser: TestClient, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        add(queue, f"a{number}")
+    assert "3 no worker is running" in text_of(browser.get("/").text)
+    monkeypatch.setattr(reasons, "LOOKED_AT", 2)
+    assert "2+ no worker is running" in text_of(browser.get("/").text)
 
 
 @pytest.mark.usefixtures("full")
