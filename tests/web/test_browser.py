@@ -42,6 +42,8 @@ _ASK_AXE = """
 axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap(
   (each) => each.nodes.map((node) => `${each.id}: ${node.html}`)))
 """
+_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+_OPEN = "document.querySelectorAll('details').forEach((each) => { each.open = true; });"
 _WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -134,15 +136,15 @@ def test_every_page_is_fit_for_all_readers_and_nothing_in_it_fails(
         dark = Visitor(chromium, url, color_scheme="dark", viewport={"width": 390, "height": 844})
         for visitor, look, paths in (
             (light, "light", (*PAGES, "/jobs/dead1")),
-            (dark, "dark, on a phone", ("/", "/dlq", "/jobs/running1")),
+            (dark, "dark, on a phone", ("/", "/dlq", "/hooks", "/jobs/running1")),
         ):
             for path in paths:
                 where = f"{path}, {look}"
                 visitor.go(path)
                 if path in LOOKED_AT[look]:
                     assert faults_for_readers(visitor.page) == [], where
-                wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-                assert visitor.page.evaluate(wide) == 0, where
+                assert visitor.page.evaluate(_WIDE) == 0, where
+                assert visitor.page.evaluate(_OPEN + _WIDE) == 0, f"{where}, with all questions"
                 visitor.require_peace(where)
             visitor.leave()
 
