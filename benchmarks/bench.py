@@ -24,6 +24,7 @@ import bulk
 import figures
 import latency
 import throughput
+import told
 from figures import Figure, Section
 from processes import BenchError, become_subreaper, conditions, end_descendants, machine
 from stage import Plan, Program, ground
@@ -47,6 +48,7 @@ SECTIONS: dict[str, tuple[str, Measure]] = {
     "pickup": ("From enqueue to start", lambda plan, _: latency.pickup(plan)),
     "idle": ("Idle workers", lambda plan, _: latency.idle(plan)),
     "lists": ("Looking at many jobs", latency.lists),
+    "hooks": ("Hooks that have nothing to tell", lambda plan, _: told.hooks(plan)),
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -112,7 +111,7 @@ class Hooks:
         """Yield the jobs of a hook's latest deliveries, the newest first."""
         prefix = rules.deliveries_of(name)
         chosen = Filter(queue=DELIVERY_QUEUE, id_prefix=prefix)
-        return islice(self._store.find(chosen, Page(newest_first=True)), number)
+        return self._store.find(chosen, Page(limit=number, newest_first=True))
 
     def faults(self) -> list[str]:
         """Return one line for each hook that cannot do its work, or whose deliveries are dead."""

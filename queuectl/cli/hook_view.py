@@ -61,13 +61,14 @@ def delivery_columns(clock: render.Clock) -> list[render.Column[Job]]:
         render.Column("CREATED", lambda job: clock.at(job.created_at)),
         render.Column("STATE", state_text, style=state_style),
         render.Column("ATTEMPTS", attempts_text, yields=1),
-        render.Column("EVENT", _event),
+        render.Column("EVENT", delivered_text),
         render.Column("ERROR", lambda job: job.last_error or "", optional=True, yields=2),
         render.Column("ID", lambda job: job.id, yields=3),
     ]  # fmt: skip
 
 
-def _event(job: Job) -> str:
+def delivered_text(job: Job) -> str:
+    """Return what a delivery tells, in a sentence."""
     try:
         return sentence(facts_of(job))
     except (ValueError, KeyError):

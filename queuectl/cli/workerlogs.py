@@ -5,29 +5,30 @@ A log that becomes full while it is followed goes on in another file, and nothin
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
 
-from queuectl.cli.session import on_terminal, printable
+from queuectl.cli.logevents import for_people, for_programs, moment_of
+from queuectl.cli.session import on_terminal
 from queuectl.domain.errors import NotFound
 from queuectl.worker.logfiles import logs_of, pid_of
 
 _FOLLOW_SECONDS = 0.2
-_STAMP = len("2030-01-31T14:30:05.123")
 
-Entry = tuple[float, bytes]
-"""When something was logged (seconds since 1970), and its line with those below it."""
+Entry = tuple[float, bytes, str]
+"""When something was logged (seconds since 1970), its line with those below it, in whose log."""
 
 
-def show_logs(folder: Path, worker_id: str | None, lines: int, *, live: bool) -> bool:
+def show_logs(
+    folder: Path, worker_id: str | None, lines: int, *, live: bool, as_json: bool = False
+) -> bool:
     """Write the last lines, and with `live` all that come, until interrupted.
 
-    Returns whether any worker has logged here. Raises NotFound for one that has not.
+    With `as_json` each is a JSON object on a line of its own. Returns whether any worker has
+    logged here. Raises NotFound for one that has not.
     """
     trails: dict[str, _Trail] = {}
     found = list(_news(folder, worker_id, trails, lines))
@@ -36,10 +37,10 @@ def show_logs(folder: Path, worker_id: str | None, lines: int, *, live: bool) ->
             f"worker '{worker_id}' has no log in this home",
             hint="queuectl worker list shows those alive, queuectl worker logs all logs",
         )
-    _write(found[max(0, len(found) - lines) :])
+    _write(found[max(0, len(found) - lines) :], as_json=as_json)
     while live:
         time.sleep(_FOLLOW_SECONDS)
-        _write(_news(folder, worker_id, trails, None))
+        _write(_news(folder, worker_id, trails, None), as_json=as_json)
     return bool(trails)
 
 
@@ -51,7 +52,7 @@ def _news(
     for name, paths in logs_of(folder).items():
         if worker_id is None or _is_of(name, worker_id):
             trail = trails.setdefault(name, _Trail())
-            entries += _entries(trail.read(paths, lines))
+            entries += _entries(trail.read(paths, lines), name)
     return sorted(entries, key=lambda entry: entry[0])
 
 
@@ -98,53 +99,26 @@ class _Trail:
         return b"".join([*(older for _, older in found[:0:-1]), whole])
 
 
-def _entries(data: bytes) -> Iterator[Entry]:
+def _entries(data: bytes, log: str) -> Iterator[Entry]:
     """Yield lines with their times; one without, as of a traceback, goes with that before it."""
     moment, kept = 0.0, b""
     for line in data.splitlines(keepends=True):
-        found = _moment(line)
+        found = moment_of(line)
         if found is None:
             kept += line
             continue
         if kept:
-            yield moment, kept
+            yield moment, kept, log
         moment, kept = found, line
     if kept:
-        yield moment, kept
+        yield moment, kept, log
 
 
-def _moment(line: bytes) -> float | None:
-    """Return when a line was logged: its first word, or `time` of a JSON object."""
-    try:
-        if line.startswith(b"{"):
-            return datetime.fromisoformat(
-                json.loads(line)["time"].replace("Z", "+00:00")
-            ).timestamp()
-        return datetime.fromisoformat(line[:_STAMP].decode()).timestamp()
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(entries: Iterable[Entry]) -> None:
+def _write(entries: Iterable[Entry], *, as_json: bool) -> None:
     for_person = on_terminal()
-    for _, lines in entries:
-        if for_person and lines.startswith(b"{"):
-            sys.stdout.write(_readable(lines))
+    for _, lines, log in entries:
+        if as_json:
+            sys.stdout.write(for_programs(lines, log))
         else:
-            sys.stdout.write(lines.decode(errors="replace"))
+            sys.stdout.write(for_people(lines) if for_person else lines.decode(errors="replace"))
     sys.stdout.flush()
-
-
-def _readable(line: bytes) -> str:
-    """Return a JSON object as a line for people."""
-    try:
-        event = json.loads(line)
-        moment = datetime.fromisoformat(event["time"].replace("Z", "+00:00")).astimezone()
-        about = f", job {event['job']}, attempt {event['attempt']}" if event["job"] else ""
-        level = f"{event['level']}: " if event["level"] != "info" else ""
-        who = f"[{event['process']} {event['pid']}{about}]"
-        stamp = moment.isoformat(timespec="milliseconds")[:_STAMP]
-        below = event.get("exception", "")
-    except (ValueError, KeyError, TypeError):
-        return line.decode(errors="replace")
-    return f"{stamp} {who} {level}{printable(event['message'])}\n{below}" + "\n" * bool(below)

@@ -218,16 +218,21 @@ def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | No
     epilog="""
     queuectl worker logs -f
     queuectl worker logs 12345 -n 20
+    queuectl worker logs --json
     """,
 )
 @click.argument("worker_id", metavar="[ID | PID]", required=False, type=WorkerId())
 @click.option("-f", "--follow", "live", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=100, metavar="LINES",
               help="The last lines; 100 unless said.")  # fmt: skip
+@json_option
 @pass_session
-def worker_logs(session: Session, worker_id: str | None, live: bool, lines: int) -> None:
-    """Show the logs of this home's workers."""
+def worker_logs(
+    session: Session, worker_id: str | None, live: bool, lines: int, as_json: bool
+) -> None:
+    """Show the logs of this home's workers; with --json one object a line."""
     from queuectl.cli.workerlogs import show_logs
 
-    if not show_logs(session.place().home.worker_logs, worker_id, lines, live=live):
+    logs = session.place().home.worker_logs
+    if not show_logs(logs, worker_id, lines, live=live, as_json=as_json):
         note("no worker has run in the background of this home: queuectl worker start")

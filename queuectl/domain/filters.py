@@ -12,6 +12,8 @@ from queuectl.domain.job import Job, Outcome, State, command_text
 SIGNALLED, TIMED_OUT = 128, 124
 """The exit codes by which a shell tells of signal 0 (of others so much more) and a time-out."""
 
+_LONGEST_PLAIN = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -51,17 +53,27 @@ class Filter:
         return bool(self.texts) or self.exit_code is not None
 
     def _is_in(self, text: str) -> bool:
-        return all(wanted.lower() in text for wanted in self.texts)
+        small = text.lower()
+        return all(
+            _small_ascii(wanted) in _small_ascii(text)
+            if is_plain(wanted)
+            else wanted.lower() in small
+            for wanted in self.texts
+        )
 
 
 def searched(job: Job) -> str:
-    """Return what a text is looked for in, in small letters."""
-    return search_text(job.id, command_text(job.spec.command), job.last_error)
+    """Return what a text is looked for in."""
+    return f"{job.id}\n{command_text(job.spec.command)}\n{job.last_error or ''}"
 
 
-def search_text(job_id: str, command: str, error: str | None) -> str:
-    """Return id, command and last error of a job as `searched` does."""
-    return f"{job_id}\n{command}\n{error or ''}".lower()
+def _small_ascii(text: str) -> bytes:
+    return text.encode(errors="surrogatepass").lower()
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is looked for as databases do by themselves: case is that of ASCII alone."""
+    return text.isascii() and text.isprintable() and len(text) <= _LONGEST_PLAIN
 
 
 def _ended_with(outcome: Outcome | None, code: int) -> bool:

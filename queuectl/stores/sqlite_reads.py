@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
 
 _PAGE = 500
-_BEYOND_ALL = 2**63 - 1
 
 _OLDEST_DUE = (
     "SELECT queue, min(since) FROM (SELECT queue, (SELECT min(run_at) FROM jobs WHERE ready = 1 "
@@ -105,25 +104,11 @@ class SqliteReads(SqliteFleet):
             left = None if left is None else left - len(readable)
 
     def _find_rows(self, chosen: Filter, page: Page, after: int, size: int) -> list[Sequence[Any]]:
-        """Merge the jobs of each state in order; asked for together they would be sorted."""
-        condition, wanted = _condition(chosen)
-        columns = rows.SELECTED_ALL if page.with_output else rows.SELECTED
-        beyond, order = ("<", "DESC") if page.newest_first else (">", "ASC")
-        start = after or (_BEYOND_ALL if page.newest_first else 0)
-        arms: list[str] = []
-        values: list[object] = []
-        for table, state in _places(chosen):
-            is_state = "AND state = ? " if state else ""
-            arms.append(f"SELECT {columns} FROM {table} WHERE seq {beyond} ? {is_state}{condition}")
-            values += [start, *([state] if state else []), *wanted]
-        with translated(self._path):
-            if chosen.texts:
-                from queuectl.domain.filters import search_text
+        from queuectl.stores.sqlite_finding import statement
 
-                self._connection.create_function("search_text", 3, search_text, deterministic=True)
-            return self._connection.execute(
-                f"{' UNION ALL '.join(arms)} ORDER BY seq {order} LIMIT ?", [*values, size]
-            ).fetchall()
+        with translated(self._path):
+            asked, values = statement(self._connection, chosen, page, after, size)
+            return self._connection.execute(asked, values).fetchall()
 
     def counts(self) -> Counts:
         """Return how many jobs there are; triggers keep the figures."""
@@ -182,41 +167,3 @@ class SqliteReads(SqliteFleet):
         except codec.UNREADABLE:
             codec.note_unreadable("jobs", row[1])
             return None
-
-
-def _places(chosen: Filter) -> list[tuple[str, str]]:
-    """Return the tables to look into, each with the state to look for (empty: any)."""
-    if not chosen.states:
-        return [("jobs", ""), ("dlq", "")]
-    states = sorted(state.value for state in chosen.states)
-    return [("dlq" if state == State.DEAD.value else "jobs", state) for state in states]
-
-
-def _condition(chosen: Filter) -> tuple[str, list[object]]:
-    """Return SQL that continues a WHERE with all but the states, and its values."""
-    parts: list[str] = []
-    values: list[object] = []
-    if chosen.queue is not None:
-        parts.append("queue = ?")
-        values.append(chosen.queue)
-    for label in chosen.labels:
-        parts.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE value = ?)")
-        values.append(label)
-    if chosen.id_prefix:
-        parts.append("id >= ? AND id < ?")
-        values += [chosen.id_prefix, chosen.id_prefix + "\U0010ffff"]
-    if chosen.unchanged_since is not None:
-        parts.append("updated_at < ?")
-        values.append(to_millis(chosen.unchanged_since))
-    if chosen.changed_since is not None:
-        parts.append("updated_at >= ?")
-        values.append(to_millis(chosen.changed_since))
-    if (code := chosen.exit_code) is not None:
-        from queuectl.domain.filters import SIGNALLED, TIMED_OUT
-
-        parts.append("(exit_code = ? OR signal = ? OR (timed_out AND ?))")
-        values += [code, code - SIGNALLED, code == TIMED_OUT]
-    for text in chosen.texts:
-        parts.append("instr(search_text(id, command, last_error), ?)")
-        values.append(text.lower())
-    return "".join(f"AND {part} " for part in parts), values

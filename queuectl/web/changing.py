@@ -1,4 +1,4 @@
-"""What the API changes: jobs one by one, queues, schedules, workers and settings."""
+"""What the API changes: jobs one by one, queues, workers and settings."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Any
 from queuectl.cli.queues import queue_views, view_as_dict
 from queuectl.domain.errors import InvalidInput, NotFound
 from queuectl.domain.job import Job, State
-from queuectl.domain.schedule import Schedule
-from queuectl.domain.schedule import as_dict as schedule_as_dict
 from queuectl.domain.settings import show
 from queuectl.domain.worker import StopRequest
 from queuectl.queue import Queue
 from queuectl.web.endpoint import (
     JOB_ID,
     QUEUE_NAME,
-    SCHEDULE_NAME,
     SETTING_KEY,
     WORKER_ID,
     Asked,
@@ -75,15 +72,6 @@ def _told_of_limit(asked: Asked, _answer: Any) -> str:
     return f"Queue '{asked['name']}' " + (f"runs at most {limit}" if limit else "has no limit")
 
 
-def _on_schedule(act: Callable[[Queue, str], Schedule]) -> Callable[[Queue, Asked], Any]:
-    return lambda queue, asked: schedule_as_dict(act(queue, asked["name"]))
-
-
-def _remove_schedule(queue: Queue, asked: Asked) -> Any:
-    queue.schedules.remove(asked["name"])
-    return {"deleted": asked["name"]}
-
-
 def _stop_worker(queue: Queue, asked: Asked) -> Any:
     from queuectl.cli.status import worker_as_dict
 
@@ -119,14 +107,6 @@ def _queue(verb: str, about: str, act: Callable[[Queue, Asked], None], done: str
     )  # fmt: skip
 
 
-def _schedule(verb: str, about: str, act: Callable[[Queue, str], Schedule], done: str) -> Endpoint:
-    return Endpoint(
-        f"{verb}Schedule", "POST", f"/schedules/{{name}}/{verb}", about, _on_schedule(act),
-        named("Schedule"), (SCHEDULE_NAME,),
-        told=lambda asked, _answer: f"{done} schedule '{asked['name']}'",
-    )  # fmt: skip
-
-
 CHANGING = (
     Endpoint("enqueue", "POST", "/jobs", "Store a new job.", _enqueue, named("Job"), (
         Param("*", BODY, named("Enqueue"), "the fields of the job", True),
@@ -155,13 +135,6 @@ CHANGING = (
              _on_queue(lambda queue, asked: queue.limit_queue(asked["name"], asked["limit"])),
              named("Queue"), (QUEUE_NAME, Param("limit", BODY, LIMIT, "slots", True)),
              told=_told_of_limit),
-    _schedule("pause", "Enqueue no more runs.",
-              lambda queue, name: queue.schedules.pause(name), "Paused"),
-    _schedule("resume", "Go on with the next run.",
-              lambda queue, name: queue.schedules.resume(name), "Resumed"),
-    Endpoint("removeSchedule", "DELETE", "/schedules/{name}",
-             "Forget a schedule; the jobs of its runs stay.", _remove_schedule, named("Deleted"),
-             (SCHEDULE_NAME,), told=lambda asked, _answer: f"Removed schedule '{asked['name']}'"),
     Endpoint("stopWorker", "POST", "/workers/{id}/stop",
              "Ask a worker to leave once its job is done.", _stop_worker, named("Worker"),
              (WORKER_ID, Param("now", QUERY, FLAG, "stop its job too, to be run again")),

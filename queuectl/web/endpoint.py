@@ -43,6 +43,5 @@ class Endpoint:
 
 JOB_ID = Param("id", PATH, NAME, "the id of a job, or a prefix of one that was made", True)
 QUEUE_NAME = Param("name", PATH, NAME, "the name of a queue", True)
-SCHEDULE_NAME = Param("name", PATH, NAME, "the name of a schedule", True)
 SETTING_KEY = Param("key", PATH, {"type": "string", "maxLength": 64}, "a setting", True)
 WORKER_ID = Param("id", PATH, NAME, "the id of a worker", True)

@@ -6,6 +6,7 @@ from queuectl.web.bulk import BULK
 from queuectl.web.changing import CHANGING
 from queuectl.web.endpoint import Endpoint
 from queuectl.web.reading import READING
+from queuectl.web.standing import STANDING
 
-ENDPOINTS: tuple[Endpoint, ...] = (*READING, *CHANGING, *BULK)
+ENDPOINTS: tuple[Endpoint, ...] = (*READING, *CHANGING, *BULK, *STANDING)
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}

@@ -11,7 +11,7 @@ from queuectl.queue import Queue
 from queuectl.web.charts import states_bar
 from queuectl.web.endpoint import Asked
 from queuectl.web.pace import charts
-from queuectl.web.reasons import LOOKED_AT, stuck, why
+from queuectl.web.reasons import stuck, why
 
 _RECENT = 6
 _RUNNING = 8
@@ -27,7 +27,6 @@ def overview(queue: Queue, _asked: Asked) -> dict[str, Any]:
         "states": states_bar(counts),
         "charts": charts(queue),
         "stuck": stuck(queue, len(workers)),
-        "looked_at": LOOKED_AT,
         "failures": _failures(queue),
         "running": _newest(queue, State.PROCESSING, _RUNNING),
         "why": why(queue),

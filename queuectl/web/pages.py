@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from queuectl.cli.queues import queue_views, totals
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound
+from queuectl.domain.hook import DELIVERY_QUEUE
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.view import masked_env
 from queuectl.looking.log import LogWanted, read_log
@@ -18,8 +19,9 @@ from queuectl.web.endpoint import JOB_ID, Asked
 from queuectl.web.endpoints import BY_NAME
 from queuectl.web.overview import overview
 from queuectl.web.params import QUERY, Param
-from queuectl.web.reading import COMING, DEAD, page_of
+from queuectl.web.reading import DEAD, page_of
 from queuectl.web.reasons import why
+from queuectl.web.standing import COMING
 from queuectl.web.timeline import timeline
 
 Values = dict[str, Any]
@@ -119,6 +121,19 @@ def _schedules(queue: Queue, _asked: Asked) -> Values:
     }
 
 
+def _hooks(queue: Queue, _asked: Asked) -> Values:
+    hooks = queue.hooks
+    found = hooks.all()
+    return {
+        "hooks": found,
+        "deliveries": {each.name: list(hooks.deliveries(each.name, _DELIVERIES)) for each in found},
+        "delivery_queue": DELIVERY_QUEUE,
+    }
+
+
+_DELIVERIES = 3
+
+
 def _settings(queue: Queue, _asked: Asked) -> Values:
     values = tunables.as_dict(queue.settings())
     return {
@@ -140,6 +155,7 @@ PAGES: dict[str, Page] = {
     "/queues": ("queues.html", "Queues", (), _queues),
     "/workers": ("workers.html", "Workers", (), _workers),
     "/schedules": ("schedules.html", "Schedules", (), _schedules),
+    "/hooks": ("hooks.html", "Hooks", (), _hooks),
     "/settings": ("settings.html", "Settings", (), _settings),
 }
 """Every page by its path."""

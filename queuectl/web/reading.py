@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any
 
 from queuectl.cli.queues import queue_views, view_as_dict
@@ -12,19 +11,15 @@ from queuectl.domain import settings as tunables
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.domain.report import as_dict as report_as_dict
-from queuectl.domain.schedule import as_dict as schedule_as_dict
-from queuectl.domain.times import iso
 from queuectl.domain.values import frozen
 from queuectl.domain.view import as_dict
 from queuectl.looking.log import LogWanted, read_log
 from queuectl.queue import Queue
-from queuectl.web.endpoint import JOB_ID, SCHEDULE_NAME, Asked, Endpoint
+from queuectl.web.endpoint import JOB_ID, Asked, Endpoint
 from queuectl.web.params import QUERY, Param
 from queuectl.web.schemas import FLAG, NAME, SEQ, STATE, TEXT, array, named
 
 MOST_LISTED = 500
-COMING = 3
-RUNS = 10
 DEAD = frozenset({State.DEAD})
 
 _WORDS = {**TEXT, "maxLength": 200}
@@ -122,22 +117,6 @@ def _list_workers(queue: Queue, _asked: Asked) -> Any:
     return [worker_as_dict(worker) for worker in queue.workers()]
 
 
-def _list_schedules(queue: Queue, _asked: Asked) -> Any:
-    return [schedule_as_dict(schedule) for schedule in queue.schedules.all()]
-
-
-def _get_schedule(queue: Queue, asked: Asked) -> Any:
-    schedules = queue.schedules
-    found = schedules.get(asked["name"])
-    runs = islice(schedules.runs(found.name, RUNS), RUNS)
-    now, around = queue.now(), queue.surroundings()
-    return {
-        **schedule_as_dict(found),
-        "next": [iso(instant) for instant in schedules.coming(found, COMING)],
-        "jobs": [as_dict(job, now, around) for job in runs],
-    }
-
-
 def _get_settings(queue: Queue, _asked: Asked) -> Mapping[str, Any]:
     return tunables.as_dict(queue.settings())
 
@@ -173,12 +152,7 @@ READING = (
              _list_queues, array(named("Queue"))),
     Endpoint("listWorkers", "GET", "/workers", "List the workers that are alive.",
              _list_workers, array(named("Worker"))),
-    Endpoint("listSchedules", "GET", "/schedules", "List the schedules.",
-             _list_schedules, array(named("Schedule"))),
-    Endpoint("getSchedule", "GET", "/schedules/{name}",
-             "Show one schedule, when it is due, and the jobs of its latest runs.",
-             _get_schedule, named("ScheduleShown"), (SCHEDULE_NAME,)),
     Endpoint("getSettings", "GET", "/settings", "Show every setting with its value.",
              _get_settings, named("Settings")),
 )  # fmt: skip
-"""Everything that only looks."""
+"""What only looks, but for what stands by name."""

@@ -23,12 +23,16 @@ _MOST_GROUPS = 6
 
 @frozen
 class Stuck:
-    """Jobs that wait for the same reason; `first` has waited longest, since `since`."""
+    """Jobs that wait for the same reason; `first` has waited longest, since `since`.
+
+    There may be more than `number` where `is_cut`: only the oldest that wait were looked at.
+    """
 
     reason: str
     number: int
     first: Job
     since: datetime
+    is_cut: bool
 
 
 def why(queue: Queue) -> Callable[[Job], str]:
@@ -45,10 +49,14 @@ def stuck(queue: Queue, workers: int) -> list[Stuck]:
     """Return why jobs do not start that could, by their time, for all of the oldest that wait."""
     now, around = queue.now(), queue.surroundings()
     groups: dict[str, list[Job]] = {}
-    for job in queue.find(Filter(WAITING), Page(limit=LOOKED_AT)):
+    looked_at = list(queue.find(Filter(WAITING), Page(limit=LOOKED_AT)))
+    for job in looked_at:
         if told := _held_up(job, now, around, workers):
             groups.setdefault(told, []).append(job)
-    found = [Stuck(told, len(jobs), jobs[0], jobs[0].run_at) for told, jobs in groups.items()]
+    is_cut = len(looked_at) == LOOKED_AT
+    found = [
+        Stuck(told, len(jobs), jobs[0], jobs[0].run_at, is_cut) for told, jobs in groups.items()
+    ]
     return sorted(found, key=lambda each: -each.number)[:_MOST_GROUPS]
 
 

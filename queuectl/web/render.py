@@ -14,10 +14,13 @@ from markupsafe import Markup, escape
 
 from queuectl.cli.charts import length
 from queuectl.cli.columns import attempts_text, state_text
+from queuectl.cli.hook_view import delivered_text
 from queuectl.cli.render import Clock
 from queuectl.cli.session import printable
+from queuectl.domain.hook import Hook, shown_address
 from queuectl.domain.job import command_text
 from queuectl.domain.settings import show
+from queuectl.domain.threshold import parse_threshold
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.worker import LiveWorker
 from queuectl.web.endpoints import BY_NAME
@@ -88,6 +91,16 @@ def _of_fields(command: str | list[str]) -> str:
     return _shown_lines(command_text(command if isinstance(command, str) else tuple(command)))
 
 
+def _hook_address(hook: Hook) -> str:
+    """Return where a hook leads, without what is secret of it."""
+    return _shown_lines(shown_address(hook))
+
+
+def _hook_value(hook: Hook) -> str:
+    """Return the measure of a threshold when it last changed sides."""
+    return parse_threshold(hook.when).shown(hook.value or 0)
+
+
 def worker_name(worker: LiveWorker) -> str:
     """Return a worker as people know it."""
     return f"{worker.record.host} · {worker.record.process.pid}"
@@ -107,7 +120,8 @@ def environment() -> Environment:
         "at": at, "moments": moments, "span": length, "line": _line, "size": size,
         "state_text": state_text, "attempts": attempts_text, "printable": printable,
         "value": show, "worker_name": worker_name, "printable_lines": _shown_lines,
-        "line_of_fields": _of_fields,
+        "line_of_fields": _of_fields, "delivered": delivered_text, "hook_address": _hook_address,
+        "hook_value": _hook_value,
     }  # fmt: skip
     made.globals |= {
         "static": static,

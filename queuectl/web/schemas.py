@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from queuectl.domain.hook import EVENTS, Target
 from queuectl.domain.job import State
 from queuectl.domain.lanes import MAX_LIMIT
 from queuectl.domain.settings import KEYS, default_of
@@ -84,6 +85,14 @@ _SCHEDULE_FIELDS = {
     "overlap": FLAG, "paused": FLAG, "next_due": maybe(TIME), "last_due": maybe(TIME),
     "skipped_at": maybe(TIME), "skipped_why": maybe(TEXT), "created_at": TIME,
 }  # fmt: skip
+_HOOK_FIELDS = {
+    "name": TEXT, "on": array({"type": "string", "enum": [*EVENTS]}), "when": maybe(TEXT),
+    "queue": maybe(TEXT), "labels": array(TEXT),
+    "target": {"type": "string", "enum": [each.value for each in Target]}, "address": TEXT,
+    "format": maybe(TEXT), "smtp": maybe(TEXT), "from": maybe(TEXT), "cwd": maybe(TEXT),
+    "has_secret": FLAG, "paused": FLAG, "crossed": maybe(FLAG), "changed_at": maybe(TIME),
+    "value": maybe(NUMBER), "created_at": TIME,
+}  # fmt: skip
 
 _ENDED = dict.fromkeys("enqueued completed failed dead cancelled interrupted".split(), COUNT)
 _QUANTILES = record(p50=maybe(NUMBER), p95=maybe(NUMBER))
@@ -131,6 +140,11 @@ SCHEMAS: dict[str, Any] = {
     "ScheduleShown": record(
         **_SCHEDULE_FIELDS, next=array(TIME), jobs=array(named("Job"))
     ),
+    "Hook": record(
+        "Who is told of what; of a threshold `crossed` says on which side of it the measure is.",
+        **_HOOK_FIELDS,
+    ),
+    "HookShown": record(**_HOOK_FIELDS, deliveries=array(named("Job"))),
     "Settings": record(**{key: _setting(key) for key in KEYS}),
     "Setting": record(key=TEXT, value={"type": ["number", "boolean", "string"]}),
     "Log": record(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 from functools import partial
 
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
 
 from queuectl.domain.ending import Ended
 from queuectl.domain.filters import Page
 from queuectl.domain.job import State
 from queuectl.metrics import metrics_text
 from queuectl.queue import Queue
+from queuectl.web.app import build
+from tests.web.kit import HOST, policy
 from tests.worker.fleet import Fleet, eventually
 
 JOBS = 30
@@ -64,7 +68,36 @@ def test_after_workers_were_killed_all_figures_are_those_of_the_store(chaos: Fle
     assert {str(each): told["queuectl_runs_total", str(each)] for each in Ended} == {
         str(each): expected[str(each)] for each in Ended
     }
+    assert shown_by_the_dashboard(chaos) == {
+        "ever": {"enqueued": JOBS, **expected},
+        "last hour": {"enqueued": JOBS, **expected},
+        "minute by minute": {"enqueued": JOBS, **expected},
+        "jobs, by the API": {word: expected[word] for word in ("completed", "dead")},
+        "jobs, on the page": {word: expected[word] for word in ("completed", "dead")},
+    }
     assert chaos.queue.store.untold().is_empty
+
+
+def shown_by_the_dashboard(fleet: Fleet) -> dict[str, dict[str, int]]:
+    """Return what its API and its first page tell, without what is 0."""
+    app, _ = build(fleet.place, policy())
+    with TestClient(app, f"http://{HOST}", client=("127.0.0.1", 50_000)) as dashboard:
+        total = dashboard.get("/api/stats").json()["total"]
+        counts = dashboard.get("/api/status").json()["counts"]
+        page = dashboard.get("/").text
+    minutes: Counter[str] = Counter()
+    for minute in total["series"]:
+        minutes.update(minute)
+    tiles = {word: int(text) for word, text in re.findall(r'data-count="(\w+)">(\d+)<', page)}
+    assert counts.pop("total") == sum(tiles.values())
+    figures = {"ever": total["ever"], "last hour": total, "minute by minute": minutes}
+    words = ("enqueued", *map(str, Ended))
+    found = {name: {word: each[word] for word in words} for name, each in figures.items()}
+    found |= {"jobs, by the API": counts, "jobs, on the page": tiles}
+    return {
+        name: {word: number for word, number in each.items() if number}
+        for name, each in found.items()
+    }
 
 
 def _others(fleet: Fleet, before: list[int]) -> list[int]:

@@ -168,6 +168,7 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(remove, "PRIMARY KEY", id="remove"),
         pytest.param(forget, "jobs_environment dlq_environment", id="environments"),
         pytest.param(listing(RUNNING), "jobs_state", id="list one state"),
+        pytest.param(listing(Filter(id_prefix="job1")), "(id>? AND id<?) (rowid=?)", id="list few"),
     ],
 )  # fmt: skip
 def test_a_statement_uses_its_index(

@@ -14,9 +14,13 @@ from queuectl.queue import Queue
 from queuectl.web.access import Policy
 from queuectl.web.app import build
 from tests.cli.harness import claim_next, run_next
+from tests.hooks.kit import hook
 
 TOKEN = "a-token-that-nobody-guesses"
 HOST = "127.0.0.1:8273"
+KEY = "T0-a-key-in-an-address"
+"""What is secret of the hook that there is."""
+
 HOSTILE = (
     "<script>document.title='run'</script></script><img src=x onerror=\"document.title='run'\">"
 )
@@ -107,3 +111,4 @@ def fill(queue: Queue) -> None:
     add(queue, "held1", "./held.sh")
     queue.pause("held1")
     queue.schedules.add("nightly", "0 3 * * *", {"command": "./backup.sh"}, tz="UTC")
+    queue.hooks.add(hook("team", address=f"https://chat.example.com/{KEY}", when="dlq-size > 1"))

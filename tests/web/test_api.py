@@ -53,6 +53,8 @@ def test_everything_that_is_told_is_what_the_command_line_tells(api: TestClient,
         "/api/workers": ["worker", "list"],
         "/api/schedules": ["schedule", "list"],
         "/api/schedules/nightly": ["schedule", "show", "nightly"],
+        "/api/hooks": ["hook", "list"],
+        "/api/hooks/team": ["hook", "show", "team"],
         "/api/settings": ["config", "get"],
     }.items():
         answer = api.get(path).json()
@@ -65,8 +67,8 @@ def test_everything_that_is_told_is_what_the_command_line_tells(api: TestClient,
 def test_every_reading_endpoint_keeps_its_promise(api: TestClient) -> None:
     for endpoint in ENDPOINTS:
         if not endpoint.changes:
-            for job in ("dead1", "running1", "nobody"):
-                path = endpoint.path.replace("{id}", job).replace("{name}", "nightly")
+            for job, name in (("dead1", "nightly"), ("running1", "team"), ("nobody", "nobody")):
+                path = endpoint.path.replace("{id}", job).replace("{name}", name)
                 conforms(api.get(f"/api{path}"), endpoint)
 
 
@@ -103,8 +105,9 @@ def test_dead_jobs_are_retried_and_purged(api: TestClient, full: Queue) -> None:
         assert api.post("/api/dlq/purge", json=body).status_code == 400
 
 
-def test_queues_schedules_and_settings_are_changed(api: TestClient, full: Queue) -> None:
+def test_queues_schedules_hooks_and_settings_are_changed(api: TestClient, full: Queue) -> None:
     for path, name in (("queues/mail/resume", "resumeQueue"), ("queues/mail/pause", "pauseQueue"),
+                       ("hooks/team/pause", "pauseHook"), ("hooks/team/resume", "resumeHook"),
                        ("schedules/nightly/pause", "pauseSchedule"),
                        ("schedules/nightly/resume", "resumeSchedule")):  # fmt: skip
         answer = api.post(f"/api/{path}")
@@ -120,6 +123,9 @@ def test_queues_schedules_and_settings_are_changed(api: TestClient, full: Queue)
     assert api.delete("/api/settings/max_retries").json()["value"] == 3
     assert api.delete("/api/schedules/nightly").json() == {"deleted": "nightly"}
     assert full.schedules.all() == []
+    assert api.post("/api/hooks/team/resume").status_code == 409
+    assert api.delete("/api/hooks/team").json() == {"deleted": "team"}
+    assert full.hooks.all() == []
 
 
 @pytest.mark.parametrize(
@@ -180,7 +186,9 @@ def test_a_store_that_does_not_answer_is_503_and_one_line(served: Served, queue:
 
 # from here on: whatever fits the description, and much that does not
 
-_NAMES = st.sampled_from(["dead1", "done1", "failed1", "mail1", "mail", "nightly", "nobody", "x@y"])
+_NAMES = st.sampled_from(
+    ["dead1", "done1", "failed1", "mail1", "mail", "nightly", "team", "nobody", "x@y"]
+)
 _ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
                  st.lists(st.integers(), max_size=2), st.just({"a": {}}))  # fmt: skip
 

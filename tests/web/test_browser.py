@@ -26,7 +26,7 @@ from tests.web.kit import ANSI, HOSTILE, TOKEN, add, fill, policy
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/settings")
+PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/hooks", "/settings")
 LOOKED_AT = {
     "light": ("/", "/jobs/dead1"),
     "dark, on a phone": ("/dlq",),
@@ -42,6 +42,8 @@ _ASK_AXE = """
 axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap(
   (each) => each.nodes.map((node) => `${each.id}: ${node.html}`)))
 """
+_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+_OPEN = "document.querySelectorAll('details').forEach((each) => { each.open = true; });"
 _WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -134,15 +136,15 @@ def test_every_page_is_fit_for_all_readers_and_nothing_in_it_fails(
         dark = Visitor(chromium, url, color_scheme="dark", viewport={"width": 390, "height": 844})
         for visitor, look, paths in (
             (light, "light", (*PAGES, "/jobs/dead1")),
-            (dark, "dark, on a phone", ("/", "/dlq", "/jobs/running1")),
+            (dark, "dark, on a phone", ("/", "/dlq", "/hooks", "/jobs/running1")),
         ):
             for path in paths:
                 where = f"{path}, {look}"
                 visitor.go(path)
                 if path in LOOKED_AT[look]:
                     assert faults_for_readers(visitor.page) == [], where
-                wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-                assert visitor.page.evaluate(wide) == 0, where
+                assert visitor.page.evaluate(_WIDE) == 0, where
+                assert visitor.page.evaluate(_OPEN + _WIDE) == 0, f"{where}, with all questions"
                 visitor.require_peace(where)
             visitor.leave()
 
@@ -195,14 +197,14 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_is_read(
         visitor = Visitor(chromium, url)
         visitor.go("/jobs/a")
         reached = []
-        for _ in range(14):
+        for _ in range(15):
             visitor.page.keyboard.press("Tab")
             reached.append(visitor.page.evaluate("document.activeElement.textContent.trim()"))
             outline = "getComputedStyle(document.activeElement).outlineStyle"
             assert visitor.page.evaluate(outline) != "none", reached
         assert reached == [
             "Skip to content", "queuectl", "Overview", "Jobs", "Dead letters", "Queues", "Workers",
-            "Schedules", "Settings", "Log out", "Pause", "Cancel", "Delete", "default",
+            "Schedules", "Hooks", "Settings", "Log out", "Pause", "Cancel", "Delete", "default",
         ]  # fmt: skip
         visitor.page.focus("summary")
         visitor.page.keyboard.press("Enter")

@@ -10,16 +10,18 @@ from starlette.testclient import TestClient
 from queuectl.domain.job import Outcome, State
 from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
+from queuectl.web import reasons
 from tests.cli.harness import run_next
-from tests.web.kit import ANSI, HOSTILE, Served, add, policy, press
+from tests.web.kit import ANSI, HOSTILE, KEY, Served, add, policy, press
 
-PAGES = ["/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/settings"]
+PAGES = ["/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/hooks", "/settings"]
 TO_TYPE = {
     "/": "queuectl enqueue hello",
     "/jobs": "queuectl enqueue hello",
     "/queues": "queuectl enqueue --queue gpu",
     "/workers": "queuectl worker start",
     "/schedules": "queuectl schedule add nightly",
+    "/hooks": "queuectl hook add oncall",
 }
 
 
@@ -61,6 +63,16 @@ def test_a_job_that_is_due_waits_for_a_worker_where_there_is_none(
 ) -> None:
     add(queue, "a")
     assert "no worker is running first a" in text_of(browser.get("/").text)
+
+
+def test_the_overview_says_that_more_may_be_stuck_than_it_has_looked_at(
+    browser: TestClient, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        add(queue, f"a{number}")
+    assert "3 no worker is running" in text_of(browser.get("/").text)
+    monkeypatch.setattr(reasons, "LOOKED_AT", 2)
+    assert "2+ no worker is running" in text_of(browser.get("/").text)
 
 
 @pytest.mark.usefixtures("full")
@@ -140,6 +152,22 @@ def test_secrets_in_the_environment_of_a_job_are_masked(browser: TestClient, que
     assert "hunter2" not in browser.get("/api/jobs/a").text
 
 
+def test_a_hook_is_shown_with_what_it_told_and_without_its_secrets(
+    browser: TestClient, full: Queue
+) -> None:
+    assert "clear" in text_of(browser.get("/hooks").text)
+    full.hooks.check()
+    page = browser.get("/hooks").text
+    for told in ("crossed", "crossed: dlq-size &gt; 1 (now 2)", "https://chat.example.com/****"):
+        assert told in page
+    (delivery,) = full.hooks.deliveries("team", 9)
+    for path in ("/hooks", f"/jobs/{delivery.id}", "/api/hooks", "/api/hooks/team"):
+        assert KEY not in browser.get(path).text, path
+    more = re.search(r'href="(/jobs[?][^"]+)">All of them', page)
+    assert more
+    assert f'data-key="{delivery.id}"' in browser.get(more[1].replace("&amp;", "&")).text
+
+
 @pytest.mark.parametrize(
     ("path", "status", "told"),
     [
@@ -188,16 +216,20 @@ def test_dead_jobs_are_retried_and_purged_by_forms(
     assert found == left
 
 
-def test_queues_schedules_and_settings_are_changed_by_forms(
+def test_queues_schedules_hooks_and_settings_are_changed_by_forms(
     browser: TestClient, full: Queue
 ) -> None:
     press(browser, "/queues", "resumeQueue", name="mail")
     press(browser, "/queues", "limitQueue", name="mail", limit="3")
     press(browser, "/schedules", "pauseSchedule", name="nightly")
+    press(browser, "/hooks", "pauseHook", name="team")
     press(browser, "/settings", "setSetting", key="max_retries", value="7")
     lane = full.lanes()["mail"]
     assert (lane.paused, lane.limit) == (False, 3)
     assert full.schedules.get("nightly").paused
+    assert full.hooks.get("team").paused
+    press(browser, "/hooks", "removeHook", name="team")
+    assert full.hooks.all() == []
     assert full.settings().max_retries == 7
     press(browser, "/settings", "unsetSetting", key="max_retries")
     assert full.settings().max_retries == 3

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ import pytest
 
 from queuectl.cli.workerlogs import show_logs
 from queuectl.domain.errors import NotFound, StoreRefused
-from queuectl.domain.job import State
+from queuectl.domain.job import Spec, State
 from queuectl.domain.times import iso
 from queuectl.home import Home, Place
 from queuectl.queue import Queue
 from queuectl.worker import logfiles, logs
 from tests.cli.harness import ROOT
+from tests.domain.jobs import pending
 from tests.worker.fleet import Fleet, eventually
 
 SECRET = "hunter2"
@@ -220,6 +222,35 @@ def test_lines_are_shown_in_the_order_of_time_whatever_their_form(
     assert event not in capsys.readouterr().out
     with pytest.raises(NotFound):
         show_logs(home.worker_logs, "7", 10, live=False)
+
+
+def test_lines_of_either_form_are_events_of_one_form_for_programs(
+    here: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "FILE_BYTES", 100_000)
+    logger, log = logging.getLogger("queuectl"), logs.JobLog()
+    for log_format in ("text", "json"):
+        logs.use_format(log_format)
+        log.tell("alone")
+        log.hold(replace(pending(Spec(id="a", command="true")), attempts=2, runs=3))
+        log.tell("job 'a' -> completed")
+        try:
+            raise ValueError("no [worker 1] error: a")
+        except ValueError:
+            logger.exception("odd")
+        log.hold(None)
+    (here.worker_logs / "supervisor-7.log").write_text("2030-01-01T10:00:00.000 what is this\n")
+    assert show_logs(here.worker_logs, None, 10, live=False, as_json=True)
+    *events, unknown = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    told = [{**event, "time": "", "run": 0, "logger": ""} for event in events]
+    assert told[:3] == told[3:]
+    assert [event["run"] for event in events] == [None, None, None, None, 3, 3]
+    assert {event["worker"] for event in events} == {"host-1-abc"}
+    assert [event["attempt"] for event in events] == [None, 2, 2] * 2
+    assert events[2]["level"] == "error"
+    assert events[2]["exception"].endswith("ValueError: no [worker 1] error: a")
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+    assert (unknown["message"][-4:], unknown["level"]) == ("this", None)
 
 
 def test_logs_are_followed_from_file_to_file(here: Home) -> None:

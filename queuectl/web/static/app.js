@@ -274,6 +274,8 @@
   }, 1000);
   for (const toast of toasts.querySelectorAll(".toast")) setTimeout(() => toast.remove(), 8000);
   main.querySelector(".log")?.scrollTo(0, 1e9);
+  // on a phone the row of pages is wider than the screen
+  document.querySelector("nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   tellTimes();
   tellChartTimes();
   follow();

@@ -1,0 +1,64 @@
+"""The dashboard on MongoDB: every page is whole, and every endpoint does what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from queuectl.queue import open_queue
+from queuectl.web.endpoints import ENDPOINTS
+from queuectl.web.pages import PAGES
+from tests.stores.conftest import mongo_url
+from tests.web.kit import TOKEN, Served, fill, policy
+from tests.web.test_api import conforms
+
+__all__ = ["mongo_url"]
+
+_NAMES = {
+    "deleteJob": "done1", "cancelJob": "failed1", "retryJob": "done2", "pauseJob": "later1",
+    "resumeJob": "held1", "pauseQueue": "default", "resumeQueue": "mail", "limitQueue": "mail",
+}  # fmt: skip
+_BODIES: dict[str, dict[str, Any]] = {
+    "enqueue": {"command": "true"},
+    "limitQueue": {"limit": 3},
+    "setSetting": {"value": 4},
+    "retryDead": {"ids": ["dead1"]},
+    "purgeDead": {"all": True},
+}
+
+
+@pytest.mark.usefixtures("home")
+def test_every_page_and_every_endpoint_answers_on_mongodb(
+    mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUEUECTL_STORE", mongo_url)
+    with Served(policy()) as served:
+        client = served.logged_in()
+        for filled in (False, True):
+            for path in PAGES:
+                answer = client.get(path.replace("{id}", "dead1"))
+                assert answer.status_code == (404 if "{id}" in path and not filled else 200), path
+                assert answer.text.rstrip().endswith("</html>"), path
+            if not filled:
+                with open_queue() as queue:
+                    fill(queue)
+        for query in ("text=EXIT", "label=video&state=completed", "queue=mail", "exit_code=2"):
+            assert "<tr data-key=" in client.get(f"/jobs?{query}").text, query
+
+        client.headers["authorization"] = f"Bearer {TOKEN}"
+        for endpoint in ENDPOINTS:
+            name = _NAMES.get(endpoint.name, "dead2")
+            kind = "nightly" if "/schedules/" in endpoint.path else "team"
+            path = endpoint.path.replace("{id}", name).replace("{key}", "max_retries")
+            path = path.replace("{name}", name if "/queues/" in path else kind)
+            body = _BODIES.get(endpoint.name)
+            answer = client.request(endpoint.method, f"/api{path}", json=body)
+            conforms(answer, endpoint)
+            expected = 404 if endpoint.name == "stopWorker" else endpoint.status
+            assert answer.status_code == expected, (endpoint.name, answer.text)
+        with open_queue() as queue:
+            left = {job.id: job.state.value for job in queue.find() if job.id.startswith("d")}
+            assert left == {"dead1": "pending", "done2": "pending"}
+            assert not queue.schedules.all()
+            assert not queue.hooks.all()
