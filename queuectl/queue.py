@@ -345,7 +345,9 @@ class Queue(ManyChanges, Keeping, Statistics):
                 record.queues for record in self._store.workers() if is_live(record, now)
             )
 
-        return Surroundings(self._store.lanes(), state_of, lambda queue: served()(queue))
+        return Surroundings(
+            self._store.lanes(), state_of, lambda queue: served()(queue), cache(self._store.edge)
+        )
 
     # the fleet
 
