@@ -46,4 +46,18 @@ def read_file(path: str) -> dict[str, str]:
     """Return the variables of a file in the format of `.env`. Raises InvalidInput."""
     if not Path(path).is_file():
         raise InvalidInput(f"env_file {path} is not a file")
+    _require_readable(Path(path))
     return read_env_file(Path(path))
+
+
+def _require_readable(path: Path) -> None:
+    """Refuse a file with a line that would be left out; the line is not shown, it may be secret."""
+    from dotenv.parser import parse_stream
+
+    try:
+        with path.open(encoding="utf-8") as file:
+            bad = next((each.original.line for each in parse_stream(file) if each.error), None)
+    except (OSError, UnicodeDecodeError):
+        return  # which reading it tells better
+    if bad is not None:
+        raise InvalidInput(f"{path}:{bad}: this is not NAME=VALUE", hint="correct the line")

@@ -99,7 +99,8 @@ class Enqueueing(Changes, Keeping):
             raise next(iter(faults.values()))
         first = {request.spec.id: request for request in reversed(requests)}
         if atomic and len(first) < len(requests):
-            raise Conflict("nothing was enqueued: an id is there twice")
+            twice = next(each.spec.id for each in requests if each is not first[each.spec.id])
+            raise Conflict(f"nothing was enqueued: the id '{twice}' is there twice")
         now = self._store.now()
         jobs = [
             transitions.enqueue(request.spec, request.run_at, now)

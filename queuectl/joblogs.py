@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,15 @@ class JobLogs:
     def stderr(self, job_id: str, run: int) -> Path:
         """Return the file with the standard error of one run."""
         return self.directory(job_id) / f"{run}.err"
+
+    def remove_run(self, job_id: str, run: int) -> None:
+        """Remove the logs of one run, where there are any; nothing behind a symbolic link."""
+        paths = (self.stdout(job_id, run), self.stderr(job_id, run))
+        around = (self.home.logs, self.home.job_logs, self.directory(job_id))
+        if not any(path.is_symlink() for path in around):
+            for path in paths:
+                with suppress(OSError):
+                    path.unlink()
 
     def remove(self, job_id: str) -> None:
         """Remove a job's logs, where there are any; nothing behind a symbolic link."""

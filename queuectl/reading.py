@@ -130,4 +130,6 @@ class Reading:
                 record.queues for record in self._store.workers() if is_live(record, now)
             )
 
-        return Surroundings(self._store.lanes(), state_of, lambda queue: served()(queue))
+        return Surroundings(
+            self._store.lanes(), state_of, lambda queue: served()(queue), cache(self._store.edge)
+        )

@@ -19,6 +19,11 @@ _CLOCK = re.compile(
 )
 """A time of day alone. dateparser itself mistakes it on the last day of a month."""
 
+_NO_MONTH = re.compile(r"\d{4}([-/.])(?:00|1[3-9]|[2-9]\d)\1\d")
+"""A date that begins with its year and has no such month. dateparser would swap month and day."""
+
+_BACKWARDS = re.compile(r"(?:in\s+)?-\s*\d", re.IGNORECASE)
+
 MAX_TIME_LENGTH = 200
 """Longer words are no time, and natural language is slow to read."""
 
@@ -82,8 +87,8 @@ def _from_iso(text: str) -> datetime | None:
 
 def _from_duration(text: str, now: datetime) -> datetime | None:
     """Read `5m` and `in 5 minutes` as time that passes, whatever the clocks do meanwhile."""
-    if _is_number(text):
-        raise ValueError("a bare number has no unit")
+    if _is_number(text) or _BACKWARDS.match(text):
+        raise ValueError("a bare number has no unit, and what is to come is no time ago")
     try:
         return now + timedelta(seconds=parse_duration(_IN.sub("", text)))
     except InvalidInput:
@@ -100,6 +105,8 @@ def _is_number(text: str) -> bool:
 
 def _from_words(text: str, now: datetime, *, is_past: bool = False) -> datetime:
     """Read natural language; a time of day alone is the next one, or the last."""
+    if _NO_MONTH.match(text):
+        raise ValueError(text)
     clock = _CLOCK.fullmatch(text)
     if not clock:
         return _read(text, now, is_past=is_past)

@@ -170,7 +170,7 @@ class Follower:
         self._job_id = job_id
         self._choice = choice
         self._run = 0
-        self._announced = 0
+        self._announced = 0  # the latest run that was told of
         self._is_told = False
         self._outputs: dict[str, RunOutput] = {}
         self.settled: Job | None = None
@@ -179,7 +179,7 @@ class Follower:
         """Write what there is; return whether anything was new."""
         job = self._queue.get(self._job_id)  # before the files, so that none is left out
         if self._announced == 0 and self._run == 0:
-            self._announced = sum(entry.n < job.runs for entry in job.history)
+            self._announced = max((run.n for run in job.history if run.n < job.runs), default=0)
             self._tell_of_waiting(job)
         found = False
         for run in range(self._run or max(1, job.runs), job.runs + 1):
@@ -229,8 +229,10 @@ class Follower:
 
     def _announce(self, job: Job) -> None:
         """Tell of every run that ended and is not the last."""
-        for entry in job.history[self._announced :]:
-            self._announced += 1
+        for entry in job.history:
+            if entry.n <= self._announced:
+                continue
+            self._announced = entry.n
             if entry.n < job.runs or job.state in WAITING:
                 why = reason(job, self._queue.now(), clock_of(self._queue).at)
                 what = why if entry.n == job.runs else "tried again"

@@ -94,6 +94,9 @@ class Settings:
     retention_dead: float = _setting(
         0.0, 0, _LONG, "seconds", "how long dead jobs stay in the DLQ; 0 is for ever"
     )
+    retention_history: float = _setting(
+        0.0, 0, _LONG, "seconds", "how long earlier runs of a job are kept; 0 is as long as the job"
+    )
     retention_stats: float = _setting(
         8 * 86_400.0, 0, _LONG, "seconds", "how long figures by the minute are kept; 0 is for ever"
     )

@@ -38,12 +38,13 @@ class Surroundings:
     """What, beside a job itself, decides why it waits.
 
     `state_of` tells how a parent stands, None when it is deleted; `is_served` whether there is
-    a worker that takes from a queue.
+    a worker that takes from a queue; `first_of` which job of a limited queue is to start first.
     """
 
     lanes: Lanes
     state_of: Callable[[str], State | None]
     is_served: Callable[[str], bool] = lambda _queue: True
+    first_of: Callable[[str], Job | None] = lambda _queue: None
 
 
 def served_by(bound: Iterable[Collection[str]]) -> Callable[[str], bool]:
@@ -79,8 +80,7 @@ def reason(
     if job.waits_for:
         awaited = dict.fromkeys(_awaited(blocker, around) for blocker in job.waits_for)
         return f"waits for {', '.join(awaited)}"
-    lane = around.lanes.get(job.spec.queue, OPEN)
-    if job.run_at <= now and (shut := lane.shut_reason(job.spec.queue, job.spec.slots)):
+    if job.run_at <= now and (shut := _shut_reason(job, around)):
         return shut
     if job.run_at <= now and not around.is_served(job.spec.queue):
         return f"no worker takes from queue {job.spec.queue}"
@@ -88,6 +88,19 @@ def reason(
         which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
         return f"{which} due" if job.run_at <= now else f"{which} at {show(job.run_at)}"
     return "due" if job.run_at <= now else f"scheduled for {show(job.run_at)}"
+
+
+def _shut_reason(job: Job, around: Surroundings) -> str | None:
+    """Return why a due job's queue does not let it start, or None."""
+    queue = job.spec.queue
+    lane = around.lanes.get(queue, OPEN)
+    shut = lane.shut_reason(queue, job.spec.slots)
+    if shut or not lane.limit:
+        return shut
+    first = around.first_of(queue)
+    if first is None or first.id == job.id or lane.has_room(first.spec.slots):
+        return None
+    return f"behind {first.id}, which needs {first.spec.slots} slots"
 
 
 def _awaited(blocker: str, around: Surroundings) -> str:

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from queuectl.domain.errors import NotFound, QueuectlError, StoreError
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import WAITING, Job, State
+from queuectl.domain.lanes import Lanes
 from queuectl.domain.view import Surroundings, served_by
 from queuectl.home import Place
 from queuectl.looking.log import LogText, LogWanted, read_log
@@ -135,6 +136,7 @@ class Feed(threading.Thread):
         running = _newest(queue, Filter(frozenset({State.PROCESSING})), _MOST_RUNNING)
         dead = _newest(queue, Filter(frozenset({State.DEAD})), wanted.depth)
         jobs, workers = tuple(latest(queue, wanted)), tuple(queue.workers())
+        lanes = queue.lanes()
         return Snapshot(
             address=queue.address,
             now=queue.now(),
@@ -146,9 +148,10 @@ class Feed(threading.Thread):
             rates=self._meter.rates(moment),
             per_minute=self._meter.per_minute(moment),
             around=Surroundings(
-                queue.lanes(),
+                lanes,
                 _states_of((*jobs, *dead)),
                 served_by(worker.record.queues for worker in workers),
+                _firsts(queue, jobs, lanes).get,
             ),
         )
 
@@ -165,6 +168,13 @@ def _states_of(jobs: Iterable[Job]) -> Callable[[str], State]:
     """Return what is known of parents without asking the store while the screen is drawn."""
     known = {job.id: job.state for job in jobs}
     return lambda job_id: known.get(job_id, State.PENDING)
+
+
+def _firsts(queue: Queue, jobs: Iterable[Job], lanes: Lanes) -> dict[str, Job | None]:
+    """Return which job goes first in each limited queue of those that the waiting ones are in."""
+    waiting = {job.spec.queue for job in jobs if job.state in WAITING}
+    limited = (name for name in waiting if name in lanes and lanes[name].limit)
+    return {name: queue.store.edge(name) for name in limited}
 
 
 def _newest(queue: Queue, chosen: Filter, limit: int) -> list[Job]:

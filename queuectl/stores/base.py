@@ -243,6 +243,20 @@ class Store(Counting, Protocol):
         """
         ...
 
+    def has_past_runs(self, before: datetime) -> bool:
+        """Whether `forget_runs` may find any. Cheap."""
+        ...
+
+    def forget_runs(self, before: datetime, limit: int) -> tuple[list[tuple[str, int]], bool]:
+        """Take runs that ended before an instant off the histories of jobs, a stretch a call.
+
+        The latest run of each job stays, and so does all that a job which runs now has; counters
+        and `rev` stay as they are. Returns the ids of jobs with the numbers of runs that are gone,
+        and whether there may be more. One call looks at about `limit` of them, and the cost does
+        not grow with the number of jobs and runs that stay.
+        """
+        ...
+
     def present(self, ids: Collection[str]) -> frozenset[str]:
         """Return those of some ids that jobs have, in the DLQ or not."""
         ...

@@ -7,6 +7,8 @@
 - `linking`: on a job whose blockers are being written (`mongo_linking`);
 - `unique_live`: the unique key of a job that waits or runs, under a unique index;
 - `untold`: what ended with the job and is in no figures yet; see `mongo_figures`;
+- `past_since`: on a job with more than one run in its history, when the first of those that are
+  not the latest ended, or `EPOCH` until somebody has looked; see `mongo_history`;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
 - `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
 """
@@ -20,6 +22,7 @@ from typing import Any
 from queuectl.domain.ending import ending_of
 from queuectl.domain.filters import Page
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, Job, State
+from queuectl.domain.times import EPOCH
 from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.stores.codec import (
     OUTPUT_FIELDS,
@@ -60,6 +63,8 @@ def to_document(job: Job, now: datetime) -> Document:
     fields = job_to_document(job)
     document = {"_id": fields.pop("id"), **fields}
     document["history"] = [run_to_document(run) for run in job.history]
+    if len(job.history) > 1:
+        document["past_since"] = EPOCH
     document["unique_live"] = job.spec.unique
     if job.is_free:
         document["ready"] = job.run_at <= now
@@ -150,6 +155,8 @@ def update(change: Transition, after: Job, now: datetime, stamp: str) -> Documen
     if change.run is not None:
         entry = [run_to_document(change.run)]
         operators["$push"] = {"history": {"$each": entry, "$slice": -HISTORY_RUNS}}
+        if change.run.n > 1:
+            operators["$max"] = {"past_since": EPOCH}  # stays where it is there already
     ending = ending_of(change)
     if ending is not None:
         operators.setdefault("$push", {})["untold"] = ending_to_document(ending)

@@ -16,6 +16,7 @@ from queuectl.domain.hook import DELIVERY_QUEUE, deliveries_of
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.times import EPOCH
 from queuectl.domain.transitions import Transition
+from queuectl.stores import mongo_history
 from queuectl.stores.mongo_batches import insert
 from queuectl.stores.mongo_dlq import finish_burial
 from queuectl.stores.mongo_documents import BARE, readable, to_document
@@ -95,6 +96,16 @@ class MongoKeeping(MongoFleet):
         """Whether a job waits for this one."""
         forms = [f"{word}:{job_id}" for word in (SUCCESS, FAILURE, END)]
         return self.link.jobs.find_one({"waits_for": {"$in": forms}}, {"_id": True}) is not None
+
+    @guarded
+    def has_past_runs(self, before: datetime) -> bool:
+        """Whether there are runs to be forgotten; see `Store.has_past_runs`."""
+        return mongo_history.has_past_runs(self.link, before)
+
+    @guarded
+    def forget_runs(self, before: datetime, limit: int) -> tuple[list[tuple[str, int]], bool]:
+        """Take past runs off their histories; see `Store.forget_runs`."""
+        return mongo_history.forget_runs(self.link, before, limit)
 
     @guarded
     def present(self, ids: Collection[str]) -> frozenset[str]:

@@ -11,10 +11,13 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
-from queuectl.domain.times import to_millis
+from queuectl.domain.times import EPOCH, to_millis
 from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link, translated
 
-VERSION = 3
+VERSION = 4
+_PAST_RUNS = 4
+"""The version from which on jobs with more than one run are marked as such."""
+
 MARK = "schema"
 SEQUENCE = "sequence"
 QUEUE_DOT = "/"
@@ -74,10 +77,12 @@ JOB_INDEXES = (
     IndexModel([("batch", ASCENDING)], name="batch", sparse=True),
     IndexModel([("linking.at", ASCENDING)], name="linking", sparse=True),
     IndexModel([("moving", ASCENDING)], name="moving", sparse=True),
+    IndexModel([("past_since", ASCENDING)], name="past_since", sparse=True),
 )
 
 DLQ_INDEXES = (
     IndexModel([("finished_at", ASCENDING)], name="finished_at"),
+    IndexModel([("past_since", ASCENDING)], name="past_since", sparse=True),
     IndexModel(
         [("environment", ASCENDING)],
         name="environment",
@@ -103,6 +108,9 @@ def prepare(link: Link) -> None:
     link.schedules.create_index([("paused", ASCENDING), ("next_due", ASCENDING)], name="due")
     link.figures.create_index([("minute", ASCENDING)], name="minute")
     link.dlq.create_indexes(list(DLQ_INDEXES))
+    if mark.get("indexed") and mark["version"] < _PAST_RUNS:
+        for place in (link.jobs, link.dlq):
+            place.update_many({"runs": {"$gt": 1}}, {"$max": {"past_since": EPOCH}})
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
 
 

@@ -30,6 +30,11 @@ _REMOVABLE = (
     "('success:' || job.id, 'failure:' || job.id, 'end:' || job.id)))"
 )
 
+_PAST = (
+    "FROM runs LEFT JOIN jobs ON jobs.seq = runs.seq LEFT JOIN dlq ON dlq.seq = runs.seq "
+    "WHERE runs.past = 1 AND runs.finished_at < ? AND jobs.state IS NOT 'processing' "
+)
+
 
 class SqliteKeeping(SqliteWrites):
     """The part of `SqliteStore` that ages jobs out, and takes whole ones in."""
@@ -83,6 +88,25 @@ class SqliteKeeping(SqliteWrites):
         execute(f"DELETE FROM runs WHERE seq {_IN_ARRAY}", (gone,))
         execute(f"DELETE FROM {table} WHERE seq {_IN_ARRAY}", (gone,))
         return {job_id for job_id, _ in found}
+
+    def has_past_runs(self, before: datetime) -> bool:
+        """Whether there are runs to be forgotten; see `Store.has_past_runs`."""
+        with translated(self._path):
+            found = self._connection.execute(f"SELECT 1 {_PAST} LIMIT 1", (to_millis(before),))
+            return found.fetchone() is not None
+
+    def forget_runs(self, before: datetime, limit: int) -> tuple[list[tuple[str, int]], bool]:
+        """Delete past runs in one transaction; see `Store.forget_runs`."""
+        with self._writing():
+            found = self._connection.execute(
+                f"SELECT runs.seq, runs.n, coalesce(jobs.id, dlq.id) {_PAST} "
+                "ORDER BY runs.finished_at LIMIT ?",
+                (to_millis(before), limit),
+            ).fetchall()
+            self._connection.executemany(
+                "DELETE FROM runs WHERE seq = ? AND n = ?", [(seq, n) for seq, n, _ in found]
+            )
+        return [(job_id, n) for _, n, job_id in found], len(found) == limit
 
     def present(self, ids: Collection[str]) -> frozenset[str]:
         """Return those of some ids that jobs have; see `Store.present`."""

@@ -279,6 +279,19 @@ CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue IS 'hooks';
 CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue IS 'hooks';
 """
 
+# A run is `past` once its job has a later one: only such are ever forgotten. The few jobs with
+# more than one run have them in the index.
+_PAST_RUNS = """
+ALTER TABLE runs ADD COLUMN past INTEGER;
+UPDATE runs SET past = 1
+  WHERE EXISTS (SELECT 1 FROM runs AS later WHERE later.seq = runs.seq AND later.n > runs.n);
+CREATE INDEX runs_past ON runs (finished_at) WHERE past = 1;
+CREATE TRIGGER runs_followed AFTER INSERT ON runs WHEN new.n > 1 BEGIN
+  UPDATE runs SET past = 1
+    WHERE seq = new.seq AND n = (SELECT max(n) FROM runs WHERE seq = new.seq AND n < new.n);
+END;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
@@ -287,5 +300,6 @@ MIGRATIONS: tuple[str, ...] = (
     _FIGURES,
     _HOOKS,
     _COMPILED_ONCE,
+    _PAST_RUNS,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""

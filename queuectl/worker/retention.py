@@ -1,4 +1,4 @@
-"""What gets too old or too large is let go: settled jobs with their logs, and environments."""
+"""What gets too old or too large is let go: settled jobs, past runs, logs and environments."""
 
 from __future__ import annotations
 
@@ -54,14 +54,16 @@ class Retention:
     def _age_out(self, settings: Settings) -> None:
         present = time.monotonic()
         ages = kept_for(settings)
-        if not ages or present < self._next_look:
+        if not (ages or settings.retention_history) or present < self._next_look:
             return
         self._next_look = present + _IDLE_SECONDS
         now = self._store.now()
         limits = {state: now - timedelta(seconds=age) for state, age in ages.items()}
         # looking is cheap, and most of the time there is nothing: only then ask for the turn
         due = [state for state, before in limits.items() if self._store.ended(state, before, 1)]
-        if not due:
+        past = now - timedelta(seconds=settings.retention_history)
+        has_past = settings.retention_history > 0 and self._store.has_past_runs(past)
+        if not due and not has_past:
             return
         self._next_look = present + _TURN_SECONDS
         if not self._store.take_turn("retention", _TURN_SECONDS):
@@ -70,6 +72,8 @@ class Retention:
         is_done = True
         for state in due:
             is_done &= self._remove_ended(state, limits[state], ends_at)
+        if has_past:
+            is_done &= self._forget_runs(past, ends_at)
         if is_done:
             self._next_look = present + _IDLE_SECONDS
 
@@ -87,6 +91,18 @@ class Retention:
                 return True
             if len(removed) < _BATCH / 2:
                 since = _past(batch, since)  # most are parents that are waited for, or runs
+            if time.monotonic() >= ends_at:
+                return False
+            time.sleep(_BREATH_SECONDS)
+
+    def _forget_runs(self, before: datetime, ends_at: float) -> bool:
+        """Forget past runs that ended before an instant; return whether there are no more."""
+        while True:
+            gone, is_more = self._store.forget_runs(before, _BATCH)
+            for job_id, run in gone:
+                self._job_logs.remove_run(job_id, run)
+            if not is_more:
+                return True
             if time.monotonic() >= ends_at:
                 return False
             time.sleep(_BREATH_SECONDS)
@@ -138,7 +154,7 @@ class LogKeeper:
         """Go on with a walk, or begin one when it is due."""
         present = time.monotonic()
         if self._walk is None:
-            is_wanted = settings.max_log_bytes or kept_for(settings)
+            is_wanted = settings.max_log_bytes or settings.retention_history or kept_for(settings)
             if not is_wanted or present < self._next_walk:
                 return
             self._next_walk = present + _LOGS_SECONDS
@@ -169,6 +185,9 @@ class LogKeeper:
             # whose job was removed by a worker of another host
             oldest = time.time() - max(ages.values())
             yield from self._remove_orphans([name for at, _, name in found if at < oldest])
+        if settings.retention_history:
+            oldest = time.time() - settings.retention_history
+            yield from self._remove_past([name for _, _, name in found], oldest)
         if settings.max_log_bytes:
             yield from self._shrink(found, settings.max_log_bytes)
 
@@ -179,6 +198,15 @@ class LogKeeper:
             for name in some:
                 if name not in present:
                     self._job_logs.remove(name)
+            yield
+
+    def _remove_past(self, names: list[str], oldest: float) -> Iterator[None]:
+        """Remove old logs of runs that a worker of another host took off the history."""
+        for name in names:
+            old = _runs_written_before(self._job_logs.directory(name), oldest)
+            if old and (job := self._store.get(name)) and job.state is not State.PROCESSING:
+                for run in old - {job.runs, *(run.n for run in job.history)}:
+                    self._job_logs.remove_run(name, run)
             yield
 
     def _shrink(self, found: list[tuple[float, int, str]], limit: int) -> Iterator[None]:
@@ -221,3 +249,18 @@ def _age_and_size(directory: Path) -> tuple[float, int]:
     except FileNotFoundError:
         pass  # removed meanwhile
     return written, size
+
+
+def _runs_written_before(directory: Path, oldest: float) -> set[int]:
+    """Return the runs whose logs were last written to before an instant, but for the latest run."""
+    written: dict[int, float] = {}
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                number, _, suffix = entry.name.partition(".")
+                if number.isdecimal() and suffix in ("out", "err"):
+                    at = entry.stat(follow_symlinks=False).st_mtime
+                    written[int(number)] = max(at, written.get(int(number), 0.0))
+    except FileNotFoundError:
+        pass  # removed meanwhile
+    return {run for run, at in written.items() if at < oldest and run < max(written)}

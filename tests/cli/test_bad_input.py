@@ -178,6 +178,10 @@ def test_nothing_of_an_atomic_batch_is_stored_when_an_id_exists(cli: Cli) -> Non
     cli.ok("enqueue", "b", "true")
     lines = "".join(json.dumps({"id": x, "command": "true"}) + "\n" for x in "abc")
     assert "job 'b' exists" in cli.refused(4, "enqueue", "-f", "-", "--atomic", stdin=lines)
+    twice = lines.replace('"b"', '"c"')
+    assert "the id 'c' is there twice" in cli.refused(
+        4, "enqueue", "-f", "-", "--atomic", stdin=twice
+    )
     cli.ok("enqueue", "-f", "-", "--atomic", stdin=lines.replace('"b"', '"d"'))
     assert len(cli.ok("list", "--json").json) == 4
 

@@ -34,6 +34,13 @@ def test_a_file_of_variables_that_is_none_is_refused(cli: Cli, word: str) -> Non
     assert "is not a file" in cli.refused(2, "enqueue", "make all", "--env-file", word)
 
 
+def test_a_line_that_would_be_left_out_refuses_the_file_and_is_not_shown(cli: Cli) -> None:
+    Path("job.env").write_text("A='two\nlines'\nAPI_TOKEN: hunter2\n")
+    err = cli.refused(2, "enqueue", "make all", "--env-file", "job.env")
+    assert "job.env:3: this is not NAME=VALUE" in err
+    assert "hunter2" not in err
+
+
 def test_a_captured_environment_is_stored_once_and_never_shown(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,10 @@ def test_a_job_wider_than_its_queue_is_refused(cli: Cli) -> None:
     cli.ok("enqueue", "wide", "true", "--queue", "gpu", "--slots", "2")
     cli.ok("queue", "limit", "gpu", "1")
     assert reason(cli, "wide") == "needs 2 slots, queue gpu has 1"
+    cli.ok("enqueue", "narrow", "true", "--queue", "gpu")
+    assert reason(cli, "narrow") == "behind wide, which needs 2 slots"
+    cli.ok("jobs", "move", "narrow", "--first")
+    assert reason(cli, "narrow") == "due"
     for slots in ("0", "-1", "x", "1.5", "99999999"):
         assert "slots" in cli.refused(2, "enqueue", f"--slots={slots}", "--command", "true")
 

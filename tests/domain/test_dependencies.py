@@ -145,6 +145,22 @@ def test_the_reason_tells_of_the_queue(lane: Lane, slots: int, why: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("lane", "first", "why"),
+    [
+        (Lane(limit=3, used=2), "wide", "behind wide, which needs 3 slots"),
+        (Lane(limit=2), "wide", "behind wide, which needs 3 slots"),
+        (Lane(limit=3), "wide", "due"),
+        (Lane(), "wide", "due"),
+        (Lane(limit=3, used=2), SPEC.id, "due"),
+    ],
+)
+def test_the_reason_tells_of_a_wider_job_that_goes_first(lane: Lane, first: str, why: str) -> None:
+    wide = pending(replace(SPEC, id=first, queue="gpu", slots=3))
+    around = Surroundings({"gpu": lane}, lambda _: None, first_of=lambda _queue: wide)
+    assert reason(pending(replace(SPEC, queue="gpu")), NOW, around=around) == why
+
+
+@pytest.mark.parametrize(
     ("bound", "why"),
     [
         ([], "due"),

@@ -38,6 +38,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "retention_completed": (0, 100 * YEAR),
     "retention_cancelled": (0, 100 * YEAR),
     "retention_dead": (0, 100 * YEAR),
+    "retention_history": (0, 100 * YEAR),
     "retention_stats": (0, 100 * YEAR),
     "max_log_bytes": (0, 2**50),
 }
@@ -64,6 +65,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "retention_completed": 0.0,
         "retention_cancelled": 0.0,
         "retention_dead": 0.0,
+        "retention_history": 0.0,
         "retention_stats": 691_200.0,
         "max_log_bytes": 0,
         "allowed_commands": "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -154,6 +155,99 @@ def test_the_ids_that_are_present_are_told_apart(store: Store) -> None:
     buried(store, "dead")
     assert store.present(["here", "dead", "gone"]) == {"here", "dead"}
     assert store.present([]) == frozenset()
+
+
+# past runs
+
+
+def rerun(store: Store, job_id: str, times: int, **spec: Any) -> Job:
+    """Return a job that was run so often, each run at an instant of its own, and completed."""
+    added(store, job_id, **spec)
+    for number in range(times):
+        if number:
+            assert store.commit(transitions.retry(existing(store, job_id), store.now()))
+        settled(store, claimed(store, only=job_id), FAILURE if number < times - 1 else SUCCESS)
+    return existing(store, job_id)
+
+
+def forgotten(store: Store, before: datetime, limit: int = 100) -> list[tuple[str, int]]:
+    """Forget past runs until there are no more; return them in order."""
+    gone: list[tuple[str, int]] = []
+    is_more = True
+    while is_more:
+        some, is_more = store.forget_runs(before, limit)
+        gone += some
+    return sorted(gone)
+
+
+def test_past_runs_are_forgotten_but_the_latest_and_the_counters_stay(store: Store) -> None:
+    job = rerun(store, "job", 4)
+    completed(store, "once")
+    soon = store.now() + HOUR
+    assert store.has_past_runs(soon)
+    assert forgotten(store, soon) == [("job", 1), ("job", 2), ("job", 3)]
+    assert existing(store, "job") == replace(job, history=job.history[-1:])
+    assert len(existing(store, "once").history) == 1
+    assert not store.has_past_runs(soon)
+    assert store.check() == []
+
+
+def test_only_runs_that_ended_before_the_instant_are_forgotten(store: Store) -> None:
+    job = rerun(store, "job", 4)
+    moments = [run.finished_at for run in job.history]
+    job = restored_with_history(store, job, [at - (3 - n) * HOUR for n, at in enumerate(moments)])
+    assert forgotten(store, moments[0] - 4 * HOUR) == []
+    assert not store.has_past_runs(moments[0] - 4 * HOUR)
+    before = moments[1] - HOUR
+    assert forgotten(store, before) == [("job", 1), ("job", 2)]
+    assert not store.has_past_runs(before)
+    assert [run.n for run in existing(store, "job").history] == [3, 4]
+    assert forgotten(store, store.now()) == [("job", 3)]
+
+
+def restored_with_history(store: Store, job: Job, ends: list[datetime]) -> Job:
+    """Put a settled job back with other ends of its runs."""
+    assert store.remove([job])
+    runs = zip(job.history, ends, strict=True)
+    older = replace(job, history=tuple(replace(run, finished_at=at) for run, at in runs))
+    assert store.restore([older], keep_numbers=True) == frozenset()
+    return existing(store, job.id)
+
+
+def test_a_job_that_runs_keeps_its_past_until_it_rests(store: Store) -> None:
+    rerun(store, "job", 2)
+    assert store.commit(transitions.retry(existing(store, "job"), store.now()))
+    running = claimed(store)
+    soon = store.now() + HOUR
+    assert not store.has_past_runs(soon)
+    assert forgotten(store, soon) == []
+    assert len(settled(store, running).history) == 3
+    assert forgotten(store, soon) == [("job", 1), ("job", 2)]
+
+
+def test_the_dead_forget_too_and_go_on_with_what_is_left_when_revived(store: Store) -> None:
+    rerun(store, "job", 2)
+    assert store.commit(transitions.retry(existing(store, "job"), store.now()))
+    dead = settled(store, claimed(store), FAILURE)
+    assert dead.state is State.DEAD
+    soon = store.now() + HOUR
+    assert forgotten(store, soon) == [("job", 1), ("job", 2)]
+    assert store.commit(transitions.retry(existing(store, "job"), store.now()))
+    job = settled(store, claimed(store))
+    assert [run.n for run in job.history] == [3, 4]
+    assert (job.runs, job.attempts) == (4, 1)
+    assert forgotten(store, soon) == [("job", 3)]
+    assert store.check() == []
+
+
+def test_past_runs_are_forgotten_a_stretch_a_call(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        rerun(store, name, 2)
+    soon = store.now() + HOUR
+    some, is_more = store.forget_runs(soon, 2)
+    assert len(some) == 2
+    assert is_more
+    assert len(forgotten(store, soon, 2)) == 1
 
 
 # whole jobs

@@ -6,6 +6,7 @@ put in order afterwards, and each claim held against what was decided before it.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections import defaultdict
@@ -19,12 +20,12 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.transitions import Transition
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from tests.stores.kit import new_job, request
+from tests.stores.kit import new_job, request, worker_record
 
 JOBS = 40
 CHANGERS = 3
 CLAIMERS, CLAIMERS_OF_A_SERVER = 100, 8
-"""The small MongoDB server carries no more in a few seconds."""
+"""The small MongoDB server carries no more in a few seconds; `QUEUECTL_TEST_CLAIMERS` says else."""
 
 _TRIES = 20
 _LOOK_SECONDS = 0.05
@@ -32,7 +33,8 @@ _LOOK_SECONDS = 0.05
 
 def crowd_for(store_url: str) -> int:
     """Return how many claim from a store at once."""
-    return CLAIMERS_OF_A_SERVER if store_url.startswith("mongodb") else CLAIMERS
+    usual = CLAIMERS_OF_A_SERVER if store_url.startswith("mongodb") else CLAIMERS
+    return int(os.environ.get("QUEUECTL_TEST_CLAIMERS", usual))
 
 
 Decide = Callable[[Store, Job], Transition]
@@ -155,6 +157,8 @@ def test_no_claim_is_of_a_job_as_it_was_before_a_change_and_no_change_is_lost(
     store_url: str, store: Store
 ) -> None:
     store.add([new_job(store, f"job{n}", command="first") for n in range(JOBS)])
+    for number in range(crowd_for(store_url)):  # as many of them as there are change the claim
+        store.register(worker_record(store, f"w{number}"))
     race = Race(store_url)
     race.run()
     claims, changes = race.record.claims, race.record.changes

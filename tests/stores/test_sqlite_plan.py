@@ -117,6 +117,13 @@ def old_ones(store: SqliteStore) -> None:
     assert not store.ended(State.CANCELLED, before, 5) + store.ended(State.COMPLETED, before, 5)
 
 
+def past_runs(store: SqliteStore) -> None:
+    assert store.commit(transitions.retry(store.ended(State.DEAD, store.now(), 1)[0], store.now()))
+    assert store.commit(transitions.settle(claimed(store, only="dead"), SUCCESS, store.now()))
+    assert store.has_past_runs(store.now())
+    assert store.forget_runs(store.now(), 5) == ([("dead", 1)], False)
+
+
 def remove(store: SqliteStore) -> None:
     dead = store.ended(State.DEAD, store.now() + timedelta(hours=1), 5)
     assert store.remove(dead) == {"dead"}
@@ -165,6 +172,7 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(listing(DEAD), "PRIMARY KEY", id="list the dead"),
         pytest.param(listing(WAITING_JOBS), "jobs_state", id="list several states"),
         pytest.param(old_ones, "jobs_ended dlq_ended", id="ended"),
+        pytest.param(past_runs, "runs_past", id="past runs"),
         pytest.param(remove, "PRIMARY KEY", id="remove"),
         pytest.param(forget, "jobs_environment dlq_environment", id="environments"),
         pytest.param(listing(RUNNING), "jobs_state", id="list one state"),

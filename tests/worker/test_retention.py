@@ -19,7 +19,7 @@ from queuectl.home import Home
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.worker import retention
 from queuectl.worker.retention import LogKeeper, Retention
-from tests.stores.kit import FAILURE, added, claimed, listed, new_job, settled
+from tests.stores.kit import FAILURE, added, claimed, existing, listed, new_job, settled
 from tests.worker.fleet import Fleet, eventually
 
 SOON = Settings(retention_completed=0.001)
@@ -197,6 +197,40 @@ def test_a_retried_job_is_not_removed_for_the_age_of_its_last_end(
     assert store.commit(transitions.retry(job, store.now()))
     Retention(store, home).tick(SOON)
     assert listed(store) == ["job0"]
+
+
+def test_old_runs_go_with_their_logs_while_a_worker_runs_the_job_again(fleet: Fleet) -> None:
+    fleet.set(retention_history=0.001, backoff_base=0.01, max_log_bytes=2**30)
+    job_id = fleet.enqueue("echo $QUEUECTL_RUN_ID; exit 1", max_retries=3)
+    logs = fleet.home.job_logs / job_id
+    fleet.start()
+
+    def is_trimmed() -> bool:
+        job = fleet.job(job_id)
+        return job.state is State.DEAD and [run.n for run in job.history] == [3]
+
+    eventually(is_trimmed)
+    assert fleet.job(job_id).attempts == 3
+    eventually(lambda: sorted(path.name for path in logs.iterdir()) == ["3.err", "3.out"])
+
+
+def test_logs_of_runs_that_another_host_forgot_go_but_not_those_that_are_left(
+    store: SqliteStore, home: Home
+) -> None:
+    added(store, "job")
+    for _ in range(3):
+        settled(store, claimed(store), FAILURE)
+        assert store.commit(transitions.retry(existing(store, "job"), store.now()))
+    dead = existing(store, "job")
+    assert store.forget_runs(dead.history[1].finished_at, 100)[0] == [("job", 1)]
+    directory = logged(home, "job", 5)
+    for run, written in ((2, LONG_AGO), (3, LONG_AGO)):
+        (directory / f"{run}.out").touch()
+        os.utime(directory / f"{run}.out", (written, written))
+    list(LogKeeper(store, home).keep(Settings(retention_completed=60)))
+    assert len(list(directory.iterdir())) == 3
+    list(LogKeeper(store, home).keep(Settings(retention_history=60)))
+    assert sorted(path.name for path in directory.iterdir()) == ["2.out", "3.out"]
 
 
 def test_runs_that_their_schedule_has_not_advanced_past_stay(
