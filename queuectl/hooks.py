@@ -88,8 +88,8 @@ class Hooks:
 
     def remove(self, name: str) -> None:
         """Forget a hook; its deliveries that still wait fail then. Raises NotFound."""
-        if not self._store.remove_hook(name):
-            self.get(name)
+        self.get(name)
+        self._store.remove_hook(name)
 
     def pause(self, name: str) -> Hook:
         """Tell nothing more until the hook is resumed. Raises NothingDone when it is paused."""

@@ -107,6 +107,7 @@ def test_hooks_are_paused_resumed_and_removed(cli: Cli) -> None:
     assert cli.ok("hook", "remove", "a").out == "Removed hook 'a'\n"
     for command in ("pause", "resume", "remove", "show", "test"):
         cli.refused(3, "hook", command, "a")
+        cli.refused(3, "hook", command, "\udcff")
     assert "no hooks yet" in cli.ok("hook", "list").err
 
 
