@@ -12,7 +12,6 @@ from queuectl.domain.errors import NoLongerFits, NotFound, QueuectlError, StoreE
 from queuectl.domain.job import Job
 from queuectl.domain.transitions import Transition
 from queuectl.domain.values import frozen
-from queuectl.worker.telling import tell_all
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Filter, Page
@@ -85,6 +84,8 @@ class ManyChanges(Changes):
 
     def _at_once(self, jobs: list[Job], decide: Decide) -> dict[str, Job | None]:
         """Change what can be changed together; return what became of it, by id."""
+        from queuectl.worker.telling import tell_all
+
         now, changes = self._store.now(), list[Transition]()
         for job in jobs:
             try:
