@@ -13,7 +13,13 @@ import click
 from queuectl.cli.arguments import hide_passwords
 from queuectl.cli.session import Session, complain, end_line, note, silence_output
 from queuectl.cli.tree import COMPLETION_VARIABLE, root
-from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError, StoreUnavailable
+from queuectl.domain.errors import (
+    ExitCode,
+    InvalidInput,
+    QueuectlError,
+    StoreError,
+    StoreUnavailable,
+)
 
 
 def execute(args: Sequence[str], session: Session) -> int:
@@ -29,7 +35,7 @@ def execute(args: Sequence[str], session: Session) -> int:
         silence_output()
         return ExitCode.FAILED
     except Exception as fault:
-        if session.verbose:
+        if session.verbose and not _is_an_answer(fault):
             import traceback
 
             traceback.print_exc()
@@ -48,6 +54,13 @@ def _invoke(args: list[str], session: Session) -> int:
         return int(code or ExitCode.OK)
     finally:
         session.close()
+
+
+def _is_an_answer(fault: Exception) -> bool:
+    """Whether a fault is in what was asked for, so that its one line says all there is to it."""
+    return isinstance(fault, (QueuectlError, click.ClickException)) and not isinstance(
+        fault, StoreError
+    )
 
 
 def _as_refusal(fault: Exception) -> QueuectlError:

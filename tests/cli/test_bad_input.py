@@ -266,6 +266,11 @@ def test_a_full_disk_is_told_in_one_line(unbuffered: str) -> None:
     assert "No space left" in ended.stderr
 
 
+def test_verbose_adds_nothing_to_a_refusal_of_what_was_typed(cli: Cli) -> None:
+    for words in (["list", "--state", "bogus"], ["list", "--bogus"], ["show", "missing"]):
+        assert cli("-v", *words).err == cli(*words).err
+
+
 def test_streams_that_the_caller_has_closed_are_no_error() -> None:
     import subprocess
     import sys

@@ -18,8 +18,7 @@ from tests.cli.harness import ROOT, environment
 HEAVY = frozenset(
     "rich prompt_toolkit pymongo bson psutil dateparser dotenv logging subprocess difflib asyncio "
     "prometheus_client importlib.metadata shutil tempfile random unittest queuectl.stores.mongo "
-    "queuectl.shell queuectl.worker.manager queuectl.worker.telling "
-    "queuectl.cli.render".split()
+    "queuectl.shell queuectl.worker.manager queuectl.worker.telling queuectl.cli.render".split()
 )
 PROGRAM = """
 import sys
