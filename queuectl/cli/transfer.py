@@ -170,7 +170,8 @@ def migrate(session: Session, url: str | None, force: bool, release: bool) -> in
                     ("compared", done.compared) if done.compared else ("moved", done.moved)
                 )
                 progress.show(f"{count:,} jobs {verb}")
-        say(f"Moved {_told(done.compared, done.schedules)} to {target.address}")
+        before = " before" if done.is_over else ""
+        say(f"Moved {_told(done.compared, done.schedules)} to {target.address}{before}")
         say(f"Checksum {done.checksum[:16]} is the same in both")
         note(f"{source.address} is left as it was, and refuses jobs and workers now")
         note("next: name the other store with --store, QUEUECTL_STORE or a line in .env")

@@ -27,7 +27,9 @@ from queuectl.worker.processes import is_live
 from queuectl.worker.telling import tell_all
 
 _IDENTITY = "identity"
-_ARRIVED = "arrived"
+_ARRIVED = "arrived_whole"
+"""The mark of a store into which all of another one has come: which one, and what there was."""
+
 _BATCH = 200
 _BREATH_SECONDS = 0.002
 _WHOLE = Page(with_output=True, with_history=True)
@@ -35,29 +37,36 @@ _WHOLE = Page(with_output=True, with_history=True)
 
 @frozen
 class Progress:
-    """How far a migration has come; `checksum` is there when all has been compared."""
+    """How far a migration has come; `checksum` is there when all has been compared.
+
+    `is_over` says that an earlier call had come to the end, and was perhaps killed before it
+    could say so.
+    """
 
     moved: int = 0
     compared: int = 0
     schedules: int = 0
     checksum: str = ""
+    is_over: bool = False
 
 
 def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Progress]:
     """Move everything from one store into another, and compare; yields how far it has come.
 
-    Repeating it goes on where it stopped. Raises Conflict when workers live on either (unless
-    `force`), when the target has jobs that did not come from here, and when the two differ in
-    the end. The source is left as it is, but marked as moved.
+    Repeating it goes on where it stopped, or tells how it ended. Raises Conflict when workers
+    live on either (unless `force`), when the target has jobs that did not come from here, when
+    the source was used again since, and when the two differ in the end. The source is left as
+    it is, but marked as moved.
     """
     identity = _identity(source)
     if identity == _identity(target):
         raise Conflict("a store cannot be moved into itself")
+    if (ended := _how_it_ended(source, target, identity)) is not None:
+        yield ended
+        return
     if not force:
         _refuse_workers(source)
         _refuse_workers(target)
-    if target.mark(_ARRIVED) == identity:
-        raise Conflict(f"this store has been moved to {target.address} before")
     after = _resume_at(target, identity)
     source.set_mark(MOVED_TO, target.address)
     tell_all(source)  # jobs move without what is untold, and figures do not move
@@ -70,10 +79,23 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
         _note_arrival(target, identity, batch[-1].seq)
         yield Progress(moved)
         time.sleep(_BREATH_SECONDS)
+    result: dict[str, object] = {}
     for done in _compared(source, target):
+        result = {"compared": done.compared, "schedules": done.schedules, "checksum": done.checksum}
         yield Progress(moved, done.compared, done.schedules, done.checksum)
-    target.set_mark(_ARRIVED, identity)
+    target.set_mark(_ARRIVED, json.dumps({"source": identity, "result": result}))
     target.set_mark(ARRIVING, None)
+
+
+def _how_it_ended(source: Store, target: Store, identity: str) -> Progress | None:
+    """Return how an earlier move of this source to this target ended, or None if none did."""
+    arrived = json.loads(target.mark(_ARRIVED) or "{}")
+    if arrived.get("source") != identity:
+        return None
+    if source.mark(MOVED_TO) != target.address:
+        raise Conflict(f"this store has been moved to {target.address} before")
+    target.set_mark(ARRIVING, None)  # the last thing that a move does may be left
+    return Progress(**arrived["result"], is_over=True)
 
 
 def release(source: Store) -> bool:

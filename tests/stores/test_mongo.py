@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,18 +13,21 @@ from pymongo.errors import OperationFailure
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
-from queuectl.stores import mongo_link, open_store
+from queuectl.stores import mongo_history, mongo_link, open_store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_crowd import CROWD
 from queuectl.stores.mongo_queues import free_numbers
 from tests.stores.faults import Commands, failing
 from tests.stores.kit import (
+    FAILURE,
     SUCCESS,
     added,
     buried,
     claimed,
+    existing,
     new_job,
     request,
+    settled,
     worker_record,
 )
 
@@ -233,3 +237,21 @@ def test_two_workers_that_saw_the_same_room_do_not_both_take_it(
         monkeypatch.setattr(place, look_and_be_overtaken)
         assert first.claim(request(worker="w1")) is None
         assert first.lanes()["gpu"].used == 1
+
+
+def test_a_job_that_is_started_before_its_past_runs_are_forgotten_keeps_them(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = buried(store, "job")
+    assert store.commit(transitions.retry(first, store.now()))
+    second = settled(store, claimed(store), FAILURE)
+    assert store.commit(transitions.retry(second, store.now()))
+    write = mongo_history._without
+
+    def claims_first(found: Any, old: list[int]) -> Any:
+        claimed(store)
+        return write(found, old)
+
+    monkeypatch.setattr(mongo_history, "_without", claims_first)
+    assert store.forget_runs(store.now() + timedelta(hours=1), 5) == ([], False)
+    assert [run.n for run in existing(store, "job").history] == [1, 2]

@@ -176,8 +176,20 @@ def test_the_source_is_left_as_it_was_and_refuses_to_be_used(source: Store, targ
 @one_way
 def test_it_is_not_moved_twice(source: Store, target: Store) -> None:
     moved(source, target)
+    migration.release(source)
     with pytest.raises(Conflict, match=r"has been moved to .* before"):
         moved(source, target)
+
+
+@one_way
+def test_a_move_that_was_killed_before_it_could_tell_tells_when_it_is_repeated(
+    source: Store, target: Store
+) -> None:
+    done = moved(source, target)
+    target.set_mark(ARRIVING, "{}")  # as if it had been killed before its last write
+    target.register(worker_record(target, "w1"))
+    assert moved(source, target) == replace(done, moved=0, is_over=True)
+    require_in_use(target)
 
 
 @one_way
