@@ -80,8 +80,6 @@ class ManyChanges(Changes):
 
     def _at_once(self, jobs: list[Job], decide: Decide) -> dict[str, Job | None]:
         """Change what can be changed together; return what became of it, by id."""
-        from queuectl.worker.telling import tell_all
-
         now, changes = self._store.now(), list[Transition]()
         for job in jobs:
             try:

@@ -146,10 +146,10 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Commit one job and claim the next: two commands."""
         return self.commit(change), self.claim(request)
 
-    @guarded
     def sync(self) -> None:
         """Nothing is left to do: the server acknowledges what is journaled; see `Store.sync`."""
 
+    @guarded
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease to `lease_seconds` from now, if the claim is still held."""
         with pymongo.timeout(min(BRIEF_SECONDS, lease_seconds)):

@@ -14,6 +14,7 @@ from pymongo.errors import OperationFailure
 from queuectl.domain import transitions
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.stores import mongo_history, mongo_link, open_store
+from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_crowd import CROWD
 from queuectl.stores.mongo_queues import free_numbers
@@ -255,3 +256,14 @@ def test_a_job_that_is_started_before_its_past_runs_are_forgotten_keeps_them(
     monkeypatch.setattr(mongo_history, "_without", claims_first)
     assert store.forget_runs(store.now() + timedelta(hours=1), 5) == ([], False)
     assert [run.n for run in existing(store, "job").history] == [1, 2]
+
+
+WITHOUT_THE_SERVER = {"close", "sync"}
+BY_OTHERS = {"find", "now", "settle"}
+"""What translates its errors itself, or is made of methods that do."""
+
+
+def test_every_method_speaks_of_the_drivers_errors_in_our_words() -> None:
+    methods = {name for name in dir(Store) if not name.startswith("_")} - {"address"}
+    bare = {name for name in methods if not hasattr(getattr(MongoStore, name), "__wrapped__")}
+    assert bare == WITHOUT_THE_SERVER | BY_OTHERS
