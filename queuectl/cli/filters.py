@@ -15,7 +15,7 @@ from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Filter, parse_states
 from queuectl.domain.job import State
-from queuectl.domain.request import check_name
+from queuectl.domain.request import check_name, check_text
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAMES = ("state", "queue_name", "label", "text", "exit_code", "since", "until", "older_than")
@@ -81,10 +81,10 @@ def filter_of(
     return Filter(
         states=parse_states(state) if state is not None else unless_said,
         queue=check_name("queue", name) if name is not None else None,
-        labels=options["label"],
+        labels=tuple(check_text("--label", label) for label in options["label"]),
         unchanged_since=_end(options["until"], options["older_than"], now),
         changed_since=_past(options["since"], now),
-        texts=options["text"],
+        texts=tuple(check_text("--text", text) for text in options["text"]),
         exit_code=options["exit_code"],
     )
 

@@ -39,6 +39,8 @@ STANDARD_OUTPUT = "-"
 @pass_session
 def export(session: Session, /, file: str | None, mask: bool, **options: Any) -> None:
     """Write jobs, settings, queues and schedules as JSON lines."""
+    if file == "":
+        raise InvalidInput("FILE must not be empty", hint="queuectl export backup.jsonl")
     queue = session.queue()
     chosen = filter_of(options, queue.now())
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()

@@ -80,6 +80,10 @@ class StoreRefused(StoreError):
     """The store is damaged, newer than this program, or somebody else's. It was left untouched."""
 
 
+class StoreReplaced(QueuectlError):
+    """Another store was put where the one in use was; whoever opens it anew can go on."""
+
+
 class WaitTimedOut(QueuectlError):
     """Time ran out before what was waited for had happened."""
 

@@ -76,6 +76,10 @@ class Store(Counting, Protocol):
         """Where the store is, as people may see it: never with a password."""
         ...
 
+    def is_in_place(self) -> bool:
+        """Whether the address still leads to this store, and not to one that took its place."""
+        ...
+
     def close(self) -> None:
         """Let go of everything. Closing twice is harmless."""
         ...

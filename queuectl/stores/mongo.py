@@ -86,6 +86,10 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Close the connections. Closing twice is harmless."""
         self.link.close()
 
+    def is_in_place(self) -> bool:
+        """Nothing takes the place of a database of a server; see `Store.is_in_place`."""
+        return True
+
     def now(self) -> datetime:
         """Return the server's time."""
         return self.link.now()

@@ -51,6 +51,7 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         self._transaction = WriteTransaction(connection, turn, log, path)
         self._claiming = WriteTransaction(connection, turn, log, path, lags=True)
         self._wake = WakeFifo(path)
+        self._identity = _identity(path)
         self._has_slept = False
         self._version_seen = 0  # when this store last looked for work
 
@@ -63,6 +64,10 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
     def address(self) -> str:
         """The path of the file."""
         return str(self._path)
+
+    def is_in_place(self) -> bool:
+        """Whether no other file has been put where this one was; see `Store.is_in_place`."""
+        return _identity(self._path) in (self._identity, None)
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
@@ -288,3 +293,12 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
 
 def _holds(job: Job, claim_id: str) -> bool:
     return job.claim is not None and job.claim.id == claim_id
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of its name; None where none is to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -56,13 +56,16 @@ class Heartbeat:
         guard: Guard,
         absence: Absence,
         settings: Settings,
+        is_in_place: Callable[[], bool] = lambda: True,
     ) -> None:
         self._open_store = open_store
+        self._is_in_place = is_in_place
         self._worker = worker
         self._control = control
         self._guard = guard
         self._absence = absence
         self._held: _Held | None = None
+        self.is_astray = False
         self._parent = os.getppid()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -98,7 +101,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._over.wait(self._tick_seconds):
-            if os.getppid() != self._parent:
+            if os.getppid() != self._parent or self._is_astray():
                 self._control.request_stop()
             asked_at = time.monotonic()
             try:
@@ -129,6 +132,13 @@ class Heartbeat:
         if self._upkeep is not None and self._upkeep_pace.is_due:
             with self._upkeep_pace.look():
                 self._upkeep.tick(self.settings)
+
+    def _is_astray(self) -> bool:
+        """Whether there is another store now where this worker's was."""
+        if not self.is_astray and not self._is_in_place():
+            log.error("another file is where the store was: leaving, another worker begins with it")
+            self.is_astray = True
+        return self.is_astray
 
     def _renew_in_time(self, store: Store) -> None:
         """Renew the claim in hand, if that was not done just now."""

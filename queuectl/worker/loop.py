@@ -11,7 +11,13 @@ from functools import partial
 from queuectl.captured import Variables
 from queuectl.domain import settings as tunables
 from queuectl.domain import transitions
-from queuectl.domain.errors import NotFound, StoreError, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import (
+    NotFound,
+    StoreError,
+    StoreRefused,
+    StoreReplaced,
+    StoreUnavailable,
+)
 from queuectl.domain.filters import Filter
 from queuectl.domain.hook import hook_of
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
@@ -72,6 +78,7 @@ class Worker:
             self._guard,
             absence,
             tunables.from_stored(self._store.settings()),
+            self._store.is_in_place,
         )
         self._patience = Patience(self._control, absence)
         self._claims = Claims(self._store, self.record.id, orders, self._heartbeat, self._patience)
@@ -90,6 +97,8 @@ class Worker:
         finally:
             self._heartbeat.stop()
             self._leave()
+        if self._heartbeat.is_astray:
+            raise StoreReplaced(f"{self._store.address} is not the file that it was")
 
     def _leave(self) -> None:
         try:

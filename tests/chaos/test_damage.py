@@ -223,6 +223,18 @@ def test_a_log_directory_that_is_removed_under_a_worker_is_made_again(fleet: Fle
     assert (fleet.home.job_logs / job.id / "1.out").read_text() == "two\n"
 
 
+def test_a_store_that_is_replaced_under_a_worker_is_found(fleet: Fleet) -> None:
+    fleet.start()
+    assert fleet.ran("echo one").state is State.COMPLETED
+    for path in fleet.home.root.glob("queue.db*"):
+        path.rename(path.with_name(f"old-{path.name}"))
+    with open_queue(str(fleet.home.root)) as queue:
+        queue.enqueue([queue.request({"id": "new", "command": "echo two"})])
+        (job,) = queue.wait(["new"], 60)
+    assert job.state is State.COMPLETED
+    assert "another file is where the store was" in fleet.log()
+
+
 def test_a_home_that_cannot_be_written_is_told_and_left_as_it_is(home: Path) -> None:
     before = bytes_of(home)
     with read_only(home):
