@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.stores import server
 
@@ -16,6 +17,17 @@ os.environ.pop("PYTHONUNBUFFERED", None)
 # The tests start the program a thousand times; it is compiled once.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Hypothesis without deadlines, as a busy machine is no fault of the code, with the same examples
+# each time; `--hypothesis-profile thorough` looks at many more, and at others each time.
+settings.register_profile(
+    "thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "quick", settings.get_profile("thorough"), max_examples=50, derandomize=True
+)
+if settings.get_current_profile_name() in ("default", "ci"):
+    settings.load_profile("quick")
 
 FEWEST = 4
 FOR_EACH_CORE = 3
