@@ -50,13 +50,18 @@ def _invoke(args: list[str], session: Session) -> int:
         session.close()
 
 
+_OUR_WORDS = ("a valid integer range", "a whole number")
+"""How click calls a number with bounds, and what it is."""
+
+
 def _as_refusal(fault: Exception) -> QueuectlError:
     """Return anything that was raised as an error that fits on one line."""
     if isinstance(fault, QueuectlError):
         return fault
     if isinstance(fault, click.UsageError):
         path = fault.ctx.command_path if fault.ctx else "queuectl"
-        return InvalidInput(_one_line(fault.format_message()), hint=f"{path} --help")
+        told = _one_line(fault.format_message()).replace(*_OUR_WORDS)
+        return InvalidInput(told, hint=f"{path} --help")
     if isinstance(fault, click.ClickException):
         return InvalidInput(_one_line(fault.format_message()))
     if isinstance(fault, MemoryError):
