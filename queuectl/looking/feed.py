@@ -150,6 +150,7 @@ class Feed(threading.Thread):
                 _states_of((*jobs, *dead)),
                 served_by(worker.record.queues for worker in workers),
             ),
+            standing=_standing(queue) if wanted.with_standing else (),
         )
 
     def _look_at_log(self, queue: Queue) -> LogText | None:
@@ -159,6 +160,11 @@ class Feed(threading.Thread):
             return read_log(queue, self.log_wanted)
         except NotFound as fault:
             return LogText(self.log_wanted, None, notice=str(fault))
+
+
+def _standing(queue: Queue) -> tuple[tuple[str, int], ...]:
+    schedules = ((each.name, each.rev) for each in queue.schedules.all())
+    return (*schedules, *((each.name, each.rev) for each in queue.hooks.all()))
 
 
 def _states_of(jobs: Iterable[Job]) -> Callable[[str], State]:
