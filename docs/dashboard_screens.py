@@ -23,6 +23,7 @@ SHOTS = (
     ("dashboard-overview", "/", "light", 1280, 960),
     ("dashboard-dark", "/jobs", "dark", 1280, 900),
     ("dashboard-job", "/jobs/release", "light", 1280, 900),
+    ("dashboard-hooks", "/hooks", "light", 1280, 480),
     ("dashboard-phone", "/", "dark", 390, 844),
 )
 """Every picture: its name, page, colours and size."""
@@ -64,10 +65,12 @@ def fill() -> None:
         {"id": "invoice-4712", "command": "./invoice.sh 4712; exit 2", "max_retries": 1},
         {"id": "thumbnails", "command": "exit 3", "backoff_base": 90, "max_retries": 4},
     ]
-    for name in ("encode", "invoice"):
+    for name in ("encode", "invoice", "tell"):
         (DEMO / f"{name}.sh").write_text("#!/bin/sh\necho $1\n")
         (DEMO / f"{name}.sh").chmod(0o755)
     enqueue(jobs)
+    run("hook", "add", "oncall", "--on", "dead", "--queue", "billing", "--command", "./tell.sh")
+    run("hook", "add", "dlq", "--when", "dlq-size > 2", "--command", './tell.sh "$QUEUECTL_HOOK"')
     run("worker", "start", "--count", "3")
     queuectl = [sys.executable, "-m", "queuectl"]
     waiting = [*queuectl, "wait", "release", "--timeout", "60"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from queuectl.cli.session import Session
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.stores import open_store
+from tests.certificates import certificate_in
 from tests.chaos.mongod import Mongod, mongod_in
 from tests.cli.harness import VARIABLES, Result
 from tests.worker.fleet import Fleet, eventually, fleet_in
@@ -56,26 +56,18 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A server that wants a login and speaks TLS alone; the user may write one database."""
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl program, which makes the certificate, is not installed")
     root = tmp_path_factory.mktemp("guarded")
-    certificate, key = root / "certificate.pem", root / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    made = certificate_in(root)
     with mongod_in(root / "mongod") as mongod:
         with MongoClient[dict[str, Any]](f"mongodb://{mongod.address}") as client:
             for name, role in (("user", "readWrite"), ("reader", "read")):
                 roles = [{"role": role, "db": "queuectl"}]
                 client.admin.command("createUser", name, pwd=PASSWORD, roles=roles)
         mongod.shut_down()
-        tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+        tls = ("--tls-cert-file", str(made.authority), "--tls-key-file", str(made.key))
         mongod.options = ("--auth", *tls)
         mongod.start()
-        yield Guarded(mongod, certificate)
+        yield Guarded(mongod, made.authority)
 
 
 @pytest.fixture(autouse=True)

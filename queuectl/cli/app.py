@@ -56,6 +56,10 @@ def _invoke(args: list[str], session: Session) -> int:
         session.close()
 
 
+_OUR_WORDS = ("a valid integer range", "a whole number")
+"""How click calls a number with bounds, and what it is."""
+
+
 def _is_an_answer(fault: Exception) -> bool:
     """Whether a fault is in what was asked for, so that its one line says all there is to it."""
     return isinstance(fault, (QueuectlError, click.ClickException)) and not isinstance(
@@ -69,7 +73,8 @@ def _as_refusal(fault: Exception) -> QueuectlError:
         return fault
     if isinstance(fault, click.UsageError):
         path = fault.ctx.command_path if fault.ctx else "queuectl"
-        return InvalidInput(_one_line(fault.format_message()), hint=f"{path} --help")
+        told = _one_line(fault.format_message()).replace(*_OUR_WORDS)
+        return InvalidInput(told, hint=f"{path} --help")
     if isinstance(fault, click.ClickException):
         return InvalidInput(_one_line(fault.format_message()))
     if isinstance(fault, MemoryError):

@@ -48,7 +48,12 @@ def stats(session: Session, name: str | None, since: str | None, as_json: bool) 
         render.write_json(as_dict(found))
         return
     if not any(counts_of(found.total.ever).values()):
-        note('nothing has happened yet: queuectl enqueue hello "echo Hello"')
+        if name is not None:
+            note(
+                f"nothing has happened in queue '{name}' yet: queuectl queue list shows the queues"
+            )
+        else:
+            note('nothing has happened yet: queuectl enqueue hello "echo Hello"')
         return
     if on_terminal():
         _write_charts(found, colors=session.colors)

@@ -153,6 +153,7 @@ class Feed(threading.Thread):
                 served_by(worker.record.queues for worker in workers),
                 _firsts(queue, jobs, lanes).get,
             ),
+            standing=_standing(queue) if wanted.with_standing else (),
         )
 
     def _look_at_log(self, queue: Queue) -> LogText | None:
@@ -162,6 +163,11 @@ class Feed(threading.Thread):
             return read_log(queue, self.log_wanted)
         except NotFound as fault:
             return LogText(self.log_wanted, None, notice=str(fault))
+
+
+def _standing(queue: Queue) -> tuple[tuple[str, int], ...]:
+    schedules = ((each.name, each.rev) for each in queue.schedules.all())
+    return (*schedules, *((each.name, each.rev) for each in queue.hooks.all()))
 
 
 def _states_of(jobs: Iterable[Job]) -> Callable[[str], State]:

@@ -19,7 +19,10 @@ BUCKETS = 90
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One look at the store. `jobs` are those that changed last, the running ones first."""
+    """One look at the store. `jobs` are those that changed last, the running ones first.
+
+    `standing` has the name and `rev` of each schedule and hook, where they are wanted.
+    """
 
     address: str
     now: datetime
@@ -31,14 +34,16 @@ class Snapshot:
     rates: tuple[int, ...] = ()
     per_minute: float = 0.0
     around: Surroundings = ALONE
+    standing: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which jobs the person wants to see, and how many of them."""
+    """Which jobs the person wants to see, and how many of them; and whether what stands too."""
 
     chosen: Filter = field(default_factory=Filter)
     depth: int = 100
+    with_standing: bool = False
 
 
 def parse_filter(typed: str) -> Filter:

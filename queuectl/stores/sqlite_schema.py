@@ -195,7 +195,9 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
     if "jobs.unique_key" in text:
         return Conflict("another job with its unique key waits or runs")
     if "locked" in text or "busy" in text:
-        return StoreUnavailable(f"{path} is locked by another process")
+        return StoreUnavailable(
+            f"{path} is locked by another process", hint="try again when that is done"
+        )
     if "full" in text:
         return StoreUnavailable(f"the disk of {path} is full", hint="make room and try again")
     if "readonly" in text or "unable to open" in text:

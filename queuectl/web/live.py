@@ -86,7 +86,10 @@ class Live:
         if self._feed is None and not self._is_over:
             self._loop = asyncio.get_running_loop()
             self._feed = Feed(
-                self._place, Wanted(Filter(), depth=_DEPTH), self._changed, interval=LOOK_SECONDS
+                self._place,
+                Wanted(Filter(), depth=_DEPTH, with_standing=True),
+                self._changed,
+                interval=LOOK_SECONDS,
             )
             self._feed.start()
 
@@ -123,6 +126,7 @@ def _mark(snapshot: Snapshot) -> tuple[object, ...]:
         tuple((job.id, job.rev) for job in (*snapshot.jobs, *snapshot.dead)),
         tuple((worker.record.id, worker.state, worker.job_id) for worker in snapshot.workers),
         dict(snapshot.around.lanes),
+        snapshot.standing,
     )
 
 

@@ -152,6 +152,6 @@ _RULES: dict[str, Callable[[Any, Any], str]] = {
     "maxItems": lambda value, most: _unless(len(value) <= most, f"has more than {most}"),
     "enum": lambda value, known: _unless(value in known, f"must be one of {', '.join(known)}"),
     "pattern": lambda value, form: _unless(
-        re.search(form, value) is not None, "is not a valid name"
+        re.search(form, value) is not None, "must be letters, digits and . _ : @ -"
     ),
 }

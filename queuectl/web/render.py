@@ -29,6 +29,8 @@ from queuectl.web.reasons import MOMENT
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
+_LONGEST_LINE = 300
+
 
 @cache
 def static(name: str) -> str:
@@ -77,8 +79,10 @@ def size(number: int) -> str:
 
 
 def _line(command: str | tuple[str, ...]) -> str:
-    """Return a command on one line."""
-    return printable(command_text(command))
+    """Return the beginning of a command on one line, as much of it as any list shows."""
+    text = command_text(command)
+    cut = text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}…"
+    return printable(cut)
 
 
 def _shown_lines(text: str) -> str:

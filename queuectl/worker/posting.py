@@ -154,9 +154,8 @@ def check_url(url: str) -> str:
     except ValueError:
         raise InvalidInput("the URL of a hook is malformed", hint) from None
     if parts.scheme not in ("http", "https"):
-        raise InvalidInput(
-            f"the URL of a hook begins with https:// or http://, not {shown(parts.scheme)}", hint
-        )
+        found = f", not {shown(parts.scheme)}" if parts.scheme else ""
+        raise InvalidInput(f"the URL of a hook begins with https:// or http://{found}", hint)
     if not parts.hostname:
         raise InvalidInput("the URL of a hook names no host", hint)
     return url

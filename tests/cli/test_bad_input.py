@@ -32,6 +32,7 @@ from tests.cli.harness import Cli, process
         (["enqueue", '{"id": "a"}'], "'command' is missing"),
         (["enqueue", '{"command": "x", "comand": 1}'], "did you mean 'command'"),
         (["enqueue", '{"command": "x", "zzzz": 1}'], "each long option"),
+        (["list", "--exit-code", "x"], "'x' is not a whole number"),
         (["enqueue", "@missing.json"], "cannot read missing.json"),
         (["enqueue", "-f", "."], "cannot read ."),
         (["enqueue", "a", ""], "command is empty"),

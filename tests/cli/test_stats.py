@@ -57,6 +57,7 @@ def test_an_empty_store_says_what_to_type_next(cli: Cli) -> None:
     shown = cli.ok("stats")
     assert shown.out == ""
     assert "queuectl enqueue" in shown.err
+    assert "in queue 'nope' yet: queuectl queue list" in cli.ok("stats", "--queue", "nope").err
     assert cli.ok("stats", "--json").json["queues"] == {}
     assert "queuectl_up 1.0" in cli.ok("metrics").out
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import socketserver
+import ssl
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
+from tests.certificates import Certificate
 from tests.worker.fleet import eventually
 
 KEY = "s3cr3t-key"
@@ -83,25 +87,56 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class MailReceiver(socketserver.ThreadingTCPServer):
-    """Takes mail without TLS or a login; `refusal` is what it says to a recipient instead."""
+    """Takes mail; `refusal` is what it says to a recipient instead.
+
+    With a certificate it speaks TLS: from the first byte if it `is_tls_alone`, else when it is
+    asked to by STARTTLS. `logins` are the names and passwords that it was told, each with whether
+    the line was encrypted.
+    """
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(
+        self, certificate: Certificate | None = None, *, is_tls_alone: bool = False
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _MailHandler)
         self.mails: list[EmailMessage] = []
+        self.logins: list[tuple[str, str, bool]] = []
         self.refusal = ""
+        self.is_tls_alone = is_tls_alone
+        self.tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(certificate.authority, certificate.key)
 
     @property
     def url(self) -> str:
-        """Where it is."""
-        return f"smtp://127.0.0.1:{self.server_address[1]}"
+        """Where it is, and by whom it is to be used."""
+        scheme = "smtps" if self.is_tls_alone else "smtp"
+        return f"{scheme}://{'me@' if self.tls else ''}127.0.0.1:{self.server_address[1]}"
 
 
 class _MailHandler(socketserver.StreamRequestHandler):
     server: MailReceiver
 
     def handle(self) -> None:
+        with contextlib.suppress(OSError):  # whoever does not trust the certificate hangs up
+            if self.server.is_tls_alone:
+                self._encrypt()
+            self._talk()
+
+    def finish(self) -> None:
+        """Let go of the connection, which may be another than the one that came."""
+        super().finish()
+        self.connection.close()
+
+    def _encrypt(self) -> None:
+        assert self.server.tls
+        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile("rb", -1)
+        self.wfile = self.connection.makefile("wb", 0)
+
+    def _talk(self) -> None:
         self._say("220 ready")
         while line := self.rfile.readline():
             word = line.split()[0].upper().decode()
@@ -110,6 +145,16 @@ class _MailHandler(socketserver.StreamRequestHandler):
                 return
             if word == "RCPT" and self.server.refusal:
                 self._say(self.server.refusal)
+            elif word == "EHLO" and self.server.tls:
+                self._say("250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN")
+            elif word == "STARTTLS":
+                self._say("220 go on")
+                self._encrypt()
+            elif word == "AUTH":
+                _, name, password = b64decode(line.split()[2]).decode().split("\0")
+                is_encrypted = isinstance(self.connection, ssl.SSLSocket)
+                self.server.logins.append((name, password, is_encrypted))
+                self._say("235 welcome")
             elif word == "DATA":
                 self._take()
             else:

@@ -16,8 +16,9 @@ from queuectl.domain.notice import Facts, of_empty_queue, of_ending, of_test, se
 from queuectl.domain.times import UTC
 from queuectl.worker import mail, posting
 from queuectl.worker.posting import Undelivered, check_url, deliver
+from tests.certificates import Certificate, certificate_in
 from tests.hooks.kit import ending, hook
-from tests.hooks.receiver import KEY, MailReceiver, Receiver
+from tests.hooks.receiver import KEY, MailReceiver, Receiver, receiving
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DEAD: Facts = of_ending("dead", ending(NOON, job_id="job<1>", run=3, error="Exit code 1 & more"))
@@ -125,6 +126,31 @@ def test_mail_to_somebody_unknown_is_final_and_to_somebody_busy_is_not(
     assert undelivered(to).is_final
     mailbox.refusal = "450 busy"
     assert not undelivered(to).is_final
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate for the server of mail."""
+    return certificate_in(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.mark.parametrize("is_tls_alone", [True, False], ids=["smtps", "STARTTLS"])
+def test_the_password_for_mail_is_told_over_tls_to_a_server_that_is_trusted_alone(
+    certificate: Certificate, is_tls_alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail.Server, "is_here", False)
+    with receiving(MailReceiver(certificate, is_tls_alone=is_tls_alone)) as mailbox:
+        to = hook(target=Target.MAIL, address="me@example.com", smtp=mailbox.url, secret="s3cr3t")
+        fault = undelivered(to)
+        assert "certificate" in str(fault)
+        assert "self-signed" in str(fault)
+        assert not fault.is_final
+        assert mailbox.logins == []
+        assert mailbox.mails == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
+        assert deliver(to, DEAD, "hook:a:d1") == "127.0.0.1 took the mail"
+        assert mailbox.logins == [("me", "s3cr3t", True)]
+        assert len(mailbox.mails) == 1
 
 
 def test_no_password_and_no_mail_leave_this_machine_unencrypted(

@@ -11,6 +11,7 @@ from typing import Any
 from queuectl.home import find_place
 from queuectl.queue import Queue
 from queuectl.web.live import Live
+from tests.hooks.kit import hook
 from tests.web.kit import add
 
 _PATIENCE = 30.0
@@ -28,6 +29,7 @@ async def next_event(stream: AsyncGenerator[bytes, None], kind: str) -> dict[str
 
 def test_each_change_of_the_store_is_told_to_every_browser_by_one_thread(queue: Queue) -> None:
     async def play() -> None:
+        queue.hooks.add(hook("team", when="dlq-size > 1"))
         live = Live(find_place())
         one, other = live.stream((), lambda: True), live.stream((), lambda: True)
         first = [await next_event(stream, "look") for stream in (one, other)]
@@ -42,6 +44,9 @@ def test_each_change_of_the_store_is_told_to_every_browser_by_one_thread(queue: 
         queue.pause("a")  # which changes no count
         third = await next_event(one, "look")
         assert third["version"] > second[0]["version"]
+        queue.hooks.pause("team")  # which changes no job
+        fourth = await next_event(one, "look")
+        assert fourth["version"] > third["version"]
         assert live._feed is feed
         await one.aclose()
         await other.aclose()

@@ -82,6 +82,16 @@ def test_a_list_tells_of_each_job_why_it_waits(browser: TestClient) -> None:
         assert why in shown
 
 
+def test_a_list_shows_the_beginning_of_a_long_command_alone(
+    browser: TestClient, queue: Queue
+) -> None:
+    add(queue, "long", f"echo {'a' * 100_000}")
+    for path in ("/", "/jobs"):
+        assert len(browser.get(path).text) < 50_000, path
+    assert f"echo {'a' * 295}…" in browser.get("/jobs").text
+    assert "a" * 100_000 in browser.get("/jobs/long").text
+
+
 @pytest.mark.usefixtures("full")
 def test_a_list_shows_what_fits_the_filter(browser: TestClient) -> None:
     for query, ids in {
