@@ -85,7 +85,8 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 def kilobytes(path: Path, name: str) -> int:
     """Return a value from one of the tables of /proc that count in kilobytes."""
     lines = path.read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    found = (int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return next(found, 0)  # one that has just ended has no memory
 
 
 def wait_until(is_so: Callable[[], bool], what: str, pause: float = 0.01) -> None:
