@@ -64,7 +64,12 @@ class Filter:
 
 def searched(job: Job) -> str:
     """Return what a text is looked for in."""
-    return f"{job.id}\n{command_text(job.spec.command)}\n{job.last_error or ''}"
+    return search_text(job.id, command_text(job.spec.command), job.last_error)
+
+
+def search_text(job_id: str, command: str, error: str | None) -> str:
+    """Return id, command and last error of a job as `searched` does."""
+    return f"{job_id}\n{command}\n{error or ''}"
 
 
 def _small_ascii(text: str) -> bytes:

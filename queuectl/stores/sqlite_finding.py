@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from queuectl.domain.filters import SIGNALLED, TIMED_OUT, Filter, Page, is_plain
+from queuectl.domain.filters import SIGNALLED, TIMED_OUT, Filter, Page, is_plain, search_text
 from queuectl.domain.job import State
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_rows as rows
@@ -102,5 +102,5 @@ def _search(text: str) -> tuple[str, list[object]]:
 
 
 def _small_text(job_id: str, command: str, error: str | None) -> str:
-    """Return in small letters what a text is looked for in, as `filters.searched` does."""
-    return f"{job_id}\n{command}\n{error or ''}".lower()
+    """Return in small letters what a text is looked for in."""
+    return search_text(job_id, command, error).lower()
