@@ -74,6 +74,12 @@ class Guarded:
         self.process.kill()
         self.process.wait()
 
+    def guard(self) -> int:
+        """Return the pid of the guard. When it is gone, all that it was to kill is dead."""
+        pid = self.process.pid
+        (guard,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(guard)
+
 
 @pytest.fixture
 def guarded() -> Iterator[Guarded]:
@@ -147,19 +153,23 @@ def test_what_has_ended_is_not_looked_for(guarded: Guarded) -> None:
         with command(OTHER_RUN_ID) as other:
             guarded.tell(f"announce {OTHER_RUN_ID} 60")
             guarded.tell(f"started {OTHER_RUN_ID} {other}")
+            guard = guarded.guard()
             guarded.kill()
-            assert eventually(lambda: not lives(other))
+            assert eventually(lambda: not lives(guard))
+            assert not lives(other)
         assert lives(pid)
 
 
 def test_a_group_number_that_was_given_to_a_stranger_is_spared(guarded: Guarded) -> None:
     with innocent() as stranger, command() as pid:
         # the stranger is older than the run that is said to have its number
-        eventually(lambda: _is_older(stranger))
+        assert eventually(lambda: _is_older(stranger))
         guarded.tell(f"announce {RUN_ID} 60")
         guarded.tell(f"started {RUN_ID} {stranger}")
+        guard = guarded.guard()
         guarded.kill()
-        assert eventually(lambda: not lives(pid))
+        assert eventually(lambda: not lives(guard))
+        assert not lives(pid)
         assert lives(stranger)
 
 
@@ -170,11 +180,10 @@ def _is_older(pid: int) -> bool:
 
 def test_the_guard_goes_when_its_worker_goes(guarded: Guarded) -> None:
     guarded.tell("ended")
-    pid = guarded.process.pid
-    (guard,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    assert lives(int(guard))
+    guard = guarded.guard()
+    assert lives(guard)
     guarded.kill()
-    assert eventually(lambda: not lives(int(guard)))
+    assert eventually(lambda: not lives(guard))
 
 
 def test_a_job_cannot_escape_by_leaving_its_session_and_its_parent(fleet: Fleet) -> None:
