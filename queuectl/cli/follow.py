@@ -151,7 +151,7 @@ def print_run(queue: Queue, job: Job, run: int, choice: Choice) -> None:
     elif run == job.runs:
         _print_record(job, job.outcome or Outcome(), choice)
     else:
-        raise NotFound(f"the output of run {run} of job '{job.id}' is not on this host")
+        raise NotFound(f"run {run} of job '{job.id}' left no output on this host")
 
 
 def _print_record(job: Job, outcome: Outcome, choice: Choice) -> None:

@@ -63,7 +63,7 @@ def read_log(queue: Queue, wanted: LogWanted) -> LogText:
         return LogText(wanted, job, notice="it has not run yet")
     found = _streams(queue, job, run)
     if found is None:
-        return LogText(wanted, job, run, notice="its output is not on this host")
+        return LogText(wanted, job, run, notice="it left no output on this host")
     stream = wanted.stream or ("stdout" if found["stdout"].size else "stderr")
     if not any(each.size for each in found.values()):
         stream = wanted.stream or "stdout"

@@ -34,7 +34,7 @@ from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
 from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
-from queuectl.worker.output import OutputFolder
+from queuectl.worker.output import OutputFolder, RunFiles
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
 from queuectl.worker.processes import is_live
 from queuectl.worker.record import new_record, new_worker_id
@@ -219,7 +219,16 @@ class Worker:
             outcome = self._runner.run(run, files, self._sync)
             return outcome if hook is None else deliveries.verdict(outcome)
         finally:
+            self._put_away(files)
+
+    def _put_away(self, files: RunFiles) -> None:
+        """Close a run's files; what could not be kept is in its record, up to a length."""
+        try:
             files.close()
+        except (StoreUnavailable, StoreRefused) as fault:
+            if self._can_log:
+                log.warning("%s; what a job wrote is kept in its record alone", fault)
+            self._can_log = False
 
     def _sync(self) -> None:
         """Make the claim durable while its job runs; what fails now is tried before any write."""

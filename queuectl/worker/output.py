@@ -1,29 +1,45 @@
-"""Where a run's output goes: two files that the command itself writes into."""
+"""Where a run's output goes: two files that the command itself writes into.
+
+They are `logs/jobs/ID/RUN.out` and `RUN.err`, but for a command that succeeds at once without a
+word: nothing is made for that. So, where the system allows it, they have no names at first.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.job import TAIL_BYTES
 from queuectl.domain.request import is_name
-from queuectl.domain.values import frozen
 from queuectl.home import DIRECTORY_MODE, FILE_MODE, Home, cannot, private_directory
+from queuectl.worker.unnamed import UnnamedFile
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_Pair = tuple[UnnamedFile, UnnamedFile]
 
 
-@frozen
 class RunFiles:
-    """The open files of one run."""
+    """The open files of one run: what the command writes into, and what is read back."""
 
-    stdout: int
-    stderr: int
+    def __init__(self, stdout: int, stderr: int) -> None:
+        self.stdout, self.stderr = stdout, stderr
+
+    def handed_over(self) -> None:
+        """Say that the command has its own descriptors now."""
+
+    def show(self) -> None:
+        """Let others see the files; where that fails, `close` tries again."""
+
+    def tails(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Return the end of each, as `read_tail` does."""
+        return read_tail(self.stdout), read_tail(self.stderr)
 
     def close(self) -> None:
-        """Close both."""
+        """Close both. Raises StoreUnavailable or StoreRefused when what is in them is lost."""
         os.close(self.stdout)
         os.close(self.stderr)
 
@@ -34,6 +50,9 @@ class OutputFolder:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._folder: int | None = None
+        self._blanks: _Pair | None = None
+        self._has_unnamed = True
+        self._is_full = False
 
     def open(self, job_id: str, run: int) -> RunFiles:
         """Make the log files of a run. Raises StoreUnavailable or StoreRefused when it cannot."""
@@ -55,18 +74,51 @@ class OutputFolder:
         if self._folder is not None:
             os.close(self._folder)
             self._folder = None
+        for blank in self._blanks or ():
+            blank.close()
+        self._blanks = None
+
+    def give_names(self, files: _Pair, job_id: str, run: int) -> None:
+        """Make unnamed files those of a run. Raises StoreUnavailable or StoreRefused."""
+        try:
+            try:
+                self._give_names(files, job_id, run)
+            except FileNotFoundError:
+                self.close()
+                self._give_names(files, job_id, run)
+        except OSError as fault:
+            self._is_full = True  # the next run finds out before it begins
+            raise self._fault(job_id, fault) from fault
+
+    def take_back(self, blanks: _Pair) -> None:
+        """Keep files that nothing was written into, and nothing can be, for the next run."""
+        self._blanks = blanks
 
     def _open(self, job_id: str, run: int) -> RunFiles:
         folder = self._open_folder()
-        try:
-            os.mkdir(job_id, DIRECTORY_MODE, dir_fd=folder)
-        except FileExistsError:  # it may be a link, which is refused
-            directory = os.open(job_id, _DIRECTORY, dir_fd=folder)
+        if self._has_unnamed and not self._is_full and not _exists(job_id, folder):
             try:
-                return _make_files(f"{run}", directory)
-            finally:
-                os.close(directory)
-        return _make_files(f"{job_id}/{run}", folder)
+                return self._unnamed(job_id, run, folder)
+            except OSError as fault:  # see open(2), O_TMPFILE
+                if fault.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+                    raise
+                self._has_unnamed = False
+        with _entered(job_id, folder) as directory:
+            files = _make_files(run, directory)
+        self._is_full = False
+        return files
+
+    def _unnamed(self, job_id: str, run: int, folder: int) -> RunFiles:
+        if self._blanks is None:
+            self._blanks = _unnamed_pair(folder)
+        files = _UnnamedFiles(self, self._blanks, job_id, run)
+        self._blanks = None
+        return files
+
+    def _give_names(self, files: _Pair, job_id: str, run: int) -> None:
+        with _entered(job_id, self._open_folder()) as directory:
+            for file, name in zip(files, _names(run), strict=True):
+                file.give_name(name, directory)
 
     def _open_folder(self) -> int:
         if self._folder is None:
@@ -82,10 +134,94 @@ class OutputFolder:
         return cannot("write", path, fault)
 
 
-def _make_files(stem: str, folder: int) -> RunFiles:
-    out = os.open(f"{stem}.out", _CREATE, FILE_MODE, dir_fd=folder)
+class _UnnamedFiles(RunFiles):
+    """Files of a run that get their names when there is something to be seen."""
+
+    def __init__(self, folder: OutputFolder, files: _Pair, job_id: str, run: int) -> None:
+        super().__init__(*_opened(files))
+        self._folder, self._files = folder, files
+        self._job_id, self._run = job_id, run
+        self._is_open = True
+        self._has_names = False
+
+    def handed_over(self) -> None:
+        self._is_open = False
+        super().close()
+
+    def show(self) -> None:
+        with contextlib.suppress(StoreUnavailable, StoreRefused):
+            self._give_names()
+
+    def tails(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        stdout, stderr = self._files
+        return read_tail(stdout.reader), read_tail(stderr.reader)
+
+    def close(self) -> None:
+        if self._is_open:
+            self.handed_over()
+        if not self._has_names and all(file.is_blank() for file in self._files):
+            self._folder.take_back(self._files)
+            return
+        try:
+            self._give_names()
+        finally:
+            for file in self._files:
+                file.close()
+
+    def _give_names(self) -> None:
+        if not self._has_names:
+            self._folder.give_names(self._files, self._job_id, self._run)
+            self._has_names = True
+
+
+@contextlib.contextmanager
+def _entered(job_id: str, folder: int) -> Iterator[int]:
+    """The directory of a job, made where there is none; a link in its place is refused."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(job_id, DIRECTORY_MODE, dir_fd=folder)
+    directory = os.open(job_id, _DIRECTORY, dir_fd=folder)
     try:
-        return RunFiles(out, os.open(f"{stem}.err", _CREATE, FILE_MODE, dir_fd=folder))
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _exists(job_id: str, folder: int) -> bool:
+    try:
+        os.stat(job_id, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _names(run: int) -> tuple[str, str]:
+    return f"{run}.out", f"{run}.err"
+
+
+def _make_files(run: int, directory: int) -> RunFiles:
+    stdout, stderr = _names(run)
+    out = os.open(stdout, _CREATE, FILE_MODE, dir_fd=directory)
+    try:
+        return RunFiles(out, os.open(stderr, _CREATE, FILE_MODE, dir_fd=directory))
+    except OSError:
+        os.close(out)
+        raise
+
+
+def _unnamed_pair(folder: int) -> _Pair:
+    first = UnnamedFile(folder)
+    try:
+        return first, UnnamedFile(folder)
+    except OSError:
+        first.close()
+        raise
+
+
+def _opened(files: _Pair) -> tuple[int, int]:
+    first, second = files
+    out = first.open()
+    try:
+        return out, second.open()
     except OSError:
         os.close(out)
         raise

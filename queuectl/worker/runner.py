@@ -20,13 +20,15 @@ from queuectl.domain.values import frozen
 from queuectl.waiting import wait_readable
 from queuectl.worker.control import Control, Halt
 from queuectl.worker.guard import Guard
-from queuectl.worker.output import RunFiles, read_tail
+from queuectl.worker.output import RunFiles
 from queuectl.worker.pausing import Stopwatch
 from queuectl.worker.processes import kill_run, members, signal_group
 
 SHELL = "/bin/sh"
 _IGNORED_BY_WORKERS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 _LOOK_SECONDS = 0.02
+_SHOW_SECONDS = 0.01
+"""What a command writes is shown to others from then on, or when it has ended."""
 
 
 @frozen
@@ -79,11 +81,15 @@ class Runner:
             pid = self._spawn(run, files)
         except CannotStart as fault:
             self._guard.ended()
+            files.show()
             return Outcome(error=str(fault))
         self._guard.started(run.id, pid)
+        files.handed_over()
         on_started()
-        status, halt = self._await(pid, run, begun)
+        status, halt = self._await(pid, run, files, begun)
         self._guard.ended()
+        if status:
+            files.show()
         if halt is None and self._was_fenced(run, status):
             halt = Halt.LOST
         return _outcome(status, halt, run, files, time.monotonic() - begun)
@@ -126,14 +132,17 @@ class Runner:
         except OSError as fault:
             raise CannotStart(f"Working directory {wanted}: {fault.strerror}") from None
 
-    def _await(self, pid: int, run: Run, begun: float) -> tuple[int, Halt | None]:
+    def _await(self, pid: int, run: Run, files: RunFiles, begun: float) -> tuple[int, Halt | None]:
         """Wait until the command has ended; return its status, and why it was stopped if it was."""
         watch = Stopwatch(run.id, pid, begun)
+        longest = _SHOW_SECONDS
         while True:
-            self._sleep(run, watch)
+            self._sleep(run, watch, longest)
             status = _reaped(pid, run)
             if status is not None:
                 return status, None
+            files.show()
+            longest = float("inf")
             halt = self._control.halt(run.id)
             if halt is None and run.timeout and watch.seconds() >= run.timeout:
                 halt = Halt.TIMEOUT
@@ -142,9 +151,9 @@ class Runner:
                 return os.waitpid(pid, 0)[1], halt
             watch.follow(self._control.is_paused(run.id))
 
-    def _sleep(self, run: Run, watch: Stopwatch) -> None:
+    def _sleep(self, run: Run, watch: Stopwatch, longest: float) -> None:
         """Sleep until a child has ended, the control says something, or a time is up."""
-        seconds = self._control.next_check()
+        seconds = min(longest, self._control.next_check())
         if run.timeout and not watch.is_paused:
             seconds = min(seconds, run.timeout - watch.seconds())
         if self._poll(max(0.0, seconds) * 1000):
@@ -211,8 +220,7 @@ def _filled_pipe(given: bytes) -> int:
 def _outcome(status: int, halt: Halt | None, run: Run, files: RunFiles, duration: float) -> Outcome:
     exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    stdout, stdout_cut = read_tail(files.stdout)
-    stderr, stderr_cut = read_tail(files.stderr)
+    (stdout, stdout_cut), (stderr, stderr_cut) = files.tails()
     return Outcome(
         exit_code,
         number,
