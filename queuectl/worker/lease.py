@@ -23,6 +23,7 @@ from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.home import Home
 from queuectl.stores.base import Renewal, Store
 from queuectl.waiting import LONGEST_GAP, Pace
+from queuectl.worker import pidfile
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
 from queuectl.worker.logs import use_format
@@ -179,6 +180,8 @@ class Heartbeat:
             asked = store.heartbeat(self._worker.id)
         except NotFound:  # a fleet that took us for dead has removed us
             store.register(replace(self._worker, heartbeat_at=store.now()))
+            me = pidfile.Entry(pidfile.WORKER, self._worker.process, self._worker.id, self._parent)
+            pidfile.add(Home(Path(self._worker.home)), me)
             return
         if asked is not None:
             self._control.request_stop(at_once=asked is StopRequest.NOW)

@@ -1,7 +1,9 @@
 """`workers.pid`: the processes of this home's workers and supervisors, as JSON.
 
 An entry holds a pid and the identity that tells it from a later process of the same pid.
-Entries of processes that are gone heal by themselves; without entries there is no file.
+Entries of processes that are gone heal by themselves: at the next change those of this machine, and
+those of another, or of an earlier boot or container, when the registry forgets the worker. Without
+entries there is no file.
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ def living(home: Home) -> list[Entry]:
 
 
 def add(home: Home, entry: Entry) -> None:
-    """Enter a process."""
-    _change(home, lambda entries: [*entries, entry])
+    """Enter a process, once."""
+    _change(home, lambda entries: [*(e for e in entries if e.process != entry.process), entry])
 
 
 def remove(home: Home, pids: Collection[int]) -> None:
@@ -56,6 +58,21 @@ def remove(home: Home, pids: Collection[int]) -> None:
             if entry.process.pid not in pids or not is_here(entry.process)
         ],
     )
+
+
+def forget(home: Home, worker_id: str) -> None:
+    """Strike out a worker of another machine, and its supervisor with the last of its workers."""
+    found = [entry for entry in _read(home) if entry.worker_id == worker_id]
+    if found:
+        _change(home, lambda entries: _without(entries, found[0]))
+
+
+def _without(entries: list[Entry], lost: Entry) -> list[Entry]:
+    left = [entry for entry in entries if entry.worker_id != lost.worker_id]
+    family = (lost.process.boot, lost.supervisor)
+    if any((entry.process.boot, entry.supervisor) == family for entry in left):
+        return left
+    return [entry for entry in left if (entry.process.boot, entry.process.pid) != family]
 
 
 def _change(home: Home, decide: Callable[[list[Entry]], list[Entry]]) -> None:

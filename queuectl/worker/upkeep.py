@@ -16,6 +16,7 @@ from queuectl.domain.transitions import Transition
 from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home
 from queuectl.stores.base import BATCH, Store
+from queuectl.worker import pidfile
 from queuectl.worker.processes import (
     HEARTBEAT_SECONDS,
     SILENCE_SECONDS,
@@ -66,6 +67,7 @@ class Upkeep:
         between: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
+        self._home = home
         self._between = between
         self._scheduling = Scheduling(store, since or store.now())
         self._telling = Telling(store)
@@ -130,7 +132,7 @@ class Upkeep:
             silence = (now - worker.heartbeat_at).total_seconds()
             if not is_here(worker.process):
                 if silence > 20 * SILENCE_SECONDS:
-                    self._store.unregister(worker.id)
+                    self._forget(worker)
             elif not is_alive(worker.process):
                 looks[worker.id] = self._looks.get(worker.id, 0) + 1
                 is_last = silence > _LATE_SECONDS
@@ -140,6 +142,15 @@ class Upkeep:
                     if is_clear and is_last:
                         self._store.unregister(worker.id)
         self._looks = looks
+
+    def _forget(self, worker: WorkerRecord) -> None:
+        """Remove a worker of another machine that has been silent for long."""
+        self._store.unregister(worker.id)
+        if self._home is not None:
+            try:
+                pidfile.forget(self._home, worker.id)
+            except StoreError as fault:
+                log.warning("%s", fault)
 
     def _take_back_all(self, worker: WorkerRecord, settings: Settings) -> bool:
         """Take back what a dead worker held; return whether nothing of it is left."""

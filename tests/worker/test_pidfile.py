@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from queuectl.domain.errors import StoreRefused
+from queuectl.domain.settings import Settings
+from queuectl.domain.times import later
 from queuectl.domain.worker import ProcessIdentity
 from queuectl.home import Home
+from queuectl.stores import open_store
 from queuectl.worker import manager, pidfile
 from queuectl.worker.pidfile import Entry
 from queuectl.worker.processes import identify, send_signal, this_process
+from queuectl.worker.record import new_record
+from queuectl.worker.upkeep import Upkeep
 from tests.worker.fleet import Fleet, eventually, innocent, lives
 
 
@@ -118,3 +126,42 @@ def test_the_file_is_removed_when_the_last_worker_has_stopped(fleet: Fleet) -> N
     assert fleet.stop() == []
     assert not lives(pid)
     assert eventually(lambda: not fleet.home.pid_file.exists())
+
+
+def test_workers_of_a_container_that_was_killed_leave_the_file_when_the_registry_forgets_them(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = replace(this_process(), boot="another-container")
+    with closing(open_store(str(home.store_file))) as store:
+        right = store.now
+        pidfile.add(home, Entry(pidfile.SUPERVISOR, replace(gone, pid=1)))
+        for pid, minutes in ((6, -20), (7, 0)):
+            monkeypatch.setattr(store, "now", partial(later, right(), 60.0 * minutes))
+            record = new_record(f"w{pid}", home, (), store.now())
+            store.register(replace(record, process=replace(gone, pid=pid)))
+            pidfile.add(home, Entry(pidfile.WORKER, replace(gone, pid=pid), f"w{pid}", 1))
+        pidfile.add(home, Entry(pidfile.SUPERVISOR, this_process()))
+
+        Upkeep(store, home).tick(Settings())
+        assert entered(home) == [1, 7, os.getpid()]
+        monkeypatch.setattr(store, "now", partial(later, right(), 60.0 * 20))
+        Upkeep(store, home).tick(Settings())
+        assert entered(home) == [os.getpid()]
+
+
+def test_a_worker_that_was_forgotten_and_comes_back_enters_the_file_again(fleet: Fleet) -> None:
+    (pid,) = fleet.start()
+    with closing(open_store(fleet.place.store_url)) as store:
+        (worker,) = store.workers()
+        store.unregister(worker.id)
+    pidfile.forget(fleet.home, worker.id)
+    assert eventually(lambda: pid in entered(fleet.home))
+    assert fleet.stop() == []
+    assert not lives(pid)
+
+
+def entered(home: Home) -> list[int]:
+    if not home.pid_file.exists():
+        return []
+    entries = json.loads(home.pid_file.read_text())["processes"]
+    return [entry["pid"] for entry in entries]
