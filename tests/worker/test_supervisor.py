@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,3 +117,26 @@ def test_the_first_process_of_a_container_reaps_what_jobs_leave_behind() -> None
     program = [sys.executable, "-c", ORPHANS]
     ended = subprocess.run(program, capture_output=True, text=True, env=environment(), check=False)
     assert (ended.stdout, ended.stderr) == ("reaped\n", "")
+
+
+EARLY = """
+import os, signal, sys, types
+
+def loading(args):
+    os.kill(1, signal.SIGTERM)
+    print("goes on")
+
+sys.modules["queuectl.cli.app"] = types.SimpleNamespace(run_process=loading)
+from queuectl.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only in containers it is the first process")
+def test_a_container_that_is_stopped_while_it_starts_ends_at_once() -> None:
+    first = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if shutil.which("unshare") is None or subprocess.run([*first, "true"], check=False).returncode:
+        pytest.skip("no pid namespace can be made here")
+    program = [*first, sys.executable, "-c", EARLY]
+    ended = subprocess.run(program, capture_output=True, text=True, env=environment(), check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.SIGTERM, "", "")
