@@ -170,8 +170,21 @@ class Store(Counting, Protocol):
         """
         ...
 
-    def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
-        """Commit one job and claim the next; a lost commit does not stop the claim."""
+    def settle(
+        self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
+    ) -> tuple[list[bool], list[Job]]:
+        """Commit the ends of jobs, and claim a job for each request until there is none.
+
+        Returns which ends were committed, and the jobs in the order of the requests; a lost
+        commit stops neither. Where a `handful` is more than one, a job that was interrupted before
+        comes alone, as it may be what ended its worker, and so does one of a limited queue, whose
+        room others wait for.
+        """
+        ...
+
+    @property
+    def handful(self) -> int:
+        """How many jobs it is worth while to claim at once, by a worker to which they are short."""
         ...
 
     def sync(self) -> None:

@@ -146,9 +146,23 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
             self._pause = SHORTEST_POLL
         return job
 
-    def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
-        """Commit one job and claim the next: two commands."""
-        return self.commit(change), self.claim(request)
+    def settle(
+        self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
+    ) -> tuple[list[bool], list[Job]]:
+        """Commit the ends of jobs and claim others: a command for each; see `Store.settle`."""
+        applied = [self.commit(change) for change in changes]
+        claimed: list[Job] = []
+        for request in requests:
+            job = self.claim(request)
+            if job is None:
+                break
+            claimed.append(job)
+        return applied, claimed
+
+    @property
+    def handful(self) -> int:
+        """One: nothing is saved by claiming more at once."""
+        return 1
 
     def sync(self) -> None:
         """Nothing is left to do: the server acknowledges what is journaled; see `Store.sync`."""

@@ -30,6 +30,7 @@ from queuectl.waiting import wait_readable
 if TYPE_CHECKING:
     from queuectl.domain.schedule import Schedule
 
+_HANDFUL = 8
 _LOOK_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
 _TURN_SECONDS = 1.0
@@ -149,47 +150,76 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         if not (request.only or request.repeated or self._has_ready()):
             return None  # without taking the lock that writers need
         with self._claiming:
-            claimed = self._claim(request)
-        return self._claimed(claimed)
+            claimed = self._claim([request])
+        self._after_claim(claimed)
+        return claimed[0] if claimed else None
 
-    def settle(self, change: Transition, request: ClaimRequest) -> tuple[bool, Job | None]:
-        """Commit one job and claim the next in one transaction; see `Store.settle`."""
+    def settle(
+        self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
+    ) -> tuple[list[bool], list[Job]]:
+        """Commit the ends of jobs and claim others in one transaction; see `Store.settle`."""
         now = self.now()
         with self._claiming:
-            is_committed = self._commit(change, now)
-            claimed = self._claim(request)
-        return is_committed, self._claimed(claimed)
+            applied = [self._commit(change, now) for change in changes]
+            claimed = self._claim(requests)
+        if any(change.after is not None and change.after.is_ready(now) for change in changes):
+            self._wake.notify()
+        self._after_claim(claimed)
+        return applied, claimed
+
+    @property
+    def handful(self) -> int:
+        """As many as make a transaction cost little more than its rows."""
+        return _HANDFUL
 
     def sync(self) -> None:
         """Return when what was written is on the disk; see `Store.sync`."""
         self._log.catch_up()
 
-    def _claimed(self, job: Job | None) -> Job | None:
+    def _after_claim(self, claimed: list[Job]) -> None:
         """A worker that was just woken wakes the next one, if there is more to do."""
-        if job is None:
+        if not claimed:
             self.sync()
         elif self._has_slept:
             self._has_slept = False
             if self._has_ready():
                 self._wake.notify()
-        return job
 
-    def _claim(self, request: ClaimRequest) -> Job | None:
-        if request.repeated:
-            held = self._claimed_before(request)
+    def _claim(self, requests: Sequence[ClaimRequest]) -> list[Job]:
+        claimed: list[Job] = []
+        for request in requests:
+            held = self._claimed_before(request) if request.repeated else None
             if held is not None:
-                return held
-        now = self.now()
-        job = self._named(request.only, now) if request.only else self._first(request.queues)
-        if job is None or not job.is_ready(now):
-            return None
-        if request.only and not self._may_start(job):
-            return None
+                claimed.append(held)
+                continue
+            now = self.now()
+            job, is_limited = self._chosen(request, now)
+            if job is None or not job.is_ready(now):
+                break
+            is_alone = is_limited or job.interruptions > 0
+            if is_alone and claimed:
+                break
+            claimed.append(self._take(job, request, now))
+            if is_alone:
+                break
+        return claimed
+
+    def _chosen(self, request: ClaimRequest, now: datetime) -> tuple[Job | None, bool]:
+        """Return the job that goes next, if there is any, and whether its queue has a limit."""
+        if request.only is None:
+            return self._first(request.queues)
+        job = self._named(request.only, now)
+        if job is not None and job.is_ready(now) and not self._may_start(job):
+            return None, False
+        return job, False
+
+    def _take(self, job: Job, request: ClaimRequest, now: datetime) -> Job:
         lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
         right = Claim(request.claim_id, request.worker, lease_until)
         change = transitions.claim(job, right, now)
         if self._write(change, now):
             self._serve(job)
+        assert change.after is not None
         return change.after
 
     def _claimed_before(self, request: ClaimRequest) -> Job | None:
@@ -206,14 +236,18 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         ).fetchone()
         return self._readable(row) if row else None
 
-    def _first(self, queues: tuple[str, ...]) -> Job | None:
-        """Return the next job; rows that hold none to run are taken out of its way."""
-        while (row := self._next(queues)) is not None:
+    def _first(self, queues: tuple[str, ...]) -> tuple[Job | None, bool]:
+        """Return the next job, and whether its queue has a limit.
+
+        Rows that hold no job to run are taken out of its way.
+        """
+        while (found := self._next(queues)) is not None:
+            row, is_limited = found
             job = self._readable(row)
             if job is not None and job.state in WAITING:
-                return job
+                return job, is_limited
             self._connection.execute("UPDATE jobs SET ready = NULL WHERE seq = ?", (row[0],))
-        return None
+        return None, False
 
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""

@@ -76,8 +76,11 @@ class SqliteLanes(SqliteFleet):
             row = self._connection.execute(f"SELECT 1 FROM lanes WHERE {_OPEN} LIMIT 1").fetchone()
         return row is not None
 
-    def _next(self, queues: tuple[str, ...]) -> Sequence[Any] | None:
-        """Return the row of the job that goes next; a queue without room for it is shut."""
+    def _next(self, queues: tuple[str, ...]) -> tuple[Sequence[Any], bool] | None:
+        """Return the row of the job that goes next, and whether its queue has a limit.
+
+        A queue without room for it is shut.
+        """
         execute = self._connection.execute
         named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
         while True:
@@ -95,10 +98,12 @@ class SqliteLanes(SqliteFleet):
                 "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
                 (queue, priority),
             ).fetchone()
-            if row is None or not limit or not isinstance(row[_SLOTS], int):
-                return row
+            if row is None:
+                return None
+            if not limit or not isinstance(row[_SLOTS], int):
+                return row, bool(limit)
             if self._used(queue) + row[_SLOTS] <= limit:
-                return row
+                return row, True
             execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
 
     def _serve(self, job: Job) -> None:

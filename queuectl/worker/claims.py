@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
@@ -28,10 +29,13 @@ class Orders:
     show_output: bool = False
 
 
-class Claims:
-    """Asks the store for one job after another, until it answers.
+_Ask = Callable[[Sequence[ClaimRequest]], tuple[list[bool], list[Job]]]
 
-    `deadline` is when the lease of the job that was given last ends, by `boot_clock`.
+
+class Claims:
+    """Asks the store for jobs until it answers.
+
+    `deadline` is when the leases of the jobs that were given last end, by `boot_clock`.
     """
 
     def __init__(
@@ -51,37 +55,43 @@ class Claims:
 
     def take(self) -> Job | None:
         """Claim the next job there is. Raises StoreUnavailable when it shall leave."""
-        return self._ask(lambda asked: (True, self._store.claim(asked)), may_leave=True)[1]
 
-    def settle_and_take(self, change: Transition) -> tuple[bool, Job | None]:
-        """Commit the end of a job and claim the next; say whether it was committed."""
-        return self._ask(lambda asked: self._store.settle(change, asked), may_leave=False)
+        def ask(requests: Sequence[ClaimRequest]) -> tuple[list[bool], list[Job]]:
+            (request,) = requests
+            job = self._store.claim(request)
+            return [], [job] if job else []
 
-    def _ask(
-        self, ask: Callable[[ClaimRequest], tuple[bool, Job | None]], *, may_leave: bool
-    ) -> tuple[bool, Job | None]:
-        """Ask for a job, noting when its lease ends: counted from before it was asked for."""
-        request = self._request()
+        jobs = self._ask(ask, 1, may_leave=True)[1]
+        return jobs[0] if jobs else None
+
+    def settle(self, changes: Sequence[Transition], wanted: int) -> tuple[list[bool], list[Job]]:
+        """Commit the ends of jobs and claim some; say which ends were committed."""
+        return self._ask(partial(self._store.settle, changes), wanted, may_leave=False)
+
+    def _ask(self, ask: _Ask, wanted: int, *, may_leave: bool) -> tuple[list[bool], list[Job]]:
+        """Ask for jobs, noting when their leases end: counted from before they were asked for."""
+        requests = [self._request() for _ in range(wanted)]
         asked_at = boot_clock()
-        current = request
+        current = requests
 
-        def once() -> tuple[bool, Job | None]:
+        def once() -> tuple[list[bool], list[Job]]:
             nonlocal asked_at, current
             asked_at = boot_clock()
             try:
                 return ask(current)
             except StoreUnavailable:
-                current = replace(request, repeated=True)
+                current = [replace(request, repeated=True) for request in requests]
                 raise
 
-        done, job = self._patience.insist(once, may_leave=may_leave)
-        self.deadline = asked_at + request.lease_seconds
-        if current is not request and job is not None and job.claim is not None:
-            # it may have been claimed long before the answer came
+        done, jobs = self._patience.insist(once, may_leave=may_leave)
+        if jobs:
+            self.deadline = asked_at + requests[0].lease_seconds
+        if current is not requests and jobs:
+            # they may have been claimed long before the answer came
             now = self._patience.insist(self._store.now, may_leave=True)
-            lease_left = (job.claim.lease_until - now).total_seconds()
-            self.deadline = min(self.deadline, boot_clock() + lease_left)
-        return done, job
+            ends = [job.claim.lease_until for job in jobs if job.claim]
+            self.deadline = min(self.deadline, boot_clock() + (min(ends) - now).total_seconds())
+        return done, jobs
 
     def _request(self) -> ClaimRequest:
         lease = self._heartbeat.settings.lease_seconds

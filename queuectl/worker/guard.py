@@ -4,7 +4,8 @@ It alone shares a pipe with its worker, so the end of that pipe is the end of th
 it came. It then kills what the worker was running. It does the same when a run's lease is over
 and the worker, stopped or hung, has not said otherwise. A worker that was stopped (SIGSTOP) with
 a lock in hand keeps every other process from writing, so the guard ends that worker. What runs is
-told through shared memory, which costs the path of a job no system call.
+told through shared memory, which costs the path of a job no system call. So are notes of what has
+ended and is not committed yet; when the worker has died, they are passed on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import select
 import signal
 import struct
 import time
+from collections.abc import Callable, Iterator, Sequence
 
 from queuectl.worker.processes import (
     boot_clock,
@@ -29,6 +31,11 @@ _RECORD = struct.Struct("=d q d d 32s")
 """Deadline and times by `boot_clock`: deadline, group, earliest and latest start, run id."""
 
 _DEADLINE = struct.Struct("=d")
+_LENGTH = struct.Struct("=I")
+_MEMORY_BYTES = 64 * 1024
+_NOTES_AT = 128
+"""Where the length of all notes stands; the notes follow, each after its own length."""
+
 _LOOK_SECONDS = 1.0
 _MOST_STOPPED_SECONDS = 3.0
 """How long a worker may be stopped with a lock in hand."""
@@ -41,10 +48,14 @@ _IDLE = _RECORD.pack(0.0, 0, 0.0, 0.0, b"")
 
 
 class Guard:
-    """A worker's side: says what it runs and until when it may."""
+    """A worker's side: says what it runs and until when it may.
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
+    `on_orphaned` gets the notes that a worker leaves behind, in the guard's process.
+    """
+
+    def __init__(self, on_orphaned: Callable[[Sequence[bytes]], None] = lambda _: None) -> None:
+        self._memory = mmap.mmap(-1, _MEMORY_BYTES)
+        self._noted = 0
         reader, self._pipe = os.pipe()
         worker = os.getpid()
         self._pid = os.fork()
@@ -52,6 +63,8 @@ class Guard:
             with contextlib.suppress(BaseException):
                 _detach(keep=reader)
                 _watch(self._memory, reader, worker)
+                if notes := list(_notes(self._memory)):
+                    on_orphaned(notes)
             os._exit(0)
         os.close(reader)
         self._earliest = 0.0
@@ -77,6 +90,26 @@ class Guard:
     def ended(self) -> None:
         """Say that nothing runs."""
         self._memory[: _RECORD.size] = _IDLE
+
+    def keep(self, note: bytes) -> bool:
+        """Keep a note of what has ended, behind those kept before; False: there is no room."""
+        at = _NOTES_AT + _LENGTH.size + self._noted
+        size = _LENGTH.size + len(note)
+        if at + size > _MEMORY_BYTES:
+            return False
+        self._memory[at : at + size] = _LENGTH.pack(len(note)) + note
+        self._count(self._noted + size)
+        return True
+
+    def forget(self) -> None:
+        """Forget the notes: what they tell of is committed."""
+        if self._noted:
+            self._count(0)
+
+    def _count(self, noted: int) -> None:
+        """Say how long the notes are; whatever is not counted does not exist."""
+        self._noted = noted
+        _LENGTH.pack_into(self._memory, _NOTES_AT, noted)
 
     def close(self) -> None:
         """Dismiss the guard; what it was told about last is killed if it still runs."""
@@ -123,6 +156,16 @@ def _watch(memory: mmap.mmap, pipe: int, worker: int) -> None:
         elif boot_clock() - went_at > _MOST_STOPPED_SECONDS and has_write_lock(worker):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
+
+
+def _notes(memory: mmap.mmap) -> Iterator[bytes]:
+    (left,) = _LENGTH.unpack_from(memory, _NOTES_AT)
+    at = _NOTES_AT + _LENGTH.size
+    while left > 0:
+        (length,) = _LENGTH.unpack_from(memory, at)
+        yield memory[at + _LENGTH.size : at + _LENGTH.size + length]
+        at += _LENGTH.size + length
+        left -= _LENGTH.size + length
 
 
 def _end_run(record: bytes) -> None:

@@ -10,9 +10,7 @@ from functools import partial
 
 from queuectl.captured import Variables
 from queuectl.domain import settings as tunables
-from queuectl.domain import transitions
 from queuectl.domain.errors import (
-    NotFound,
     StoreError,
     StoreRefused,
     StoreReplaced,
@@ -22,23 +20,22 @@ from queuectl.domain.filters import Filter
 from queuectl.domain.hook import hook_of
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.policy import refusal
-from queuectl.domain.transitions import Transition
 from queuectl.home import Place
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import require_in_use
-from queuectl.worker import deliveries
+from queuectl.worker import deliveries, notes
 from queuectl.worker.claims import Claims, Orders
 from queuectl.worker.control import Control
 from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
+from queuectl.worker.hand import Hand
 from queuectl.worker.lease import Heartbeat
 from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder, RunFiles
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
 from queuectl.worker.processes import is_live
 from queuectl.worker.record import new_record, new_worker_id
-from queuectl.worker.refused import store_less
 from queuectl.worker.runner import Run, Runner
 from queuectl.worker.scheduling import Scheduling
 from queuectl.worker.telling import tell_all
@@ -58,7 +55,7 @@ class Worker:
 
     def __init__(self, place: Place, orders: Orders, worker_id: str | None = None) -> None:
         self._control = Control()
-        self._guard = Guard()
+        self._guard = Guard(partial(notes.act_on, place.store_url))
         self._control.install()
         self._place = place
         self._orders = orders
@@ -84,6 +81,16 @@ class Worker:
         self._claims = Claims(self._store, self.record.id, orders, self._heartbeat, self._patience)
         self._scheduling = Scheduling(self._store, self.record.started_at)
         self._log = JobLog()
+        self._hand = Hand(
+            self._store,
+            self.record.id,
+            self._claims,
+            self._patience,
+            self._guard,
+            self._log,
+            1 if orders.only else self._store.handful,
+            show_output=orders.show_output,
+        )
         self._can_log = True
 
     def run(self, on_ready: Callable[[], None]) -> None:
@@ -115,20 +122,18 @@ class Worker:
         log.info("stopped")
 
     def _work(self) -> None:
-        job: Job | None = None
         while True:
-            if job is None:
-                if not self._can_log:
-                    self._patience.pause(LONGEST_PAUSE)
-                if self._control.is_stopping:
-                    return
-                job = self._claims.take()
-            if job is None:
-                if self._patience.insist(self._is_done, may_leave=True):
-                    return
-                self._idle()
+            if not self._can_log and self._hand.is_empty:
+                self._patience.pause(LONGEST_PAUSE)
+            if self._hand.is_empty and self._control.is_stopping:
+                return
+            job = self._hand.take()
+            if job is not None:
+                self._do(job)
+            elif self._patience.insist(self._is_done, may_leave=True):
+                return
             else:
-                job = self._do(job)
+                self._idle()
 
     def _idle(self) -> None:
         """Sleep until there may be work: at most until the next job or schedule is due."""
@@ -168,15 +173,16 @@ class Worker:
 
     # running
 
-    def _do(self, job: Job) -> Job | None:
-        """Run one claimed job, settle it, and return the next that was claimed with that."""
+    def _do(self, job: Job) -> None:
+        """Run one claimed job, and settle it when its time has come."""
         assert job.claim is not None
         self._heartbeat.hold(job.id, job.claim.id, self._claims.deadline)
         self._log.hold(job)
         try:
             # also what is given back at once is held: its lease ends the waiting for the store
-            is_begun = not self._control.is_stopping
-            return self._settle(job, self._run(job, job.claim.id) if is_begun else None)
+            is_begun = not (self._control.is_stopping or self._control.is_fenced)
+            outcome = self._run(job, job.claim.id) if is_begun else None
+            self._hand.end(job, outcome, may_claim=not self._control.is_stopping)
         finally:
             self._heartbeat.let_go()
             self._log.hold(None)
@@ -216,7 +222,7 @@ class Worker:
             b"" if hook is None else deliveries.orders(self._place),
         )
         try:
-            outcome = self._runner.run(run, files, self._sync)
+            outcome = self._runner.run(run, files, self._sync, self._hand.lighten)
             return outcome if hook is None else deliveries.verdict(outcome)
         finally:
             self._put_away(files)
@@ -250,63 +256,3 @@ class Worker:
             return self._environment.of(job, claim_id)
         except MissingEnvironment as fault:
             raise _Refused(str(fault)) from None
-
-    # settling
-
-    def _settle(self, job: Job, outcome: Outcome | None) -> Job | None:
-        """Commit a run's outcome (None: it was not begun), and claim the next job with that.
-
-        A commit that is refused is looked into: asked to cancel meanwhile, it is decided again;
-        else the claim was lost and the outcome is discarded.
-        """
-        next_job: Job | None = None
-        may_claim = outcome is not None
-        while True:
-            now = self._patience.insist(self._store.now)
-            change = (
-                transitions.settle(job, outcome, now) if outcome else transitions.release(job, now)
-            )
-            try:
-                if may_claim and not self._control.is_stopping:
-                    is_committed, next_job = self._claims.settle_and_take(change)
-                    may_claim = False
-                else:
-                    is_committed = self._commit(change)
-            except StoreRefused as fault:
-                try:
-                    change, is_committed = store_less(self._commit, change, fault)
-                except StoreRefused as refusal:
-                    self._give_up(job, refusal)
-                    return None
-            if not is_committed:
-                fresh = self._patience.insist(partial(self._store.get, job.id))
-                if fresh is not None and _is_same_claim(fresh, job):
-                    job = fresh
-                    continue
-            self._tell(job, change.after if is_committed else None, outcome)
-            return next_job
-
-    def _commit(self, change: Transition) -> bool:
-        return self._patience.insist(partial(self._store.commit, change))
-
-    def _give_up(self, job: Job, fault: StoreRefused) -> None:
-        """Leave a job whose end cannot be stored; raise if the store refuses everything."""
-        with contextlib.suppress(NotFound):  # even that is an answer
-            self._patience.insist(partial(self._store.heartbeat, self.record.id))
-        log.error("job '%s': its result cannot be stored: %s", job.id, fault)
-
-    def _tell(self, job: Job, after: Job | None, outcome: Outcome | None) -> None:
-        if after is None:
-            log.warning("job '%s': the claim was lost, its result is discarded", job.id)
-            return
-        if outcome is None:
-            return
-        if self._orders.show_output:
-            for line in (*outcome.stdout.splitlines(), *outcome.stderr.splitlines()):
-                self._log.tell(f"job '{job.id}' | {line}")
-        why = f" ({outcome.error})" if outcome.error else ""
-        self._log.tell(f"job '{job.id}' -> {after.state.value}{why}")
-
-
-def _is_same_claim(fresh: Job, held: Job) -> bool:
-    return fresh.claim is not None and held.claim is not None and fresh.claim.id == held.claim.id

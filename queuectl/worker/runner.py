@@ -13,6 +13,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from queuectl.domain.job import COMMAND_NOT_FOUND, Command, Outcome
 from queuectl.domain.times import short_seconds
@@ -27,8 +28,8 @@ from queuectl.worker.processes import kill_run, members, signal_group
 SHELL = "/bin/sh"
 _IGNORED_BY_WORKERS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 _LOOK_SECONDS = 0.02
-_SHOW_SECONDS = 0.01
-"""What a command writes is shown to others from then on, or when it has ended."""
+_QUICK_SECONDS = 0.01
+"""What a command writes can be seen from then on, or when it has ended."""
 
 
 @frozen
@@ -69,11 +70,16 @@ class Runner:
         os.close(self._null)
 
     def run(
-        self, run: Run, files: RunFiles, on_started: Callable[[], None] = lambda: None
+        self,
+        run: Run,
+        files: RunFiles,
+        on_started: Callable[[], None] = lambda: None,
+        on_slow: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Run a command to its end, or stop it when its time is up or the control says so.
 
-        `on_started` is called once it runs; it must not raise.
+        `on_started` is called once it runs, `on_slow` if it is not over within milliseconds;
+        they must not raise.
         """
         begun = time.monotonic()
         self._guard.announce(run.id, run.deadline)
@@ -86,7 +92,7 @@ class Runner:
         self._guard.started(run.id, pid)
         files.handed_over()
         on_started()
-        status, halt = self._await(pid, run, files, begun)
+        status, halt = self._await(pid, run, partial(_slow, files, on_slow), begun)
         self._guard.ended()
         if status:
             files.show()
@@ -132,17 +138,20 @@ class Runner:
         except OSError as fault:
             raise CannotStart(f"Working directory {wanted}: {fault.strerror}") from None
 
-    def _await(self, pid: int, run: Run, files: RunFiles, begun: float) -> tuple[int, Halt | None]:
+    def _await(
+        self, pid: int, run: Run, on_slow: Callable[[], None], begun: float
+    ) -> tuple[int, Halt | None]:
         """Wait until the command has ended; return its status, and why it was stopped if it was."""
         watch = Stopwatch(run.id, pid, begun)
-        longest = _SHOW_SECONDS
+        longest = _QUICK_SECONDS
         while True:
             self._sleep(run, watch, longest)
             status = _reaped(pid, run)
             if status is not None:
                 return status, None
-            files.show()
-            longest = float("inf")
+            if longest == _QUICK_SECONDS:
+                longest = float("inf")
+                on_slow()
             halt = self._control.halt(run.id)
             if halt is None and run.timeout and watch.seconds() >= run.timeout:
                 halt = Halt.TIMEOUT
@@ -182,6 +191,11 @@ class Runner:
                 self._control.settle_down()
             if self._control.stop_level > 1:
                 return
+
+
+def _slow(files: RunFiles, on_slow: Callable[[], None]) -> None:
+    files.show()
+    on_slow()
 
 
 def _reaped(pid: int, run: Run) -> int | None:

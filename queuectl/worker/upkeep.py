@@ -40,8 +40,11 @@ _LOOKS = 3
 _LATE_SECONDS = 2 * HEARTBEAT_SECONDS
 """After so long a silence of a dead worker, no claim of its turns up any more."""
 
-_BIRTH_SECONDS = 0.02
-"""How long a command that its worker was just starting takes to show whose it is."""
+_GUARD_SECONDS = 0.1
+"""How long a dead worker's guard takes to commit what had ended and give back what had not begun.
+
+A command that its worker was just starting shows sooner whose it is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class Upkeep:
         is_clear = True
         held = self._store.held_by(worker.id)
         if held:
-            time.sleep(_BIRTH_SECONDS)
+            time.sleep(_GUARD_SECONDS)
         for job in held:
             assert job.claim is not None
             if kill_run(job.claim.id, None, _KILL_SECONDS):

@@ -112,12 +112,12 @@ def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
 
 
 def test_a_job_is_stopped_before_its_lease_ends_while_the_file_is_locked(fleet: Fleet) -> None:
-    fleet.set(lease_seconds=2, poll_interval_sec=0.1)
+    fleet.set(lease_seconds=3, poll_interval_sec=0.1)
     job_id = fleet.enqueue(until_told(fleet))
     fleet.start()
     job = started(fleet, job_id)
     with locked(fleet):
-        _sees_it_stopped_in_time(job, lease=2)
+        _sees_it_stopped_in_time(job, lease=3)
         tell(fleet)
     ended = fleet.settled(job_id)
     assert ended.state is State.COMPLETED

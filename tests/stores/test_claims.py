@@ -242,12 +242,17 @@ def test_racing_workers_take_each_job_exactly_once(store: Store, store_url: str)
     def work(number: int) -> list[str]:
         done: list[str] = []
         with closing(open_store(store_url)) as own:
-            job = own.claim(request(worker=f"w{number}", claim_id=f"{number}-0"))
-            while job is not None:
-                done.append(job.id)
-                wanted = request(worker=f"w{number}", claim_id=f"{number}-{len(done)}")
-                is_committed, job = own.settle(transitions.settle(job, SUCCESS, own.now()), wanted)
-                assert is_committed
+            first = own.claim(request(worker=f"w{number}", claim_id=f"{number}-0"))
+            held = [first] if first else []
+            while held:
+                done += [job.id for job in held]
+                wanted = [
+                    request(worker=f"w{number}", claim_id=f"{number}-{len(done)}-{n}")
+                    for n in range(2)
+                ]
+                ends = [transitions.settle(job, SUCCESS, own.now()) for job in held]
+                applied, held = own.settle(ends, wanted)
+                assert all(applied)
         return done
 
     with ThreadPoolExecutor(4) as pool:

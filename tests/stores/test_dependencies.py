@@ -59,10 +59,9 @@ def test_settling_the_parent_and_claiming_its_child_is_one_step(store: Store) ->
     store.add([new_job(store, "parent"), new_job(store, "child", after=("parent",))])
     parent = claimed(store)
     change = transitions.settle(parent, SUCCESS, store.now())
-    is_committed, child = store.settle(change, request())
-    assert is_committed
-    assert child is not None
-    assert child.id == "child"
+    applied, claimed_now = store.settle([change], [request()])
+    assert applied == [True]
+    assert [job.id for job in claimed_now] == ["child"]
 
 
 @pytest.mark.parametrize(

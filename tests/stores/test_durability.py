@@ -94,7 +94,7 @@ def test_an_end_is_synced_before_the_next_write_begins(disk: Disk, store: Sqlite
     added(store, "b")
     job = claimed(store)
     disk.synced()
-    assert store.settle(transitions.settle(job, SUCCESS, store.now()), request())[1] is not None
+    assert store.settle([transitions.settle(job, SUCCESS, store.now())], [request()])[1]
     assert disk.synced() == ["a processing, b pending"]
     store.renew("b", "somebody-else", 30)
     assert disk.synced() == ["a completed, b processing"] * 2
@@ -105,7 +105,7 @@ def test_the_last_end_is_synced_at_once(disk: Disk, store: SqliteStore) -> None:
     job = claimed(store)
     store.sync()
     disk.synced()
-    assert store.settle(transitions.settle(job, SUCCESS, store.now()), request())[1] is None
+    assert not store.settle([transitions.settle(job, SUCCESS, store.now())], [request()])[1]
     assert disk.synced() == ["a completed"]
 
 

@@ -116,9 +116,8 @@ def test_every_ending_and_every_new_job_is_counted_once(store: Store) -> None:
     store.add([new_job(store, f"one{n}") for n in range(3)], atomic=True)
     job = claimed(store, "a.b")
     for outcome in (SUCCESS, FAILURE, FAILURE, INTERRUPTED):
-        _, following = store.settle(transitions.settle(job, outcome, store.now()), request("a.b"))
-        assert following is not None
-        job = following
+        end = transitions.settle(job, outcome, store.now())
+        _, (job,) = store.settle([end], [request("a.b")])
     store.commit(transitions.cancel(existing(store, "j5"), store.now()))
     figures = told(store, "a.b")
     counts = [getattr(figures, name) for name in ("enqueued", *(each.value for each in Ended))]

@@ -95,11 +95,9 @@ def test_a_worker_that_settles_claims_the_next_of_a_limited_queue_with_that(stor
     job = claimed(store)
     for following in ("g1", "g2"):
         change = transitions.settle(job, SUCCESS, store.now())
-        is_committed, next_job = store.settle(change, request())
-        assert is_committed
-        assert next_job is not None
-        assert next_job.id == following
-        job = next_job
+        applied, (job,) = store.settle([change], [request()])
+        assert applied == [True]
+        assert job.id == following
 
 
 def test_a_full_queue_holds_up_no_other(store: Store) -> None:

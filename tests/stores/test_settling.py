@@ -12,6 +12,7 @@ from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.times import later
 from queuectl.domain.transitions import Transition
 from queuectl.stores.base import Renewal, Store
+from tests.stores.conftest import on_one_store
 from tests.stores.kit import (
     FAILURE,
     INTERRUPTED,
@@ -19,6 +20,7 @@ from tests.stores.kit import (
     added,
     claimed,
     existing,
+    new_job,
     request,
     settled,
 )
@@ -165,13 +167,67 @@ def test_a_cancel_request_survives_a_renewal_in_between(store: Store) -> None:
 def test_settling_commits_and_claims_the_next(store: Store) -> None:
     added(store, "a")
     added(store, "b")
-    committed, after = store.settle(verdict(store, claimed(store)), request())
-    assert committed
-    assert after is not None
-    assert after.id == "b"
+    applied, (after,) = store.settle([verdict(store, claimed(store))], [request()])
+    assert (applied, after.id) == ([True], "b")
     assert existing(store, "a").state is State.COMPLETED
-    committed, after = store.settle(verdict(store, after), request())
-    assert (committed, after) == (True, None)
+    assert store.settle([verdict(store, after)], [request()]) == ([True], [])
+
+
+def test_several_ends_are_committed_and_several_jobs_claimed_at_once(store: Store) -> None:
+    for name in "abcde":
+        added(store, name)
+    ended = [claimed(store), claimed(store)]
+    applied, following = store.settle(
+        [verdict(store, job) for job in ended], [request() for _ in range(5)]
+    )
+    assert applied == [True, True]
+    assert [job.id for job in following] == ["c", "d", "e"]
+    assert len({claim_id_of(job) for job in following}) == 3
+    assert store.counts().of(State.COMPLETED) == 2
+
+
+def test_an_end_that_is_refused_spoils_neither_the_others_nor_the_claims(store: Store) -> None:
+    for name in "abcd":
+        added(store, name)
+    ended = [claimed(store) for _ in range(3)]
+    assert store.commit(transitions.expire(ended[1], store.now(), 1))
+    applied, following = store.settle([verdict(store, job) for job in ended], [request()])
+    assert (applied, [job.id for job in following]) == ([True, False, True], ["d"])
+    assert existing(store, "b").state is State.DEAD
+
+
+def test_claims_that_are_asked_for_again_are_the_same(store: Store) -> None:
+    for name in "abcd":
+        added(store, name)
+    end = verdict(store, claimed(store))
+    requests = [request(), request()]
+    first = store.settle([end], requests)
+    again = store.settle([end], [replace(each, repeated=True) for each in requests])
+    assert first[0] == again[0] == [True]
+    assert [job.id for job in first[1]] == [job.id for job in again[1]] == ["b", "c"]
+
+
+@on_one_store
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_job_that_was_interrupted_is_claimed_alone(store: Store, place: int) -> None:
+    for name in "abc":
+        added(store, name)
+    for job in [claimed(store) for _ in range(3)]:
+        now, is_it = store.now(), job.id == "abc"[place]
+        assert store.commit(
+            transitions.expire(job, now, 5) if is_it else transitions.release(job, now)
+        )
+    found: list[str] = []
+    while jobs := store.settle([], [request() for _ in range(3)])[1]:
+        found.append("".join(job.id for job in jobs))
+    assert found == [["a", "bc"], ["a", "b", "c"], ["ab", "c"]][place]
+
+
+@on_one_store
+def test_jobs_of_a_limited_queue_are_claimed_one_by_one(store: Store) -> None:
+    store.set_lane("gpu", limit=3)
+    store.add([new_job(store, f"g{n}", queue="gpu") for n in range(3)])
+    assert [job.id for job in store.settle([], [request(), request()])[1]] == ["g0"]
 
 
 def test_a_lost_commit_does_not_stop_the_claim(store: Store) -> None:
@@ -179,10 +235,8 @@ def test_a_lost_commit_does_not_stop_the_claim(store: Store) -> None:
     added(store, "b")
     lost = claimed(store)
     assert store.commit(transitions.expire(lost, store.now(), 1))
-    committed, after = store.settle(verdict(store, lost), request())
-    assert not committed
-    assert after is not None
-    assert after.id == "b"
+    applied, (after,) = store.settle([verdict(store, lost)], [request()])
+    assert (applied, after.id) == ([False], "b")
 
 
 def test_a_commit_that_is_repeated_is_recognised_as_applied(store: Store) -> None:

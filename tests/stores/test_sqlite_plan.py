@@ -95,7 +95,7 @@ def promote(store: SqliteStore) -> None:
 def settle_and_claim(store: SqliteStore) -> None:
     job = claimed(store)
     change = transitions.settle(job, SUCCESS, store.now())
-    assert store.settle(change, request())[1] is not None
+    assert store.settle([change], [request()])[1]
 
 
 def bury(store: SqliteStore) -> None:
@@ -208,7 +208,7 @@ def test_what_every_job_passes_through_is_compiled_once(
     job = store.claim(request())
     assert job is not None
     connection.asked.clear()
-    store.settle(transitions.settle(job, SUCCESS, store.now()), request())
+    store.settle([transitions.settle(job, SUCCESS, store.now())], [request()])
     statements = [each for each in connection.asked if each[0].startswith(EXPLAINED)]
     compiled: list[object] = []
 

@@ -32,7 +32,11 @@ import fcntl, sys
 from queuectl.worker.guard import Guard
 from queuectl.worker.processes import boot_clock
 
-guard = Guard()
+def passed_on(notes):
+    with open(sys.argv[1], "w") as file:
+        file.write(" ".join(note.decode() for note in notes))
+
+guard = Guard(passed_on)
 for line in sys.stdin:
     word, *rest = line.split()
     if word == "announce":
@@ -41,6 +45,13 @@ for line in sys.stdin:
         guard.started(rest[0], int(rest[1]))
     elif word == "ended":
         guard.ended()
+    elif word == "keep":
+        assert guard.keep(rest[0].encode())
+    elif word == "forget":
+        guard.forget()
+    elif word == "fill":
+        while guard.keep(b"x" * 1000):
+            pass
     elif word == "lock":
         locked = open(rest[0], "w")
         fcntl.flock(locked, fcntl.LOCK_EX)
@@ -52,9 +63,10 @@ guard.close()
 class Guarded:
     """A process with a guard, that does what it is told line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: Path) -> None:
+        self.notes = notes
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER],
+            [sys.executable, "-c", WORKER, str(notes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -82,9 +94,9 @@ class Guarded:
 
 
 @pytest.fixture
-def guarded() -> Iterator[Guarded]:
+def guarded(tmp_path: Path) -> Iterator[Guarded]:
     """A process with a guard."""
-    guarded = Guarded()
+    guarded = Guarded(tmp_path / "notes")
     yield guarded
     guarded.kill()
     for stream in (guarded.process.stdin, guarded.process.stdout):
@@ -176,6 +188,38 @@ def test_a_group_number_that_was_given_to_a_stranger_is_spared(guarded: Guarded)
 def _is_older(pid: int) -> bool:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[19]) / os.sysconf("SC_CLK_TCK") < boot_clock() - 0.1
+
+
+@pytest.mark.parametrize(
+    ("orders", "passed_on"),
+    [
+        (["keep a", "keep b"], "a b"),
+        (["keep a", "keep b", "forget", "keep c"], "c"),
+        (["keep a", "forget"], None),
+        (["ended"], None),
+    ],
+)
+def test_what_a_killed_worker_had_noted_is_passed_on(
+    guarded: Guarded, orders: list[str], passed_on: str | None
+) -> None:
+    for order in orders:
+        guarded.tell(order)
+    guard = guarded.guard()
+    guarded.kill()
+    assert eventually(lambda: not lives(guard))
+    assert (guarded.notes.read_text() if guarded.notes.exists() else None) == passed_on
+
+
+def test_notes_for_which_there_is_no_room_are_refused_and_the_others_kept(guarded: Guarded) -> None:
+    guarded.tell("keep a")
+    guarded.tell("fill")
+    guard = guarded.guard()
+    guarded.kill()
+    assert eventually(lambda: not lives(guard))
+    first, *others = guarded.notes.read_text().split()
+    assert first == "a"
+    assert 60 < len(others) <= 65
+    assert set(others) == {"x" * 1000}
 
 
 def test_the_guard_goes_when_its_worker_goes(guarded: Guarded) -> None:

@@ -1,0 +1,245 @@
+"""What one worker has in hand: jobs that it has claimed and not begun, and ends not yet committed.
+
+To commit and to claim several jobs in one transaction takes a fraction of the time. So a worker
+whose jobs are over within milliseconds takes as many as it runs in `TOGETHER_SECONDS`, and commits
+their ends together. When one of them takes longer after all, the ends before it are committed and
+the jobs behind it given back while it runs. All of it is noted with the guard, so that a worker
+that is killed leaves as much undone as if it had held one job: the run in hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from queuectl.domain import transitions
+from queuectl.domain.errors import NotFound, StoreRefused, StoreUnavailable
+from queuectl.domain.job import Job, Outcome
+from queuectl.domain.transitions import Transition
+from queuectl.domain.values import frozen
+from queuectl.stores.base import Store
+from queuectl.worker import notes
+from queuectl.worker.claims import Claims
+from queuectl.worker.guard import Guard
+from queuectl.worker.logs import JobLog
+from queuectl.worker.patience import Patience
+from queuectl.worker.refused import store_less
+
+log = logging.getLogger("queuectl.worker")
+
+TOGETHER_SECONDS = 0.02
+_STALE_SECONDS = 0.1
+"""A job that was claimed so long ago, and has not begun, is given back."""
+
+_LONGEST_NOTE = 4096
+_PROMPT = timedelta(seconds=1)
+_UNKNOWN_SECONDS = 1.0
+"""What jobs are taken to last before any has run."""
+
+
+@frozen
+class _Ended:
+    """A job whose run has ended, when, and how; no outcome: it was not begun."""
+
+    job: Job
+    outcome: Outcome | None
+    at: datetime
+
+
+class Hand:
+    """The jobs of one worker, from the claim to the commit."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        claims: Claims,
+        patience: Patience,
+        guard: Guard,
+        job_log: JobLog,
+        most: int,
+        *,
+        show_output: bool,
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._claims = claims
+        self._patience = patience
+        self._guard = guard
+        self._log = job_log
+        self._most = most
+        self._show_output = show_output
+        self._waiting: deque[Job] = deque()
+        self._ended: list[_Ended] = []
+        self._claimed_at = 0.0
+        self._is_noted = False
+        self._pace = _UNKNOWN_SECONDS
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no job is in hand that has not begun."""
+        return not self._waiting
+
+    def take(self) -> Job | None:
+        """Return the next job to run: one in hand, else one that the store gives."""
+        if not self._waiting:
+            job = self._claims.take()
+            if job is None:
+                return None
+            self._hold([job])
+        job = self._waiting.popleft()
+        if self._is_noted:
+            self._guard.keep(notes.begun(job))
+        return job
+
+    def end(self, job: Job, outcome: Outcome | None, *, may_claim: bool) -> None:
+        """Note how a run ended (None: it was not begun), and commit what has ended in time.
+
+        Whoever could not begin one job begins none of the others.
+        """
+        now = self._now()
+        self._ended.append(_Ended(job, outcome, now))
+        if outcome is None:
+            self._give_back()
+            self._settle(0)
+            return
+        self._pace = max(outcome.duration, self._pace / 2)
+        if time.monotonic() - self._claimed_at > _STALE_SECONDS or not may_claim:
+            self._give_back()
+        elif self._waiting and self._note_end(job, outcome, now):
+            return
+        self._settle(self._wanted() if may_claim else 0)
+
+    def lighten(self) -> None:
+        """Commit what has ended and give back what has not begun, as the job in hand takes long.
+
+        Tries once, as somebody has to look after that job; else it is done when it has ended.
+        """
+        if not (self._waiting or self._ended):
+            return
+        self._give_back()
+        try:
+            self._commit_all(partial(self._store.settle, requests=()))
+        except (StoreUnavailable, StoreRefused) as fault:
+            log.debug("%s", fault)
+
+    def _note_end(self, job: Job, outcome: Outcome, at: datetime) -> bool:
+        """Note how a run ended; what is long is committed instead, so that there is room."""
+        note = notes.ended(job, outcome, at)
+        return len(note) <= _LONGEST_NOTE and self._guard.keep(note)
+
+    def _hold(self, jobs: Sequence[Job]) -> None:
+        self._waiting.extend(jobs)
+        self._claimed_at = time.monotonic()
+        self._is_noted = len(jobs) > 1
+        if self._is_noted:
+            for job in jobs:
+                self._guard.keep(notes.claimed(job))
+
+    def _give_back(self) -> None:
+        if self._waiting:
+            now = self._now()
+            self._ended += [_Ended(job, None, now) for job in self._waiting]
+            self._waiting.clear()
+
+    def _wanted(self) -> int:
+        """Return how many jobs to claim: as many as are over in the time, judged by the last."""
+        return max(1, min(self._most, int(TOGETHER_SECONDS / self._pace)))
+
+    # settling
+
+    def _settle(self, wanted: int) -> None:
+        """Commit what has ended and claim as many jobs as are wanted; each end alone if need be."""
+        try:
+            jobs = self._commit_all(partial(self._claims.settle, wanted=wanted))
+        except StoreRefused:  # one of them; it is found below
+            jobs = []
+        ended, self._ended = self._ended, []
+        self._hold(jobs)
+        for each in ended:
+            self._settle_alone(each.job, each.outcome)
+
+    def _commit_all(
+        self, settle: Callable[[Sequence[Transition]], tuple[list[bool], list[Job]]]
+    ) -> list[Job]:
+        """Commit what has ended together; keep what was not applied; return what was claimed."""
+        now = self._now()
+        changes = [_change(each, now) for each in self._ended]
+        applied, jobs = settle(changes)
+        done = list(zip(self._ended, changes, applied, strict=True))
+        self._ended = [each for each, _, is_applied in done if not is_applied]
+        self._guard.forget()
+        for each, change, is_applied in done:
+            if is_applied:
+                self._tell(each.job, change.after, each.outcome)
+        return jobs
+
+    def _settle_alone(self, job: Job, outcome: Outcome | None) -> None:
+        """Commit one end that was refused among others.
+
+        It is looked into: asked to cancel meanwhile, it is decided again; else the claim was
+        lost and the outcome is discarded.
+        """
+        while True:
+            now = self._now()
+            change = _change(_Ended(job, outcome, now), now)
+            try:
+                is_committed = self._commit(change)
+            except StoreRefused as fault:
+                try:
+                    change, is_committed = store_less(self._commit, change, fault)
+                except StoreRefused as refusal:
+                    self._give_up(job, refusal)
+                    return
+            if not is_committed:
+                fresh = self._patience.insist(partial(self._store.get, job.id))
+                if fresh is not None and _is_same_claim(fresh, job):
+                    job = fresh
+                    continue
+            self._tell(job, change.after if is_committed else None, outcome)
+            return
+
+    def _commit(self, change: Transition) -> bool:
+        return self._patience.insist(partial(self._store.commit, change))
+
+    def _now(self) -> datetime:
+        return self._patience.insist(self._store.now)
+
+    def _give_up(self, job: Job, fault: StoreRefused) -> None:
+        """Leave a job whose end cannot be stored; raise if the store refuses everything."""
+        with contextlib.suppress(NotFound):  # even that is an answer
+            self._patience.insist(partial(self._store.heartbeat, self._worker))
+        log.error("job '%s': its result cannot be stored: %s", job.id, fault)
+
+    def _tell(self, job: Job, after: Job | None, outcome: Outcome | None) -> None:
+        self._log.hold(job)
+        if after is None:
+            log.warning("job '%s': the claim was lost, its result is discarded", job.id)
+            return
+        if outcome is None:
+            return
+        if self._show_output:
+            for line in (*outcome.stdout.splitlines(), *outcome.stderr.splitlines()):
+                self._log.tell(f"job '{job.id}' | {line}")
+        why = f" ({outcome.error})" if outcome.error else ""
+        self._log.tell(f"job '{job.id}' -> {after.state.value}{why}")
+
+
+def _change(ended: _Ended, now: datetime) -> Transition:
+    """Return the end of a run as a transition, dated when it ended if that was just now.
+
+    Who follows the changes looks back by seconds, so one that comes late is dated late.
+    """
+    if ended.outcome is None:
+        return transitions.release(ended.job, now)
+    at = ended.at if now - ended.at < _PROMPT else now
+    return transitions.settle(ended.job, ended.outcome, at)
+
+
+def _is_same_claim(fresh: Job, held: Job) -> bool:
+    return fresh.claim is not None and held.claim is not None and fresh.claim.id == held.claim.id

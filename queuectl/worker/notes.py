@@ -1,0 +1,74 @@
+"""Notes of what a worker has in hand, for its guard, which acts on them when the worker has died.
+
+They are read by a process that was forked from the one that wrote them, so they have the fastest
+form that this very Python knows.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from queuectl.domain import transitions
+from queuectl.domain.job import Job, Outcome
+from queuectl.domain.times import from_millis, to_millis
+from queuectl.domain.transitions import Transition
+from queuectl.stores import open_store
+from queuectl.stores.base import Store
+
+_CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
+
+
+def claimed(job: Job) -> bytes:
+    """Note that a job is claimed, and will be begun later."""
+    return marshal.dumps((_CLAIMED, job.id, _claim_id(job)))
+
+
+def begun(job: Job) -> bytes:
+    """Note that a job is about to be begun, so that it counts as begun whatever comes."""
+    return marshal.dumps((_BEGUN, job.id, _claim_id(job)))
+
+
+def ended(job: Job, outcome: Outcome, at: datetime) -> bytes:
+    """Note how a run ended that is not committed yet."""
+    fields = tuple(getattr(outcome, name) for name in outcome.__match_args__)
+    return marshal.dumps((_ENDED, job.id, _claim_id(job), to_millis(at), fields))
+
+
+def act_on(store_url: str, notes: Iterable[bytes]) -> None:
+    """Commit what a dead worker's jobs had ended with, and give back those it had not begun.
+
+    Its claims fence that: what has been taken back already stays so.
+    """
+    last: dict[str, tuple[str, str, list[Any]]] = {}
+    for note in notes:
+        kind, job_id, claim_id, *rest = marshal.loads(note)
+        last[job_id] = (kind, claim_id, rest)
+    store = open_store(store_url)
+    try:
+        for job_id, (kind, claim_id, rest) in last.items():
+            if kind != _BEGUN:
+                _commit(store, job_id, claim_id, rest)
+    finally:
+        store.close()
+
+
+def _commit(store: Store, job_id: str, claim_id: str, ending: list[Any]) -> None:
+    job = store.get(job_id)
+    if job is None or job.claim is None or job.claim.id != claim_id:
+        return
+    store.commit(_change(job, ending, store.now()))
+
+
+def _change(job: Job, ending: list[Any], now: datetime) -> Transition:
+    if not ending:
+        return transitions.release(job, now)
+    at, fields = ending
+    return transitions.settle(job, Outcome(*fields), from_millis(at))
+
+
+def _claim_id(job: Job) -> str:
+    assert job.claim is not None
+    return job.claim.id
