@@ -40,7 +40,7 @@ _LOOKS = 3
 _LATE_SECONDS = 2 * HEARTBEAT_SECONDS
 """After so long a silence of a dead worker, no claim of its turns up any more."""
 
-_GUARD_SECONDS = 0.1
+_GUARD_SECONDS = 0.2
 """How long a dead worker's guard takes to commit what had ended and give back what had not begun.
 
 A command that its worker was just starting shows sooner whose it is.

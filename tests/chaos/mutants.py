@@ -235,6 +235,12 @@ MUTANTS = (
         (Cut("worker/guard.py", "            _end_run(memory[: _RECORD.size])\n", ""),),
     ),
     Mutant(
+        "the guard does not act on the notes of its worker",
+        "tests/worker/test_hand.py::"
+        "test_what_had_ended_when_its_worker_was_killed_is_not_run_again",
+        (Cut("worker/guard.py", "if notes := list(_notes(self._memory)):", "if notes := []:"),),
+    ),
+    Mutant(
         "the guard does not know the lease",
         GUARD + "test_a_run_is_killed_at_its_deadline_though_its_worker_is_stopped",
         (Cut("worker/guard.py", "            _end_run(record)\n", ""),),

@@ -10,6 +10,7 @@ import pytest
 from tests.stores.conftest import mongo_url, opened, store_url
 from tests.worker.fleet import Fleet, fleet_in
 from tests.worker.impatient import become_impatient
+from tests.worker.leisurely import become_leisurely
 
 __all__ = ["fleet", "impatient", "mongo_url", "opened", "store_url", "workers"]
 
@@ -34,3 +35,9 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process and its workers wait no more than a second or two for a store."""
     become_impatient(monkeypatch)
+
+
+@pytest.fixture
+def leisurely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers hold a handful of jobs however long each takes."""
+    become_leisurely(monkeypatch)

@@ -6,12 +6,14 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from queuectl.domain.job import State
 from queuectl.worker.processes import is_stopped
 from tests.worker.fleet import Fleet, eventually
 
-WARMING = 40
-"""Enough jobs for a worker to find out that they are short."""
+WARMING = 36
+"""Enough jobs for a worker to find out that they are short: first it takes one, then eight."""
 
 AFTER = 12
 
@@ -51,6 +53,7 @@ def test_while_a_job_takes_long_those_before_it_are_committed_and_those_after_it
     fleet.kill()
 
 
+@pytest.mark.usefixtures("leisurely")
 def test_what_had_ended_when_its_worker_was_killed_is_not_run_again(fleet: Fleet) -> None:
     before, special, after = enqueued(fleet, "kill -9 $PPID; sleep 60")
     fleet.set(max_interruptions=1)
@@ -62,6 +65,7 @@ def test_what_had_ended_when_its_worker_was_killed_is_not_run_again(fleet: Fleet
     assert {len(fleet.job(job_id).history) for job_id in before} == {1}
 
 
+@pytest.mark.usefixtures("leisurely")
 def test_a_worker_that_is_stopped_gives_back_what_it_had_not_begun(fleet: Fleet) -> None:
     before, special, after = enqueued(fleet, "kill -TERM $PPID; sleep 0.01")
     (pid,) = fleet.start()
@@ -76,6 +80,7 @@ def test_a_worker_that_is_stopped_gives_back_what_it_had_not_begun(fleet: Fleet)
     assert sorted(ran(fleet)) == sorted([*before, *after])
 
 
+@pytest.mark.usefixtures("leisurely")
 def test_what_a_worker_had_not_begun_is_taken_back_while_it_stands_still(fleet: Fleet) -> None:
     fleet.set(lease_seconds=2, poll_interval_sec=0.1)
     _, _, after = enqueued(fleet, "mkdir once && kill -STOP $PPID; sleep 0.01")

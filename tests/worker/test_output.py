@@ -75,6 +75,7 @@ def test_old_files_of_the_same_name_are_not_taken_for_those_of_a_run(workers: Fl
     assert files_of(workers, "again") == {"1.out": "", "1.err": ""}
 
 
+@pytest.mark.usefixtures("impatient")
 def test_output_whose_files_cannot_be_made_is_in_the_record_and_said_once(fleet: Fleet) -> None:
     fleet.start()
     numbers = itertools.count()

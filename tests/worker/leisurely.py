@@ -1,0 +1,25 @@
+"""Workers that hold a handful of jobs however long each takes, so that tests need no luck.
+
+`python -m tests.worker.leisurely` is a supervisor like any other, but for these times.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from queuectl.worker import __main__ as supervisor
+from queuectl.worker import hand, manager, runner
+
+_LONG_SECONDS = 60.0
+
+
+def become_leisurely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the workers that this process starts hold a handful of jobs."""
+    monkeypatch.setattr(manager, "PROGRAM", __name__)
+
+
+if __name__ == "__main__":
+    hand.TOGETHER_SECONDS = hand._STALE_SECONDS = runner._QUICK_SECONDS = _LONG_SECONDS
+    sys.exit(supervisor.main())
