@@ -15,7 +15,7 @@ from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.job import TAIL_BYTES
 from queuectl.domain.request import is_name
 from queuectl.home import DIRECTORY_MODE, FILE_MODE, Home, cannot, private_directory
-from queuectl.worker.unnamed import UnnamedFile
+from queuectl.worker.unnamed import SpawnAction, UnnamedFile
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -26,22 +26,25 @@ class RunFiles:
     """The open files of one run: what the command writes into, and what is read back."""
 
     def __init__(self, stdout: int, stderr: int) -> None:
-        self.stdout, self.stderr = stdout, stderr
+        self._stdout, self._stderr = stdout, stderr
 
-    def handed_over(self) -> None:
-        """Say that the command has its own descriptors now."""
+    @property
+    def actions(self) -> tuple[SpawnAction, SpawnAction]:
+        """How a command gets them as its standard output and standard error."""
+        dup = os.POSIX_SPAWN_DUP2
+        return (dup, self._stdout, 1), (dup, self._stderr, 2)
 
     def show(self) -> None:
         """Let others see the files; where that fails, `close` tries again."""
 
     def tails(self) -> tuple[tuple[str, int], tuple[str, int]]:
         """Return the end of each, as `read_tail` does."""
-        return read_tail(self.stdout), read_tail(self.stderr)
+        return read_tail(self._stdout), read_tail(self._stderr)
 
     def close(self) -> None:
         """Close both. Raises StoreUnavailable or StoreRefused when what is in them is lost."""
-        os.close(self.stdout)
-        os.close(self.stderr)
+        os.close(self._stdout)
+        os.close(self._stderr)
 
 
 class OutputFolder:
@@ -138,35 +141,30 @@ class _UnnamedFiles(RunFiles):
     """Files of a run that get their names when there is something to be seen."""
 
     def __init__(self, folder: OutputFolder, files: _Pair, job_id: str, run: int) -> None:
-        super().__init__(*_opened(files))
+        stdout, stderr = files
+        super().__init__(stdout.reader, stderr.reader)
         self._folder, self._files = folder, files
         self._job_id, self._run = job_id, run
-        self._is_open = True
         self._has_names = False
 
-    def handed_over(self) -> None:
-        self._is_open = False
-        super().close()
+    @property
+    def actions(self) -> tuple[SpawnAction, SpawnAction]:
+        stdout, stderr = self._files
+        return stdout.opening(1), stderr.opening(2)
 
     def show(self) -> None:
         with contextlib.suppress(StoreUnavailable, StoreRefused):
             self._give_names()
 
-    def tails(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        stdout, stderr = self._files
-        return read_tail(stdout.reader), read_tail(stderr.reader)
-
     def close(self) -> None:
-        if self._is_open:
-            self.handed_over()
-        if not self._has_names and all(file.is_blank() for file in self._files):
+        stdout, stderr = self._files
+        if not self._has_names and stdout.is_blank() and stderr.is_blank():
             self._folder.take_back(self._files)
             return
         try:
             self._give_names()
         finally:
-            for file in self._files:
-                file.close()
+            super().close()
 
     def _give_names(self) -> None:
         if not self._has_names:
@@ -214,16 +212,6 @@ def _unnamed_pair(folder: int) -> _Pair:
         return first, UnnamedFile(folder)
     except OSError:
         first.close()
-        raise
-
-
-def _opened(files: _Pair) -> tuple[int, int]:
-    first, second = files
-    out = first.open()
-    try:
-        return out, second.open()
-    except OSError:
-        os.close(out)
         raise
 
 

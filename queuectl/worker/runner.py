@@ -90,7 +90,6 @@ class Runner:
             files.show()
             return Outcome(error=str(fault))
         self._guard.started(run.id, pid)
-        files.handed_over()
         on_started()
         status, halt = self._await(pid, run, partial(_slow, files, on_slow), begun)
         self._guard.ended()
@@ -113,11 +112,7 @@ class Runner:
                 program,
                 argv,
                 run.environment,
-                file_actions=(
-                    (os.POSIX_SPAWN_DUP2, source, 0),
-                    (os.POSIX_SPAWN_DUP2, files.stdout, 1),
-                    (os.POSIX_SPAWN_DUP2, files.stderr, 2),
-                ),
+                file_actions=((os.POSIX_SPAWN_DUP2, source, 0), *files.actions),
                 setsid=True,
                 setsigmask=(),
                 setsigdef=_IGNORED_BY_WORKERS,

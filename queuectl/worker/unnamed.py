@@ -18,6 +18,9 @@ from queuectl.home import FILE_MODE
 if sys.platform == "linux":
     import fcntl
 
+SpawnAction = tuple[int, int, int] | tuple[int, int, str, int, int]
+"""A file action of `os.posix_spawn`."""
+
 _WRITE = os.O_WRONLY | os.O_APPEND
 _ON_DISK = "/proc/self/fd"
 
@@ -46,9 +49,12 @@ class UnnamedFile:
         self._path = f"{_ON_DISK}/{self.reader}"
         self._has_name = False
 
-    def open(self) -> int:
-        """Return a descriptor to write with."""
-        return os.open(self._path, _WRITE)
+    def opening(self, descriptor: int) -> SpawnAction:
+        """Return how a new process opens it for writing, as one of its descriptors.
+
+        Nobody else has it open for writing then.
+        """
+        return (os.POSIX_SPAWN_OPEN, descriptor, self._path, _WRITE, FILE_MODE)
 
     def is_blank(self) -> bool:
         """Whether it is empty, and nobody holds it who could write into it later.

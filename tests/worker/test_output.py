@@ -16,7 +16,7 @@ from queuectl.domain.job import Job, State
 from queuectl.home import Home
 from queuectl.joblogs import JobLogs
 from queuectl.worker import output
-from queuectl.worker.output import OutputFolder
+from queuectl.worker.output import OutputFolder, RunFiles
 from tests.worker.fleet import Fleet, eventually
 
 pytestmark = pytest.mark.skipif(
@@ -28,6 +28,13 @@ def files_of(fleet: Fleet, job_id: str) -> dict[str, str]:
     """What is in the log files of a job, by their names."""
     directory = JobLogs(fleet.home).directory(job_id)
     return {path.name: path.read_text() for path in directory.glob("*")}
+
+
+def write(files: RunFiles, text: str) -> None:
+    """Have a command write something into the files of a run."""
+    argv = ["sh", "-c", f"printf {text}"]
+    pid = os.posix_spawn("/bin/sh", argv, os.environ, file_actions=files.actions)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_a_command_that_succeeds_at_once_without_a_word_leaves_no_files(workers: Fleet) -> None:
@@ -120,7 +127,7 @@ def test_a_folder_that_was_removed_is_made_again_before_a_run_and_after(tmp_path
         files = folder.open(f"job{number}", 1)
         if number % 2:
             shutil.rmtree(home.job_logs)
-        os.write(files.stdout, b"said")
+        write(files, "said")
         files.close()
         assert JobLogs(home).stdout(f"job{number}", 1).read_text() == "said"
         if number % 2:
@@ -135,9 +142,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     for number in range(20):
         files = folder.open(f"job{number}", 1)
         if number % 3:
-            os.write(files.stdout, b"said")
-        if number % 2:
-            files.handed_over()
+            write(files, "said")
         if number % 5 == 0:
             files.show()
         files.close()
