@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from queuectl.domain.schedule import Schedule
 
 _HANDFUL = 8
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
+"""How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
+
 _BREATH_SECONDS = 0.002
 _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
@@ -309,12 +311,13 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         """Sleep until somebody wrote to the store; see `Store.wait_for_work`."""
         listening = self._wake.listen()
         descriptors = [wake] if listening is None else [wake, listening]
+        pause = _DEAF_LOOK_SECONDS if listening is None else _LOOK_SECONDS
         deadline = time.monotonic() + seconds
         self._has_slept = True
         while (left := deadline - time.monotonic()) > 0:
             if self._data_version() != self._version_seen:
                 return
-            if wait_readable(descriptors, min(left, _LOOK_SECONDS)):
+            if wait_readable(descriptors, min(left, pause)):
                 self._wake.drain()
                 return
 
