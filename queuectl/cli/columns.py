@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import datetime
 
 from queuectl.cli.render import Clock, Column, rough
@@ -116,7 +115,11 @@ def seconds_between(start: datetime, end: datetime) -> float:
 
 def worker_columns(clock: Clock) -> list[Column[LiveWorker]]:
     """Return the columns of a listing of workers. A person is told of other hosts alone."""
-    here = socket.gethostname() if clock.for_person else ""
+    here = ""
+    if clock.for_person:
+        import socket  # takes as long to load as the store does
+
+        here = socket.gethostname()
     return [
         Column("PID", lambda worker: str(worker.record.process.pid)),
         Column("STATE", lambda worker: worker.state, style=lambda w: _WORKER_STYLES[w.state]),

@@ -11,7 +11,6 @@ import functools
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -38,6 +37,8 @@ def this_boot() -> str:
     if IS_LINUX:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    import socket
+
     import psutil
 
     return f"{socket.gethostname()}/{int(psutil.boot_time())}"
