@@ -107,6 +107,7 @@ def test_the_clock_of_the_time_limit_stands_still_too_while_the_lease_goes_on(
     assert (ended.state, ended.runs) == (State.COMPLETED, 1)
 
 
+@on_one_store
 @linux_only
 def test_a_paused_run_that_is_cancelled_hears_that_it_shall_end(fleet: Fleet) -> None:
     job = started(fleet, "trap 'echo asked; exit 7' TERM; while :; do sleep 0.05; done")
@@ -119,6 +120,7 @@ def test_a_paused_run_that_is_cancelled_hears_that_it_shall_end(fleet: Fleet) ->
     assert (ended.outcome.stdout, ended.outcome.exit_code) == ("asked\n", 7)
 
 
+@on_one_store
 @linux_only
 def test_a_paused_run_is_given_back_when_its_worker_stops_at_once_and_stays_paused(
     fleet: Fleet,

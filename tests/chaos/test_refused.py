@@ -15,6 +15,7 @@ from pymongo.collection import Collection
 from queuectl.domain import transitions
 from queuectl.domain.job import Job, State
 from queuectl.stores.base import Store
+from tests.stores.conftest import on_one_store
 from tests.stores.kit import FAILURE, added, claimed, existing
 from tests.worker.fleet import Fleet, eventually
 
@@ -29,7 +30,7 @@ REFUSED = {
     "run": "BEFORE INSERT ON runs",
     "anything": "BEFORE UPDATE ON jobs WHEN new.state <> 'processing' AND new.id = 'full'",
 }
-ROOM = {"output": 2_000, "run": 170, "anything": 0}
+ROOM = {"output": 2_000, "run": 170}
 """What the embedded store is made to refuse, and how many bytes of a document are left for that."""
 
 
@@ -111,6 +112,7 @@ def test_a_result_whose_history_is_refused_is_stored_with_the_reason(chaos: Flee
     assert works_on(chaos, pids)
 
 
+@on_one_store
 def test_a_result_that_is_refused_altogether_leaves_the_worker_to_the_next_job(
     chaos: Fleet,
 ) -> None:
