@@ -30,7 +30,7 @@ if settings.get_current_profile_name() in ("default", "ci"):
     settings.load_profile("quick")
 
 FEWEST = 4
-FOR_EACH_CORE = 3
+FOR_EACH_CORE = 2
 
 
 @pytest.hookimpl(optionalhook=True)

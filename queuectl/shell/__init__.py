@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from queuectl.queue import Queue
 
 
-_FIRST_LOOK_SECONDS = 0.1
+_FIRST_LOOK_SECONDS, _FIRST_LOOK_SECONDS_AT_SERVER = 1.0, 0.1
+"""How long the start-up screen waits for what is in the store. A file answers at once, or late
+because the machine is slow, and then a newcomer shall still be told what to type."""
 
 
 def run_shell(session: Session, *, file: str | None = None, keep_going: bool = False) -> int:
@@ -45,6 +47,7 @@ def _run_prompt(session: Session) -> int:
     from queuectl.shell.followed import Followed, open_followed
     from queuectl.shell.live import Live
     from queuectl.shell.opening import HeldKeys, show
+    from queuectl.stores import is_mongo
 
     place = session.place()
     followed = Followed()
@@ -57,7 +60,9 @@ def _run_prompt(session: Session) -> int:
     live.start()
     try:
         with HeldKeys() as keys:
-            show(live.wait_for_first(_FIRST_LOOK_SECONDS), colors=session.colors)
+            is_far = is_mongo(place.store_url)
+            longest = _FIRST_LOOK_SECONDS_AT_SERVER if is_far else _FIRST_LOOK_SECONDS
+            show(live.wait_for_first(longest), colors=session.colors)
             keys.show()
             from queuectl.shell.prompt import Prompt
 

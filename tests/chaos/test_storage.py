@@ -51,7 +51,7 @@ def test_every_acknowledged_job_is_there_after_its_writer_was_killed(tmp_path: P
             cwd=Path(__file__).parents[2],
         ) as process:
             assert process.stdout is not None
-            for _ in range(randomness.randrange(100, 800)):
+            for _ in range(randomness.randrange(50, 300)):
                 acknowledged.append(process.stdout.readline().strip())
             process.kill()
             acknowledged += process.stdout.read().split("\n")[:-1]  # said before it died

@@ -221,7 +221,7 @@ def test_store_and_state_machine_agree(store_url: str) -> None:
 
     is_embedded = "://" not in store_url
     chosen = settings(
-        max_examples=30 if is_embedded else 5,
+        max_examples=20 if is_embedded else 4,
         stateful_step_count=30,
         deadline=None,
         database=None,
