@@ -124,10 +124,14 @@ def test_settings_take_effect_without_a_restart(fleet: Fleet) -> None:
     fleet.ran("true")
     fleet.set(lease_seconds=7)
 
+    go = fleet.root / "go"
+
     def lease() -> bool:
-        job = fleet.running(fleet.enqueue("sleep 0.3"))
+        go.unlink(missing_ok=True)
+        job = fleet.running(fleet.enqueue(f"until [ -e {go} ]; do sleep 0.02; done"))
         assert job.claim is not None
         assert job.started_at is not None
+        go.touch()
         fleet.settled(job.id)
         return (job.claim.lease_until - job.started_at).total_seconds() < 8
 
