@@ -174,6 +174,10 @@ class Job:
         """Whether the job waits for nothing but its time, and for room in its queue."""
         return self.state in WAITING and not self.waits_for and not self.held
 
+    def is_held_by(self, claim_id: str) -> bool:
+        """Whether that very claim is on the job."""
+        return self.claim is not None and self.claim.id == claim_id
+
     def is_ready(self, now: datetime) -> bool:
         """Whether a worker may claim the job at `now`, if its queue is open."""
         return self.is_free and self.run_at <= now

@@ -95,8 +95,13 @@ def claim(job: Job, right: Claim, now: datetime) -> Transition:
     return Transition("claim", job, after, Fence.REV)
 
 
-def settle(job: Job, outcome: Outcome, now: datetime) -> Transition:
-    """The worker's verdict on its own run: completed, retried, buried, released or cancelled."""
+def settle(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
+    """The worker's verdict on its own run: completed, retried, buried, released or cancelled.
+
+    Without an outcome the run had not begun, and is released.
+    """
+    if outcome is None:
+        return release(job, now)
     if outcome.succeeded:
         return _ended(job, "succeed", State.COMPLETED, outcome, now)
     if outcome.interrupted:

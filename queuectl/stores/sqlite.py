@@ -164,8 +164,7 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         with self._claiming:
             applied = [self._commit(change, now) for change in changes]
             claimed = self._claim(requests)
-        if any(change.after is not None and change.after.is_ready(now) for change in changes):
-            self._wake.notify()
+        self._wake_for(changes, applied, now)
         self._after_claim(claimed)
         return applied, claimed
 
@@ -225,7 +224,8 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         return change.after
 
     def _claimed_before(self, request: ClaimRequest) -> Job | None:
-        return next((j for j in self.held_by(request.worker) if _holds(j, request.claim_id)), None)
+        held = self.held_by(request.worker)
+        return next((job for job in held if job.is_held_by(request.claim_id)), None)
 
     def _named(self, job_id: str, now: datetime) -> Job | None:
         """Return one job if it is ready; one that has become due is promoted, as lanes count it."""
@@ -256,8 +256,7 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         now = self.now()
         with self._writing():
             is_committed = self._commit(change, now)
-        if is_committed and change.after is not None and change.after.is_ready(now):
-            self._wake.notify()
+        self._wake_for([change], [is_committed], now)
         return is_committed
 
     def commit_all(self, changes: Sequence[Transition]) -> list[bool]:
@@ -265,10 +264,16 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         now = self.now()
         with self._writing():
             applied = [self._commit_or_undo(change, now) for change in changes]
+        self._wake_for(changes, applied, now)
+        return applied
+
+    def _wake_for(
+        self, changes: Sequence[Transition], applied: Sequence[bool], now: datetime
+    ) -> None:
+        """Wake a worker if what was applied has left a job to be claimed."""
         done = (change.after for change, is_done in zip(changes, applied, strict=True) if is_done)
         if any(after is not None and after.is_ready(now) for after in done):
             self._wake.notify()
-        return applied
 
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease; see `Store.renew`."""
@@ -326,10 +331,6 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
         with translated(self._path):
             version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         return version
-
-
-def _holds(job: Job, claim_id: str) -> bool:
-    return job.claim is not None and job.claim.id == claim_id
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

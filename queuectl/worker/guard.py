@@ -101,6 +101,11 @@ class Guard:
         self._count(self._noted + size)
         return True
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether notes are kept."""
+        return self._noted > 0
+
     def forget(self) -> None:
         """Forget the notes: what they tell of is committed."""
         if self._noted:

@@ -77,7 +77,6 @@ class Hand:
         self._waiting: deque[Job] = deque()
         self._ended: list[_Ended] = []
         self._claimed_at = 0.0
-        self._is_noted = False
         self._pace = _UNKNOWN_SECONDS
 
     @property
@@ -93,7 +92,7 @@ class Hand:
                 return None
             self._hold([job])
         job = self._waiting.popleft()
-        if self._is_noted:
+        if self._guard.has_notes:
             self._guard.keep(notes.begun(job))
         return job
 
@@ -136,8 +135,7 @@ class Hand:
     def _hold(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
         self._claimed_at = time.monotonic()
-        self._is_noted = len(jobs) > 1
-        if self._is_noted:
+        if len(jobs) > 1:
             for job in jobs:
                 self._guard.keep(notes.claimed(job))
 
@@ -186,8 +184,7 @@ class Hand:
         lost and the outcome is discarded.
         """
         while True:
-            now = self._now()
-            change = _change(_Ended(job, outcome, now), now)
+            change = transitions.settle(job, outcome, self._now())
             try:
                 is_committed = self._commit(change)
             except StoreRefused as fault:
@@ -198,7 +195,7 @@ class Hand:
                     return
             if not is_committed:
                 fresh = self._patience.insist(partial(self._store.get, job.id))
-                if fresh is not None and _is_same_claim(fresh, job):
+                if fresh is not None and job.claim and fresh.is_held_by(job.claim.id):
                     job = fresh
                     continue
             self._tell(job, change.after if is_committed else None, outcome)
@@ -235,11 +232,5 @@ def _change(ended: _Ended, now: datetime) -> Transition:
 
     Who follows the changes looks back by seconds, so one that comes late is dated late.
     """
-    if ended.outcome is None:
-        return transitions.release(ended.job, now)
     at = ended.at if now - ended.at < _PROMPT else now
     return transitions.settle(ended.job, ended.outcome, at)
-
-
-def _is_same_claim(fresh: Job, held: Job) -> bool:
-    return fresh.claim is not None and held.claim is not None and fresh.claim.id == held.claim.id

@@ -193,9 +193,7 @@ class Worker:
         try:
             files = self._output.open(job.id, job.runs)
         except StoreUnavailable as fault:
-            if self._can_log:
-                log.warning("%s; trying again", fault)
-            self._can_log = False
+            self._note_no_logs(f"{fault}; trying again")
             return None
         except StoreRefused as fault:
             return Outcome(error=str(fault))
@@ -232,9 +230,13 @@ class Worker:
         try:
             files.close()
         except (StoreUnavailable, StoreRefused) as fault:
-            if self._can_log:
-                log.warning("%s; what a job wrote is kept in its record alone", fault)
-            self._can_log = False
+            self._note_no_logs(f"{fault}; what a job wrote is kept in its record alone")
+
+    def _note_no_logs(self, text: str) -> None:
+        """Say once that the logs of jobs cannot be written."""
+        if self._can_log:
+            log.warning("%s", text)
+        self._can_log = False
 
     def _sync(self) -> None:
         """Make the claim durable while its job runs; what fails now is tried before any write."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,6 @@ from queuectl.domain.job import Job, Outcome
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores import open_store
-from queuectl.stores.base import Store
 
 _CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
 
@@ -44,27 +44,18 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
     """
     last: dict[str, tuple[str, str, list[Any]]] = {}
     for note in notes:
-        kind, job_id, claim_id, *rest = marshal.loads(note)
-        last[job_id] = (kind, claim_id, rest)
-    store = open_store(store_url)
-    try:
-        for job_id, (kind, claim_id, rest) in last.items():
-            if kind != _BEGUN:
-                _commit(store, job_id, claim_id, rest)
-    finally:
-        store.close()
-
-
-def _commit(store: Store, job_id: str, claim_id: str, ending: list[Any]) -> None:
-    job = store.get(job_id)
-    if job is None or job.claim is None or job.claim.id != claim_id:
-        return
-    store.commit(_change(job, ending, store.now()))
+        kind, job_id, claim_id, *ending = marshal.loads(note)
+        last[job_id] = (kind, claim_id, ending)
+    with closing(open_store(store_url)) as store:
+        for job_id, (kind, claim_id, ending) in last.items():
+            job = store.get(job_id) if kind != _BEGUN else None
+            if job is not None and job.is_held_by(claim_id):
+                store.commit(_change(job, ending, store.now()))
 
 
 def _change(job: Job, ending: list[Any], now: datetime) -> Transition:
     if not ending:
-        return transitions.release(job, now)
+        return transitions.settle(job, None, now)
     at, fields = ending
     return transitions.settle(job, Outcome(*fields), from_millis(at))
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.job import TAIL_BYTES
@@ -20,6 +22,7 @@ from queuectl.worker.unnamed import SpawnAction, UnnamedFile
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _Pair = tuple[UnnamedFile, UnnamedFile]
+T = TypeVar("T")
 
 
 class RunFiles:
@@ -61,16 +64,7 @@ class OutputFolder:
         """Make the log files of a run. Raises StoreUnavailable or StoreRefused when it cannot."""
         if not is_name(job_id):  # a record written by hand must not lead out of the folder
             raise StoreRefused(f"{shown(job_id)} is no job's id")
-        try:
-            return self._open(job_id, run)
-        except FileNotFoundError:
-            self.close()  # the folder was removed while we worked
-        except OSError as fault:
-            raise self._fault(job_id, fault) from fault
-        try:
-            return self._open(job_id, run)
-        except OSError as fault:
-            raise self._fault(job_id, fault) from fault
+        return self._in_folder(partial(self._open, job_id, run), job_id)
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -84,18 +78,25 @@ class OutputFolder:
     def give_names(self, files: _Pair, job_id: str, run: int) -> None:
         """Make unnamed files those of a run. Raises StoreUnavailable or StoreRefused."""
         try:
-            try:
-                self._give_names(files, job_id, run)
-            except FileNotFoundError:
-                self.close()
-                self._give_names(files, job_id, run)
-        except OSError as fault:
+            self._in_folder(partial(self._give_names, files, job_id, run), job_id)
+        except (StoreUnavailable, StoreRefused):
             self._is_full = True  # the next run finds out before it begins
-            raise self._fault(job_id, fault) from fault
+            raise
 
     def take_back(self, blanks: _Pair) -> None:
         """Keep files that nothing was written into, and nothing can be, for the next run."""
         self._blanks = blanks
+
+    def _in_folder(self, act: Callable[[], T], job_id: str) -> T:
+        """Do something in the folder, which may have been removed while we worked."""
+        try:
+            try:
+                return act()
+            except FileNotFoundError:
+                self.close()
+                return act()
+        except OSError as fault:
+            raise self._fault(job_id, fault) from fault
 
     def _open(self, job_id: str, run: int) -> RunFiles:
         folder = self._open_folder()
@@ -112,11 +113,8 @@ class OutputFolder:
         return files
 
     def _unnamed(self, job_id: str, run: int, folder: int) -> RunFiles:
-        if self._blanks is None:
-            self._blanks = _unnamed_pair(folder)
-        files = _UnnamedFiles(self, self._blanks, job_id, run)
-        self._blanks = None
-        return files
+        blanks, self._blanks = self._blanks or _unnamed_pair(folder), None
+        return _UnnamedFiles(self, blanks, job_id, run)
 
     def _give_names(self, files: _Pair, job_id: str, run: int) -> None:
         with _entered(job_id, self._open_folder()) as directory:
@@ -145,7 +143,6 @@ class _UnnamedFiles(RunFiles):
         super().__init__(stdout.reader, stderr.reader)
         self._folder, self._files = folder, files
         self._job_id, self._run = job_id, run
-        self._has_names = False
 
     @property
     def actions(self) -> tuple[SpawnAction, SpawnAction]:
@@ -158,7 +155,7 @@ class _UnnamedFiles(RunFiles):
 
     def close(self) -> None:
         stdout, stderr = self._files
-        if not self._has_names and stdout.is_blank() and stderr.is_blank():
+        if stdout.is_blank() and stderr.is_blank():
             self._folder.take_back(self._files)
             return
         try:
@@ -167,9 +164,8 @@ class _UnnamedFiles(RunFiles):
             super().close()
 
     def _give_names(self) -> None:
-        if not self._has_names:
+        if not all(file.has_name for file in self._files):
             self._folder.give_names(self._files, self._job_id, self._run)
-            self._has_names = True
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ class UnnamedFile:
         finally:
             os.close(made)
         self._path = f"{_ON_DISK}/{self.reader}"
-        self._has_name = False
+        self.has_name = False
 
     def opening(self, descriptor: int) -> SpawnAction:
         """Return how a new process opens it for writing, as one of its descriptors.
@@ -57,12 +57,12 @@ class UnnamedFile:
         return (os.POSIX_SPAWN_OPEN, descriptor, self._path, _WRITE, FILE_MODE)
 
     def is_blank(self) -> bool:
-        """Whether it is empty, and nobody holds it who could write into it later.
+        """Whether it is empty and unnamed, and nobody holds it who could write into it later.
 
         A lease for reading is given only on a file that nobody has open for writing; see
         fcntl(2), `F_SETLEASE`.
         """
-        if os.fstat(self.reader).st_size:
+        if self.has_name or os.fstat(self.reader).st_size:
             return False
         try:
             fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -73,12 +73,12 @@ class UnnamedFile:
 
     def give_name(self, name: str, folder: int) -> None:
         """Make it a file of that name, in place of another; once. Raises OSError."""
-        if self._has_name:
+        if self.has_name:
             return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
         os.link(self._path, name, dst_dir_fd=folder, follow_symlinks=True)
-        self._has_name = True
+        self.has_name = True
 
     def close(self) -> None:
         """Let go of it."""

@@ -1,4 +1,6 @@
-"""Workers that hold a handful of jobs however long each takes, so that tests need no luck.
+"""Workers to whom every command is a quick one, so that tests need no luck on a slow machine.
+
+They hold a handful of jobs however long each takes, and name no files of silent ones meanwhile.
 
 `python -m tests.worker.leisurely` is a supervisor like any other, but for these times.
 """

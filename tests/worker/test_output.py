@@ -37,9 +37,11 @@ def write(files: RunFiles, text: str) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
-def test_a_command_that_succeeds_at_once_without_a_word_leaves_no_files(workers: Fleet) -> None:
-    job = workers.ran("true")
-    assert not JobLogs(workers.home).directory(job.id).exists()
+@pytest.mark.usefixtures("leisurely")
+def test_a_command_that_succeeds_at_once_without_a_word_leaves_no_files(fleet: Fleet) -> None:
+    fleet.start()
+    job = fleet.ran("true")
+    assert not JobLogs(fleet.home).directory(job.id).exists()
 
 
 def test_what_a_command_wrote_is_in_its_files(workers: Fleet) -> None:
