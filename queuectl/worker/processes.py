@@ -29,6 +29,13 @@ _DEAD_STATES = b"ZXx"
 _LOCK = re.compile(rb"lock:\s+\d+: \S+\s+\S+\s+WRITE ")
 _KILL_PAUSE = 0.005
 _FREEZE_LOOKS = 20
+_EXEC_SECONDS = 1.0
+_EXEC_PAUSE = 0.001
+# What `_stat_fields` has, counted from its first; the bits are of the kernel's linux/sched.h.
+_FLAGS = 6
+_PROGRAM = slice(23, 26)
+_EXITING = 0x4
+_KERNEL_THREAD = 0x200000
 
 
 @functools.cache
@@ -186,10 +193,26 @@ def _other_members(run_id: str, group: int | None) -> Iterator[int]:
 
 
 def _environment(pid: int) -> list[bytes]:
+    """Return what a process was given by its environment.
+
+    A process in the middle of execve(2) shows none for a moment, so one that shows none is asked
+    again, until its program is in place and has stayed the same from one look to the next.
+    """
+    ends_at = time.monotonic() + _EXEC_SECONDS
+    place: list[bytes] = []
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        while not (text := Path(f"/proc/{pid}/environ").read_bytes()):
+            fields = _stat_fields(pid)
+            if fields is None or int(fields[_FLAGS]) & (_KERNEL_THREAD | _EXITING):
+                return []
+            seen, place = place, fields[_PROGRAM]
+            is_in_place = seen == place and place[0] != b"0"
+            if is_in_place or time.monotonic() > ends_at:
+                return []
+            time.sleep(_EXEC_PAUSE)
     except OSError:
         return []
+    return text.split(b"\0")
 
 
 def _stat_fields(pid: int) -> list[bytes] | None:
