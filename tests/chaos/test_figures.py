@@ -17,6 +17,7 @@ from queuectl.domain.job import State
 from queuectl.metrics import metrics_text
 from queuectl.queue import Queue
 from queuectl.web.app import build
+from tests.stores.conftest import slow_on_mongo
 from tests.web.kit import HOST, policy
 from tests.worker.fleet import Fleet, eventually
 
@@ -41,6 +42,7 @@ def ends_in_the_store(queue: Queue) -> Counter[str]:
     return found
 
 
+@slow_on_mongo
 def test_after_workers_were_killed_all_figures_are_those_of_the_store(chaos: Fleet) -> None:
     pids = chaos.start(2)
     fields = {"max_retries": 2, "backoff_base": 0}

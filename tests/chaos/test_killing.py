@@ -17,6 +17,7 @@ from queuectl.domain.worker import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import ClaimRequest
 from queuectl.worker import pidfile
 from queuectl.worker.processes import has_write_lock, is_stopped
+from tests.stores.conftest import slow_on_mongo
 from tests.worker.fleet import Fleet, eventually, lives, pids_in, run_members
 
 LEASE_SECONDS = 4.0
@@ -85,6 +86,7 @@ def test_a_killed_worker_leaves_no_orphan_and_its_job_is_taken_back_at_once(
     print(f"\n{kind}: job started again after p50 {median(waits):.2f} s, max {max(waits):.2f} s")
 
 
+@slow_on_mongo
 def test_a_worker_stopped_beyond_its_lease_loses_its_job_and_lives_on(chaos: Fleet) -> None:
     chaos.set(lease_seconds=LEASE_SECONDS)
     (stopped,) = chaos.start()
@@ -128,6 +130,7 @@ def test_a_stopped_worker_that_nobody_replaced_gives_its_own_job_back(fleet: Fle
     assert done.history[0].error in ("Lease lost", "worker lost")
 
 
+@slow_on_mongo
 def test_a_job_of_another_host_is_taken_back_when_its_lease_is_over(chaos: Fleet) -> None:
     chaos.set(lease_seconds=LEASE_SECONDS)
     store, now = chaos.queue.store, chaos.queue.now()
@@ -147,6 +150,7 @@ def test_a_job_of_another_host_is_taken_back_when_its_lease_is_over(chaos: Fleet
     print(f"\na job of another host was started again {waited.total_seconds():.2f} s after a claim")
 
 
+@slow_on_mongo
 def test_the_workers_of_a_killed_supervisor_finish_their_jobs_and_leave(chaos: Fleet) -> None:
     ids = [chaos.enqueue("sleep 3; echo done") for _ in range(2)]
     waiting = chaos.enqueue("true")
@@ -160,6 +164,7 @@ def test_the_workers_of_a_killed_supervisor_finish_their_jobs_and_leave(chaos: F
     assert chaos.job(waiting).state is State.PENDING
 
 
+@slow_on_mongo
 def test_a_worker_in_the_middle_of_a_job_takes_back_what_another_has_lost(chaos: Fleet) -> None:
     chaos.start(2)
     jobs = [chaos.running(chaos.enqueue("sleep 60")) for _ in range(2)]
@@ -185,6 +190,7 @@ def test_a_worker_whose_supervisor_died_before_it_was_ready_leaves(fleet: Fleet)
         eventually(lambda: not fleet.pids(), 5)
 
 
+@slow_on_mongo
 def test_a_job_that_kills_its_workers_ends_in_the_dlq(chaos: Fleet) -> None:
     chaos.set(max_interruptions=3)
     chaos.start()
@@ -196,6 +202,7 @@ def test_a_job_that_kills_its_workers_ends_in_the_dlq(chaos: Fleet) -> None:
     assert chaos.ran("true").state is State.COMPLETED
 
 
+@slow_on_mongo
 def test_a_reboot_costs_no_retry(chaos: Fleet) -> None:
     chaos.start(2)
     job = chaos.running(chaos.enqueue(ONCE_LONG, max_retries=1))

@@ -132,6 +132,7 @@ def test_an_enqueue_whose_reply_is_lost_stores_each_job_once(
     assert store.check() == []
 
 
+@pytest.mark.slow
 def test_a_worker_behind_a_line_that_drops_replies_runs_each_job_once(
     tmp_path: Path, line: tuple[Proxy, str]
 ) -> None:

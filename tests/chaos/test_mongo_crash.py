@@ -133,9 +133,14 @@ MOVES: dict[str, tuple[Callable[[MongoStore], Job], Callable[[Job, datetime], Tr
     "deletion": (dead, lambda job, _now: transitions.delete(job)),
     "deletion of a waiting job": (waiting, lambda job, _now: transitions.delete(job)),
 }
+TYPICAL = ("burial", "retry")
+"""One move into the dead letter queue and one out of it."""
 
 
-@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in TYPICAL else pytest.param(name, marks=pytest.mark.slow) for name in MOVES],
+)
 def test_a_move_cut_short_at_any_call_is_done_or_not_begun(
     store: MongoStore, mender: MongoStore, name: str
 ) -> None:
@@ -220,6 +225,7 @@ def _enqueue_on(url: str, prefix: str, acknowledged: list[str], over: threading.
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.slow
 def test_no_acknowledged_enqueue_is_lost_when_the_server_is_killed_under_load(
     tmp_path: Path, acknowledged: list[str]
 ) -> None:

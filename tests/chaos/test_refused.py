@@ -15,7 +15,7 @@ from pymongo.collection import Collection
 from queuectl.domain import transitions
 from queuectl.domain.job import Job, State
 from queuectl.stores.base import Store
-from tests.stores.conftest import on_one_store
+from tests.stores.conftest import on_one_store, slow_on_mongo
 from tests.stores.kit import FAILURE, added, claimed, existing
 from tests.worker.fleet import Fleet, eventually
 
@@ -88,6 +88,7 @@ def works_on(fleet: Fleet, pids: list[int]) -> bool:
     return fleet.ran("true").state is State.COMPLETED and fleet.pids() == pids
 
 
+@slow_on_mongo
 def test_a_result_whose_output_is_refused_is_stored_without_it(chaos: Fleet) -> None:
     pids = chaos.start()
     held_up(chaos, f"head -c {LONG} /dev/zero | tr '\\0' x")
@@ -100,6 +101,7 @@ def test_a_result_whose_output_is_refused_is_stored_without_it(chaos: Fleet) -> 
     assert works_on(chaos, pids)
 
 
+@slow_on_mongo
 def test_a_result_whose_history_is_refused_is_stored_with_the_reason(chaos: Fleet) -> None:
     pids = chaos.start()
     held_up(chaos, "exit 3")

@@ -13,6 +13,7 @@ from typing import Any
 from queuectl.domain.job import Job, State
 from queuectl.domain.schedule import MISSED, Schedule
 from queuectl.queue import open_queue
+from tests.stores.conftest import slow_on_mongo
 from tests.worker.fleet import Fleet, eventually
 
 
@@ -38,6 +39,7 @@ def has_advanced(fleet: Fleet, name: str) -> bool:
     return fleet.queue.schedules.get(name).last_due is not None
 
 
+@slow_on_mongo
 def test_idle_workers_start_a_run_when_it_is_due_and_only_once(chaos: Fleet) -> None:
     put_due(chaos, "long_ago", -3600)
     chaos.start(3)
@@ -63,6 +65,7 @@ def test_a_busy_fleet_enqueues_runs_too(chaos: Fleet) -> None:
     assert chaos.job(busy).state is State.PROCESSING
 
 
+@slow_on_mongo
 def test_workers_that_are_killed_and_replaced_run_each_once(chaos: Fleet) -> None:
     names = [f"s{number}" for number in range(8)]
     chaos.start(2)

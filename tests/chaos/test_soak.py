@@ -23,6 +23,7 @@ from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import SETTLED, State
 from queuectl.worker import pidfile
 from queuectl.worker.processes import send_signal
+from tests.stores.conftest import slow_on_mongo
 from tests.worker.fleet import Fleet
 
 T = TypeVar("T")
@@ -108,6 +109,7 @@ def _unsettled(fleet: Fleet) -> int:
 
 
 @pytest.mark.timeout(LONGEST_SECONDS + 60)
+@slow_on_mongo
 def test_every_job_is_completed_once_whoever_is_killed(
     chaos: Fleet, request: pytest.FixtureRequest
 ) -> None:

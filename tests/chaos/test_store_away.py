@@ -186,6 +186,7 @@ def test_a_worker_finds_its_server_again_and_commits_what_it_had(
     assert said(far) == (1, 1)
 
 
+@pytest.mark.slow
 def test_an_idle_worker_outlives_its_server_and_says_so_once(far: Fleet, mongod: Mongod) -> None:
     far.start()
     mongod.shut_down()
@@ -196,6 +197,7 @@ def test_an_idle_worker_outlives_its_server_and_says_so_once(far: Fleet, mongod:
     assert said(far) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_job_is_stopped_before_its_lease_ends_when_its_server_is_killed(
     far: Fleet, mongod: Mongod
 ) -> None:
@@ -217,6 +219,7 @@ def test_a_job_is_stopped_before_its_lease_ends_when_its_server_is_killed(
     assert runs_noted(far) == len(ended.history)
 
 
+@pytest.mark.slow
 def test_a_graceful_stop_with_a_result_in_hand_waits_no_longer_than_the_lease(
     far: Fleet, mongod: Mongod
 ) -> None:
@@ -233,6 +236,7 @@ def test_a_graceful_stop_with_a_result_in_hand_waits_no_longer_than_the_lease(
     assert (held.state, held.history) == (State.PROCESSING, ())
 
 
+@pytest.mark.slow
 def test_a_worker_that_shall_leave_at_once_while_its_server_is_away_does_so(
     far: Fleet, mongod: Mongod
 ) -> None:

@@ -22,7 +22,7 @@ from queuectl.stores.base import ClaimRequest, Renewal, Store
 from queuectl.worker import pidfile
 from queuectl.worker.processes import identify, this_process
 from queuectl.worker.upkeep import Upkeep
-from tests.stores.conftest import OpenStore
+from tests.stores.conftest import OpenStore, slow_on_mongo
 from tests.stores.kit import SUCCESS, added, claimed, existing, new_job
 from tests.worker.fleet import Fleet, eventually, innocent, lives, pids_in
 
@@ -216,6 +216,7 @@ def stranger(pid: int) -> Iterator[None]:
         os.waitpid(pid, 0)
 
 
+@slow_on_mongo
 def test_strangers_with_the_pids_of_a_worker_and_its_job_are_left_alone(chaos: Fleet) -> None:
     chaos.set(lease_seconds=LEASE_SECONDS)
     (worker,) = chaos.start()

@@ -20,6 +20,13 @@ from tests.stores.faults import Commands
 EXTERNAL = os.environ.get("QUEUECTL_TEST_MONGO_URI", "")
 KINDS = ["sqlite", "mongo", *(["mongo-external"] if EXTERNAL else [])]
 
+slow_on_mongo = pytest.mark.parametrize(
+    "store_url",
+    [kind if kind == "sqlite" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
+    indirect=True,
+)
+"""For what many seconds on MongoDB show again that the quick tests of its store show too."""
+
 on_one_store = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 """For what is decided before the store is asked, or by processes that no store sees."""
 

@@ -15,6 +15,7 @@ from queuectl.domain import transitions
 from queuectl.domain.job import Job
 from queuectl.stores import mongo_queues, open_store
 from queuectl.stores.base import Store
+from tests.stores.conftest import slow_on_mongo
 from tests.stores.kit import SUCCESS, new_job, request
 from tests.stores.test_races import crowd_for
 from tests.worker.fleet import eventually
@@ -76,6 +77,7 @@ def crowd(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
         crowd.close()
 
 
+@slow_on_mongo
 def test_a_crowd_never_exceeds_a_limit_and_takes_nothing_from_a_paused_queue(
     store: Store, crowd: Crowd
 ) -> None:

@@ -46,7 +46,7 @@ def store(watched_store: MongoStore) -> MongoStore:
 def test_a_job_costs_two_commands(
     store: MongoStore, commands: Commands, queues: int, workers: int
 ) -> None:
-    jobs = 40
+    jobs = 20
     for n in range(workers):
         store.register(worker_record(store, f"w{n}"))
     store.add([new_job(store, f"job{n}", queue=f"q{n % queues}") for n in range(jobs + 1)])

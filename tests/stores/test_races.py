@@ -20,6 +20,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.transitions import Transition
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
+from tests.stores.conftest import slow_on_mongo
 from tests.stores.kit import new_job, request, worker_record
 
 JOBS = 40
@@ -153,6 +154,7 @@ class Race:
                 return
 
 
+@slow_on_mongo
 def test_no_claim_is_of_a_job_as_it_was_before_a_change_and_no_change_is_lost(
     store_url: str, store: Store
 ) -> None:
