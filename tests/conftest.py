@@ -6,9 +6,11 @@ import os
 import sys
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pymongo import MongoClient
 
 from tests.stores import server
 
@@ -54,3 +56,10 @@ def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("the MongoDB test server is not installed (it needs Python 3.11)")
     with server.running(executable, tmp_path_factory.mktemp("mongo")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def mongo_client(mongo_server: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    """What the fixtures themselves ask the server with."""
+    with MongoClient[dict[str, Any]](mongo_server) as client:
+        yield client

@@ -21,6 +21,7 @@ from tests.stores.kit import (
     buried,
     claimed,
     existing,
+    faults,
     listed,
     new_job,
     request,
@@ -103,7 +104,7 @@ def test_a_retry_out_of_the_dlq_whose_reply_is_lost_counts(store: MongoStore, pr
     proxy.drop("update", "jobs", 1)
     assert _again(lambda _: store.commit(change))
     assert existing(store, "a") == change.after
-    assert store.check() == []
+    assert faults(store) == []
 
 
 def test_a_commit_is_recognised_after_somebody_else_has_claimed_the_job_again(
@@ -129,7 +130,7 @@ def test_an_enqueue_whose_reply_is_lost_stores_each_job_once(
     assert store.add(batch, atomic=is_atomic) == frozenset(), "none is refused as there already"
     assert len(proxy.dropped) == times
     assert listed(store) == [job.id for job in batch]
-    assert store.check() == []
+    assert faults(store) == []
 
 
 @pytest.mark.slow

@@ -21,7 +21,17 @@ from queuectl.domain.transitions import Transition
 from queuectl.stores.mongo import MongoStore
 from tests.chaos.mongod import mongod_in
 from tests.stores.faults import Crash
-from tests.stores.kit import FAILURE, added, buried, claimed, existing, listed, new_job, request
+from tests.stores.kit import (
+    FAILURE,
+    added,
+    buried,
+    claimed,
+    existing,
+    faults,
+    listed,
+    new_job,
+    request,
+)
 from tests.worker.fleet import eventually
 
 PLACES = ("jobs", "dlq", "meta", "batches", "lanes")
@@ -156,7 +166,7 @@ def test_a_move_cut_short_at_any_call_is_done_or_not_begun(
             if not crash_at(mender, mending, MongoStore.repair):
                 break
             is_whole(mender, [found])
-        assert store.check() == []
+        assert faults(store) == []
         is_whole(store, [found])
         is_dead = found is not None and found.state is State.DEAD
         assert store.link.dlq.count_documents({}) == is_dead
@@ -248,7 +258,7 @@ def test_no_acknowledged_enqueue_is_lost_when_the_server_is_killed_under_load(
             there = listed(store)
             assert set(acknowledged) <= set(there)
             assert len(there) == len(set(there)) == store.counts().total
-            assert store.check() == []
+            assert faults(store) == []
 
 
 def test_the_injection_reaches_every_write_of_a_burial(store: MongoStore) -> None:

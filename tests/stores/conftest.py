@@ -10,11 +10,12 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import IndexModel, MongoClient
 
 from queuectl.stores import mongo_link, open_store
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo_schema import JOB_INDEXES, MARK, VERSION
 from tests.stores.faults import Commands
 
 EXTERNAL = os.environ.get("QUEUECTL_TEST_MONGO_URI", "")
@@ -30,23 +31,52 @@ slow_on_mongo = pytest.mark.parametrize(
 on_one_store = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 """For what is decided before the store is asked, or by processes that no store sees."""
 
+HINTED = ("claim", "state_queue_seq")
+"""The indexes that queries name."""
+
 Documents = dict[str, Any]
 OpenStore = Callable[[], Store]
 
 
 @pytest.fixture
-def mongo_url(mongo_server: str) -> Iterator[str]:
-    """The address of a database of this test's own."""
-    yield from _database(mongo_server)
+def mongo_url(mongo_server: str, mongo_client: MongoClient[Documents]) -> Iterator[str]:
+    """The address of an empty store of this test's own.
+
+    The small server reads every index of a collection at each step, several times. So the store
+    has those alone that decide something.
+    """
+    name = _new_name()
+    database = mongo_client[name]
+    database.queuectl_meta.insert_one({"_id": MARK, "version": VERSION, "indexed": True})
+    database.jobs.create_indexes([index for index in JOB_INDEXES if _decides(index)])
+    yield f"{mongo_server}/{name}"
+    mongo_client.drop_database(name)
 
 
-def _database(address: str) -> Iterator[str]:
-    base, _, options = address.partition("?")
+@pytest.fixture
+def new_mongo_url(mongo_server: str, mongo_client: MongoClient[Documents]) -> Iterator[str]:
+    """The address of a database of this test's own that nobody has opened yet."""
+    name = _new_name()
+    yield f"{mongo_server}/{name}"
+    mongo_client.drop_database(name)
+
+
+def _new_name() -> str:
+    return f"queuectl_test_{token_hex(6)}"
+
+
+def _decides(index: IndexModel) -> bool:
+    """Whether an index is more than a shorter way."""
+    return index.document.get("unique", False) or index.document["name"] in HINTED
+
+
+def _external() -> Iterator[str]:
+    base, _, options = EXTERNAL.partition("?")
     scheme, _, rest = base.partition("://")
-    name = f"queuectl_test_{token_hex(6)}"
+    name = _new_name()
     url = f"{scheme}://{rest.partition('/')[0]}/{name}" + (f"?{options}" if options else "")
     yield url
-    with MongoClient[dict[str, object]](url) as client:
+    with MongoClient[Documents](url) as client:
         client.drop_database(name)
 
 
@@ -58,7 +88,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     elif request.param == "mongo":
         yield request.getfixturevalue("mongo_url")
     else:
-        yield from _database(EXTERNAL)
+        yield from _external()
 
 
 @pytest.fixture

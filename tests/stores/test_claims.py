@@ -21,6 +21,7 @@ from tests.stores.kit import (
     claimed,
     claimed_ids,
     existing,
+    faults,
     new_job,
     request,
     settled,
@@ -276,4 +277,4 @@ def test_claims_by_name_leave_the_others_of_a_queue_to_be_claimed(store: Store) 
     added(store, "last")
     assert claimed(store).id == "last"
     assert store.claim(request()) is None
-    assert store.check() == []
+    assert faults(store) == []

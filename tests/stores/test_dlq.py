@@ -6,7 +6,17 @@ from queuectl.domain import transitions
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import Spec, State
 from queuectl.stores.base import Store
-from tests.stores.kit import FAILURE, added, buried, claimed, existing, listed, request, settled
+from tests.stores.kit import (
+    FAILURE,
+    added,
+    buried,
+    claimed,
+    existing,
+    faults,
+    listed,
+    request,
+    settled,
+)
 
 DEAD = Filter(states=frozenset({State.DEAD}))
 
@@ -97,5 +107,5 @@ def test_repair_finds_nothing_to_do_in_a_sound_store(store: Store) -> None:
     buried(store, "b")
     assert store.commit(transitions.retry(existing(store, "a"), store.now()))
     assert store.repair() == 0
-    assert store.check() == []
+    assert faults(store) == []
     assert existing(store, "b").state is State.DEAD

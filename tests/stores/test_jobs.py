@@ -24,6 +24,7 @@ from tests.stores.kit import (
     claimed,
     claimed_ids,
     existing,
+    faults,
     listed,
     new_job,
     request,
@@ -323,7 +324,7 @@ def test_an_empty_store_counts_nothing(store: Store) -> None:
     assert store.counts().total == 0
     assert listed(store) == []
     assert store.next_due() is None
-    assert store.check() == []
+    assert faults(store) == []
 
 
 def test_a_waiting_job_is_cancelled_at_once(store: Store) -> None:

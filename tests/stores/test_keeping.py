@@ -18,6 +18,7 @@ from tests.stores.kit import (
     buried,
     claimed,
     existing,
+    faults,
     listed,
     new_job,
     settled,
@@ -73,7 +74,7 @@ def test_removed_jobs_are_gone_with_their_history_and_their_count(store: Store) 
     assert store.remove(jobs) == {"done", "off", "dead"}
     assert listed(store) == ["waiting"]
     assert store.counts().total == 1
-    assert store.check() == []
+    assert faults(store) == []
     assert existing_again(store, "dead").history == ()
 
 
@@ -189,7 +190,7 @@ def test_past_runs_are_forgotten_but_the_latest_and_the_counters_stay(store: Sto
     assert existing(store, "job") == replace(job, history=job.history[-1:])
     assert len(existing(store, "once").history) == 1
     assert not store.has_past_runs(soon)
-    assert store.check() == []
+    assert faults(store) == []
 
 
 def test_only_runs_that_ended_before_the_instant_are_forgotten(store: Store) -> None:
@@ -237,7 +238,7 @@ def test_the_dead_forget_too_and_go_on_with_what_is_left_when_revived(store: Sto
     assert [run.n for run in job.history] == [3, 4]
     assert (job.runs, job.attempts) == (4, 1)
     assert forgotten(store, soon) == [("job", 3)]
-    assert store.check() == []
+    assert faults(store) == []
 
 
 def test_past_runs_are_forgotten_a_stretch_a_call(store: Store) -> None:
@@ -266,7 +267,7 @@ def test_a_restored_job_is_as_it_was(store: Store, end: object) -> None:
     job = end(store, "job")
     assert copied(store, job) == job
     assert store.counts().of(job.state) == 1
-    assert store.check() == []
+    assert faults(store) == []
 
 
 def test_a_restored_dead_job_can_be_revived(store: Store) -> None:

@@ -12,7 +12,17 @@ from queuectl.domain.job import State
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from tests.stores.faults import Commands, Crash, failing
-from tests.stores.kit import FAILURE, added, buried, claimed, existing, listed, new_job, settled
+from tests.stores.kit import (
+    FAILURE,
+    added,
+    buried,
+    claimed,
+    existing,
+    faults,
+    listed,
+    new_job,
+    settled,
+)
 
 LOST = AutoReconnect("connection closed")
 MANY = 40
@@ -48,7 +58,7 @@ def test_every_change_is_applied_or_not_by_itself(store: Store) -> None:
     assert existing(store, "changed").held
     assert existing(store, "renewed") == other
     assert store.counts().of(State.PENDING) == 3
-    assert (store.repair(), store.check()) == (0, [])
+    assert (store.repair(), faults(store)) == (0, [])
 
 
 def test_a_key_that_is_taken_keeps_one_job_back_and_no_other(store: Store) -> None:
@@ -62,7 +72,7 @@ def test_a_key_that_is_taken_keeps_one_job_back_and_no_other(store: Store) -> No
     ]  # fmt: skip
     assert sorted(listed(store, Filter(frozenset({State.DEAD})))) == ["a2", "b1"]
     assert store.counts().of(State.DEAD) == 2
-    assert (store.repair(), store.check()) == (0, [])
+    assert (store.repair(), faults(store)) == (0, [])
 
 
 def test_children_hear_of_parents_that_are_cancelled_or_deleted_with_others(store: Store) -> None:
@@ -133,7 +143,7 @@ def test_jobs_on_their_way_out_of_the_dlq_are_seen_once_wherever_a_crash_comes(
             State.PENDING if has_left else State.DEAD
         }
         store.repair()
-        assert (store.check(), sorted(listed(store))) == ([], [job.id for job in dead])
+        assert (faults(store), sorted(listed(store))) == ([], [job.id for job in dead])
         if has_left:
             for _ in dead:
                 settled(store, claimed(store), FAILURE)

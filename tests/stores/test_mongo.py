@@ -34,6 +34,12 @@ from tests.stores.kit import (
 
 
 @pytest.fixture
+def mongo_url(new_mongo_url: str) -> str:
+    """A store that has all its indexes, as others have."""
+    return new_mongo_url
+
+
+@pytest.fixture
 def store(watched_store: MongoStore) -> MongoStore:
     """An empty store of the only kind that is meant here."""
     return watched_store

@@ -22,6 +22,7 @@ from tests.stores.kit import (
     buried,
     claimed,
     existing,
+    faults,
     listed,
     new_job,
     request,
@@ -154,7 +155,7 @@ def test_a_burial_cut_short_is_seen_once_and_finished(
         assert store.counts().total == store.counts().of(State.DEAD) == 1
         assert store.add([new_job(store, "a")]) == {"a"}
         store.repair()
-        assert store.check() == []
+        assert faults(store) == []
     assert database.jobs.find_one({"_id": "a"})["stub"] is True
     assert database.dlq.count_documents({}) == 1
     assert store.commit(transitions.retry(existing(store, "a"), store.now()))
@@ -172,7 +173,7 @@ def test_a_job_is_retried_out_of_a_burial_cut_short(
     assert store.commit(retry)
     assert existing(store, "a") == retry.after
     store.repair()
-    assert store.check() == []
+    assert faults(store) == []
     assert existing(store, "a") == retry.after
     assert database.dlq.count_documents({}) == 0
 
@@ -197,7 +198,7 @@ def test_a_revival_cut_short_is_seen_once_and_finished(
         assert listed(store, DEAD) == ([] if is_decided else ["a"])
         assert store.counts().total == (1 if expected else 0)
         store.repair()
-        assert store.check() == []
+        assert faults(store) == []
     assert database.dlq.count_documents({}) == (0 if is_decided else 1)
 
 
@@ -214,7 +215,7 @@ def test_the_copy_of_a_deleted_job_does_not_stand_for_its_successor(store: Mongo
     successor = buried(store, "a", command="echo new")
     assert successor.spec.command == "echo new"
     assert existing(store, "a") == successor
-    assert store.check() == []
+    assert faults(store) == []
 
 
 # atomic batches
@@ -237,7 +238,7 @@ def test_a_staged_batch_is_seen_by_nobody(store: MongoStore, database: Any) -> N
     assert database.jobs.count_documents({}) == 2, "its writer may still be at work"
     created = store.now() - timedelta(seconds=mongo_batches.ABANDONED_SECONDS + 1)
     database.queuectl_batches.update_one({}, {"$set": {"created_at": created}})
-    assert store.check() != []
+    assert faults(store) != []
     assert store.repair() == 1
     assert database.jobs.count_documents({}) == 0
     assert store.add(batch, atomic=True) == frozenset()

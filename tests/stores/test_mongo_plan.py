@@ -33,6 +33,12 @@ def mongo_server(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def mongo_url(new_mongo_url: str) -> str:
+    """A store that has all its indexes, as others have."""
+    return new_mongo_url
+
+
+@pytest.fixture
 def store(watched_store: MongoStore, database: Any) -> MongoStore:
     """A store with a backlog in three queues and three priorities, on a server that plans."""
     watched_store.add([new_job(watched_store, f"first{n}", queue="q0") for n in range(2)])

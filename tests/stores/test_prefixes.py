@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from queuectl.domain.filters import Filter, Page
 from queuectl.stores import open_store, store_exists
 from queuectl.stores.base import Store
@@ -11,6 +13,12 @@ from tests.stores.kit import FAILURE, added, claimed, settled
 def found(store: Store, prefix: str) -> list[str]:
     """Return the ids that begin so, the newest first."""
     return [job.id for job in store.find(Filter(id_prefix=prefix), Page(newest_first=True))]
+
+
+@pytest.fixture
+def mongo_url(new_mongo_url: str) -> str:
+    """A database in which nothing is yet."""
+    return new_mongo_url
 
 
 def test_jobs_are_found_by_how_their_ids_begin(store: Store) -> None:

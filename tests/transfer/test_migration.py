@@ -34,6 +34,7 @@ from tests.stores.kit import (
     buried,
     claimed,
     existing,
+    faults,
     listed,
     new_job,
     settled,
@@ -144,7 +145,7 @@ def test_everything_comes_over_in_order(source: Store, target: Store) -> None:
     assert [schedule_to_line(each) for each in target.schedules()] == [
         schedule_to_line(each) for each in source.schedules()
     ]
-    assert target.check() == []
+    assert faults(target) == []
 
 
 def test_the_target_goes_on_where_the_source_was(source: Store, target: Store) -> None:
@@ -278,5 +279,5 @@ def test_after_kill_9_in_the_middle_it_goes_on_where_it_stopped(
     assert done.compared == source.counts().total
     assert done.moved < done.compared, "it began again"
     assert listed(target) == listed(source)
-    assert target.check() == []
+    assert faults(target) == []
     assert target.counts().of(State.DEAD) == 13

@@ -19,7 +19,7 @@ from queuectl.home import Home
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.worker import retention
 from queuectl.worker.retention import LogKeeper, Retention
-from tests.stores.kit import FAILURE, added, claimed, existing, listed, new_job, settled
+from tests.stores.kit import FAILURE, added, claimed, existing, faults, listed, new_job, settled
 from tests.worker.fleet import Fleet, eventually
 
 SOON = Settings(retention_completed=0.001)
@@ -81,7 +81,7 @@ def test_completed_jobs_that_are_too_old_go_with_their_logs(store: SqliteStore, 
     Retention(store, home).tick(SOON)
     assert listed(store) == ["waiting"]
     assert not logs.exists()
-    assert store.check() == []
+    assert faults(store) == []
 
 
 def test_nothing_goes_for_which_no_age_is_set(store: SqliteStore, home: Home) -> None:
