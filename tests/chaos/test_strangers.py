@@ -82,9 +82,9 @@ def test_a_clock_that_steps_forward_steals_nothing_between_two_renewals(
 def test_a_lease_that_nobody_renews_is_taken_back_after_it_was_watched(
     store: Store, opened: OpenStore
 ) -> None:
+    begun = time.monotonic()
     job = held(store, "far", FAR)
     upkeep = Upkeep(opened())
-    begun = time.monotonic()
 
     def taken_back() -> bool:
         upkeep.tick(SETTINGS)
