@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+_DAY = 24 * 60 * 60 * 1000
 _EXACT_MILLIS = 1 << 42
 """Until 2109 a float of seconds is exact to the microsecond."""
 
@@ -21,7 +21,8 @@ def from_millis(millis: int) -> datetime:
 
 def to_millis(instant: datetime) -> int:
     """Return whole milliseconds since 1970-01-01T00:00Z, rounded down."""
-    return (instant - EPOCH) // _MILLISECOND
+    since = instant - EPOCH  # dividing it would take three times as long
+    return since.days * _DAY + since.seconds * 1000 + since.microseconds // 1000
 
 
 def whole_millis(instant: datetime) -> datetime:

@@ -6,7 +6,10 @@ Everything here is called inside a transaction that is open.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
 
 from queuectl.domain.dependencies import refuse_circle
 from queuectl.domain.job import HISTORY_RUNS, Job
@@ -16,6 +19,9 @@ from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.sqlite_lanes import SqliteLanes
 from queuectl.stores.sqlite_reads import SqliteReads
+
+if TYPE_CHECKING:
+    from queuectl.domain.ending import Ending
 
 
 class SqliteWrites(SqliteReads, SqliteLanes):
@@ -99,9 +105,7 @@ class SqliteWrites(SqliteReads, SqliteLanes):
 
     def _note_ending(self, change: Transition) -> None:
         """Keep what a change ends until it is told."""
-        from queuectl.domain.ending import ending_of  # which no one who only enqueues needs
-
-        ending = ending_of(change)
+        ending = _ending_of()(change)
         if ending is not None:
             self._connection.execute(*changes.insert_of_ending(ending))
 
@@ -138,3 +142,11 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             (seq,),
         )
         self._connection.execute(f"DELETE FROM {source} WHERE seq = ?", (seq,))
+
+
+@cache
+def _ending_of() -> Callable[[Transition], Ending | None]:
+    """Return the function; who only enqueues needs none, and who settles needs it quickly."""
+    from queuectl.domain.ending import ending_of
+
+    return ending_of

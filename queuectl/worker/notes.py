@@ -9,7 +9,9 @@ from __future__ import annotations
 import marshal
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from queuectl.domain import transitions
@@ -19,6 +21,7 @@ from queuectl.domain.transitions import Transition
 from queuectl.stores import open_store
 
 _CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
+_fields_of = attrgetter(*(field.name for field in fields(Outcome)))
 
 
 def claimed(job: Job) -> bytes:
@@ -33,8 +36,7 @@ def begun(job: Job) -> bytes:
 
 def ended(job: Job, outcome: Outcome, at: datetime) -> bytes:
     """Note how a run ended that is not committed yet."""
-    fields = tuple(getattr(outcome, name) for name in outcome.__match_args__)
-    return marshal.dumps((_ENDED, job.id, _claim_id(job), to_millis(at), fields))
+    return marshal.dumps((_ENDED, job.id, _claim_id(job), to_millis(at), _fields_of(outcome)))
 
 
 def act_on(store_url: str, notes: Iterable[bytes]) -> None:
@@ -56,8 +58,8 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
 def _change(job: Job, ending: list[Any], now: datetime) -> Transition:
     if not ending:
         return transitions.settle(job, None, now)
-    at, fields = ending
-    return transitions.settle(job, Outcome(*fields), from_millis(at))
+    at, values = ending
+    return transitions.settle(job, Outcome(*values), from_millis(at))
 
 
 def _claim_id(job: Job) -> str:

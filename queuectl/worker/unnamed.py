@@ -60,16 +60,16 @@ class UnnamedFile:
         """Whether it is empty and unnamed, and nobody holds it who could write into it later.
 
         A lease for reading is given only on a file that nobody has open for writing; see
-        fcntl(2), `F_SETLEASE`.
+        fcntl(2), `F_SETLEASE`. The size is looked at after that, when it is what it stays.
         """
-        if self.has_name or os.fstat(self.reader).st_size:
+        if self.has_name:
             return False
         try:
             fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError:
             return False
-        return True
+        return os.lseek(self.reader, 0, os.SEEK_END) == 0
 
     def give_name(self, name: str, folder: int) -> None:
         """Make it a file of that name, in place of another; once. Raises OSError."""
