@@ -12,12 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.domain import transitions
-from queuectl.domain.job import WAITING, Claim, Job
-from queuectl.domain.times import from_millis, to_millis, whole_millis
+from queuectl.domain.job import Job
+from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.transitions import Transition
-from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
+from queuectl.stores.sqlite_claims import SqliteClaims
 from queuectl.stores.sqlite_figures import SqliteFigures
 from queuectl.stores.sqlite_hooks import SqliteHooks
 from queuectl.stores.sqlite_schedules import SqliteSchedules
@@ -39,7 +38,7 @@ _TURN_SECONDS = 1.0
 """How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
 
 
-class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
+class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
     """`Store` over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
@@ -185,71 +184,6 @@ class SqliteStore(SqliteFigures, SqliteSchedules, SqliteHooks):
             self._has_slept = False
             if self._has_ready():
                 self._wake.notify()
-
-    def _claim(self, requests: Sequence[ClaimRequest]) -> list[Job]:
-        claimed: list[Job] = []
-        for request in requests:
-            held = self._claimed_before(request) if request.repeated else None
-            if held is not None:
-                claimed.append(held)
-                continue
-            now = self.now()
-            job, is_limited = self._chosen(request, now)
-            if job is None or not job.is_ready(now):
-                break
-            is_alone = is_limited or job.interruptions > 0
-            if is_alone and claimed:
-                break
-            claimed.append(self._take(job, request, now))
-            if is_alone:
-                break
-        return claimed
-
-    def _chosen(self, request: ClaimRequest, now: datetime) -> tuple[Job | None, bool]:
-        """Return the job that goes next, if there is any, and whether its queue has a limit."""
-        if request.only is None:
-            return self._first(request.queues)
-        job = self._named(request.only, now)
-        if job is not None and job.is_ready(now) and not self._may_start(job):
-            return None, False
-        return job, False
-
-    def _take(self, job: Job, request: ClaimRequest, now: datetime) -> Job:
-        lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
-        right = Claim(request.claim_id, request.worker, lease_until)
-        change = transitions.claim(job, right, now)
-        if self._write(change, now):
-            self._serve(job)
-        assert change.after is not None
-        return change.after
-
-    def _claimed_before(self, request: ClaimRequest) -> Job | None:
-        held = self.held_by(request.worker)
-        return next((job for job in held if job.is_held_by(request.claim_id)), None)
-
-    def _named(self, job_id: str, now: datetime) -> Job | None:
-        """Return one job if it is ready; one that has become due is promoted, as lanes count it."""
-        self._connection.execute(
-            "UPDATE jobs SET ready = 1 WHERE id = ? AND ready = 0 AND run_at <= ?",
-            (job_id, to_millis(now)),
-        )
-        row = self._connection.execute(
-            f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready IS NOT NULL", (job_id,)
-        ).fetchone()
-        return self._readable(row) if row else None
-
-    def _first(self, queues: tuple[str, ...]) -> tuple[Job | None, bool]:
-        """Return the next job, and whether its queue has a limit.
-
-        Rows that hold no job to run are taken out of its way.
-        """
-        while (found := self._next(queues)) is not None:
-            row, is_limited = found
-            job = self._readable(row)
-            if job is not None and job.state in WAITING:
-                return job, is_limited
-            self._connection.execute("UPDATE jobs SET ready = NULL WHERE seq = ?", (row[0],))
-        return None, False
 
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""

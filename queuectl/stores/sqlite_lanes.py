@@ -81,36 +81,52 @@ class SqliteLanes(SqliteFleet):
 
         A queue without room for it is shut.
         """
-        execute = self._connection.execute
-        named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
         while True:
-            lane = execute(
-                "SELECT queue, priority, COALESCE((SELECT slot_limit FROM queues "
-                f"WHERE name = queue), 0) FROM lanes WHERE {_OPEN} {named} "
-                "ORDER BY priority DESC, served LIMIT 1",
-                queues,
-            ).fetchone()
-            if lane is None:
+            found = self._open_lanes(queues, 1)
+            if not found:
                 return None
-            queue, priority, limit = lane
-            row: Sequence[Any] | None = execute(
-                f"SELECT {rows.SELECTED} FROM jobs "
-                "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT 1",
-                (queue, priority),
-            ).fetchone()
-            if row is None:
+            queue, priority, limit = found[0]
+            first = self._first_rows(queue, priority, 1)
+            if not first:
                 return None
+            (row,) = first
             if not limit or not isinstance(row[_SLOTS], int):
                 return row, bool(limit)
             if self._used(queue) + row[_SLOTS] <= limit:
                 return row, True
-            execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
+            self._connection.execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
 
-    def _serve(self, job: Job) -> None:
-        """Take a job that is claimed off its lane; its queue has had its turn."""
+    def _only_lane(self, queues: tuple[str, ...]) -> tuple[str, int] | None:
+        """Return the queue and the priority that all jobs to be claimed have, without a limit."""
+        found = self._open_lanes(queues, 2)
+        if len(found) != 1:
+            return None
+        queue, priority, limit = found[0]
+        return None if limit else (queue, priority)
+
+    def _open_lanes(self, queues: tuple[str, ...], most: int) -> list[tuple[str, int, int]]:
+        """Return queue, priority and limit of the lanes that go next."""
+        named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
+        return self._connection.execute(
+            "SELECT queue, priority, COALESCE((SELECT slot_limit FROM queues "
+            f"WHERE name = queue), 0) FROM lanes WHERE {_OPEN} {named} "
+            "ORDER BY priority DESC, served LIMIT ?",
+            (*queues, most),
+        ).fetchall()
+
+    def _first_rows(self, queue: str, priority: int, most: int) -> list[Sequence[Any]]:
+        """Return the jobs of a lane that go next."""
+        return self._connection.execute(
+            f"SELECT {rows.SELECTED} FROM jobs "
+            "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT ?",
+            (queue, priority, most),
+        ).fetchall()
+
+    def _serve(self, queue: str, priority: int, number: int) -> None:
+        """Take jobs that are claimed off their lane; their queue has had its turn."""
         self._connection.execute(
-            "UPDATE lanes SET served = ?, ready = ready - (priority = ?) WHERE queue = ?",
-            (time.time_ns(), job.spec.priority, job.spec.queue),
+            "UPDATE lanes SET served = ?, ready = ready - (priority = ?) * ? WHERE queue = ?",
+            (time.time_ns(), priority, number, queue),
         )
 
     def _may_start(self, job: Job) -> bool:

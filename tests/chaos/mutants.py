@@ -149,7 +149,7 @@ MUTANTS = (
         CLAIMS + "test_a_named_job_that_waits_for_later_is_not_claimed[sqlite]",
         (
             Cut(
-                "stores/sqlite.py",
+                "stores/sqlite_claims.py",
                 "if job is None or not job.is_ready(now):",
                 "if job is None:",
             ),

@@ -20,6 +20,7 @@ from tests.stores.kit import (
     added,
     claimed,
     existing,
+    faults,
     new_job,
     request,
     settled,
@@ -184,6 +185,24 @@ def test_several_ends_are_committed_and_several_jobs_claimed_at_once(store: Stor
     assert [job.id for job in following] == ["c", "d", "e"]
     assert len({claim_id_of(job) for job in following}) == 3
     assert store.counts().of(State.COMPLETED) == 2
+
+
+def test_equal_queues_take_turns_within_a_handful(store: Store) -> None:
+    for name in ("x1", "x2", "y1", "y2"):
+        added(store, name, queue=name[0])
+    _, following = store.settle([], [request() for _ in range(4)])
+    assert sorted(job.id[0] for job in following[:2]) == ["x", "y"]
+    assert sorted(job.id for job in following) == ["x1", "x2", "y1", "y2"]
+
+
+def test_a_handful_leaves_the_rest_of_its_queue_to_be_claimed(store: Store) -> None:
+    for name in "abcde":
+        added(store, name)
+    _, following = store.settle([], [request() for _ in range(3)])
+    assert [job.id for job in following] == ["a", "b", "c"]
+    assert [claimed(store).id, claimed(store).id] == ["d", "e"]
+    assert store.claim(request()) is None
+    assert faults(store) == []
 
 
 def test_an_end_that_is_refused_spoils_neither_the_others_nor_the_claims(store: Store) -> None:

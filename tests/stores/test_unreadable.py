@@ -53,6 +53,14 @@ def test_a_claim_goes_on_to_the_next_job(store: Store, store_url: str) -> None:
     assert store.claim(request()) is None
 
 
+def test_a_handful_goes_on_to_the_next_jobs(store: Store, store_url: str) -> None:
+    for name in ("a", "bad", "c", "d"):
+        added(store, name)
+    spoil(store_url, "jobs", "bad", "env")
+    _, following = store.settle([], [request() for _ in range(3)])
+    assert [job.id for job in following] == ["a", "c", "d"]
+
+
 def test_a_listing_leaves_it_out_and_a_lookup_says_why(store: Store, store_url: str) -> None:
     for job_id in ("a", "bad", "z"):
         added(store, job_id)
