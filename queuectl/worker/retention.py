@@ -43,6 +43,7 @@ class Retention:
         self._job_logs = JobLogs(home)
         self._delivered = Delivered(store, home)
         self._next_look = self._next_environments = 0.0
+        self._seen_until: dict[State, datetime] = {}
 
     def tick(self, settings: Settings) -> None:
         """Do what is due, for no longer than a tenth of a second."""
@@ -78,8 +79,11 @@ class Retention:
             self._next_look = present + _IDLE_SECONDS
 
     def _remove_ended(self, state: State, before: datetime, ends_at: float) -> bool:
-        """Remove jobs that ended before an instant; return whether there are no more of them."""
-        since: datetime | None = None
+        """Remove jobs that ended before an instant; return whether there are no more of them.
+
+        A look goes on where the one before it stopped: behind the jobs that have to stay.
+        """
+        since = self._seen_until.pop(state, None)
         while True:
             batch = self._store.ended(state, before, _BATCH, since)
             if batch:
@@ -92,6 +96,8 @@ class Retention:
             if len(removed) < _BATCH / 2:
                 since = _past(batch, since)  # most are parents that are waited for, or runs
             if time.monotonic() >= ends_at:
+                if since is not None:
+                    self._seen_until[state] = since
                 return False
             time.sleep(_BREATH_SECONDS)
 

@@ -38,6 +38,12 @@ class Clock:
         return store
 
 
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a round take as long as a busy machine needs for it."""
+    monkeypatch.setattr(scheduling, "BUSY_SECONDS", 60)
+
+
 @pytest.fixture
 def clock() -> Clock:
     """The time of the test."""
@@ -151,11 +157,20 @@ def test_catching_up_takes_a_limited_number_at_a_time(
 ) -> None:
     store = opened_then()
     monkeypatch.setattr(scheduling, "MOST_RUNS", 4)
-    monkeypatch.setattr(scheduling, "BUSY_SECONDS", 60)
     kept(store, catch_up=True, overlap=True)
     clock.now += 10.5 * MINUTE
     assert [tick(store) for _ in range(4)] == [4, 4, 2, 0]
     assert len(listed(store)) == 10
+
+
+def test_a_store_so_slow_that_time_is_up_at_once_gets_its_runs_one_at_a_time(
+    opened_then: Callable[[], Store], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "BUSY_SECONDS", 0)
+    store = opened_then()
+    kept(store, catch_up=True, overlap=True)
+    clock.now += 2.5 * MINUTE
+    assert [tick(store) for _ in range(3)] == [1, 1, 0]
 
 
 def test_a_run_whose_predecessor_goes_on_is_skipped_and_noted(

@@ -33,6 +33,7 @@ def test_a_tick_of_the_upkeep_counts_what_has_happened(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telling, "_LEAST", 2)  # more than one batch
+    monkeypatch.setattr(telling, "_BUDGET_SECONDS", 60)
     happened(fleet)
     store = fleet.queue.store
     Telling(store).tick(Settings())
