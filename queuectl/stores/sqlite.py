@@ -29,7 +29,7 @@ from queuectl.waiting import wait_readable
 if TYPE_CHECKING:
     from queuectl.domain.schedule import Schedule
 
-_HANDFUL = 8
+_HANDFUL = 16
 _LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
 """How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
 

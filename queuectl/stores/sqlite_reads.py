@@ -161,9 +161,12 @@ class SqliteReads(SqliteFleet):
 
     def _readable(self, row: Sequence[Any], *, with_history: bool = False) -> Job | None:
         """Return the job in a row, or None, noted once, when there is none to be made out."""
+        history: Sequence[Run] = ()
         try:
-            with translated(self._path):
-                return rows.job_from_row(row, self._history(row[0]) if with_history else ())
+            if with_history:
+                with translated(self._path):
+                    history = self._history(row[0])
+            return rows.job_from_row(row, history)
         except codec.UNREADABLE:
             codec.note_unreadable("jobs", row[1])
             return None

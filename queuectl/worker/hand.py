@@ -172,9 +172,14 @@ class Hand:
         done = list(zip(self._ended, changes, applied, strict=True))
         self._ended = [each for each, _, is_applied in done if not is_applied]
         self._guard.forget()
-        for each, change, is_applied in done:
-            if is_applied:
-                self._tell(each.job, change.after, each.outcome)
+        told = [
+            (each.job, text)
+            for each, change, is_applied in done
+            if is_applied and change.after
+            for text in self._told(each.job, change.after, each.outcome)
+        ]
+        if told:
+            self._log.tell_each(told)
         return jobs
 
     def _settle_alone(self, job: Job, outcome: Outcome | None) -> None:
@@ -198,7 +203,12 @@ class Hand:
                 if fresh is not None and job.claim and fresh.is_held_by(job.claim.id):
                     job = fresh
                     continue
-            self._tell(job, change.after if is_committed else None, outcome)
+            if is_committed and change.after:
+                for text in self._told(job, change.after, outcome):
+                    self._log.tell_each([(job, text)])
+            else:
+                self._log.hold(job)
+                log.warning("job '%s': the claim was lost, its result is discarded", job.id)
             return
 
     def _commit(self, change: Transition) -> bool:
@@ -213,18 +223,16 @@ class Hand:
             self._patience.insist(partial(self._store.heartbeat, self._worker))
         log.error("job '%s': its result cannot be stored: %s", job.id, fault)
 
-    def _tell(self, job: Job, after: Job | None, outcome: Outcome | None) -> None:
-        self._log.hold(job)
-        if after is None:
-            log.warning("job '%s': the claim was lost, its result is discarded", job.id)
-            return
+    def _told(self, job: Job, after: Job, outcome: Outcome | None) -> list[str]:
+        """Return the lines to log about the end of a run."""
         if outcome is None:
-            return
-        if self._show_output:
-            for line in (*outcome.stdout.splitlines(), *outcome.stderr.splitlines()):
-                self._log.tell(f"job '{job.id}' | {line}")
+            return []
         why = f" ({outcome.error})" if outcome.error else ""
-        self._log.tell(f"job '{job.id}' -> {after.state.value}{why}")
+        said = f"job '{job.id}' -> {after.state.value}{why}"
+        if not self._show_output:
+            return [said]
+        output = (*outcome.stdout.splitlines(), *outcome.stderr.splitlines())
+        return [*(f"job '{job.id}' | {line}" for line in output), said]
 
 
 def _change(ended: _Ended, now: datetime) -> Transition:

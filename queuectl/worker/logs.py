@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -174,25 +175,35 @@ class JobLog:
 
     def tell(self, text: str) -> None:
         """Log one line."""
+        self.tell_each([(_context.job, text)])
+
+    def tell_each(self, said: Sequence[tuple[Job | None, str]]) -> None:
+        """Log a line about each of some jobs; all are written at once, and the last one is held."""
         handler = next(iter(_LOGGER.handlers), None)
         formatter = handler.formatter if handler else None
         if isinstance(handler, logging.StreamHandler) and isinstance(formatter, (_Text, _Json)):
+            moment, lines = time.time(), []
+            for job, text in said:
+                self.hold(job)
+                lines.append(formatter.line(text, moment) + "\n")
             try:
-                _write(handler, formatter.line(text, time.time()))
+                _write(handler, "".join(lines))
             except (OSError, ValueError):
                 pass
             else:
                 return
-        _LOGGER.info("%s", text)  # which knows what to do with a stream that fails
+        for job, text in said:
+            self.hold(job)
+            _LOGGER.info("%s", text)  # which knows what to do with a stream that fails
 
 
-def _write(handler: logging.StreamHandler[TextIO], line: str) -> None:
-    """Write a line in one piece, as `emit` does, so that none of another thread comes between."""
+def _write(handler: logging.StreamHandler[TextIO], lines: str) -> None:
+    """Write lines in one piece, as `emit` does, so that none of another thread comes between."""
     handler.acquire()
     try:
         if isinstance(handler, logfiles.LogFile):
-            handler.make_room(len(line) + 1)
-        handler.stream.write(line + "\n")
+            handler.make_room(len(lines))
+        handler.stream.write(lines)
         handler.stream.flush()
     finally:
         handler.release()

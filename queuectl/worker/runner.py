@@ -26,7 +26,11 @@ from queuectl.worker.pausing import Stopwatch
 from queuectl.worker.processes import kill_run, members, signal_group
 
 SHELL = "/bin/sh"
-_IGNORED_BY_WORKERS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
+_SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+"""What a command finds as the system has it, whatever the worker or who started it ignores.
+
+Named all, as posix_spawn of the GNU C library asks twice about each signal that is not named.
+"""
 _LOOK_SECONDS = 0.02
 _QUICK_SECONDS = 0.01
 """What a command writes can be seen from then on, or when it has ended."""
@@ -115,7 +119,7 @@ class Runner:
                 file_actions=((os.POSIX_SPAWN_DUP2, source, 0), *files.actions),
                 setsid=True,
                 setsigmask=(),
-                setsigdef=_IGNORED_BY_WORKERS,
+                setsigdef=_SIGNALS,
             )
         except FileNotFoundError:
             raise CannotStart(COMMAND_NOT_FOUND) from None

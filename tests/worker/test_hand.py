@@ -13,7 +13,7 @@ from queuectl.worker.processes import is_stopped
 from tests.worker.fleet import Fleet, eventually
 
 WARMING = 36
-"""Enough jobs for a worker to find out that they are short: first it takes one, then eight."""
+"""Enough jobs for a worker to find out that they are short: first it takes one, then many."""
 
 AFTER = 12
 

@@ -149,6 +149,15 @@ def test_full_files_give_way_and_no_line_is_torn_or_lost_among_the_last(here: Ho
     assert all(path.stat().st_size <= 500 for path in paths)
 
 
+def test_lines_that_are_told_together_name_each_its_own_job(here: Home) -> None:
+    jobs = [replace(pending(Spec(id=name, command="true")), attempts=1) for name in "ab"]
+    logs.JobLog().tell_each([(job, f"{job.id} is done") for job in jobs])
+    assert [line.partition(", job ")[2] for line in written(here)] == [
+        "a, attempt 1] a is done",
+        "b, attempt 1] b is done",
+    ]
+
+
 def test_a_log_that_was_removed_with_its_directory_is_begun_again(here: Home) -> None:
     logs.JobLog().tell("one")
     shutil.rmtree(here.logs)
