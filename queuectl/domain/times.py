@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -12,6 +13,7 @@ _EXACT_MILLIS = 1 << 42
 """Until 2109 a float of seconds is exact to the microsecond."""
 
 
+@lru_cache(maxsize=64)
 def from_millis(millis: int) -> datetime:
     """Return the instant `millis` milliseconds after 1970-01-01T00:00Z."""
     if 0 <= millis < _EXACT_MILLIS:
@@ -28,7 +30,7 @@ def to_millis(instant: datetime) -> int:
 def whole_millis(instant: datetime) -> datetime:
     """Return the instant in UTC, cut to milliseconds, as every store keeps it."""
     instant = instant.astimezone(UTC)
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+    return instant - timedelta(microseconds=instant.microsecond % 1000)
 
 
 def later(instant: datetime, seconds: float) -> datetime:

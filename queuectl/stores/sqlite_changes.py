@@ -316,7 +316,7 @@ def _list_or_none(members: tuple[object, ...]) -> str | None:
 
 _CONVERSIONS: dict[type, Callable[[Any], object]] = {
     datetime: to_millis,
-    State: attrgetter("value"),
+    State: {state: state.value for state in State}.__getitem__,
     tuple: _list_or_none,
     bool: int,
 }
