@@ -9,11 +9,19 @@ from typing import Any
 
 import click
 
-from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.filters import filter_of, filter_options, is_any_named, is_to_be_asked
 from queuectl.cli.jobs import ids_argument
 from queuectl.cli.progress import Progress
-from queuectl.cli.session import Session, complain, for_each, note, on_terminal, pass_session, say
+from queuectl.cli.session import (
+    Session,
+    complain,
+    for_each,
+    hint_at_missing_workers,
+    note,
+    on_terminal,
+    pass_session,
+    say,
+)
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import (
     Conflict,

@@ -8,13 +8,12 @@ import click
 
 from queuectl.cli.chosen import RETRY, carry_out
 from queuectl.cli.columns import dead_columns
-from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.filters import filter_of, filter_options
 from queuectl.cli.jobs import json_option, show_job
 from queuectl.cli.listing import page_options, write_page
 from queuectl.cli.params import JobId
 from queuectl.cli.purge import purge_dead
-from queuectl.cli.session import Session, for_each, note, pass_session, say
+from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.domain.filters import Filter

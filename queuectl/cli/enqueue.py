@@ -12,7 +12,13 @@ from typing import Any
 import click
 
 from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of, spec_options
-from queuectl.cli.session import Session, complain, note, say
+from queuectl.cli.session import (
+    Session,
+    complain,
+    hint_at_missing_workers,
+    note,
+    say,
+)
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.domain.request import Request
 from queuectl.queue import Enqueued, Queue
@@ -165,17 +171,6 @@ def _outcome(result: Enqueued) -> str:
     if result.held_by_key:
         return "exists"
     return "replaced" if result.replaced else "enqueued"
-
-
-def hint_at_missing_workers(queue: Queue) -> None:
-    """Tell a person at a terminal when nothing will run the job; scripts do not pay for it."""
-    if not (sys.stderr.isatty() and sys.stdout.isatty()):
-        return
-    if not queue.workers():
-        note("no worker is running: queuectl worker start")
-    shut = [name for name, lane in queue.lanes().items() if lane.paused]
-    if shut:
-        note(f"paused: {', '.join(shut)} (queuectl queue resume {shut[0]})")
 
 
 def _enqueue_chunk(queue: Queue, chunk: Sequence[Entry], tally: Tally, report: Report) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 import click
 
 from queuectl.cli import render
-from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.hook_view import delivery_columns, hook_columns, hook_details
 from queuectl.cli.jobs import clock_of, json_option
 from queuectl.cli.params import EventNames, HookName, PathName, QueueName
 from queuectl.cli.run import refuse_native_windows
-from queuectl.cli.session import Session, for_each, note, pass_session, say
+from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.hook import (

@@ -20,11 +20,10 @@ from queuectl.cli.asked import (
     after_dashes,
     variables,
 )
-from queuectl.cli.enqueue import hint_at_missing_workers
 from queuectl.cli.jobs import clock_of, json_option
 from queuectl.cli.params import PathName, ScheduleName, ZoneName
 from queuectl.cli.schedule_view import run_columns, schedule_columns, schedule_details
-from queuectl.cli.session import Session, for_each, note, pass_session, say
+from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.schedule import Schedule, as_dict

@@ -133,3 +133,14 @@ def for_each(words: Iterable[str], act: Callable[[str], None]) -> int:
             complain(refusal)
             code = code or refusal.exit_code
     return code
+
+
+def hint_at_missing_workers(queue: Queue) -> None:
+    """Tell a person at a terminal when nothing will run the job; scripts do not pay for it."""
+    if not (sys.stderr.isatty() and sys.stdout.isatty()):
+        return
+    if not queue.workers():
+        note("no worker is running: queuectl worker start")
+    shut = [name for name, lane in queue.lanes().items() if lane.paused]
+    if shut:
+        note(f"paused: {', '.join(shut)} (queuectl queue resume {shut[0]})")

@@ -35,7 +35,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         with translated(path):
             _recognise(connection, path)
-            connection.execute("PRAGMA cache_size=-8000")
+            connection.execute("PRAGMA cache_size=-4000")
             connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: the log is copied home
             _migrate(connection, path)
             connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
