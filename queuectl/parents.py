@@ -34,7 +34,9 @@ def with_parents(spec: Spec, resolve: Resolve, batch: Mapping[str, Spec] | None 
         try:
             return resolve(word)
         except NotFound:
-            raise NotFound(f"no job '{word}' to wait for") from None
+            raise NotFound(
+                f"no job '{word}' to wait for", hint="queuectl list shows the jobs there are"
+            ) from None
 
     def all_found(words: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(map(found, words)))

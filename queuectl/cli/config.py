@@ -40,7 +40,7 @@ def config() -> None:
 def get_setting(session: Session, key: str | None, as_json: bool) -> None:
     """Print one value, or every key with its value."""
     name = tunables.resolve_key(key) if key is not None else None
-    values = tunables.as_dict(session.queue().settings())
+    values = _values(session, name)
     if as_json:
         render.write_json(values[name] if name else values)
     elif name:
@@ -55,7 +55,16 @@ def get_setting(session: Session, key: str | None, as_json: bool) -> None:
 @pass_session
 def show_settings(session: Session) -> None:
     """Print the settings as a JSON object."""
-    render.write_json(tunables.as_dict(session.queue().settings()))
+    render.write_json(_values(session))
+
+
+def _values(session: Session, name: str | None = None) -> dict[str, tunables.Value]:
+    """Return the settings in force; say of those asked for which stored ones are not used."""
+    stored = session.queue().store.settings()
+    asked = stored if name is None else {name: stored[name]} if name in stored else {}
+    for fault in tunables.faults(asked):
+        note(fault)
+    return tunables.as_dict(tunables.from_stored(stored))
 
 
 @config.command(

@@ -136,7 +136,7 @@ def check_command(value: object) -> Command:
         command = text = check_text("command", value)
         empty = not text or text.isspace()
     if empty:
-        raise InvalidInput("command is empty")
+        raise InvalidInput("command is empty", hint='for example "echo Hello"')
     size = len(text) if text.isascii() else len(_encoded("command", text))
     if size > MAX_ARGUMENT_BYTES:
         raise InvalidInput(

@@ -384,3 +384,13 @@ def test_a_stored_setting_that_nobody_knows_is_removed_as_doctor_says(cli: Cli) 
     assert "config unset, corrects" in cli("doctor").out
     assert cli.ok("config", "unset", "of_old").out == "of_old removed\n"
     assert "OK    settings" in cli("doctor").out
+
+
+def test_a_stored_setting_that_cannot_be_used_is_told_of_where_it_is_read(cli: Cli) -> None:
+    with open_queue() as queue:
+        queue.store.set_setting("max_retries", "many")
+    read = cli.ok("config", "get", "max-retries")
+    assert read.out == "3\n"
+    assert "the default 3 is used" in read.err
+    assert "the default 3 is used" in cli.ok("config", "show").err
+    assert not cli.ok("config", "get", "backoff-cap").err
