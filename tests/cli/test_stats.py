@@ -85,7 +85,7 @@ def test_stats_as_json_have_the_whole(cli: Cli) -> None:
     assert gpu["run_seconds"] == {"p50": pytest.approx(0.15), "p95": pytest.approx(0.195)}
     assert sum(minute["completed"] for minute in total["series"]) == 1
     assert found["queues"]["default"]["ever"]["run_seconds_sum"] == 4.0
-    only = cli.ok("stats", "--json", "--queue", "gpu", "--since", "2000-01-01").json
+    only = cli.ok("stats", "--json", "--queue", "gpu", "--since", "2000-01-01T00:00Z").json
     assert only["total"]["completed"] == only["queues"]["gpu"]["completed"] == 1
     assert only["since"].startswith("2000-01-01")
 
