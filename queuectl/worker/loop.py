@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -240,8 +239,10 @@ class Worker:
 
     def _sync(self) -> None:
         """Make the claim durable while its job runs; what fails now is tried before any write."""
-        with contextlib.suppress(StoreUnavailable):
+        try:
             self._store.sync()
+        except StoreUnavailable as fault:
+            log.debug("%s", fault)
 
     def _captured(self, name: str) -> Variables | None:
         return self._patience.insist(partial(self._store.environment, name))

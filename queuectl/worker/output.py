@@ -21,6 +21,7 @@ from queuectl.worker.unnamed import SpawnAction, UnnamedFile
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_NOTHING = ("", 0)
 _Pair = tuple[UnnamedFile, UnnamedFile]
 T = TypeVar("T")
 
@@ -145,6 +146,7 @@ class _UnnamedFiles(RunFiles):
         super().__init__(stdout.reader, stderr.reader)
         self._folder, self._files = folder, files
         self._job_id, self._run = job_id, run
+        self._is_blank = False
 
     @property
     def actions(self) -> tuple[SpawnAction, SpawnAction]:
@@ -155,15 +157,23 @@ class _UnnamedFiles(RunFiles):
         with contextlib.suppress(StoreUnavailable, StoreRefused):
             self._give_names()
 
+    def tails(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        return (_NOTHING, _NOTHING) if self._stay_blank() else super().tails()
+
     def close(self) -> None:
-        stdout, stderr = self._files
-        if stdout.is_blank() and stderr.is_blank():
+        if self._stay_blank():
             self._folder.take_back(self._files)
             return
         try:
             self._give_names()
         finally:
             super().close()
+
+    def _stay_blank(self) -> bool:
+        """Whether nothing was written, and nothing can be any more."""
+        stdout, stderr = self._files
+        self._is_blank = self._is_blank or (stdout.is_blank() and stderr.is_blank())
+        return self._is_blank
 
     def _give_names(self) -> None:
         if not all(file.has_name for file in self._files):
@@ -212,7 +222,7 @@ def read_tail(descriptor: int) -> tuple[str, int]:
     """
     size = os.lseek(descriptor, 0, os.SEEK_END)  # a sixth of what fstat costs
     if size == 0:
-        return "", 0
+        return _NOTHING
     cut = max(0, size - TAIL_BYTES)
     data = os.pread(descriptor, TAIL_BYTES, cut)
     if cut:

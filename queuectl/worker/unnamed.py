@@ -65,7 +65,8 @@ class UnnamedFile:
         if self.has_name:
             return False
         try:
-            fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            # for reading (F_RDLCK is 0): Python takes a number that is given for a string first
+            fcntl.fcntl(self.reader, fcntl.F_SETLEASE)
             fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError:
             return False
