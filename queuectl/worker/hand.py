@@ -172,14 +172,14 @@ class Hand:
         done = list(zip(self._ended, changes, applied, strict=True))
         self._ended = [each for each, _, is_applied in done if not is_applied]
         self._guard.forget()
-        told = [
-            (each.job, text)
-            for each, change, is_applied in done
-            if is_applied and change.after
-            for text in self._told(each.job, change.after, each.outcome)
-        ]
-        if told:
-            self._log.tell_each(told)
+        self._log.tell_each(
+            [
+                line
+                for each, change, is_applied in done
+                if is_applied
+                for line in self._lines(each.job, change.after, each.outcome)
+            ]
+        )
         return jobs
 
     def _settle_alone(self, job: Job, outcome: Outcome | None) -> None:
@@ -203,9 +203,8 @@ class Hand:
                 if fresh is not None and job.claim and fresh.is_held_by(job.claim.id):
                     job = fresh
                     continue
-            if is_committed and change.after:
-                for text in self._told(job, change.after, outcome):
-                    self._log.tell_each([(job, text)])
+            if is_committed:
+                self._log.tell_each(self._lines(job, change.after, outcome))
             else:
                 self._log.hold(job)
                 log.warning("job '%s': the claim was lost, its result is discarded", job.id)
@@ -223,16 +222,16 @@ class Hand:
             self._patience.insist(partial(self._store.heartbeat, self._worker))
         log.error("job '%s': its result cannot be stored: %s", job.id, fault)
 
-    def _told(self, job: Job, after: Job, outcome: Outcome | None) -> list[str]:
-        """Return the lines to log about the end of a run."""
-        if outcome is None:
+    def _lines(self, job: Job, after: Job | None, outcome: Outcome | None) -> list[tuple[Job, str]]:
+        """Return what to log about the end of a run: lines, each with its job."""
+        if after is None or outcome is None:
             return []
         why = f" ({outcome.error})" if outcome.error else ""
-        said = f"job '{job.id}' -> {after.state.value}{why}"
+        said = (job, f"job '{job.id}' -> {after.state.value}{why}")
         if not self._show_output:
             return [said]
         output = (*outcome.stdout.splitlines(), *outcome.stderr.splitlines())
-        return [*(f"job '{job.id}' | {line}" for line in output), said]
+        return [*((job, f"job '{job.id}' | {line}") for line in output), said]
 
 
 def _change(ended: _Ended, now: datetime) -> Transition:

@@ -178,7 +178,9 @@ class JobLog:
         self.tell_each([(_context.job, text)])
 
     def tell_each(self, said: Sequence[tuple[Job | None, str]]) -> None:
-        """Log a line about each of some jobs; all are written at once, and the last one is held."""
+        """Log lines, each about its job; all are written at once, and the last job is held."""
+        if not said:
+            return
         handler = next(iter(_LOGGER.handlers), None)
         formatter = handler.formatter if handler else None
         if isinstance(handler, logging.StreamHandler) and isinstance(formatter, (_Text, _Json)):
