@@ -33,10 +33,8 @@ def with_parents(spec: Spec, resolve: Resolve, batch: Mapping[str, Spec] | None 
             return word
         try:
             return resolve(word)
-        except NotFound:
-            raise NotFound(
-                f"no job '{word}' to wait for", hint="queuectl list shows the jobs there are"
-            ) from None
+        except NotFound as fault:
+            raise NotFound(f"no job '{word}' to wait for", hint=fault.hint) from None
 
     def all_found(words: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(map(found, words)))

@@ -61,7 +61,7 @@ def show_settings(session: Session) -> None:
 def _values(session: Session, name: str | None = None) -> dict[str, tunables.Value]:
     """Return the settings in force; say of those asked for which stored ones are not used."""
     stored = session.queue().store.settings()
-    asked = stored if name is None else {name: stored[name]} if name in stored else {}
+    asked = {key: raw for key, raw in stored.items() if name in (None, key)}
     for fault in tunables.faults(asked):
         note(fault)
     return tunables.as_dict(tunables.from_stored(stored))

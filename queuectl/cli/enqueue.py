@@ -12,13 +12,7 @@ from typing import Any
 import click
 
 from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of, spec_options
-from queuectl.cli.session import (
-    Session,
-    complain,
-    hint_at_missing_workers,
-    note,
-    say,
-)
+from queuectl.cli.session import Session, complain, hint_at_missing_workers, note, say
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.domain.request import Request
 from queuectl.queue import Enqueued, Queue

@@ -13,7 +13,7 @@ _EXACT_MILLIS = 1 << 42
 """Until 2109 a float of seconds is exact to the microsecond."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # jobs that came together share their instants
 def from_millis(millis: int) -> datetime:
     """Return the instant `millis` milliseconds after 1970-01-01T00:00Z."""
     if 0 <= millis < _EXACT_MILLIS:

@@ -101,9 +101,7 @@ class OutputFolder:
 
     def _open(self, job_id: str, run: int) -> RunFiles:
         folder = self._open_folder()
-        # asked this way, "no" costs no exception
-        exists = os.access(job_id, os.F_OK, dir_fd=folder, follow_symlinks=False)
-        if self._has_unnamed and not self._is_full and not exists:
+        if self._has_unnamed and not self._is_full and not _exists(job_id, folder):
             try:
                 return self._unnamed(job_id, run, folder)
             except OSError as fault:  # see open(2), O_TMPFILE
@@ -190,6 +188,11 @@ def _entered(job_id: str, folder: int) -> Iterator[int]:
         yield directory
     finally:
         os.close(directory)
+
+
+def _exists(job_id: str, folder: int) -> bool:
+    # unlike `stat` it raises nothing where there is none, as for nearly every job
+    return os.access(job_id, os.F_OK, dir_fd=folder, follow_symlinks=False)
 
 
 def _names(run: int) -> tuple[str, str]:

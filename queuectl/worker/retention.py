@@ -43,7 +43,7 @@ class Retention:
         self._job_logs = JobLogs(home)
         self._delivered = Delivered(store, home)
         self._next_look = self._next_environments = 0.0
-        self._seen_until: dict[State, datetime] = {}
+        self._seen_until: dict[State, datetime | None] = {}
 
     def tick(self, settings: Settings) -> None:
         """Do what is due, for no longer than a tenth of a second."""
@@ -96,8 +96,7 @@ class Retention:
             if len(removed) < _BATCH / 2:
                 since = _past(batch, since)  # most are parents that are waited for, or runs
             if time.monotonic() >= ends_at:
-                if since is not None:
-                    self._seen_until[state] = since
+                self._seen_until[state] = since
                 return False
             time.sleep(_BREATH_SECONDS)
 

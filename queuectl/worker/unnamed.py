@@ -65,8 +65,7 @@ class UnnamedFile:
         if self.has_name:
             return False
         try:
-            # for reading (F_RDLCK is 0): Python takes a number that is given for a string first
-            fcntl.fcntl(self.reader, fcntl.F_SETLEASE)
+            fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError:
             return False
