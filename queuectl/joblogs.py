@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.request import is_name
+from queuectl.domain.values import frozen
 from queuectl.home import Home
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobLogs:
     """Where the output of a home's jobs is. Ids are valid names, so paths stay inside."""
 

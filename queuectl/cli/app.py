@@ -110,6 +110,14 @@ def _stand_in_for_closed_streams() -> None:
             setattr(sys, name, os.fdopen(nowhere, mode, encoding="utf-8"))
 
 
+def _run(args: Sequence[str]) -> int:
+    if request := os.environ.get(COMPLETION_VARIABLE):
+        from queuectl.cli.completion import answer
+
+        return answer(request)
+    return execute(args, Session())
+
+
 def run_process(args: Sequence[str]) -> int:
     """Run the command line of this process; return its exit code."""
     hide_passwords(args)
@@ -121,11 +129,7 @@ def run_process(args: Sequence[str]) -> int:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
-    if request := os.environ.get(COMPLETION_VARIABLE):
-        from queuectl.cli.completion import answer
-
-        return answer(request)
-    code = execute(args, Session())
+    code = _run(args)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

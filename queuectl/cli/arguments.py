@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-_PASSWORD = re.compile(rb"(?<=://)[^/\0]*:[^\0]*(?=@)")
-_HOOK_URL = re.compile(rb"(?<=--url[=\0])([a-z]+://[^/?#\0]*)([^\0]*)")
+_PASSWORD = rb"(?<=://)[^/\0]*:[^\0]*(?=@)"
+_HOOK_URL = rb"(?<=--url[=\0])([a-z]+://[^/?#\0]*)([^\0]*)"
 _ARGUMENTS_BEGIN, _ARGUMENTS_END = 45, 46
 """Where /proc/PID/stat says this, counted from its third field; see proc_pid_stat(5)."""
 
@@ -34,8 +34,8 @@ def _overwrite() -> None:
     memory = os.open("/proc/self/mem", os.O_RDWR)
     try:
         shown = os.pread(memory, end - begin, begin)
-        hidden = _PASSWORD.sub(lambda found: b"*" * len(found[0]), shown)
-        hidden = _HOOK_URL.sub(lambda found: found[1] + b"*" * len(found[2]), hidden)
+        hidden = re.sub(_PASSWORD, lambda found: b"*" * len(found[0]), shown)
+        hidden = re.sub(_HOOK_URL, lambda found: found[1] + b"*" * len(found[2]), hidden)
         os.pwrite(memory, hidden, begin)
     finally:
         os.close(memory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from queuectl.cli.tree import Command
 from queuectl.cli.words import Item, Source, read_words, split_at_dashes
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.request import ALIASES, FIELDS, TIME_FIELDS, Request
+from queuectl.domain.values import frozen
 from queuectl.home import working_directory
 from queuectl.queue import Queue
 
@@ -138,7 +139,7 @@ class Entry(NamedTuple):
     result: Request | QueuectlError
 
 
-@dataclass(frozen=True)
+@frozen
 class Asked:
     """What the words and options of one command line ask for."""
 

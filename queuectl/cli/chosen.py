@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -31,6 +30,7 @@ from queuectl.domain.errors import (
 )
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.values import frozen
 from queuectl.many import Told
 from queuectl.queue import Queue
 
@@ -38,7 +38,7 @@ _TOLD_ONE_BY_ONE = 10
 _WENT_WRONG = frozenset({State.FAILED, State.DEAD})
 
 
-@dataclass(frozen=True)
+@frozen
 class Deed:
     """What is done to jobs: to which states it can be done, and to which unless said."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import cycle
 from pathlib import Path
 from typing import IO
@@ -15,6 +15,7 @@ from queuectl.cli.jobs import clock_of
 from queuectl.cli.session import complain, note, on_terminal
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
+from queuectl.domain.values import frozen
 from queuectl.domain.view import exit_code, reason
 from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
@@ -25,7 +26,7 @@ _CHUNK = 64 * 1024
 _COLORS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 
 
-@dataclass(frozen=True)
+@frozen
 class Choice:
     """Which output is wanted: of which streams, how many last lines, each with which prefix.
 

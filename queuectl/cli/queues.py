@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -19,10 +18,11 @@ from queuectl.domain.filters import Counts
 from queuectl.domain.job import DEFAULT_QUEUE, State
 from queuectl.domain.lanes import MAX_LIMIT, OPEN, Lane, Lanes
 from queuectl.domain.request import check_name
+from queuectl.domain.values import frozen
 from queuectl.queue import Queue
 
 
-@dataclass(frozen=True)
+@frozen
 class QueueView:
     """One queue as it is told: what was decided about it, and its jobs by state."""
 

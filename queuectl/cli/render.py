@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from queuectl.cli.layout import GAP, arrange, cut, width
 from queuectl.cli.session import printable
 from queuectl.domain.times import iso
+from queuectl.domain.values import frozen
 from queuectl.domain.view import ALONE, Surroundings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _NOTHING = "-"
 _FEW_SECONDS, _MANY_SECONDS = 0.0995, 99.95
 
 
-@dataclass(frozen=True)
+@frozen
 class Column(Generic[Row]):
     """One column of a table. With `optional` a person sees it only when it has something in it.
 
@@ -40,7 +40,7 @@ class Column(Generic[Row]):
     yields: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Clock:
     """The moment at which jobs are told of, and how its times are written.
 

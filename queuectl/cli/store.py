@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from queuectl.domain import settings as tunables
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRefused
 from queuectl.domain.job import SETTLED
 from queuectl.domain.times import UTC
+from queuectl.domain.values import frozen
 from queuectl.home import Home, find_place
 from queuectl.queue import Queue
 from queuectl.stores import is_mongo
@@ -44,7 +45,7 @@ def init(session: Session) -> None:
     say(f"Initialized {address}" if is_new else f"{address} already initialized")
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding:
     """One thing that doctor looked at; `advice` is what to do when it is not as it should be."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 
@@ -11,9 +10,10 @@ from queuectl.cli.columns import STATE_STYLES, seconds_between, state_text, why
 from queuectl.cli.render import Clock, Column, duration, rough
 from queuectl.domain.job import SETTLED, Job, Run, State
 from queuectl.domain.transitions import INTERRUPTED, WORKER_LOST
+from queuectl.domain.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """One run of a job, in words."""
 

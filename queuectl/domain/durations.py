@@ -15,11 +15,10 @@ _WORDS = {
     "s": "s|secs?|seconds?",
     "ms": "ms|millis|milliseconds?",
 }
-_PART = re.compile(
-    r"(?P<number>\d+(?:\.\d+)?)\s*(?:"
+_PART = (
+    r"(?i)(?P<number>\d+(?:\.\d+)?)\s*(?:"
     + "|".join(f"(?P<{unit}>{words})" for unit, words in _WORDS.items())
-    + r")(?![^\W\d])[\s,]*(?:and\s+)?",
-    re.IGNORECASE,
+    + r")(?![^\W\d])[\s,]*(?:and\s+)?"
 )
 MAX_SECONDS = 100 * 366 * 86_400.0
 
@@ -46,7 +45,8 @@ def _seconds(text: str, name: str) -> float:
     except ValueError:
         pass
     total, end = 0.0, 0
-    while part := _PART.match(text, end):
+    match = re.compile(_PART).match  # not before, as most commands read no duration
+    while part := match(text, end):
         unit = next(unit for unit in _UNITS if part.group(unit))
         total += float(part.group("number")) * _UNITS[unit]
         end = part.end()

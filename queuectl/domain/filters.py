@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.job import Job, Outcome, State, command_text
+from queuectl.domain.values import frozen
 
 SIGNALLED, TIMED_OUT = 128, 124
 """The exit codes by which a shell tells of signal 0 (of others so much more) and a time-out."""
@@ -15,7 +16,7 @@ SIGNALLED, TIMED_OUT = 128, 124
 _LONGEST_PLAIN = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filter:
     """Which jobs are meant. Empty fields do not restrict; several restrict together.
 
@@ -89,7 +90,7 @@ def _ended_with(outcome: Outcome | None, code: int) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """A stretch of a listing in order of arrival: at most `limit` jobs (None: all).
 
@@ -104,7 +105,7 @@ class Page:
     with_history: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counts:
     """How many jobs there are in each state, over all queues and in each."""
 

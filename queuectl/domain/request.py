@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
@@ -31,8 +31,8 @@ MAX_NAME = 128
 """The longest id of a job and name of a queue."""
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MAX_NAME - 1}}}")
-_ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|\\\\")  # POSIX; a drive or a share on Windows
-_ENV_NAME = re.compile(r"[^\s=\0]+")
+_ABSOLUTE = r"/|[A-Za-z]:[\\/]|\\\\"  # POSIX; a drive or a share on Windows
+_ENV_NAME = r"[^\s=\0]+"
 
 RESULT_FIELDS = frozenset(
     "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "
@@ -48,9 +48,6 @@ ALIASES = {"label": "labels"}
 
 ParseTime = Callable[[str, object], datetime]
 """Turns ("at" or "in", what was written) into an instant. Raises InvalidInput."""
-
-_UNSET = {field.name: field.default for field in fields(Spec)}
-"""Every field of a specification in its order, with what it is when nobody says."""
 
 
 @frozen
@@ -71,10 +68,16 @@ def is_name(word: str) -> bool:
     return _NAME.fullmatch(word) is not None
 
 
+@cache
+def _unset() -> dict[str, Any]:
+    """Return every field of a specification in its order, with what it is when nobody says."""
+    return {field.name: field.default for field in fields(Spec)}
+
+
 def defaults_of(settings: Settings) -> dict[str, Any]:
     """Return every field of a specification as a job has it that does not name it."""
     return {
-        **_UNSET,
+        **_unset(),
         "max_retries": settings.max_retries,
         "backoff_base": settings.backoff_base,
         "backoff_cap": settings.backoff_cap,
@@ -170,7 +173,7 @@ def check_timeout(value: object) -> float:
 def check_cwd(value: object) -> str:
     """Return a working directory, which need not exist yet where this is checked."""
     text = check_text("cwd", value)
-    if not _ABSOLUTE.match(text):
+    if not re.match(_ABSOLUTE, text):
         raise InvalidInput(f"cwd must be an absolute path, not {shown(value)}")
     if len(_encoded("cwd", text)) > MAX_PATH_BYTES:
         raise InvalidInput(f"cwd is longer than {MAX_PATH_BYTES:,} bytes: {shown(value)}")
@@ -183,7 +186,7 @@ def check_env(value: object) -> tuple[tuple[str, str], ...]:
         raise InvalidInput(f"env must be an object of names and values, not {shown(value)}")
     pairs = []
     for name, text in value.items():
-        if not isinstance(name, str) or not _ENV_NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_ENV_NAME, name):
             raise InvalidInput(f"env: {shown(name)} cannot be the name of a variable")
         if isinstance(text, (int, float)) and not isinstance(text, bool):
             text = str(text)

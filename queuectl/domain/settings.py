@@ -115,7 +115,7 @@ class Settings:
     )  # fmt: skip
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)", re.IGNORECASE)
+_SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)"
 _SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 _FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
@@ -208,7 +208,7 @@ def _in_its_unit(raw: object, unit: str) -> object:
         except InvalidInput:
             return raw
     if unit == "bytes":
-        found = _SIZE.fullmatch(raw.strip())
+        found = re.fullmatch(_SIZE, raw.strip())
         return int(float(found[1]) * _SIZES[found[2].lower()]) if found else raw
     return raw
 

@@ -7,13 +7,14 @@ it once, and what a crash left untold is told by whoever looks next.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.hook import Hook
 from queuectl.domain.times import short_seconds
+from queuectl.domain.values import frozen
 
 DLQ_SIZE, OLDEST_DUE_AGE, NO_WORKER = "dlq-size", "oldest-due-age", "no-worker"
 MEASURES = (DLQ_SIZE, OLDEST_DUE_AGE, NO_WORKER)
@@ -22,7 +23,7 @@ _FORM = re.compile(r"\s*(?P<measure>[a-z-]+)\s*>\s*(?P<limit>.+?)\s*", re.IGNORE
 _HINT = 'for example "dlq-size > 100", "oldest-due-age > 10m", "no-worker > 1m"'
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Threshold:
     """A measure and its limit: jobs for the size of the DLQ, else seconds."""
 

@@ -6,7 +6,7 @@ applies with compare-and-set. An illegal change raises `Conflict` and writes not
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from operator import attrgetter
@@ -31,7 +31,7 @@ from queuectl.domain.values import frozen
 WORKER_LOST = "worker lost"
 INTERRUPTED = "interrupted"
 
-_AT = {field.name: at for at, field in enumerate(fields(Job))}
+_AT = {name: at for at, name in enumerate(Job.__match_args__)}
 _values_of = attrgetter(*_AT)
 
 

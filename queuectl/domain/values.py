@@ -35,16 +35,60 @@ def _shown(self: Any) -> str:
 _SHARED = {"__eq__": _is_equal, "__hash__": _hashed, "__repr__": _shown}
 """What all records have in common; a dataclass would compile these anew for each class."""
 
+_UNWANTED = ("__dict__", "__weakref__")
+"""What a class has because it was made without slots."""
+
+_FIELDS, _INIT = "__dataclass_fields__", "__init__"
+"""What a dataclass has that a command may never need."""
+
+
+class _Unfinished:
+    """A record's class on its way to a dataclass: finished when it is first made or asked.
+
+    To finish one takes half a millisecond, and a command meets dozens that it never makes.
+    """
+
+    def __init__(self, cls: type, made: type) -> None:
+        self._cls, self._made = cls, made
+
+    def __get__(self, record: object, _owner: type) -> Any:
+        """Return the fields, as `dataclasses` looks for them."""
+        self.finish()
+        return vars(self._made)[_FIELDS]
+
+    def first_init(self) -> Callable[..., None]:
+        """Return an `__init__` that puts the finished one in its own place."""
+
+        def init(record: Any, *values: object, **named: object) -> None:
+            self.finish()
+            record.__init__(*values, **named)
+
+        return init
+
+    def finish(self) -> None:
+        """Give the class what makes it a dataclass.
+
+        That is made of a copy, so that two threads which do so at once do the same twice.
+        """
+        copy = type(self._cls.__name__, self._cls.__bases__, dict(vars(self._cls)))
+        whole = vars(dataclass(repr=False, eq=False)(copy))
+        for name in (_FIELDS, _INIT):
+            setattr(self._made, name, whole[name])
+
 
 @dataclass_transform(frozen_default=True)
 def frozen(cls: type[T]) -> type[T]:
-    """Make a class a dataclass that type checkers take for a frozen one.
+    """Make a class a dataclass with slots that type checkers take for a frozen one.
 
     Freezing it at run time would make each instance ten times as dear, as every field is then
     set through `object.__setattr__`; a worker makes a dozen of them for each job.
     """
-    missing = {name: method for name, method in _SHARED.items() if name not in vars(cls)}
-    made = dataclass(slots=True, repr=False, eq=False)(cls)
-    for name, method in missing.items():
-        setattr(made, name, method)
+    names = tuple(cls.__annotations__)
+    own = {name: value for name, value in vars(cls).items() if name not in (*names, *_UNWANTED)}
+    kept = {**_SHARED, **own, "__slots__": names, "__match_args__": names}
+    made: type[T] = type(cls.__name__, cls.__bases__, kept)
+    unfinished = _Unfinished(cls, made)
+    made.__qualname__ = cls.__qualname__
+    setattr(made, _FIELDS, unfinished)
+    setattr(made, _INIT, unfinished.first_init())
     return made

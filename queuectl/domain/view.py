@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,17 +14,17 @@ from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.retry import attempts_allowed
 from queuectl.domain.text import MASK as MASK
 from queuectl.domain.times import iso
+from queuectl.domain.values import frozen
 
-_SECRET = re.compile(
-    r"pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
-    r"|_(uri|url|pwd|pat)$",
-    re.IGNORECASE,
+_SECRET = (
+    r"(?i)pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
+    r"|_(uri|url|pwd|pat)$"
 )
 
 
 def looks_secret(name: str) -> bool:
     """Whether an environment variable's name says that its value must not be shown."""
-    return _SECRET.search(name) is not None
+    return re.search(_SECRET, name) is not None
 
 
 def masked_env(job: Job) -> dict[str, str]:
@@ -33,7 +32,7 @@ def masked_env(job: Job) -> dict[str, str]:
     return {name: MASK if looks_secret(name) else value for name, value in job.spec.env}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What, beside a job itself, decides why it waits.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+
+from queuectl.domain.values import frozen
 
 
 class StopRequest(str, Enum):
@@ -17,7 +18,7 @@ class StopRequest(str, Enum):
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessIdentity:
     """One process, told apart from every other that has had or will have its pid.
 
@@ -30,7 +31,7 @@ class ProcessIdentity:
     boot: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkerRecord:
     """An entry in the store's registry of workers. `heartbeat_at` is the store's time."""
 
@@ -44,7 +45,7 @@ class WorkerRecord:
     stop: StopRequest | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LiveWorker:
     """A worker that is alive, and the id of the job it has in hand."""
 

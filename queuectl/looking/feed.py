@@ -6,13 +6,14 @@ import queue as queues
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from queuectl.domain.errors import NotFound, QueuectlError, StoreError
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.lanes import Lanes
+from queuectl.domain.values import frozen
 from queuectl.domain.view import Surroundings, served_by
 from queuectl.home import Place
 from queuectl.looking.log import LogText, LogWanted, read_log
@@ -29,7 +30,7 @@ Action = Callable[[Queue], str]
 """Something to do with the queue; returns the line that tells what became of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """What the thread has found. `trouble` says why the store is not to be had now.
 

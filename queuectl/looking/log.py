@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from queuectl.cli.session import printable
 from queuectl.domain.job import TAIL_BYTES, Job
+from queuectl.domain.values import frozen
 from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
 
@@ -16,7 +16,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _MOST_LINES = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogWanted:
     """Which output the person reads.
 
@@ -29,7 +29,7 @@ class LogWanted:
     stream: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogText:
     """What there is of it: `text` as it was written, `lines` without colours and moves.
 
@@ -47,7 +47,7 @@ class LogText:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Stream:
     """The end of one stream; `size` counts all of its bytes."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Counts, Filter
 from queuectl.domain.job import Job, State
+from queuectl.domain.values import frozen
 from queuectl.domain.view import ALONE, Surroundings
 from queuectl.domain.worker import LiveWorker
 
@@ -17,7 +18,7 @@ BUCKET_SECONDS = 2.0
 BUCKETS = 90
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """One look at the store. `jobs` are those that changed last, the running ones first.
 
@@ -37,7 +38,7 @@ class Snapshot:
     standing: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """Which jobs the person wants to see, and how many of them; and whether what stands too."""
 

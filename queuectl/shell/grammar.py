@@ -6,13 +6,13 @@ import contextlib
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 
 import click
 
 from queuectl.cli.tree import ALIASES, root
 from queuectl.domain.errors import nearest
+from queuectl.domain.values import frozen
 from queuectl.shell.line import PROGRAM, Kind, Token, scan
 
 SHELL_WORDS = {
@@ -39,7 +39,7 @@ class Role(Enum):
     SYSTEM = "system"
 
 
-@dataclass(frozen=True)
+@frozen
 class Marked:
     """A word of a line: what it is, of which command, and the option it is or belongs to."""
 
@@ -50,7 +50,7 @@ class Marked:
     option: click.Option | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Reading:
     """A line as far as it can be understood, and what may come after its last word."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 
 from queuectl.cli.words import looks_like_json
 from queuectl.domain.errors import InvalidInput
+from queuectl.domain.values import frozen
 
 PROGRAM = "queuectl"
 _BLANKS = " \t\r\n"
@@ -24,7 +24,7 @@ class Kind(Enum):
     COMMENT = "comment"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Token:
     """One word of a line, or what follows `#`: what it means, and where it stands.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from queuectl.cli.catalog import (
@@ -25,6 +25,7 @@ from queuectl.domain.errors import QueuectlError, StoreUnavailable
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.settings import Value, as_dict
+from queuectl.domain.values import frozen
 from queuectl.home import Place
 from queuectl.queue import Queue
 from queuectl.shell.followed import Followed
@@ -44,7 +45,7 @@ _KEPT = ((State.PROCESSING, 200), (None, 1000), (State.DEAD, 300))
 """Which jobs are kept, by state and at most how many, in the order in which they are offered."""
 
 
-@dataclass(frozen=True)
+@frozen
 class JobLine:
     """What completion needs of a job."""
 
@@ -53,7 +54,7 @@ class JobLine:
     help: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Snapshot:
     """What was in the store a moment ago; `trouble` says why it cannot be read now."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from queuectl import __version__
 from queuectl.cli.layout import cut_start
 from queuectl.domain.job import State
+from queuectl.domain.values import frozen
 from queuectl.shell.live import Snapshot
 
 FIRST_COMMANDS = (
@@ -22,7 +22,7 @@ _SHORTEST = 12
 """No less is shown of the store's address, however narrow the terminal."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Line:
     """One line of the start-up screen; `strong` is what is to be typed, and comes first."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 
+from queuectl.domain.values import frozen
 from queuectl.looking.log import LogWanted
 from queuectl.looking.model import Snapshot
 
@@ -27,7 +28,7 @@ class Mode(Enum):
     HELP = "help"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cursor:
     """The row that is chosen in one pane.
 
@@ -39,7 +40,7 @@ class Cursor:
     index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """Something to be confirmed with `y`: what to do to which job."""
 
@@ -47,7 +48,7 @@ class Question:
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """All that keys change. With a `log` it covers the lists, `top` its first line shown; None
     follows its end. `read` counts the messages that a key has put away.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from queuectl.cli.session import printable
+from queuectl.domain.values import frozen
 
 MOST_LINES = 2000
 _CODE = re.compile(
@@ -26,7 +27,7 @@ _BASIC = (
 """The sixteen colours that the style sheet has; the others are shown by the nearest of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """How text is shown: colours by their number of sixteen, None for the page's own."""
 

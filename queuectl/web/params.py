@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
@@ -34,7 +33,7 @@ class Param:
     required: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Given:
     """What came with a request: the parts of its path, its query, and a body if it has one."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.domain.transitions import Transition
+from queuectl.domain.values import frozen
 from queuectl.ids import new_token
 from queuectl.stores.base import ClaimRequest, Store
 from queuectl.worker.lease import Heartbeat
@@ -16,7 +17,7 @@ from queuectl.worker.patience import Patience
 from queuectl.worker.processes import boot_clock
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Orders:
     """What a worker is started for: any queue unless `queues`, one job with `only`.
 

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.settings import default_of
+from queuectl.domain.values import frozen
 from queuectl.home import STORE_VARIABLES, Home, Place, open_private, private_directory
 from queuectl.worker import pidfile
 from queuectl.worker.processes import RUN_ID_VARIABLE, is_alive, send_signal
@@ -36,7 +36,7 @@ _NOT_INHERITED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopReport:
     """The pids of the workers that have stopped, and of those that were still there."""
 

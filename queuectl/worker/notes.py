@@ -9,7 +9,6 @@ from __future__ import annotations
 import marshal
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -21,7 +20,7 @@ from queuectl.domain.transitions import Transition
 from queuectl.stores import open_store
 
 _CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
-_fields_of = attrgetter(*(field.name for field in fields(Outcome)))
+_fields_of = attrgetter(*Outcome.__match_args__)
 
 
 def claimed(job: Job) -> bytes:

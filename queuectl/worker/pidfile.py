@@ -13,10 +13,10 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from queuectl.domain.errors import StoreRefused
+from queuectl.domain.values import frozen
 from queuectl.domain.worker import ProcessIdentity
 from queuectl.home import Home, cannot, open_private
 from queuectl.worker.processes import is_alive, is_here
@@ -25,7 +25,7 @@ WORKER = "worker"
 SUPERVISOR = "supervisor"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One process. `worker_id` is empty for a supervisor; `supervisor` is its parent's pid."""
 

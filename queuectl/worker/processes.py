@@ -26,7 +26,7 @@ SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
 
 IS_LINUX = sys.platform == "linux"
 _DEAD_STATES = b"ZXx"
-_LOCK = re.compile(rb"lock:\s+\d+: \S+\s+\S+\s+WRITE ")
+_LOCK = rb"lock:\s+\d+: \S+\s+\S+\s+WRITE "
 _KILL_PAUSE = 0.005
 _FREEZE_LOOKS = 20
 _EXEC_SECONDS = 1.0
@@ -102,7 +102,7 @@ def has_write_lock(pid: int) -> bool:
     """Whether a process holds a lock that excludes others, on any file (see proc_pid_fdinfo(5))."""
     for info in Path(f"/proc/{pid}/fdinfo").glob("*"):
         with contextlib.suppress(OSError):
-            if any(_LOCK.match(line) for line in info.read_bytes().splitlines()):
+            if any(re.match(_LOCK, line) for line in info.read_bytes().splitlines()):
                 return True
     return False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from queuectl.cron import Cron
@@ -14,6 +13,7 @@ from queuectl.domain.form import build_request
 from queuectl.domain.job import Job
 from queuectl.domain.schedule import MISSED, Schedule, run_id, step
 from queuectl.domain.settings import Settings
+from queuectl.domain.values import frozen
 from queuectl.ids import new_job_id
 from queuectl.stores.base import Fired, Store
 from queuectl.when import parse_time
@@ -25,7 +25,7 @@ BUSY_SECONDS = 0.5
 """The most runs of one round, and how long it may take: the heartbeat must go on."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Round:
     """What one look at the schedules did, and when one is due next within the time asked for."""
 

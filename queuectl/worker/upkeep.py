@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from queuectl.domain import transitions
@@ -13,6 +12,7 @@ from queuectl.domain.errors import Conflict, StoreError, StoreRefused
 from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
 from queuectl.domain.transitions import Transition
+from queuectl.domain.values import frozen
 from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home
 from queuectl.stores.base import BATCH, Store
@@ -47,7 +47,7 @@ A command that its worker was just starting shows sooner whose it is.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Sighting:
     """A lease as this worker first saw it, by its own monotonic clock."""
 
