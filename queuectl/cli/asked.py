@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from functools import reduce
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,6 +20,10 @@ from queuectl.domain.request import ALIASES, FIELDS, TIME_FIELDS, Request
 from queuectl.domain.values import frozen
 from queuectl.home import working_directory
 from queuectl.queue import Queue
+from queuectl.stores.base import BATCH
+
+if TYPE_CHECKING:
+    from queuectl.domain.form import Form
 
 _AFTER_DASHES = "queuectl.after_dashes"
 
@@ -172,7 +177,16 @@ class Asked:
     def entries(self, queue: Queue) -> Iterator[Entry]:
         """Yield every job that is asked for, in order, or why it cannot be."""
         form = queue.form(cwd=self.cwd, replace=self.replace)
-        for item in self.items():
+        items = self.items()
+        while some := list(islice(items, BATCH)):
+            plain = None if self.fields else form.fill_plain([item.fields or {} for item in some])
+            if plain is None:
+                yield from self._entries_of(some, queue, form)
+            else:
+                yield from map(Entry, [item.where for item in some], plain)
+
+    def _entries_of(self, items: Sequence[Item], queue: Queue, form: Form) -> Iterator[Entry]:
+        for item in items:
             try:
                 if item.fields is None:
                     raise item.error or InvalidInput("nothing to enqueue")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +14,15 @@ from queuectl.domain.request import (
     TIME_FIELDS,
     ParseTime,
     Request,
+    are_plain_commands,
+    are_plain_ids,
     check_cwd,
     defaults_of,
     resolve_field,
 )
 from queuectl.domain.settings import Settings
+
+_COMMAND_ALONE, _COMMAND_AND_ID = frozenset({"command"}), frozenset({"command", "id"})
 
 
 class Form:
@@ -83,6 +87,28 @@ class Form:
 
             require_allowed(spec.command, self._settings)
         return Request(spec, run_at, tuple(notes), self._replace)
+
+    def fill_plain(self, many: Sequence[Mapping[str, object]]) -> list[Request] | None:
+        """Return the requests of mappings that have no more than a command and an id.
+
+        They are looked at together, in a fraction of the time. None stands for mappings that
+        `fill` has to look at one by one; it may find nothing wrong with them either.
+        """
+        kinds = {frozenset(wanted) for wanted in many}
+        if self._is_restricted or len(kinds) != 1:
+            return None
+        commands = [wanted.get("command") for wanted in many]
+        if kinds == {_COMMAND_ALONE} and are_plain_commands(commands):
+            specs = [Spec(self._new_id(), command, *self._unnamed) for command in commands]
+        elif kinds == {_COMMAND_AND_ID} and are_plain_commands(commands):
+            ids = [wanted["id"] for wanted in many]
+            if not are_plain_ids(ids):
+                return None
+            pairs = zip(ids, commands, strict=True)
+            specs = [Spec(job_id, command, *self._named) for job_id, command in pairs]
+        else:
+            return None
+        return [Request(spec, None, (), self._replace) for spec in specs]
 
     def _spec(self, given: dict[str, Any]) -> Spec:
         if len(given) == 1:  # a command and at most an id, as in most files of many jobs

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.job import Command, Spec, command_text
@@ -147,6 +147,26 @@ def check_command(value: object) -> Command:
             hint="put it into a script and enqueue the script",
         )
     return command
+
+
+def are_plain_commands(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    """Whether all are lines for the shell in ASCII that `check_command` takes as they are."""
+    if set(map(type, values)) != {str}:
+        return False
+    lines = cast("Sequence[str]", values)
+    text = "".join(lines)
+    if not text.isascii() or "\0" in text:
+        return False
+    return all(map(str.strip, lines)) and max(map(len, lines)) <= MAX_ARGUMENT_BYTES
+
+
+def are_plain_ids(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    """Whether all are ids that `check_name` takes as they are, and of no form that is reserved."""
+    if set(map(type, values)) != {str}:
+        return False
+    ids = cast("Sequence[str]", values)
+    text = "".join(ids)
+    return "@" not in text and ":" not in text and all(map(_NAME.fullmatch, ids))
 
 
 def check_priority(value: object) -> int:
