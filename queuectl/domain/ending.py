@@ -35,6 +35,7 @@ class Ended(str, Enum):
         return self.value
 
 
+_PROCESSING = State.PROCESSING
 ENDED_BY_NAME = {ended.value: ended for ended in Ended}
 
 _ENDED = {
@@ -92,7 +93,7 @@ def ending_of(change: Transition) -> Ending | None:
         return None
     spec = before.spec
     command = spec.command if isinstance(spec.command, str) else command_text(spec.command)
-    if before.state is State.PROCESSING:
+    if before.state is _PROCESSING:
         if after.finished_at is None or change.run is None:
             return None
         outcome = after.outcome

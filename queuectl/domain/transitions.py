@@ -39,12 +39,18 @@ MARKS = ("cancel_requested", "held", "has_children")
 """What others may mark on a running job; a mark that came meanwhile makes a verdict void."""
 
 
-class Fence(Enum):
+class Fence(str, Enum):
     """What must still be as it was read for a transition to be applied."""
 
     CLAIM = "claim"  # the claim's id and MARKS: a worker settles its own run
     LEASE = "lease"  # these and lease_until: a renewal in between defeats an expiry
     REV = "rev"  # rev: everything else
+
+
+# To look a member up in its class takes ten times as long on Python 3.11, and jobs are many.
+_PENDING, _PROCESSING, _COMPLETED = State.PENDING, State.PROCESSING, State.COMPLETED
+_FAILED, _DEAD, _CANCELLED = State.FAILED, State.DEAD, State.CANCELLED
+_CLAIM, _LEASE, _REV = Fence.CLAIM, Fence.LEASE, Fence.REV
 
 
 @frozen
@@ -63,18 +69,18 @@ class Transition:
     @property
     def is_burial(self) -> bool:
         """Whether the job moves into the dead letter queue."""
-        return self.after is not None and self.after.state is State.DEAD
+        return self.after is not None and self.after.state is _DEAD
 
     @property
     def is_revival(self) -> bool:
         """Whether the job leaves the dead letter queue, to wait again or to be deleted."""
-        return self.before.state is State.DEAD
+        return self.before.state is _DEAD
 
 
 def enqueue(spec: Spec, run_at: datetime | None, now: datetime) -> Job:
     """Return a new pending job, due at `run_at` or at once."""
     waits_for = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
-    return Job(spec, State.PENDING, run_at or now, now, now, waits_for=waits_for)
+    return Job(spec, _PENDING, run_at or now, now, now, waits_for=waits_for)
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:
@@ -84,7 +90,7 @@ def claim(job: Job, right: Claim, now: datetime) -> Transition:
     after = _changed(
         job,
         now,
-        state=State.PROCESSING,
+        state=_PROCESSING,
         attempts=job.attempts + 1,
         runs=job.runs + 1,
         claim=right,
@@ -92,7 +98,7 @@ def claim(job: Job, right: Claim, now: datetime) -> Transition:
         started_at=now,
         finished_at=None,
     )
-    return Transition("claim", job, after, Fence.REV)
+    return Transition("claim", job, after, _REV)
 
 
 def settle(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
@@ -103,15 +109,15 @@ def settle(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
     if outcome is None:
         return release(job, now)
     if outcome.succeeded:
-        return _ended(job, "succeed", State.COMPLETED, outcome, now)
+        return _ended(job, "succeed", _COMPLETED, outcome, now)
     if outcome.interrupted:
         return release(job, now, outcome)
     if job.cancel_requested:
-        return _ended(job, "cancel", State.CANCELLED, outcome, now)
+        return _ended(job, "cancel", _CANCELLED, outcome, now)
     if has_attempts_left(job.attempts, job.spec.max_retries) and not outcome.is_final:
         wait = backoff_seconds(job.spec.backoff_base, job.attempts, job.spec.backoff_cap)
-        return _ended(job, "fail", State.FAILED, outcome, now, run_at=later(now, wait))
-    return _ended(job, "bury", State.DEAD, outcome, now, failed_at=now)
+        return _ended(job, "fail", _FAILED, outcome, now, run_at=later(now, wait))
+    return _ended(job, "bury", _DEAD, outcome, now, failed_at=now)
 
 
 def release(job: Job, now: datetime, outcome: Outcome | None = None) -> Transition:
@@ -121,12 +127,12 @@ def release(job: Job, now: datetime, outcome: Outcome | None = None) -> Transiti
     """
     _require_processing(job)
     if outcome is None and not job.cancel_requested:
-        return _ended(job, "release", State.PENDING, None, now, attempts=job.attempts - 1)
+        return _ended(job, "release", _PENDING, None, now, attempts=job.attempts - 1)
     ended = outcome or Outcome()
     ended = replace(ended, error=ended.error or INTERRUPTED, interrupted=False)
     if job.cancel_requested:
-        return _ended(job, "cancel", State.CANCELLED, ended, now)
-    return _ended(job, "release", State.PENDING, ended, now, attempts=job.attempts - 1)
+        return _ended(job, "cancel", _CANCELLED, ended, now)
+    return _ended(job, "release", _PENDING, ended, now, attempts=job.attempts - 1)
 
 
 def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
@@ -137,14 +143,14 @@ def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
     given_back = job.attempts - 1
     if job.cancel_requested:
         change = _ended(
-            job, "expire", State.CANCELLED, lost, now, interruptions=count, attempts=given_back
+            job, "expire", _CANCELLED, lost, now, interruptions=count, attempts=given_back
         )
     elif count >= max_interruptions:
         lost = Outcome(error=f"{WORKER_LOST} ({count} interruptions)")
         change = _ended(
             job,
             "expire",
-            State.DEAD,
+            _DEAD,
             lost,
             now,
             interruptions=count,
@@ -153,9 +159,9 @@ def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
         )
     else:
         change = _ended(
-            job, "expire", State.PENDING, lost, now, interruptions=count, attempts=given_back
+            job, "expire", _PENDING, lost, now, interruptions=count, attempts=given_back
         )
-    return replace(change, fence=Fence.LEASE)
+    return replace(change, fence=_LEASE)
 
 
 def smaller_forms(change: Transition, why: str) -> tuple[Transition, ...]:
@@ -188,42 +194,42 @@ def cancel(job: Job, now: datetime) -> Transition:
         after = _changed(
             job,
             now,
-            state=State.CANCELLED,
+            state=_CANCELLED,
             finished_at=now,
             held=False,
             unswept=job.has_children,
         )
-        return Transition("cancel", job, after, Fence.REV)
-    if job.state is State.PROCESSING:
+        return Transition("cancel", job, after, _REV)
+    if job.state is _PROCESSING:
         after = replace(job, cancel_requested=True, updated_at=now)
-        return Transition("request_cancel", job, after, Fence.REV)
+        return Transition("request_cancel", job, after, _REV)
     raise Conflict(f"job '{job.id}' is {job.state} already")
 
 
 def retry(job: Job, now: datetime) -> Transition:
     """A settled (or failed) job starts afresh, due now; its history is kept."""
-    if job.state not in SETTLED and job.state is not State.FAILED:
+    if job.state not in SETTLED and job.state is not _FAILED:
         raise Conflict(f"job '{job.id}' is {job.state}; there is nothing to retry")
     _require_swept(job)
-    return Transition("retry", job, _afresh(job, job.spec, now, now, ()), Fence.REV)
+    return Transition("retry", job, _afresh(job, job.spec, now, now, ()), _REV)
 
 
 def replace_job(job: Job, spec: Spec, run_at: datetime | None, now: datetime) -> Transition:
     """A job that does not run gets a new specification and starts afresh."""
-    if job.state is State.PROCESSING:
+    if job.state is _PROCESSING:
         raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
     _require_swept(job)
     after = _afresh(job, spec, run_at or now, now, blockers(spec))
-    return Transition("replace", job, after, Fence.REV)
+    return Transition("replace", job, after, _REV)
 
 
 def delete(job: Job) -> Transition:
     """A job that does not run is forgotten."""
-    if job.state is State.PROCESSING:
+    if job.state is _PROCESSING:
         raise Conflict(
             f"job '{job.id}' is processing", hint=f"queuectl delete --force {job.id} cancels it"
         )
-    return Transition("delete", job, None, Fence.REV)
+    return Transition("delete", job, None, _REV)
 
 
 def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
@@ -244,7 +250,7 @@ def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
         blocker for blocker in blockers(spec) if blocker in job.waits_for or blocker not in had
     )
     after = _changed(job, now, spec=spec, run_at=run_at, waits_for=waits_for)
-    return Transition("edit", job, after, Fence.REV)
+    return Transition("edit", job, after, _REV)
 
 
 def has_new_blockers(change: Transition) -> bool:
@@ -271,13 +277,13 @@ def resume(job: Job, now: datetime) -> Transition:
 
 
 def _marked(job: Job, event: str, now: datetime, *, held: bool) -> Transition:
-    if job.state is State.PROCESSING:
+    if job.state is _PROCESSING:
         after = replace(job, held=held, updated_at=now)
     elif job.state in WAITING:
         after = _changed(job, now, held=held)
     else:
         raise Conflict(f"job '{job.id}' is {job.state}")
-    return Transition(event, job, after, Fence.REV)
+    return Transition(event, job, after, _REV)
 
 
 def _require_swept(job: Job) -> None:
@@ -286,7 +292,7 @@ def _require_swept(job: Job) -> None:
 
 
 def _require_processing(job: Job) -> Claim:
-    if job.state is not State.PROCESSING or job.claim is None:
+    if job.state is not _PROCESSING or job.claim is None:
         raise Conflict(f"job '{job.id}' is {job.state}, not processing")
     return job.claim
 
@@ -319,7 +325,7 @@ def _ended(
         history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
         **changed,
     )
-    return Transition(event, job, after, Fence.CLAIM, run)
+    return Transition(event, job, after, _CLAIM, run)
 
 
 def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> Run:
@@ -343,7 +349,7 @@ def _afresh(
         job,
         now,
         spec=spec,
-        state=State.PENDING,
+        state=_PENDING,
         run_at=run_at,
         attempts=0,
         interruptions=0,

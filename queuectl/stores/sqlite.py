@@ -29,7 +29,7 @@ from queuectl.waiting import wait_readable
 if TYPE_CHECKING:
     from queuectl.domain.schedule import Schedule
 
-_HANDFUL = 16
+_HANDFUL = 32
 _LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
 """How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
 
@@ -161,7 +161,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         """Commit the ends of jobs and claim others in one transaction; see `Store.settle`."""
         now = self.now()
         with self._claiming:
-            applied = [self._commit(change, now) for change in changes]
+            applied = self._commit_together(changes, now)
             claimed = self._claim(requests)
         self._wake_for(changes, applied, now)
         self._after_claim(claimed)
@@ -189,7 +189,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         """Apply a transition if its fence holds; see `Store.commit`."""
         now = self.now()
         with self._writing():
-            is_committed = self._commit(change, now)
+            (is_committed,) = self._commit_together([change], now)
         self._wake_for([change], [is_committed], now)
         return is_committed
 

@@ -13,19 +13,22 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.job import Job, Outcome, Run, Spec, State, command_text
+from queuectl.domain.job import Job, Outcome, Spec, State, command_text
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.domain.values import frozen
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
+from queuectl.stores.sqlite_inserts import (
+    ROWS_AT_ONCE,
+    Statement,
+    insert_into,
+    nulls_of,
+    without_nulls,
+)
 
 if TYPE_CHECKING:
-    from queuectl.domain.ending import Ending
-
-_RUN = ("seq", *codec.RUN_FIELDS)
-_ROWS_AT_ONCE = 100
-"""A statement for that many rows costs SQLite half of what it costs to run one as often."""
+    pass
 
 _PLAIN = {str, int, float, type(None)}
 """The types that SQLite keeps as they are."""
@@ -60,7 +63,7 @@ class NewRows:
     `states` counts them by queue and state, `lanes` those that are ready by queue and priority.
     """
 
-    inserts: list[tuple[str, list[object]]]
+    inserts: list[Statement]
     states: Counter[tuple[object, ...]]
     lanes: Counter[tuple[object, ...]]
 
@@ -113,12 +116,12 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
 
 def _inserts(
     shared: Mapping[str, object], varied: Mapping[str, Sequence[object]]
-) -> Iterator[tuple[str, list[object]]]:
+) -> Iterator[Statement]:
     """Yield the statements that insert rows, many with each, in the order of the rows."""
     common = {name: value for name, value in shared.items() if value is not None}
     values = list(zip(*varied.values(), strict=True)) or [()]  # one job varies in nothing
-    for start in range(0, len(values), _ROWS_AT_ONCE):
-        some = values[start : start + _ROWS_AT_ONCE]
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        some = values[start : start + ROWS_AT_ONCE]
         statement = _insert_many(tuple(common), tuple(varied), len(some))
         yield statement, [*common.values(), *chain.from_iterable(some)]
 
@@ -131,7 +134,7 @@ def _insert_many(common: tuple[str, ...], varied: tuple[str, ...], number: int) 
     return f"INSERT INTO jobs ({names}) VALUES {', '.join([row] * number)}"
 
 
-def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> tuple[str, list[object]]:
+def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
     """Return the statement that inserts a job with all it has been through, and the values."""
     claim = job.claim
     values = [
@@ -144,10 +147,10 @@ def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> tuple[str,
         *((claim.id, to_millis(claim.lease_until)) if claim else (None, None)),
         *_outcome_values(job.outcome),
     ]
-    return _insert("jobs", _WHOLE, _nulls(values)), _without_nulls(values)
+    return insert_into("jobs", _WHOLE, nulls_of(values)), without_nulls(values)
 
 
-def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[object]]:
+def update_of(change: Transition, after: Job, now: datetime) -> Statement:
     """Return the statement that writes a change under its fence, and the values for it.
 
     Only what is another is written: others mark a job and renew its lease without touching
@@ -173,8 +176,8 @@ def update_of(change: Transition, after: Job, now: datetime) -> tuple[str, list[
     if after.spec is not before.spec:
         names += rows.SPEC
         values += _spec_values(after.spec)
-    statement = _update(tuple(names), _nulls(values), change.fence)
-    return statement, [*_without_nulls(values), before.seq, *fence_values(change)]
+    statement = _update(tuple(names), nulls_of(values), change.fence)
+    return statement, [*without_nulls(values), before.seq, *fence_values(change)]
 
 
 def _stored(value: object) -> Any:
@@ -183,29 +186,11 @@ def _stored(value: object) -> Any:
     return value if convert is None else convert(value)
 
 
-# A NULL is spelled out, as Python's module takes a microsecond to find out that None means it:
-# it looks for an adapter of everything that is not exactly a number or a string.
-
-
-def _nulls(values: Iterable[object]) -> bytes:
-    return bytes([value is None for value in values])
-
-
-def _without_nulls(values: Iterable[object]) -> list[object]:
-    return [value for value in values if value is not None]
-
-
 @cache
 def _update(names: tuple[str, ...], nulls: bytes, fence: Fence) -> str:
     marks = ("NULL" if is_null else "?" for is_null in nulls)
     assignments = ", ".join(f"{name} = {mark}" for name, mark in zip(names, marks, strict=True))
     return f"UPDATE jobs SET {assignments} WHERE seq = ? AND {FENCES[fence]}"
-
-
-@cache
-def _insert(table: str, names: tuple[str, ...], nulls: bytes) -> str:
-    given = [name for name, is_null in zip(names, nulls, strict=True) if not is_null]
-    return f"INSERT INTO {table} ({', '.join(given)}) VALUES ({', '.join('?' * len(given))})"
 
 
 _OWN = " AND ".join(f"{name} = ?" for name in ("claim_id", *MARKS))
@@ -217,14 +202,17 @@ FENCES = {
 """The condition under which a transition may be applied."""
 
 
+_REV, _LEASE = Fence.REV, Fence.LEASE  # looked up once, as each job asks twice
+
+
 def fence_values(change: Transition) -> list[object]:
     """Return the values for the condition in `FENCES`."""
     before = change.before
-    if change.fence is Fence.REV:
+    if change.fence is _REV:
         return [before.rev]
     assert before.claim is not None
     values = [before.claim.id, *map(int, _marks_of(before))]
-    if change.fence is Fence.LEASE:
+    if change.fence is _LEASE:
         values.append(to_millis(before.claim.lease_until))
     return values
 
@@ -268,45 +256,6 @@ def _outcome_values(outcome: Outcome | None) -> list[object]:
         outcome.stderr_cut,
         outcome.stdout,
         outcome.stderr,
-    ]
-
-
-def insert_of_run(seq: int, run: Run) -> tuple[str, list[object]]:
-    """Return the statement that adds a run to the history of a job, and the values for it."""
-    values = [
-        seq,
-        run.n,
-        run.claim_id,
-        run.worker,
-        to_millis(run.started_at),
-        to_millis(run.finished_at),
-        run.exit_code,
-        run.signal,
-        int(run.timed_out),
-        run.error,
-    ]
-    return _insert("runs", _RUN, _nulls(values)), _without_nulls(values)
-
-
-def insert_of_ending(ending: Ending) -> tuple[str, list[object]]:
-    """Return the statement that keeps an ending until it is told, and the values for it."""
-    started_at = ending.started_at
-    is_plain = ending.exit_code == 0 and not (ending.error or ending.labels or ending.timed_out)
-    rest = "" if is_plain else rows.dump_json({name: getattr(ending, name) for name in rows.REST})
-    return rows.ENDED, [
-        ending.seq,
-        ending.rev,
-        ending.job_id,
-        ending.run,
-        ending.queue,
-        ending.outcome.value,
-        to_millis(ending.finished_at),
-        ending.attempts,
-        ending.command,
-        None if started_at is None else to_millis(started_at),
-        ending.waited,
-        ending.duration,
-        rest,
     ]
 
 

@@ -76,7 +76,7 @@ class SqliteClaims(SqliteWrites):
         right = Claim(request.claim_id, request.worker, lease_until)
         change = transitions.claim(job, right, now)
         assert change.after is not None
-        is_written = self._write(change, now)
+        is_written = self._apply(change, now)
         assert is_written, "nobody else writes meanwhile"
         return change.after
 

@@ -9,6 +9,7 @@ from queuectl.domain.dependencies import parent_of
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_changes as changes
+from queuectl.stores import sqlite_inserts as inserts
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.sqlite_schema import translated
 from queuectl.stores.sqlite_writes import SqliteWrites
@@ -140,8 +141,8 @@ class SqliteKeeping(SqliteWrites):
         job = replace(job, rev=max(job.rev, _LEAST_REV))
         seq = execute(*changes.insert_of_whole(job, now, keep_number=keep_numbers)).lastrowid
         assert seq is not None
-        for run in job.history:
-            execute(*changes.insert_of_run(seq, run))
+        for insert in inserts.inserts_of_runs((seq, run) for run in job.history):
+            execute(*insert)
         execute(rows.COUNT_IN, (job.spec.queue, job.state.value, 1))
         if changes.ready_flag(job, now):
             execute(rows.READY_IN, (job.spec.queue, job.spec.priority, 1))

@@ -63,9 +63,6 @@ ENDING = (
     "started_at", "waited", "duration",
 )  # fmt: skip
 REST = ("labels", "exit_code", "signal", "timed_out", "error")
-ENDED = (
-    f"INSERT INTO endings ({', '.join(ENDING)}, rest) VALUES ({', '.join('?' * len(ENDING))}, ?)"
-)
 BLOCKED_IN = (
     "INSERT OR IGNORE INTO blockers "
     "SELECT value, seq FROM jobs, json_each(waits_for) WHERE jobs.id = ?"

@@ -6,7 +6,7 @@ Everything here is called inside a transaction that is open.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from queuectl.domain.job import HISTORY_RUNS, Job
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import sqlite_changes as changes
+from queuectl.stores import sqlite_inserts as inserts
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.sqlite_lanes import SqliteLanes
 from queuectl.stores.sqlite_reads import SqliteReads
@@ -59,11 +60,14 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         )
         return {key for (key,) in found}
 
-    def _commit(self, change: Transition, now: datetime) -> bool:
-        """Write a transition, or find that it has been written already."""
-        if self._write(change, now):
-            return True
-        return change.run is not None and change.run in self._history(change.before.seq)
+    def _commit_together(self, changes: Sequence[Transition], now: datetime) -> list[bool]:
+        """Write transitions, or find that they have been written already; say of each whether."""
+        applied = [self._apply(change, now) for change in changes]
+        self._record([change for change, is_new in zip(changes, applied, strict=True) if is_new])
+        return [
+            is_new or (change.run is not None and change.run in self._history(change.before.seq))
+            for change, is_new in zip(changes, applied, strict=True)
+        ]
 
     def _commit_or_undo(self, change: Transition, now: datetime) -> bool:
         """Write a transition; one whose record is not taken leaves the transaction as it was."""
@@ -80,6 +84,13 @@ class SqliteWrites(SqliteReads, SqliteLanes):
 
     def _write(self, change: Transition, now: datetime) -> bool:
         """Write a transition if its fence holds; return whether it did."""
+        is_written = self._apply(change, now)
+        if is_written:
+            self._record([change])
+        return is_written
+
+    def _apply(self, change: Transition, now: datetime) -> bool:
+        """Write what a transition makes of its job if its fence holds; return whether it did."""
         execute = self._connection.execute
         seq, after = change.before.seq, change.after
         if after is None:
@@ -92,22 +103,24 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         is_held = execute(*changes.update_of(change, after, now)).rowcount
         if not is_held:
             return False
-        if change.run is not None:
-            execute(*changes.insert_of_run(seq, change.run))
-            if change.run.n > HISTORY_RUNS:
-                execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
-        self._note_ending(change)
         if change.is_burial:
             self._move("jobs", "dlq", seq)
         if after.unswept:
             self._sweep(seq, now)
         return True
 
-    def _note_ending(self, change: Transition) -> None:
-        """Keep what a change ends until it is told."""
-        ending = _ending_of()(change)
-        if ending is not None:
-            self._connection.execute(*changes.insert_of_ending(ending))
+    def _record(self, written: Sequence[Transition]) -> None:
+        """Enter runs that have ended into the history, and keep what has ended until it is told."""
+        execute = self._connection.execute
+        runs = [(change.before.seq, change.run) for change in written if change.run is not None]
+        for insert in inserts.inserts_of_runs(runs):
+            execute(*insert)
+        for seq, run in runs:
+            if run.n > HISTORY_RUNS:
+                execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
+        endings = [ending for ending in map(_ending_of(), written) if ending is not None]
+        for insert in inserts.inserts_of_endings(endings):
+            execute(*insert)
 
     def _bring_back(self, change: Transition) -> bool:
         """Move a job out of the DLQ, if the fence holds there."""

@@ -32,7 +32,7 @@ from queuectl.worker.refused import store_less
 
 log = logging.getLogger("queuectl.worker")
 
-TOGETHER_SECONDS = 0.02
+TOGETHER_SECONDS = 0.04
 _STALE_SECONDS = 0.1
 """A job that was claimed so long ago, and has not begun, is given back."""
 
@@ -136,8 +136,7 @@ class Hand:
         self._waiting.extend(jobs)
         self._claimed_at = time.monotonic()
         if len(jobs) > 1:
-            for job in jobs:
-                self._guard.keep(notes.claimed(job))
+            self._guard.keep(notes.claimed(jobs))
 
     def _give_back(self) -> None:
         if self._waiting:

@@ -23,19 +23,19 @@ _CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
 _fields_of = attrgetter(*Outcome.__match_args__)
 
 
-def claimed(job: Job) -> bytes:
-    """Note that a job is claimed, and will be begun later."""
-    return marshal.dumps((_CLAIMED, job.id, _claim_id(job)))
+def claimed(jobs: Iterable[Job]) -> bytes:
+    """Note that jobs are claimed, and will be begun later."""
+    return marshal.dumps((_CLAIMED, [(job.id, _claim_id(job)) for job in jobs]))
 
 
 def begun(job: Job) -> bytes:
     """Note that a job is about to be begun, so that it counts as begun whatever comes."""
-    return marshal.dumps((_BEGUN, job.id, _claim_id(job)))
+    return marshal.dumps((_BEGUN, [(job.id, _claim_id(job))]))
 
 
 def ended(job: Job, outcome: Outcome, at: datetime) -> bytes:
     """Note how a run ended that is not committed yet."""
-    return marshal.dumps((_ENDED, job.id, _claim_id(job), to_millis(at), _fields_of(outcome)))
+    return marshal.dumps((_ENDED, [(job.id, _claim_id(job))], to_millis(at), _fields_of(outcome)))
 
 
 def act_on(store_url: str, notes: Iterable[bytes]) -> None:
@@ -45,8 +45,8 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
     """
     last: dict[str, tuple[str, str, list[Any]]] = {}
     for note in notes:
-        kind, job_id, claim_id, *ending = marshal.loads(note)
-        last[job_id] = (kind, claim_id, ending)
+        kind, claims, *ending = marshal.loads(note)
+        last |= {job_id: (kind, claim_id, ending) for job_id, claim_id in claims}
     with closing(open_store(store_url)) as store:
         for job_id, (kind, claim_id, ending) in last.items():
             job = store.get(job_id) if kind != _BEGUN else None

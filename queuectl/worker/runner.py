@@ -31,6 +31,9 @@ _SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 
 Named all, as posix_spawn of the GNU C library asks twice about each signal that is not named.
 """
+_TIMEOUT, _GIVEN_BACK = Halt.TIMEOUT, (Halt.RELEASE, Halt.LOST)
+"""Looked up once: to look a member up in its class takes long on Python 3.11."""
+
 _LOOK_SECONDS = 0.02
 _QUICK_SECONDS = 0.01
 """What a command writes can be seen from then on, or when it has ended."""
@@ -237,20 +240,20 @@ def _outcome(status: int, halt: Halt | None, run: Run, files: RunFiles, duration
     return Outcome(
         exit_code,
         number,
-        halt is Halt.TIMEOUT,
+        halt is _TIMEOUT,
         _error(exit_code, number, halt, run),
         round(duration, 6),
         stdout,
         stderr,
         stdout_cut,
         stderr_cut,
-        halt is Halt.RELEASE or halt is Halt.LOST,
+        halt in _GIVEN_BACK,
     )
 
 
 def _error(exit_code: int | None, number: int | None, halt: Halt | None, run: Run) -> str | None:
     """Return what to say of a run that did not succeed."""
-    if halt is Halt.TIMEOUT:
+    if halt is _TIMEOUT:
         return f"Job exceeded {short_seconds(run.timeout)} timeout"
     if halt is not None:
         return str(halt.value).capitalize()

@@ -18,6 +18,9 @@ from queuectl.home import FILE_MODE
 if sys.platform == "linux":
     import fcntl
 
+    _READ_LEASE = () if fcntl.F_RDLCK == 0 else (fcntl.F_RDLCK,)
+    """The argument that asks for one; 0, as it is nearly everywhere, is quicker left out."""
+
 SpawnAction = tuple[int, int, int] | tuple[int, int, str, int, int]
 """A file action of `os.posix_spawn`."""
 
@@ -65,7 +68,7 @@ class UnnamedFile:
         if self.has_name:
             return False
         try:
-            fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(self.reader, fcntl.F_SETLEASE, *_READ_LEASE)
             fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError:
             return False

@@ -100,7 +100,7 @@ def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
         if is_taken_back:  # what the upkeep of another worker does once a lease is over
             held = store.held_by(job.worker or "")
             now = store.now()
-            assert store._commit(transitions.expire(held[0], now, 5), now)
+            assert store._write(transitions.expire(held[0], now, 5), now)
     ended = fleet.settled(job_id)
     assert ended.state is State.COMPLETED
     errors = [run.error for run in ended.history]

@@ -22,10 +22,9 @@ def test_a_graceful_stop_lets_the_job_in_hand_finish_and_claims_no_other(fleet: 
 
 
 def test_every_worker_of_a_stopping_fleet_finishes_its_job(fleet: Fleet) -> None:
-    ids = [fleet.enqueue("sleep 1") for _ in range(6)]
+    ids = [fleet.enqueue(f"touch begun{n}; sleep 1") for n in range(6)]
     fleet.start(6)
-    for job_id in ids:
-        fleet.running(job_id)
+    eventually(lambda: len(list(fleet.root.glob("begun*"))) == len(ids))
     assert fleet.stop() == []
     assert {fleet.job(job_id).state for job_id in ids} == {State.COMPLETED}
 
