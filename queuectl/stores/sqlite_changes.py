@@ -1,21 +1,17 @@
-"""Changes of jobs as statements: what is inserted and updated, and with which values.
-
-Every job passes through here twice, so values stand in the order of the columns.
-"""
+"""Jobs as rows: the statements that insert them, and the values of their columns."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import Job, Outcome, Spec, State, command_text
 from queuectl.domain.times import to_millis
-from queuectl.domain.transitions import MARKS, Fence, Transition
 from queuectl.domain.values import frozen
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
@@ -44,7 +40,7 @@ _WHOLE = (
     "seq", "id", "created_at", "ready", *rows.SPEC, *rows.COURSE, *rows.CLAIM, *rows.OUTCOME,
     *codec.OUTPUT_FIELDS,
 )  # fmt: skip
-_course_of, _marks_of = attrgetter(*rows.COURSE), attrgetter(*MARKS)
+course_of = attrgetter(*rows.COURSE)
 _beginning_of = attrgetter(*rows.NEW)
 _asked_of = attrgetter("id", *(_FIELD_OF.get(name, name) for name in rows.SPEC))
 
@@ -78,10 +74,10 @@ def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
     varied: dict[str, Sequence[object]] = {}
     for name, column in _columns(jobs).items():
         if column.count(column[0]) == len(column):
-            shared[name] = _stored(column[0])
+            shared[name] = stored(column[0])
         else:
             is_plain = set(map(type, column)) <= _PLAIN
-            varied[name] = column if is_plain else [_stored(value) for value in column]
+            varied[name] = column if is_plain else [stored(value) for value in column]
     if varied.keys().isdisjoint(_READINESS):
         shared["ready"] = ready_flag(jobs[0], now)
     else:
@@ -142,82 +138,22 @@ def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
         job.spec.id,
         to_millis(job.created_at),
         ready_flag(job, now),
-        *_spec_values(job.spec),
-        *map(_stored, _course_of(job)),
+        *spec_values(job.spec),
+        *map(stored, course_of(job)),
         *((claim.id, to_millis(claim.lease_until)) if claim else (None, None)),
-        *_outcome_values(job.outcome),
+        *outcome_values(job.outcome),
     ]
     return insert_into("jobs", _WHOLE, nulls_of(values)), without_nulls(values)
 
 
-def update_of(change: Transition, after: Job, now: datetime) -> Statement:
-    """Return the statement that writes a change under its fence, and the values for it.
-
-    Only what is another is written: others mark a job and renew its lease without touching
-    `rev`. An outcome is written whole, as it may have been read without its output.
-    """
-    before = change.before
-    names: list[str] = []
-    values: list[object] = []
-    if before.is_free or after.is_free:  # else it is NULL and stays so, as do the indexes over it
-        names.append("ready")
-        values.append(ready_flag(after, now))
-    for name, old, new in zip(rows.COURSE, _course_of(before), _course_of(after), strict=True):
-        if new is not old and new != old:
-            names.append(name)
-            values.append(_stored(new))
-    if after.claim is not before.claim:
-        claim = after.claim
-        names += rows.CLAIM
-        values += (claim.id, to_millis(claim.lease_until)) if claim else (None, None)
-    if after.outcome is not before.outcome:
-        names += (*rows.OUTCOME, *codec.OUTPUT_FIELDS)
-        values += _outcome_values(after.outcome)
-    if after.spec is not before.spec:
-        names += rows.SPEC
-        values += _spec_values(after.spec)
-    statement = _update(tuple(names), nulls_of(values), change.fence)
-    return statement, [*without_nulls(values), before.seq, *fence_values(change)]
-
-
-def _stored(value: object) -> Any:
+def stored(value: object) -> Any:
     """Return one of the values in `rows.COURSE` as SQLite keeps it."""
     convert = _CONVERSIONS.get(type(value))
     return value if convert is None else convert(value)
 
 
-@cache
-def _update(names: tuple[str, ...], nulls: bytes, fence: Fence) -> str:
-    marks = ("NULL" if is_null else "?" for is_null in nulls)
-    assignments = ", ".join(f"{name} = {mark}" for name, mark in zip(names, marks, strict=True))
-    return f"UPDATE jobs SET {assignments} WHERE seq = ? AND {FENCES[fence]}"
-
-
-_OWN = " AND ".join(f"{name} = ?" for name in ("claim_id", *MARKS))
-FENCES = {
-    Fence.REV: "rev = ?",
-    Fence.CLAIM: _OWN,
-    Fence.LEASE: f"{_OWN} AND lease_until = ?",
-}
-"""The condition under which a transition may be applied."""
-
-
-_REV, _LEASE = Fence.REV, Fence.LEASE  # looked up once, as each job asks twice
-
-
-def fence_values(change: Transition) -> list[object]:
-    """Return the values for the condition in `FENCES`."""
-    before = change.before
-    if change.fence is _REV:
-        return [before.rev]
-    assert before.claim is not None
-    values = [before.claim.id, *map(int, _marks_of(before))]
-    if change.fence is _LEASE:
-        values.append(to_millis(before.claim.lease_until))
-    return values
-
-
-def _spec_values(spec: Spec) -> list[object]:
+def spec_values(spec: Spec) -> list[object]:
+    """Return the values for the columns in `rows.SPEC`."""
     command = spec.command
     is_line = isinstance(command, str)
     return [
@@ -243,7 +179,8 @@ def _spec_values(spec: Spec) -> list[object]:
     ]
 
 
-def _outcome_values(outcome: Outcome | None) -> list[object]:
+def outcome_values(outcome: Outcome | None) -> list[object]:
+    """Return the values for the columns in `rows.OUTCOME` and `codec.OUTPUT_FIELDS`."""
     if outcome is None:
         return [None] * (len(rows.OUTCOME) + len(codec.OUTPUT_FIELDS))
     return [

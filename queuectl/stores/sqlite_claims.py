@@ -46,12 +46,13 @@ class SqliteClaims(SqliteWrites):
         if lane is None:
             return []
         now = self.now()
-        claimed: list[Job] = []
+        alike: list[tuple[Job, ClaimRequest]] = []
         for request, row in zip(requests, self._first_rows(*lane, len(requests)), strict=False):
             job = self._readable(row)
             if job is None or job.interruptions or not job.is_ready(now):
                 break
-            claimed.append(self._held(job, request, now))
+            alike.append((job, request))
+        claimed = self._hold(alike, now)
         if claimed:
             self._serve(*lane, len(claimed))
         return claimed
@@ -66,19 +67,20 @@ class SqliteClaims(SqliteWrites):
         return job, False
 
     def _take(self, job: Job, request: ClaimRequest, now: datetime) -> Job:
-        held = self._held(job, request, now)
+        (held,) = self._hold([(job, request)], now)
         self._serve(job.spec.queue, job.spec.priority, 1)
         return held
 
-    def _held(self, job: Job, request: ClaimRequest, now: datetime) -> Job:
-        """Put a claim on a job and return it."""
-        lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
-        right = Claim(request.claim_id, request.worker, lease_until)
-        change = transitions.claim(job, right, now)
-        assert change.after is not None
-        is_written = self._apply(change, now)
-        assert is_written, "nobody else writes meanwhile"
-        return change.after
+    def _hold(self, chosen: Sequence[tuple[Job, ClaimRequest]], now: datetime) -> list[Job]:
+        """Put claims on jobs and return them."""
+        changes = []
+        for job, request in chosen:
+            lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
+            right = Claim(request.claim_id, request.worker, lease_until)
+            changes.append(transitions.claim(job, right, now))
+        applied = self._apply_together(changes, now)
+        assert all(applied), "nobody else writes meanwhile"
+        return [change.after for change in changes if change.after]
 
     def _claimed_before(self, request: ClaimRequest) -> Job | None:
         held = self.held_by(request.worker)

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from queuectl.domain.dependencies import refuse_circle
@@ -18,6 +19,7 @@ from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_inserts as inserts
 from queuectl.stores import sqlite_rows as rows
+from queuectl.stores import sqlite_updates as updates
 from queuectl.stores.sqlite_lanes import SqliteLanes
 from queuectl.stores.sqlite_reads import SqliteReads
 
@@ -62,7 +64,7 @@ class SqliteWrites(SqliteReads, SqliteLanes):
 
     def _commit_together(self, changes: Sequence[Transition], now: datetime) -> list[bool]:
         """Write transitions, or find that they have been written already; say of each whether."""
-        applied = [self._apply(change, now) for change in changes]
+        applied = self._apply_together(changes, now)
         self._record([change for change, is_new in zip(changes, applied, strict=True) if is_new])
         return [
             is_new or (change.run is not None and change.run in self._history(change.before.seq))
@@ -89,9 +91,20 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             self._record([change])
         return is_written
 
+    def _apply_together(self, changes: Sequence[Transition], now: datetime) -> list[bool]:
+        """Write what transitions make of different jobs; say of each whether its fence held."""
+        applied: list[bool] = []
+        for is_plain, alike in groupby(changes, _is_plain):
+            some = list(alike)
+            if is_plain:
+                written = self._update([(each, each.after) for each in some if each.after], now)
+                applied += [each.before.seq in written for each in some]
+            else:
+                applied += [self._apply(each, now) for each in some]
+        return applied
+
     def _apply(self, change: Transition, now: datetime) -> bool:
         """Write what a transition makes of its job if its fence holds; return whether it did."""
-        execute = self._connection.execute
         seq, after = change.before.seq, change.after
         if after is None:
             return self._forget(change)
@@ -100,14 +113,21 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         if after.waits_for and has_new_blockers(change):
             refuse_circle(after.id, after.waits_for, self._waiting)  # two may be made at once
             after = self._relinked(after)
-        is_held = execute(*changes.update_of(change, after, now)).rowcount
-        if not is_held:
+        if not self._update([(change, after)], now):
             return False
         if change.is_burial:
             self._move("jobs", "dlq", seq)
         if after.unswept:
             self._sweep(seq, now)
         return True
+
+    def _update(self, made: Sequence[tuple[Transition, Job]], now: datetime) -> set[int]:
+        """Write jobs as they shall be, where the fences hold; return the numbers of those."""
+        written: set[int] = set()
+        wanted = (updates.update_of(change, after, now) for change, after in made)
+        for statement in updates.statements_for(wanted):
+            written.update(seq for (seq,) in self._connection.execute(*statement))
+        return written
 
     def _record(self, written: Sequence[Transition]) -> None:
         """Enter runs that have ended into the history, and keep what has ended until it is told."""
@@ -126,8 +146,8 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         """Move a job out of the DLQ, if the fence holds there."""
         seq = change.before.seq
         held = self._connection.execute(
-            f"SELECT 1 FROM dlq WHERE seq = ? AND {changes.FENCES[change.fence]}",
-            (seq, *changes.fence_values(change)),
+            f"SELECT 1 FROM dlq WHERE seq = ? AND {updates.FENCES[change.fence]}",
+            (seq, *updates.fence_values(change)),
         ).fetchone()
         if held is not None:
             self._move("dlq", "jobs", seq)
@@ -140,8 +160,8 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         table = "dlq" if change.is_revival else "jobs"
         seq = change.before.seq
         deleted = self._connection.execute(
-            f"DELETE FROM {table} WHERE seq = ? AND {changes.FENCES[change.fence]}",
-            (seq, *changes.fence_values(change)),
+            f"DELETE FROM {table} WHERE seq = ? AND {updates.FENCES[change.fence]}",
+            (seq, *updates.fence_values(change)),
         ).rowcount
         if deleted:
             self._connection.execute("DELETE FROM runs WHERE seq = ?", (seq,))
@@ -155,6 +175,14 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             (seq,),
         )
         self._connection.execute(f"DELETE FROM {source} WHERE seq = ?", (seq,))
+
+
+def _is_plain(change: Transition) -> bool:
+    """Whether a change touches nothing but its own row."""
+    after = change.after
+    if after is None or change.is_revival or change.is_burial:
+        return False
+    return not (after.waits_for or after.unswept)
 
 
 @cache
