@@ -92,12 +92,8 @@ MUTANTS = (
         "commit on SQLite does not look at its fence",
         STRANGERS + "test_the_second_of_two_expiries_of_one_claim_is_refused[sqlite]",
         (
-            Cut(
-                "stores/sqlite_changes.py",
-                'SET {assignments} WHERE seq = ? AND {FENCES[fence]}"',
-                'SET {assignments} WHERE seq = ?"',
-            ),
-            Cut("stores/sqlite_changes.py", "before.seq, *fence_values(change)]", "before.seq]"),
+            Cut("stores/sqlite_updates.py", '("seq", *_FENCED[fence])', '("seq",)'),
+            Cut("stores/sqlite_updates.py", "before.seq, *fence_values(change)]", "before.seq]"),
         ),
     ),
     Mutant(
@@ -126,11 +122,8 @@ MUTANTS = (
         "expiry on SQLite does not compare the lease",
         STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[sqlite]",
         (
-            Cut(
-                "stores/sqlite_changes.py",
-                "{_OWN} AND lease_until = ?",
-                "{_OWN} AND (lease_until = ? OR TRUE)",
-            ),
+            Cut("stores/sqlite_updates.py", '*MARKS, "lease_until")', "*MARKS)"),
+            Cut("stores/sqlite_updates.py", "if change.fence is _LEASE:", "if False:"),
         ),
     ),
     Mutant(
