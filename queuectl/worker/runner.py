@@ -35,7 +35,7 @@ _TIMEOUT, _GIVEN_BACK = Halt.TIMEOUT, (Halt.RELEASE, Halt.LOST)
 """Looked up once: to look a member up in its class takes long on Python 3.11."""
 
 _LOOK_SECONDS = 0.02
-_QUICK_SECONDS = 0.01
+_QUICK_SECONDS = 0.02
 """What a command writes can be seen from then on, or when it has ended."""
 
 
