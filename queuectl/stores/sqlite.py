@@ -53,6 +53,8 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         self._transaction = WriteTransaction(connection, turn, log, path)
         self._claiming = WriteTransaction(connection, turn, log, path, lags=True)
         self._wake = WakeFifo(path)
+        # a worker need not wait for the disk: nobody was told yet that there is a job
+        self._adding = WriteTransaction(connection, turn, log, path, on_commit=self._wake.notify)
         self._identity = _identity(path)
         self._has_slept = False
         self._version_seen = 0  # when this store last looked for work
@@ -99,10 +101,8 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         return frozenset(refused)
 
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
-        with self._writing():
-            refused = self._add_here(jobs, atomic=atomic)
-        self._wake.notify()
-        return refused
+        with self._adding:
+            return self._add_here(jobs, atomic=atomic)
 
     def _add_here(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
         """Insert new jobs within a transaction; return the ids that are refused."""

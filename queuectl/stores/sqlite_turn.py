@@ -11,6 +11,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from queuectl.home import open_private
@@ -64,7 +65,8 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
     """One transaction that nobody else's write can come between; used again and again.
 
     What it wrote is on the disk in the end. With `lags` that is left to whoever made it, but for
-    what was written before. A class and not a generator, because every job passes through it.
+    what was written before. `on_commit` is called when others can see it, and it may not be on the
+    disk yet. A class and not a generator, because every job passes through it.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
         path: Path,
         *,
         lags: bool = False,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._turn = turn
         self._log = log
         self._path = path
         self._lags = lags
+        self._on_commit = on_commit
 
     def __enter__(self) -> None:
         self._log.catch_up()
@@ -106,6 +110,8 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
                 raise translate(self._path, fault) from fault
         finally:
             self._turn.give()
+        if fault is None:
+            self._on_commit()
         if not self._lags:
             self._log.catch_up()
 
