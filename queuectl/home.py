@@ -38,6 +38,14 @@ class Home:
         """The list of this home's workers."""
         return self.root / "workers.pid"
 
+    def misses_processes(self) -> bool:
+        """Whether a process that `pid_file` names is gone; a quick look, for Linux alone."""
+        try:
+            words = self.pid_file.read_text().split('"pid": ')[1:]
+        except (OSError, ValueError):
+            return False
+        return _IS_LINUX and any(_is_gone(word.partition(",")[0]) for word in words)
+
     @property
     def history_file(self) -> Path:
         """What was typed in the shell."""
@@ -253,3 +261,12 @@ def cannot(verb: str, path: Path, fault: OSError) -> StoreUnavailable:
     return StoreUnavailable(
         f"cannot {verb} {path}: {fault.strerror}", hint=hints.get(fault.errno or 0, "")
     )
+
+
+def _is_gone(pid: str) -> bool:
+    """Whether a process has ended, be it reaped or not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - half the time of Path.open
+            return file.read().rpartition(b") ")[2][:1] in b"ZX"
+    except OSError:
+        return True

@@ -65,6 +65,7 @@ class Session:
     def close(self) -> None:
         """Close the queue if it was opened."""
         if self._queue is not None:
+            _end_abandoned_runs(self._queue)
             self._queue.close()
             self._queue = None
 
@@ -72,6 +73,23 @@ class Session:
     def colors(self) -> bool:
         """Whether standard output may be coloured."""
         return on_terminal() and not self.no_color and not os.environ.get("NO_COLOR")
+
+
+def _end_abandoned_runs(queue: Queue) -> None:
+    """See to what was running when workers were killed and nobody was left who noticed.
+
+    What fails here is left to the next command, and to the next worker.
+    """
+    home = queue.home
+    if not home.misses_processes():
+        return
+    import contextlib
+
+    from queuectl.domain.errors import StoreError
+    from queuectl.worker.rescue import end_abandoned_runs
+
+    with contextlib.suppress(StoreError, OSError):
+        end_abandoned_runs(home, queue.store)
 
 
 pass_session = click.make_pass_decorator(Session)

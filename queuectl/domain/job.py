@@ -87,7 +87,8 @@ class Outcome:
     is in seconds; `stdout` and `stderr` are the last 64 KiB of each stream and the `_cut`
     fields count the bytes before them. `interrupted` says that the worker stopped the run for
     a reason that is not the job's own, so that it costs no attempt; `is_final` that another
-    attempt would end the same.
+    attempt would end the same; `postponed` that the run was not begun, and may be in so many
+    seconds.
     """
 
     exit_code: int | None = None
@@ -101,6 +102,7 @@ class Outcome:
     stderr_cut: int = 0
     interrupted: bool = False
     is_final: bool = False
+    postponed: float = 0.0
 
     @property
     def succeeded(self) -> bool:

@@ -108,6 +108,8 @@ def settle(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
     """
     if outcome is None:
         return release(job, now)
+    if outcome.postponed:
+        return release(job, now, wait=outcome.postponed)
     if outcome.succeeded:
         return _ended(job, "succeed", _COMPLETED, outcome, now)
     if outcome.interrupted:
@@ -120,14 +122,19 @@ def settle(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
     return _ended(job, "bury", _DEAD, outcome, now, failed_at=now)
 
 
-def release(job: Job, now: datetime, outcome: Outcome | None = None) -> Transition:
+def release(
+    job: Job, now: datetime, outcome: Outcome | None = None, wait: float = 0.0
+) -> Transition:
     """The worker gives a run back; the attempt is not counted.
 
-    Without an outcome the run had not begun, and leaves no trace in the history.
+    Without an outcome the run had not begun, and leaves no trace in the history; with `wait` it
+    is due in so many seconds.
     """
     _require_processing(job)
     if outcome is None and not job.cancel_requested:
-        return _ended(job, "release", _PENDING, None, now, attempts=job.attempts - 1)
+        run_at = later(now, wait) if wait else job.run_at
+        attempts = job.attempts - 1
+        return _ended(job, "release", _PENDING, None, now, attempts=attempts, run_at=run_at)
     ended = outcome or Outcome()
     ended = replace(ended, error=ended.error or INTERRUPTED, interrupted=False)
     if job.cancel_requested:

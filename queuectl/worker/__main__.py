@@ -11,12 +11,14 @@ from pathlib import Path
 from queuectl.home import Home, Place
 from queuectl.worker.claims import Orders
 from queuectl.worker.logs import log_to_file
+from queuectl.worker.run_mark import belong_to_no_run
 from queuectl.worker.supervisor import Supervisor
 
 
 def main() -> int:
     """Read the orders, let go of the terminal, and supervise."""
     given = json.load(sys.stdin)
+    belong_to_no_run()  # a job that starts workers does not take them with it
     place = Place(Home(Path(given["home"])), given["store"])
     orders = Orders(tuple(given["queues"]), drain=given["drain"], only=given["only"])
     if os.fork():

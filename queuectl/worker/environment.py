@@ -9,7 +9,7 @@ from functools import lru_cache
 from queuectl.captured import Variables
 from queuectl.domain.job import Job
 from queuectl.home import STORE_VARIABLES
-from queuectl.worker.processes import RUN_ID_VARIABLE
+from queuectl.worker.run_mark import RUN_ID_VARIABLE
 
 CLEAN = ("PATH", "HOME", "LANG")
 """What a job with a clean environment still gets of its worker's."""

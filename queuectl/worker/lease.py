@@ -68,6 +68,7 @@ class Heartbeat:
         self._held: _Held | None = None
         self.is_astray = False
         self._parent = os.getppid()
+        self._has_missed_parent = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._store: Store | None = None
@@ -102,8 +103,9 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._over.wait(self._tick_seconds):
-            if os.getppid() != self._parent or self._is_astray():
+            if self._is_alone() or self._is_astray():
                 self._control.request_stop()
+            self._guard.rouse()
             asked_at = time.monotonic()
             try:
                 self._tick()
@@ -134,6 +136,19 @@ class Heartbeat:
             with self._upkeep_pace.look():
                 self._upkeep.tick(self.settings)
 
+    def _is_alone(self) -> bool:
+        """Whether the supervisor, which would replace this worker or its guard, is gone."""
+        if os.getppid() == self._parent:
+            return False
+        if not self._has_missed_parent:
+            self._has_missed_parent = True
+            log.warning(
+                "supervisor %d was killed: leaving after the job in hand, if any "
+                "(queuectl worker start begins anew)",
+                self._parent,
+            )
+        return True
+
     def _is_astray(self) -> bool:
         """Whether there is another store now where this worker's was."""
         if not self.is_astray and not self._is_in_place():
@@ -154,6 +169,7 @@ class Heartbeat:
 
     def _heed(self, settings: Settings) -> None:
         self.settings = settings
+        self._guard.may_stop_for(settings.lease_seconds)
         self._control.set_stop_grace(settings.stop_grace_seconds)
         use_format(settings.log_format)
 

@@ -23,7 +23,7 @@ from queuectl.home import Place
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import require_in_use
-from queuectl.worker import deliveries, notes
+from queuectl.worker import deliveries, undying
 from queuectl.worker.claims import Claims, Orders
 from queuectl.worker.control import Control
 from queuectl.worker.environment import Environment, MissingEnvironment
@@ -50,11 +50,22 @@ class _Refused(Exception):
 
 
 class Worker:
-    """One worker process. Make it in the process that shall work, before any thread."""
+    """One worker process. Make it in the process that shall work, before any thread.
 
-    def __init__(self, place: Place, orders: Orders, worker_id: str | None = None) -> None:
+    `is_adopter` says that the process adopts the orphans of what it runs (see `adoption`).
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        orders: Orders,
+        guard: Guard,
+        worker_id: str | None = None,
+        *,
+        is_adopter: bool = False,
+    ) -> None:
         self._control = Control()
-        self._guard = Guard(partial(notes.act_on, place.store_url))
+        self._guard = guard
         self._control.install()
         self._place = place
         self._orders = orders
@@ -63,7 +74,7 @@ class Worker:
         self.record = new_record(
             worker_id or new_worker_id(), place.home, orders.queues, self._store.now()
         )
-        self._runner = Runner(self._control, self._guard)
+        self._runner = Runner(self._control, self._guard, is_adopter=is_adopter)
         self._output = OutputFolder(place.home)
         self._environment = Environment(self.record.id, self._captured)
         absence = Absence()
@@ -137,6 +148,7 @@ class Worker:
     def _idle(self) -> None:
         """Sleep until there may be work: at most until the next job or schedule is due."""
         os.chdir("/")  # keeps no directory of a job busy
+        self._runner.reap()
         settings = self._heartbeat.settings
 
         def sleep() -> None:
@@ -189,6 +201,8 @@ class Worker:
     def _run(self, job: Job, claim_id: str) -> Outcome | None:
         """Run a job's command; None when its log cannot be written and it was given back."""
         settings = self._heartbeat.settings
+        if put_off := undying.postponed(job, self._known):
+            return put_off
         try:
             files = self._output.open(job.id, job.runs)
         except StoreUnavailable as fault:
@@ -243,6 +257,9 @@ class Worker:
             self._store.sync()
         except StoreUnavailable as fault:
             log.debug("%s", fault)
+
+    def _known(self, job_id: str) -> Job | None:
+        return self._patience.insist(partial(self._store.get, job_id))
 
     def _captured(self, name: str) -> Variables | None:
         return self._patience.insist(partial(self._store.environment, name))

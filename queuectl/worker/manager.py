@@ -18,7 +18,8 @@ from queuectl.domain.settings import default_of
 from queuectl.domain.values import frozen
 from queuectl.home import STORE_VARIABLES, Home, Place, open_private, private_directory
 from queuectl.worker import pidfile
-from queuectl.worker.processes import RUN_ID_VARIABLE, is_alive, send_signal
+from queuectl.worker.processes import is_alive, send_signal
+from queuectl.worker.run_mark import RUN_ID_VARIABLE
 
 PROGRAM = "queuectl.worker"
 """The module that is run to be a supervisor in the background."""

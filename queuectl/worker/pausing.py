@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from queuectl.worker.processes import continue_run, freeze_run
+from queuectl.worker.run_processes import continue_run, freeze_run
 
 
 class Stopwatch:

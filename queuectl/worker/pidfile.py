@@ -40,7 +40,7 @@ def living(home: Home) -> list[Entry]:
 
     Raises StoreRefused when the file cannot be understood.
     """
-    return [entry for entry in _read(home) if is_alive(entry.process)]
+    return [entry for entry in registered(home) if is_alive(entry.process)]
 
 
 def add(home: Home, entry: Entry) -> None:
@@ -62,7 +62,7 @@ def remove(home: Home, pids: Collection[int]) -> None:
 
 def forget(home: Home, worker_id: str) -> None:
     """Strike out a worker of another machine, and its supervisor with the last of its workers."""
-    found = [entry for entry in _read(home) if entry.worker_id == worker_id]
+    found = [entry for entry in registered(home) if entry.worker_id == worker_id]
     if found:
         _change(home, lambda entries: _without(entries, found[0]))
 
@@ -78,7 +78,7 @@ def _without(entries: list[Entry], lost: Entry) -> list[Entry]:
 def _change(home: Home, decide: Callable[[list[Entry]], list[Entry]]) -> None:
     with _locked(home):
         try:
-            entries = _read(home)
+            entries = registered(home)
         except StoreRefused:
             _set_aside(home)
             entries = []
@@ -107,7 +107,8 @@ def _set_aside(home: Home) -> None:
     home.pid_file.replace(home.pid_file.with_suffix(".pid.damaged"))
 
 
-def _read(home: Home) -> list[Entry]:
+def registered(home: Home) -> list[Entry]:
+    """Return what is in the file, stale entries too. Raises as `living` does."""
     try:
         text = home.pid_file.read_text()
     except FileNotFoundError:

@@ -19,11 +19,14 @@ from queuectl.domain.job import COMMAND_NOT_FOUND, Command, Outcome
 from queuectl.domain.times import short_seconds
 from queuectl.domain.values import frozen
 from queuectl.waiting import wait_readable
+from queuectl.worker import undying
+from queuectl.worker.adoption import children_of, reap_adopted
 from queuectl.worker.control import Control, Halt
 from queuectl.worker.guard import Guard
 from queuectl.worker.output import RunFiles
 from queuectl.worker.pausing import Stopwatch
-from queuectl.worker.processes import kill_run, members, signal_group
+from queuectl.worker.run_mark import Marker, is_mark, mark_of, read_mark
+from queuectl.worker.run_processes import kill_run, members, signal_group
 
 SHELL = "/bin/sh"
 _SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
@@ -62,11 +65,18 @@ class CannotStart(Exception):
 
 
 class Runner:
-    """Runs one command after another for one worker."""
+    """Runs one command after another for one worker.
 
-    def __init__(self, control: Control, guard: Guard) -> None:
+    Where this process adopts orphans (`is_adopter`), each process of its runs is its descendant,
+    and every child of its that ends is its to reap.
+    """
+
+    def __init__(self, control: Control, guard: Guard, *, is_adopter: bool = False) -> None:
         self._control = control
         self._guard = guard
+        self._is_adopter = is_adopter
+        self._marker = Marker()
+        self._has_children = not is_adopter
         self._null = os.open(os.devnull, os.O_RDONLY)
         poller = select.poll()
         poller.register(control.wake, select.POLLIN)
@@ -98,13 +108,19 @@ class Runner:
             return Outcome(error=str(fault))
         self._guard.started(run.id, pid)
         on_started()
-        status, halt = self._await(pid, run, partial(_slow, files, on_slow), begun)
+        status, halt, left = self._await(pid, run, partial(_slow, files, on_slow), begun)
         self._guard.ended()
-        if status:
+        self.reap()
+        if status != 0:
             files.show()
         if halt is None and self._was_fenced(run, status):
             halt = Halt.LOST
-        return _outcome(status, halt, run, files, time.monotonic() - begun)
+        return _outcome(status, halt, left, run, files, time.monotonic() - begun)
+
+    def reap(self) -> None:
+        """Let what ended runs have left behind, and has ended since, go."""
+        if self._is_adopter:
+            self._has_children = reap_adopted()
 
     def _spawn(self, run: Run, files: RunFiles) -> int:
         """Start the command; its pid is also its process group. Raises CannotStart."""
@@ -114,6 +130,7 @@ class Runner:
         else:
             program, argv = _find_program(run), list(run.command)
         source = _filled_pipe(run.given) if run.given else self._null
+        self._marker.put(run.id)
         try:
             return os.posix_spawn(
                 program,
@@ -129,6 +146,7 @@ class Runner:
         except OSError as fault:
             raise CannotStart(f"Command could not be started: {fault.strerror}") from None
         finally:
+            self._marker.take_back()
             if source != self._null:
                 os.close(source)
 
@@ -142,15 +160,19 @@ class Runner:
 
     def _await(
         self, pid: int, run: Run, on_slow: Callable[[], None], begun: float
-    ) -> tuple[int, Halt | None]:
-        """Wait until the command has ended; return its status, and why it was stopped if it was."""
+    ) -> tuple[int | None, Halt | None, list[int]]:
+        """Wait until the command has ended; return its status, and why it was stopped if it was.
+
+        Of a command that cannot be killed the status is None, and the last list has the pids that
+        are left of it.
+        """
         watch = Stopwatch(run.id, pid, begun)
         longest = _QUICK_SECONDS
         while True:
             self._sleep(run, watch, longest)
-            status = _reaped(pid, run)
+            status = self._reaped(pid, run)
             if status is not None:
-                return status, None
+                return status, None, []
             if longest == _QUICK_SECONDS:
                 longest = float("inf")
                 on_slow()
@@ -158,8 +180,9 @@ class Runner:
             if halt is None and run.timeout and watch.seconds() >= run.timeout:
                 halt = Halt.TIMEOUT
             if halt is not None:
-                self._stop(pid, run, halt, watch)
-                return os.waitpid(pid, 0)[1], halt
+                left = self._stop(pid, run, halt, watch)
+                status = self._status(pid)
+                return status, halt, left or ([pid] if status is None else [])
             watch.follow(self._control.is_paused(run.id))
 
     def _sleep(self, run: Run, watch: Stopwatch, longest: float) -> None:
@@ -170,19 +193,62 @@ class Runner:
         if self._poll(max(0.0, seconds) * 1000):
             self._control.settle_down()
 
-    def _was_fenced(self, run: Run, status: int) -> bool:
+    def _was_fenced(self, run: Run, status: int | None) -> bool:
         """Whether the guard has ended the run, because this worker did not renew in time."""
+        if status is None:
+            return False
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         return was_killed and self._control.halt(run.id) is Halt.LOST
 
-    def _stop(self, pid: int, run: Run, halt: Halt, watch: Stopwatch) -> None:
-        """End every process of a run: ask, wait a while, kill. Its leader stays unreaped."""
+    def _stop(self, pid: int, run: Run, halt: Halt, watch: Stopwatch) -> list[int]:
+        """End every process of a run: ask, wait a while, kill. Its leader stays unreaped.
+
+        Returns the pids of those that cannot be killed.
+        """
         if halt is not Halt.LOST and run.kill_grace > 0 and self._control.stop_level < 2:
             signal_group(pid, signal.SIGTERM)
             signal_group(pid, signal.SIGCONT)
             watch.follow(must_pause=False)  # what stands still does not hear that it shall end
             self._wait_for_group(pid, run)
-        kill_run(run.id, pid)
+        return self._kill(pid, run)
+
+    def _kill(self, pid: int, run: Run) -> list[int]:
+        """Kill what is left of a run, orphans included; return the pids that cannot be killed."""
+        return kill_run(run.id, pid, orphans=partial(self._orphans, pid, mark_of(run.id)))
+
+    def _orphans(self, leader: int, mark: int) -> list[int]:
+        """Return the processes of a run that this one has adopted, having reaped the dead.
+
+        One that bears no mark is of this run if no earlier one had left any behind.
+        """
+        found = []
+        for pid in reversed(children_of(os.getpid())) if self._is_adopter else ():
+            if pid == leader or os.waitpid(pid, os.WNOHANG)[0]:
+                continue
+            theirs = read_mark(pid)
+            if theirs == mark or not (self._has_children or is_mark(theirs)):
+                found.append(pid)
+        return found
+
+    def _reaped(self, pid: int, run: Run) -> int | None:
+        """Return the status of a command that has ended by itself, else None.
+
+        What it leaves behind is killed, where that is wanted, before its leader's pid is free.
+        """
+        if run.kill_leftovers and _has_ended(pid):
+            self._kill(pid, run)
+        return self._status(pid)
+
+    def _status(self, pid: int) -> int | None:
+        """Return the status of a command that has ended, which is reaped, else None.
+
+        Orphans that have ended meanwhile are reaped on the way.
+        """
+        whose = -1 if self._is_adopter else pid
+        while (found := os.waitpid(whose, os.WNOHANG))[0]:
+            if found[0] == pid:
+                return found[1]
+        return None
 
     def _wait_for_group(self, pid: int, run: Run) -> None:
         deadline = time.monotonic() + run.kill_grace
@@ -198,17 +264,6 @@ class Runner:
 def _slow(files: RunFiles, on_slow: Callable[[], None]) -> None:
     files.show()
     on_slow()
-
-
-def _reaped(pid: int, run: Run) -> int | None:
-    """Return the status of a command that has ended by itself, else None.
-
-    What it leaves behind is killed, where that is wanted, before its leader's pid is free.
-    """
-    if run.kill_leftovers and _has_ended(pid):
-        kill_run(run.id, pid)
-    reaped, status = os.waitpid(pid, os.WNOHANG)
-    return status if reaped else None
 
 
 def _has_ended(pid: int) -> bool:
@@ -233,15 +288,23 @@ def _filled_pipe(given: bytes) -> int:
     return reader
 
 
-def _outcome(status: int, halt: Halt | None, run: Run, files: RunFiles, duration: float) -> Outcome:
-    exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+def _outcome(
+    status: int | None,
+    halt: Halt | None,
+    left: list[int],
+    run: Run,
+    files: RunFiles,
+    duration: float,
+) -> Outcome:
+    exit_code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+    number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+    error = _error(exit_code, number, halt, run)
     (stdout, stdout_cut), (stderr, stderr_cut) = files.tails()
     return Outcome(
         exit_code,
         number,
         halt is _TIMEOUT,
-        _error(exit_code, number, halt, run),
+        undying.error(error or "Stopped", left) if left else error,
         round(duration, 6),
         stdout,
         stderr,

@@ -1,8 +1,9 @@
-"""The supervisor: preloads the program, forks workers, and restarts one that dies.
+"""The supervisor: preloads the program, forks workers with their guards, and replaces what dies.
 
 It opens no store and starts no thread, so that its workers are plain copies which share its
 memory. Each worker has a session of its own: what a terminal sends goes to the supervisor alone,
-which hands it on.
+which hands it on. It adopts what a dead worker leaves behind, so that none of it is out of reach
+of the guard.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import signal
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError
 from queuectl.home import Place
 from queuectl.stores import is_mongo
 from queuectl.waiting import wait_readable
-from queuectl.worker import pidfile
+from queuectl.worker import notes, pidfile
+from queuectl.worker.adoption import adopt_orphans
 from queuectl.worker.claims import Orders
 from queuectl.worker.control import Control
+from queuectl.worker.guard import Guard, Post
 from queuectl.worker.logs import be_worker
 from queuectl.worker.loop import Worker
 from queuectl.worker.processes import identify, this_process
@@ -33,6 +37,8 @@ log = logging.getLogger("queuectl.worker")
 
 _BACKOFF_SECONDS = (0.1, 30.0)
 _STEADY_SECONDS = 10.0
+_GUARD_PAUSE = 0.05
+"""How long a guard that dies is waited for at the least before the next, so that nothing spins."""
 
 Report = Callable[[str], None]
 """Tells whoever started the workers: `ready PID`, or `failed MESSAGE`."""
@@ -49,6 +55,19 @@ class _Seat:
 
 
 @dataclass(slots=True)
+class _Guarding:
+    """One worker's post, kept until the worker has ended and a guard has seen to what it left."""
+
+    post: Post
+    manned_at: float
+
+    @property
+    def fill_at(self) -> float | None:
+        """When to man the post, if nobody does."""
+        return None if self.post.guard else self.manned_at + _GUARD_PAUSE
+
+
+@dataclass(slots=True)
 class Supervisor:
     """Keeps `count` workers alive until it is told to stop, or they have nothing left to do."""
 
@@ -58,18 +77,21 @@ class Supervisor:
     report: Report
     _control: Control = field(default_factory=Control)
     _seats: list[_Seat] = field(default_factory=list)
+    _posts: list[_Guarding] = field(default_factory=list)
     _handed_on: int = 0
     _exit_code: int = 0
 
     def run(self) -> int:
         """Work until every worker has left; return an exit code."""
         self._control.install()
+        adopt_orphans()
         _preload(self.place.store_url)
         pidfile.add(self.place.home, pidfile.Entry(pidfile.SUPERVISOR, this_process()))
         self._seats = [_Seat() for _ in range(self.count)]
         try:
-            while self._seats:
+            while self._seats or self._posts:
                 self._fill_seats()
+                self._man_posts()
                 wait_readable([self._control.wake], self._next_filling())
                 self._control.settle_down()
                 self._hand_on_stop()
@@ -84,25 +106,38 @@ class Supervisor:
             if not seat.pid and seat.fill_at <= time.monotonic():
                 self._fork(seat)
 
+    def _man_posts(self) -> None:
+        """Put another guard in the place of each that has died."""
+        for each in self._posts:
+            if (due := each.fill_at) is not None and due <= time.monotonic():
+                each.manned_at = time.monotonic()
+                each.post.man()
+                log.warning("the guard of a worker died; another takes its place")
+
     def _next_filling(self) -> float | None:
-        waits = [seat.fill_at - time.monotonic() for seat in self._seats if not seat.pid]
-        return min(waits, default=None)
+        dues = [seat.fill_at for seat in self._seats if not seat.pid]
+        dues += [due for each in self._posts if (due := each.fill_at) is not None]
+        return min((due - time.monotonic() for due in dues), default=None)
 
     def _fork(self, seat: _Seat) -> None:
-        """Fork a worker, with the stop signals held back until the child can count them."""
+        """Fork a guard and its worker, with stop signals held back until the worker counts them."""
         held = {signal.SIGTERM, signal.SIGINT}
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         supervisor = os.getpid()
+        post = Post(partial(notes.act_on, self.place.store_url))
+        post.man()
         seat.pid = os.fork()
         if seat.pid == 0:
             code = int(ExitCode.FAILED)
             try:
                 self._control.close()
-                code = _live(self.place, self.orders, supervisor, self.report, held)
+                code = _live(self.place, self.orders, supervisor, self.report, held, Guard(post))
             finally:
                 logging.shutdown()
                 os._exit(code)
+        post.hand_over()
         seat.since = time.monotonic()
+        self._posts.append(_Guarding(post, seat.since))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
     def _hand_on_stop(self) -> None:
@@ -124,8 +159,20 @@ class Supervisor:
             pid, status = os.waitpid(seat.pid, os.WNOHANG)
             if pid:
                 self._emptied(seat, os.waitstatus_to_exitcode(status))
-        if os.getpid() == 1:
-            reap_strangers({seat.pid for seat in self._seats})
+        for each in list(self._posts):
+            if each.post.guard:
+                self._reap_guard(each)
+        reap_strangers({seat.pid for seat in self._seats} | {g.post.guard for g in self._posts})
+
+    def _reap_guard(self, guarding: _Guarding) -> None:
+        """Note that a guard has ended: all is done if it left by itself, since its worker has."""
+        pid, status = os.waitpid(guarding.post.guard, os.WNOHANG)
+        if not pid:
+            return
+        guarding.post.guard = 0
+        if status == 0:
+            guarding.post.close()
+            self._posts.remove(guarding)
 
     def _emptied(self, seat: _Seat, code: int) -> None:
         """A worker has ended: fill its seat again unless it left of its own accord."""
@@ -159,10 +206,16 @@ def _preload(store_url: str) -> None:
 
 
 def _live(
-    place: Place, orders: Orders, supervisor: int, report: Report, held: set[signal.Signals]
+    place: Place,
+    orders: Orders,
+    supervisor: int,
+    report: Report,
+    held: set[signal.Signals],
+    guard: Guard,
 ) -> int:
     """Be one worker from the fork on; return its exit code."""
     os.setsid()
+    is_adopter = adopt_orphans()
     has_been_ready = False
 
     def on_ready() -> None:
@@ -176,7 +229,7 @@ def _live(
     try:
         worker_id = new_worker_id()
         be_worker(place.home, worker_id)
-        worker = Worker(place, orders, worker_id)
+        worker = Worker(place, orders, guard, worker_id, is_adopter=is_adopter)
         if os.getppid() != supervisor:
             return ExitCode.OK  # it died before the worker could watch it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
@@ -193,7 +246,7 @@ def _live(
 
 
 def reap_strangers(own: Collection[int]) -> None:
-    """Reap dead children other than `own`: the first process of a container inherits orphans."""
+    """Reap dead children other than `own`: orphans of workers that have ended."""
     with contextlib.suppress(ChildProcessError):
         while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if found.si_pid in own:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict, StoreError, StoreRefused
@@ -17,15 +18,16 @@ from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home
 from queuectl.stores.base import BATCH, Store
 from queuectl.worker import pidfile
+from queuectl.worker.adoption import marked_orphans
 from queuectl.worker.processes import (
     HEARTBEAT_SECONDS,
     SILENCE_SECONDS,
     is_alive,
     is_here,
-    kill_run,
 )
 from queuectl.worker.refused import store_less
 from queuectl.worker.retention import Retention
+from queuectl.worker.run_processes import kill_run, members
 from queuectl.worker.scheduling import Scheduling
 from queuectl.worker.telling import Telling
 from queuectl.worker.watching import Watching
@@ -39,6 +41,9 @@ _KILL_SECONDS = 2.0
 _LOOKS = 3
 _LATE_SECONDS = 2 * HEARTBEAT_SECONDS
 """After so long a silence of a dead worker, no claim of its turns up any more."""
+
+_ADOPTERS = (1,)
+"""Who has the orphans of a worker whose supervisor is dead too, as a rule."""
 
 _GUARD_SECONDS = 0.2
 """How long a dead worker's guard takes to commit what had ended and give back what had not begun.
@@ -80,10 +85,11 @@ class Upkeep:
         self._looks: dict[str, int] = {}
         self._next_sweep = self._next_repair = 0.0
         self._chores = (
-            self._promote, self._schedule, self._recover_local, self._expire, self._sweep,
+            self._promote, self._schedule, self.recover_local, self._expire, self._sweep,
             self._repair, self._telling.tick, self._watching.tick, self._age_out,
         )  # fmt: skip
         self._hopeless: set[str] = set()
+        self._undying: set[str] = set()
 
     def tick(self, settings: Settings) -> None:
         """Do every chore once; a fault in one does not stop the others.
@@ -124,7 +130,7 @@ class Upkeep:
         if self._retention is not None:
             self._retention.tick(settings)
 
-    def _recover_local(self, settings: Settings) -> None:
+    def recover_local(self, settings: Settings) -> None:
         """Take back what dead workers of this machine held, at once, and forget them later.
 
         A claim that was on its way to the server when its worker died is seen only afterwards.
@@ -139,7 +145,7 @@ class Upkeep:
             elif not is_alive(worker.process):
                 looks[worker.id] = self._looks.get(worker.id, 0) + 1
                 is_last = silence > _LATE_SECONDS
-                if looks[worker.id] <= _LOOKS or is_last:
+                if looks[worker.id] <= _LOOKS or is_last or self._undying:
                     is_clear = self._take_back_all(worker, settings)
                     self._between()
                     if is_clear and is_last:
@@ -157,18 +163,32 @@ class Upkeep:
 
     def _take_back_all(self, worker: WorkerRecord, settings: Settings) -> bool:
         """Take back what a dead worker held; return whether nothing of it is left."""
-        is_clear = True
         held = self._store.held_by(worker.id)
-        if held:
+        if any(job.claim and job.claim.id not in self._undying for job in held):
             time.sleep(_GUARD_SECONDS)
-        for job in held:
-            assert job.claim is not None
-            if kill_run(job.claim.id, None, _KILL_SECONDS):
-                self._take_back(job, settings)
-            else:
-                log.warning("job '%s': its processes cannot be killed", job.id)
-                is_clear = False
-        return is_clear
+        left = [job for job in held if not self._end_claim(job, settings)]
+        return not left
+
+    def _end_claim(self, job: Job, settings: Settings) -> bool:
+        """Kill what is left here of a lost claim's run and take it back; return whether it was.
+
+        A job whose processes cannot be killed stays claimed while they live, so that nobody starts
+        it beside them: its lease is renewed in the name of the worker that was lost.
+        """
+        assert job.claim is not None
+        claim_id = job.claim.id
+        is_known = claim_id in self._undying
+        left = members(claim_id, None) if is_known else _kill(claim_id)
+        if not left:
+            self._undying.discard(claim_id)
+            self._take_back(job, settings)
+            return True
+        if not is_known:
+            pids = ", ".join(map(str, left))
+            log.warning("job '%s': its processes cannot be killed (pid %s)", job.id, pids)
+            self._undying.add(claim_id)
+        self._store.renew(job.id, claim_id, settings.lease_seconds)
+        return False
 
     def _expire(self, settings: Settings) -> None:
         """Take back claims that were watched unrenewed for a third of a lease until they ended.
@@ -186,7 +206,7 @@ class Upkeep:
             seen = before if before is not None and is_same else _Sighting(until, watched_at)
             sightings[job.claim.id] = seen
             if until <= now and watched_at - seen.since >= third:
-                self._take_back(job, settings)
+                self._end_claim(job, settings)
         self._sightings = sightings
 
     def _repair(self, _settings: Settings) -> None:
@@ -215,3 +235,9 @@ class Upkeep:
             return self._store.commit(change)
         except StoreRefused as fault:
             return store_less(self._store.commit, change, fault)[1]
+
+
+def _kill(claim_id: str) -> list[int]:
+    """Kill what is left of a run on this host; return the pids that cannot be killed."""
+    orphans = partial(marked_orphans, claim_id, _ADOPTERS)
+    return kill_run(claim_id, None, _KILL_SECONDS, orphans=orphans)

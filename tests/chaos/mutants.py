@@ -25,6 +25,9 @@ TESTS_FAILED = 1
 
 CLAIMS = "tests/stores/test_claims.py::"
 GUARD = "tests/worker/test_guard.py::"
+GUARDS = "tests/chaos/test_guards.py::"
+RUNS = "tests/worker/test_run_processes.py::"
+UNDYING = "tests/worker/test_undying.py::"
 DEPENDENCIES = "tests/stores/test_dependencies.py::"
 MONGO = "tests/stores/test_mongo.py::"
 LANES = "tests/stores/test_lanes.py::"
@@ -223,18 +226,30 @@ MUTANTS = (
     Mutant(
         "the guard does not kill when its worker has died",
         GUARD + "test_what_a_killed_worker_ran_is_killed",
-        (Cut("worker/guard.py", "            _end_run(memory[: _RECORD.size])\n", ""),),
+        (
+            Cut(
+                "worker/guard.py",
+                "            _end_run(memory)\n            return\n",
+                "            return\n",
+            ),
+        ),
     ),
     Mutant(
         "the guard does not act on the notes of its worker",
         "tests/worker/test_hand.py::"
         "test_what_had_ended_when_its_worker_was_killed_is_not_run_again",
-        (Cut("worker/guard.py", "if notes := list(_notes(self._memory)):", "if notes := []:"),),
+        (Cut("worker/guard.py", "if notes := list(_notes(memory)):", "if notes := []:"),),
     ),
     Mutant(
         "the guard does not know the lease",
         GUARD + "test_a_run_is_killed_at_its_deadline_though_its_worker_is_stopped",
-        (Cut("worker/guard.py", "            _end_run(record)\n", ""),),
+        (
+            Cut(
+                "worker/guard.py",
+                "            _end_run(memory)\n            poller",
+                "            poller",
+            ),
+        ),
     ),
     Mutant(
         "the guard does not compare start times",
@@ -248,9 +263,60 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "processes are found by their group alone",
+        "processes are found by their group and their parents alone",
         KILLING + "test_a_killed_worker_leaves_no_orphan_and_its_job_is_taken_back_at_once[sqlite]",
-        (Cut("worker/processes.py", " or mark in _environment(pid):", ":"),),
+        (
+            Cut(
+                "worker/run_processes.py",
+                "            if limit == mark:\n",
+                "            if False:\n",
+            ),
+            Cut("worker/adoption.py", "if read_mark(pid) == mark and", "if False and"),
+        ),
+    ),
+    Mutant(
+        "a run's mark is not looked for",
+        RUNS + "test_a_daemon_that_clears_its_environment_is_killed_with_its_run",
+        (
+            Cut(
+                "worker/run_processes.py",
+                "            if limit == mark:\n",
+                "            if False:\n",
+            ),
+            Cut("worker/adoption.py", "if read_mark(pid) == mark and", "if False and"),
+            Cut("worker/runner.py", "if theirs == mark or", "if False and"),
+        ),
+    ),
+    Mutant(
+        "orphans are looked for in /proc alone",
+        RUNS + "test_what_forks_faster_than_a_look_takes_is_killed_all_the_same",
+        (Cut("worker/run_processes.py", "        _kill_orphans(orphans)\n", ""),),
+    ),
+    Mutant(
+        "what descends from a run and has lost its mark is spared",
+        RUNS + "test_what_has_lost_its_mark_is_known_by_its_parent",
+        (
+            Cut(
+                "worker/run_processes.py",
+                "        found += children.pop(pid, ())\n",
+                "        pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "nobody takes the place of a guard that died",
+        GUARDS + "test_a_guard_that_was_killed_is_replaced",
+        (Cut("worker/supervisor.py", "                each.post.man()\n", ""),),
+    ),
+    Mutant(
+        "a worker that stays stopped is left as it is",
+        KILLING + "test_a_worker_stopped_beyond_its_lease_loses_its_job_and_is_replaced[sqlite]",
+        (Cut("worker/guard.py", "return over_by > 0 or (", "return ("),),
+    ),
+    Mutant(
+        "a job whose processes cannot be killed is started beside them",
+        UNDYING + "test_a_job_is_not_started_again_while_processes_of_its_run_cannot_be_killed",
+        (Cut("worker/loop.py", "if put_off := undying.postponed(job, self._known):", "if False:"),),
     ),
     Mutant(
         "a pid is believed whatever its start time",
@@ -281,7 +347,7 @@ MUTANTS = (
     Mutant(
         "workers do not notice the end of their supervisor",
         KILLING + "test_the_workers_of_a_killed_supervisor_finish_their_jobs_and_leave[sqlite]",
-        (Cut("worker/lease.py", "os.getppid() != self._parent", "False"),),
+        (Cut("worker/lease.py", "os.getppid() == self._parent", "True"),),
     ),
     Mutant(
         "interruptions have no end",

@@ -58,7 +58,8 @@ def test_every_page_and_every_endpoint_answers_on_mongodb(
             expected = 404 if endpoint.name == "stopWorker" else endpoint.status
             assert answer.status_code == expected, (endpoint.name, answer.text)
         with open_queue() as queue:
-            left = {job.id: job.state.value for job in queue.find() if job.id.startswith("d")}
-            assert left == {"dead1": "pending", "done2": "pending"}
+            states = {job.id: job.state.value for job in queue.find()}
+            left = {name: states.get(name) for name in ("dead1", "dead2", "done1", "done2")}
+            assert left == {"dead1": "pending", "dead2": None, "done1": None, "done2": "pending"}
             assert not queue.schedules.all()
             assert not queue.hooks.all()

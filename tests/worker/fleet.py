@@ -15,7 +15,8 @@ from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home, Place
 from queuectl.queue import Queue
 from queuectl.worker import manager, pidfile
-from queuectl.worker.processes import identify, kill_run, members, send_signal
+from queuectl.worker.processes import identify, send_signal
+from queuectl.worker.run_processes import kill_run, members
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from secrets import token_hex
 import pytest
 
 from queuectl.worker import guard
-from queuectl.worker.processes import RUN_ID_VARIABLE, boot_clock
+from queuectl.worker.processes import boot_clock
+from queuectl.worker.run_mark import RUN_ID_VARIABLE
 from tests.worker.fleet import (
     PATIENCE_SECONDS,
     Fleet,
@@ -29,14 +30,16 @@ RUN_ID, OTHER_RUN_ID = token_hex(12), token_hex(12)  # marks hold for the whole 
 
 WORKER = """
 import fcntl, sys
-from queuectl.worker.guard import Guard
+from queuectl.worker.guard import Guard, Post
 from queuectl.worker.processes import boot_clock
 
 def passed_on(notes):
     with open(sys.argv[1], "w") as file:
         file.write(" ".join(note.decode() for note in notes))
 
-guard = Guard(passed_on)
+post = Post(passed_on)
+post.man()
+guard = Guard(post)
 for line in sys.stdin:
     word, *rest = line.split()
     if word == "announce":

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from queuectl.domain.job import State
 from queuectl.worker.processes import is_stopped
-from tests.worker.fleet import Fleet, eventually
+from tests.worker.fleet import Fleet, eventually, lives
 
 WARMING = 36
 """Enough jobs for a worker to find out that they are short: first it takes one, then many."""
@@ -88,7 +86,7 @@ def test_what_a_worker_had_not_begun_is_taken_back_while_it_stands_still(fleet: 
     (stopped,) = eventually(lambda: [pid for pid in (first, second) if is_stopped(pid)])
     for job_id in after:
         assert fleet.settled(job_id).state is State.COMPLETED
-    os.kill(stopped, signal.SIGCONT)
+    assert eventually(lambda: not lives(stopped))  # another took its place
     last = fleet.enqueue("true")
     fleet.settled(last)
     fleet.stop()

@@ -10,7 +10,7 @@ from queuectl.domain.settings import Settings
 from queuectl.stores.base import BATCH, Renewal
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.worker.control import Control
-from queuectl.worker.guard import Guard
+from queuectl.worker.guard import Guard, Post
 from queuectl.worker.lease import Heartbeat
 from queuectl.worker.patience import Absence
 from queuectl.worker.processes import boot_clock
@@ -51,7 +51,8 @@ def test_a_claim_is_renewed_in_the_middle_of_long_chores(tmp_path: Path) -> None
         record = worker_record(store, "w1")
         store.register(record)
         seen: list[int] = []
-        control, guard = Control(), Guard()
+        control, post = Control(), Post()
+        guard = Guard(post)
         settings = Settings(lease_seconds=LEASE_SECONDS)
         heartbeat = Heartbeat(
             lambda: SlowStore(path, seen), record, control, guard, Absence(), settings
@@ -64,5 +65,5 @@ def test_a_claim_is_renewed_in_the_middle_of_long_chores(tmp_path: Path) -> None
         finally:
             heartbeat.stop()
             control.close()
-            guard.close()
+            post.close()
     assert seen[CHORE_STEPS - 1] > seen[0]

@@ -16,6 +16,7 @@ from queuectl.queue import Queue
 from queuectl.stores import sqlite_sync
 from queuectl.worker import manager
 from queuectl.worker.claims import Orders
+from queuectl.worker.guard import Guard, Post
 from queuectl.worker.loop import Worker
 from tests.worker.fleet import PATIENCE_SECONDS, Fleet, eventually
 
@@ -187,4 +188,5 @@ def work_and_tell_of_syncs(fleet: Fleet, job_id: str) -> None:
             (fleet.root / "synced").touch()
 
     sqlite_sync._sync_data = sync
-    Worker(fleet.place, Orders(only=job_id)).run(lambda: None)
+    post = Post()
+    Worker(fleet.place, Orders(only=job_id), Guard(post)).run(lambda: None)

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from queuectl.worker.processes import RUN_ID_VARIABLE, kill_run, members
+from queuectl.worker.run_mark import RUN_ID_VARIABLE
+from queuectl.worker.run_processes import kill_run, members
 from tests.worker.fleet import eventually
 
 LOOKS = 200
@@ -23,5 +24,5 @@ def test_a_process_that_becomes_another_program_again_and_again_is_never_overloo
         overlooked = [look for look in range(LOOKS) if not members("the-run", None)]
         assert (overlooked, process.poll()) == ([], None)
     finally:
-        assert kill_run("the-run", None)
+        assert kill_run("the-run", None) == []
         process.wait()

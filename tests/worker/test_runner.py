@@ -11,7 +11,7 @@ import pytest
 
 from queuectl.domain.job import TAIL_BYTES, State
 from queuectl.joblogs import JobLogs
-from queuectl.worker.processes import kill_run
+from queuectl.worker.run_processes import kill_run
 from tests.worker.fleet import Fleet, lives, pids_in
 
 
@@ -166,7 +166,7 @@ def test_children_left_in_the_background_live_on(workers: Fleet) -> None:
     assert job.state is State.COMPLETED
     (left,) = pids_in(pids)
     assert lives(left)
-    assert kill_run(job.history[0].claim_id, None)
+    assert kill_run(job.history[0].claim_id, None) == []
 
 
 def test_kill_leftovers_ends_what_a_command_left(fleet: Fleet) -> None:

@@ -18,7 +18,7 @@ from queuectl.domain.job import State
 from queuectl.home import Place
 from queuectl.stores.sqlite_schema import connect
 from queuectl.worker import manager, pidfile
-from queuectl.worker.processes import members
+from queuectl.worker.run_processes import members
 from tests.cli.harness import environment
 from tests.worker.fleet import Fleet, eventually, lives
 

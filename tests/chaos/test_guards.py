@@ -1,0 +1,96 @@
+"""Guards die, alone and with others, and still nothing that a worker ran outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import Job, State
+from queuectl.worker import pidfile
+from queuectl.worker.adoption import children_of
+from queuectl.worker.processes import is_stopped
+from tests.cli.harness import process
+from tests.worker.fleet import Fleet, eventually, lives, pids_in
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+HIDDEN = "echo $$ >> pids; exec env -i sleep 60"
+
+
+def guards(fleet: Fleet) -> list[int]:
+    """Return the pids of the living guards of a fleet."""
+    (supervisor,) = fleet.supervisors
+    workers = fleet.pids()
+    return [pid for pid in children_of(supervisor) if pid not in workers and lives(pid)]
+
+
+def hidden_run(fleet: Fleet) -> tuple[int, int, Job]:
+    """Start a worker and a job without environment; return the two pids and the job."""
+    (worker,) = fleet.start()
+    job = fleet.running(fleet.enqueue(HIDDEN))
+    (command,) = eventually(lambda: pids_in(fleet.root / "pids"))
+    return worker, command, job
+
+
+def killed(*pids: int) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_guard_that_was_killed_is_replaced(fleet: Fleet) -> None:
+    worker, command, job = hidden_run(fleet)
+    (guard,) = guards(fleet)
+    killed(guard)
+    assert eventually(lambda: (found := guards(fleet)) and found != [guard])
+    assert eventually(lambda: "the guard of a worker died" in fleet.log())
+    assert lives(command)
+    killed(worker)
+    assert eventually(lambda: not lives(command))
+    again = eventually(lambda: (now := fleet.job(job.id)).runs == 2 and now)
+    assert again.interruptions == 1
+
+
+def test_a_run_ends_though_worker_and_guard_were_killed_together(fleet: Fleet) -> None:
+    worker, command, _ = hidden_run(fleet)
+    killed(*guards(fleet), worker)
+    assert eventually(lambda: not lives(command))
+
+
+def test_a_guard_that_was_stopped_goes_on(fleet: Fleet) -> None:
+    fleet.start()
+    (guard,) = guards(fleet)
+    os.kill(guard, signal.SIGSTOP)
+    assert eventually(lambda: is_stopped(guard))
+    assert eventually(lambda: not is_stopped(guard))
+
+
+def test_no_guard_is_left_when_the_workers_have_stopped(fleet: Fleet) -> None:
+    fleet.start(2)
+    found = guards(fleet)
+    assert len(found) == 2
+    assert fleet.stop() == []
+    assert not any(map(lives, found))
+
+
+def test_a_guard_is_not_called_like_what_people_kill_by_name(fleet: Fleet) -> None:
+    fleet.start()
+    (guard,) = guards(fleet)
+    title = eventually(lambda: Path(f"/proc/{guard}/cmdline").read_bytes().rstrip(b"\0"))
+    assert title == b"guard of a worker"
+
+
+def test_the_next_command_ends_what_was_left_when_all_were_killed(fleet: Fleet) -> None:
+    worker, command, job = hidden_run(fleet)
+    (supervisor,) = fleet.pids(pidfile.SUPERVISOR)
+    killed(supervisor, *guards(fleet), worker)
+    assert eventually(lambda: not lives(worker))
+    assert lives(command)
+    assert process("--home", str(fleet.home.root), "status").code == 0
+    assert not lives(command)
+    after = fleet.job(job.id)
+    assert (after.state, after.interruptions) == (State.PENDING, 1)
+    assert not fleet.home.pid_file.exists()
