@@ -139,6 +139,15 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
         advice = "remove it, or start a worker, which sets it aside" if faults else ""
         return Finding("pid file", not faults, "; ".join(faults) or str(home.pid_file), advice)
 
+    def _check_supervisors() -> Finding:
+        from queuectl.worker import manager
+
+        pids = ", ".join(map(str, manager.unsupervised(home)))
+        if not pids:
+            return Finding("supervisors", True, "none is missing")
+        detail = f"that of worker {pids} was killed, so it leaves after its job"
+        return Finding("supervisors", False, detail, "queuectl worker start begins anew")
+
     def _check_workers() -> Finding:
         queue = session.queue()
         counts = queue.counts()
@@ -155,7 +164,7 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
         return
     yield from (_check_home, _check_permissions, _check_store, _check_settings)
     yield from (_check_schedules, _check_hooks, _check_clock)
-    yield from (_check_pid_file, _check_workers)
+    yield from (_check_pid_file, _check_supervisors, _check_workers)
 
 
 def _permissions(home: Home) -> Finding:

@@ -195,6 +195,21 @@ def stop(
     return StopReport(stopped, left)
 
 
+def unsupervised(home: Home) -> list[int]:
+    """Return the pids of this home's living workers whose supervisor has died.
+
+    Nobody would replace them or their guards; each leaves after its job. Raises as
+    `pidfile.living` does.
+    """
+    entries = pidfile.living(home)
+    supervisors = {entry.process.pid for entry in entries if entry.role == pidfile.SUPERVISOR}
+    return [
+        entry.process.pid
+        for entry in entries
+        if entry.role == pidfile.WORKER and entry.supervisor not in supervisors
+    ]
+
+
 def check_pid_file(home: Home) -> list[str]:
     """Return one line for each fault of the PID file."""
     try:

@@ -38,14 +38,17 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def members(run_id: str, group: int | None, spare: Collection[int] = ()) -> list[int]:
+def members(
+    run_id: str, group: int | None, spare: Collection[int] = (), known: Collection[int] = ()
+) -> list[int]:
     """Return the pids of the living processes of one run, without this one and those to spare.
 
-    `group` must not have been reused: its leader is unreaped, or known by its start time. A
-    process that forks and ends all the time may be missed.
+    `group` must not have been reused: its leader is unreaped, or known by its start time. Those
+    that are `known` to be of the run count, with what descends from them. A process that forks
+    and ends all the time may be missed.
     """
     if IS_LINUX:
-        return _linux_members(run_id, group, {os.getpid(), *spare})
+        return _linux_members(run_id, group, {os.getpid(), *spare}, known)
     return list(_other_members(run_id, group, {os.getpid(), *spare}))
 
 
@@ -66,7 +69,7 @@ def kill_run(
     begun = time.monotonic()
     while True:
         _kill_orphans(orphans)
-        living = {*members(run_id, group, spare), *orphans()}
+        living = {*members(run_id, group, spare, list(orphans())), *orphans()}
         if not living:
             return []
         refusing = {pid for pid in living if not _signal(pid, signal.SIGKILL)}
@@ -118,7 +121,9 @@ def _signal(pid: int, number: signal.Signals) -> bool:
     return True
 
 
-def _linux_members(run_id: str, group: int | None, spare: Collection[int]) -> list[int]:
+def _linux_members(
+    run_id: str, group: int | None, spare: Collection[int], known: Collection[int]
+) -> list[int]:
     mark, variable = mark_of(run_id), f"{RUN_ID_VARIABLE}={run_id}".encode()
     found: list[int] = []
     children: dict[int, list[int]] = {}
@@ -129,7 +134,7 @@ def _linux_members(run_id: str, group: int | None, spare: Collection[int]) -> li
         if fields is None or is_over(fields):
             continue
         limit = read_mark(pid)
-        if group is not None and int(fields[_GROUP]) == group:
+        if pid in known or (group is not None and int(fields[_GROUP]) == group):
             found.append(pid)
         elif is_mark(limit):
             if limit == mark:

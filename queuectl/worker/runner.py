@@ -12,7 +12,7 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from queuectl.domain.job import COMMAND_NOT_FOUND, Command, Outcome
@@ -205,28 +205,31 @@ class Runner:
 
         Returns the pids of those that cannot be killed.
         """
+        seen = members(run.id, pid)  # an orphan tells no more whose it is
         if halt is not Halt.LOST and run.kill_grace > 0 and self._control.stop_level < 2:
             signal_group(pid, signal.SIGTERM)
             signal_group(pid, signal.SIGCONT)
             watch.follow(must_pause=False)  # what stands still does not hear that it shall end
             self._wait_for_group(pid, run)
-        return self._kill(pid, run)
+        return self._kill(pid, run, seen)
 
-    def _kill(self, pid: int, run: Run) -> list[int]:
+    def _kill(self, pid: int, run: Run, seen: Collection[int] = ()) -> list[int]:
         """Kill what is left of a run, orphans included; return the pids that cannot be killed."""
-        return kill_run(run.id, pid, orphans=partial(self._orphans, pid, mark_of(run.id)))
+        return kill_run(run.id, pid, orphans=partial(self._orphans, pid, mark_of(run.id), seen))
 
-    def _orphans(self, leader: int, mark: int) -> list[int]:
+    def _orphans(self, leader: int, mark: int, seen: Collection[int]) -> list[int]:
         """Return the processes of a run that this one has adopted, having reaped the dead.
 
-        One that bears no mark is of this run if no earlier one had left any behind.
+        One that bears no mark is of this run if it was seen as such before its parent ended, or
+        if no earlier run had left any behind.
         """
         found = []
         for pid in reversed(children_of(os.getpid())) if self._is_adopter else ():
             if pid == leader or os.waitpid(pid, os.WNOHANG)[0]:
                 continue
             theirs = read_mark(pid)
-            if theirs == mark or not (self._has_children or is_mark(theirs)):
+            is_anybodys = self._has_children or is_mark(theirs)
+            if theirs == mark or pid in seen or not is_anybodys:
                 found.append(pid)
         return found
 

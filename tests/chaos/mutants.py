@@ -242,7 +242,7 @@ MUTANTS = (
     ),
     Mutant(
         "the guard does not know the lease",
-        GUARD + "test_a_run_is_killed_at_its_deadline_though_its_worker_is_stopped",
+        GUARD + "test_a_run_is_killed_at_its_deadline_though_its_worker_hangs",
         (
             Cut(
                 "worker/guard.py",
@@ -290,7 +290,13 @@ MUTANTS = (
     Mutant(
         "orphans are looked for in /proc alone",
         RUNS + "test_what_forks_faster_than_a_look_takes_is_killed_all_the_same",
-        (Cut("worker/run_processes.py", "        _kill_orphans(orphans)\n", ""),),
+        (
+            Cut(
+                "worker/runner.py",
+                "kill_run(run.id, pid, orphans=partial(self._orphans, pid, mark_of(run.id), seen))",
+                "kill_run(run.id, pid)",
+            ),
+        ),
     ),
     Mutant(
         "what descends from a run and has lost its mark is spared",

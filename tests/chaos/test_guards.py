@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from queuectl.domain.job import Job, State
 from queuectl.worker import pidfile
 from queuectl.worker.adoption import children_of
 from queuectl.worker.processes import is_stopped
-from tests.cli.harness import process
+from tests.cli.harness import environment, process
 from tests.worker.fleet import Fleet, eventually, lives, pids_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -94,3 +96,48 @@ def test_the_next_command_ends_what_was_left_when_all_were_killed(fleet: Fleet) 
     after = fleet.job(job.id)
     assert (after.state, after.interruptions) == (State.PENDING, 1)
     assert not fleet.home.pid_file.exists()
+
+
+def test_doctor_tells_of_workers_that_nobody_would_replace(fleet: Fleet) -> None:
+    worker, _, _ = hidden_run(fleet)
+    doctor = ("--home", str(fleet.home.root), "doctor")
+    assert "OK    supervisors" in process(*doctor).out
+    killed(*fleet.pids(pidfile.SUPERVISOR))
+    result = process(*doctor)
+    assert (result.code, f"that of worker {worker} was killed" in result.out) == (1, True)
+    assert eventually(lambda: "was killed: leaving after the job in hand" in fleet.log())
+
+
+SHIFTED = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from queuectl.domain.settings import Settings
+from queuectl.home import Home
+from queuectl.stores import open_store
+from queuectl.worker.upkeep import Upkeep
+with closing(open_store(sys.argv[1])) as store:
+    Upkeep(store, Home(Path(sys.argv[2]))).recover_local(Settings())
+    print(len(store.workers()))
+"""
+
+
+def test_workers_are_not_taken_for_dead_where_start_times_are_shifted(fleet: Fleet) -> None:
+    shifted = ["unshare", "--time", "--boottime", "1000000", "--fork"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*shifted, "true"], check=False).returncode
+    ):
+        pytest.skip("no time namespace can be made here")
+    _, command, job = hidden_run(fleet)
+    program = [*shifted, sys.executable, "-c", SHIFTED, fleet.place.store_url]
+    ended = subprocess.run(
+        [*program, str(fleet.home.root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    assert (ended.stdout, ended.stderr) == ("1\n", "")
+    assert lives(command)
+    assert fleet.job(job.id).runs == 1

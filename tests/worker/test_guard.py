@@ -135,13 +135,21 @@ def test_a_run_that_was_only_announced_is_found_by_its_id(guarded: Guarded) -> N
         assert eventually(lambda: not lives(pid))
 
 
-def test_a_run_is_killed_at_its_deadline_though_its_worker_is_stopped(guarded: Guarded) -> None:
+def test_a_run_is_killed_at_its_deadline_though_its_worker_hangs(guarded: Guarded) -> None:
+    guarded.tell(f"announce {RUN_ID} 1")
+    with command() as pid:
+        guarded.tell(f"started {RUN_ID} {pid}")
+        assert eventually(lambda: not lives(pid))
+    assert lives(guarded.process.pid)
+
+
+def test_a_worker_that_is_stopped_past_the_deadline_of_its_run_is_killed(guarded: Guarded) -> None:
     guarded.tell(f"announce {RUN_ID} 1")
     with command() as pid:
         guarded.tell(f"started {RUN_ID} {pid}")
         guarded.process.send_signal(signal.SIGSTOP)
-        assert eventually(lambda: not lives(pid), 5)
-        guarded.process.send_signal(signal.SIGCONT)
+        assert guarded.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
+        assert eventually(lambda: not lives(pid))
 
 
 def test_a_worker_that_was_stopped_with_a_lock_in_hand_is_killed(

@@ -62,11 +62,13 @@ def test_a_daemon_that_clears_its_environment_is_killed_with_its_run(
 
 
 def test_what_has_lost_its_mark_is_known_by_its_parent(worker: Fleet) -> None:
+    worker.ran("until test -e end; do sleep 0.1; done &")  # an orphan may be anybody's from now on
     job_id = worker.enqueue(f"setsid prlimit --locks=unlimited env -i {WRITE_AND_SLEEP} & sleep 60")
     (pid,) = written(worker)
     assert read_mark(pid) == 0
     cancelled(worker, job_id)
     assert not lives(pid)
+    (worker.root / "end").touch()
 
 
 def test_what_forks_faster_than_a_look_takes_is_killed_all_the_same(worker: Fleet) -> None:

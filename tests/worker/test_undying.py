@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,16 @@ def weak(fleet: Fleet) -> Iterator[Fleet]:
             os.kill(pid, signal.SIGKILL)
 
 
+def undying(fleet: Fleet) -> int:
+    """Wait until the command has become another user, and return its pid."""
+
+    def look() -> int:
+        pids = pids_in(fleet.root / "pids")
+        return pids[0] if pids and Path(f"/proc/{pids[0]}").stat().st_uid == 65534 else 0
+
+    return eventually(look)
+
+
 def weak_start(fleet: Fleet) -> None:
     """Start one worker without the right to kill."""
     queuectl = [sys.executable, "-m", "queuectl", "--home", str(fleet.home.root)]
@@ -48,10 +59,10 @@ def weak_start(fleet: Fleet) -> None:
 
 
 def test_a_run_that_cannot_be_killed_ends_and_says_so_and_others_go_on(weak: Fleet) -> None:
-    job = weak.ran(UNDYING, timeout=0.5)
+    job = weak.ran(UNDYING, timeout=2)
     (pid,) = pids_in(weak.root / "pids")
     assert lives(pid)
-    said = f"Job exceeded 0.5s timeout, its processes cannot be killed (pid {pid})"
+    said = f"Job exceeded 2s timeout, its processes cannot be killed (pid {pid})"
     assert (job.state, job.last_error) == (State.DEAD, said)
     assert job.outcome is not None
     assert job.outcome.timed_out
@@ -61,7 +72,7 @@ def test_a_run_that_cannot_be_killed_ends_and_says_so_and_others_go_on(weak: Fle
 
 def test_a_worker_is_stopped_now_though_its_run_cannot_be_killed(weak: Fleet) -> None:
     job = weak.running(weak.enqueue(UNDYING))
-    eventually(lambda: pids_in(weak.root / "pids"))
+    undying(weak)
     assert weak.stop(now=True) == []
     after = weak.job(job.id)
     assert (after.state, after.attempts) == (State.PENDING, 0)
@@ -71,8 +82,8 @@ def test_a_worker_is_stopped_now_though_its_run_cannot_be_killed(weak: Fleet) ->
 def test_a_job_is_not_started_again_while_processes_of_its_run_cannot_be_killed(
     weak: Fleet,
 ) -> None:
-    job_id = weak.enqueue(UNDYING, timeout=0.5, max_retries=2, backoff_base=0)
-    (pid,) = eventually(lambda: pids_in(weak.root / "pids"))
+    job_id = weak.enqueue(UNDYING, timeout=2, max_retries=2, backoff_base=0)
+    pid = undying(weak)
     eventually(lambda: "Not started: run 1 was stopped" in weak.log())
     put_off = weak.job(job_id)
     assert (put_off.state, put_off.attempts, put_off.runs) == (State.PENDING, 1, 2)
@@ -82,7 +93,7 @@ def test_a_job_is_not_started_again_while_processes_of_its_run_cannot_be_killed(
 
 def test_a_job_of_a_killed_worker_waits_until_its_processes_have_ended(weak: Fleet) -> None:
     job = weak.running(weak.enqueue(UNDYING))
-    (pid,) = eventually(lambda: pids_in(weak.root / "pids"))
+    pid = undying(weak)
     worker = weak.worker_of(job).process.pid
     os.kill(worker, signal.SIGKILL)
     eventually(lambda: f"its processes cannot be killed (pid {pid})" in weak.log())
