@@ -50,11 +50,12 @@ def children_of(pid: int) -> list[int]:
 
 def reap_adopted() -> bool:
     """Let every child that has ended go; return whether some are alive."""
-    with contextlib.suppress(ChildProcessError):
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-        return True
-    return False
+    except ChildProcessError:
+        return False
+    return True
 
 
 def marked_orphans(run_id: str, adopters: Collection[int]) -> list[int]:

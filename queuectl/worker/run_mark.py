@@ -64,7 +64,7 @@ def read_mark(pid: int) -> int | None:
 
 def belong_to_no_run() -> None:
     """Mark this process as one that no run's end concerns, nor what it starts."""
-    Marker().put_number(NO_RUN)
+    Marker().put(NO_RUN)
 
 
 class Marker:
@@ -76,11 +76,7 @@ class Marker:
     def __init__(self) -> None:
         self._own = _usable_limits()
 
-    def put(self, run_id: str) -> None:
-        """Let what is started from now on be a part of a run."""
-        self.put_number(mark_of(run_id))
-
-    def put_number(self, mark: int) -> None:
+    def put(self, mark: int) -> None:
         """Let what is started from now on bear a mark."""
         if self._own is not None:
             resource.setrlimit(_RESOURCE, (mark, self._own[1]))

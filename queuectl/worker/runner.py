@@ -130,7 +130,7 @@ class Runner:
         else:
             program, argv = _find_program(run), list(run.command)
         source = _filled_pipe(run.given) if run.given else self._null
-        self._marker.put(run.id)
+        self._marker.put(mark_of(run.id))
         try:
             return os.posix_spawn(
                 program,

@@ -138,7 +138,7 @@ def test_what_a_run_leaves_behind_becomes_no_zombie(
 def test_a_mark_is_put_on_what_is_started_and_taken_back() -> None:
     marker, me = Marker(), os.getpid()
     before = read_mark(me)
-    marker.put("0123456789abcdef")
+    marker.put(mark_of("0123456789abcdef"))
     try:
         assert read_mark(me) == mark_of("0123456789abcdef")
     finally:
