@@ -38,6 +38,15 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
+def signal_run(group: int, pids: Collection[int], number: signal.Signals) -> None:
+    """Signal a process group whose leader has not been reaped, and those of `pids` outside it."""
+    signal_group(group, number)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) != group:
+                _signal(pid, number)
+
+
 def members(
     run_id: str, group: int | None, spare: Collection[int] = (), known: Collection[int] = ()
 ) -> list[int]:

@@ -26,7 +26,7 @@ from queuectl.worker.guard import Guard
 from queuectl.worker.output import RunFiles
 from queuectl.worker.pausing import Stopwatch
 from queuectl.worker.run_mark import Marker, is_mark, mark_of, read_mark
-from queuectl.worker.run_processes import kill_run, members, signal_group
+from queuectl.worker.run_processes import kill_run, members, signal_run
 
 SHELL = "/bin/sh"
 _SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
@@ -207,8 +207,8 @@ class Runner:
         """
         seen = members(run.id, pid)  # an orphan tells no more whose it is
         if halt is not Halt.LOST and run.kill_grace > 0 and self._control.stop_level < 2:
-            signal_group(pid, signal.SIGTERM)
-            signal_group(pid, signal.SIGCONT)
+            signal_run(pid, seen, signal.SIGTERM)
+            signal_run(pid, seen, signal.SIGCONT)
             watch.follow(must_pause=False)  # what stands still does not hear that it shall end
             self._wait_for_group(pid, run)
         return self._kill(pid, run, seen)

@@ -61,6 +61,18 @@ def test_a_daemon_that_clears_its_environment_is_killed_with_its_run(
     assert not lives(pid)
 
 
+def test_a_daemon_is_asked_to_end_before_it_is_killed(fleet: Fleet) -> None:
+    fleet.set(kill_grace_seconds=20)
+    fleet.start()
+    daemon = "trap 'echo asked > asked; exit' TERM; echo $$ >> pids; while :; do sleep 0.05; done"
+    (fleet.root / "daemon").write_text(daemon)
+    job_id = fleet.enqueue("(setsid env -i sh daemon &) ; sleep 60")
+    (pid,) = written(fleet)
+    cancelled(fleet, job_id)
+    assert not lives(pid)
+    assert (fleet.root / "asked").read_text() == "asked\n"
+
+
 def test_what_has_lost_its_mark_is_known_by_its_parent(worker: Fleet) -> None:
     worker.ran("until test -e end; do sleep 0.1; done &")  # an orphan may be anybody's from now on
     job_id = worker.enqueue(f"setsid prlimit --locks=unlimited env -i {WRITE_AND_SLEEP} & sleep 60")
