@@ -7,6 +7,7 @@ it would drop the locks that this process holds (https://www.sqlite.org/howtocor
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import stat
@@ -55,6 +56,22 @@ def connect(path: Path) -> sqlite3.Connection:
             isolation_level=None,
             cached_statements=256,
         )
+
+
+_spellings = itertools.count()
+
+
+def set_busy_seconds(connection: sqlite3.Connection, seconds: float) -> None:
+    """Say how long a connection waits for SQLite's locks.
+
+    SQLite may do this while it prepares a statement, so each one is spelled anew.
+    """
+    connection.execute(f"PRAGMA busy_timeout={int(seconds * 1000)} -- {next(_spellings)}")
+
+
+def is_busy(fault: sqlite3.Error) -> bool:
+    """Whether an error of SQLite's says that a lock was not to be had in time."""
+    return any(word in str(fault) for word in ("locked", "busy"))
 
 
 def _quoted(path: Path) -> str:
@@ -194,10 +211,10 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
         )
     if "jobs.unique_key" in text:
         return Conflict("another job with its unique key waits or runs")
-    if "locked" in text or "busy" in text:
-        return StoreUnavailable(
-            f"{path} is locked by another process", hint="try again when that is done"
-        )
+    if is_busy(fault):
+        from queuectl.lockholder import locked  # to look for who it is takes long, and is rare
+
+        return locked(path)
     if "full" in text:
         return StoreUnavailable(f"the disk of {path} is full", hint="make room and try again")
     if "readonly" in text or "unable to open" in text:
