@@ -99,6 +99,10 @@ class Upkeep:
                 log.exception("upkeep failed")
             self._between()
 
+    def watch_anew(self) -> None:
+        """Forget how long leases were seen unrenewed: nobody could have renewed them."""
+        self._sightings = {}
+
     def _promote(self, _settings: Settings) -> None:
         for _ in range(_MOST_BATCHES):
             if self._store.promote() < BATCH:
@@ -173,12 +177,20 @@ class Upkeep:
     def _expire(self, settings: Settings) -> None:
         """Take back claims that were watched unrenewed for a third of a lease until they ended.
 
-        Watching by the monotonic clock keeps a clock that was stepped from stealing a claim.
+        Watching by the monotonic clock keeps a clock that was stepped from stealing a claim. And
+        they could have been renewed all the while: whoever can read may be unable to write.
         """
         third = settings.lease_seconds / 3
-        now, watched_at = self._store.now(), time.monotonic()
+        now = self._store.now()
+        ending = self._store.leases_ending(now + timedelta(seconds=third))
+        if ending:
+            asked_at = time.monotonic()
+            self._store.require_writable()
+            if time.monotonic() - asked_at > third / 4:
+                self.watch_anew()
+        watched_at = time.monotonic()
         sightings: dict[str, _Sighting] = {}
-        for job in self._store.leases_ending(now + timedelta(seconds=third)):
+        for job in ending:
             assert job.claim is not None
             until = job.claim.lease_until
             before = self._sightings.get(job.claim.id)
