@@ -242,6 +242,13 @@ class Store(Counting, Protocol):
         """Finish or undo what a crash left half done; return how many things were mended."""
         ...
 
+    def tidy(self, seconds: float) -> bool:
+        """Give back room that nothing needs any more, for so long; return whether there is more.
+
+        Others write in between. What keeps it from doing so now, a full disk even, is no error.
+        """
+        ...
+
     def take_turn(self, chore: str, every_seconds: float) -> bool:
         """Take the turn at a chore if it is due, for the whole fleet."""
         ...

@@ -6,14 +6,15 @@ still so when it is written.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.domain.errors import StoreLocked
-from queuectl.domain.job import Job
+from queuectl.domain.errors import StoreLocked, StoreUnavailable
+from queuectl.domain.job import Job, State
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
@@ -36,6 +37,8 @@ _LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
 """How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
 
 _BREATH_SECONDS = 0.002
+_REBUILD_SECONDS, _TIDY_SECONDS = 3600.0, 0.5
+"""How often one of all processes tries to write the file anew, and to cut free pages off it."""
 
 
 class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
@@ -273,6 +276,29 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
     def repair(self) -> int:
         """Nothing is ever half done here: every move is one transaction."""
         return 0
+
+    def tidy(self, seconds: float) -> bool:
+        """Give back pages of the file and the end of the log; see `Store.tidy`."""
+        from queuectl.stores.sqlite_room import Room
+
+        room = Room(self._connection, self._path, self._lock, self._claiming, self._log)
+        is_more = has_shrunk = False
+        with contextlib.suppress(StoreUnavailable):  # a full disk, or others who write: later
+            if room.is_old() and self._is_idle() and self.take_turn("rebuild", _REBUILD_SECONDS):
+                room.rebuild()
+                has_shrunk = True
+            if room.has_surplus() and self.take_turn("tidy", _TIDY_SECONDS):
+                is_more = room.give_back(seconds)
+                has_shrunk = not is_more
+        with contextlib.suppress(StoreUnavailable):
+            if not is_more:
+                room.shorten_log(is_quiet=not self._has_ready(), has_shrunk=has_shrunk)
+        return is_more
+
+    def _is_idle(self) -> bool:
+        """Whether no job is to be claimed, and none runs."""
+        counts = self.counts()
+        return not (self._has_ready() or counts.of(State.PROCESSING))
 
     # waiting
 

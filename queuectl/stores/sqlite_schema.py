@@ -21,6 +21,8 @@ APPLICATION_ID = 0x71637431
 """Marks a file as queuectl's ("qct1") in SQLite's header."""
 
 BUSY_SECONDS = 10.0
+_LOG_BYTES = 16 * 1024 * 1024
+"""What the log comes to between two copies; what readers make of it beyond that is cut off."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -38,6 +40,7 @@ def open_database(path: Path) -> sqlite3.Connection:
             _recognise(connection, path)
             connection.execute("PRAGMA cache_size=-4000")
             connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: the log is copied home
+            connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             _migrate(connection, path)
             connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
     except BaseException:
@@ -117,6 +120,7 @@ def _create(path: Path) -> None:
     try:
         os.close(open_private(draft, os.O_RDWR | os.O_EXCL))
         with translated(path), contextlib.closing(connect(draft)) as connection:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `sqlite_room`
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             _apply(connection, 0)

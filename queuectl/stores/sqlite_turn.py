@@ -111,6 +111,17 @@ class WriterLock:
             self.end()
             raise
 
+    def take_turn(self) -> bool:
+        """Take the turn alone, for what SQLite makes a transaction of its own, until `end`."""
+        HOLDING.begin()
+        has_turn = False
+        try:
+            has_turn = self._turn.take()
+        finally:
+            if not has_turn:
+                HOLDING.end()
+        return has_turn
+
     def end(self) -> None:
         """Let others write: the transaction has ended."""
         self._turn.give()

@@ -34,6 +34,8 @@ log = logging.getLogger("queuectl.worker")
 
 _REPAIR_SECONDS = 10.0
 _SWEEP_SECONDS = 3.0
+_TIDY_SECONDS = 5.0
+_TIDY_BUDGET_SECONDS = 0.1
 _MOST_BATCHES = 20
 _KILL_SECONDS = 2.0
 _LOOKS = 3
@@ -78,10 +80,11 @@ class Upkeep:
         self._retention = Retention(store, home) if home else None
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
-        self._next_sweep = self._next_repair = 0.0
+        self._next_sweep = self._next_repair = self._next_tidying = 0.0
         self._chores = (
             self._promote, self._schedule, self._recover_local, self._expire, self._sweep,
             self._repair, self._telling.tick, self._watching.tick, self._age_out,
+            self._tidy,
         )  # fmt: skip
         self._hopeless: set[str] = set()
 
@@ -127,6 +130,15 @@ class Upkeep:
     def _age_out(self, settings: Settings) -> None:
         if self._retention is not None:
             self._retention.tick(settings)
+
+    def _tidy(self, _settings: Settings) -> None:
+        """Give back room in the store, a little with each tick."""
+        now = time.monotonic()
+        if now < self._next_tidying:
+            return
+        self._next_tidying = now + _TIDY_SECONDS
+        if self._store.tidy(_TIDY_BUDGET_SECONDS):
+            self._next_tidying = now
 
     def _recover_local(self, settings: Settings) -> None:
         """Take back what dead workers of this machine held, at once, and forget them later.

@@ -16,6 +16,7 @@ from queuectl import lockholder
 from queuectl.domain.errors import StoreLocked
 from queuectl.lockholder import holder_of
 from queuectl.stores.sqlite import SqliteStore
+from tests.chaos.ground import command
 from tests.stores.kit import added, claimed, existing, new_job
 from tests.worker.fleet import lives
 
@@ -186,6 +187,17 @@ def test_a_command_of_ours_that_stays_stopped_with_the_lock_is_ended_and_undone(
     told, ended = (record.getMessage() for record in caplog.records)
     assert f"held by process {other.pid} (queuectl), which is stopped" in told
     assert f"ended process {other.pid} (queuectl)" in ended
+
+
+def test_doctor_names_a_stopped_process_that_keeps_the_lock(path: Path) -> None:
+    with another(path, "ours") as other:
+        other.tell("hold")
+        os.kill(other.pid, signal.SIGSTOP)
+        other.stopped_by()
+        found = command(path.parent, "doctor", "--quick")
+        assert found.code == 5
+        assert f"is locked by process {other.pid} (queuectl), which is stopped" in found.out
+        assert f"kill -CONT {other.pid}" in found.out
 
 
 def test_one_that_goes_on_in_time_is_not_ended(store: SqliteStore, path: Path) -> None:
