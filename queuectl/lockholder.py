@@ -19,6 +19,7 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from queuectl.domain.errors import StoreLocked
@@ -64,35 +65,48 @@ def holder_of(store_file: Path) -> Holder | None:
     if not _CAN_ASK:
         return None
     with contextlib.suppress(OSError, ValueError):
-        pid = _pid_at_lock(store_file) or _pid_at_turn(store_file)
-        if pid > 0 and pid != os.getpid():
-            return _described(pid)
+        turn = Path(f"{store_file}-lock")
+        return _described(_pid_at_lock(store_file) or _pid_at_flock(turn))
+    return None
+
+
+def flock_holder_of(lock_file: Path) -> Holder | None:
+    """Return the other process that holds the lock of a whole file (flock), as `holder_of` does."""
+    if not _CAN_ASK:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        return _described(_pid_at_flock(lock_file))
     return None
 
 
 def locked(store_file: Path) -> StoreLocked:
     """Return the error to raise when a store's lock was not to be had in time."""
-    holder = holder_of(store_file)
-    if holder is None:
-        return StoreLocked(
-            f"{store_file} is locked by another process", hint="try again when that is done"
-        )
+    return locked_by(holder_of(store_file), store_file)
+
+
+def locked_by(holder: Holder | None, path: Path) -> StoreLocked:
+    """Return the error to raise when what somebody holds was not to be had in time."""
     hint = "try again when that is done"
+    if holder is None:
+        return StoreLocked(f"{path} is locked by another process", hint=hint)
     if holder.is_stopped:
         hint = f"kill -CONT {holder.pid} lets it go on, kill -KILL {holder.pid} ends it"
-    return StoreLocked(f"{store_file} is locked by {holder}", hint=hint)
+    return StoreLocked(f"{path} is locked by {holder}", hint=hint)
 
 
 class LockWatch:
-    """What one that waits for a store's lock sees of its holder, from one look to the next.
+    """What one that waits for a lock sees of its holder, from one look to the next.
+
+    `find` tells who has the lock of the file at a path.
 
     A holder that is stopped in its place is told of, once. One of ours (a command or a worker,
     which bears the mark) is ended when it stays so: what it had not committed is undone, and its
     jobs are taken back as those of any worker that was killed.
     """
 
-    def __init__(self, store_file: Path) -> None:
-        self._path = store_file
+    def __init__(self, path: Path, find: Callable[[Path], Holder | None] = holder_of) -> None:
+        self._path = path
+        self._find = find
         self._seen: Holder | None = None
         self._since = 0.0
         self._cannot_end: Holder | None = None
@@ -106,7 +120,7 @@ class LockWatch:
 
     def look(self) -> None:
         """Look who holds the lock; end it if it is ours and has been stopped for long."""
-        holder = holder_of(self._path)
+        holder = self._find(self._path)
         if holder is None or not holder.is_stopped:
             self._seen = None
         elif holder != self._seen:
@@ -121,7 +135,7 @@ class LockWatch:
         process = -1
         try:
             process = os.pidfd_open(holder.pid)
-            if holder_of(self._path) == holder:
+            if self._find(self._path) == holder:
                 signal.pidfd_send_signal(process, signal.SIGKILL)
                 log.warning(
                     "ended process %d (%s): it was stopped and kept the lock of %s",
@@ -158,9 +172,9 @@ def _own_descriptor(path: Path) -> int | None:
     return None
 
 
-def _pid_at_turn(store_file: Path) -> int:
-    """Return the pid that holds the lock which writers take before SQLite's; 0 for nobody."""
-    found = Path(f"{store_file}-lock").stat()
+def _pid_at_flock(path: Path) -> int:
+    """Return the pid that holds the lock of a whole file; 0 for nobody."""
+    found = path.stat()
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     for line in Path("/proc/locks").read_text().splitlines():
         _, kind, *fields = line.split()
@@ -169,8 +183,13 @@ def _pid_at_turn(store_file: Path) -> int:
     return 0
 
 
-def _described(pid: int) -> Holder:
-    """Return what there is to know of a process. Raises OSError when it has gone."""
+def _described(pid: int) -> Holder | None:
+    """Return what there is to know of another process. Raises OSError when it has gone.
+
+    The pid of one that cannot be seen from here, as in another container, is no positive number.
+    """
+    if pid <= 0 or pid == os.getpid():
+        return None
     text = Path(f"/proc/{pid}/stat").read_bytes()
     name = text[text.index(b"(") + 1 : text.rindex(b")")][:_NAME_LENGTH]
     state, *fields = text[text.rindex(b")") + 2 :].split()

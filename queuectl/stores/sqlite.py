@@ -37,8 +37,9 @@ _LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
 """How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
 
 _BREATH_SECONDS = 0.002
-_REBUILD_SECONDS, _TIDY_SECONDS = 3600.0, 0.5
-"""How often one of all processes tries to write the file anew, and to cut free pages off it."""
+_REBUILD_SECONDS, _TIDY_SECONDS, _CUT_SECONDS = 3600.0, 0.5, 10.0
+"""How often one of all processes tries to write the file anew, to cut free pages off it, and to
+cut a log off that readers keep."""
 
 
 class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
@@ -292,7 +293,11 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
                 has_shrunk = not is_more
         with contextlib.suppress(StoreUnavailable):
             if not is_more:
-                room.shorten_log(is_quiet=not self._has_ready(), has_shrunk=has_shrunk)
+                room.shorten_log(
+                    is_quiet=not self._has_ready(),
+                    has_shrunk=has_shrunk,
+                    may_wait=lambda: self.take_turn("cut", _CUT_SECONDS),
+                )
         return is_more
 
     def _is_idle(self) -> bool:

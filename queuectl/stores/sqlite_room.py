@@ -12,6 +12,7 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from queuectl.stores.sqlite_schema import set_busy_seconds, translated
@@ -76,16 +77,19 @@ class Room:
             time.sleep(_BREATH_SECONDS)
         return False
 
-    def shorten_log(self, *, is_quiet: bool, has_shrunk: bool = False) -> None:
+    def shorten_log(
+        self, *, is_quiet: bool, has_shrunk: bool, may_wait: Callable[[], bool]
+    ) -> None:
         """Cut the log where it is long and little is going on, or where it is very long.
 
-        A file that `has_shrunk` does so on the disk when the log is copied into it.
+        Readers are waited for only then, and if `may_wait` says so. A file that `has_shrunk` does
+        so on the disk when the log is copied into it.
         """
         try:
             size = Path(f"{self._path}-wal").stat().st_size
         except OSError:
             return
-        is_huge = size > _HUGE_LOG_BYTES
+        is_huge = size > _HUGE_LOG_BYTES and may_wait()
         is_wanted = is_huge or (size > _LONG_LOG_BYTES and is_quiet)
         if not (is_wanted or has_shrunk):
             return

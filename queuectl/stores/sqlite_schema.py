@@ -15,6 +15,7 @@ from pathlib import Path
 
 from queuectl.domain.errors import Conflict, StoreRefused, StoreUnavailable
 from queuectl.home import cannot, open_private, private_directory
+from queuectl.stops import HOLDING
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 
 APPLICATION_ID = 0x71637431
@@ -170,6 +171,14 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _apply(connection: sqlite3.Connection, version: int) -> None:
     """Run the missing migrations in one transaction; a rival that was first is respected."""
+    HOLDING.begin()
+    try:
+        _apply_held(connection, version)
+    finally:
+        HOLDING.end()
+
+
+def _apply_held(connection: sqlite3.Connection, version: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         (current,) = connection.execute("PRAGMA user_version").fetchone()
