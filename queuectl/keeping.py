@@ -20,6 +20,8 @@ _ENVIRONMENT_FIELDS = frozenset({"env_file", "env-file", "capture_env", "capture
 _ALIASES = {"env-file": "env_file", "capture-env": "capture_env", "clean-env": "clean_env"}
 _PAGE = 200
 _BREATH_SECONDS = 0.002
+_TIDY_SECONDS = 2.0
+"""For how long room is given back after many jobs were deleted; workers go on with it."""
 
 
 @frozen
@@ -94,6 +96,7 @@ class Keeping(Reading):
         while True:
             page = list(self._store.find(chosen, Page(limit=_PAGE, after_seq=after)))
             if not page:
+                self._store.tidy(_TIDY_SECONDS)
                 return
             tell_all(self._store)
             gone = remove_unspared(self._store, page)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 AT_ONCE = 100
 """So many jobs are changed with one write; other writers come between two of these."""
 
+_TIDY_SECONDS = 2.0
+"""For how long room is given back after many jobs were deleted; workers go on with it."""
+
 
 @frozen
 class Told:
@@ -60,6 +63,7 @@ class ManyChanges(Changes):
             if told.error is None:
                 logs.remove(told.job.id)
             yield told
+        self._store.tidy(_TIDY_SECONDS)
 
     def _all(self, chosen: Filter, decide: Decide, alone: Callable[[Job], Job]) -> Iterator[Told]:
         found = self.find(chosen)

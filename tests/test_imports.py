@@ -10,8 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "queuectl"
 
-SHARED = frozenset("captured cron home ids joblogs waiting when".split())
-"""Small modules beside the layers: cron expressions, files, identifiers, waiting, times."""
+SHARED = frozenset("captured cron home ids joblogs lockholder stops waiting when".split())
+"""Small modules beside the layers: cron expressions, files, identifiers, waiting, times, locks."""
 
 LAYERS: dict[str, frozenset[str]] = {
     "domain": frozenset(),
@@ -22,6 +22,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "captured": frozenset({"domain", "home"}),
     "home": frozenset({"domain"}),
     "joblogs": frozenset({"domain", "home"}),
+    "stops": frozenset(),
+    "lockholder": frozenset({"domain", "stops"}),
     "stores": SHARED | {"domain"},
     "worker": SHARED | {"domain", "stores"},
     "parents": frozenset({"domain"}),

@@ -25,6 +25,9 @@ def main() -> None:
     if os.getpid() == 1:
         _heed_stop()
     from queuectl.cli.app import run_process
+    from queuectl.stops import be_a_command
+
+    be_a_command()
 
     _leave(run_process(sys.argv[1:]))
 

@@ -21,7 +21,7 @@ from queuectl.domain.times import UTC
 from queuectl.domain.values import frozen
 from queuectl.home import Home, find_place
 from queuectl.queue import Queue
-from queuectl.stores import is_mongo
+from queuectl.stores import is_mongo, sqlite_path
 
 _CLOCK_SECONDS = 5.0
 
@@ -104,6 +104,7 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
 
     def _check_store() -> Finding:
         queue = session.queue()
+        _refuse_stopped_holder(session.place().store_url)
         faults = [] if quick else queue.store.check()
         advice = "restore a backup, or name another store" if faults else ""
         return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
@@ -165,6 +166,18 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
     yield from (_check_home, _check_permissions, _check_store, _check_settings)
     yield from (_check_schedules, _check_hooks, _check_clock)
     yield from (_check_pid_file, _check_supervisors, _check_workers)
+
+
+def _refuse_stopped_holder(store_url: str) -> None:
+    """Raise StoreLocked when a process that is stopped keeps everybody from writing."""
+    if is_mongo(store_url):
+        return
+    from queuectl.lockholder import holder_of, locked
+
+    path = sqlite_path(store_url)
+    holder = holder_of(path)
+    if holder is not None and holder.is_stopped:
+        raise locked(path)
 
 
 def _permissions(home: Home) -> Finding:

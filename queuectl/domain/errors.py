@@ -76,6 +76,16 @@ class StoreUnavailable(StoreError):
     """The store does not answer now: locked, full, unreachable. Trying again may help."""
 
 
+class StoreLocked(StoreUnavailable):
+    """Another process has the lock that all writers of an embedded store need.
+
+    `claim_stands` says that a claim which was to be renewed is still held as it was, and that
+    nobody has written anything since the renewal was asked for.
+    """
+
+    claim_stands = False
+
+
 class StoreRefused(StoreError):
     """The store is damaged, newer than this program, or somebody else's. It was left untouched."""
 

@@ -76,6 +76,9 @@ class Store(Counting, Protocol):
         """Where the store is, as people may see it: never with a password."""
         ...
 
+    patience: float
+    """For how many seconds a write waits for other writers, where they wait for each other."""
+
     def is_in_place(self) -> bool:
         """Whether the address still leads to this store, and not to one that took its place."""
         ...
@@ -197,7 +200,17 @@ class Store(Counting, Protocol):
         ...
 
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
-        """Extend a lease to `lease_seconds` from now, if the claim is still held."""
+        """Extend a lease to `lease_seconds` from now, if the claim is still held.
+
+        Raises StoreLocked, which says whether the claim stands, when others kept it from writing.
+        """
+        ...
+
+    def require_writable(self) -> None:
+        """Return once a write was possible, without writing. Raises StoreLocked.
+
+        Where writers do not wait for each other there is nothing to do.
+        """
         ...
 
     # upkeep: small idempotent chores
@@ -227,6 +240,13 @@ class Store(Counting, Protocol):
 
     def repair(self) -> int:
         """Finish or undo what a crash left half done; return how many things were mended."""
+        ...
+
+    def tidy(self, seconds: float) -> bool:
+        """Give back room that nothing needs any more, for so long; return whether there is more.
+
+        Others write in between. What keeps it from doing so now, a full disk even, is no error.
+        """
         ...
 
     def take_turn(self, chore: str, every_seconds: float) -> bool:

@@ -86,6 +86,16 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Close the connections. Closing twice is harmless."""
         self.link.close()
 
+    patience = 0.0
+    """Writers do not wait for each other; see `Store.patience`."""
+
+    def require_writable(self) -> None:
+        """Nothing keeps others from writing that lets them read; see `Store.require_writable`."""
+
+    def tidy(self, seconds: float) -> bool:  # noqa: ARG002 - the server does that by itself
+        """Nothing is left to do; see `Store.tidy`."""
+        return False
+
     def is_in_place(self) -> bool:
         """Nothing takes the place of a database of a server; see `Store.is_in_place`."""
         return True

@@ -6,13 +6,15 @@ still so when it is written.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.domain.job import Job
+from queuectl.domain.errors import StoreLocked, StoreUnavailable
+from queuectl.domain.job import Job, State
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
@@ -22,8 +24,9 @@ from queuectl.stores.sqlite_hooks import SqliteHooks
 from queuectl.stores.sqlite_schedules import SqliteSchedules
 from queuectl.stores.sqlite_schema import open_database, translated
 from queuectl.stores.sqlite_sync import LogSync
-from queuectl.stores.sqlite_turn import WriterTurn, WriteTransaction
+from queuectl.stores.sqlite_turn import TURN_SECONDS, WriterLock, WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
+from queuectl.stores.sqlite_writes import Draft
 from queuectl.waiting import wait_readable
 
 if TYPE_CHECKING:
@@ -34,8 +37,9 @@ _LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
 """How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
 
 _BREATH_SECONDS = 0.002
-_TURN_SECONDS = 1.0
-"""How long a writer waits for its turn before it waits for SQLite's lock, for BUSY_SECONDS."""
+_REBUILD_SECONDS, _TIDY_SECONDS, _CUT_SECONDS = 3600.0, 0.5, 10.0
+"""How often one of all processes tries to write the file anew, to cut free pages off it, and to
+cut a log off that readers keep."""
 
 
 class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
@@ -46,15 +50,16 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         self._connection = connection = open_database(path)
         try:
             self._log = log = LogSync(connection, path)
-            self._turn = turn = WriterTurn(path, _TURN_SECONDS)
+            self._turn = turn = WriterTurn(path, TURN_SECONDS)
         except BaseException:
             connection.close()
             raise
-        self._transaction = WriteTransaction(connection, turn, log, path)
-        self._claiming = WriteTransaction(connection, turn, log, path, lags=True)
+        self._lock = lock = WriterLock(connection, path, turn)
+        self._transaction = WriteTransaction(connection, lock, log, path)
+        self._claiming = WriteTransaction(connection, lock, log, path, lags=True)
         self._wake = WakeFifo(path)
         # a worker need not wait for the disk: nobody was told yet that there is a job
-        self._adding = WriteTransaction(connection, turn, log, path, on_commit=self._wake.notify)
+        self._adding = WriteTransaction(connection, lock, log, path, on_commit=self._wake.notify)
         self._identity = _identity(path)
         self._has_slept = False
         self._version_seen = 0  # when this store last looked for work
@@ -80,6 +85,16 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         self._log.close()
         self._connection.close()
 
+    @property
+    def patience(self) -> float:
+        """For how many seconds a write waits for other writers."""
+        return self._lock.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        with translated(self._path):
+            self._lock.be_patient_for(seconds)
+
     def now(self) -> datetime:
         """Return this machine's time."""
         return from_millis(time.time_ns() // 1_000_000)
@@ -101,24 +116,24 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         return frozenset(refused)
 
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+        draft = self._drafted(jobs, self.now())
         with self._adding:
-            return self._add_here(jobs, atomic=atomic)
+            return self._add_here(draft, atomic=atomic)
 
-    def _add_here(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+    def _add_here(self, draft: Draft, *, atomic: bool) -> frozenset[str]:
         """Insert new jobs within a transaction; return the ids that are refused."""
-        now = self.now()
-        fresh, refused = self._divided(jobs)
+        fresh, refused = self._divided(draft.jobs)
         if not (atomic and refused):
-            self._insert(self._linked(fresh), now)
+            self._insert(draft if fresh is draft.jobs else self._drafted(fresh, draft.at))
         return frozenset(refused)
 
-    def _divided(self, jobs: Sequence[Job]) -> tuple[list[Job], set[str]]:
+    def _divided(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], set[str]]:
         """Return the jobs whose ids and unique keys are free, and the ids of the others."""
         ids = [job.spec.id for job in jobs]
         uniques = [job.spec.unique for job in jobs if job.spec.unique]
         taken, keys = self._taken(ids), self._keys_taken(uniques)
         if not (taken or uniques) and len(set(ids)) == len(ids):
-            return list(jobs), set()
+            return jobs, set()
         fresh: list[Job] = []
         refused: set[str] = set()
         for job in jobs:
@@ -134,10 +149,11 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
         """Add the run of a schedule and advance it, in one transaction; see `Store.fire`."""
+        draft = self._drafted([job], self.now())
         with self._writing():
             if not self._is_unchanged(before):
                 return Fired.LOST
-            if self._add_here([job], atomic=False) and not self._taken([job.id]):
+            if self._add_here(draft, atomic=False) and not self._taken([job.id]):
                 return Fired.OVERLAPS
             self._advance(before, after)
         self._wake.notify()
@@ -212,13 +228,31 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease; see `Store.renew`."""
         until = to_millis(self.now() + timedelta(seconds=lease_seconds))
-        with self._writing():
-            row = self._connection.execute(
-                "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
-                "RETURNING cancel_requested, held",
-                (until, job_id, claim_id),
-            ).fetchone()
+        version = self._data_version()
+        try:
+            with self._writing():
+                row = self._connection.execute(
+                    "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
+                    "RETURNING cancel_requested, held",
+                    (until, job_id, claim_id),
+                ).fetchone()
+        except StoreLocked as fault:
+            fault.claim_stands = self._data_version() == version and self._holds(job_id, claim_id)
+            raise
         return Renewal.of(*row) if row else Renewal.LOST
+
+    def _holds(self, job_id: str, claim_id: str) -> bool:
+        """Whether a claim is held, by what everybody can read."""
+        with translated(self._path):
+            found = self._connection.execute(
+                "SELECT 1 FROM jobs WHERE id = ? AND claim_id = ?", (job_id, claim_id)
+            )
+            return found.fetchone() is not None
+
+    def require_writable(self) -> None:
+        """Take the lock that writers need, and let it go; see `Store.require_writable`."""
+        with self._claiming:
+            pass
 
     # upkeep
 
@@ -243,6 +277,33 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
     def repair(self) -> int:
         """Nothing is ever half done here: every move is one transaction."""
         return 0
+
+    def tidy(self, seconds: float) -> bool:
+        """Give back pages of the file and the end of the log; see `Store.tidy`."""
+        from queuectl.stores.sqlite_room import Room
+
+        room = Room(self._connection, self._path, self._lock, self._claiming, self._log)
+        is_more = has_shrunk = False
+        with contextlib.suppress(StoreUnavailable):  # a full disk, or others who write: later
+            if room.is_old() and self._is_idle() and self.take_turn("rebuild", _REBUILD_SECONDS):
+                room.rebuild()
+                has_shrunk = True
+            if room.has_surplus() and self.take_turn("tidy", _TIDY_SECONDS):
+                is_more = room.give_back(seconds)
+                has_shrunk = not is_more
+        with contextlib.suppress(StoreUnavailable):
+            if not is_more:
+                room.shorten_log(
+                    is_quiet=not self._has_ready(),
+                    has_shrunk=has_shrunk,
+                    may_wait=lambda: self.take_turn("cut", _CUT_SECONDS),
+                )
+        return is_more
+
+    def _is_idle(self) -> bool:
+        """Whether no job is to be claimed, and none runs."""
+        counts = self.counts()
+        return not (self._has_ready() or counts.of(State.PROCESSING))
 
     # waiting
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain.dependencies import left_by, met_by, parent_of
 from queuectl.domain.job import State
 from queuectl.domain.times import to_millis
+from queuectl.domain.values import frozen
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.sqlite_fleet import SqliteFleet
 from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from queuectl.domain.job import Job
@@ -33,6 +35,32 @@ _USED = (
     "SELECT COALESCE(SUM(slots), 0) FROM jobs INDEXED BY jobs_state "
     "WHERE state = 'processing' AND queue = ?"
 )
+
+
+@frozen
+class Parents:
+    """The jobs that others wait for, and the state of each; None: it is not there any more."""
+
+    wanted: frozenset[str]
+    states: dict[str, State | None]
+
+    def link(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Return new jobs without the blockers that are gone."""
+        if not self.wanted:
+            return jobs
+        from dataclasses import replace
+
+        return [
+            replace(
+                job,
+                waits_for=left_by(job.waits_for, self.states),
+                has_children=job.id in self.wanted,
+            )
+            for job in jobs
+        ]
+
+
+NO_PARENTS = Parents(frozenset(), {})
 
 
 class SqliteLanes(SqliteFleet):
@@ -141,36 +169,37 @@ class SqliteLanes(SqliteFleet):
 
     # dependencies
 
-    def _linked(self, jobs: list[Job]) -> list[Job]:
-        """Return new jobs without the blockers that are gone, and mark their parents."""
-        from dataclasses import replace
-
+    def _parents_of(self, jobs: Sequence[Job]) -> Parents:
+        """Return the jobs that new ones wait for, as they are now."""
         wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
         if not wanted:
-            return jobs
+            return NO_PARENTS
         new = {job.id for job in jobs}
         states = self._states(wanted)
         states |= dict.fromkeys(wanted - states.keys() - new)  # deleted ones
+        return Parents(frozenset(wanted), states)
+
+    def _mark_wanted(self, wanted: Collection[str]) -> None:
+        """Let parents know that they have children to tell."""
+        ids = rows.dump_json(sorted(wanted))
         self._connection.execute(
             "UPDATE jobs SET has_children = 1, rev = rev + (state IN ('pending', 'failed')) "
             "WHERE has_children = 0 AND id IN (SELECT value FROM json_each(?))",
-            (rows.dump_json(sorted(wanted)),),
+            (ids,),
         )
         self._connection.execute(
             "UPDATE dlq SET has_children = 1 "
             "WHERE has_children = 0 AND id IN (SELECT value FROM json_each(?))",
-            (rows.dump_json(sorted(wanted)),),
+            (ids,),
         )
-        return [
-            replace(job, waits_for=left_by(job.waits_for, states), has_children=job.id in wanted)
-            for job in jobs
-        ]
 
     def _relinked(self, job: Job) -> Job:
         """Return a job that is to wait for others, without the blockers that are gone."""
         from dataclasses import replace
 
-        return replace(job, waits_for=self._linked([job])[0].waits_for)
+        parents = self._parents_of([job])
+        self._mark_wanted(parents.wanted)
+        return replace(job, waits_for=left_by(job.waits_for, parents.states))
 
     def _waiting(self, ids: Iterable[str]) -> dict[str, list[str]]:
         """Return what jobs wait for, without those that wait for none."""

@@ -150,14 +150,27 @@ class SqliteReads(SqliteFleet):
     def check(self) -> list[str]:
         """Look the whole file over, and try to read every job."""
         faults = super().check()
-        with translated(self._path):
-            for table in ("jobs", "dlq"):
-                for row in self._connection.execute(f"SELECT {rows.SELECTED} FROM {table}"):
-                    try:
-                        rows.job_from_row(row)
-                    except codec.UNREADABLE:
-                        faults.append(f"the record of job '{row[1]}' cannot be read")
+        for table in ("jobs", "dlq"):
+            for row in self._every_row(table):
+                try:
+                    rows.job_from_row(row)
+                except codec.UNREADABLE:
+                    faults.append(f"the record of job '{row[1]}' cannot be read")
         return faults
+
+    def _every_row(self, table: str) -> Iterator[Sequence[Any]]:
+        """Yield all rows, a page at a time: while one reads the log cannot be cut."""
+        after: object = 0
+        while True:
+            with translated(self._path):
+                found = self._connection.execute(
+                    f"SELECT {rows.SELECTED} FROM {table} WHERE seq > ? ORDER BY seq LIMIT {_PAGE}",
+                    (after,),
+                ).fetchall()
+            yield from found
+            if len(found) < _PAGE:
+                return
+            after = found[-1][0]
 
     def _readable(self, row: Sequence[Any], *, with_history: bool = False) -> Job | None:
         """Return the job in a row, or None, noted once, when there is none to be made out."""

@@ -7,6 +7,7 @@ it would drop the locks that this process holds (https://www.sqlite.org/howtocor
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import stat
@@ -14,12 +15,15 @@ from pathlib import Path
 
 from queuectl.domain.errors import Conflict, StoreRefused, StoreUnavailable
 from queuectl.home import cannot, open_private, private_directory
+from queuectl.stops import HOLDING
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 
 APPLICATION_ID = 0x71637431
 """Marks a file as queuectl's ("qct1") in SQLite's header."""
 
 BUSY_SECONDS = 10.0
+_LOG_BYTES = 16 * 1024 * 1024
+"""What the log comes to between two copies; what readers make of it beyond that is cut off."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -37,6 +41,7 @@ def open_database(path: Path) -> sqlite3.Connection:
             _recognise(connection, path)
             connection.execute("PRAGMA cache_size=-4000")
             connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: the log is copied home
+            connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             _migrate(connection, path)
             connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
     except BaseException:
@@ -55,6 +60,22 @@ def connect(path: Path) -> sqlite3.Connection:
             isolation_level=None,
             cached_statements=256,
         )
+
+
+_spellings = itertools.count()
+
+
+def set_busy_seconds(connection: sqlite3.Connection, seconds: float) -> None:
+    """Say how long a connection waits for SQLite's locks.
+
+    SQLite may do this while it prepares a statement, so each one is spelled anew.
+    """
+    connection.execute(f"PRAGMA busy_timeout={int(seconds * 1000)} -- {next(_spellings)}")
+
+
+def is_busy(fault: sqlite3.Error) -> bool:
+    """Whether an error of SQLite's says that a lock was not to be had in time."""
+    return any(word in str(fault) for word in ("locked", "busy"))
 
 
 def _quoted(path: Path) -> str:
@@ -100,6 +121,7 @@ def _create(path: Path) -> None:
     try:
         os.close(open_private(draft, os.O_RDWR | os.O_EXCL))
         with translated(path), contextlib.closing(connect(draft)) as connection:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `sqlite_room`
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             _apply(connection, 0)
@@ -149,6 +171,14 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _apply(connection: sqlite3.Connection, version: int) -> None:
     """Run the missing migrations in one transaction; a rival that was first is respected."""
+    HOLDING.begin()
+    try:
+        _apply_held(connection, version)
+    finally:
+        HOLDING.end()
+
+
+def _apply_held(connection: sqlite3.Connection, version: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         (current,) = connection.execute("PRAGMA user_version").fetchone()
@@ -194,10 +224,10 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
         )
     if "jobs.unique_key" in text:
         return Conflict("another job with its unique key waits or runs")
-    if "locked" in text or "busy" in text:
-        return StoreUnavailable(
-            f"{path} is locked by another process", hint="try again when that is done"
-        )
+    if is_busy(fault):
+        from queuectl.lockholder import locked  # to look for who it is takes long, and is rare
+
+        return locked(path)
     if "full" in text:
         return StoreUnavailable(f"the disk of {path} is full", hint="make room and try again")
     if "readonly" in text or "unable to open" in text:

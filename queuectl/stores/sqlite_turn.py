@@ -13,21 +13,35 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.home import open_private
-from queuectl.stores.sqlite_schema import translate
+from queuectl.stops import HOLDING
+from queuectl.stores import sqlite_schema
+from queuectl.stores.sqlite_schema import is_busy, set_busy_seconds, translate
 from queuectl.stores.sqlite_sync import LogSync
+
+if TYPE_CHECKING:
+    from queuectl.lockholder import LockWatch
 
 if os.name != "nt":
     import fcntl
+TURN_SECONDS = 1.0
+"""How long a writer waits for its turn before it waits for SQLite's lock."""
+
 _PAUSES = (0.00003, 0.002)
+_LOOK_SECONDS = 0.25
+"""How often to look who has SQLite's lock, while it is waited for without a turn."""
 
 
 class WriterTurn:
-    """The lock file of one store, held while a transaction writes."""
+    """The lock file of one store, held while a transaction writes.
+
+    `patience` is for how many seconds it is waited for.
+    """
 
     def __init__(self, store_file: Path, patience: float) -> None:
-        self._patience = patience
+        self.patience = patience
         self._file = open_private(store_file.with_name(f"{store_file.name}-lock"), os.O_RDWR)
 
     def close(self) -> None:
@@ -36,21 +50,24 @@ class WriterTurn:
             os.close(self._file)
             self._file = -1
 
-    def take(self) -> None:
-        """Wait for the lock, for a while; whoever holds it longer is SQLite's to deal with."""
+    def take(self) -> bool:
+        """Wait for the lock, for a while; return whether it is ours now.
+
+        Whoever holds it longer is SQLite's to deal with.
+        """
         if os.name == "nt":
-            return  # SQLite's own lock is enough there
+            return True  # SQLite's own lock is enough there
         pause, longest = _PAUSES
         deadline = 0.0
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
+                return True
             except BlockingIOError:
                 now = time.monotonic()
-                deadline = deadline or now + self._patience
+                deadline = deadline or now + self.patience
                 if now >= deadline:
-                    return
+                    return False
                 time.sleep(pause)
                 pause = min(pause * 1.5, longest)
 
@@ -59,6 +76,90 @@ class WriterTurn:
         if os.name != "nt":
             with contextlib.suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+class WriterLock:
+    """SQLite's own lock of one store: what decides who writes.
+
+    `patience` is for how many seconds it is waited for, after the turn.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, turn: WriterTurn) -> None:
+        self.patience = sqlite_schema.BUSY_SECONDS
+        self._connection = connection
+        self._path = path
+        self._turn = turn
+        self._watch: LockWatch | None = None
+
+    def be_patient_for(self, seconds: float) -> None:
+        """Wait no longer than this for turn and lock from now on."""
+        self.patience = seconds
+        self._turn.patience = min(seconds, TURN_SECONDS)
+        set_busy_seconds(self._connection, seconds)
+
+    def begin(self) -> None:
+        """Begin a transaction that writes. Raises sqlite3.Error; then nothing is held."""
+        HOLDING.begin()
+        try:
+            if self._turn.take():
+                self._begin_at_once()
+            else:
+                self._insist(self.patience)
+        except BaseException:
+            if self._connection.in_transaction:  # interrupted when it had just begun
+                self._connection.execute("ROLLBACK")
+            self.end()
+            raise
+
+    def take_turn(self) -> bool:
+        """Take the turn alone, for what SQLite makes a transaction of its own, until `end`."""
+        HOLDING.begin()
+        has_turn = False
+        try:
+            has_turn = self._turn.take()
+        finally:
+            if not has_turn:
+                HOLDING.end()
+        return has_turn
+
+    def end(self) -> None:
+        """Let others write: the transaction has ended."""
+        self._turn.give()
+        HOLDING.end()
+
+    def _begin_at_once(self) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as fault:
+            if not is_busy(fault):
+                raise
+            # whoever has the lock had no turn; it may be one that is stopped
+            self._insist(0.0)
+
+    def _insist(self, seconds: float) -> None:
+        """Wait for the lock a little at a time, with an eye on who has it."""
+        from queuectl.lockholder import LockWatch
+
+        watch = self._watch = self._watch or LockWatch(self._path)
+        deadline = time.monotonic() + seconds
+        set_busy_seconds(self._connection, min(_LOOK_SECONDS, self.patience))
+        try:
+            while True:
+                watch.look()
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.Error as fault:
+                    is_late = time.monotonic() >= deadline
+                    if not is_busy(fault) or (is_late and not self._is_about_to_end(watch)):
+                        raise
+                HOLDING.pause()
+        finally:
+            set_busy_seconds(self._connection, self.patience)
+
+    def _is_about_to_end(self, watch: LockWatch) -> bool:
+        """Whether it is worth while to wait longer, as who has the lock is going to be ended."""
+        return watch.ends_in is not None and watch.ends_in < self.patience
 
 
 class WriteTransaction(contextlib.AbstractContextManager[None]):
@@ -72,7 +173,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
     def __init__(
         self,
         connection: sqlite3.Connection,
-        turn: WriterTurn,
+        lock: WriterLock,
         log: LogSync,
         path: Path,
         *,
@@ -80,7 +181,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
         on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
-        self._turn = turn
+        self._lock = lock
         self._log = log
         self._path = path
         self._lags = lags
@@ -88,11 +189,9 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
 
     def __enter__(self) -> None:
         self._log.catch_up()
-        self._turn.take()
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._lock.begin()
         except sqlite3.Error as fault:
-            self._turn.give()
             raise translate(self._path, fault) from fault
 
     def __exit__(self, _kind: object, fault: object, _trace: object) -> None:
@@ -109,7 +208,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
             if isinstance(fault, sqlite3.Error):
                 raise translate(self._path, fault) from fault
         finally:
-            self._turn.give()
+            self._lock.end()
         if fault is None:
             self._on_commit()
         if not self._lags:

@@ -16,30 +16,64 @@ from queuectl.domain.dependencies import refuse_circle
 from queuectl.domain.job import HISTORY_RUNS, Job
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import Transition, has_new_blockers
+from queuectl.domain.values import frozen
 from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_inserts as inserts
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores import sqlite_updates as updates
-from queuectl.stores.sqlite_lanes import SqliteLanes
+from queuectl.stores.sqlite_lanes import Parents, SqliteLanes
 from queuectl.stores.sqlite_reads import SqliteReads
+from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
     from queuectl.domain.ending import Ending
 
 
+@frozen
+class Draft:
+    """New jobs as they were at an instant, made into rows before the lock is taken.
+
+    The rows are right if their parents are then as they were found.
+    """
+
+    jobs: Sequence[Job]
+    at: datetime
+    parents: Parents
+    new: changes.NewRows | None
+    waiting: list[tuple[str]]
+
+
 class SqliteWrites(SqliteReads, SqliteLanes):
     """The part of `SqliteStore` that writes jobs."""
 
-    def _insert(self, jobs: list[Job], now: datetime) -> None:
-        if not jobs:
+    def _drafted(self, jobs: Sequence[Job], now: datetime) -> Draft:
+        """Do what can be done before the lock is taken for new jobs: with many that takes long."""
+        with translated(self._path):
+            parents = self._parents_of(jobs)
+        linked = parents.link(jobs)
+        return Draft(
+            jobs,
+            now,
+            parents,
+            changes.new_rows(linked, now) if linked else None,
+            [(job.spec.id,) for job in linked if job.waits_for],
+        )
+
+    def _insert(self, draft: Draft) -> None:
+        """Insert new jobs; rows that are not right any more are made anew."""
+        if draft.parents.wanted:
+            if self._parents_of(draft.jobs) != draft.parents:
+                draft = self._drafted(draft.jobs, draft.at)
+            self._mark_wanted(draft.parents.wanted)
+        new = draft.new
+        if new is None:
             return
-        new = changes.new_rows(jobs, now)
         for statement, values in new.inserts:
             self._connection.execute(statement, values)
         many = self._connection.executemany
-        many(rows.BLOCKED_IN, [(job.spec.id,) for job in jobs if job.waits_for])
+        many(rows.BLOCKED_IN, draft.waiting)
         many(rows.COUNT_IN, [(*place, number) for place, number in new.states.items()])
-        minute = to_millis(now) // rows.MINUTE
+        minute = to_millis(draft.at) // rows.MINUTE
         many(rows.ARRIVED, [(minute, queue, n) for (queue, _), n in new.states.items()])
         many(rows.READY_IN, [(*lane, number) for lane, number in new.lanes.items()])
 

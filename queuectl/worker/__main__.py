@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from queuectl.home import Home, Place
+from queuectl.stops import be_a_command
 from queuectl.worker.claims import Orders
 from queuectl.worker.logs import log_to_file
 from queuectl.worker.run_mark import belong_to_no_run
@@ -17,6 +18,7 @@ from queuectl.worker.supervisor import Supervisor
 
 def main() -> int:
     """Read the orders, let go of the terminal, and supervise."""
+    be_a_command()
     given = json.load(sys.stdin)
     belong_to_no_run()  # a job that starts workers does not take them with it
     place = Place(Home(Path(given["home"])), given["store"])

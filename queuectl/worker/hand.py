@@ -36,6 +36,10 @@ TOGETHER_SECONDS = 0.04
 _STALE_SECONDS = 0.1
 """A job that was claimed so long ago, and has not begun, is given back."""
 
+_SHORT_PATIENCE = 0.1
+_AGAIN_SECONDS = 0.25
+"""How long to wait for a store, and when to ask it again, while a job is to be looked after."""
+
 _LONGEST_NOTE = 4096
 _PROMPT = timedelta(seconds=1)
 _UNKNOWN_SECONDS = 1.0
@@ -114,18 +118,26 @@ class Hand:
             return
         self._settle(self._wanted() if may_claim else 0)
 
-    def lighten(self) -> None:
+    def lighten(self) -> float:
         """Commit what has ended and give back what has not begun, as the job in hand takes long.
 
-        Tries once, as somebody has to look after that job; else it is done when it has ended.
+        Does not wait for the store, as somebody has to look after that job. Returns in how many
+        seconds to try again.
         """
         if not (self._waiting or self._ended):
-            return
+            return float("inf")
         self._give_back()
+        patience, self._store.patience = self._store.patience, _SHORT_PATIENCE
         try:
             self._commit_all(partial(self._store.settle, requests=()))
-        except (StoreUnavailable, StoreRefused) as fault:
+        except StoreUnavailable as fault:
             log.debug("%s", fault)
+            return _AGAIN_SECONDS
+        except StoreRefused as fault:  # whose it is shows when the job in hand has ended
+            log.debug("%s", fault)
+        finally:
+            self._store.patience = patience
+        return float("inf")
 
     def _note_end(self, job: Job, outcome: Outcome, at: datetime) -> bool:
         """Note how a run ended; what is long is committed instead, so that there is room."""

@@ -1,7 +1,9 @@
 """The heartbeat: a thread that renews the claim in hand, and does the upkeep.
 
 It has a store of its own and no part in the path of a job. When a renewal is refused, or has not
-succeeded in time, the job is stopped before its lease ends: the worker fences itself.
+succeeded in time, the job is stopped before its lease ends: the worker fences itself. A store that
+is locked is another matter: while nobody can write, nobody can take the job either, nor may anybody
+before a third of a lease in which they could write, so it goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from queuectl.domain import settings as tunables
-from queuectl.domain.errors import NotFound, StoreError
+from queuectl.domain.errors import NotFound, StoreError, StoreLocked
 from queuectl.domain.settings import Settings
 from queuectl.domain.values import frozen
 from queuectl.domain.worker import StopRequest, WorkerRecord
@@ -36,6 +38,7 @@ log = logging.getLogger("queuectl.worker")
 _TICK_SECONDS = 1.0
 _SETTINGS_SECONDS = 2.0
 _FENCE_SECONDS = 2.0
+_LEAST_PATIENCE = 0.05
 
 
 @frozen
@@ -66,6 +69,8 @@ class Heartbeat:
         self._guard = guard
         self._absence = absence
         self._held: _Held | None = None
+        self._deadline = 0.0
+        self._is_locked = False
         self.is_astray = False
         self._parent = os.getppid()
         self._has_missed_parent = False
@@ -98,8 +103,19 @@ class Heartbeat:
         self._control.fence(float("inf"))
 
     def _fence(self, deadline: float) -> None:
-        lease = self.settings.lease_seconds
-        self._control.fence(deadline - min(_FENCE_SECONDS, lease / 5))
+        self._deadline = deadline
+        self._control.fence(deadline - min(_FENCE_SECONDS, self.settings.lease_seconds / 5))
+
+    def _outlast(self, held: _Held) -> None:
+        """Let the job in hand go on: just now nobody could write, and its claim stood."""
+        lease, now = self.settings.lease_seconds, boot_clock()
+        if self._deadline > now + lease / 3:
+            return
+        self._deadline = now + lease / 3
+        self._control.fence(now + lease / 4)
+        self._guard.extend(self._deadline)
+        if self._held is not held:
+            self._control.fence(float("inf"))
 
     def _beat(self) -> None:
         while not self._over.wait(self._tick_seconds):
@@ -107,9 +123,15 @@ class Heartbeat:
                 self._control.request_stop()
             self._guard.rouse()
             asked_at = time.monotonic()
+            self._is_locked = False
             try:
                 self._tick()
                 self._absence.end("heartbeat")
+            except StoreLocked as fault:
+                self._absence.begin("heartbeat", fault, asked_at)
+                self._is_locked = True
+                if self._upkeep is not None:
+                    self._upkeep.watch_anew()
             except StoreError as fault:
                 self._absence.begin("heartbeat", fault, asked_at)
                 self._close_store()
@@ -120,6 +142,7 @@ class Heartbeat:
     def _tick(self) -> None:
         if self._store is None:
             self._store = self._open_store()
+            self._store.patience = self._patience
             home, store = Home(Path(self._worker.home)), self._store
             self._upkeep = Upkeep(
                 store, home, self._worker.started_at, lambda: self._renew_in_time(store)
@@ -128,6 +151,7 @@ class Heartbeat:
         self._renew_in_time(store)
         if now >= self._next_settings:
             self._heed(tunables.from_stored(store.settings()))
+            store.patience = self._patience
             self._next_settings = now + _SETTINGS_SECONDS
         if now >= self._next_beat:
             self._report(store)
@@ -165,7 +189,13 @@ class Heartbeat:
 
     @property
     def _tick_seconds(self) -> float:
-        return min(_TICK_SECONDS, self.settings.lease_seconds / 4)
+        lease = self.settings.lease_seconds
+        return min(_TICK_SECONDS, lease / 4 if not self._is_locked else self._patience)
+
+    @property
+    def _patience(self) -> float:
+        """How long to wait for a lock: turn, lock and pause take less than a fence is put off."""
+        return max(_LEAST_PATIENCE, self.settings.lease_seconds / 16)
 
     def _heed(self, settings: Settings) -> None:
         self.settings = settings
@@ -176,7 +206,12 @@ class Heartbeat:
     def _renew(self, store: Store, held: _Held) -> None:
         lease = self.settings.lease_seconds
         deadline = boot_clock() + lease
-        renewal = store.renew(held.job_id, held.claim_id, lease)
+        try:
+            renewal = store.renew(held.job_id, held.claim_id, lease)
+        except StoreLocked as fault:
+            if fault.claim_stands and self._held is held:
+                self._outlast(held)
+            raise
         if self._held is not held:
             return  # settled meanwhile
         if renewal is Renewal.LOST:

@@ -123,6 +123,7 @@ class Worker:
                 self._store.unregister(self.record.id)
                 if not any(is_live(each, self._store.now()) for each in self._store.workers()):
                     tell_all(self._store)
+                    self._store.tidy(0.0)
         except StoreError as fault:
             log.warning("%s", fault)
         self._store.close()

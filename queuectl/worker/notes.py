@@ -17,6 +17,7 @@ from queuectl.domain import transitions
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.transitions import Transition
+from queuectl.stops import bear_mark
 from queuectl.stores import open_store
 
 _CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
@@ -43,6 +44,7 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
 
     Its claims fence that: what has been taken back already stays so.
     """
+    bear_mark()  # the guard has closed all that it inherited
     last: dict[str, tuple[str, str, list[Any]]] = {}
     for note in notes:
         kind, claims, *ending = marshal.loads(note)

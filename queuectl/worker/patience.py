@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from queuectl.domain.errors import StoreError, StoreUnavailable
+from queuectl.domain.errors import StoreError, StoreLocked, StoreUnavailable
 from queuectl.waiting import wait_readable
 from queuectl.worker.control import Control
 
@@ -81,7 +81,9 @@ class Patience:
                     raise
                 self._absence.begin("loop", fault, asked_at)
                 self.pause(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                # to have asked for a lock was to wait for it: the first to ask again has it
+                is_locked = isinstance(fault, StoreLocked)
+                pause = SHORTEST_PAUSE if is_locked else min(pause * 2, LONGEST_PAUSE)
                 continue
             if self.is_away:
                 self.is_away = False

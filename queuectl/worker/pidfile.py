@@ -12,17 +12,26 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.values import frozen
 from queuectl.domain.worker import ProcessIdentity
 from queuectl.home import Home, cannot, open_private
+from queuectl.stops import HOLDING
 from queuectl.worker.processes import is_alive, is_here
+
+if TYPE_CHECKING:
+    from queuectl.lockholder import LockWatch
 
 WORKER = "worker"
 SUPERVISOR = "supervisor"
+_PATIENCE_SECONDS = 10.0
+_LOOK_SECONDS = 0.01
+"""How long the lock of the home is waited for, and how often it is asked for."""
 
 
 @frozen
@@ -92,14 +101,36 @@ def _change(home: Home, decide: Callable[[list[Entry]], list[Entry]]) -> None:
 
 @contextlib.contextmanager
 def _locked(home: Home) -> Iterator[None]:
-    """Hold the lock of the home, kept in a file that is never replaced."""
+    """Hold the lock of the home, kept in a file that is never replaced. Raises StoreLocked."""
     home.make()
-    descriptor = open_private(home.root / "workers.lock", os.O_RDWR)
+    path = home.root / "workers.lock"
+    descriptor = open_private(path, os.O_RDWR)
+    HOLDING.begin()
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _take(descriptor, path)
         yield
     finally:
         os.close(descriptor)
+        HOLDING.end()
+
+
+def _take(descriptor: int, path: Path) -> None:
+    """Wait for the lock of a file, for a while. Raises StoreLocked."""
+    watch: LockWatch | None = None
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            from queuectl.lockholder import LockWatch, flock_holder_of, locked_by
+
+            watch = watch or LockWatch(path, flock_holder_of)
+            watch.look()
+            if time.monotonic() >= deadline:
+                raise locked_by(flock_holder_of(path), path) from None
+        HOLDING.pause()
+        time.sleep(_LOOK_SECONDS)
 
 
 def _set_aside(home: Home) -> None:

@@ -91,12 +91,12 @@ class Runner:
         run: Run,
         files: RunFiles,
         on_started: Callable[[], None] = lambda: None,
-        on_slow: Callable[[], None] = lambda: None,
+        on_slow: Callable[[], float] = lambda: float("inf"),
     ) -> Outcome:
         """Run a command to its end, or stop it when its time is up or the control says so.
 
-        `on_started` is called once it runs, `on_slow` if it is not over within milliseconds;
-        they must not raise.
+        `on_started` is called once it runs, `on_slow` if it is not over within milliseconds, and
+        again after as many seconds as it returns; they must not raise.
         """
         begun = time.monotonic()
         self._guard.announce(run.id, run.deadline)
@@ -159,7 +159,7 @@ class Runner:
             raise CannotStart(f"Working directory {wanted}: {fault.strerror}") from None
 
     def _await(
-        self, pid: int, run: Run, on_slow: Callable[[], None], begun: float
+        self, pid: int, run: Run, on_slow: Callable[[], float], begun: float
     ) -> tuple[int | None, Halt | None, list[int]]:
         """Wait until the command has ended; return its status, and why it was stopped if it was.
 
@@ -173,9 +173,8 @@ class Runner:
             status = self._reaped(pid, run)
             if status is not None:
                 return status, None, []
-            if longest == _QUICK_SECONDS:
-                longest = float("inf")
-                on_slow()
+            if longest < float("inf"):
+                longest = on_slow()
             halt = self._control.halt(run.id)
             if halt is None and run.timeout and watch.seconds() >= run.timeout:
                 halt = Halt.TIMEOUT
@@ -264,9 +263,9 @@ class Runner:
                 return
 
 
-def _slow(files: RunFiles, on_slow: Callable[[], None]) -> None:
+def _slow(files: RunFiles, on_slow: Callable[[], float]) -> float:
     files.show()
-    on_slow()
+    return on_slow()
 
 
 def _has_ended(pid: int) -> bool:

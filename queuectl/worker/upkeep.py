@@ -36,6 +36,8 @@ log = logging.getLogger("queuectl.worker")
 
 _REPAIR_SECONDS = 10.0
 _SWEEP_SECONDS = 3.0
+_TIDY_SECONDS = 5.0
+_TIDY_BUDGET_SECONDS = 0.1
 _MOST_BATCHES = 20
 _KILL_SECONDS = 2.0
 _LOOKS = 3
@@ -83,10 +85,11 @@ class Upkeep:
         self._retention = Retention(store, home) if home else None
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
-        self._next_sweep = self._next_repair = 0.0
+        self._next_sweep = self._next_repair = self._next_tidying = 0.0
         self._chores = (
             self._promote, self._schedule, self.recover_local, self._expire, self._sweep,
             self._repair, self._telling.tick, self._watching.tick, self._age_out,
+            self._tidy,
         )  # fmt: skip
         self._hopeless: set[str] = set()
         self._undying: set[str] = set()
@@ -104,6 +107,10 @@ class Upkeep:
             except Exception:
                 log.exception("upkeep failed")
             self._between()
+
+    def watch_anew(self) -> None:
+        """Forget how long leases were seen unrenewed: nobody could have renewed them."""
+        self._sightings = {}
 
     def _promote(self, _settings: Settings) -> None:
         for _ in range(_MOST_BATCHES):
@@ -129,6 +136,15 @@ class Upkeep:
     def _age_out(self, settings: Settings) -> None:
         if self._retention is not None:
             self._retention.tick(settings)
+
+    def _tidy(self, _settings: Settings) -> None:
+        """Give back room in the store, a little with each tick."""
+        now = time.monotonic()
+        if now < self._next_tidying:
+            return
+        self._next_tidying = now + _TIDY_SECONDS
+        if self._store.tidy(_TIDY_BUDGET_SECONDS):
+            self._next_tidying = now
 
     def recover_local(self, settings: Settings) -> None:
         """Take back what dead workers of this machine held, at once, and forget them later.
@@ -193,12 +209,20 @@ class Upkeep:
     def _expire(self, settings: Settings) -> None:
         """Take back claims that were watched unrenewed for a third of a lease until they ended.
 
-        Watching by the monotonic clock keeps a clock that was stepped from stealing a claim.
+        Watching by the monotonic clock keeps a clock that was stepped from stealing a claim. And
+        they could have been renewed all the while: whoever can read may be unable to write.
         """
         third = settings.lease_seconds / 3
-        now, watched_at = self._store.now(), time.monotonic()
+        now = self._store.now()
+        ending = self._store.leases_ending(now + timedelta(seconds=third))
+        if ending:
+            asked_at = time.monotonic()
+            self._store.require_writable()
+            if time.monotonic() - asked_at > third / 4:
+                self.watch_anew()
+        watched_at = time.monotonic()
         sightings: dict[str, _Sighting] = {}
-        for job in self._store.leases_ending(now + timedelta(seconds=third)):
+        for job in ending:
             assert job.claim is not None
             until = job.claim.lease_until
             before = self._sightings.get(job.claim.id)

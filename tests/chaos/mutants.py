@@ -346,6 +346,18 @@ MUTANTS = (
         (Cut("worker/upkeep.py", " and watched_at - seen.since >= third", ""),),
     ),
     Mutant(
+        "a job is stopped when its lease ends though nobody can write",
+        "tests/chaos/test_store_away.py::"
+        "test_a_job_outlives_two_leases_in_which_the_file_is_locked_and_is_not_started_twice",
+        (Cut("worker/lease.py", "self._outlast(held)", "pass"),),
+    ),
+    Mutant(
+        "claims are taken back that nobody could have renewed",
+        "tests/worker/test_upkeep.py::"
+        "test_a_claim_is_watched_anew_when_the_lock_was_long_in_coming",
+        (Cut("worker/upkeep.py", "asked_at > third / 4", "asked_at > 60"),),
+    ),
+    Mutant(
         "a worker does not notice that its claim is gone",
         KILLING + "test_a_stopped_worker_that_nobody_replaced_gives_its_own_job_back",
         (Cut("worker/runner.py", "halt is None and self._was_fenced(run, status)", "False"),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -20,6 +21,10 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 AWAY = "; trying again"
 BACK = "the store answers again"
+LEASE = 2.0
+SHORT = 36
+"""Enough jobs for a worker to find out that they are short, and to take many at once."""
+
 LOST = "the claim was lost, its result is discarded"
 
 
@@ -43,12 +48,12 @@ def far(tmp_path: Path, mongod: Mongod) -> Iterator[Fleet]:
 
 
 @contextmanager
-def locked(fleet: Fleet) -> Iterator[None]:
+def locked(fleet: Fleet) -> Iterator[sqlite3.Connection]:
     """Hold the file of a store as another program can, so that nobody else writes."""
     path = str(fleet.home.store_file)
     with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        yield
+        yield other
         other.execute("ROLLBACK")
 
 
@@ -111,19 +116,69 @@ def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
     assert said(fleet) == (1, 1)
 
 
-def test_a_job_is_stopped_before_its_lease_ends_while_the_file_is_locked(fleet: Fleet) -> None:
-    fleet.set(lease_seconds=3, poll_interval_sec=0.1)
+def test_a_job_outlives_two_leases_in_which_the_file_is_locked_and_is_not_started_twice(
+    fleet: Fleet,
+) -> None:
+    fleet.set(lease_seconds=LEASE, poll_interval_sec=0.1)
+    job_id = fleet.enqueue(until_told(fleet))
+    fleet.start(2)
+    job = started(fleet, job_id)
+    with locked(fleet):
+        locked_at = boot_clock()
+        eventually(lambda: boot_clock() - locked_at > 2 * LEASE)
+        assert run_members(job), "it was killed"
+    renewed = eventually(lambda: (now := fleet.job(job_id)).claim != job.claim and now)
+    assert renewed.is_held_by(job.claim.id if job.claim else "")
+    tell(fleet)
+    ended = fleet.settled(job_id)
+    assert ended.state is State.COMPLETED
+    assert [run.error for run in ended.history] == [None]
+    assert runs_noted(fleet) == 1
+
+
+def test_what_had_ended_before_the_file_was_locked_is_not_run_again_while_a_long_job_runs(
+    fleet: Fleet,
+) -> None:
+    fleet.set(lease_seconds=LEASE, poll_interval_sec=0.1)
+    root = fleet.root
+    grab = f"echo g >> lines; touch {root}/grab; until [ -e {root}/held ]; do :; done"
+    commands = [*["echo s >> lines"] * SHORT, grab, until_told(fleet)]
+    *short, long = fleet.enqueue_all(
+        [{"command": command, "cwd": str(root)} for command in commands]
+    )
+    with ThreadPoolExecutor() as pool:
+        locking = pool.submit(_lock_when_asked, fleet, 2 * LEASE)
+        fleet.start()
+        locking.result()
+    for job_id in short:
+        assert [run.error for run in fleet.settled(job_id).history] == [None]
+    tell(fleet)
+    assert [run.error for run in fleet.settled(long).history] == [None]
+    assert len((root / "lines").read_text().split()) == len(short)
+    assert runs_noted(fleet) == 1
+
+
+def _lock_when_asked(fleet: Fleet, seconds: float) -> None:
+    """Wait until a job asks for it, then lock the file for some time."""
+    eventually(lambda: (fleet.root / "grab").exists())
+    with locked(fleet):
+        locked_at = boot_clock()
+        (fleet.root / "held").touch()
+        eventually(lambda: boot_clock() - locked_at > seconds)
+
+
+def test_a_claim_that_was_lost_while_others_wrote_is_no_reason_to_go_on(fleet: Fleet) -> None:
+    fleet.set(lease_seconds=LEASE, poll_interval_sec=0.1)
     job_id = fleet.enqueue(until_told(fleet))
     fleet.start()
     job = started(fleet, job_id)
-    with locked(fleet):
-        _sees_it_stopped_in_time(job, lease=3)
-        tell(fleet)
-    ended = fleet.settled(job_id)
-    assert ended.state is State.COMPLETED
-    assert [run.exit_code for run in ended.history] == [None, 0]
-    assert ended.attempts == 1, "what the store's absence cost is given back"
-    assert runs_noted(fleet) == 2
+    store = fleet.queue.store
+    assert isinstance(store, SqliteStore)
+    with locked(fleet) as other:
+        other.execute("UPDATE jobs SET claim_id = 'another' WHERE id = ?", (job_id,))
+        other.execute("COMMIT")
+        other.execute("BEGIN IMMEDIATE")
+        eventually(lambda: not run_members(job), within=LEASE + 5)
 
 
 def _sees_it_stopped_in_time(job: Job, lease: float) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from queuectl.domain.errors import StoreRefused
+from queuectl import lockholder
+from queuectl.domain.errors import StoreLocked, StoreRefused
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import later
 from queuectl.domain.worker import ProcessIdentity
@@ -20,7 +24,7 @@ from queuectl.home import Home
 from queuectl.stores import open_store
 from queuectl.worker import manager, pidfile
 from queuectl.worker.pidfile import Entry
-from queuectl.worker.processes import identify, send_signal, this_process
+from queuectl.worker.processes import identify, is_stopped, send_signal, this_process
 from queuectl.worker.record import new_record
 from queuectl.worker.upkeep import Upkeep
 from tests.worker.fleet import Fleet, eventually, innocent, lives
@@ -34,8 +38,64 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
+HOLDER = """
+import sys
+from pathlib import Path
+from queuectl.home import Home
+from queuectl.stops import be_a_command
+from queuectl.worker import pidfile
+
+if sys.argv[2] == "ours":
+    be_a_command()
+with pidfile._locked(Home(Path(sys.argv[1]))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_a_stopped(home: Home, whose: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is stopped with the lock of a home in hand: `ours`, or `a stranger`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(home.root), whose],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(signal.SIGSTOP)
+        assert eventually(lambda: is_stopped(process.pid))
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def worker(process: ProcessIdentity) -> Entry:
     return Entry(pidfile.WORKER, process, "w1")
+
+
+def test_a_stranger_that_keeps_the_lock_of_the_home_is_named_and_left_alone(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockholder, "MOST_STOPPED_SECONDS", 0.0)
+    monkeypatch.setattr(pidfile, "_PATIENCE_SECONDS", 0.1)
+    with held_by_a_stopped(home, "a stranger") as holder:
+        with pytest.raises(StoreLocked, match=rf"process {holder.pid} \(python.*is stopped"):
+            pidfile.add(home, worker(this_process()))
+        assert lives(holder.pid)
+
+
+def test_a_command_of_ours_that_is_stopped_with_the_lock_of_the_home_is_ended(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockholder, "MOST_STOPPED_SECONDS", 0.1)
+    with held_by_a_stopped(home, "ours") as holder:
+        pidfile.add(home, worker(this_process()))
+        assert holder.wait() == -signal.SIGKILL
+    assert [entry.process for entry in pidfile.living(home)] == [this_process()]
 
 
 def test_entries_of_processes_that_are_gone_heal_by_themselves(home: Home) -> None:

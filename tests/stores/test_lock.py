@@ -1,0 +1,281 @@
+"""The lock that the writers of the embedded store wait for, and a process that keeps it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from queuectl import lockholder
+from queuectl.domain.errors import StoreLocked
+from queuectl.lockholder import holder_of
+from queuectl.stores.sqlite import SqliteStore
+from tests.chaos.ground import command
+from tests.stores.kit import added, claimed, existing, new_job
+from tests.worker.fleet import lives
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="who has a lock only Linux tells")
+
+PATIENCE = 0.3
+
+# What it is told line by line: hold and free the lock, and answer, also from another thread.
+PROGRAM = """
+import sys, threading
+from pathlib import Path
+from queuectl.stores.sqlite import SqliteStore
+from queuectl.stops import be_a_command
+
+if sys.argv[2] == "ours":
+    be_a_command()
+path = Path(sys.argv[1])
+
+def obey(store, word):
+    if word == "hold":
+        store._transaction.__enter__()
+        store._connection.execute("INSERT INTO marks VALUES ('half', 'done')")
+    elif word == "free":
+        store._transaction.__exit__(None, None, None)
+    elif word == "turn":
+        store._turn.take()
+
+if sys.argv[3:] == ["thread"]:
+    def serve(words, done):
+        store = SqliteStore.open(path)
+        for word in words:
+            obey(store, word)
+            done.release()
+    from queue import SimpleQueue
+    words, done = SimpleQueue(), threading.Semaphore(0)
+    threading.Thread(target=serve, args=(iter(words.get, None), done), daemon=True).start()
+    def tell(word):
+        words.put(word)
+        done.acquire()
+else:
+    store = SqliteStore.open(path)
+    tell = lambda word: obey(store, word)
+print("ready", flush=True)
+for line in sys.stdin:
+    tell(line.strip())
+    print("done", flush=True)
+"""
+
+
+class Other:
+    """Another process with the store open, in a process group of its own."""
+
+    def __init__(self, path: Path, *how: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(path), *how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            preexec_fn=os.setpgrp,
+        )
+        self.answer()
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self.process.pid
+
+    def send(self, word: str) -> None:
+        """Give an order."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> None:
+        """Wait until it has been carried out."""
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline()
+
+    def tell(self, word: str) -> None:
+        """Give an order and wait until it has been carried out."""
+        self.send(word)
+        self.answer()
+
+    def stopped_by(self) -> int:
+        """Wait until it is stopped in its place; return the signal that did it."""
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), status
+        return os.WSTOPSIG(status)
+
+
+@contextmanager
+def another(path: Path, *how: str) -> Iterator[Other]:
+    """Another process: `ours` or `a stranger`, which may write in a `thread`."""
+    other = Other(path, *how)
+    try:
+        yield other
+    finally:
+        other.process.kill()
+        other.process.communicate()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the store is."""
+    return tmp_path / "queue.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    """A store whose writers do not wait long for each other."""
+    with closing(SqliteStore.open(path)) as store:
+        store.patience = PATIENCE
+        yield store
+
+
+def refusal(store: SqliteStore) -> StoreLocked:
+    """Try to write in vain; return the error."""
+    with pytest.raises(StoreLocked) as caught:
+        store.add([new_job(store, "refused")])
+    return caught.value
+
+
+def test_who_cannot_write_is_told_which_process_has_the_lock(
+    store: SqliteStore, path: Path
+) -> None:
+    with another(path, "ours") as other:
+        other.tell("hold")
+        assert f"is locked by process {other.pid} (queuectl)" in str(refusal(store))
+        other.tell("free")
+        added(store, "a")
+
+
+def test_a_stopped_stranger_is_told_of_and_left_alone(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockholder, "MOST_STOPPED_SECONDS", 0.0)
+    with another(path, "a stranger") as other:
+        other.tell("hold")
+        os.kill(other.pid, signal.SIGSTOP)
+        other.stopped_by()
+        for _ in range(2):
+            refused = refusal(store)
+        assert f"process {other.pid} (python" in str(refused)
+        assert "which is stopped" in str(refused)
+        assert f"kill -CONT {other.pid}" in refused.hint
+        assert lives(other.pid)
+        os.kill(other.pid, signal.SIGCONT)
+        other.tell("free")
+        added(store, "a")
+
+
+def test_a_command_of_ours_that_stays_stopped_with_the_lock_is_ended_and_undone(
+    store: SqliteStore,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(lockholder, "MOST_STOPPED_SECONDS", 0.5)
+    store.patience = 30
+    with another(path, "ours") as other:
+        other.tell("hold")
+        os.kill(other.pid, signal.SIGSTOP)
+        other.stopped_by()
+        added(store, "a")
+        assert other.process.wait() == -signal.SIGKILL
+    assert store.mark("half") is None
+    told, ended = (record.getMessage() for record in caplog.records)
+    assert f"held by process {other.pid} (queuectl), which is stopped" in told
+    assert f"ended process {other.pid} (queuectl)" in ended
+
+
+def test_doctor_names_a_stopped_process_that_keeps_the_lock(path: Path) -> None:
+    with another(path, "ours") as other:
+        other.tell("hold")
+        os.kill(other.pid, signal.SIGSTOP)
+        other.stopped_by()
+        found = command(path.parent, "doctor", "--quick")
+        assert found.code == 5
+        assert f"is locked by process {other.pid} (queuectl), which is stopped" in found.out
+        assert f"kill -CONT {other.pid}" in found.out
+
+
+def test_one_that_goes_on_in_time_is_not_ended(store: SqliteStore, path: Path) -> None:
+    with another(path, "ours") as other:
+        other.tell("hold")
+        os.kill(other.pid, signal.SIGSTOP)
+        other.stopped_by()
+        assert "which is stopped" in str(refusal(store))
+        os.kill(other.pid, signal.SIGCONT)
+        other.tell("free")
+        assert store.mark("half") == "done"
+
+
+def test_one_that_was_stopped_with_no_more_than_the_turn_is_found_too(
+    store: SqliteStore, path: Path
+) -> None:
+    with another(path, "ours") as other:
+        other.tell("turn")
+        os.kill(other.pid, signal.SIGSTOP)
+        other.stopped_by()
+        holder = holder_of(path)
+        assert holder is not None
+        assert (holder.pid, holder.is_stopped, holder.is_ours) == (other.pid, True, True)
+        added(store, "a")  # SQLite's own lock decides
+
+
+def test_nobody_holds_a_lock_that_is_free(store: SqliteStore, path: Path) -> None:
+    added(store, "a")
+    assert holder_of(path) is None
+
+
+@pytest.mark.parametrize("how", [("ours",), ("ours", "thread")], ids=["alone", "thread"])
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
+def test_a_stop_from_the_terminal_waits_until_the_lock_is_free(
+    store: SqliteStore, path: Path, how: tuple[str, ...], number: signal.Signals
+) -> None:
+    with another(path, *how) as other:
+        other.tell("hold")
+        os.kill(other.pid, number)
+        other.send("free")
+        assert other.stopped_by() == number
+        added(store, "a")
+        assert store.mark("half") == "done"
+        os.kill(other.pid, signal.SIGCONT)
+        other.answer()
+        os.kill(other.pid, number)  # and so it does the next time, with nothing in hand
+        assert other.stopped_by() == number
+
+
+def test_a_renewal_that_the_lock_prevents_tells_whether_the_claim_stands(
+    store: SqliteStore, path: Path
+) -> None:
+    added(store, "a")
+    job = claimed(store)
+    assert job.claim is not None
+    with another(path, "ours") as other:
+        other.tell("hold")
+        for claim_id, stands in ((job.claim.id, True), ("another", False)):
+            with pytest.raises(StoreLocked) as caught:
+                store.renew(job.id, claim_id, 30)
+            assert caught.value.claim_stands is stands
+        with pytest.raises(StoreLocked):
+            store.require_writable()
+    store.require_writable()
+    assert existing(store, "a").claim == job.claim
+
+
+def test_jobs_are_made_into_rows_before_the_lock_is_taken(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+    make = SqliteStore._drafted
+
+    def drafted(self: SqliteStore, *given: object) -> object:
+        held.append(self._connection.in_transaction)
+        return make(self, *given)  # type: ignore[arg-type]  # handed on as it came
+
+    monkeypatch.setattr(SqliteStore, "_drafted", drafted)
+    added(store, "parent")
+    store.add([new_job(store, f"j{n}", after=("parent",)) for n in range(3)], atomic=True)
+    assert held == [False, False]
