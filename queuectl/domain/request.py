@@ -88,6 +88,8 @@ def defaults_of(settings: Settings) -> dict[str, Any]:
 
 def resolve_field(word: str) -> str:
     """Return the field that a word means. Raises InvalidInput with the nearest."""
+    if not isinstance(word, str):
+        raise TypeError(f"the name of a field is a string, not {word!r}")
     key = word.strip().lower().replace("-", "_")
     key = ALIASES.get(key, key)
     if key in CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:

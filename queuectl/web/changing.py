@@ -33,7 +33,7 @@ def _enqueue(queue: Queue, asked: Asked) -> Any:
         if name.strip().lower().replace("-", "_") in _OF_THE_ENQUEUER:
             raise InvalidInput(f"field '{name}' cannot be used here", hint="use env")
     request = queue.request(fields, replace=asked.get("replace", False))
-    (result,) = queue.enqueue([request])
+    (result,) = queue.enqueue_requests([request])
     if result.error:
         raise result.error
     return shown(queue, queue.get(result.job_id))
