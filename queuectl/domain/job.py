@@ -17,6 +17,12 @@ HISTORY_RUNS = 1000
 COMMAND_NOT_FOUND = "Command not found"
 """The error of a run whose program, or whose shell's program, does not exist."""
 
+PERMISSION_DENIED = "Permission denied"
+INTERPRETER_NOT_FOUND = "Interpreter not found"
+TOO_LONG = "Arguments and environment are too long"
+COULD_NOT_START = "Command could not be started"
+"""How the errors of runs begin whose program is there, and cannot be run."""
+
 
 class State(str, Enum):
     """Where a job stands, in the order that people read them."""

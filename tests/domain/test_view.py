@@ -95,6 +95,12 @@ def test_an_argument_list_stays_a_list() -> None:
         (buried(Outcome(signal=9, error="Killed by signal 9")), 137),
         (buried(TIMEOUT), 124),
         (buried(Outcome(error=COMMAND_NOT_FOUND)), 127),
+        (buried(Outcome(error="Interpreter not found: /x, named in /y")), 127),
+        (buried(Outcome(error="Permission denied")), 126),
+        (buried(Outcome(error="Permission denied: /x, the interpreter of /y")), 126),
+        (buried(Outcome(error="Arguments and environment are too long: 3 bytes")), 126),
+        (buried(Outcome(error="Command could not be started: Exec format error")), 126),
+        (buried(Outcome(error="Working directory /x: No such file or directory")), 1),
         (dead(), 1),
     ],
 )
