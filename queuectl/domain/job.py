@@ -116,7 +116,10 @@ class Outcome:
 
 @frozen
 class Run:
-    """One settled run in a job's history; `n` numbers runs from 1 and names their log files."""
+    """One settled run in a job's history; `n` numbers runs from 1 and names their log files.
+
+    `duration` is that of its outcome; None where it was stored before that was noted.
+    """
 
     n: int
     claim_id: str
@@ -127,6 +130,14 @@ class Run:
     signal: int | None = None
     timed_out: bool = False
     error: str | None = None
+    duration: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, as its outcome has it; else from its claim to its commit."""
+        if self.duration is not None:
+            return self.duration
+        return (self.finished_at - self.started_at).total_seconds()
 
 
 @frozen

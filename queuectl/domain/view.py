@@ -211,7 +211,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "exit_code": run.exit_code,
         "signal": run.signal,
         "timed_out": run.timed_out,
-        "duration": (run.finished_at - run.started_at).total_seconds(),
+        "duration": run.seconds,
         "error": run.error,
     }
 

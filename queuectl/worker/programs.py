@@ -143,7 +143,7 @@ def _first_program(command: Command, environment: Environment, cwd: str) -> str 
     if not name or "\0" in name:
         return None
     places = [name] if "/" in name else _places(name, environment)
-    beside = (os.path.join(cwd, place) for place in places)  # noqa: PTH118  # as a shell does it
+    beside = (os.path.join(cwd, place.removeprefix("./")) for place in places)  # noqa: PTH118  # as a shell does it
     return next((place for place in beside if _is_there(place)), None)
 
 

@@ -67,10 +67,21 @@ def test_a_completed_job_shows_times_in_utc_and_its_outcome() -> None:
             "exit_code": 0,
             "signal": None,
             "timed_out": False,
-            "duration": 0.0,
+            "duration": 0.5,
             "error": None,
         }
     ]
+
+
+def test_a_run_and_its_job_show_one_duration_and_one_of_before_that_from_claim_to_commit() -> None:
+    lasted = Outcome(exit_code=0, duration=0.0137)
+    job = result(transitions.settle(processing(), lasted, after(0.027)))
+    shown = as_dict(job, NOW)
+    assert shown["duration"] == shown["history"][0]["duration"] == 0.0137
+    before = replace(job, history=(replace(job.history[0], duration=None),))
+    assert as_dict(before, NOW)["history"][0]["duration"] == 0.027
+    lost = as_dict(result(transitions.expire(processing(), after(31), 5)), NOW)
+    assert lost["duration"] == lost["history"][0]["duration"] == 31
 
 
 def test_a_job_that_never_ran_shows_no_duration_and_no_exit_code() -> None:

@@ -127,10 +127,10 @@ def test_one_argument_that_is_too_long_is_named(here: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "command", "told"),
     [
-        (127, "./lost --now", "Interpreter not found: /no/such/perl, named in {here}/./lost"),
-        (127, "A=1 ./lost", "Interpreter not found: /no/such/perl, named in {here}/./lost"),
-        (127, ("./lost",), "Interpreter not found: /no/such/perl, named in {here}/./lost"),
-        (127, "./by-env", "Interpreter not found: no-perl, named in {here}/./by-env"),
+        (127, "./lost --now", "Interpreter not found: /no/such/perl, named in {here}/lost"),
+        (127, "A=1 ./lost", "Interpreter not found: /no/such/perl, named in {here}/lost"),
+        (127, ("./lost",), "Interpreter not found: /no/such/perl, named in {here}/lost"),
+        (127, "./by-env", "Interpreter not found: no-perl, named in {here}/by-env"),
         (127, "./fine", "Command not found"),
         (127, "nowhere", "Command not found"),
         (127, "if true; then nowhere; fi", "Command not found"),
@@ -162,7 +162,7 @@ def test_a_worker_runs_and_refuses_as_a_shell_would(workers: Fleet) -> None:
     by_path = workers.ran(["script", "x"], env={"PATH": f"{workers.root}:/usr/bin:/bin"})
     assert by_path.outcome is not None
     assert by_path.outcome.stdout == f"{script} x\n"
-    lost = f"Interpreter not found: /no/such/perl, named in {workers.root}/./lost"
+    lost = f"Interpreter not found: /no/such/perl, named in {workers.root}/lost"
     assert workers.ran("./lost").last_error == lost
     assert workers.ran(["/tmp"]).last_error == workers.ran("/tmp").last_error == "Permission denied"
 
