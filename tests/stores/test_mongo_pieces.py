@@ -16,16 +16,17 @@ from queuectl.stores.mongo_batches import mend
 from queuectl.stores.mongo_children import sweep
 from queuectl.stores.mongo_pieces import Pieces
 from tests.stores.faults import Commands
-from tests.stores.kit import added, buried, claimed, existing, new_job, settled
+from tests.stores.kit import FAILURE, added, buried, claimed, existing, new_job, settled
 
-MOST = 10
-MANY = 25
+MOST = 4
+MANY = 9
 
 
 @pytest.fixture
 def store(watched_store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> MongoStore:
     """A store of which no command may take more than a few documents."""
     monkeypatch.setattr(mongo_pieces, "QUICK_SECONDS", 0)
+    monkeypatch.setattr(mongo_pieces, "SLOW_SECONDS", float("inf"))
     link = watched_store.link
     for pieces in (link.inserts, link.changes, link.reads):
         pieces.size = MOST
@@ -137,6 +138,23 @@ def restores_many(store: MongoStore) -> None:
     assert store.link.jobs.count_documents({"has_children": True}) == MANY
 
 
+def forgets_many_figures(store: MongoStore) -> None:
+    for n in range(MANY):
+        minute = store.now() - timedelta(days=1, minutes=n)
+        store.link.figures.insert_one({"_id": f"{n}", "minute": minute, "queue": "q"})
+    assert store.forget_figures(store.now()) == MANY
+
+
+def forgets_many_runs(store: MongoStore) -> None:
+    for n in range(MANY):
+        added(store, f"job{n}", max_retries=2, backoff_base=0)
+        settled(store, claimed(store), FAILURE)
+        store.promote()
+        settled(store, claimed(store))
+    gone, is_more = store.forget_runs(store.now() + timedelta(hours=1), 1000)
+    assert (len(gone), is_more) == (MANY, False)
+
+
 @pytest.mark.parametrize(
     "act",
     [
@@ -151,6 +169,8 @@ def restores_many(store: MongoStore) -> None:
         cancels_and_deletes_many,
         removes_many,
         restores_many,
+        forgets_many_figures,
+        forgets_many_runs,
     ],
     ids=lambda act: act.__name__,
 )
