@@ -3,7 +3,7 @@
 from queuectl import open_queue
 
 with open_queue() as queue:
-    queue.enqueue([queue.request({"id": "hello", "command": "echo Hello"})])
+    queue.enqueue("echo Hello")
 """
 
 from __future__ import annotations

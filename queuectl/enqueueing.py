@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING, cast
 
 from queuectl.changes import Changes
 from queuectl.domain import transitions
@@ -19,6 +20,9 @@ from queuectl.ids import new_job_ids
 from queuectl.keeping import Keeping
 from queuectl.parents import checked, has_parents, refuse_circle
 from queuectl.stores.moved import require_in_use
+
+if TYPE_CHECKING:
+    from queuectl.written import Written
 
 
 @frozen
@@ -49,6 +53,8 @@ class Enqueueing(Changes, Keeping):
 
         `replace` lets it replace a job of its id. When there are many, pass their `form`.
         """
+        if not isinstance(fields, Mapping):
+            raise TypeError(f'request takes fields, as in {{"command": "echo hi"}}, not {fields!r}')
         fields, environment = self.with_environment(fields)
         request = (form or self.form(settings, replace=replace)).fill(fields)
         if "@" in request.spec.id:
@@ -85,12 +91,46 @@ class Enqueueing(Changes, Keeping):
 
         return parse_time(kind, raw, self.now())
 
-    def enqueue(self, requests: Sequence[Request], *, atomic: bool = False) -> list[Enqueued]:
+    def enqueue(
+        self,
+        jobs: Written | Iterable[Written],
+        /,
+        *,
+        atomic: bool = False,
+        replace: bool = False,
+        **fields: object,
+    ) -> list[Enqueued]:
         """Store new jobs; return what became of each, in the order given.
 
-        An id that exists is a `Conflict` in that request's result; with `atomic` it is raised
-        and nothing is stored.
+        A job is a command (`"echo hi"`), a mapping of its fields (`{"command": "echo hi",
+        "queue": "gpu"}`) or a `Request`; there may be one, or several of these. `fields` named
+        here hold for all; `replace` lets a job replace another of its id. One that names no
+        working directory runs in this program's.
+
+        An id that exists is a `Conflict` in that job's result; with `atomic` it is raised
+        and nothing is stored. Raises InvalidInput for a field that is wrong, and TypeError for
+        what is no job at all; nothing is stored then either.
         """
+        return self.enqueue_requests(self._requests(jobs, fields, replace=replace), atomic=atomic)
+
+    def enqueue_one(self, job: Written, /, *, replace: bool = False, **fields: object) -> str:
+        """Store one job, written as for `enqueue`, and return its id.
+
+        That is the id of another job where that one waits or runs and has its unique key. Raises
+        Conflict when the id exists, InvalidInput for a field that is wrong, TypeError for what is
+        no job.
+        """
+        from queuectl.written import as_one
+
+        (result,) = self.enqueue_requests(self._requests(as_one(job), fields, replace=replace))
+        if result.error:
+            raise result.error
+        return result.job_id
+
+    def enqueue_requests(
+        self, requests: Sequence[Request], *, atomic: bool = False
+    ) -> list[Enqueued]:
+        """Store what requests ask for, as `enqueue` does."""
         require_in_use(self._store)
         if atomic and any(request.replace for request in requests):
             raise InvalidInput("an atomic batch cannot replace jobs")
@@ -124,6 +164,30 @@ class Enqueueing(Changes, Keeping):
                 results.append(self._refused(request) if is_taken else Enqueued(job_id))
         return results
 
+    def _requests(
+        self, jobs: Written | Iterable[Written], fields: Mapping[str, object], *, replace: bool
+    ) -> Sequence[Request]:
+        """Return what is asked for, with one look at the settings for all that are no requests."""
+        if type(jobs) is list and not (fields or replace) and {*map(type, jobs)} == {Request}:
+            return cast("list[Request]", jobs)
+        from queuectl import written
+
+        many = written.as_list(jobs)
+        form = self.form(replace=replace)
+        made: list[Request] = []
+        for number, job in enumerate(many, 1):
+            if isinstance(job, Request):
+                if fields or replace:
+                    raise TypeError("a Request has its fields already; give them to queue.request")
+                made.append(job)
+                continue
+            try:
+                made.append(self.request(written.fields_of(job, fields), form=form))
+            except InvalidInput as fault:
+                where = f"job {number}: " if len(many) > 1 else ""
+                raise InvalidInput(f"{where}{fault}", fault.hint) from None
+        return made
+
     def _checked(
         self, requests: Sequence[Request]
     ) -> tuple[Sequence[Request], Mapping[str, QueuectlError]]:
@@ -150,7 +214,7 @@ class Enqueueing(Changes, Keeping):
         if request.replace:
             return self._replace(request)
         if spec.unique and self._store.get(spec.id) is None:  # the key has become free since
-            return self.enqueue([request])[0]
+            return self.enqueue_requests([request])[0]
         return Enqueued(spec.id, error=Conflict(self._why_taken(spec)))
 
     def _why_taken(self, spec: Spec) -> str:

@@ -178,14 +178,21 @@ class Asked:
         """Yield every job that is asked for, in order, or why it cannot be."""
         form = queue.form(cwd=self.cwd, replace=self.replace)
         items = self.items()
+        directories: dict[str | None, bool] = {self.cwd: True}
         while some := list(islice(items, BATCH)):
             plain = None if self.fields else form.fill_plain([item.fields or {} for item in some])
             if plain is None:
-                yield from self._entries_of(some, queue, form)
+                yield from self._entries_of(some, queue, form, directories)
             else:
                 yield from map(Entry, [item.where for item in some], plain)
 
-    def _entries_of(self, items: Sequence[Item], queue: Queue, form: Form) -> Iterator[Entry]:
+    def _entries_of(
+        self,
+        items: Sequence[Item],
+        queue: Queue,
+        form: Form,
+        directories: dict[str | None, bool],
+    ) -> Iterator[Entry]:
         for item in items:
             try:
                 if item.fields is None:
@@ -196,6 +203,10 @@ class Asked:
                 continue
             if request.notes:
                 _pass_on(request.notes, item.where)
+            if request.spec.cwd not in directories:
+                from queuectl.cli.directories import warn_if_missing
+
+                warn_if_missing(request.spec.cwd, directories, item.where)
             yield Entry(item.where, request)
 
     def _completed(self, fields: dict[str, object]) -> dict[str, object]:
@@ -204,6 +215,8 @@ class Asked:
             fields = _overridden(fields, self.fields)
         if "cwd" not in fields and FIELDS.issuperset(fields):
             return fields  # the form knows where it runs then
+        from queuectl.written import absolute_cwd
+
         return absolute_cwd(fields, self.cwd)
 
 
@@ -278,20 +291,6 @@ def _overridden(fields: dict[str, object], options: dict[str, object]) -> dict[s
         elif isinstance(asked, list) and isinstance(value, list):
             merged[over] = [*value, *asked]
     return {**kept, **merged}
-
-
-def absolute_cwd(fields: dict[str, object], cwd: str) -> dict[str, object]:
-    """Return the fields with a working directory that means the same on every host and day.
-
-    `cwd` is the enqueuer's own, used where none is named.
-    """
-    name = "cwd"
-    if not fields.keys() <= FIELDS:
-        name = next((word for word in fields if word.strip().lower() == "cwd"), "cwd")
-    asked = fields.get(name)
-    if asked is not None and not isinstance(asked, str):
-        return fields  # refused with the field's name where fields are checked
-    return {**fields, name: os.path.join(cwd, asked) if asked else cwd}  # noqa: PTH118  # a str with its dots
 
 
 def _slot(name: str) -> str:

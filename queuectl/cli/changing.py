@@ -91,7 +91,12 @@ def set_fields(session: Session, job_id: str, changes: tuple[str, ...]) -> None:
     if not queue.check_edit(found, wanted):
         note(f"job '{found.id}' is like that already")
         return
-    say(f"Changed job '{queue.edit(found.id, wanted).id}'")
+    changed = queue.edit(found.id, wanted)
+    say(f"Changed job '{changed.id}'")
+    if "cwd" in wanted:
+        from queuectl.cli.directories import warn_if_missing
+
+        warn_if_missing(changed.spec.cwd, {})
 
 
 def read_changes(words: Sequence[str]) -> dict[str, object]:

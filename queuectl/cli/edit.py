@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from queuectl.cli import jobfile
+from queuectl.cli.directories import warn_if_missing
 from queuectl.cli.jobs import ids_argument
 from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.tree import Command
@@ -97,9 +98,12 @@ class _Editing:
         }
         if not wanted:
             note("nothing was changed")
+        directories: dict[str | None, bool] = {}
         for job_id, fields in wanted.items():
-            queue.edit(job_id, fields, rev=self._jobs[job_id].rev)
+            job = queue.edit(job_id, fields, rev=self._jobs[job_id].rev)
             say(f"Changed job '{job_id}'")
+            if "cwd" in fields:
+                warn_if_missing(job.spec.cwd, directories)
 
     def _look_again(self) -> None:
         """Take the jobs as they are now; what was shown first still says what was typed."""

@@ -83,6 +83,8 @@ class Report:
 
     def add(self, result: Enqueued) -> None:
         """Tell of one job that is stored."""
+        if self._print_id and result.held_by_key:
+            note(existing(result))
         say(self._line(result))
 
     def add_all(self, results: Sequence[Enqueued]) -> None:
@@ -94,11 +96,16 @@ class Report:
         if self._print_id:
             return result.job_id
         if result.held_by_key:
-            return f"Job '{result.job_id}' with this unique key waits or runs already"
+            return existing(result)
         return f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'"
 
     def close(self) -> None:
         """End the report."""
+
+
+def existing(result: Enqueued) -> str:
+    """Return what to say where another job has the unique key, and nothing was enqueued."""
+    return f"Job '{result.job_id}' with this unique key waits or runs already"
 
 
 class LinesReport(Report):
@@ -150,7 +157,7 @@ def _outcome(result: Enqueued) -> str:
 
 def _enqueue_chunk(queue: Queue, chunk: Sequence[Entry], tally: Tally, report: Report) -> None:
     """Store what can be stored, and tell of all in the order in which it was written."""
-    stored_or_not = queue.enqueue(requests_of(chunk))
+    stored_or_not = queue.enqueue_requests(requests_of(chunk))
     if len(stored_or_not) == len(chunk) and not any(each.error for each in stored_or_not):
         tally.stored += len(chunk)
         report.add_all(stored_or_not)
@@ -179,6 +186,6 @@ def _enqueue_atomically(
 
 
 def _enqueue_all(queue: Queue, requests: Sequence[Request], tally: Tally, report: Report) -> None:
-    for result in queue.enqueue(requests, atomic=True):
+    for result in queue.enqueue_requests(requests, atomic=True):
         tally.stored += 1
         report.add(result)

@@ -62,9 +62,11 @@ def _enqueue_one(ctx: click.Context, queue: Queue, options: dict[str, Any]) -> s
         raise InvalidInput(f"run takes one job, not {len(entries)}", hint="use queuectl enqueue")
     if isinstance(entries[0].result, QueuectlError):
         raise entries[0].result
-    result = queue.enqueue(requests_of(entries))[0]
+    result = queue.enqueue_requests(requests_of(entries))[0]
     if result.error:
         raise result.error
+    if result.held_by_key:
+        note(f"job '{result.job_id}' with this unique key waits or runs already; following that")
     return result.job_id
 
 

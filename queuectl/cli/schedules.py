@@ -16,7 +16,6 @@ from queuectl.cli.asked import (
     POLICY_OPTIONS,
     QUEUE_OPTIONS,
     EnqueueCommand,
-    absolute_cwd,
     after_dashes,
     variables,
 )
@@ -30,6 +29,7 @@ from queuectl.domain.schedule import Schedule, as_dict
 from queuectl.domain.view import as_dict as job_as_dict
 from queuectl.home import working_directory
 from queuectl.queue import Queue
+from queuectl.written import absolute_cwd
 
 _MOST = 1000
 _SHOWN_RUNS = 10
@@ -100,6 +100,10 @@ def add(
     added = queue.schedules.add(
         name, cron, fields, tz=tz, catch_up=catch_up, overlap=overlap, replacing=replace
     )
+    if options["cwd"] is not None:
+        from queuectl.cli.directories import warn_if_missing
+
+        warn_if_missing(str(fields["cwd"]), {})
     say(f"Added schedule '{added.name}': next run {_moment(queue, added)}")
     hint_at_missing_workers(queue)
 

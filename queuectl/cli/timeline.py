@@ -31,7 +31,7 @@ def timeline(job: Job, clock: Clock) -> Iterator[Step]:
     running = _running(job, clock)
     starts = [run.started_at for run in (*job.history, running) if run is not None]
     for run, next_start in zip_longest(job.history, starts[1:]):
-        took = duration(seconds_between(run.started_at, run.finished_at))
+        took = duration(run.seconds)
         then = _afterwards(run, next_start) if next_start else _at_last(job, run, clock)
         parts = [*_given_back(run), *([then] if then else [])]
         state = State.FAILED if run.error else State.COMPLETED

@@ -17,6 +17,12 @@ HISTORY_RUNS = 1000
 COMMAND_NOT_FOUND = "Command not found"
 """The error of a run whose program, or whose shell's program, does not exist."""
 
+PERMISSION_DENIED = "Permission denied"
+INTERPRETER_NOT_FOUND = "Interpreter not found"
+TOO_LONG = "Arguments and environment are too long"
+COULD_NOT_START = "Command could not be started"
+"""How the errors of runs begin whose program is there, and cannot be run."""
+
 
 class State(str, Enum):
     """Where a job stands, in the order that people read them."""
@@ -112,7 +118,10 @@ class Outcome:
 
 @frozen
 class Run:
-    """One settled run in a job's history; `n` numbers runs from 1 and names their log files."""
+    """One settled run in a job's history; `n` numbers runs from 1 and names their log files.
+
+    `duration` is that of its outcome; None where it was stored before that was noted.
+    """
 
     n: int
     claim_id: str
@@ -123,6 +132,14 @@ class Run:
     signal: int | None = None
     timed_out: bool = False
     error: str | None = None
+    duration: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, as its outcome has it; else from its claim to its commit."""
+        if self.duration is not None:
+            return self.duration
+        return (self.finished_at - self.started_at).total_seconds()
 
 
 @frozen

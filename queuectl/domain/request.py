@@ -10,13 +10,19 @@ from functools import cache, partial
 from typing import Any, TypeGuard, cast
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.job import Command, Spec, command_text
+from queuectl.domain.job import Command, Spec
 from queuectl.domain.lanes import MAX_LIMIT
 from queuectl.domain.settings import Settings, as_flag, as_number, parse_value
 from queuectl.domain.values import frozen
 
 MAX_ARGUMENT_BYTES = 131_071
 """Linux takes at most 128 KiB, its final NUL included, in one argument (MAX_ARG_STRLEN)."""
+
+MAX_COMMAND_BYTES = 6 * 1024 * 1024
+"""Linux takes at most 6 MiB in all arguments and the environment, whatever the limits say.
+
+Mostly it takes 2 MiB; which it is on the host of a worker shows when the command is started.
+"""
 
 MAX_PATH_BYTES = 4_095
 """Linux takes at most 4 KiB, the final NUL included, in one path (PATH_MAX)."""
@@ -88,6 +94,8 @@ def defaults_of(settings: Settings) -> dict[str, Any]:
 
 def resolve_field(word: str) -> str:
     """Return the field that a word means. Raises InvalidInput with the nearest."""
+    if not isinstance(word, str):
+        raise TypeError(f"the name of a field is a string, not {word!r}")
     key = word.strip().lower().replace("-", "_")
     key = ALIASES.get(key, key)
     if key in CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
@@ -132,21 +140,46 @@ def _encoded(field: str, text: str) -> bytes:
 def check_command(value: object) -> Command:
     """Return a command: a line for the shell, or a tuple of arguments."""
     if isinstance(value, (list, tuple)):
-        command: Command = tuple(check_text("command", part) for part in value)
-        empty = not command or not command[0]
-        text = command_text(command)
-    else:
-        command = text = check_text("command", value)
-        empty = not text or text.isspace()
-    if empty:
-        raise InvalidInput("command is empty", hint='for example "echo Hello"')
-    size = len(text) if text.isascii() else len(_encoded("command", text))
+        return _check_arguments(value)
+    command = check_text("command", value)
+    if not command or command.isspace():
+        raise _no_command()
+    size = _size("command", command)
     if size > MAX_ARGUMENT_BYTES:
         raise InvalidInput(
             f"command has {size:,} bytes; the system takes at most {MAX_ARGUMENT_BYTES:,}",
             hint="put it into a script and enqueue the script",
         )
     return command
+
+
+def _check_arguments(value: Sequence[object]) -> tuple[str, ...]:
+    """Return the arguments of a program, of which each has a limit of its own."""
+    arguments = tuple(check_text("command", part) for part in value)
+    if not arguments or not arguments[0]:
+        raise _no_command()
+    sizes = [_size("command", argument) for argument in arguments]
+    if max(sizes) > MAX_ARGUMENT_BYTES:
+        raise InvalidInput(
+            f"argument {sizes.index(max(sizes))} of command has {max(sizes):,} bytes; "
+            f"the system takes at most {MAX_ARGUMENT_BYTES:,} in one",
+            hint="put it into a file and name the file",
+        )
+    if sum(sizes) > MAX_COMMAND_BYTES:
+        raise InvalidInput(
+            f"command has {sum(sizes):,} bytes in all its arguments; "
+            f"the system takes at most {MAX_COMMAND_BYTES:,}",
+            hint="put them into a file and name the file",
+        )
+    return arguments
+
+
+def _no_command() -> InvalidInput:
+    return InvalidInput("command is empty", hint='for example "echo Hello"')
+
+
+def _size(field: str, text: str) -> int:
+    return len(text) if text.isascii() else len(_encoded(field, text))
 
 
 def are_plain_commands(values: Sequence[object]) -> TypeGuard[Sequence[str]]:

@@ -143,9 +143,13 @@ def release(
 
 
 def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
-    """A claim whose worker was lost ends. The attempt is given back, an interruption counted."""
+    """A claim whose worker was lost ends. The attempt is given back, an interruption counted.
+
+    Nobody knows how long it ran; it is taken to have run until now.
+    """
     _require_processing(job)
-    lost = Outcome(error=WORKER_LOST)
+    lasted = max(0.0, (now - (job.started_at or now)).total_seconds())
+    lost = Outcome(error=WORKER_LOST, duration=lasted)
     count = job.interruptions + 1
     given_back = job.attempts - 1
     if job.cancel_requested:
@@ -153,7 +157,7 @@ def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
             job, "expire", _CANCELLED, lost, now, interruptions=count, attempts=given_back
         )
     elif count >= max_interruptions:
-        lost = Outcome(error=f"{WORKER_LOST} ({count} interruptions)")
+        lost = replace(lost, error=f"{WORKER_LOST} ({count} interruptions)")
         change = _ended(
             job,
             "expire",
@@ -346,6 +350,7 @@ def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> R
         outcome.signal,
         outcome.timed_out,
         outcome.error,
+        outcome.duration,
     )
 
 

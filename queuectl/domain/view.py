@@ -9,7 +9,19 @@ from typing import Any
 
 from queuectl.domain.dependencies import END, FAILURE
 from queuectl.domain.filters import SIGNALLED, TIMED_OUT
-from queuectl.domain.job import COMMAND_NOT_FOUND, SETTLED, WAITING, Job, Outcome, Run, State
+from queuectl.domain.job import (
+    COMMAND_NOT_FOUND,
+    COULD_NOT_START,
+    INTERPRETER_NOT_FOUND,
+    PERMISSION_DENIED,
+    SETTLED,
+    TOO_LONG,
+    WAITING,
+    Job,
+    Outcome,
+    Run,
+    State,
+)
 from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.retry import attempts_allowed
 from queuectl.domain.text import MASK as MASK
@@ -20,6 +32,12 @@ _SECRET = (
     r"(?i)pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
     r"|_(uri|url|pwd|pat)$"
 )
+
+_NOT_STARTED = {
+    COMMAND_NOT_FOUND: 127, INTERPRETER_NOT_FOUND: 127,
+    PERMISSION_DENIED: 126, TOO_LONG: 126, COULD_NOT_START: 126,
+}  # fmt: skip
+"""The codes by which a shell tells why a command did not start, by how the error begins."""
 
 
 def looks_secret(name: str) -> bool:
@@ -116,7 +134,7 @@ def exit_code(job: Job) -> int:
     """Return the code that a settled job stands for, as a shell would give it.
 
     128+N for signal N, 124 when it timed out, 143 when it was cancelled, 127 when its command
-    was not found, 1 when it ended without any code of its own.
+    was not found, 126 when that could not be run, 1 when it ended without any code of its own.
     """
     outcome = job.outcome or Outcome()
     if job.state is State.COMPLETED:
@@ -127,8 +145,8 @@ def exit_code(job: Job) -> int:
         return TIMED_OUT
     if outcome.signal:
         return SIGNALLED + outcome.signal
-    if outcome.exit_code is None and outcome.error == COMMAND_NOT_FOUND:
-        return 127
+    if outcome.exit_code is None and outcome.error:
+        return _NOT_STARTED.get(outcome.error.partition(":")[0], 1)
     return outcome.exit_code or 1
 
 
@@ -193,7 +211,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "exit_code": run.exit_code,
         "signal": run.signal,
         "timed_out": run.timed_out,
-        "duration": (run.finished_at - run.started_at).total_seconds(),
+        "duration": run.seconds,
         "error": run.error,
     }
 

@@ -98,9 +98,11 @@ class FollowedQueue(Queue):
         super().__init__(store, home)
         self._followed = followed
 
-    def enqueue(self, requests: Sequence[Request], *, atomic: bool = False) -> list[Enqueued]:
+    def enqueue_requests(
+        self, requests: Sequence[Request], *, atomic: bool = False
+    ) -> list[Enqueued]:
         """Store new jobs, and follow them."""
-        results = super().enqueue(requests, atomic=atomic)
+        results = super().enqueue_requests(requests, atomic=atomic)
         self._followed.add(result.job_id for result in results if not result.error)
         return results
 

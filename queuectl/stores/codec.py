@@ -43,7 +43,7 @@ TIME_FIELDS = frozenset(
 )
 RUN_FIELDS = (
     "n", "claim_id", "worker", "started_at", "finished_at", "exit_code", "signal", "timed_out",
-    "error",
+    "error", "duration",
 )  # fmt: skip
 
 

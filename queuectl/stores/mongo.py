@@ -243,10 +243,13 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         if not ids:
             return 0
         states = sorted(state.value for state in WAITING)
-        still_due = {"_id": {"$in": ids}, **due, "state": {"$in": states}}
-        promoted = self.link.jobs.update_many(still_due, {"$set": {"ready": True}})
+        promoted = 0
+        for some in self.link.changes.of(ids):
+            still_due = {"_id": {"$in": list(some)}, **due, "state": {"$in": states}}
+            made = self.link.jobs.update_many(still_due, {"$set": {"ready": True}})
+            promoted += made.modified_count
         self._claims.lanes.forget()
-        return promoted.modified_count
+        return promoted
 
     @guarded
     def next_due(self) -> datetime | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from pymongo.errors import BulkWriteError, PyMongoError
 
@@ -24,6 +25,7 @@ from queuectl.stores.base import BATCH
 from queuectl.stores.mongo_children import with_children_marked
 from queuectl.stores.mongo_documents import new_stamp, to_document
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+from queuectl.stores.mongo_pieces import by_id, change_all
 from queuectl.stores.mongo_schema import SEQUENCE, arrival, take_numbers
 
 BREATH_SECONDS = 0.005
@@ -74,24 +76,24 @@ def _arrivals(jobs: Iterable[Job], now: datetime) -> Counter[str]:
 
 
 def _present(link: Link, ids: Iterable[str]) -> set[str]:
-    found = link.jobs.find({"_id": {"$in": list(ids)}}, {"_id": True})
-    return {document["_id"] for document in found}
+    return {found["_id"] for found in by_id(link.jobs, list(ids), {"_id": True}, link.reads)}
 
 
 def insert(link: Link, documents: list[Document]) -> set[str]:
     """Insert documents in pieces; return the ids that were there before this call."""
     token = new_stamp()
     refused: set[str] = set()
-    for start in range(0, len(documents), BATCH):
-        if start:
+    is_first = True
+    for some in link.inserts.of(documents):
+        if not is_first:
             time.sleep(BREATH_SECONDS)
-        piece = [{**document, "token": token} for document in documents[start : start + BATCH]]
-        refused |= _insert_piece(link, piece, token)
+        is_first = False
+        refused |= _insert_piece(link, [{**document, "token": token} for document in some], token)
     return refused
 
 
 def _insert_piece(link: Link, piece: list[Document], token: str) -> set[str]:
-    """Insert at most `BATCH` documents; whatever is in doubt is sent once more."""
+    """Insert documents in one command; whatever is in doubt is sent once more."""
     try:
         duplicates = _insert_once(link, piece)
     except PyMongoError as fault:
@@ -101,7 +103,7 @@ def _insert_piece(link: Link, piece: list[Document], token: str) -> set[str]:
     if not duplicates:
         return duplicates
     certain = link.jobs.with_options(read_concern=MAJORITY)
-    own = certain.find({"_id": {"$in": sorted(duplicates)}, "token": token}, {"_id": True})
+    own = by_id(certain, sorted(duplicates), {"_id": True}, link.reads, {"token": token})
     return duplicates - {document["_id"] for document in own}
 
 
@@ -157,7 +159,7 @@ def _abort(link: Link, batch: str) -> bool:
     link.batches.update_one({"_id": batch, "state": _OPEN}, {"$set": {"state": _ABORTED}})
     if _is_committed(link, batch):
         return False
-    link.jobs.delete_many({"batch": batch})
+    change_all(link.jobs, {"batch": batch}, link.changes, link.jobs.delete_many)
     link.batches.delete_one({"_id": batch, "state": _ABORTED})
     return True
 
@@ -165,10 +167,14 @@ def _abort(link: Link, batch: str) -> bool:
 def publish(link: Link, batch: str) -> None:
     """Let workers take the jobs of a committed batch."""
     # blocked ones first: one that is released meanwhile is then free, here or by who released it
-    link.jobs.update_many({"batch": batch, "waits_for": {"$ne": None}}, {"$unset": {"batch": ""}})
-    due = {"batch": batch, "run_at": {"$lte": link.now()}}
-    link.jobs.update_many(due, {"$set": {"ready": True}, "$unset": {"batch": ""}})
-    link.jobs.update_many({"batch": batch}, {"$set": {"ready": False}, "$unset": {"batch": ""}})
+    listed: Document = {"$unset": {"batch": ""}}
+    for where, change in (
+        ({"batch": batch, "waits_for": {"$ne": None}}, listed),
+        ({"batch": batch, "run_at": {"$lte": link.now()}}, {**listed, "$set": {"ready": True}}),
+        ({"batch": batch}, {**listed, "$set": {"ready": False}}),
+    ):
+        publish_some = partial(link.jobs.update_many, update=change)
+        change_all(link.jobs, where, link.changes, publish_some)
     link.batches.update_one({"_id": batch}, {"$set": {"published": True}})
 
 
@@ -216,7 +222,7 @@ def _empty(link: Link, batch: str) -> bool:
     """Remove the jobs of an aborted batch; tell whether there were any."""
     if _is_committed(link, batch):
         return False
-    return link.jobs.delete_many({"batch": batch}).deleted_count > 0
+    return change_all(link.jobs, {"batch": batch}, link.changes, link.jobs.delete_many) > 0
 
 
 def unmended(link: Link) -> int:

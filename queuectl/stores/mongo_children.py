@@ -19,6 +19,7 @@ from queuectl.domain.dependencies import met_by, parent_of
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+from queuectl.stores.mongo_pieces import by_id
 
 KEPT_SECONDS = 60.0
 _TRIES = 20
@@ -33,7 +34,14 @@ def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
     wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
     if not wanted:
         return list(jobs)
-    ids = {"_id": {"$in": sorted(wanted)}}
+    for some in link.changes.of(sorted(wanted)):
+        _mark(link, some)
+    return [replace(job, has_children=True) if job.id in wanted else job for job in jobs]
+
+
+def _mark(link: Link, parents: Sequence[str]) -> None:
+    """Mark parents as such. Raises StoreUnavailable."""
+    ids = {"_id": {"$in": list(parents)}}
     marked = {"$set": {"has_children": True}}
     for _ in range(_TRIES):
         # a change that was decided on a waiting job without children must be decided again
@@ -43,7 +51,7 @@ def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
         link.jobs.update_many({**ids, **_UNMARKED, "state": {"$nin": _WAITING}}, marked)
         if link.jobs.find_one({**ids, **_UNMARKED}, {"_id": True}) is None:
             link.dlq.update_many({**ids, **_UNMARKED}, marked)
-            return [replace(job, has_children=True) if job.id in wanted else job for job in jobs]
+            return
     raise StoreUnavailable("the jobs to wait for change too fast; try again")
 
 
@@ -53,7 +61,7 @@ def settle_blockers(link: Link, waits_for: Iterable[str]) -> None:
     if not wanted:
         return
     certain = link.jobs.with_options(read_concern=MAJORITY)
-    found = certain.find({"_id": {"$in": sorted(wanted)}}, {"state": True})
+    found = by_id(certain, sorted(wanted), {"state": True}, link.reads)
     states = {each["_id"]: State(each["state"]) for each in found}
     for parent in sorted(wanted):
         state = states.get(parent)
@@ -71,7 +79,8 @@ def _release(link: Link, parent: str, state: State | None, rounds: int = _ROUNDS
         if not children:
             return True
         for seen, ids in _alike(children).items():
-            _tell(link, ids, seen, met)
+            for some in link.changes.of(ids):
+                _tell(link, some, seen, met)
     return link.jobs.find_one(waiting, {"_id": True}) is None
 
 
@@ -89,9 +98,10 @@ def _alike(children: list[Document]) -> dict[_Seen, list[str]]:
     return groups
 
 
-def _tell(link: Link, ids: list[str], seen: _Seen, met: set[str]) -> None:
+def _tell(link: Link, children: Sequence[str], seen: _Seen, met: set[str]) -> None:
     """Change children that are still as they were seen; one that is not is seen again."""
     waits_for, is_held, is_listed = seen
+    ids = list(children)
     left = [blocker for blocker in waits_for if blocker not in met]
     where: Document = {"_id": {"$in": ids}, "waits_for": list(waits_for)}
     where["held"] = True if is_held else {"$ne": True}

@@ -22,6 +22,7 @@ from queuectl.domain.transitions import Transition
 from queuectl.stores.base import BATCH
 from queuectl.stores.mongo_documents import fence, new_fields, to_stub
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+from queuectl.stores.mongo_pieces import by_id
 
 _DEAD = State.DEAD.value
 _SWEEP = 500
@@ -158,11 +159,10 @@ def _drop_copy(link: Link, found: Document) -> None:
 
 def drop_copies(link: Link, jobs: Sequence[Job]) -> None:
     """Delete the copies of jobs that have left; what fails here is left to `repair`."""
-    if not jobs:
-        return
     keys = [DeleteOne({"_id": job.id, "seq": job.seq, "rev": job.rev}) for job in jobs]
     try:
-        link.dlq.bulk_write(keys, ordered=False)
+        for some in link.changes.of(keys):
+            link.dlq.bulk_write(some, ordered=False)
     except PyMongoError as fault:
         if not is_doubtful(fault):
             raise
@@ -182,8 +182,7 @@ def unbelieved(link: Link, after: str) -> tuple[list[Document], str]:
     keys = {"seq": True, "rev": True}
     copies = list(link.dlq.find({"_id": {"$gt": after}}, keys).sort("_id", 1).limit(_SWEEP))
     ids = [copy["_id"] for copy in copies]
-    stood = link.jobs.find({"_id": {"$in": ids}, "state": _DEAD}, keys) if ids else ()
-    vouched = {_key(found) for found in stood}
+    vouched = set(map(_key, by_id(link.jobs, ids, keys, link.reads, {"state": _DEAD})))
     lost = [copy for copy in copies if _key(copy) not in vouched]
     return lost, ids[-1] if len(ids) == _SWEEP else ""
 

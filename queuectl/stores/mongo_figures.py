@@ -26,13 +26,11 @@ from queuectl.stores import codec
 from queuectl.stores.counting import BATCH, Untold
 from queuectl.stores.mongo_keeping import MongoKeeping
 from queuectl.stores.mongo_link import MAJORITY, Document, Documents, Link, guarded
+from queuectl.stores.mongo_pieces import Pieces
 from queuectl.stores.mongo_schema import QUEUE_DOT, SEQUENCE, arrival
 
 _TELLING = "telling"
 _DUPLICATE = 11000
-_MOST_STATEMENTS = 100
-"""How many updates are sent in one command, so that a slow server answers each in time."""
-
 _OLD = timedelta(minutes=10)
 """After so long nobody counts new jobs for a minute any more."""
 
@@ -87,7 +85,10 @@ class MongoFigures(MongoKeeping):
         """Remove the figures of old minutes; see `Store.forget_figures`."""
         old = self.link.figures.find({"minute": {"$lt": before}}, {"_id": True})
         ids = [each["_id"] for each in old.sort("minute", 1).limit(limit)]
-        return self.link.figures.delete_many({"_id": {"$in": ids}}).deleted_count if ids else 0
+        return sum(
+            self.link.figures.delete_many({"_id": {"$in": list(some)}}).deleted_count
+            for some in self.link.changes.of(ids)
+        )
 
 
 def finish_telling(link: Link) -> int:
@@ -107,8 +108,8 @@ def _apply(link: Link, telling: Mapping[str, Any]) -> None:
     """Add, forget, close: each step may be repeated, also by others at the same time."""
     number = telling["number"]
     minutes, queues = _additions(telling)
-    _add(link.figures, minutes, number)
-    _add(link.totals, queues, number)
+    _add(link.figures, minutes, number, link.changes)
+    _add(link.totals, queues, number, link.changes)
     _forget_arrivals(link, telling)
     _forget_endings(link, telling["told"])
     closed = {"is_open": False, "told": [], "arrived": [], "numbers": []}
@@ -131,14 +132,13 @@ def _additions(telling: Mapping[str, Any]) -> tuple[dict[str, Document], dict[st
     return minutes, queues
 
 
-def _add(place: Documents, updates: Mapping[str, Document], number: int) -> None:
+def _add(place: Documents, updates: Mapping[str, Document], number: int, pieces: Pieces) -> None:
     """Update documents that no telling of this number or a later one has updated."""
     statements = []
     for key, update in updates.items():
         noted = {**update, "$set": {**update.get("$set", {}), "told": number}}
         statements.append(UpdateOne({"_id": key, "told": {"$lt": number}}, noted, upsert=True))
-    for start in range(0, len(statements), _MOST_STATEMENTS):
-        some = statements[start : start + _MOST_STATEMENTS]
+    for some in pieces.of(statements):
         try:
             place.bulk_write(some, ordered=False)
         except BulkWriteError as fault:
@@ -171,8 +171,8 @@ def _forget_endings(link: Link, told: list[Document]) -> None:
     for (job_id, seq), group in groupby(sorted(told, key=_named), itemgetter("id", "seq")):
         revs = [each["rev"] for each in group]
         found.append(({"_id": job_id, "seq": seq, "untold.rev": revs[-1]}, revs))
-    for start in range(0, len(found), _MOST_STATEMENTS):
-        _forget_of_jobs(link, found[start : start + _MOST_STATEMENTS])
+    for some in link.changes.of(found):
+        _forget_of_jobs(link, some)
 
 
 def _forget_of_jobs(link: Link, found: Sequence[tuple[Document, Sequence[int]]]) -> None:

@@ -43,7 +43,10 @@ def forget_runs(link: Link, before: datetime, limit: int) -> tuple[list[tuple[st
         is_more |= len(found) == limit
         old = {each["_id"]: _old_runs(each, before) for each in found}
         writes = [_without(each, old[each["_id"]]) for each in found]
-        if place.bulk_write(writes, ordered=False).matched_count == len(found):
+        applied = sum(
+            place.bulk_write(some, ordered=False).matched_count for some in link.changes.of(writes)
+        )
+        if applied == len(found):
             gone += [(job_id, n) for job_id, runs in old.items() for n in runs]
     return gone, is_more
 

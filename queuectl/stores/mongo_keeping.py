@@ -22,6 +22,7 @@ from queuectl.stores.mongo_dlq import finish_burial
 from queuectl.stores.mongo_documents import BARE, readable, to_document
 from queuectl.stores.mongo_fleet import MongoFleet
 from queuectl.stores.mongo_link import Document, guarded
+from queuectl.stores.mongo_pieces import by_id
 from queuectl.stores.mongo_schema import SEQUENCE, take_numbers
 
 _PROCESSING = State.PROCESSING.value
@@ -81,15 +82,15 @@ class MongoKeeping(MongoFleet):
         if not jobs:
             return set()
         unchanged = {"has_children": {"$ne": True}, "unswept": {"$ne": True}}
-        self.link.jobs.bulk_write(
-            [DeleteOne({**_key(job), "state": job.state.value, **unchanged}) for job in jobs],
-            ordered=False,
-        )
-        left = self.link.jobs.find({"_id": {"$in": [job.id for job in jobs]}}, {"seq": True})
+        deletes = [DeleteOne({**_key(job), "state": job.state.value, **unchanged}) for job in jobs]
+        for some in self.link.changes.of(deletes):
+            self.link.jobs.bulk_write(some, ordered=False)
+        left = by_id(self.link.jobs, [job.id for job in jobs], {"seq": True}, self.link.reads)
         kept = {(found["_id"], found["seq"]) for found in left}
         gone = [job for job in jobs if (job.id, job.seq) not in kept]
-        if dead := [DeleteOne(_key(job)) for job in gone if job.state is State.DEAD]:
-            self.link.dlq.bulk_write(dead, ordered=False)  # what a crash leaves, `repair` removes
+        dead = [DeleteOne(_key(job)) for job in gone if job.state is State.DEAD]
+        for some in self.link.changes.of(dead):
+            self.link.dlq.bulk_write(some, ordered=False)  # what a crash leaves, `repair` removes
         return {job.id for job in gone}
 
     def _is_awaited(self, job_id: str) -> bool:
@@ -110,7 +111,7 @@ class MongoKeeping(MongoFleet):
     @guarded
     def present(self, ids: Collection[str]) -> frozenset[str]:
         """Return those of some ids that jobs have; see `Store.present`."""
-        found = self.link.jobs.find({"_id": {"$in": sorted(ids)}}, {"_id": True})
+        found = by_id(self.link.jobs, sorted(ids), {"_id": True}, self.link.reads)
         return frozenset(document["_id"] for document in found)
 
     # whole jobs
@@ -141,10 +142,12 @@ class MongoKeeping(MongoFleet):
     def _mark_parents(self, jobs: list[Job]) -> None:
         """Let parents that are here tell these children of their end, if they have ended."""
         wanted = sorted({parent_of(blocker) for job in jobs for blocker in job.waits_for})
-        if not wanted:
-            return
+        for some in self.link.changes.of(wanted):
+            self._mark_some(some)
+
+    def _mark_some(self, parents: Sequence[str]) -> None:
         settled = sorted(state.value for state in SETTLED)
-        ids = {"_id": {"$in": wanted}}
+        ids = {"_id": {"$in": list(parents)}}
         marked = {"has_children": True}
         self.link.jobs.update_many(
             {**ids, "state": {"$in": settled}}, {"$set": {**marked, "unswept": True}}

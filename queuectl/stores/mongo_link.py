@@ -36,6 +36,7 @@ from queuectl.domain.errors import (
     StoreUnavailable,
 )
 from queuectl.domain.times import UTC, whole_millis
+from queuectl.stores.mongo_pieces import Pieces
 
 Document = dict[str, Any]
 Documents = Collection[Document]
@@ -92,6 +93,7 @@ class Link:
         self.environments = self.database["queuectl_environments"]
         self.figures = self.database["queuectl_figures"]
         self.totals = self.database["queuectl_totals"]
+        self.inserts, self.changes, self.reads = Pieces(500), Pieces(50), Pieces(200)
         self._server_time: datetime | None = None
         self._measured = 0.0
         self._latest = datetime.min.replace(tzinfo=UTC)

@@ -25,6 +25,7 @@ from queuectl.stores.base import BATCH
 from queuectl.stores.mongo_children import settle_blockers, with_children_marked
 from queuectl.stores.mongo_documents import fence
 from queuectl.stores.mongo_link import MAJORITY, Document, Link
+from queuectl.stores.mongo_pieces import by_id
 
 STALE_SECONDS = 60.0
 """What stands for so long was left by a crash."""
@@ -69,15 +70,16 @@ def settle(link: Link, jobs: Sequence[Job], stamp: str) -> None:
 
 
 def _clear(link: Link, ids: Sequence[str], stamp: str) -> None:
-    marked = {"_id": {"$in": list(ids)}, "linking.stamp": stamp}
-    link.jobs.update_many(marked, {"$unset": {"linking": ""}})
+    for some in link.changes.of(ids):
+        marked = {"_id": {"$in": list(some)}, "linking.stamp": stamp}
+        link.jobs.update_many(marked, {"$unset": {"linking": ""}})
 
 
 def _waiting(link: Link, ids: Collection[str]) -> dict[str, list[str]]:
     """Return what jobs wait for, or will once those who announced it have written it."""
     certain = link.jobs.with_options(read_concern=MAJORITY)
     waiting: dict[str, list[str]] = {}
-    for found in certain.find({"_id": {"$in": list(ids)}}, _READ):
+    for found in by_id(certain, list(ids), _READ, link.reads):
         announced = found.get("linking")
         if announced and link.now() - announced["at"] > timedelta(seconds=STALE_SECONDS):
             _finish(link, found)

@@ -37,7 +37,8 @@ def apply(link: Link, changes: Sequence[Transition], now: datetime) -> set[str]:
     stamp = new_stamp()
     doubt: PyMongoError | None = None
     try:
-        _write(link, changes, now, stamp)
+        for some in link.changes.of(changes):
+            _write(link, some, now, stamp)
     except PyMongoError as fault:
         if not is_doubtful(fault):
             raise

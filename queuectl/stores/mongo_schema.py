@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -13,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.times import EPOCH, to_millis
 from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link, translated
+from queuectl.stores.mongo_pieces import change_all
 
 VERSION = 4
 _PAST_RUNS = 4
@@ -110,7 +112,9 @@ def prepare(link: Link) -> None:
     link.dlq.create_indexes(list(DLQ_INDEXES))
     if mark.get("indexed") and mark["version"] < _PAST_RUNS:
         for place in (link.jobs, link.dlq):
-            place.update_many({"runs": {"$gt": 1}}, {"$max": {"past_since": EPOCH}})
+            unmarked = {"runs": {"$gt": 1}, "past_since": None}
+            mark_some = partial(place.update_many, update={"$set": {"past_since": EPOCH}})
+            change_all(place, unmarked, link.changes, mark_some)
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
 
 

@@ -41,6 +41,7 @@ def inserts_of_runs(runs: Iterable[tuple[int, Run]]) -> Iterator[Statement]:
                 run.signal,
                 int(run.timed_out),
                 run.error,
+                run.duration,
             ]
             for seq, run in runs
         ),

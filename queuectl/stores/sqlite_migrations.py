@@ -292,6 +292,10 @@ CREATE TRIGGER runs_followed AFTER INSERT ON runs WHEN new.n > 1 BEGIN
 END;
 """
 
+_RUN_DURATIONS = """
+ALTER TABLE runs ADD COLUMN duration REAL;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
@@ -301,5 +305,6 @@ MIGRATIONS: tuple[str, ...] = (
     _HOOKS,
     _COMPILED_ONCE,
     _PAST_RUNS,
+    _RUN_DURATIONS,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""

@@ -176,7 +176,9 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
 
 def run_from_row(row: Sequence[Any]) -> Run:
     """Return the run in a row of `RUN_FIELDS`."""
-    n, claim_id, worker, started_at, finished_at, exit_code, signal, timed_out, error = row
+    (
+        n, claim_id, worker, started_at, finished_at, exit_code, signal, timed_out, error, duration,
+    ) = row  # fmt: skip
     return Run(
         n,
         claim_id,
@@ -187,6 +189,7 @@ def run_from_row(row: Sequence[Any]) -> Run:
         signal,
         bool(timed_out),
         error,
+        duration,
     )
 
 

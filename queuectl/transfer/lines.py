@@ -11,7 +11,7 @@ from typing import Any
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.form import build_request
-from queuectl.domain.job import SETTLED, Job, Spec, State
+from queuectl.domain.job import SETTLED, Job, Run, Spec, State
 from queuectl.domain.request import check_text
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso
@@ -42,11 +42,16 @@ def job_to_line(job: Job, *, masked: bool = False) -> dict[str, Any]:
             document[name] = float(document[name])
     if masked:
         document["env"] = masked_pairs(job.spec.env)
-    document["history"] = [
-        json_times(codec.run_to_document(run), _RUN_TIMES) for run in job.history
-    ]
+    document["history"] = [_run_to_line(run) for run in job.history]
     line = json_times(document, codec.TIME_FIELDS)
     return {name: value for name, value in line.items() if value not in (None, [])}
+
+
+def _run_to_line(run: Run) -> dict[str, Any]:
+    line = json_times(codec.run_to_document(run), _RUN_TIMES)
+    if run.duration is None:  # as it is in files and checksums of before
+        return {name: value for name, value in line.items() if name != "duration"}
+    return {**line, "duration": float(run.duration)}
 
 
 def masked_pairs(pairs: tuple[tuple[str, str], ...]) -> list[list[str]]:

@@ -92,9 +92,14 @@ class Taker:
                 raise InvalidInput(f"waits_for {shown(each)} must be like 'success:ID'")
         return tuple(dict.fromkeys(raw))
 
+    def fraction(self, name: str) -> float | None:
+        """Return a number that may have a fraction, if it is there."""
+        found = self.maybe(name, (int, float), "a number")
+        return None if found is None else float(found)
+
     def outcome(self) -> Outcome | None:
         """Return how the latest run ended, if one has."""
-        duration = self.maybe("duration", (int, float), "a number")
+        duration = self.fraction("duration")
         if duration is None:
             return None
         return Outcome(
@@ -102,7 +107,7 @@ class Taker:
             signal=self.maybe("signal", int, "a whole number"),
             timed_out=self.flag("timed_out"),
             error=self.maybe("last_error", str, "text"),
-            duration=float(duration),
+            duration=duration,
             stdout=self.maybe("stdout", str, "text") or "",
             stderr=self.maybe("stderr", str, "text") or "",
             stdout_cut=self.number("stdout_cut"),
@@ -130,4 +135,5 @@ def _run(entry: Mapping[str, Any]) -> Run:
         signal=take.maybe("signal", int, "a whole number"),
         timed_out=take.flag("timed_out"),
         error=take.maybe("error", str, "text"),
+        duration=take.fraction("duration"),
     )

@@ -33,10 +33,21 @@ def _enqueue(queue: Queue, asked: Asked) -> Any:
         if name.strip().lower().replace("-", "_") in _OF_THE_ENQUEUER:
             raise InvalidInput(f"field '{name}' cannot be used here", hint="use env")
     request = queue.request(fields, replace=asked.get("replace", False))
-    (result,) = queue.enqueue([request])
+    (result,) = queue.enqueue_requests([request])
     if result.error:
         raise result.error
-    return shown(queue, queue.get(result.job_id))
+    answer = shown(queue, queue.get(result.job_id))
+    return _Holder(answer) if result.held_by_key else answer
+
+
+class _Holder(dict[str, Any]):
+    """Another job that has the unique key of one that was not enqueued for that."""
+
+
+def _told_of_enqueue(_asked: Asked, job: Any) -> str:
+    if isinstance(job, _Holder):
+        return f"Job '{job['id']}' with this unique key waits or runs already"
+    return f"Enqueued job '{job['id']}'"
 
 
 def _on_job(act: Callable[[Queue, str], Job]) -> Callable[[Queue, Asked], Any]:
@@ -111,7 +122,7 @@ CHANGING = (
     Endpoint("enqueue", "POST", "/jobs", "Store a new job.", _enqueue, named("Job"), (
         Param("*", BODY, named("Enqueue"), "the fields of the job", True),
         Param("replace", QUERY, FLAG, "replace a job of this id unless it runs"),
-    ), 201, told=lambda _asked, job: f"Enqueued job '{job['id']}'"),
+    ), 201, told=_told_of_enqueue),
     Endpoint("deleteJob", "DELETE", "/jobs/{id}", "Delete a job that does not run, with its logs.",
              _delete, named("Deleted"),
              (JOB_ID, Param("force", QUERY, FLAG, "cancel it first if it runs")),

@@ -60,9 +60,8 @@ def _ended(run: Run, left: float, width: float) -> Attempt:
     how = ending_text(run)
     label = run.error or ("completed" if not how else f"ended with {how}")
     state = "completed" if not run.error and not how else "failed"
-    seconds = seconds_between(run.started_at, run.finished_at)
     return Attempt(
-        run.n, state, label, run.worker, run.started_at, run.finished_at, seconds, left, width
+        run.n, state, label, run.worker, run.started_at, run.finished_at, run.seconds, left, width
     )
 
 

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
-from queuectl.domain.job import COMMAND_NOT_FOUND, Command, Outcome
+from queuectl.domain.job import Command, Outcome
 from queuectl.domain.times import short_seconds
 from queuectl.domain.values import frozen
 from queuectl.waiting import wait_readable
-from queuectl.worker import undying
+from queuectl.worker import programs, undying
 from queuectl.worker.adoption import children_of, reap_adopted
 from queuectl.worker.control import Control, Halt
 from queuectl.worker.guard import Guard
 from queuectl.worker.output import RunFiles
 from queuectl.worker.pausing import Stopwatch
+from queuectl.worker.programs import CannotStart
 from queuectl.worker.run_mark import Marker, is_mark, mark_of, read_mark
 from queuectl.worker.run_processes import kill_run, members, signal_run
 
-SHELL = "/bin/sh"
 _SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 """What a command finds as the system has it, whatever the worker or who started it ignores.
 
@@ -58,10 +57,6 @@ class Run:
     kill_leftovers: bool
     deadline: float
     given: bytes = b""
-
-
-class CannotStart(Exception):
-    """The command could not be started; the text says why."""
 
 
 class Runner:
@@ -125,26 +120,23 @@ class Runner:
     def _spawn(self, run: Run, files: RunFiles) -> int:
         """Start the command; its pid is also its process group. Raises CannotStart."""
         self._enter(run.cwd)
-        if isinstance(run.command, str):
-            program, argv = SHELL, ["sh", "-c", run.command]
-        else:
-            program, argv = _find_program(run), list(run.command)
+        start = programs.to_start(run.command, run.environment)
         source = _filled_pipe(run.given) if run.given else self._null
         self._marker.put(mark_of(run.id))
         try:
-            return os.posix_spawn(
-                program,
-                argv,
-                run.environment,
-                file_actions=((os.POSIX_SPAWN_DUP2, source, 0), *files.actions),
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_SIGNALS,
-            )
-        except FileNotFoundError:
-            raise CannotStart(COMMAND_NOT_FOUND) from None
-        except OSError as fault:
-            raise CannotStart(f"Command could not be started: {fault.strerror}") from None
+            while True:
+                try:
+                    return os.posix_spawn(
+                        start.program,
+                        start.argv,
+                        run.environment,
+                        file_actions=((os.POSIX_SPAWN_DUP2, source, 0), *files.actions),
+                        setsid=True,
+                        setsigmask=(),
+                        setsigdef=_SIGNALS,
+                    )
+                except OSError as fault:
+                    start = programs.instead(fault, start, run.environment)
         finally:
             self._marker.take_back()
             if source != self._null:
@@ -272,16 +264,6 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _find_program(run: Run) -> str:
-    """Return the path of an argument list's program, found as the command's own PATH says."""
-    assert not isinstance(run.command, str)
-    path = run.environment.get(b"PATH", os.fsencode(os.defpath))
-    found = shutil.which(run.command[0], path=os.fsdecode(path))
-    if found is None:
-        raise CannotStart(COMMAND_NOT_FOUND)
-    return found
-
-
 def _filled_pipe(given: bytes) -> int:
     """Return the end to read of a pipe that holds a few bytes and is closed at the other end."""
     reader, writer = os.pipe()
@@ -324,6 +306,7 @@ def _error(exit_code: int | None, number: int | None, halt: Halt | None, run: Ru
         return str(halt.value).capitalize()
     if number is not None:
         return f"Killed by signal {number} ({signal.strsignal(number)})"
-    if exit_code == 127:
-        return COMMAND_NOT_FOUND
-    return f"Exit code {exit_code}" if exit_code else None
+    if not exit_code:
+        return None
+    why = programs.explained(exit_code, run.command, run.environment, run.cwd)
+    return why or f"Exit code {exit_code}"

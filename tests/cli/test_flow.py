@@ -219,10 +219,17 @@ def test_a_second_job_with_a_unique_key_is_the_first_one(cli: Cli) -> None:
     cli.ok("enqueue", "first", "true", "--unique", "nightly")
     again = cli.ok("enqueue", "second", "true", "--unique", "nightly")
     assert again.out == "Job 'first' with this unique key waits or runs already\n"
-    assert cli.ok("enqueue", "-p", "echo hi", "--unique", "nightly").out == "first\n"
     told = cli.ok("enqueue", "first", "true", "--unique", "nightly", "--json").json
     assert told == {"id": "first", "result": "exists"}
     assert set(listed(cli)) == {"first"}
+
+
+def test_an_id_that_is_printed_alone_is_said_to_be_that_of_a_job_that_was_there(cli: Cli) -> None:
+    made = cli.ok("enqueue", "-p", "echo hi", "--unique", "nightly")
+    again = cli.ok("enqueue", "-p", "echo hi", "--unique", "nightly")
+    job_id = made.out.strip()
+    assert (made.err, again.out) == ("", made.out)
+    assert again.err == f"Job '{job_id}' with this unique key waits or runs already\n"
 
 
 def test_a_unique_key_is_free_again_once_its_job_has_ended(cli: Cli) -> None:

@@ -101,6 +101,13 @@ def test_run_works_the_job_itself_and_ends_with_its_code(cli: Cli, command: str,
     until(lambda: cli.ok("status", "--json").json["workers"] == [])
 
 
+def test_run_of_a_job_that_is_there_already_follows_that_and_says_so(cli: Cli) -> None:
+    cli.ok("enqueue", "first", "echo once", "--unique", "k")
+    result = process("run", "echo again", "--unique", "k")
+    assert (result.code, result.out) == (0, "once\n")
+    assert "job 'first' with this unique key waits or runs already; following that" in result.err
+
+
 def test_run_ends_with_124_when_the_job_times_out() -> None:
     assert process("run", "sleep 20", "--max-retries", "1", "--timeout", "0.2").code == 124
 

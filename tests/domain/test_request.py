@@ -80,12 +80,16 @@ def test_field_names_are_read_with_hyphens_and_in_capitals() -> None:
     assert ask({"Command": "true", "MAX-RETRIES": 5}).spec.max_retries == 5
 
 
+TWO_LONG = ("x" * 100_000, "y" * MAX_ARGUMENT_BYTES)
+"""Two arguments, each within the limit of one."""
+
 GOOD: list[tuple[str, object, str, object]] = [
     ("id", "a", "id", "a"),
     ("id", "A.b_c:d@e-" + "9" * 118, "id", "A.b_c:d@e-" + "9" * 118),
     ("id", 42, "id", "42"),
     ("command", ["echo", "a b", ""], "command", ("echo", "a b", "")),
     ("command", "x" * MAX_ARGUMENT_BYTES, "command", "x" * MAX_ARGUMENT_BYTES),
+    ("command", [*TWO_LONG, "z"], "command", (*TWO_LONG, "z")),
     ("queue", "gpu", "queue", "gpu"),
     ("priority", "HIGH", "priority", 10),
     ("priority", " low ", "priority", -10),
@@ -136,6 +140,8 @@ BAD: list[tuple[str, object, str]] = [
     ("command", "x" * (MAX_ARGUMENT_BYTES + 1), "command has 131,072 bytes"),
     ("command", "x" * 1_000_000, "command has 1,000,000 bytes; the system takes at most 131,071"),
     ("command", "é" * 65_536, "command has 131,072 bytes"),
+    ("command", ["x", "é" * 65_536], "argument 1 of command has 131,072 bytes; the system takes"),
+    ("command", ["x" * 100_000] * 70, "command has 7,000,000 bytes in all its arguments"),
     ("priority", "urgent", "priority must be a number, not 'urgent'"),
     ("priority", 1.5, "priority must be low, normal, high or a whole number"),
     ("priority", MAX_PRIORITY + 1, "within 1,000,000 of 0, not 1000001"),

@@ -145,6 +145,8 @@ def test_a_lost_worker_costs_no_attempt_but_counts_an_interruption() -> None:
     job = result(transitions.expire(processing(), after(40), 5))
     assert (job.state, job.attempts, job.interruptions) == (State.PENDING, 0, 1)
     assert job.history[0].error == transitions.WORKER_LOST
+    assert job.outcome is not None
+    assert job.history[0].seconds == job.outcome.duration == 40
 
 
 def test_a_job_that_loses_its_workers_five_times_ends_in_the_dlq() -> None:

@@ -67,10 +67,21 @@ def test_a_completed_job_shows_times_in_utc_and_its_outcome() -> None:
             "exit_code": 0,
             "signal": None,
             "timed_out": False,
-            "duration": 0.0,
+            "duration": 0.5,
             "error": None,
         }
     ]
+
+
+def test_a_run_and_its_job_show_one_duration_and_one_of_before_that_from_claim_to_commit() -> None:
+    lasted = Outcome(exit_code=0, duration=0.0137)
+    job = result(transitions.settle(processing(), lasted, after(0.027)))
+    shown = as_dict(job, NOW)
+    assert shown["duration"] == shown["history"][0]["duration"] == 0.0137
+    before = replace(job, history=(replace(job.history[0], duration=None),))
+    assert as_dict(before, NOW)["history"][0]["duration"] == 0.027
+    lost = as_dict(result(transitions.expire(processing(), after(31), 5)), NOW)
+    assert lost["duration"] == lost["history"][0]["duration"] == 31
 
 
 def test_a_job_that_never_ran_shows_no_duration_and_no_exit_code() -> None:
@@ -95,6 +106,12 @@ def test_an_argument_list_stays_a_list() -> None:
         (buried(Outcome(signal=9, error="Killed by signal 9")), 137),
         (buried(TIMEOUT), 124),
         (buried(Outcome(error=COMMAND_NOT_FOUND)), 127),
+        (buried(Outcome(error="Interpreter not found: /x, named in /y")), 127),
+        (buried(Outcome(error="Permission denied")), 126),
+        (buried(Outcome(error="Permission denied: /x, the interpreter of /y")), 126),
+        (buried(Outcome(error="Arguments and environment are too long: 3 bytes")), 126),
+        (buried(Outcome(error="Command could not be started: Exec format error")), 126),
+        (buried(Outcome(error="Working directory /x: No such file or directory")), 1),
         (dead(), 1),
     ],
 )

@@ -12,8 +12,9 @@ from queuectl.domain import transitions
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Spec, State
 from queuectl.domain.times import UTC
-from queuectl.stores import mongo_batches, sqlite
+from queuectl.stores import sqlite
 from queuectl.stores.base import Store
+from queuectl.stores.mongo import MongoStore
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     EVERYTHING,
@@ -134,8 +135,9 @@ def test_a_batch_of_more_than_one_piece_is_stored_in_order(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     piece = 20
-    for module in (sqlite, mongo_batches):
-        monkeypatch.setattr(module, "BATCH", piece)
+    monkeypatch.setattr(sqlite, "BATCH", piece)
+    if isinstance(store, MongoStore):
+        store.link.inserts.size = piece
     batch = [new_job(store, f"job{n}", store.now() + HOUR) for n in range(2 * piece + 5)]
     assert store.add(batch) == frozenset()
     assert listed(store) == [job.id for job in batch]
@@ -363,6 +365,18 @@ def test_a_replaced_job_keeps_its_place_and_its_history(store: Store) -> None:
     assert len(existing(store, "a").history) == 1
     assert listed(store) == ["a", "b"]
     assert claimed(store, "x").id == "a"
+
+
+def test_how_long_each_run_took_is_kept_and_may_be_unknown(store: Store) -> None:
+    added(store, "a", max_retries=2, backoff_base=0)
+    settled(store, claimed(store), FAILURE)
+    store.promote()
+    done = settled(store, claimed(store), SUCCESS)
+    assert [run.duration for run in done.history] == [FAILURE.duration, SUCCESS.duration]
+    unknown = replace(done.history[0], duration=None)
+    whole = replace(done, spec=replace(done.spec, id="b"), history=(unknown, done.history[1]))
+    assert store.restore([whole]) == frozenset()
+    assert [run.duration for run in existing(store, "b").history] == [None, SUCCESS.duration]
 
 
 def test_an_edited_job_waits_for_its_new_time(store: Store) -> None:

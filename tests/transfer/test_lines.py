@@ -46,6 +46,13 @@ def test_a_job_comes_back_as_it_was(make: Any, spec: Spec) -> None:
     assert there_and_back(job) == job
 
 
+def test_a_run_of_which_nobody_noted_how_long_it_took_comes_back_so() -> None:
+    job = completed()
+    before = replace(job, history=(replace(job.history[0], duration=None),))
+    assert "duration" not in job_to_line(before)["history"][0]
+    assert there_and_back(before) == before
+
+
 def test_a_job_that_was_being_run_comes_back_waiting_with_its_attempt() -> None:
     job = there_and_back(processing())
     assert (job.state, job.attempts, job.runs, job.claim) == (State.PENDING, 0, 1, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from queuectl.domain.job import State
 from queuectl.domain.settings import KEYS
 from queuectl.queue import Queue
+from queuectl.web.answers import MESSAGE_HEADER
 from queuectl.web.endpoint import Endpoint
 from queuectl.web.endpoints import ENDPOINTS
 from queuectl.web.openapi import description
@@ -88,6 +89,20 @@ def test_a_job_is_enqueued_changed_and_deleted(api: TestClient, queue: Queue) ->
     assert api.delete("/api/jobs/a").json() == {"deleted": "a"}
     assert api.get("/api/jobs/a").status_code == 404
     assert queue.counts().total == 0
+
+
+def test_a_job_that_has_the_unique_key_already_is_not_told_to_be_enqueued(
+    api: TestClient, queue: Queue
+) -> None:
+    told = []
+    for job_id in ("a", "b"):
+        fields = {"id": job_id, "command": "true", "unique": "k"}
+        answer = api.post("/api/jobs", json=fields)
+        conforms(answer, by_name("enqueue"))
+        assert answer.json()["id"] == "a"
+        told.append(unquote(answer.headers[MESSAGE_HEADER]))
+    assert told == ["Enqueued job 'a'", "Job 'a' with this unique key waits or runs already"]
+    assert queue.counts().total == 1
 
 
 def test_dead_jobs_are_retried_and_purged(api: TestClient, full: Queue) -> None:

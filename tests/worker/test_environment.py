@@ -26,6 +26,38 @@ def test_a_clean_environment_has_only_the_few_and_what_is_named(fleet: Fleet, ma
     assert {"PATH", "OWN", "QUEUECTL_JOB_ID", "QUEUECTL_WORKER_ID"} <= names
 
 
+def test_the_directory_that_a_job_is_told_is_its_own_and_not_its_workers(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PWD", str(fleet.root))
+    monkeypatch.setenv("OLDPWD", "/somewhere")
+    fleet.start()
+    folder, link = fleet.root / "folder", fleet.root / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    told = {
+        str(folder): str(folder),
+        str(link): str(link),  # as a shell shows it that has gone there
+        f"{link}/../folder/.": str(folder),
+        f"{folder}/": str(folder),
+        "/": "/",
+    }
+    for cwd, expected in told.items():
+        job = fleet.ran(["env"], cwd=cwd)
+        assert job.outcome is not None
+        variables = dict(line.partition("=")[::2] for line in job.outcome.stdout.splitlines())
+        assert variables["PWD"] == expected
+        assert "OLDPWD" not in variables
+    job = fleet.ran("pwd; echo ${OLDPWD-none}", cwd=str(link))
+    assert job.outcome is not None
+    assert job.outcome.stdout == f"{link}\nnone\n"
+    captured, named = fleet.ran(["env"], capture_env=True), fleet.ran(["env"], env={"PWD": "/x"})
+    assert captured.outcome is not None
+    assert f"\nPWD={fleet.root}\n" in "\n" + captured.outcome.stdout
+    assert named.outcome is not None
+    assert "\nPWD=/x\n" in "\n" + named.outcome.stdout
+
+
 def test_the_setting_makes_it_the_rule_for_jobs_that_say_nothing(
     fleet: Fleet, marked: None
 ) -> None:

@@ -22,7 +22,9 @@ from tests.worker.fleet import Fleet, lives, pids_in
         ("exit 3", 3, "Exit code 3"),
         ("no-such-program-anywhere", 127, "Command not found"),
         (["no-such-program-anywhere"], None, "Command not found"),
-        ("/etc/passwd", 126, "Exit code 126"),
+        ("/etc/passwd", 126, "Permission denied"),
+        (["/etc/passwd"], None, "Permission denied"),
+        ("exit 126", 126, "Exit code 126"),
     ],
 )
 def test_a_run_ends_with_its_exit_code_and_a_reason(

@@ -1,0 +1,85 @@
+"""Commands for many documents, cut into pieces that a slow server too answers in time.
+
+How many documents a server changes in a second is not known beforehand: from a hundred to a
+hundred thousand. So each piece tells how long the next may be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from pymongo.collection import Collection
+
+from queuectl.stores.counting import BATCH
+
+QUICK_SECONDS = 0.25
+"""What takes less may be twice as long the next time."""
+
+SLOW_SECONDS = 0.5
+"""What takes longer is cut to what the server does in `QUICK_SECONDS`."""
+
+_FEWEST = 10
+"""A server that is slow with so few is slow to answer at all, and more commands are no help."""
+
+_T = TypeVar("_T")
+_Document = dict[str, Any]
+
+
+class Pieces:
+    """How many documents go into one command of a kind, as the last one took."""
+
+    def __init__(self, first: int, most: int = BATCH) -> None:
+        self.size = first
+        self._most = most
+
+    def of(self, items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+        """Yield the items in pieces; the time until the next is asked for is what one takes."""
+        at = 0
+        while at < len(items):
+            piece = items[at : at + self.size]
+            at += len(piece)
+            begun = time.monotonic()
+            yield piece
+            self.learn(len(piece), time.monotonic() - begun)
+
+    def learn(self, number: int, seconds: float) -> None:
+        """Take note of how long a command for so many documents took."""
+        if seconds > SLOW_SECONDS:
+            self.size = max(_FEWEST, int(number * QUICK_SECONDS / seconds))
+        elif seconds < QUICK_SECONDS and number >= self.size:
+            self.size = min(self._most, 2 * self.size)
+
+
+def change_all(
+    place: Collection[_Document],
+    where: _Document,
+    pieces: Pieces,
+    change: Callable[[_Document], object],
+) -> int:
+    """Change all documents that match until none does; return how many there were.
+
+    `change` gets the filter for a piece of them, and must leave none of these matching.
+    """
+    changed = 0
+    while ids := [found["_id"] for found in place.find(where, {"_id": True}).limit(pieces.size)]:
+        begun = time.monotonic()
+        change({"_id": {"$in": ids}, **where})
+        pieces.learn(len(ids), time.monotonic() - begun)
+        changed += len(ids)
+    return changed
+
+
+def by_id(
+    place: Collection[_Document],
+    ids: Sequence[str],
+    fields: dict[str, bool],
+    pieces: Pieces,
+    more: _Document | None = None,
+) -> list[_Document]:
+    """Return those fields of the documents with these ids that match what `more` demands."""
+    found: list[_Document] = []
+    for some in pieces.of(ids):
+        found += place.find({"_id": {"$in": list(some)}, **(more or {})}, fields)
+    return found
