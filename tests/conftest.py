@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ os.environ.pop("PYTHONUNBUFFERED", None)
 # The tests start the program a thousand times; it is compiled once.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# What a shell starts in the background ignores Ctrl-C, and so would every program of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Hypothesis without deadlines, as a busy machine is no fault of the code, with the same examples
 # each time; `--hypothesis-profile thorough` looks at many more, and at others each time.
