@@ -22,6 +22,7 @@ from queuectl.domain.values import frozen
 from queuectl.home import Home, find_place
 from queuectl.queue import Queue
 from queuectl.stores import is_mongo
+from queuectl.stores.moved import require_in_use
 
 _CLOCK_SECONDS = 5.0
 
@@ -104,6 +105,7 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
 
     def _check_store() -> Finding:
         queue = session.queue()
+        require_in_use(queue.store)
         faults = [] if quick else queue.store.check()
         advice = "restore a backup, or name another store" if faults else ""
         return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
