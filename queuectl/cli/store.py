@@ -107,7 +107,7 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
         queue = session.queue()
         require_in_use(queue.store)
         faults = [] if quick else queue.store.check()
-        advice = "restore a backup, or name another store" if faults else ""
+        advice = _cure_of(queue.address) if faults else ""
         return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
 
     def _check_settings() -> Finding:
@@ -158,6 +158,12 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
     yield from (_check_home, _check_permissions, _check_store, _check_settings)
     yield from (_check_schedules, _check_hooks, _check_clock)
     yield from (_check_pid_file, _check_workers)
+
+
+def _cure_of(address: str) -> str:
+    """Return what to do about a store that is damaged."""
+    how = "mongorestore" if is_mongo(address) else "queuectl restore FILE"
+    return f"restore a backup ({how}), or name another store"
 
 
 def _permissions(home: Home) -> Finding:
