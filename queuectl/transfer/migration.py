@@ -72,6 +72,7 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     before = source.mark(MOVED_TO)
     source.set_mark(MOVED_TO, target.address)
     try:
+        refuse_workers(source, hint=_STOP, certain=force)  # one may have begun before the mark
         yield from _move(source, target, identity, after)
     except BaseException:
         with contextlib.suppress(StoreError):  # else --release does it, as whoever is refused reads

@@ -191,6 +191,17 @@ def _require_file(file: Path, store: Path) -> None:
         raise StoreRefused(f"{file} is empty, so it is no backup", hint=_WHERE_FROM)
     if not os.access(file, os.R_OK):
         raise InvalidInput(f"cannot read {file}: Permission denied")
+    if _size(f"{file}-journal"):
+        raise StoreRefused(
+            f"{file} was copied while it was written: {file}-journal is beside it", _WHERE_FROM
+        )
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
 
 
 def _read(file: Path, copy: Path, progressed: Progressed) -> None:
@@ -212,8 +223,7 @@ def _judged(file: Path) -> Iterator[None]:
 
 def _opened(file: Path) -> sqlite3.Connection:
     """Open a file for reading; one that nobody writes to needs neither a log nor a lock."""
-    log = file.with_name(f"{file.name}-wal")
-    has_log = log.exists() and log.stat().st_size > 0
+    has_log = _size(f"{file}-wal") > 0
     return connect(file, mode="mode=ro" if has_log else "mode=ro&immutable=1")
 
 

@@ -260,6 +260,23 @@ def test_workers_that_certainly_live_are_in_the_way_of_force_too(
     require_in_use(source)
 
 
+@one_way
+def test_a_worker_that_begins_just_before_the_mark_is_noticed(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_mark = source.set_mark
+
+    def late(name: str, value: str | None) -> None:
+        if value == target.address:
+            source.register(worker_record(source, "w9"))
+        set_mark(name, value)
+
+    monkeypatch.setattr(source, "set_mark", late)
+    with pytest.raises(Conflict, match="w9"):
+        moved(source, target)
+    require_in_use(source)
+
+
 def test_a_move_that_fails_leaves_the_source_in_use(source: Store, target: Store) -> None:
     steps = migration.migrate(source, target)
     next(steps)

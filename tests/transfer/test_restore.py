@@ -255,6 +255,15 @@ def test_a_backup_with_its_log_beside_it_is_read_whole(
     assert raw.read_bytes() == data
 
 
+def test_a_copy_that_was_made_in_the_middle_of_a_write_is_refused(
+    place: Place, store: SqliteStore, file: Path
+) -> None:
+    Path(f"{file}-journal").write_bytes(b"what was there before")
+    with pytest.raises(StoreRefused, match="was copied while it was written"):
+        restored(place, file)
+    assert listed(store) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("layout", [(1024, 0), (8192, 0), (4096, 1), (4096, 2), (512, 2)])
 def test_a_copy_of_another_layout_is_laid_out_anew(
     place: Place, store: SqliteStore, file: Path, layout: tuple[int, int]
