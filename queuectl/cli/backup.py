@@ -87,6 +87,7 @@ def restore(
             say(f"Would restore {_told(ready.found.contents)} from {file}{_age(ready.found)}")
             _tell_waiting(ready.found)
             return ExitCode.OK
+        ready.refuse_workers()
         if ready.replaces:
             _ask(ready.found, place.store_url, file, yes=yes)
         done = ready.finish(Wishes(paused=paused, catch_up=catch_up, deliver=deliver))

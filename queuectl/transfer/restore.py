@@ -52,7 +52,7 @@ class Restoration:
 
     Entering copies and checks it. Raises InvalidInput for what cannot be read, StoreRefused for
     what is no sound store of queuectl's, Conflict for one that holds nothing, and while another
-    restore goes on, and for workers that live.
+    restore goes on.
     """
 
     found: Found
@@ -70,13 +70,14 @@ class Restoration:
         with contextlib.ExitStack() as stack:
             _require_file(self._file, self._path)
             stack.enter_context(_alone(self._copy.parent))
-            _read(self._file, self._copy, self._progressed)
+            with self._judged(), contextlib.closing(_opened(self._file)) as source:
+                copy_from(source, self._copy, self._progressed)
             layout = self._look()
-            with _judged(self._file), contextlib.closing(connect(self._copy)) as copy:
+            with self._judged(), contextlib.closing(connect(self._copy)) as copy:
                 self.was_older = require_ours(copy, self._file) < len(MIGRATIONS)
                 lay_out(copy, layout)
             SqliteStore.open(self._copy).close()  # which brings it up to date
-            with _judged(self._file), contextlib.closing(connect(self._copy)) as copy:
+            with self._judged(), contextlib.closing(connect(self._copy)) as copy:
                 self.found = compare(copy, self._path if layout else None)
             if self.found.contents.is_empty:
                 raise Conflict(
@@ -94,30 +95,52 @@ class Restoration:
         """Whether there is something now that would be replaced."""
         return self._path.exists()
 
+    def refuse_workers(self) -> None:
+        """Raise Conflict, naming them, while workers live that would go on with the old store."""
+        if self._look() is None:
+            _refuse_processes(self._home)  # nobody else can tell
+            return
+        with contextlib.closing(SqliteStore.open(self._path)) as store:
+            refuse_workers(store, hint=_STOP)
+
     def _look(self) -> Layout | None:
         """Return the layout of the store there is; None where none is, or none can be read.
 
-        Raises Conflict while workers live on it, StoreForeign for another program's.
+        Raises StoreForeign for another program's.
         """
         if not self.replaces:
             return None
         if not stat.S_ISREG(self._path.lstat().st_mode):
             raise StoreRefused(f"{self._path} is not a regular file", hint="move it away")
         try:
-            with contextlib.closing(SqliteStore.open(self._path)) as store:
-                refuse_workers(store, hint=_STOP)
+            SqliteStore.open(self._path).close()  # which brings it up to date
             with translated(self._path), contextlib.closing(connect(self._path)) as live:
                 return layout_of(live)
         except StoreForeign:
             raise
         except StoreRefused:
-            _refuse_processes(self._home)
             return None
 
+    @contextlib.contextmanager
+    def _judged(self) -> Iterator[None]:
+        """Raise StoreRefused for what SQLite finds wrong with the backup."""
+        try:
+            yield
+        except sqlite3.OperationalError as fault:
+            is_ours = "full" in str(fault)  # it is the copy that has no room
+            raise translate(self._path if is_ours else self._file, fault) from fault
+        except sqlite3.DatabaseError as fault:
+            raise StoreRefused(
+                f"{self._file} is damaged, or no backup ({fault})", _WHERE_FROM
+            ) from fault
+
     def finish(self, wishes: Wishes) -> Restored:
-        """Make the copy the store. Raises as entering does; then the store is as it was."""
-        kept = _free_name(self._path)
-        layout = self._look()
+        """Make the copy the store. Raises Conflict for workers that live, and StoreUnavailable.
+
+        Then the store is as it was.
+        """
+        self.refuse_workers()
+        kept, layout = _free_name(self._path), self._look()
         with contextlib.closing(SqliteStore.open(self._copy)) as store:
             settled = settle(store, wishes)
         with translated(self._copy), contextlib.closing(connect(self._copy)) as copy:
@@ -202,23 +225,6 @@ def _size(path: str) -> int:
         return Path(path).stat().st_size
     except OSError:
         return 0
-
-
-def _read(file: Path, copy: Path, progressed: Progressed) -> None:
-    """Copy a backup, with the log of writes beside it if there is one; leave it as it is."""
-    with _judged(file), contextlib.closing(_opened(file)) as source:
-        copy_from(source, copy, progressed)
-
-
-@contextlib.contextmanager
-def _judged(file: Path) -> Iterator[None]:
-    """Raise StoreRefused for what SQLite finds wrong with a backup."""
-    try:
-        yield
-    except sqlite3.OperationalError as fault:
-        raise translate(file, fault) from fault
-    except sqlite3.DatabaseError as fault:
-        raise StoreRefused(f"{file} is damaged, or no backup ({fault})", _WHERE_FROM) from fault
 
 
 def _opened(file: Path) -> sqlite3.Connection:

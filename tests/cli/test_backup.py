@@ -141,6 +141,7 @@ def test_workers_are_named_and_stopped_only_when_that_is_asked_for(cli: Cli) -> 
     refused = cli.refused(4, "restore", "-y", "b.db")
     assert f"(pid {pid})" in refused
     assert "queuectl worker stop" in refused
+    assert cli.ok("restore", "--dry-run", "b.db").out.startswith("Would restore 1 job(s)")
     assert lives(pid)
     result = cli.ok("restore", "-y", "--stop", "b.db")
     assert result.out.startswith(f"Worker {pid} stopped\n")
