@@ -32,6 +32,7 @@ _OTHER_EACH_TIME = [
     (re.compile(r"Checksum [0-9a-f]{16}"), "CHECKSUM"),
     (re.compile(r"mongodb://[\w:/]+|[^ ]*moved\.db"), "TARGET"),
     (re.compile(r"[^ ]*queue\.db"), "STORE"),
+    (re.compile(r"[^ ]*queue\.before-restore-\d{8}T\d{6}Z\.db"), "KEPT"),
     (re.compile(r" +"), " "),
 ]
 

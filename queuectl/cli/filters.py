@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import reduce
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from queuectl.cli.confirming import is_asked, yes_option
 from queuectl.cli.params import QueueName, States
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import InvalidInput
@@ -45,7 +45,7 @@ _AGE = (
 )
 _CARE = (
     click.option("--dry-run", is_flag=True, help="Only say what would be done."),
-    click.option("--yes", "-y", is_flag=True, help="Ask no question."),
+    yes_option,
 )
 
 
@@ -107,4 +107,4 @@ def _past(typed: str | None, now: datetime) -> datetime | None:
 
 def is_to_be_asked(options: dict[str, Any]) -> bool:
     """Whether a person is there to be asked first, and has not said yes already."""
-    return not options["yes"] and sys.stdin.isatty() and sys.stderr.isatty()
+    return not options["yes"] and is_asked()

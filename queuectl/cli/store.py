@@ -22,6 +22,7 @@ from queuectl.domain.values import frozen
 from queuectl.home import Home, find_place
 from queuectl.queue import Queue
 from queuectl.stores import is_mongo, sqlite_path
+from queuectl.stores.moved import require_in_use
 
 _CLOCK_SECONDS = 5.0
 
@@ -105,8 +106,9 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
     def _check_store() -> Finding:
         queue = session.queue()
         _refuse_stopped_holder(session.place().store_url)
+        require_in_use(queue.store)
         faults = [] if quick else queue.store.check()
-        advice = "restore a backup, or name another store" if faults else ""
+        advice = _cure_of(queue.address) if faults else ""
         return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
 
     def _check_settings() -> Finding:
@@ -178,6 +180,12 @@ def _refuse_stopped_holder(store_url: str) -> None:
     holder = holder_of(path)
     if holder is not None and holder.is_stopped:
         raise locked(path)
+
+
+def _cure_of(address: str) -> str:
+    """Return what to do about a store that is damaged."""
+    how = "mongorestore" if is_mongo(address) else "queuectl restore FILE"
+    return f"restore a backup ({how}), or name another store"
 
 
 def _permissions(home: Home) -> Finding:

@@ -28,6 +28,8 @@ SUMMARIES = {
     "export": "Write jobs, settings, queues and schedules as JSON lines.",
     "import": "Read what `export` wrote into this store.",
     "migrate": "Move a whole store to another, and compare the two at the end.",
+    "backup": "Copy the whole embedded store into a new file, while workers work.",
+    "restore": "Put a backup in the place of the embedded store, which is kept beside it.",
     "jobs": "The commands on jobs, also under this name.",
     "queue": "Queues: list, pause, resume and limit them.",
     "dlq": "The dead letter queue: look at its jobs, retry or purge them.",

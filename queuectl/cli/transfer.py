@@ -14,6 +14,7 @@ from typing import IO, Any
 import click
 
 from queuectl.cli import reader
+from queuectl.cli.confirming import confirm, yes_option
 from queuectl.cli.filters import filter_of, filter_options
 from queuectl.cli.params import PathName
 from queuectl.cli.progress import Progress
@@ -21,6 +22,7 @@ from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.domain.filters import Filter
+from queuectl.domain.text import without_passwords
 from queuectl.home import cannot, find_place, open_private
 
 STANDARD_OUTPUT = "-"
@@ -144,15 +146,16 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     cls=Command,
     epilog="""
     queuectl migrate --to mongodb://db1/queuectl
-    queuectl --store mongodb://db1/queuectl migrate --to ./queue.db
+    queuectl --store mongodb://db1/queuectl migrate --yes --to ./queue.db
     queuectl migrate --release
     """,
 )
 @click.option("--to", "url", type=PathName(), metavar="URL", help="An empty store: where to.")
-@click.option("--force", is_flag=True, help="Even if workers seem to live on one of the stores.")
+@click.option("--force", is_flag=True, help="Even if workers elsewhere seem to live on a store.")
 @click.option("--release", is_flag=True, help="Use this store again, though it was moved.")
+@yes_option
 @pass_session
-def migrate(session: Session, url: str | None, force: bool, release: bool) -> int:
+def migrate(session: Session, url: str | None, force: bool, release: bool, yes: bool) -> int:
     """Move a whole store to another, and compare the two at the end."""
     if (url is None) != release:
         raise InvalidInput("name the store to move to, with --to URL (or --release this one)")
@@ -164,6 +167,14 @@ def migrate(session: Session, url: str | None, force: bool, release: bool) -> in
         was_moved = migration.release(source)
         say(f"{source.address} is in use again" if was_moved else "this store was not moved")
         return ExitCode.OK
+    shown = without_passwords(url)
+    confirm(
+        f"Move {_told(source.counts().total, len(source.schedules()))} and all else from "
+        f"{source.address} to {shown}, and let this store refuse jobs then?",
+        yes=yes,
+        otherwise="nothing was moved",
+        hint=f"queuectl migrate --yes --to {shown}",
+    )
     with contextlib.closing(open_store(find_place(store=url).store_url)) as target:
         done = migration.Progress()
         with Progress() as progress:
@@ -176,5 +187,6 @@ def migrate(session: Session, url: str | None, force: bool, release: bool) -> in
         say(f"Moved {_told(done.compared, done.schedules)} to {target.address}{before}")
         say(f"Checksum {done.checksum[:16]} is the same in both")
         note(f"{source.address} is left as it was, and refuses jobs and workers now")
+        note("to use it again all the same: queuectl migrate --release")
         note("next: name the other store with --store, QUEUECTL_STORE or a line in .env")
     return ExitCode.OK

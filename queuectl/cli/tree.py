@@ -38,6 +38,8 @@ COMMANDS = {
     "export": "transfer:export",
     "import": "transfer:import_jobs",
     "migrate": "transfer:migrate",
+    "backup": "backup:backup",
+    "restore": "backup:restore",
     "jobs": "tree:jobs",
     "queue": "queues:queue",
     "dlq": "dlq:dlq",

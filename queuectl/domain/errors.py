@@ -90,6 +90,10 @@ class StoreRefused(StoreError):
     """The store is damaged, newer than this program, or somebody else's. It was left untouched."""
 
 
+class StoreForeign(StoreRefused):
+    """The file is a database of another program."""
+
+
 class StoreReplaced(QueuectlError):
     """Another store was put where the one in use was; whoever opens it anew can go on."""
 

@@ -163,6 +163,20 @@ def step(
     return Step(schedule, after, due, _skip(after, due, OVERLAPPED))
 
 
+def skip_missed(
+    schedule: Schedule, now: datetime, following: Following, latest: Following
+) -> Schedule:
+    """Return the schedule as it goes on after now: of what was due until then nothing is enqueued.
+
+    It is returned as it is when nothing was due, or while it is paused.
+    """
+    first = schedule.next_due
+    if schedule.paused or first is None or first > now:
+        return schedule
+    due = max(first, latest(now) or first)
+    return _skip(_advanced(schedule, due, following(now)), due, MISSED)
+
+
 def _advanced(schedule: Schedule, due: datetime, following: datetime | None) -> Schedule:
     return replace(schedule, last_due=due, next_due=following, rev=schedule.rev + 1)
 

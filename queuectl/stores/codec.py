@@ -290,7 +290,10 @@ def the_schedule(document: Mapping[str, Any]) -> Schedule:
         return schedule_from_document(document)
     except UNREADABLE as fault:
         name = document["name"]
-        raise StoreRefused(f"the record of schedule '{name}' is damaged ({fault})") from fault
+        raise StoreRefused(
+            f"the record of schedule '{name}' is damaged ({fault})",
+            hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
+        ) from fault
 
 
 def worker_to_document(worker: WorkerRecord) -> Document:

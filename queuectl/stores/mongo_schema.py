@@ -152,7 +152,10 @@ def _claim_database(link: Link) -> Document:
 def _require_known(mark: Document, link: Link) -> None:
     version = mark.get("version")
     if not isinstance(version, int):
-        raise StoreRefused(f"the schema mark of the database '{link.database.name}' is damaged")
+        raise StoreRefused(
+            f"the schema mark of the database '{link.database.name}' is damaged",
+            hint="mongorestore brings a dump back",
+        )
     if version > VERSION:
         raise StoreRefused(
             f"the database '{link.database.name}' is of version {version}; "

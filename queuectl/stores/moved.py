@@ -23,5 +23,6 @@ def require_in_use(store: Store) -> None:
     if store.mark(ARRIVING):
         raise Conflict(
             "another store is being moved here, and not all of it has come",
-            hint="run queuectl migrate there again; it goes on where it stopped",
+            hint="run queuectl migrate there again, which goes on where it stopped; "
+            "or use what has come: queuectl migrate --release",
         )

@@ -45,7 +45,10 @@ class SqliteReads(SqliteFleet):
             try:
                 return rows.job_from_row(row, self._history(row[0])) if row else None
             except codec.UNREADABLE as fault:
-                raise StoreRefused(f"the record of job '{job_id}' is damaged ({fault})") from fault
+                raise StoreRefused(
+                    f"the record of job '{job_id}' is damaged ({fault})",
+                    hint="queuectl restore FILE brings a backup back",
+                ) from fault
 
     def _history(self, seq: int) -> list[Run]:
         found = self._connection.execute(

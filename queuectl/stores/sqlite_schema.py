@@ -13,7 +13,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from queuectl.domain.errors import Conflict, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import Conflict, StoreForeign, StoreRefused, StoreUnavailable
 from queuectl.home import cannot, open_private, private_directory
 from queuectl.stops import HOLDING
 from queuectl.stores.sqlite_migrations import MIGRATIONS
@@ -50,11 +50,11 @@ def open_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, *, mode: str = "mode=rw") -> sqlite3.Connection:
     """Return a connection in autocommit mode to a file that exists."""
     with translated(path):
         return sqlite3.connect(
-            f"file:{_quoted(path)}?mode=rw",
+            f"file:{_quoted(path)}?{mode}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
@@ -95,7 +95,7 @@ def _is_there(path: Path) -> bool:
     if found.st_size == 0:
         raise StoreRefused(
             f"{path} is empty: it has been truncated, or is no store",
-            hint="restore it from a backup, or remove it to start afresh",
+            hint="queuectl restore FILE brings a backup back; or remove it to start afresh",
         )
     return True
 
@@ -137,7 +137,7 @@ def _create(path: Path) -> None:
 def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
-        raise StoreRefused(
+        raise StoreForeign(
             f"{path} is a database of another program", hint="name another store with --store"
         )
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -145,7 +145,7 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size < pages * page_size and not _has_wal(path):
         raise StoreRefused(
             f"{path} is damaged: it is shorter than its header says",
-            hint="it was left as it is; restore it from a backup",
+            hint="it was left as it is; queuectl restore FILE brings a backup back",
         )
 
 
@@ -220,7 +220,7 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
     if any(word in text for word in ("not a database", "malformed", "no such table")):
         return StoreRefused(
             f"{path} is damaged ({text})",
-            hint="it was left as it is; restore it from a backup",
+            hint="it was left as it is; queuectl restore FILE brings a backup back",
         )
     if "jobs.unique_key" in text:
         return Conflict("another job with its unique key waits or runs")

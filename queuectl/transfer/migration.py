@@ -8,13 +8,14 @@ again, and is the same. At the end both are read side by side and compared.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import zip_longest
 
-from queuectl.domain.errors import Conflict
+from queuectl.domain.errors import Conflict, StoreError
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job
 from queuectl.domain.values import frozen
@@ -22,14 +23,15 @@ from queuectl.ids import new_token
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO
 from queuectl.transfer.lines import digest
+from queuectl.transfer.living import refuse_workers
 from queuectl.transfer.schedule_lines import schedule_digest
-from queuectl.worker.processes import is_live
 from queuectl.worker.telling import tell_all
 
 _IDENTITY = "identity"
 _ARRIVED = "arrived_whole"
 """The mark of a store into which all of another one has come: which one, and what there was."""
 
+_STOP = "queuectl worker stop, and --all-hosts for those elsewhere; then again"
 _BATCH = 200
 _BREATH_SECONDS = 0.002
 _WHOLE = Page(with_output=True, with_history=True)
@@ -54,9 +56,9 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     """Move everything from one store into another, and compare; yields how far it has come.
 
     Repeating it goes on where it stopped, or tells how it ended. Raises Conflict when workers
-    live on either (unless `force`), when the target has jobs that did not come from here, when
-    the source was used again since, and when the two differ in the end. The source is left as
-    it is, but marked as moved.
+    live on either (with `force` only for those that certainly do), when the target has jobs that
+    did not come from here, when the source was used again since, and when the two differ in the
+    end. The source is left as it is, but marked as moved; after a failure it is in use as before.
     """
     identity = _identity(source)
     if identity == _identity(target):
@@ -64,11 +66,22 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     if (ended := _how_it_ended(source, target, identity)) is not None:
         yield ended
         return
-    if not force:
-        _refuse_workers(source)
-        _refuse_workers(target)
+    for store in (source, target):
+        refuse_workers(store, hint=_STOP, certain=force)
     after = _resume_at(target, identity)
+    before = source.mark(MOVED_TO)
     source.set_mark(MOVED_TO, target.address)
+    try:
+        refuse_workers(source, hint=_STOP, certain=force)  # one may have begun before the mark
+        yield from _move(source, target, identity, after)
+    except BaseException:
+        with contextlib.suppress(StoreError):  # else --release does it, as whoever is refused reads
+            source.set_mark(MOVED_TO, before if before != target.address else None)
+        raise
+
+
+def _move(source: Store, target: Store, identity: str, after: int) -> Iterator[Progress]:
+    """Move what comes after a number, and compare the whole."""
     tell_all(source)  # jobs move without what is untold, and figures do not move
     _move_small_things(source, target)
     _move_schedules(source, target)
@@ -93,16 +106,24 @@ def _how_it_ended(source: Store, target: Store, identity: str) -> Progress | Non
     if arrived.get("source") != identity:
         return None
     if source.mark(MOVED_TO) != target.address:
-        raise Conflict(f"this store has been moved to {target.address} before")
+        raise Conflict(
+            f"this store has been moved to {target.address} before, "
+            "and is used again since queuectl migrate --release",
+            hint="move it to an empty store",
+        )
     target.set_mark(ARRIVING, None)  # the last thing that a move does may be left
     return Progress(**arrived["result"], is_over=True)
 
 
 def release(source: Store) -> bool:
-    """Let a store that was moved be used again; return whether it was marked."""
-    was_marked = source.mark(MOVED_TO) is not None
-    source.set_mark(MOVED_TO, None)
-    return was_marked
+    """Let a store be used again that was moved, or to which not all has come of another.
+
+    Returns whether it was one.
+    """
+    marks = [name for name in (MOVED_TO, ARRIVING) if source.mark(name) is not None]
+    for name in marks:
+        source.set_mark(name, None)
+    return bool(marks)
 
 
 def _identity(store: Store) -> str:
@@ -111,16 +132,6 @@ def _identity(store: Store) -> str:
         identity = new_token()
         store.set_mark(_IDENTITY, identity)
     return identity
-
-
-def _refuse_workers(store: Store) -> None:
-    now = store.now()
-    living = [worker.id for worker in store.workers() if is_live(worker, now)]
-    if living:
-        raise Conflict(
-            f"{len(living)} worker(s) live on {store.address}: {', '.join(living[:3])}",
-            hint="queuectl worker stop, and --all-hosts for those elsewhere; then again",
-        )
 
 
 def _resume_at(target: Store, identity: str) -> int:
@@ -191,7 +202,8 @@ def _compared(source: Store, target: Store) -> Iterator[Progress]:
             job = ours or theirs
             raise Conflict(
                 f"job '{job.id if job else ''}' is not the same in both stores",
-                hint="something changed a store meanwhile; stop it, and move to an empty store",
+                hint="something changed a store meanwhile; stop it, and move to an empty store; "
+                "this one is in use as before",
             )
         total.update(digest(ours).encode())
         compared += 1
@@ -211,7 +223,8 @@ def _compared_schedules(source: Store, target: Store) -> list[str]:
             schedule = ours or theirs
             raise Conflict(
                 f"schedule '{schedule.name if schedule else ''}' is not the same in both stores",
-                hint="something changed a store meanwhile; run the same command again",
+                hint="something changed a store meanwhile; run the same command again; "
+                "until then this one is in use as before",
             )
         digests.append(schedule_digest(ours))
     return digests

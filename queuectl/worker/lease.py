@@ -24,6 +24,7 @@ from queuectl.domain.values import frozen
 from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.home import Home
 from queuectl.stores.base import Renewal, Store
+from queuectl.stores.moved import MOVED_TO
 from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker import pidfile
 from queuectl.worker.control import Control
@@ -152,6 +153,7 @@ class Heartbeat:
         if now >= self._next_settings:
             self._heed(tunables.from_stored(store.settings()))
             store.patience = self._patience
+            self._heed_move(store)
             self._next_settings = now + _SETTINGS_SECONDS
         if now >= self._next_beat:
             self._report(store)
@@ -202,6 +204,13 @@ class Heartbeat:
         self._guard.may_stop_for(settings.lease_seconds)
         self._control.set_stop_grace(settings.stop_grace_seconds)
         use_format(settings.log_format)
+
+    def _heed_move(self, store: Store) -> None:
+        """Leave a store that was moved: its jobs are run where they are now."""
+        elsewhere = store.mark(MOVED_TO)
+        if elsewhere and not self._control.is_stopping:
+            log.error("this store was moved to %s: leaving", elsewhere)
+            self._control.request_stop()
 
     def _renew(self, store: Store, held: _Held) -> None:
         lease = self.settings.lease_seconds

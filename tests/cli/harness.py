@@ -8,7 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +117,21 @@ def process(*args: str, stdin: str = "", timeout: float = 60) -> Result:
         check=False,
     )
     return Result(ended.returncode, ended.stdout, ended.stderr)
+
+
+def answered(args: Sequence[str], question: str, answer: str) -> int:
+    """Run a command line at a terminal, where it asks a question; return its exit code."""
+    import pexpect
+
+    child = pexpect.spawn(
+        sys.executable, ["-m", "queuectl", *args], timeout=60, encoding="utf-8", env=environment()
+    )
+    child.expect_exact(question)
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus is not None, "a signal ended it"
+    return child.exitstatus
 
 
 def environment() -> dict[str, str]:

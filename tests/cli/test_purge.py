@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from queuectl.domain.job import Outcome
 from queuectl.domain.schedule import run_id
 from queuectl.queue import open_queue
 from queuectl.stores.base import Fired
-from tests.cli.harness import Cli, bury, environment, run_next
+from tests.cli.harness import Cli, answered, bury, run_next
 from tests.stores.kit import new_job
 
 
@@ -114,15 +113,6 @@ def test_the_latest_run_of_a_schedule_is_kept_for_it_might_be_enqueued_again(cli
 
 @pytest.mark.parametrize(("answer", "code", "kept"), [("n", 1, ["a"]), ("y", 0, [])])
 def test_a_person_is_asked_first(answer: str, code: int, kept: list[str], cli: Cli) -> None:
-    import pexpect
-
     complete("a")
-    child = pexpect.spawn(
-        sys.executable, ["-m", "queuectl", "purge"], timeout=60, encoding="utf-8", env=environment()
-    )
-    child.expect_exact("Delete 1 completed or cancelled job(s)")
-    child.sendline(answer)
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == code
+    assert answered(["purge"], "Delete 1 completed or cancelled job(s)", answer) == code
     assert left(cli) == kept

@@ -10,7 +10,7 @@ import pytest
 
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, bury, claim_next, run_next
+from tests.cli.harness import Cli, answered, bury, claim_next, run_next
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_a_schedule_that_cannot_be_is_not_imported(
 
 
 def test_schedules_are_migrated_and_none_is_added_to_what_was_left(scheduled: Cli) -> None:
-    result = scheduled.ok("migrate", "--to", "new.db")
+    result = scheduled.ok("migrate", "--to", "new.db", "--yes")
     assert result.out.startswith("Moved 3 job(s) and 2 schedule(s) to ")
     here, there = (
         scheduled.ok(*store, "schedule", "list", "--json").json
@@ -196,19 +196,40 @@ def test_a_job_that_was_running_is_imported_as_pending(cli: Cli) -> None:
 
 
 def test_migrate_moves_all_and_the_old_store_refuses_jobs_and_workers(filled: Cli) -> None:
-    result = filled.ok("migrate", "--to", "new.db")
+    result = filled.ok("migrate", "--to", "new.db", "-y")
     assert result.out.startswith("Moved 3 job(s) to ")
     assert filled.ok("--store", "new.db", "list", "--json").json == filled.ok("list", "--json").json
     assert "was moved to" in filled.refused(4, "enqueue", "job9", "exit 0")
     assert "was moved to" in filled.refused(4, "worker", "start")
-    again = filled.ok("migrate", "--to", "new.db").out
+    assert "migrate --release" in result.err
+    doctor = filled("doctor")
+    assert doctor.code == 1
+    assert "migrate --release" in doctor.out
+    again = filled.ok("migrate", "-y", "--to", "new.db").out
     assert again == result.out.replace("\n", " before\n", 1)
     filled.ok("--store", "new.db", "enqueue", "more", "true")
     assert "in use again" in filled.ok("migrate", "--release").out
-    assert "has been moved" in filled.refused(4, "migrate", "--to", "new.db")
+    assert "has been moved" in filled.refused(4, "migrate", "--to", "new.db", "-y")
     filled.ok("enqueue", "more", "true")
 
 
 def test_migrate_wants_to_know_where_to(cli: Cli) -> None:
     cli.refused(2, "migrate")
     cli.refused(2, "migrate", "--to", "x.db", "--release")
+
+
+def test_migrate_asks_a_person_and_needs_yes_elsewhere(filled: Cli) -> None:
+    refused = filled.refused(2, "migrate", "--to", "new.db")
+    assert "Move 3 job(s) and all else" in refused
+    assert "queuectl migrate --yes --to new.db" in refused
+    assert not Path("new.db").exists()
+    filled.ok("enqueue", "still", "true")
+    refused = filled.refused(2, "migrate", "--to", "mongodb://me:hunter2@db1/queuectl")
+    assert "hunter2" not in refused
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("y", 0)])
+def test_migrate_does_what_a_person_answers(filled: Cli, answer: str, code: int) -> None:
+    assert answered(["migrate", "--to", "new.db"], "Move 3 job(s) and all else", answer) == code
+    assert Path("new.db").exists() == (code == 0)
+    assert filled("enqueue", "still", "true").code == (4 if code == 0 else 0)

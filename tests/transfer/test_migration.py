@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain import transitions
-from queuectl.domain.errors import Conflict
+from queuectl.domain.errors import Conflict, StoreUnavailable
 from queuectl.domain.filters import Filter
 from queuectl.domain.hook import Hook, Target
 from queuectl.domain.job import State
@@ -240,11 +240,117 @@ def test_a_store_is_not_moved_into_itself(source: Store) -> None:
 
 @one_way
 def test_nothing_is_moved_while_workers_live(source: Store, target: Store) -> None:
-    record = replace(worker_record(source, "w9"), process=this_process())
-    source.register(record)
+    source.register(worker_record(source, "w9"))
     with pytest.raises(Conflict, match=r"1 worker\(s\) live on"):
         moved(source, target)
+    require_in_use(source)
     assert list(migration.migrate(source, target, force=True))[-1].checksum
+
+
+@one_way
+def test_workers_that_certainly_live_are_in_the_way_of_force_too(
+    source: Store, target: Store
+) -> None:
+    """They would go on with the jobs of the store that is left."""
+    for store in (source, target):
+        store.register(replace(worker_record(store, "w9"), process=this_process()))
+        with pytest.raises(Conflict, match="w9"):
+            list(migration.migrate(source, target, force=True))
+        store.unregister("w9")
+    require_in_use(source)
+
+
+@one_way
+def test_a_worker_that_begins_just_before_the_mark_is_noticed(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_mark = source.set_mark
+
+    def late(name: str, value: str | None) -> None:
+        if value == target.address:
+            source.register(worker_record(source, "w9"))
+        set_mark(name, value)
+
+    monkeypatch.setattr(source, "set_mark", late)
+    with pytest.raises(Conflict, match="w9"):
+        moved(source, target)
+    require_in_use(source)
+
+
+def test_a_move_that_fails_leaves_the_source_in_use(source: Store, target: Store) -> None:
+    steps = migration.migrate(source, target)
+    next(steps)
+    with pytest.raises(Conflict, match="was moved to"):
+        require_in_use(source)
+    added(source, "meanwhile")
+    assert source.commit(transitions.cancel(existing(source, "later"), source.now()))
+    with pytest.raises(Conflict, match="is not the same"):
+        list(steps)
+    require_in_use(source)
+
+
+@one_way
+@pytest.mark.parametrize("fault", [StoreUnavailable("away"), KeyboardInterrupt()])
+def test_a_move_that_is_cut_short_leaves_the_source_in_use_and_goes_on_later(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    source.add([new_job(source, f"job{n}") for n in range(30)])
+    monkeypatch.setattr(migration, "_BATCH", 10)
+    note = migration._note_arrival
+
+    def fail(store: Store, identity: str, seq: int) -> None:
+        if seq > 15:
+            raise fault
+        note(store, identity, seq)
+
+    with monkeypatch.context() as context:
+        context.setattr(migration, "_note_arrival", fail)
+        with pytest.raises(type(fault)):
+            moved(source, target)
+    require_in_use(source)
+    assert moved(source, target).compared == source.counts().total
+
+
+@one_way
+def test_a_move_that_fails_does_not_undo_an_earlier_one(
+    source: Store, target: Store, tmp_path: Path
+) -> None:
+    moved(source, target)
+    with closing(open_store(str(tmp_path / "third.db"))) as third:
+        steps = migration.migrate(source, third)
+        next(steps)
+        assert source.commit(transitions.cancel(existing(source, "later"), source.now()))
+        with pytest.raises(Conflict, match="is not the same"):
+            list(steps)
+    assert source.mark(MOVED_TO) == target.address
+
+
+@one_way
+def test_every_refusal_of_a_moved_store_says_how_to_use_it_again(
+    source: Store, target: Store
+) -> None:
+    steps = migration.migrate(source, target)
+    next(steps)
+    for store in (source, target):
+        with pytest.raises(Conflict) as refused:
+            require_in_use(store)
+        assert "queuectl migrate --release" in refused.value.hint
+    list(steps)
+    migration.release(source)
+    with pytest.raises(Conflict) as refused:
+        moved(source, target)
+    assert "queuectl migrate --release" in str(refused.value)
+
+
+@one_way
+def test_a_store_to_which_not_all_has_come_can_be_used_as_it_is(
+    source: Store, target: Store
+) -> None:
+    next(migration.migrate(source, target))
+    assert migration.release(target)
+    require_in_use(target)
+    with pytest.raises(Conflict, match="has jobs of its own"):
+        moved(source, target)
 
 
 @one_way

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from queuectl.domain.settings import Settings
 from queuectl.stores.base import BATCH, Renewal
+from queuectl.stores.moved import MOVED_TO
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard, Post
@@ -41,6 +42,26 @@ class SlowStore(SqliteStore):
         time.sleep(SLOW_SECONDS)
         self._seen.append(self._renewals)
         return limit
+
+
+def test_a_worker_leaves_a_store_that_was_moved(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with closing(SqliteStore.open(path)) as store:
+        record = worker_record(store, "w1")
+        store.register(record)
+        control, guard = Control(), Guard()
+        heartbeat = Heartbeat(
+            lambda: SqliteStore(path), record, control, guard, Absence(), Settings()
+        )
+        heartbeat.start()
+        try:
+            assert not control.is_stopping
+            store.set_mark(MOVED_TO, "mongodb://elsewhere")
+            eventually(lambda: control.is_stopping)
+        finally:
+            heartbeat.stop()
+            control.close()
+            guard.close()
 
 
 def test_a_claim_is_renewed_in_the_middle_of_long_chores(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Whether a file holds a store of queuectl's, whole and with nothing in it that is not ours.
+
+A trigger is code that runs with every write, and a view may stand where a table should be. So a
+copy from elsewhere must have what the scripts of its version make, and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from queuectl.domain.errors import StoreForeign, StoreRefused
+from queuectl.stores.sqlite_migrations import MIGRATIONS
+from queuectl.stores.sqlite_schema import APPLICATION_ID
+
+Layout = tuple[int, int]
+"""The size of a page, and how a file lets go of empty ones (`auto_vacuum`)."""
+
+_OF_SQLITE = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4")
+_ANOTHER = "name a file that queuectl backup made"
+
+
+def require_ours(connection: sqlite3.Connection, name: Path) -> int:
+    """Return the version of the schema of a sound copy; `name` is what people know it by.
+
+    Raises StoreRefused for any other file; sqlite3.DatabaseError for one that is no database.
+    """
+    connection.execute("PRAGMA trusted_schema=OFF")
+    application = _number(connection, "application_id")
+    version = _number(connection, "user_version")
+    if application != APPLICATION_ID:
+        raise StoreForeign(f"{name} is a database of another program", hint=_ANOTHER)
+    if version > len(MIGRATIONS):
+        raise StoreRefused(
+            f"{name} was written by a newer queuectl (schema {version}, "
+            f"this one knows {len(MIGRATIONS)})",
+            hint="upgrade queuectl",
+        )
+    faults = integrity_faults(connection)
+    if faults:
+        raise StoreRefused(f"{name} is damaged ({faults[0]})", hint="take an earlier backup")
+    if fault := _foreign(connection, version):
+        raise StoreRefused(f"{name} is not as queuectl makes it: {fault}", hint=_ANOTHER)
+    return version
+
+
+def integrity_faults(connection: sqlite3.Connection) -> list[str]:
+    """Return what SQLite's own check of the whole file finds."""
+    found = connection.execute("PRAGMA integrity_check(20)").fetchall()
+    return [text for (text,) in found if text != "ok"]
+
+
+def _foreign(connection: sqlite3.Connection, version: int) -> str:
+    """Return what is too much, missing or different in a schema; nothing when it is ours."""
+    (encoding,) = connection.execute("PRAGMA encoding").fetchone()
+    if version < 1 or encoding != "UTF-8":
+        return "it has no tables" if version < 1 else f"its text is {encoding}"
+    with contextlib.closing(sqlite3.connect(":memory:")) as fresh:
+        for script in MIGRATIONS[:version]:
+            fresh.executescript(script)
+        ours = _schema(fresh)
+    found = _schema(connection)
+    for (kind, name), text in found.items():
+        if (kind, name) not in ours:
+            return f"the {kind} '{name}' is not queuectl's"
+        if ours[kind, name] != text:
+            return f"the {kind} '{name}' has been changed"
+    missing = [
+        f"the {kind} '{name}' is missing" for kind, name in ours if (kind, name) not in found
+    ]
+    return missing[0] if missing else ""
+
+
+def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {
+        (kind, name): " ".join(sql.split())
+        for kind, name, sql in found
+        if not (kind == "table" and name in _OF_SQLITE)
+    }
+
+
+def layout_of(connection: sqlite3.Connection) -> Layout:
+    """Return how a file is laid out."""
+    return _number(connection, "page_size"), _number(connection, "auto_vacuum")
+
+
+def lay_out(connection: sqlite3.Connection, wanted: Layout | None) -> None:
+    """Give a copy the layout of the store that it goes into, and a log of writes as that has.
+
+    SQLite copies no pages into a file whose pages have another size.
+    """
+    connection.execute("PRAGMA journal_mode=DELETE")
+    if wanted is not None and layout_of(connection) != wanted:
+        connection.execute(f"PRAGMA page_size={wanted[0]}")
+        connection.execute(f"PRAGMA auto_vacuum={wanted[1]}")
+        connection.execute("VACUUM")
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _number(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)

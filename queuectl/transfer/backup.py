@@ -1,0 +1,114 @@
+"""A backup of the embedded store: one file, whole, sound and for its owner alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreRefused
+from queuectl.domain.times import UTC, iso
+from queuectl.domain.values import frozen
+from queuectl.home import cannot
+from queuectl.stores.sqlite_copy import Progressed, copy_from, remove_all, sync_directory
+from queuectl.stores.sqlite_schema import connect, open_database, translated
+from queuectl.stores.sqlite_soundness import integrity_faults
+
+MADE_AT = "backed_up_at"
+"""The mark of a backup: when it was made."""
+
+
+@frozen
+class Contents:
+    """How much there is in a store."""
+
+    jobs: int
+    schedules: int
+    hooks: int
+    settings: int
+    queues: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that anybody could miss."""
+        return not (self.jobs or self.schedules or self.hooks or self.settings or self.queues)
+
+
+def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
+    """Copy a store into a new file, while others use it; return what is in the copy.
+
+    Raises NotFound without a store, Conflict when the file is there already, InvalidInput for a
+    place where no backup can be, StoreRefused when the store is damaged.
+    """
+    _require_free(store, file)
+    draft = file.with_name(f".{file.name}.{os.getpid()}.new")
+    remove_all(draft)
+    try:
+        with translated(store), contextlib.closing(open_database(store)) as source:
+            copy_from(source, draft, progressed)
+        with translated(store), contextlib.closing(connect(draft)) as copy:
+            # no memory is shared with others then, which some file systems cannot do
+            copy.execute("PRAGMA locking_mode=EXCLUSIVE")
+            if faults := integrity_faults(copy):
+                raise StoreRefused(
+                    f"{store} is damaged ({faults[0]}), so no backup was made of it",
+                    hint="queuectl restore FILE brings an earlier backup back",
+                )
+            _note_time(copy)
+            found = contents(copy)
+        _give_name(draft, file)
+    except OSError as fault:
+        raise cannot("write", file, fault) from fault
+    finally:
+        remove_all(draft)
+    return found
+
+
+def _require_free(store: Path, file: Path) -> None:
+    if not store.exists():
+        raise NotFound(f"there is no store yet at {store}", hint="queuectl init makes one")
+    if file.is_dir():
+        raise InvalidInput(f"{file} is a directory", hint=f"name a file, such as {file}/backup.db")
+    if file.exists() or file.is_symlink():
+        raise Conflict(
+            f"{file} exists already, and is not overwritten", hint="name another file, or remove it"
+        )
+    if file.absolute().parent == store.parent and file.name.startswith(f"{store.name}-"):
+        raise InvalidInput(
+            f"{file} has the name of a file of the store itself", hint="name another"
+        )
+
+
+def _note_time(copy: sqlite3.Connection) -> None:
+    now = iso(datetime.now(UTC))
+    copy.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (MADE_AT, now))
+
+
+def contents(copy: sqlite3.Connection) -> Contents:
+    """Return how much there is in an open store."""
+    return Contents(*_counted(copy))
+
+
+def _counted(copy: sqlite3.Connection) -> Iterator[int]:
+    jobs, dead = (_rows(copy, table) for table in ("jobs", "dlq"))
+    yield jobs + dead
+    for table in ("schedules", "hooks", "settings", "queues"):
+        yield _rows(copy, table)
+
+
+def _rows(copy: sqlite3.Connection, table: str) -> int:
+    count: int = copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    return count
+
+
+def _give_name(draft: Path, file: Path) -> None:
+    """Let a draft be the file, if there is still none. Raises Conflict."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise Conflict(f"{file} exists already, and is not overwritten") from None
+    draft.replace(file)
+    sync_directory(file.absolute().parent)

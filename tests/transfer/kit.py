@@ -1,0 +1,38 @@
+"""What tests of backup and restore share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from queuectl.home import Home, Place
+from queuectl.stores.sqlite import SqliteStore
+from queuectl.transfer.backup import back_up
+from queuectl.transfer.restore import Restoration, Restored
+from queuectl.transfer.restored import Wishes
+
+
+def not_told(_done: int, _total: int) -> None:
+    """Do nothing with the progress."""
+
+
+def place_in(root: Path) -> Place:
+    """Return a home below a directory, with the embedded store."""
+    home = Home(root / "home")
+    return Place(home, str(home.store_file))
+
+
+def backup_of(place: Place, fill: Callable[[SqliteStore], object], name: str = "b.db") -> Path:
+    """Fill the store of a place, and return a backup of it that lies outside."""
+    with closing(SqliteStore.open(place.home.store_file)) as store:
+        fill(store)
+    file = place.home.root.parent / name
+    back_up(place.home.store_file, file, not_told)
+    return file
+
+
+def restored(place: Place, file: Path, **wishes: bool) -> Restored:
+    """Restore a backup."""
+    with Restoration(place, file, not_told) as ready:
+        return ready.finish(Wishes(**wishes))
