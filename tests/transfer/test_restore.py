@@ -88,9 +88,9 @@ def just_before_it_is_locked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], 
     """Do something when a restore has copied the old store, and has not locked it yet."""
 
     class Late(WriterTurn):
-        def take(self) -> None:
+        def take(self) -> bool:
             act()
-            super().take()
+            return super().take()
 
     monkeypatch.setattr(sqlite_copy, "WriterTurn", Late)
 

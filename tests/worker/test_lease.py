@@ -49,7 +49,8 @@ def test_a_worker_leaves_a_store_that_was_moved(tmp_path: Path) -> None:
     with closing(SqliteStore.open(path)) as store:
         record = worker_record(store, "w1")
         store.register(record)
-        control, guard = Control(), Guard()
+        control, post = Control(), Post()
+        guard = Guard(post)
         heartbeat = Heartbeat(
             lambda: SqliteStore(path), record, control, guard, Absence(), Settings()
         )
@@ -61,7 +62,7 @@ def test_a_worker_leaves_a_store_that_was_moved(tmp_path: Path) -> None:
         finally:
             heartbeat.stop()
             control.close()
-            guard.close()
+            post.close()
 
 
 def test_a_claim_is_renewed_in_the_middle_of_long_chores(tmp_path: Path) -> None:
