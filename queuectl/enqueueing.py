@@ -93,7 +93,7 @@ class Enqueueing(Changes, Keeping):
 
     def enqueue(
         self,
-        jobs: Written | Iterable[Written],
+        jobs: Written | Iterable[Written] | None = None,
         /,
         *,
         atomic: bool = False,
@@ -104,8 +104,8 @@ class Enqueueing(Changes, Keeping):
 
         A job is a command (`"echo hi"`), a mapping of its fields (`{"command": "echo hi",
         "queue": "gpu"}`) or a `Request`; there may be one, or several of these. `fields` named
-        here hold for all; `replace` lets a job replace another of its id. One that names no
-        working directory runs in this program's.
+        here hold for all, and are a job themselves where no other is given. `replace` lets a job
+        replace another of its id. One that names no working directory runs in this program's.
 
         An id that exists is a `Conflict` in that job's result; with `atomic` it is raised
         and nothing is stored. Raises InvalidInput for a field that is wrong, and TypeError for
@@ -113,7 +113,9 @@ class Enqueueing(Changes, Keeping):
         """
         return self.enqueue_requests(self._requests(jobs, fields, replace=replace), atomic=atomic)
 
-    def enqueue_one(self, job: Written, /, *, replace: bool = False, **fields: object) -> str:
+    def enqueue_one(
+        self, job: Written | None = None, /, *, replace: bool = False, **fields: object
+    ) -> str:
         """Store one job, written as for `enqueue`, and return its id.
 
         That is the id of another job where that one waits or runs and has its unique key. Raises
@@ -122,7 +124,9 @@ class Enqueueing(Changes, Keeping):
         """
         from queuectl.written import as_one
 
-        (result,) = self.enqueue_requests(self._requests(as_one(job), fields, replace=replace))
+        (result,) = self.enqueue_requests(
+            self._requests(as_one(job, fields), fields, replace=replace)
+        )
         if result.error:
             raise result.error
         return result.job_id
@@ -165,14 +169,18 @@ class Enqueueing(Changes, Keeping):
         return results
 
     def _requests(
-        self, jobs: Written | Iterable[Written], fields: Mapping[str, object], *, replace: bool
+        self,
+        jobs: Written | Iterable[Written] | None,
+        fields: Mapping[str, object],
+        *,
+        replace: bool,
     ) -> Sequence[Request]:
         """Return what is asked for, with one look at the settings for all that are no requests."""
         if type(jobs) is list and not (fields or replace) and {*map(type, jobs)} == {Request}:
             return cast("list[Request]", jobs)
         from queuectl import written
 
-        many = written.as_list(jobs)
+        many = written.as_list(jobs, fields)
         form = self.form(replace=replace)
         made: list[Request] = []
         for number, job in enumerate(many, 1):

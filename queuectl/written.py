@@ -16,8 +16,15 @@ _FORMS = '"echo hi" or {"command": "echo hi", "queue": "gpu"}'
 _ARGUMENTS = 'an argument list goes as {"command": ["make", "-j4"]}'
 
 
-def as_list(jobs: Written | Iterable[Written]) -> list[Written]:
-    """Return the jobs of one call, of which there may be one. Raises TypeError for other things."""
+def as_list(
+    jobs: Written | Iterable[Written] | None, fields: Mapping[str, object]
+) -> list[Written]:
+    """Return the jobs of one call, of which there may be one. Raises TypeError for other things.
+
+    A call that names fields alone, a command among them, names one job.
+    """
+    if jobs is None and "command" in fields:
+        return [{}]
     if isinstance(jobs, (str, Mapping, Request)):
         return [jobs]
     if isinstance(jobs, (bytes, bytearray, memoryview)) or not isinstance(jobs, Iterable):
@@ -32,8 +39,10 @@ def as_list(jobs: Written | Iterable[Written]) -> list[Written]:
     return found
 
 
-def as_one(job: Written) -> Written:
+def as_one(job: Written | None, fields: Mapping[str, object]) -> Written:
     """Return the one job of a call. Raises TypeError for several, and for other things."""
+    if job is None and "command" in fields:
+        return {}
     if isinstance(job, (str, Mapping, Request)):
         return job
     raise TypeError(f"enqueue_one takes {_FORMS}, not {_kind(job)}; {_ARGUMENTS}")

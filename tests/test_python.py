@@ -70,6 +70,15 @@ def test_fields_named_in_the_call_hold_for_all_its_jobs(queue: Queue) -> None:
     assert [(job.spec.queue, job.spec.timeout) for job in stored(queue)] == [("cpu", 5.0)] * 2
 
 
+def test_fields_alone_are_one_job(queue: Queue) -> None:
+    assert queue.enqueue_one(command=["make", "-j4"], id="a", queue="gpu") == "a"
+    (second,) = queue.enqueue(command="echo hi")
+    found = [(job.id, job.spec.command, job.spec.queue) for job in stored(queue)]
+    assert found == [("a", ("make", "-j4"), "gpu"), (second.job_id, "echo hi", "default")]
+    with pytest.raises(TypeError, match="not None"):
+        queue.enqueue(queue="gpu")
+
+
 def test_one_job_is_enqueued_and_its_id_returned(queue: Queue) -> None:
     made = queue.enqueue_one("echo hi")
     named = queue.enqueue_one({"command": "echo hi"}, id="named", after=[made])
