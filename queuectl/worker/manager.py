@@ -198,9 +198,11 @@ def stop(
 def unsupervised(home: Home) -> list[int]:
     """Return the pids of this home's living workers whose supervisor has died.
 
-    Nobody would replace them or their guards; each leaves after its job. Raises as
-    `pidfile.living` does.
+    Nobody would replace them or their guards; each leaves after its job. A PID file that cannot
+    be understood names none; see `check_pid_file`.
     """
+    if check_pid_file(home):
+        return []
     entries = pidfile.living(home)
     supervisors = {entry.process.pid for entry in entries if entry.role == pidfile.SUPERVISOR}
     return [

@@ -123,7 +123,7 @@ def test_a_job_that_fills_the_disk_with_its_output_fails_and_the_next_one_runs(
     greedy = cramped.enqueue("head -c 4M /dev/zero && echo never", "greedy", max_retries=1)
     cramped.start()
     output = cramped.home.job_logs / greedy / "1.out"
-    job = cramped.running(greedy)
+    job = cramped.claimed(greedy)
     eventually(lambda: output.exists() and output.stat().st_size > 0 and not run_members(job))
     refusal(cramped.home.root, "enqueue", "refused", "true")
     assert cramped.job(greedy).state is State.PROCESSING, "there is no room to note how it ended"

@@ -89,9 +89,18 @@ class Fleet:
         wanted = {"command": command, "cwd": str(self.root), "max_retries": 1, **fields}
         return self.settled(self.enqueue_all([wanted])[0])
 
-    def running(self, job_id: str) -> Job:
-        """Wait until a job is being run, and return it."""
+    def claimed(self, job_id: str) -> Job:
+        """Wait until a worker has a job, and return it; its command may have ended already."""
         return eventually(lambda: (job := self.job(job_id)).state is State.PROCESSING and job)
+
+    def running(self, job_id: str) -> Job:
+        """Wait until a job's command runs, not only until it is claimed, and return the job."""
+
+        def look() -> Job | Literal[False]:
+            job = self.job(job_id)
+            return job.state is State.PROCESSING and bool(run_members(job)) and job
+
+        return eventually(look)
 
     def set(self, **settings: object) -> None:
         """Store settings."""
