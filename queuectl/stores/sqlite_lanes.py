@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain.dependencies import left_by, met_by, parent_of
 from queuectl.domain.job import State
 from queuectl.domain.times import to_millis
-from queuectl.domain.values import frozen
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.sqlite_fleet import SqliteFleet
 from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Set
     from datetime import datetime
 
     from queuectl.domain.job import Job
@@ -37,12 +36,14 @@ _USED = (
 )
 
 
-@frozen
 class Parents:
     """The jobs that others wait for, and the state of each; None: it is not there any more."""
 
-    wanted: frozenset[str]
-    states: dict[str, State | None]
+    __slots__ = ("states", "wanted")
+
+    def __init__(self, wanted: Set[str], states: dict[str, State | None]) -> None:
+        self.wanted = wanted
+        self.states = states
 
     def link(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Return new jobs without the blockers that are gone."""
@@ -60,7 +61,7 @@ class Parents:
         ]
 
 
-NO_PARENTS = Parents(frozenset(), {})
+_NO_PARENTS = Parents(frozenset(), {})
 
 
 class SqliteLanes(SqliteFleet):
@@ -173,11 +174,11 @@ class SqliteLanes(SqliteFleet):
         """Return the jobs that new ones wait for, as they are now."""
         wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
         if not wanted:
-            return NO_PARENTS
+            return _NO_PARENTS
         new = {job.id for job in jobs}
         states = self._states(wanted)
         states |= dict.fromkeys(wanted - states.keys() - new)  # deleted ones
-        return Parents(frozenset(wanted), states)
+        return Parents(wanted, states)
 
     def _mark_wanted(self, wanted: Collection[str]) -> None:
         """Let parents know that they have children to tell."""

@@ -16,7 +16,6 @@ from queuectl.domain.dependencies import refuse_circle
 from queuectl.domain.job import HISTORY_RUNS, Job
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import Transition, has_new_blockers
-from queuectl.domain.values import frozen
 from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_inserts as inserts
 from queuectl.stores import sqlite_rows as rows
@@ -29,18 +28,21 @@ if TYPE_CHECKING:
     from queuectl.domain.ending import Ending
 
 
-@frozen
 class Draft:
     """New jobs as they were at an instant, made into rows before the lock is taken.
 
     The rows are right if their parents are then as they were found.
     """
 
-    jobs: Sequence[Job]
-    at: datetime
-    parents: Parents
-    new: changes.NewRows | None
-    waiting: list[tuple[str]]
+    __slots__ = ("at", "jobs", "new", "parents", "waiting")
+
+    def __init__(self, jobs: Sequence[Job], at: datetime, parents: Parents) -> None:
+        linked = parents.link(jobs)
+        self.jobs = jobs
+        self.at = at
+        self.parents = parents
+        self.new = changes.new_rows(linked, at) if linked else None
+        self.waiting = [(job.spec.id,) for job in linked if job.waits_for]
 
 
 class SqliteWrites(SqliteReads, SqliteLanes):
@@ -49,21 +51,14 @@ class SqliteWrites(SqliteReads, SqliteLanes):
     def _drafted(self, jobs: Sequence[Job], now: datetime) -> Draft:
         """Do what can be done before the lock is taken for new jobs: with many that takes long."""
         with translated(self._path):
-            parents = self._parents_of(jobs)
-        linked = parents.link(jobs)
-        return Draft(
-            jobs,
-            now,
-            parents,
-            changes.new_rows(linked, now) if linked else None,
-            [(job.spec.id,) for job in linked if job.waits_for],
-        )
+            return Draft(jobs, now, self._parents_of(jobs))
 
     def _insert(self, draft: Draft) -> None:
         """Insert new jobs; rows that are not right any more are made anew."""
         if draft.parents.wanted:
-            if self._parents_of(draft.jobs) != draft.parents:
-                draft = self._drafted(draft.jobs, draft.at)
+            parents = self._parents_of(draft.jobs)
+            if parents.states != draft.parents.states:
+                draft = Draft(draft.jobs, draft.at, parents)
             self._mark_wanted(draft.parents.wanted)
         new = draft.new
         if new is None:
