@@ -75,6 +75,11 @@ class Place:
     home: Home
     store_url: str
 
+    @property
+    def is_store_inside(self) -> bool:
+        """Whether the store is the home's own, and no other that was named."""
+        return self.store_url == str(self.home.store_file)
+
     def __repr__(self) -> str:
         return f"Place({str(self.home.root)!r})"
 

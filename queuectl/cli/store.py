@@ -103,31 +103,32 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
         return _permissions(home)
 
     def _check_store() -> Finding:
-        queue = session.queue()
+        queue = session.reading()
         faults = [] if quick else queue.store.check()
         advice = "restore a backup, or name another store" if faults else ""
-        return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
+        where = f"none yet at {queue.address}" if queue.missing else queue.address
+        return Finding("store", not faults, "; ".join(faults) or where, advice)
 
     def _check_settings() -> Finding:
-        faults = tunables.faults(session.queue().store.settings())
+        faults = tunables.faults(session.reading().store.settings())
         advice = "queuectl config set, or config unset, corrects them" if faults else ""
         return Finding("settings", not faults, "; ".join(faults) or "as they should be", advice)
 
     def _check_schedules() -> Finding:
-        schedules = session.queue().schedules
+        schedules = session.reading().schedules
         faults = schedules.faults()
         advice = "queuectl schedule add --replace corrects them" if faults else ""
         detail = "; ".join(faults) or f"{len(schedules.all())} in order"
         return Finding("schedules", not faults, detail, advice)
 
     def _check_hooks() -> Finding:
-        faults = session.queue().hooks.faults()
+        faults = session.reading().hooks.faults()
         advice = "queuectl hook add --replace corrects them, hook show tells more" if faults else ""
-        detail = "; ".join(faults) or f"{len(session.queue().hooks.all())} in order"
+        detail = "; ".join(faults) or f"{len(session.reading().hooks.all())} in order"
         return Finding("hooks", not faults, detail, advice)
 
     def _check_clock() -> Finding:
-        ahead = (session.queue().now() - datetime.now(UTC)).total_seconds()
+        ahead = (session.reading().now() - datetime.now(UTC)).total_seconds()
         is_close = abs(ahead) < _CLOCK_SECONDS
         detail = f"{abs(ahead):.1f} s {'behind' if ahead > 0 else 'ahead of'} the store's"
         return Finding("clock", is_close, detail, "" if is_close else "set this host's clock")
@@ -140,7 +141,7 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
         return Finding("pid file", not faults, "; ".join(faults) or str(home.pid_file), advice)
 
     def _check_workers() -> Finding:
-        queue = session.queue()
+        queue = session.reading()
         counts = queue.counts()
         count = len(queue.workers())
         waiting = counts.total - sum(counts.of(state) for state in SETTLED)

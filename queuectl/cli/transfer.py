@@ -19,7 +19,7 @@ from queuectl.cli.params import PathName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.tree import Command
-from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.filters import Filter
 from queuectl.home import cannot, find_place, open_private
 
@@ -41,7 +41,7 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     """Write jobs, settings, queues and schedules as JSON lines."""
     if file == "":
         raise InvalidInput("FILE must not be empty", hint="queuectl export backup.jsonl")
-    queue = session.queue()
+    queue = session.reading()
     chosen = filter_of(options, queue.now())
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
     if is_shown and not mask:
@@ -159,7 +159,10 @@ def migrate(session: Session, url: str | None, force: bool, release: bool) -> in
     from queuectl.stores import open_store
     from queuectl.transfer import migration
 
-    source = session.queue().store
+    queue = session.reading()
+    if queue.missing:
+        raise NotFound(f"there is no store at {queue.missing}", hint="name it with --store")
+    source = queue.store
     if url is None:
         was_moved = migration.release(source)
         say(f"{source.address} is in use again" if was_moved else "this store was not moved")

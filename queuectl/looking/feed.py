@@ -96,7 +96,7 @@ class Feed(threading.Thread):
         while not self._ended:
             self._asking_since = time.monotonic()
             try:
-                with Queue.open(self._place) as queue:
+                with Queue.look(self._place) as queue:
                     self._serve(queue)
             except QueuectlError as fault:
                 self._publish(replace(self.seen, trouble=str(fault)))
@@ -111,6 +111,8 @@ class Feed(threading.Thread):
             self._publish(replace(self.seen, snapshot=self._look(queue), log=log, trouble=""))
             self._asking_since = None
             self._sleep(max(self._interval, _BUSY_SHARE * (time.monotonic() - started)))
+            if queue.missing:
+                return  # there may be a store now
 
     def _sleep(self, seconds: float) -> None:
         self._woken.wait(seconds)

@@ -23,7 +23,7 @@ from queuectl.stores import is_mongo
 from queuectl.waiting import wait_readable
 from queuectl.worker import pidfile
 from queuectl.worker.claims import Orders
-from queuectl.worker.control import Control
+from queuectl.worker.control import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control
 from queuectl.worker.logs import be_worker
 from queuectl.worker.loop import Worker
 from queuectl.worker.processes import identify, this_process
@@ -90,7 +90,7 @@ class Supervisor:
 
     def _fork(self, seat: _Seat) -> None:
         """Fork a worker, with the stop signals held back until the child can count them."""
-        held = {signal.SIGTERM, signal.SIGINT}
+        held = set(STOP_SIGNALS)
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         supervisor = os.getpid()
         seat.pid = os.fork()
@@ -106,14 +106,15 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
     def _hand_on_stop(self) -> None:
-        """Send each worker as many stop signals as came here."""
+        """Tell each worker what was asked of this supervisor."""
         while self._handed_on < self._control.stop_level:
-            number = (signal.SIGTERM, signal.SIGINT)[self._handed_on]
+            number = (LEAVE, LEAVE_NOW)[self._handed_on]
             self._handed_on += 1
             for seat in self._seats:
                 if seat.pid:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(seat.pid, number)
+                        os.kill(seat.pid, signal.SIGCONT)  # one that stands still cannot leave
         if self._control.is_stopping:
             self._seats = [seat for seat in self._seats if seat.pid]
 
