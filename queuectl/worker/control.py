@@ -45,6 +45,7 @@ class Control:
         for descriptor in (self.wake, self._waker):
             os.set_blocking(descriptor, False)
         self._interrupts: list[float] = []
+        self._is_closed = False
         self._must_leave = False
         self._must_leave_now = False
         self._stop_grace = 0.0
@@ -154,6 +155,8 @@ class Control:
 
     def rouse(self) -> None:
         """Make the wake-up descriptor readable."""
+        if self._is_closed:
+            return  # the number may be another file's
         with contextlib.suppress(BlockingIOError):
             os.write(self._waker, b"!")
 
@@ -166,6 +169,7 @@ class Control:
 
     def close(self) -> None:
         """Let go of the descriptors."""
+        self._is_closed = True
         signal.set_wakeup_fd(-1)
         os.close(self.wake)
         os.close(self._waker)
