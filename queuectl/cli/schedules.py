@@ -129,7 +129,7 @@ def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, obje
         fields["clean_env"] = True
     if options["label"]:
         fields["labels"] = list(options["label"])
-    return absolute_cwd(fields, str(working_directory()))
+    return absolute_cwd(fields, str(working_directory(options["cwd"])))
 
 
 def _moment(queue: Queue, schedule: Schedule) -> str:

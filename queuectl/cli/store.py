@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import stat
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -19,11 +19,13 @@ from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRef
 from queuectl.domain.job import SETTLED
 from queuectl.domain.times import UTC
 from queuectl.domain.values import frozen
-from queuectl.home import Home, find_place
+from queuectl.home import Place, find_place
+from queuectl.owners import access_below, own_name
 from queuectl.queue import Queue
 from queuectl.stores import is_mongo
 
 _CLOCK_SECONDS = 5.0
+_MOST_NAMED = 5
 
 
 @click.command(
@@ -92,7 +94,8 @@ def doctor(session: Session, quick: bool, as_json: bool) -> int:
 
 def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]:
     """Yield the checks, from the ground up."""
-    home = session.place().home
+    place = session.place()
+    home = place.home
 
     def _check_home() -> Finding:
         if home.root.exists() and not home.root.is_dir():
@@ -100,7 +103,7 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
         return Finding("home", True, str(home.root) if home.root.is_dir() else "made on first use")
 
     def _check_permissions() -> Finding:
-        return _permissions(home)
+        return _permissions(place)
 
     def _check_store() -> Finding:
         queue = session.reading()
@@ -159,14 +162,31 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
     yield from (_check_pid_file, _check_workers)
 
 
-def _permissions(home: Home) -> Finding:
-    """Whether nobody else can read or change what is in the home."""
-    open_to_others = [
-        path
-        for path in (home.root, home.store_file, home.pid_file, home.history_file, home.logs)
-        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
-    ]
-    if not open_to_others:
-        return Finding("permissions", True, "only you can read it")
-    names = " ".join(str(path) for path in open_to_others)
-    return Finding("permissions", False, f"others can read {names}", f"chmod go= {names}")
+def _permissions(place: Place) -> Finding:
+    """Whether all that is in the home, and the store, is the user's own and nobody else's to read.
+
+    What belongs to another user, root perhaps, keeps workers from starting.
+    """
+    home, roots = place.home.root, [place.home.root.resolve()]
+    if not (place.is_store_inside or is_mongo(place.store_url)):
+        roots += [Path(f"{place.store_url}{end}") for end in ("", "-wal", "-shm", "-lock", "-wake")]
+    found = access_below(roots)
+    kinds = (
+        ("not yours:", found.strange, f"sudo chown -R {own_name()}"),
+        ("you cannot write", found.closed, "chmod -R u+rwX"),
+        ("others can read", found.open, "chmod -R go="),
+    )
+    told = [(f"{words} {_named(paths)}", mend, paths) for words, paths, mend in kinds if paths]
+    if not told:
+        return Finding("permissions", True, "all of it is yours, and only you can read it")
+    advice = (
+        f"{mend} {_named(paths) if len(paths) <= _MOST_NAMED else shlex.quote(str(home))}"
+        for _, mend, paths in told
+    )
+    return Finding("permissions", False, "; ".join(line for line, *_ in told), "; ".join(advice))
+
+
+def _named(paths: list[Path]) -> str:
+    """Return paths, the first of them where there are many."""
+    more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
+    return shlex.join(map(str, paths[:_MOST_NAMED])) + more
