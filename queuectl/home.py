@@ -16,6 +16,9 @@ from queuectl.owners import refuse_root, refuse_strangers, require_trusted
 DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
+_OWN_NAMES = ("queue.db", "workers.", "history", "dashboard.token", "logs", "edit-", ".env")
+"""How the names of what is in a home begin."""
+
 STORE_VARIABLES = ("QUEUECTL_STORE", "MONGO_URI")
 """The environment variables that hold a store's address; jobs never inherit them."""
 
@@ -63,6 +66,14 @@ class Home:
     def job_logs(self) -> Path:
         """One directory a job, in it `RUN.out` and `RUN.err`."""
         return self.logs / "jobs"
+
+    def entries(self) -> list[Path]:
+        """Return what is in the home and queuectl's; a home may hold other things too."""
+        try:
+            found = sorted(self.root.iterdir())
+        except OSError:
+            return []
+        return [path for path in found if path.name.startswith(_OWN_NAMES)]
 
     def make(self) -> None:
         """Make the home if it is missing. Raises StoreUnavailable when that cannot be done."""
@@ -124,6 +135,8 @@ def _from_file(directory: Path, names: Sequence[str]) -> str:
     value = _first(read_env_file(path), names)
     if value:
         require_trusted(path)
+    if "\0" in value:
+        raise InvalidInput(f"{path} holds a NUL byte", hint="correct it or remove it")
     return value
 
 

@@ -94,11 +94,14 @@ class Access:
     closed: list[Path]
 
 
-def access_below(roots: Iterable[Path]) -> Access:
-    """Look at every file below directories (or at files); links and what is gone are left out."""
+def access_to(root: Path, inner: Iterable[Path]) -> Access:
+    """Look at a directory, and at paths with all that is below them.
+
+    Links and what is gone are left out.
+    """
     access = Access([], [], [])
     me = os.geteuid() if _HAS_OWNERS else 0
-    for path, found in _walk(roots):
+    for path, found in (*_walk([root], deep=False), *_walk(inner)):
         is_believed = found.st_uid == 0 and path.name == _BELIEVED
         if _HAS_OWNERS and found.st_uid != me and not is_believed:
             access.strange.append(path)
@@ -116,8 +119,8 @@ def _needed(path: Path, mode: int) -> int:
     return stat.S_IRUSR | stat.S_IWUSR if path.name.startswith(_WRITTEN) else 0
 
 
-def _walk(roots: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
-    left = list(roots)
+def _walk(roots: Iterable[Path], *, deep: bool = True) -> Iterator[tuple[Path, os.stat_result]]:
+    left = list(roots)[::-1]
     while left:
         path = left.pop()
         try:
@@ -127,6 +130,6 @@ def _walk(roots: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
         if stat.S_ISLNK(found.st_mode):
             continue
         yield path, found
-        if stat.S_ISDIR(found.st_mode):
+        if deep and stat.S_ISDIR(found.st_mode):
             with contextlib.suppress(OSError):
                 left += sorted(path.iterdir(), reverse=True)

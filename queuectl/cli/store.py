@@ -20,7 +20,7 @@ from queuectl.domain.job import SETTLED
 from queuectl.domain.times import UTC
 from queuectl.domain.values import frozen
 from queuectl.home import Place, find_place
-from queuectl.owners import access_below, own_name
+from queuectl.owners import access_to, own_name
 from queuectl.queue import Queue
 from queuectl.stores import is_mongo
 
@@ -167,21 +167,21 @@ def _permissions(place: Place) -> Finding:
 
     What belongs to another user, root perhaps, keeps workers from starting.
     """
-    home, roots = place.home.root, [place.home.root.resolve()]
+    home, paths = place.home.root, place.home.entries()
     if not (place.is_store_inside or is_mongo(place.store_url)):
-        roots += [Path(f"{place.store_url}{end}") for end in ("", "-wal", "-shm", "-lock", "-wake")]
-    found = access_below(roots)
+        paths += [Path(f"{place.store_url}{end}") for end in ("", "-wal", "-shm", "-lock", "-wake")]
+    found = access_to(home.resolve(), paths)
     kinds = (
         ("not yours:", found.strange, f"sudo chown -R {own_name()}"),
         ("you cannot write", found.closed, "chmod -R u+rwX"),
         ("others can read", found.open, "chmod -R go="),
     )
-    told = [(f"{words} {_named(paths)}", mend, paths) for words, paths, mend in kinds if paths]
+    told = [(f"{words} {_named(those)}", mend, those) for words, those, mend in kinds if those]
     if not told:
         return Finding("permissions", True, "all of it is yours, and only you can read it")
     advice = (
-        f"{mend} {_named(paths) if len(paths) <= _MOST_NAMED else shlex.quote(str(home))}"
-        for _, mend, paths in told
+        f"{mend} {_named(those) if len(those) <= _MOST_NAMED else shlex.quote(str(home))}"
+        for _, mend, those in told
     )
     return Finding("permissions", False, "; ".join(line for line, *_ in told), "; ".join(advice))
 

@@ -78,6 +78,8 @@ def _told(jobs: int, schedules: int) -> str:
 @contextlib.contextmanager
 def _replaced(path: Path) -> Iterator[IO[str]]:
     """Open a file that takes the place of `path` whole, and that only its owner can read."""
+    if path.is_dir() or not path.name:
+        raise InvalidInput(f"{path} is a directory", hint="name a file in it")
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     with contextlib.suppress(FileNotFoundError):
         draft.unlink()

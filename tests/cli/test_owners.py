@@ -165,12 +165,19 @@ def test_doctor_sees_what_others_can_read_and_what_its_owner_cannot_write(
 def test_of_many_files_doctor_names_the_first(cli: Cli, home: Path) -> None:
     cli.ok("enqueue", "a", "true")
     for number in range(20):
-        (home / f"note {number}").touch(mode=0o600)
-        (home / f"note {number}").chmod(0o644)
+        (home / f"queue.db {number}").touch(mode=0o600)
+        (home / f"queue.db {number}").chmod(0o644)
     found = permissions(cli)
     assert "and 15 more" in found["detail"]
-    assert f"'{home}/note 0'" in found["detail"]
+    assert f"'{home}/queue.db 0'" in found["detail"]
     assert found["advice"] == f"chmod -R go= {home}"
+
+
+def test_what_else_is_in_a_home_is_not_looked_at(cli: Cli, home: Path) -> None:
+    cli.ok("enqueue", "a", "true")
+    (home / "mine").mkdir(mode=0o700)
+    (home / "mine").chmod(0o755)
+    assert permissions(cli)["ok"]
 
 
 # a working directory that was removed
