@@ -8,12 +8,13 @@ with open_queue() as queue:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 __all__ = ["Job", "Queue", "State", "open_queue"]
 
+TYPE_CHECKING = False  # as typing's own, which takes longer to load than Ctrl-C should have to wait
 if TYPE_CHECKING:
+    from typing import Any
+
     from queuectl.domain.job import Job, State
     from queuectl.queue import Queue, open_queue
 

@@ -11,10 +11,14 @@ from pathlib import Path
 
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.domain.values import frozen
+from queuectl.owners import refuse_root, refuse_strangers, require_trusted
 
 DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
+_OWN_NAMES = ("queue.db", "workers.", "history", "dashboard.token", "logs", "edit-", ".env")
+"""How the names of what is in a home begin."""
+
 STORE_VARIABLES = ("QUEUECTL_STORE", "MONGO_URI")
 """The environment variables that hold a store's address; jobs never inherit them."""
 
@@ -71,6 +75,14 @@ class Home:
         """One directory a job, in it `RUN.out` and `RUN.err`."""
         return self.logs / "jobs"
 
+    def entries(self) -> list[Path]:
+        """Return what is in the home and queuectl's; a home may hold other things too."""
+        try:
+            found = sorted(self.root.iterdir())
+        except OSError:
+            return []
+        return [path for path in found if path.name.startswith(_OWN_NAMES)]
+
     def make(self) -> None:
         """Make the home if it is missing. Raises StoreUnavailable when that cannot be done."""
         private_directory(self.root, parents=True)
@@ -82,6 +94,11 @@ class Place:
 
     home: Home
     store_url: str
+
+    @property
+    def is_store_inside(self) -> bool:
+        """Whether the store is the home's own, and no other that was named."""
+        return self.store_url == str(self.home.store_file)
 
     def __repr__(self) -> str:
         return f"Place({str(self.home.root)!r})"
@@ -101,11 +118,14 @@ def find_place(
     before `.env` in the home. Without any of them the home is the nearest `.queuectl` upward,
     else the user's data directory, and the store is `queue.db` in it. Without `search` the home
     is `.queuectl` in the working directory, there or not.
+
+    Raises InvalidInput where none can be found, and for root in the home of another user.
     """
-    cwd = cwd or working_directory()
+    cwd = cwd or _known_directory()
     variables = os.environ if environ is None else environ
     named_home = home or variables.get("QUEUECTL_HOME", "") or _from_file(cwd, ("QUEUECTL_HOME",))
     found = Home(_home_path(named_home, cwd, search=search))
+    refuse_root(found.root)
     url = store or _first(variables, STORE_VARIABLES)
     for directory in (cwd, found.root):
         url = url or _from_file(directory, STORE_VARIABLES)
@@ -122,71 +142,100 @@ def _from_file(directory: Path, names: Sequence[str]) -> str:
     path = directory / ".env"
     value = _first(read_env_file(path), names)
     if value:
-        _require_trusted(path)
+        require_trusted(path)
+    if "\0" in value:
+        raise InvalidInput(f"{path} holds a NUL byte", hint="correct it or remove it")
     return value
 
 
-def _require_trusted(path: Path) -> None:
-    """Whoever can write this file decides where jobs, and with them commands, come from."""
-    if not hasattr(os, "geteuid"):
-        return
-    trusted = (os.geteuid(), 0)
-    is_ours = all(found.st_uid in trusted for found in (path.lstat(), path.stat()))
-    if not is_ours or path.stat().st_mode & stat.S_IWOTH:
-        raise InvalidInput(
-            f"{path} names the store or home, and others can write it",
-            hint="make it your own and chmod o-w it, or name home and store by options",
-        )
+def working_directory(named: str | None = None) -> Path:
+    """Return the working directory, or the absolute one that is named in its stead.
 
-
-def working_directory() -> Path:
-    """Return the working directory. Raises InvalidInput when it has been removed."""
+    Raises InvalidInput when it has been removed.
+    """
+    if named and named.startswith("/"):
+        return Path(named)
     try:
         return Path.cwd()
-    except FileNotFoundError:
-        raise InvalidInput("the working directory does not exist any more") from None
+    except OSError:
+        raise _no_directory() from None
+
+
+def _no_directory() -> InvalidInput:
+    return InvalidInput(
+        "the working directory does not exist any more", hint="go to one that does: cd DIR"
+    )
+
+
+def _known_directory() -> Path:
+    """Return the working directory, or where it was before it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        pass
+    try:
+        return Path(os.readlink("/proc/self/cwd").removesuffix(" (deleted)"))  # noqa: PTH115
+    except OSError:
+        shown = os.environ.get("PWD", "")
+        return Path(shown if shown.startswith("/") else "/")
+
+
+def _below(cwd: Path, path: Path) -> Path:
+    """Return a path made absolute. Raises InvalidInput when that is where nothing is any more."""
+    if not path.is_absolute() and not cwd.is_dir():
+        raise _no_directory()
+    return cwd / path
+
+
+def expanded(path: Path) -> Path:
+    """Return a path with `~` and `~user` replaced. Raises InvalidInput for one without a home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        if path.parts[0] != "~":
+            raise InvalidInput(f"there is no user '{path.parts[0][1:]}'") from None
+        raise InvalidInput(
+            "no home directory is known: HOME is not set, and this user has no entry in passwd",
+            hint="name a home with --home DIR or QUEUECTL_HOME",
+        ) from None
 
 
 def _home_path(named: str, cwd: Path, *, search: bool) -> Path:
     if named:
-        return cwd / Path(named).expanduser()
+        return _below(cwd, expanded(Path(named)))
     if not search:
-        return cwd / DIRECTORY_NAME
+        return _below(cwd, Path(DIRECTORY_NAME))
     for directory in (cwd, *cwd.parents):
         candidate = directory / DIRECTORY_NAME
         if candidate.is_dir():
-            _refuse_strangers(candidate)
+            refuse_strangers(candidate)
             return candidate
     return cwd / _data_directory()
 
 
 def _data_directory() -> Path:
-    """Return the user's data directory for queuectl.
+    """Return the user's data directory for queuectl. Raises InvalidInput where there is none.
 
     On Linux it is spelled out, by the XDG base directory specification: importing platformdirs
     takes a sixth of the time of a whole command.
     """
     if _IS_LINUX:
         base = os.environ.get("XDG_DATA_HOME", "")
-        return Path(base if base.startswith("/") else "~/.local/share").expanduser() / "queuectl"
+        return expanded(Path(base if base.startswith("/") else "~/.local/share")) / "queuectl"
     from platformdirs import user_data_path
 
     return user_data_path("queuectl", appauthor=False)
-
-
-def _refuse_strangers(found: Path) -> None:
-    """A home found on the way up decides what runs; it must be the user's own."""
-    if hasattr(os, "geteuid") and found.stat().st_uid != os.geteuid():
-        raise InvalidInput(
-            f"{found} belongs to another user", hint="name a home with --home or QUEUECTL_HOME"
-        )
 
 
 def _absolute(url: str, cwd: Path) -> str:
     """Return an address that means the same from every directory."""
     from queuectl.stores import is_mongo, sqlite_path
 
-    return url if is_mongo(url) else str(cwd / sqlite_path(url).expanduser())
+    if is_mongo(url):
+        return url
+    path = _below(cwd, expanded(sqlite_path(url)))
+    refuse_root(path)
+    return str(path)
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import InvalidInput
@@ -18,13 +18,15 @@ from queuectl.enqueueing import Enqueued, Enqueueing
 from queuectl.home import Home, Place, find_place
 from queuectl.many import ManyChanges
 from queuectl.statistics import Statistics
-from queuectl.stores import open_store
+from queuectl.stores import open_existing, open_store
 from queuectl.stores.base import Store
 
 if TYPE_CHECKING:
     from queuectl.domain.worker import StopRequest
     from queuectl.hooks import Hooks
     from queuectl.schedules import Schedules
+
+_Q = TypeVar("_Q", bound="Queue")
 
 __all__ = ["Enqueued", "Queue", "open_queue"]
 
@@ -39,12 +41,28 @@ class Queue(Enqueueing, ManyChanges, Statistics):
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self.home = home
+        self.missing = ""
 
     @classmethod
-    def open(cls, place: Place) -> Queue:
+    def open(cls: type[_Q], place: Place) -> _Q:
         """Open the store of a place, making home and store on first use."""
         place.home.make()
         return cls(open_store(place.store_url), place.home)
+
+    @classmethod
+    def look(cls: type[_Q], place: Place) -> _Q:
+        """Open a place to read: nothing is made, and a missing store reads as an empty one.
+
+        `missing` then names what is not there.
+        """
+        store = open_existing(place.store_url)
+        if store is not None:
+            return cls(store, place.home)
+        from queuectl.stores.no_store import NoStore
+
+        queue = cls(NoStore(place.store_url), place.home)
+        queue.missing = _missing(place, queue.address)
+        return queue
 
     def __enter__(self) -> Queue:
         return self
@@ -141,6 +159,12 @@ class Queue(Enqueueing, ManyChanges, Statistics):
     def store(self) -> Store:
         """The store itself, for what runs jobs."""
         return self._store
+
+
+def _missing(place: Place, address: str) -> str:
+    """Return what is named as missing: the home where the store would be in it, else the store."""
+    root = place.home.root
+    return str(root) if place.is_store_inside and not root.exists() else address
 
 
 def open_queue(home: str | None = None, store: str | None = None) -> Queue:

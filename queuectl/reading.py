@@ -30,6 +30,9 @@ class Reading:
     """The part of `Queue` that reads."""
 
     home: Home
+    missing: str
+    """The path or address where there is nothing, if this only stands for a store; else empty."""
+
     _store: Store
 
     def now(self) -> datetime:
@@ -53,7 +56,9 @@ class Reading:
                 return fitting[0]
             if fitting:
                 raise Conflict(f"'{word}' fits several jobs: {', '.join(fitting)} …")
-        raise NotFound(f"no job '{word}'", hint="queuectl list shows the jobs there are")
+        is_there = "queuectl list shows the jobs there are"
+        hint = f"{self.missing} does not exist" if self.missing else is_there
+        raise NotFound(f"no job '{word}'", hint)
 
     def get(self, word: str) -> Job:
         """Return one job with its output and history; `word` is an id or a prefix."""

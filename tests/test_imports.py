@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "queuectl"
 
-SHARED = frozenset("captured cron home ids joblogs lockholder stops waiting when".split())
+SHARED = frozenset("captured cron home ids joblogs lockholder owners stops waiting when".split())
 """Small modules beside the layers: cron expressions, files, identifiers, waiting, times, locks."""
 
 LAYERS: dict[str, frozenset[str]] = {
@@ -20,7 +20,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "waiting": frozenset({"domain"}),
     "when": frozenset({"domain"}),
     "captured": frozenset({"domain", "home"}),
-    "home": frozenset({"domain"}),
+    "home": frozenset({"domain", "owners"}),
+    "owners": frozenset({"domain"}),
     "joblogs": frozenset({"domain", "home"}),
     "stops": frozenset(),
     "lockholder": frozenset({"domain", "stops"}),

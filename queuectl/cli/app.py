@@ -49,9 +49,11 @@ def _invoke(args: list[str], session: Session) -> int:
         if any("\0" in word for word in args):
             raise InvalidInput("an argument must not contain a NUL byte")
         with root.make_context("queuectl", args, obj=session) as ctx:
-            code = root.invoke(ctx)
+            code = int(root.invoke(ctx) or ExitCode.OK)
         sys.stdout.flush()
-        return int(code or ExitCode.OK)
+        if code == ExitCode.OK:
+            session.tell_of_missing()
+        return code
     finally:
         session.close()
 

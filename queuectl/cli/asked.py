@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field
 from functools import reduce
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -151,7 +150,7 @@ class Asked:
     source: Source
     fields: dict[str, object]
     replace: bool
-    cwd: str = field(default_factory=lambda: str(working_directory()))
+    cwd: str
 
     def items(self) -> Iterator[Item]:
         """Yield every job as it was written."""
@@ -255,7 +254,8 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
     for option, name in _LIST_OPTIONS.items():
         if options[option]:
             fields[name] = [word for given in options[option] for word in _listed(option, given)]
-    return Asked(source, fields, options["replace"])
+    cwd = str(working_directory(options["cwd"]))
+    return Asked(source, fields, options["replace"], cwd)
 
 
 def _listed(option: str, given: str) -> list[str]:

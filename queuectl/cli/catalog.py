@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from queuectl import stores
 from queuectl.cli.params import Known
 from queuectl.cli.session import printable
 from queuectl.domain.errors import QueuectlError
@@ -14,7 +15,6 @@ from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.settings import Value, as_dict
 from queuectl.home import Place
 from queuectl.queue import Queue
-from queuectl.stores import open_store, store_exists
 
 _T = TypeVar("_T")
 
@@ -26,9 +26,8 @@ _WIDEST_COMMAND = 60
 
 def open_existing(place: Place) -> Queue | None:
     """Open the store of a place if there is one; make nothing. Raises as `Queue.open` does."""
-    if not store_exists(place.store_url):
-        return None
-    return Queue(open_store(place.store_url), place.home)
+    store = stores.open_existing(place.store_url)
+    return None if store is None else Queue(store, place.home)
 
 
 def job_help(job: Job) -> str:

@@ -23,7 +23,7 @@ _STRUCTURED = frozenset("command env labels after after_any after_fail".split())
 @pass_session
 def pause(session: Session, ids: tuple[str, ...]) -> int:
     """Pause jobs: one that waits is held back, one that runs stands still."""
-    queue = session.queue()
+    queue = session.reading()
 
     def act(word: str) -> None:
         job = queue.pause(queue.resolve(word))
@@ -37,7 +37,7 @@ def pause(session: Session, ids: tuple[str, ...]) -> int:
 @pass_session
 def resume(session: Session, ids: tuple[str, ...]) -> int:
     """Let paused jobs go on."""
-    queue = session.queue()
+    queue = session.reading()
 
     def act(word: str) -> None:
         job = queue.resume(queue.resolve(word))
@@ -61,7 +61,7 @@ def move(session: Session, ids: tuple[str, ...], first: bool, last: bool) -> int
     """Move jobs to the head of their queue, or to its end."""
     if first == last:
         raise InvalidInput("say where: --first or --last")
-    queue = session.queue()
+    queue = session.reading()
 
     def act(word: str) -> None:
         job = queue.move(queue.resolve(word), last=last)
@@ -86,7 +86,7 @@ def move(session: Session, ids: tuple[str, ...], first: bool, last: bool) -> int
 def set_fields(session: Session, job_id: str, changes: tuple[str, ...]) -> None:
     """Change fields of a job that waits: all that are named, or none on an error."""
     wanted = read_changes(changes)
-    queue = session.queue()
+    queue = session.reading()
     found = queue.get(job_id)
     if not queue.check_edit(found, wanted):
         note(f"job '{found.id}' is like that already")

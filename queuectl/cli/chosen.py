@@ -100,7 +100,7 @@ def retry(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Start settled or failed jobs afresh, dead or not."""
     code = _do(session, RETRY, ids, options)
     if not options["dry_run"]:
-        hint_at_missing_workers(session.queue())
+        hint_at_missing_workers(session.reading())
     return code
 
 
@@ -152,7 +152,7 @@ def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: An
 
 def _do(session: Session, deed: Deed, ids: tuple[str, ...], options: dict[str, Any]) -> int:
     """Do it to the jobs that are named, or to those that the options choose."""
-    queue = session.queue()
+    queue = session.reading()
     chosen = _filter(queue, deed, options)
     if bool(ids) == (chosen is not None):
         raise InvalidInput(
@@ -179,7 +179,7 @@ def _filter(queue: Queue, deed: Deed, options: dict[str, Any]) -> Filter | None:
 def _do_all(queue: Queue, deed: Deed, chosen: Filter, options: dict[str, Any]) -> int:
     """Do it to every job that fits, each only while it still does."""
     if options["dry_run"]:
-        _tell(_would(deed, job.id) for job in queue.find(chosen))
+        _tell(queue, (_would(deed, job.id) for job in queue.find(chosen)))
         return ExitCode.OK
     if is_to_be_asked(options):
         counts = Counter(job.state for job in queue.find(chosen))
@@ -201,7 +201,7 @@ def carry_out(queue: Queue, deed: Deed, chosen: Filter) -> int:
                 complain(told.error)
                 code = code or told.error.exit_code
 
-    _tell(lines())
+    _tell(queue, lines())
     return code
 
 
@@ -223,7 +223,7 @@ def _question(deed: Deed, counts: Counter[State]) -> str:
     return f"{deed.verb.capitalize()} {counts.total():,} job(s) ({parts})?"
 
 
-def _tell(lines: Iterable[str]) -> None:
+def _tell(queue: Queue, lines: Iterable[str]) -> None:
     """Write lines as they come; on a terminal the first ones, and how many there were."""
     count, for_person = 0, on_terminal()
     with Progress() as progress:
@@ -233,7 +233,7 @@ def _tell(lines: Iterable[str]) -> None:
                 progress.clear()
                 say(line)
             progress.show(f"{count:,} jobs")
-    if not count:
+    if not count and not queue.missing:
         note("no such jobs: nothing to do")
     elif for_person and count > _TOLD_ONE_BY_ONE:
         say(f"… {count:,} jobs in all")

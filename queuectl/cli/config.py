@@ -60,7 +60,7 @@ def show_settings(session: Session) -> None:
 
 def _values(session: Session, name: str | None = None) -> dict[str, tunables.Value]:
     """Return the settings in force; say of those asked for which stored ones are not used."""
-    stored = session.queue().store.settings()
+    stored = session.reading().store.settings()
     asked = {key: raw for key, raw in stored.items() if name in (None, key)}
     for fault in tunables.faults(asked):
         note(fault)
@@ -91,9 +91,9 @@ def set_setting(session: Session, key: str, value: str) -> None:
 @pass_session
 def unset_setting(session: Session, key: str) -> None:
     """Go back to a setting's default."""
-    name, default = session.queue().unset_setting(key)
+    name, default = session.reading().unset_setting(key)
     if default is None:
         say(f"{name} removed")
         return
     say(f"{name} = {tunables.show(default)}")
-    note("this is the default")
+    session.hint("this is the default")

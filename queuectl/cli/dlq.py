@@ -18,7 +18,6 @@ from queuectl.cli.tree import Group
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
-from queuectl.queue import Queue
 
 _DEAD = Filter(states=frozenset({State.DEAD}))
 
@@ -41,19 +40,19 @@ def dlq() -> None:
 @pass_session
 def list_dead(session: Session, /, **options: Any) -> None:
     """List the dead jobs with their last error."""
-    queue = session.queue()
+    queue = session.reading()
     chosen = filter_of(options, queue.now(), _DEAD.states)
     if write_page(session, chosen, dead_columns, options):
-        _tell_of_nothing(queue, options["after"])
+        _tell_of_nothing(session, options["after"])
 
 
-def _tell_of_nothing(queue: Queue, after: str | None) -> None:
+def _tell_of_nothing(session: Session, after: str | None) -> None:
     if after is not None:
         note(f"no more dead jobs after '{after}'")
-    elif queue.counts().of(State.DEAD):
+    elif session.reading().counts().of(State.DEAD):
         note("no such dead jobs: queuectl dlq list shows all")
     else:
-        note("the dead letter queue is empty: queuectl list shows all jobs")
+        session.hint("the dead letter queue is empty: queuectl list shows all jobs")
 
 
 @dlq.command("show", epilog="queuectl dlq show job1")
@@ -79,7 +78,7 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
     """Put dead jobs back to pending with all of their attempts."""
     if every == bool(ids):
         raise InvalidInput("name the jobs, or --all", hint="queuectl dlq list shows them")
-    queue = session.queue()
+    queue = session.reading()
 
     def act(word: str) -> None:
         say(f"Job '{queue.retry_dead(queue.resolve(word)).id}' is pending again")
@@ -89,7 +88,7 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
     elif queue.counts().of(State.DEAD):
         code = carry_out(queue, RETRY, _DEAD)
     else:
-        note("the dead letter queue is empty: nothing to retry")
+        session.hint("the dead letter queue is empty: nothing to retry")
         return ExitCode.OK
     hint_at_missing_workers(queue)
     return code

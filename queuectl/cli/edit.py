@@ -37,7 +37,7 @@ _EDITOR = "vi"
 @pass_session
 def edit(session: Session, ids: tuple[str, ...]) -> None:
     """Change jobs that wait in $VISUAL or $EDITOR: all of them, or none on an error."""
-    queue = session.queue()
+    queue = session.reading()
     jobs = {job.id: job for job in map(queue.get, ids)}
     for job in jobs.values():
         require_waiting(job)

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from queuectl.cli import render
 from queuectl.cli.progress import Progress
-from queuectl.cli.session import Session, say
+from queuectl.cli.session import Session, note, say
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.worker import LiveWorker
 
@@ -35,6 +35,8 @@ class Farewell:
         trace: TracebackType | None,
     ) -> None:
         self._progress.clear()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            note("not waited for any longer; what was asked of the workers holds")
 
     def stopped(self, pid: int) -> None:
         """Tell that a worker has gone."""
@@ -55,7 +57,7 @@ class Farewell:
             return
         self._looked = time.monotonic()
         try:
-            workers = self._session.queue().workers()
+            workers = self._session.reading().workers()
         except QueuectlError:
             return
         self._jobs = in_hand(workers)

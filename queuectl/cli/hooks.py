@@ -165,12 +165,14 @@ def _read(file: str) -> str:
 @pass_session
 def list_hooks(session: Session, as_json: bool) -> None:
     """List the hooks, without their secrets."""
-    queue = session.queue()
+    queue = session.reading()
     found = queue.hooks.all()
     if as_json:
         render.write_json([as_dict(each) for each in found])
     elif not render.table(found, hook_columns(clock_of(queue)), colors=session.colors):
-        note("no hooks yet: queuectl hook add oncall --on dead --url https://example.com/hook")
+        session.hint(
+            "no hooks yet: queuectl hook add oncall --on dead --url https://example.com/hook"
+        )
 
 
 @hook.command("show", epilog="queuectl hook show oncall")
@@ -179,7 +181,7 @@ def list_hooks(session: Session, as_json: bool) -> None:
 @pass_session
 def show(session: Session, name: str, as_json: bool) -> None:
     """Show one hook, and the jobs that have delivered what it told."""
-    queue = session.queue()
+    queue = session.reading()
     found = queue.hooks.get(name)
     jobs = list(queue.hooks.deliveries(name, _SHOWN_DELIVERIES))
     if as_json:
@@ -202,7 +204,7 @@ _names = click.argument("names", nargs=-1, required=True, metavar="NAME...", typ
 @pass_session
 def pause(session: Session, names: tuple[str, ...]) -> int:
     """Tell nothing until the hooks are resumed; what happens meanwhile is never told."""
-    hooks = session.queue().hooks
+    hooks = session.reading().hooks
     return for_each(names, lambda name: say(f"Paused hook '{hooks.pause(name).name}'"))
 
 
@@ -211,7 +213,7 @@ def pause(session: Session, names: tuple[str, ...]) -> int:
 @pass_session
 def resume(session: Session, names: tuple[str, ...]) -> int:
     """Tell again what happens from now on."""
-    hooks = session.queue().hooks
+    hooks = session.reading().hooks
     return for_each(names, lambda name: say(f"Resumed hook '{hooks.resume(name).name}'"))
 
 
@@ -220,7 +222,7 @@ def resume(session: Session, names: tuple[str, ...]) -> int:
 @pass_session
 def remove(session: Session, names: tuple[str, ...]) -> int:
     """Forget hooks, with their secrets; deliveries that still wait are not made."""
-    hooks = session.queue().hooks
+    hooks = session.reading().hooks
 
     def act(name: str) -> None:
         hooks.remove(name)
@@ -237,7 +239,7 @@ def test(session: Session, name: str) -> None:
     from queuectl.worker.posting import Undelivered
 
     try:
-        say(f"Delivered: {session.queue().hooks.test(name)}")
+        say(f"Delivered: {session.reading().hooks.test(name)}")
     except Undelivered as fault:
         raise QueuectlError(f"hook '{name}': {fault}") from None
 
@@ -250,12 +252,12 @@ def check(session: Session) -> None:
     For cron or a systemd timer: workers watch by themselves, but not that there is none. A worker
     that delivers and leaves is started where no other will, and waited for.
     """
-    hooks = session.queue().hooks
+    hooks = session.reading().hooks
     said = hooks.check()
     for line in said:
         say(line)
     if not said:
-        note("nothing has changed")
+        session.hint("nothing has changed")
     if hooks.are_stranded():
         refuse_native_windows()
         from queuectl.worker import manager

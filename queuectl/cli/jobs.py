@@ -51,17 +51,17 @@ def clock_of(queue: Queue) -> render.Clock:
 @pass_session
 def list_jobs(session: Session, /, **options: Any) -> None:
     """List jobs in order of arrival, dead ones included."""
-    queue = session.queue()
+    queue = session.reading()
     chosen = filter_of(options, queue.now())
     if write_page(session, chosen, job_columns, options):
-        _tell_of_nothing(queue, chosen, options["after"])
+        _tell_of_nothing(session, chosen, options["after"])
 
 
-def _tell_of_nothing(queue: Queue, chosen: Filter, after: str | None) -> None:
+def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> None:
     if after is not None:
         note(f"no more jobs after '{after}'")
-    elif chosen == Filter() or not queue.counts().total:
-        note('no jobs yet: queuectl enqueue hello "echo Hello"')
+    elif chosen == Filter() or not session.reading().counts().total:
+        session.hint('no jobs yet: queuectl enqueue hello "echo Hello"')
     else:
         note("no such jobs: queuectl status counts those there are")
 
@@ -77,7 +77,7 @@ def show(session: Session, job_id: str, as_json: bool) -> None:
 
 def show_job(session: Session, job_id: str, *, as_json: bool, only: State | None = None) -> None:
     """Write one job, which must be in the state `only` where that is given."""
-    queue = session.queue()
+    queue = session.reading()
     job = queue.get(job_id)
     if only and job.state is not only:
         raise Conflict(f"job '{job.id}' is {job.state}, not {only}", hint=f"queuectl show {job.id}")

@@ -44,7 +44,7 @@ def write_page(
 
     Raises NotFound when the job after which it begins is gone.
     """
-    queue, limit = session.queue(), options["limit"]
+    queue, limit = session.reading(), options["limit"]
     after = queue.get(options["after"]).seq if options["after"] else 0
     if options["as_json"]:
         everything = Page(limit or None, after, options["newest"], True, True)

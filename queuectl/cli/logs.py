@@ -38,7 +38,7 @@ def logs(
     """Show the output of jobs; of several, each line begins with its job's id."""
     if live and attempt is not None:
         raise InvalidInput("--attempt is over and cannot be followed", hint="leave out -f")
-    queue = session.queue()
+    queue = session.reading()
     streams = (only,) if only else STREAMS
     if live:
         named = list(dict.fromkeys(queue.resolve(word) for word in ids))

@@ -40,7 +40,7 @@ def metrics(session: Session, address: str | None) -> None:
         return
     from queuectl.metrics import metrics_text
 
-    sys.stdout.write(metrics_text(session.queue()))
+    sys.stdout.write(metrics_text(session.reading()))
 
 
 def _serve(session: Session, host: str, port: int) -> None:
@@ -49,11 +49,11 @@ def _serve(session: Session, host: str, port: int) -> None:
     from queuectl.queue import Queue
 
     place = session.place()
-    Queue.open(place).close()  # what is wrong with it is told now
+    Queue.look(place).close()  # what is wrong with it is told now
     shown_host = f"[{host}]" if ":" in host else host
     with _signals() as stopped:
         try:
-            with serving(lambda: Queue.open(place), host, port) as bound:
+            with serving(lambda: Queue.look(place), host, port) as bound:
                 say(f"Serving metrics at http://{shown_host}:{bound}/metrics")
                 sys.stdout.flush()
                 note("Ctrl-C stops it")

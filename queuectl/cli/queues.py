@@ -11,7 +11,7 @@ from queuectl.cli import render
 from queuectl.cli.columns import STATE_STYLES
 from queuectl.cli.jobs import json_option
 from queuectl.cli.params import QueueName
-from queuectl.cli.session import Session, for_each, note, pass_session, say
+from queuectl.cli.session import Session, for_each, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain.errors import NotFound, NothingDone
 from queuectl.domain.filters import Counts
@@ -90,12 +90,14 @@ def queue() -> None:
 @pass_session
 def list_queues(session: Session, as_json: bool) -> None:
     """List the queues with their jobs, and what was decided about them."""
-    queue = session.queue()
+    queue = session.reading()
     views = queue_views(queue.counts(), queue.lanes())
     if as_json:
         render.write_json([view_as_dict(view) for view in views])
     elif not render.table(views, queue_columns(), colors=session.colors):
-        note('no queues yet: queuectl enqueue --queue gpu --id hello --command "echo Hello"')
+        session.hint(
+            'no queues yet: queuectl enqueue --queue gpu --id hello --command "echo Hello"'
+        )
 
 
 _names = click.argument("names", nargs=-1, required=True, metavar="QUEUE...", type=QueueName())
@@ -123,7 +125,7 @@ def pause_queues(session: Session, names: tuple[str, ...]) -> int:
 @pass_session
 def resume_queues(session: Session, names: tuple[str, ...]) -> int:
     """Let workers take jobs from queues again."""
-    opened = session.queue()
+    opened = session.reading()
 
     def act(name: str) -> None:
         check_name("queue", name)

@@ -133,7 +133,7 @@ def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, obje
         fields["clean_env"] = True
     if options["label"]:
         fields["labels"] = list(options["label"])
-    return absolute_cwd(fields, str(working_directory()))
+    return absolute_cwd(fields, str(working_directory(options["cwd"])))
 
 
 def _moment(queue: Queue, schedule: Schedule) -> str:
@@ -150,14 +150,14 @@ def _moment(queue: Queue, schedule: Schedule) -> str:
 @pass_session
 def list_schedules(session: Session, as_json: bool) -> None:
     """List the schedules with their next and latest runs."""
-    queue = session.queue()
+    queue = session.reading()
     found = queue.schedules.all()
     if as_json:
         render.write_json([as_dict(each) for each in found])
         return
     latest = {each.name: queue.schedules.latest_run(each) for each in found}
     if not render.table(found, schedule_columns(clock_of(queue), latest), colors=session.colors):
-        note('no schedules yet: queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
+        session.hint('no schedules yet: queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
 
 
 @schedule.command("show", epilog="queuectl schedule show nightly")
@@ -166,7 +166,7 @@ def list_schedules(session: Session, as_json: bool) -> None:
 @pass_session
 def show(session: Session, name: str, as_json: bool) -> None:
     """Show one schedule, when it is due, and the jobs of its latest runs."""
-    queue = session.queue()
+    queue = session.reading()
     found = queue.schedules.get(name)
     coming = queue.schedules.coming(found, _SHOWN_COMING)
     runs = list(queue.schedules.runs(name, _SHOWN_RUNS))
@@ -203,7 +203,7 @@ def _as_json(instants: Sequence[datetime]) -> list[str]:
 @pass_session
 def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
     """Show when a schedule is due next."""
-    queue = session.queue()
+    queue = session.reading()
     found = queue.schedules.get(name)
     coming = queue.schedules.coming(found, number)
     if as_json:
@@ -227,7 +227,7 @@ _names = click.argument("names", nargs=-1, required=True, metavar="NAME...", typ
 @pass_session
 def pause(session: Session, names: tuple[str, ...]) -> int:
     """Enqueue no more runs until the schedule is resumed."""
-    schedules = session.queue().schedules
+    schedules = session.reading().schedules
     return for_each(names, lambda name: say(f"Paused schedule '{schedules.pause(name).name}'"))
 
 
@@ -236,7 +236,7 @@ def pause(session: Session, names: tuple[str, ...]) -> int:
 @pass_session
 def resume(session: Session, names: tuple[str, ...]) -> int:
     """Go on with the next run; those that were due meanwhile are dropped."""
-    queue = session.queue()
+    queue = session.reading()
 
     def act(name: str) -> None:
         resumed = queue.schedules.resume(name)
@@ -250,7 +250,7 @@ def resume(session: Session, names: tuple[str, ...]) -> int:
 @pass_session
 def remove(session: Session, names: tuple[str, ...]) -> int:
     """Forget schedules; the jobs of their runs stay."""
-    schedules = session.queue().schedules
+    schedules = session.reading().schedules
 
     def act(name: str) -> None:
         schedules.remove(name)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from queuectl.queue import Queue
 
 
+_NOTHING_YET = 'no jobs yet: queuectl enqueue hello "echo Hello"'
+
+
 @dataclass
 class Session:
     """The global options, and the queue they mean, opened on first use.
@@ -34,25 +37,55 @@ class Session:
     no_color: bool = False
     verbose: bool = False
     in_shell: bool = False
-    opener: Callable[[Place], Queue] | None = field(default=None, repr=False)
+    opener: Callable[[Place, bool], Queue] | None = field(default=None, repr=False)
     known: Callable[[Session], Catalog] | None = field(default=None, repr=False)
     _queue: Queue | None = field(default=None, repr=False)
+    _hint: str = field(default="", repr=False)
 
     def fork(self) -> Session:
         """Return a session with the same options and nothing open."""
-        return replace(self, _queue=None)
+        return replace(self, _queue=None, _hint="")
 
     def place(self) -> Place:
         """Return the home and the store that the options and the environment mean."""
         return find_place(self.home, self.store)
 
     def queue(self) -> Queue:
-        """Return the open queue; `close` lets it go."""
+        """Return the open queue, made if it was missing; `close` lets it go."""
+        if self._queue is not None and self._queue.missing:
+            self.close()
         if self._queue is None:
-            from queuectl.queue import Queue
-
-            self._queue = (self.opener or Queue.open)(self.place())
+            self._queue = self._open(make=True)
         return self._queue
+
+    def reading(self) -> Queue:
+        """Return the open queue to read, or to change what is there: nothing is made.
+
+        What is missing reads as empty, and is named in the end (`tell_of_missing`).
+        """
+        if self._queue is None:
+            self._queue = self._open(make=False)
+        return self._queue
+
+    def _open(self, *, make: bool) -> Queue:
+        from queuectl.queue import Queue
+
+        place = self.place()
+        if self.opener is not None:
+            return self.opener(place, make)
+        return Queue.open(place) if make else Queue.look(place)
+
+    def hint(self, line: str) -> None:
+        """Write a hint to standard error, together with what is missing if anything is."""
+        if self._queue is not None and self._queue.missing:
+            self._hint = line
+        else:
+            note(line)
+
+    def tell_of_missing(self) -> None:
+        """Name on standard error what was read as empty because it is not there."""
+        if self._queue is not None and self._queue.missing:
+            note(f"{self._hint or _NOTHING_YET} ({self._queue.missing} does not exist)")
 
     def catalog(self) -> Catalog:
         """Return what is known, for completion, of what the store holds."""
@@ -155,7 +188,7 @@ def for_each(words: Iterable[str], act: Callable[[str], None]) -> int:
 
 def hint_at_missing_workers(queue: Queue) -> None:
     """Tell a person at a terminal when nothing will run the job; scripts do not pay for it."""
-    if not (sys.stderr.isatty() and sys.stdout.isatty()):
+    if queue.missing or not (sys.stderr.isatty() and sys.stdout.isatty()):
         return
     if not queue.workers():
         note("no worker is running: queuectl worker start")

@@ -11,7 +11,7 @@ from queuectl.cli import render
 from queuectl.cli.charts import length, sparkline
 from queuectl.cli.jobs import json_option
 from queuectl.cli.params import QueueName
-from queuectl.cli.session import Session, note, on_terminal, pass_session
+from queuectl.cli.session import Session, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.report import SERIES_MINUTES, QueueReport, Report, as_dict, counts_of
@@ -40,7 +40,7 @@ _STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "cancelled":
 @pass_session
 def stats(session: Session, name: str | None, since: str | None, as_json: bool) -> None:
     """Tell how much succeeded, how long runs took and waited, and how many there were."""
-    queue = session.queue()
+    queue = session.reading()
     if name is not None:
         check_name("queue", name)
     found = queue.stats(name, _instant(since, queue) if since else None)
@@ -49,11 +49,11 @@ def stats(session: Session, name: str | None, since: str | None, as_json: bool) 
         return
     if not any(counts_of(found.total.ever).values()):
         if name is not None:
-            note(
+            session.hint(
                 f"nothing has happened in queue '{name}' yet: queuectl queue list shows the queues"
             )
         else:
-            note('nothing has happened yet: queuectl enqueue hello "echo Hello"')
+            session.hint('nothing has happened yet: queuectl enqueue hello "echo Hello"')
         return
     if on_terminal():
         _write_charts(found, colors=session.colors)

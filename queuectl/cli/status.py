@@ -11,7 +11,7 @@ from queuectl.cli import render
 from queuectl.cli.columns import STATE_STYLES, worker_columns
 from queuectl.cli.jobs import clock_of, json_option
 from queuectl.cli.queues import QueueView, queue_columns, queue_views, totals, view_as_dict
-from queuectl.cli.session import Session, note, on_terminal, pass_session
+from queuectl.cli.session import Session, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.filters import Counts
 from queuectl.domain.lanes import OPEN
@@ -31,7 +31,7 @@ from queuectl.queue import Queue
 @pass_session
 def status(session: Session, as_json: bool) -> None:
     """Count the jobs in each state, and show the workers that are alive."""
-    queue = session.queue()
+    queue = session.reading()
     if as_json:
         render.write_json(status_as_dict(queue))
         return
@@ -45,7 +45,7 @@ def status(session: Session, as_json: bool) -> None:
     if workers:
         render.table(workers, worker_columns(clock_of(queue)), colors=session.colors)
     else:
-        note("no worker is running: queuectl worker start")
+        session.hint("no worker is running: queuectl worker start")
 
 
 def status_as_dict(queue: Queue) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import stat
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -19,12 +19,14 @@ from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRef
 from queuectl.domain.job import SETTLED
 from queuectl.domain.times import UTC
 from queuectl.domain.values import frozen
-from queuectl.home import Home, find_place
+from queuectl.home import Place, find_place
+from queuectl.owners import access_to, own_name
 from queuectl.queue import Queue
 from queuectl.stores import is_mongo, sqlite_path
 from queuectl.stores.moved import require_in_use
 
 _CLOCK_SECONDS = 5.0
+_MOST_NAMED = 5
 
 
 @click.command(
@@ -93,7 +95,8 @@ def doctor(session: Session, quick: bool, as_json: bool) -> int:
 
 def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]:
     """Yield the checks, from the ground up."""
-    home = session.place().home
+    place = session.place()
+    home = place.home
 
     def _check_home() -> Finding:
         if home.root.exists() and not home.root.is_dir():
@@ -101,36 +104,37 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
         return Finding("home", True, str(home.root) if home.root.is_dir() else "made on first use")
 
     def _check_permissions() -> Finding:
-        return _permissions(home)
+        return _permissions(place)
 
     def _check_store() -> Finding:
-        queue = session.queue()
+        queue = session.reading()
         _refuse_stopped_holder(session.place().store_url)
         require_in_use(queue.store)
         faults = [] if quick else queue.store.check()
         advice = _cure_of(queue.address) if faults else ""
-        return Finding("store", not faults, "; ".join(faults) or queue.address, advice)
+        where = f"none yet at {queue.address}" if queue.missing else queue.address
+        return Finding("store", not faults, "; ".join(faults) or where, advice)
 
     def _check_settings() -> Finding:
-        faults = tunables.faults(session.queue().store.settings())
+        faults = tunables.faults(session.reading().store.settings())
         advice = "queuectl config set, or config unset, corrects them" if faults else ""
         return Finding("settings", not faults, "; ".join(faults) or "as they should be", advice)
 
     def _check_schedules() -> Finding:
-        schedules = session.queue().schedules
+        schedules = session.reading().schedules
         faults = schedules.faults()
         advice = "queuectl schedule add --replace corrects them" if faults else ""
         detail = "; ".join(faults) or f"{len(schedules.all())} in order"
         return Finding("schedules", not faults, detail, advice)
 
     def _check_hooks() -> Finding:
-        faults = session.queue().hooks.faults()
+        faults = session.reading().hooks.faults()
         advice = "queuectl hook add --replace corrects them, hook show tells more" if faults else ""
-        detail = "; ".join(faults) or f"{len(session.queue().hooks.all())} in order"
+        detail = "; ".join(faults) or f"{len(session.reading().hooks.all())} in order"
         return Finding("hooks", not faults, detail, advice)
 
     def _check_clock() -> Finding:
-        ahead = (session.queue().now() - datetime.now(UTC)).total_seconds()
+        ahead = (session.reading().now() - datetime.now(UTC)).total_seconds()
         is_close = abs(ahead) < _CLOCK_SECONDS
         detail = f"{abs(ahead):.1f} s {'behind' if ahead > 0 else 'ahead of'} the store's"
         return Finding("clock", is_close, detail, "" if is_close else "set this host's clock")
@@ -152,7 +156,7 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
         return Finding("supervisors", False, detail, "queuectl worker start begins anew")
 
     def _check_workers() -> Finding:
-        queue = session.queue()
+        queue = session.reading()
         counts = queue.counts()
         count = len(queue.workers())
         waiting = counts.total - sum(counts.of(state) for state in SETTLED)
@@ -188,14 +192,31 @@ def _cure_of(address: str) -> str:
     return f"restore a backup ({how}), or name another store"
 
 
-def _permissions(home: Home) -> Finding:
-    """Whether nobody else can read or change what is in the home."""
-    open_to_others = [
-        path
-        for path in (home.root, home.store_file, home.pid_file, home.history_file, home.logs)
-        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
-    ]
-    if not open_to_others:
-        return Finding("permissions", True, "only you can read it")
-    names = " ".join(str(path) for path in open_to_others)
-    return Finding("permissions", False, f"others can read {names}", f"chmod go= {names}")
+def _permissions(place: Place) -> Finding:
+    """Whether all that is in the home, and the store, is the user's own and nobody else's to read.
+
+    What belongs to another user, root perhaps, keeps workers from starting.
+    """
+    home, paths = place.home.root, place.home.entries()
+    if not (place.is_store_inside or is_mongo(place.store_url)):
+        paths += [Path(f"{place.store_url}{end}") for end in ("", "-wal", "-shm", "-lock", "-wake")]
+    found = access_to(home.resolve(), paths)
+    kinds = (
+        ("not yours:", found.strange, f"sudo chown -R {own_name()}"),
+        ("you cannot write", found.closed, "chmod -R u+rwX"),
+        ("others can read", found.open, "chmod -R go="),
+    )
+    told = [(f"{words} {_named(those)}", mend, those) for words, those, mend in kinds if those]
+    if not told:
+        return Finding("permissions", True, "all of it is yours, and only you can read it")
+    advice = (
+        f"{mend} {_named(those) if len(those) <= _MOST_NAMED else shlex.quote(str(home))}"
+        for _, mend, those in told
+    )
+    return Finding("permissions", False, "; ".join(line for line, *_ in told), "; ".join(advice))
+
+
+def _named(paths: list[Path]) -> str:
+    """Return paths, the first of them where there are many."""
+    more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
+    return shlex.join(map(str, paths[:_MOST_NAMED])) + more

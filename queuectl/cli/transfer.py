@@ -20,7 +20,7 @@ from queuectl.cli.params import PathName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.tree import Command
-from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.filters import Filter
 from queuectl.domain.text import without_passwords
 from queuectl.home import cannot, find_place, open_private
@@ -43,7 +43,7 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     """Write jobs, settings, queues and schedules as JSON lines."""
     if file == "":
         raise InvalidInput("FILE must not be empty", hint="queuectl export backup.jsonl")
-    queue = session.queue()
+    queue = session.reading()
     chosen = filter_of(options, queue.now())
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
     if is_shown and not mask:
@@ -80,6 +80,8 @@ def _told(jobs: int, schedules: int) -> str:
 @contextlib.contextmanager
 def _replaced(path: Path) -> Iterator[IO[str]]:
     """Open a file that takes the place of `path` whole, and that only its owner can read."""
+    if path.is_dir() or not path.name:
+        raise InvalidInput(f"{path} is a directory", hint="name a file in it")
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     with contextlib.suppress(FileNotFoundError):
         draft.unlink()
@@ -162,7 +164,10 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     from queuectl.stores import open_store
     from queuectl.transfer import migration
 
-    source = session.queue().store
+    queue = session.reading()
+    if queue.missing:
+        raise NotFound(f"there is no store at {queue.missing}", hint="name it with --store")
+    source = queue.store
     if url is None:
         was_moved = migration.release(source)
         say(f"{source.address} is in use again" if was_moved else "this store was not moved")

@@ -58,7 +58,7 @@ def wait(
     if bool(ids) + (queue_name is not None) + every != 1:
         raise InvalidInput("name the jobs, or --queue NAME, or --all")
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
-    queue = session.queue()
+    queue = session.reading()
     named = [queue.resolve(word) for word in dict.fromkeys(ids)]
     chosen = check_name("queue", queue_name) if queue_name is not None else None
     waiting = Waiting(queue, named or queue.unsettled(chosen), seconds, forgive=not named)

@@ -15,11 +15,11 @@ from queuectl.cli.jobs import clock_of, json_option
 from queuectl.cli.params import QueueName, WorkerId
 from queuectl.cli.progress import Progress
 from queuectl.cli.run import refuse_native_windows
-from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.status import worker_as_dict
 from queuectl.cli.tree import Group
 from queuectl.domain.durations import parse_duration
-from queuectl.domain.errors import ExitCode, NotFound, WaitTimedOut
+from queuectl.domain.errors import ExitCode, NotFound, QueuectlError, WaitTimedOut
 from queuectl.domain.request import check_name
 from queuectl.domain.worker import LiveWorker, StopRequest
 from queuectl.queue import Queue
@@ -119,14 +119,14 @@ def _names(queues: Sequence[str]) -> tuple[str, ...]:
 @pass_session
 def list_workers(session: Session, as_json: bool) -> None:
     """List the workers that are alive, with the job each has in hand."""
-    queue = session.queue()
+    queue = session.reading()
     found = queue.workers()
     if as_json:
         render.write_json([worker_as_dict(each) for each in found])
     elif found:
         render.table(found, worker_columns(clock_of(queue)), colors=session.colors)
     else:
-        note("no worker is running: queuectl worker start")
+        session.hint("no worker is running: queuectl worker start")
 
 
 @worker.command(
@@ -147,42 +147,57 @@ def stop(
     """Stop this home's workers once their jobs are done; wait for them."""
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
     if all_hosts:
-        return _stop_fleet(session.queue(), ids, now, seconds)
+        return _stop_fleet(session.reading(), ids, now, seconds)
     refuse_native_windows()
-    from queuectl.worker import manager
+    from queuectl.worker import stopping
 
-    # Without ids the store is not asked: workers can be stopped even when it is damaged.
-    pids = [_pid_of(session.queue(), word) for word in ids] if ids else None
+    place = session.place()
+    pids = stopping.find_pids(place, ids) if ids else None
+    faults: list[QueuectlError] = []
     with Farewell(session) as farewell:
-        report = manager.stop(
-            session.place(),
+        report = stopping.stop(
+            place,
             pids=pids,
             now=now,
             timeout=seconds,
             on_stopped=farewell.stopped,
             on_waiting=farewell.waiting,
+            on_fault=faults.append,
         )
     if report.left:
-        raise WaitTimedOut(
-            f"still running: {', '.join(map(str, report.left))}",
-            hint="they stop after their jobs; queuectl worker stop --now stops the jobs too",
-        )
+        raise _still_running(report.left, now=now)
     if not report.stopped:
+        if faults:  # there may be some that nobody could tell of
+            raise faults[0]
         say("No workers are running")
+        _tell_of_others(session)
+    for fault in faults:
+        complain(fault)
     return ExitCode.OK
+
+
+def _still_running(pids: Sequence[int], *, now: bool) -> WaitTimedOut:
+    """Return the error for workers that were not waited for any longer."""
+    names = " ".join(map(str, pids))
+    if now:
+        hint = f"give them longer, or end them: kill -9 {names} (their jobs are run again)"
+    else:
+        hint = "they stop after their jobs; queuectl worker stop --now stops the jobs too"
+    return WaitTimedOut(f"still running: {names.replace(' ', ', ')}", hint=hint)
+
+
+def _tell_of_others(session: Session) -> None:
+    """Say which workers of the store are not this home's, so that nobody takes them for gone."""
+    others = session.reading().workers()
+    if others:
+        note(
+            f"{len(others)} worker(s) of other homes or hosts use this store: "
+            "queuectl worker stop --all-hosts"
+        )
 
 
 def _is_meant(worker: LiveWorker, ids: Sequence[str]) -> bool:
     return not ids or worker.record.id in ids or str(worker.record.process.pid) in ids
-
-
-def _pid_of(queue: Queue, word: str) -> int:
-    """Return the pid of one of this home's workers, named by its pid or its id."""
-    home = str(queue.home.root)
-    for worker in queue.workers():
-        if worker.record.home == home and _is_meant(worker, [word]):
-            return worker.record.process.pid
-    raise NotFound(f"no worker '{word}' in this home", hint="queuectl worker list shows them")
 
 
 def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | None) -> int:
@@ -205,7 +220,10 @@ def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | No
             sys.stdout.flush()
             waiting = left
             if waiting and deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimedOut(f"still running: {', '.join(sorted(waiting))}")
+                raise WaitTimedOut(
+                    f"still running: {', '.join(sorted(waiting))}",
+                    hint="" if now else "--now stops their jobs too",
+                )
             if waiting:
                 pids = [worker.record.process.pid for worker in living]
                 progress.show(f"waiting for {told_of(pids, in_hand(living))}")
@@ -233,6 +251,6 @@ def worker_logs(
     """Show the logs of this home's workers; with --json one object a line."""
     from queuectl.cli.workerlogs import show_logs
 
-    logs = session.place().home.worker_logs
-    if not show_logs(logs, worker_id, lines, live=live, as_json=as_json):
-        note("no worker has run in the background of this home: queuectl worker start")
+    home = session.place().home
+    if not show_logs(home.worker_logs, worker_id, lines, live=live, as_json=as_json):
+        note(f"no worker has run in the background of {home.root}: queuectl worker start")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from queuectl.cli.catalog import open_existing
 from queuectl.domain.errors import NotFound, QueuectlError, StoreError
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import WAITING, Job, State
@@ -96,12 +97,22 @@ class Feed(threading.Thread):
         while not self._ended:
             self._asking_since = time.monotonic()
             try:
-                with Queue.open(self._place) as queue:
+                with Queue.look(self._place) as queue:
                     self._serve(queue)
+                if queue.missing:
+                    self._await_store()
             except QueuectlError as fault:
                 self._publish(replace(self.seen, trouble=str(fault)))
                 self._asking_since = None
                 self._sleep(RETRY_SECONDS)
+
+    def _await_store(self) -> None:
+        """Sleep until there is a store."""
+        while not self._ended:
+            self._sleep(self._interval)
+            if found := open_existing(self._place):
+                found.close()
+                return
 
     def _serve(self, queue: Queue) -> None:
         while not self._ended:
@@ -110,6 +121,8 @@ class Feed(threading.Thread):
             log = self._look_at_log(queue)
             self._publish(replace(self.seen, snapshot=self._look(queue), log=log, trouble=""))
             self._asking_since = None
+            if queue.missing:
+                return
             self._sleep(max(self._interval, _BUSY_SHARE * (time.monotonic() - started)))
 
     def _sleep(self, seconds: float) -> None:

@@ -53,8 +53,10 @@ def _run_prompt(session: Session) -> int:
     followed = Followed()
     live = Live(place, followed)
 
-    def opener(meant: Place) -> Queue:
-        return open_followed(meant, followed) if meant == place else Queue.open(meant)
+    def opener(meant: Place, make: bool) -> Queue:
+        if meant == place:
+            return open_followed(meant, followed, make=make)
+        return Queue.open(meant) if make else Queue.look(meant)
 
     session.opener = opener
     live.start()

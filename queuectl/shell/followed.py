@@ -13,7 +13,6 @@ from queuectl.domain.request import Request
 from queuectl.home import Home, Place
 from queuectl.many import Told
 from queuectl.queue import Enqueued, Queue
-from queuectl.stores import open_store
 from queuectl.stores.base import Store
 
 Notice = tuple[State, str]
@@ -94,8 +93,12 @@ def notice(job: Job) -> str:
 class FollowedQueue(Queue):
     """A queue whose new jobs are followed, until somebody here has seen how they ended."""
 
-    def __init__(self, store: Store, home: Home, followed: Followed) -> None:
+    def __init__(self, store: Store, home: Home) -> None:
         super().__init__(store, home)
+        self._followed = Followed()
+
+    def follow_in(self, followed: Followed) -> None:
+        """Say where the jobs are followed from now on."""
         self._followed = followed
 
     def enqueue_requests(
@@ -133,7 +136,11 @@ class FollowedQueue(Queue):
         return job
 
 
-def open_followed(place: Place, followed: Followed) -> Queue:
-    """Open the queue of a place as `Queue.open` does, with its new jobs followed."""
-    place.home.make()
-    return FollowedQueue(open_store(place.store_url), place.home, followed)
+def open_followed(place: Place, followed: Followed, *, make: bool = True) -> Queue:
+    """Open the queue of a place as `Queue.open` does, with its new jobs followed.
+
+    Without `make`, as `Queue.look` does.
+    """
+    queue = FollowedQueue.open(place) if make else FollowedQueue.look(place)
+    queue.follow_in(followed)
+    return queue

@@ -22,15 +22,18 @@ class PrivateHistory(FileHistory):
     """What was typed, in a file of mode 0600, without lines that hold a secret.
 
     Where the file cannot be read or written (a home that is away, full or read-only), what is
-    typed is kept for this session alone: no line fails for it.
+    typed is kept for this session alone: no line fails for it. A home that is missing is made by
+    a command that writes, and not for this file; what was typed until then follows.
     """
 
     def __init__(self, home: Home) -> None:
         super().__init__(str(home.history_file))
+        self._home = home
         self._file = home.history_file
-        with contextlib.suppress(StoreUnavailable):
-            home.make()
-            self._touch()
+        self._unsaved: list[str] = []
+        if home.root.is_dir():
+            with contextlib.suppress(StoreUnavailable):
+                self._touch()
 
     def load_history_strings(self) -> Iterable[str]:
         """Return what was typed before, the latest first."""
@@ -43,9 +46,18 @@ class PrivateHistory(FileHistory):
         """Append a line, unless it looks as if it held a secret."""
         if holds_secret(string):
             return
+        self._unsaved.append(string)
+        self.save()
+
+    def save(self) -> None:
+        """Write what was typed before there was a home, if there is one now."""
+        if not (self._unsaved and self._home.root.is_dir()):
+            return
         with contextlib.suppress(OSError, QueuectlError):
             self._touch()
-            super().store_string(string)
+            for line in self._unsaved:
+                super().store_string(line)
+        self._unsaved = []
 
     def _touch(self) -> None:
         """Make the file if it is missing. Raises StoreRefused for a link."""

@@ -254,7 +254,10 @@ def _address(place: Place) -> str:
 
 def _from_home(path: str) -> str:
     """Return a path as people write it, from `~` where it is below it."""
-    home = str(Path("~").expanduser())
+    try:
+        home = str(Path("~").expanduser())
+    except RuntimeError:  # neither HOME nor an entry in passwd says where it is
+        return path
     return "~" + path[len(home) :] if path.startswith(f"{home}/") else path
 
 

@@ -57,9 +57,10 @@ class Prompt:
         self._followed = followed
         self._is_warm = False
         self._knows_jobs = False
+        self._history = PrivateHistory(session.place().home)
         self._prompt: PromptSession[str] = PromptSession(
             input=_input(on_first),
-            history=PrivateHistory(session.place().home),
+            history=self._history,
             completer=LineCompleter(knowing(session, live).fork, self._has_jobs),
             complete_while_typing=True,
             auto_suggest=AutoSuggestFromHistory(),
@@ -95,6 +96,7 @@ class Prompt:
         """Run what was typed; of several lines, which come by pasting, until one fails."""
         for _, line in joined(text.split("\n")):
             code = run_line(line, self._session)
+            self._history.save()
             self._live.refresh()
             if code:
                 return

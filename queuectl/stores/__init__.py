@@ -29,18 +29,6 @@ def sqlite_path(url: str) -> Path:
     return Path(url)
 
 
-def store_exists(url: str) -> bool:
-    """Whether there is a store of ours at an address; nothing is made there.
-
-    Raises as `open_store` does.
-    """
-    if is_mongo(url):
-        from queuectl.stores.mongo_schema import is_prepared
-
-        return is_prepared(url)
-    return sqlite_path(url).exists()
-
-
 def open_store(url: str) -> Store:
     """Open the store that `url` names, making it on first use.
 
@@ -54,3 +42,19 @@ def open_store(url: str) -> Store:
     from queuectl.stores.sqlite import SqliteStore
 
     return SqliteStore.open(sqlite_path(url))
+
+
+def open_existing(url: str) -> Store | None:
+    """Open the store that `url` names if there is one; nothing is made.
+
+    Raises as `open_store` does.
+    """
+    if is_mongo(url):
+        from queuectl.stores.mongo import MongoStore
+
+        return MongoStore.open_existing(url)
+    from queuectl.stores.sqlite import SqliteStore
+    from queuectl.stores.sqlite_schema import is_there
+
+    path = sqlite_path(url)
+    return SqliteStore.open(path) if is_there(path) else None

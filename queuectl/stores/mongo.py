@@ -68,14 +68,15 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         nothing answers, StoreRefused for bad credentials, a database with collections of these
         names that are not queuectl's, or one of a newer version.
         """
-        link = Link(url)
-        try:
-            with translated(link):
-                prepare(link)
-        except BaseException:
-            link.close()
-            raise
+        link = _prepared(url, make=True)
+        assert link is not None, "what is missing is made"
         return cls(link)
+
+    @classmethod
+    def open_existing(cls, url: str) -> MongoStore | None:
+        """Connect as `open` does, but make nothing: None for a database without our mark."""
+        link = _prepared(url, make=False)
+        return None if link is None else cls(link)
 
     @property
     def address(self) -> str:
@@ -320,3 +321,18 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         if abs(skew) > WORST_SKEW_SECONDS:
             faults.append(f"this host's clock differs from the server's by {abs(skew):.0f} s")
         return faults
+
+
+def _prepared(url: str, *, make: bool) -> Link | None:
+    """Connect to a database of ours, made if need be; None if there is none and it is not made."""
+    link = Link(url)
+    try:
+        with translated(link):
+            is_ours = prepare(link, make=make)
+    except BaseException:
+        link.close()
+        raise
+    if is_ours:
+        return link
+    link.close()
+    return None

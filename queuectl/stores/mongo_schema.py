@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.times import EPOCH, to_millis
-from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link, translated
+from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link
 from queuectl.stores.mongo_pieces import change_all
 
 VERSION = 4
@@ -93,8 +93,10 @@ DLQ_INDEXES = (
 )
 
 
-def prepare(link: Link) -> None:
+def prepare(link: Link, *, make: bool = True) -> bool:
     """Make the database ours, or see that it is; one read when it has been done before.
+
+    Without `make` one that has no mark of ours stays as it is. Returns whether it is ours.
 
     Raises StoreRefused, with nothing written, when `jobs` or `dlq` are somebody else's or the
     database is of a newer version.
@@ -102,10 +104,13 @@ def prepare(link: Link) -> None:
     with pymongo.timeout(SELECTION_SECONDS):  # a server that is away is not asked twice
         mark = link.meta.find_one({"_id": MARK})
     if mark is None:
+        if not make:
+            _refuse_strangers(link)
+            return False
         mark = _claim_database(link)
     _require_known(mark, link)
     if mark.get("indexed") and mark["version"] == VERSION:
-        return
+        return True
     link.jobs.create_indexes(list(JOB_INDEXES))
     link.schedules.create_index([("paused", ASCENDING), ("next_due", ASCENDING)], name="due")
     link.figures.create_index([("minute", ASCENDING)], name="minute")
@@ -116,37 +121,38 @@ def prepare(link: Link) -> None:
             mark_some = partial(place.update_many, update={"$set": {"past_since": EPOCH}})
             change_all(place, unmarked, link.changes, mark_some)
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
-
-
-def is_prepared(url: str) -> bool:
-    """Whether the database at an address has our mark. Raises StoreUnavailable, StoreRefused."""
-    link = Link(url)
-    try:
-        with translated(link), pymongo.timeout(SELECTION_SECONDS):
-            return link.meta.find_one({"_id": MARK}) is not None
-    finally:
-        link.close()
+    return True
 
 
 def _claim_database(link: Link) -> Document:
     """Write the mark, which comes before any collection of ours; return the one that is there."""
-    name = link.database.name
-    foreign = OWN_NAMES.intersection(link.database.list_collection_names())
-    if foreign:
-        # another process may have written the mark and made them since we looked
-        mark = link.meta.find_one({"_id": MARK})
-        if mark is not None:
-            return mark
-        raise StoreRefused(
-            f"the database '{name}' has a collection '{min(foreign)}' that is not queuectl's",
-            hint=f"name another database: mongodb://{link.hosts}/queuectl",
-        )
+    if mark := _refuse_strangers(link):
+        return mark
     mark = {"_id": MARK, "version": VERSION, "indexed": False}
     try:
         link.meta.insert_one(mark)
     except DuplicateKeyError:
         return link.meta.find_one({"_id": MARK}) or mark
     return mark
+
+
+def _refuse_strangers(link: Link) -> Document | None:
+    """Raise StoreRefused for collections of our names without our mark.
+
+    Returns the mark where one was made just now.
+    """
+    foreign = OWN_NAMES.intersection(link.database.list_collection_names())
+    if not foreign:
+        return None
+    # another process may have written the mark and made them since we looked
+    mark = link.meta.find_one({"_id": MARK})
+    if mark is not None:
+        return mark
+    raise StoreRefused(
+        f"the database '{link.database.name}' has a collection '{min(foreign)}' that is not "
+        "queuectl's",
+        hint=f"name another database: mongodb://{link.hosts}/queuectl",
+    )
 
 
 def _require_known(mark: Document, link: Link) -> None:

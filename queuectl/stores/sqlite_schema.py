@@ -32,7 +32,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     Raises StoreRefused, having changed nothing, for a file that is damaged, newer than this
     program, or not queuectl's; StoreUnavailable when it cannot be opened now.
     """
-    if not _is_there(path):
+    if not is_there(path):
         _create(path)
     _refuse_links(path)
     connection = connect(path)
@@ -82,14 +82,14 @@ def _quoted(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def _is_there(path: Path) -> bool:
-    """Look at the file without opening it; refuse what cannot be a store."""
+def is_there(path: Path) -> bool:
+    """Whether there is a file, which is not opened. Raises StoreRefused for what is no store."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         return False
     except OSError as fault:
-        raise StoreUnavailable(f"cannot open {path}: {fault.strerror}") from None
+        raise cannot("open", path, fault) from None
     if not stat.S_ISREG(found.st_mode):
         raise StoreRefused(f"{path} is not a regular file", hint="name another store with --store")
     if found.st_size == 0:
@@ -124,7 +124,7 @@ def _create(path: Path) -> None:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `sqlite_room`
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            _apply(connection, 0)
+            make_schema(connection)
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
     except OSError as fault:
@@ -167,6 +167,11 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         )
     if version < len(MIGRATIONS):
         _apply(connection, version)
+
+
+def make_schema(connection: sqlite3.Connection) -> None:
+    """Make the tables of a store in an empty database."""
+    _apply(connection, 0)
 
 
 def _apply(connection: sqlite3.Connection, version: int) -> None:

@@ -19,7 +19,7 @@ def run_watch(session: Session, typed: str = "") -> int:
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidInput("watch needs a terminal", hint="queuectl status --json is for programs")
-    session.queue()  # a store that cannot be used is refused before the screen is taken
+    session.reading()  # a store that cannot be used is refused before the screen is taken
     session.close()
     from queuectl.watch.app import Watch
 

@@ -18,6 +18,15 @@ from queuectl.worker.processes import boot_clock
 _DEBOUNCE_SECONDS = 0.2
 _LONGEST_SLEEP = 60.0
 
+LEAVE = signal.SIGTERM
+"""Asks a worker or supervisor to leave after the job in hand, however often it comes."""
+
+LEAVE_NOW = signal.SIGQUIT
+"""Asks it to leave at once and to give back the job in hand."""
+
+STOP_SIGNALS = frozenset({LEAVE, LEAVE_NOW, signal.SIGINT})
+"""All that ask to leave. SIGINT comes from a terminal: the second one means at once."""
+
 
 class Halt(Enum):
     """Why a run must be stopped."""
@@ -35,12 +44,13 @@ class Control:
         self.wake, self._waker = os.pipe()
         for descriptor in (self.wake, self._waker):
             os.set_blocking(descriptor, False)
-        self._signals: list[int] = []
+        self._interrupts: list[float] = []
+        self._is_closed = False
         self._must_leave = False
         self._must_leave_now = False
         self._stop_grace = 0.0
         self._stop_deadline: float | None = None
-        self._last_signal: tuple[int, float] = (0, 0.0)
+        self._interrupted_at = float("-inf")
         self._cancelled: str | None = None
         self._paused: str | None = None
         self._lost: str | None = None
@@ -48,23 +58,30 @@ class Control:
 
     def install(self) -> None:
         """Take over the signals of this process; any of them wakes a sleeping poll."""
-        signal.signal(signal.SIGTERM, self._on_stop)
-        signal.signal(signal.SIGINT, self._on_stop)
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, _on_child)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
 
     def _on_stop(self, number: int, _frame: FrameType | None) -> None:
-        """Count a stop signal, but one that came twice at once (to a group and by name) once."""
+        """Heed a stop signal.
+
+        What was promised to whoever asked first holds: only Ctrl-C pressed again, and the signal
+        that says so, end the job in hand.
+        """
+        is_again = number == signal.SIGINT and self._is_pressed_again()
+        self.request_stop(at_once=number == LEAVE_NOW or is_again)
+
+    def _is_pressed_again(self) -> bool:
+        """Count a SIGINT, but one that came twice at once (to a group and by name) once."""
         now = time.monotonic()
-        last_number, last_time = self._last_signal
-        self._last_signal = (number, now)
-        if number == last_number and now - last_time < _DEBOUNCE_SECONDS:
-            return
+        before, self._interrupted_at = self._interrupted_at, now
         # Another handler may run in the middle of this one. Appending is atomic, and flags are
         # only ever raised, so neither of two signals at once is lost.
-        self._signals.append(number)
-        self.request_stop(at_once=len(self._signals) > 1)
+        if now - before >= _DEBOUNCE_SECONDS:
+            self._interrupts.append(now)
+        return len(self._interrupts) > 1
 
     def set_stop_grace(self, seconds: float) -> None:
         """Say how long a job may go on after a graceful stop; 0 is for ever."""
@@ -138,6 +155,8 @@ class Control:
 
     def rouse(self) -> None:
         """Make the wake-up descriptor readable."""
+        if self._is_closed:
+            return  # the number may be another file's
         with contextlib.suppress(BlockingIOError):
             os.write(self._waker, b"!")
 
@@ -150,6 +169,7 @@ class Control:
 
     def close(self) -> None:
         """Let go of the descriptors."""
+        self._is_closed = True
         signal.set_wakeup_fd(-1)
         os.close(self.wake)
         os.close(self._waker)

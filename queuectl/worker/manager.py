@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection
 from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.settings import default_of
-from queuectl.domain.values import frozen
 from queuectl.home import STORE_VARIABLES, Home, Place, open_private, private_directory
 from queuectl.worker import pidfile
-from queuectl.worker.processes import is_alive, send_signal
 from queuectl.worker.run_mark import RUN_ID_VARIABLE
+from queuectl.worker.stopping import StopReport, stop
+
+__all__ = [
+    "StopReport",
+    "check_pid_file",
+    "run_in_foreground",
+    "start",
+    "stop",
+    "unsupervised",
+]
 
 PROGRAM = "queuectl.worker"
 """The module that is run to be a supervisor in the background."""
 
 DEFAULT_FORMAT = str(default_of("log_format"))
 _START_SECONDS = 30.0
-_LOOK_SECONDS = 0.02
 _NOT_INHERITED = (
     *STORE_VARIABLES,
     RUN_ID_VARIABLE,
@@ -35,14 +39,6 @@ _NOT_INHERITED = (
     "QUEUECTL_QUEUE",
     "QUEUECTL_WORKER_ID",
 )
-
-
-@frozen
-class StopReport:
-    """The pids of the workers that have stopped, and of those that were still there."""
-
-    stopped: list[int]
-    left: list[int]
 
 
 def start(
@@ -148,51 +144,6 @@ def run_in_foreground(
 
     orders = Orders(queues, drain=drain, show_output=True)
     return Supervisor(place, orders, count, report).run()
-
-
-def stop(
-    place: Place,
-    *,
-    pids: Collection[int] | None = None,
-    now: bool = False,
-    timeout: float | None = None,
-    on_stopped: Callable[[int], None] = lambda _pid: None,
-    on_waiting: Callable[[list[int]], None] = lambda _pids: None,
-) -> StopReport:
-    """Stop this home's workers (all, or those pids) and wait for them, at most `timeout` s.
-
-    Gracefully: jobs in hand finish, unless `now`: then they are stopped and given back.
-    `on_stopped` is called for each pid that has gone, `on_waiting` every few milliseconds with
-    the pids that have not.
-    """
-    entries = pidfile.living(place.home)
-    workers = [
-        entry
-        for entry in entries
-        if entry.role == pidfile.WORKER and (pids is None or entry.process.pid in pids)
-    ]
-    targets = entries if pids is None else workers
-    supervisors = {entry.process.pid for entry in targets if entry.role == pidfile.SUPERVISOR}
-    for number in (signal.SIGTERM, signal.SIGINT) if now else (signal.SIGTERM,):
-        for entry in targets:
-            if entry.supervisor not in supervisors:  # else it hands the signal on
-                send_signal(entry.process, number)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    waiting, stopped = list(targets), []
-    while waiting and (deadline is None or time.monotonic() < deadline):
-        for entry in [entry for entry in waiting if not is_alive(entry.process)]:
-            waiting.remove(entry)
-            if entry in workers:
-                stopped.append(entry.process.pid)
-                on_stopped(entry.process.pid)
-        if waiting:
-            on_waiting([entry.process.pid for entry in waiting if entry in workers])
-            time.sleep(_LOOK_SECONDS)
-    left = [entry.process.pid for entry in waiting if entry in workers]
-    if not left:
-        with contextlib.suppress(StoreUnavailable):
-            pidfile.remove(place.home, stopped)
-    return StopReport(stopped, left)
 
 
 def unsupervised(home: Home) -> list[int]:

@@ -26,7 +26,7 @@ from queuectl.waiting import wait_readable
 from queuectl.worker import notes, pidfile
 from queuectl.worker.adoption import adopt_orphans
 from queuectl.worker.claims import Orders
-from queuectl.worker.control import Control
+from queuectl.worker.control import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control
 from queuectl.worker.guard import Guard, Post
 from queuectl.worker.logs import be_worker
 from queuectl.worker.loop import Worker
@@ -121,7 +121,7 @@ class Supervisor:
 
     def _fork(self, seat: _Seat) -> None:
         """Fork a guard and its worker, with stop signals held back until the worker counts them."""
-        held = {signal.SIGTERM, signal.SIGINT}
+        held = set(STOP_SIGNALS)
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         supervisor = os.getpid()
         post = Post(partial(notes.act_on, self.place.store_url))
@@ -141,14 +141,15 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
     def _hand_on_stop(self) -> None:
-        """Send each worker as many stop signals as came here."""
+        """Tell each worker what was asked of this supervisor."""
         while self._handed_on < self._control.stop_level:
-            number = (signal.SIGTERM, signal.SIGINT)[self._handed_on]
+            number = (LEAVE, LEAVE_NOW)[self._handed_on]
             self._handed_on += 1
             for seat in self._seats:
                 if seat.pid:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(seat.pid, number)
+                        os.kill(seat.pid, signal.SIGCONT)  # one that stands still cannot leave
         if self._control.is_stopping:
             self._seats = [seat for seat in self._seats if seat.pid]
 

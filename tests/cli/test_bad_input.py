@@ -321,3 +321,14 @@ def test_a_job_whose_worker_is_gone_is_deleted_once_its_claim_has_ended(
         queue.store.claim(ClaimRequest("claim2", "worker2", lease_seconds=60))
     assert "deleted" in cli.ok("delete", "--force", "a").out
     assert "does not answer" in cli.refused(4, "delete", "--force", "b")
+
+
+def test_what_cannot_be_a_file_of_an_export_is_refused(cli: Cli) -> None:
+    for word in (".", "..", "/"):
+        assert "is a directory" in cli.refused(2, "export", word)
+
+
+def test_a_home_whose_variables_hold_a_nul_byte_is_refused(cli: Cli, home: Path) -> None:
+    home.mkdir()
+    (home / ".env").write_bytes(b"QUEUECTL_STORE=\0x\n")
+    assert f"{home / '.env'} holds a NUL byte" in cli.refused(2, "list")

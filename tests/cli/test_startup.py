@@ -47,6 +47,7 @@ def modules_of_click() -> set[str]:
 
 @pytest.mark.parametrize("args", [["enqueue", "a", "true"], ["config", "get"], ["--version"]])
 def test_a_common_command_imports_nothing_heavy(args: list[str]) -> None:
+    modules_of("init")
     imported = modules_of(*args) - modules_of_click()
     allowed = {"queuectl.cli.render"} if args[0] == "config" else set()
     assert imported & HEAVY - allowed == set()

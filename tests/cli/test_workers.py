@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,50 @@ def test_stopping_takes_no_longer_than_asked(cli: Cli) -> None:
     assert "--now" in cli.refused(124, "worker", "stop", "--timeout", "0.2")
     cli.ok("worker", "stop", "--now")
     assert state_of(cli, "a") == "pending"
+
+
+def test_when_stopping_at_once_takes_too_long_the_advice_is_another(cli: Cli) -> None:
+    process("worker", "start")
+    told = cli.refused(124, "worker", "stop", "--now", "--timeout", "0")
+    assert "--now" not in told
+    assert "kill -9" in told
+    cli("worker", "stop", "--now")
+
+
+def test_workers_that_the_pid_file_does_not_name_are_stopped(cli: Cli, home: Path) -> None:
+    process("worker", "start", "--count", "2")
+    (home / "workers.pid").unlink()
+    pid = cli.ok("worker", "list", "--json").json[0]["pid"]
+    assert cli.ok("worker", "stop", str(pid)).out == f"Worker {pid} stopped\n"
+    assert cli.ok("worker", "stop").out.count("stopped") == 1
+
+
+def test_workers_of_another_home_are_named_when_there_is_none_to_stop(cli: Cli, home: Path) -> None:
+    process("worker", "start")
+    result = cli.ok("--home", "other", "--store", str(home / "queue.db"), "worker", "stop")
+    assert result.out == "No workers are running\n"
+    assert "1 worker(s) of other homes or hosts use this store" in result.err
+    cli.ok("worker", "stop")
+
+
+def test_ctrl_c_while_workers_are_waited_for_leaves_the_jobs_their_time(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "while [ ! -e go ]; do sleep 0.01; done")
+    process("worker", "start")
+    until(lambda: state_of(cli, "a") == "processing")
+    for _ in range(2):
+        with subprocess.Popen(
+            [sys.executable, "-m", "queuectl", "worker", "stop"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+        ) as stopping:  # fmt: skip
+            time.sleep(0.5)  # for the signal to have gone out; too early only tests less
+            stopping.send_signal(signal.SIGINT)
+            _, told = stopping.communicate(timeout=20)
+        assert stopping.returncode == 130
+        assert "Traceback" not in told
+    assert state_of(cli, "a") == "processing"
+    Path("go").touch()
+    cli.ok("worker", "stop")
+    assert state_of(cli, "a") == "completed"
 
 
 def test_the_foreground_shows_what_happens_and_stops_gracefully(cli: Cli) -> None:

@@ -168,8 +168,8 @@ def test_completing_never_opens_the_store(monkeypatch: pytest.MonkeyPatch) -> No
         raise AssertionError("the store was opened")
 
     monkeypatch.setattr("queuectl.queue.open_store", refuse)
-    monkeypatch.setattr("queuectl.cli.catalog.open_store", refuse)
-    monkeypatch.setattr("queuectl.cli.catalog.store_exists", refuse)
+    monkeypatch.setattr("queuectl.queue.open_existing", refuse)
+    monkeypatch.setattr("queuectl.stores.open_existing", refuse)
     live = Live(find_place(), Followed())
     lines = tuple(JobLine(f"job{n}", State.PENDING, "pending     true") for n in range(1000))
     counts = Counts({"default": {State.PENDING: 100_000}})

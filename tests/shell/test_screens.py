@@ -289,6 +289,7 @@ def test_a_continued_line_is_one_entry_of_the_history(home: Path, open_shell: Op
 def test_a_history_that_cannot_be_written_is_kept_for_the_session(
     home: Path, open_shell: OpenShell
 ) -> None:
+    home.mkdir(mode=0o700)
     shell = open_shell()
     shell.shows("Tab completes")
     (home / "history").unlink()

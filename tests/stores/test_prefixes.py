@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from queuectl.domain.filters import Filter, Page
-from queuectl.stores import open_store, store_exists
+from queuectl.stores import open_existing, open_store
 from queuectl.stores.base import Store
 from tests.stores.kit import FAILURE, added, claimed, settled
 
@@ -32,7 +32,9 @@ def test_jobs_are_found_by_how_their_ids_begin(store: Store) -> None:
 
 
 def test_a_store_is_there_once_it_has_been_opened(store_url: str) -> None:
-    assert not store_exists(store_url)
-    assert not store_exists(store_url), "looking has made nothing"
+    assert open_existing(store_url) is None
+    assert open_existing(store_url) is None, "looking has made nothing"
     open_store(store_url).close()
-    assert store_exists(store_url)
+    found = open_existing(store_url)
+    assert found is not None
+    found.close()

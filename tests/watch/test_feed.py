@@ -9,10 +9,12 @@ import pytest
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.transitions import settle
-from queuectl.looking.feed import latest
+from queuectl.home import find_place
+from queuectl.looking.feed import Feed, latest
 from queuectl.looking.model import Wanted
 from queuectl.queue import open_queue
 from tests.cli.harness import claim_next
+from tests.worker.fleet import eventually
 
 
 def test_a_job_that_ends_while_jobs_are_read_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +31,23 @@ def test_a_job_that_ends_while_jobs_are_read_is_shown_once(monkeypatch: pytest.M
         monkeypatch.setattr(queue, "find", find_and_end)
         shown = list(latest(queue, Wanted()))
     assert [(job.id, job.state) for job in shown] == [("a", State.COMPLETED)]
+
+
+def test_a_feed_makes_no_store_and_sees_one_that_is_made_later() -> None:
+    place = find_place()
+    feed = Feed(place, Wanted(), lambda: None, interval=0.01)
+    feed.start()
+    try:
+        eventually(lambda: feed.seen.snapshot is not None)
+        assert not place.home.root.exists()
+        with open_queue() as queue:
+            queue.enqueue([queue.request({"id": "a", "command": "true"})])
+        eventually(lambda: jobs_in(feed) == ["a"])
+    finally:
+        feed.end()
+        feed.join()
+
+
+def jobs_in(feed: Feed) -> list[str]:
+    """Return the ids of the jobs that a feed has seen last."""
+    return [job.id for job in feed.seen.snapshot.jobs] if feed.seen.snapshot else []

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from queuectl.waiting import wait_readable
-from queuectl.worker.control import Control, Halt
+from queuectl.worker.control import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control, Halt
 from queuectl.worker.processes import boot_clock
 
-TAKEN_OVER = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
+TAKEN_OVER = (*STOP_SIGNALS, signal.SIGCHLD, signal.SIGHUP)
 
 
 @pytest.fixture
@@ -40,21 +40,40 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def test_one_signal_asks_to_leave_and_a_second_at_once(
+def test_ctrl_c_asks_to_leave_and_pressed_again_at_once(
     control: Control, clock: list[float]
 ) -> None:
-    send(signal.SIGTERM)
+    send(signal.SIGINT)
     assert (control.is_stopping, control.halt("run")) == (True, None)
     clock[0] += 1
-    send(signal.SIGTERM)
+    send(signal.SIGINT)
+    assert control.halt("run") is Halt.RELEASE
+
+
+@pytest.mark.parametrize("earlier", [(), (LEAVE,), (signal.SIGINT,), (LEAVE, LEAVE, signal.SIGINT)])
+def test_a_request_to_leave_kills_no_job_whatever_came_before_it(
+    control: Control, clock: list[float], earlier: tuple[signal.Signals, ...]
+) -> None:
+    for number in (*earlier, LEAVE):
+        send(number)
+        clock[0] += 1
+    assert (control.is_stopping, control.halt("run")) == (True, None)
+
+
+def test_one_request_to_leave_at_once_is_enough(control: Control) -> None:
+    send(LEAVE_NOW)
     assert control.halt("run") is Halt.RELEASE
 
 
 class InTheMiddle(float):
-    """A number that sends a signal while it is compared."""
+    """A number that sends a signal while it is compared for the first time."""
+
+    is_sent = False
 
     def __gt__(self, other: float) -> bool:
-        send(signal.SIGINT)
+        if not self.is_sent:
+            self.is_sent = True
+            send(LEAVE_NOW)
         return False
 
 
@@ -71,12 +90,6 @@ def test_a_signal_that_comes_twice_at_once_counts_once(
     clock[0] += 0.05
     send(signal.SIGINT)
     assert control.stop_level == 1
-
-
-def test_two_different_signals_at_once_count_as_two(control: Control) -> None:
-    send(signal.SIGTERM)
-    send(signal.SIGINT)
-    assert control.stop_level == 2
 
 
 def test_a_signal_wakes_whoever_sleeps_on_the_descriptor(control: Control) -> None:

@@ -1,0 +1,141 @@
+"""Who only reads makes nothing: a home or store that is not there reads as an empty one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.cli.harness import Cli, process
+from tests.stores.conftest import new_mongo_url
+
+__all__ = ["new_mongo_url"]
+
+READERS = (
+    "list", "list --state dead", "status", "stats", "worker list", "worker logs", "worker stop",
+    "worker stop --all-hosts", "config get", "config show", "config unset max-retries", "dlq list",
+    "dlq retry --all", "dlq purge --yes", "queue list", "schedule list", "hook list", "hook check",
+    "export", "wait --all", "doctor", "metrics", "purge --yes", "cancel --state pending --yes",
+    "retry --state dead", "delete --state completed --dry-run",
+)  # fmt: skip
+EMPTY: dict[str, list[object]] = {
+    "list --json": [],
+    "dlq list --json": [],
+    "worker list --json": [],
+    "queue list --json": [],
+    "schedule list --json": [],
+    "hook list --json": [],
+    "wait --all --json": [],
+}
+
+
+def made(home: Path) -> bool:
+    """Whether anything has been made for a home, or left behind in its stead."""
+    return home.exists() or any(Path(tempfile.gettempdir()).glob("*"))
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory for temporary files in which anything left behind is seen."""
+    directory = tmp_path / "scratch"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_reader_makes_nothing_and_names_what_is_missing(
+    cli: Cli, tmp_path: Path, command: str
+) -> None:
+    typo = tmp_path / "typo"
+    result = cli.ok("--home", str(typo), *command.split())
+    assert result.err.count("\n") == 1
+    assert str(typo) in result.err
+    assert not made(typo)
+
+
+@pytest.mark.parametrize("command", EMPTY)
+def test_the_result_of_a_reader_is_empty(cli: Cli, tmp_path: Path, command: str) -> None:
+    typo = tmp_path / "typo"
+    result = cli.ok("--home", str(typo), *command.split())
+    assert result.json == EMPTY[command]
+    assert str(typo) in result.err
+
+
+def test_zeros_and_defaults_are_read_where_there_is_nothing(cli: Cli, home: Path) -> None:
+    found = cli.ok("status", "--json").json
+    assert found["counts"]["total"] == 0
+    assert found["store"] == str(home / "queue.db")
+    assert cli.ok("config", "get", "max-retries").out == "3\n"
+    assert not made(home)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["show a", "cancel a", "logs a", "retry a", "wait a", "edit a", "set a priority=high",
+     "jobs pause a", "delete a"],
+)  # fmt: skip
+def test_a_job_that_is_not_found_says_where_there_is_nothing(
+    cli: Cli, home: Path, command: str
+) -> None:
+    assert f"no job 'a'; {home} does not exist" in cli.refused(3, *command.split())
+    assert not made(home)
+
+
+def test_of_a_home_without_its_store_the_store_is_named(cli: Cli, home: Path) -> None:
+    home.mkdir()
+    assert f"{home / 'queue.db'} does not exist" in cli.ok("list").err
+    assert list(home.iterdir()) == []
+    assert f"{home / 'x.db'} does not exist" in cli.ok("--store", str(home / "x.db"), "list").err
+
+
+def test_a_store_that_is_elsewhere_is_read_without_a_home(cli: Cli, home: Path) -> None:
+    cli.ok("--home", "other", "--store", "x.db", "enqueue", "a", "true")
+    result = cli.ok("--store", "x.db", "list", "--json")
+    assert [job["id"] for job in result.json] == ["a"]
+    assert result.err == ""
+    assert not made(home)
+
+
+@pytest.mark.parametrize("command", ["enqueue a true", "config set max-retries 2", "init",
+                                     "queue pause gpu", "schedule add s @daily true"])  # fmt: skip
+def test_who_writes_makes_the_home(cli: Cli, home: Path, command: str) -> None:
+    if command == "init":
+        cli.ok("--home", str(home), "init")
+    else:
+        cli.ok(*command.split())
+    assert (home / "queue.db").exists()
+    assert "does not exist" not in cli.ok("list").err
+
+
+def test_a_line_that_writes_after_one_that_read_makes_the_home(home: Path) -> None:
+    result = process("shell", stdin="list\nenqueue a true\nlist --json\n")
+    assert result.code == 0
+    assert result.err.count("\n") == 1
+    assert f"({home} does not exist)" in result.err
+    assert '"id": "a"' in result.out
+
+
+def test_a_store_that_is_not_there_cannot_be_moved(cli: Cli, home: Path) -> None:
+    assert str(home) in cli.refused(3, "migrate", "--to", "other.db")
+    assert not made(home)
+    assert not Path("other.db").exists()
+
+
+def test_a_file_in_place_of_the_home_is_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    cli.refused(5, "--home", str(tmp_path / "file"), "list")
+    cli.refused(5, "--home", str(tmp_path / "file" / "deeper"), "list")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_database_without_a_store_reads_as_empty_and_stays_so(
+    cli: Cli, home: Path, new_mongo_url: str
+) -> None:
+    for _ in range(2):
+        result = cli.ok("--store", new_mongo_url, "list", "--json")
+        assert result.json == []
+        assert "does not exist" in result.err
+    cli.ok("--store", new_mongo_url, "config", "set", "max-retries", "2")
+    assert cli.ok("--store", new_mongo_url, "list", "--json").err == ""
+    assert home.exists()
