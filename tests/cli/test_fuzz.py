@@ -125,7 +125,7 @@ def test_other_commands(line: list[str], rest: list[str]) -> None:
     assert "-v shows where" not in told
 
 
-STAYING = frozenset("run wait logs watch shell start".split())
+STAYING = frozenset("run wait logs watch shell start dashboard".split())
 """Commands that may wait for ever, or run what they are given."""
 
 
