@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 AWAY = "; trying again"
 BACK = "the store answers again"
-LEASE = 2.0
+LEASE = 4.0
 SHORT = 36
 """Enough jobs for a worker to find out that they are short, and to take many at once."""
 
