@@ -76,7 +76,7 @@ def stop(
             on_waiting([entry.process.pid for entry in waiting if entry.process.pid in workers])
             time.sleep(_LOOK_SECONDS)
     left = [entry.process.pid for entry in waiting if entry.process.pid in workers]
-    if not left and place.home.pid_file.exists():
+    if stopped and not left:
         with contextlib.suppress(StoreUnavailable):
             pidfile.remove(place.home, stopped)
     return StopReport(stopped, left)

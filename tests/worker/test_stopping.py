@@ -18,9 +18,9 @@ from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
 
 
 def test_a_graceful_stop_lets_the_job_in_hand_finish_and_claims_no_other(fleet: Fleet) -> None:
-    first, second = fleet.enqueue("sleep 1; echo done"), fleet.enqueue("true")
+    first, second = fleet.enqueue("touch begun; sleep 1; echo done"), fleet.enqueue("true")
     fleet.start()
-    fleet.running(first)
+    eventually((fleet.root / "begun").exists)
     assert fleet.stop() == []
     assert fleet.job(first).state is State.COMPLETED
     assert (fleet.job(second).state, fleet.job(second).runs) == (State.PENDING, 0)
@@ -59,9 +59,9 @@ def interrupted_again(supervisor: int, worker: int) -> bool:
 
 
 def test_who_asks_again_does_not_end_the_jobs_that_were_promised_to_finish(fleet: Fleet) -> None:
-    job_id = fleet.enqueue("while [ ! -e go ]; do sleep 0.01; done")
+    job_id = fleet.enqueue("touch begun; while [ ! -e go ]; do sleep 0.01; done")
     (pid,) = fleet.start()
-    fleet.running(job_id)
+    eventually((fleet.root / "begun").exists)
     for _ in range(3):
         assert manager.stop(fleet.place, timeout=0.3).left == [pid]
     (fleet.root / "go").touch()
