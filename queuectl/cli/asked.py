@@ -177,7 +177,7 @@ class Asked:
         """Yield every job that is asked for, in order, or why it cannot be."""
         form = queue.form(cwd=self.cwd, replace=self.replace)
         items = self.items()
-        directories: dict[str | None, bool] = {self.cwd: True}
+        directories: dict[str | None, bool] = {} if "cwd" in self.fields else {self.cwd: True}
         while some := list(islice(items, BATCH)):
             plain = None if self.fields else form.fill_plain([item.fields or {} for item in some])
             if plain is None:

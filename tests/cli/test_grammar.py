@@ -362,7 +362,7 @@ def test_doctor_says_what_to_do(cli: Cli, home: Path) -> None:
     home.chmod(0o755)
     result = cli("doctor")
     assert result.code == 1
-    assert f"chmod go= {home}" in result.out
+    assert f"chmod -R go= {home}" in result.out
     assert "queuectl worker start" in result.out
 
 
