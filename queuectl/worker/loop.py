@@ -38,6 +38,7 @@ from queuectl.worker.record import new_record, new_worker_id
 from queuectl.worker.runner import Run, Runner
 from queuectl.worker.scheduling import Scheduling
 from queuectl.worker.telling import tell_all
+from queuectl.worker.upkeep import Upkeep
 
 log = logging.getLogger("queuectl.worker")
 
@@ -96,6 +97,7 @@ class Worker:
         """Work until asked to leave; `on_ready` is called when the first claim can be made."""
         self._store.register(self.record)
         self._heartbeat.start()
+        self._take_back()
         log.info("started")
         on_ready()
         try:
@@ -105,6 +107,14 @@ class Worker:
             self._leave()
         if self._heartbeat.is_astray:
             raise StoreReplaced(f"{self._store.address} is not the file that it was")
+
+    def _take_back(self) -> None:
+        """Let what was lost on this machine wait again, before anything newer is claimed."""
+        upkeep = Upkeep(self._store, since=self.record.started_at)
+        try:
+            upkeep.recover(self._heartbeat.settings)
+        except StoreError as fault:
+            log.warning("%s", fault)  # the upkeep of later will do it
 
     def _leave(self) -> None:
         try:

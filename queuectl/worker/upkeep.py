@@ -124,6 +124,13 @@ class Upkeep:
         if self._retention is not None:
             self._retention.tick(settings)
 
+    def recover(self, settings: Settings) -> None:
+        """Take back what dead workers of this machine held, before a worker claims anything new.
+
+        So that it keeps its place in the order.
+        """
+        self._recover_local(settings)
+
     def _recover_local(self, settings: Settings) -> None:
         """Take back what dead workers of this machine held, at once, and forget them later.
 
