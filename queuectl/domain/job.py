@@ -10,6 +10,9 @@ from queuectl.domain.values import frozen
 Command = str | tuple[str, ...]
 
 DEFAULT_QUEUE = "default"
+WAIT, CANCEL = "wait", "cancel"
+"""What becomes of a job that wants the success of one that has failed for good."""
+
 TAIL_BYTES = 64 * 1024
 HISTORY_RUNS = 1000
 """The most runs that a job's history keeps, the latest: so no job outgrows its store."""
@@ -46,7 +49,8 @@ class Spec:
     for it. `slots` is how much of its queue's limit a run takes. `after`, `after_fail` and
     `after_any` name the jobs that must have succeeded, failed or ended before; of the jobs
     with one `unique` key only one waits or runs. `environment` names a captured environment
-    of the store's; with `clean_env` a run gets none of its worker's.
+    of the store's; with `clean_env` a run gets none of its worker's. `on_parent_failure` is
+    WAIT, as the parent may be retried, or CANCEL.
     """
 
     id: str
@@ -68,6 +72,7 @@ class Spec:
     unique: str | None = None
     clean_env: bool = False
     environment: str | None = None
+    on_parent_failure: str = WAIT
 
 
 @frozen

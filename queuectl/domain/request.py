@@ -83,6 +83,7 @@ def defaults_of(settings: Settings) -> dict[str, Any]:
         "backoff_cap": settings.backoff_cap,
         "timeout": settings.timeout_seconds,
         "clean_env": settings.clean_env,
+        "on_parent_failure": settings.on_parent_failure,
     }
 
 
@@ -284,6 +285,7 @@ CHECKS: dict[str, Callable[[object], object]] = {
     "after_fail": partial(check_ids, "after_fail"),
     "unique": check_key,
     "clean_env": partial(as_flag, "clean_env"),
+    "on_parent_failure": partial(parse_value, "on_parent_failure"),
 }
 """Every field of a specification, and what turns a person's value into it."""
 

@@ -11,9 +11,10 @@ from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 
-from queuectl.domain.dependencies import blockers
+from queuectl.domain.dependencies import blockers, fate, gone, parent_of, wish_for
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
 from queuectl.domain.job import (
+    CANCEL,
     HISTORY_RUNS,
     SETTLED,
     WAITING,
@@ -29,6 +30,7 @@ from queuectl.domain.times import later
 from queuectl.domain.values import frozen
 
 WORKER_LOST = "worker lost"
+CANNOT_START = "cannot start: "
 INTERRUPTED = "interrupted"
 
 _AT = {name: at for at, name in enumerate(Job.__match_args__)}
@@ -206,6 +208,29 @@ def cancel(job: Job, now: datetime) -> Transition:
     raise Conflict(f"job '{job.id}' is {job.state} already")
 
 
+def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
+    """A waiting job that shall not outlast its parents is cancelled; `why` says which has failed.
+
+    That is its last error then. Raises Conflict when it does not wait.
+    """
+    if job.state not in WAITING:
+        raise Conflict(f"job '{job.id}' is {job.state}")
+    change = cancel(job, now)
+    assert change.after is not None
+    outcome = replace(job.outcome or Outcome(), error=f"{CANNOT_START}{why}")
+    return replace(change, after=replace(change.after, outcome=outcome))
+
+
+def root_cause(job_id: str, state: State | None, error: str | None) -> str:
+    """Return why the children of a job that has failed are cancelled; None is deleted.
+
+    What was cancelled with a parent of its own hands on which that was.
+    """
+    if state is _CANCELLED and error and error.startswith(CANNOT_START):
+        return error.removeprefix(CANNOT_START)
+    return fate(job_id, state)
+
+
 def retry(job: Job, now: datetime) -> Transition:
     """A settled (or failed) job starts afresh, due now; its history is kept."""
     if job.state not in SETTLED and job.state is not _FAILED:
@@ -245,18 +270,34 @@ def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
             f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
             f"it has made {job.attempts} attempt(s)"
         )
-    had = blockers(job.spec)
-    waits_for = tuple(
-        blocker for blocker in blockers(spec) if blocker in job.waits_for or blocker not in had
-    )
-    after = _changed(job, now, spec=spec, run_at=run_at, waits_for=waits_for)
+    after = _changed(job, now, spec=spec, run_at=run_at, waits_for=_left(job, spec))
     return Transition("edit", job, after, _REV)
 
 
+def _left(job: Job, spec: Spec) -> tuple[str, ...]:
+    """Return what a job waits for once it has another specification."""
+    had = blockers(job.spec)
+    left = []
+    for blocker in blockers(spec):
+        lost = gone(parent_of(blocker))
+        if blocker in job.waits_for or blocker not in had:
+            left.append(blocker)
+        elif lost in job.waits_for and blocker == wish_for(parent_of(blocker)):
+            left.append(lost)
+    return tuple(left)
+
+
 def has_new_blockers(change: Transition) -> bool:
-    """Whether a change lets a job wait for what it did not wait for before."""
-    after = change.after
-    return after is not None and not set(after.waits_for) <= set(change.before.waits_for)
+    """Whether a job is to wait for what it did not wait for before, or to fail with a parent.
+
+    Then its parents are to be looked at.
+    """
+    before, after = change.before, change.after
+    if after is None or not after.waits_for:
+        return False
+    if not set(after.waits_for) <= set(before.waits_for):
+        return True
+    return before.spec.on_parent_failure != after.spec.on_parent_failure == CANCEL
 
 
 def hold(job: Job, now: datetime) -> Transition:

@@ -109,7 +109,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         now = self.now()
         fresh, refused = self._divided(jobs)
         if not (atomic and refused):
-            self._insert(self._linked(fresh), now)
+            self._insert_linked(fresh, now)
         return frozenset(refused)
 
     def _divided(self, jobs: Sequence[Job]) -> tuple[list[Job], set[str]]:

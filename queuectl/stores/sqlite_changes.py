@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.job import Job, Outcome, Spec, State, command_text
+from queuectl.domain.job import WAIT, Job, Outcome, Spec, State, command_text
 from queuectl.domain.times import to_millis
 from queuectl.domain.values import frozen
 from queuectl.stores import codec
@@ -107,7 +107,17 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
     else:
         columns["command"] = [command_text(command) for command in commands]
         columns["argv"] = [None if isinstance(each, str) else each for each in commands]
+    rules = columns["on_parent_failure"]
+    if rules.count(WAIT) == len(rules):
+        columns["on_parent_failure"] = [None]
+    else:
+        columns["on_parent_failure"] = [_rule_or_none(rule) for rule in rules]
     return columns
+
+
+def _rule_or_none(rule: str) -> str | None:
+    """Return what a job does when a parent fails as its column has it: NULL is to wait."""
+    return None if rule == WAIT else rule
 
 
 def _inserts(
@@ -176,6 +186,7 @@ def spec_values(spec: Spec) -> list[object]:
         spec.unique,
         int(spec.clean_env),
         spec.environment,
+        _rule_or_none(spec.on_parent_failure),
     ]
 
 

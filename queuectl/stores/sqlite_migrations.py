@@ -292,6 +292,12 @@ CREATE TRIGGER runs_followed AFTER INSERT ON runs WHEN new.n > 1 BEGIN
 END;
 """
 
+# NULL is to wait, as nearly all jobs do.
+_WITH_PARENTS = """
+ALTER TABLE jobs ADD COLUMN on_parent_failure TEXT;
+ALTER TABLE dlq ADD COLUMN on_parent_failure TEXT;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
@@ -301,5 +307,6 @@ MIGRATIONS: tuple[str, ...] = (
     _HOOKS,
     _COMPILED_ONCE,
     _PAST_RUNS,
+    _WITH_PARENTS,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""

@@ -168,7 +168,7 @@ class Worker:
         """Whether a worker with limited orders has nothing left to do."""
         if self._orders.only is not None:
             job = self._store.get(self._orders.only)
-            return job is None or job.state in SETTLED
+            return job is None or job.state in SETTLED or self._cannot_start(job)
         if not self._orders.drain:
             return False
         if self._store.hooks() and self._store.untold(1).endings:
@@ -179,6 +179,14 @@ class Worker:
         if any(map(counts.matching, filters)) or self._store.promote():
             return False
         return not self._scheduling.enqueue_due(self._heartbeat.settings).enqueued
+
+    def _cannot_start(self, job: Job) -> bool:
+        """Whether a job waits for another that has ended otherwise."""
+        if not job.waits_for:
+            return False
+        from queuectl.domain.obstacles import Obstacles
+
+        return Obstacles(self._store.get).before(job) is not None
 
     # running
 
