@@ -138,7 +138,8 @@ class Job:
     paused the job, `has_children` that jobs were enqueued to follow it, and `unswept` that it
     has ended and not all of them have been told.
     `history`, the latest `HISTORY_RUNS` runs, is filled by `Store.get` and by a `find` that asks
-    for it; elsewhere it is empty.
+    for it; elsewhere it is empty. `delayed` says that `run_at` was asked for as a length of time
+    from then on; only a store without a clock of its own keeps that.
     """
 
     spec: Spec
@@ -163,6 +164,7 @@ class Job:
     failed_at: datetime | None = None
     outcome: Outcome | None = None
     history: tuple[Run, ...] = ()
+    delayed: bool = False
 
     @property
     def id(self) -> str:
@@ -185,7 +187,15 @@ class Job:
 
     def is_ready(self, now: datetime) -> bool:
         """Whether a worker may claim the job at `now`, if its queue is open."""
-        return self.is_free and self.run_at <= now
+        return self.is_free and self.is_due(now)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether the job's time has come.
+
+        It had when the job was last changed, if that is not before `run_at`: then it was due at
+        once by the clock of whoever changed it, and does not wait where that was ahead of ours.
+        """
+        return self.run_at <= now or self.run_at <= self.updated_at
 
 
 def command_text(command: Command) -> str:

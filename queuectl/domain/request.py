@@ -54,13 +54,15 @@ ParseTime = Callable[[str, object], datetime]
 class Request:
     """A job to be enqueued: its specification and when it is due (None: at once).
 
-    `notes` are lines for the person who asked; `replace` allows a job of this id to be replaced.
+    `delayed` says that the time was given as a length of time from now. `notes` are lines for the
+    person who asked; `replace` allows a job of this id to be replaced.
     """
 
     spec: Spec
     run_at: datetime | None = None
     notes: tuple[str, ...] = ()
     replace: bool = False
+    delayed: bool = False
 
 
 def is_name(word: str) -> bool:

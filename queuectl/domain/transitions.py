@@ -79,10 +79,10 @@ class Transition:
         return self.before.state is _DEAD
 
 
-def enqueue(spec: Spec, run_at: datetime | None, now: datetime) -> Job:
-    """Return a new pending job, due at `run_at` or at once."""
+def enqueue(spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False) -> Job:
+    """Return a new pending job, due at `run_at` or at once; `delayed` as `Job` has it."""
     waits_for = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
-    return Job(spec, _PENDING, run_at or now, now, now, waits_for=waits_for)
+    return Job(spec, _PENDING, run_at or now, now, now, waits_for=waits_for, delayed=delayed)
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:
@@ -93,6 +93,7 @@ def claim(job: Job, right: Claim, now: datetime) -> Transition:
         job,
         now,
         state=_PROCESSING,
+        run_at=job.run_at if job.run_at <= now else now,
         attempts=job.attempts + 1,
         runs=job.runs + 1,
         claim=right,
@@ -239,12 +240,14 @@ def retry(job: Job, now: datetime) -> Transition:
     return Transition("retry", job, _afresh(job, job.spec, now, now, ()), _REV)
 
 
-def replace_job(job: Job, spec: Spec, run_at: datetime | None, now: datetime) -> Transition:
+def replace_job(
+    job: Job, spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False
+) -> Transition:
     """A job that does not run gets a new specification and starts afresh."""
     if job.state is _PROCESSING:
         raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
     _require_swept(job)
-    after = _afresh(job, spec, run_at or now, now, blockers(spec))
+    after = replace(_afresh(job, spec, run_at or now, now, blockers(spec)), delayed=delayed)
     return Transition("replace", job, after, _REV)
 
 
@@ -257,7 +260,9 @@ def delete(job: Job) -> Transition:
     return Transition("delete", job, None, _REV)
 
 
-def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
+def edit(
+    job: Job, spec: Spec, run_at: datetime, now: datetime, *, delayed: bool = False
+) -> Transition:
     """A job that waits gets another specification; what it has been through stays.
 
     Blockers that are gone stay gone. Raises Conflict when it does not wait, InvalidInput when
@@ -270,7 +275,14 @@ def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
             f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
             f"it has made {job.attempts} attempt(s)"
         )
-    after = _changed(job, now, spec=spec, run_at=run_at, waits_for=_left(job, spec))
+    after = _changed(
+        job,
+        now,
+        spec=spec,
+        run_at=run_at,
+        waits_for=_left(job, spec),
+        delayed=job.delayed if run_at == job.run_at else delayed,
+    )
     return Transition("edit", job, after, _REV)
 
 
@@ -397,6 +409,7 @@ def _afresh(
         cancel_requested=False,
         waits_for=waits_for,
         held=False,
+        delayed=False,
         worker=None,
         started_at=None,
         finished_at=None,

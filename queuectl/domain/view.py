@@ -86,14 +86,15 @@ def reason(
     if job.waits_for:
         awaited = dict.fromkeys(_awaited(blocker, around) for blocker in job.waits_for)
         return f"waits for {', '.join(awaited)}"
-    if job.run_at <= now:
+    is_due = job.is_due(now)
+    if is_due:
         held_up = _shut_reason(job, around) or around.unserved(job.spec.queue)
         if held_up:
             return held_up
     if job.state is State.FAILED:
         which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
-        return f"{which} due" if job.run_at <= now else f"{which} at {show(job.run_at)}"
-    return "due" if job.run_at <= now else f"scheduled for {show(job.run_at)}"
+        return f"{which} due" if is_due else f"{which} at {show(job.run_at)}"
+    return "due" if is_due else f"scheduled for {show(job.run_at)}"
 
 
 def _shut_reason(job: Job, around: Surroundings) -> str | None:

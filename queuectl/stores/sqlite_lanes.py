@@ -210,7 +210,8 @@ class SqliteLanes(SqliteFleet):
             (wish, gone(job_id), *met, told),
         )
         execute(
-            f"UPDATE jobs SET ready = (run_at <= ?) WHERE {chosen} AND waits_for IS NULL "
+            f"UPDATE jobs SET ready = (run_at <= max(?, updated_at)) "
+            f"WHERE {chosen} AND waits_for IS NULL "
             "AND ready IS NULL AND held = 0 AND state IN ('pending', 'failed')",
             (to_millis(now), told),
         )

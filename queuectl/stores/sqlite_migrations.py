@@ -292,10 +292,14 @@ CREATE TRIGGER runs_followed AFTER INSERT ON runs WHEN new.n > 1 BEGIN
 END;
 """
 
-# NULL is to wait, as nearly all jobs do.
+# Nearly all jobs have NULL in both. `jobs_ahead` finds those that wait for a time which was
+# reckoned by a clock that was ahead of ours.
 _WITH_PARENTS = """
 ALTER TABLE jobs ADD COLUMN on_parent_failure TEXT;
 ALTER TABLE dlq ADD COLUMN on_parent_failure TEXT;
+ALTER TABLE jobs ADD COLUMN delayed INTEGER;
+ALTER TABLE dlq ADD COLUMN delayed INTEGER;
+CREATE INDEX jobs_ahead ON jobs (updated_at) WHERE ready = 0;
 """
 
 MIGRATIONS: tuple[str, ...] = (

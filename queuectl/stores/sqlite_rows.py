@@ -26,7 +26,7 @@ SPEC = (
 COURSE = (
     "rev", "state", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
     "waits_for", "held", "has_children", "unswept", "worker", "updated_at", "started_at",
-    "finished_at", "failed_at",
+    "finished_at", "failed_at", "delayed",
 )  # fmt: skip
 """How a job fares: columns that are named as the fields of `Job`."""
 
@@ -41,7 +41,7 @@ COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, *OUTCOME)
 ALL_COLUMNS = (*COLUMNS, *codec.OUTPUT_FIELDS)
 NEW = (
     "created_at", "updated_at", "rev", "state", "run_at", "attempts", "runs", "interruptions",
-    "cancel_requested", "waits_for", "held", "has_children", "unswept",
+    "cancel_requested", "waits_for", "held", "has_children", "unswept", "delayed",
 )  # fmt: skip
 """What is said of a job that has never run, besides its specification; the rest is NULL."""
 
@@ -108,7 +108,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         after_fail, unique, clean_env, environment, on_parent_failure,
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
         waits_for, held, has_children, unswept, worker, updated_at, started_at,
-        finished_at, failed_at,
+        finished_at, failed_at, delayed,
         claim_id, lease_until,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
     ) = row  # fmt: skip
@@ -171,6 +171,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         _instant_or_none(failed_at),
         outcome,
         tuple(history),
+        bool(delayed),
     )
     return sound(job)
 

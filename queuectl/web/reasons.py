@@ -65,7 +65,7 @@ def _held_up(job: Job, now: datetime, around: Surroundings) -> str:
     told = _reason(job, now, around)
     if job.held or job.waits_for:
         return told if job.held or _is_hopeless(told) else ""
-    if job.run_at > now:
+    if not job.is_due(now):
         return ""
     if told != "due" and not told.endswith(" due"):
         return told
