@@ -93,25 +93,27 @@ def _release(link: Link, parent: str, state: State | None, rounds: int) -> bool:
     if state is None:
         met[wish_for(parent)] = gone(parent)
     waiting = {"waits_for": {"$in": sorted(met)}}
-    fields = dict.fromkeys(("waits_for", "state", "held", "batch", "created_at"), True)
+    fields = dict.fromkeys(("waits_for", "state", "held", "batch"), True)
     for _ in range(rounds):
-        children = list(link.jobs.find(waiting, fields).limit(TOLD_AT_ONCE))
-        if state is None:
-            children = _of_the_deleted(link, parent, children)
+        whose = _whose(link, parent, state)
+        children = list(link.jobs.find({**waiting, **whose}, fields).limit(TOLD_AT_ONCE))
         if not children:
             return True
+        if _whose(link, parent, state) != whose:
+            continue  # another job has got the id just now, and may have children of its own
         for seen, ids in _alike(children).items():
             _tell(link, ids, seen, met)
-    return link.jobs.find_one(waiting, {"_id": True}) is None
+    whose = _whose(link, parent, state)
+    return link.jobs.find_one({**waiting, **whose}, {"_id": True}) is None
 
 
-def _of_the_deleted(link: Link, parent: str, children: list[Document]) -> list[Document]:
-    """Leave out the children of a later job that has the id of one that was deleted."""
+def _whose(link: Link, parent: str, state: State | None) -> Document:
+    """Return what tells the children of a deleted job from those of a later one of its id."""
+    if state is not None:
+        return {}
     certain = link.jobs.with_options(read_concern=MAJORITY)
-    anew = certain.find_one({"_id": parent}, {"created_at": True}) if children else None
-    if anew is None:
-        return children
-    return [child for child in children if child["created_at"] < anew["created_at"]]
+    anew = certain.find_one({"_id": parent}, {"created_at": True})
+    return {"created_at": {"$lt": anew["created_at"]}} if anew else {}
 
 
 def _cancel(link: Link, parent: str, state: State | None, rounds: int) -> bool:
