@@ -212,14 +212,15 @@ def cancel(job: Job, now: datetime) -> Transition:
 def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
     """A waiting job that shall not outlast its parents is cancelled; `why` says which has failed.
 
-    That is its last error then. Raises Conflict when it does not wait.
+    That is its last error then, and it waits for nobody any more. Raises Conflict for a job that
+    does not wait.
     """
     if job.state not in WAITING:
         raise Conflict(f"job '{job.id}' is {job.state}")
     change = cancel(job, now)
     assert change.after is not None
     outcome = replace(job.outcome or Outcome(), error=f"{CANNOT_START}{why}")
-    return replace(change, after=replace(change.after, outcome=outcome))
+    return replace(change, after=replace(change.after, outcome=outcome, waits_for=()))
 
 
 def root_cause(job_id: str, state: State | None, error: str | None) -> str:

@@ -128,6 +128,13 @@ def test_a_cancelled_child_keeps_what_it_has_been_through_and_may_be_retried(sto
     assert claimed(store).id == "c"
 
 
+def test_nothing_keeps_the_parent_of_a_cancelled_child_from_being_let_go(store: Store) -> None:
+    store.add([new_job(store, "p"), child(store, "c", "p")])
+    end(store, "p", "dead")
+    assert existing(store, "c").waits_for == ()
+    assert store.remove([existing(store, "p")]) == {"p"}
+
+
 def test_each_cancellation_is_told(store: Store) -> None:
     store.add([new_job(store, "p"), child(store, "c", "p"), child(store, "d", "c")])
     end(store, "p", "dead")
