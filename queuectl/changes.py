@@ -93,7 +93,8 @@ class Changes(Reading):
         if change.after is None or change.after.spec == job.spec:
             return change
         spec = self._looked_up(change.after.spec, known=job.spec)
-        return transitions.edit(job, spec, change.after.run_at, now)
+        after = change.after
+        return transitions.edit(job, spec, after.run_at, now, delayed=after.delayed)
 
     def _looked_up(self, spec: Spec, known: Spec) -> Spec:
         """Return a changed specification with its parents found; `known` is what it was.

@@ -147,7 +147,7 @@ class Enqueueing(Changes, Keeping):
             raise Conflict(f"nothing was enqueued: the id '{twice}' is there twice")
         now = self._store.now()
         jobs = [
-            transitions.enqueue(request.spec, request.run_at, now)
+            transitions.enqueue(request.spec, request.run_at, now, delayed=request.delayed)
             for request in requests
             if request is first[request.spec.id] and request.spec.id not in faults
         ]
@@ -236,7 +236,9 @@ class Enqueueing(Changes, Keeping):
                 refuse_circle(request.spec, self._store.get)
             self._change(
                 request.spec.id,
-                lambda job, now: transitions.replace_job(job, request.spec, request.run_at, now),
+                lambda job, now: transitions.replace_job(
+                    job, request.spec, request.run_at, now, delayed=request.delayed
+                ),
             )
         except QueuectlError as refusal:
             return Enqueued(request.spec.id, error=refusal)

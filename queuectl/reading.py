@@ -9,13 +9,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from queuectl.domain import settings as tunables
-from queuectl.domain.errors import Conflict, NotFound, WaitTimedOut
-from queuectl.domain.job import SETTLED, Job, State
+from queuectl.domain.errors import CannotStart, Conflict, NotFound, WaitTimedOut
+from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.request import is_name
 from queuectl.domain.settings import Settings
 from queuectl.home import Home
 from queuectl.ids import PREFIX_LENGTH
 from queuectl.stores.base import Store
+from queuectl.waiting import ROOTS_SECONDS, Pace
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
@@ -94,13 +95,20 @@ class Reading:
     def wait(self, ids: Iterable[str], timeout: float | None = None) -> Iterator[Job]:
         """Yield each job once it is completed, dead or cancelled, in the order given.
 
-        Raises NotFound when one is deleted, WaitTimedOut after `timeout` seconds.
+        Raises NotFound when one is deleted, CannotStart when one waits for a job that has ended
+        otherwise, WaitTimedOut after `timeout` seconds.
         """
+        roots = Pace(ROOTS_SECONDS)
         deadline = None if timeout is None else time.monotonic() + timeout
         shortest, longest = _POLL_SECONDS
         for job_id in ids:
             pause = shortest
             while (job := self.get(job_id)).state not in SETTLED:
+                if roots.is_due and job.waits_for:
+                    with roots.look():
+                        stuck = self.cannot_start()(job)
+                    if stuck:
+                        raise stuck
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise WaitTimedOut(f"job '{job_id}' is still {job.state}")
@@ -120,21 +128,58 @@ class Reading:
 
     def surroundings(self) -> Surroundings:
         """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
-        from queuectl.domain.view import Surroundings, served_by
+        from queuectl.domain.obstacles import Obstacles
+        from queuectl.domain.view import Surroundings, unserved_by
         from queuectl.worker.processes import is_live
 
-        @cache
+        find = cache(self._store.get)
+        obstacles = Obstacles(find)
+
         def state_of(job_id: str) -> State | None:
-            job = self._store.get(job_id)
+            job = find(job_id)
             return job.state if job else None
 
+        def root_of(job_id: str) -> str | None:
+            job = find(job_id)
+            root = obstacles.before(job) if job else None
+            return str(root) if root else None
+
         @cache
-        def served() -> Callable[[str], bool]:
+        def unserved() -> Callable[[str], str | None]:
             now = self._store.now()
-            return served_by(
+            return unserved_by(
                 record.queues for record in self._store.workers() if is_live(record, now)
             )
 
         return Surroundings(
-            self._store.lanes(), state_of, lambda queue: served()(queue), cache(self._store.edge)
+            self._store.lanes(),
+            state_of,
+            lambda queue: unserved()(queue),
+            cache(self._store.edge),
+            root_of,
         )
+
+    def cannot_start(self) -> Callable[[Job], CannotStart | None]:
+        """Return what tells why a waiting job cannot start by itself, as things stand now.
+
+        It waits, by way of others perhaps, for one that has ended otherwise or was deleted. A
+        retry of that one may still revive it.
+        """
+        from queuectl.domain.obstacles import Obstacles
+
+        obstacles = Obstacles(cache(self._store.get))
+
+        def why(job: Job) -> CannotStart | None:
+            if not job.waits_for or job.state not in WAITING:
+                return None
+            root = obstacles.before(job)
+            if root is None:
+                return None
+            again = self._store.get(job.id)  # it may have been released since it was read
+            if again is None or again.rev != job.rev:
+                return None
+            is_deleted = root.state is None
+            remedy = f"edit {job.id}" if is_deleted else f"retry {root.job_id}"
+            return CannotStart(f"{job.id} cannot start: {root}", hint=f"queuectl {remedy}")
+
+        return why

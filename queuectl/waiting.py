@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 _SHARE = 20
 LONGEST_GAP = 5.0
+ROOTS_SECONDS = 0.5
+"""How often to look whether a job that is waited for can still start."""
 
 
 class Pace:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from queuectl.cli.params import EnqueueWord, JobId, PathName, Priority, QueueName
+from queuectl.cli.params import EnqueueWord, JobId, ParentRule, PathName, Priority, QueueName
 from queuectl.cli.session import note
 from queuectl.cli.tree import Command
 from queuectl.cli.words import Item, Source, read_words, split_at_dashes
@@ -45,6 +45,12 @@ PLACE_OPTIONS = (
         "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
     ),
     click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
+)
+PARENTS_OPTION = click.option(
+    "--on-parent-failure",
+    type=ParentRule(),
+    metavar="RULE",
+    help="When one in --after is dead or cancelled: `wait` for its retry, or `cancel`.",
 )
 """Options that mean the same for a job and for the runs of a schedule."""
 
@@ -88,6 +94,7 @@ _SPEC_OPTIONS = (
         multiple=True,
         help="Start when this job has failed for good (repeat).",
     ),
+    PARENTS_OPTION,
     click.option("--slots", metavar="N", help="How much of its queue's limit it takes; 1."),
     click.option(
         "--unique", metavar="KEY", help="Only one job with this key waits or runs at a time."
@@ -95,7 +102,8 @@ _SPEC_OPTIONS = (
     click.option("--label", metavar="LABEL", multiple=True, help="A label to find it by (repeat)."),
 )
 _FIELD_OPTIONS = (
-    "queue priority timeout max_retries backoff_base backoff_cap cwd slots unique env_file"
+    "queue priority timeout max_retries backoff_base backoff_cap cwd slots unique env_file "
+    "on_parent_failure"
 )
 _FLAG_OPTIONS = "capture_env clean_env"
 _LIST_OPTIONS = {

@@ -92,7 +92,7 @@ def _slots(job: Job, clock: Clock) -> str:
 
 def _next_run(job: Job, clock: Clock) -> str:
     """Return when a waiting job runs next; a person reads `due` as the reason."""
-    if job.state not in WAITING or (clock.for_person and job.run_at <= clock.now):
+    if job.state not in WAITING or (clock.for_person and job.is_due(clock.now)):
         return ""
     return clock.around(job.run_at)
 

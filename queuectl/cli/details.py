@@ -11,7 +11,7 @@ from queuectl.cli.columns import state_style, state_text, why
 from queuectl.cli.layout import GAP
 from queuectl.cli.session import printable
 from queuectl.cli.timeline import step_columns, timeline
-from queuectl.domain.job import Job, command_text
+from queuectl.domain.job import WAIT, Job, command_text
 from queuectl.domain.times import short_seconds
 from queuectl.domain.view import masked_env
 
@@ -70,6 +70,8 @@ def _details(job: Job, clock: render.Clock) -> Iterator[tuple[str, str]]:
     yield "after", ", ".join(spec.after)
     yield "after_any", ", ".join(spec.after_any)
     yield "after_fail", ", ".join(spec.after_fail)
+    rule = spec.on_parent_failure
+    yield "on_parent_failure", rule if spec.after or rule != WAIT else ""
     yield "unique", spec.unique or ""
     yield "attempts", f"{job.attempts} of {spec.max_retries}"
     yield "runs", str(job.runs)

@@ -13,12 +13,13 @@ from typing import IO
 from queuectl.cli import render
 from queuectl.cli.jobs import clock_of
 from queuectl.cli.session import complain, note, on_terminal
-from queuectl.domain.errors import NotFound
+from queuectl.domain.errors import CannotStart, NotFound
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
 from queuectl.domain.values import frozen
-from queuectl.domain.view import exit_code, reason
+from queuectl.domain.view import NO_WORKER, exit_code, reason
 from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
+from queuectl.waiting import ROOTS_SECONDS, Pace
 
 STREAMS = ("stdout", "stderr")
 _POLL_SECONDS = (0.01, 0.2)
@@ -173,11 +174,15 @@ class Follower:
         self._run = 0
         self._announced = 0  # the latest run that was told of
         self._is_told = False
+        self._roots = Pace(ROOTS_SECONDS)
         self._outputs: dict[str, RunOutput] = {}
         self.settled: Job | None = None
 
     def step(self) -> bool:
-        """Write what there is; return whether anything was new."""
+        """Write what there is; return whether anything was new.
+
+        Raises CannotStart for a job that waits for what will not come by itself, or NotFound.
+        """
         job = self._queue.get(self._job_id)  # before the files, so that none is left out
         if self._announced == 0 and self._run == 0:
             self._announced = max((run.n for run in job.history if run.n < job.runs), default=0)
@@ -193,6 +198,11 @@ class Follower:
                 self._announce(job)
         if job.state in SETTLED:
             self._finish(job)
+        elif job.waits_for and self._roots.is_due:
+            with self._roots.look():
+                stuck = self._queue.cannot_start()(job)
+            if stuck:
+                raise stuck
         return found
 
     def _tell_of_waiting(self, job: Job) -> None:
@@ -202,10 +212,10 @@ class Follower:
         self._is_told = True
         clock = clock_of(self._queue)
         why = reason(job, clock.now, clock.at, clock.surroundings) or ""
-        if not why.endswith("due"):
+        if why == NO_WORKER:
+            note(f"job '{job.id}' is {job.state}, and {why}: queuectl worker start")
+        elif not why.endswith("due"):
             note(f"job '{job.id}' is {job.state}: {why}")
-        elif not self._queue.workers():
-            note(f"job '{job.id}' is {job.state}, and no worker is running: queuectl worker start")
 
     def _turn_to(self, run: int) -> None:
         if run > 1:
@@ -251,8 +261,8 @@ def follow(
 ) -> list[Job]:
     """Write the output of jobs as it comes; return them when all are settled.
 
-    `on_end` is called for each when it is. Of several, one that is deleted is told of and left
-    out; of one that is NotFound.
+    `on_end` is called for each when it is. Of several, one that is deleted or cannot start is
+    told of and left out; of one that is NotFound or CannotStart.
     """
     active = [Follower(queue, job_id, choice) for job_id in ids]
     settled: list[Job] = []
@@ -263,7 +273,7 @@ def follow(
         for follower in list(active):
             try:
                 found = follower.step() or found
-            except NotFound as gone:
+            except (NotFound, CannotStart) as gone:
                 if len(ids) == 1:
                     raise
                 complain(gone)

@@ -12,7 +12,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item, Table
 
 from queuectl.domain.errors import InvalidInput, shown
-from queuectl.domain.job import Job
+from queuectl.domain.job import WAIT, Job
 from queuectl.domain.times import iso
 from queuectl.domain.view import masked_env
 
@@ -37,6 +37,7 @@ _EXPLAINED = {
     "after": "jobs that must have succeeded before",
     "after_any": "jobs that must have ended before",
     "after_fail": "jobs that must have failed before",
+    "on_parent_failure": "wait or cancel, when one of those in `after` is dead or cancelled",
     "clean_env": "whether it gets nothing of its worker's environment",
     "env": "a variable of its environment",
 }
@@ -48,6 +49,7 @@ _UNUSED = {
     "after": '["job1"]',
     "after_any": '["job1"]',
     "after_fail": '["job1"]',
+    "on_parent_failure": '"cancel"',
     "clean_env": "true",
     "env.NAME": '"value"',
 }
@@ -62,6 +64,8 @@ def fields_of(job: Job) -> dict[str, Any]:
     values: dict[str, Any] = {
         name: getattr(spec, name) for name in _EXPLAINED if name not in ("run_at", "env")
     }
+    if spec.on_parent_failure == WAIT:
+        values["on_parent_failure"] = ""
     values |= {"run_at": iso(job.run_at), "env": masked_env(job)}
     return {
         name: _plain(values[name])

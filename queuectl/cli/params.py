@@ -216,6 +216,17 @@ class Priority(Word):
         return _beginning(((word, str(number)) for word, number in PRIORITIES.items()), incomplete)
 
 
+class ParentRule(Word):
+    """What becomes of a job when one that it waits for has failed for good."""
+
+    def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
+        """Return the two words."""
+        from queuectl.domain import settings as tunables
+
+        choices = tunables.choices_of("on_parent_failure")
+        return _beginning(((word, "") for word in choices), incomplete.lower())
+
+
 class PathName(ParamType):
     """The name of a file or, if so asked, of a directory."""
 

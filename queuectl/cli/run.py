@@ -12,7 +12,7 @@ from queuectl.cli.follow import Choice, ending, follow
 from queuectl.cli.session import Session, complain, end_line, note
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.job import Job
-from queuectl.domain.view import exit_code
+from queuectl.domain.view import exit_code, reason
 from queuectl.queue import Queue
 
 _CANCEL_SECONDS = 10.0
@@ -36,7 +36,8 @@ def refuse_native_windows() -> None:
 def run(ctx: click.Context, /, **options: Any) -> int:
     """Enqueue one job, follow its output, and end with its exit code.
 
-    Where no worker is alive, one is started for that job alone.
+    Where no worker is alive, one is started for that job alone. A job that cannot start, as it
+    waits for one that is dead, cancelled or deleted, is left waiting, and the exit code is 1.
     """
     session = ctx.ensure_object(Session)
     queue = session.queue()
@@ -71,9 +72,18 @@ def _enqueue_one(ctx: click.Context, queue: Queue, options: dict[str, Any]) -> s
 
 
 def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
-    """Start a worker for this one job unless one is alive that will take it."""
-    wanted = queue.get(job_id).spec.queue
-    for worker in queue.workers():
+    """Start a worker for this one job unless one is alive that will take it.
+
+    Raises CannotStart for a job that waits for what will not come by itself.
+    """
+    job = queue.get(job_id)
+    if stuck := queue.cannot_start()(job):
+        raise stuck
+    wanted, living = job.spec.queue, queue.workers()
+    if job.waits_for and not living:
+        what = reason(job, queue.now(), around=queue.surroundings())
+        note(f"job '{job_id}' {what}, and no worker is running: queuectl worker start")
+    for worker in living:
         queues = worker.record.queues
         if worker.record.stop is None and (not queues or wanted in queues):
             return

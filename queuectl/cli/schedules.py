@@ -12,6 +12,7 @@ import click
 
 from queuectl.cli import render
 from queuectl.cli.asked import (
+    PARENTS_OPTION,
     PLACE_OPTIONS,
     POLICY_OPTIONS,
     QUEUE_OPTIONS,
@@ -38,6 +39,7 @@ _SHOWN_COMING = 3
 _JOB_OPTIONS = (
     *QUEUE_OPTIONS,
     *POLICY_OPTIONS,
+    PARENTS_OPTION,
     click.option("--slots", metavar="N", help="How much of its queue's limit a run takes."),
     *PLACE_OPTIONS,
     click.option(
@@ -46,7 +48,9 @@ _JOB_OPTIONS = (
     click.option("--clean-env", is_flag=True, help="Give it PATH, HOME, LANG and --env alone."),
     click.option("--label", metavar="LABEL", multiple=True, help="A label of each run (repeat)."),
 )
-_FIELDS = "queue priority timeout max_retries backoff_base backoff_cap slots".split()
+_FIELDS = (
+    "queue priority timeout max_retries backoff_base backoff_cap slots on_parent_failure".split()
+)
 
 
 def _job_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -14,14 +14,15 @@ from queuectl.cli.follow import ending
 from queuectl.cli.jobs import json_option
 from queuectl.cli.params import JobId, QueueName
 from queuectl.cli.progress import Progress
-from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.tree import Command
 from queuectl.domain.durations import parse_duration
-from queuectl.domain.errors import ExitCode, InvalidInput, NotFound, WaitTimedOut
+from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.request import check_name
 from queuectl.domain.view import as_dict, exit_code
 from queuectl.queue import Queue
+from queuectl.waiting import ROOTS_SECONDS, Pace
 
 _POLL_SECONDS = (0.01, 0.25)
 _AT_ONCE = 100
@@ -53,7 +54,8 @@ def wait(
 ) -> int:
     """Wait until jobs are completed, dead or cancelled.
 
-    Ends with the code of the one job; of several with 1 if any did not complete.
+    Ends with the code of the one job; of several with 1 if any did not complete. One that
+    cannot start, as it waits for a job that is dead, cancelled or deleted, is not waited for.
     """
     if bool(ids) + (queue_name is not None) + every != 1:
         raise InvalidInput("name the jobs, or --queue NAME, or --all")
@@ -64,11 +66,13 @@ def wait(
     waiting = Waiting(queue, named or queue.unsettled(chosen), seconds, forgive=not named)
     array = render.JsonArray() if as_json else None
     codes = []
-    for job in waiting.ended():
-        codes.append(exit_code(job))
+    for job, stuck in waiting.ended():
+        codes.append(stuck.exit_code if stuck else exit_code(job))
         if array:
-            array.add(as_dict(job, queue.now()))
-        else:
+            array.add(as_dict(job, queue.now(), queue.surroundings()))
+        if stuck:
+            complain(stuck)
+        elif not array:
             say(ending(job))
             sys.stdout.flush()
     if array:
@@ -92,22 +96,24 @@ class Waiting:
         self._ended: Counter[State] = Counter()
         self._forgive = forgive
         self._is_warned = False
+        self._roots = Pace(ROOTS_SECONDS)
         self._started = time.monotonic()
         self._deadline = None if seconds is None else self._started + seconds
 
-    def ended(self) -> Iterator[Job]:
-        """Yield each job when it has ended. Raises NotFound, or WaitTimedOut."""
+    def ended(self) -> Iterator[tuple[Job, CannotStart | None]]:
+        """Yield each job when it has ended, or cannot start, and why that is.
+
+        Raises NotFound, or WaitTimedOut.
+        """
         shortest, longest = _POLL_SECONDS
         pause, at_once = shortest, len(self._left)
         with Progress() as progress:
             while self._left:
                 found = False
-                for job_id in list(self._left)[:at_once]:
-                    job = self._look_at(job_id)
-                    if job is not None:
-                        progress.clear()
-                        yield job
-                        found = True
+                for job, stuck in self._round(list(self._left)[:at_once]):
+                    progress.clear()
+                    yield job, stuck
+                    found = True
                 self._warn()
                 self._refuse_to_go_on()
                 if progress.is_due():
@@ -117,8 +123,29 @@ class Waiting:
                 if self._left:
                     time.sleep(self._no_longer_than(pause))
 
+    def _round(self, ids: Sequence[str]) -> Iterator[tuple[Job, CannotStart | None]]:
+        """Look at some jobs once; now and then also whether they can still start."""
+        if self._roots.is_due:
+            with self._roots.look():
+                yield from self._over(ids, self._queue.cannot_start())
+        else:
+            yield from self._over(ids, lambda _job: None)
+
+    def _over(
+        self, ids: Sequence[str], cannot_start: Callable[[Job], CannotStart | None]
+    ) -> Iterator[tuple[Job, CannotStart | None]]:
+        for job_id in ids:
+            job = self._look_at(job_id)
+            if job is None:
+                continue
+            stuck = cannot_start(job)
+            if stuck or job.state in SETTLED:
+                del self._left[job.id]
+                self._ended[job.state] += 1
+                yield job, stuck
+
     def _look_at(self, job_id: str) -> Job | None:
-        """Return the job if it has ended; else put it behind the others."""
+        """Return a job and put it behind the others; None when it may be gone, and is."""
         del self._left[job_id]
         try:
             job = self._queue.get(job_id)
@@ -126,11 +153,8 @@ class Waiting:
             if not self._forgive:
                 raise
             return None
-        if job.state in SETTLED:
-            self._ended[job.state] += 1
-            return job
         self._left[job_id] = job.state
-        return None
+        return job
 
     def _warn(self) -> None:
         """Tell a person, once, when nothing will happen by itself."""

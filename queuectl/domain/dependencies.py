@@ -3,7 +3,8 @@
 A blocker is a condition and the id of a parent, written `success:ID`, `failure:ID` or `end:ID`.
 Releasing removes members of a set, so doing it twice, or in two orders, comes to the same. A
 parent that is buried or cancelled has failed; one that is deleted counts as cancelled. A blocker
-whose condition was not met stays: the parent may be retried.
+whose condition was not met stays: the parent may be retried. One that was deleted may not; what
+waits for its success waits for `gone:ID` from then on, which no later job of that id can meet.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from queuectl.domain.errors import Circle
 from queuectl.domain.job import SETTLED, Spec, State
 
 SUCCESS, FAILURE, END = "success", "failure", "end"
+GONE = "gone"
+FAILED = frozenset({State.DEAD, State.CANCELLED})
+"""How a job has ended that will not succeed by itself."""
 
 Look = Callable[[Collection[str]], Mapping[str, Iterable[str]]]
 """Returns what jobs wait for, by id; those that are not there may be left out."""
@@ -53,12 +57,45 @@ def left_by(wanted: Iterable[str], states: Mapping[str, State | None]) -> tuple[
 
     One whose parent is not among them is left.
     """
+    left: list[str] = []
+    for blocker in wanted:
+        word, _, parent = blocker.partition(":")
+        if parent not in states:
+            left.append(blocker)
+        elif blocker not in met_by(parent, states[parent]):
+            is_gone = states[parent] is None and word == SUCCESS
+            left.append(gone(parent) if is_gone else blocker)
+    return tuple(left)
 
-    def is_met(blocker: str) -> bool:
-        parent = parent_of(blocker)
-        return parent in states and blocker in met_by(parent, states[parent])
 
-    return tuple(blocker for blocker in wanted if not is_met(blocker))
+def fate(job_id: str, state: State | None) -> str:
+    """Return how a job that others wait for has ended, in words; None is deleted."""
+    return f"{job_id} {'was deleted' if state is None else f'is {state}'}"
+
+
+def gone(job_id: str) -> str:
+    """Return what takes the place of a wish for the success of a job that is deleted."""
+    return f"{GONE}:{job_id}"
+
+
+def is_gone(blocker: str) -> bool:
+    """Whether a blocker waits for a job that was deleted."""
+    return blocker.startswith(f"{GONE}:")
+
+
+def wish_for(job_id: str) -> str:
+    """Return the blocker of a job that waits for another's success."""
+    return f"{SUCCESS}:{job_id}"
+
+
+def has_failed(state: State | None) -> bool:
+    """Whether a job will not succeed by itself; None is deleted."""
+    return state is None or state in FAILED
+
+
+def unwanted_by(job_id: str, state: State | None) -> str:
+    """Return the blocker of those who wanted the success of a job that has failed."""
+    return gone(job_id) if state is None else wish_for(job_id)
 
 
 def refuse_cycles(waiting: Mapping[str, Iterable[str]]) -> None:

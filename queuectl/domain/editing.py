@@ -49,6 +49,7 @@ def edit(
     require_waiting(job)
     given: dict[str, Any] = {}
     run_at: datetime | None = None
+    delayed = False
     env = dict(job.spec.env)
     for word, value in wanted.items():
         if word.startswith(_ONE_VARIABLE):
@@ -61,6 +62,7 @@ def edit(
         if key in given or (key in TIME_FIELDS and run_at is not None):
             raise InvalidInput(f"field {shown(word)} is given twice")
         if key in TIME_FIELDS:
+            delayed = TIME_FIELDS[key] == "in"
             run_at = now if value is None else parse_time(TIME_FIELDS[key], value)
         elif value is None:
             given[key] = _default(key, settings)
@@ -71,7 +73,7 @@ def edit(
     spec = replace(job.spec, **given)
     if spec.command != job.spec.command:
         require_allowed(spec.command, settings)
-    return transitions.edit(job, spec, run_at or job.run_at, now)
+    return transitions.edit(job, spec, run_at or job.run_at, now, delayed=delayed)
 
 
 def changes_nothing(change: Transition) -> bool:

@@ -36,6 +36,10 @@ class NothingDone(QueuectlError):
     """The request was understood and affected nothing."""
 
 
+class CannotStart(QueuectlError):
+    """A job that is waited for waits itself for one that has ended otherwise, or was deleted."""
+
+
 class InvalidInput(QueuectlError):
     """A field, a setting, a file or a word that cannot be accepted."""
 

@@ -62,6 +62,7 @@ class Form:
         given: dict[str, Any] = {}
         notes: list[str] = []
         run_at: datetime | None = None
+        delayed = False
         for word, value in wanted.items():
             if value is not None and word in CHECKS and word not in given:
                 given[word] = CHECKS[word](value)
@@ -74,6 +75,7 @@ class Form:
             elif key in TIME_FIELDS:
                 if run_at is not None:
                     raise InvalidInput(f"field {shown(word)}: the time is given twice")
+                delayed = TIME_FIELDS[key] == "in"
                 run_at = self._parse_time(TIME_FIELDS[key], value)
             elif key in given:
                 raise InvalidInput(f"field {shown(word)} is given twice")
@@ -86,7 +88,7 @@ class Form:
             from queuectl.domain.policy import require_allowed
 
             require_allowed(spec.command, self._settings)
-        return Request(spec, run_at, tuple(notes), self._replace)
+        return Request(spec, run_at, tuple(notes), self._replace, delayed)
 
     def fill_plain(self, many: Sequence[Mapping[str, object]]) -> list[Request] | None:
         """Return the requests of mappings that have no more than a command and an id.

@@ -10,6 +10,9 @@ from queuectl.domain.values import frozen
 Command = str | tuple[str, ...]
 
 DEFAULT_QUEUE = "default"
+WAIT, CANCEL = "wait", "cancel"
+"""What becomes of a job that wants the success of one that has failed for good."""
+
 TAIL_BYTES = 64 * 1024
 HISTORY_RUNS = 1000
 """The most runs that a job's history keeps, the latest: so no job outgrows its store."""
@@ -52,7 +55,8 @@ class Spec:
     for it. `slots` is how much of its queue's limit a run takes. `after`, `after_fail` and
     `after_any` name the jobs that must have succeeded, failed or ended before; of the jobs
     with one `unique` key only one waits or runs. `environment` names a captured environment
-    of the store's; with `clean_env` a run gets none of its worker's.
+    of the store's; with `clean_env` a run gets none of its worker's. `on_parent_failure` is
+    WAIT, as the parent may be retried, or CANCEL.
     """
 
     id: str
@@ -74,6 +78,7 @@ class Spec:
     unique: str | None = None
     clean_env: bool = False
     environment: str | None = None
+    on_parent_failure: str = WAIT
 
 
 @frozen
@@ -152,7 +157,8 @@ class Job:
     paused the job, `has_children` that jobs were enqueued to follow it, and `unswept` that it
     has ended and not all of them have been told.
     `history`, the latest `HISTORY_RUNS` runs, is filled by `Store.get` and by a `find` that asks
-    for it; elsewhere it is empty.
+    for it; elsewhere it is empty. `delayed` says that `run_at` was asked for as a length of time
+    from then on; only a store without a clock of its own keeps that.
     """
 
     spec: Spec
@@ -177,6 +183,7 @@ class Job:
     failed_at: datetime | None = None
     outcome: Outcome | None = None
     history: tuple[Run, ...] = ()
+    delayed: bool = False
 
     @property
     def id(self) -> str:
@@ -199,7 +206,15 @@ class Job:
 
     def is_ready(self, now: datetime) -> bool:
         """Whether a worker may claim the job at `now`, if its queue is open."""
-        return self.is_free and self.run_at <= now
+        return self.is_free and self.is_due(now)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether the job's time has come.
+
+        It had when the job was last changed, if that is not before `run_at`: then it was due at
+        once by the clock of whoever changed it, and does not wait where that was ahead of ours.
+        """
+        return self.run_at <= now or self.run_at <= self.updated_at
 
 
 def command_text(command: Command) -> str:

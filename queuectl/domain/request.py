@@ -60,13 +60,15 @@ ParseTime = Callable[[str, object], datetime]
 class Request:
     """A job to be enqueued: its specification and when it is due (None: at once).
 
-    `notes` are lines for the person who asked; `replace` allows a job of this id to be replaced.
+    `delayed` says that the time was given as a length of time from now. `notes` are lines for the
+    person who asked; `replace` allows a job of this id to be replaced.
     """
 
     spec: Spec
     run_at: datetime | None = None
     notes: tuple[str, ...] = ()
     replace: bool = False
+    delayed: bool = False
 
 
 def is_name(word: str) -> bool:
@@ -89,6 +91,7 @@ def defaults_of(settings: Settings) -> dict[str, Any]:
         "backoff_cap": settings.backoff_cap,
         "timeout": settings.timeout_seconds,
         "clean_env": settings.clean_env,
+        "on_parent_failure": settings.on_parent_failure,
     }
 
 
@@ -317,6 +320,7 @@ CHECKS: dict[str, Callable[[object], object]] = {
     "after_fail": partial(check_ids, "after_fail"),
     "unique": check_key,
     "clean_env": partial(as_flag, "clean_env"),
+    "on_parent_failure": partial(parse_value, "on_parent_failure"),
 }
 """Every field of a specification, and what turns a person's value into it."""
 

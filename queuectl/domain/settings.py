@@ -9,6 +9,7 @@ from dataclasses import Field, field, fields, replace
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
+from queuectl.domain.job import CANCEL, WAIT
 from queuectl.domain.values import frozen
 
 Value = int | float | bool | str
@@ -73,6 +74,11 @@ class Settings:
     max_interruptions: int = _setting(
         5, 1, 1_000_000, "runs", "runs that may be cut short by a lost worker before the DLQ"
     )
+    on_parent_failure: str = _setting(
+        WAIT, 0, 10, "", "what becomes of jobs that wait for the success of one that is dead, "
+        "cancelled or deleted: wait for its retry, or cancel",
+        choices=(WAIT, CANCEL),
+    )  # fmt: skip
     kill_leftovers: bool = _setting(
         False, False, True, "", "kill what a command leaves in the background when it ends"
     )

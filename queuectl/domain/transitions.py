@@ -11,9 +11,10 @@ from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 
-from queuectl.domain.dependencies import blockers
+from queuectl.domain.dependencies import blockers, fate, gone, parent_of, wish_for
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
 from queuectl.domain.job import (
+    CANCEL,
     HISTORY_RUNS,
     SETTLED,
     WAITING,
@@ -29,6 +30,7 @@ from queuectl.domain.times import later
 from queuectl.domain.values import frozen
 
 WORKER_LOST = "worker lost"
+CANNOT_START = "cannot start: "
 INTERRUPTED = "interrupted"
 
 _AT = {name: at for at, name in enumerate(Job.__match_args__)}
@@ -77,10 +79,10 @@ class Transition:
         return self.before.state is _DEAD
 
 
-def enqueue(spec: Spec, run_at: datetime | None, now: datetime) -> Job:
-    """Return a new pending job, due at `run_at` or at once."""
+def enqueue(spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False) -> Job:
+    """Return a new pending job, due at `run_at` or at once; `delayed` as `Job` has it."""
     waits_for = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
-    return Job(spec, _PENDING, run_at or now, now, now, waits_for=waits_for)
+    return Job(spec, _PENDING, run_at or now, now, now, waits_for=waits_for, delayed=delayed)
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:
@@ -91,6 +93,7 @@ def claim(job: Job, right: Claim, now: datetime) -> Transition:
         job,
         now,
         state=_PROCESSING,
+        run_at=job.run_at if job.run_at <= now else now,
         attempts=job.attempts + 1,
         runs=job.runs + 1,
         claim=right,
@@ -217,6 +220,30 @@ def cancel(job: Job, now: datetime) -> Transition:
     raise Conflict(f"job '{job.id}' is {job.state} already")
 
 
+def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
+    """A waiting job that shall not outlast its parents is cancelled; `why` says which has failed.
+
+    That is its last error then, and it waits for nobody any more. Raises Conflict for a job that
+    does not wait.
+    """
+    if job.state not in WAITING:
+        raise Conflict(f"job '{job.id}' is {job.state}")
+    change = cancel(job, now)
+    assert change.after is not None
+    outcome = replace(job.outcome or Outcome(), error=f"{CANNOT_START}{why}")
+    return replace(change, after=replace(change.after, outcome=outcome, waits_for=()))
+
+
+def root_cause(job_id: str, state: State | None, error: str | None) -> str:
+    """Return why the children of a job that has failed are cancelled; None is deleted.
+
+    What was cancelled with a parent of its own hands on which that was.
+    """
+    if state is _CANCELLED and error and error.startswith(CANNOT_START):
+        return error.removeprefix(CANNOT_START)
+    return fate(job_id, state)
+
+
 def retry(job: Job, now: datetime) -> Transition:
     """A settled (or failed) job starts afresh, due now; its history is kept."""
     if job.state not in SETTLED and job.state is not _FAILED:
@@ -225,12 +252,14 @@ def retry(job: Job, now: datetime) -> Transition:
     return Transition("retry", job, _afresh(job, job.spec, now, now, ()), _REV)
 
 
-def replace_job(job: Job, spec: Spec, run_at: datetime | None, now: datetime) -> Transition:
+def replace_job(
+    job: Job, spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False
+) -> Transition:
     """A job that does not run gets a new specification and starts afresh."""
     if job.state is _PROCESSING:
         raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
     _require_swept(job)
-    after = _afresh(job, spec, run_at or now, now, blockers(spec))
+    after = replace(_afresh(job, spec, run_at or now, now, blockers(spec)), delayed=delayed)
     return Transition("replace", job, after, _REV)
 
 
@@ -243,7 +272,9 @@ def delete(job: Job) -> Transition:
     return Transition("delete", job, None, _REV)
 
 
-def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
+def edit(
+    job: Job, spec: Spec, run_at: datetime, now: datetime, *, delayed: bool = False
+) -> Transition:
     """A job that waits gets another specification; what it has been through stays.
 
     Blockers that are gone stay gone. Raises Conflict when it does not wait, InvalidInput when
@@ -256,18 +287,41 @@ def edit(job: Job, spec: Spec, run_at: datetime, now: datetime) -> Transition:
             f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
             f"it has made {job.attempts} attempt(s)"
         )
-    had = blockers(job.spec)
-    waits_for = tuple(
-        blocker for blocker in blockers(spec) if blocker in job.waits_for or blocker not in had
+    after = _changed(
+        job,
+        now,
+        spec=spec,
+        run_at=run_at,
+        waits_for=_left(job, spec),
+        delayed=job.delayed if run_at == job.run_at else delayed,
     )
-    after = _changed(job, now, spec=spec, run_at=run_at, waits_for=waits_for)
     return Transition("edit", job, after, _REV)
 
 
+def _left(job: Job, spec: Spec) -> tuple[str, ...]:
+    """Return what a job waits for once it has another specification."""
+    had = blockers(job.spec)
+    left = []
+    for blocker in blockers(spec):
+        lost = gone(parent_of(blocker))
+        if blocker in job.waits_for or blocker not in had:
+            left.append(blocker)
+        elif lost in job.waits_for and blocker == wish_for(parent_of(blocker)):
+            left.append(lost)
+    return tuple(left)
+
+
 def has_new_blockers(change: Transition) -> bool:
-    """Whether a change lets a job wait for what it did not wait for before."""
-    after = change.after
-    return after is not None and not set(after.waits_for) <= set(change.before.waits_for)
+    """Whether a job is to wait for what it did not wait for before, or to fail with a parent.
+
+    Then its parents are to be looked at.
+    """
+    before, after = change.before, change.after
+    if after is None or not after.waits_for:
+        return False
+    if not set(after.waits_for) <= set(before.waits_for):
+        return True
+    return before.spec.on_parent_failure != after.spec.on_parent_failure == CANCEL
 
 
 def hold(job: Job, now: datetime) -> Transition:
@@ -368,6 +422,7 @@ def _afresh(
         cancel_requested=False,
         waits_for=waits_for,
         held=False,
+        delayed=False,
         worker=None,
         started_at=None,
         finished_at=None,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from queuectl.domain.dependencies import END, FAILURE
+from queuectl.domain.dependencies import END, FAILURE, GONE
 from queuectl.domain.filters import SIGNALLED, TIMED_OUT
 from queuectl.domain.job import (
     COMMAND_NOT_FOUND,
@@ -54,27 +54,34 @@ def masked_env(job: Job) -> dict[str, str]:
 class Surroundings:
     """What, beside a job itself, decides why it waits.
 
-    `state_of` tells how a parent stands, None when it is deleted; `is_served` whether there is
-    a worker that takes from a queue; `first_of` which job of a limited queue is to start first.
+    `state_of` tells how a parent stands, None when it is deleted, and `root_of` why it cannot
+    start, if it waits for what will not come; `unserved` says which workers a queue lacks, None
+    when it has one; `first_of` which job of a limited queue is to start first.
     """
 
     lanes: Lanes
     state_of: Callable[[str], State | None]
-    is_served: Callable[[str], bool] = lambda _queue: True
+    unserved: Callable[[str], str | None] = lambda _queue: None
     first_of: Callable[[str], Job | None] = lambda _queue: None
+    root_of: Callable[[str], str | None] = lambda _job_id: None
 
 
-def served_by(bound: Iterable[Collection[str]]) -> Callable[[str], bool]:
-    """Return which queues are served, given the queues that each living worker is bound to.
+def unserved_by(bound: Iterable[Collection[str]]) -> Callable[[str], str | None]:
+    """Return what tells why nobody takes from a queue, None where somebody does.
 
-    Nothing is said of any queue when no worker lives: that is not for the queue to tell.
+    Given are the queues that each living worker is bound to, none for all.
     """
     found = list(bound)
+    if not found:
+        return lambda _queue: NO_WORKER
     if not all(found):
-        return lambda _queue: True  # one takes from all
+        return lambda _queue: None  # one takes from all
     served = {queue for queues in found for queue in queues}
-    return lambda queue: not served or queue in served
+    return lambda queue: None if queue in served else f"no worker takes from queue {queue}"
 
+
+NO_WORKER = "no worker is running"
+"""The reason of every job that is due while no worker lives."""
 
 ALONE = Surroundings({}, lambda _job_id: State.PENDING)
 """The surroundings of a job of which no others are known."""
@@ -97,14 +104,15 @@ def reason(
     if job.waits_for:
         awaited = dict.fromkeys(_awaited(blocker, around) for blocker in job.waits_for)
         return f"waits for {', '.join(awaited)}"
-    if job.run_at <= now and (shut := _shut_reason(job, around)):
-        return shut
-    if job.run_at <= now and not around.is_served(job.spec.queue):
-        return f"no worker takes from queue {job.spec.queue}"
+    is_due = job.is_due(now)
+    if is_due:
+        held_up = _shut_reason(job, around) or around.unserved(job.spec.queue)
+        if held_up:
+            return held_up
     if job.state is State.FAILED:
         which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
-        return f"{which} due" if job.run_at <= now else f"{which} at {show(job.run_at)}"
-    return "due" if job.run_at <= now else f"scheduled for {show(job.run_at)}"
+        return f"{which} due" if is_due else f"{which} at {show(job.run_at)}"
+    return "due" if is_due else f"scheduled for {show(job.run_at)}"
 
 
 def _shut_reason(job: Job, around: Surroundings) -> str | None:
@@ -121,13 +129,18 @@ def _shut_reason(job: Job, around: Surroundings) -> str | None:
 
 
 def _awaited(blocker: str, around: Surroundings) -> str:
-    """Return a blocker as people read it: `job7`, `job7 to fail`, `job7 (dead)`."""
+    """Return a blocker as people read it: `job7`, `job7 to fail`, `job7 (dead)`.
+
+    Of a job that cannot start itself it names the root: `job7 (job1 is dead)`.
+    """
     word, job_id = blocker.split(":", 1)
     wanted = {FAILURE: f"{job_id} to fail", END: f"{job_id} to end"}.get(word, job_id)
-    state = around.state_of(job_id)
+    state = None if word == GONE else around.state_of(job_id)
     if state is None:
         return f"{wanted} (deleted)"
-    return f"{wanted} ({state})" if state in SETTLED else wanted
+    root = around.root_of(job_id) if state in WAITING else None
+    how = root or (state if state in SETTLED else None)
+    return f"{wanted} ({how})" if how else wanted
 
 
 def exit_code(job: Job) -> int:
@@ -190,6 +203,7 @@ def as_dict(job: Job, now: datetime, around: Surroundings = ALONE) -> dict[str, 
         "unique": spec.unique,
         "slots": spec.slots,
         "paused": job.held,
+        "on_parent_failure": spec.on_parent_failure,
         "clean_env": spec.clean_env,
         "capture_env": spec.environment is not None,
         "stdout": outcome.stdout,

@@ -10,12 +10,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from queuectl.cli.catalog import open_existing
+from queuectl.domain.dependencies import parent_of
 from queuectl.domain.errors import NotFound, QueuectlError, StoreError
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.job import WAITING, Job, State
+from queuectl.domain.job import WAITING, Job, Spec, State
 from queuectl.domain.lanes import Lanes
+from queuectl.domain.obstacles import Obstacles
+from queuectl.domain.times import EPOCH
 from queuectl.domain.values import frozen
-from queuectl.domain.view import Surroundings, served_by
+from queuectl.domain.view import Surroundings, unserved_by
 from queuectl.home import Place
 from queuectl.looking.log import LogText, LogWanted, read_log
 from queuectl.looking.model import Meter, Snapshot, Wanted
@@ -26,6 +29,10 @@ RETRY_SECONDS = 1.0
 _BUSY_SHARE = 4
 """Looking takes at most about one part in so many of the time, however slow the store is."""
 _MOST_RUNNING = 1000
+_MOST_PARENTS = 100
+
+_SOMEBODY = Job(Spec("?", ""), State.PROCESSING, EPOCH, EPOCH, EPOCH)
+"""Stands for a job of which nothing is known: it may be doing what it is waited for."""
 
 Action = Callable[[Queue], str]
 """Something to do with the queue; returns the line that tells what became of it."""
@@ -150,7 +157,7 @@ class Feed(threading.Thread):
         running = _newest(queue, Filter(frozenset({State.PROCESSING})), _MOST_RUNNING)
         dead = _newest(queue, Filter(frozenset({State.DEAD})), wanted.depth)
         jobs, workers = tuple(latest(queue, wanted)), tuple(queue.workers())
-        lanes = queue.lanes()
+        lanes, (states, roots) = queue.lanes(), fates(queue, (*jobs, *dead))
         return Snapshot(
             address=queue.address,
             now=queue.now(),
@@ -163,9 +170,10 @@ class Feed(threading.Thread):
             per_minute=self._meter.per_minute(moment),
             around=Surroundings(
                 lanes,
-                _states_of((*jobs, *dead)),
-                served_by(worker.record.queues for worker in workers),
+                states.get,
+                unserved_by(worker.record.queues for worker in workers),
                 _firsts(queue, jobs, lanes).get,
+                roots.get,
             ),
             standing=_standing(queue) if wanted.with_standing else (),
         )
@@ -184,10 +192,35 @@ def _standing(queue: Queue) -> tuple[tuple[str, int], ...]:
     return (*schedules, *((each.name, each.rev) for each in queue.hooks.all()))
 
 
-def _states_of(jobs: Iterable[Job]) -> Callable[[str], State]:
-    """Return what is known of parents without asking the store while the screen is drawn."""
-    known = {job.id: job.state for job in jobs}
-    return lambda job_id: known.get(job_id, State.PENDING)
+def fates(
+    queue: Queue, jobs: Iterable[Job]
+) -> tuple[dict[str, State | None], dict[str, str | None]]:
+    """Return how the parents of waiting jobs stand, and why they cannot start, by their id.
+
+    So the store is not asked while the screen is drawn, and each time for a few of them alone.
+    """
+    known: dict[str, Job | None] = {job.id: job for job in jobs}
+    left = _MOST_PARENTS
+
+    def find(job_id: str) -> Job | None:
+        nonlocal left
+        if job_id not in known:
+            if not left:
+                return _SOMEBODY
+            left -= 1
+            known[job_id] = queue.store.get(job_id)
+        return known[job_id]
+
+    obstacles = Obstacles(find)
+    states: dict[str, State | None] = {}
+    roots: dict[str, str | None] = {}
+    waiting = [job for job in known.values() if job is not None and job.state in WAITING]
+    for parent in {parent_of(blocker) for job in waiting for blocker in job.waits_for}:
+        found = find(parent)
+        root = obstacles.before(found) if found is not None else None
+        states[parent] = found.state if found is not None else None
+        roots[parent] = str(root) if root is not None else None
+    return states, roots
 
 
 def _firsts(queue: Queue, jobs: Iterable[Job], lanes: Lanes) -> dict[str, Job | None]:

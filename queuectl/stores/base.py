@@ -97,11 +97,12 @@ class Store(Counting, Protocol):
         """Insert new jobs in their order of arrival; return the ids that are refused.
 
         Refused is an id that exists already, or whose unique key another job that waits or runs
-        has; the first of two in the batch is stored. Blockers on jobs that have ended are
-        settled on the way, a parent that is not there counts as deleted. With
-        `atomic`, nothing is stored when any id is refused, and no reader or worker ever sees a
-        part of the batch. A call that is repeated inside after a lost reply does not refuse
-        its own jobs. Batches of more than `BATCH` jobs are written in pieces unless `atomic`.
+        has; the first of two in the batch is stored. Blockers on jobs that have ended are settled
+        on the way, a parent that is not there counts as deleted; a job that is to be cancelled
+        with a parent that has failed is cancelled then. With `atomic`, nothing is stored when any
+        id is refused, and no reader or worker ever sees a part of the batch. A call that is
+        repeated inside after a lost reply does not refuse its own jobs. Batches of more than
+        `BATCH` jobs are written in pieces unless `atomic`.
         """
         ...
 
@@ -156,7 +157,9 @@ class Store(Counting, Protocol):
 
         The history keeps the latest `HISTORY_RUNS` runs.
 
-        Blockers that a changed specification adds are settled on the way, as `add` does it.
+        Blockers that a changed specification adds are settled on the way, as `add` does it. The
+        end of a job is told to the first of its children: they are released, or cancelled with it
+        where it has failed and they ask for that, and so are theirs.
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
         On MongoDB a job is deleted with what was not told of it: tell it first.
         Repeated after a lost reply it returns True: the very run is in the history already.
@@ -216,7 +219,11 @@ class Store(Counting, Protocol):
     # upkeep: small idempotent chores
 
     def promote(self, limit: int = BATCH) -> int:
-        """Make at most `limit` jobs claimable that have become due; return how many."""
+        """Make at most `limit` jobs claimable that have become due; return how many.
+
+        A store whose clock is that of each process first shortens the waits that were reckoned by
+        one that was ahead.
+        """
         ...
 
     def next_due(self) -> datetime | None:

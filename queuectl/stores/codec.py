@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import StoreRefused
-from queuectl.domain.job import Claim, Command, Job, Outcome, Run, Spec, State, command_text
+from queuectl.domain.job import WAIT, Claim, Command, Job, Outcome, Run, Spec, State, command_text
 from queuectl.stores.soundness import sound
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _spec_to_document(spec: Spec) -> Document:
         "unique_key": spec.unique,
         "clean_env": spec.clean_env,
         "environment": spec.environment,
+        "on_parent_failure": spec.on_parent_failure,
     }
 
 
@@ -199,6 +200,7 @@ def _spec_from_document(document: Mapping[str, Any]) -> Spec:
         unique=document.get("unique_key"),
         clean_env=bool(document.get("clean_env")),
         environment=document.get("environment"),
+        on_parent_failure=document.get("on_parent_failure") or WAIT,
     )
 
 

@@ -67,7 +67,7 @@ def to_document(job: Job, now: datetime) -> Document:
         document["past_since"] = EPOCH
     document["unique_live"] = job.spec.unique
     if job.is_free:
-        document["ready"] = job.run_at <= now
+        document["ready"] = job.is_due(now)
     return {name: value for name, value in document.items() if name not in _absent(job)}
 
 
@@ -139,7 +139,7 @@ def new_fields(change: Transition, after: Job, now: datetime) -> Document:
     fields = changed_fields(change.before, after)
     fields.pop("id", None)
     if after.is_free:
-        fields["ready"] = after.run_at <= now
+        fields["ready"] = after.is_due(now)
     if after.spec.unique is not None:
         fields["unique_live"] = after.spec.unique
     return {name: value for name, value in fields.items() if name not in _absent(after)}

@@ -33,6 +33,18 @@ if TYPE_CHECKING:
     from queuectl.domain.schedule import Schedule
 
 _HANDFUL = 32
+
+_SKEW = 1000
+_AHEAD = "ready = 0 AND updated_at > ?2 AND (state = 'failed' OR delayed = 1)"
+_HAS_DUE = (
+    "SELECT EXISTS (SELECT 1 FROM jobs WHERE ready = 0 AND run_at <= ?1), "
+    f"EXISTS (SELECT 1 FROM jobs WHERE {_AHEAD})"
+)
+_SET_BACK = f"UPDATE jobs SET run_at = run_at - (updated_at - ?1), updated_at = ?1 WHERE {_AHEAD}"
+"""A wait that was reckoned by a clock which was ahead by more than `_SKEW` milliseconds is as long
+by ours; a time that somebody named stays.
+"""
+
 _LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
 """How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
 
@@ -260,12 +272,12 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         """Make due jobs claimable; see `Store.promote`."""
         now = to_millis(self.now())
         with translated(self._path):
-            due = self._connection.execute(
-                "SELECT 1 FROM jobs WHERE ready = 0 AND run_at <= ? LIMIT 1", (now,)
-            ).fetchone()
-        if due is None:
+            due, ahead = self._connection.execute(_HAS_DUE, (now, now + _SKEW)).fetchone()
+        if not (due or ahead):
             return 0
         with self._writing():
+            if ahead:
+                self._connection.execute(_SET_BACK, (now, now + _SKEW))
             promoted = self._connection.execute(
                 "UPDATE jobs SET ready = 1 WHERE seq IN "
                 "(SELECT seq FROM jobs WHERE ready = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)",

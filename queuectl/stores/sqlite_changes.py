@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.job import Job, Outcome, Spec, State, command_text
+from queuectl.domain.job import WAIT, Job, Outcome, Spec, State, command_text
 from queuectl.domain.times import to_millis
 from queuectl.domain.values import frozen
 from queuectl.stores import codec
@@ -32,6 +32,9 @@ _PLAIN = {str, int, float, type(None)}
 _FIELD_OF = {"argv": "command", "unique_key": "unique"}
 """The fields of a specification whose columns have other names."""
 
+_USUAL = {"on_parent_failure": WAIT, "delayed": False}
+"""The columns that are NULL for nearly all jobs, and what that means."""
+
 _READINESS = ("state", "run_at", "waits_for", "held")
 """What decides whether a job is ready."""
 
@@ -49,7 +52,7 @@ def ready_flag(job: Job, now: datetime) -> int | None:
     """Return 1 for a job that may be claimed, 0 for one that waits for its time, else None."""
     if not job.is_free:
         return None
-    return int(job.run_at <= now)
+    return int(job.is_due(now))
 
 
 @frozen
@@ -107,7 +110,16 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
     else:
         columns["command"] = [command_text(command) for command in commands]
         columns["argv"] = [None if isinstance(each, str) else each for each in commands]
+    for name, usual in _USUAL.items():
+        values = columns[name]
+        is_usual = values.count(usual) == len(values)
+        columns[name] = [None] if is_usual else [_or_none(value, usual) for value in values]
     return columns
+
+
+def _or_none(value: object, usual: object) -> object:
+    """Return a value as its column has it, where NULL is the usual one."""
+    return None if value == usual else value
 
 
 def _inserts(
@@ -176,6 +188,7 @@ def spec_values(spec: Spec) -> list[object]:
         spec.unique,
         int(spec.clean_env),
         spec.environment,
+        _or_none(spec.on_parent_failure, WAIT),
     ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from queuectl.domain import transitions
-from queuectl.domain.job import WAITING, Claim, Job
+from queuectl.domain.job import Claim, Job
 from queuectl.domain.times import to_millis, whole_millis
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import ClaimRequest
@@ -60,7 +60,7 @@ class SqliteClaims(SqliteWrites):
     def _chosen(self, request: ClaimRequest, now: datetime) -> tuple[Job | None, bool]:
         """Return the job that goes next, if there is any, and whether its queue has a limit."""
         if request.only is None:
-            return self._first(request.queues)
+            return self._first(request.queues, now)
         job = self._named(request.only, now)
         if job is not None and job.is_ready(now) and not self._may_start(job):
             return None, False
@@ -93,19 +93,23 @@ class SqliteClaims(SqliteWrites):
             (job_id, to_millis(now)),
         )
         row = self._connection.execute(
-            f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready IS NOT NULL", (job_id,)
+            f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready = 1", (job_id,)
         ).fetchone()
         return self._readable(row) if row else None
 
-    def _first(self, queues: tuple[str, ...]) -> tuple[Job | None, bool]:
+    def _first(self, queues: tuple[str, ...], now: datetime) -> tuple[Job | None, bool]:
         """Return the next job, and whether its queue has a limit.
 
-        Rows that hold no job to run are taken out of its way.
+        Rows that hold no job to run are taken out of its way, and jobs that were taken for due by
+        a clock that was ahead wait on.
         """
         while (found := self._next(queues)) is not None:
             row, is_limited = found
             job = self._readable(row)
-            if job is not None and job.state in WAITING:
+            if job is not None and job.is_ready(now):
                 return job, is_limited
-            self._connection.execute("UPDATE jobs SET ready = NULL WHERE seq = ?", (row[0],))
+            is_early = job is not None and job.is_free
+            self._connection.execute(
+                "UPDATE jobs SET ready = ? WHERE seq = ?", (0 if is_early else None, row[0])
+            )
         return None, False

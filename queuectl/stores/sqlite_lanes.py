@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.dependencies import left_by, met_by, parent_of
+from queuectl.domain.dependencies import gone, has_failed, left_by, met_by, parent_of, wish_for
 from queuectl.domain.job import State
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_rows as rows
@@ -223,22 +223,25 @@ class SqliteLanes(SqliteFleet):
         """Take a parent off what its children wait for; return whether all have been told."""
         execute = self._connection.execute
         met = met_by(job_id, state)
+        wish = wish_for(job_id) if state is None else None
         found = execute(
-            f"SELECT DISTINCT seq FROM blockers WHERE blocker IN ({', '.join('?' * len(met))}) "
+            f"SELECT DISTINCT seq FROM blockers WHERE blocker IN ({', '.join('?' * len(met))}, ?) "
             "LIMIT ?",
-            (*met, limit + 1),
+            (*met, wish, limit + 1),
         ).fetchall()
         told = rows.dump_json([seq for (seq,) in found[:limit]])
         chosen = "seq IN (SELECT value FROM json_each(?))"
         execute(
             "UPDATE jobs SET rev = rev + 1, waits_for = "
-            "(SELECT CASE count(*) WHEN 0 THEN NULL ELSE json_group_array(value) END "
+            "(SELECT CASE count(*) WHEN 0 THEN NULL "
+            "ELSE json_group_array(CASE value WHEN ? THEN ? ELSE value END) END "
             f"FROM json_each(waits_for) WHERE value NOT IN ({', '.join('?' * len(met))})) "
             f"WHERE {chosen}",
-            (*met, told),
+            (wish, gone(job_id), *met, told),
         )
         execute(
-            f"UPDATE jobs SET ready = (run_at <= ?) WHERE {chosen} AND waits_for IS NULL "
+            f"UPDATE jobs SET ready = (run_at <= max(?, updated_at)) "
+            f"WHERE {chosen} AND waits_for IS NULL "
             "AND ready IS NULL AND held = 0 AND state IN ('pending', 'failed')",
             (to_millis(now), told),
         )
@@ -250,6 +253,7 @@ class SqliteLanes(SqliteFleet):
         if deleted.unswept:
             self._release(deleted.id, deleted.state, now, _ALL)
         self._release(deleted.id, None, now, _ALL)
+        self._sweep_down(self._cancel_children(deleted.id, None, None, now, _ALL), now)
 
     def sweep(self) -> int:
         """Tell children of their parents' ends; see `Store.sweep`."""
@@ -265,9 +269,38 @@ class SqliteLanes(SqliteFleet):
 
     def _sweep(self, seq: int, now: datetime) -> None:
         """Tell the children of one job that has ended, and clear its mark once all know."""
+        self._sweep_down([seq], now)
+
+    def _sweep_down(self, ended: list[int], now: datetime) -> None:
+        """Tell the children of jobs that have ended, and theirs where that cancels them.
+
+        The upkeep goes on where the chain is long.
+        """
+        done = 0
+        while done < min(len(ended), TOLD_AT_ONCE):
+            ended += self._sweep_one(ended[done], now)
+            done += 1
+
+    def _sweep_one(self, seq: int, now: datetime) -> list[int]:
+        """Tell the children of one job; return which parents were cancelled with it."""
+        cancelled: list[int] = []
         for table in ("jobs", "dlq"):
             marked = self._connection.execute(
-                f"SELECT id, state FROM {table} WHERE seq = ? AND unswept = 1", (seq,)
+                f"SELECT id, state, last_error FROM {table} WHERE seq = ? AND unswept = 1", (seq,)
             ).fetchone()
-            if marked and self._release(marked[0], State(marked[1]), now, TOLD_AT_ONCE):
+            if marked is None:
+                continue
+            job_id, state, error = marked[0], State(marked[1]), marked[2]
+            all_know = self._release(job_id, state, now, TOLD_AT_ONCE)
+            if has_failed(state):
+                cancelled = self._cancel_children(job_id, state, error, now, TOLD_AT_ONCE)
+                all_know = all_know and len(cancelled) < TOLD_AT_ONCE
+            if all_know:
                 self._connection.execute(f"UPDATE {table} SET unswept = 0 WHERE seq = ?", (seq,))
+        return cancelled
+
+    def _cancel_children(
+        self, job_id: str, state: State | None, error: str | None, now: datetime, limit: int
+    ) -> list[int]:
+        """Cancel the children of a failed job that ask for it; return their numbers."""
+        raise NotImplementedError

@@ -296,6 +296,16 @@ _RUN_DURATIONS = """
 ALTER TABLE runs ADD COLUMN duration REAL;
 """
 
+# Nearly all jobs have NULL in both. `jobs_ahead` finds those that wait for a time which was
+# reckoned by a clock that was ahead of ours.
+_WITH_PARENTS = """
+ALTER TABLE jobs ADD COLUMN on_parent_failure TEXT;
+ALTER TABLE dlq ADD COLUMN on_parent_failure TEXT;
+ALTER TABLE jobs ADD COLUMN delayed INTEGER;
+ALTER TABLE dlq ADD COLUMN delayed INTEGER;
+CREATE INDEX jobs_ahead ON jobs (updated_at) WHERE ready = 0;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
@@ -306,5 +316,6 @@ MIGRATIONS: tuple[str, ...] = (
     _COMPILED_ONCE,
     _PAST_RUNS,
     _RUN_DURATIONS,
+    _WITH_PARENTS,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.job import Claim, Job, Outcome, Run, Spec, State
+from queuectl.domain.job import WAIT, Claim, Job, Outcome, Run, Spec, State
 from queuectl.domain.times import from_millis
 from queuectl.stores import codec
 from queuectl.stores.soundness import sound
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 SPEC = (
     "queue", "priority", "command", "argv", "max_retries", "backoff_base", "backoff_cap",
     "timeout", "cwd", "env", "labels", "generated_id", "slots", "after", "after_any",
-    "after_fail", "unique_key", "clean_env", "environment",
+    "after_fail", "unique_key", "clean_env", "environment", "on_parent_failure",
 )  # fmt: skip
 COURSE = (
     "rev", "state", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
     "waits_for", "held", "has_children", "unswept", "worker", "updated_at", "started_at",
-    "finished_at", "failed_at",
+    "finished_at", "failed_at", "delayed",
 )  # fmt: skip
 """How a job fares: columns that are named as the fields of `Job`."""
 
@@ -41,7 +41,7 @@ COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, *OUTCOME)
 ALL_COLUMNS = (*COLUMNS, *codec.OUTPUT_FIELDS)
 NEW = (
     "created_at", "updated_at", "rev", "state", "run_at", "attempts", "runs", "interruptions",
-    "cancel_requested", "waits_for", "held", "has_children", "unswept",
+    "cancel_requested", "waits_for", "held", "has_children", "unswept", "delayed",
 )  # fmt: skip
 """What is said of a job that has never run, besides its specification; the rest is NULL."""
 
@@ -105,10 +105,10 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         seq, job_id, created_at,
         queue, priority, command, argv, max_retries, backoff_base, backoff_cap,
         timeout, cwd, env, labels, generated_id, slots, after, after_any,
-        after_fail, unique, clean_env, environment,
+        after_fail, unique, clean_env, environment, on_parent_failure,
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
         waits_for, held, has_children, unswept, worker, updated_at, started_at,
-        finished_at, failed_at,
+        finished_at, failed_at, delayed,
         claim_id, lease_until,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
     ) = row  # fmt: skip
@@ -132,6 +132,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         unique,
         bool(clean_env),
         environment,
+        on_parent_failure or WAIT,
     )
     outcome = None
     if duration is not None:
@@ -170,6 +171,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         _instant_or_none(failed_at),
         outcome,
         tuple(history),
+        bool(delayed),
     )
     return sound(job)
 

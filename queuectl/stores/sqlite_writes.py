@@ -12,8 +12,15 @@ from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from queuectl.domain.dependencies import refuse_circle
-from queuectl.domain.job import HISTORY_RUNS, Job
+from queuectl.domain import transitions
+from queuectl.domain.dependencies import (
+    has_failed,
+    is_gone,
+    parent_of,
+    refuse_circle,
+    unwanted_by,
+)
+from queuectl.domain.job import CANCEL, HISTORY_RUNS, Job, State
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import sqlite_changes as changes
@@ -27,6 +34,8 @@ from queuectl.stores.sqlite_schema import translated
 if TYPE_CHECKING:
     from queuectl.domain.ending import Ending
 
+_ALL = 2**31
+
 
 class Draft:
     """New jobs as they were at an instant, made into rows before the lock is taken.
@@ -34,10 +43,10 @@ class Draft:
     The rows are right if their parents are then as they were found.
     """
 
-    __slots__ = ("at", "jobs", "new", "parents", "waiting")
+    __slots__ = ("at", "jobs", "linked", "new", "parents", "waiting")
 
     def __init__(self, jobs: Sequence[Job], at: datetime, parents: Parents) -> None:
-        linked = parents.link(jobs)
+        self.linked = linked = parents.link(jobs)
         self.jobs = jobs
         self.at = at
         self.parents = parents
@@ -71,6 +80,46 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         minute = to_millis(draft.at) // rows.MINUTE
         many(rows.ARRIVED, [(minute, queue, n) for (queue, _), n in new.states.items()])
         many(rows.READY_IN, [(*lane, number) for lane, number in new.lanes.items()])
+        if draft.parents.wanted:
+            self._cancel_those_of_failed(draft.linked, draft.at)
+
+    def _cancel_those_of_failed(self, jobs: Sequence[Job], now: datetime) -> None:
+        """Cancel jobs that were just linked to parents which have failed, if they ask for it."""
+        asking = [job for job in jobs if job.spec.on_parent_failure == CANCEL]
+        blockers = {blocker for job in asking for blocker in job.waits_for}
+        if not blockers:
+            return
+        states = self._states(map(parent_of, blockers))
+        for blocker in sorted(blockers):
+            parent = parent_of(blocker)
+            state = None if is_gone(blocker) else states.get(parent)
+            if has_failed(state):
+                error = self._error_of(parent)
+                self._sweep_down(self._cancel_children(parent, state, error, now, _ALL), now)
+
+    def _error_of(self, job_id: str) -> str | None:
+        row = self._connection.execute(
+            "SELECT last_error FROM jobs WHERE id = ?", (job_id,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def _cancel_children(
+        self, job_id: str, state: State | None, error: str | None, now: datetime, limit: int
+    ) -> list[int]:
+        """Cancel the children of a failed job that ask for it; return their numbers."""
+        found = self._connection.execute(
+            f"SELECT {rows.SELECTED_ALL} FROM jobs "
+            "WHERE seq IN (SELECT seq FROM blockers WHERE blocker = ?) "
+            "AND on_parent_failure = ? AND state IN ('pending', 'failed') LIMIT ?",
+            (unwanted_by(job_id, state), CANCEL, limit),
+        ).fetchall()
+        children = [job for job in map(self._readable, found) if job is not None]
+        if children:
+            why = transitions.root_cause(job_id, state, error)
+            changes = [transitions.cancel_with_parent(job, why, now) for job in children]
+            self._update([(change, change.after) for change in changes if change.after], now)
+            self._record(changes)
+        return [job.seq for job in children]
 
     def _taken(self, ids: list[str]) -> set[str]:
         array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape
@@ -139,11 +188,14 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             return self._forget(change)
         if change.is_revival and not self._bring_back(change):
             return False
-        if after.waits_for and has_new_blockers(change):
+        is_linked = has_new_blockers(change)
+        if is_linked:
             refuse_circle(after.id, after.waits_for, self._waiting)  # two may be made at once
             after = self._relinked(after)
         if not self._update([(change, after)], now):
             return False
+        if is_linked:
+            self._cancel_those_of_failed([after], now)
         if change.is_burial:
             self._move("jobs", "dlq", seq)
         if after.unswept:

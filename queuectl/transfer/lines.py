@@ -22,7 +22,7 @@ from queuectl.transfer.taking import Taker, parse_instant, refuse_unknown
 _RUN_TIMES = ("started_at", "finished_at")
 _SPEC = (
     "id queue priority max_retries backoff_base backoff_cap timeout cwd labels slots after "
-    "after_any after_fail clean_env".split()
+    "after_any after_fail clean_env on_parent_failure".split()
 )
 _FRACTIONS = ("backoff_base", "backoff_cap", "timeout", "duration")
 _OTHERS = "seq command argv env generated_id unique_key environment".split()

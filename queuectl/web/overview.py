@@ -26,7 +26,7 @@ def overview(queue: Queue, _asked: Asked) -> dict[str, Any]:
         "busy": sum(worker.state == "busy" for worker in workers),
         "states": states_bar(counts),
         "charts": charts(queue),
-        "stuck": stuck(queue, len(workers)),
+        "stuck": stuck(queue),
         "failures": _failures(queue),
         "running": _newest(queue, State.PROCESSING, _RUNNING),
         "why": why(queue),

@@ -80,12 +80,13 @@ def _job(queue: Queue, asked: Asked) -> Values:
 
 def _parents(queue: Queue, job: Job) -> list[tuple[str, str, str]]:
     """Return the jobs that one waits for or has waited for: how, which, and their state."""
-    spec, found = job.spec, []
+    spec, found, root_of = job.spec, [], queue.surroundings().root_of
     ways = (("after", spec.after), ("after any", spec.after_any), ("after fail", spec.after_fail))
     for how, ids in ways:
         for job_id in ids[:_MOST_PARENTS]:
             try:
-                found.append((how, job_id, queue.get(job_id).state.value))
+                state, root = queue.get(job_id).state.value, root_of(job_id)
+                found.append((how, job_id, f"{state}: {root}" if root else state))
             except NotFound:
                 found.append((how, job_id, "deleted"))
     return found

@@ -45,13 +45,13 @@ def _reason(job: Job, now: datetime, around: Surroundings) -> str:
     return reason(job, now, lambda at: f"{MOMENT}{iso(at)}{MOMENT}", around) or ""
 
 
-def stuck(queue: Queue, workers: int) -> list[Stuck]:
+def stuck(queue: Queue) -> list[Stuck]:
     """Return why jobs do not start that could, by their time, for all of the oldest that wait."""
     now, around = queue.now(), queue.surroundings()
     groups: dict[str, list[Job]] = {}
     looked_at = list(queue.find(Filter(WAITING), Page(limit=LOOKED_AT)))
     for job in looked_at:
-        if told := _held_up(job, now, around, workers):
+        if told := _held_up(job, now, around):
             groups.setdefault(told, []).append(job)
     is_cut = len(looked_at) == LOOKED_AT
     found = [
@@ -60,17 +60,15 @@ def stuck(queue: Queue, workers: int) -> list[Stuck]:
     return sorted(found, key=lambda each: -each.number)[:_MOST_GROUPS]
 
 
-def _held_up(job: Job, now: datetime, around: Surroundings, workers: int) -> str:
+def _held_up(job: Job, now: datetime, around: Surroundings) -> str:
     """Return what keeps a job from starting now; nothing where it is only early, or just due."""
     told = _reason(job, now, around)
     if job.held or job.waits_for:
         return told if job.held or _is_hopeless(told) else ""
-    if job.run_at > now:
+    if not job.is_due(now):
         return ""
     if told != "due" and not told.endswith(" due"):
         return told
-    if not workers:
-        return "no worker is running"
     is_late = seconds_between(job.run_at, now) > _PATIENCE_SECONDS
     return "all workers are busy" if is_late else ""
 

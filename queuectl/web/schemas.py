@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from queuectl.domain.hook import EVENTS, Target
-from queuectl.domain.job import State
+from queuectl.domain.job import CANCEL, WAIT, State
 from queuectl.domain.lanes import MAX_LIMIT
 from queuectl.domain.settings import KEYS, default_of
 from queuectl.web.params import Schema
@@ -77,7 +77,8 @@ _JOB = record(
     timeout=NUMBER, backoff_base=NUMBER, backoff_cap=NUMBER, cwd=maybe(TEXT),
     env={"type": "object", "additionalProperties": TEXT}, labels=array(TEXT), after=array(TEXT),
     after_any=array(TEXT), after_fail=array(TEXT), waits_for=array(TEXT), unique=maybe(TEXT),
-    slots=COUNT, paused=FLAG, clean_env=FLAG, capture_env=FLAG, stdout=TEXT, stderr=TEXT,
+    slots=COUNT, paused=FLAG, on_parent_failure={"type": "string", "enum": [WAIT, CANCEL]},
+    clean_env=FLAG, capture_env=FLAG, stdout=TEXT, stderr=TEXT,
     stdout_cut=COUNT, stderr_cut=COUNT, history=array(named("Run")),
 )  # fmt: skip
 _SCHEDULE_FIELDS = {

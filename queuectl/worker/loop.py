@@ -38,6 +38,7 @@ from queuectl.worker.record import new_record, new_worker_id
 from queuectl.worker.runner import Run, Runner
 from queuectl.worker.scheduling import Scheduling
 from queuectl.worker.telling import tell_all
+from queuectl.worker.upkeep import Upkeep
 
 log = logging.getLogger("queuectl.worker")
 
@@ -107,6 +108,7 @@ class Worker:
         """Work until asked to leave; `on_ready` is called when the first claim can be made."""
         self._store.register(self.record)
         self._heartbeat.start()
+        self._take_back()
         log.info("started")
         on_ready()
         try:
@@ -116,6 +118,14 @@ class Worker:
             self._leave()
         if self._heartbeat.is_astray:
             raise StoreReplaced(f"{self._store.address} is not the file that it was")
+
+    def _take_back(self) -> None:
+        """Let what was lost on this machine wait again, before anything newer is claimed."""
+        upkeep = Upkeep(self._store, since=self.record.started_at)
+        try:
+            upkeep.recover(self._heartbeat.settings)
+        except StoreError as fault:
+            log.warning("%s", fault)  # the upkeep of later will do it
 
     def _leave(self) -> None:
         try:
@@ -171,7 +181,7 @@ class Worker:
         """Whether a worker with limited orders has nothing left to do."""
         if self._orders.only is not None:
             job = self._store.get(self._orders.only)
-            return job is None or job.state in SETTLED
+            return job is None or job.state in SETTLED or self._cannot_start(job)
         if not self._orders.drain:
             return False
         if self._store.hooks() and self._store.untold(1).endings:
@@ -182,6 +192,14 @@ class Worker:
         if any(map(counts.matching, filters)) or self._store.promote():
             return False
         return not self._scheduling.enqueue_due(self._heartbeat.settings).enqueued
+
+    def _cannot_start(self, job: Job) -> bool:
+        """Whether a job waits for another that has ended otherwise."""
+        if not job.waits_for:
+            return False
+        from queuectl.domain.obstacles import Obstacles
+
+        return Obstacles(self._store.get).before(job) is not None
 
     # running
 

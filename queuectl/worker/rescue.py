@@ -26,5 +26,5 @@ def end_abandoned_runs(home: Home, store: Store) -> None:
         and entry.supervisor not in alive
         for entry in entries
     ):
-        Upkeep(store, home).recover_local(from_stored(store.settings()))
+        Upkeep(store, home).recover(from_stored(store.settings()))
     pidfile.remove(home, ())

@@ -87,7 +87,7 @@ class Upkeep:
         self._looks: dict[str, int] = {}
         self._next_sweep = self._next_repair = self._next_tidying = 0.0
         self._chores = (
-            self._promote, self._schedule, self.recover_local, self._expire, self._sweep,
+            self._promote, self._schedule, self.recover, self._expire, self._sweep,
             self._repair, self._telling.tick, self._watching.tick, self._age_out,
             self._tidy,
         )  # fmt: skip
@@ -146,7 +146,7 @@ class Upkeep:
         if self._store.tidy(_TIDY_BUDGET_SECONDS):
             self._next_tidying = now
 
-    def recover_local(self, settings: Settings) -> None:
+    def recover(self, settings: Settings) -> None:
         """Take back what dead workers of this machine held, at once, and forget them later.
 
         A claim that was on its way to the server when its worker died is seen only afterwards.

@@ -117,7 +117,7 @@ from queuectl.home import Home
 from queuectl.stores import open_store
 from queuectl.worker.upkeep import Upkeep
 with closing(open_store(sys.argv[1])) as store:
-    Upkeep(store, Home(Path(sys.argv[2]))).recover_local(Settings())
+    Upkeep(store, Home(Path(sys.argv[2]))).recover(Settings())
     print(len(store.workers()))
 """
 

@@ -35,7 +35,7 @@ def test_a_queue_is_paused_and_resumed_by_name(cli: Cli) -> None:
     assert cli.ok("queue", "pause", "gpu", "cpu").out == "Paused queue 'gpu'\nPaused queue 'cpu'\n"
     assert reason(cli, "a") == "queue gpu is paused"
     assert cli.ok("queue", "resume", "gpu").out == "Resumed queue 'gpu'\n"
-    assert reason(cli, "a") == "due"
+    assert reason(cli, "a") == "no worker is running"
 
 
 def test_a_queue_from_which_no_worker_takes_is_the_reason(cli: Cli) -> None:
@@ -47,7 +47,7 @@ def test_a_queue_from_which_no_worker_takes_is_the_reason(cli: Cli) -> None:
         assert listed(cli)["a"]["reason"] == "no worker takes from queue other"
         assert "no worker takes from queue other" in cli.ok("list").out
         queue.store.unregister("w9")
-    assert reason(cli, "a") == "due"
+    assert reason(cli, "a") == "no worker is running"
 
 
 def test_what_changes_nothing_is_told_by_the_exit_code(cli: Cli) -> None:
@@ -91,7 +91,7 @@ def test_a_job_wider_than_its_queue_is_refused(cli: Cli) -> None:
     cli.ok("enqueue", "narrow", "true", "--queue", "gpu")
     assert reason(cli, "narrow") == "behind wide, which needs 2 slots"
     cli.ok("jobs", "move", "narrow", "--first")
-    assert reason(cli, "narrow") == "due"
+    assert reason(cli, "narrow") == "no worker is running"
     for slots in ("0", "-1", "x", "1.5", "99999999"):
         assert "slots" in cli.refused(2, "enqueue", f"--slots={slots}", "--command", "true")
 
@@ -126,7 +126,7 @@ def test_a_parent_in_the_dlq_shows_as_the_reason_and_its_retry_revives(cli: Cli)
     assert reason(cli, "c") == "waits for p"
     with open_queue() as queue:
         run_next(queue, DONE)
-    assert reason(cli, "c") == "due"
+    assert reason(cli, "c") == "no worker is running"
 
 
 def test_a_deleted_parent_shows_as_the_reason(cli: Cli) -> None:

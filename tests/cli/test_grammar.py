@@ -148,7 +148,7 @@ def test_a_listing_shows_dead_jobs_too_in_order_of_arrival(cli: Cli) -> None:
     header, first, second = cli.ok("list").out.splitlines()
     assert header.split()[:3] == ["ID", "STATE", "ATTEMPTS"]
     assert first.split()[:4] == ["job10", "dead", "(1)", "1/1"]
-    assert "due" in second
+    assert "no worker is running" in second
     assert second.endswith("echo two")
 
 

@@ -44,7 +44,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 SWITCHES = ("kill_leftovers", "clean_env", "full_durability")
 TEXTS = ("allowed_commands", "denied_commands")
-CHOICES = ("log_format",)
+CHOICES = ("log_format", "on_parent_failure")
 WHOLE = ("max_retries", "max_interruptions", "max_log_bytes")
 
 
@@ -62,6 +62,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "kill_leftovers": False,
         "full_durability": True,
         "clean_env": False,
+        "on_parent_failure": "wait",
         "retention_completed": 0.0,
         "retention_cancelled": 0.0,
         "retention_dead": 0.0,

@@ -40,7 +40,7 @@ KNOWN_FROM_BEFORE = (
 BESIDE_THEM = (
     "failed_at started_at finished_at worker reason cwd env labels backoff_base backoff_cap "
     "runs interruptions history signal stdout_cut stderr_cut after after_any after_fail waits_for "
-    "unique slots paused capture_env clean_env"
+    "unique slots paused capture_env clean_env on_parent_failure"
 ).split()
 
 

@@ -101,7 +101,7 @@ def test_a_deleted_parent_counts_as_cancelled(store: Store, state: str) -> None:
     store.add([new_job(store, "ok", after=("p",)), new_job(store, "fail", after_fail=("p",))])
     apply(store, "p", transitions.delete)
     assert waits(store, "fail") == []
-    assert waits(store, "ok") == ([] if state == "completed" else ["success:p"])
+    assert waits(store, "ok") == ([] if state == "completed" else ["gone:p"])
 
 
 def test_a_retry_that_fails_once_more_leaves_the_child_waiting(store: Store) -> None:
@@ -130,7 +130,7 @@ def test_a_parent_that_ended_before_is_known_when_the_child_is_added(store: Stor
 
 def test_a_parent_that_is_gone_counts_as_deleted(store: Store) -> None:
     store.add([new_job(store, "c", after=("gone",)), new_job(store, "d", after_any=("gone",))])
-    assert waits(store, "c") == ["success:gone"]
+    assert waits(store, "c") == ["gone:gone"]
     assert waits(store, "d") == []
 
 

@@ -10,10 +10,10 @@ from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.transitions import settle
 from queuectl.home import find_place
-from queuectl.looking.feed import Feed, latest
+from queuectl.looking.feed import Feed, fates, latest
 from queuectl.looking.model import Wanted
 from queuectl.queue import open_queue
-from tests.cli.harness import claim_next
+from tests.cli.harness import bury, claim_next
 from tests.worker.fleet import eventually
 
 
@@ -51,3 +51,23 @@ def test_a_feed_makes_no_store_and_sees_one_that_is_made_later() -> None:
 def jobs_in(feed: Feed) -> list[str]:
     """Return the ids of the jobs that a feed has seen last."""
     return [job.id for job in feed.seen.snapshot.jobs] if feed.seen.snapshot else []
+
+
+def test_parents_are_looked_up_before_the_screen_is_drawn() -> None:
+    bury("a1")
+    with open_queue() as queue:
+        for name, parent in (("b1", "a1"), ("c1", "b1")):
+            fields = {"id": name, "command": "true", "after": [parent]}
+            assert not queue.enqueue([queue.request(fields)])[0].error
+        states, roots = fates(queue, [queue.get("c1"), queue.get("b1")])
+    assert states == {"a1": State.DEAD, "b1": State.PENDING}
+    assert roots == {"a1": None, "b1": "a1 is dead"}
+
+
+def test_no_more_than_some_parents_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("queuectl.looking.feed._MOST_PARENTS", 0)
+    bury("a1")
+    with open_queue() as queue:
+        fields = {"id": "b1", "command": "true", "after": ["a1"]}
+        queue.enqueue([queue.request(fields)])
+        assert fates(queue, [queue.get("b1")]) == ({"a1": State.PROCESSING}, {"a1": None})

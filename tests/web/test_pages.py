@@ -50,6 +50,15 @@ def test_a_page_with_jobs_is_whole_whoever_looks(served: Served, known: bool) ->
 
 
 @pytest.mark.usefixtures("full")
+def test_the_page_of_a_job_names_the_root_of_its_chain(browser: TestClient, queue: Queue) -> None:
+    add(queue, "grandchild1", after=["child1"])
+    shown = text_of(browser.get("/jobs/grandchild1").text)
+    assert "Why it waits: waits for child1 (dead1 is dead)" in shown
+    assert "child1 pending: dead1 is dead" in shown
+    assert "If one fails it waits" in shown
+
+
+@pytest.mark.usefixtures("full")
 def test_the_overview_says_what_is_stuck_and_why(browser: TestClient) -> None:
     shown = text_of(browser.get("/").text)
     assert "queue mail is paused first mail1" in shown

@@ -1,0 +1,203 @@
+"""What becomes of the children of a job that has failed for good, on every store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from queuectl.domain import transitions
+from queuectl.domain.ending import Ended
+from queuectl.domain.job import CANCEL, State
+from queuectl.stores import mongo_children, sqlite_lanes
+from queuectl.stores.base import Store
+from queuectl.stores.mongo import MongoStore
+from tests.stores.conftest import OpenStore
+from tests.stores.kit import (
+    FAILURE,
+    SUCCESS,
+    added,
+    buried,
+    claimed,
+    existing,
+    new_job,
+    request,
+    settled,
+)
+
+
+def states(store: Store, *names: str) -> list[str]:
+    """Return how jobs stand."""
+    return [existing(store, name).state.value for name in names]
+
+
+def child(store: Store, job_id: str, *parents: str, **spec: Any) -> Any:
+    """Return a new job that is cancelled when one of its parents fails."""
+    return new_job(store, job_id, after=parents, on_parent_failure=CANCEL, **spec)
+
+
+def end(store: Store, job_id: str, how: str) -> None:
+    """Let a job that waits fail for good."""
+    if how == "dead":
+        settled(store, claimed(store, only=job_id), FAILURE)
+        return
+    job = existing(store, job_id)
+    is_deleted = how == "deleted"
+    change = transitions.delete(job) if is_deleted else transitions.cancel(job, store.now())
+    assert store.commit(change)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"), [("dead", "is dead"), ("cancelled", "is cancelled"), ("deleted", "was deleted")]
+)
+def test_children_that_ask_for_it_are_cancelled_down_the_chain(
+    store: Store, how: str, why: str
+) -> None:
+    store.add([
+        new_job(store, "p"),
+        child(store, "c", "p"),
+        child(store, "d", "c"),
+        child(store, "e", "d"),
+        new_job(store, "waits", after=("p",)),
+        new_job(store, "alarm", after_fail=("e",)),
+    ])  # fmt: skip
+    end(store, "p", how)
+    assert states(store, "c", "d", "e", "waits") == ["cancelled"] * 3 + ["pending"]
+    assert [existing(store, name).last_error for name in "cde"] == [f"cannot start: p {why}"] * 3
+    assert claimed(store).id == "alarm", "the end of the chain was told too"
+    assert not any(existing(store, name).unswept for name in "cde")
+
+
+def test_a_success_cancels_nobody_and_a_met_wish_is_no_failure(store: Store) -> None:
+    store.add([
+        new_job(store, "p"),
+        child(store, "c", "p"),
+        new_job(store, "other", after_any=("q",), on_parent_failure=CANCEL),
+        new_job(store, "fails", after_fail=("q",), on_parent_failure=CANCEL),
+        new_job(store, "q"),
+    ])  # fmt: skip
+    settled(store, claimed(store, only="p"), SUCCESS)
+    end(store, "q", "cancelled")
+    assert states(store, "c", "other", "fails") == ["pending"] * 3
+    assert {claimed(store).id for _ in range(3)} == {"c", "other", "fails"}
+
+
+def test_a_parent_that_has_failed_before_cancels_who_comes_later(store: Store) -> None:
+    buried(store, "p")
+    assert store.add([child(store, "c", "p"), child(store, "d", "c")]) == frozenset()
+    assert states(store, "c", "d") == ["cancelled", "cancelled"]
+    batch = [child(store, "x", "p"), new_job(store, "y"), child(store, "z", "gone")]
+    assert store.add(batch, atomic=True) == frozenset()
+    assert states(store, "x", "y", "z") == ["cancelled", "pending", "cancelled"]
+
+
+def test_an_edit_that_asks_for_it_is_heeded_at_once(store: Store) -> None:
+    buried(store, "p")
+    added(store, "c", after=("p",))
+    added(store, "d", after=("c",), on_parent_failure=CANCEL)
+    job = existing(store, "c")
+    spec = replace(job.spec, on_parent_failure=CANCEL)
+    assert store.commit(transitions.edit(job, spec, job.run_at, store.now()))
+    assert states(store, "c", "d") == ["cancelled", "cancelled"]
+
+
+def test_an_edit_is_heeded_too_where_the_parent_was_deleted(store: Store) -> None:
+    added(store, "p")
+    added(store, "c", after=("p",))
+    end(store, "p", "deleted")
+    added(store, "p")
+    job = existing(store, "c")
+    spec = replace(job.spec, on_parent_failure=CANCEL)
+    assert store.commit(transitions.edit(job, spec, job.run_at, store.now()))
+    assert states(store, "c", "p") == ["cancelled", "pending"]
+
+
+def test_a_cancelled_child_keeps_what_it_has_been_through_and_may_be_retried(store: Store) -> None:
+    added(store, "c", max_retries=2, on_parent_failure=CANCEL)
+    settled(store, claimed(store), FAILURE)
+    buried(store, "p")
+    job = existing(store, "c")
+    spec = replace(job.spec, after=("p",))
+    assert store.commit(transitions.edit(job, spec, job.run_at, store.now()))
+    found = existing(store, "c")
+    assert found.state is State.CANCELLED
+    assert found.outcome is not None
+    assert (found.outcome.stderr, len(found.history)) == ("no\n", 1)
+    assert store.commit(transitions.retry(found, store.now()))
+    assert claimed(store).id == "c"
+
+
+def test_nothing_keeps_the_parent_of_a_cancelled_child_from_being_let_go(store: Store) -> None:
+    store.add([new_job(store, "p"), child(store, "c", "p")])
+    end(store, "p", "dead")
+    assert existing(store, "c").waits_for == ()
+    assert store.remove([existing(store, "p")]) == {"p"}
+
+
+def test_each_cancellation_is_told(store: Store) -> None:
+    store.add([new_job(store, "p"), child(store, "c", "p"), child(store, "d", "c")])
+    end(store, "p", "dead")
+    told = {(each.job_id, each.outcome) for each in store.untold(10).endings}
+    cancelled = Ended.CANCELLED
+    assert told == {("p", Ended.DEAD), ("c", cancelled), ("d", cancelled)}
+    counts = store.counts()
+    assert (counts.of(State.CANCELLED), counts.of(State.PENDING)) == (2, 0)
+
+
+def test_a_crowd_of_children_is_cancelled_in_stretches(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sqlite_lanes, mongo_children):
+        monkeypatch.setattr(module, "TOLD_AT_ONCE", 5)
+    added(store, "p")
+    store.add([child(store, f"c{n}", "p") for n in range(12)])
+    store.add([child(store, f"d{n}", "c3" if n == 0 else f"d{n - 1}") for n in range(20)])
+    end(store, "p", "dead")
+    assert store.counts().of(State.CANCELLED) < 32
+    while store.sweep():
+        pass
+    assert store.counts().of(State.CANCELLED) == 32
+    assert existing(store, "d19").last_error == "cannot start: p is dead"
+
+
+def test_a_child_of_a_deleted_job_waits_for_no_later_one_of_that_id(store: Store) -> None:
+    store.add([new_job(store, "p"), new_job(store, "c", after=("p",))])
+    end(store, "p", "deleted")
+    store.add([new_job(store, "p"), new_job(store, "later", after=("p",))])
+    settled(store, claimed(store))
+    assert existing(store, "c").waits_for == ("gone:p",)
+    assert claimed(store).id == "later"
+    assert store.claim(request()) is None
+
+
+def test_an_edit_of_something_else_does_not_free_the_child_of_a_deleted_job(store: Store) -> None:
+    store.add([new_job(store, "p"), new_job(store, "q"), new_job(store, "c", after=("p", "q"))])
+    end(store, "p", "deleted")
+    settled(store, claimed(store))
+    job = existing(store, "c")
+    assert store.commit(
+        transitions.edit(job, replace(job.spec, priority=5), job.run_at, store.now())
+    )
+    assert existing(store, "c").waits_for == ("gone:p",)
+    job = existing(store, "c")
+    assert store.commit(transitions.edit(job, replace(job.spec, after=()), job.run_at, store.now()))
+    assert claimed(store).id == "c"
+
+
+def test_a_deletion_that_is_told_late_spares_the_children_of_a_later_job(opened: OpenStore) -> None:
+    store = opened()
+    if not isinstance(store, MongoStore):
+        return  # elsewhere it is told in the transaction that deletes
+    store.add([new_job(store, "p"), new_job(store, "c", after=("p",))])
+    parent = existing(store, "p")
+    store.link.deleted.insert_one({"_id": "p", "seq": parent.seq, "announced_at": store.now()})
+    store.link.jobs.delete_one({"_id": "p"})
+    later = store.now()
+    while store.now() == later:
+        pass
+    store.add([new_job(store, "d", after=("p",)), new_job(store, "p")])
+    while store.sweep():
+        pass
+    assert existing(store, "c").waits_for == ("gone:p",)
+    assert existing(store, "d").waits_for == ("success:p",)
