@@ -80,6 +80,14 @@ class Store(Counting, Protocol):
         """Whether the address still leads to this store, and not to one that took its place."""
         ...
 
+    def recover(self, patience: float = ...) -> None:
+        """Make a store usable again whose parts were taken from under it, as far as that goes.
+
+        Waits `patience` seconds at most for others who still have those parts. Cheap where there
+        is nothing to do. Raises StoreUnavailable, and StoreRefused.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of everything. Closing twice is harmless."""
         ...

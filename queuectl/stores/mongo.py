@@ -90,6 +90,9 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Nothing takes the place of a database of a server; see `Store.is_in_place`."""
         return True
 
+    def recover(self, patience: float = 0) -> None:
+        """Do nothing: the driver finds its servers again; see `Store.recover`."""
+
     def now(self) -> datetime:
         """Return the server's time."""
         return self.link.now()

@@ -34,6 +34,10 @@ class SqliteFleet:
         """Return the store's time."""
         raise NotImplementedError
 
+    def recover(self) -> None:
+        """Open the file again where that is needed; see `Store.recover`."""
+        raise NotImplementedError
+
     def _writing(self) -> contextlib.AbstractContextManager[None]:
         raise NotImplementedError
 

@@ -1,7 +1,7 @@
 """The embedded store's file: how it is made, recognised, migrated and refused.
 
-Only SQLite itself ever opens the file once it exists: on POSIX, closing any other descriptor of
-it would drop the locks that this process holds (https://www.sqlite.org/howtocorrupt.html).
+Only SQLite itself opens the file once this process has it open: on POSIX, closing any other
+descriptor would drop the locks that it holds (https://www.sqlite.org/howtocorrupt.html).
 """
 
 from __future__ import annotations
@@ -10,35 +10,82 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 from queuectl.domain.errors import Conflict, StoreRefused, StoreUnavailable
 from queuectl.home import cannot, open_private, private_directory
+from queuectl.stores.sqlite_files import FilesExchanged, StoreFiles
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 
 APPLICATION_ID = 0x71637431
 """Marks a file as queuectl's ("qct1") in SQLite's header."""
 
 BUSY_SECONDS = 10.0
+EXCHANGED_SECONDS = 3.0
+"""How long to wait for others to notice, and let go, when the store's files were exchanged."""
+
+_PAUSE_SECONDS = 0.02
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """Open the store's file, making or migrating it where needed.
+def open_database(
+    path: Path, patience: float = EXCHANGED_SECONDS
+) -> tuple[sqlite3.Connection, StoreFiles]:
+    """Open the store's file, making or migrating it where needed; `close_database` closes it.
 
-    Raises StoreRefused, having changed nothing, for a file that is damaged, newer than this
-    program, or not queuectl's; StoreUnavailable when it cannot be opened now.
+    Waits `patience` seconds for others to let go of files that were exchanged. Raises
+    StoreRefused, having changed nothing, for a file that is damaged, newer than this program, or
+    not queuectl's; StoreUnavailable when it cannot be opened now.
     """
     if not _is_there(path):
-        _create(path)
+        private_directory(path.parent, parents=True)
     _refuse_links(path)
-    connection = connect(path)
+    files = StoreFiles(path)
+    connection = _opened(path, files, patience)
     try:
         with translated(path):
-            _recognise(connection, path)
             connection.execute("PRAGMA cache_size=-4000")
             connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: the log is copied home
             _migrate(connection, path)
             connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
+    except BaseException:
+        close_database(connection, files)
+        raise
+    return connection, files
+
+
+def close_database(connection: sqlite3.Connection, files: StoreFiles) -> None:
+    """Close a store's file. Closing twice is harmless."""
+    with files.closing():
+        connection.close()
+
+
+def _opened(path: Path, files: StoreFiles, patience: float) -> sqlite3.Connection:
+    """Return a connection to files that belong together, if need be once others have let go."""
+    ends_at = time.monotonic() + patience
+    while True:
+        try:
+            with files.opening():
+                return _open_here(path, files)
+        except FilesExchanged:
+            if time.monotonic() >= ends_at:
+                files.let_go()
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _open_here(path: Path, files: StoreFiles) -> sqlite3.Connection:
+    """Open the file, or make it, while nobody else opens or closes it."""
+    if not _is_there(path):
+        _create(path)
+    connection = connect(path)
+    try:
+        with translated(path):
+            _recognise(connection, path)
+            if not files.settle():
+                connection.execute("PRAGMA journal_mode=WAL")  # which a copy may have lost
+                _recognise(connection, path)
+                files.require_settled()
     except BaseException:
         connection.close()
         raise
@@ -94,7 +141,6 @@ def _create(path: Path) -> None:
 
     So a half-made store is never seen, and of two that are made at once the first one wins.
     """
-    private_directory(path.parent, parents=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     try:
@@ -205,6 +251,8 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
             f"cannot write {path} ({text})",
             hint="see that neither it, nor its directory, nor its file system is read-only",
         )
+    if isinstance(fault, sqlite3.ProgrammingError) and "closed" in text:
+        return StoreUnavailable(f"{path} is not open any more", hint="try again")
     if isinstance(fault, (sqlite3.IntegrityError, sqlite3.DataError)):
         return StoreRefused(f"{path} does not take this record: {text}")
     if isinstance(fault, sqlite3.OperationalError):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from queuectl.home import open_private
+from queuectl.stores.sqlite_files import StoreFiles
 from queuectl.stores.sqlite_schema import translate
 from queuectl.stores.sqlite_sync import LogSync
 
@@ -64,9 +65,10 @@ class WriterTurn:
 class WriteTransaction(contextlib.AbstractContextManager[None]):
     """One transaction that nobody else's write can come between; used again and again.
 
-    What it wrote is on the disk in the end. With `lags` that is left to whoever made it, but for
-    what was written before. `on_commit` is called when others can see it, and it may not be on the
-    disk yet. A class and not a generator, because every job passes through it.
+    What it wrote is on the disk in the end, in the files that the store's names lead to. With
+    `lags` the first is left to whoever made it, but for what was written before. `on_commit` is
+    called when others can see it, and it may not be on the disk yet. A class and not a generator,
+    because every job passes through it.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
         turn: WriterTurn,
         log: LogSync,
         path: Path,
+        files: StoreFiles,
         *,
         lags: bool = False,
         on_commit: Callable[[], None] = lambda: None,
@@ -83,6 +86,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
         self._turn = turn
         self._log = log
         self._path = path
+        self._files = files
         self._lags = lags
         self._on_commit = on_commit
 
@@ -114,6 +118,8 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
             self._on_commit()
         if not self._lags:
             self._log.catch_up()
+        if fault is None:
+            self._files.require_whole()  # else it is in a file that nobody will find
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

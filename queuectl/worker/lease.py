@@ -102,8 +102,10 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._over.wait(self._tick_seconds):
-            if os.getppid() != self._parent or self._is_astray():
+            if os.getppid() != self._parent:
                 self._control.request_stop()
+            if self._is_astray():
+                self._control.request_stop(at_once=True)  # no claim holds there, no end is taken
             asked_at = time.monotonic()
             try:
                 self._tick()
@@ -111,6 +113,7 @@ class Heartbeat:
             except StoreError as fault:
                 self._absence.begin("heartbeat", fault, asked_at)
                 self._close_store()
+                self._control.rouse()  # so that whoever watches a job lets go of the store too
             except Exception:
                 log.exception("heartbeat failed")
         self._close_store()
@@ -123,6 +126,7 @@ class Heartbeat:
                 store, home, self._worker.started_at, lambda: self._renew_in_time(store)
             )
         store, now = self._store, time.monotonic()
+        store.recover(0)
         self._renew_in_time(store)
         if now >= self._next_settings:
             self._heed(tunables.from_stored(store.settings()))

@@ -76,7 +76,7 @@ class Worker:
             tunables.from_stored(self._store.settings()),
             self._store.is_in_place,
         )
-        self._patience = Patience(self._control, absence)
+        self._patience = Patience(self._control, absence, self._store.recover)
         self._claims = Claims(self._store, self.record.id, orders, self._heartbeat, self._patience)
         self._scheduling = Scheduling(self._store, self.record.started_at)
         self._log = JobLog()
@@ -100,6 +100,9 @@ class Worker:
         on_ready()
         try:
             self._work()
+        except StoreError:
+            if not self._heartbeat.is_astray:
+                raise
         finally:
             self._heartbeat.stop()
             self._leave()
@@ -219,7 +222,9 @@ class Worker:
             b"" if hook is None else deliveries.orders(self._place),
         )
         try:
-            outcome = self._runner.run(run, files, self._sync, self._hand.lighten)
+            outcome = self._runner.run(
+                run, files, self._sync, self._hand.lighten, self._look_after_store
+            )
             return outcome if hook is None else deliveries.verdict(outcome)
         finally:
             self._put_away(files)
@@ -242,6 +247,13 @@ class Worker:
         try:
             self._store.sync()
         except StoreUnavailable as fault:
+            log.debug("%s", fault)
+
+    def _look_after_store(self) -> None:
+        """Let go of files that were taken from the store; nobody can open it before."""
+        try:
+            self._store.recover(0)
+        except StoreError as fault:
             log.debug("%s", fault)
 
     def _captured(self, name: str) -> Variables | None:

@@ -82,11 +82,12 @@ class Runner:
         files: RunFiles,
         on_started: Callable[[], None] = lambda: None,
         on_slow: Callable[[], None] = lambda: None,
+        on_woken: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Run a command to its end, or stop it when its time is up or the control says so.
 
-        `on_started` is called once it runs, `on_slow` if it is not over within milliseconds;
-        they must not raise.
+        `on_started` is called once it runs, `on_slow` if it is not over within milliseconds,
+        `on_woken` whenever the control has woken such a one; they must not raise.
         """
         begun = time.monotonic()
         self._guard.announce(run.id, run.deadline)
@@ -98,7 +99,7 @@ class Runner:
             return Outcome(error=str(fault))
         self._guard.started(run.id, pid)
         on_started()
-        status, halt = self._await(pid, run, partial(_slow, files, on_slow), begun)
+        status, halt = self._await(pid, run, partial(_slow, files, on_slow), on_woken, begun)
         self._guard.ended()
         if status:
             files.show()
@@ -141,7 +142,12 @@ class Runner:
             raise CannotStart(f"Working directory {wanted}: {fault.strerror}") from None
 
     def _await(
-        self, pid: int, run: Run, on_slow: Callable[[], None], begun: float
+        self,
+        pid: int,
+        run: Run,
+        on_slow: Callable[[], None],
+        on_woken: Callable[[], None],
+        begun: float,
     ) -> tuple[int, Halt | None]:
         """Wait until the command has ended; return its status, and why it was stopped if it was."""
         watch = Stopwatch(run.id, pid, begun)
@@ -154,6 +160,8 @@ class Runner:
             if longest == _QUICK_SECONDS:
                 longest = float("inf")
                 on_slow()
+            else:
+                on_woken()
             halt = self._control.halt(run.id)
             if halt is None and run.timeout and watch.seconds() >= run.timeout:
                 halt = Halt.TIMEOUT

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.home import Home
-from queuectl.queue import open_queue
+from queuectl.queue import Queue, open_queue
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 from queuectl.worker import pidfile
 from tests.chaos.ground import command, read_only, refusal
@@ -228,10 +229,12 @@ def test_a_store_that_is_replaced_under_a_worker_is_found(fleet: Fleet) -> None:
     assert fleet.ran("echo one").state is State.COMPLETED
     for path in fleet.home.root.glob("queue.db*"):
         path.rename(path.with_name(f"old-{path.name}"))
-    with open_queue(str(fleet.home.root)) as queue:
-        queue.enqueue([queue.request({"id": "new", "command": "echo two"})])
-        (job,) = queue.wait(["new"], 60)
-    assert job.state is State.COMPLETED
+    with pytest.raises(StoreUnavailable, match=r"queue\.db was moved or removed"):
+        fleet.queue.counts()
+    fleet.queue.close()
+    fleet.queue = Queue.open(fleet.place)
+    fleet.enqueue("echo two", "new")
+    assert fleet.settled("new").state is State.COMPLETED
     assert "another file is where the store was" in fleet.log()
 
 
