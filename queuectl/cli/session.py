@@ -37,21 +37,30 @@ class Session:
     opener: Callable[[Place], Queue] | None = field(default=None, repr=False)
     known: Callable[[Session], Catalog] | None = field(default=None, repr=False)
     _queue: Queue | None = field(default=None, repr=False)
+    _spare: int = field(default=0, repr=False)
 
     def fork(self) -> Session:
         """Return a session with the same options and nothing open."""
-        return replace(self, _queue=None)
+        return replace(self, _queue=None, _spare=0)
 
     def place(self) -> Place:
         """Return the home and the store that the options and the environment mean."""
         return find_place(self.home, self.store)
 
-    def queue(self) -> Queue:
-        """Return the open queue; `close` lets it go."""
+    def queue(self, *, frees_room: bool = False) -> Queue:
+        """Return the open queue; `close` lets it go.
+
+        With `frees_room` even a full disk does not keep it from being opened and changed.
+        """
         if self._queue is None:
             from queuectl.queue import Queue
 
-            self._queue = (self.opener or Queue.open)(self.place())
+            place = self.place()
+            if frees_room:
+                from queuectl.stores import give_up_spare
+
+                self._spare = give_up_spare(place.store_url)
+            self._queue = (self.opener or Queue.open)(place)
         return self._queue
 
     def catalog(self) -> Catalog:
@@ -67,6 +76,11 @@ class Session:
         if self._queue is not None:
             self._queue.close()
             self._queue = None
+        if self._spare:
+            from queuectl.stores import keep_spare
+
+            keep_spare(self.place().store_url, self._spare)
+            self._spare = 0
 
     @property
     def colors(self) -> bool:

@@ -76,6 +76,10 @@ class StoreUnavailable(StoreError):
     """The store does not answer now: locked, full, unreachable. Trying again may help."""
 
 
+class StoreFull(StoreUnavailable):
+    """There is no room on the store's disk for what was to be written."""
+
+
 class StoreRefused(StoreError):
     """The store is damaged, newer than this program, or somebody else's. It was left untouched."""
 

@@ -13,8 +13,9 @@ import stat
 import time
 from pathlib import Path
 
-from queuectl.domain.errors import Conflict, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import Conflict, StoreFull, StoreRefused, StoreUnavailable
 from queuectl.home import cannot, open_private, private_directory
+from queuectl.stores import sqlite_spare
 from queuectl.stores.sqlite_files import FilesExchanged, StoreFiles
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 
@@ -45,7 +46,8 @@ def open_database(
     try:
         with translated(path):
             connection.execute("PRAGMA cache_size=-4000")
-            connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: the log is copied home
+            pages = 1 if sqlite_spare.is_used(path) else 4000
+            connection.execute(f"PRAGMA wal_autocheckpoint={pages}")  # the log is copied home
             _migrate(connection, path)
             connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
     except BaseException:
@@ -151,6 +153,7 @@ def _create(path: Path) -> None:
             _apply(connection, 0)
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
+        sqlite_spare.keep(path)
     except OSError as fault:
         raise cannot("make", path, fault) from fault
     finally:
@@ -219,6 +222,11 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
+def _is_disk_full(path: Path) -> bool:
+    """Whether what SQLite calls an error of the disk is want of room there."""
+    return path.exists() and sqlite_spare.is_full(path)
+
+
 class translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - used as a verb
     """Turn SQLite's errors into ours: `with translated(path): …`."""
 
@@ -244,8 +252,13 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
         return StoreUnavailable(
             f"{path} is locked by another process", hint="try again when that is done"
         )
-    if "full" in text:
-        return StoreUnavailable(f"the disk of {path} is full", hint="make room and try again")
+    if "full" in text or (isinstance(fault, sqlite3.OperationalError) and _is_disk_full(path)):
+        can_free = sqlite_spare.spare_of(path).exists()
+        return StoreFull(
+            f"the disk of {path} is full",
+            hint="make room and try again"
+            + ("; queuectl purge and delete work even now" if can_free else ""),
+        )
     if "readonly" in text or "unable to open" in text:
         return StoreUnavailable(
             f"cannot write {path} ({text})",
