@@ -429,6 +429,10 @@ class Store(Counting, Protocol):
         """
         ...
 
-    def check(self) -> list[str]:
-        """Look the whole store over; return one line for each fault, none when it is sound."""
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Look the whole store over; return one line for each fault, none when it is sound.
+
+        With `quick` only as far as takes a fraction of a second. Raises StoreRefused for a store
+        that must not be used.
+        """
         ...

@@ -24,6 +24,13 @@ from pathlib import Path
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.values import frozen
 from queuectl.home import open_private
+from queuectl.stores.sqlite_locks import (
+    descriptors_of,
+    generation,
+    generation_at,
+    is_open_elsewhere,
+    lock_of,
+)
 
 if os.name != "nt":
     import fcntl
@@ -36,12 +43,6 @@ _PRESENCE, _GATE = 0, 1
 
 _GATE_SECONDS = 10.0
 _GATE_PAUSE_SECONDS = 0.001
-
-_SHARED_START, _SHARED_BYTES = 0x40000002, 510
-"""Where SQLite locks the store for as long as it has it open in WAL mode."""
-
-_GENERATION = 0x80087601
-"""Linux's FS_IOC_GETVERSION; where a file system knows none, it counts as 0."""
 
 _HEADER = "queuectl-files"
 _RECORD_BYTES = 256
@@ -160,8 +161,8 @@ class StoreFiles:
             )
         if recorded is None or log != recorded.places()[1]:
             return
-        is_same = (*file, _generation_at(self._names[0])) == recorded.files[0]
-        is_same_log = (*log, _generation_at(self._names[1])) == recorded.files[1]
+        is_same = (*file, generation_at(self._names[0])) == recorded.files[0]
+        is_same_log = (*log, generation_at(self._names[1])) == recorded.files[1]
         if is_same_log and not is_same:
             raise StoreRefused(
                 f"{self._path} is another file than the one whose last writes "
@@ -176,7 +177,7 @@ class StoreFiles:
         """
         if found[0] is None or None not in found:
             return
-        if _open_in_here[found[0]] or _is_open_elsewhere(self._path):
+        if _open_in_here[found[0]] or is_open_elsewhere(self._path):
             raise self._exchanged([], found)
 
     def settle(self) -> bool:
@@ -189,14 +190,14 @@ class StoreFiles:
         if len(places) < len(found):
             return False
         if self._can_lock:
-            descriptors = _descriptors(set(places))
+            descriptors = descriptors_of(set(places))
             if len(descriptors) < len(set(places)):
                 return False
             recorded = self._recorded()
             if not self._is_alone and recorded and places != recorded.places():
                 return False
             if self._is_alone:
-                made = tuple((*place, _generation(descriptors[place])) for place in places)
+                made = tuple((*place, generation(descriptors[place])) for place in places)
                 self._record(_Set(made))
             self._set_lock(_PRESENCE, fcntl.F_RDLCK)
         self._mine = [(name, *place) for name, place in zip(self._names, places, strict=True)]
@@ -291,7 +292,7 @@ class StoreFiles:
 
     def _set_lock(self, byte: int, kind: int) -> bool:
         """Lock a byte for this open file, not for the process; whether it could be had."""
-        asked = _lock_of(byte, kind)
+        asked = lock_of(byte, kind)
         try:
             fcntl.fcntl(self._lock, fcntl.F_OFD_SETLK, asked)
         except (BlockingIOError, PermissionError):
@@ -308,67 +309,3 @@ class StoreFiles:
             os.pwrite(self._lock, str(files).ljust(_RECORD_BYTES - 1).encode() + b"\n", 0)
         except OSError:  # a full disk: no record is better than an old one
             os.ftruncate(self._lock, 0)
-
-
-def _lock_of(start: int, kind: int, length: int = 1) -> bytes:
-    """Return a `struct flock` of 64-bit Linux, counted from the beginning of the file."""
-    order = sys.byteorder
-    return b"".join(
-        (
-            kind.to_bytes(2, order),
-            bytes(6),
-            start.to_bytes(8, order),
-            length.to_bytes(8, order),
-            bytes(8),
-        )
-    )
-
-
-def _is_open_elsewhere(path: Path) -> bool:
-    """Whether another process has a store open that this one has not."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False  # SQLite will say why
-    try:
-        asked = _lock_of(_SHARED_START, fcntl.F_WRLCK, _SHARED_BYTES)
-        found = fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)
-        return int.from_bytes(found[:2], sys.byteorder) != fcntl.F_UNLCK
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def _descriptors(wanted: set[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """Return which descriptors of this process lead to some files."""
-    found: dict[tuple[int, int], int] = {}
-    with os.scandir("/proc/self/fd") as entries:
-        numbers = [int(entry.name) for entry in entries]
-    for number in numbers:
-        with contextlib.suppress(OSError):  # the one that listed them is closed
-            status = os.fstat(number)
-            place = status.st_dev, status.st_ino
-            if place in wanted:
-                found[place] = number
-    return found
-
-
-def _generation(descriptor: int) -> int:
-    """Return what tells a file from an earlier one of its inode, where that is known."""
-    try:
-        return int.from_bytes(fcntl.ioctl(descriptor, _GENERATION, bytes(8)), sys.byteorder)
-    except OSError:
-        return 0
-
-
-def _generation_at(name: str) -> int:
-    """Return the generation of a file that nobody has open: to close one drops SQLite's locks."""
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        return _generation(descriptor)
-    finally:
-        os.close(descriptor)

@@ -122,11 +122,20 @@ class SqliteFleet:
                 [(how.value, worker_id) for worker_id in worker_ids],
             )
 
-    def check(self) -> list[str]:
-        """Run SQLite's own check of the whole file, and recount what triggers count."""
+    def check(self, *, quick: bool = False) -> list[str]:
+        """See that all parts are there and all pages sound; recount what triggers count.
+
+        Only the first, and the second where the file is small, if it shall be quick.
+        """
+        from queuectl.stores import sqlite_check
+
+        faults: list[str] = []
         with translated(self._path):
-            found = self._connection.execute("PRAGMA integrity_check(20)").fetchall()
-            faults = [text for (text,) in found if text != "ok"]
+            sqlite_check.require_parts(self._connection, self._path)
+            if not quick or sqlite_check.is_small(self._connection):
+                sqlite_check.require_pages(self._connection, self._path, quick=quick)
+            if quick:
+                return faults
             (miscounted,) = self._connection.execute(
                 "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM "
                 "(SELECT queue, state FROM jobs UNION ALL SELECT queue, state FROM dlq) "

@@ -150,9 +150,11 @@ class SqliteReads(SqliteFleet):
             ).fetchall()
         return [job for job in map(self._readable, found) if job is not None]
 
-    def check(self) -> list[str]:
-        """Look the whole file over, and try to read every job."""
-        faults = super().check()
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Look the whole file over, and try to read every job; see `Store.check`."""
+        faults = super().check(quick=quick)
+        if quick:
+            return faults
         with translated(self._path):
             for table in ("jobs", "dlq"):
                 for row in self._connection.execute(f"SELECT {rows.SELECTED} FROM {table}"):

@@ -170,10 +170,7 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
     if path.stat().st_size < pages * page_size and not _has_wal(path):
-        raise StoreRefused(
-            f"{path} is damaged: it is shorter than its header says",
-            hint="it was left as it is; restore it from a backup",
-        )
+        raise damaged(path, "it is shorter than its header says")
 
 
 def _has_wal(path: Path) -> bool:
@@ -227,6 +224,13 @@ def _is_disk_full(path: Path) -> bool:
     return path.exists() and sqlite_spare.is_full(path)
 
 
+def damaged(path: Path, what: str) -> StoreRefused:
+    """Return the error for a store that is damaged, with what is to be done about it."""
+    return StoreRefused(
+        f"{path} is damaged ({what})", hint="it was left as it is; restore it from a backup"
+    )
+
+
 class translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - used as a verb
     """Turn SQLite's errors into ours: `with translated(path): …`."""
 
@@ -242,10 +246,7 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
     """Return the error of ours that an error of SQLite's means."""
     text = str(fault)
     if any(word in text for word in ("not a database", "malformed", "no such table")):
-        return StoreRefused(
-            f"{path} is damaged ({text})",
-            hint="it was left as it is; restore it from a backup",
-        )
+        return damaged(path, text)
     if "jobs.unique_key" in text:
         return Conflict("another job with its unique key waits or runs")
     if "locked" in text or "busy" in text:

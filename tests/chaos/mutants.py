@@ -88,7 +88,7 @@ MUTANTS = (
         EXCHANGED + "test_a_file_that_has_the_number_of_the_one_before_it_is_told_from_it",
         (
             Cut(
-                "stores/sqlite_files.py",
+                "stores/sqlite_locks.py",
                 "_GENERATION, bytes(8)), sys.byteorder)",
                 "_GENERATION, bytes(8)), sys.byteorder) * 0",
             ),
@@ -108,7 +108,7 @@ MUTANTS = (
     Mutant(
         "a store is taken for closed when its lock file was removed",
         EXCHANGED + "test_a_store_is_known_to_be_open_though_its_lock_file_was_removed_too",
-        (Cut("stores/sqlite_files.py", "or _is_open_elsewhere(self._path)", ""),),
+        (Cut("stores/sqlite_files.py", "or is_open_elsewhere(self._path)", ""),),
     ),
     Mutant(
         "SQLite tells what somebody else has told",
