@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
-from queuectl.domain.values import frozen
 from queuectl.home import open_private
 from queuectl.stores.sqlite_locks import (
     descriptors_of,
@@ -66,29 +65,29 @@ class FilesExchanged(StoreUnavailable):
     """A file of the store was moved, removed or exchanged while processes have the store open."""
 
 
-@frozen
-class _Set:
-    """Three files that belong together: device, inode and generation of each."""
+_Files = tuple[tuple[int, int, int], ...]
+"""Three files that belong together: device, inode and generation of each."""
 
-    files: tuple[tuple[int, int, int], ...]
 
-    def places(self) -> list[tuple[int, int]]:
-        return [(device, inode) for device, inode, _ in self.files]
+def _as_text(files: _Files) -> str:
+    return " ".join([_HEADER, *(":".join(map(str, file)) for file in files)])
 
-    def __str__(self) -> str:
-        return " ".join([_HEADER, *(":".join(map(str, file)) for file in self.files)])
 
-    @staticmethod
-    def read(text: str) -> _Set | None:
-        """Return what was written; None where there is nothing that could be understood."""
-        header, *words = text.split() or [""]
-        try:
-            files = [tuple(map(int, word.split(":"))) for word in words]
-        except ValueError:
-            return None
-        if header != _HEADER or [len(file) for file in files] != [3, 3, 3]:
-            return None
-        return _Set(tuple((file[0], file[1], file[2]) for file in files))
+def _from_text(text: str) -> _Files | None:
+    """Return what was written; None where there is nothing that could be understood."""
+    header, *words = text.split() or [""]
+    try:
+        files = [tuple(map(int, word.split(":"))) for word in words]
+    except ValueError:
+        return None
+    if header != _HEADER or [len(file) for file in files] != [3, 3, 3]:
+        return None
+    return tuple((file[0], file[1], file[2]) for file in files)
+
+
+def _places(files: _Files | None) -> list[tuple[int, int]]:
+    """Return device and inode of each file; nothing where they are not known."""
+    return [(device, inode) for device, inode, _ in files or ()]
 
 
 class StoreFiles:
@@ -146,10 +145,12 @@ class StoreFiles:
         if self._is_alone:
             self._require_own_log(recorded, found)
             self._require_nobody_unseen(found)
-        elif found[0] is None or (recorded is not None and found != recorded.places()):
-            raise self._exchanged(recorded.places() if recorded else [], found)
+        elif found[0] is None or (recorded is not None and found != _places(recorded)):
+            raise self._exchanged(_places(recorded), found)
 
-    def _require_own_log(self, recorded: _Set | None, found: list[tuple[int, int] | None]) -> None:
+    def _require_own_log(
+        self, recorded: _Files | None, found: list[tuple[int, int] | None]
+    ) -> None:
         """Refuse a log of writes that was left beside another file than that which is there."""
         file, log = found[0], found[1]
         if log is None or not Path(self._names[1]).stat().st_size:
@@ -159,10 +160,10 @@ class StoreFiles:
                 f"{self._path} is gone, and the log of its last writes, {self._names[1]}, is not",
                 hint="put it back, or remove that log too, with what is in it, to start afresh",
             )
-        if recorded is None or log != recorded.places()[1]:
+        if recorded is None or log != _places(recorded)[1]:
             return
-        is_same = (*file, generation_at(self._names[0])) == recorded.files[0]
-        is_same_log = (*log, generation_at(self._names[1])) == recorded.files[1]
+        is_same = (*file, generation_at(self._names[0])) == recorded[0]
+        is_same_log = (*log, generation_at(self._names[1])) == recorded[1]
         if is_same_log and not is_same:
             raise StoreRefused(
                 f"{self._path} is another file than the one whose last writes "
@@ -194,11 +195,11 @@ class StoreFiles:
             if len(descriptors) < len(set(places)):
                 return False
             recorded = self._recorded()
-            if not self._is_alone and recorded and places != recorded.places():
+            if not self._is_alone and recorded and places != _places(recorded):
                 return False
             if self._is_alone:
                 made = tuple((*place, generation(descriptors[place])) for place in places)
-                self._record(_Set(made))
+                self._record(made)
             self._set_lock(_PRESENCE, fcntl.F_RDLCK)
         self._mine = [(name, *place) for name, place in zip(self._names, places, strict=True)]
         _open_in_here[places[0]] += 1
@@ -209,7 +210,7 @@ class StoreFiles:
         if not self.settle():
             recorded = None if self._is_alone or not self._can_lock else self._recorded()
             found = [known_by(name) for name in self._names]
-            raise self._exchanged(recorded.places() if recorded else [], found)
+            raise self._exchanged(_places(recorded), found)
 
     # while it is open
 
@@ -301,11 +302,11 @@ class StoreFiles:
             self._can_lock = False
         return True
 
-    def _recorded(self) -> _Set | None:
-        return _Set.read(os.pread(self._lock, _RECORD_BYTES, 0).decode("ascii", "replace"))
+    def _recorded(self) -> _Files | None:
+        return _from_text(os.pread(self._lock, _RECORD_BYTES, 0).decode("ascii", "replace"))
 
-    def _record(self, files: _Set) -> None:
+    def _record(self, files: _Files) -> None:
         try:
-            os.pwrite(self._lock, str(files).ljust(_RECORD_BYTES - 1).encode() + b"\n", 0)
+            os.pwrite(self._lock, _as_text(files).ljust(_RECORD_BYTES - 1).encode() + b"\n", 0)
         except OSError:  # a full disk: no record is better than an old one
             os.ftruncate(self._lock, 0)
