@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.changes import Changes, Decide, if_it_fits
 from queuectl.domain import transitions
-from queuectl.domain.errors import NoLongerFits, NotFound, QueuectlError, StoreError
+from queuectl.domain.errors import NoLongerFits, NotFound, QueuectlError, StoreError, StoreFull
 from queuectl.domain.job import Job
 from queuectl.domain.transitions import Transition
 from queuectl.domain.values import frozen
@@ -94,7 +94,10 @@ class ManyChanges(Changes):
             from queuectl.worker.telling import tell_all  # which no one who enqueues needs
 
             tell_all(self._store)  # what they have been through goes with them
-        applied = self._store.commit_all(changes) if changes else ()
+        try:
+            applied = self._store.commit_all(changes) if changes else ()
+        except StoreFull:
+            return {}  # for one alone there may be room
         return {
             change.before.id: change.after
             for change, is_applied in zip(changes, applied, strict=True)

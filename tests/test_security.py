@@ -112,6 +112,18 @@ def test_a_link_in_a_home_is_not_followed_for_writing(
         assert target.read_text() == "precious"
 
 
+def test_a_link_in_place_of_the_room_kept_back_is_not_followed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with open_queue(str(home)) as queue:
+        queue.enqueue([queue.request({"id": "a", "command": "true"})])
+    link = home / "queue.db-spare"
+    link.unlink(missing_ok=True)
+    link.symlink_to(tmp_path / "target")
+    assert command(home, "worker", "start", "--drain").code == 0
+    assert command(home, "delete", "--state", "pending,completed", "--yes").code == 0
+    assert not (tmp_path / "target").exists()
+
+
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", "-lock"])
 def test_a_link_beside_the_store_is_named_with_what_to_do(tmp_path: Path, suffix: str) -> None:
     home = tmp_path / "home"

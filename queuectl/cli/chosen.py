@@ -52,6 +52,9 @@ class Deed:
     line: Callable[[Job], str]
     """Returns the line that says that it was done to one of them."""
 
+    frees_room: bool = True
+    """Whether it is what a full disk asks for."""
+
     unless: str = ""
     """What would let it be done in the other states, as it is said."""
 
@@ -115,6 +118,7 @@ RETRY = Deed(
     lambda queue, job_id: _retried(queue.retry(job_id)),
     lambda queue, chosen: queue.retry_all(chosen),
     _retried,
+    frees_room=False,
 )
 
 
@@ -152,7 +156,7 @@ def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: An
 
 def _do(session: Session, deed: Deed, ids: tuple[str, ...], options: dict[str, Any]) -> int:
     """Do it to the jobs that are named, or to those that the options choose."""
-    queue = session.reading()
+    queue = session.reading(frees_room=deed.frees_room)
     chosen = _filter(queue, deed, options)
     if bool(ids) == (chosen is not None):
         raise InvalidInput(

@@ -48,7 +48,7 @@ def purge_dead(session: Session, /, **options: Any) -> int:
 
 
 def _purge(session: Session, unless_said: frozenset[State], options: dict[str, Any]) -> int:
-    queue = session.reading()
+    queue = session.reading(frees_room=True)
     chosen = filter_of(options, queue.now(), unless_said)
     _refuse_unsettled(chosen.states)
     is_dry = options["dry_run"]

@@ -41,10 +41,11 @@ class Session:
     known: Callable[[Session], Catalog] | None = field(default=None, repr=False)
     _queue: Queue | None = field(default=None, repr=False)
     _hint: str = field(default="", repr=False)
+    _spare: int = field(default=0, repr=False)
 
     def fork(self) -> Session:
         """Return a session with the same options and nothing open."""
-        return replace(self, _queue=None, _hint="")
+        return replace(self, _queue=None, _hint="", _spare=0)
 
     def place(self) -> Place:
         """Return the home and the store that the options and the environment mean."""
@@ -58,12 +59,17 @@ class Session:
             self._queue = self._open(make=True)
         return self._queue
 
-    def reading(self) -> Queue:
+    def reading(self, *, frees_room: bool = False) -> Queue:
         """Return the open queue to read, or to change what is there: nothing is made.
 
-        What is missing reads as empty, and is named in the end (`tell_of_missing`).
+        What is missing reads as empty, and is named in the end (`tell_of_missing`). With
+        `frees_room` even a full disk does not keep it from being opened and changed.
         """
         if self._queue is None:
+            if frees_room:
+                from queuectl.stores import give_up_spare
+
+                self._spare = give_up_spare(self.place().store_url)
             self._queue = self._open(make=False)
         return self._queue
 
@@ -101,6 +107,11 @@ class Session:
             _end_abandoned_runs(self._queue)
             self._queue.close()
             self._queue = None
+        if self._spare:
+            from queuectl.stores import keep_spare
+
+            keep_spare(self.place().store_url, self._spare)
+            self._spare = 0
 
     @property
     def colors(self) -> bool:

@@ -44,6 +44,7 @@ def init(session: Session) -> None:
         place.home.root.is_dir() if is_mongo(place.store_url) else Path(place.store_url).exists()
     )
     with Queue.open(place) as queue:
+        queue.store.check(quick=True)
         address = queue.address
     say(f"Initialized {address}" if is_new else f"{address} already initialized")
 

@@ -73,6 +73,7 @@ def start(
     require_in_use(queue.store)
     if foreground:
         return _run_here(session, count, queues, drain)
+    queue.store.check(quick=True)
     refuse_native_windows()
     from queuectl.worker import manager
 
@@ -101,12 +102,15 @@ def _run_here(session: Session, count: int, queues: Sequence[str], drain: bool) 
     refuse_native_windows()
     from queuectl.worker import manager
 
+    session.queue().store.check(quick=True)
+    log_format = session.queue().settings().log_format
+    session.close()  # the workers open the store; who only looks after them has no part in it
     return manager.run_in_foreground(
         session.place(),
         count=count,
         queues=_names(queues),
         drain=drain,
-        log_format=session.queue().settings().log_format,
+        log_format=log_format,
     )
 
 

@@ -90,6 +90,10 @@ class StoreLocked(StoreUnavailable):
     claim_stands = False
 
 
+class StoreFull(StoreUnavailable):
+    """There is no room on the store's disk for what was to be written."""
+
+
 class StoreRefused(StoreError):
     """The store is damaged, newer than this program, or somebody else's. It was left untouched."""
 

@@ -58,3 +58,19 @@ def open_existing(url: str) -> Store | None:
 
     path = sqlite_path(url)
     return SqliteStore.open(path) if is_there(path) else None
+
+
+def give_up_spare(url: str) -> int:
+    """Free what was kept back for it, if the disk of a store is full; return how much that was."""
+    if is_mongo(url):
+        return 0
+    from queuectl.stores import sqlite_spare
+
+    return sqlite_spare.give_up(sqlite_path(url))
+
+
+def keep_spare(url: str, size: int) -> None:
+    """Keep back again, as far as there is room, what `give_up_spare` has freed."""
+    from queuectl.stores import sqlite_spare
+
+    sqlite_spare.keep(sqlite_path(url), size)

@@ -83,6 +83,14 @@ class Store(Counting, Protocol):
         """Whether the address still leads to this store, and not to one that took its place."""
         ...
 
+    def recover(self, patience: float = ...) -> None:
+        """Make a store usable again whose parts were taken from under it, as far as that goes.
+
+        Waits `patience` seconds at most for others who still have those parts. Cheap where there
+        is nothing to do. Raises StoreUnavailable, and StoreRefused.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of everything. Closing twice is harmless."""
         ...
@@ -448,6 +456,10 @@ class Store(Counting, Protocol):
         """
         ...
 
-    def check(self) -> list[str]:
-        """Look the whole store over; return one line for each fault, none when it is sound."""
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Look the whole store over; return one line for each fault, none when it is sound.
+
+        With `quick` only as far as takes a fraction of a second. Raises StoreRefused for a store
+        that must not be used.
+        """
         ...

@@ -101,6 +101,9 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Nothing takes the place of a database of a server; see `Store.is_in_place`."""
         return True
 
+    def recover(self, patience: float = 0) -> None:
+        """Do nothing: the driver finds its servers again; see `Store.recover`."""
+
     def now(self) -> datetime:
         """Return the server's time."""
         return self.link.now()
@@ -302,8 +305,13 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         self._claims.lanes.forget()
 
     @guarded
-    def check(self) -> list[str]:
-        """Look for missing indexes, half-done moves and batches, and clocks that disagree."""
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Look for missing indexes, half-done moves and batches, and clocks that disagree.
+
+        Nothing of it keeps a store from being used, and the server looks after its own pages.
+        """
+        if quick:
+            return []
         link = self.link
         faults = [f"the index '{name}' of 'jobs' is missing" for name in missing_indexes(link)]
         moving = link.jobs.count_documents({"moving": True})

@@ -22,7 +22,12 @@ from queuectl.stores.sqlite_claims import SqliteClaims
 from queuectl.stores.sqlite_figures import SqliteFigures
 from queuectl.stores.sqlite_hooks import SqliteHooks
 from queuectl.stores.sqlite_schedules import SqliteSchedules
-from queuectl.stores.sqlite_schema import open_database, translated
+from queuectl.stores.sqlite_schema import (
+    EXCHANGED_SECONDS,
+    close_database,
+    open_database,
+    translated,
+)
 from queuectl.stores.sqlite_sync import LogSync
 from queuectl.stores.sqlite_turn import TURN_SECONDS, WriterLock, WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo
@@ -59,22 +64,27 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = connection = open_database(path)
+        self._wake = WakeFifo(path)
+        self._has_slept = False
+        self._version_seen = 0  # when this store last looked for work
+        self._open_files(EXCHANGED_SECONDS)
+
+    def _open_files(self, patience: float) -> None:
+        path = self._path
+        self._connection, self._files = connection, files = open_database(path, patience)
         try:
             self._log = log = LogSync(connection, path)
             self._turn = turn = WriterTurn(path, TURN_SECONDS)
         except BaseException:
-            connection.close()
+            close_database(connection, files)
             raise
         self._lock = lock = WriterLock(connection, path, turn)
-        self._transaction = WriteTransaction(connection, lock, log, path)
-        self._claiming = WriteTransaction(connection, lock, log, path, lags=True)
-        self._wake = WakeFifo(path)
+        self._transaction = WriteTransaction(connection, lock, log, path, files)
+        self._claiming = WriteTransaction(connection, lock, log, path, files, lags=True)
         # a worker need not wait for the disk: nobody was told yet that there is a job
-        self._adding = WriteTransaction(connection, lock, log, path, on_commit=self._wake.notify)
-        self._identity = _identity(path)
-        self._has_slept = False
-        self._version_seen = 0  # when this store last looked for work
+        self._adding = WriteTransaction(
+            connection, lock, log, path, files, on_commit=self._wake.notify
+        )
 
     @classmethod
     def open(cls, path: Path) -> SqliteStore:
@@ -88,14 +98,30 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     def is_in_place(self) -> bool:
         """Whether no other file has been put where this one was; see `Store.is_in_place`."""
-        return _identity(self._path) in (self._identity, None)
+        return not self._files.is_replaced()
+
+    def recover(self, patience: float = EXCHANGED_SECONDS) -> None:
+        """Open the file again whose `-wal` or `-shm` was taken away; see `Store.recover`.
+
+        The last one to let go of what was taken brings what is in it home.
+        """
+        files = self._files
+        if files.is_open and (files.is_whole() or self._connection.in_transaction):
+            return
+        if not files.is_own_file():
+            files.require_whole()
+        self._close_files()
+        self._open_files(patience)
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
         self._wake.close()
+        self._close_files()
+
+    def _close_files(self) -> None:
         self._turn.close()
         self._log.close()
-        self._connection.close()
+        close_database(self._connection, self._files)
 
     @property
     def patience(self) -> float:
@@ -112,6 +138,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         return from_millis(time.time_ns() // 1_000_000)
 
     def _writing(self) -> WriteTransaction:
+        self.recover()
         return self._transaction
 
     # jobs
@@ -128,6 +155,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         return frozenset(refused)
 
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+        self.recover()
         draft = self._drafted(jobs, self.now())
         with self._adding:
             return self._add_here(draft, atomic=atomic)
@@ -175,6 +203,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     def claim(self, request: ClaimRequest) -> Job | None:
         """Take the next job that is ready; see `Store.claim`."""
+        self.recover()
         self._version_seen = self._data_version()
         if not (request.only or request.repeated or self._has_ready()):
             return None  # without taking the lock that writers need
@@ -188,6 +217,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
     ) -> tuple[list[bool], list[Job]]:
         """Commit the ends of jobs and claim others in one transaction; see `Store.settle`."""
         now = self.now()
+        self.recover()
         with self._claiming:
             applied = self._commit_together(changes, now)
             claimed = self._claim(requests)
@@ -327,6 +357,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         deadline = time.monotonic() + seconds
         self._has_slept = True
         while (left := deadline - time.monotonic()) > 0:
+            self._files.require_whole()
             if self._data_version() != self._version_seen:
                 return
             if wait_readable(descriptors, min(left, pause)):
@@ -338,12 +369,3 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         with translated(self._path):
             version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         return version
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another of its name; None where none is to be seen."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

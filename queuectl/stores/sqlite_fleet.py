@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
-from queuectl.stores import codec
+from queuectl.stores import codec, sqlite_spare
 from queuectl.stores.sqlite_rows import dump_json, load_json
 from queuectl.stores.sqlite_schema import translated
 
@@ -32,6 +32,10 @@ class SqliteFleet:
 
     def now(self) -> datetime:
         """Return the store's time."""
+        raise NotImplementedError
+
+    def recover(self) -> None:
+        """Open the file again where that is needed; see `Store.recover`."""
         raise NotImplementedError
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
@@ -68,6 +72,7 @@ class SqliteFleet:
 
     def register(self, worker: WorkerRecord) -> None:
         """Add a worker to the registry."""
+        sqlite_spare.keep(self._path)
         document = codec.worker_to_document(worker)
         document["queues"] = dump_json(document["queues"])
         document["started_at"] = to_millis(document["started_at"])
@@ -117,11 +122,20 @@ class SqliteFleet:
                 [(how.value, worker_id) for worker_id in worker_ids],
             )
 
-    def check(self) -> list[str]:
-        """Run SQLite's own check of the whole file, and recount what triggers count."""
+    def check(self, *, quick: bool = False) -> list[str]:
+        """See that all parts are there and all pages sound; recount what triggers count.
+
+        Only the first, and the second where the file is small, if it shall be quick.
+        """
+        from queuectl.stores import sqlite_check
+
+        faults: list[str] = []
         with translated(self._path):
-            found = self._connection.execute("PRAGMA integrity_check(20)").fetchall()
-            faults = [text for (text,) in found if text != "ok"]
+            sqlite_check.require_parts(self._connection, self._path)
+            if not quick or sqlite_check.is_small(self._connection):
+                sqlite_check.require_pages(self._connection, self._path, quick=quick)
+            if quick:
+                return faults
             (miscounted,) = self._connection.execute(
                 "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM "
                 "(SELECT queue, state FROM jobs UNION ALL SELECT queue, state FROM dlq) "

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queuectl.domain.dependencies import parent_of
+from queuectl.domain.errors import StoreFull
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_changes as changes
@@ -70,7 +71,19 @@ class SqliteKeeping(SqliteWrites):
         return [job for job in map(self._readable, found) if job is not None]
 
     def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
-        """Delete settled jobs in one transaction; see `Store.remove`."""
+        """Delete settled jobs in one transaction; see `Store.remove`.
+
+        Where the disk has no room for that, it is done in parts.
+        """
+        try:
+            return self._removed(jobs)
+        except StoreFull:
+            if len(jobs) <= 1:
+                raise
+        half = len(jobs) // 2
+        return self.remove(jobs[:half]) | self.remove(jobs[half:])
+
+    def _removed(self, jobs: Sequence[Job]) -> frozenset[str]:
         removed: set[str] = set()
         places = {
             "jobs": [[job.seq, job.rev] for job in jobs if job.state is not State.DEAD],

@@ -36,6 +36,7 @@ class SqliteReads(SqliteFleet):
 
         Raises StoreRefused for a record that cannot be read.
         """
+        self.recover()
         with translated(self._path):
             row = self._connection.execute(
                 f"SELECT {rows.SELECTED_ALL} FROM jobs WHERE id = ?1 UNION ALL "
@@ -109,6 +110,7 @@ class SqliteReads(SqliteFleet):
     def _find_rows(self, chosen: Filter, page: Page, after: int, size: int) -> list[Sequence[Any]]:
         from queuectl.stores.sqlite_finding import statement
 
+        self.recover()
         with translated(self._path):
             asked, values = statement(self._connection, chosen, page, after, size)
             return self._connection.execute(asked, values).fetchall()
@@ -117,6 +119,7 @@ class SqliteReads(SqliteFleet):
         """Return how many jobs there are; triggers keep the figures."""
         from queuectl.domain.filters import Counts
 
+        self.recover()
         by_queue: dict[str, dict[State, int]] = {}
         with translated(self._path):
             found = self._connection.execute("SELECT queue, state, jobs FROM counts WHERE jobs > 0")
@@ -150,9 +153,11 @@ class SqliteReads(SqliteFleet):
             ).fetchall()
         return [job for job in map(self._readable, found) if job is not None]
 
-    def check(self) -> list[str]:
-        """Look the whole file over, and try to read every job."""
-        faults = super().check()
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Look the whole file over, and try to read every job; see `Store.check`."""
+        faults = super().check(quick=quick)
+        if quick:
+            return faults
         for table in ("jobs", "dlq"):
             for row in self._every_row(table):
                 try:

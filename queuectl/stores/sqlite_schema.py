@@ -1,7 +1,7 @@
 """The embedded store's file: how it is made, recognised, migrated and refused.
 
-Only SQLite itself ever opens the file once it exists: on POSIX, closing any other descriptor of
-it would drop the locks that this process holds (https://www.sqlite.org/howtocorrupt.html).
+Only SQLite itself opens the file once this process has it open: on POSIX, closing any other
+descriptor would drop the locks that it holds (https://www.sqlite.org/howtocorrupt.html).
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ import itertools
 import os
 import sqlite3
 import stat
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from queuectl.domain.errors import Conflict, StoreForeign, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import (
+    Conflict,
+    StoreForeign,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+)
 from queuectl.home import cannot, open_private, private_directory
 from queuectl.stops import HOLDING
+from queuectl.stores import sqlite_spare
+from queuectl.stores.sqlite_files import FilesExchanged, StoreFiles
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 
 APPLICATION_ID = 0x71637431
@@ -24,26 +34,82 @@ APPLICATION_ID = 0x71637431
 BUSY_SECONDS = 10.0
 _LOG_BYTES = 16 * 1024 * 1024
 """What the log comes to between two copies; what readers make of it beyond that is cut off."""
+EXCHANGED_SECONDS = 3.0
+"""How long to wait for others to notice, and let go, when the store's files were exchanged."""
+
+_PAUSE_SECONDS = 0.02
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """Open the store's file, making or migrating it where needed.
+def open_database(
+    path: Path, patience: float = EXCHANGED_SECONDS
+) -> tuple[sqlite3.Connection, StoreFiles]:
+    """Open the store's file, making or migrating it where needed; `close_database` closes it.
 
-    Raises StoreRefused, having changed nothing, for a file that is damaged, newer than this
-    program, or not queuectl's; StoreUnavailable when it cannot be opened now.
+    Waits `patience` seconds for others to let go of files that were exchanged. Raises
+    StoreRefused, having changed nothing, for a file that is damaged, newer than this program, or
+    not queuectl's; StoreUnavailable when it cannot be opened now.
     """
     if not is_there(path):
-        _create(path)
+        private_directory(path.parent, parents=True)
     _refuse_links(path)
+    files = StoreFiles(path)
+    connection = _opened(path, files, patience)
+    try:
+        with translated(path):
+            connection.execute("PRAGMA cache_size=-4000")
+            pages = 1 if sqlite_spare.is_used(path) else 4000
+            connection.execute(f"PRAGMA wal_autocheckpoint={pages}")  # the log is copied home
+            connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
+            _migrate(connection, path)
+            connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
+    except BaseException:
+        close_database(connection, files)
+        raise
+    return connection, files
+
+
+@contextlib.contextmanager
+def opened_database(path: Path) -> Iterator[sqlite3.Connection]:
+    """Have a store's file open for a while. Raises as `open_database` does."""
+    connection, files = open_database(path)
+    try:
+        yield connection
+    finally:
+        close_database(connection, files)
+
+
+def close_database(connection: sqlite3.Connection, files: StoreFiles) -> None:
+    """Close a store's file. Closing twice is harmless."""
+    with files.closing():
+        connection.close()
+
+
+def _opened(path: Path, files: StoreFiles, patience: float) -> sqlite3.Connection:
+    """Return a connection to files that belong together, if need be once others have let go."""
+    ends_at = time.monotonic() + patience
+    while True:
+        try:
+            with files.opening():
+                return _open_here(path, files)
+        except FilesExchanged:
+            if time.monotonic() >= ends_at:
+                files.let_go()
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _open_here(path: Path, files: StoreFiles) -> sqlite3.Connection:
+    """Open the file, or make it, while nobody else opens or closes it."""
+    if not is_there(path):
+        _create(path)
     connection = connect(path)
     try:
         with translated(path):
             _recognise(connection, path)
-            connection.execute("PRAGMA cache_size=-4000")
-            connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: the log is copied home
-            connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
-            _migrate(connection, path)
-            connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
+            if not files.settle():
+                connection.execute("PRAGMA journal_mode=WAL")  # which a copy may have lost
+                _recognise(connection, path)
+                files.require_settled()
     except BaseException:
         connection.close()
         raise
@@ -115,7 +181,6 @@ def _create(path: Path) -> None:
 
     So a half-made store is never seen, and of two that are made at once the first one wins.
     """
-    private_directory(path.parent, parents=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     try:
@@ -127,6 +192,7 @@ def _create(path: Path) -> None:
             make_schema(connection)
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
+        sqlite_spare.keep(path)
     except OSError as fault:
         raise cannot("make", path, fault) from fault
     finally:
@@ -143,10 +209,7 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
     if path.stat().st_size < pages * page_size and not _has_wal(path):
-        raise StoreRefused(
-            f"{path} is damaged: it is shorter than its header says",
-            hint="it was left as it is; queuectl restore FILE brings a backup back",
-        )
+        raise damaged(path, "it is shorter than its header says")
 
 
 def _has_wal(path: Path) -> bool:
@@ -208,6 +271,19 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
+def _is_disk_full(path: Path) -> bool:
+    """Whether what SQLite calls an error of the disk is want of room there."""
+    return path.exists() and sqlite_spare.is_full(path)
+
+
+def damaged(path: Path, what: str) -> StoreRefused:
+    """Return the error for a store that is damaged, with what is to be done about it."""
+    return StoreRefused(
+        f"{path} is damaged ({what})",
+        hint="it was left as it is; queuectl restore FILE brings a backup back",
+    )
+
+
 class translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - used as a verb
     """Turn SQLite's errors into ours: `with translated(path): …`."""
 
@@ -223,23 +299,27 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
     """Return the error of ours that an error of SQLite's means."""
     text = str(fault)
     if any(word in text for word in ("not a database", "malformed", "no such table")):
-        return StoreRefused(
-            f"{path} is damaged ({text})",
-            hint="it was left as it is; queuectl restore FILE brings a backup back",
-        )
+        return damaged(path, text)
     if "jobs.unique_key" in text:
         return Conflict("another job with its unique key waits or runs")
     if is_busy(fault):
         from queuectl.lockholder import locked  # to look for who it is takes long, and is rare
 
         return locked(path)
-    if "full" in text:
-        return StoreUnavailable(f"the disk of {path} is full", hint="make room and try again")
+    if "full" in text or (isinstance(fault, sqlite3.OperationalError) and _is_disk_full(path)):
+        can_free = sqlite_spare.spare_of(path).exists()
+        return StoreFull(
+            f"the disk of {path} is full",
+            hint="make room and try again"
+            + ("; queuectl purge and delete work even now" if can_free else ""),
+        )
     if "readonly" in text or "unable to open" in text:
         return StoreUnavailable(
             f"cannot write {path} ({text})",
             hint="see that neither it, nor its directory, nor its file system is read-only",
         )
+    if isinstance(fault, sqlite3.ProgrammingError) and "closed" in text:
+        return StoreUnavailable(f"{path} is not open any more", hint="try again")
     if isinstance(fault, (sqlite3.IntegrityError, sqlite3.DataError)):
         return StoreRefused(f"{path} does not take this record: {text}")
     if isinstance(fault, sqlite3.OperationalError):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from queuectl.home import open_private
 from queuectl.stops import HOLDING
 from queuectl.stores import sqlite_schema
+from queuectl.stores.sqlite_files import StoreFiles
 from queuectl.stores.sqlite_schema import is_busy, set_busy_seconds, translate
 from queuectl.stores.sqlite_sync import LogSync
 
@@ -165,9 +166,10 @@ class WriterLock:
 class WriteTransaction(contextlib.AbstractContextManager[None]):
     """One transaction that nobody else's write can come between; used again and again.
 
-    What it wrote is on the disk in the end. With `lags` that is left to whoever made it, but for
-    what was written before. `on_commit` is called when others can see it, and it may not be on the
-    disk yet. A class and not a generator, because every job passes through it.
+    What it wrote is on the disk in the end, in the files that the store's names lead to. With
+    `lags` the first is left to whoever made it, but for what was written before. `on_commit` is
+    called when others can see it, and it may not be on the disk yet. A class and not a generator,
+    because every job passes through it.
     """
 
     def __init__(
@@ -176,6 +178,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
         lock: WriterLock,
         log: LogSync,
         path: Path,
+        files: StoreFiles,
         *,
         lags: bool = False,
         on_commit: Callable[[], None] = lambda: None,
@@ -184,6 +187,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
         self._lock = lock
         self._log = log
         self._path = path
+        self._files = files
         self._lags = lags
         self._on_commit = on_commit
 
@@ -213,6 +217,8 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
             self._on_commit()
         if not self._lags:
             self._log.catch_up()
+        if fault is None:
+            self._files.require_whole()  # else it is in a file that nobody will find
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

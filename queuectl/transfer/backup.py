@@ -14,7 +14,7 @@ from queuectl.domain.times import UTC, iso
 from queuectl.domain.values import frozen
 from queuectl.home import cannot
 from queuectl.stores.sqlite_copy import Progressed, copy_from, remove_all, sync_directory
-from queuectl.stores.sqlite_schema import connect, open_database, translated
+from queuectl.stores.sqlite_schema import connect, opened_database, translated
 from queuectl.stores.sqlite_soundness import integrity_faults
 
 MADE_AT = "backed_up_at"
@@ -47,7 +47,7 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
     draft = file.with_name(f".{file.name}.{os.getpid()}.new")
     remove_all(draft)
     try:
-        with translated(store), contextlib.closing(open_database(store)) as source:
+        with translated(store), opened_database(store) as source:
             copy_from(source, draft, progressed)
         with translated(store), contextlib.closing(connect(draft)) as copy:
             # no memory is shared with others then, which some file systems cannot do

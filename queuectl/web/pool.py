@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from queuectl.domain.errors import StoreError
@@ -14,6 +14,8 @@ from queuectl.home import Place
 from queuectl.queue import Queue
 
 THREADS = 4
+_LOOK_SECONDS = 1.0
+"""How often a thread with nothing to do sees that it does not hold files others wait for."""
 
 T = TypeVar("T")
 _Task = tuple[Callable[[Queue], Any], "Future[Any]"]
@@ -48,7 +50,14 @@ class Pool:
 
     def _serve(self) -> None:
         queue: Queue | None = None
-        while (task := self._tasks.get()) is not None:
+        while True:
+            try:
+                task = self._tasks.get(timeout=_LOOK_SECONDS)
+            except Empty:
+                queue = _looked_after(queue)
+                continue
+            if task is None:
+                break
             queue = self._do(queue, *task)
         if queue is not None:
             queue.close()
@@ -70,3 +79,15 @@ class Pool:
         except BaseException as fault:  # whoever asked is told, and the thread goes on
             done.set_exception(fault)
         return queue
+
+
+def _looked_after(queue: Queue | None) -> Queue | None:
+    """Return the queue to go on with: none where its store cannot be had as it is."""
+    if queue is None:
+        return None
+    try:
+        queue.store.recover(0)
+    except StoreError:
+        queue.close()
+        return None
+    return queue

@@ -120,8 +120,10 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._over.wait(self._tick_seconds):
-            if self._is_alone() or self._is_astray():
+            if self._is_alone():
                 self._control.request_stop()
+            if self._is_astray():
+                self._control.request_stop(at_once=True)  # no claim holds there, no end is taken
             self._guard.rouse()
             asked_at = time.monotonic()
             self._is_locked = False
@@ -136,6 +138,7 @@ class Heartbeat:
             except StoreError as fault:
                 self._absence.begin("heartbeat", fault, asked_at)
                 self._close_store()
+                self._control.rouse()  # so that whoever watches a job lets go of the store too
             except Exception:
                 log.exception("heartbeat failed")
         self._close_store()
@@ -149,6 +152,7 @@ class Heartbeat:
                 store, home, self._worker.started_at, lambda: self._renew_in_time(store)
             )
         store, now = self._store, time.monotonic()
+        store.recover(0)
         self._renew_in_time(store)
         if now >= self._next_settings:
             self._heed(tunables.from_stored(store.settings()))

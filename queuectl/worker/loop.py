@@ -88,7 +88,7 @@ class Worker:
             tunables.from_stored(self._store.settings()),
             self._store.is_in_place,
         )
-        self._patience = Patience(self._control, absence)
+        self._patience = Patience(self._control, absence, self._store.recover)
         self._claims = Claims(self._store, self.record.id, orders, self._heartbeat, self._patience)
         self._scheduling = Scheduling(self._store, self.record.started_at)
         self._log = JobLog()
@@ -113,6 +113,9 @@ class Worker:
         on_ready()
         try:
             self._work()
+        except StoreError:
+            if not self._heartbeat.is_astray:
+                raise
         finally:
             self._heartbeat.stop()
             self._leave()
@@ -252,7 +255,9 @@ class Worker:
             b"" if hook is None else deliveries.orders(self._place),
         )
         try:
-            outcome = self._runner.run(run, files, self._sync, self._hand.lighten)
+            outcome = self._runner.run(
+                run, files, self._sync, self._hand.lighten, self._look_after_store
+            )
             return outcome if hook is None else deliveries.verdict(outcome)
         finally:
             self._put_away(files)
@@ -279,6 +284,13 @@ class Worker:
 
     def _known(self, job_id: str) -> Job | None:
         return self._patience.insist(partial(self._store.get, job_id))
+
+    def _look_after_store(self) -> None:
+        """Let go of files that were taken from the store; nobody can open it before."""
+        try:
+            self._store.recover(0)
+        except StoreError as fault:
+            log.debug("%s", fault)
 
     def _captured(self, name: str) -> Variables | None:
         return self._patience.insist(partial(self._store.environment, name))

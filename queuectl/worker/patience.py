@@ -56,11 +56,15 @@ class Absence:
 
 
 class Patience:
-    """Repeats what a store has not answered, with exponential backoff."""
+    """Repeats what a store has not answered, with exponential backoff.
 
-    def __init__(self, control: Control, absence: Absence) -> None:
+    `recover` does what can be done for the store before it is asked again.
+    """
+
+    def __init__(self, control: Control, absence: Absence, recover: Callable[[], None]) -> None:
         self._control = control
         self._absence = absence
+        self._recover = recover
         self.is_away = False
 
     def insist(self, ask: Callable[[], T], *, may_leave: bool = False) -> T:
@@ -73,6 +77,8 @@ class Patience:
         while True:
             asked_at = time.monotonic()
             try:
+                if self.is_away:
+                    self._recover()
                 answer = ask()
             except StoreUnavailable as fault:
                 self.is_away = True

@@ -87,11 +87,13 @@ class Runner:
         files: RunFiles,
         on_started: Callable[[], None] = lambda: None,
         on_slow: Callable[[], float] = lambda: float("inf"),
+        on_woken: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Run a command to its end, or stop it when its time is up or the control says so.
 
         `on_started` is called once it runs, `on_slow` if it is not over within milliseconds, and
-        again after as many seconds as it returns; they must not raise.
+        again after as many seconds as it returns, `on_woken` whenever the control has woken such
+        a one; they must not raise.
         """
         begun = time.monotonic()
         self._guard.announce(run.id, run.deadline)
@@ -103,7 +105,8 @@ class Runner:
             return Outcome(error=str(fault))
         self._guard.started(run.id, pid)
         on_started()
-        status, halt, left = self._await(pid, run, partial(_slow, files, on_slow), begun)
+        slow = partial(_slow, files, on_slow)
+        status, halt, left = self._await(pid, run, slow, on_woken, begun)
         self._guard.ended()
         self.reap()
         if status != 0:
@@ -151,7 +154,12 @@ class Runner:
             raise CannotStart(f"Working directory {wanted}: {fault.strerror}") from None
 
     def _await(
-        self, pid: int, run: Run, on_slow: Callable[[], float], begun: float
+        self,
+        pid: int,
+        run: Run,
+        on_slow: Callable[[], float],
+        on_woken: Callable[[], None],
+        begun: float,
     ) -> tuple[int | None, Halt | None, list[int]]:
         """Wait until the command has ended; return its status, and why it was stopped if it was.
 
@@ -159,14 +167,16 @@ class Runner:
         are left of it.
         """
         watch = Stopwatch(run.id, pid, begun)
-        longest = _QUICK_SECONDS
+        longest, is_slow = _QUICK_SECONDS, False
         while True:
             self._sleep(run, watch, longest)
             status = self._reaped(pid, run)
             if status is not None:
                 return status, None, []
+            if is_slow:
+                on_woken()
             if longest < float("inf"):
-                longest = on_slow()
+                longest, is_slow = on_slow(), True
             halt = self._control.halt(run.id)
             if halt is None and run.timeout and watch.seconds() >= run.timeout:
                 halt = Halt.TIMEOUT

@@ -33,6 +33,7 @@ MONGO = "tests/stores/test_mongo.py::"
 LANES = "tests/stores/test_lanes.py::"
 KILLING = "tests/chaos/test_killing.py::"
 FIGURES = "tests/stores/test_figures.py::"
+EXCHANGED = "tests/chaos/test_exchanged.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
 
 
@@ -55,6 +56,63 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "who comes takes files that were exchanged",
+        EXCHANGED
+        + "test_who_comes_to_files_that_were_exchanged_is_refused_and_writes_nothing"
+        + "[queue.db-wal-unlink]",
+        (
+            Cut(
+                "stores/sqlite_files.py",
+                "if self._can_lock:\n                self._require",
+                "if False:\n                self._require",
+            ),
+        ),
+    ),
+    Mutant(
+        "a write into exchanged files is answered",
+        EXCHANGED
+        + "test_what_is_exchanged_in_the_middle_of_a_write_is_found_before_the_answer"
+        + "[queue.db-shm]",
+        (Cut("stores/sqlite_turn.py", "self._files.require_whole()", "pass"),),
+    ),
+    Mutant(
+        "who has the store open does not look at its files again",
+        EXCHANGED + "test_the_last_one_to_let_go_brings_home_what_was_taken[queue.db-shm-unlink]",
+        (Cut("stores/sqlite.py", "(files.is_whole() or self", "(True or self"),),
+    ),
+    Mutant(
+        "a log of writes is applied to another file",
+        EXCHANGED + "test_a_log_of_writes_is_not_applied_to_a_file_that_it_does_not_belong_to",
+        (Cut("stores/sqlite_files.py", "if is_same_log and not is_same:", "if False:"),),
+    ),
+    Mutant(
+        "a file is known by its number alone",
+        EXCHANGED + "test_a_file_that_has_the_number_of_the_one_before_it_is_told_from_it",
+        (
+            Cut(
+                "stores/sqlite_locks.py",
+                "_GENERATION, bytes(8)), sys.byteorder)",
+                "_GENERATION, bytes(8)), sys.byteorder) * 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "a store is made beside the log of one that is gone",
+        EXCHANGED + "test_no_store_is_made_beside_the_log_of_one_that_is_gone",
+        (
+            Cut(
+                "stores/sqlite_files.py",
+                "        if file is None:\n            raise",
+                "        if False:\n            raise",
+            ),
+        ),
+    ),
+    Mutant(
+        "a store is taken for closed when its lock file was removed",
+        EXCHANGED + "test_a_store_is_known_to_be_open_though_its_lock_file_was_removed_too",
+        (Cut("stores/sqlite_files.py", "or is_open_elsewhere(self._path)", ""),),
+    ),
     Mutant(
         "SQLite tells what somebody else has told",
         FIGURES + "test_what_has_been_told_by_somebody_else_is_not_told_again[sqlite]",

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.home import Home
-from queuectl.queue import open_queue
+from queuectl.queue import Queue, open_queue
+from queuectl.stores import sqlite_check
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 from queuectl.worker import pidfile
 from tests.chaos.ground import command, read_only, refusal
@@ -151,6 +153,50 @@ def test_a_torn_log_of_writes_loses_no_more_than_its_end(home: Path, tmp_path: P
         assert queue.faults() == []
 
 
+def spoil_a_page(file: Path, table: str) -> None:
+    """Write garbage over the page of a table that no command has to read."""
+    with closing(sqlite3.connect(file)) as database:
+        (page,) = database.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)
+        ).fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    data = bytearray(file.read_bytes())
+    data[(page - 1) * size : page * size] = random.Random(page).randbytes(size)
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage", ["TABLE turns", "TABLE jobs", "INDEX jobs_unique", "TRIGGER runs_followed", "page"]
+)
+def test_damage_that_is_not_met_is_found_by_init_and_worker_start_too(
+    home: Path, damage: str
+) -> None:
+    file = home / "queue.db"
+    if damage == "page":
+        spoil_a_page(file, "figures")
+    else:
+        with closing(sqlite3.connect(file)) as database:
+            database.execute(f"DROP {damage}")
+    before = bytes_of(home)
+    for words in ("init", "worker start", "worker run"):
+        line = refusal(home, *words.split())
+        assert f"{file} is damaged" in line
+        assert damage.split()[-1] in line.lower()
+        assert "restore it from a backup" in line
+    assert f"{file} is damaged" in told(home, "store", code=5)
+    assert bytes_of(home) == before
+    assert not pidfile.living(Home(home))
+
+
+def test_a_store_too_large_to_be_looked_over_quickly_is_looked_over_by_doctor(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_a_page(home / "queue.db", "figures")
+    monkeypatch.setattr(sqlite_check, "QUICK_BYTES", 4096)
+    assert command(home, "init").code == 0
+    assert "is damaged" in told(home, "store", code=5)
+
+
 def test_damage_below_the_surface_is_named_by_doctor(home: Path) -> None:
     with closing(sqlite3.connect(home / "queue.db")) as database:
         database.execute("PRAGMA writable_schema=ON")
@@ -228,10 +274,12 @@ def test_a_store_that_is_replaced_under_a_worker_is_found(fleet: Fleet) -> None:
     assert fleet.ran("echo one").state is State.COMPLETED
     for path in fleet.home.root.glob("queue.db*"):
         path.rename(path.with_name(f"old-{path.name}"))
-    with open_queue(str(fleet.home.root)) as queue:
-        queue.enqueue([queue.request({"id": "new", "command": "echo two"})])
-        (job,) = queue.wait(["new"], 60)
-    assert job.state is State.COMPLETED
+    with pytest.raises(StoreUnavailable, match=r"queue\.db was moved or removed"):
+        fleet.queue.counts()
+    fleet.queue.close()
+    fleet.queue = Queue.open(fleet.place)
+    fleet.enqueue("echo two", "new")
+    assert fleet.settled("new").state is State.COMPLETED
     assert "another file is where the store was" in fleet.log()
 
 

@@ -20,6 +20,7 @@ from tests.cli.harness import VARIABLES
 from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
 
 FULL = "is full; make room and try again"
+FULL_FOR_NOW = "is full; make room"
 BATCH = 400
 
 
@@ -70,6 +71,69 @@ def test_an_enqueue_on_a_full_disk_is_refused_and_stores_nothing(disk: Path) -> 
     assert is_sound(disk)
     assert command(disk, "enqueue", "after", "true").code == 0
     assert ids_in(disk) == {"before", "after"}
+
+
+@pytest.mark.parametrize("words", ["status", "list", "worker start", "enqueue late true", "stats"])
+def test_a_command_that_a_full_disk_keeps_from_opening_the_store_says_so(
+    disk: Path, words: str
+) -> None:
+    assert command(disk, "enqueue", "before", "true").code == 0
+    fill(disk)
+    assert "is full; make room" in refusal(disk, *words.split())
+
+
+def test_doctor_says_that_the_disk_is_full(disk: Path) -> None:
+    assert command(disk, "enqueue", "before", "true").code == 0
+    fill(disk)
+    result = command(disk, "doctor")
+    assert result.code == 5
+    assert "FAIL  store: the disk of" in result.out
+
+
+def many_on(disk: Path) -> None:
+    """Fill a disk that has a store with 300 jobs in it, 20 of them cancelled."""
+    with open_queue(str(disk)) as queue:
+        wanted = [{"id": f"job{number:03}", "command": "true"} for number in range(300)]
+        queue.enqueue([queue.request(each) for each in wanted[20:]])
+    with open_queue(str(disk)) as queue:
+        queue.enqueue([queue.request({**each, "queue": "off"}) for each in wanted[:20]])
+        assert len(list(queue.cancel_all(Filter(queue="off")))) == 20
+    fill(disk)
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("delete job299", 296),
+        ("delete --state pending --yes", 20),
+        ("purge --yes", 277),
+        ("cancel job299", 297),
+        ("cancel --state pending --yes", 297),
+    ],
+)
+def test_what_frees_room_is_done_on_a_full_disk_too_as_often_as_one_likes(
+    disk: Path, words: str, left: int
+) -> None:
+    many_on(disk)
+    for job_id in ("job200", "job201", "job202"):
+        assert command(disk, "delete", job_id).code == 0
+        assert FULL_FOR_NOW in refusal(disk, "enqueue", "late", "true")
+    result = command(disk, *words.split())
+    assert result.code == 0, result
+    (disk / "filler").unlink()
+    assert len(ids_in(disk)) == left
+    assert is_sound(disk)
+
+
+def test_what_is_deleted_on_a_full_disk_makes_room_on_it(disk: Path) -> None:
+    assert command(disk, "enqueue", "greedy", "true").code == 0
+    output = disk / "logs" / "jobs" / "greedy"
+    output.mkdir(parents=True)
+    (output / "1.out").write_bytes(b"x" * 100_000)
+    fill(disk)
+    assert FULL_FOR_NOW in refusal(disk, "enqueue", "late", "true")
+    assert command(disk, "delete", "greedy").code == 0
+    assert command(disk, "enqueue", "late", "true").code == 0
 
 
 def test_what_was_acknowledged_before_the_disk_was_full_is_there_and_nothing_else(

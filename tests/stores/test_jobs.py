@@ -400,3 +400,11 @@ def test_closing_twice_is_harmless(opened: OpenStore) -> None:
     store = opened()
     store.close()
     store.close()
+
+
+def test_a_sound_store_is_sound_at_a_glance_and_needs_no_recovery(store: Store) -> None:
+    job = added(store, "a")
+    store.recover()
+    store.recover(0)
+    assert store.check(quick=True) == []
+    assert existing(store, "a") == job

@@ -262,7 +262,9 @@ def test_a_job_that_is_started_before_its_past_runs_are_forgotten_keeps_them(
     assert [run.n for run in existing(store, "job").history] == [1, 2]
 
 
-WITHOUT_THE_SERVER = {"close", "handful", "is_in_place", "require_writable", "sync", "tidy"}
+WITHOUT_THE_SERVER = {
+    "close", "handful", "is_in_place", "recover", "require_writable", "sync", "tidy",
+}  # fmt: skip
 BY_OTHERS = {"find", "now", "settle"}
 """What translates its errors itself, or is made of methods that do."""
 
