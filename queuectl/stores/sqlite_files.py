@@ -27,6 +27,7 @@ from queuectl.stores.sqlite_locks import (
     descriptors_of,
     generation,
     generation_at,
+    is_locked,
     is_open_elsewhere,
     lock_of,
 )
@@ -59,6 +60,26 @@ def known_by(path: str | Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def is_missed(path: Path) -> bool:
+    """Whether a store that is not there was moved or removed, rather than never made.
+
+    Others have it open, or the log of its last writes was left behind.
+    """
+    with contextlib.suppress(OSError):
+        if Path(f"{path}-wal").stat().st_size:
+            return True
+    if not _CAN_KNOW_OTHERS:
+        return False
+    try:
+        descriptor = os.open(f"{path}-lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return is_locked(descriptor, _PRESENCE)
+    finally:
+        os.close(descriptor)
 
 
 class FilesExchanged(StoreUnavailable):

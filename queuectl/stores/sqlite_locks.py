@@ -31,6 +31,15 @@ def lock_of(start: int, kind: int, length: int = 1) -> bytes:
     )
 
 
+def is_locked(descriptor: int, byte: int) -> bool:
+    """Whether another open file holds a lock on a byte of a file."""
+    try:
+        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, lock_of(byte, fcntl.F_WRLCK))
+    except OSError:
+        return False
+    return int.from_bytes(found[:2], sys.byteorder) != fcntl.F_UNLCK
+
+
 def is_open_elsewhere(path: Path) -> bool:
     """Whether another process has a store open that this one has not."""
     try:

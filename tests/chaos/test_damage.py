@@ -182,7 +182,7 @@ def test_damage_that_is_not_met_is_found_by_init_and_worker_start_too(
         line = refusal(home, *words.split())
         assert f"{file} is damaged" in line
         assert damage.split()[-1] in line.lower()
-        assert "restore it from a backup" in line
+        assert "queuectl restore FILE" in line
     assert f"{file} is damaged" in told(home, "store", code=5)
     assert bytes_of(home) == before
     assert not pidfile.living(Home(home))

@@ -79,7 +79,7 @@ def store(place: Place, file: Path) -> Iterator[SqliteStore]:
 
 def names(place: Place) -> list[str]:
     """Return the files in a home but for those that are made anew."""
-    anew = ("-lock", "-wal", "-shm", "-wake", ".lock")
+    anew = ("-lock", "-wal", "-shm", "-wake", "-spare", ".lock")
     found = (each.name for each in place.home.root.iterdir())
     return sorted(name for name in found if not name.endswith(anew))
 
