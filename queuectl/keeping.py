@@ -68,6 +68,7 @@ class Keeping(Reading):
         """Return how many jobs a filter selects; costly where it is more than states and queue."""
         from queuectl.domain.filters import Page
 
+        chosen = chosen.of_jobs()
         counted = self._store.counts().matching(chosen)
         if counted is not None:
             return counted
@@ -92,7 +93,7 @@ class Keeping(Reading):
         logs = JobLogs(self.home)
         done, page, after = Purged(), list[Job](), 0
         while True:
-            page = list(self._store.find(chosen, Page(limit=_PAGE, after_seq=after)))
+            page = list(self.find(chosen, Page(limit=_PAGE, after_seq=after)))
             if not page:
                 return
             tell_all(self._store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -44,12 +45,14 @@ def list_dead(session: Session, /, **options: Any) -> None:
     queue = session.queue()
     chosen = filter_of(options, queue.now(), _DEAD.states)
     if write_page(session, chosen, dead_columns, options):
-        _tell_of_nothing(queue, options["after"])
+        _tell_of_nothing(queue, chosen, options["after"])
 
 
-def _tell_of_nothing(queue: Queue, after: str | None) -> None:
+def _tell_of_nothing(queue: Queue, chosen: Filter, after: str | None) -> None:
     if after is not None:
         note(f"no more dead jobs after '{after}'")
+    elif chosen.deliveries:
+        note("no such dead deliveries: queuectl list --deliveries shows all")
     elif queue.counts().of(State.DEAD):
         note("no such dead jobs: queuectl dlq list shows all")
     else:
@@ -70,12 +73,14 @@ def show_dead(session: Session, job_id: str, as_json: bool) -> None:
     epilog="""
     queuectl dlq retry job1 job2
     queuectl dlq retry --all
+    queuectl dlq retry --all --deliveries
     """,
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId(State.DEAD))
 @click.option("--all", "every", is_flag=True, help="Every dead job.")
+@click.option("--deliveries", is_flag=True, help="With --all: what hooks could not tell, instead.")
 @pass_session
-def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
+def retry_dead(session: Session, ids: tuple[str, ...], every: bool, deliveries: bool) -> int:
     """Put dead jobs back to pending with all of their attempts."""
     if every == bool(ids):
         raise InvalidInput("name the jobs, or --all", hint="queuectl dlq list shows them")
@@ -86,10 +91,11 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
 
     if not every:
         code = for_each(ids, act)
-    elif queue.counts().of(State.DEAD):
-        code = carry_out(queue, RETRY, _DEAD)
+    elif queue.counts(deliveries=deliveries).of(State.DEAD):
+        code = carry_out(queue, RETRY, replace(_DEAD, deliveries=deliveries))
     else:
-        note("the dead letter queue is empty: nothing to retry")
+        what = "no delivery is dead" if deliveries else "the dead letter queue is empty"
+        note(f"{what}: nothing to retry")
         return ExitCode.OK
     hint_at_missing_workers(queue)
     return code

@@ -25,11 +25,8 @@ TEST = "test"
 EVENTS = (COMPLETED, FAILED, DEAD, CANCELLED, QUEUE_EMPTY)
 """What a hook may be told of, as people name it."""
 
-DELIVERY_QUEUE = "hooks"
-"""The queue of the jobs that deliver."""
-
 DELIVERY_SLOTS = 2
-"""How many deliveries run at once in the whole fleet, until somebody says otherwise."""
+"""How many deliveries of a hook run at once in the whole fleet, until somebody says otherwise."""
 
 DELIVERY_ATTEMPTS = 7
 DELIVERY_BACKOFF_BASE = 4.0

@@ -10,7 +10,7 @@ from typing import Any
 from queuectl.domain.dependencies import END, FAILURE
 from queuectl.domain.filters import SIGNALLED, TIMED_OUT
 from queuectl.domain.job import COMMAND_NOT_FOUND, SETTLED, WAITING, Job, Outcome, Run, State
-from queuectl.domain.lanes import OPEN, Lanes
+from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, Lanes, is_of_deliveries, queue_words
 from queuectl.domain.retry import attempts_allowed
 from queuectl.domain.text import MASK as MASK
 from queuectl.domain.times import iso
@@ -55,7 +55,11 @@ def served_by(bound: Iterable[Collection[str]]) -> Callable[[str], bool]:
     if not all(found):
         return lambda _queue: True  # one takes from all
     served = {queue for queues in found for queue in queues}
-    return lambda queue: not served or queue in served
+
+    def is_served(queue: str) -> bool:
+        return not served or (DELIVERY_QUEUE if is_of_deliveries(queue) else queue) in served
+
+    return is_served
 
 
 ALONE = Surroundings({}, lambda _job_id: State.PENDING)
@@ -82,7 +86,7 @@ def reason(
     if job.run_at <= now and (shut := _shut_reason(job, around)):
         return shut
     if job.run_at <= now and not around.is_served(job.spec.queue):
-        return f"no worker takes from queue {job.spec.queue}"
+        return f"no worker takes from {queue_words(job.spec.queue)}"
     if job.state is State.FAILED:
         which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
         return f"{which} due" if job.run_at <= now else f"{which} at {show(job.run_at)}"

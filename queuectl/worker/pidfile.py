@@ -23,11 +23,12 @@ from queuectl.worker.processes import is_alive, is_here
 
 WORKER = "worker"
 SUPERVISOR = "supervisor"
+COURIER = "courier"
 
 
 @frozen
 class Entry:
-    """One process. `worker_id` is empty for a supervisor; `supervisor` is its parent's pid."""
+    """One process. Only a worker has a `worker_id`; `supervisor` is its parent's pid."""
 
     role: str
     process: ProcessIdentity

@@ -24,6 +24,7 @@ from queuectl.waiting import wait_readable
 from queuectl.worker import pidfile
 from queuectl.worker.claims import Orders
 from queuectl.worker.control import Control
+from queuectl.worker.courier_seat import CourierSeat, delivers
 from queuectl.worker.logs import be_worker
 from queuectl.worker.loop import Worker
 from queuectl.worker.processes import identify, this_process
@@ -33,6 +34,9 @@ log = logging.getLogger("queuectl.worker")
 
 _BACKOFF_SECONDS = (0.1, 30.0)
 _STEADY_SECONDS = 10.0
+_HELD = frozenset({signal.SIGTERM, signal.SIGINT})
+"""The signals that a process which is forked counts from its beginning."""
+
 
 Report = Callable[[str], None]
 """Tells whoever started the workers: `ready PID`, or `failed MESSAGE`."""
@@ -58,6 +62,7 @@ class Supervisor:
     report: Report
     _control: Control = field(default_factory=Control)
     _seats: list[_Seat] = field(default_factory=list)
+    _courier: CourierSeat = field(init=False)
     _handed_on: int = 0
     _exit_code: int = 0
 
@@ -67,10 +72,12 @@ class Supervisor:
         _preload(self.place.store_url)
         pidfile.add(self.place.home, pidfile.Entry(pidfile.SUPERVISOR, this_process()))
         self._seats = [_Seat() for _ in range(self.count)]
+        self._courier = CourierSeat(self.place, self.orders)
         try:
-            while self._seats:
+            while self._seats or self._courier.is_needed:
                 self._fill_seats()
-                wait_readable([self._control.wake], self._next_filling())
+                self._courier.fill(_HELD, self._control.close)
+                wait_readable([self._control.wake, self._courier.bell], self._next_filling())
                 self._control.settle_down()
                 self._hand_on_stop()
                 self._reap()
@@ -90,20 +97,20 @@ class Supervisor:
 
     def _fork(self, seat: _Seat) -> None:
         """Fork a worker, with the stop signals held back until the child can count them."""
-        held = {signal.SIGTERM, signal.SIGINT}
-        signal.pthread_sigmask(signal.SIG_BLOCK, held)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         supervisor = os.getpid()
         seat.pid = os.fork()
         if seat.pid == 0:
             code = int(ExitCode.FAILED)
             try:
                 self._control.close()
-                code = _live(self.place, self.orders, supervisor, self.report, held)
+                call = self._courier.call if delivers(self.orders) else None
+                code = _live(self.place, self.orders, supervisor, self.report, call)
             finally:
                 logging.shutdown()
                 os._exit(code)
         seat.since = time.monotonic()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
     def _hand_on_stop(self) -> None:
         """Send each worker as many stop signals as came here."""
@@ -114,10 +121,12 @@ class Supervisor:
                 if seat.pid:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(seat.pid, number)
+            self._courier.hand_on(number)
         if self._control.is_stopping:
             self._seats = [seat for seat in self._seats if seat.pid]
 
     def _reap(self) -> None:
+        self._courier.reap()
         for seat in list(self._seats):
             if not seat.pid:
                 continue
@@ -125,7 +134,7 @@ class Supervisor:
             if pid:
                 self._emptied(seat, os.waitstatus_to_exitcode(status))
         if os.getpid() == 1:
-            reap_strangers({seat.pid for seat in self._seats})
+            reap_strangers({self._courier.pid, *(seat.pid for seat in self._seats)})
 
     def _emptied(self, seat: _Seat, code: int) -> None:
         """A worker has ended: fill its seat again unless it left of its own accord."""
@@ -159,7 +168,11 @@ def _preload(store_url: str) -> None:
 
 
 def _live(
-    place: Place, orders: Orders, supervisor: int, report: Report, held: set[signal.Signals]
+    place: Place,
+    orders: Orders,
+    supervisor: int,
+    report: Report,
+    call_courier: Callable[[], None] | None,
 ) -> int:
     """Be one worker from the fork on; return its exit code."""
     os.setsid()
@@ -176,10 +189,10 @@ def _live(
     try:
         worker_id = new_worker_id()
         be_worker(place.home, worker_id)
-        worker = Worker(place, orders, worker_id)
+        worker = Worker(place, orders, worker_id, call_courier)
         if os.getppid() != supervisor:
             return ExitCode.OK  # it died before the worker could watch it
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         worker.run(on_ready)
     except QueuectlError as fault:
         log.error("%s", fault)
