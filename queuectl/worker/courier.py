@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TypeVar
@@ -36,6 +36,7 @@ from queuectl.worker.control import Control
 from queuectl.worker.postroom import Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.refused import store_less
+from queuectl.worker.sluggish import Sluggish
 
 log = logging.getLogger("queuectl.worker")
 
@@ -58,10 +59,12 @@ T = TypeVar("T")
 class _Held:
     """A delivery that goes out, when its claim is renewed next and when it ends, and its end.
 
-    `is_given_back` says that it was stopped for a reason that is not its own.
+    `begun` is by the monotonic clock, the others by `boot_clock`; `is_given_back` says that it
+    was stopped for a reason that is not its own.
     """
 
     job: Job
+    begun: float
     renew_at: float
     lease_ends: float
     outcome: Outcome | None = None
@@ -96,16 +99,17 @@ def taken(home: Home, patience: float = 0.0) -> int | None:
 class Courier:
     """One courier, in the process that shall be it. `lock` is that of `taken`.
 
-    With `drain` it leaves as soon as there is nothing to deliver.
+    It leaves when `supervisor`, its parent, has gone; with `drain` as soon as there is nothing
+    to deliver.
     """
 
-    def __init__(self, place: Place, lock: int, *, drain: bool) -> None:
+    def __init__(self, place: Place, lock: int, supervisor: int, *, drain: bool) -> None:
         os.nice(_NICENESS)
         self._room = Postroom(lock)
         self._control = Control()
         self._control.install()
         self._drain = drain
-        self._parent = os.getppid()
+        self._supervisor = supervisor
         self._store: Store = open_store(place.store_url)
         require_in_use(self._store)
         self._id = courier_id(place.home)
@@ -113,6 +117,7 @@ class Courier:
         self._settings_pace = Pace(_SETTINGS_SECONDS)
         self._promote_pace = Pace(_LOOK_SECONDS)
         self._held: dict[str, _Held] = {}
+        self._sluggish = Sluggish(MOST_AT_ONCE // 2)
         self._asked: ClaimRequest | None = None
         self._busy_at = time.monotonic()
         self._is_away = False
@@ -152,7 +157,7 @@ class Courier:
 
     def _step(self) -> bool:
         """Do what there is to do now; return whether to go on."""
-        if os.getppid() != self._parent or not self._store.is_in_place():
+        if os.getppid() != self._supervisor or not self._store.is_in_place():
             self._control.request_stop()
         for run_id, outcome in self._room.endings().items():
             if run_id in self._held:
@@ -160,8 +165,7 @@ class Courier:
         self._settle()
         if self._settings_pace.is_due:
             with self._settings_pace.look():
-                self._settings = tunables.from_stored(self._store.settings())
-                self._control.set_stop_grace(self._settings.stop_grace_seconds)
+                self._heed()
         self._drop_expired()
         self._renew()
         if self._control.halt(""):
@@ -170,6 +174,11 @@ class Courier:
             return bool(self._held)
         self._fill()
         return self._has_work()
+
+    def _heed(self) -> None:
+        """Read the settings, by which a hook's command is allowed or not."""
+        self._settings = tunables.from_stored(self._store.settings())
+        self._control.set_stop_grace(self._settings.stop_grace_seconds)
 
     def _has_work(self) -> bool:
         if self._held:
@@ -193,15 +202,22 @@ class Courier:
         if self._promote_pace.is_due:
             with self._promote_pace.look():
                 self._store.promote()
-        hooks: dict[str, Hook] | None = None
-        while len(self._held) < MOST_AT_ONCE and (job := self._claim()) is not None:
-            if hooks is None:  # read once for all that begin together, behind the first claim
-                hooks = {hook.name: hook for hook in self._store.hooks()}
+        if self._asked is None and not self._store.has_ready_deliveries():
+            return
+        self._heed()
+        hooks = {hook.name: hook for hook in self._store.hooks()}
+        while len(self._held) < MOST_AT_ONCE and (job := self._claim(hooks)) is not None:
             self._begin(job, hooks)
 
-    def _claim(self) -> Job | None:
+    def _claim(self, hooks: Collection[str]) -> Job | None:
         lease = self._settings.lease_seconds
-        request = self._asked or ClaimRequest(new_token(), self._id, lease, deliveries=True)
+        going = ((hook_of(held.job.id) or "", held.begun) for held in self._held.values())
+        queues = self._sluggish.claimable(going, hooks)
+        if self._asked is None and queues is None:
+            return None
+        request = self._asked or ClaimRequest(
+            new_token(), self._id, lease, queues or (), deliveries=True
+        )
         asked_at = boot_clock()
         self._asked = replace(request, repeated=True)  # until there is an answer
         job = self._store.claim(request)
@@ -211,7 +227,7 @@ class Courier:
         if request.repeated:  # it may have been claimed long before the answer came
             lease = (job.claim.lease_until - self._store.now()).total_seconds()
         renew_at = asked_at + min(_RENEW_SECONDS, lease / 4)
-        self._held[job.claim.id] = _Held(job, renew_at, asked_at + lease)
+        self._held[job.claim.id] = _Held(job, time.monotonic(), renew_at, asked_at + lease)
         return job
 
     def _begin(self, job: Job, hooks: dict[str, Hook]) -> None:
@@ -274,6 +290,7 @@ class Courier:
             if held.outcome is None:
                 continue
             outcome = deliveries.verdict(held.outcome)
+            self._sluggish.note(hook_of(held.job.id) or "", outcome)
             if held.is_given_back:
                 outcome = replace(outcome, interrupted=True, error=None)
             try:

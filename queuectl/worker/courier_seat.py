@@ -76,6 +76,7 @@ class CourierSeat:
         if self.pid or not self.is_needed:
             return
         self._is_wanted = False
+        supervisor = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, held)
         self.pid = os.fork()
         if self.pid == 0:
@@ -83,7 +84,7 @@ class CourierSeat:
             try:
                 letting_go()
                 patience = _POSTROOM_SECONDS if self._deaths else 0.0
-                code = _live(self._place, self._orders, held, patience)
+                code = _live(self._place, self._orders, supervisor, held, patience)
             finally:
                 logging.shutdown()
                 os._exit(code)
@@ -127,12 +128,17 @@ class CourierSeat:
                 self._is_wanted = not self.pid or self._orders.drain
 
 
-def _live(place: Place, orders: Orders, held: Collection[signal.Signals], patience: float) -> int:
+def _live(
+    place: Place,
+    orders: Orders,
+    supervisor: int,
+    held: Collection[signal.Signals],
+    patience: float,
+) -> int:
     """Be the courier from the fork on; return its exit code."""
     from queuectl.worker.courier import Courier, taken  # which few supervisors ever need
 
     os.setsid()
-    parent = os.getppid()
     try:
         lock = taken(place.home, patience)
         if lock is None:
@@ -140,8 +146,8 @@ def _live(place: Place, orders: Orders, held: Collection[signal.Signals], patien
         be_worker(place.home, f"{socket.gethostname()}-{os.getpid()}-courier")
         me = identify(os.getpid())
         assert me is not None
-        pidfile.add(place.home, pidfile.Entry(pidfile.COURIER, me, supervisor=parent))
-        courier = Courier(place, lock, drain=orders.drain)
+        pidfile.add(place.home, pidfile.Entry(pidfile.COURIER, me, supervisor=supervisor))
+        courier = Courier(place, lock, supervisor, drain=orders.drain)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
         courier.run()
     except QueuectlError as fault:

@@ -128,6 +128,7 @@ class _Room:
         """Begin and end deliveries until the courier has gone."""
         for number in _HEARD:
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the courier may still hold some back
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         os.setsid()

@@ -92,6 +92,15 @@ def test_hooks_are_served_in_turn(store: Store) -> None:
     assert delivery_queue("b") in order[:2]
 
 
+def test_deliveries_can_be_claimed_of_some_hooks_alone(store: Store) -> None:
+    delivery(store, "a")
+    told = delivery(store, "b")
+    added(store, "job1")
+    assert claimed(store, delivery_queue("b"), deliveries=True).id == told
+    assert store.claim(request(delivery_queue("b"), deliveries=True)) is None
+    assert claimed(store).id == "job1"
+
+
 def test_a_hook_that_is_paused_has_nothing_ready(store: Store) -> None:
     delivery(store, "a")
     store.set_lane(delivery_queue("a"), paused=True)
