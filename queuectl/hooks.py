@@ -117,7 +117,7 @@ class Hooks:
 
     def deliveries(self, name: str, number: int) -> Iterator[Job]:
         """Yield the jobs of a hook's latest deliveries, the newest first."""
-        chosen = Filter(queue=delivery_queue(name))
+        chosen = Filter(queue=delivery_queue(name), id_prefix=rules.deliveries_of(name))
         return self._store.find(chosen, Page(limit=number, newest_first=True))
 
     def faults(self) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.job import Job, Outcome, State, command_text
-from queuectl.domain.lanes import is_of_deliveries
+from queuectl.domain.lanes import DELIVERY_IDS, is_of_deliveries
 from queuectl.domain.values import frozen
 
 SIGNALLED, TIMED_OUT = 128, 124
@@ -53,7 +53,12 @@ class Filter:
         )
 
     def of_jobs(self) -> Filter:
-        """Return the filter without deliveries of hooks, unless it asks for them by some name."""
+        """Return the filter without deliveries of hooks, unless it asks for them by some name.
+
+        One that asks for all of them names what their ids begin with, by which they are found.
+        """
+        if self.deliveries and not self.id_prefix:
+            return replace(self, id_prefix=DELIVERY_IDS)
         if self.deliveries is not None or self.queue is not None or self.id_prefix:
             return self
         return replace(self, deliveries=False)

@@ -16,6 +16,9 @@ DELIVERY_QUEUE = "hooks"
 FIRST_NAME = "0"
 """No name of a queue that people use sorts before this; the queues of deliveries do."""
 
+DELIVERY_IDS = "hook:"
+"""What the ids of all deliveries begin with."""
+
 _DELIVERIES = "+hook:"
 
 

@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from queuectl.domain import transitions
 from queuectl.domain.dependencies import END, FAILURE, SUCCESS, parent_of
 from queuectl.domain.job import SETTLED, Job, State
-from queuectl.domain.lanes import FIRST_NAME
+from queuectl.domain.lanes import DELIVERY_IDS, FIRST_NAME
 from queuectl.domain.times import EPOCH
 from queuectl.domain.transitions import Transition
 from queuectl.stores import mongo_history
@@ -57,6 +57,7 @@ class MongoKeeping(MongoFleet):
             "finished_at": {"$lt": before},
         }
         if state is State.DEAD:
+            where["_id"] = {"$regex": f"^{DELIVERY_IDS}"}  # which has an index
             found = self.link.dlq.find(where, BARE)
         else:
             where["state"] = state.value

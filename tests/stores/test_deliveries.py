@@ -104,7 +104,10 @@ def test_deliveries_can_be_claimed_of_some_hooks_alone(store: Store) -> None:
 def test_a_hook_that_is_paused_has_nothing_ready(store: Store) -> None:
     delivery(store, "a")
     store.set_lane(delivery_queue("a"), paused=True)
+    assert not store.has_ready_deliveries()
     assert store.claim(request(deliveries=True)) is None
+    delivery(store, "b")
+    assert store.has_ready_deliveries()
 
 
 def test_deliveries_and_jobs_are_found_and_counted_apart(store: Store) -> None:
