@@ -33,7 +33,7 @@ from queuectl.stores.moved import require_in_use
 from queuectl.waiting import Pace, wait_readable
 from queuectl.worker import deliveries
 from queuectl.worker.control import Control
-from queuectl.worker.postroom import Postroom, PostroomGone
+from queuectl.worker.postroom import Limits, Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.refused import store_less
 from queuectl.worker.sluggish import Sluggish
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Held:
-    """A delivery that goes out, when its claim is renewed next and when it ends, and its end.
+    """A delivery that goes out, when its claim is renewed next and until when it is ours; its end.
 
     `begun` is by the monotonic clock, the others by `boot_clock`; `is_given_back` says that it
     was stopped for a reason that is not its own.
@@ -66,9 +66,14 @@ class _Held:
     job: Job
     begun: float
     renew_at: float
-    lease_ends: float
+    until: float
     outcome: Outcome | None = None
     is_given_back: bool = False
+
+
+def _renewed(asked_at: float, lease: float) -> tuple[float, float]:
+    """Return when to renew a lease next that was asked for then, and when to let go of it."""
+    return asked_at + min(_RENEW_SECONDS, lease / 4), asked_at + lease - min(2.0, lease / 5)
 
 
 def courier_id(home: Home) -> str:
@@ -145,8 +150,9 @@ class Courier:
             if not self._is_away:
                 log.warning("%s; trying again", fault)
             self._is_away = True
-            self._drop_expired()
             return None
+        if self._is_away:
+            log.info("the store answers again")
         self._is_away = False
         return answer
 
@@ -166,7 +172,6 @@ class Courier:
         if self._settings_pace.is_due:
             with self._settings_pace.look():
                 self._heed()
-        self._drop_expired()
         self._renew()
         if self._control.halt(""):
             self._give_back_all()
@@ -226,8 +231,7 @@ class Courier:
             return None
         if request.repeated:  # it may have been claimed long before the answer came
             lease = (job.claim.lease_until - self._store.now()).total_seconds()
-        renew_at = asked_at + min(_RENEW_SECONDS, lease / 4)
-        self._held[job.claim.id] = _Held(job, time.monotonic(), renew_at, asked_at + lease)
+        self._held[job.claim.id] = _Held(job, time.monotonic(), *_renewed(asked_at, lease))
         return job
 
     def _begin(self, job: Job, hooks: dict[str, Hook]) -> None:
@@ -245,8 +249,8 @@ class Courier:
             self._held[job.claim.id].outcome = refused
             self._settle()
             return
-        seconds = job.spec.timeout or DELIVERY_TIMEOUT
-        self._room.begin(job.claim.id, hook, facts, job.id, seconds)
+        limits = Limits(job.spec.timeout or DELIVERY_TIMEOUT, self._held[job.claim.id].until)
+        self._room.begin(job.claim.id, hook, facts, job.id, limits)
 
     # holding
 
@@ -258,23 +262,13 @@ class Courier:
                 continue
             asked_at = boot_clock()
             renewal = self._store.renew(held.job.id, run_id, lease)
-            held.renew_at = asked_at + min(_RENEW_SECONDS, lease / 4)
-            if renewal is Renewal.LOST:
-                self._drop(run_id)
-                continue
-            held.lease_ends = asked_at + lease
-            if renewal is Renewal.CANCEL_REQUESTED:
+            if renewal in (Renewal.LOST, Renewal.CANCEL_REQUESTED):
                 self._room.end(run_id)
-
-    def _drop_expired(self) -> None:
-        """End what could not be renewed before somebody else may deliver it."""
-        for run_id, held in list(self._held.items()):
-            if held.lease_ends <= boot_clock() + self._settings.lease_seconds / 5:
-                self._drop(run_id)
-
-    def _drop(self, run_id: str) -> None:
-        del self._held[run_id]
-        self._room.end(run_id)
+            if renewal is Renewal.LOST:
+                del self._held[run_id]
+                continue
+            held.renew_at, held.until = _renewed(asked_at, lease)
+            self._room.extend(run_id, held.until)
 
     def _give_back_all(self) -> None:
         for run_id, held in self._held.items():

@@ -22,10 +22,11 @@ from typing import IO, Any
 
 from queuectl.domain.hook import NOT_NOW, REFUSED_FOR_GOOD, Hook, Target
 from queuectl.domain.job import Outcome
+from queuectl.domain.values import frozen
 from queuectl.stores.hook_codec import hook_from_text, hook_to_text
 from queuectl.worker import posting
 from queuectl.worker.output import read_tail
-from queuectl.worker.processes import RUN_ID_VARIABLE, kill_run, signal_group
+from queuectl.worker.processes import RUN_ID_VARIABLE, boot_clock, kill_run, signal_group
 
 _GRACE_SECONDS = 2.0
 """How long a delivery whose time is up has to end by itself."""
@@ -37,6 +38,14 @@ _HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 class PostroomGone(Exception):
     """The postroom has ended: what it was delivering is dead, or will be in a moment."""
+
+
+@frozen
+class Limits:
+    """How many seconds a delivery may take, and until when (`boot_clock`) unless it is extended."""
+
+    seconds: float
+    until: float = float("inf")
 
 
 class Postroom:
@@ -61,11 +70,16 @@ class Postroom:
         """Return what is readable when a delivery has ended."""
         return self._link.fileno()
 
-    def begin(self, run_id: str, hook: Hook, facts: Mapping[str, Any], name: str, seconds: float
-              ) -> None:  # fmt: skip
-        """Deliver an event, whose delivery has that name, in so many seconds at most."""
-        order = {"hook": hook_to_text(hook), "facts": facts, "name": name, "seconds": seconds}
-        self._say({"run": run_id, **order})
+    def begin(
+        self, run_id: str, hook: Hook, facts: Mapping[str, Any], name: str, limits: Limits
+    ) -> None:
+        """Deliver an event, whose delivery has that name, within limits."""
+        order = {"hook": hook_to_text(hook), "facts": facts, "name": name}
+        self._say({"run": run_id, **order, "seconds": limits.seconds, "until": limits.until})
+
+    def extend(self, run_id: str, until: float) -> None:
+        """Let a delivery go on until then: its lease was renewed."""
+        self._say({"run": run_id, "until": until})
 
     def end(self, run_id: str) -> None:
         """Kill a delivery; it is among the `endings` then, as any other."""
@@ -102,15 +116,20 @@ class Postroom:
 
 @dataclass(slots=True)
 class _Delivery:
-    """One that goes out: its process, its output, and when it must have ended."""
+    """One that goes out: its process, its output, and when it must have ended.
+
+    `ends_at` is by the monotonic clock; at `until`, by `boot_clock`, somebody else may deliver it.
+    """
 
     pid: int
     begun: float
     ends_at: float
+    until: float
     stdout: IO[bytes]
     stderr: IO[bytes]
     seconds: float
     is_late: bool = False
+    is_lost: bool = False
 
 
 class _Room:
@@ -149,8 +168,9 @@ class _Room:
                 self._kill(run_id)
 
     def _milliseconds(self) -> float | None:
-        times = [delivery.ends_at for delivery in self._going.values()]
-        return max(0.0, min(times) - time.monotonic()) * 1000 if times else None
+        monotonic, boot = time.monotonic(), boot_clock()
+        left = [min(each.ends_at - monotonic, each.until - boot) for each in self._going.values()]
+        return max(0.0, min(left)) * 1000 if left else None
 
     def _listen(self) -> bool:
         """Do what the courier says; return whether it is there."""
@@ -166,8 +186,14 @@ class _Room:
             if "hook" in order:
                 self._begin(order)
             elif order["run"] in self._going:
-                self._kill(order["run"])
+                self._change(order["run"], order.get("until"))
         return bool(chunk)
+
+    def _change(self, run_id: str, until: float | None) -> None:
+        if until is None:
+            self._kill(run_id)
+        else:
+            self._going[run_id].until = until
 
     def _begin(self, order: dict[str, Any]) -> None:
         run_id, hook = order["run"], hook_from_text(order["hook"])
@@ -184,7 +210,9 @@ class _Room:
         if pid == 0:
             self._be(order, hook, stdout, stderr)
         seconds = order["seconds"]
-        self._going[run_id] = _Delivery(pid, begun, begun + seconds, stdout, stderr, seconds)
+        self._going[run_id] = _Delivery(
+            pid, begun, begun + seconds, order["until"], stdout, stderr, seconds
+        )
 
     def _be(self, order: dict[str, Any], hook: Hook, stdout: IO[bytes], stderr: IO[bytes]) -> None:
         """Be the process of one delivery; does not return."""
@@ -207,9 +235,13 @@ class _Room:
             os._exit(code)
 
     def _hurry(self) -> None:
-        """End what takes too long: ask first, then kill."""
+        """End what takes too long: ask first, then kill; and what is not ours any more."""
         present = time.monotonic()
         for run_id, delivery in self._going.items():
+            if boot_clock() >= delivery.until:
+                delivery.is_lost, delivery.until = True, float("inf")
+                self._kill(run_id)
+                continue
             if present < delivery.ends_at:
                 continue
             if delivery.is_late:
@@ -242,7 +274,7 @@ class _Room:
 
 
 _TOLD = (
-    "exit_code", "signal", "timed_out", "error", "duration",
+    "exit_code", "signal", "timed_out", "error", "duration", "interrupted",
     "stdout", "stderr", "stdout_cut", "stderr_cut",
 )  # fmt: skip
 
@@ -253,7 +285,9 @@ def _outcome(delivery: _Delivery, code: int) -> Outcome:
         stdout, stdout_cut = read_tail(delivery.stdout.fileno())
         stderr, stderr_cut = read_tail(delivery.stderr.fileno())
     error = None
-    if delivery.is_late:
+    if delivery.is_lost:
+        error = "Lease lost"
+    elif delivery.is_late:
         error = f"the delivery took longer than {delivery.seconds:g} s"
     elif code:
         error = f"Killed by signal {-code}" if code < 0 else f"Exit code {code}"
@@ -267,6 +301,7 @@ def _outcome(delivery: _Delivery, code: int) -> Outcome:
         stderr=stderr,
         stdout_cut=stdout_cut,
         stderr_cut=stderr_cut,
+        interrupted=delivery.is_lost,
     )
 
 

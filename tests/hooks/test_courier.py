@@ -20,7 +20,8 @@ from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.times import EPOCH
 from queuectl.worker import pidfile
 from queuectl.worker.courier import taken
-from queuectl.worker.postroom import Postroom, PostroomGone
+from queuectl.worker.postroom import Limits, Postroom, PostroomGone
+from queuectl.worker.processes import boot_clock
 from queuectl.worker.telling import tell_all
 from tests.hooks.receiver import Receiver
 from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
@@ -250,7 +251,9 @@ def ended(room: Postroom) -> dict[str, Outcome]:
 
 def test_what_a_delivery_says_and_how_it_ends_comes_back(tmp_path: Path) -> None:
     with postroom(tmp_path) as room:
-        room.begin("run1", local("echo out; echo err >&2; exit 3", tmp_path), FACTS, "name", 30)
+        room.begin(
+            "run1", local("echo out; echo err >&2; exit 3", tmp_path), FACTS, "name", Limits(30)
+        )
         outcome = ended(room)["run1"]
     assert (outcome.exit_code, outcome.stdout) == (NOT_NOW, "out\n")
     assert outcome.stderr == "err\nhook 'local': the command ended with 3\n"
@@ -260,7 +263,7 @@ def test_a_delivery_that_takes_too_long_is_ended_with_all_that_it_began(tmp_path
     pids = tmp_path / "pids"
     command = f"trap '' TERM; setsid sh -c 'echo $$ >> {pids}; sleep 60' & echo $$ >> {pids}; wait"
     with postroom(tmp_path) as room:
-        room.begin("run2", local(command, tmp_path), FACTS, "name", 1.0)
+        room.begin("run2", local(command, tmp_path), FACTS, "name", Limits(1.0))
         began = eventually(lambda: len(found := pids_in(pids)) == 2 and found)
         outcome = ended(room)["run2"]
         assert outcome.timed_out
@@ -270,17 +273,31 @@ def test_a_delivery_that_takes_too_long_is_ended_with_all_that_it_began(tmp_path
 
 def test_several_deliveries_go_out_at_once_and_one_can_be_ended(tmp_path: Path) -> None:
     with postroom(tmp_path) as room:
-        room.begin("slow", local("sleep 60", tmp_path), FACTS, "name", 30)
-        room.begin("quick", local("true", tmp_path), FACTS, "name", 30)
+        room.begin("slow", local("sleep 60", tmp_path), FACTS, "name", Limits(30))
+        room.begin("quick", local("true", tmp_path), FACTS, "name", Limits(30))
         assert ended(room)["quick"].succeeded
         room.end("slow")
         assert ended(room)["slow"].signal == signal.SIGKILL
 
 
+def test_a_delivery_ends_when_its_lease_does_unless_that_is_renewed(tmp_path: Path) -> None:
+    command, now = f"touch {tmp_path}/begun; sleep 60", boot_clock()
+    with postroom(tmp_path) as room:
+        room.begin("kept", local("sleep 1; echo kept", tmp_path), FACTS, "name", Limits(30, now))
+        room.extend("kept", now + 60)
+        room.begin("lost", local(command, tmp_path), FACTS, "name", Limits(30, now + 2))
+        found: dict[str, Outcome] = {}
+        eventually(lambda: found.update(room.endings()) or len(found) == 2)
+    assert found["lost"].interrupted
+    assert found["kept"].succeeded
+
+
 def test_nothing_goes_on_for_a_courier_that_has_gone(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     with postroom(tmp_path) as room:
-        room.begin("run3", local(f"echo $$ >> {pids}; sleep 60", tmp_path), FACTS, "name", 30)
+        room.begin(
+            "run3", local(f"echo $$ >> {pids}; sleep 60", tmp_path), FACTS, "name", Limits(30)
+        )
         (began,) = eventually(lambda: pids_in(pids) or False)
     eventually(lambda: not lives(began))
 
