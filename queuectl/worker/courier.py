@@ -34,7 +34,7 @@ from queuectl.waiting import Pace, wait_readable
 from queuectl.worker import deliveries
 from queuectl.worker.control import Control
 from queuectl.worker.postroom import Limits, Postroom, PostroomGone
-from queuectl.worker.processes import boot_clock
+from queuectl.worker.processes import boot_clock, kill_run
 from queuectl.worker.refused import store_less
 from queuectl.worker.sluggish import Sluggish
 
@@ -49,6 +49,7 @@ _AWAY_SECONDS = 1.0
 _LOCK_SECONDS = 0.02
 _SETTINGS_SECONDS = 5.0
 _RENEW_SECONDS = 2.0
+_KILL_SECONDS = 2.0
 _NICENESS = 10
 """Jobs go first where the processors are short."""
 
@@ -194,9 +195,10 @@ class Courier:
     # claiming
 
     def _take_back(self) -> None:
-        """End the claims of the courier before this one, whose deliveries are dead."""
+        """End the claims of the courier before this one; its postroom may have died with it."""
         for job in self._store.held_by(self._id):
             if job.claim is not None:
+                kill_run(job.claim.id, None, _KILL_SECONDS)
                 change = transitions.expire(
                     job, self._store.now(), self._settings.max_interruptions
                 )

@@ -157,6 +157,25 @@ def test_a_courier_that_is_killed_leaves_nothing_running_and_the_next_delivers_a
     assert couriers(either) != [courier]
 
 
+def test_what_a_courier_and_its_postroom_leave_is_killed_by_the_next(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    pids, free = tmp_path / "pids", tmp_path / "free"
+    command = f"echo $$ >> {pids}; test -e {free} || sleep 60"
+    add(fleet, "slow", command, target=Target.COMMAND, cwd=str(tmp_path))
+    fleet.start()
+    told(fleet)
+    (began,) = eventually(lambda: pids_in(pids) or False)
+    free.touch()
+    (courier,) = couriers(fleet)
+    rooms = Path(f"/proc/{courier}/task/{courier}/children").read_text().split()
+    for pid in (courier, *map(int, rooms)):
+        os.kill(pid, signal.SIGKILL)
+    (found,) = fleet.queue.hooks.deliveries("slow", 5)
+    assert fleet.settled(found.id).state is State.COMPLETED
+    assert not lives(began)
+
+
 def test_a_stop_now_gives_deliveries_back_uncounted(fleet: Fleet, silences: list[Silence]) -> None:
     add(fleet, "silent", silences[0].url)
     fleet.start()
@@ -294,12 +313,11 @@ def test_a_delivery_ends_when_its_lease_does_unless_that_is_renewed(tmp_path: Pa
 
 def test_nothing_goes_on_for_a_courier_that_has_gone(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
+    command = f"echo $$ >> {pids}; sleep 120"
     with postroom(tmp_path) as room:
-        room.begin(
-            "run3", local(f"echo $$ >> {pids}; sleep 60", tmp_path), FACTS, "name", Limits(30)
-        )
+        room.begin("run3", local(command, tmp_path), FACTS, "name", Limits(60))
         (began,) = eventually(lambda: pids_in(pids) or False)
-    eventually(lambda: not lives(began))
+    eventually(lambda: not lives(began), within=20)
 
 
 def test_a_postroom_that_has_died_is_missed(tmp_path: Path) -> None:
