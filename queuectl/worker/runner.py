@@ -41,10 +41,7 @@ _QUICK_SECONDS = 0.02
 
 @frozen
 class Run:
-    """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`.
-
-    `given` is what the command finds on its standard input, a few kilobytes at most.
-    """
+    """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`."""
 
     id: str
     command: Command
@@ -54,7 +51,6 @@ class Run:
     kill_grace: float
     kill_leftovers: bool
     deadline: float
-    given: bytes = b""
 
 
 class CannotStart(Exception):
@@ -113,13 +109,12 @@ class Runner:
             program, argv = SHELL, ["sh", "-c", run.command]
         else:
             program, argv = _find_program(run), list(run.command)
-        source = _filled_pipe(run.given) if run.given else self._null
         try:
             return os.posix_spawn(
                 program,
                 argv,
                 run.environment,
-                file_actions=((os.POSIX_SPAWN_DUP2, source, 0), *files.actions),
+                file_actions=((os.POSIX_SPAWN_DUP2, self._null, 0), *files.actions),
                 setsid=True,
                 setsigmask=(),
                 setsigdef=_SIGNALS,
@@ -128,9 +123,6 @@ class Runner:
             raise CannotStart(COMMAND_NOT_FOUND) from None
         except OSError as fault:
             raise CannotStart(f"Command could not be started: {fault.strerror}") from None
-        finally:
-            if source != self._null:
-                os.close(source)
 
     def _enter(self, cwd: str | None) -> None:
         """Change into a run's directory; posix_spawn cannot do that for the child alone."""
@@ -223,14 +215,6 @@ def _find_program(run: Run) -> str:
     if found is None:
         raise CannotStart(COMMAND_NOT_FOUND)
     return found
-
-
-def _filled_pipe(given: bytes) -> int:
-    """Return the end to read of a pipe that holds a few bytes and is closed at the other end."""
-    reader, writer = os.pipe()
-    os.write(writer, given)
-    os.close(writer)
-    return reader
 
 
 def _outcome(status: int, halt: Halt | None, run: Run, files: RunFiles, duration: float) -> Outcome:
