@@ -143,7 +143,8 @@ def _live(
         lock = taken(place.home, patience)
         if lock is None:
             return ExitCode.CONFLICT  # another supervisor's courier makes the deliveries
-        be_worker(place.home, f"{socket.gethostname()}-{os.getpid()}-courier")
+        log_id = f"{socket.gethostname()}-{os.getpid()}-courier"
+        be_worker(place.home, log_id, role="courier")
         me = identify(os.getpid())
         assert me is not None
         pidfile.add(place.home, pidfile.Entry(pidfile.COURIER, me, supervisor=supervisor))
