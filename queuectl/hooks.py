@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from queuectl.domain import hook as rules
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, nearest
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.hook import DELIVERY_QUEUE, DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target
+from queuectl.domain.hook import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target
 from queuectl.domain.job import WAITING, State
+from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, delivery_queue
 from queuectl.domain.notice import of_test, of_threshold, sentence
 from queuectl.domain.policy import require_allowed
 from queuectl.domain.request import check_command, check_labels, check_name, check_text
 from queuectl.domain.threshold import parse_threshold
-from queuectl.home import Home, Place
 from queuectl.ids import new_token
-from queuectl.stores import open_store
 from queuectl.stores.moved import require_in_use
 
 if TYPE_CHECKING:
+    from queuectl.domain.filters import Counts
     from queuectl.domain.job import Job
     from queuectl.domain.settings import Settings
     from queuectl.stores.base import Store
@@ -41,13 +39,13 @@ class Hooks:
         self._store = store
 
     def add(self, hook: Hook, *, replacing: bool = False) -> Hook:
-        """Store a hook (its `created_at` is set here) and limit the queue of deliveries.
+        """Store a hook (its `created_at` is set here) and limit its queue of deliveries.
 
         Raises InvalidInput, or Conflict when there is one of the name that is not to be replaced.
         """
         require_in_use(self._store)
         made = checked(replace(hook, created_at=self._store.now()), self._settings())
-        self._limit_deliveries()
+        self._limit_deliveries(made.name)
         before = self._find(made.name) if replacing else None
         if before is not None:  # it goes on where that one stood, so that nothing is left out
             made = replace(
@@ -63,12 +61,21 @@ class Hooks:
             raise _too_fast(made.name)
         raise Conflict(f"hook '{made.name}' exists already (--replace replaces it)")
 
-    def _limit_deliveries(self) -> None:
-        """Let only a few deliveries run at once, unless somebody has said otherwise."""
+    def _limit_deliveries(self, name: str) -> None:
+        """Let only a few deliveries of a hook run at once, unless somebody has said otherwise."""
+        lanes = self._store.lanes()
         if self._store.mark(_LIMITED) is None:
-            if DELIVERY_QUEUE not in self._store.lanes():
+            if DELIVERY_QUEUE not in lanes:
                 self._store.set_lane(DELIVERY_QUEUE, limit=DELIVERY_SLOTS)
+                lanes = self._store.lanes()
             self._store.set_mark(_LIMITED, "yes")
+        said = lanes.get(DELIVERY_QUEUE, OPEN)
+        self._store.set_lane(delivery_queue(name), paused=said.paused, limit=said.limit)
+
+    def decide(self, *, paused: bool | None = None, limit: int | None = None) -> None:
+        """Pause or resume all deliveries, or limit those of each hook; None leaves it as it is."""
+        for hook in self._store.hooks():
+            self._store.set_lane(delivery_queue(hook.name), paused=paused, limit=limit)
 
     def all(self) -> list[Hook]:
         """Return every hook, by name."""
@@ -90,6 +97,7 @@ class Hooks:
         """Forget a hook; its deliveries that still wait fail then. Raises NotFound."""
         self.get(name)
         self._store.remove_hook(name)
+        self._store.set_lane(delivery_queue(name), paused=False, limit=0)
 
     def pause(self, name: str) -> Hook:
         """Tell nothing more until the hook is resumed. Raises NothingDone when it is paused."""
@@ -109,8 +117,7 @@ class Hooks:
 
     def deliveries(self, name: str, number: int) -> Iterator[Job]:
         """Yield the jobs of a hook's latest deliveries, the newest first."""
-        prefix = rules.deliveries_of(name)
-        chosen = Filter(queue=DELIVERY_QUEUE, id_prefix=prefix)
+        chosen = Filter(queue=delivery_queue(name), id_prefix=rules.deliveries_of(name))
         return self._store.find(chosen, Page(limit=number, newest_first=True))
 
     def faults(self) -> list[str]:
@@ -122,9 +129,10 @@ class Hooks:
                 checked(hook, settings)
             except InvalidInput as fault:
                 found.append(f"hook '{hook.name}': {fault}")
-        dead = self._store.counts().by_queue.get(DELIVERY_QUEUE, {}).get(State.DEAD, 0)
+        dead = self._counts().of(State.DEAD)
         if hooks and dead:
-            found.append(f"{dead} event(s) were not delivered; queuectl list --queue hooks")
+            said = f"{dead} event(s) were not delivered; queuectl list --deliveries --state dead"
+            found.append(said)
         return found
 
     def check(self) -> list[str]:
@@ -142,14 +150,17 @@ class Hooks:
 
     def have_unbegun(self) -> bool:
         """Whether there are deliveries that nobody has tried yet, or that run just now."""
-        states = frozenset({State.PENDING, State.PROCESSING})
-        return bool(self._store.counts().matching(Filter(states, DELIVERY_QUEUE)))
+        counts = self._counts()
+        return bool(counts.of(State.PENDING) + counts.of(State.PROCESSING))
+
+    def _counts(self) -> Counts:
+        return self._store.counts().only(deliveries=True)
 
     def are_stranded(self) -> bool:
         """Whether there are deliveries to be made and no worker that will make them."""
         from queuectl.worker.processes import is_live
 
-        if not self._store.counts().matching(Filter(WAITING, DELIVERY_QUEUE)):
+        if not any(map(self._counts().of, WAITING)):
             return False
         now = self._store.now()
         return not any(
@@ -162,52 +173,18 @@ class Hooks:
 
         Raises `posting.Undelivered`.
         """
+        from queuectl.worker import posting
+
         hook = self.get(name)
-        return _deliver(hook, self._settings(), of_test(self._store.now()), f"test:{new_token()}")
+        if hook.target is Target.COMMAND:
+            try:
+                require_allowed(hook.address, self._settings())
+            except InvalidInput as fault:
+                raise posting.Undelivered(str(fault), is_final=True) from None
+        return posting.deliver(hook, of_test(self._store.now()), f"test:{new_token()}")
 
     def _settings(self) -> Settings:
         return tunables.from_stored(self._store.settings())
-
-
-def deliver(job_id: str, orders: TextIO) -> str:
-    """Make the delivery that a job stands for, as a worker orders it; see `deliveries.orders`.
-
-    Raises `posting.Undelivered`.
-    """
-    from queuectl.worker.deliveries import facts_of
-    from queuectl.worker.posting import Undelivered
-
-    try:
-        given = json.load(orders)
-        place = Place(Home(Path(given["home"])), given["store"])
-    except (ValueError, KeyError, TypeError):
-        raise InvalidInput("workers alone start this", "queuectl hook test NAME") from None
-    store = open_store(place.store_url)
-    try:
-        name = rules.hook_of(job_id)
-        job = store.get(job_id)
-        hook = next((hook for hook in store.hooks() if hook.name == name), None)
-        settings = tunables.from_stored(store.settings())
-    finally:
-        store.close()
-    if hook is None or job is None:
-        raise Undelivered(f"there is no hook '{name}' any more", is_final=True)
-    try:
-        facts = facts_of(job)
-    except ValueError:
-        raise Undelivered("the job holds no event", is_final=True) from None
-    return _deliver(hook, settings, facts, job_id)
-
-
-def _deliver(hook: Hook, settings: Settings, facts: Mapping[str, object], delivery: str) -> str:
-    from queuectl.worker import posting
-
-    if hook.target is Target.COMMAND:
-        try:
-            require_allowed(hook.address, settings)
-        except InvalidInput as fault:
-            raise posting.Undelivered(str(fault), is_final=True) from None
-    return posting.deliver(hook, dict(facts), delivery)
 
 
 def checked(hook: Hook, settings: Settings) -> Hook:

@@ -70,6 +70,7 @@ class Keeping(Reading):
         """Return how many jobs a filter selects; costly where it is more than states and queue."""
         from queuectl.domain.filters import Page
 
+        chosen = chosen.of_jobs()
         counted = self._store.counts().matching(chosen)
         if counted is not None:
             return counted
@@ -94,7 +95,7 @@ class Keeping(Reading):
         logs = JobLogs(self.home)
         done, page, after = Purged(), list[Job](), 0
         while True:
-            page = list(self._store.find(chosen, Page(limit=_PAGE, after_seq=after)))
+            page = list(self.find(chosen, Page(limit=_PAGE, after_seq=after)))
             if not page:
                 self._store.tidy(_TIDY_SECONDS)
                 return

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from queuectl.domain.ending import Ended
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import State
+from queuectl.domain.lanes import hook_of_queue
 from queuectl.domain.stats import BOUNDS, Figures, Histogram
 
 if TYPE_CHECKING:
@@ -115,7 +116,15 @@ def _now(queue: Queue) -> Iterator[Metric]:
     living = [worker.state for worker in queue.workers()]
     for word in _WORKER_STATES:
         workers.add_metric((word,), living.count(word))
-    yield from (jobs, age, workers)
+    deliveries = GaugeMetricFamily(
+        "queuectl_deliveries",
+        "Deliveries of hooks in the store by state.",
+        labels=("hook", "state"),
+    )
+    for name, states in sorted(queue.counts(deliveries=True).by_queue.items()):
+        for state, number in sorted(states.items()):
+            deliveries.add_metric((hook_of_queue(name), state.value), number)
+    yield from (jobs, age, workers, deliveries)
 
 
 def _ever(queue: Queue) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.lanes import MAX_LIMIT
+from queuectl.domain.lanes import DELIVERY_QUEUE, MAX_LIMIT
 from queuectl.domain.request import check_name
 from queuectl.domain.settings import Value
 from queuectl.enqueueing import Enqueued, Enqueueing
@@ -88,17 +88,25 @@ class Queue(Enqueueing, ManyChanges, Statistics):
 
     def pause_queue(self, name: str) -> None:
         """Claim nothing more from a queue; what runs there goes on."""
-        self._store.set_lane(check_name("queue", name), paused=True)
+        self._decide(name, paused=True)
 
     def resume_queue(self, name: str) -> None:
         """Claim from a queue again."""
-        self._store.set_lane(check_name("queue", name), paused=False)
+        self._decide(name, paused=False)
 
     def limit_queue(self, name: str, slots: int) -> None:
-        """Let at most so many slots of a queue run at once, in the whole fleet; 0 is any number."""
+        """Let at most so many slots of a queue run at once, in the whole fleet; 0 is any number.
+
+        Of the queue `hooks` that is how many deliveries of each hook may run at once.
+        """
         if not 0 <= slots <= MAX_LIMIT:
             raise InvalidInput(f"a limit is a whole number from 0 to {MAX_LIMIT:,}, not {slots}")
-        self._store.set_lane(check_name("queue", name), limit=slots)
+        self._decide(name, limit=slots)
+
+    def _decide(self, name: str, *, paused: bool | None = None, limit: int | None = None) -> None:
+        self._store.set_lane(check_name("queue", name), paused=paused, limit=limit)
+        if name == DELIVERY_QUEUE:
+            self.hooks.decide(paused=paused, limit=limit)
 
     # the fleet
 

@@ -69,14 +69,17 @@ class Reading:
         return job
 
     def find(self, chosen: Filter | None = None, page: Page | None = None) -> Iterator[Job]:
-        """Yield jobs in order of arrival (or as the page says), dead ones included."""
+        """Yield jobs in order of arrival (or as the page says), dead ones included.
+
+        Without deliveries of hooks, unless the filter asks for them.
+        """
         from queuectl.domain.filters import Filter, Page
 
-        return self._store.find(chosen or Filter(), page or Page())
+        return self._store.find((chosen or Filter()).of_jobs(), page or Page())
 
-    def counts(self) -> Counts:
-        """Return how many jobs there are in each state of each queue."""
-        return self._store.counts()
+    def counts(self, *, deliveries: bool = False) -> Counts:
+        """Return how many jobs there are in each state of each queue, or how many `deliveries`."""
+        return self._store.counts().only(deliveries=deliveries)
 
     def workers(self) -> list[LiveWorker]:
         """Return the workers that are alive, the earliest first, each with its job."""
@@ -124,7 +127,10 @@ class Reading:
 
     def lanes(self) -> Lanes:
         """Return the queues about which something was decided, with the slots in use."""
-        return self._store.lanes()
+        from queuectl.domain.lanes import is_of_deliveries
+
+        found = self._store.lanes().items()
+        return {name: lane for name, lane in found if not is_of_deliveries(name)}
 
     def surroundings(self) -> Surroundings:
         """Return what, beside a job itself, decides why it waits; it asks the store when needed."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from queuectl.cli.render import Clock, Column, rough
 from queuectl.domain.job import DEFAULT_QUEUE, WAITING, Job, Outcome, Run, State, command_text
+from queuectl.domain.lanes import queue_title
 from queuectl.domain.view import reason
 from queuectl.domain.worker import LiveWorker
 
@@ -79,7 +80,9 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
 
 def _queue(job: Job, clock: Clock) -> str:
     """Return a job's queue; a person is told of none but the others than the default."""
-    return "" if clock.for_person and job.spec.queue == DEFAULT_QUEUE else job.spec.queue
+    if clock.for_person and job.spec.queue == DEFAULT_QUEUE:
+        return ""
+    return queue_title(job.spec.queue)
 
 
 def _priority(job: Job, clock: Clock) -> str:

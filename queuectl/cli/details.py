@@ -12,6 +12,7 @@ from queuectl.cli.layout import GAP
 from queuectl.cli.session import printable
 from queuectl.cli.timeline import step_columns, timeline
 from queuectl.domain.job import WAIT, Job, command_text
+from queuectl.domain.lanes import queue_title
 from queuectl.domain.times import short_seconds
 from queuectl.domain.view import masked_env
 
@@ -64,7 +65,7 @@ def _details(job: Job, clock: render.Clock) -> Iterator[tuple[str, str]]:
     reason = why(job, clock)
     yield "reason", reason if reason != error else ""
     yield "last_error", error
-    yield "queue", spec.queue
+    yield "queue", queue_title(spec.queue)
     yield "priority", str(spec.priority)
     yield "slots", str(spec.slots) if spec.slots > 1 else ""
     yield "after", ", ".join(spec.after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -43,12 +44,14 @@ def list_dead(session: Session, /, **options: Any) -> None:
     queue = session.reading()
     chosen = filter_of(options, queue.now(), _DEAD.states)
     if write_page(session, chosen, dead_columns, options):
-        _tell_of_nothing(session, options["after"])
+        _tell_of_nothing(session, chosen, options["after"])
 
 
-def _tell_of_nothing(session: Session, after: str | None) -> None:
+def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> None:
     if after is not None:
         note(f"no more dead jobs after '{after}'")
+    elif chosen.deliveries:
+        note("no such dead deliveries: queuectl list --deliveries shows all")
     elif session.reading().counts().of(State.DEAD):
         note("no such dead jobs: queuectl dlq list shows all")
     else:
@@ -69,12 +72,14 @@ def show_dead(session: Session, job_id: str, as_json: bool) -> None:
     epilog="""
     queuectl dlq retry job1 job2
     queuectl dlq retry --all
+    queuectl dlq retry --all --deliveries
     """,
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId(State.DEAD))
 @click.option("--all", "every", is_flag=True, help="Every dead job.")
+@click.option("--deliveries", is_flag=True, help="With --all: what hooks could not tell, instead.")
 @pass_session
-def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
+def retry_dead(session: Session, ids: tuple[str, ...], every: bool, deliveries: bool) -> int:
     """Put dead jobs back to pending with all of their attempts."""
     if every == bool(ids):
         raise InvalidInput("name the jobs, or --all", hint="queuectl dlq list shows them")
@@ -85,10 +90,11 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool) -> int:
 
     if not every:
         code = for_each(ids, act)
-    elif queue.counts().of(State.DEAD):
-        code = carry_out(queue, RETRY, _DEAD)
+    elif queue.counts(deliveries=deliveries).of(State.DEAD):
+        code = carry_out(queue, RETRY, replace(_DEAD, deliveries=deliveries))
     else:
-        session.hint("the dead letter queue is empty: nothing to retry")
+        what = "no delivery is dead" if deliveries else "the dead letter queue is empty"
+        session.hint(f"{what}: nothing to retry")
         return ExitCode.OK
     hint_at_missing_workers(queue)
     return code

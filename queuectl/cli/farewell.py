@@ -49,7 +49,8 @@ class Farewell:
             return
         self._look()
         clock = render.elapsed(time.monotonic() - self._started)
-        self._progress.show(f"{clock}  waiting for {told_of(pids, self._jobs)}")
+        whom = told_of(pids, self._jobs) or "what hooks are being told"
+        self._progress.show(f"{clock}  waiting for {whom}")
 
     def _look(self) -> None:
         """Read which jobs they have in hand; a store that does not answer is no hindrance."""

@@ -40,6 +40,9 @@ _FILTER = (
     ),
     click.option("--until", metavar="TIME", help="Last changed before such a time."),
 )
+_DELIVERIES = click.option(
+    "--deliveries", is_flag=True, help="Of what hooks tell, instead of jobs."
+)
 _AGE = (
     click.option("--older-than", metavar="TIME", help="Unchanged for so long: 12h, 7d, 2 weeks."),
 )
@@ -50,22 +53,28 @@ _CARE = (
 
 
 def filter_options(
-    states: str | None = "In these states.", *, careful: bool = True
+    states: str | None = "In these states.", *, careful: bool = True, deliveries: bool = True
 ) -> Callable[[_F], _F]:
     """Give a command the options that choose jobs; `states` is the help of `--state`, if any.
 
     With `careful` there are `--dry-run` and `--yes` too, as for all that changes many jobs.
+    Without `deliveries` it is for jobs alone.
     """
-    options = (*_FILTER, *_AGE, *_CARE) if careful else (*_FILTER, *_AGE)
+    options = [*_FILTER, *_AGE]
+    if deliveries:
+        options.append(_DELIVERIES)
+    if careful:
+        options += _CARE
     if states is not None:
-        state = click.option("--state", type=States(), metavar="STATE,...", help=states)
-        options = (state, *options)
+        options.insert(0, click.option("--state", type=States(), metavar="STATE,...", help=states))
     return lambda function: reduce(lambda made, option: option(made), reversed(options), function)
 
 
 def is_any_named(options: dict[str, Any]) -> bool:
     """Whether any of these options was given."""
-    return any(options.get(name) not in (None, ()) for name in _NAMES)
+    return bool(options.get("deliveries")) or any(
+        options.get(name) not in (None, ()) for name in _NAMES
+    )
 
 
 def filter_of(
@@ -86,6 +95,7 @@ def filter_of(
         changed_since=_past(options["since"], now),
         texts=tuple(check_text("--text", text) for text in options["text"]),
         exit_code=options["exit_code"],
+        deliveries=True if options.get("deliveries") else None,
     )
 
 

@@ -16,17 +16,9 @@ from queuectl.cli.params import EventNames, HookName, PathName, QueueName
 from queuectl.cli.run import refuse_native_windows
 from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
 from queuectl.cli.tree import Group
-from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
-from queuectl.domain.hook import (
-    DELIVERY_QUEUE,
-    NOT_NOW,
-    REFUSED_FOR_GOOD,
-    Format,
-    Hook,
-    Target,
-    as_dict,
-    parse_events,
-)
+from queuectl.domain.errors import InvalidInput, QueuectlError
+from queuectl.domain.hook import Format, Hook, Target, as_dict, parse_events
+from queuectl.domain.lanes import DELIVERY_QUEUE
 from queuectl.domain.times import EPOCH
 from queuectl.domain.view import as_dict as job_as_dict
 from queuectl.home import cannot, working_directory
@@ -267,18 +259,3 @@ def check(session: Session) -> None:
         ends_at = time.monotonic() + _DELIVERY_SECONDS
         while hooks.have_unbegun() and time.monotonic() < ends_at:
             time.sleep(_LOOK_SECONDS)
-
-
-@hook.command("deliver", hidden=True, epilog="queuectl hook test oncall")
-@click.argument("name", metavar="NAME")
-def deliver(name: str) -> int:
-    """Make one delivery, as a worker orders it on standard input."""
-    from queuectl.hooks import deliver as make_delivery
-    from queuectl.worker.posting import Undelivered
-
-    try:
-        say(make_delivery(os.environ.get("QUEUECTL_JOB_ID", ""), sys.stdin))
-    except Undelivered as fault:
-        note(f"hook '{name}': {fault}")
-        return REFUSED_FOR_GOOD if fault.is_final else NOT_NOW
-    return ExitCode.OK

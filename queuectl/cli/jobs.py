@@ -44,6 +44,7 @@ def clock_of(queue: Queue) -> render.Clock:
     queuectl list --queue imports --limit 20 --newest
     queuectl list --text backup --since yesterday --exit-code 75
     queuectl list --state dead --json
+    queuectl list --deliveries
     """,
 )
 @filter_options("Only these states.", careful=False)
@@ -53,13 +54,18 @@ def list_jobs(session: Session, /, **options: Any) -> None:
     """List jobs in order of arrival, dead ones included."""
     queue = session.reading()
     chosen = filter_of(options, queue.now())
-    if write_page(session, chosen, job_columns, options):
+    columns = job_columns
+    if chosen.deliveries:
+        from queuectl.cli.hook_view import delivery_columns as columns  # which few ask for
+    if write_page(session, chosen, columns, options):
         _tell_of_nothing(session, chosen, options["after"])
 
 
 def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> None:
     if after is not None:
         note(f"no more jobs after '{after}'")
+    elif chosen.deliveries:
+        note("no such deliveries: queuectl hook list shows the hooks")
     elif chosen == Filter() or not session.reading().counts().total:
         session.hint('no jobs yet: queuectl enqueue hello "echo Hello"')
     else:

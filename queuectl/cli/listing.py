@@ -86,6 +86,10 @@ def _write_json(queue: Queue, chosen: Filter, page: Page) -> None:
 
 
 def _tell_of_the_next(queue: Queue, chosen: Filter, shown: int, last: Job) -> None:
-    total = queue.counts().matching(chosen)
-    what = f"{shown:,} jobs, and there are more" if total is None else f"{shown} of {total:,} jobs"
+    total = queue.counts(deliveries=bool(chosen.deliveries)).matching(chosen)
+    kind = "deliveries" if chosen.deliveries else "jobs"
+    if total is None:
+        what = f"{shown:,} {kind}, and there are more"
+    else:
+        what = f"{shown} of {total:,} {kind}"
     note(f"{what}: --after {last.id} shows the next, --limit 0 all")

@@ -16,7 +16,7 @@ from queuectl.cli.tree import Group
 from queuectl.domain.errors import NotFound, NothingDone
 from queuectl.domain.filters import Counts
 from queuectl.domain.job import DEFAULT_QUEUE, State
-from queuectl.domain.lanes import MAX_LIMIT, OPEN, Lane, Lanes
+from queuectl.domain.lanes import DELIVERY_QUEUE, MAX_LIMIT, OPEN, Lane, Lanes
 from queuectl.domain.request import check_name
 from queuectl.domain.values import frozen
 from queuectl.queue import Queue
@@ -32,9 +32,14 @@ class QueueView:
 
 
 def queue_views(counts: Counts, lanes: Lanes) -> list[QueueView]:
-    """Return every queue that has jobs or about which something was decided, by name."""
-    states = counts.by_queue
-    names = sorted({*lanes, *states}, key=lambda name: (name != DEFAULT_QUEUE, name))
+    """Return every queue that has jobs or about which something was decided, by name.
+
+    That of deliveries, which has no jobs as a rule, is told of while it is paused.
+    """
+    states, decided = counts.by_queue, set(lanes)
+    if not lanes.get(DELIVERY_QUEUE, OPEN).paused:
+        decided.discard(DELIVERY_QUEUE)
+    names = sorted({*decided, *states}, key=lambda name: (name != DEFAULT_QUEUE, name))
     return [QueueView(name, lanes.get(name, OPEN), states.get(name, {})) for name in names]
 
 

@@ -11,9 +11,10 @@ from queuectl.cli import render
 from queuectl.cli.charts import length, sparkline
 from queuectl.cli.jobs import json_option
 from queuectl.cli.params import QueueName
-from queuectl.cli.session import Session, on_terminal, pass_session
+from queuectl.cli.session import Session, note, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import InvalidInput
+from queuectl.domain.lanes import queue_title
 from queuectl.domain.report import SERIES_MINUTES, QueueReport, Report, as_dict, counts_of
 from queuectl.domain.request import check_name
 from queuectl.domain.stats import Histogram
@@ -32,18 +33,23 @@ _STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "cancelled":
     queuectl stats
     queuectl stats --queue gpu --since 24h
     queuectl stats --json
+    queuectl stats --deliveries
     """,
 )
 @click.option("--queue", "name", metavar="Q", type=QueueName(), help="Only this queue.")
 @click.option("--since", metavar="TIME", help="From when on: 10m, 24h or a time; 1h unless said.")
+@click.option("--deliveries", is_flag=True, help="Of what hooks tell, instead of jobs.")
 @json_option
 @pass_session
-def stats(session: Session, name: str | None, since: str | None, as_json: bool) -> None:
+def stats(
+    session: Session, name: str | None, since: str | None, deliveries: bool, as_json: bool
+) -> None:
     """Tell how much succeeded, how long runs took and waited, and how many there were."""
     queue = session.reading()
     if name is not None:
         check_name("queue", name)
-    found = queue.stats(name, _instant(since, queue) if since else None)
+    begun = _instant(since, queue) if since else None
+    found = queue.stats(name, begun, deliveries=deliveries)
     if as_json:
         render.write_json(as_dict(found))
         return
@@ -52,6 +58,8 @@ def stats(session: Session, name: str | None, since: str | None, as_json: bool) 
             session.hint(
                 f"nothing has happened in queue '{name}' yet: queuectl queue list shows the queues"
             )
+        elif deliveries:
+            note("hooks have told nothing yet: queuectl hook list shows them")
         else:
             session.hint('nothing has happened yet: queuectl enqueue hello "echo Hello"')
         return
@@ -149,7 +157,7 @@ def _columns() -> list[render.Column[Row]]:
         )
 
     return [
-        render.Column("QUEUE", lambda row: row[0]),
+        render.Column("QUEUE", lambda row: queue_title(row[0])),
         render.Column("SUCCESS", lambda row: _percent(row[1])),
         counted("enqueued", 3),
         counted("completed"),

@@ -25,15 +25,18 @@ from queuectl.queue import Queue
     epilog="""
     queuectl status
     queuectl status --json
+    queuectl status --deliveries
     """,
 )
+@click.option("--deliveries", is_flag=True, help="Count what hooks tell, too.")
 @json_option
 @pass_session
-def status(session: Session, as_json: bool) -> None:
+def status(session: Session, deliveries: bool, as_json: bool) -> None:
     """Count the jobs in each state, and show the workers that are alive."""
     queue = session.reading()
     if as_json:
-        render.write_json(status_as_dict(queue))
+        more = {"deliveries": totals(queue.counts(deliveries=True))} if deliveries else {}
+        render.write_json({**status_as_dict(queue), **more})
         return
     counts, workers = queue.counts(), queue.workers()
     views = queue_views(counts, queue.lanes())
@@ -41,6 +44,10 @@ def status(session: Session, as_json: bool) -> None:
     sys.stdout.write("\n")
     _write_counts(counts, views, colors=session.colors)
     sys.stdout.write("\n")
+    if deliveries:
+        told = totals(queue.counts(deliveries=True))
+        render.pairs((f"deliveries {name}", str(count)) for name, count in told.items())
+        sys.stdout.write("\n")
     render.pairs([("workers", str(len(workers)))])
     if workers:
         render.table(workers, worker_columns(clock_of(queue)), colors=session.colors)

@@ -36,7 +36,7 @@ STANDARD_OUTPUT = "-"
     """,
 )
 @click.argument("file", required=False, type=PathName(), metavar="[FILE]")
-@filter_options("Only jobs in these states.", careful=False)
+@filter_options("Only jobs in these states.", careful=False, deliveries=False)
 @click.option("--mask", is_flag=True, help="Hide secrets; such an export cannot be imported.")
 @pass_session
 def export(session: Session, /, file: str | None, mask: bool, **options: Any) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.job import Job, Outcome, State, command_text
+from queuectl.domain.lanes import DELIVERY_IDS, is_of_deliveries
 from queuectl.domain.values import frozen
 
 SIGNALLED, TIMED_OUT = 128, 124
@@ -24,6 +25,7 @@ class Filter:
     `changed_since` those last changed then or later; `id_prefix` is what the id begins with.
     `texts` must all be in the job's id, command or last error, in whatever case. `exit_code` is
     what the latest run ended with, or the code that a shell gives its signal or time-out.
+    `deliveries` leaves those of hooks (True) or all other jobs (False).
     """
 
     states: frozenset[State] = frozenset()
@@ -34,12 +36,14 @@ class Filter:
     changed_since: datetime | None = None
     texts: tuple[str, ...] = ()
     exit_code: int | None = None
+    deliveries: bool | None = None
 
     def fits(self, job: Job) -> bool:
         """Whether a job is one of those that are meant."""
         return (
             (not self.states or job.state in self.states)
             and (self.queue is None or job.spec.queue == self.queue)
+            and self.deliveries in (None, is_of_deliveries(job.spec.queue))
             and set(self.labels) <= set(job.spec.labels)
             and (self.unchanged_since is None or job.updated_at < self.unchanged_since)
             and job.id.startswith(self.id_prefix)
@@ -47,6 +51,17 @@ class Filter:
             and (self.exit_code is None or _ended_with(job.outcome, self.exit_code))
             and (not self.texts or self._is_in(searched(job)))
         )
+
+    def of_jobs(self) -> Filter:
+        """Return the filter without deliveries of hooks, unless it asks for them by some name.
+
+        One that asks for all of them names what their ids begin with, by which they are found.
+        """
+        if self.deliveries and not self.id_prefix:
+            return replace(self, id_prefix=DELIVERY_IDS)
+        if self.deliveries is not None or self.queue is not None or self.id_prefix:
+            return self
+        return replace(self, deliveries=False)
 
     @property
     def is_detailed(self) -> bool:
@@ -120,11 +135,26 @@ class Counts:
         """How many jobs there are in all."""
         return sum(self.of(state) for state in State)
 
+    def only(self, *, deliveries: bool) -> Counts:
+        """Return the counts of the deliveries of hooks alone, or of all other jobs."""
+        return Counts(
+            {
+                queue: states
+                for queue, states in self.by_queue.items()
+                if is_of_deliveries(queue) is deliveries
+            }
+        )
+
     def matching(self, chosen: Filter) -> int | None:
         """Return how many jobs a filter of states and queue alone selects, else None."""
-        if replace(chosen, states=frozenset(), queue=None) != Filter():
+        if replace(chosen, states=frozenset(), queue=None, deliveries=None) != Filter():
             return None
-        queues = [self.by_queue.get(chosen.queue, {})] if chosen.queue else self.by_queue.values()
+        queues = [
+            in_queue
+            for queue, in_queue in self.by_queue.items()
+            if chosen.queue in (None, queue)
+            and chosen.deliveries in (None, is_of_deliveries(queue))
+        ]
         states = chosen.states or frozenset(State)
         return sum(in_queue.get(state, 0) for in_queue in queues for state in states)
 

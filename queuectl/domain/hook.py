@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, NothingDone, nearest, shown
+from queuectl.domain.lanes import DELIVERY_IDS
 from queuectl.domain.request import is_name
 from queuectl.domain.times import iso
 from queuectl.domain.view import MASK
@@ -25,11 +26,8 @@ TEST = "test"
 EVENTS = (COMPLETED, FAILED, DEAD, CANCELLED, QUEUE_EMPTY)
 """What a hook may be told of, as people name it."""
 
-DELIVERY_QUEUE = "hooks"
-"""The queue of the jobs that deliver."""
-
 DELIVERY_SLOTS = 2
-"""How many deliveries run at once in the whole fleet, until somebody says otherwise."""
+"""How many deliveries of a hook run at once in the whole fleet, until somebody says otherwise."""
 
 DELIVERY_ATTEMPTS = 7
 DELIVERY_BACKOFF_BASE = 4.0
@@ -41,8 +39,7 @@ REFUSED_FOR_GOOD, NOT_NOW = 65, 75
 """The exit codes of a delivery that would fail again in the same way, and of one that may not."""
 
 _LONGEST_NAME = 64
-_PREFIX = "hook:"
-_DELIVERY_ID = re.compile(rf"{_PREFIX}(?P<name>.+):(?P<digest>[0-9a-f]{{32}})")
+_DELIVERY_ID = re.compile(rf"{DELIVERY_IDS}(?P<name>.+):(?P<digest>[0-9a-f]{{32}})")
 _HOST = re.compile(r"(?P<scheme>[a-z]+)://(?:[^/?#]*@)?(?P<host>[^/?#@]+)(?P<rest>.*)", re.DOTALL)
 
 
@@ -137,17 +134,17 @@ def parse_events(words: Sequence[str]) -> tuple[str, ...]:
 
 def delivery_id(name: str, digest: str) -> str:
     """Return the id of the job that delivers one event of a hook; `digest` is 32 hex digits."""
-    return f"{_PREFIX}{name}:{digest}"
+    return f"{DELIVERY_IDS}{name}:{digest}"
 
 
-def deliveries_of(name: str = "") -> str:
-    """Return what the ids of a hook's deliveries begin with, or of all hooks'."""
-    return f"{_PREFIX}{name}:" if name else _PREFIX
+def deliveries_of(name: str) -> str:
+    """Return what the ids of a hook's deliveries begin with."""
+    return f"{DELIVERY_IDS}{name}:"
 
 
 def hook_of(job_id: str) -> str | None:
     """Return the hook whose delivery has this id; None for the id of any other job."""
-    if not job_id.startswith(_PREFIX):
+    if not job_id.startswith(DELIVERY_IDS):
         return None
     found = _DELIVERY_ID.fullmatch(job_id)
     return found["name"] if found else None

@@ -22,7 +22,7 @@ from queuectl.domain.job import (
     Run,
     State,
 )
-from queuectl.domain.lanes import OPEN, Lanes
+from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, Lanes, is_of_deliveries, queue_words
 from queuectl.domain.retry import attempts_allowed
 from queuectl.domain.text import MASK as MASK
 from queuectl.domain.times import iso
@@ -77,7 +77,13 @@ def unserved_by(bound: Iterable[Collection[str]]) -> Callable[[str], str | None]
     if not all(found):
         return lambda _queue: None  # one takes from all
     served = {queue for queues in found for queue in queues}
-    return lambda queue: None if queue in served else f"no worker takes from queue {queue}"
+
+    def unserved(queue: str) -> str | None:
+        if (DELIVERY_QUEUE if is_of_deliveries(queue) else queue) in served:
+            return None
+        return f"no worker takes from {queue_words(queue)}"
+
+    return unserved
 
 
 NO_WORKER = "no worker is running"

@@ -189,7 +189,12 @@ class Feed(threading.Thread):
 
 def _standing(queue: Queue) -> tuple[tuple[str, int], ...]:
     schedules = ((each.name, each.rev) for each in queue.schedules.all())
-    return (*schedules, *((each.name, each.rev) for each in queue.hooks.all()))
+    deliveries = (
+        (f"{name} {state.value}", number)
+        for name, states in sorted(queue.counts(deliveries=True).by_queue.items())
+        for state, number in sorted(states.items())
+    )
+    return (*schedules, *((each.name, each.rev) for each in queue.hooks.all()), *deliveries)
 
 
 def fates(

@@ -57,7 +57,8 @@ class ClaimRequest:
 
     `claim_id` is made by the worker before it asks, new for each request. `queues` empty means
     any. `only` restricts the claim to one job. `repeated` says that an earlier request with
-    this `claim_id` got no answer: a job that it did claim is returned.
+    this `claim_id` got no answer: a job that it did claim is returned. With `deliveries` it asks
+    for a delivery of a hook, which no other request is ever given unless `only` names it.
     """
 
     claim_id: str
@@ -66,6 +67,7 @@ class ClaimRequest:
     queues: tuple[str, ...] = ()
     only: str | None = None
     repeated: bool = False
+    deliveries: bool = False
 
 
 class Store(Counting, Protocol):
@@ -222,6 +224,10 @@ class Store(Counting, Protocol):
 
         Where writers do not wait for each other there is nothing to do.
         """
+        ...
+
+    def has_ready_deliveries(self) -> bool:
+        """Whether there may be a delivery of a hook to claim. Cheap."""
         ...
 
     # upkeep: small idempotent chores

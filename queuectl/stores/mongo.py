@@ -182,6 +182,11 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Nothing is left to do: the server acknowledges what is journaled; see `Store.sync`."""
 
     @guarded
+    def has_ready_deliveries(self) -> bool:
+        """Whether there may be a delivery of a hook to claim."""
+        return self._claims.lanes.has_deliveries()
+
+    @guarded
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Extend a lease to `lease_seconds` from now, if the claim is still held."""
         with pymongo.timeout(min(BRIEF_SECONDS, lease_seconds)):

@@ -52,7 +52,7 @@ class Claims:
             return self._claim_only(request, request.only)
         lanes = self.lanes
         for _ in range(_TRIES):
-            is_fresh = lanes.refresh(request.queues)
+            is_fresh = lanes.refresh(request.queues, deliveries=request.deliveries)
             lane = lanes.next()
             if lane is None and is_fresh:
                 return None

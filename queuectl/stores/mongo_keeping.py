@@ -12,8 +12,8 @@ from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain import transitions
 from queuectl.domain.dependencies import END, FAILURE, SUCCESS, parent_of
-from queuectl.domain.hook import DELIVERY_QUEUE, deliveries_of
 from queuectl.domain.job import SETTLED, Job, State
+from queuectl.domain.lanes import DELIVERY_IDS, FIRST_NAME
 from queuectl.domain.times import EPOCH
 from queuectl.domain.transitions import Transition
 from queuectl.stores import mongo_history
@@ -54,11 +54,11 @@ class MongoKeeping(MongoFleet):
     def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
         """Return deliveries that ended long ago; see `Store.deliveries_ended`."""
         where: Document = {
-            "queue": DELIVERY_QUEUE,
+            "queue": {"$lt": FIRST_NAME},
             "finished_at": {"$lt": before},
-            "_id": {"$regex": f"^{deliveries_of()}"},
         }
         if state is State.DEAD:
+            where["_id"] = {"$regex": f"^{DELIVERY_IDS}"}  # which has an index
             found = self.link.dlq.find(where, BARE)
         else:
             where["state"] = state.value

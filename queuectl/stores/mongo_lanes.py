@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pymongo import UpdateOne
 
 from queuectl.domain.job import Job
+from queuectl.domain.lanes import FIRST_NAME, is_of_deliveries
 from queuectl.domain.times import to_millis
 from queuectl.stores.mongo_documents import set_aside
 from queuectl.stores.mongo_link import Document, Link
@@ -39,6 +40,7 @@ class Lanes:
         self.policy = Policy(link)
         self._lanes: dict[str, Lane] = {}
         self._chosen_from: tuple[str, ...] = ()
+        self._deliveries = False
         self._pace = Pace(VIEW_SECONDS)
         self._served: dict[str, int] = {}
         self._unsaved: set[str] = set()
@@ -53,8 +55,13 @@ class Lanes:
         lane = self._lanes.get(queue)
         if lane is not None:
             lane.top = max(lane.top, priority)
-        elif not self._chosen_from or queue in self._chosen_from:
+        elif self._is_wanted(queue):
             self._lanes[queue] = Lane(queue, priority, self._served.get(queue, 0))
+
+    def _is_wanted(self, queue: str) -> bool:
+        if self._chosen_from:
+            return queue in self._chosen_from
+        return is_of_deliveries(queue) is self._deliveries
 
     def note_full(self, lane: Lane) -> None:
         """Pass a queue over until the queues are read afresh."""
@@ -73,12 +80,14 @@ class Lanes:
             return {"$in": [name for name in queues if name not in shut]}
         return self._beyond("")
 
-    def refresh(self, queues: tuple[str, ...]) -> bool:
+    def refresh(self, queues: tuple[str, ...], *, deliveries: bool = False) -> bool:
         """Read the view if it is old or of other queues; tell whether it was read."""
         if self.policy.refresh():
             self.forget()
-        if not self._pace.is_due and queues == self._chosen_from:
+        is_same = (queues, deliveries) == (self._chosen_from, self._deliveries)
+        if is_same and not self._pace.is_due:
             return False
+        self._deliveries = deliveries
         self.policy.forget_full()
         with self._pace.look():
             tops = self._tops_of(queues) if queues else self._tops_of_any()
@@ -133,8 +142,25 @@ class Lanes:
         return tops
 
     def _beyond(self, after: str) -> Document:
+        """Return the condition on `queue` of the queues after one that hold what is asked for."""
         shut = self.policy.shut()
-        return {"$gt": after, "$nin": shut} if shut else {"$gt": after}
+        if self._deliveries:
+            beyond: Document = {"$gt": after, "$lt": FIRST_NAME}
+        else:
+            beyond = {"$gt": after} if after else {"$gte": FIRST_NAME}
+        return {**beyond, "$nin": shut} if shut else beyond
+
+    def has_deliveries(self) -> bool:
+        """Whether a delivery is ready whose queue is not paused, and not known to be full."""
+        if not self._is_ready({"$lt": FIRST_NAME}):
+            return False  # as nearly always, with one read
+        self.policy.refresh()
+        shut = [name for name in self.policy.shut() if is_of_deliveries(name)]
+        return not shut or self._is_ready({"$lt": FIRST_NAME, "$nin": shut})
+
+    def _is_ready(self, queues: Document) -> bool:
+        ready = {"ready": True, "queue": queues}
+        return self._link.jobs.find_one(ready, {"_id": True}, hint="claim") is not None
 
     def _first(self, where: Document) -> Document | None:
         """Return the first ready job; what has no priority to go by is set aside."""

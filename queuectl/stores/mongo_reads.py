@@ -11,6 +11,7 @@ from pymongo import ASCENDING, DESCENDING
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.filters import SIGNALLED, TIMED_OUT, Counts, Filter, Page
 from queuectl.domain.job import Job, State
+from queuectl.domain.lanes import FIRST_NAME
 from queuectl.stores.codec import UNREADABLE
 from queuectl.stores.mongo_batches import committed, existing
 from queuectl.stores.mongo_dlq import whole
@@ -145,6 +146,8 @@ def _where(chosen: Filter) -> Document:
         where["state"] = {"$in": sorted(state.value for state in chosen.states)}
     if chosen.queue is not None:
         where["queue"] = chosen.queue
+    elif chosen.deliveries is not None:
+        where["queue"] = {"$lt" if chosen.deliveries else "$gte": FIRST_NAME}
     if chosen.labels:
         where["labels"] = {"$all": list(chosen.labels)}
     if chosen.id_prefix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -12,13 +13,20 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.times import EPOCH, to_millis
 from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link
 from queuectl.stores.mongo_pieces import change_all
 
-VERSION = 4
+VERSION = 5
 _PAST_RUNS = 4
 """The version from which on jobs with more than one run are marked as such."""
+
+_OWN_QUEUES = 5
+"""The version from which on the deliveries of each hook have a queue of their own."""
+
+_COMMON_QUEUE, _COMMON_FIGURES = "hooks", "+hooks"
+_DELIVERY_ID = "^hook:(.+):[0-9a-f]{32}$"
 
 MARK = "schema"
 SEQUENCE = "sequence"
@@ -120,8 +128,39 @@ def prepare(link: Link, *, make: bool = True) -> bool:
             unmarked = {"runs": {"$gt": 1}, "past_since": None}
             mark_some = partial(place.update_many, update={"$set": {"past_since": EPOCH}})
             change_all(place, unmarked, link.changes, mark_some)
+    if mark.get("indexed") and mark["version"] < _OWN_QUEUES:
+        _part_deliveries(link)
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
     return True
+
+
+def _part_deliveries(link: Link) -> None:
+    """Move the deliveries of hooks into their own queues, which are limited as the common one was.
+
+    Repeated after a crash it goes on where that one stopped.
+    """
+    common = link.queues.find_one({"_id": _COMMON_QUEUE}, {"_id": False})
+    if common:
+        for hook in link.hooks.find({}, {"_id": True}):
+            link.queues.update_one(
+                {"_id": delivery_queue(hook["_id"])}, {"$setOnInsert": common}, upsert=True
+            )
+    for place in (link.jobs, link.dlq):
+        chosen = {"queue": _COMMON_QUEUE, "_id": {"$regex": _DELIVERY_ID}}
+        ids = [found["_id"] for found in place.find(chosen, {"_id": True})]
+        names = {found[1] for job_id in ids if (found := re.match(_DELIVERY_ID, job_id))}
+        for name in sorted(names):
+            own = {"$regex": f"^hook:{re.escape(name)}:[0-9a-f]{{32}}$"}
+            place.update_many(
+                {"queue": _COMMON_QUEUE, "_id": own}, {"$set": {"queue": delivery_queue(name)}}
+            )
+    # the figures of the queue that they had in common were theirs
+    link.figures.update_many({"queue": _COMMON_QUEUE}, {"$set": {"queue": _COMMON_FIGURES}})
+    total = link.totals.find_one({"_id": _COMMON_QUEUE})
+    if total:
+        moved = {**total, "_id": _COMMON_FIGURES}
+        link.totals.replace_one({"_id": _COMMON_FIGURES}, moved, upsert=True)
+        link.totals.delete_one({"_id": _COMMON_QUEUE})
 
 
 def _claim_database(link: Link) -> Document:

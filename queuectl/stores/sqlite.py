@@ -205,7 +205,8 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         """Take the next job that is ready; see `Store.claim`."""
         self.recover()
         self._version_seen = self._data_version()
-        if not (request.only or request.repeated or self._has_ready()):
+        is_certain = request.only or request.repeated
+        if not (is_certain or self._has_ready(deliveries=request.deliveries)):
             return None  # without taking the lock that writers need
         with self._claiming:
             claimed = self._claim([request])

@@ -40,7 +40,7 @@ class SqliteClaims(SqliteWrites):
 
     def _claim_alike(self, requests: Sequence[ClaimRequest]) -> list[Job]:
         """Claim from the only lane that is open, as far as its jobs ask for no more care."""
-        if any(request.repeated or request.only for request in requests):
+        if any(each.repeated or each.only or each.deliveries for each in requests):
             return []
         lane = self._only_lane(requests[0].queues)
         if lane is None:
@@ -60,7 +60,7 @@ class SqliteClaims(SqliteWrites):
     def _chosen(self, request: ClaimRequest, now: datetime) -> tuple[Job | None, bool]:
         """Return the job that goes next, if there is any, and whether its queue has a limit."""
         if request.only is None:
-            return self._first(request.queues, now)
+            return self._first(request.queues, now, deliveries=request.deliveries)
         job = self._named(request.only, now)
         if job is not None and job.is_ready(now) and not self._may_start(job):
             return None, False
@@ -97,13 +97,15 @@ class SqliteClaims(SqliteWrites):
         ).fetchone()
         return self._readable(row) if row else None
 
-    def _first(self, queues: tuple[str, ...], now: datetime) -> tuple[Job | None, bool]:
+    def _first(
+        self, queues: tuple[str, ...], now: datetime, *, deliveries: bool
+    ) -> tuple[Job | None, bool]:
         """Return the next job, and whether its queue has a limit.
 
         Rows that hold no job to run are taken out of its way, and jobs that were taken for due by
         a clock that was ahead wait on.
         """
-        while (found := self._next(queues)) is not None:
+        while (found := self._next(queues, deliveries=deliveries)) is not None:
             row, is_limited = found
             job = self._readable(row)
             if job is not None and job.is_ready(now):

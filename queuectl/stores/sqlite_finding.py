@@ -6,6 +6,7 @@ import sqlite3
 
 from queuectl.domain.filters import SIGNALLED, TIMED_OUT, Filter, Page, is_plain, search_text
 from queuectl.domain.job import State
+from queuectl.domain.lanes import FIRST_NAME
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_rows as rows
 
@@ -65,6 +66,8 @@ def _conditions(chosen: Filter, table: str, are_few: bool) -> tuple[str, list[ob
     if chosen.queue is not None:
         parts.append("queue = ?")
         values.append(chosen.queue)
+    elif chosen.deliveries is not None:
+        parts.append(f"+queue {'<' if chosen.deliveries else '>='} '{FIRST_NAME}'")
     for label in chosen.labels:
         parts.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE value = ?)")
         values.append(label)

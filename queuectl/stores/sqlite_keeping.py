@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from queuectl.domain.dependencies import parent_of
 from queuectl.domain.errors import StoreFull
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.lanes import FIRST_NAME
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_inserts as inserts
@@ -64,8 +65,8 @@ class SqliteKeeping(SqliteWrites):
         place = "dlq INDEXED BY dlq_delivered" if is_dead else "jobs INDEXED BY jobs_delivered"
         with translated(self._path):
             found = self._connection.execute(
-                f"SELECT {rows.SELECTED} FROM {place} WHERE queue IS 'hooks' AND state = ? "
-                "AND finished_at < ? AND id GLOB 'hook:*' ORDER BY finished_at LIMIT ?",
+                f"SELECT {rows.SELECTED} FROM {place} WHERE queue < '{FIRST_NAME}' "
+                "AND state = ? AND finished_at < ? ORDER BY finished_at LIMIT ?",
                 (state.value, to_millis(before), limit),
             ).fetchall()
         return [job for job in map(self._readable, found) if job is not None]

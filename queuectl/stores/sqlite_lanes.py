@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.dependencies import gone, has_failed, left_by, met_by, parent_of, wish_for
 from queuectl.domain.job import State
+from queuectl.domain.lanes import FIRST_NAME
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.sqlite_fleet import SqliteFleet
@@ -30,6 +31,8 @@ TOLD_AT_ONCE = 1000
 _ALL = 2**31
 _SLOTS = rows.COLUMNS.index("slots")
 _OPEN = "ready > 0 AND paused = 0 AND full = 0"
+# by the plus no index of queues is thought of: the one of open lanes is in the order of the claim
+_OF_JOBS, _OF_DELIVERIES = f"+queue >= '{FIRST_NAME}'", f"+queue < '{FIRST_NAME}'"
 _USED = (
     "SELECT COALESCE(SUM(slots), 0) FROM jobs INDEXED BY jobs_state "
     "WHERE state = 'processing' AND queue = ?"
@@ -100,18 +103,27 @@ class SqliteLanes(SqliteFleet):
         used: int = self._connection.execute(_USED, (queue,)).fetchone()[0]
         return used
 
-    def _has_ready(self) -> bool:
+    def has_ready_deliveries(self) -> bool:
+        """Whether a delivery may be claimed; see `Store.has_ready_deliveries`."""
+        return self._has_ready(deliveries=True)
+
+    def _has_ready(self, *, deliveries: bool = False) -> bool:
+        kind = _OF_DELIVERIES if deliveries else _OF_JOBS
         with translated(self._path):
-            row = self._connection.execute(f"SELECT 1 FROM lanes WHERE {_OPEN} LIMIT 1").fetchone()
+            row = self._connection.execute(
+                f"SELECT 1 FROM lanes WHERE {_OPEN} AND {kind} LIMIT 1"
+            ).fetchone()
         return row is not None
 
-    def _next(self, queues: tuple[str, ...]) -> tuple[Sequence[Any], bool] | None:
+    def _next(
+        self, queues: tuple[str, ...], *, deliveries: bool
+    ) -> tuple[Sequence[Any], bool] | None:
         """Return the row of the job that goes next, and whether its queue has a limit.
 
         A queue without room for it is shut.
         """
         while True:
-            found = self._open_lanes(queues, 1)
+            found = self._open_lanes(queues, 1, deliveries=deliveries)
             if not found:
                 return None
             queue, priority, limit = found[0]
@@ -133,12 +145,15 @@ class SqliteLanes(SqliteFleet):
         queue, priority, limit = found[0]
         return None if limit else (queue, priority)
 
-    def _open_lanes(self, queues: tuple[str, ...], most: int) -> list[tuple[str, int, int]]:
+    def _open_lanes(
+        self, queues: tuple[str, ...], most: int, *, deliveries: bool = False
+    ) -> list[tuple[str, int, int]]:
         """Return queue, priority and limit of the lanes that go next."""
+        kind = _OF_DELIVERIES if deliveries else _OF_JOBS
         named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
         return self._connection.execute(
             "SELECT queue, priority, COALESCE((SELECT slot_limit FROM queues "
-            f"WHERE name = queue), 0) FROM lanes WHERE {_OPEN} {named} "
+            f"WHERE name = queue), 0) FROM lanes WHERE {_OPEN} AND {kind} {named} "
             "ORDER BY priority DESC, served LIMIT ?",
             (*queues, most),
         ).fetchall()

@@ -306,6 +306,27 @@ ALTER TABLE dlq ADD COLUMN delayed INTEGER;
 CREATE INDEX jobs_ahead ON jobs (updated_at) WHERE ready = 0;
 """
 
+# Deliveries of hooks have a queue for each hook, whose name people cannot give: no worker's slot
+# takes them, and the limit of each holds for it alone. Those that wait move there; the figures of
+# the queue that they had in common were theirs.
+_HEX = "[0-9a-f]" * 32
+_IS_DELIVERY = f"queue = 'hooks' AND id GLOB 'hook:*:{_HEX}'"
+_OWN_QUEUES = f"""
+INSERT OR IGNORE INTO queues (name, paused, slot_limit)
+  SELECT '+hook:' || hooks.name, paused, slot_limit FROM hooks, queues WHERE queues.name = 'hooks';
+UPDATE jobs SET queue = '+hook:' || substr(id, 6, length(id) - 38) WHERE {_IS_DELIVERY};
+UPDATE dlq SET queue = '+hook:' || substr(id, 6, length(id) - 38) WHERE {_IS_DELIVERY};
+UPDATE endings SET queue = '+hook:' || substr(job_id, 6, length(job_id) - 38)
+  WHERE queue = 'hooks' AND job_id GLOB 'hook:*:{_HEX}';
+UPDATE arrivals SET queue = '+hooks' WHERE queue = 'hooks';
+UPDATE figures SET queue = '+hooks' WHERE queue = 'hooks';
+UPDATE totals SET queue = '+hooks' WHERE queue = 'hooks';
+DROP INDEX jobs_delivered;
+DROP INDEX dlq_delivered;
+CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue < '0';
+CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue < '0';
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST_VERSION,
     _FLOW_CONTROL,
@@ -317,5 +338,6 @@ MIGRATIONS: tuple[str, ...] = (
     _PAST_RUNS,
     _RUN_DURATIONS,
     _WITH_PARENTS,
+    _OWN_QUEUES,
 )
 """The script that leads from each version of the schema to the next, from nothing onward."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from queuectl.domain.filters import Filter, Page
+from queuectl.domain.lanes import is_of_deliveries
 from queuectl.domain.times import iso
 from queuectl.stores.base import Store
 from queuectl.transfer.lines import job_to_line, masked_pairs
@@ -28,10 +29,12 @@ def lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterator[Line
         for key, value in sorted(store.settings().items()):
             yield {"type": "setting", "key": key, "value": value}
         for name, lane in store.lanes().items():
+            if is_of_deliveries(name):
+                continue  # left out as hooks are, with what they tell
             yield {"type": "queue", "name": name, "paused": lane.paused, "limit": lane.limit}
     told: set[str] = set()
     page = Page(with_output=True, with_history=True)
-    for job in store.find(chosen or Filter(), page):
+    for job in store.find((chosen or Filter()).of_jobs(), page):
         environment = job.spec.environment
         if environment and environment not in told:
             told.add(environment)

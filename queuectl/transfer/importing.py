@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from queuectl.captured import name_of
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError, shown
+from queuectl.domain.hook import hook_of
 from queuectl.domain.job import Job
-from queuectl.domain.lanes import MAX_LIMIT
+from queuectl.domain.lanes import MAX_LIMIT, delivery_queue
 from queuectl.domain.request import check_env, check_name
 from queuectl.domain.values import frozen
 from queuectl.stores.base import Store
@@ -108,6 +110,8 @@ class Intake:
 
     def _job(self, given: Mapping[str, Any]) -> Job:
         job = job_from_line(given)
+        if (hook := hook_of(job.id)) is not None:  # of a version that did not leave them out
+            job = replace(job, spec=replace(job.spec, queue=delivery_queue(hook)))
         environment = job.spec.environment
         if environment and environment not in self._environments:
             raise InvalidInput(f"job '{job.id}': its captured environment is missing")

@@ -8,7 +8,7 @@ from queuectl.cron import Cron
 from queuectl.domain import transitions
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.hook import DELIVERY_QUEUE, hook_of
+from queuectl.domain.hook import hook_of
 from queuectl.domain.job import WAITING, Job, Outcome, State
 from queuectl.domain.schedule import Schedule, skip_missed
 from queuectl.domain.stats import counted
@@ -91,7 +91,7 @@ def _forget_deliveries(store: Store) -> int:
 
 
 def _deliveries(store: Store) -> list[Job]:
-    chosen = Filter(WAITING, DELIVERY_QUEUE)
+    chosen = Filter(WAITING, deliveries=True)
     return [job for job in store.find(chosen, Page()) if hook_of(job.id) is not None]
 
 

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from queuectl.cli.queues import queue_views, totals
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound
-from queuectl.domain.hook import DELIVERY_QUEUE
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.view import masked_env
 from queuectl.looking.log import LogWanted, read_log
@@ -60,6 +59,24 @@ def _jobs(queue: Queue, asked: Asked) -> Values:
 
 def _dlq(queue: Queue, asked: Asked) -> Values:
     return _listing(queue, asked, DEAD)
+
+
+def _deliveries(queue: Queue, asked: Asked) -> Values:
+    found = page_of(queue, asked, deliveries=True)
+    return {
+        "asked": {name: asked.get(name) for name in _TOLD_BY},
+        "counts": totals(queue.counts(deliveries=True)),
+        "jobs": found.jobs,
+        "why": why(queue),
+        "hooks": [each.name for each in queue.hooks.all()],
+        "older": _with(asked, after=found.next) if found.next is not None else None,
+        "newest": _with(asked, after=None) if asked.get("after") else None,
+        "is_filtered": any(asked.get(name) not in (None, "") for name in _TOLD_BY),
+        "link": lambda **changes: _with(asked, after=None, **changes),
+    }
+
+
+_TOLD_BY = ("state", "hook", "text")
 
 
 def _job(queue: Queue, asked: Asked) -> Values:
@@ -128,7 +145,6 @@ def _hooks(queue: Queue, _asked: Asked) -> Values:
     return {
         "hooks": found,
         "deliveries": {each.name: list(hooks.deliveries(each.name, _DELIVERIES)) for each in found},
-        "delivery_queue": DELIVERY_QUEUE,
     }
 
 
@@ -146,6 +162,7 @@ def _settings(queue: Queue, _asked: Asked) -> Values:
 
 
 _LISTED = tuple(param for param in BY_NAME["listJobs"].params if param.place == QUERY)
+_TOLD = tuple(param for param in BY_NAME["listDeliveries"].params if param.place == QUERY)
 _LOGGED = tuple(param for param in BY_NAME["getLog"].params if param.place == QUERY)
 
 PAGES: dict[str, Page] = {
@@ -156,6 +173,7 @@ PAGES: dict[str, Page] = {
     "/queues": ("queues.html", "Queues", (), _queues),
     "/workers": ("workers.html", "Workers", (), _workers),
     "/schedules": ("schedules.html", "Schedules", (), _schedules),
+    "/deliveries": ("deliveries.html", "Deliveries", _TOLD, _deliveries),
     "/hooks": ("hooks.html", "Hooks", (), _hooks),
     "/settings": ("settings.html", "Settings", (), _settings),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from queuectl.cli.queues import queue_views, view_as_dict
@@ -10,6 +11,7 @@ from queuectl.cli.status import status_as_dict, worker_as_dict
 from queuectl.domain import settings as tunables
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
+from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.report import as_dict as report_as_dict
 from queuectl.domain.values import frozen
 from queuectl.domain.view import as_dict
@@ -59,8 +61,13 @@ def filter_of(asked: Asked, states: frozenset[State] = frozenset()) -> Filter:
     )
 
 
-def page_of(queue: Queue, asked: Asked, states: frozenset[State] = frozenset()) -> Listing:
-    """Return one page of jobs; however many there are, it reads a limited number at a time."""
+def page_of(
+    queue: Queue, asked: Asked, states: frozenset[State] = frozenset(), *, deliveries: bool = False
+) -> Listing:
+    """Return one page of jobs, or of what hooks have told, of one of them if that is asked.
+
+    However many there are, it reads a limited number at a time.
+    """
     limit, full = asked.get("limit", 50), asked.get("full", False)
     page = Page(
         limit=limit + 1,
@@ -69,7 +76,11 @@ def page_of(queue: Queue, asked: Asked, states: frozenset[State] = frozenset()) 
         with_output=full,
         with_history=full,
     )
-    found = list(queue.find(filter_of(asked, states), page))
+    chosen = filter_of(asked, states)
+    if deliveries:
+        hook = asked.get("hook")
+        chosen = replace(chosen, queue=hook and delivery_queue(hook), deliveries=True)
+    found = list(queue.find(chosen, page))
     return Listing(found[:limit], found[limit - 1].seq if len(found) > limit else None)
 
 
@@ -84,6 +95,10 @@ def _list_jobs(queue: Queue, asked: Asked) -> Any:
 
 def _list_dead(queue: Queue, asked: Asked) -> Any:
     return _listed(queue, page_of(queue, asked, DEAD))
+
+
+def _list_deliveries(queue: Queue, asked: Asked) -> Any:
+    return _listed(queue, page_of(queue, asked, deliveries=True))
 
 
 def shown(queue: Queue, job: Job) -> dict[str, Any]:
@@ -148,6 +163,14 @@ READING = (
              )),
     Endpoint("listDead", "GET", "/dlq", "List the dead jobs, a page at a time.",
              _list_dead, named("JobPage"), (*FILTER, *_PAGING)),
+    Endpoint("listDeliveries", "GET", "/deliveries",
+             "List what hooks tell, each delivery as a job, a page at a time.",
+             _list_deliveries, named("JobPage"), (
+                 _STATES,
+                 Param("hook", QUERY, NAME, "only of this hook"),
+                 Param("text", QUERY, _WORDS, "only with all of these words in id or last error"),
+                 *_PAGING,
+             )),
     Endpoint("listQueues", "GET", "/queues", "List the queues with their jobs.",
              _list_queues, array(named("Queue"))),
     Endpoint("listWorkers", "GET", "/workers", "List the workers that are alive.",

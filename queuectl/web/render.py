@@ -19,6 +19,7 @@ from queuectl.cli.render import Clock
 from queuectl.cli.session import printable
 from queuectl.domain.hook import Hook, shown_address
 from queuectl.domain.job import command_text
+from queuectl.domain.lanes import hook_of_queue, is_of_deliveries, queue_title
 from queuectl.domain.settings import show
 from queuectl.domain.threshold import parse_threshold
 from queuectl.domain.times import UTC, iso
@@ -125,7 +126,8 @@ def environment() -> Environment:
         "state_text": state_text, "attempts": attempts_text, "printable": printable,
         "value": show, "worker_name": worker_name, "printable_lines": _shown_lines,
         "line_of_fields": _of_fields, "delivered": delivered_text, "hook_address": _hook_address,
-        "hook_value": _hook_value,
+        "hook_value": _hook_value, "queue_title": queue_title, "hook_of_queue": hook_of_queue,
+        "is_of_deliveries": is_of_deliveries,
     }  # fmt: skip
     made.globals |= {
         "static": static,

@@ -7,7 +7,6 @@ noted what it told adds nothing twice.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +18,6 @@ from queuectl.domain.hook import (
     DELIVERY_ATTEMPTS,
     DELIVERY_BACKOFF_BASE,
     DELIVERY_BACKOFF_CAP,
-    DELIVERY_QUEUE,
     DELIVERY_TIMEOUT,
     NOT_NOW,
     QUEUE_EMPTY,
@@ -29,9 +27,9 @@ from queuectl.domain.hook import (
     hook_of,
 )
 from queuectl.domain.job import SETTLED, Job, Outcome, Spec, State
+from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.notice import Facts, event_of, of_empty_queue, of_ending
 from queuectl.domain.times import iso
-from queuectl.home import Place
 from queuectl.stores.base import Store
 
 FACTS_VARIABLE = "QUEUECTL_FACTS"
@@ -47,7 +45,7 @@ def delivery_job(hook: Hook, facts: Facts, key: str, now: datetime) -> Job:
     spec = Spec(
         id=delivery_id(hook.name, sha256(told.encode()).hexdigest()[:32]),
         command=("queuectl", "hook", "deliver", hook.name),
-        queue=DELIVERY_QUEUE,
+        queue=delivery_queue(hook.name),
         max_retries=DELIVERY_ATTEMPTS,
         backoff_base=DELIVERY_BACKOFF_BASE,
         backoff_cap=DELIVERY_BACKOFF_CAP,
@@ -59,23 +57,13 @@ def delivery_job(hook: Hook, facts: Facts, key: str, now: datetime) -> Job:
 
 def facts_of(job: Job) -> Facts:
     """Return what a delivery tells. Raises ValueError for a job that is none."""
-    facts = json.loads(dict(job.spec.env).get(FACTS_VARIABLE, ""))
+    try:
+        facts = json.loads(dict(job.spec.env).get(FACTS_VARIABLE, ""))
+    except ValueError:
+        facts = None
     if not isinstance(facts, dict):
-        raise ValueError("the facts are no object")
+        raise ValueError("the job holds no event")
     return facts
-
-
-def program(hook_name: str) -> tuple[str, ...]:
-    """Return what a worker really starts for a delivery, whatever its job says."""
-    return (sys.executable, "-m", "queuectl", "hook", "deliver", hook_name)
-
-
-def orders(place: Place) -> bytes:
-    """Return what a delivery finds on standard input: where the store is.
-
-    An ordinary job is not told that. It is in no argument and no variable, for those can be seen.
-    """
-    return json.dumps({"home": str(place.home.root), "store": place.store_url}).encode()
 
 
 def verdict(outcome: Outcome) -> Outcome:

@@ -62,9 +62,11 @@ class Heartbeat:
         absence: Absence,
         settings: Settings,
         is_in_place: Callable[[], bool] = lambda: True,
+        call_courier: Callable[[], None] | None = None,
     ) -> None:
         self._open_store = open_store
         self._is_in_place = is_in_place
+        self._call_courier = call_courier
         self._worker = worker
         self._control = control
         self._guard = guard
@@ -149,7 +151,11 @@ class Heartbeat:
             self._store.patience = self._patience
             home, store = Home(Path(self._worker.home)), self._store
             self._upkeep = Upkeep(
-                store, home, self._worker.started_at, lambda: self._renew_in_time(store)
+                store,
+                home,
+                self._worker.started_at,
+                lambda: self._renew_in_time(store),
+                self._call_courier,
             )
         store, now = self._store, time.monotonic()
         store.recover(0)

@@ -60,12 +60,12 @@ def log_to_file(home: Home, log_format: str) -> int:
     return handler.fileno()
 
 
-def be_worker(home: Home, worker_id: str) -> None:
-    """Log as a worker from now on, into a file of its own where its supervisor has one.
+def be_worker(home: Home, worker_id: str, role: str = "worker") -> None:
+    """Log as a worker (or its like) from now on, in a file of its own if its supervisor has one.
 
     Raises StoreUnavailable or StoreRefused when it cannot be opened.
     """
-    _context.role, _context.worker = "worker", worker_id
+    _context.role, _context.worker = role, worker_id
     for handler in _LOGGER.handlers:
         if isinstance(handler, logfiles.LogFile):
             logfiles.forget_old(home.worker_logs)

@@ -23,7 +23,7 @@ from queuectl.home import Place
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import require_in_use
-from queuectl.worker import deliveries, undying
+from queuectl.worker import undying
 from queuectl.worker.claims import Claims, Orders
 from queuectl.worker.control import Control
 from queuectl.worker.environment import Environment, MissingEnvironment
@@ -53,6 +53,7 @@ class _Refused(Exception):
 class Worker:
     """One worker process. Make it in the process that shall work, before any thread.
 
+    `call_courier` is called when there are deliveries of hooks, which it never makes itself.
     `is_adopter` says that the process adopts the orphans of what it runs (see `adoption`).
     """
 
@@ -62,14 +63,15 @@ class Worker:
         orders: Orders,
         guard: Guard,
         worker_id: str | None = None,
+        call_courier: Callable[[], None] | None = None,
         *,
         is_adopter: bool = False,
     ) -> None:
         self._control = Control()
         self._guard = guard
         self._control.install()
-        self._place = place
         self._orders = orders
+        self._call_courier = call_courier
         self._store: Store = open_store(place.store_url)
         require_in_use(self._store)
         self.record = new_record(
@@ -87,6 +89,7 @@ class Worker:
             absence,
             tunables.from_stored(self._store.settings()),
             self._store.is_in_place,
+            call_courier,
         )
         self._patience = Patience(self._control, absence, self._store.recover)
         self._claims = Claims(self._store, self.record.id, orders, self._heartbeat, self._patience)
@@ -137,6 +140,8 @@ class Worker:
                 if not any(is_live(each, self._store.now()) for each in self._store.workers()):
                     tell_all(self._store)
                     self._store.tidy(0.0)
+                if self._call_courier and self._store.has_ready_deliveries():
+                    self._call_courier()
         except StoreError as fault:
             log.warning("%s", fault)
         self._store.close()
@@ -188,9 +193,9 @@ class Worker:
         if not self._orders.drain:
             return False
         if self._store.hooks() and self._store.untold(1).endings:
-            tell_all(self._store)
-            return False  # what hooks were told of the last jobs is to be delivered
-        counts, unfinished = self._store.counts(), frozenset({State.PROCESSING, State.FAILED})
+            tell_all(self._store)  # a courier delivers what hooks were told of the last jobs
+        counts = self._store.counts().only(deliveries=False)
+        unfinished = frozenset({State.PROCESSING, State.FAILED})
         filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]
         if any(map(counts.matching, filters)) or self._store.promote():
             return False
@@ -242,23 +247,20 @@ class Worker:
             self._can_log = True
         if self._log.tells_starts:
             self._log.tell(f"running job '{job.id}': {command_text(job.spec.command)[:_SHOWN]}")
-        hook = hook_of(job.id)
         run = Run(
             claim_id,
-            job.spec.command if hook is None else deliveries.program(hook),
+            job.spec.command,
             environment,
-            job.spec.cwd if hook is None else None,
+            job.spec.cwd,
             job.spec.timeout,
             settings.kill_grace_seconds,
             settings.kill_leftovers,
             self._claims.deadline,
-            b"" if hook is None else deliveries.orders(self._place),
         )
         try:
-            outcome = self._runner.run(
+            return self._runner.run(
                 run, files, self._sync, self._hand.lighten, self._look_after_store
             )
-            return outcome if hook is None else deliveries.verdict(outcome)
         finally:
             self._put_away(files)
 
@@ -298,10 +300,12 @@ class Worker:
     def _allowed(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
         """Return a run's environment. Raises _Refused when it must not or cannot be begun.
 
-        A delivery is no command that somebody asked for.
+        What has the id of a delivery and is none was brought in past all checks.
         """
+        if hook_of(job.id) is not None:
+            raise _Refused("its id belongs to the deliveries of hooks")
         why = refusal(job.spec.command, self._heartbeat.settings)
-        if why and hook_of(job.id) is None:
+        if why:
             raise _Refused(f"Command is not allowed: {why}")
         try:
             return self._environment.of(job, claim_id)

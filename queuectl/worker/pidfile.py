@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 WORKER = "worker"
 SUPERVISOR = "supervisor"
+COURIER = "courier"
 _PATIENCE_SECONDS = 10.0
 _LOOK_SECONDS = 0.01
 """How long the lock of the home is waited for, and how often it is asked for."""
@@ -36,7 +37,7 @@ _LOOK_SECONDS = 0.01
 
 @frozen
 class Entry:
-    """One process. `worker_id` is empty for a supervisor; `supervisor` is its parent's pid."""
+    """One process. Only a worker has a `worker_id`; `supervisor` is its parent's pid."""
 
     role: str
     process: ProcessIdentity

@@ -1,7 +1,7 @@
 """One event of a hook on its way out: to a webhook, by mail, or into a local command.
 
-It runs in a process of its own, which a worker starts as the run of a delivery's job, so a
-receiver that is slow or hangs holds up nothing but that run.
+It runs in a process of its own, which the postroom of a courier forks for each delivery, so a
+receiver that is slow or hangs holds up nothing but that one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import json
 import os
 import subprocess
 import time
+from functools import cache
 from hashlib import sha256
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from queuectl import __version__
@@ -19,6 +21,9 @@ from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook import Format, Hook, Target
 from queuectl.domain.notice import Facts, sentence
 from queuectl.home import STORE_VARIABLES
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 HTTP_SECONDS = 10.0
 SIGNATURE = "X-Queuectl-Signature"
@@ -36,6 +41,22 @@ class Undelivered(Exception):
     def __init__(self, why: str, *, is_final: bool = False) -> None:
         super().__init__(why)
         self.is_final = is_final
+
+
+def prepare(hook: Hook) -> None:
+    """Have in memory what deliveries of such a hook need, for the processes that are forked."""
+    if hook.target is Target.WEBHOOK:
+        _trust()
+    elif hook.target is Target.MAIL:
+        import queuectl.worker.mail  # noqa: F401
+
+
+@cache
+def _trust() -> SSLContext:
+    """Return whose certificates are believed; to read them takes longer than to post."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def deliver(hook: Hook, facts: Facts, delivery: str) -> str:
@@ -83,7 +104,7 @@ def _post(hook: Hook, facts: Facts, delivery: str) -> str:
     host = urlsplit(hook.address).hostname
     try:
         with (
-            httpx.Client(timeout=HTTP_SECONDS, follow_redirects=False) as client,
+            httpx.Client(verify=_trust(), timeout=HTTP_SECONDS, follow_redirects=False) as client,
             client.stream("POST", hook.address, content=body, headers=headers) as answer,
         ):
             status = answer.status_code

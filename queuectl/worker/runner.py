@@ -43,10 +43,7 @@ _QUICK_SECONDS = 0.02
 
 @frozen
 class Run:
-    """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`.
-
-    `given` is what the command finds on its standard input, a few kilobytes at most.
-    """
+    """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`."""
 
     id: str
     command: Command
@@ -56,7 +53,6 @@ class Run:
     kill_grace: float
     kill_leftovers: bool
     deadline: float
-    given: bytes = b""
 
 
 class Runner:
@@ -124,7 +120,6 @@ class Runner:
         """Start the command; its pid is also its process group. Raises CannotStart."""
         self._enter(run.cwd)
         start = programs.to_start(run.command, run.environment)
-        source = _filled_pipe(run.given) if run.given else self._null
         self._marker.put(mark_of(run.id))
         try:
             while True:
@@ -133,7 +128,7 @@ class Runner:
                         start.program,
                         start.argv,
                         run.environment,
-                        file_actions=((os.POSIX_SPAWN_DUP2, source, 0), *files.actions),
+                        file_actions=((os.POSIX_SPAWN_DUP2, self._null, 0), *files.actions),
                         setsid=True,
                         setsigmask=(),
                         setsigdef=_SIGNALS,
@@ -142,8 +137,6 @@ class Runner:
                     start = programs.instead(fault, start, run.environment)
         finally:
             self._marker.take_back()
-            if source != self._null:
-                os.close(source)
 
     def _enter(self, cwd: str | None) -> None:
         """Change into a run's directory; posix_spawn cannot do that for the child alone."""
@@ -272,14 +265,6 @@ def _slow(files: RunFiles, on_slow: Callable[[], float]) -> float:
 
 def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _filled_pipe(given: bytes) -> int:
-    """Return the end to read of a pipe that holds a few bytes and is closed at the other end."""
-    reader, writer = os.pipe()
-    os.write(writer, given)
-    os.close(writer)
-    return reader
 
 
 def _outcome(

@@ -27,6 +27,7 @@ from queuectl.worker import notes, pidfile
 from queuectl.worker.adoption import adopt_orphans
 from queuectl.worker.claims import Orders
 from queuectl.worker.control import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control
+from queuectl.worker.courier_seat import CourierSeat, delivers
 from queuectl.worker.guard import Guard, Post
 from queuectl.worker.logs import be_worker
 from queuectl.worker.loop import Worker
@@ -39,6 +40,9 @@ _BACKOFF_SECONDS = (0.1, 30.0)
 _STEADY_SECONDS = 10.0
 _GUARD_PAUSE = 0.05
 """How long a guard that dies is waited for at the least before the next, so that nothing spins."""
+
+_HELD = frozenset(STOP_SIGNALS)
+"""The signals that a process which is forked counts from its beginning."""
 
 Report = Callable[[str], None]
 """Tells whoever started the workers: `ready PID`, or `failed MESSAGE`."""
@@ -78,6 +82,7 @@ class Supervisor:
     _control: Control = field(default_factory=Control)
     _seats: list[_Seat] = field(default_factory=list)
     _posts: list[_Guarding] = field(default_factory=list)
+    _courier: CourierSeat = field(init=False)
     _handed_on: int = 0
     _exit_code: int = 0
 
@@ -88,11 +93,13 @@ class Supervisor:
         _preload(self.place.store_url)
         pidfile.add(self.place.home, pidfile.Entry(pidfile.SUPERVISOR, this_process()))
         self._seats = [_Seat() for _ in range(self.count)]
+        self._courier = CourierSeat(self.place, self.orders)
         try:
-            while self._seats or self._posts:
+            while self._seats or self._posts or self._courier.is_needed:
                 self._fill_seats()
                 self._man_posts()
-                wait_readable([self._control.wake], self._next_filling())
+                self._courier.fill(_HELD, self._control.close)
+                wait_readable([self._control.wake, self._courier.bell], self._next_filling())
                 self._control.settle_down()
                 self._hand_on_stop()
                 self._reap()
@@ -121,8 +128,7 @@ class Supervisor:
 
     def _fork(self, seat: _Seat) -> None:
         """Fork a guard and its worker, with stop signals held back until the worker counts them."""
-        held = set(STOP_SIGNALS)
-        signal.pthread_sigmask(signal.SIG_BLOCK, held)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         supervisor = os.getpid()
         post = Post(partial(notes.act_on, self.place.store_url))
         post.man()
@@ -131,14 +137,15 @@ class Supervisor:
             code = int(ExitCode.FAILED)
             try:
                 self._control.close()
-                code = _live(self.place, self.orders, supervisor, self.report, held, Guard(post))
+                call = self._courier.call if delivers(self.orders) else None
+                code = _live(self.place, self.orders, supervisor, self.report, call, Guard(post))
             finally:
                 logging.shutdown()
                 os._exit(code)
         post.hand_over()
         seat.since = time.monotonic()
         self._posts.append(_Guarding(post, seat.since))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
     def _hand_on_stop(self) -> None:
         """Tell each worker what was asked of this supervisor."""
@@ -150,10 +157,12 @@ class Supervisor:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(seat.pid, number)
                         os.kill(seat.pid, signal.SIGCONT)  # one that stands still cannot leave
+            self._courier.hand_on(number)
         if self._control.is_stopping:
             self._seats = [seat for seat in self._seats if seat.pid]
 
     def _reap(self) -> None:
+        self._courier.reap()
         for seat in list(self._seats):
             if not seat.pid:
                 continue
@@ -163,7 +172,8 @@ class Supervisor:
         for each in list(self._posts):
             if each.post.guard:
                 self._reap_guard(each)
-        reap_strangers({seat.pid for seat in self._seats} | {g.post.guard for g in self._posts})
+        own = {self._courier.pid, *(seat.pid for seat in self._seats)}
+        reap_strangers(own | {each.post.guard for each in self._posts})
 
     def _reap_guard(self, guarding: _Guarding) -> None:
         """Note that a guard has ended: all is done if it left by itself, since its worker has."""
@@ -211,7 +221,7 @@ def _live(
     orders: Orders,
     supervisor: int,
     report: Report,
-    held: set[signal.Signals],
+    call_courier: Callable[[], None] | None,
     guard: Guard,
 ) -> int:
     """Be one worker from the fork on; return its exit code."""
@@ -230,10 +240,10 @@ def _live(
     try:
         worker_id = new_worker_id()
         be_worker(place.home, worker_id)
-        worker = Worker(place, orders, guard, worker_id, is_adopter=is_adopter)
+        worker = Worker(place, orders, guard, worker_id, call_courier, is_adopter=is_adopter)
         if os.getppid() != supervisor:
             return ExitCode.OK  # it died before the worker could watch it
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         worker.run(on_ready)
     except QueuectlError as fault:
         log.error("%s", fault)

@@ -17,6 +17,7 @@ from queuectl.domain.values import frozen
 from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home
 from queuectl.stores.base import BATCH, Store
+from queuectl.waiting import Pace
 from queuectl.worker import pidfile
 from queuectl.worker.adoption import marked_orphans
 from queuectl.worker.processes import (
@@ -38,6 +39,7 @@ _REPAIR_SECONDS = 10.0
 _SWEEP_SECONDS = 3.0
 _TIDY_SECONDS = 5.0
 _TIDY_BUDGET_SECONDS = 0.1
+_DELIVERY_SECONDS = 1.0
 _MOST_BATCHES = 20
 _KILL_SECONDS = 2.0
 _LOOKS = 3
@@ -66,7 +68,7 @@ class Upkeep:
     """The chores of one worker over one store; `since` is when the worker began (now).
 
     `between` is called after each step of them: on a slow store they take long, and what cannot
-    wait is done there.
+    wait is done there. `call_courier` is called when there are deliveries of hooks to be made.
     """
 
     def __init__(
@@ -75,10 +77,13 @@ class Upkeep:
         home: Home | None = None,
         since: datetime | None = None,
         between: Callable[[], None] = lambda: None,
+        call_courier: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._home = home
         self._between = between
+        self._call_courier = call_courier
+        self._courier_pace = Pace(_DELIVERY_SECONDS)
         self._scheduling = Scheduling(store, since or store.now())
         self._telling = Telling(store)
         self._watching = Watching(store)
@@ -88,7 +93,7 @@ class Upkeep:
         self._next_sweep = self._next_repair = self._next_tidying = 0.0
         self._chores = (
             self._promote, self._schedule, self.recover, self._expire, self._sweep,
-            self._repair, self._telling.tick, self._watching.tick, self._age_out,
+            self._repair, self._telling.tick, self._watching.tick, self._deliver, self._age_out,
             self._tidy,
         )  # fmt: skip
         self._hopeless: set[str] = set()
@@ -120,6 +125,15 @@ class Upkeep:
 
     def _schedule(self, settings: Settings) -> None:
         self._scheduling.enqueue_due(settings)
+
+    def _deliver(self, _settings: Settings) -> None:
+        """See that there is a courier when there is something to deliver."""
+        if self._call_courier is None or not self._courier_pace.is_due:
+            return
+        with self._courier_pace.look():
+            is_wanted = self._store.has_ready_deliveries()
+        if is_wanted:
+            self._call_courier()
 
     def _sweep(self, _settings: Settings) -> None:
         """Tell children that the commit of their parent's end did not reach."""

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from queuectl.domain.hook import DELIVERY_QUEUE, Hook
+from queuectl.domain.hook import Hook
 from queuectl.domain.job import State
-from queuectl.domain.lanes import OPEN
+from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, is_of_deliveries
 from queuectl.domain.notice import of_threshold
 from queuectl.domain.settings import Settings
 from queuectl.domain.threshold import (
@@ -116,5 +116,7 @@ def _serves(worker: WorkerRecord, queue: str | None) -> bool:
 
 
 def _counts(hook: Hook, queue: str) -> bool:
-    """Whether a queue counts for a hook: deliveries do where they are asked for by name alone."""
-    return queue == hook.queue if hook.queue else queue != DELIVERY_QUEUE
+    """Whether a queue counts for a hook: deliveries do where `hooks` is asked for by name alone."""
+    if is_of_deliveries(queue):
+        return hook.queue == DELIVERY_QUEUE
+    return hook.queue in (None, queue)

@@ -33,6 +33,7 @@ MONGO = "tests/stores/test_mongo.py::"
 LANES = "tests/stores/test_lanes.py::"
 KILLING = "tests/chaos/test_killing.py::"
 FIGURES = "tests/stores/test_figures.py::"
+DELIVERIES = "tests/stores/test_deliveries.py::"
 EXCHANGED = "tests/chaos/test_exchanged.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
 
@@ -259,6 +260,38 @@ MUTANTS = (
                 "stores/sqlite_lanes.py",
                 "            if self._used(queue) + row[_SLOTS] <= limit:",
                 "            if True:",
+            ),
+        ),
+    ),
+    Mutant(
+        "the slot of a job takes a delivery on SQLite",
+        DELIVERIES + "test_who_asks_for_a_job_is_never_given_a_delivery[sqlite]",
+        (
+            Cut(
+                "stores/sqlite_lanes.py",
+                "        kind = _OF_DELIVERIES if deliveries else _OF_JOBS\n        named =",
+                '        kind = _OF_DELIVERIES if deliveries else "TRUE"\n        named =',
+            ),
+            Cut(
+                "stores/sqlite_lanes.py",
+                "        kind = _OF_DELIVERIES if deliveries else _OF_JOBS\n        with",
+                '        kind = _OF_DELIVERIES if deliveries else "TRUE"\n        with',
+            ),
+        ),
+    ),
+    Mutant(
+        "the slot of a job takes a delivery on MongoDB",
+        DELIVERIES + "test_who_asks_for_a_job_is_never_given_a_delivery[mongo]",
+        (Cut("stores/mongo_lanes.py", 'else {"$gte": FIRST_NAME}', 'else {"$gt": after}'),),
+    ),
+    Mutant(
+        "the postroom goes on when its courier has gone",
+        "tests/hooks/test_courier.py::test_nothing_goes_on_for_a_courier_that_has_gone",
+        (
+            Cut(
+                "worker/postroom.py",
+                "            for run_id in self._going:\n",
+                "            for run_id in ():\n",
             ),
         ),
     ),

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain import transitions
+from queuectl.domain.hook import Hook, Target
 from queuectl.domain.job import Job, State
+from queuectl.domain.times import EPOCH
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.worker.processes import boot_clock
+from queuectl.worker.telling import tell_all
 from tests.chaos.mongod import Mongod, mongod_in
 from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
 
@@ -219,6 +222,45 @@ def _is_run_again(fleet: Fleet, job_id: str) -> None:
     assert (ended.state, ended.attempts) == (State.COMPLETED, 1)
     assert [run.error for run in ended.history] == ["worker lost", None]
     assert runs_noted(fleet) == 2
+
+
+def test_what_was_delivered_while_the_file_is_locked_is_committed_once(fleet: Fleet) -> None:
+    fleet.set(lease_seconds=60)
+    delivery = _going_out(fleet)
+    with locked(fleet):
+        tell(fleet)
+        eventually(lambda: AWAY in _of_courier(fleet))
+    ended = fleet.settled(delivery.id)
+    assert (ended.state, ended.runs, runs_noted(fleet)) == (State.COMPLETED, 1, 1)
+    eventually(lambda: BACK in _of_courier(fleet))
+
+
+def test_a_delivery_is_stopped_before_its_lease_ends_while_the_file_is_locked(
+    fleet: Fleet,
+) -> None:
+    fleet.set(lease_seconds=4)
+    delivery = _going_out(fleet)
+    with locked(fleet):
+        _sees_it_stopped_in_time(delivery, lease=4)
+        tell(fleet)
+    ended = fleet.settled(delivery.id)
+    assert (ended.state, ended.attempts, runs_noted(fleet)) == (State.COMPLETED, 1, 2)
+
+
+def _going_out(fleet: Fleet) -> Job:
+    """Let a hook's command run that ends when `tell` says so, and return its delivery."""
+    command = until_told(fleet)
+    made = Hook("slow", Target.COMMAND, command, EPOCH, ("completed",), cwd=str(fleet.root))
+    fleet.queue.hooks.add(made)
+    fleet.start()
+    fleet.ran("true")
+    tell_all(fleet.queue.store)
+    (found,) = fleet.queue.hooks.deliveries("slow", 2)
+    return started(fleet, found.id)
+
+
+def _of_courier(fleet: Fleet) -> str:
+    return "".join(path.read_text() for path in fleet.home.worker_logs.glob("*-courier.log"))
 
 
 # the server, killed and started again at the same address

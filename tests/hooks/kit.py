@@ -8,7 +8,7 @@ from typing import Any
 
 from queuectl.domain.ending import Ended, Ending
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.hook import DELIVERY_QUEUE, Hook, Target
+from queuectl.domain.hook import Hook, Target
 from queuectl.domain.job import Job
 from queuectl.domain.times import EPOCH
 from queuectl.stores.base import Store
@@ -43,7 +43,7 @@ def ending(at: datetime, outcome: Ended = Ended.DEAD, **more: Any) -> Ending:
 
 def deliveries(store: Store) -> list[Job]:
     """Return the deliveries there are, the first to be added first."""
-    return list(store.find(Filter(queue=DELIVERY_QUEUE), Page()))
+    return list(store.find(Filter(deliveries=True), Page()))
 
 
 def events(store: Store) -> list[str]:

@@ -71,7 +71,7 @@ def test_what_is_told_twice_is_delivered_once_for_each_hook(store: Store) -> Non
     announce(store, ends)
     ids = sorted(job.id for job in deliveries(store))
     assert [hook_of(job_id) for job_id in ids] == ["a", "a", "b", "b"]
-    settled(store, claimed(store))
+    settled(store, claimed(store, deliveries=True))
     announce(store, ends)
     assert sorted(job.id for job in deliveries(store)) == ids
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +10,19 @@ import pytest
 
 from queuectl.cli import completion
 from queuectl.cli.session import Session
-from queuectl.domain.hook import DELIVERY_QUEUE, delivery_id
+from queuectl.domain.hook import delivery_id
+from queuectl.domain.lanes import DELIVERY_QUEUE, delivery_queue
 from queuectl.queue import open_queue
+from queuectl.worker.telling import tell_all
 from tests.cli.harness import Cli, home
 from tests.hooks.kit import events
 from tests.hooks.receiver import KEY, Receiver
-from tests.stores.kit import buried
+from tests.stores.kit import FAILURE, buried, claimed, settled
 
 __all__ = ["home"]
 
 URL = "https://example.com/s3cr3t"
+REFUSED = replace(FAILURE, is_final=True)
 
 
 def test_a_hook_is_added_and_shown_without_its_secrets(cli: Cli) -> None:
@@ -114,11 +118,28 @@ def test_hooks_are_paused_resumed_and_removed(cli: Cli) -> None:
 def test_deliveries_are_limited_until_somebody_says_otherwise(cli: Cli) -> None:
     cli.ok("hook", "add", "a", "--on", "dead", "--url", URL)
     with open_queue() as queue:
-        assert queue.lanes()[DELIVERY_QUEUE].limit == 2
-    cli.ok("queue", "limit", DELIVERY_QUEUE, "0")
+        assert queue.store.lanes()[delivery_queue("a")].limit == 2
+    cli.ok("queue", "limit", DELIVERY_QUEUE, "4")
     cli.ok("hook", "add", "b", "--on", "dead", "--url", URL)
     with open_queue() as queue:
-        assert DELIVERY_QUEUE not in queue.lanes()
+        assert [queue.store.lanes()[delivery_queue(name)].limit for name in ("a", "b")] == [4, 4]
+    cli.ok("queue", "limit", DELIVERY_QUEUE, "0")
+    with open_queue() as queue:
+        assert queue.store.lanes() == {}
+
+
+def test_deliveries_can_be_paused_all_together(cli: Cli) -> None:
+    cli.ok("hook", "add", "a", "--on", "dead", "--url", URL)
+    cli.ok("queue", "pause", DELIVERY_QUEUE)
+    cli.ok("hook", "add", "b", "--on", "dead", "--url", URL)
+    with open_queue() as queue:
+        assert [queue.store.lanes()[delivery_queue(name)].paused for name in ("a", "b")] == [1, 1]
+    cli.ok("queue", "resume", DELIVERY_QUEUE)
+    cli.ok("hook", "remove", "b")
+    with open_queue() as queue:
+        found = queue.store.lanes()
+    assert not found[delivery_queue("a")].paused
+    assert delivery_queue("b") not in found
 
 
 def test_a_hook_is_tried_at_once(cli: Cli, receiver: Receiver) -> None:
@@ -177,5 +198,66 @@ def test_names_and_events_are_completed(cli: Cli) -> None:
     assert offered("hook", "add", "b", "--on", "dead,c") == ["dead,completed", "dead,cancelled"]
 
 
-def test_a_delivery_that_a_person_starts_says_who_does_so(cli: Cli) -> None:
-    assert "hook test" in cli.refused(2, "hook", "deliver", "a", stdin="x")
+def test_what_hooks_tell_is_listed_and_counted_when_it_is_asked_for_and_not_else(cli: Cli) -> None:
+    cli.ok("hook", "add", "a", "--on", "dead,completed", "--url", URL)
+    cli.ok("enqueue", "mine", "true")
+    with open_queue() as queue:
+        settled(queue.store, claimed(queue.store))
+        buried(queue.store, "lost")
+        tell_all(queue.store)
+        dead, waiting = (job.id for job in queue.hooks.deliveries("a", 9))
+        settled(queue.store, claimed(queue.store, only=dead), REFUSED)
+    assert [job["id"] for job in cli.ok("list", "--json").json] == ["mine", "lost"]
+    assert [job["id"] for job in cli.ok("dlq", "list", "--json").json] == ["lost"]
+    told = cli.ok("list", "--deliveries", "--json").json
+    assert {job["id"]: job["state"] for job in told} == {waiting: "pending", dead: "dead"}
+    assert "job 'mine'" in cli.ok("list", "--deliveries").out
+    assert "1 of 2 deliveries" in cli.ok("list", "--deliveries", "--limit", "1").err
+    assert "no such deliveries" in cli.ok("list", "--deliveries", "--state", "failed").err
+    assert cli.ok("status", "--json").json["counts"]["total"] == 2
+    assert "deliveries" not in cli.ok("status").out
+    assert cli.ok("status", "--deliveries", "--json").json["deliveries"]["dead"] == 1
+    assert "deliveries total" in cli.ok("status", "--deliveries").out
+    assert [each["name"] for each in cli.ok("queue", "list", "--json").json] == ["default"]
+    assert set(cli.ok("stats", "--json").json["queues"]) == {"default"}
+    assert cli.ok("stats", "--deliveries", "--json").json["total"]["dead"] == 1
+    assert "hook a" in cli.ok("stats", "--deliveries").out
+    metrics = cli.ok("metrics").out
+    assert 'queuectl_deliveries{hook="a",state="dead"} 1.0' in metrics
+    assert "+hook" not in metrics
+    exported = cli.ok("export").out
+    assert "hook:a:" not in exported
+    assert "+hook" not in exported
+    assert "hook a" in cli.ok("show", dead).out
+
+
+def test_what_changes_many_jobs_leaves_deliveries_alone_unless_they_are_meant(cli: Cli) -> None:
+    cli.ok("hook", "add", "a", "--on", "dead", "--url", URL)
+    with open_queue() as queue:
+        for number in range(2):
+            buried(queue.store, f"lost{number}")
+        tell_all(queue.store)
+        for job in queue.hooks.deliveries("a", 9):
+            settled(queue.store, claimed(queue.store, only=job.id), REFUSED)
+        ids = {job.id for job in queue.hooks.deliveries("a", 9)}
+    assert set(cli.ok("dlq", "retry", "--all").out.split("'")[1::2]) == {"lost0", "lost1"}
+    assert set(cli.ok("dlq", "retry", "--all", "--deliveries").out.split("'")[1::2]) == ids
+    assert "no delivery is dead" in cli.ok("dlq", "retry", "--all", "--deliveries").err
+    assert set(cli.ok("cancel", "--state", "pending").out.split("'")[1::2]) == {"lost0", "lost1"}
+    assert set(cli.ok("cancel", "--deliveries", "-y").out.split("'")[1::2]) == ids
+    assert cli.ok("purge", "-y").out == "Deleted 2 job(s)\n"
+    assert cli.ok("purge", "--deliveries", "--dry-run").out.startswith("Would delete 2 ")
+    assert cli.ok("purge", "--deliveries", "-y").out == "Deleted 2 job(s)\n"
+
+
+def test_a_delivery_in_an_export_of_an_older_version_stays_one(cli: Cli) -> None:
+    job_id = delivery_id("a", "0" * 32)
+    line = {"type": "job", "id": job_id, "command": ["queuectl", "hook", "deliver", "a"],
+            "queue": "hooks", "state": "pending"}  # fmt: skip
+    cli.ok("enqueue", "mine", "true")
+    exported = [json.loads(each) for each in cli.ok("export").out.splitlines()]
+    (mine,) = (each for each in exported if each["type"] == "job")
+    Path("old.jsonl").write_text(json.dumps({**mine, **line}) + "\n")
+    cli.ok("import", "old.jsonl")
+    assert [job["id"] for job in cli.ok("list", "--deliveries", "--json").json] == [job_id]
+    assert [job["id"] for job in cli.ok("list", "--json").json] == ["mine"]

@@ -15,17 +15,17 @@ import pytest
 
 from queuectl.domain.hook import (
     DELIVERY_ATTEMPTS,
-    DELIVERY_QUEUE,
     Hook,
     Target,
     delivery_id,
 )
 from queuectl.domain.job import Job, State
+from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.times import EPOCH
 from queuectl.home import Home
 from queuectl.queue import Queue
 from queuectl.stores.base import Store
-from queuectl.worker import delivered
+from queuectl.worker import delivered, pidfile
 from queuectl.worker.delivered import Delivered
 from queuectl.worker.telling import tell_all
 from tests.cli.harness import environment
@@ -97,7 +97,7 @@ def test_a_worker_that_drains_delivers_what_its_last_job_has_told(
     add(fleet.queue, "default", "me@example.com", target=Target.MAIL, smtp=mailbox.url)
     fleet.enqueue("exit 1", max_retries=1)
     fleet.start(drain=True)
-    eventually(lambda: not fleet.pids())
+    eventually(lambda: not fleet.pids(pidfile.SUPERVISOR))
     assert [post.json["event"] for post in receiver.posts] == ["queue-empty"]
     assert len(mailbox.mails) == 1
 
@@ -133,20 +133,32 @@ def test_the_secrets_of_hooks_are_in_no_record_log_or_display(
     assert "127.0.0.1" in shown
 
 
-def test_a_delivery_is_started_by_the_worker_whatever_its_job_says(
+def test_a_delivery_is_what_its_courier_makes_of_it_whatever_its_job_says(
     workers: Fleet, receiver: Receiver, tmp_path: Path
 ) -> None:
     add(workers.queue, "forged", receiver.url)
     command = ("touch", str(tmp_path / "ran"))
-    forged = added(workers.queue.store, delivery_id("forged", "0" * 32), command=command)
-    job = workers.settled(forged.id)
+    queue = delivery_queue("forged")
+    made = added(workers.queue.store, delivery_id("forged", "0" * 32), queue=queue, command=command)
+    job = workers.settled(made.id)
     assert (job.state, job.last_error) == (State.DEAD, "hook 'forged': the job holds no event")
     assert not (tmp_path / "ran").exists()
     assert receiver.posts == []
 
 
+def test_a_job_with_the_id_of_a_delivery_that_is_none_is_not_run(
+    workers: Fleet, tmp_path: Path
+) -> None:
+    command = ("touch", str(tmp_path / "ran"))
+    forged = added(workers.queue.store, delivery_id("forged", "1" * 32), command=command)
+    job = workers.settled(forged.id)
+    assert (job.state, job.last_error) == (State.DEAD, "its id belongs to the deliveries of hooks")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_delivery_whose_hook_is_gone_ends(workers: Fleet) -> None:
-    job = added(workers.queue.store, delivery_id("removed", "0" * 32))
+    job_id = delivery_id("removed", "0" * 32)
+    job = added(workers.queue.store, job_id, queue=delivery_queue("removed"))
     said = "hook 'removed': there is no hook 'removed' any more"
     assert workers.settled(job.id).last_error == said
 
@@ -226,7 +238,7 @@ def test_deliveries_that_ended_long_ago_are_let_go_and_nothing_else(
 ) -> None:
     ids = [delivery_id("a", f"{number:032}") for number in range(3)]
     for job_id in (*ids, "mine"):
-        added(store, job_id, queue=DELIVERY_QUEUE)
+        added(store, job_id, queue=delivery_queue("a") if job_id in ids else "default")
     settled(store, claimed(store, only=ids[0]))
     settled(store, claimed(store, only=ids[1]), FAILURE)
     settled(store, claimed(store, only="mine"))

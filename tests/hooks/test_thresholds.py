@@ -11,7 +11,8 @@ import pytest
 
 from queuectl.domain import threshold
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.hook import DELIVERY_QUEUE, Hook
+from queuectl.domain.hook import Hook
+from queuectl.domain.lanes import DELIVERY_QUEUE, delivery_queue
 from queuectl.domain.threshold import parse_threshold
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
@@ -67,7 +68,7 @@ def test_a_dlq_that_grows_too_large_is_told_once_and_once_when_it_is_cleared(sto
 def test_deliveries_that_are_dead_do_not_count_and_of_one_queue_only_its_own(store: Store) -> None:
     kept(store, "all", when="dlq-size > 0")
     kept(store, "gpu", when="dlq-size > 0", queue="gpu")
-    buried(store, "a", queue=DELIVERY_QUEUE)
+    buried(store, "a", queue=delivery_queue("all"))
     assert look(store) == 0
     buried(store, "b")
     assert look(store) == 1

@@ -14,7 +14,9 @@ from queuectl.web import reasons
 from tests.cli.harness import run_next
 from tests.web.kit import ANSI, HOSTILE, KEY, Served, add, policy, press
 
-PAGES = ["/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/hooks", "/settings"]
+PAGES = [
+    "/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/hooks", "/deliveries", "/settings"
+]  # fmt: skip
 TO_TYPE = {
     "/": "queuectl enqueue hello",
     "/jobs": "queuectl enqueue hello",
@@ -46,7 +48,9 @@ def test_a_page_with_jobs_is_whole_whoever_looks(served: Served, known: bool) ->
         assert answer.status_code == 200, path
         assert answer.text.rstrip().endswith("</html>"), path
         assert answer.text.count("<main") == answer.text.count("<h1") == 1, path
-        assert ('action="/do"' in answer.text) == (known and path not in ("/", "/workers")), path
+        assert ('action="/do"' in answer.text) == (
+            known and path not in ("/", "/workers", "/deliveries")
+        ), path
 
 
 @pytest.mark.usefixtures("full")
@@ -182,9 +186,13 @@ def test_a_hook_is_shown_with_what_it_told_and_without_its_secrets(
     (delivery,) = full.hooks.deliveries("team", 9)
     for path in ("/hooks", f"/jobs/{delivery.id}", "/api/hooks", "/api/hooks/team"):
         assert KEY not in browser.get(path).text, path
-    more = re.search(r'href="(/jobs[?][^"]+)">All of them', page)
+    more = re.search(r'href="(/deliveries[?][^"]+)">All of them', page)
     assert more
-    assert f'data-key="{delivery.id}"' in browser.get(more[1].replace("&amp;", "&")).text
+    for path in (more[1], "/deliveries", "/deliveries?state=pending&text=hook:team"):
+        assert f'data-key="{delivery.id}"' in browser.get(path).text, path
+    for path in ("/jobs", "/jobs?state=pending", "/", "/deliveries?hook=other"):
+        assert delivery.id not in browser.get(path).text, path
+    assert 'href="/deliveries?hook=team"' in browser.get(f"/jobs/{delivery.id}").text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,327 @@
+"""Deliveries run beside the jobs: nobody who does not answer holds up a job, or another hook."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.domain.filters import Filter
+from queuectl.domain.hook import NOT_NOW, Hook, Target
+from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.times import EPOCH
+from queuectl.worker import pidfile
+from queuectl.worker.courier import taken
+from queuectl.worker.postroom import Limits, Postroom, PostroomGone
+from queuectl.worker.processes import boot_clock
+from queuectl.worker.telling import tell_all
+from tests.hooks.receiver import Receiver
+from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
+
+FACTS = {"event": "test", "at": "2026-01-01T00:00:00.000Z"}
+
+
+class Silence:
+    """Somebody who takes every connection and never answers; `open` are those there are."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/"
+        self.callers: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self.callers.append(self._server.accept()[0])
+            except OSError:
+                return
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join()
+        for caller in self.callers:
+            caller.close()
+
+
+@pytest.fixture
+def silences() -> Iterator[list[Silence]]:
+    """Two who never answer."""
+    with ExitStack() as stack:
+        found = [Silence(), Silence()]
+        for each in found:
+            stack.callback(each.close)
+        yield found
+
+
+@pytest.fixture
+def either(tmp_path: Path, store_url: str) -> Iterator[Fleet]:
+    """A home on each kind of store in turn, without workers yet."""
+    with fleet_in(tmp_path, store_url) as fleet:
+        yield fleet
+
+
+def add(fleet: Fleet, name: str, address: str, **more: Any) -> None:
+    """Add a hook that tells of every job that succeeds."""
+    wanted = {"target": Target.WEBHOOK, "created_at": EPOCH, "events": ("completed",), **more}
+    fleet.queue.hooks.add(Hook(name, address=address, **wanted))
+
+
+def told(fleet: Fleet, command: str = "true", **fields: Any) -> Job:
+    """Run a job, and tell the hooks of it now instead of within seconds; return it."""
+    job = fleet.ran(command, **fields)
+    tell_all(fleet.queue.store)
+    return job
+
+
+def going(fleet: Fleet, name: str) -> list[Job]:
+    """Return the deliveries of a hook that run just now."""
+    return [job for job in fleet.queue.hooks.deliveries(name, 50) if job.state is State.PROCESSING]
+
+
+def couriers(fleet: Fleet) -> list[int]:
+    return fleet.pids(pidfile.COURIER)
+
+
+def test_receivers_that_hang_hold_up_neither_jobs_nor_other_hooks(
+    either: Fleet, silences: list[Silence], receiver: Receiver
+) -> None:
+    for number, silence in enumerate(silences):
+        add(either, f"silent{number}", silence.url)
+    either.start()
+    told(either)
+    hanging = [eventually(partial(going, either, f"silent{number}"))[0] for number in range(2)]
+    eventually(lambda: all(silence.callers for silence in silences))
+    add(either, "other", receiver.url)
+    ended = [told(either) for _ in range(5)]
+    assert {job.state for job in ended} == {State.COMPLETED}
+    receiver.got(1)
+    for job in map(either.job, [job.id for job in hanging]):
+        assert (job.state, job.runs) == (State.PROCESSING, 1), "they hang all the while"
+    assert all(len(silence.callers) <= 2 for silence in silences)
+
+
+def test_of_one_hook_two_deliveries_go_out_at_once(fleet: Fleet, silences: list[Silence]) -> None:
+    add(fleet, "silent", silences[0].url)
+    for _ in range(5):
+        fleet.enqueue("true")
+    fleet.start(2)
+    eventually(lambda: len(silences[0].callers) == 2)
+    eventually(lambda: len(list(fleet.queue.hooks.deliveries("silent", 50))) == 5)
+    assert len(going(fleet, "silent")) == 2
+
+
+def test_deliveries_are_no_jobs_to_those_who_look(fleet: Fleet, receiver: Receiver) -> None:
+    add(fleet, "a", receiver.url)
+    fleet.start()
+    job = told(fleet)
+    (found,) = eventually(lambda: list(fleet.queue.hooks.deliveries("a", 5)))
+    fleet.settled(found.id)
+    queue = fleet.queue
+    assert [each.id for each in queue.find()] == [job.id]
+    assert [each.id for each in queue.find(Filter(deliveries=True))] == [found.id]
+    assert queue.counts().total == queue.counts(deliveries=True).total == 1
+    assert set(queue.stats().queues) == set(queue.totals()) == {"default"}
+    assert queue.stats().total.period.completed == 1
+    assert queue.stats(deliveries=True).total.period.completed == 1
+    assert len(queue.workers()) == 1
+
+
+def test_a_courier_that_is_killed_leaves_nothing_running_and_the_next_delivers_again(
+    either: Fleet, tmp_path: Path
+) -> None:
+    pids, free = tmp_path / "pids", tmp_path / "free"
+    command = f'echo $$ >> {pids}; test -e {free} || setsid sh -c "echo \\$\\$ >> {pids}; sleep 60"'
+    add(either, "slow", command, target=Target.COMMAND, cwd=str(tmp_path))
+    either.start()
+    told(either)
+    began = eventually(lambda: len(found := pids_in(pids)) == 2 and found)
+    free.touch()
+    (courier,) = couriers(either)
+    os.kill(courier, signal.SIGKILL)
+    eventually(lambda: not any(map(lives, began)))
+    (found,) = either.queue.hooks.deliveries("slow", 5)
+    delivery = either.settled(found.id)
+    assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.COMPLETED, 1, 1)
+    assert couriers(either) != [courier]
+
+
+def test_what_a_courier_and_its_postroom_leave_is_killed_by_the_next(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    pids, free = tmp_path / "pids", tmp_path / "free"
+    command = f"echo $$ >> {pids}; test -e {free} || sleep 60"
+    add(fleet, "slow", command, target=Target.COMMAND, cwd=str(tmp_path))
+    fleet.start()
+    told(fleet)
+    (began,) = eventually(lambda: pids_in(pids) or False)
+    free.touch()
+    (courier,) = couriers(fleet)
+    rooms = Path(f"/proc/{courier}/task/{courier}/children").read_text().split()
+    for pid in (courier, *map(int, rooms)):
+        os.kill(pid, signal.SIGKILL)
+    (found,) = fleet.queue.hooks.deliveries("slow", 5)
+    assert fleet.settled(found.id).state is State.COMPLETED
+    assert not lives(began)
+
+
+def test_a_stop_now_gives_deliveries_back_uncounted(fleet: Fleet, silences: list[Silence]) -> None:
+    add(fleet, "silent", silences[0].url)
+    fleet.start()
+    told(fleet)
+    (found,) = eventually(lambda: going(fleet, "silent"))
+    eventually(lambda: silences[0].callers)
+    assert fleet.stop(now=True) == []
+    delivery = fleet.job(found.id)
+    assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.PENDING, 0, 0)
+    assert couriers(fleet) == []
+
+
+def test_a_graceful_stop_lets_what_goes_out_arrive(fleet: Fleet, tmp_path: Path) -> None:
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    os.mkfifo(end)
+    add(fleet, "slow", f"touch {begun}; cat {end}", target=Target.COMMAND, cwd=str(tmp_path))
+    fleet.start()
+    told(fleet)
+    eventually(begun.exists)
+    assert fleet.stop(timeout=0.5) == []
+    (courier,) = couriers(fleet)
+    end.write_text("arrived")
+    eventually(lambda: not lives(courier))
+    (found,) = fleet.queue.hooks.deliveries("slow", 5)
+    delivery = fleet.job(found.id)
+    assert delivery.state is State.COMPLETED
+    assert delivery.outcome is not None
+    assert delivery.outcome.stdout == "arrivedthe command ended with 0\n"
+
+
+def test_a_delivery_can_be_cancelled_while_it_goes_out(
+    fleet: Fleet, silences: list[Silence]
+) -> None:
+    add(fleet, "silent", silences[0].url)
+    fleet.start()
+    told(fleet)
+    (found,) = eventually(lambda: going(fleet, "silent"))
+    fleet.queue.cancel(found.id)
+    assert fleet.settled(found.id).state is State.CANCELLED
+
+
+def test_a_home_has_one_courier_however_many_supervisors(
+    fleet: Fleet, silences: list[Silence]
+) -> None:
+    add(fleet, "silent", silences[0].url)
+    for _ in range(2):
+        fleet.start()
+    told(fleet)
+    eventually(lambda: silences[0].callers)
+    told(fleet)
+    eventually(lambda: len(going(fleet, "silent")) == 2)
+    assert len(couriers(fleet)) == 1
+    assert taken(fleet.home) is None
+
+
+def test_workers_that_are_bound_elsewhere_make_no_deliveries_and_those_of_hooks_do(
+    fleet: Fleet, receiver: Receiver
+) -> None:
+    add(fleet, "a", receiver.url)
+    fleet.start(queues=("gpu",))
+    told(fleet, queue="gpu")
+    eventually(lambda: list(fleet.queue.hooks.deliveries("a", 5)))
+    told(fleet, queue="gpu")
+    eventually(lambda: len(list(fleet.queue.hooks.deliveries("a", 5))) == 2)
+    assert fleet.queue.hooks.are_stranded()
+    assert receiver.posts == []
+    fleet.start(queues=("hooks",))
+    receiver.got(2)
+
+
+# the postroom
+
+
+@contextmanager
+def postroom(tmp_path: Path) -> Iterator[Postroom]:
+    kept = os.open(tmp_path / "kept", os.O_RDWR | os.O_CREAT)
+    room = Postroom(kept)
+    try:
+        yield room
+    finally:
+        room.close()
+        os.close(kept)
+
+
+def local(command: str, tmp_path: Path) -> Hook:
+    return Hook("local", Target.COMMAND, command, EPOCH, ("dead",), cwd=str(tmp_path))
+
+
+def ended(room: Postroom) -> dict[str, Outcome]:
+    return eventually(lambda: room.endings() or False)
+
+
+def test_what_a_delivery_says_and_how_it_ends_comes_back(tmp_path: Path) -> None:
+    with postroom(tmp_path) as room:
+        room.begin(
+            "run1", local("echo out; echo err >&2; exit 3", tmp_path), FACTS, "name", Limits(30)
+        )
+        outcome = ended(room)["run1"]
+    assert (outcome.exit_code, outcome.stdout) == (NOT_NOW, "out\n")
+    assert outcome.stderr == "err\nhook 'local': the command ended with 3\n"
+
+
+def test_a_delivery_that_takes_too_long_is_ended_with_all_that_it_began(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    command = f"trap '' TERM; setsid sh -c 'echo $$ >> {pids}; sleep 60' & echo $$ >> {pids}; wait"
+    with postroom(tmp_path) as room:
+        room.begin("run2", local(command, tmp_path), FACTS, "name", Limits(1.0))
+        began = eventually(lambda: len(found := pids_in(pids)) == 2 and found)
+        outcome = ended(room)["run2"]
+        assert outcome.timed_out
+        assert outcome.error == "the delivery took longer than 1 s"
+        eventually(lambda: not any(map(lives, began)))
+
+
+def test_several_deliveries_go_out_at_once_and_one_can_be_ended(tmp_path: Path) -> None:
+    with postroom(tmp_path) as room:
+        room.begin("slow", local("sleep 60", tmp_path), FACTS, "name", Limits(30))
+        room.begin("quick", local("true", tmp_path), FACTS, "name", Limits(30))
+        assert ended(room)["quick"].succeeded
+        room.end("slow")
+        assert ended(room)["slow"].signal == signal.SIGKILL
+
+
+def test_a_delivery_ends_when_its_lease_does_unless_that_is_renewed(tmp_path: Path) -> None:
+    command, now = f"touch {tmp_path}/begun; sleep 60", boot_clock()
+    with postroom(tmp_path) as room:
+        room.begin("kept", local("sleep 1; echo kept", tmp_path), FACTS, "name", Limits(30, now))
+        room.extend("kept", now + 60)
+        room.begin("lost", local(command, tmp_path), FACTS, "name", Limits(30, now + 2))
+        found: dict[str, Outcome] = {}
+        eventually(lambda: found.update(room.endings()) or len(found) == 2)
+    assert found["lost"].interrupted
+    assert found["kept"].succeeded
+
+
+def test_nothing_goes_on_for_a_courier_that_has_gone(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    command = f"echo $$ >> {pids}; sleep 120"
+    with postroom(tmp_path) as room:
+        room.begin("run3", local(command, tmp_path), FACTS, "name", Limits(60))
+        (began,) = eventually(lambda: pids_in(pids) or False)
+    eventually(lambda: not lives(began), within=20)
+
+
+def test_a_postroom_that_has_died_is_missed(tmp_path: Path) -> None:
+    with postroom(tmp_path) as room:
+        os.kill(room.pid, signal.SIGKILL)
+        with pytest.raises(PostroomGone):
+            eventually(lambda: room.endings() or False)

@@ -1,0 +1,187 @@
+"""Deliveries of hooks among the jobs of a store: claimed apart, limited by hook, found apart."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from queuectl.domain.filters import Filter, Page
+from queuectl.domain.hook import Hook, Target, delivery_id
+from queuectl.domain.job import State
+from queuectl.domain.lanes import delivery_queue
+from queuectl.domain.times import EPOCH
+from queuectl.stores import open_store
+from queuectl.stores.base import Store
+from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo_schema import MARK
+from queuectl.stores.sqlite_migrations import MIGRATIONS
+from tests.stores.kit import FAILURE, added, buried, claimed, request, settled
+
+
+def delivery(store: Store, hook: str, number: int = 0) -> str:
+    """Add a delivery of a hook and return its id."""
+    job_id = delivery_id(hook, f"{number:032}")
+    return added(store, job_id, queue=delivery_queue(hook)).id
+
+
+def found(store: Store, chosen: Filter) -> list[str]:
+    return [job.id for job in store.find(chosen, Page())]
+
+
+def test_who_asks_for_a_job_is_never_given_a_delivery(store: Store) -> None:
+    delivery(store, "a")
+    assert store.claim(request()) is None
+    assert store.claim(request("default", "hooks")) is None
+    assert store.settle([], [request(), request()]) == ([], [])
+    added(store, "job1")
+    assert claimed(store).id == "job1"
+    added(store, "job2")
+    assert [job.id for job in store.settle([], [request(), request()])[1]] == ["job2"]
+
+
+def test_who_asks_for_a_delivery_is_never_given_a_job(store: Store) -> None:
+    added(store, "job1")
+    assert not store.has_ready_deliveries()
+    assert store.claim(request(deliveries=True)) is None
+    told = delivery(store, "a")
+    assert store.has_ready_deliveries()
+    assert claimed(store, deliveries=True).id == told
+    assert store.claim(request(deliveries=True)) is None
+    assert claimed(store).id == "job1"
+
+
+def test_jobs_and_deliveries_are_claimed_in_turn_by_one_store(store: Store) -> None:
+    for number in range(2):
+        added(store, f"job{number}")
+        delivery(store, "a", number)
+    order = [claimed(store, deliveries=bool(number % 2)).spec.queue for number in range(4)]
+    assert order == ["default", delivery_queue("a")] * 2
+
+
+def test_a_claim_whose_answer_was_lost_finds_its_delivery_again(store: Store) -> None:
+    told = delivery(store, "a")
+    asked = request(deliveries=True, claim_id="x")
+    assert claimed(store, deliveries=True, claim_id="x").id == told
+    again = request(deliveries=True, claim_id="x", repeated=True)
+    repeated = store.claim(again)
+    assert asked.claim_id == again.claim_id
+    assert repeated is not None
+    assert repeated.id == told
+
+
+def test_the_limit_of_a_hook_leaves_room_for_the_others(store: Store) -> None:
+    store.set_lane(delivery_queue("a"), limit=2)
+    for number in range(4):
+        delivery(store, "a", number)
+    other = delivery(store, "b")
+    taken = {claimed(store, deliveries=True).id for _ in range(3)}
+    assert other in taken
+    assert store.claim(request(deliveries=True)) is None
+    assert {job.state for job in store.find(Filter(queue=delivery_queue("a")), Page())} == {
+        State.PENDING,
+        State.PROCESSING,
+    }
+
+
+def test_hooks_are_served_in_turn(store: Store) -> None:
+    for number in range(3):
+        delivery(store, "a", number)
+    delivery(store, "b")
+    order = [claimed(store, deliveries=True).spec.queue for _ in range(4)]
+    assert delivery_queue("b") in order[:2]
+
+
+def test_deliveries_can_be_claimed_of_some_hooks_alone(store: Store) -> None:
+    delivery(store, "a")
+    told = delivery(store, "b")
+    added(store, "job1")
+    assert claimed(store, delivery_queue("b"), deliveries=True).id == told
+    assert store.claim(request(delivery_queue("b"), deliveries=True)) is None
+    assert claimed(store).id == "job1"
+
+
+def test_a_hook_that_is_paused_has_nothing_ready(store: Store) -> None:
+    delivery(store, "a")
+    store.set_lane(delivery_queue("a"), paused=True)
+    assert not store.has_ready_deliveries()
+    assert store.claim(request(deliveries=True)) is None
+    delivery(store, "b")
+    assert store.has_ready_deliveries()
+
+
+def test_deliveries_and_jobs_are_found_and_counted_apart(store: Store) -> None:
+    told, dead = delivery(store, "a"), delivery(store, "b")
+    added(store, "job1", queue="hooks")
+    buried(store, "job2")
+    settled(store, claimed(store, only=dead), FAILURE)
+    assert found(store, Filter(deliveries=True)) == [told, dead]
+    assert found(store, Filter(deliveries=False)) == ["job1", "job2"]
+    assert found(store, Filter(frozenset({State.DEAD}), deliveries=False)) == ["job2"]
+    counts = store.counts()
+    assert counts.total == 4
+    assert counts.only(deliveries=True).total == 2
+    assert counts.matching(Filter(deliveries=False)) == 2
+    assert set(counts.only(deliveries=False).by_queue) == {"hooks", "default"}
+
+
+_NOT_DELIVERIES = ("job1", "hook:mine", "hook:a:b")
+
+
+def in_common_queue(store: Store) -> None:
+    """Fill a store as it was before each hook had a queue of its own."""
+    assert store.put_hook(Hook("a.b", Target.COMMAND, "true", EPOCH, ("dead",)))
+    store.set_lane("hooks", limit=3)
+    for job_id in _NOT_DELIVERIES:
+        added(store, job_id, queue="hooks")
+    added(store, delivery_id("a.b", "0" * 32), queue="hooks")
+    buried(store, delivery_id("gone", "0" * 32), queue="hooks")
+
+
+def moved(store: Store) -> dict[str, str]:
+    """Return the queue of each job, and claim what there is to see that the lanes are right."""
+    queues = {job.id: job.spec.queue for job in store.find(Filter(), Page())}
+    assert claimed(store, deliveries=True).id == delivery_id("a.b", "0" * 32)
+    assert {claimed(store).id for _ in _NOT_DELIVERIES} == set(_NOT_DELIVERIES)
+    assert store.claim(request()) is None
+    assert store.lanes()[delivery_queue("a.b")].limit == 3
+    return queues
+
+
+EXPECTED = {
+    **dict.fromkeys(_NOT_DELIVERIES, "hooks"),
+    delivery_id("a.b", "0" * 32): delivery_queue("a.b"),
+    delivery_id("gone", "0" * 32): delivery_queue("gone"),
+}
+
+
+def test_the_deliveries_of_an_older_file_move_into_the_queues_of_their_hooks(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "queue.db"
+    store = open_store(str(path))
+    in_common_queue(store)
+    store.set_lane("hooks", limit=3)
+    store.close()
+    with sqlite3.connect(path) as database:
+        version = 1 + next(n for n, script in enumerate(MIGRATIONS) if "+hooks" in script)
+        database.executescript(
+            "DROP INDEX jobs_delivered; DROP INDEX dlq_delivered;"
+            "CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue IS 'hooks';"
+            "CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue IS 'hooks';"
+            f"PRAGMA user_version={version - 1};"
+        )
+    store = open_store(str(path))
+    assert moved(store) == EXPECTED
+    assert store.counts().only(deliveries=True).total == 2
+    store.close()
+
+
+def test_the_deliveries_of_an_older_database_move_into_the_queues_of_their_hooks(
+    opened_mongo: MongoStore, database: Any, mongo_url: str
+) -> None:
+    in_common_queue(opened_mongo)
+    database.queuectl_meta.update_one({"_id": MARK}, {"$set": {"version": 4}})
+    store = MongoStore.open(mongo_url)
+    assert moved(store) == EXPECTED
+    store.close()
