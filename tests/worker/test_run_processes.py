@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 WRITE_AND_SLEEP = "sh -c 'echo $$ >> pids; exec sleep 60'"
 RETITLED = """perl -e '$0 = "a daemon"; open F, ">>pids"; print F "$$\\n"; close F; sleep 60'"""
 FORKS_ON = (
-    "perl -MPOSIX -e 'for (;;) { exit 0 if fork; POSIX::setsid(); "
+    "perl -MPOSIX -e 'for (;;) { exit 0 if fork or time - $^T > 60; POSIX::setsid(); "
     'open F, ">>generations"; print F "."; close F }\''
 )
 FIRST_THREAD_ENDS = """
