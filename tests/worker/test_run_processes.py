@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,12 @@ ctypes.CDLL(None).syscall(60 if platform.machine() == "x86_64" else 93, 0)
 
 
 @pytest.fixture
-def worker(fleet: Fleet) -> Fleet:
-    """A fleet of one worker."""
+def worker(fleet: Fleet) -> Iterator[Fleet]:
+    """A fleet of one worker; what a run leaves behind until there is a file `end` ends then."""
     fleet.set(kill_grace_seconds=0.2)
     fleet.start()
-    return fleet
+    yield fleet
+    (fleet.root / "end").touch()
 
 
 def written(fleet: Fleet, number: int = 1) -> list[int]:
@@ -80,7 +82,6 @@ def test_what_has_lost_its_mark_is_known_by_its_parent(worker: Fleet) -> None:
     assert read_mark(pid) == 0
     cancelled(worker, job_id)
     assert not lives(pid)
-    (worker.root / "end").touch()
 
 
 def test_what_forks_faster_than_a_look_takes_is_killed_all_the_same(worker: Fleet) -> None:
