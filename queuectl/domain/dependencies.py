@@ -10,7 +10,6 @@ waits for its success waits for `gone:ID` from then on, which no later job of th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from graphlib import CycleError, TopologicalSorter
 
 from queuectl.domain.errors import Circle
 from queuectl.domain.job import SETTLED, Spec, State
@@ -100,6 +99,8 @@ def unwanted_by(job_id: str, state: State | None) -> str:
 
 def refuse_cycles(waiting: Mapping[str, Iterable[str]]) -> None:
     """Raise Circle when jobs wait for each other: given is for which others each of them waits."""
+    from graphlib import CycleError, TopologicalSorter  # few commands need what takes long to load
+
     graph = {
         job_id: [each for each in others if each in waiting] for job_id, others in waiting.items()
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
-from queuectl.stores import codec, sqlite_spare
+from queuectl.stores import codec
 from queuectl.stores.sqlite_rows import dump_json, load_json
 from queuectl.stores.sqlite_schema import translated
 
@@ -72,6 +72,8 @@ class SqliteFleet:
 
     def register(self, worker: WorkerRecord) -> None:
         """Add a worker to the registry."""
+        from queuectl.stores import sqlite_spare  # which few commands need
+
         sqlite_spare.keep(self._path)
         document = codec.worker_to_document(worker)
         document["queues"] = dump_json(document["queues"])

@@ -24,7 +24,6 @@ from queuectl.domain.errors import (
 )
 from queuectl.home import cannot, open_private, private_directory
 from queuectl.stops import HOLDING
-from queuectl.stores import sqlite_spare
 from queuectl.stores.sqlite_files import FilesExchanged, StoreFiles
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 
@@ -57,7 +56,7 @@ def open_database(
     try:
         with translated(path):
             connection.execute("PRAGMA cache_size=-4000")
-            pages = 1 if sqlite_spare.is_used(path) else 4000
+            pages = 4000 if os.path.exists(f"{path}-spare") else _log_pages(path)  # noqa: PTH110 - asked by every command
             connection.execute(f"PRAGMA wal_autocheckpoint={pages}")  # the log is copied home
             connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             _migrate(connection, path)
@@ -76,6 +75,13 @@ def opened_database(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         close_database(connection, files)
+
+
+def _log_pages(path: Path) -> int:
+    """Return how long the log may grow beside a store for which no room is kept back."""
+    from queuectl.stores import sqlite_spare
+
+    return 1 if sqlite_spare.is_used(path) else 4000
 
 
 def close_database(connection: sqlite3.Connection, files: StoreFiles) -> None:
@@ -192,6 +198,8 @@ def _create(path: Path) -> None:
             make_schema(connection)
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
+        from queuectl.stores import sqlite_spare  # as few commands make a store
+
         sqlite_spare.keep(path)
     except OSError as fault:
         raise cannot("make", path, fault) from fault
@@ -273,6 +281,8 @@ def _statements(script: str) -> list[str]:
 
 def _is_disk_full(path: Path) -> bool:
     """Whether what SQLite calls an error of the disk is want of room there."""
+    from queuectl.stores import sqlite_spare
+
     return path.exists() and sqlite_spare.is_full(path)
 
 
@@ -307,7 +317,7 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
 
         return locked(path)
     if "full" in text or (isinstance(fault, sqlite3.OperationalError) and _is_disk_full(path)):
-        can_free = sqlite_spare.spare_of(path).exists()
+        can_free = Path(f"{path}-spare").exists()
         return StoreFull(
             f"the disk of {path} is full",
             hint="make room and try again"
