@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ from queuectl.worker.processes import boot_clock
 from queuectl.worker.telling import tell_all
 from tests.hooks.receiver import Receiver
 from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
+
+RUN = token_hex(12)
+"""The id of a run; what bears it is found on the whole machine."""
 
 FACTS = {"event": "test", "at": "2026-01-01T00:00:00.000Z"}
 
@@ -271,9 +275,9 @@ def ended(room: Postroom) -> dict[str, Outcome]:
 def test_what_a_delivery_says_and_how_it_ends_comes_back(tmp_path: Path) -> None:
     with postroom(tmp_path) as room:
         room.begin(
-            "run1", local("echo out; echo err >&2; exit 3", tmp_path), FACTS, "name", Limits(30)
+            RUN, local("echo out; echo err >&2; exit 3", tmp_path), FACTS, "name", Limits(30)
         )
-        outcome = ended(room)["run1"]
+        outcome = ended(room)[RUN]
     assert (outcome.exit_code, outcome.stdout) == (NOT_NOW, "out\n")
     assert outcome.stderr == "err\nhook 'local': the command ended with 3\n"
 
@@ -282,9 +286,9 @@ def test_a_delivery_that_takes_too_long_is_ended_with_all_that_it_began(tmp_path
     pids = tmp_path / "pids"
     command = f"trap '' TERM; setsid sh -c 'echo $$ >> {pids}; sleep 60' & echo $$ >> {pids}; wait"
     with postroom(tmp_path) as room:
-        room.begin("run2", local(command, tmp_path), FACTS, "name", Limits(1.0))
+        room.begin(RUN, local(command, tmp_path), FACTS, "name", Limits(1.0))
         began = eventually(lambda: len(found := pids_in(pids)) == 2 and found)
-        outcome = ended(room)["run2"]
+        outcome = ended(room)[RUN]
         assert outcome.timed_out
         assert outcome.error == "the delivery took longer than 1 s"
         eventually(lambda: not any(map(lives, began)))
@@ -315,7 +319,7 @@ def test_nothing_goes_on_for_a_courier_that_has_gone(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     command = f"echo $$ >> {pids}; sleep 120"
     with postroom(tmp_path) as room:
-        room.begin("run3", local(command, tmp_path), FACTS, "name", Limits(60))
+        room.begin(RUN, local(command, tmp_path), FACTS, "name", Limits(60))
         (began,) = eventually(lambda: pids_in(pids) or False)
     eventually(lambda: not lives(began), within=20)
 
