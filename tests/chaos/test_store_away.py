@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 AWAY = "; trying again"
 BACK = "the store answers again"
-LEASE = 4.0
+LEASE = 6.0
 SHORT = 36
 """Enough jobs for a worker to find out that they are short, and to take many at once."""
 
