@@ -72,7 +72,7 @@ class Heartbeat:
         self._guard = guard
         self._absence = absence
         self._held: _Held | None = None
-        self._deadline = 0.0
+        self._deadline = self._fence_at = 0.0
         self._is_locked = False
         self.is_astray = False
         self._parent = os.getppid()
@@ -107,15 +107,15 @@ class Heartbeat:
 
     def _fence(self, deadline: float) -> None:
         self._deadline = deadline
-        self._control.fence(deadline - min(_FENCE_SECONDS, self.settings.lease_seconds / 5))
+        self._fence_at = deadline - min(_FENCE_SECONDS, self.settings.lease_seconds / 5)
+        self._control.fence(self._fence_at)
 
     def _outlast(self, held: _Held) -> None:
         """Let the job in hand go on: just now nobody could write, and its claim stood."""
         lease, now = self.settings.lease_seconds, boot_clock()
-        if self._deadline > now + lease / 3:
-            return
-        self._deadline = now + lease / 3
-        self._control.fence(now + lease / 4)
+        self._deadline = max(self._deadline, now + lease / 3)
+        self._fence_at = max(self._fence_at, now + lease / 4)
+        self._control.fence(self._fence_at)
         self._guard.extend(self._deadline)
         if self._held is not held:
             self._control.fence(float("inf"))

@@ -6,10 +6,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from queuectl.domain.errors import StoreLocked
 from queuectl.domain.settings import Settings
 from queuectl.stores.base import BATCH, Renewal
 from queuectl.stores.moved import MOVED_TO
 from queuectl.stores.sqlite import SqliteStore
+from queuectl.worker import control as control_module
+from queuectl.worker import lease as lease_module
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard, Post
 from queuectl.worker.lease import Heartbeat
@@ -89,3 +94,51 @@ def test_a_claim_is_renewed_in_the_middle_of_long_chores(tmp_path: Path) -> None
             control.close()
             post.close()
     assert seen[CHORE_STEPS - 1] > seen[0]
+
+
+class Clock:
+    """What `boot_clock` tells in these tests."""
+
+    now = 1000.0
+
+
+class LockedStore(SqliteStore):
+    """A store into which nobody can write, which is found out after as long as that takes."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        super().__init__(path)
+        self._clock = clock
+
+    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+        """Wait for turn and lock in vain, with the pause before it."""
+        self._clock.now += 3 * lease_seconds / 16
+        fault = StoreLocked("locked")
+        fault.claim_stands = True
+        raise fault
+
+
+@pytest.mark.parametrize("lease", [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 30, 60, 300])
+def test_the_end_of_a_job_is_put_off_in_time_while_nobody_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lease: float
+) -> None:
+    clock = Clock()
+    for module in (lease_module, control_module):
+        monkeypatch.setattr(module, "boot_clock", lambda: clock.now)
+    with closing(LockedStore(tmp_path / "queue.db", clock)) as store:
+        control, post = Control(), Post()
+        heartbeat = Heartbeat(
+            lambda: store,
+            worker_record(store, "w1"),
+            control,
+            Guard(post),
+            Absence(),
+            Settings(lease_seconds=lease),
+        )
+        heartbeat.hold("a", "claim", clock.now + lease)
+        for _ in range(20):
+            heartbeat._next_renewal = 0.0
+            with pytest.raises(StoreLocked):
+                heartbeat._renew_in_time(store)
+            assert control.halt("claim") is None
+        control.close()
+        post.close()
