@@ -105,27 +105,30 @@ class Clock:
 class LockedStore(SqliteStore):
     """A store into which nobody can write, which is found out after as long as that takes."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, control: Control) -> None:
         super().__init__(path)
         self._clock = clock
+        self._control = control
 
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
         """Wait for turn and lock in vain, with the pause before it."""
         self._clock.now += 3 * lease_seconds / 16
-        fault = StoreLocked("locked")
+        assert self._control.halt(claim_id) is None, "the job was stopped meanwhile"
+        fault = StoreLocked(f"claim {claim_id} of {job_id}: locked")
         fault.claim_stands = True
         raise fault
 
 
-@pytest.mark.parametrize("lease", [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 30, 60, 300])
+@pytest.mark.parametrize("late", [0.0, 0.2, 0.4, 0.6, 0.8])
+@pytest.mark.parametrize("lease", [2, 4, 6, 8, 10, 15, 30, 300])
 def test_the_end_of_a_job_is_put_off_in_time_while_nobody_can_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lease: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lease: float, late: float
 ) -> None:
     clock = Clock()
     for module in (lease_module, control_module):
         monkeypatch.setattr(module, "boot_clock", lambda: clock.now)
-    with closing(LockedStore(tmp_path / "queue.db", clock)) as store:
-        control, post = Control(), Post()
+    control, post = Control(), Post()
+    with closing(LockedStore(tmp_path / "queue.db", clock, control)) as store:
         heartbeat = Heartbeat(
             lambda: store,
             worker_record(store, "w1"),
@@ -134,11 +137,10 @@ def test_the_end_of_a_job_is_put_off_in_time_while_nobody_can_write(
             Absence(),
             Settings(lease_seconds=lease),
         )
-        heartbeat.hold("a", "claim", clock.now + lease)
+        heartbeat.hold("a", "claim", clock.now + lease - late * 3 * lease / 16)
         for _ in range(20):
             heartbeat._next_renewal = 0.0
             with pytest.raises(StoreLocked):
                 heartbeat._renew_in_time(store)
-            assert control.halt("claim") is None
         control.close()
         post.close()
