@@ -207,7 +207,7 @@ class Heartbeat:
     @property
     def _patience(self) -> float:
         """How long to wait for a lock: turn, lock and pause take less than a fence is put off."""
-        return max(_LEAST_PATIENCE, self.settings.lease_seconds / 16)
+        return max(_LEAST_PATIENCE, self.settings.lease_seconds / 24)
 
     def _heed(self, settings: Settings) -> None:
         self.settings = settings
