@@ -50,6 +50,10 @@ class Home:
             return False
         return _IS_LINUX and any(_is_gone(word.partition(",")[0]) for word in words)
 
+    def has_lost_pid_file(self) -> bool:
+        """Whether there have been workers, and the file that would name them is not there."""
+        return os.path.exists(self.root / "workers.lock") and not os.path.exists(self.pid_file)  # noqa: PTH110 - asked by every command
+
     @property
     def history_file(self) -> Path:
         """What was typed in the shell."""

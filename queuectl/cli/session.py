@@ -125,7 +125,9 @@ def _end_abandoned_runs(queue: Queue) -> None:
     What fails here is left to the next command, and to the next worker.
     """
     home = queue.home
-    if not home.misses_processes():
+    is_local = not queue.address.startswith("mongodb")  # to ask a server takes longer
+    may_be_lost = is_local and home.has_lost_pid_file() and bool(queue.store.workers())
+    if not (may_be_lost or home.misses_processes()):
         return
     import contextlib
 

@@ -10,6 +10,9 @@ from queuectl.domain.values import frozen
 
 MAX_LIMIT = 1_000_000
 
+ONE_JOB = "+run"
+"""Stands for the queues of a worker that was started for one job, and takes no other."""
+
 DELIVERY_QUEUE = "hooks"
 """What people call the queues of all deliveries: to limit or pause them, or to make them alone."""
 

@@ -22,7 +22,14 @@ from queuectl.domain.job import (
     Run,
     State,
 )
-from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, Lanes, is_of_deliveries, queue_words
+from queuectl.domain.lanes import (
+    DELIVERY_QUEUE,
+    ONE_JOB,
+    OPEN,
+    Lanes,
+    is_of_deliveries,
+    queue_words,
+)
 from queuectl.domain.retry import attempts_allowed
 from queuectl.domain.text import MASK as MASK
 from queuectl.domain.times import iso
@@ -71,7 +78,7 @@ def unserved_by(bound: Iterable[Collection[str]]) -> Callable[[str], str | None]
 
     Given are the queues that each living worker is bound to, none for all.
     """
-    found = list(bound)
+    found = [queues for queues in bound if ONE_JOB not in queues]
     if not found:
         return lambda _queue: NO_WORKER
     if not all(found):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from queuectl.domain.errors import InvalidInput
+from queuectl.domain.errors import InvalidInput, StoreUnavailable
 from queuectl.stores.base import Store
 
 MONGO_SCHEMES = ("mongodb://", "mongodb+srv://")
@@ -59,6 +59,19 @@ def open_existing(url: str) -> Store | None:
 
     path = sqlite_path(url)
     return SqliteStore.open(path) if is_there(path) or is_missed(path) else None
+
+
+def reopen_store(url: str) -> Store:
+    """Open a store that was there before. Nothing is made in the place of one that is gone.
+
+    Raises as `open_store` does, and StoreUnavailable when there is none.
+    """
+    store = open_existing(url)
+    if store is None:
+        from queuectl.domain.text import without_passwords
+
+        raise StoreUnavailable(f"{without_passwords(url)} is gone", hint="put it back")
+    return store
 
 
 def give_up_spare(url: str) -> int:

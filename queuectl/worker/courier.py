@@ -27,7 +27,7 @@ from queuectl.domain.policy import require_allowed
 from queuectl.domain.transitions import Transition
 from queuectl.home import Home, Place, open_private
 from queuectl.ids import new_token
-from queuectl.stores import open_store
+from queuectl.stores import reopen_store
 from queuectl.stores.base import ClaimRequest, Renewal, Store
 from queuectl.stores.moved import require_in_use
 from queuectl.waiting import Pace, wait_readable
@@ -117,7 +117,7 @@ class Courier:
         self._control.install()
         self._drain = drain
         self._supervisor = supervisor
-        self._store: Store = open_store(place.store_url)
+        self._store: Store = reopen_store(place.store_url)
         require_in_use(self._store)
         self._id = courier_id(place.home)
         self._settings = tunables.from_stored(self._store.settings())

@@ -30,6 +30,7 @@ from queuectl.worker.processes import (
     boot_clock,
     has_write_lock,
     is_stopped,
+    rouse,
     started_between,
 )
 from queuectl.worker.run_processes import kill_run
@@ -119,9 +120,7 @@ class Guard:
     def rouse(self) -> None:
         """Let the guard go on, should somebody have stopped it in its place."""
         (pid,) = _GUARD.unpack_from(self._memory, _GUARD_AT)
-        if is_stopped(pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        rouse(pid)
 
     def announce(self, run_id: str, deadline: float) -> None:
         """Say, before it is started, which run begins and until when (`boot_clock`) it may go."""

@@ -31,7 +31,7 @@ from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
 from queuectl.worker.logs import use_format
 from queuectl.worker.patience import Absence
-from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock
+from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock, rouse
 from queuectl.worker.upkeep import Upkeep
 
 log = logging.getLogger("queuectl.worker")
@@ -127,6 +127,7 @@ class Heartbeat:
             if self._is_astray():
                 self._control.request_stop(at_once=True)  # no claim holds there, no end is taken
             self._guard.rouse()
+            rouse(self._parent)
             asked_at = time.monotonic()
             self._is_locked = False
             try:

@@ -18,9 +18,10 @@ from queuectl.domain.errors import (
 from queuectl.domain.filters import Filter
 from queuectl.domain.hook import hook_of
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
+from queuectl.domain.lanes import ONE_JOB
 from queuectl.domain.policy import refusal
 from queuectl.home import Place
-from queuectl.stores import open_store
+from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import require_in_use
 from queuectl.worker import undying
@@ -72,17 +73,20 @@ class Worker:
         self._control.install()
         self._orders = orders
         self._call_courier = call_courier
-        self._store: Store = open_store(place.store_url)
+        self._store: Store = reopen_store(place.store_url)
         require_in_use(self._store)
         self.record = new_record(
-            worker_id or new_worker_id(), place.home, orders.queues, self._store.now()
+            worker_id or new_worker_id(),
+            place.home,
+            orders.queues if orders.only is None else (ONE_JOB,),
+            self._store.now(),
         )
         self._runner = Runner(self._control, self._guard, is_adopter=is_adopter)
         self._output = OutputFolder(place.home)
         self._environment = Environment(self.record.id, self._captured)
         absence = Absence()
         self._heartbeat = Heartbeat(
-            lambda: open_store(place.store_url),
+            lambda: reopen_store(place.store_url),
             self.record,
             self._control,
             self._guard,

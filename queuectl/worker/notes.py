@@ -18,7 +18,7 @@ from queuectl.domain.job import Job, Outcome
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stops import bear_mark
-from queuectl.stores import open_store
+from queuectl.stores import reopen_store
 
 _CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
 _fields_of = attrgetter(*Outcome.__match_args__)
@@ -49,7 +49,7 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
     for note in notes:
         kind, claims, *ending = marshal.loads(note)
         last |= {job_id: (kind, claim_id, ending) for job_id, claim_id in claims}
-    with closing(open_store(store_url)) as store:
+    with closing(reopen_store(store_url)) as store:
         for job_id, (kind, claim_id, ending) in last.items():
             job = store.get(job_id) if kind != _BEGUN else None
             if job is not None and job.is_held_by(claim_id):

@@ -59,7 +59,9 @@ def add(home: Home, entry: Entry) -> None:
 
 
 def remove(home: Home, pids: Collection[int]) -> None:
-    """Strike out processes of this machine, and whatever is stale."""
+    """Strike out processes of this machine, and whatever is stale; a home that is gone stays so."""
+    if not home.root.is_dir():
+        return
     _change(
         home,
         lambda entries: [

@@ -24,7 +24,7 @@ SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
 
 IS_LINUX = sys.platform == "linux"
 _DEAD_STATES = b"ZXx"
-_THREADS = 17  # of what `stat_fields` has, counted from its first
+_TERMINAL, _THREADS = 4, 17  # of what `stat_fields` has, counted from its first
 
 _LOCK = rb"lock:\s+\d+: \S+\s+\S+\s+WRITE "
 
@@ -92,6 +92,14 @@ def is_stopped(pid: int) -> bool:
     """Whether a process was stopped in its place (SIGSTOP); False where only Linux can tell."""
     fields = stat_fields(pid) if IS_LINUX else None
     return fields is not None and fields[0] == b"T"
+
+
+def rouse(pid: int) -> None:
+    """Let a process go on that was stopped in its place, unless it has a terminal to do that."""
+    fields = stat_fields(pid) if IS_LINUX else None
+    if fields is not None and fields[0] == b"T" and fields[_TERMINAL] == b"0":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def has_ended(pid: int) -> bool:

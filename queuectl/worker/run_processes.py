@@ -77,10 +77,14 @@ def kill_run(
     """
     begun = time.monotonic()
     while True:
+        if group is not None:
+            signal_group(group, signal.SIGKILL)  # all at once: no shell goes on behind its child
         _kill_orphans(orphans)
         living = {*members(run_id, group, spare, list(orphans())), *orphans()}
         if not living:
             return []
+        for pid in living:
+            _signal(pid, signal.SIGSTOP)  # what waits for another goes on no more when that dies
         refusing = {pid for pid in living if not _signal(pid, signal.SIGKILL)}
         spent = time.monotonic() - begun
         if spent > patience or (refusing == living and spent > _REFUSED_SECONDS):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
-from queuectl.domain.errors import ExitCode, QueuectlError, StoreError
+from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreUnavailable
 from queuectl.home import Place
 from queuectl.stores import is_mongo
 from queuectl.waiting import wait_readable
@@ -31,13 +31,14 @@ from queuectl.worker.courier_seat import CourierSeat, delivers
 from queuectl.worker.guard import Guard, Post
 from queuectl.worker.logs import be_worker
 from queuectl.worker.loop import Worker
-from queuectl.worker.processes import identify, this_process
+from queuectl.worker.processes import identify, rouse, this_process
 from queuectl.worker.record import new_worker_id
 
 log = logging.getLogger("queuectl.worker")
 
 _BACKOFF_SECONDS = (0.1, 30.0)
 _STEADY_SECONDS = 10.0
+_ROUSE_SECONDS = 2.0
 _GUARD_PAUSE = 0.05
 """How long a guard that dies is waited for at the least before the next, so that nothing spins."""
 
@@ -85,6 +86,7 @@ class Supervisor:
     _courier: CourierSeat = field(init=False)
     _handed_on: int = 0
     _exit_code: int = 0
+    _rouse_at: float = 0.0
 
     def run(self) -> int:
         """Work until every worker has left; return an exit code."""
@@ -99,8 +101,9 @@ class Supervisor:
                 self._fill_seats()
                 self._man_posts()
                 self._courier.fill(_HELD, self._control.close)
-                wait_readable([self._control.wake, self._courier.bell], self._next_filling())
+                wait_readable([self._control.wake, self._courier.bell], self._next_look())
                 self._control.settle_down()
+                self._rouse()
                 self._hand_on_stop()
                 self._reap()
         finally:
@@ -121,10 +124,23 @@ class Supervisor:
                 each.post.man()
                 log.warning("the guard of a worker died; another takes its place")
 
-    def _next_filling(self) -> float | None:
+    def _next_look(self) -> float:
+        """Return in how many seconds there is something to do, or to be looked after."""
         dues = [seat.fill_at for seat in self._seats if not seat.pid]
         dues += [due for each in self._posts if (due := each.fill_at) is not None]
-        return min((due - time.monotonic() for due in dues), default=None)
+        return min((due - time.monotonic() for due in (*dues, self._rouse_at)), default=0.0)
+
+    def _rouse(self) -> None:
+        """Let guards and the courier go on, should somebody have stopped them in their place.
+
+        A guard does not let its worker stand still for long; nobody else would look after it.
+        """
+        if time.monotonic() < self._rouse_at:
+            return
+        self._rouse_at = time.monotonic() + _ROUSE_SECONDS
+        for pid in (self._courier.pid, *(each.post.guard for each in self._posts)):
+            if pid:
+                rouse(pid)
 
     def _fork(self, seat: _Seat) -> None:
         """Fork a guard and its worker, with stop signals held back until the worker counts them."""
@@ -238,6 +254,8 @@ def _live(
         report(f"ready {os.getpid()}")
 
     try:
+        if not place.home.root.is_dir():  # it was moved or removed, and is not made anew
+            raise StoreUnavailable(f"{place.home.root} is gone", hint="put it back")
         worker_id = new_worker_id()
         be_worker(place.home, worker_id)
         worker = Worker(place, orders, guard, worker_id, call_courier, is_adopter=is_adopter)

@@ -5,10 +5,13 @@ Nothing that was acknowledged may be lost or land in a file that it does not bel
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -24,6 +27,7 @@ from queuectl.queue import Queue
 from queuectl.stores import sqlite
 from queuectl.stores.base import ClaimRequest
 from queuectl.stores.sqlite import SqliteStore
+from queuectl.worker.adoption import children_of
 from tests.chaos.ground import command, refusal
 from tests.cli.harness import VARIABLES
 from tests.stores.kit import added
@@ -324,3 +328,23 @@ def test_workers_leave_a_store_in_whose_place_another_one_was_put(fleet: Fleet) 
     (fleet.home.root / "queue.db-wal").unlink()
     fleet.queue = Queue.open(fleet.place)
     assert fleet.running(job_id).history == ()
+
+
+def test_workers_make_no_new_store_where_their_home_was_moved_from(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.ran("true")
+    aside = fleet.root / "aside"
+    fleet.home.root.rename(aside)
+    (worker,) = [pid for pid in children_of(*fleet.supervisors) if "queuectl" in title_of(pid)]
+    os.kill(worker, signal.SIGKILL)  # so that another is begun
+    ends_at = time.monotonic() + 4
+    while time.monotonic() < ends_at:
+        assert not fleet.home.root.exists()
+        time.sleep(0.05)
+    aside.rename(fleet.home.root)
+    assert fleet.ran("true").state is State.COMPLETED
+
+
+def title_of(pid: int) -> str:
+    """Return the command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_text()

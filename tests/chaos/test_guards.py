@@ -98,6 +98,53 @@ def test_the_next_command_ends_what_was_left_when_all_were_killed(fleet: Fleet) 
     assert not fleet.home.pid_file.exists()
 
 
+def test_a_worker_is_replaced_though_its_guard_was_stopped_with_it(fleet: Fleet) -> None:
+    fleet.set(lease_seconds=2)
+    worker, command, job = hidden_run(fleet)
+    for pid in (*guards(fleet), worker):
+        os.kill(pid, signal.SIGSTOP)
+    assert eventually(lambda: not lives(worker) and not lives(command))
+    again = eventually(lambda: (now := fleet.job(job.id)).runs == 2 and now)
+    assert again.interruptions == 1
+
+
+def test_a_stopped_guard_of_a_killed_worker_does_its_duty_and_leaves(fleet: Fleet) -> None:
+    worker, command, _ = hidden_run(fleet)
+    (guard,) = guards(fleet)
+    os.kill(guard, signal.SIGSTOP)
+    killed(worker)
+    assert eventually(lambda: not lives(guard) and not lives(command))
+    assert fleet.stop(now=True) == []
+
+
+def test_a_supervisor_that_was_stopped_is_let_go_on_by_its_workers(fleet: Fleet) -> None:
+    fleet.start()
+    (supervisor,) = fleet.supervisors
+    os.kill(supervisor, signal.SIGSTOP)
+    assert eventually(lambda: is_stopped(supervisor))
+    assert eventually(lambda: not is_stopped(supervisor))
+
+
+def test_the_next_command_lets_a_stopped_supervisor_go_on_that_has_no_worker(fleet: Fleet) -> None:
+    worker, command, job = hidden_run(fleet)
+    (supervisor,) = fleet.supervisors
+    (guard,) = guards(fleet)
+    os.kill(supervisor, signal.SIGSTOP)
+    killed(guard, worker)
+    assert process("--home", str(fleet.home.root), "status").code == 0
+    assert eventually(lambda: not lives(command))
+    assert eventually(lambda: fleet.job(job.id).runs == 2)
+
+
+def test_the_next_command_ends_what_was_left_though_the_pid_file_is_gone(fleet: Fleet) -> None:
+    worker, command, job = hidden_run(fleet)
+    fleet.home.pid_file.unlink()
+    killed(*fleet.supervisors, *guards(fleet), worker)
+    assert process("--home", str(fleet.home.root), "list").code == 0
+    assert not lives(command)
+    assert fleet.job(job.id).state is State.PENDING
+
+
 def test_doctor_tells_of_workers_that_nobody_would_replace(fleet: Fleet) -> None:
     worker, _, _ = hidden_run(fleet)
     doctor = ("--home", str(fleet.home.root), "doctor")

@@ -147,6 +147,23 @@ def test_run_works_the_job_itself_and_ends_with_its_code(cli: Cli, command: str,
     until(lambda: cli.ok("status", "--json").json["workers"] == [])
 
 
+def test_a_worker_that_another_run_started_for_itself_is_none_for_this_run(
+    cli: Cli, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    command = f"touch {begun}; until test -e {begun}2; do sleep 0.05; done"
+    with subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "run", command],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
+    ) as first:  # fmt: skip
+        until(begun.exists)
+        assert process("run", "echo two").out == "two\n"
+        cli.ok("enqueue", "waits", "true")
+        assert cli.ok("show", "waits", "--json").json["reason"] == "no worker is running"
+        (tmp_path / "begun2").touch()
+        assert first.wait() == 0
+
+
 def test_run_of_a_job_that_is_there_already_follows_that_and_says_so(cli: Cli) -> None:
     cli.ok("enqueue", "first", "echo once", "--unique", "k")
     result = process("run", "echo again", "--unique", "k")

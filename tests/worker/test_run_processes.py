@@ -148,6 +148,15 @@ def test_what_a_run_leaves_behind_becomes_no_zombie(
     (worker.root / "go").touch()
 
 
+def test_no_shell_goes_on_behind_a_child_that_was_killed(worker: Fleet) -> None:
+    worker.set(kill_grace_seconds=0)
+    command = "trap '' TERM; echo $$ >> pids; (sleep 60); echo past >> past"
+    ids = [worker.enqueue(command, timeout=0.3, max_retries=1) for _ in range(12)]
+    for job_id in ids:
+        assert worker.settled(job_id).state is State.DEAD
+    assert not (worker.root / "past").exists()
+
+
 def test_a_mark_is_put_on_what_is_started_and_taken_back() -> None:
     marker, me = Marker(), os.getpid()
     before = read_mark(me)
