@@ -155,6 +155,8 @@ class Lanes:
         if not self._is_ready({"$lt": FIRST_NAME}):
             return False  # as nearly always, with one read
         self.policy.refresh()
+        if self._pace.is_due:  # the next claim looks afresh, and nobody claims until we say yes
+            self.policy.forget_full()
         shut = [name for name in self.policy.shut() if is_of_deliveries(name)]
         return not shut or self._is_ready({"$lt": FIRST_NAME, "$nin": shut})
 

@@ -126,6 +126,18 @@ def test_of_one_hook_two_deliveries_go_out_at_once(fleet: Fleet, silences: list[
     assert len(going(fleet, "silent")) == 2
 
 
+def test_workers_that_drain_try_every_event_however_few_go_out_at_once(
+    either: Fleet, tmp_path: Path
+) -> None:
+    add(either, "a", "true", target=Target.COMMAND, cwd=str(tmp_path))
+    for _ in range(6):
+        either.enqueue("true")
+    either.start(drain=True)
+    eventually(lambda: not either.pids(pidfile.SUPERVISOR))
+    states = [job.state for job in either.queue.hooks.deliveries("a", 50)]
+    assert states == [State.COMPLETED] * 6
+
+
 def test_deliveries_are_no_jobs_to_those_who_look(fleet: Fleet, receiver: Receiver) -> None:
     add(fleet, "a", receiver.url)
     fleet.start()
