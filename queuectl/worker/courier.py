@@ -107,7 +107,7 @@ class Courier:
     """One courier, in the process that shall be it. `lock` is that of `taken`.
 
     It leaves when `supervisor`, its parent, has gone; with `drain` as soon as there is nothing
-    to deliver.
+    to deliver, and then it makes no second attempt at anything: that is left to others.
     """
 
     def __init__(self, place: Place, lock: int, supervisor: int, *, drain: bool) -> None:
@@ -210,7 +210,7 @@ class Courier:
         if self._promote_pace.is_due:
             with self._promote_pace.look():
                 self._store.promote()
-        if self._asked is None and not self._store.has_ready_deliveries():
+        if self._asked is None and not self._store.has_ready_deliveries(untried=self._drain):
             return
         self._heed()
         hooks = {hook.name: hook for hook in self._store.hooks()}
@@ -224,7 +224,7 @@ class Courier:
         if self._asked is None and queues is None:
             return None
         request = self._asked or ClaimRequest(
-            new_token(), self._id, lease, queues or (), deliveries=True
+            new_token(), self._id, lease, queues or (), deliveries=True, untried=self._drain
         )
         asked_at = boot_clock()
         self._asked = replace(request, repeated=True)  # until there is an answer

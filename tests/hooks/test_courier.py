@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from queuectl.domain.filters import Filter
-from queuectl.domain.hook import NOT_NOW, Hook, Target
+from queuectl.domain.hook import NOT_NOW, Hook, Target, delivery_id
 from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.times import EPOCH
 from queuectl.worker import pidfile
 from queuectl.worker.courier import taken
@@ -25,6 +26,7 @@ from queuectl.worker.postroom import Limits, Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.telling import tell_all
 from tests.hooks.receiver import Receiver
+from tests.stores.kit import FAILURE, added, claimed, settled
 from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
 
 RUN = token_hex(12)
@@ -136,6 +138,21 @@ def test_workers_that_drain_try_every_event_however_few_go_out_at_once(
     eventually(lambda: not either.pids(pidfile.SUPERVISOR))
     states = [job.state for job in either.queue.hooks.deliveries("a", 50)]
     assert states == [State.COMPLETED] * 6
+
+
+def test_workers_that_drain_leave_retries_to_others(either: Fleet, tmp_path: Path) -> None:
+    add(either, "a", "exit 1", target=Target.COMMAND, cwd=str(tmp_path))
+    store, retry = either.queue.store, delivery_id("a", "0" * 32)
+    added(store, retry, queue=delivery_queue("a"), max_retries=3, backoff_cap=0.001)
+    settled(store, claimed(store, deliveries=True), FAILURE)
+    eventually(lambda: store.promote() or store.has_ready_deliveries())
+    for _ in range(3):
+        either.enqueue("true")
+    either.start(drain=True)
+    eventually(lambda: not either.pids(pidfile.SUPERVISOR))
+    tried = {job.id: job.runs for job in either.queue.hooks.deliveries("a", 50)}
+    assert tried[retry] == 1
+    assert list(tried.values()) == [1] * 4
 
 
 def test_deliveries_are_no_jobs_to_those_who_look(fleet: Fleet, receiver: Receiver) -> None:

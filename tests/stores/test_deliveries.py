@@ -17,7 +17,7 @@ from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_schema import MARK
 from queuectl.stores.sqlite_migrations import MIGRATIONS
-from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, request, settled
+from tests.stores.kit import FAILURE, INTERRUPTED, SUCCESS, added, buried, claimed, request, settled
 from tests.worker.fleet import eventually
 
 
@@ -111,6 +111,32 @@ def test_a_hook_that_was_full_has_something_ready_again_when_others_have_ended_t
     assert store.claim(request(deliveries=True)) is None
     settled(elsewhere, theirs, SUCCESS)
     eventually(store.has_ready_deliveries)
+
+
+def test_who_asks_for_what_is_untried_is_never_given_a_retry(store: Store) -> None:
+    asked: Any = {"deliveries": True, "untried": True}
+    retries = [
+        added(store, delivery_id("a", f"{number:032}"), queue=delivery_queue("a"),
+              max_retries=3, backoff_base=1.0, backoff_cap=0.001).id
+        for number in range(2)
+    ]  # fmt: skip
+    for _ in retries:
+        settled(store, claimed(store, **asked), FAILURE)
+    eventually(lambda: store.promote() or store.has_ready_deliveries())
+    assert not store.has_ready_deliveries(untried=True)
+    assert store.claim(request(**asked)) is None
+    new = [delivery(store, "a", 3), delivery(store, "b")]
+    assert store.has_ready_deliveries(untried=True)
+    assert {claimed(store, **asked).id for _ in new} == set(new)
+    assert store.claim(request(**asked)) is None
+    assert claimed(store, deliveries=True).id in retries
+
+
+def test_what_was_given_back_counts_as_untried(store: Store) -> None:
+    told = delivery(store, "a")
+    settled(store, claimed(store, deliveries=True), INTERRUPTED)
+    assert store.has_ready_deliveries(untried=True)
+    assert claimed(store, deliveries=True, untried=True).id == told
 
 
 def test_hooks_are_served_in_turn(store: Store) -> None:
