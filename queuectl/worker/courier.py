@@ -11,11 +11,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import TypeVar
 
 from queuectl.domain import settings as tunables
@@ -33,6 +31,7 @@ from queuectl.stores.moved import require_in_use
 from queuectl.waiting import Pace, wait_readable
 from queuectl.worker import deliveries
 from queuectl.worker.control import Control
+from queuectl.worker.left_deliveries import courier_id
 from queuectl.worker.postroom import Limits, Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.refused import store_less
@@ -76,11 +75,6 @@ class _Held:
 def _renewed(asked_at: float, lease: float) -> tuple[float, float]:
     """Return when to renew a lease next that was asked for then, and when to let go of it."""
     return asked_at + min(_RENEW_SECONDS, lease / 4), asked_at + lease - min(2.0, lease / 5)
-
-
-def courier_id(home: Home) -> str:
-    """Return by what the claims of a home's courier are known: the next one takes them back."""
-    return f"{socket.gethostname()}-courier-{sha256(str(home.root).encode()).hexdigest()[:8]}"
 
 
 def taken(home: Home, patience: float = 0.0) -> int | None:

@@ -209,6 +209,31 @@ def test_what_a_courier_and_its_postroom_leave_is_killed_by_the_next(
     assert not lives(began)
 
 
+@pytest.mark.parametrize("drain", [False, True], ids=["that stay", "that drain"])
+def test_what_was_going_out_when_all_were_killed_is_taken_back_by_the_next_workers(
+    either: Fleet, tmp_path: Path, drain: bool
+) -> None:
+    pids, free = tmp_path / "pids", tmp_path / "free"
+    command = f"echo $$ >> {pids}; test -e {free} || sleep 60"
+    add(either, "slow", command, target=Target.COMMAND, cwd=str(tmp_path))
+    either.set(lease_seconds=600)
+    either.start()
+    told(either)
+    (began,) = eventually(lambda: pids_in(pids) or False)
+    free.touch()
+    (courier,) = couriers(either)
+    rooms = Path(f"/proc/{courier}/task/{courier}/children").read_text().split()
+    for pid in (*either.pids(pidfile.SUPERVISOR), *either.pids(), courier, *map(int, rooms)):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not pidfile.living(either.home))
+    (found,) = either.queue.hooks.deliveries("slow", 5)
+    assert found.state is State.PROCESSING
+    either.start(drain=drain)
+    delivery = either.settled(found.id)
+    assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.COMPLETED, 1, 1)
+    assert not lives(began)
+
+
 def test_a_stop_now_gives_deliveries_back_uncounted(fleet: Fleet, silences: list[Silence]) -> None:
     add(fleet, "silent", silences[0].url)
     fleet.start()
