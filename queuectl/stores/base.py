@@ -58,7 +58,8 @@ class ClaimRequest:
     `claim_id` is made by the worker before it asks, new for each request. `queues` empty means
     any. `only` restricts the claim to one job. `repeated` says that an earlier request with
     this `claim_id` got no answer: a job that it did claim is returned. With `deliveries` it asks
-    for a delivery of a hook, which no other request is ever given unless `only` names it.
+    for a delivery of a hook, which no other request is ever given unless `only` names it; with
+    `untried` too, for one that no attempt has been made at.
     """
 
     claim_id: str
@@ -68,6 +69,7 @@ class ClaimRequest:
     only: str | None = None
     repeated: bool = False
     deliveries: bool = False
+    untried: bool = False
 
 
 class Store(Counting, Protocol):
@@ -226,8 +228,11 @@ class Store(Counting, Protocol):
         """
         ...
 
-    def has_ready_deliveries(self) -> bool:
-        """Whether there may be a delivery of a hook to claim. Cheap."""
+    def has_ready_deliveries(self, *, untried: bool = False) -> bool:
+        """Whether there may be a delivery of a hook to claim. Cheap.
+
+        With `untried`, one that no attempt has been made at.
+        """
         ...
 
     # upkeep: small idempotent chores

@@ -182,9 +182,9 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Nothing is left to do: the server acknowledges what is journaled; see `Store.sync`."""
 
     @guarded
-    def has_ready_deliveries(self) -> bool:
-        """Whether there may be a delivery of a hook to claim."""
-        return self._claims.lanes.has_deliveries()
+    def has_ready_deliveries(self, *, untried: bool = False) -> bool:
+        """Whether there may be a delivery of a hook to claim; see `Store.has_ready_deliveries`."""
+        return self._claims.lanes.has_deliveries(untried=untried)
 
     @guarded
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:

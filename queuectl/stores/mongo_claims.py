@@ -18,7 +18,7 @@ from queuectl.domain.times import later
 from queuectl.stores.base import ClaimRequest
 from queuectl.stores.mongo_crowd import Crowd
 from queuectl.stores.mongo_documents import BARE, readable, set_aside
-from queuectl.stores.mongo_lanes import Lane, Lanes
+from queuectl.stores.mongo_lanes import UNTRIED, Lane, Lanes
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_about_the_record, is_doubtful
 from queuectl.stores.mongo_queues import NoRoom, free_numbers
 from queuectl.stores.mongo_schema import CLAIM_ORDER
@@ -52,7 +52,9 @@ class Claims:
             return self._claim_only(request, request.only)
         lanes = self.lanes
         for _ in range(_TRIES):
-            is_fresh = lanes.refresh(request.queues, deliveries=request.deliveries)
+            is_fresh = lanes.refresh(
+                request.queues, deliveries=request.deliveries, untried=request.untried
+            )
             lane = lanes.next()
             if lane is None and is_fresh:
                 return None
@@ -72,7 +74,7 @@ class Claims:
 
     def _take_from(self, request: ClaimRequest, lane: Lane) -> Job | None:
         """Take a job of a queue. Raises NoRoom when its limit leaves none for the first one."""
-        where: Document = {"queue": lane.queue}
+        where: Document = {"queue": lane.queue, **(UNTRIED if request.untried else {})}
         floor, limit = self.lanes.floor(lane), self.lanes.policy.limit(lane.queue)
         if floor is not None:
             where["priority"] = {"$gte": floor}

@@ -21,6 +21,8 @@ from queuectl.waiting import Pace
 
 VIEW_SECONDS = 1.0
 MOST_QUEUES = 100
+UNTRIED: Document = {"attempts": 0}
+"""The condition on jobs that no attempt has been made at."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Lanes:
         self._lanes: dict[str, Lane] = {}
         self._chosen_from: tuple[str, ...] = ()
         self._deliveries = False
+        self._untried = False
         self._pace = Pace(VIEW_SECONDS)
         self._served: dict[str, int] = {}
         self._unsaved: set[str] = set()
@@ -80,14 +83,16 @@ class Lanes:
             return {"$in": [name for name in queues if name not in shut]}
         return self._beyond("")
 
-    def refresh(self, queues: tuple[str, ...], *, deliveries: bool = False) -> bool:
+    def refresh(
+        self, queues: tuple[str, ...], *, deliveries: bool = False, untried: bool = False
+    ) -> bool:
         """Read the view if it is old or of other queues; tell whether it was read."""
         if self.policy.refresh():
             self.forget()
-        is_same = (queues, deliveries) == (self._chosen_from, self._deliveries)
-        if is_same and not self._pace.is_due:
+        seen = (self._chosen_from, self._deliveries, self._untried)
+        if (queues, deliveries, untried) == seen and not self._pace.is_due:
             return False
-        self._deliveries = deliveries
+        self._deliveries, self._untried = deliveries, untried
         self.policy.forget_full()
         with self._pace.look():
             tops = self._tops_of(queues) if queues else self._tops_of_any()
@@ -150,23 +155,27 @@ class Lanes:
             beyond = {"$gt": after} if after else {"$gte": FIRST_NAME}
         return {**beyond, "$nin": shut} if shut else beyond
 
-    def has_deliveries(self) -> bool:
+    def has_deliveries(self, *, untried: bool = False) -> bool:
         """Whether a delivery is ready whose queue is not paused, and not known to be full."""
-        if not self._is_ready({"$lt": FIRST_NAME}):
+        more = UNTRIED if untried else {}
+        if not self._is_ready({"$lt": FIRST_NAME}, more):
             return False  # as nearly always, with one read
         self.policy.refresh()
+        if self._pace.is_due:  # the next claim looks afresh, and nobody claims until we say yes
+            self.policy.forget_full()
         shut = [name for name in self.policy.shut() if is_of_deliveries(name)]
-        return not shut or self._is_ready({"$lt": FIRST_NAME, "$nin": shut})
+        return not shut or self._is_ready({"$lt": FIRST_NAME, "$nin": shut}, more)
 
-    def _is_ready(self, queues: Document) -> bool:
-        ready = {"ready": True, "queue": queues}
+    def _is_ready(self, queues: Document, more: Document) -> bool:
+        ready = {"ready": True, "queue": queues, **more}
         return self._link.jobs.find_one(ready, {"_id": True}, hint="claim") is not None
 
     def _first(self, where: Document) -> Document | None:
         """Return the first ready job; what has no priority to go by is set aside."""
+        wanted = {"ready": True, **where, **(UNTRIED if self._untried else {})}
         while True:
             job = self._link.jobs.find_one(
-                {"ready": True, **where},
+                wanted,
                 {"queue": True, "priority": True},
                 sort=[("queue", 1), *CLAIM_ORDER],
                 hint="claim",

@@ -60,7 +60,7 @@ class SqliteClaims(SqliteWrites):
     def _chosen(self, request: ClaimRequest, now: datetime) -> tuple[Job | None, bool]:
         """Return the job that goes next, if there is any, and whether its queue has a limit."""
         if request.only is None:
-            return self._first(request.queues, now, deliveries=request.deliveries)
+            return self._first(request, now)
         job = self._named(request.only, now)
         if job is not None and job.is_ready(now) and not self._may_start(job):
             return None, False
@@ -97,15 +97,13 @@ class SqliteClaims(SqliteWrites):
         ).fetchone()
         return self._readable(row) if row else None
 
-    def _first(
-        self, queues: tuple[str, ...], now: datetime, *, deliveries: bool
-    ) -> tuple[Job | None, bool]:
+    def _first(self, request: ClaimRequest, now: datetime) -> tuple[Job | None, bool]:
         """Return the next job, and whether its queue has a limit.
 
         Rows that hold no job to run are taken out of its way, and jobs that were taken for due by
         a clock that was ahead wait on.
         """
-        while (found := self._next(queues, deliveries=deliveries)) is not None:
+        while (found := self._next(request)) is not None:
             row, is_limited = found
             job = self._readable(row)
             if job is not None and job.is_ready(now):

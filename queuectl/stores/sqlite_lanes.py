@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from queuectl.domain.job import Job
     from queuectl.domain.lanes import Lane
+    from queuectl.stores.base import ClaimRequest
 
 TOLD_AT_ONCE = 1000
 """How many children a settled parent tells inside the transaction that settles it."""
@@ -103,9 +104,13 @@ class SqliteLanes(SqliteFleet):
         used: int = self._connection.execute(_USED, (queue,)).fetchone()[0]
         return used
 
-    def has_ready_deliveries(self) -> bool:
+    def has_ready_deliveries(self, *, untried: bool = False) -> bool:
         """Whether a delivery may be claimed; see `Store.has_ready_deliveries`."""
-        return self._has_ready(deliveries=True)
+        if not untried or not self._has_ready(deliveries=True):
+            return self._has_ready(deliveries=True)
+        with translated(self._path):
+            lanes = self._open_lanes((), _ALL, deliveries=True)
+            return any(self._first_rows(*lane[:2], 1, untried=True) for lane in lanes)
 
     def _has_ready(self, *, deliveries: bool = False) -> bool:
         kind = _OF_DELIVERIES if deliveries else _OF_JOBS
@@ -115,27 +120,41 @@ class SqliteLanes(SqliteFleet):
             ).fetchone()
         return row is not None
 
-    def _next(
-        self, queues: tuple[str, ...], *, deliveries: bool
-    ) -> tuple[Sequence[Any], bool] | None:
+    def _next(self, request: ClaimRequest) -> tuple[Sequence[Any], bool] | None:
         """Return the row of the job that goes next, and whether its queue has a limit.
 
         A queue without room for it is shut.
         """
+        if request.untried:
+            return self._next_untried(request)
         while True:
-            found = self._open_lanes(queues, 1, deliveries=deliveries)
+            found = self._open_lanes(request.queues, 1, deliveries=request.deliveries)
             if not found:
                 return None
             queue, priority, limit = found[0]
             first = self._first_rows(queue, priority, 1)
             if not first:
                 return None
-            (row,) = first
-            if not limit or not isinstance(row[_SLOTS], int):
-                return row, bool(limit)
-            if self._used(queue) + row[_SLOTS] <= limit:
-                return row, True
-            self._connection.execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
+            if self._has_room(queue, limit, first[0]):
+                return first[0], bool(limit)
+
+    def _next_untried(self, request: ClaimRequest) -> tuple[Sequence[Any], bool] | None:
+        """Return what `_next` does, past lanes where all that is ready has been tried before."""
+        lanes = self._open_lanes(request.queues, _ALL, deliveries=request.deliveries)
+        for queue, priority, limit in lanes:
+            first = self._first_rows(queue, priority, 1, untried=True)
+            if first and self._has_room(queue, limit, first[0]):
+                return first[0], bool(limit)
+        return None
+
+    def _has_room(self, queue: str, limit: int, row: Sequence[Any]) -> bool:
+        """Whether the limit of a queue (0: none) lets a job in; if not, the queue is shut."""
+        if not limit or not isinstance(row[_SLOTS], int):
+            return True
+        if self._used(queue) + row[_SLOTS] <= limit:
+            return True
+        self._connection.execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
+        return False
 
     def _only_lane(self, queues: tuple[str, ...]) -> tuple[str, int] | None:
         """Return the queue and the priority that all jobs to be claimed have, without a limit."""
@@ -158,11 +177,14 @@ class SqliteLanes(SqliteFleet):
             (*queues, most),
         ).fetchall()
 
-    def _first_rows(self, queue: str, priority: int, most: int) -> list[Sequence[Any]]:
+    def _first_rows(
+        self, queue: str, priority: int, most: int, *, untried: bool = False
+    ) -> list[Sequence[Any]]:
         """Return the jobs of a lane that go next."""
+        chosen = "AND attempts = 0 " if untried else ""
         return self._connection.execute(
-            f"SELECT {rows.SELECTED} FROM jobs "
-            "WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at, seq LIMIT ?",
+            f"SELECT {rows.SELECTED} FROM jobs WHERE ready = 1 AND queue = ? AND priority = ? "
+            f"{chosen}ORDER BY run_at, seq LIMIT ?",
             (queue, priority, most),
         ).fetchall()
 

@@ -11,11 +11,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import TypeVar
 
 from queuectl.domain import settings as tunables
@@ -33,6 +31,7 @@ from queuectl.stores.moved import require_in_use
 from queuectl.waiting import Pace, wait_readable
 from queuectl.worker import deliveries
 from queuectl.worker.control import Control
+from queuectl.worker.left_deliveries import courier_id
 from queuectl.worker.postroom import Limits, Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.refused import store_less
@@ -78,11 +77,6 @@ def _renewed(asked_at: float, lease: float) -> tuple[float, float]:
     return asked_at + min(_RENEW_SECONDS, lease / 4), asked_at + lease - min(2.0, lease / 5)
 
 
-def courier_id(home: Home) -> str:
-    """Return by what the claims of a home's courier are known: the next one takes them back."""
-    return f"{socket.gethostname()}-courier-{sha256(str(home.root).encode()).hexdigest()[:8]}"
-
-
 def taken(home: Home, patience: float = 0.0) -> int | None:
     """Return the lock that makes this process the home's courier; None: there is one.
 
@@ -107,7 +101,7 @@ class Courier:
     """One courier, in the process that shall be it. `lock` is that of `taken`.
 
     It leaves when `supervisor`, its parent, has gone; with `drain` as soon as there is nothing
-    to deliver.
+    to deliver, and then it makes no second attempt at anything: that is left to others.
     """
 
     def __init__(self, place: Place, lock: int, supervisor: int, *, drain: bool) -> None:
@@ -210,7 +204,7 @@ class Courier:
         if self._promote_pace.is_due:
             with self._promote_pace.look():
                 self._store.promote()
-        if self._asked is None and not self._store.has_ready_deliveries():
+        if self._asked is None and not self._store.has_ready_deliveries(untried=self._drain):
             return
         self._heed()
         hooks = {hook.name: hook for hook in self._store.hooks()}
@@ -224,7 +218,7 @@ class Courier:
         if self._asked is None and queues is None:
             return None
         request = self._asked or ClaimRequest(
-            new_token(), self._id, lease, queues or (), deliveries=True
+            new_token(), self._id, lease, queues or (), deliveries=True, untried=self._drain
         )
         asked_at = boot_clock()
         self._asked = replace(request, repeated=True)  # until there is an answer

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from queuectl.captured import Variables
 from queuectl.domain import settings as tunables
@@ -20,7 +21,7 @@ from queuectl.domain.hook import hook_of
 from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
 from queuectl.domain.lanes import ONE_JOB
 from queuectl.domain.policy import refusal
-from queuectl.home import Place
+from queuectl.home import Home, Place
 from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import require_in_use
@@ -31,6 +32,7 @@ from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
 from queuectl.worker.hand import Hand
 from queuectl.worker.lease import Heartbeat
+from queuectl.worker.left_deliveries import are_left
 from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder, RunFiles
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
@@ -134,6 +136,8 @@ class Worker:
         upkeep = Upkeep(self._store, since=self.record.started_at)
         try:
             upkeep.recover(self._heartbeat.settings)
+            if self._call_courier and are_left(Home(Path(self.record.home)), self._store):
+                self._call_courier()
         except StoreError as fault:
             log.warning("%s", fault)  # the upkeep of later will do it
 

@@ -20,6 +20,7 @@ from queuectl.stores.base import BATCH, Store
 from queuectl.waiting import Pace
 from queuectl.worker import pidfile
 from queuectl.worker.adoption import marked_orphans
+from queuectl.worker.left_deliveries import are_left
 from queuectl.worker.processes import (
     HEARTBEAT_SECONDS,
     SILENCE_SECONDS,
@@ -84,6 +85,7 @@ class Upkeep:
         self._between = between
         self._call_courier = call_courier
         self._courier_pace = Pace(_DELIVERY_SECONDS)
+        self._may_be_left = True
         self._scheduling = Scheduling(store, since or store.now())
         self._telling = Telling(store)
         self._watching = Watching(store)
@@ -132,7 +134,9 @@ class Upkeep:
             return
         with self._courier_pace.look():
             is_wanted = self._store.has_ready_deliveries()
-        if is_wanted:
+            if self._may_be_left and self._home is not None:
+                self._may_be_left = are_left(self._home, self._store)
+        if is_wanted or self._may_be_left:
             self._call_courier()
 
     def _sweep(self, _settings: Settings) -> None:
@@ -174,6 +178,7 @@ class Upkeep:
                     self._forget(worker)
             elif not is_alive(worker.process):
                 looks[worker.id] = self._looks.get(worker.id, 0) + 1
+                self._may_be_left = True  # a courier that died with them and their supervisor
                 is_last = silence > _LATE_SECONDS
                 if looks[worker.id] <= _LOOKS or is_last or self._undying:
                     is_clear = self._take_back_all(worker, settings)

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from queuectl.domain.filters import Filter
-from queuectl.domain.hook import NOT_NOW, Hook, Target
+from queuectl.domain.hook import NOT_NOW, Hook, Target, delivery_id
 from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.times import EPOCH
 from queuectl.worker import pidfile
 from queuectl.worker.courier import taken
@@ -25,6 +26,7 @@ from queuectl.worker.postroom import Limits, Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.telling import tell_all
 from tests.hooks.receiver import Receiver
+from tests.stores.kit import FAILURE, added, claimed, settled
 from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
 
 RUN = token_hex(12)
@@ -126,6 +128,33 @@ def test_of_one_hook_two_deliveries_go_out_at_once(fleet: Fleet, silences: list[
     assert len(going(fleet, "silent")) == 2
 
 
+def test_workers_that_drain_try_every_event_however_few_go_out_at_once(
+    either: Fleet, tmp_path: Path
+) -> None:
+    add(either, "a", "true", target=Target.COMMAND, cwd=str(tmp_path))
+    for _ in range(6):
+        either.enqueue("true")
+    either.start(drain=True)
+    eventually(lambda: not either.pids(pidfile.SUPERVISOR))
+    states = [job.state for job in either.queue.hooks.deliveries("a", 50)]
+    assert states == [State.COMPLETED] * 6
+
+
+def test_workers_that_drain_leave_retries_to_others(either: Fleet, tmp_path: Path) -> None:
+    add(either, "a", "exit 1", target=Target.COMMAND, cwd=str(tmp_path))
+    store, retry = either.queue.store, delivery_id("a", "0" * 32)
+    added(store, retry, queue=delivery_queue("a"), max_retries=3, backoff_cap=0.001)
+    settled(store, claimed(store, deliveries=True), FAILURE)
+    eventually(lambda: store.promote() or store.has_ready_deliveries())
+    for _ in range(3):
+        either.enqueue("true")
+    either.start(drain=True)
+    eventually(lambda: not either.pids(pidfile.SUPERVISOR))
+    tried = {job.id: job.runs for job in either.queue.hooks.deliveries("a", 50)}
+    assert tried[retry] == 1
+    assert list(tried.values()) == [1] * 4
+
+
 def test_deliveries_are_no_jobs_to_those_who_look(fleet: Fleet, receiver: Receiver) -> None:
     add(fleet, "a", receiver.url)
     fleet.start()
@@ -177,6 +206,31 @@ def test_what_a_courier_and_its_postroom_leave_is_killed_by_the_next(
         os.kill(pid, signal.SIGKILL)
     (found,) = fleet.queue.hooks.deliveries("slow", 5)
     assert fleet.settled(found.id).state is State.COMPLETED
+    assert not lives(began)
+
+
+@pytest.mark.parametrize("drain", [False, True], ids=["that stay", "that drain"])
+def test_what_was_going_out_when_all_were_killed_is_taken_back_by_the_next_workers(
+    either: Fleet, tmp_path: Path, drain: bool
+) -> None:
+    pids, free = tmp_path / "pids", tmp_path / "free"
+    command = f"echo $$ >> {pids}; test -e {free} || sleep 60"
+    add(either, "slow", command, target=Target.COMMAND, cwd=str(tmp_path))
+    either.set(lease_seconds=600)
+    either.start()
+    told(either)
+    (began,) = eventually(lambda: pids_in(pids) or False)
+    free.touch()
+    (courier,) = couriers(either)
+    rooms = Path(f"/proc/{courier}/task/{courier}/children").read_text().split()
+    for pid in (*either.pids(pidfile.SUPERVISOR), *either.pids(), courier, *map(int, rooms)):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not pidfile.living(either.home))
+    (found,) = either.queue.hooks.deliveries("slow", 5)
+    assert found.state is State.PROCESSING
+    either.start(drain=drain)
+    delivery = either.settled(found.id)
+    assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.COMPLETED, 1, 1)
     assert not lives(began)
 
 

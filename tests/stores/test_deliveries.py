@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_schema import MARK
 from queuectl.stores.sqlite_migrations import MIGRATIONS
-from tests.stores.kit import FAILURE, added, buried, claimed, request, settled
+from tests.stores.kit import FAILURE, INTERRUPTED, SUCCESS, added, buried, claimed, request, settled
+from tests.worker.fleet import eventually
 
 
 def delivery(store: Store, hook: str, number: int = 0) -> str:
@@ -82,6 +84,59 @@ def test_the_limit_of_a_hook_leaves_room_for_the_others(store: Store) -> None:
         State.PENDING,
         State.PROCESSING,
     }
+
+
+def test_a_hook_that_was_full_has_something_ready_again_when_a_delivery_has_ended(
+    store: Store,
+) -> None:
+    store.set_lane(delivery_queue("a"), limit=2)
+    for number in range(4):
+        delivery(store, "a", number)
+    under_way = [claimed(store, deliveries=True) for _ in range(2)]
+    assert store.claim(request(deliveries=True)) is None
+    for job in under_way:
+        settled(store, job, SUCCESS)
+    assert store.has_ready_deliveries()
+    assert claimed(store, deliveries=True).id not in {job.id for job in under_way}
+
+
+def test_a_hook_that_was_full_has_something_ready_again_when_others_have_ended_theirs(
+    store: Store, opened: Callable[[], Store]
+) -> None:
+    elsewhere = opened()
+    store.set_lane(delivery_queue("a"), limit=1)
+    for number in range(2):
+        delivery(store, "a", number)
+    theirs = claimed(elsewhere, deliveries=True)
+    assert store.claim(request(deliveries=True)) is None
+    settled(elsewhere, theirs, SUCCESS)
+    eventually(store.has_ready_deliveries)
+
+
+def test_who_asks_for_what_is_untried_is_never_given_a_retry(store: Store) -> None:
+    asked: Any = {"deliveries": True, "untried": True}
+    retries = [
+        added(store, delivery_id("a", f"{number:032}"), queue=delivery_queue("a"),
+              max_retries=3, backoff_base=1.0, backoff_cap=0.001).id
+        for number in range(2)
+    ]  # fmt: skip
+    for _ in retries:
+        settled(store, claimed(store, **asked), FAILURE)
+    eventually(lambda: store.promote() or store.has_ready_deliveries())
+    assert not store.has_ready_deliveries(untried=True)
+    assert store.claim(request(**asked)) is None
+    new = [delivery(store, "a", 3), delivery(store, "b")]
+    assert store.has_ready_deliveries(untried=True)
+    assert {claimed(store, **asked).id for _ in new} == set(new)
+    assert store.claim(request(**asked)) is None
+    assert claimed(store, deliveries=True).id in retries
+
+
+def test_what_was_given_back_counts_as_untried(store: Store) -> None:
+    told = delivery(store, "a")
+    settled(store, claimed(store, deliveries=True), INTERRUPTED)
+    assert store.has_ready_deliveries(untried=True)
+    assert claimed(store, deliveries=True, untried=True).id == told
 
 
 def test_hooks_are_served_in_turn(store: Store) -> None:
