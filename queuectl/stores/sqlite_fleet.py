@@ -125,11 +125,11 @@ class SqliteFleet:
             )
 
     def check(self, *, quick: bool = False) -> list[str]:
-        """See that all parts are there and all pages sound; recount what triggers count.
+        """See that all parts are there, ours alone, and all pages sound; recount the counts.
 
-        Only the first, and the second where the file is small, if it shall be quick.
+        Only that all are there, and where the file is small that pages are sound, if it is quick.
         """
-        from queuectl.stores import sqlite_check
+        from queuectl.stores import sqlite_check, sqlite_soundness
 
         faults: list[str] = []
         with translated(self._path):
@@ -138,6 +138,8 @@ class SqliteFleet:
                 sqlite_check.require_pages(self._connection, self._path, quick=quick)
             if quick:
                 return faults
+            for odd in sqlite_soundness.odd_parts(self._connection):
+                faults.append(f"{odd}: {odd.remedy(self._path)}")
             (miscounted,) = self._connection.execute(
                 "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM "
                 "(SELECT queue, state FROM jobs UNION ALL SELECT queue, state FROM dlq) "

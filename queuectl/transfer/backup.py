@@ -15,7 +15,7 @@ from queuectl.domain.values import frozen
 from queuectl.home import cannot
 from queuectl.stores.sqlite_copy import Progressed, copy_from, remove_all, sync_directory
 from queuectl.stores.sqlite_schema import connect, opened_database, translated
-from queuectl.stores.sqlite_soundness import integrity_faults
+from queuectl.stores.sqlite_soundness import integrity_faults, odd_parts
 
 MADE_AT = "backed_up_at"
 """The mark of a backup: when it was made."""
@@ -41,7 +41,8 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
     """Copy a store into a new file, while others use it; return what is in the copy.
 
     Raises NotFound without a store, Conflict when the file is there already, InvalidInput for a
-    place where no backup can be, StoreRefused when the store is damaged.
+    place where no backup can be, StoreRefused when the store is damaged, or has more or less in it
+    than queuectl makes, as `restore` would refuse the backup then.
     """
     _require_free(store, file)
     draft = file.with_name(f".{file.name}.{os.getpid()}.new")
@@ -56,6 +57,11 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
                 raise StoreRefused(
                     f"{store} is damaged ({faults[0]}), so no backup was made of it",
                     hint="queuectl restore FILE brings an earlier backup back",
+                )
+            if odd := next(odd_parts(copy), None):
+                raise StoreRefused(
+                    f"{store} is not as queuectl makes it: {odd}, so no backup was made of it",
+                    hint=odd.remedy(store),
                 )
             _note_time(copy)
             found = contents(copy)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -159,3 +161,12 @@ def test_damage_names_the_way_back(filled: Cli, home: Path) -> None:
     filled.ok("restore", "-y", "b.db")
     assert ids(filled) == ["one"]
     assert "FAIL  store" not in filled("doctor").out
+
+
+def test_what_is_not_of_queuectl_is_named_by_backup_and_doctor(filled: Cli, home: Path) -> None:
+    with closing(sqlite3.connect(home / "queue.db")) as other:
+        other.execute("CREATE VIEW mine AS SELECT 1")
+    for said in (filled.refused(5, "backup", "c.db"), filled("doctor").out):
+        assert "the view 'mine' is not queuectl's" in said
+        assert 'DROP VIEW "mine"' in said
+    filled.ok("enqueue", "three", "true")

@@ -125,6 +125,29 @@ def test_a_store_that_is_damaged_gives_no_backup(path: Path, tmp_path: Path) -> 
     assert [each.name for each in tmp_path.iterdir()] == ["home"]
 
 
+@pytest.mark.parametrize(
+    ("script", "named", "todo"),
+    [
+        ("CREATE VIEW mine AS SELECT 1", "the view 'mine' is not", 'DROP VIEW "mine"'),
+        ('CREATE TABLE "my ""own" (a)', "the table 'my \"own' is not", 'DROP TABLE "my ""own"'),
+        ("CREATE INDEX fast ON jobs (priority)", "the index 'fast' is not", 'DROP INDEX "fast"'),
+        ("DROP TABLE figures", "the table 'figures' is missing", "queuectl restore FILE"),
+        ("ALTER TABLE hooks ADD COLUMN more", "the table 'hooks' has been changed", "restore FILE"),
+    ],
+)
+@pytest.mark.usefixtures("store")
+def test_what_restore_would_refuse_is_not_backed_up_but_named_with_what_to_do(
+    path: Path, tmp_path: Path, script: str, named: str, todo: str
+) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(script)
+    with pytest.raises(StoreRefused) as refused:
+        back_up(path, tmp_path / "b.db", not_told)
+    assert named in str(refused.value)
+    assert todo in refused.value.hint
+    assert [each.name for each in tmp_path.iterdir()] == ["home"]
+
+
 def interrupted(_done: int, _total: int) -> None:
     """End it in the middle, as Ctrl-C does."""
     raise KeyboardInterrupt
