@@ -90,6 +90,18 @@ def test_all_can_be_left_paused(filled: Cli) -> None:
     assert filled.ok("list", "--json").json[0]["reason"] == "queue default is paused"
 
 
+def test_the_line_that_resumes_all_works_when_typed_deliveries_included(cli: Cli) -> None:
+    cli.ok("enqueue", "one", "true")
+    cli.ok("hook", "add", "oncall", "--command", "true", "--on", "dead")
+    cli.ok("backup", "b.db")
+    said = cli.ok("restore", "-y", "--paused", "b.db").err
+    line = said.partition("all is paused: queuectl ")[2].splitlines()[0]
+    assert line == "queue resume default hooks"
+    cli.ok(*line.split())
+    with open_queue() as queue:
+        assert not any(lane.paused for lane in queue.store.lanes().values())
+
+
 def test_bad_files_are_told_by_exit_codes(filled: Cli) -> None:
     Path("empty").touch()
     Path("text").write_text("not a database\n" * 1000)
