@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreRefused
+from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreFull, StoreRefused
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.values import frozen
 from queuectl.home import cannot
 from queuectl.stores.sqlite_copy import Progressed, copy_from, remove_all, sync_directory
-from queuectl.stores.sqlite_schema import connect, opened_database, translated
+from queuectl.stores.sqlite_schema import connect, is_want_of_room, opened_database, translate
 from queuectl.stores.sqlite_soundness import integrity_faults, odd_parts
 
 MADE_AT = "backed_up_at"
@@ -42,15 +42,16 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
 
     Raises NotFound without a store, Conflict when the file is there already, InvalidInput for a
     place where no backup can be, StoreRefused when the store is damaged, or has more or less in it
-    than queuectl makes, as `restore` would refuse the backup then.
+    than queuectl makes, as `restore` would refuse the backup then, and StoreFull for a backup that
+    has no room.
     """
     _require_free(store, file)
     draft = file.with_name(f".{file.name}.{os.getpid()}.new")
     remove_all(draft)
     try:
-        with translated(store), opened_database(store) as source:
+        with _blamed(store, file), opened_database(store) as source:
             copy_from(source, draft, progressed)
-        with translated(store), contextlib.closing(connect(draft)) as copy:
+        with _blamed(store, file), contextlib.closing(connect(draft)) as copy:
             # no memory is shared with others then, which some file systems cannot do
             copy.execute("PRAGMA locking_mode=EXCLUSIVE")
             if faults := integrity_faults(copy):
@@ -86,6 +87,22 @@ def _require_free(store: Path, file: Path) -> None:
         raise InvalidInput(
             f"{file} has the name of a file of the store itself", hint="name another"
         )
+
+
+@contextlib.contextmanager
+def _blamed(store: Path, file: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours; only the backup needs room, on a disk of its own perhaps."""
+    try:
+        yield
+    except sqlite3.OperationalError as fault:
+        if is_want_of_room(file, fault):
+            raise StoreFull(
+                f"the disk of {file} is full, so no backup was made",
+                hint="make room there, or name a file on another disk",
+            ) from fault
+        raise translate(store, fault) from fault
+    except sqlite3.Error as fault:
+        raise translate(store, fault) from fault
 
 
 def _note_time(copy: sqlite3.Connection) -> None:

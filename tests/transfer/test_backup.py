@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+)
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.transfer.backup import Contents, back_up
+from tests.chaos.ground import small_disk
 from tests.stores.kit import added, listed
 from tests.transfer.kit import not_told
 
@@ -146,6 +154,20 @@ def test_what_restore_would_refuse_is_not_backed_up_but_named_with_what_to_do(
     assert named in str(refused.value)
     assert todo in refused.value.hint
     assert [each.name for each in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_full_disk_of_the_backup_is_not_blamed_on_that_of_the_store(
+    path: Path, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "target", "96k") as target:
+        with pytest.raises(StoreFull) as refused:
+            back_up(path, target / "b.db", not_told)
+        assert list(target.iterdir()) == []
+    assert f"the disk of {target / 'b.db'} is full" in str(refused.value)
+    assert str(path) not in str(refused.value)
+    assert "purge" not in refused.value.hint
+    assert "another disk" in refused.value.hint
 
 
 def interrupted(_done: int, _total: int) -> None:
