@@ -162,6 +162,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     if (url is None) != release:
         raise InvalidInput("name the store to move to, with --to URL (or --release this one)")
     from queuectl.stores import open_store
+    from queuectl.stores.moved import require_in_use
     from queuectl.transfer import migration
 
     queue = session.reading()
@@ -180,7 +181,10 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
         otherwise="nothing was moved",
         hint=f"queuectl migrate --yes --to {shown}",
     )
-    with contextlib.closing(open_store(find_place(store=url).store_url)) as target:
+    store_url = find_place(store=url).store_url
+    if not _is_there(store_url):
+        require_in_use(source)  # or an empty store would be left there
+    with contextlib.closing(open_store(store_url)) as target:
         done = migration.Progress()
         with Progress() as progress:
             for done in migration.migrate(source, target, force=force):
@@ -195,3 +199,13 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
         note("to use it again all the same: queuectl migrate --release")
         note("next: name the other store with --store, QUEUECTL_STORE or a line in .env")
     return ExitCode.OK
+
+
+def _is_there(store_url: str) -> bool:
+    """Whether there is a store already."""
+    from queuectl.stores import open_existing
+
+    found = open_existing(store_url)
+    if found is not None:
+        found.close()
+    return found is not None

@@ -21,7 +21,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.values import frozen
 from queuectl.ids import new_token
 from queuectl.stores.base import Store
-from queuectl.stores.moved import ARRIVING, MOVED_TO
+from queuectl.stores.moved import ARRIVING, MOVED_TO, require_in_use
 from queuectl.transfer.lines import digest
 from queuectl.transfer.living import refuse_workers
 from queuectl.transfer.schedule_lines import schedule_digest
@@ -57,26 +57,28 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
 
     Repeating it goes on where it stopped, or tells how it ended. Raises Conflict when workers
     live on either (with `force` only for those that certainly do), when the target has jobs that
-    did not come from here, when the source was used again since, and when the two differ in the
-    end. The source is left as it is, but marked as moved; after a failure it is in use as before.
+    did not come from here, when the source was moved elsewhere or was used again since, and when
+    the two differ in the end. The source is left as it is, but marked as moved; after a failure it
+    is in use as before.
     """
     identity = _identity(source)
     if identity == _identity(target):
         raise Conflict("a store cannot be moved into itself")
+    if source.mark(MOVED_TO) != target.address:  # else it goes on where it stopped
+        require_in_use(source)
     if (ended := _how_it_ended(source, target, identity)) is not None:
         yield ended
         return
     for store in (source, target):
         refuse_workers(store, hint=_STOP, certain=force)
     after = _resume_at(target, identity)
-    before = source.mark(MOVED_TO)
     source.set_mark(MOVED_TO, target.address)
     try:
         refuse_workers(source, hint=_STOP, certain=force)  # one may have begun before the mark
         yield from _move(source, target, identity, after)
     except BaseException:
         with contextlib.suppress(StoreError):  # else --release does it, as whoever is refused reads
-            source.set_mark(MOVED_TO, before if before != target.address else None)
+            source.set_mark(MOVED_TO, None)
         raise
 
 

@@ -201,6 +201,10 @@ def test_migrate_moves_all_and_the_old_store_refuses_jobs_and_workers(filled: Cl
     assert filled.ok("--store", "new.db", "list", "--json").json == filled.ok("list", "--json").json
     assert "was moved to" in filled.refused(4, "enqueue", "job9", "exit 0")
     assert "was moved to" in filled.refused(4, "worker", "start")
+    assert "new.db" in filled.refused(4, "migrate", "--to", "other.db", "-y")
+    assert not Path("other.db").exists()
+    for change in ("retry", "cancel"):
+        assert "migrate --release" in filled.refused(4, change, "waiting")
     assert "migrate --release" in result.err
     doctor = filled("doctor")
     assert doctor.code == 1
