@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,6 +20,8 @@ from queuectl.stores.sqlite_soundness import integrity_faults, odd_parts
 
 MADE_AT = "backed_up_at"
 """The mark of a backup: when it was made."""
+
+_DRAFT = ".new"
 
 
 @frozen
@@ -46,9 +49,9 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
     has no room.
     """
     _require_free(store, file)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.new")
-    remove_all(draft)
+    draft = file.with_name(f".{file.name}.{os.getpid()}{_DRAFT}")
     try:
+        _remove_left_drafts(file)
         with _blamed(store, file), opened_database(store) as source:
             copy_from(source, draft, progressed)
         with _blamed(store, file), contextlib.closing(connect(draft)) as copy:
@@ -87,6 +90,30 @@ def _require_free(store: Path, file: Path) -> None:
         raise InvalidInput(
             f"{file} has the name of a file of the store itself", hint="name another"
         )
+
+
+def _remove_left_drafts(file: Path) -> None:
+    """Remove what backups to the same name have left that were killed, as far as that may be."""
+    named = re.compile(rf"\.{re.escape(file.name)}\.([1-9][0-9]*){re.escape(_DRAFT)}")
+    with contextlib.suppress(PermissionError):  # a directory may be for writing alone
+        for left in list(file.absolute().parent.iterdir()):
+            found = named.fullmatch(left.name)
+            if found and not _is_of_another(int(found[1])):
+                with contextlib.suppress(OSError):  # it may be somebody else's
+                    remove_all(left)
+
+
+def _is_of_another(pid: int) -> bool:
+    """Whether another process has a number now, be it ours to signal or not."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 @contextlib.contextmanager
@@ -133,5 +160,9 @@ def _give_name(draft: Path, file: Path) -> None:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         raise Conflict(f"{file} exists already, and is not overwritten") from None
-    draft.replace(file)
+    try:
+        draft.replace(file)
+    except OSError:
+        file.unlink(missing_ok=True)  # nobody shall take what is empty for a backup
+        raise
     sync_directory(file.absolute().parent)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +25,7 @@ from queuectl.domain.errors import (
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.transfer.backup import Contents, back_up
 from tests.chaos.ground import small_disk
+from tests.cli.harness import ROOT
 from tests.stores.kit import added, listed
 from tests.transfer.kit import not_told
 
@@ -168,6 +172,33 @@ def test_a_full_disk_of_the_backup_is_not_blamed_on_that_of_the_store(
     assert str(path) not in str(refused.value)
     assert "purge" not in refused.value.hint
     assert "another disk" in refused.value.hint
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from queuectl.transfer.backup import back_up
+back_up(Path(sys.argv[1]), Path(sys.argv[2]), lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.mark.usefixtures("store")
+def test_what_a_backup_that_was_killed_has_left_is_removed_by_the_next_one_of_that_name(
+    path: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "to"
+    to.mkdir()
+    file = to / "b[1].db"
+    command = [sys.executable, "-c", KILLED, str(path), str(file)]
+    done = subprocess.run(command, cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = [each.name for each in to.iterdir()]
+    assert f".{file.name}." in "".join(left)
+    kept = {f".{file.name}.{os.getppid()}.new", ".c.db.999999999.new", f".{file.name}.x.new"}
+    for name in kept:
+        (to / name).touch()
+    back_up(path, file, not_told)
+    assert {each.name for each in to.iterdir()} == {*kept, file.name}
 
 
 def interrupted(_done: int, _total: int) -> None:
