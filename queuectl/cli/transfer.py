@@ -175,7 +175,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
         return ExitCode.OK
     shown = without_passwords(url)
     confirm(
-        f"Move {_told(source.counts().total, len(source.schedules()))} and all else from "
+        f"Move {_told(queue.counts().total, len(source.schedules()))} and all else from "
         f"{source.address} to {shown}, and let this store refuse jobs then?",
         yes=yes,
         otherwise="nothing was moved",
@@ -193,7 +193,8 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
                 )
                 progress.show(f"{count:,} jobs {verb}")
         before = " before" if done.is_over else ""
-        say(f"Moved {_told(done.compared, done.schedules)} to {target.address}{before}")
+        jobs = done.compared - done.deliveries
+        say(f"Moved {_told(jobs, done.schedules)} to {target.address}{before}")
         say(f"Checksum {done.checksum[:16]} is the same in both")
         note(f"{source.address} is left as it was, and refuses jobs and workers now")
         note("to use it again all the same: queuectl migrate --release")

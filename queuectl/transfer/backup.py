@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreFull, StoreRefused
+from queuectl.domain.lanes import FIRST_NAME
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.values import frozen
 from queuectl.home import cannot
@@ -26,7 +27,7 @@ _DRAFT = ".new"
 
 @frozen
 class Contents:
-    """How much there is in a store."""
+    """How much there is in a store; deliveries of hooks are no jobs."""
 
     jobs: int
     schedules: int
@@ -143,14 +144,14 @@ def contents(copy: sqlite3.Connection) -> Contents:
 
 
 def _counted(copy: sqlite3.Connection) -> Iterator[int]:
-    jobs, dead = (_rows(copy, table) for table in ("jobs", "dlq"))
-    yield jobs + dead
+    of_jobs = f"WHERE queue >= '{FIRST_NAME}'"
+    yield _rows(copy, "jobs", of_jobs) + _rows(copy, "dlq", of_jobs)
     for table in ("schedules", "hooks", "settings", "queues"):
         yield _rows(copy, table)
 
 
-def _rows(copy: sqlite3.Connection, table: str) -> int:
-    count: int = copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+def _rows(copy: sqlite3.Connection, table: str, which: str = "") -> int:
+    count: int = copy.execute(f"SELECT count(*) FROM {table} {which}").fetchone()[0]
     return count
 
 

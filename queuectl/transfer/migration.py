@@ -12,12 +12,14 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from itertools import zip_longest
 
 from queuectl.domain.errors import Conflict, StoreError
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job
+from queuectl.domain.lanes import is_of_deliveries
 from queuectl.domain.values import frozen
 from queuectl.ids import new_token
 from queuectl.stores.base import Store
@@ -34,6 +36,7 @@ _ARRIVED = "arrived_whole"
 _STOP = "queuectl worker stop, and --all-hosts for those elsewhere; then again"
 _BATCH = 200
 _BREATH_SECONDS = 0.002
+_NOTED = ("compared", "deliveries", "schedules", "checksum")
 _WHOLE = Page(with_output=True, with_history=True)
 
 
@@ -41,12 +44,14 @@ _WHOLE = Page(with_output=True, with_history=True)
 class Progress:
     """How far a migration has come; `checksum` is there when all has been compared.
 
+    `deliveries` of hooks are among what was moved and compared, and then counted by themselves.
     `is_over` says that an earlier call had come to the end, and was perhaps killed before it
     could say so.
     """
 
     moved: int = 0
     compared: int = 0
+    deliveries: int = 0
     schedules: int = 0
     checksum: str = ""
     is_over: bool = False
@@ -96,8 +101,8 @@ def _move(source: Store, target: Store, identity: str, after: int) -> Iterator[P
         time.sleep(_BREATH_SECONDS)
     result: dict[str, object] = {}
     for done in _compared(source, target):
-        result = {"compared": done.compared, "schedules": done.schedules, "checksum": done.checksum}
-        yield Progress(moved, done.compared, done.schedules, done.checksum)
+        result = {name: getattr(done, name) for name in _NOTED}
+        yield replace(done, moved=moved)
     target.set_mark(_ARRIVED, json.dumps({"source": identity, "result": result}))
     target.set_mark(ARRIVING, None)
 
@@ -198,7 +203,7 @@ def _batches(source: Store, after: int) -> Iterator[list[Job]]:
 
 def _compared(source: Store, target: Store) -> Iterator[Progress]:
     """Read both side by side. Raises Conflict for the first job that is not the same."""
-    total, compared = sha256(), 0
+    total, compared, deliveries = sha256(), 0, 0
     for ours, theirs in zip_longest(source.find(Filter(), _WHOLE), target.find(Filter(), _WHOLE)):
         if ours is None or theirs is None or digest(ours) != digest(theirs):
             job = ours or theirs
@@ -209,12 +214,18 @@ def _compared(source: Store, target: Store) -> Iterator[Progress]:
             )
         total.update(digest(ours).encode())
         compared += 1
+        deliveries += is_of_deliveries(ours.spec.queue)
         if compared % _BATCH == 0:
             yield Progress(compared=compared)
     schedules = _compared_schedules(source, target)
     for each in schedules:
         total.update(each.encode())
-    yield Progress(compared=compared, schedules=len(schedules), checksum=total.hexdigest())
+    yield Progress(
+        compared=compared,
+        deliveries=deliveries,
+        schedules=len(schedules),
+        checksum=total.hexdigest(),
+    )
 
 
 def _compared_schedules(source: Store, target: Store) -> list[str]:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.domain.lanes import delivery_queue
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, answered, claim_next, process
+from tests.stores.kit import added
 from tests.worker.fleet import eventually, lives
 
 
@@ -45,6 +47,17 @@ def test_a_backup_is_restored_and_the_old_store_kept(filled: Cli, home: Path) ->
     ]
     filled.ok("restore", "--yes", path)
     assert ids(filled) == ["one", "two"]
+
+
+def test_deliveries_of_hooks_are_in_a_backup_and_not_counted_as_jobs(cli: Cli) -> None:
+    cli.ok("enqueue", "one", "true")
+    with open_queue() as queue:
+        for number in (1, 2):
+            added(queue.store, f"hook:tells:{number}", queue=delivery_queue("tells"))
+    assert cli.ok("backup", "b.db").out == "Backed up 1 job(s) to b.db\n"
+    assert cli.ok("restore", "--dry-run", "b.db").out.startswith("Would restore 1 job(s) from")
+    assert cli.ok("restore", "-y", "--deliver", "b.db").out.startswith("Restored 1 job(s) from")
+    assert cli.ok("show", "hook:tells:1")
 
 
 def test_it_says_what_runs_again_and_what_does_not(filled: Cli) -> None:
