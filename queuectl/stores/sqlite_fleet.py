@@ -129,7 +129,7 @@ class SqliteFleet:
 
         Only that all are there, and where the file is small that pages are sound, if it is quick.
         """
-        from queuectl.stores import sqlite_check, sqlite_soundness
+        from queuectl.stores import sqlite_check
 
         faults: list[str] = []
         with translated(self._path):
@@ -138,8 +138,9 @@ class SqliteFleet:
                 sqlite_check.require_pages(self._connection, self._path, quick=quick)
             if quick:
                 return faults
-            for odd in sqlite_soundness.odd_parts(self._connection):
-                faults.append(f"{odd}: {odd.remedy(self._path)}")
+            from queuectl.stores.sqlite_soundness import odd_parts
+
+            faults += [f"{odd}: {odd.remedy(self._path)}" for odd in odd_parts(self._connection)]
             (miscounted,) = self._connection.execute(
                 "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM "
                 "(SELECT queue, state FROM jobs UNION ALL SELECT queue, state FROM dlq) "
