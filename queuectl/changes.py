@@ -16,6 +16,7 @@ from queuectl.domain.times import iso
 from queuectl.domain.transitions import Transition
 from queuectl.parents import refuse_circle, with_parents
 from queuectl.reading import Reading
+from queuectl.stores.moved import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Filter
@@ -29,7 +30,10 @@ Decide = Callable[[Job, datetime], Transition]
 
 
 class Changes(Reading):
-    """The part of `Queue` that changes jobs, each by compare-and-set."""
+    """The part of `Queue` that changes jobs, each by compare-and-set.
+
+    All but deleting raises Conflict in a store that was moved: its jobs are in another one.
+    """
 
     def cancel(self, job_id: str, *, only: Filter | None = None) -> Job:
         """Cancel a waiting job, or ask the worker of a running one to stop it.
@@ -50,6 +54,7 @@ class Changes(Reading):
         """Put a waiting job before all others of its queue that are due, or behind them."""
         from queuectl.domain import editing
 
+        require_in_use(self._store)
         decide = editing.move_last if last else editing.move_first
         self._store.promote()
 
@@ -157,7 +162,7 @@ class Changes(Reading):
         if job.state is not State.PROCESSING:
             return False
         settings = self.settings()
-        self.cancel(job_id, only=only)
+        self._change(job_id, if_it_fits(only, transitions.cancel))
         try:
             next(self.wait([job_id], settings.kill_grace_seconds + _CANCEL_SECONDS))
         except WaitTimedOut:
@@ -165,6 +170,7 @@ class Changes(Reading):
         return True
 
     def _changed(self, job_id: str, decide: Decide) -> Job:
+        require_in_use(self._store)
         after = self._change(job_id, decide).after
         assert after is not None
         return after

@@ -12,7 +12,7 @@ from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavai
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.hook import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target
 from queuectl.domain.job import WAITING, State
-from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, delivery_queue
+from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
 from queuectl.domain.notice import of_test, of_threshold, sentence
 from queuectl.domain.policy import require_allowed
 from queuectl.domain.request import check_command, check_labels, check_name, check_text
@@ -73,9 +73,13 @@ class Hooks:
         self._store.set_lane(delivery_queue(name), paused=said.paused, limit=said.limit)
 
     def decide(self, *, paused: bool | None = None, limit: int | None = None) -> None:
-        """Pause or resume all deliveries, or limit those of each hook; None leaves it as it is."""
-        for hook in self._store.hooks():
-            self._store.set_lane(delivery_queue(hook.name), paused=paused, limit=limit)
+        """Pause or resume all deliveries, or limit those of each hook; None leaves it as it is.
+
+        Those of a hook that is gone may still wait, in a queue that was paused with all others.
+        """
+        queues = {delivery_queue(hook.name) for hook in self._store.hooks()}
+        for queue in queues.union(filter(is_of_deliveries, self._store.lanes())):
+            self._store.set_lane(queue, paused=paused, limit=limit)
 
     def all(self) -> list[Hook]:
         """Return every hook, by name."""

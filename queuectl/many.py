@@ -12,6 +12,7 @@ from queuectl.domain.errors import NoLongerFits, NotFound, QueuectlError, StoreE
 from queuectl.domain.job import Job
 from queuectl.domain.transitions import Transition
 from queuectl.domain.values import frozen
+from queuectl.stores.moved import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Filter
@@ -44,10 +45,12 @@ class ManyChanges(Changes):
 
     def cancel_all(self, chosen: Filter) -> Iterator[Told]:
         """Cancel jobs as `cancel` does."""
+        require_in_use(self._store)
         return self._all(chosen, transitions.cancel, lambda job: self.cancel(job.id, only=chosen))
 
     def retry_all(self, chosen: Filter) -> Iterator[Told]:
         """Start jobs afresh as `retry` does."""
+        require_in_use(self._store)
         return self._all(chosen, transitions.retry, lambda job: self.retry(job.id, only=chosen))
 
     def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[Told]:

@@ -132,6 +132,7 @@ class Schedules:
         return self._change(name, decide)
 
     def _change(self, name: str, decide: Callable[[Schedule, datetime], Schedule]) -> Schedule:
+        require_in_use(self._store)
         for _ in range(_MAX_TRIES):
             before = self.get(name)
             after = decide(before, self._store.now())

@@ -162,6 +162,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     if (url is None) != release:
         raise InvalidInput("name the store to move to, with --to URL (or --release this one)")
     from queuectl.stores import open_store
+    from queuectl.stores.moved import require_in_use
     from queuectl.transfer import migration
 
     queue = session.reading()
@@ -174,13 +175,16 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
         return ExitCode.OK
     shown = without_passwords(url)
     confirm(
-        f"Move {_told(source.counts().total, len(source.schedules()))} and all else from "
+        f"Move {_told(queue.counts().total, len(source.schedules()))} and all else from "
         f"{source.address} to {shown}, and let this store refuse jobs then?",
         yes=yes,
         otherwise="nothing was moved",
         hint=f"queuectl migrate --yes --to {shown}",
     )
-    with contextlib.closing(open_store(find_place(store=url).store_url)) as target:
+    store_url = find_place(store=url).store_url
+    if not _is_there(store_url):
+        require_in_use(source)  # or an empty store would be left there
+    with contextlib.closing(open_store(store_url)) as target:
         done = migration.Progress()
         with Progress() as progress:
             for done in migration.migrate(source, target, force=force):
@@ -189,9 +193,20 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
                 )
                 progress.show(f"{count:,} jobs {verb}")
         before = " before" if done.is_over else ""
-        say(f"Moved {_told(done.compared, done.schedules)} to {target.address}{before}")
+        jobs = done.compared - done.deliveries
+        say(f"Moved {_told(jobs, done.schedules)} to {target.address}{before}")
         say(f"Checksum {done.checksum[:16]} is the same in both")
         note(f"{source.address} is left as it was, and refuses jobs and workers now")
         note("to use it again all the same: queuectl migrate --release")
         note("next: name the other store with --store, QUEUECTL_STORE or a line in .env")
     return ExitCode.OK
+
+
+def _is_there(store_url: str) -> bool:
+    """Whether there is a store already."""
+    from queuectl.stores import open_existing
+
+    found = open_existing(store_url)
+    if found is not None:
+        found.close()
+    return found is not None

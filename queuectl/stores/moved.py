@@ -1,4 +1,7 @@
-"""What a store knows of having been moved: enqueue and workers ask before they use it."""
+"""What a store knows of having been moved: whoever changes it, and workers, ask before they do.
+
+Deleting is left to people, who may want to empty a store that has been left.
+"""
 
 from __future__ import annotations
 

@@ -125,9 +125,9 @@ class SqliteFleet:
             )
 
     def check(self, *, quick: bool = False) -> list[str]:
-        """See that all parts are there and all pages sound; recount what triggers count.
+        """See that all parts are there, ours alone, and all pages sound; recount the counts.
 
-        Only the first, and the second where the file is small, if it shall be quick.
+        Only that all are there, and where the file is small that pages are sound, if it is quick.
         """
         from queuectl.stores import sqlite_check
 
@@ -138,6 +138,9 @@ class SqliteFleet:
                 sqlite_check.require_pages(self._connection, self._path, quick=quick)
             if quick:
                 return faults
+            from queuectl.stores.sqlite_soundness import odd_parts
+
+            faults += [f"{odd}: {odd.remedy(self._path)}" for odd in odd_parts(self._connection)]
             (miscounted,) = self._connection.execute(
                 "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM "
                 "(SELECT queue, state FROM jobs UNION ALL SELECT queue, state FROM dlq) "

@@ -279,11 +279,14 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-def _is_disk_full(path: Path) -> bool:
-    """Whether what SQLite calls an error of the disk is want of room there."""
+def is_want_of_room(path: Path, fault: sqlite3.Error) -> bool:
+    """Whether an error is want of room on the disk of a file, whatever SQLite calls it."""
+    if "full" in str(fault):
+        return True
     from queuectl.stores import sqlite_spare
 
-    return path.exists() and sqlite_spare.is_full(path)
+    is_possible = isinstance(fault, sqlite3.OperationalError) and path.parent.exists()
+    return is_possible and sqlite_spare.is_full(path)
 
 
 def damaged(path: Path, what: str) -> StoreRefused:
@@ -316,7 +319,7 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
         from queuectl.lockholder import locked  # to look for who it is takes long, and is rare
 
         return locked(path)
-    if "full" in text or (isinstance(fault, sqlite3.OperationalError) and _is_disk_full(path)):
+    if is_want_of_room(path, fault):
         can_free = Path(f"{path}-spare").exists()
         return StoreFull(
             f"the disk of {path} is full",

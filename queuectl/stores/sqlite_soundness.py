@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from queuectl.domain.errors import StoreForeign, StoreRefused
+from queuectl.domain.values import frozen
 from queuectl.stores.sqlite_migrations import MIGRATIONS
 from queuectl.stores.sqlite_schema import APPLICATION_ID
 
@@ -19,6 +21,26 @@ Layout = tuple[int, int]
 
 _OF_SQLITE = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4")
 _ANOTHER = "name a file that queuectl backup made"
+_ADDED = "is not queuectl's"
+
+
+@frozen
+class Odd:
+    """What is not as queuectl makes it: a view, a table and so on, and what is wrong with it."""
+
+    kind: str
+    name: str
+    fault: str
+
+    def __str__(self) -> str:
+        return f"the {self.kind} '{self.name}' {self.fault}"
+
+    def remedy(self, path: Path) -> str:
+        """Return what to do about it in the store at a path."""
+        if self.fault == _ADDED:
+            quoted = self.name.replace('"', '""')
+            return f'DROP {self.kind.upper()} "{quoted}" in {path} with the program sqlite3'
+        return "queuectl restore FILE brings an earlier backup back"
 
 
 def require_ours(connection: sqlite3.Connection, name: Path) -> int:
@@ -40,7 +62,7 @@ def require_ours(connection: sqlite3.Connection, name: Path) -> int:
     faults = integrity_faults(connection)
     if faults:
         raise StoreRefused(f"{name} is damaged ({faults[0]})", hint="take an earlier backup")
-    if fault := _foreign(connection, version):
+    if fault := _misfit(connection, version):
         raise StoreRefused(f"{name} is not as queuectl makes it: {fault}", hint=_ANOTHER)
     return version
 
@@ -51,25 +73,29 @@ def integrity_faults(connection: sqlite3.Connection) -> list[str]:
     return [text for (text,) in found if text != "ok"]
 
 
-def _foreign(connection: sqlite3.Connection, version: int) -> str:
-    """Return what is too much, missing or different in a schema; nothing when it is ours."""
+def _misfit(connection: sqlite3.Connection, version: int) -> str:
+    """Return what is too much, missing or different in a file; nothing when it is ours."""
     (encoding,) = connection.execute("PRAGMA encoding").fetchone()
     if version < 1 or encoding != "UTF-8":
         return "it has no tables" if version < 1 else f"its text is {encoding}"
+    return str(next(odd_parts(connection, version), ""))
+
+
+def odd_parts(connection: sqlite3.Connection, version: int = len(MIGRATIONS)) -> Iterator[Odd]:
+    """Yield what is too much, different or missing in the schema of a store."""
     with contextlib.closing(sqlite3.connect(":memory:")) as fresh:
         for script in MIGRATIONS[:version]:
             fresh.executescript(script)
         ours = _schema(fresh)
     found = _schema(connection)
-    for (kind, name), text in found.items():
-        if (kind, name) not in ours:
-            return f"the {kind} '{name}' is not queuectl's"
-        if ours[kind, name] != text:
-            return f"the {kind} '{name}' has been changed"
-    missing = [
-        f"the {kind} '{name}' is missing" for kind, name in ours if (kind, name) not in found
-    ]
-    return missing[0] if missing else ""
+    for part, text in found.items():
+        if part not in ours:
+            yield Odd(*part, _ADDED)
+        elif ours[part] != text:
+            yield Odd(*part, "has been changed")
+    for part in ours:
+        if part not in found:
+            yield Odd(*part, "is missing")
 
 
 def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreRefused
+from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreFull, StoreRefused
+from queuectl.domain.lanes import FIRST_NAME
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.values import frozen
 from queuectl.home import cannot
 from queuectl.stores.sqlite_copy import Progressed, copy_from, remove_all, sync_directory
-from queuectl.stores.sqlite_schema import connect, opened_database, translated
-from queuectl.stores.sqlite_soundness import integrity_faults
+from queuectl.stores.sqlite_schema import connect, is_want_of_room, opened_database, translate
+from queuectl.stores.sqlite_soundness import integrity_faults, odd_parts
 
 MADE_AT = "backed_up_at"
 """The mark of a backup: when it was made."""
 
+_DRAFT = ".new"
+
 
 @frozen
 class Contents:
-    """How much there is in a store."""
+    """How much there is in a store; deliveries of hooks are no jobs."""
 
     jobs: int
     schedules: int
@@ -41,21 +45,28 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
     """Copy a store into a new file, while others use it; return what is in the copy.
 
     Raises NotFound without a store, Conflict when the file is there already, InvalidInput for a
-    place where no backup can be, StoreRefused when the store is damaged.
+    place where no backup can be, StoreRefused when the store is damaged, or has more or less in it
+    than queuectl makes, as `restore` would refuse the backup then, and StoreFull for a backup that
+    has no room.
     """
     _require_free(store, file)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.new")
-    remove_all(draft)
+    draft = file.with_name(f".{file.name}.{os.getpid()}{_DRAFT}")
     try:
-        with translated(store), opened_database(store) as source:
+        _remove_left_drafts(file)
+        with _blamed(store, file), opened_database(store) as source:
             copy_from(source, draft, progressed)
-        with translated(store), contextlib.closing(connect(draft)) as copy:
+        with _blamed(store, file), contextlib.closing(connect(draft)) as copy:
             # no memory is shared with others then, which some file systems cannot do
             copy.execute("PRAGMA locking_mode=EXCLUSIVE")
             if faults := integrity_faults(copy):
                 raise StoreRefused(
                     f"{store} is damaged ({faults[0]}), so no backup was made of it",
                     hint="queuectl restore FILE brings an earlier backup back",
+                )
+            if odd := next(odd_parts(copy), None):
+                raise StoreRefused(
+                    f"{store} is not as queuectl makes it: {odd}, so no backup was made of it",
+                    hint=odd.remedy(store),
                 )
             _note_time(copy)
             found = contents(copy)
@@ -82,6 +93,46 @@ def _require_free(store: Path, file: Path) -> None:
         )
 
 
+def _remove_left_drafts(file: Path) -> None:
+    """Remove what backups to the same name have left that were killed, as far as that may be."""
+    named = re.compile(rf"\.{re.escape(file.name)}\.([1-9][0-9]*){re.escape(_DRAFT)}")
+    with contextlib.suppress(PermissionError):  # a directory may be for writing alone
+        for left in list(file.absolute().parent.iterdir()):
+            found = named.fullmatch(left.name)
+            if found and not _is_of_another(int(found[1])):
+                with contextlib.suppress(OSError):  # it may be somebody else's
+                    remove_all(left)
+
+
+def _is_of_another(pid: int) -> bool:
+    """Whether another process has a number now, be it ours to signal or not."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def _blamed(store: Path, file: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours; only the backup needs room, on a disk of its own perhaps."""
+    try:
+        yield
+    except sqlite3.OperationalError as fault:
+        if is_want_of_room(file, fault):
+            raise StoreFull(
+                f"the disk of {file} is full, so no backup was made",
+                hint="make room there, or name a file on another disk",
+            ) from fault
+        raise translate(store, fault) from fault
+    except sqlite3.Error as fault:
+        raise translate(store, fault) from fault
+
+
 def _note_time(copy: sqlite3.Connection) -> None:
     now = iso(datetime.now(UTC))
     copy.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (MADE_AT, now))
@@ -93,14 +144,14 @@ def contents(copy: sqlite3.Connection) -> Contents:
 
 
 def _counted(copy: sqlite3.Connection) -> Iterator[int]:
-    jobs, dead = (_rows(copy, table) for table in ("jobs", "dlq"))
-    yield jobs + dead
+    of_jobs = f"WHERE queue >= '{FIRST_NAME}'"
+    yield _rows(copy, "jobs", of_jobs) + _rows(copy, "dlq", of_jobs)
     for table in ("schedules", "hooks", "settings", "queues"):
         yield _rows(copy, table)
 
 
-def _rows(copy: sqlite3.Connection, table: str) -> int:
-    count: int = copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+def _rows(copy: sqlite3.Connection, table: str, which: str = "") -> int:
+    count: int = copy.execute(f"SELECT count(*) FROM {table} {which}").fetchone()[0]
     return count
 
 
@@ -110,5 +161,9 @@ def _give_name(draft: Path, file: Path) -> None:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         raise Conflict(f"{file} exists already, and is not overwritten") from None
-    draft.replace(file)
+    try:
+        draft.replace(file)
+    except OSError:
+        file.unlink(missing_ok=True)  # nobody shall take what is empty for a backup
+        raise
     sync_directory(file.absolute().parent)

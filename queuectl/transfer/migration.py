@@ -12,16 +12,18 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from itertools import zip_longest
 
 from queuectl.domain.errors import Conflict, StoreError
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job
+from queuectl.domain.lanes import is_of_deliveries
 from queuectl.domain.values import frozen
 from queuectl.ids import new_token
 from queuectl.stores.base import Store
-from queuectl.stores.moved import ARRIVING, MOVED_TO
+from queuectl.stores.moved import ARRIVING, MOVED_TO, require_in_use
 from queuectl.transfer.lines import digest
 from queuectl.transfer.living import refuse_workers
 from queuectl.transfer.schedule_lines import schedule_digest
@@ -34,6 +36,7 @@ _ARRIVED = "arrived_whole"
 _STOP = "queuectl worker stop, and --all-hosts for those elsewhere; then again"
 _BATCH = 200
 _BREATH_SECONDS = 0.002
+_NOTED = ("compared", "deliveries", "schedules", "checksum")
 _WHOLE = Page(with_output=True, with_history=True)
 
 
@@ -41,12 +44,14 @@ _WHOLE = Page(with_output=True, with_history=True)
 class Progress:
     """How far a migration has come; `checksum` is there when all has been compared.
 
+    `deliveries` of hooks are among what was moved and compared, and then counted by themselves.
     `is_over` says that an earlier call had come to the end, and was perhaps killed before it
     could say so.
     """
 
     moved: int = 0
     compared: int = 0
+    deliveries: int = 0
     schedules: int = 0
     checksum: str = ""
     is_over: bool = False
@@ -57,26 +62,28 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
 
     Repeating it goes on where it stopped, or tells how it ended. Raises Conflict when workers
     live on either (with `force` only for those that certainly do), when the target has jobs that
-    did not come from here, when the source was used again since, and when the two differ in the
-    end. The source is left as it is, but marked as moved; after a failure it is in use as before.
+    did not come from here, when the source was moved elsewhere or was used again since, and when
+    the two differ in the end. The source is left as it is, but marked as moved; after a failure it
+    is in use as before.
     """
     identity = _identity(source)
     if identity == _identity(target):
         raise Conflict("a store cannot be moved into itself")
+    if source.mark(MOVED_TO) != target.address:  # else it goes on where it stopped
+        require_in_use(source)
     if (ended := _how_it_ended(source, target, identity)) is not None:
         yield ended
         return
     for store in (source, target):
         refuse_workers(store, hint=_STOP, certain=force)
     after = _resume_at(target, identity)
-    before = source.mark(MOVED_TO)
     source.set_mark(MOVED_TO, target.address)
     try:
         refuse_workers(source, hint=_STOP, certain=force)  # one may have begun before the mark
         yield from _move(source, target, identity, after)
     except BaseException:
         with contextlib.suppress(StoreError):  # else --release does it, as whoever is refused reads
-            source.set_mark(MOVED_TO, before if before != target.address else None)
+            source.set_mark(MOVED_TO, None)
         raise
 
 
@@ -94,8 +101,8 @@ def _move(source: Store, target: Store, identity: str, after: int) -> Iterator[P
         time.sleep(_BREATH_SECONDS)
     result: dict[str, object] = {}
     for done in _compared(source, target):
-        result = {"compared": done.compared, "schedules": done.schedules, "checksum": done.checksum}
-        yield Progress(moved, done.compared, done.schedules, done.checksum)
+        result = {name: getattr(done, name) for name in _NOTED}
+        yield replace(done, moved=moved)
     target.set_mark(_ARRIVED, json.dumps({"source": identity, "result": result}))
     target.set_mark(ARRIVING, None)
 
@@ -196,7 +203,7 @@ def _batches(source: Store, after: int) -> Iterator[list[Job]]:
 
 def _compared(source: Store, target: Store) -> Iterator[Progress]:
     """Read both side by side. Raises Conflict for the first job that is not the same."""
-    total, compared = sha256(), 0
+    total, compared, deliveries = sha256(), 0, 0
     for ours, theirs in zip_longest(source.find(Filter(), _WHOLE), target.find(Filter(), _WHOLE)):
         if ours is None or theirs is None or digest(ours) != digest(theirs):
             job = ours or theirs
@@ -207,12 +214,18 @@ def _compared(source: Store, target: Store) -> Iterator[Progress]:
             )
         total.update(digest(ours).encode())
         compared += 1
+        deliveries += is_of_deliveries(ours.spec.queue)
         if compared % _BATCH == 0:
             yield Progress(compared=compared)
     schedules = _compared_schedules(source, target)
     for each in schedules:
         total.update(each.encode())
-    yield Progress(compared=compared, schedules=len(schedules), checksum=total.hexdigest())
+    yield Progress(
+        compared=compared,
+        deliveries=deliveries,
+        schedules=len(schedules),
+        checksum=total.hexdigest(),
+    )
 
 
 def _compared_schedules(source: Store, target: Store) -> list[str]:

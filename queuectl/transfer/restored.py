@@ -10,6 +10,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.hook import hook_of
 from queuectl.domain.job import WAITING, Job, Outcome, State
+from queuectl.domain.lanes import DELIVERY_QUEUE, delivery_queue, is_of_deliveries
 from queuectl.domain.schedule import Schedule, skip_missed
 from queuectl.domain.stats import counted
 from queuectl.domain.threshold import is_owed, told
@@ -96,9 +97,15 @@ def _deliveries(store: Store) -> list[Job]:
 
 
 def _pause_all(store: Store) -> tuple[str, ...]:
-    """Pause every queue that there is, and those that schedules put jobs into."""
+    """Pause every queue there is, and those that schedules and hooks put jobs into.
+
+    Returns their names as people type them: `hooks` stands for the queues of all deliveries.
+    """
     named = (str(each.fields.get("queue") or _DEFAULT) for each in store.schedules())
-    queues = sorted({_DEFAULT, *store.counts().by_queue, *store.lanes(), *named})
-    for queue in queues:
+    hooks = (delivery_queue(hook.name) for hook in store.hooks())
+    queues = {_DEFAULT, *store.counts().by_queue, *store.lanes(), *named, *hooks}
+    if any(map(is_of_deliveries, queues)):
+        queues.add(DELIVERY_QUEUE)
+    for queue in sorted(queues):
         store.set_lane(queue, paused=True)
-    return tuple(queues)
+    return tuple(sorted(queue for queue in queues if not is_of_deliveries(queue)))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from queuectl.domain.lanes import delivery_queue
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, answered, claim_next, process
+from tests.stores.kit import added
 from tests.worker.fleet import eventually, lives
 
 
@@ -43,6 +47,17 @@ def test_a_backup_is_restored_and_the_old_store_kept(filled: Cli, home: Path) ->
     ]
     filled.ok("restore", "--yes", path)
     assert ids(filled) == ["one", "two"]
+
+
+def test_deliveries_of_hooks_are_in_a_backup_and_not_counted_as_jobs(cli: Cli) -> None:
+    cli.ok("enqueue", "one", "true")
+    with open_queue() as queue:
+        for number in (1, 2):
+            added(queue.store, f"hook:tells:{number}", queue=delivery_queue("tells"))
+    assert cli.ok("backup", "b.db").out == "Backed up 1 job(s) to b.db\n"
+    assert cli.ok("restore", "--dry-run", "b.db").out.startswith("Would restore 1 job(s) from")
+    assert cli.ok("restore", "-y", "--deliver", "b.db").out.startswith("Restored 1 job(s) from")
+    assert cli.ok("show", "hook:tells:1")
 
 
 def test_it_says_what_runs_again_and_what_does_not(filled: Cli) -> None:
@@ -86,6 +101,18 @@ def test_all_can_be_left_paused(filled: Cli) -> None:
     result = filled.ok("restore", "-y", "--paused", "b.db")
     assert "queuectl queue resume default" in result.err
     assert filled.ok("list", "--json").json[0]["reason"] == "queue default is paused"
+
+
+def test_the_line_that_resumes_all_works_when_typed_deliveries_included(cli: Cli) -> None:
+    cli.ok("enqueue", "one", "true")
+    cli.ok("hook", "add", "oncall", "--command", "true", "--on", "dead")
+    cli.ok("backup", "b.db")
+    said = cli.ok("restore", "-y", "--paused", "b.db").err
+    line = said.partition("all is paused: queuectl ")[2].splitlines()[0]
+    assert line == "queue resume default hooks"
+    cli.ok(*line.split())
+    with open_queue() as queue:
+        assert not any(lane.paused for lane in queue.store.lanes().values())
 
 
 def test_bad_files_are_told_by_exit_codes(filled: Cli) -> None:
@@ -159,3 +186,12 @@ def test_damage_names_the_way_back(filled: Cli, home: Path) -> None:
     filled.ok("restore", "-y", "b.db")
     assert ids(filled) == ["one"]
     assert "FAIL  store" not in filled("doctor").out
+
+
+def test_what_is_not_of_queuectl_is_named_by_backup_and_doctor(filled: Cli, home: Path) -> None:
+    with closing(sqlite3.connect(home / "queue.db")) as other:
+        other.execute("CREATE VIEW mine AS SELECT 1")
+    for said in (filled.refused(5, "backup", "c.db"), filled("doctor").out):
+        assert "the view 'mine' is not queuectl's" in said
+        assert 'DROP VIEW "mine"' in said
+    filled.ok("enqueue", "three", "true")

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import Outcome
+from queuectl.domain.lanes import delivery_queue
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, answered, bury, claim_next, run_next
+from tests.stores.kit import added
 
 
 @pytest.fixture
@@ -201,6 +203,10 @@ def test_migrate_moves_all_and_the_old_store_refuses_jobs_and_workers(filled: Cl
     assert filled.ok("--store", "new.db", "list", "--json").json == filled.ok("list", "--json").json
     assert "was moved to" in filled.refused(4, "enqueue", "job9", "exit 0")
     assert "was moved to" in filled.refused(4, "worker", "start")
+    assert "new.db" in filled.refused(4, "migrate", "--to", "other.db", "-y")
+    assert not Path("other.db").exists()
+    for change in ("retry", "cancel"):
+        assert "migrate --release" in filled.refused(4, change, "waiting")
     assert "migrate --release" in result.err
     doctor = filled("doctor")
     assert doctor.code == 1
@@ -211,6 +217,15 @@ def test_migrate_moves_all_and_the_old_store_refuses_jobs_and_workers(filled: Cl
     assert "in use again" in filled.ok("migrate", "--release").out
     assert "has been moved" in filled.refused(4, "migrate", "--to", "new.db", "-y")
     filled.ok("enqueue", "more", "true")
+
+
+def test_deliveries_of_hooks_are_moved_and_not_counted_as_jobs(filled: Cli) -> None:
+    with open_queue() as queue:
+        added(queue.store, "hook:tells:1", queue=delivery_queue("tells"))
+    assert "Move 3 job(s) and all else" in filled.refused(2, "migrate", "--to", "new.db")
+    assert filled.ok("migrate", "--to", "new.db", "-y").out.startswith("Moved 3 job(s) to ")
+    assert filled.ok("migrate", "--to", "new.db", "-y").out.startswith("Moved 3 job(s) to ")
+    assert filled.ok("--store", "new.db", "show", "hook:tells:1")
 
 
 def test_migrate_wants_to_know_where_to(cli: Cli) -> None:

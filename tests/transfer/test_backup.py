@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreRefused, StoreUnavailable
+from queuectl.domain.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+)
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.transfer.backup import Contents, back_up
+from tests.chaos.ground import small_disk
+from tests.cli.harness import ROOT
 from tests.stores.kit import added, listed
 from tests.transfer.kit import not_told
 
@@ -123,6 +135,70 @@ def test_a_store_that_is_damaged_gives_no_backup(path: Path, tmp_path: Path) -> 
         back_up(path, tmp_path / "b.db", not_told)
     assert "queuectl restore FILE" in refused.value.hint
     assert [each.name for each in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize(
+    ("script", "named", "todo"),
+    [
+        ("CREATE VIEW mine AS SELECT 1", "the view 'mine' is not", 'DROP VIEW "mine"'),
+        ('CREATE TABLE "my ""own" (a)', "the table 'my \"own' is not", 'DROP TABLE "my ""own"'),
+        ("CREATE INDEX fast ON jobs (priority)", "the index 'fast' is not", 'DROP INDEX "fast"'),
+        ("DROP TABLE figures", "the table 'figures' is missing", "queuectl restore FILE"),
+        ("ALTER TABLE hooks ADD COLUMN more", "the table 'hooks' has been changed", "restore FILE"),
+    ],
+)
+@pytest.mark.usefixtures("store")
+def test_what_restore_would_refuse_is_not_backed_up_but_named_with_what_to_do(
+    path: Path, tmp_path: Path, script: str, named: str, todo: str
+) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(script)
+    with pytest.raises(StoreRefused) as refused:
+        back_up(path, tmp_path / "b.db", not_told)
+    assert named in str(refused.value)
+    assert todo in refused.value.hint
+    assert [each.name for each in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_full_disk_of_the_backup_is_not_blamed_on_that_of_the_store(
+    path: Path, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "target", "96k") as target:
+        with pytest.raises(StoreFull) as refused:
+            back_up(path, target / "b.db", not_told)
+        assert list(target.iterdir()) == []
+    assert f"the disk of {target / 'b.db'} is full" in str(refused.value)
+    assert str(path) not in str(refused.value)
+    assert "purge" not in refused.value.hint
+    assert "another disk" in refused.value.hint
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from queuectl.transfer.backup import back_up
+back_up(Path(sys.argv[1]), Path(sys.argv[2]), lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.mark.usefixtures("store")
+def test_what_a_backup_that_was_killed_has_left_is_removed_by_the_next_one_of_that_name(
+    path: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "to"
+    to.mkdir()
+    file = to / "b[1].db"
+    command = [sys.executable, "-c", KILLED, str(path), str(file)]
+    done = subprocess.run(command, cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = [each.name for each in to.iterdir()]
+    assert f".{file.name}." in "".join(left)
+    kept = {f".{file.name}.{os.getppid()}.new", ".c.db.999999999.new", f".{file.name}.x.new"}
+    for name in kept:
+        (to / name).touch()
+    back_up(path, file, not_told)
+    assert {each.name for each in to.iterdir()} == {*kept, file.name}
 
 
 def interrupted(_done: int, _total: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +19,8 @@ from queuectl.domain.filters import Filter
 from queuectl.domain.hook import Hook, Target
 from queuectl.domain.job import State
 from queuectl.domain.schedule import Schedule
+from queuectl.home import Home
+from queuectl.queue import Queue
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO, require_in_use
@@ -312,17 +314,72 @@ def test_a_move_that_is_cut_short_leaves_the_source_in_use_and_goes_on_later(
 
 
 @one_way
-def test_a_move_that_fails_does_not_undo_an_earlier_one(
+def test_a_store_that_was_moved_is_not_moved_elsewhere_too(
     source: Store, target: Store, tmp_path: Path
 ) -> None:
     moved(source, target)
     with closing(open_store(str(tmp_path / "third.db"))) as third:
-        steps = migration.migrate(source, third)
-        next(steps)
-        assert source.commit(transitions.cancel(existing(source, "later"), source.now()))
-        with pytest.raises(Conflict, match="is not the same"):
-            list(steps)
-    assert source.mark(MOVED_TO) == target.address
+        with pytest.raises(Conflict, match="was moved to") as refused:
+            moved(source, third)
+        assert target.address in str(refused.value)
+        assert "queuectl migrate --release" in refused.value.hint
+        assert third.counts().total == 0
+        require_in_use(third)
+        assert source.mark(MOVED_TO) == target.address
+        migration.release(source)
+        assert moved(source, third).compared == source.counts().total
+
+
+@one_way
+def test_a_store_to_which_not_all_has_come_is_not_moved_on(
+    source: Store, target: Store, tmp_path: Path
+) -> None:
+    next(migration.migrate(source, target))
+    third = open_store(str(tmp_path / "third.db"))
+    with closing(third), pytest.raises(Conflict, match="not all of it has come"):
+        moved(target, third)
+
+
+@one_way
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda queue: queue.retry("dead"),
+        lambda queue: queue.retry_dead("dead"),
+        lambda queue: queue.retry_all(Filter()),
+        lambda queue: queue.cancel("later"),
+        lambda queue: queue.cancel_all(Filter()),
+        lambda queue: queue.pause("later"),
+        lambda queue: queue.resume("held"),
+        lambda queue: queue.move("failed"),
+        lambda queue: queue.edit("later", {"priority": 5}),
+        lambda queue: queue.schedules.pause("weekly"),
+        lambda queue: queue.schedules.resume("nightly"),
+    ],
+)
+def test_a_store_that_was_moved_refuses_changes_as_it_refuses_jobs(
+    source: Store, target: Store, tmp_path: Path, change: Callable[[Queue], object]
+) -> None:
+    moved(source, target)
+    queue, before = Queue(source, Home(tmp_path / "home")), list(source.find(Filter(), EVERYTHING))
+    with pytest.raises(Conflict, match="was moved to") as refused:
+        change(queue)
+    assert "queuectl migrate --release" in refused.value.hint
+    assert list(source.find(Filter(), EVERYTHING)) == before
+    migration.release(source)
+    change(queue)
+
+
+@one_way
+def test_a_store_that_was_moved_can_be_emptied(
+    source: Store, target: Store, tmp_path: Path
+) -> None:
+    moved(source, target)
+    queue = Queue(source, Home(tmp_path / "home"))
+    queue.delete("done")
+    assert [told.error for told in queue.delete_all(Filter(frozenset({State.DEAD})))] == [None]
+    queue.schedules.remove("weekly")
+    assert queue.schedules.all()[0].name == "nightly"
 
 
 @one_way

@@ -14,8 +14,10 @@ from queuectl.domain import transitions
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.hook import Hook, Target, hook_of
 from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.schedule import MISSED, Schedule
 from queuectl.home import Place
+from queuectl.queue import Queue
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.transfer.comparing import Found
 from queuectl.transfer.restore import Restoration
@@ -275,6 +277,24 @@ def test_everything_can_be_left_paused(place: Place, store: SqliteStore) -> None
     assert store.lanes()["limited"].limit == 2
     store.add([new_job(store, "b")])
     assert listed(store) == ["a", "b"]
+
+
+def test_with_all_else_deliveries_are_paused_and_one_name_resumes_those_of_every_hook(
+    place: Place, store: SqliteStore
+) -> None:
+    def fill(store: SqliteStore) -> None:
+        hooked(store)
+        added(store, "hook:gone:1", queue=delivery_queue("gone"))
+
+    file = backup_of(place, fill)
+    done = restored(place, file, paused=True, deliver=True)
+    assert done.settled.paused == ("default", "hooks")
+    assert {delivery_queue("gone"), delivery_queue("tells"), "hooks"} <= store.lanes().keys()
+    assert all(lane.paused for lane in store.lanes().values())
+    queue = Queue(store, place.home)
+    for name in done.settled.paused:
+        queue.resume_queue(name)
+    assert not any(lane.paused for lane in store.lanes().values())
 
 
 def test_the_time_of_a_backup_is_told(place: Place, store: SqliteStore) -> None:
