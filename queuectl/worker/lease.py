@@ -63,10 +63,13 @@ class Heartbeat:
         settings: Settings,
         is_in_place: Callable[[], bool] = lambda: True,
         call_courier: Callable[[], None] | None = None,
+        *,
+        drains: bool = False,
     ) -> None:
         self._open_store = open_store
         self._is_in_place = is_in_place
         self._call_courier = call_courier
+        self._drains = drains
         self._worker = worker
         self._control = control
         self._guard = guard
@@ -157,6 +160,7 @@ class Heartbeat:
                 self._worker.started_at,
                 lambda: self._renew_in_time(store),
                 self._call_courier,
+                drains=self._drains,
             )
         store, now = self._store, time.monotonic()
         store.recover(0)

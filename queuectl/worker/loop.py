@@ -96,6 +96,7 @@ class Worker:
             tunables.from_stored(self._store.settings()),
             self._store.is_in_place,
             call_courier,
+            drains=orders.drain,
         )
         self._patience = Patience(self._control, absence, self._store.recover)
         self._claims = Claims(self._store, self.record.id, orders, self._heartbeat, self._patience)
@@ -148,7 +149,8 @@ class Worker:
                 if not any(is_live(each, self._store.now()) for each in self._store.workers()):
                     tell_all(self._store)
                     self._store.tidy(0.0)
-                if self._call_courier and self._store.has_ready_deliveries():
+                untried = self._orders.drain
+                if self._call_courier and self._store.has_ready_deliveries(untried=untried):
                     self._call_courier()
         except StoreError as fault:
             log.warning("%s", fault)

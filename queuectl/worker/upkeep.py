@@ -69,7 +69,8 @@ class Upkeep:
     """The chores of one worker over one store; `since` is when the worker began (now).
 
     `between` is called after each step of them: on a slow store they take long, and what cannot
-    wait is done there. `call_courier` is called when there are deliveries of hooks to be made.
+    wait is done there. `call_courier` is called when there are deliveries of hooks to be made, and
+    with `drains` for none that is a retry.
     """
 
     def __init__(
@@ -79,11 +80,14 @@ class Upkeep:
         since: datetime | None = None,
         between: Callable[[], None] = lambda: None,
         call_courier: Callable[[], None] | None = None,
+        *,
+        drains: bool = False,
     ) -> None:
         self._store = store
         self._home = home
         self._between = between
         self._call_courier = call_courier
+        self._drains = drains
         self._courier_pace = Pace(_DELIVERY_SECONDS)
         self._may_be_left = True
         self._scheduling = Scheduling(store, since or store.now())
@@ -133,7 +137,7 @@ class Upkeep:
         if self._call_courier is None or not self._courier_pace.is_due:
             return
         with self._courier_pace.look():
-            is_wanted = self._store.has_ready_deliveries()
+            is_wanted = self._store.has_ready_deliveries(untried=self._drains)
             if self._may_be_left and self._home is not None:
                 self._may_be_left = are_left(self._home, self._store)
         if is_wanted or self._may_be_left:

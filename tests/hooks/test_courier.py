@@ -19,12 +19,14 @@ from queuectl.domain.filters import Filter
 from queuectl.domain.hook import NOT_NOW, Hook, Target, delivery_id
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.lanes import delivery_queue
+from queuectl.domain.settings import Settings
 from queuectl.domain.times import EPOCH
 from queuectl.worker import pidfile
 from queuectl.worker.courier import taken
 from queuectl.worker.postroom import Limits, Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.telling import tell_all
+from queuectl.worker.upkeep import Upkeep
 from tests.hooks.receiver import Receiver
 from tests.stores.kit import FAILURE, added, claimed, settled
 from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
@@ -153,6 +155,17 @@ def test_workers_that_drain_leave_retries_to_others(either: Fleet, tmp_path: Pat
     tried = {job.id: job.runs for job in either.queue.hooks.deliveries("a", 50)}
     assert tried[retry] == 1
     assert list(tried.values()) == [1] * 4
+
+
+def test_workers_that_drain_call_no_courier_for_a_retry(either: Fleet) -> None:
+    store, called = either.queue.store, list[str]()
+    added(store, "job1", queue=delivery_queue("a"), max_retries=3, backoff_cap=0.001)
+    settled(store, claimed(store, deliveries=True), FAILURE)
+    eventually(lambda: store.promote() or store.has_ready_deliveries())
+    for drains, name in ((True, "drain"), (False, "stay")):
+        call = partial(called.append, name)
+        Upkeep(store, either.home, call_courier=call, drains=drains).tick(Settings())
+    assert called == ["stay"]
 
 
 def test_deliveries_are_no_jobs_to_those_who_look(fleet: Fleet, receiver: Receiver) -> None:
