@@ -372,14 +372,16 @@ def test_several_deliveries_go_out_at_once_and_one_can_be_ended(tmp_path: Path) 
 
 def test_a_delivery_ends_when_its_lease_does_unless_that_is_renewed(tmp_path: Path) -> None:
     command, now = f"touch {tmp_path}/begun; sleep 60", boot_clock()
+    kept, lost = token_hex(12), token_hex(12)
     with postroom(tmp_path) as room:
-        room.begin("kept", local("sleep 1; echo kept", tmp_path), FACTS, "name", Limits(30, now))
-        room.extend("kept", now + 60)
-        room.begin("lost", local(command, tmp_path), FACTS, "name", Limits(30, now + 2))
+        lasting = local("sleep 3.5; echo kept", tmp_path)
+        room.begin(kept, lasting, FACTS, "name", Limits(60, now + 3))
+        room.extend(kept, now + 60)
+        room.begin(lost, local(command, tmp_path), FACTS, "name", Limits(60, now + 2))
         found: dict[str, Outcome] = {}
         eventually(lambda: found.update(room.endings()) or len(found) == 2)
-    assert found["lost"].interrupted
-    assert found["kept"].succeeded
+    assert found[lost].interrupted
+    assert found[kept].succeeded
 
 
 def test_nothing_goes_on_for_a_courier_that_has_gone(tmp_path: Path) -> None:
