@@ -184,7 +184,19 @@ def _below(cwd: Path, path: Path) -> Path:
     """Return a path made absolute. Raises InvalidInput when that is where nothing is any more."""
     if not path.is_absolute() and not cwd.is_dir():
         raise _no_directory()
-    return cwd / path
+    return _without_climbs(cwd / path)
+
+
+def _without_climbs(path: Path) -> Path:
+    """Return a path without `..`, with the links before the last of them followed.
+
+    Else what is looked at, while a part before `..` is missing, is not what would be made.
+    """
+    if ".." not in path.parts:
+        return path
+    after = path.parts[::-1].index("..")
+    climbing = path.parts[: len(path.parts) - after]
+    return Path(os.path.realpath(Path(*climbing)), *path.parts[len(climbing) :])
 
 
 def expanded(path: Path) -> Path:
@@ -210,7 +222,7 @@ def _home_path(named: str, cwd: Path, *, search: bool) -> Path:
         if candidate.is_dir():
             refuse_strangers(candidate)
             return candidate
-    return cwd / _data_directory()
+    return _without_climbs(cwd / _data_directory())
 
 
 def _data_directory() -> Path:

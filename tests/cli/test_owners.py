@@ -93,6 +93,28 @@ def test_root_makes_no_home_and_no_store_among_the_files_of_another_user(
 
 
 @as_root
+@pytest.mark.parametrize(
+    "way", ["absent/../theirs", "absent/deep/../../theirs", "link/../theirs/x/../y"]
+)
+def test_no_way_over_what_is_missing_leads_root_to_the_files_of_another_user(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    give_away(theirs)
+    (tmp_path / "link").symlink_to("work")
+    there = tmp_path / way
+    for options in (("--home", f"{there}/home"), ("--store", f"{there}/q.db")):
+        told = cli.refused(2, *options, "enqueue", "a", "true")
+        assert f"would be in {theirs}, which belongs to user" in told
+    monkeypatch.delenv("QUEUECTL_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(there))
+    cli.refused(2, "enqueue", "a", "true")
+    assert list(theirs.iterdir()) == []
+    assert not (tmp_path / "absent").exists()
+
+
+@as_root
 def test_root_is_kept_out_of_a_home_that_is_found_on_the_way_up(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
