@@ -11,7 +11,7 @@ from pathlib import Path
 
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.domain.values import frozen
-from queuectl.owners import refuse_root, refuse_strangers, require_trusted
+from queuectl.owners import own_directory, refuse_root, refuse_strangers, require_trusted
 
 DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
@@ -200,8 +200,13 @@ def _without_climbs(path: Path) -> Path:
 
 
 def expanded(path: Path) -> Path:
-    """Return a path with `~` and `~user` replaced. Raises InvalidInput for one without a home."""
+    """Return a path with `~` and `~user` replaced. Raises InvalidInput for one without a home.
+
+    An empty HOME counts as absent.
+    """
     try:
+        if path.parts[:1] == ("~",) and os.environ.get("HOME") == "":
+            return Path(own_directory(), *path.parts[1:])
         return path.expanduser()
     except RuntimeError:
         if path.parts[0] != "~":

@@ -56,6 +56,28 @@ def test_without_any_home_directory_a_home_is_to_be_named(cli: Cli, command: str
 
 
 @pytest.mark.usefixtures("nobody")
+def test_an_empty_home_counts_as_absent(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "")
+    for command in ("list", "--home ~/jobs list", "--home here --store ~/q.db list"):
+        assert "no home directory is known" in cli.refused(2, *command.split())
+
+
+def test_with_an_empty_home_the_entry_in_passwd_says_where(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pwd
+
+    entry = pwd.struct_passwd(("zoe", "x", os.getuid(), 0, "", str(tmp_path), "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: entry)
+    monkeypatch.setenv("HOME", "")
+    cli.ok("--home", "~/jobs", "enqueue", "a", "true")
+    assert (tmp_path / "jobs" / "queue.db").exists()
+    monkeypatch.delenv("QUEUECTL_HOME")
+    default = tmp_path / ".local" / "share" / "queuectl"
+    assert cli.ok("status", "--json").json["store"] == str(default / "queue.db")
+
+
+@pytest.mark.usefixtures("nobody")
 def test_whoever_has_no_home_directory_works_with_a_home_that_is_named(cli: Cli) -> None:
     cli.ok("init")
     cli.ok("enqueue", "a", "true")
