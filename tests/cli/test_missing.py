@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -127,6 +128,31 @@ def test_a_file_in_place_of_the_home_is_refused(cli: Cli, tmp_path: Path) -> Non
     cli.refused(5, "--home", str(tmp_path / "file"), "list")
     cli.refused(5, "--home", str(tmp_path / "file" / "deeper"), "list")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_doctor_says_of_a_home_that_cannot_be_made_what_who_makes_it_is_told(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    homes = [str(tmp_path / "file" / "deep" / "home")]
+    if os.geteuid() == 0:  # whom no mode keeps out
+        monkeypatch.setattr(os, "access", lambda path, _: path != closed)
+        told = f"cannot make {closed / 'home'}: Permission denied"
+        assert told in cli("--home", str(closed / "home"), "doctor").out
+    else:
+        closed.chmod(0o500)
+        homes.append(str(closed / "deep" / "home"))
+    for home in homes:
+        told = cli.refused(5, "--home", home, "enqueue", "--command", "true")
+        for options in ([], ["--quick"]):
+            found = cli("--home", home, "doctor", *options, "--json")
+            assert found.code == 5
+            assert [(each["name"], each["ok"]) for each in found.json] == [("home", False)]
+            assert found.json[0]["detail"] in told
+            assert found.json[0]["advice"] in told
+    assert list(closed.iterdir()) == []
 
 
 def test_a_database_without_a_store_reads_as_empty_and_stays_so(
