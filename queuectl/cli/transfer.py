@@ -113,6 +113,7 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     from queuectl.stores.moved import require_in_use
     from queuectl.transfer.importing import Intake, Taken
 
+    items = reader.from_file(file)  # before a store is made
     queue = session.queue()
     require_in_use(queue.store)
     intake = Intake(queue.store)
@@ -130,7 +131,7 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
                 code = code or each.error.exit_code
 
     with Progress() as progress:
-        for item in reader.from_file(file):
+        for item in items:
             if item.fields is None:
                 fault = item.error or InvalidInput("nothing to import")
                 tell([Taken(item.where, fault)])

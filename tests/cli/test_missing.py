@@ -109,6 +109,31 @@ def test_who_writes_makes_the_home(cli: Cli, home: Path, command: str) -> None:
     assert "does not exist" not in cli.ok("list").err
 
 
+UNREADABLE = (
+    "enqueue --file absent", "enqueue @empty", "enqueue -f .", "enqueue {", "enqueue -f -",
+    "enqueue --atomic -f wrong", "run --file absent", "import absent", "import empty",
+    "import wrong", "schedule add s @daily true --env-file absent",
+    "hook add h --on dead --command true --secret-file absent",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", UNREADABLE)
+def test_for_what_cannot_be_read_nothing_is_made(cli: Cli, home: Path, command: str) -> None:
+    Path("empty").touch()
+    Path("wrong").write_text("{\n")
+    cli.refused(2, *command.split())
+    assert not made(home)
+
+
+@pytest.mark.parametrize("command", ["enqueue --file absent", "import absent"])
+def test_for_what_cannot_be_read_no_database_is_filled(
+    cli: Cli, home: Path, new_mongo_url: str, command: str
+) -> None:
+    cli.refused(2, "--store", new_mongo_url, *command.split())
+    assert "does not exist" in cli.ok("--store", new_mongo_url, "list").err
+    assert not made(home)
+
+
 def test_a_line_that_writes_after_one_that_read_makes_the_home(home: Path) -> None:
     result = process("shell", stdin="list\nenqueue a true\nlist --json\n")
     assert result.code == 0
