@@ -184,9 +184,9 @@ class Follower:
         Raises CannotStart for a job that waits for what will not come by itself, or NotFound.
         """
         job = self._queue.get(self._job_id)  # before the files, so that none is left out
-        if self._announced == 0 and self._run == 0:
+        is_new = self._announced == 0 and self._run == 0
+        if is_new:
             self._announced = max((run.n for run in job.history if run.n < job.runs), default=0)
-            self._tell_of_waiting(job)
         found = False
         for run in range(self._run or max(1, job.runs), job.runs + 1):
             if run != self._run:
@@ -203,15 +203,22 @@ class Follower:
                 stuck = self._queue.cannot_start()(job)
             if stuck:
                 raise stuck
+        if is_new:
+            self._tell_of_waiting(job)
         return found
 
     def _tell_of_waiting(self, job: Job) -> None:
-        """Tell a person, once, what a job that does not run yet waits for."""
-        if self._is_told or job.state not in WAITING or not sys.stderr.isatty():
+        """Tell, once, what a job that does not run yet waits for; a script of workers alone."""
+        if self._is_told or job.state not in WAITING:
             return
         self._is_told = True
         clock = clock_of(self._queue)
-        why = reason(job, clock.now, clock.at, clock.surroundings) or ""
+        if sys.stderr.isatty():
+            why = reason(job, clock.now, clock.at, clock.surroundings) or ""
+        else:
+            why = clock.surroundings.unserved(job.spec.queue) or ""
+        if not why or self._queue.get(job.id).state not in WAITING:
+            return  # the worker that ran it meanwhile may have left
         if why == NO_WORKER:
             note(f"job '{job.id}' is {job.state}, and {why}: queuectl worker start")
         elif not why.endswith("due"):

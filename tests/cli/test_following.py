@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -63,6 +66,38 @@ def test_waiting_shows_nothing_but_the_results_away_from_a_terminal(cli: Cli) ->
     waited = cli("wait", "a", "b")
     assert (waited.code, waited.err) == (1, "")
     assert waited.out.count("\n") == 2
+
+
+def test_whoever_waits_away_from_a_terminal_is_told_too_that_no_worker_runs(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    for command in (["wait", "a"], ["wait", "--all", "--json"], ["logs", "-f", "a"]):
+        out, err = meanwhile_read(*command)
+        assert out.replace("[", "") == ""
+        assert err.count("no worker is running: queuectl worker start") == 1
+    cli.ok("enqueue", "b", "true", "--after", "a")
+    assert "'b' is pending, and no worker is running" in meanwhile_read("logs", "-f", "b")[1]
+
+
+def meanwhile_read(*command: str) -> tuple[str, str]:
+    """Return both streams of a command that waits, ended once it has told of something."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "queuectl", *command],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as waiting:  # fmt: skip
+        assert waiting.stderr is not None
+        is_told = select.select([waiting.stderr], [], [], 30)[0]
+        said = waiting.stderr.readline() if is_told else ""
+        waiting.terminate()
+        out, more = waiting.communicate(timeout=30)
+    return out, said + more
+
+
+def test_nothing_is_said_of_workers_where_nothing_is_waited_for(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    assert cli.refused(124, "wait", "a", "--timeout", "0").count("worker") == 0
+    process("worker", "start")
+    for command in (["wait", "a"], ["logs", "-f", "a"]):
+        assert "worker" not in process(*command).err
 
 
 def test_jobs_are_told_of_in_the_order_in_which_they_end(cli: Cli) -> None:
