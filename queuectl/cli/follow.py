@@ -12,8 +12,8 @@ from typing import IO
 
 from queuectl.cli import render
 from queuectl.cli.jobs import clock_of
-from queuectl.cli.session import complain, note, on_terminal
-from queuectl.domain.errors import CannotStart, NotFound
+from queuectl.cli.session import note, on_terminal
+from queuectl.domain.errors import CannotStart, NotFound, QueuectlError
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
 from queuectl.domain.values import frozen
 from queuectl.domain.view import NO_WORKER, exit_code, reason
@@ -56,12 +56,10 @@ class Choice:
 
 
 def prefixes(ids: Sequence[str], *, colors: bool) -> dict[str, str]:
-    """Return what each line of each job begins with; nothing where there is one job alone.
+    """Return what each line of each job begins with.
 
     On a terminal the ids are padded to one width, and each job has a colour of its own.
     """
-    if len(ids) < 2:
-        return {}
     if not on_terminal():
         return {job_id: f"{job_id}: " for job_id in ids}
     widest = max(map(len, ids))
@@ -264,12 +262,16 @@ class Follower:
 
 
 def follow(
-    queue: Queue, ids: Sequence[str], choice: Choice, on_end: Callable[[Job], None]
+    queue: Queue,
+    ids: Sequence[str],
+    choice: Choice,
+    on_end: Callable[[Job], None],
+    on_refusal: Callable[[QueuectlError], None] | None = None,
 ) -> list[Job]:
     """Write the output of jobs as it comes; return them when all are settled.
 
-    `on_end` is called for each when it is. Of several, one that is deleted or cannot start is
-    told of and left out; of one that is NotFound or CannotStart.
+    `on_end` is called for each when it is. One that is deleted or cannot start is left out, and
+    `on_refusal` called with the NotFound or CannotStart; without it that is raised.
     """
     active = [Follower(queue, job_id, choice) for job_id in ids]
     settled: list[Job] = []
@@ -281,9 +283,9 @@ def follow(
             try:
                 found = follower.step() or found
             except (NotFound, CannotStart) as gone:
-                if len(ids) == 1:
+                if on_refusal is None:
                     raise
-                complain(gone)
+                on_refusal(gone)
                 active.remove(follower)
                 continue
             if follower.settled is not None:

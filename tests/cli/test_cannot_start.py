@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from queuectl.domain.errors import CannotStart
+from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, bury, process
+from tests.cli.harness import Cli, bury, process, run_next
 from tests.cli.test_flow import listed, reason
 
 
@@ -78,7 +79,13 @@ def test_following_ends_too(cli: Cli) -> None:
     chain(cli)
     assert "c1 cannot start: a1 is dead" in cli.refused(1, "logs", "-f", "c1")
     followed = cli("logs", "-f", "b1", "c1")
+    assert followed.code == 1
     assert followed.err.count("cannot start: a1 is dead") == 2
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "m1", "command": "true"})])
+        run_next(queue, Outcome(exit_code=0, stdout="fine\n"))
+    followed = cli("logs", "-f", "m1", "b1")
+    assert (followed.code, followed.out) == (1, "m1: fine\n")
 
 
 def test_a_program_that_waits_is_told(cli: Cli) -> None:

@@ -140,7 +140,22 @@ def test_a_job_that_is_deleted_does_not_end_the_following_of_others(run: Start, 
         following.shows("no job 'a'")
         run_next(queue, Outcome(exit_code=0))
     following.shows("job 'b' completed")
-    assert following.ends() == 0
+    assert following.ends() == 3
+
+
+@pytest.mark.parametrize("ids", [["m1", "absent"], ["absent", "m1", "other", "m1"]])
+def test_a_job_that_is_not_there_does_not_keep_others_from_being_followed(
+    cli: Cli, ids: list[str]
+) -> None:
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "m1", "command": "true"})])
+        run_next(queue, Outcome(exit_code=7, error="Exit code 7", stdout="fine\n"))
+    cli.ok("cancel", "m1")
+    followed = cli("logs", "-f", *ids)
+    assert (followed.code, followed.out) == (3, "m1: fine\n")
+    assert followed.err.count("queuectl: no job") == len(set(ids)) - 1
+    assert "no job 'absent'" in cli.refused(3, "logs", "-f", "absent")
+    assert cli("logs", "-f", "m1", "m1").code == 143
 
 
 def test_a_job_with_a_time_says_so_while_it_is_followed(run: Start, cli: Cli) -> None:
