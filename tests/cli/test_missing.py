@@ -83,6 +83,19 @@ def test_a_job_that_is_not_found_says_where_there_is_nothing(
     assert not made(home)
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["schedule show", "schedule next", "schedule pause", "schedule resume", "schedule remove",
+     "hook show", "hook pause", "hook resume", "hook remove", "hook test", "queue resume"],
+)  # fmt: skip
+def test_what_else_is_not_found_says_where_there_is_nothing(
+    cli: Cli, home: Path, command: str
+) -> None:
+    told = cli.refused(3, *command.split(), "a")
+    assert f"no {command.split()[0]} 'a'; {home} does not exist" in told
+    assert not made(home)
+
+
 def test_of_a_home_without_its_store_the_store_is_named(cli: Cli, home: Path) -> None:
     home.mkdir()
     assert f"{home / 'queue.db'} does not exist" in cli.ok("list").err
