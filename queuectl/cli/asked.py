@@ -239,6 +239,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
         command=options["command"],
         file=options["file"],
         job_id=options["job_id"],
+        verb=ctx.command.name or "enqueue",
     )
     if len(options["words"]) == 2 and _is_program(options["words"][0]):
         note(
