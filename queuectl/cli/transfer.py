@@ -23,7 +23,7 @@ from queuectl.cli.tree import Command
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.filters import Filter
 from queuectl.domain.text import without_passwords
-from queuectl.home import cannot, find_place, open_private
+from queuectl.home import cannot, find_place, open_private, working_directory
 
 STANDARD_OUTPUT = "-"
 
@@ -54,6 +54,7 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     if file is None or file == STANDARD_OUTPUT:
         _write(found, sys.stdout)
         return
+    working_directory(file)  # which may be gone
     with _replaced(Path(file)) as stream, Progress() as progress:
         written = _write(found, stream, progress)
     say(f"Exported {_told(written['job'], written['schedule'])} to {file}")

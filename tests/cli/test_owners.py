@@ -261,7 +261,8 @@ def test_the_home_above_a_removed_directory_is_still_the_one_that_is_meant(cli: 
 
 @pytest.mark.parametrize(
     "command", ["enqueue b true", "run true", "init", "--home here list", "--store x.db list",
-                "schedule add s @daily true", "enqueue b true --cwd here"],
+                "schedule add s @daily true", "enqueue b true --cwd here", "backup here.bk",
+                "restore here.bk", "export here.jsonl", "migrate --yes --to here.db"],
 )  # fmt: skip
 def test_what_needs_a_working_directory_says_that_it_was_removed(
     cli: Cli, gone: Path, command: str
