@@ -11,7 +11,7 @@ from pathlib import Path
 
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.domain.values import frozen
-from queuectl.owners import refuse_root, refuse_strangers, require_trusted
+from queuectl.owners import own_directory, refuse_root, refuse_strangers, require_trusted
 
 DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
@@ -188,12 +188,29 @@ def _below(cwd: Path, path: Path) -> Path:
     """Return a path made absolute. Raises InvalidInput when that is where nothing is any more."""
     if not path.is_absolute() and not cwd.is_dir():
         raise _no_directory()
-    return cwd / path
+    return _without_climbs(cwd / path)
+
+
+def _without_climbs(path: Path) -> Path:
+    """Return a path without `..`, with the links before the last of them followed.
+
+    Else what is looked at, while a part before `..` is missing, is not what would be made.
+    """
+    if ".." not in path.parts:
+        return path
+    after = path.parts[::-1].index("..")
+    climbing = path.parts[: len(path.parts) - after]
+    return Path(os.path.realpath(Path(*climbing)), *path.parts[len(climbing) :])
 
 
 def expanded(path: Path) -> Path:
-    """Return a path with `~` and `~user` replaced. Raises InvalidInput for one without a home."""
+    """Return a path with `~` and `~user` replaced. Raises InvalidInput for one without a home.
+
+    An empty HOME counts as absent.
+    """
     try:
+        if path.parts[:1] == ("~",) and os.environ.get("HOME") == "":
+            return Path(own_directory(), *path.parts[1:])
         return path.expanduser()
     except RuntimeError:
         if path.parts[0] != "~":
@@ -214,7 +231,7 @@ def _home_path(named: str, cwd: Path, *, search: bool) -> Path:
         if candidate.is_dir():
             refuse_strangers(candidate)
             return candidate
-    return cwd / _data_directory()
+    return _without_climbs(cwd / _data_directory())
 
 
 def _data_directory() -> Path:

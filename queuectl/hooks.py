@@ -33,10 +33,11 @@ _LIMITED = "hooks_limited"
 
 
 class Hooks:
-    """The hooks of a store."""
+    """The hooks of a store; `missing_hint` is what to say of one not found, where no store is."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, missing_hint: str = "") -> None:
         self._store = store
+        self._hint = missing_hint or "queuectl hook list shows the hooks there are"
 
     def add(self, hook: Hook, *, replacing: bool = False) -> Hook:
         """Store a hook (its `created_at` is set here) and limit its queue of deliveries.
@@ -93,8 +94,7 @@ class Hooks:
         found = self._find(name)
         if found is None:
             close = nearest(name, [hook.name for hook in self._store.hooks()])
-            hint = "queuectl hook list shows the hooks there are"
-            raise NotFound(f"no hook '{name}'{close}", hint=hint)
+            raise NotFound(f"no hook '{name}'{close}", hint=self._hint)
         return found
 
     def remove(self, name: str) -> None:

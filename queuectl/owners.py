@@ -85,6 +85,24 @@ def own_name() -> str:
     return user_name(os.geteuid()) if _HAS_OWNERS else ""
 
 
+def own_directory() -> str:
+    """Return the home directory that passwd, or Windows, has for the user who runs this.
+
+    Raises RuntimeError where there is none.
+    """
+    if not _HAS_OWNERS:
+        return os.path.expanduser("~")  # noqa: PTH111  # does not look at HOME there
+    import pwd
+
+    try:
+        found = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        found = ""
+    if not found:
+        raise RuntimeError("this user has no entry in passwd")
+    return found
+
+
 @frozen
 class Access:
     """What is not as it should be: files of others, open to others, and closed to their owner."""

@@ -121,7 +121,7 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         """What is enqueued again and again."""
         from queuectl.schedules import Schedules
 
-        return Schedules(self._store, self.request)
+        return Schedules(self._store, self.request, self.missing_hint)
 
     # hooks
 
@@ -130,7 +130,7 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         """Who is told of what."""
         from queuectl.hooks import Hooks
 
-        return Hooks(self._store)
+        return Hooks(self._store, self.missing_hint)
 
     # settings
 

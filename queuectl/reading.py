@@ -36,6 +36,11 @@ class Reading:
 
     _store: Store
 
+    @property
+    def missing_hint(self) -> str:
+        """What to say of anything that is not found where nothing is; else empty."""
+        return f"{self.missing} does not exist" if self.missing else ""
+
     def now(self) -> datetime:
         """Return the store's time."""
         return self._store.now()
@@ -57,9 +62,9 @@ class Reading:
                 return fitting[0]
             if fitting:
                 raise Conflict(f"'{word}' fits several jobs: {', '.join(fitting)} …")
-        is_there = "queuectl list shows the jobs there are"
-        hint = f"{self.missing} does not exist" if self.missing else is_there
-        raise NotFound(f"no job '{word}'", hint)
+        raise NotFound(
+            f"no job '{word}'", self.missing_hint or "queuectl list shows the jobs there are"
+        )
 
     def get(self, word: str) -> Job:
         """Return one job with its output and history; `word` is an id or a prefix."""

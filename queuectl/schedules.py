@@ -34,11 +34,15 @@ BuildRequest = Callable[[Mapping[str, object]], "Request"]
 
 
 class Schedules:
-    """The schedules of a store. `build` checks the fields of a job as enqueueing it would."""
+    """The schedules of a store. `build` checks the fields of a job as enqueueing it would.
 
-    def __init__(self, store: Store, build: BuildRequest) -> None:
+    `missing_hint` is what to say of one that is not found, where no store is.
+    """
+
+    def __init__(self, store: Store, build: BuildRequest, missing_hint: str = "") -> None:
         self._store = store
         self._build = build
+        self._hint = missing_hint or "queuectl schedule list shows them"
 
     def add(
         self,
@@ -101,7 +105,7 @@ class Schedules:
         found = self._store.schedule(name) if is_name(name) else None
         if found is None:
             close = nearest(name, [schedule.name for schedule in self.all()])
-            raise NotFound(f"no schedule '{name}'{close}", hint="queuectl schedule list shows them")
+            raise NotFound(f"no schedule '{name}'{close}", hint=self._hint)
         return found
 
     def faults(self) -> list[str]:

@@ -218,6 +218,16 @@ def test_an_absolute_store_stays_as_it_is(work: Path) -> None:
     assert find(work, home="h", store="sqlite:////srv/q.db").store_url == "/srv/q.db"
 
 
+def test_a_way_up_is_followed_as_the_system_follows_it(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "far" / "inner").mkdir(parents=True)
+    (work / "link").symlink_to(tmp_path / "far" / "inner")
+    assert find(work, home="link/../h").home.root == tmp_path / "far" / "h"
+    assert find(work, home="absent/../h", store="absent/../x.db").store_url == str(work / "x.db")
+    assert find(work, home="link").home.root == work / "link"
+    assert find(work, home="../link").home.root == work.parent / "link"
+    assert find(work, home="..").home.root == work.parent
+
+
 def test_an_unknown_kind_of_store_is_refused(work: Path) -> None:
     with pytest.raises(InvalidInput, match="unknown kind of store 'postgres://'"):
         find(work, home="h", store="postgres://host/db")

@@ -161,7 +161,7 @@ class Asked:
     cwd: str
 
     def items(self) -> Iterator[Item]:
-        """Yield every job as it was written."""
+        """Return every job as it was written; the first is read at once. Raises InvalidInput."""
         if self.source.command is not None:
             return iter([Item({"command": self.source.command})])
         from queuectl.cli import reader
@@ -181,10 +181,9 @@ class Asked:
         is_object = (self.source.json or "").lstrip().startswith("{")
         return self.source.command is not None or is_object
 
-    def entries(self, queue: Queue) -> Iterator[Entry]:
-        """Yield every job that is asked for, in order, or why it cannot be."""
+    def entries(self, items: Iterator[Item], queue: Queue) -> Iterator[Entry]:
+        """Yield every job of `items` as it is asked for, in order, or why it cannot be."""
         form = queue.form(cwd=self.cwd, replace=self.replace)
-        items = self.items()
         directories: dict[str | None, bool] = {} if "cwd" in self.fields else {self.cwd: True}
         while some := list(islice(items, BATCH)):
             plain = None if self.fields else form.fill_plain([item.fields or {} for item in some])
@@ -240,6 +239,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
         command=options["command"],
         file=options["file"],
         job_id=options["job_id"],
+        verb=ctx.command.name or "enqueue",
     )
     if len(options["words"]) == 2 and _is_program(options["words"][0]):
         note(

@@ -14,6 +14,7 @@ from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, note, pass_session, say
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.home import working_directory
 from queuectl.stores import is_mongo, sqlite_path
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def _embedded(session: Session, verb: str) -> Path:
 def _named(file: str, verb: str) -> Path:
     if file in ("", "-"):
         raise InvalidInput("FILE must be the name of a file", hint=f"queuectl {verb} backup.db")
+    working_directory(file)  # which may be gone
     return Path(file)
 
 

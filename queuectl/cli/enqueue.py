@@ -53,13 +53,14 @@ def enqueue(
     """Store jobs: a command, JSON, or a file of jobs."""
     session = ctx.ensure_object(Session)
     asked = asked_from(ctx, options)
+    items = asked.items()  # before a store is made
     queue = session.queue()
     if as_json:
         report: Report = JsonReport(single=asked.is_single)
     else:
         report = _report_for_person() if asked.is_batch and not print_id else Report(print_id)
     tally = Tally()
-    entries = asked.entries(queue)
+    entries = asked.entries(items, queue)
     if atomic:
         _enqueue_atomically(queue, list(entries), tally, report)
     else:

@@ -12,8 +12,8 @@ from typing import IO
 
 from queuectl.cli import render
 from queuectl.cli.jobs import clock_of
-from queuectl.cli.session import complain, note, on_terminal
-from queuectl.domain.errors import CannotStart, NotFound
+from queuectl.cli.session import note, on_terminal
+from queuectl.domain.errors import CannotStart, NotFound, QueuectlError
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
 from queuectl.domain.values import frozen
 from queuectl.domain.view import NO_WORKER, exit_code, reason
@@ -56,12 +56,10 @@ class Choice:
 
 
 def prefixes(ids: Sequence[str], *, colors: bool) -> dict[str, str]:
-    """Return what each line of each job begins with; nothing where there is one job alone.
+    """Return what each line of each job begins with.
 
     On a terminal the ids are padded to one width, and each job has a colour of its own.
     """
-    if len(ids) < 2:
-        return {}
     if not on_terminal():
         return {job_id: f"{job_id}: " for job_id in ids}
     widest = max(map(len, ids))
@@ -184,9 +182,9 @@ class Follower:
         Raises CannotStart for a job that waits for what will not come by itself, or NotFound.
         """
         job = self._queue.get(self._job_id)  # before the files, so that none is left out
-        if self._announced == 0 and self._run == 0:
+        is_new = self._announced == 0 and self._run == 0
+        if is_new:
             self._announced = max((run.n for run in job.history if run.n < job.runs), default=0)
-            self._tell_of_waiting(job)
         found = False
         for run in range(self._run or max(1, job.runs), job.runs + 1):
             if run != self._run:
@@ -203,15 +201,22 @@ class Follower:
                 stuck = self._queue.cannot_start()(job)
             if stuck:
                 raise stuck
+        if is_new:
+            self._tell_of_waiting(job)
         return found
 
     def _tell_of_waiting(self, job: Job) -> None:
-        """Tell a person, once, what a job that does not run yet waits for."""
-        if self._is_told or job.state not in WAITING or not sys.stderr.isatty():
+        """Tell, once, what a job that does not run yet waits for; a script of workers alone."""
+        if self._is_told or job.state not in WAITING:
             return
         self._is_told = True
         clock = clock_of(self._queue)
-        why = reason(job, clock.now, clock.at, clock.surroundings) or ""
+        if sys.stderr.isatty():
+            why = reason(job, clock.now, clock.at, clock.surroundings) or ""
+        else:
+            why = clock.surroundings.unserved(job.spec.queue) or ""
+        if not why or self._queue.get(job.id).state not in WAITING:
+            return  # the worker that ran it meanwhile may have left
         if why == NO_WORKER:
             note(f"job '{job.id}' is {job.state}, and {why}: queuectl worker start")
         elif not why.endswith("due"):
@@ -257,12 +262,16 @@ class Follower:
 
 
 def follow(
-    queue: Queue, ids: Sequence[str], choice: Choice, on_end: Callable[[Job], None]
+    queue: Queue,
+    ids: Sequence[str],
+    choice: Choice,
+    on_end: Callable[[Job], None],
+    on_refusal: Callable[[QueuectlError], None] | None = None,
 ) -> list[Job]:
     """Write the output of jobs as it comes; return them when all are settled.
 
-    `on_end` is called for each when it is. Of several, one that is deleted or cannot start is
-    told of and left out; of one that is NotFound or CannotStart.
+    `on_end` is called for each when it is. One that is deleted or cannot start is left out, and
+    `on_refusal` called with the NotFound or CannotStart; without it that is raised.
     """
     active = [Follower(queue, job_id, choice) for job_id in ids]
     settled: list[Job] = []
@@ -274,9 +283,9 @@ def follow(
             try:
                 found = follower.step() or found
             except (NotFound, CannotStart) as gone:
-                if len(ids) == 1:
+                if on_refusal is None:
                     raise
-                complain(gone)
+                on_refusal(gone)
                 active.remove(follower)
                 continue
             if follower.settled is not None:

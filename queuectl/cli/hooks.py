@@ -93,6 +93,7 @@ def add(
     target = _TARGETS[option]
     if body is not None and target is not Target.WEBHOOK:
         raise InvalidInput("--format goes with --url only")
+    secret = _secret(secret_file, secret_env)
     queue = session.queue()
     made = queue.hooks.add(
         Hook(
@@ -105,7 +106,7 @@ def add(
             queue=queue_name,
             labels=label,
             format=Format(body or Format.JSON),
-            secret=_secret(secret_file, secret_env),
+            secret=secret,
             smtp=smtp or "",
             sender=sender or "",
             cwd=str(working_directory()) if target is Target.COMMAND else "",

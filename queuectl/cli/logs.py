@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import click
 
 from queuectl.cli.follow import STREAMS, Choice, ending, follow, prefixes, print_run
 from queuectl.cli.jobs import ids_argument
-from queuectl.cli.session import Session, for_each, note, pass_session
+from queuectl.cli.session import Session, complain, for_each, note, pass_session
 from queuectl.cli.tree import Command
-from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
+from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError
 from queuectl.domain.view import exit_code
 
 
@@ -41,11 +44,10 @@ def logs(
     queue = session.reading()
     streams = (only,) if only else STREAMS
     if live:
-        named = list(dict.fromkeys(queue.resolve(word) for word in ids))
-        choice = Choice(streams, lines, prefixes(named, colors=session.colors))
-        found = follow(queue, named, choice, lambda job: note(ending(job)))
-        return exit_code(found[0]) if len(named) == 1 else ExitCode.OK
-    choice = Choice(streams, lines, prefixes(ids, colors=session.colors))
+        return _follow_each(session, ids, Choice(streams, lines))
+    choice = Choice(streams, lines)
+    if len(ids) > 1:
+        choice = replace(choice, prefixes=prefixes(ids, colors=session.colors))
 
     def act(word: str) -> None:
         job = queue.get(word)
@@ -57,3 +59,24 @@ def logs(
         print_run(queue, job, attempt or job.runs, choice)
 
     return for_each(ids, act)
+
+
+def _follow_each(session: Session, ids: Sequence[str], choice: Choice) -> int:
+    """Follow jobs; return the exit code of the first that cannot be followed to its end.
+
+    Without such, that of the job where there is one alone, else 0.
+    """
+    queue, found = session.reading(), list[str]()
+    code = for_each(ids, lambda word: found.append(queue.resolve(word)))
+    named = list(dict.fromkeys(found))
+    is_alone = len(named) == 1 and not code
+    if not is_alone:
+        choice = replace(choice, prefixes=prefixes(named, colors=session.colors))
+
+    def refuse(refusal: QueuectlError) -> None:
+        nonlocal code
+        complain(refusal)
+        code = code or refusal.exit_code
+
+    settled = follow(queue, named, choice, lambda job: note(ending(job)), refuse)
+    return exit_code(settled[0]) if is_alone and settled else code

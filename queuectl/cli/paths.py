@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from queuectl.domain.errors import InvalidInput
+from queuectl.home import expanded
+
 MOST = 200
 """No more names are offered at once."""
 
@@ -17,7 +20,7 @@ def beginning_with(typed: str, *, only_directories: bool = False) -> list[str]:
     folder, name = typed[: typed.rfind("/") + 1], typed[typed.rfind("/") + 1 :]
     found: list[str] = []
     try:
-        with os.scandir(Path(folder or ".").expanduser()) as entries:
+        with os.scandir(expanded(Path(folder or "."))) as entries:
             for entry in entries:
                 if not entry.name.startswith(name) or (entry.name[0] == "." and not name):
                     continue
@@ -25,6 +28,6 @@ def beginning_with(typed: str, *, only_directories: bool = False) -> list[str]:
                     found.append(f"{folder}{entry.name}/")
                 elif not only_directories:
                     found.append(f"{folder}{entry.name}")
-    except (OSError, RuntimeError):  # RuntimeError: no home for ~
+    except (OSError, InvalidInput):  # InvalidInput: no home for ~
         return []
     return sorted(found)[:MOST]

@@ -145,7 +145,8 @@ def resume_queues(session: Session, names: tuple[str, ...]) -> int:
 
 def _require_known(opened: Queue, name: str) -> None:
     if name not in opened.lanes() and name not in opened.counts().by_queue:
-        raise NotFound(f"no queue '{name}'", hint="queuectl queue list shows the queues there are")
+        hint = opened.missing_hint or "queuectl queue list shows the queues there are"
+        raise NotFound(f"no queue '{name}'", hint)
 
 
 @queue.command(

@@ -31,16 +31,25 @@ class _Incomplete(InvalidInput):
 
 
 def from_text(text: str) -> Iterator[Item]:
-    """Yield the jobs of a JSON word. Raises InvalidInput when it is not JSON."""
-    yield from _document(text, "")
+    """Return the jobs of a JSON word. Raises InvalidInput when it is not JSON."""
+    return _begun(_document(text, ""))
 
 
 def from_file(path: str) -> Iterator[Item]:
-    """Yield the jobs of a file (`-` is standard input), line by line where it has lines of JSON.
+    """Return the jobs of a file (`-` is standard input), line by line where it has lines of JSON.
 
     A first line that is not a whole JSON value means that the file is one document. Raises
-    InvalidInput when the file cannot be read or the document is not JSON.
+    InvalidInput at once when the file cannot be read or the document is not JSON.
     """
+    return _begun(_read(path))
+
+
+def _begun(items: Iterator[Item]) -> Iterator[Item]:
+    """Return the same with the first one read, so that nothing is made for what cannot be read."""
+    return chain(list(islice(items, 1)), items)
+
+
+def _read(path: str) -> Iterator[Item]:
     name = "standard input" if path == STANDARD_INPUT else path
     try:
         # As bytes, so that a line that is not UTF-8 is refused by itself.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from queuectl.cli.asked import EnqueueCommand, asked_from, requests_of, spec_options
+from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of, spec_options
 from queuectl.cli.follow import Choice, ending, follow
 from queuectl.cli.session import Session, complain, end_line, note
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
@@ -40,8 +41,10 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     waits for one that is dead, cancelled or deleted, is left waiting, and the exit code is 1.
     """
     session = ctx.ensure_object(Session)
+    asked = asked_from(ctx, options)
+    items = asked.items()  # before a store is made
     queue = session.queue()
-    job_id = _enqueue_one(ctx, queue, options)
+    job_id = _enqueue_one(queue, list(asked.entries(items, queue)))
     try:
         _provide_worker(session, queue, job_id)
         job = follow(queue, [job_id], Choice(), _tell_of_failure)[0]
@@ -56,9 +59,7 @@ def _tell_of_failure(job: Job) -> None:
         note(ending(job))
 
 
-def _enqueue_one(ctx: click.Context, queue: Queue, options: dict[str, Any]) -> str:
-    asked = asked_from(ctx, options)
-    entries = list(asked.entries(queue))
+def _enqueue_one(queue: Queue, entries: Sequence[Entry]) -> str:
     if len(entries) != 1:
         raise InvalidInput(f"run takes one job, not {len(entries)}", hint="use queuectl enqueue")
     if isinstance(entries[0].result, QueuectlError):

@@ -99,8 +99,8 @@ def add(
     **options: Any,
 ) -> None:
     """Enqueue a command whenever a cron expression says."""
-    queue = ctx.ensure_object(Session).queue()
     fields = _fields(_command(ctx, command), options)
+    queue = ctx.ensure_object(Session).queue()
     added = queue.schedules.add(
         name, cron, fields, tz=tz, catch_up=catch_up, overlap=overlap, replacing=replace
     )

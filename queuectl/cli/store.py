@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -19,7 +21,7 @@ from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRef
 from queuectl.domain.job import SETTLED
 from queuectl.domain.times import UTC
 from queuectl.domain.values import frozen
-from queuectl.home import Place, find_place
+from queuectl.home import Place, cannot, find_place
 from queuectl.owners import access_to, own_name
 from queuectl.queue import Queue
 from queuectl.stores import is_mongo, sqlite_path
@@ -100,9 +102,12 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
     home = place.home
 
     def _check_home() -> Finding:
-        if home.root.exists() and not home.root.is_dir():
+        if home.root.is_dir():
+            return Finding("home", True, str(home.root))
+        if os.path.lexists(home.root):
             raise StoreRefused(f"{home.root} is not a directory", "move it away, or name another")
-        return Finding("home", True, str(home.root) if home.root.is_dir() else "made on first use")
+        _refuse_unmakeable(home.root)
+        return Finding("home", True, "made on first use")
 
     def _check_permissions() -> Finding:
         return _permissions(place)
@@ -173,6 +178,23 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
     yield from (_check_home, _check_permissions, _check_store, _check_settings)
     yield from (_check_schedules, _check_hooks, _check_clock)
     yield from (_check_pid_file, _check_supervisors, _check_workers)
+
+
+def _refuse_unmakeable(path: Path) -> None:
+    """Raise StoreUnavailable, as whoever makes it would, for a home that cannot be made."""
+    above = next(each for each in path.parents if os.path.lexists(each))
+    if not above.is_dir():
+        why = errno.ENOTDIR
+    elif os.access(above, os.W_OK | os.X_OK):
+        return
+    else:
+        why = errno.EROFS if _is_read_only(above) else errno.EACCES
+    raise cannot("make", path, OSError(why, os.strerror(why)))
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether nothing can be written to the file system of a path."""
+    return hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _refuse_stopped_holder(store_url: str) -> None:

@@ -23,7 +23,7 @@ from queuectl.cli.tree import Command
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.filters import Filter
 from queuectl.domain.text import without_passwords
-from queuectl.home import cannot, find_place, open_private
+from queuectl.home import cannot, find_place, open_private, working_directory
 
 STANDARD_OUTPUT = "-"
 
@@ -54,6 +54,7 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     if file is None or file == STANDARD_OUTPUT:
         _write(found, sys.stdout)
         return
+    working_directory(file)  # which may be gone
     with _replaced(Path(file)) as stream, Progress() as progress:
         written = _write(found, stream, progress)
     say(f"Exported {_told(written['job'], written['schedule'])} to {file}")
@@ -113,6 +114,7 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     from queuectl.stores.moved import require_in_use
     from queuectl.transfer.importing import Intake, Taken
 
+    items = reader.from_file(file)  # before a store is made
     queue = session.queue()
     require_in_use(queue.store)
     intake = Intake(queue.store)
@@ -130,7 +132,7 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
                 code = code or each.error.exit_code
 
     with Progress() as progress:
-        for item in reader.from_file(file):
+        for item in items:
             if item.fields is None:
                 fault = item.error or InvalidInput("nothing to import")
                 tell([Taken(item.where, fault)])

@@ -114,8 +114,8 @@ class Waiting:
                     progress.clear()
                     yield job, stuck
                     found = True
-                self._warn()
                 self._refuse_to_go_on()
+                self._warn()
                 if progress.is_due():
                     progress.show(self._how_far())
                 pause = shortest if found else min(pause * 1.5, longest)
@@ -157,12 +157,12 @@ class Waiting:
         return job
 
     def _warn(self) -> None:
-        """Tell a person, once, when nothing will happen by itself."""
+        """Tell, once, when nothing will happen by itself."""
         if self._is_warned:
             return
         self._is_warned = True
         waits = any(state in WAITING for state in self._left.values())
-        if waits and sys.stderr.isatty() and not self._queue.workers():
+        if waits and not self._queue.workers():
             note("no worker is running: queuectl worker start")
 
     def _refuse_to_go_on(self) -> None:

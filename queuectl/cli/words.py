@@ -52,11 +52,12 @@ def read_words(
     command: str | None = None,
     file: str | None = None,
     job_id: str | None = None,
+    verb: str = "enqueue",
 ) -> Source:
     """Return the one source that words and options name. Raises InvalidInput otherwise.
 
     `after_dashes` are the words after `--`, None when there was none; `command`, `file` and
-    `job_id` are the options of these names.
+    `job_id` are the options of these names. `verb` is the command that hints are to name.
     """
     if command is not None and file is not None:
         raise InvalidInput("--command and --file cannot both be given")
@@ -72,25 +73,27 @@ def read_words(
     if file is not None:
         return Source(file=file, id=job_id)
     if after_dashes is not None:
-        return _argument_list(words, after_dashes, job_id)
+        return _argument_list(words, after_dashes, job_id, verb)
     if not words:
         raise InvalidInput(
-            "nothing to enqueue", hint='for example: queuectl enqueue job1 "echo Hello"'
+            "nothing to enqueue", hint=f'for example: queuectl {verb} job1 "echo Hello"'
         )
-    return _one_word(words[0], job_id) if len(words) == 1 else _two_words(words, job_id)
+    return _one_word(words[0], job_id, verb) if len(words) == 1 else _two_words(words, job_id, verb)
 
 
-def _argument_list(words: Sequence[str], arguments: Sequence[str], job_id: str | None) -> Source:
+def _argument_list(
+    words: Sequence[str], arguments: Sequence[str], job_id: str | None, verb: str
+) -> Source:
     if len(words) > 1:
         raise InvalidInput(f"only an id may stand before '--', not {len(words)} words")
     if not arguments:
         raise InvalidInput("no command follows '--'")
     if words:
-        job_id = _checked_id(words[0], job_id)
+        job_id = _checked_id(words[0], job_id, verb)
     return Source(command=tuple(arguments), id=job_id)
 
 
-def _one_word(word: str, job_id: str | None) -> Source:
+def _one_word(word: str, job_id: str | None, verb: str) -> Source:
     if word.startswith("@"):
         if word == "@":
             raise InvalidInput("no file is named after '@'", hint="for example @job.json")
@@ -100,26 +103,26 @@ def _one_word(word: str, job_id: str | None) -> Source:
     if is_name(word):
         raise InvalidInput(
             f"'{word}' may be an id or a command",
-            hint=f"a command: queuectl enqueue -- {word}, or --command {word}",
+            hint=f"a command: queuectl {verb} -- {word}, or --command {word}",
         )
     return Source(command=word, id=job_id)
 
 
-def _two_words(words: Sequence[str], job_id: str | None) -> Source:
+def _two_words(words: Sequence[str], job_id: str | None, verb: str) -> Source:
     if len(words) > 2:
         raise InvalidInput(
             f"{len(words)} words are too many",
-            hint='put the command into quotes (enqueue ID "COMMAND"), or enqueue ID -- COMMAND',
+            hint=f'put the command into quotes ({verb} ID "COMMAND"), or {verb} ID -- COMMAND',
         )
-    return Source(command=words[1], id=_checked_id(words[0], job_id))
+    return Source(command=words[1], id=_checked_id(words[0], job_id, verb))
 
 
-def _checked_id(word: str, job_id: str | None) -> str:
+def _checked_id(word: str, job_id: str | None, verb: str) -> str:
     if job_id is not None:
         raise InvalidInput(f"the id is given twice: --id {job_id} and '{word}'")
     if not is_name(word):
         raise InvalidInput(
             f"'{word}' is not a valid id",
-            hint='put the whole command into quotes, or write enqueue ID "COMMAND"',
+            hint=f'put the whole command into quotes, or write {verb} ID "COMMAND"',
         )
     return word

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from queuectl.domain.errors import CannotStart
+from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, bury, process
+from tests.cli.harness import Cli, bury, process, run_next
 from tests.cli.test_flow import listed, reason
 
 
@@ -51,7 +52,9 @@ def test_a_parent_that_dies_meanwhile_ends_the_waiting(cli: Cli) -> None:
     dying = threading.Timer(0.3, lambda: process("cancel", "a1"))
     dying.start()
     try:
-        assert "b1 cannot start: a1 is cancelled" in cli.refused(1, "wait", "b1")
+        waited = cli("wait", "b1")
+        assert waited.code == 1
+        assert "b1 cannot start: a1 is cancelled" in waited.err
     finally:
         dying.join()
 
@@ -76,7 +79,13 @@ def test_following_ends_too(cli: Cli) -> None:
     chain(cli)
     assert "c1 cannot start: a1 is dead" in cli.refused(1, "logs", "-f", "c1")
     followed = cli("logs", "-f", "b1", "c1")
+    assert followed.code == 1
     assert followed.err.count("cannot start: a1 is dead") == 2
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "m1", "command": "true"})])
+        run_next(queue, Outcome(exit_code=0, stdout="fine\n"))
+    followed = cli("logs", "-f", "m1", "b1")
+    assert (followed.code, followed.out) == (1, "m1: fine\n")
 
 
 def test_a_program_that_waits_is_told(cli: Cli) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -65,6 +68,38 @@ def test_waiting_shows_nothing_but_the_results_away_from_a_terminal(cli: Cli) ->
     assert waited.out.count("\n") == 2
 
 
+def test_whoever_waits_away_from_a_terminal_is_told_too_that_no_worker_runs(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    for command in (["wait", "a"], ["wait", "--all", "--json"], ["logs", "-f", "a"]):
+        out, err = meanwhile_read(*command)
+        assert out.replace("[", "") == ""
+        assert err.count("no worker is running: queuectl worker start") == 1
+    cli.ok("enqueue", "b", "true", "--after", "a")
+    assert "'b' is pending, and no worker is running" in meanwhile_read("logs", "-f", "b")[1]
+
+
+def meanwhile_read(*command: str) -> tuple[str, str]:
+    """Return both streams of a command that waits, ended once it has told of something."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "queuectl", *command],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as waiting:  # fmt: skip
+        assert waiting.stderr is not None
+        is_told = select.select([waiting.stderr], [], [], 30)[0]
+        said = waiting.stderr.readline() if is_told else ""
+        waiting.terminate()
+        out, more = waiting.communicate(timeout=30)
+    return out, said + more
+
+
+def test_nothing_is_said_of_workers_where_nothing_is_waited_for(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    assert cli.refused(124, "wait", "a", "--timeout", "0").count("worker") == 0
+    process("worker", "start")
+    for command in (["wait", "a"], ["logs", "-f", "a"]):
+        assert "worker" not in process(*command).err
+
+
 def test_jobs_are_told_of_in_the_order_in_which_they_end(cli: Cli) -> None:
     bury("early")
     cli.ok("enqueue", "late", "true")
@@ -105,7 +140,22 @@ def test_a_job_that_is_deleted_does_not_end_the_following_of_others(run: Start, 
         following.shows("no job 'a'")
         run_next(queue, Outcome(exit_code=0))
     following.shows("job 'b' completed")
-    assert following.ends() == 0
+    assert following.ends() == 3
+
+
+@pytest.mark.parametrize("ids", [["m1", "absent"], ["absent", "m1", "other", "m1"]])
+def test_a_job_that_is_not_there_does_not_keep_others_from_being_followed(
+    cli: Cli, ids: list[str]
+) -> None:
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "m1", "command": "true"})])
+        run_next(queue, Outcome(exit_code=7, error="Exit code 7", stdout="fine\n"))
+    cli.ok("cancel", "m1")
+    followed = cli("logs", "-f", *ids)
+    assert (followed.code, followed.out) == (3, "m1: fine\n")
+    assert followed.err.count("queuectl: no job") == len(set(ids)) - 1
+    assert "no job 'absent'" in cli.refused(3, "logs", "-f", "absent")
+    assert cli("logs", "-f", "m1", "m1").code == 143
 
 
 def test_a_job_with_a_time_says_so_while_it_is_followed(run: Start, cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -82,6 +83,19 @@ def test_a_job_that_is_not_found_says_where_there_is_nothing(
     assert not made(home)
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["schedule show", "schedule next", "schedule pause", "schedule resume", "schedule remove",
+     "hook show", "hook pause", "hook resume", "hook remove", "hook test", "queue resume"],
+)  # fmt: skip
+def test_what_else_is_not_found_says_where_there_is_nothing(
+    cli: Cli, home: Path, command: str
+) -> None:
+    told = cli.refused(3, *command.split(), "a")
+    assert f"no {command.split()[0]} 'a'; {home} does not exist" in told
+    assert not made(home)
+
+
 def test_of_a_home_without_its_store_the_store_is_named(cli: Cli, home: Path) -> None:
     home.mkdir()
     assert f"{home / 'queue.db'} does not exist" in cli.ok("list").err
@@ -108,6 +122,31 @@ def test_who_writes_makes_the_home(cli: Cli, home: Path, command: str) -> None:
     assert "does not exist" not in cli.ok("list").err
 
 
+UNREADABLE = (
+    "enqueue --file absent", "enqueue @empty", "enqueue -f .", "enqueue {", "enqueue -f -",
+    "enqueue --atomic -f wrong", "run --file absent", "import absent", "import empty",
+    "import wrong", "schedule add s @daily true --env-file absent",
+    "hook add h --on dead --command true --secret-file absent",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", UNREADABLE)
+def test_for_what_cannot_be_read_nothing_is_made(cli: Cli, home: Path, command: str) -> None:
+    Path("empty").touch()
+    Path("wrong").write_text("{\n")
+    cli.refused(2, *command.split())
+    assert not made(home)
+
+
+@pytest.mark.parametrize("command", ["enqueue --file absent", "import absent"])
+def test_for_what_cannot_be_read_no_database_is_filled(
+    cli: Cli, home: Path, new_mongo_url: str, command: str
+) -> None:
+    cli.refused(2, "--store", new_mongo_url, *command.split())
+    assert "does not exist" in cli.ok("--store", new_mongo_url, "list").err
+    assert not made(home)
+
+
 def test_a_line_that_writes_after_one_that_read_makes_the_home(home: Path) -> None:
     result = process("shell", stdin="list\nenqueue a true\nlist --json\n")
     assert result.code == 0
@@ -127,6 +166,31 @@ def test_a_file_in_place_of_the_home_is_refused(cli: Cli, tmp_path: Path) -> Non
     cli.refused(5, "--home", str(tmp_path / "file"), "list")
     cli.refused(5, "--home", str(tmp_path / "file" / "deeper"), "list")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_doctor_says_of_a_home_that_cannot_be_made_what_who_makes_it_is_told(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    homes = [str(tmp_path / "file" / "deep" / "home")]
+    if os.geteuid() == 0:  # whom no mode keeps out
+        monkeypatch.setattr(os, "access", lambda path, _: path != closed)
+        told = f"cannot make {closed / 'home'}: Permission denied"
+        assert told in cli("--home", str(closed / "home"), "doctor").out
+    else:
+        closed.chmod(0o500)
+        homes.append(str(closed / "deep" / "home"))
+    for home in homes:
+        told = cli.refused(5, "--home", home, "enqueue", "--command", "true")
+        for options in ([], ["--quick"]):
+            found = cli("--home", home, "doctor", *options, "--json")
+            assert found.code == 5
+            assert [(each["name"], each["ok"]) for each in found.json] == [("home", False)]
+            assert found.json[0]["detail"] in told
+            assert found.json[0]["advice"] in told
+    assert list(closed.iterdir()) == []
 
 
 def test_a_database_without_a_store_reads_as_empty_and_stays_so(

@@ -56,6 +56,28 @@ def test_without_any_home_directory_a_home_is_to_be_named(cli: Cli, command: str
 
 
 @pytest.mark.usefixtures("nobody")
+def test_an_empty_home_counts_as_absent(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "")
+    for command in ("list", "--home ~/jobs list", "--home here --store ~/q.db list"):
+        assert "no home directory is known" in cli.refused(2, *command.split())
+
+
+def test_with_an_empty_home_the_entry_in_passwd_says_where(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pwd
+
+    entry = pwd.struct_passwd(("zoe", "x", os.getuid(), 0, "", str(tmp_path), "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: entry)
+    monkeypatch.setenv("HOME", "")
+    cli.ok("--home", "~/jobs", "enqueue", "a", "true")
+    assert (tmp_path / "jobs" / "queue.db").exists()
+    monkeypatch.delenv("QUEUECTL_HOME")
+    default = tmp_path / ".local" / "share" / "queuectl"
+    assert cli.ok("status", "--json").json["store"] == str(default / "queue.db")
+
+
+@pytest.mark.usefixtures("nobody")
 def test_whoever_has_no_home_directory_works_with_a_home_that_is_named(cli: Cli) -> None:
     cli.ok("init")
     cli.ok("enqueue", "a", "true")
@@ -90,6 +112,28 @@ def test_root_makes_no_home_and_no_store_among_the_files_of_another_user(
     assert f"would be in {theirs}, which belongs to user" in told
     cli.refused(2, "--home", "here", "--store", str(theirs / "q.db"), "enqueue", "a", "true")
     assert list(theirs.iterdir()) == []
+
+
+@as_root
+@pytest.mark.parametrize(
+    "way", ["absent/../theirs", "absent/deep/../../theirs", "link/../theirs/x/../y"]
+)
+def test_no_way_over_what_is_missing_leads_root_to_the_files_of_another_user(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    give_away(theirs)
+    (tmp_path / "link").symlink_to("work")
+    there = tmp_path / way
+    for options in (("--home", f"{there}/home"), ("--store", f"{there}/q.db")):
+        told = cli.refused(2, *options, "enqueue", "a", "true")
+        assert f"would be in {theirs}, which belongs to user" in told
+    monkeypatch.delenv("QUEUECTL_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(there))
+    cli.refused(2, "enqueue", "a", "true")
+    assert list(theirs.iterdir()) == []
+    assert not (tmp_path / "absent").exists()
 
 
 @as_root
@@ -217,7 +261,8 @@ def test_the_home_above_a_removed_directory_is_still_the_one_that_is_meant(cli: 
 
 @pytest.mark.parametrize(
     "command", ["enqueue b true", "run true", "init", "--home here list", "--store x.db list",
-                "schedule add s @daily true", "enqueue b true --cwd here"],
+                "schedule add s @daily true", "enqueue b true --cwd here", "backup here.bk",
+                "restore here.bk", "export here.jsonl", "migrate --yes --to here.db"],
 )  # fmt: skip
 def test_what_needs_a_working_directory_says_that_it_was_removed(
     cli: Cli, gone: Path, command: str

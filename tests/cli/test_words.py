@@ -8,6 +8,7 @@ import pytest
 
 from queuectl.cli.words import Source, looks_like_json, read_words, split_at_dashes
 from queuectl.domain.errors import InvalidInput
+from tests.cli.harness import Cli
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,22 @@ def test_words_without_one_meaning_are_refused(
     with pytest.raises(InvalidInput) as refusal:
         read_words(words, after, **options)
     assert told in f"{refusal.value} {refusal.value.hint}"
+
+
+@pytest.mark.parametrize("verb", ["enqueue", "run"])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("ls", "queuectl {verb} -- ls"),
+        ("echo hello world", '({verb} ID "COMMAND"), or {verb} ID -- COMMAND'),
+        ("@a b", 'write {verb} ID "COMMAND"'),
+        ("", 'queuectl {verb} job1 "echo Hello"'),
+    ],
+)
+def test_what_is_to_be_typed_instead_begins_with_the_same_command(
+    cli: Cli, verb: str, line: str, told: str
+) -> None:
+    assert told.format(verb=verb) in cli.refused(2, verb, *line.split())
 
 
 @pytest.mark.parametrize("word", ["{", "{}", "[1]", '[["a"]]', '{"a', "[ ]", "{ }"])
