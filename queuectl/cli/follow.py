@@ -32,11 +32,13 @@ class Choice:
     """Which output is wanted: of which streams, how many last lines, each with which prefix.
 
     Both streams go where they belong; one that is asked for alone goes to standard output.
+    `has_worker` says that a worker was seen to, be it one that takes this job alone.
     """
 
     streams: Sequence[str] = STREAMS
     lines: int | None = None
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    has_worker: bool = False
 
     def target(self, stream: str) -> IO[bytes]:
         """Return where a stream is written."""
@@ -217,9 +219,9 @@ class Follower:
             why = clock.surroundings.unserved(job.spec.queue) or ""
         if not why or self._queue.get(job.id).state not in WAITING:
             return  # the worker that ran it meanwhile may have left
-        if why == NO_WORKER:
+        if why == NO_WORKER and not self._choice.has_worker:
             note(f"job '{job.id}' is {job.state}, and {why}: queuectl worker start")
-        elif not why.endswith("due"):
+        elif why != NO_WORKER and not why.endswith("due"):
             note(f"job '{job.id}' is {job.state}: {why}")
 
     def _turn_to(self, run: int) -> None:

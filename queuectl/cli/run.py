@@ -47,7 +47,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     job_id = _enqueue_one(queue, list(asked.entries(items, queue)))
     try:
         _provide_worker(session, queue, job_id)
-        job = follow(queue, [job_id], Choice(), _tell_of_failure)[0]
+        job = follow(queue, [job_id], Choice(has_worker=True), _tell_of_failure)[0]
     except KeyboardInterrupt:
         _cancel(queue, job_id)
         return ExitCode.INTERRUPTED

@@ -266,8 +266,8 @@ MUTANTS = (
         (
             Cut(
                 "stores/sqlite_lanes.py",
-                "            if self._used(queue) + row[_SLOTS] <= limit:",
-                "            if True:",
+                "        if self._used(queue) + row[_SLOTS] <= limit:",
+                "        if True:",
             ),
         ),
     ),

@@ -194,7 +194,8 @@ def test_the_end_of_jobs_that_were_enqueued_here_is_told(watched: Watched) -> No
     bury("before")
     with open_followed(find_place(), watched.followed) as queue:
         for job_id, command in (("good", "true"), ("bad", "false")):
-            request = queue.request({"id": job_id, "command": command, "max_retries": 1})
+            fields = {"id": job_id, "command": command, "max_retries": 1, "priority": "high"}
+            request = queue.request(fields)
             queue.enqueue([request])
         queue.retry_dead("before")
     told: list[str] = []
