@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -15,7 +16,8 @@ from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home, Place
 from queuectl.queue import Queue
 from queuectl.worker import manager, pidfile
-from queuectl.worker.processes import identify, send_signal
+from queuectl.worker.adoption import children_of
+from queuectl.worker.processes import identify, is_stopped, send_signal
 from queuectl.worker.run_processes import kill_run, members
 
 T = TypeVar("T")
@@ -140,6 +142,8 @@ class Fleet:
         ends_at = time.monotonic() + PATIENCE_SECONDS
         while entries := pidfile.living(self.home):
             for entry in sorted(entries, key=lambda entry: entry.role != pidfile.SUPERVISOR):
+                if entry.role == pidfile.SUPERVISOR:
+                    kill_workers_of(entry.process.pid)
                 send_signal(entry.process, signal.SIGKILL)
             assert time.monotonic() < ends_at, "workers cannot be killed"
             time.sleep(_LOOK_SECONDS)
@@ -153,6 +157,21 @@ class Fleet:
         for claim_id in held:
             kill_run(claim_id, None)
         self.queue.close()
+
+
+def kill_workers_of(supervisor: int) -> None:
+    """Kill a supervisor's workers, those too that it forked just now and that no file names yet.
+
+    Guards live on: what their worker ran is theirs to end. The supervisor is left stopped, so that
+    it forks no more.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(supervisor, signal.SIGSTOP)
+        eventually(lambda: is_stopped(supervisor) or not lives(supervisor))
+    for child in children_of(supervisor):
+        with contextlib.suppress(OSError):
+            if not Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"guard of a worker"):
+                os.kill(child, signal.SIGKILL)
 
 
 @contextmanager
