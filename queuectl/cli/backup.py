@@ -95,8 +95,6 @@ def restore(
     say(f"Restored {_told(ready.found.contents)} from {file}{_age(ready.found)}")
     _tell_waiting(ready.found)
     _tell(done)
-    if ready.was_older:
-        note("the backup was of an earlier version, and has been brought up to date")
     _warn_of_moves(ready.found)
     return ExitCode.OK
 

@@ -54,8 +54,8 @@ def open_existing(url: str) -> Store | None:
 
         return MongoStore.open_existing(url)
     from queuectl.stores.sqlite import SqliteStore
+    from queuectl.stores.sqlite_database import is_there
     from queuectl.stores.sqlite_files import is_missed
-    from queuectl.stores.sqlite_schema import is_there
 
     path = sqlite_path(url)
     return SqliteStore.open(path) if is_there(path) or is_missed(path) else None

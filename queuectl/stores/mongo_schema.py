@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 
 import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
-from queuectl.domain.lanes import delivery_queue
-from queuectl.domain.times import EPOCH, to_millis
+from queuectl.domain.times import to_millis
 from queuectl.stores.mongo_link import SELECTION_SECONDS, Document, Link
-from queuectl.stores.mongo_pieces import change_all
 
-VERSION = 5
-_PAST_RUNS = 4
-"""The version from which on jobs with more than one run are marked as such."""
-
-_OWN_QUEUES = 5
-"""The version from which on the deliveries of each hook have a queue of their own."""
-
-_COMMON_QUEUE, _COMMON_FIGURES = "hooks", "+hooks"
-_DELIVERY_ID = "^hook:(.+):[0-9a-f]{32}$"
+VERSION = 6
+"""Of all there is in a database; one that has another version is refused."""
 
 MARK = "schema"
 SEQUENCE = "sequence"
@@ -107,7 +96,7 @@ def prepare(link: Link, *, make: bool = True) -> bool:
     Without `make` one that has no mark of ours stays as it is. Returns whether it is ours.
 
     Raises StoreRefused, with nothing written, when `jobs` or `dlq` are somebody else's or the
-    database is of a newer version.
+    database is of another version.
     """
     with pymongo.timeout(SELECTION_SECONDS):  # a server that is away is not asked twice
         mark = link.meta.find_one({"_id": MARK})
@@ -117,50 +106,14 @@ def prepare(link: Link, *, make: bool = True) -> bool:
             return False
         mark = _claim_database(link)
     _require_known(mark, link)
-    if mark.get("indexed") and mark["version"] == VERSION:
+    if mark.get("indexed"):
         return True
     link.jobs.create_indexes(list(JOB_INDEXES))
     link.schedules.create_index([("paused", ASCENDING), ("next_due", ASCENDING)], name="due")
     link.figures.create_index([("minute", ASCENDING)], name="minute")
     link.dlq.create_indexes(list(DLQ_INDEXES))
-    if mark.get("indexed") and mark["version"] < _PAST_RUNS:
-        for place in (link.jobs, link.dlq):
-            unmarked = {"runs": {"$gt": 1}, "past_since": None}
-            mark_some = partial(place.update_many, update={"$set": {"past_since": EPOCH}})
-            change_all(place, unmarked, link.changes, mark_some)
-    if mark.get("indexed") and mark["version"] < _OWN_QUEUES:
-        _part_deliveries(link)
-    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}, "$max": {"version": VERSION}})
+    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}})
     return True
-
-
-def _part_deliveries(link: Link) -> None:
-    """Move the deliveries of hooks into their own queues, which are limited as the common one was.
-
-    Repeated after a crash it goes on where that one stopped.
-    """
-    common = link.queues.find_one({"_id": _COMMON_QUEUE}, {"_id": False})
-    if common:
-        for hook in link.hooks.find({}, {"_id": True}):
-            link.queues.update_one(
-                {"_id": delivery_queue(hook["_id"])}, {"$setOnInsert": common}, upsert=True
-            )
-    for place in (link.jobs, link.dlq):
-        chosen = {"queue": _COMMON_QUEUE, "_id": {"$regex": _DELIVERY_ID}}
-        ids = [found["_id"] for found in place.find(chosen, {"_id": True})]
-        names = {found[1] for job_id in ids if (found := re.match(_DELIVERY_ID, job_id))}
-        for name in sorted(names):
-            own = {"$regex": f"^hook:{re.escape(name)}:[0-9a-f]{{32}}$"}
-            place.update_many(
-                {"queue": _COMMON_QUEUE, "_id": own}, {"$set": {"queue": delivery_queue(name)}}
-            )
-    # the figures of the queue that they had in common were theirs
-    link.figures.update_many({"queue": _COMMON_QUEUE}, {"$set": {"queue": _COMMON_FIGURES}})
-    total = link.totals.find_one({"_id": _COMMON_QUEUE})
-    if total:
-        moved = {**total, "_id": _COMMON_FIGURES}
-        link.totals.replace_one({"_id": _COMMON_FIGURES}, moved, upsert=True)
-        link.totals.delete_one({"_id": _COMMON_QUEUE})
 
 
 def _claim_database(link: Link) -> Document:
@@ -201,10 +154,16 @@ def _require_known(mark: Document, link: Link) -> None:
             f"the schema mark of the database '{link.database.name}' is damaged",
             hint="mongorestore brings a dump back",
         )
+    if version < VERSION:
+        raise StoreRefused(
+            f"the database '{link.database.name}' was written by a development version of "
+            "queuectl, which this one cannot read",
+            hint="queuectl export FILE of that version writes what queuectl import reads here",
+        )
     if version > VERSION:
         raise StoreRefused(
-            f"the database '{link.database.name}' is of version {version}; "
-            f"this queuectl knows versions up to {VERSION}",
+            f"the database '{link.database.name}' was written by a newer queuectl "
+            f"(version {version}, this one knows {VERSION})",
             hint="upgrade queuectl",
         )
 

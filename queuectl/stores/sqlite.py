@@ -19,15 +19,15 @@ from queuectl.domain.times import from_millis, to_millis
 from queuectl.domain.transitions import Transition
 from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.sqlite_claims import SqliteClaims
-from queuectl.stores.sqlite_figures import SqliteFigures
-from queuectl.stores.sqlite_hooks import SqliteHooks
-from queuectl.stores.sqlite_schedules import SqliteSchedules
-from queuectl.stores.sqlite_schema import (
+from queuectl.stores.sqlite_database import (
     EXCHANGED_SECONDS,
     close_database,
     open_database,
     translated,
 )
+from queuectl.stores.sqlite_figures import SqliteFigures
+from queuectl.stores.sqlite_hooks import SqliteHooks
+from queuectl.stores.sqlite_schedules import SqliteSchedules
 from queuectl.stores.sqlite_sync import LogSync
 from queuectl.stores.sqlite_turn import TURN_SECONDS, WriterLock, WriterTurn, WriteTransaction
 from queuectl.stores.sqlite_wake import WakeFifo

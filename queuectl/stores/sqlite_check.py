@@ -10,8 +10,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from queuectl.stores.sqlite_migrations import MIGRATIONS
-from queuectl.stores.sqlite_schema import damaged
+from queuectl.stores.sqlite_database import damaged
+from queuectl.stores.sqlite_schema import SCHEMA
 
 QUICK_BYTES = 16 << 20
 """Up to this size of a store its pages are looked at by a quick check too."""
@@ -24,8 +24,7 @@ _NAMED = "SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT GLOB 'sql
 def require_parts(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StoreRefused when a table, an index or a trigger of ours is missing."""
     with contextlib.closing(sqlite3.connect(":memory:")) as model:
-        for script in MIGRATIONS:
-            model.executescript(script)
+        model.executescript(SCHEMA)
         wanted = {part for (part,) in model.execute(_NAMED)}
     missing = sorted(wanted - {part for (part,) in connection.execute(_NAMED)})
     if missing:

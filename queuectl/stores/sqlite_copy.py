@@ -16,7 +16,7 @@ from pathlib import Path
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.home import cannot, open_private
-from queuectl.stores.sqlite_schema import BUSY_SECONDS, connect, translated
+from queuectl.stores.sqlite_database import BUSY_SECONDS, connect, translated
 from queuectl.stores.sqlite_turn import WriterTurn
 
 Progressed = Callable[[int, int], None]

@@ -14,8 +14,8 @@ from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.counting import BATCH, Untold
+from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_keeping import SqliteKeeping
-from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

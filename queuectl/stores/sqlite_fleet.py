@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import codec
+from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_rows import dump_json, load_json
-from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queuectl.domain.times import to_millis
+from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_fleet import SqliteFleet
-from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
     from typing import Any

@@ -13,7 +13,7 @@ from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_inserts as inserts
 from queuectl.stores import sqlite_rows as rows
-from queuectl.stores.sqlite_schema import translated
+from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_writes import SqliteWrites
 
 if TYPE_CHECKING:

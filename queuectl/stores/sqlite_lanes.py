@@ -15,8 +15,8 @@ from queuectl.domain.job import State
 from queuectl.domain.lanes import FIRST_NAME
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_rows as rows
+from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_fleet import SqliteFleet
-from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Set

@@ -11,8 +11,8 @@ from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH
+from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_fleet import SqliteFleet
-from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from queuectl.stores.sqlite_schema import set_busy_seconds, translated
+from queuectl.stores.sqlite_database import set_busy_seconds, translated
 from queuectl.stores.sqlite_sync import LogSync
 from queuectl.stores.sqlite_turn import WriterLock, WriteTransaction
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import codec
+from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_fleet import SqliteFleet
-from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,342 +1,251 @@
-"""The embedded store's file: how it is made, recognised, migrated and refused.
+"""The tables of the embedded store, its indexes, and the triggers that keep its figures.
 
-Only SQLite itself opens the file once this process has it open: on POSIX, closing any other
-descriptor would drop the locks that it holds (https://www.sqlite.org/howtocorrupt.html).
+The schema has one version, which the file's header holds. A file of another version is refused:
+nothing has been released yet, so nothing is brought up to date.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import os
-import sqlite3
-import stat
-import time
-from collections.abc import Iterator
-from pathlib import Path
+APPLICATION_ID = 0x71637432
+"""Marks a file as queuectl's ("qct2") in SQLite's header."""
 
-from queuectl.domain.errors import (
-    Conflict,
-    StoreForeign,
-    StoreFull,
-    StoreRefused,
-    StoreUnavailable,
-)
-from queuectl.home import cannot, open_private, private_directory
-from queuectl.stops import HOLDING
-from queuectl.stores.sqlite_files import FilesExchanged, StoreFiles
-from queuectl.stores.sqlite_migrations import MIGRATIONS
+DEVELOPMENT_ID = 0x71637431
+"""What marked the files of versions before the first release ("qct1")."""
 
-APPLICATION_ID = 0x71637431
-"""Marks a file as queuectl's ("qct1") in SQLite's header."""
+SCHEMA_VERSION = 1
 
-BUSY_SECONDS = 10.0
-_LOG_BYTES = 16 * 1024 * 1024
-"""What the log comes to between two copies; what readers make of it beyond that is cut off."""
-EXCHANGED_SECONDS = 3.0
-"""How long to wait for others to notice, and let go, when the store's files were exchanged."""
+_COLUMNS = """
+  seq INTEGER PRIMARY KEY{autoincrement},
+  id TEXT NOT NULL UNIQUE,
+  rev INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  ready INTEGER,
+  queue TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  run_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  runs INTEGER NOT NULL,
+  interruptions INTEGER NOT NULL,
+  cancel_requested INTEGER NOT NULL,
+  claim_id TEXT,
+  lease_until INTEGER,
+  worker TEXT,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  started_at INTEGER,
+  finished_at INTEGER,
+  failed_at INTEGER,
+  command TEXT NOT NULL,
+  argv TEXT,
+  max_retries INTEGER NOT NULL,
+  backoff_base REAL NOT NULL,
+  backoff_cap REAL NOT NULL,
+  timeout REAL NOT NULL,
+  cwd TEXT,
+  env TEXT,
+  labels TEXT,
+  generated_id INTEGER NOT NULL,
+  exit_code INTEGER,
+  signal INTEGER,
+  timed_out INTEGER,
+  last_error TEXT,
+  duration REAL,
+  stdout_cut INTEGER,
+  stderr_cut INTEGER,
+  stdout TEXT,
+  stderr TEXT,
+  slots INTEGER NOT NULL DEFAULT 1,
+  after TEXT,
+  after_any TEXT,
+  after_fail TEXT,
+  unique_key TEXT,
+  clean_env INTEGER NOT NULL DEFAULT 0,
+  environment TEXT,
+  waits_for TEXT,
+  held INTEGER NOT NULL DEFAULT 0,
+  has_children INTEGER NOT NULL DEFAULT 0,
+  unswept INTEGER NOT NULL DEFAULT 0,
+  on_parent_failure TEXT,
+  delayed INTEGER
+"""
 
-_PAUSE_SECONDS = 0.02
+_COUNTING = """
+CREATE TRIGGER {table}_counted_out AFTER DELETE ON {table} BEGIN
+  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
+END;
+CREATE TRIGGER {table}_counted_over AFTER UPDATE OF state, queue ON {table}
+WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
+  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
+  INSERT INTO counts VALUES (new.queue, new.state, 1)
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+"""
 
+# What inserts jobs counts them and notes what they wait for: new ones by the batch, and those that
+# come back from the DLQ, which are not ready then and wait for nothing.
+_JOBS = f"""
+CREATE TABLE jobs ({_COLUMNS.format(autoincrement=" AUTOINCREMENT")});
+CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
+CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
+CREATE INDEX jobs_state ON jobs (state, seq);
+CREATE INDEX jobs_ended ON jobs (state, finished_at)
+  WHERE state = 'completed' OR state = 'cancelled';
+CREATE INDEX jobs_generated ON jobs (id) WHERE generated_id = 1;
+CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key)
+  WHERE unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing');
+CREATE INDEX jobs_unswept ON jobs (seq) WHERE unswept = 1;
+CREATE INDEX jobs_environment ON jobs (environment) WHERE environment IS NOT NULL;
+-- those that wait for a time which was reckoned by a clock that was ahead of ours
+CREATE INDEX jobs_ahead ON jobs (updated_at) WHERE ready = 0;
+-- the deliveries of hooks, whose queues begin with "+"; an index with `queue = 'x'` would have
+-- every statement with `queue = ?` compiled anew (https://www.sqlite.org/c3ref/prepare.html)
+CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue < '0';
 
-def open_database(
-    path: Path, patience: float = EXCHANGED_SECONDS
-) -> tuple[sqlite3.Connection, StoreFiles]:
-    """Open the store's file, making or migrating it where needed; `close_database` closes it.
+CREATE TABLE counts (
+  queue TEXT NOT NULL, state TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (queue, state)
+) WITHOUT ROWID;
+{_COUNTING.format(table="jobs")}
+"""
 
-    Waits `patience` seconds for others to let go of files that were exchanged. Raises
-    StoreRefused, having changed nothing, for a file that is damaged, newer than this program, or
-    not queuectl's; StoreUnavailable when it cannot be opened now.
-    """
-    if not is_there(path):
-        private_directory(path.parent, parents=True)
-    _refuse_links(path)
-    files = StoreFiles(path)
-    connection = _opened(path, files, patience)
-    try:
-        with translated(path):
-            connection.execute("PRAGMA cache_size=-4000")
-            pages = 4000 if os.path.exists(f"{path}-spare") else _log_pages(path)  # noqa: PTH110 - asked by every command
-            connection.execute(f"PRAGMA wal_autocheckpoint={pages}")  # the log is copied home
-            connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
-            _migrate(connection, path)
-            connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
-    except BaseException:
-        close_database(connection, files)
-        raise
-    return connection, files
+_DLQ = f"""
+CREATE TABLE dlq ({_COLUMNS.format(autoincrement="")});
+CREATE INDEX dlq_generated ON dlq (id) WHERE generated_id = 1;
+CREATE INDEX dlq_unswept ON dlq (seq) WHERE unswept = 1;
+CREATE INDEX dlq_ended ON dlq (finished_at);
+CREATE INDEX dlq_environment ON dlq (environment) WHERE environment IS NOT NULL;
+CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue < '0';
+CREATE TRIGGER dlq_counted_in AFTER INSERT ON dlq WHEN new.rev > 1 BEGIN
+  INSERT INTO counts VALUES (new.queue, new.state, 1)
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+{_COUNTING.format(table="dlq")}
+"""
 
+# A run is `past` once its job has a later one: only such are ever forgotten. The few jobs with
+# more than one run have them in the index.
+_RUNS = """
+CREATE TABLE runs (
+  seq INTEGER NOT NULL, n INTEGER NOT NULL, claim_id TEXT NOT NULL, worker TEXT NOT NULL,
+  started_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,
+  timed_out INTEGER NOT NULL, error TEXT, past INTEGER, duration REAL, PRIMARY KEY (seq, n)
+) WITHOUT ROWID;
+CREATE INDEX runs_past ON runs (finished_at) WHERE past = 1;
+CREATE TRIGGER runs_followed AFTER INSERT ON runs WHEN new.n > 1 BEGIN
+  UPDATE runs SET past = 1
+    WHERE seq = new.seq AND n = (SELECT max(n) FROM runs WHERE seq = new.seq AND n < new.n);
+END;
+"""
 
-@contextlib.contextmanager
-def opened_database(path: Path) -> Iterator[sqlite3.Connection]:
-    """Have a store's file open for a while. Raises as `open_database` does."""
-    connection, files = open_database(path)
-    try:
-        yield connection
-    finally:
-        close_database(connection, files)
+# `blockers` is an index over the members of `waits_for`, kept by triggers.
+_BLOCKERS = """
+CREATE TABLE blockers (
+  blocker TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (blocker, seq)
+) WITHOUT ROWID;
+CREATE INDEX blockers_of ON blockers (seq);
+CREATE TRIGGER jobs_blocked_over AFTER UPDATE OF waits_for ON jobs
+WHEN new.waits_for IS NOT old.waits_for BEGIN
+  DELETE FROM blockers WHERE seq = old.seq;
+  INSERT INTO blockers SELECT value, new.seq FROM json_each(new.waits_for) WHERE true;
+END;
+CREATE TRIGGER jobs_blocked_out AFTER DELETE ON jobs WHEN old.waits_for IS NOT NULL BEGIN
+  DELETE FROM blockers WHERE seq = old.seq;
+END;
+"""
 
+# `jobs.ready` is 1 for a job that may be claimed, 0 for one that waits for its time, else NULL.
+# Lanes count the claimable jobs of each queue and priority, so that a claim never looks at the
+# rest; what claims a job takes it off its lane, in the statement that says when its queue was
+# served. A lane is `full` when its first job found no room in the queue's limit; what may make
+# room, or another first job, opens it again.
+_LANES = """
+CREATE TABLE queues (
+  name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, slot_limit INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE lanes (
+  queue TEXT NOT NULL, priority INTEGER NOT NULL, ready INTEGER NOT NULL,
+  served INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0,
+  full INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (queue, priority)
+) WITHOUT ROWID;
+CREATE INDEX lanes_next ON lanes (priority DESC, served)
+  WHERE ready > 0 AND paused = 0 AND full = 0;
+CREATE TRIGGER lanes_born AFTER INSERT ON lanes BEGIN
+  UPDATE lanes SET
+    paused = EXISTS (SELECT 1 FROM queues WHERE name = new.queue AND paused = 1),
+    served = (SELECT max(served) FROM lanes WHERE queue = new.queue)
+  WHERE queue = new.queue AND priority = new.priority;
+  UPDATE lanes SET full = 0 WHERE queue = new.queue AND full = 1;
+END;
+CREATE TRIGGER lanes_filled AFTER UPDATE OF ready ON lanes
+WHEN new.full = 1 AND new.ready <> old.ready BEGIN
+  UPDATE lanes SET full = 0 WHERE queue = new.queue;
+END;
+CREATE TRIGGER jobs_lane_out AFTER DELETE ON jobs WHEN old.ready = 1 BEGIN
+  UPDATE lanes SET ready = ready - 1 WHERE queue = old.queue AND priority = old.priority;
+END;
+CREATE TRIGGER jobs_reordered AFTER UPDATE OF slots, run_at ON jobs WHEN new.ready = 1 BEGIN
+  UPDATE lanes SET full = 0 WHERE queue = new.queue AND full = 1;
+END;
+CREATE TRIGGER jobs_made_room AFTER UPDATE OF state ON jobs
+WHEN old.state = 'processing' AND new.state <> 'processing' BEGIN
+  UPDATE lanes SET full = 0 WHERE queue = old.queue AND full = 1;
+END;
+CREATE TRIGGER jobs_lane_over AFTER UPDATE OF ready, queue, priority ON jobs
+WHEN (new.ready, new.queue, new.priority) IS NOT (old.ready, old.queue, old.priority)
+  AND (new.claim_id IS NULL OR old.claim_id IS NOT NULL)
+BEGIN
+  UPDATE lanes SET ready = ready - 1
+    WHERE old.ready = 1 AND queue = old.queue AND priority = old.priority;
+  INSERT INTO lanes (queue, priority, ready)
+    SELECT new.queue, new.priority, 1 WHERE new.ready = 1
+    ON CONFLICT DO UPDATE SET ready = ready + 1;
+END;
+"""
 
-def _log_pages(path: Path) -> int:
-    """Return how long the log may grow beside a store for which no room is kept back."""
-    from queuectl.stores import sqlite_spare
+# `endings` and `arrivals` keep what happened until it is told: added to `figures` and `totals`.
+# What only few endings have, the exit code of a failure for one, is JSON in `rest`.
+_FIGURES = """
+CREATE TABLE endings (
+  n INTEGER PRIMARY KEY,
+  seq INTEGER NOT NULL, rev INTEGER NOT NULL, job_id TEXT NOT NULL, run INTEGER NOT NULL,
+  queue TEXT NOT NULL, outcome TEXT NOT NULL, finished_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, command TEXT NOT NULL, started_at INTEGER, waited REAL,
+  duration REAL, rest TEXT NOT NULL
+);
+CREATE TABLE arrivals (
+  minute INTEGER NOT NULL, queue TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (minute, queue)
+) WITHOUT ROWID;
+CREATE TABLE figures (
+  minute INTEGER NOT NULL, queue TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL,
+  PRIMARY KEY (minute, queue, name)
+) WITHOUT ROWID;
+CREATE TABLE totals (
+  queue TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (queue, name)
+) WITHOUT ROWID;
+"""
 
-    return 1 if sqlite_spare.is_used(path) else 4000
+_NAMED = """
+CREATE TABLE schedules (
+  name TEXT PRIMARY KEY, cron TEXT NOT NULL, tz TEXT NOT NULL, fields TEXT NOT NULL,
+  next_due INTEGER, created_at INTEGER NOT NULL, catch_up INTEGER NOT NULL,
+  overlap INTEGER NOT NULL, paused INTEGER NOT NULL, last_due INTEGER, skipped_at INTEGER,
+  skipped_why TEXT, rev INTEGER NOT NULL
+);
+CREATE INDEX schedules_due ON schedules (next_due) WHERE paused = 0;
+CREATE TABLE hooks (
+  name TEXT PRIMARY KEY, rev INTEGER NOT NULL, created_at INTEGER NOT NULL, record TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE environments (
+  id TEXT PRIMARY KEY, variables TEXT NOT NULL, kept_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE workers (
+  id TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL, boot TEXT NOT NULL,
+  host TEXT NOT NULL, home TEXT NOT NULL, queues TEXT NOT NULL, started_at INTEGER NOT NULL,
+  heartbeat_at INTEGER NOT NULL, stop TEXT
+);
+CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
 
-
-def close_database(connection: sqlite3.Connection, files: StoreFiles) -> None:
-    """Close a store's file. Closing twice is harmless."""
-    with files.closing():
-        connection.close()
-
-
-def _opened(path: Path, files: StoreFiles, patience: float) -> sqlite3.Connection:
-    """Return a connection to files that belong together, if need be once others have let go."""
-    ends_at = time.monotonic() + patience
-    while True:
-        try:
-            with files.opening():
-                return _open_here(path, files)
-        except FilesExchanged:
-            if time.monotonic() >= ends_at:
-                files.let_go()
-                raise
-        time.sleep(_PAUSE_SECONDS)
-
-
-def _open_here(path: Path, files: StoreFiles) -> sqlite3.Connection:
-    """Open the file, or make it, while nobody else opens or closes it."""
-    if not is_there(path):
-        _create(path)
-    connection = connect(path)
-    try:
-        with translated(path):
-            _recognise(connection, path)
-            if not files.settle():
-                connection.execute("PRAGMA journal_mode=WAL")  # which a copy may have lost
-                _recognise(connection, path)
-                files.require_settled()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def connect(path: Path, *, mode: str = "mode=rw") -> sqlite3.Connection:
-    """Return a connection in autocommit mode to a file that exists."""
-    with translated(path):
-        return sqlite3.connect(
-            f"file:{_quoted(path)}?{mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            cached_statements=256,
-        )
-
-
-_spellings = itertools.count()
-
-
-def set_busy_seconds(connection: sqlite3.Connection, seconds: float) -> None:
-    """Say how long a connection waits for SQLite's locks.
-
-    SQLite may do this while it prepares a statement, so each one is spelled anew.
-    """
-    connection.execute(f"PRAGMA busy_timeout={int(seconds * 1000)} -- {next(_spellings)}")
-
-
-def is_busy(fault: sqlite3.Error) -> bool:
-    """Whether an error of SQLite's says that a lock was not to be had in time."""
-    return any(word in str(fault) for word in ("locked", "busy"))
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def is_there(path: Path) -> bool:
-    """Whether there is a file, which is not opened. Raises StoreRefused for what is no store."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return False
-    except OSError as fault:
-        raise cannot("open", path, fault) from None
-    if not stat.S_ISREG(found.st_mode):
-        raise StoreRefused(f"{path} is not a regular file", hint="name another store with --store")
-    if found.st_size == 0:
-        raise StoreRefused(
-            f"{path} is empty: it has been truncated, or is no store",
-            hint="queuectl restore FILE brings a backup back; or remove it to start afresh",
-        )
-    return True
-
-
-def _refuse_links(path: Path) -> None:
-    """SQLite writes beside its file too, and would follow a symbolic link there."""
-    for suffix in ("-wal", "-shm", "-journal"):
-        beside = Path(f"{path}{suffix}")
-        if beside.is_symlink():
-            raise StoreRefused(
-                f"{beside} is a symbolic link, which is not followed", hint="remove it"
-            )
-
-
-def _create(path: Path) -> None:
-    """Make a new store beside its place and link it there whole.
-
-    So a half-made store is never seen, and of two that are made at once the first one wins.
-    """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
-    try:
-        os.close(open_private(draft, os.O_RDWR | os.O_EXCL))
-        with translated(path), contextlib.closing(connect(draft)) as connection:
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `sqlite_room`
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            make_schema(connection)
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        from queuectl.stores import sqlite_spare  # as few commands make a store
-
-        sqlite_spare.keep(path)
-    except OSError as fault:
-        raise cannot("make", path, fault) from fault
-    finally:
-        for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
-            leftover.unlink(missing_ok=True)
-
-
-def _recognise(connection: sqlite3.Connection, path: Path) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID:
-        raise StoreForeign(
-            f"{path} is a database of another program", hint="name another store with --store"
-        )
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    if path.stat().st_size < pages * page_size and not _has_wal(path):
-        raise damaged(path, "it is shorter than its header says")
-
-
-def _has_wal(path: Path) -> bool:
-    """Whether a write-ahead log may hold the pages that the file lacks."""
-    try:
-        return Path(f"{path}-wal").stat().st_size > 0
-    except OSError:
-        return False
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise StoreRefused(
-            f"{path} was written by a newer queuectl (schema {version}, "
-            f"this one knows {len(MIGRATIONS)})",
-            hint="upgrade queuectl",
-        )
-    if version < len(MIGRATIONS):
-        _apply(connection, version)
-
-
-def make_schema(connection: sqlite3.Connection) -> None:
-    """Make the tables of a store in an empty database."""
-    _apply(connection, 0)
-
-
-def _apply(connection: sqlite3.Connection, version: int) -> None:
-    """Run the missing migrations in one transaction; a rival that was first is respected."""
-    HOLDING.begin()
-    try:
-        _apply_held(connection, version)
-    finally:
-        HOLDING.end()
-
-
-def _apply_held(connection: sqlite3.Connection, version: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        (current,) = connection.execute("PRAGMA user_version").fetchone()
-        for script in MIGRATIONS[max(version, current) :]:
-            for statement in _statements(script):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _statements(script: str) -> list[str]:
-    """Split a script into statements; `executescript` would commit the open transaction."""
-    statements, pending = [], ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            statements.append(pending)
-            pending = ""
-    return statements
-
-
-def is_want_of_room(path: Path, fault: sqlite3.Error) -> bool:
-    """Whether an error is want of room on the disk of a file, whatever SQLite calls it."""
-    if "full" in str(fault):
-        return True
-    from queuectl.stores import sqlite_spare
-
-    is_possible = isinstance(fault, sqlite3.OperationalError) and path.parent.exists()
-    return is_possible and sqlite_spare.is_full(path)
-
-
-def damaged(path: Path, what: str) -> StoreRefused:
-    """Return the error for a store that is damaged, with what is to be done about it."""
-    return StoreRefused(
-        f"{path} is damaged ({what})",
-        hint="it was left as it is; queuectl restore FILE brings a backup back",
-    )
-
-
-class translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - used as a verb
-    """Turn SQLite's errors into ours: `with translated(path): …`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __exit__(self, _kind: object, fault: object, _trace: object) -> None:
-        if isinstance(fault, sqlite3.Error):
-            raise translate(self._path, fault) from fault
-
-
-def translate(path: Path, fault: sqlite3.Error) -> Exception:
-    """Return the error of ours that an error of SQLite's means."""
-    text = str(fault)
-    if any(word in text for word in ("not a database", "malformed", "no such table")):
-        return damaged(path, text)
-    if "jobs.unique_key" in text:
-        return Conflict("another job with its unique key waits or runs")
-    if is_busy(fault):
-        from queuectl.lockholder import locked  # to look for who it is takes long, and is rare
-
-        return locked(path)
-    if is_want_of_room(path, fault):
-        can_free = Path(f"{path}-spare").exists()
-        return StoreFull(
-            f"the disk of {path} is full",
-            hint="make room and try again"
-            + ("; queuectl purge and delete work even now" if can_free else ""),
-        )
-    if "readonly" in text or "unable to open" in text:
-        return StoreUnavailable(
-            f"cannot write {path} ({text})",
-            hint="see that neither it, nor its directory, nor its file system is read-only",
-        )
-    if isinstance(fault, sqlite3.ProgrammingError) and "closed" in text:
-        return StoreUnavailable(f"{path} is not open any more", hint="try again")
-    if isinstance(fault, (sqlite3.IntegrityError, sqlite3.DataError)):
-        return StoreRefused(f"{path} does not take this record: {text}")
-    if isinstance(fault, sqlite3.OperationalError):
-        return StoreUnavailable(
-            f"cannot use {path}: {text}", hint="queuectl doctor looks for the cause"
-        )
-    return fault
+SCHEMA = _JOBS + _DLQ + _RUNS + _BLOCKERS + _LANES + _FIGURES + _NAMED
+"""The script that makes the tables in an empty database."""

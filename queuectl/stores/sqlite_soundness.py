@@ -1,7 +1,7 @@
 """Whether a file holds a store of queuectl's, whole and with nothing in it that is not ours.
 
 A trigger is code that runs with every write, and a view may stand where a table should be. So a
-copy from elsewhere must have what the scripts of its version make, and no more.
+copy from elsewhere must have what the script of the schema makes, and no more.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from queuectl.domain.errors import StoreForeign, StoreRefused
+from queuectl.domain.errors import StoreRefused
 from queuectl.domain.values import frozen
-from queuectl.stores.sqlite_migrations import MIGRATIONS
-from queuectl.stores.sqlite_schema import APPLICATION_ID
+from queuectl.stores.sqlite_database import require_version
+from queuectl.stores.sqlite_schema import SCHEMA
 
 Layout = tuple[int, int]
 """The size of a page, and how a file lets go of empty ones (`auto_vacuum`)."""
@@ -43,28 +43,18 @@ class Odd:
         return "queuectl restore FILE brings an earlier backup back"
 
 
-def require_ours(connection: sqlite3.Connection, name: Path) -> int:
-    """Return the version of the schema of a sound copy; `name` is what people know it by.
+def require_ours(connection: sqlite3.Connection, name: Path) -> None:
+    """See that a copy is a sound store of this version; `name` is what people know it by.
 
     Raises StoreRefused for any other file; sqlite3.DatabaseError for one that is no database.
     """
     connection.execute("PRAGMA trusted_schema=OFF")
-    application = _number(connection, "application_id")
-    version = _number(connection, "user_version")
-    if application != APPLICATION_ID:
-        raise StoreForeign(f"{name} is a database of another program", hint=_ANOTHER)
-    if version > len(MIGRATIONS):
-        raise StoreRefused(
-            f"{name} was written by a newer queuectl (schema {version}, "
-            f"this one knows {len(MIGRATIONS)})",
-            hint="upgrade queuectl",
-        )
+    require_version(connection, name, _ANOTHER)
     faults = integrity_faults(connection)
     if faults:
         raise StoreRefused(f"{name} is damaged ({faults[0]})", hint="take an earlier backup")
-    if fault := _misfit(connection, version):
+    if fault := _misfit(connection):
         raise StoreRefused(f"{name} is not as queuectl makes it: {fault}", hint=_ANOTHER)
-    return version
 
 
 def integrity_faults(connection: sqlite3.Connection) -> list[str]:
@@ -73,19 +63,18 @@ def integrity_faults(connection: sqlite3.Connection) -> list[str]:
     return [text for (text,) in found if text != "ok"]
 
 
-def _misfit(connection: sqlite3.Connection, version: int) -> str:
+def _misfit(connection: sqlite3.Connection) -> str:
     """Return what is too much, missing or different in a file; nothing when it is ours."""
     (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-    if version < 1 or encoding != "UTF-8":
-        return "it has no tables" if version < 1 else f"its text is {encoding}"
-    return str(next(odd_parts(connection, version), ""))
+    if encoding != "UTF-8":
+        return f"its text is {encoding}"
+    return str(next(odd_parts(connection), ""))
 
 
-def odd_parts(connection: sqlite3.Connection, version: int = len(MIGRATIONS)) -> Iterator[Odd]:
+def odd_parts(connection: sqlite3.Connection) -> Iterator[Odd]:
     """Yield what is too much, different or missing in the schema of a store."""
     with contextlib.closing(sqlite3.connect(":memory:")) as fresh:
-        for script in MIGRATIONS[:version]:
-            fresh.executescript(script)
+        fresh.executescript(SCHEMA)
         ours = _schema(fresh)
     found = _schema(connection)
     for part, text in found.items():

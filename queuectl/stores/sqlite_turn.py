@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from queuectl.home import open_private
 from queuectl.stops import HOLDING
-from queuectl.stores import sqlite_schema
+from queuectl.stores import sqlite_database
+from queuectl.stores.sqlite_database import is_busy, set_busy_seconds, translate
 from queuectl.stores.sqlite_files import StoreFiles
-from queuectl.stores.sqlite_schema import is_busy, set_busy_seconds, translate
 from queuectl.stores.sqlite_sync import LogSync
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class WriterLock:
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, turn: WriterTurn) -> None:
-        self.patience = sqlite_schema.BUSY_SECONDS
+        self.patience = sqlite_database.BUSY_SECONDS
         self._connection = connection
         self._path = path
         self._turn = turn

@@ -27,9 +27,9 @@ from queuectl.stores import sqlite_changes as changes
 from queuectl.stores import sqlite_inserts as inserts
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores import sqlite_updates as updates
+from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_lanes import Parents, SqliteLanes
 from queuectl.stores.sqlite_reads import SqliteReads
-from queuectl.stores.sqlite_schema import translated
 
 if TYPE_CHECKING:
     from queuectl.domain.ending import Ending

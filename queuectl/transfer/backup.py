@@ -16,7 +16,7 @@ from queuectl.domain.times import UTC, iso
 from queuectl.domain.values import frozen
 from queuectl.home import cannot
 from queuectl.stores.sqlite_copy import Progressed, copy_from, remove_all, sync_directory
-from queuectl.stores.sqlite_schema import connect, is_want_of_room, opened_database, translate
+from queuectl.stores.sqlite_database import connect, is_want_of_room, opened_database, translate
 from queuectl.stores.sqlite_soundness import integrity_faults, odd_parts
 
 MADE_AT = "backed_up_at"

@@ -1,7 +1,7 @@
 """Putting a backup in the place of the embedded store.
 
-The backup is copied first, and everything is done to that copy: it is checked, brought up to
-date and made fit to go on. Only then it becomes the store, all at once.
+The backup is copied first, and everything is done to that copy: it is checked and made fit to
+go on. Only then it becomes the store, all at once.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from queuectl.domain.values import frozen
 from queuectl.home import Home, Place, cannot, private_directory
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.stores.sqlite_copy import Progressed, copy_from, copy_into, put_in_place
-from queuectl.stores.sqlite_migrations import MIGRATIONS
-from queuectl.stores.sqlite_schema import connect, translate, translated
+from queuectl.stores.sqlite_database import connect, translate, translated
 from queuectl.stores.sqlite_soundness import Layout, lay_out, layout_of, require_ours
 from queuectl.transfer.comparing import Found, compare, number_runs
 from queuectl.transfer.living import refuse_workers
@@ -56,7 +55,6 @@ class Restoration:
     """
 
     found: Found
-    was_older = False
 
     def __init__(self, place: Place, file: Path, progressed: Progressed) -> None:
         self._home = place.home
@@ -74,9 +72,8 @@ class Restoration:
                 copy_from(source, self._copy, self._progressed)
             layout = self._look()
             with self._judged(), contextlib.closing(connect(self._copy)) as copy:
-                self.was_older = require_ours(copy, self._file) < len(MIGRATIONS)
+                require_ours(copy, self._file)
                 lay_out(copy, layout)
-            SqliteStore.open(self._copy).close()  # which brings it up to date
             with self._judged(), contextlib.closing(connect(self._copy)) as copy:
                 self.found = compare(copy, self._path if layout else None)
             if self.found.contents.is_empty:
@@ -113,7 +110,7 @@ class Restoration:
         if not stat.S_ISREG(self._path.lstat().st_mode):
             raise StoreRefused(f"{self._path} is not a regular file", hint="move it away")
         try:
-            SqliteStore.open(self._path).close()  # which brings it up to date
+            SqliteStore.open(self._path).close()  # which recognises it
             with translated(self._path), contextlib.closing(connect(self._path)) as live:
                 return layout_of(live)
         except StoreForeign:

@@ -19,7 +19,7 @@ from queuectl.domain.job import State
 from queuectl.home import Home
 from queuectl.queue import Queue, open_queue
 from queuectl.stores import sqlite_check
-from queuectl.stores.sqlite_migrations import MIGRATIONS
+from queuectl.stores.sqlite_schema import DEVELOPMENT_ID, SCHEMA_VERSION
 from queuectl.worker import pidfile
 from tests.chaos.ground import command, read_only, refusal
 from tests.cli.harness import VARIABLES
@@ -113,10 +113,19 @@ def test_a_store_that_is_damaged_is_refused_and_left_as_it_is(home: Path, damage
 
 def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(home: Path) -> None:
     with closing(sqlite3.connect(home / "queue.db")) as database:
-        database.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
+        database.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
     before = bytes_of(home)
     assert "newer queuectl" in refusal(home, "enqueue", "d", "true")
     assert "upgrade queuectl" in told(home, "store", code=5)
+    assert bytes_of(home) == before
+
+
+def test_a_store_of_a_development_version_is_refused_with_what_to_do(home: Path) -> None:
+    with closing(sqlite3.connect(home / "queue.db")) as database:
+        database.execute(f"PRAGMA application_id={DEVELOPMENT_ID}")
+    before = bytes_of(home)
+    assert "queuectl export FILE of that version" in refusal(home, "enqueue", "d", "true")
+    assert "queuectl export FILE of that version" in told(home, "store", code=5)
     assert bytes_of(home) == before
 
 

@@ -16,7 +16,7 @@ from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import State
 from queuectl.domain.settings import Settings
 from queuectl.stores.sqlite import SqliteStore
-from queuectl.stores.sqlite_schema import connect
+from queuectl.stores.sqlite_database import connect
 from queuectl.worker.upkeep import Upkeep
 from tests.stores.kit import added, claimed, claimed_ids, existing, settled
 from tests.worker.fleet import Fleet, eventually

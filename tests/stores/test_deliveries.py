@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.hook import Hook, Target, delivery_id
+from queuectl.domain.hook import delivery_id
 from queuectl.domain.job import State
 from queuectl.domain.lanes import delivery_queue
-from queuectl.domain.times import EPOCH
-from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import MongoStore
-from queuectl.stores.mongo_schema import MARK
-from queuectl.stores.sqlite_migrations import MIGRATIONS
 from tests.stores.kit import FAILURE, INTERRUPTED, SUCCESS, added, buried, claimed, request, settled
 from tests.worker.fleet import eventually
 
@@ -178,65 +171,3 @@ def test_deliveries_and_jobs_are_found_and_counted_apart(store: Store) -> None:
     assert counts.only(deliveries=True).total == 2
     assert counts.matching(Filter(deliveries=False)) == 2
     assert set(counts.only(deliveries=False).by_queue) == {"hooks", "default"}
-
-
-_NOT_DELIVERIES = ("job1", "hook:mine", "hook:a:b")
-
-
-def in_common_queue(store: Store) -> None:
-    """Fill a store as it was before each hook had a queue of its own."""
-    assert store.put_hook(Hook("a.b", Target.COMMAND, "true", EPOCH, ("dead",)))
-    store.set_lane("hooks", limit=3)
-    for job_id in _NOT_DELIVERIES:
-        added(store, job_id, queue="hooks")
-    added(store, delivery_id("a.b", "0" * 32), queue="hooks")
-    buried(store, delivery_id("gone", "0" * 32), queue="hooks")
-
-
-def moved(store: Store) -> dict[str, str]:
-    """Return the queue of each job, and claim what there is to see that the lanes are right."""
-    queues = {job.id: job.spec.queue for job in store.find(Filter(), Page())}
-    assert claimed(store, deliveries=True).id == delivery_id("a.b", "0" * 32)
-    assert {claimed(store).id for _ in _NOT_DELIVERIES} == set(_NOT_DELIVERIES)
-    assert store.claim(request()) is None
-    assert store.lanes()[delivery_queue("a.b")].limit == 3
-    return queues
-
-
-EXPECTED = {
-    **dict.fromkeys(_NOT_DELIVERIES, "hooks"),
-    delivery_id("a.b", "0" * 32): delivery_queue("a.b"),
-    delivery_id("gone", "0" * 32): delivery_queue("gone"),
-}
-
-
-def test_the_deliveries_of_an_older_file_move_into_the_queues_of_their_hooks(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "queue.db"
-    store = open_store(str(path))
-    in_common_queue(store)
-    store.set_lane("hooks", limit=3)
-    store.close()
-    with sqlite3.connect(path) as database:
-        version = 1 + next(n for n, script in enumerate(MIGRATIONS) if "+hooks" in script)
-        database.executescript(
-            "DROP INDEX jobs_delivered; DROP INDEX dlq_delivered;"
-            "CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue IS 'hooks';"
-            "CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue IS 'hooks';"
-            f"PRAGMA user_version={version - 1};"
-        )
-    store = open_store(str(path))
-    assert moved(store) == EXPECTED
-    assert store.counts().only(deliveries=True).total == 2
-    store.close()
-
-
-def test_the_deliveries_of_an_older_database_move_into_the_queues_of_their_hooks(
-    opened_mongo: MongoStore, database: Any, mongo_url: str
-) -> None:
-    in_common_queue(opened_mongo)
-    database.queuectl_meta.update_one({"_id": MARK}, {"$set": {"version": 4}})
-    store = MongoStore.open(mongo_url)
-    assert moved(store) == EXPECTED
-    store.close()

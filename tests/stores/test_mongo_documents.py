@@ -170,7 +170,12 @@ def test_a_prepared_database_is_left_as_it_is(link: Link) -> None:
 
 @pytest.mark.parametrize(
     ("version", "told"),
-    [(VERSION + 1, f"is of version {VERSION + 1}"), ("1", "is damaged"), (None, "is damaged")],
+    [
+        (VERSION + 1, "a newer queuectl"),
+        (VERSION - 1, "a development version"),
+        ("1", "is damaged"),
+        (None, "is damaged"),
+    ],
 )
 def test_a_mark_that_is_not_ours_to_read_is_refused(link: Link, version: object, told: str) -> None:
     link.meta.insert_one({"_id": MARK, "version": version})

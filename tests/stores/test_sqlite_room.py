@@ -13,7 +13,7 @@ import pytest
 from queuectl.domain.filters import Filter, Page
 from queuectl.stores import sqlite_room
 from queuectl.stores.sqlite import SqliteStore
-from queuectl.stores.sqlite_schema import connect
+from queuectl.stores.sqlite_database import connect
 from tests.stores.kit import added, claimed, listed, new_job, settled
 from tests.worker.fleet import eventually
 

@@ -25,8 +25,7 @@ from queuectl.domain.errors import (
 from queuectl.home import Place
 from queuectl.stores import sqlite_copy
 from queuectl.stores.sqlite import SqliteStore
-from queuectl.stores.sqlite_migrations import MIGRATIONS
-from queuectl.stores.sqlite_schema import APPLICATION_ID
+from queuectl.stores.sqlite_schema import DEVELOPMENT_ID
 from queuectl.stores.sqlite_turn import WriterTurn
 from queuectl.transfer.restore import Restoration
 from queuectl.worker import pidfile
@@ -287,31 +286,6 @@ def layout_of(store: SqliteStore) -> list[int]:
         return [other.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
 
 
-@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
-def test_a_copy_of_an_earlier_version_is_brought_up_to_date(
-    place: Place, store: SqliteStore, tmp_path: Path, version: int
-) -> None:
-    old = tmp_path / "old.db"
-    with closing(sqlite3.connect(old)) as copy:
-        copy.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        for script in MIGRATIONS[:version]:
-            copy.executescript(script)
-        copy.execute(f"PRAGMA user_version={version}")
-        copy.execute(
-            "INSERT INTO jobs (seq, id, rev, state, ready, queue, priority, run_at, attempts, runs,"
-            " interruptions, cancel_requested, created_at, updated_at, command, max_retries,"
-            " backoff_base, backoff_cap, timeout, generated_id) VALUES (1, 'old', 1, 'pending', 1,"
-            " 'default', 0, 0, 0, 0, 0, 0, 0, 0, 'true', 3, 2, 60, 0, 0)"
-        )
-        copy.execute("INSERT INTO counts VALUES ('default', 'pending', 1)")
-        copy.commit()
-    with Restoration(place, old, not_told) as ready:
-        assert ready.was_older
-    restored(place, old)
-    assert listed(store) == ["old"]
-    assert store.check() == []
-
-
 # what is refused
 
 
@@ -347,6 +321,11 @@ NOT_TAKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
     "a page": (scribbled, StoreRefused, "damaged"),
     "another's": (changed("PRAGMA application_id=7"), StoreForeign, "another program"),
     "newer": (changed("PRAGMA user_version=999"), StoreRefused, "newer queuectl"),
+    "a development version": (
+        changed(f"PRAGMA application_id={DEVELOPMENT_ID}"),
+        StoreRefused,
+        "development version",
+    ),
     "no version": (changed("PRAGMA user_version=0"), StoreRefused, "no tables"),
     "a trigger": (
         changed("CREATE TRIGGER t AFTER INSERT ON jobs BEGIN DELETE FROM dlq; END"),

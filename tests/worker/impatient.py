@@ -16,7 +16,7 @@ from queuectl.worker import __main__ as supervisor
 from queuectl.worker import manager
 
 TIMES = {
-    "queuectl.stores.sqlite_schema": {"BUSY_SECONDS": 1.0},
+    "queuectl.stores.sqlite_database": {"BUSY_SECONDS": 1.0},
     "queuectl.stores.mongo_link": {"SELECTION_SECONDS": 1.0, "OPERATION_SECONDS": 2.0},
     "queuectl.stores.mongo_schema": {"SELECTION_SECONDS": 1.0},
     "queuectl.worker.loop": {"LONGEST_PAUSE": float(os.environ.get("PAUSE_OF_THE_TEST", "0.5"))},

@@ -16,7 +16,7 @@ import pytest
 from queuectl.domain.errors import StoreError
 from queuectl.domain.job import State
 from queuectl.home import Place
-from queuectl.stores.sqlite_schema import connect
+from queuectl.stores.sqlite_database import connect
 from queuectl.worker import manager, pidfile
 from queuectl.worker.run_processes import members
 from tests.cli.harness import environment
