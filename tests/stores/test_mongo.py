@@ -18,6 +18,7 @@ from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_crowd import CROWD
 from queuectl.stores.mongo_queues import free_numbers
+from queuectl.stores.mongo_schema import VERSION
 from tests.stores.faults import Commands, failing
 from tests.stores.kit import (
     FAILURE,
@@ -141,7 +142,7 @@ def test_a_newer_database_is_refused(store: MongoStore, database: Any, mongo_url
 
 
 def test_an_opening_that_was_cut_short_is_finished(database: Any, mongo_url: str) -> None:
-    database.queuectl_meta.insert_one({"_id": "schema", "version": 1, "indexed": False})
+    database.queuectl_meta.insert_one({"_id": "schema", "version": VERSION, "indexed": False})
     store = MongoStore.open(mongo_url)
     assert store.check() == []
     store.close()

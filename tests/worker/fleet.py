@@ -17,7 +17,7 @@ from queuectl.home import Home, Place
 from queuectl.queue import Queue
 from queuectl.worker import manager, pidfile
 from queuectl.worker.adoption import children_of
-from queuectl.worker.processes import identify, is_stopped, send_signal
+from queuectl.worker.processes import identify, send_signal
 from queuectl.worker.run_processes import kill_run, members
 
 T = TypeVar("T")
@@ -162,12 +162,11 @@ class Fleet:
 def kill_workers_of(supervisor: int) -> None:
     """Kill a supervisor's workers, those too that it forked just now and that no file names yet.
 
-    Guards live on: what their worker ran is theirs to end. The supervisor is left stopped, so that
-    it forks no more.
+    Guards live on: what their worker ran is theirs to end. The supervisor is stopped first, so
+    that it forks no more; a worker may let it go on, so it is killed by the caller at once.
     """
     with contextlib.suppress(ProcessLookupError):
         os.kill(supervisor, signal.SIGSTOP)
-        eventually(lambda: is_stopped(supervisor) or not lives(supervisor))
     for child in children_of(supervisor):
         with contextlib.suppress(OSError):
             if not Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"guard of a worker"):
