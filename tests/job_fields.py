@@ -1,0 +1,245 @@
+"""Jobs with a value of its own in every field, and what each place is excused from giving back.
+
+The fields come from the records themselves, and their values from the types that are written
+there. So one that is added to a record is asked for everywhere, until it is kept or excused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from zlib import crc32
+
+from queuectl.domain.dependencies import blockers
+from queuectl.domain.job import CANCEL, WAIT, Claim, Job, Outcome, Run, Spec, State
+from queuectl.domain.times import UTC, iso
+
+Flat = dict[str, object]
+R = TypeVar("R")
+
+RECORDS = (Job, Spec, Claim, Outcome, Run)
+START = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LOST = "nothing"
+"""What stands for a field that a place does not have."""
+
+CHOSEN: dict[str, tuple[object, ...]] = {
+    "Spec.cwd": ("/", "/usr"),
+    "Spec.on_parent_failure": (CANCEL, WAIT),
+}
+"""Values of fields that take no others of their type; each other one is refused (tested)."""
+
+_VERDICT = "a word of the worker's to the state machine, which has heard it"
+_BY_STORE = "a number that the store gives"
+_OF_A_RUN = "says who runs the job, and nobody does there"
+_OF_CAPTURE = "the name of an environment; `capture_env` is how one asks for it"
+_OF_ID = "says who made the id, which is known by whether one is given"
+_OF_RUNS = "each run of a schedule has its own"
+_OF_BEFORE = "of runs before, which this one does not need"
+_INSIDE = "kept between the store and the workers"
+
+_NOT_GIVEN = {"spec.generated_id": _OF_ID, "spec.environment": _OF_CAPTURE}
+_NOT_STORED = {
+    "outcome.interrupted": _VERDICT, "outcome.is_final": _VERDICT, "outcome.postponed": _VERDICT,
+}  # fmt: skip
+_NO_CLOCK = {"delayed": "says that a wait was reckoned by a clock which is another one there"}
+
+EXCUSED: dict[str, dict[str, str]] = {
+    "sqlite": _NOT_STORED,
+    "mongo": {**_NOT_STORED, **_NO_CLOCK},
+    "claim": {
+        "outcome.stdout": _OF_BEFORE, "outcome.stderr": _OF_BEFORE,
+        **{f"history.{field.name}": _OF_BEFORE for field in fields(Run)},
+    },
+    "export": {
+        **_NOT_STORED, **_NO_CLOCK, "seq": _BY_STORE, "cancel_requested": _OF_A_RUN,
+        "claim.id": _OF_A_RUN, "claim.worker": _OF_A_RUN, "claim.lease_until": _OF_A_RUN,
+    },
+    "show": {
+        **_NOT_STORED, "seq": _BY_STORE, "rev": _BY_STORE, "spec.generated_id": _OF_ID,
+        "claim.id": _INSIDE, "claim.lease_until": _INSIDE, "cancel_requested": _INSIDE,
+        "has_children": _INSIDE, "unswept": _INSIDE, "delayed": _INSIDE,
+    },
+    "input": _NOT_GIVEN,
+    "edit": _NOT_GIVEN,
+    "editor": {**_NOT_GIVEN, "spec.id": "the name of the table; it cannot be changed"},
+    "schedule": {
+        **_NOT_GIVEN, "spec.id": _OF_RUNS, "spec.unique": _OF_RUNS, "spec.after": _OF_RUNS,
+        "spec.after_any": _OF_RUNS, "spec.after_fail": _OF_RUNS,
+    },
+}  # fmt: skip
+"""The fields that a place does not give back, and why. One that it does give back must go."""
+
+SPELLED: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "outcome.error": ("last_error", lambda error: error),
+    "held": ("paused", lambda is_held: is_held),
+    "spec.environment": ("capture_env", lambda name: name is not None),
+    "waits_for": ("waits_for", lambda left: [word.partition(":")[2] for word in left]),
+}
+"""Fields that `--json` has by other names, or says otherwise."""
+
+_DEFAULTS = {
+    owner: {field.name: field.default for field in fields(record)}
+    for owner, record in zip(("", "spec", "claim", "outcome", "history"), RECORDS, strict=True)
+}
+
+
+def kinds_of(record: type) -> dict[str, Any]:
+    """Return the type of each field of a record."""
+    hints = get_type_hints(record)
+    return {field.name: hints[field.name] for field in fields(record)}
+
+
+def filled(record: type[R], turn: int = 0, **given: object) -> R:
+    """Return a record whose fields all differ from their defaults, but for those given.
+
+    Another `turn` gives other values; every second one those flags and choices that are default.
+    """
+    made = {name: _value(record, name, turn) for name in kinds_of(record) if name not in given}
+    return record(**made, **given)
+
+
+def free_value(record: type, name: str, turn: int = 0) -> Any:
+    """Return a value of a field's type, and other than its default where it can be."""
+    (default,) = (field.default for field in fields(record) if field.name == name)
+    return _of_kind(kinds_of(record)[name], name, turn, default)
+
+
+def _value(record: type, name: str, turn: int) -> Any:
+    choices = CHOSEN.get(f"{record.__name__}.{name}")
+    return choices[turn % len(choices)] if choices else free_value(record, name, turn)
+
+
+def _of_kind(kind: Any, name: str, turn: int, default: object = MISSING) -> Any:
+    number = crc32(name.encode()) % 7 + 3 + turn
+    if number == default:
+        number += 10
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        some = [each for each in args if each is not NoneType]
+        return _of_kind(some[turn % len(some)], name, turn)
+    if origin is tuple:
+        members = args if args[-1] is not Ellipsis else args[:1]
+        return tuple(_of_kind(each, f"{name}{at}", turn) for at, each in enumerate(members))
+    if _is_record(kind):
+        return filled(kind, turn)
+    if issubclass(kind, Enum):
+        others = [each for each in kind if each != default]
+        return others[turn % len(others)]
+    values: dict[type, object] = {
+        bool: (default is not True) == (turn % 2 == 0),
+        int: number,
+        float: number + 0.5,
+        str: f"{name}-{turn}",
+        datetime: START + timedelta(minutes=number, hours=turn),
+    }
+    return values[kind]
+
+
+def full_job(state: State, job_id: str, turn: int = 0, **given: object) -> Job:
+    """Return a job in a state with all fields filled, as if it waited and ran all at once."""
+    spec = filled(Spec, turn, id=job_id)
+    made = {
+        "spec": spec,
+        "waits_for": blockers(spec),
+        "worker": "worker-1",  # kept once, for the job and for its claim
+        "claim": filled(Claim, turn, worker="worker-1"),
+        **given,
+    }
+    return filled(Job, turn, state=state, **made)
+
+
+def _is_record(value: object) -> bool:
+    return is_dataclass(value)
+
+
+def flat(record: object, prefix: str = "") -> Flat:
+    """Return every field of a record and of those in it, as `spec.queue`; of runs all values."""
+    found: Flat = {}
+    for name in kinds_of(type(record)):
+        value = getattr(record, name)
+        path = f"{prefix}{name}"
+        if _is_record(value):
+            found |= flat(value, f"{path}.")
+        elif isinstance(value, tuple) and value and _is_record(value[0]):
+            each = [flat(member, f"{path}.") for member in value]
+            found |= {inner: [member[inner] for member in each] for inner in each[0]}
+        else:
+            found[path] = value
+    return found
+
+
+def untried(jobs: Iterable[Job]) -> set[str]:
+    """Return the fields that none of these jobs has otherwise than a job does that is new."""
+    tried = {name for job in jobs for name, value in flat(job).items() if not is_usual(name, value)}
+    return set(all_paths()) - tried
+
+
+def is_usual(path: str, value: object) -> bool:
+    """Whether the value of a field is what it is when nobody says."""
+    owner, _, name = path.rpartition(".")
+    default = _DEFAULTS.get(owner, {}).get(name, MISSING)
+    return all(each == default for each in (value if isinstance(value, list) else [value]))
+
+
+def as_json(path: str, value: object) -> object:
+    """Return the value of a field as JSON has it."""
+    if path in SPELLED:
+        return SPELLED[path][1](value)
+    if isinstance(value, list):
+        return [as_json("", each) for each in value]
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return dict(value) if value and isinstance(value[0], tuple) else list(value)
+    return value
+
+
+def given_fields(spec: Spec, place: str = "input") -> dict[str, Any]:
+    """Return a specification as one writes it in JSON where a place takes it."""
+    return {
+        path.removeprefix("spec."): as_json("", value)
+        for path, value in flat(spec, "spec.").items()
+        if path not in EXCUSED[place]
+    }
+
+
+def read_from(answer: Mapping[str, Any]) -> Flat:
+    """Return what a job in JSON says of each field, under the field's own name."""
+    found: Flat = {}
+    for path in all_paths():
+        owner, _, name = path.rpartition(".")
+        if owner == "history":
+            found[path] = [run.get(name, LOST) for run in answer["history"]]
+        else:
+            found[path] = answer.get(SPELLED[path][0] if path in SPELLED else name, LOST)
+    return found
+
+
+def all_paths() -> list[str]:
+    """Return the paths of all fields of a job."""
+    return list(flat(filled(Job)))
+
+
+def survives(place: str, before: Flat, after: Flat, *more: str) -> None:
+    """Assert that each field is as it was, but for those from which the place is excused.
+
+    An excuse that is not needed is a fault too. `more` are places whose excuses hold here too.
+    """
+    excused = {name for each in (place, *more) for name in EXCUSED[each]}
+    lost = {
+        name: (value, after.get(name, LOST))
+        for name, value in before.items()
+        if name not in excused and after.get(name, LOST) != value
+    }
+    assert not lost, f"{place} does not give back (was, is): {lost}"
+    idle = {
+        name for name in excused & before.keys()
+        if after.get(name, LOST) == before[name] and not is_usual(name, before[name])
+    }  # fmt: skip
+    assert not idle, f"{place} gives {idle} back: take the excuse away"

@@ -1,0 +1,230 @@
+"""Every field of a job can be asked for in every way, and is shown wherever a job is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from jsonschema import Draft202012Validator
+from starlette.testclient import TestClient
+
+from queuectl.domain.dependencies import parents
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.form import build_request
+from queuectl.domain.job import Spec, State
+from queuectl.domain.settings import Settings
+from queuectl.queue import Queue
+from queuectl.web.openapi import description
+from queuectl.worker.scheduling import Scheduling
+from tests.cli.harness import Cli, cli, home
+from tests.job_fields import (
+    CHOSEN,
+    EXCUSED,
+    SPELLED,
+    all_paths,
+    as_json,
+    filled,
+    flat,
+    free_value,
+    full_job,
+    given_fields,
+    kinds_of,
+    read_from,
+    survives,
+)
+from tests.web.conftest import api, queue, served
+
+__all__ = ["api", "cli", "home", "queue", "served"]
+
+OPTIONS = {"labels": "label"}
+"""Options of `enqueue` that are spelled otherwise than their fields."""
+
+TITLES = {
+    "max_retries": "attempts", "backoff_base": "backoff", "backoff_cap": "backoff",
+    "clean_env": "environment",
+}  # fmt: skip
+"""The lines of `show` that are headed otherwise than by the field that they show."""
+
+
+def asked(queue: Queue, turn: int = 0) -> Spec:
+    """Return what to ask for, with jobs in the queue for those that it waits for."""
+    spec = filled(Spec, turn, id="job")
+    queue.enqueue([{"id": name, "command": "true", "cwd": "/"} for name in parents(spec)])
+    return spec
+
+
+def options_of(given: Mapping[str, Any]) -> list[str]:
+    """Return the options of a command line that say what fields do."""
+    words = []
+    for name, value in given.items():
+        option = f"--{OPTIONS.get(name, name).replace('_', '-')}"
+        if isinstance(value, dict):
+            value = [f"{key}={text}" for key, text in value.items()]
+        for each in value if isinstance(value, list) else [value]:
+            words += [option] if each is True else [option, str(each)]
+    return words
+
+
+def by_json_lines(cli: Cli, given: Mapping[str, Any]) -> None:
+    cli.ok("enqueue", "--file", "-", stdin=json.dumps(given) + "\n")
+
+
+def by_json_word(cli: Cli, given: Mapping[str, Any]) -> None:
+    cli.ok("enqueue", json.dumps(given))
+
+
+def by_options(cli: Cli, given: Mapping[str, Any]) -> None:
+    cli.ok("enqueue", *options_of(given))
+
+
+@pytest.mark.parametrize("way", [by_json_lines, by_json_word, by_options])
+def test_a_command_line_can_ask_for_every_field(
+    cli: Cli, queue: Queue, way: Callable[[Cli, Mapping[str, Any]], None]
+) -> None:
+    spec = asked(queue)
+    way(cli, given_fields(spec))
+    survives("input", flat(spec, "spec."), flat(queue.get("job").spec, "spec."))
+
+
+def test_a_program_can_ask_for_every_field(queue: Queue) -> None:
+    spec = asked(queue)
+    queue.enqueue_one(given_fields(spec))
+    survives("input", flat(spec, "spec."), flat(queue.get("job").spec, "spec."))
+
+
+def test_the_web_can_ask_for_every_field(api: TestClient, queue: Queue) -> None:
+    spec = asked(queue)
+    answer = api.post("/api/jobs", json=given_fields(spec))
+    assert answer.status_code == 201, answer.text
+    survives("input", flat(spec, "spec."), flat(queue.get("job").spec, "spec."))
+    assert {name: answer.json()[name] for name in given_fields(spec)} == given_fields(spec)
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.DEAD])
+def test_every_field_is_shown_to_programs(
+    cli: Cli, api: TestClient, queue: Queue, state: State
+) -> None:
+    job = full_job(state, "job", seq=7)
+    assert queue.store.restore([job], keep_numbers=True) == set()
+    wanted = {path: as_json(path, value) for path, value in flat(job).items()}
+    shown = cli.ok("show", "job", "--json").json
+    survives("show", wanted, read_from(shown))
+    assert cli.ok("list", "--json").json == [shown]
+    answer = api.get("/api/jobs/job").json()
+    assert answer == shown
+    told = description()
+    job_schema = told["components"]["schemas"]["Job"]
+    assert job_schema["properties"].keys() == shown.keys()
+    Draft202012Validator({**job_schema, "components": told["components"]}).validate(answer)
+
+
+def test_every_field_is_shown_to_people(cli: Cli, queue: Queue) -> None:
+    wanted = given_fields(asked(queue))
+    queue.enqueue_one(wanted)
+    lines = dict(line.split(maxsplit=1) for line in cli.ok("show", "job").out.splitlines())
+    for name, value in wanted.items():
+        assert text_of(value) in lines.get(TITLES.get(name, name), ""), name
+
+
+def text_of(value: object) -> str:
+    """Return what people read of a value; a flag has said enough when its line is there."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={text}" for name, text in value.items())
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "" if value is True else str(value)
+
+
+class Editor:
+    """A program in the place of a person's editor, which keeps what it sees and types a file."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._seen, self._typed, program = root / "seen", root / "typed", root / "editor"
+        program.write_text(
+            f'cp "$1" {self._seen}\ntest ! -e {self._typed} || cp {self._typed} "$1"\n'
+        )
+        monkeypatch.delenv("VISUAL", raising=False)
+        monkeypatch.setenv("EDITOR", f"sh {program}")
+
+    def types(self, table: Mapping[str, Any]) -> None:
+        """Type these fields of `job` next time, and nothing else."""
+        self._typed.write_text(tomlkit.dumps({"job": table}))
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What it saw of `job`."""
+        return dict(tomlkit.parse(self._seen.read_text()).unwrap()["job"])
+
+
+@pytest.fixture
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Editor:
+    """The editor of a person who has typed nothing yet."""
+    return Editor(tmp_path, monkeypatch)
+
+
+def test_the_editor_shows_every_field_and_takes_another_value_for_it(
+    cli: Cli, queue: Queue, editor: Editor
+) -> None:
+    first, second = asked(queue), asked(queue, 1)
+    queue.enqueue_one(given_fields(first))
+    assert "nothing was changed" in cli.ok("edit", "job").err
+    wanted = {path: as_json("", value) for path, value in flat(first, "spec.").items()}
+    survives("editor", wanted, {f"spec.{name}": value for name, value in editor.seen.items()})
+    editor.types(given_fields(second, "editor"))
+    cli.ok("edit", "job")
+    survives("edit", flat(second, "spec."), flat(queue.get("job").spec, "spec."))
+
+
+def test_set_takes_another_value_for_every_field(cli: Cli, queue: Queue) -> None:
+    first, second = asked(queue), asked(queue, 1)
+    queue.enqueue_one(given_fields(first))
+    words = [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in given_fields(second, "editor").items()
+    ]
+    cli.ok("set", "job", *words)
+    survives("edit", flat(second, "spec."), flat(queue.get("job").spec, "spec."))
+
+
+def by_its_options(cli: Cli, _queue: Queue, given: dict[str, Any]) -> None:
+    cli.ok("schedule", "add", "nightly", "* * * * *", given.pop("command"), *options_of(given))
+
+
+def by_its_fields(_cli: Cli, queue: Queue, given: dict[str, Any]) -> None:
+    queue.schedules.add("nightly", "* * * * *", given)
+
+
+@pytest.mark.parametrize("way", [by_its_options, by_its_fields])
+def test_a_schedule_gives_every_field_to_its_runs(
+    cli: Cli, queue: Queue, way: Callable[[Cli, Queue, dict[str, Any]], None]
+) -> None:
+    spec = asked(queue)
+    way(cli, queue, given_fields(spec, "schedule"))
+    shown = cli.ok("schedule", "show", "nightly", "--json").json["job"]
+    assert shown.keys() == given_fields(spec, "schedule").keys()
+    store, added = queue.store, queue.schedules.get("nightly")
+    due = replace(added, next_due=store.now() - timedelta(minutes=1), rev=added.rev + 1)
+    assert store.put_schedule(due, added)
+    assert Scheduling(store, store.now() - timedelta(hours=1)).enqueue_due(Settings()).enqueued
+    (run,) = queue.schedules.runs("nightly", 2)
+    survives("schedule", flat(spec, "spec."), flat(run.spec, "spec."))
+
+
+@pytest.mark.parametrize("path", CHOSEN)
+def test_a_value_is_chosen_by_hand_where_no_other_would_be_taken(path: str) -> None:
+    record, _, name = path.partition(".")
+    assert record == "Spec"
+    given = {"id": "job", "command": "true", name: free_value(Spec, name, 0)}
+    with pytest.raises(InvalidInput, match=name):
+        build_request(given, Settings(), lambda _kind, _raw: pytest.fail("no time"), str)
+
+
+def test_only_fields_that_there_are_have_excuses_and_other_names() -> None:
+    assert {name for each in EXCUSED.values() for name in each} | SPELLED.keys() <= set(all_paths())
+    assert OPTIONS.keys() | TITLES.keys() <= kinds_of(Spec).keys()
