@@ -124,6 +124,14 @@ def test_every_field_is_shown_to_programs(
     Draft202012Validator({**job_schema, "components": told["components"]}).validate(answer)
 
 
+def test_every_field_is_described_where_the_web_takes_a_job() -> None:
+    told = description()["components"]["schemas"]["Enqueue"]
+    for turn in (0, 1):
+        given = given_fields(filled(Spec, turn))
+        assert given.keys() <= told["properties"].keys()
+        Draft202012Validator(told).validate(given)
+
+
 def test_every_field_is_shown_to_people(cli: Cli, queue: Queue) -> None:
     wanted = given_fields(asked(queue))
     queue.enqueue_one(wanted)
@@ -223,6 +231,24 @@ def test_a_value_is_chosen_by_hand_where_no_other_would_be_taken(path: str) -> N
     given = {"id": "job", "command": "true", name: free_value(Spec, name, 0)}
     with pytest.raises(InvalidInput, match=name):
         build_request(given, Settings(), lambda _kind, _raw: pytest.fail("no time"), str)
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [(place, path) for place in ("input", "editor", "schedule") for path in EXCUSED[place]],
+)
+def test_a_field_that_nobody_needs_to_ask_for_is_refused(
+    queue: Queue, place: str, path: str
+) -> None:
+    queue.enqueue_one("true", id="job")
+    ways: dict[str, Callable[[Mapping[str, Any]], object]] = {
+        "input": queue.request,
+        "editor": lambda given: queue.edit("job", given),
+        "schedule": lambda given: queue.schedules.add("nightly", "* * * * *", given),
+    }
+    value = as_json("", flat(filled(Spec), "spec.")[path])
+    with pytest.raises(InvalidInput, match=r"unknown field|cannot be changed|does not go with"):
+        ways[place]({"command": "true", "cwd": "/", path.removeprefix("spec."): value})
 
 
 def test_only_fields_that_there_are_have_excuses_and_other_names() -> None:

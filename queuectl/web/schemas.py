@@ -7,6 +7,7 @@ from typing import Any
 from queuectl.domain.hook import EVENTS, Target
 from queuectl.domain.job import CANCEL, WAIT, State
 from queuectl.domain.lanes import MAX_LIMIT
+from queuectl.domain.request import FIELDS, TIME_FIELDS
 from queuectl.domain.settings import KEYS, default_of
 from queuectl.web.params import Schema
 
@@ -60,6 +61,17 @@ def _setting(key: str) -> Schema:
     return kinds[type(default_of(key))]
 
 
+def _asked(name: str) -> Schema:
+    """Return the schema of a field of a new job: as a job has it, as text, or null for unset."""
+    shown: Schema = _JOB["properties"].get(name, {})
+    as_text = [] if shown.get("type") == "object" else [TEXT]
+    return {"anyOf": [shown, *as_text, {"type": "null"}]}
+
+
+_WHEN: dict[str, Schema] = {
+    "at": {"type": ["string", "null"], "description": "a time, such as 2030-01-31T14:30Z"},
+    "in": {"type": ["string", "number", "null"], "description": "seconds, or such as 5m"},
+}
 _COUNTS = record(**dict.fromkeys([*STATES, "total"], COUNT))
 _RUN = record(
     "One settled run of a job.",
@@ -161,7 +173,12 @@ SCHEMAS: dict[str, Any] = {
     "Enqueue": {
         "type": "object",
         "description": "The fields of `queuectl enqueue` with JSON; only the command is needed.",
-        "properties": {"id": NAME, "command": {"anyOf": [TEXT, array(TEXT)]}},
+        "properties": {
+            **{name: _asked(name) for name in sorted(FIELDS)},
+            **{name: _WHEN[kind] for name, kind in TIME_FIELDS.items()},
+            "id": NAME,
+            "command": {"anyOf": [TEXT, array(TEXT)]},
+        },
         "required": ["command"],
     },
 }  # fmt: skip
