@@ -51,7 +51,7 @@ def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> Non
     if after is not None:
         note(f"no more dead jobs after '{after}'")
     elif chosen.deliveries:
-        note("no such dead deliveries: queuectl list --deliveries shows all")
+        session.hint("no such dead deliveries: queuectl list --deliveries shows all")
     elif session.reading().counts().of(State.DEAD):
         note("no such dead jobs: queuectl dlq list shows all")
     else:

@@ -65,7 +65,7 @@ def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> Non
     if after is not None:
         note(f"no more jobs after '{after}'")
     elif chosen.deliveries:
-        note("no such deliveries: queuectl hook list shows the hooks")
+        session.hint("no such deliveries: queuectl hook list shows the hooks")
     elif chosen == Filter() or not session.reading().counts().total:
         session.hint('no jobs yet: queuectl enqueue hello "echo Hello"')
     else:

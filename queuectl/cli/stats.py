@@ -11,7 +11,7 @@ from queuectl.cli import render
 from queuectl.cli.charts import length, sparkline
 from queuectl.cli.jobs import json_option
 from queuectl.cli.params import QueueName
-from queuectl.cli.session import Session, note, on_terminal, pass_session
+from queuectl.cli.session import Session, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.lanes import queue_title
@@ -59,7 +59,7 @@ def stats(
                 f"nothing has happened in queue '{name}' yet: queuectl queue list shows the queues"
             )
         elif deliveries:
-            note("hooks have told nothing yet: queuectl hook list shows them")
+            session.hint("hooks have told nothing yet: queuectl hook list shows them")
         else:
             session.hint('nothing has happened yet: queuectl enqueue hello "echo Hello"')
         return

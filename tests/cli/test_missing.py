@@ -4,25 +4,58 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from queuectl.cli.tree import root
 from tests.cli.harness import Cli, process
 from tests.stores.conftest import new_mongo_url
 
 __all__ = ["new_mongo_url"]
 
+WRITERS = frozenset(("enqueue", "jobs enqueue"))
+ASKING = {
+    "wait": "--all", "dlq retry": "--all", "dlq purge": "--yes", "purge": "--yes",
+    "cancel": "--state pending --yes", "retry": "--state dead",
+    "delete": "--state completed --yes",
+}  # fmt: skip
+"""What a command needs to be told before it does anything, by its last words."""
+
+
+def lines(group: click.Group = root, before: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield how each command is typed that reads all there is, with each of its options for that.
+
+    Those are `--json` and `--deliveries`; a command that has neither reads one thing, or writes.
+    """
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command, path = group.get_command(context, name), " ".join((*before, name))
+        if isinstance(command, click.Group):
+            yield from lines(command, (*before, name))
+            continue
+        assert command is not None
+        given = {word for option in command.params for word in option.opts}
+        options = sorted(given & {"--json", "--deliveries"})
+        if not options or path in WRITERS or any(option.required for option in command.params):
+            continue
+        needed = ASKING.get(path.removeprefix("jobs "), "")
+        chosen = ("", *options, " ".join(options))
+        yield from dict.fromkeys(" ".join(f"{path} {needed} {each}".split()) for each in chosen)
+
+
 READERS = (
-    "list", "list --state dead", "status", "stats", "worker list", "worker logs", "worker stop",
-    "worker stop --all-hosts", "config get", "config show", "config unset max-retries", "dlq list",
-    "dlq retry --all", "dlq purge --yes", "queue list", "schedule list", "hook list", "hook check",
-    "export", "wait --all", "doctor", "metrics", "purge --yes", "cancel --state pending --yes",
-    "retry --state dead", "delete --state completed --dry-run",
+    *lines(), "list --state dead", "list --newest --limit 3", "stats --queue gpu",
+    "worker stop", "worker stop --all-hosts", "config unset max-retries", "hook check", "export",
+    "metrics", "delete --state completed --dry-run",
 )  # fmt: skip
 EMPTY: dict[str, list[object]] = {
     "list --json": [],
+    "list --deliveries --json": [],
     "dlq list --json": [],
+    "dlq list --deliveries --json": [],
     "worker list --json": [],
     "queue list --json": [],
     "schedule list --json": [],
