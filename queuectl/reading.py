@@ -153,7 +153,7 @@ class Reading:
         def root_of(job_id: str) -> str | None:
             job = find(job_id)
             root = obstacles.before(job) if job else None
-            return str(root) if root else None
+            return root.reason if root else None
 
         @cache
         def unserved() -> Callable[[str], str | None]:
@@ -189,8 +189,6 @@ class Reading:
             again = self._store.get(job.id)  # it may have been released since it was read
             if again is None or again.rev != job.rev:
                 return None
-            is_deleted = root.state is None
-            remedy = f"edit {job.id}" if is_deleted else f"retry {root.job_id}"
-            return CannotStart(f"{job.id} cannot start: {root}", hint=f"queuectl {remedy}")
+            return CannotStart(f"{job.id} cannot start: {root}", hint=f"queuectl {root.remedy}")
 
         return why

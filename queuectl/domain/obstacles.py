@@ -17,13 +17,28 @@ Find = Callable[[str], Job | None]
 
 @frozen
 class Obstacle:
-    """The job at the root: how it has ended, None when it was deleted."""
+    """The job at the root: how it has ended (None: it was deleted), and which job waits for it."""
 
     job_id: str
     state: State | None
+    child_id: str
 
     def __str__(self) -> str:
         return fate(self.job_id, self.state)
+
+    @property
+    def remedy(self) -> str:
+        """Return the command that lets the chain go on.
+
+        What was deleted cannot be retried, nor can a later job of its id stand for it: the one
+        job that names it must cease to.
+        """
+        return f"edit {self.child_id}" if self.state is None else f"retry {self.job_id}"
+
+    @property
+    def reason(self) -> str:
+        """Return how the root has ended, and what to edit where no retry of it can help."""
+        return f"{self}; {self.remedy}" if self.state is None else str(self)
 
 
 class Obstacles:
@@ -61,7 +76,7 @@ class Obstacles:
         for blocker in _blockers(job):
             word, _, job_id = blocker.partition(":")
             parent = None if word == GONE else self._find(job_id)
-            direct = _direct(word, job_id, parent)
+            direct = _direct(job, word, job_id, parent)
             if direct is not None and not _ends_with_it(job, word):
                 return direct
             behind = self._found.get(job_id) if direct is None and parent is not None else None
@@ -74,11 +89,11 @@ def _blockers(job: Job) -> tuple[str, ...]:
     return job.waits_for if job.state in WAITING else ()
 
 
-def _direct(word: str, job_id: str, parent: Job | None) -> Obstacle | None:
+def _direct(job: Job, word: str, job_id: str, parent: Job | None) -> Obstacle | None:
     """Return a parent that has ended otherwise than a job waits for."""
     state = None if parent is None else parent.state
     has_missed = has_failed(state) if word in (SUCCESS, GONE) else state is State.COMPLETED
-    return Obstacle(job_id, state) if has_missed and word != END else None
+    return Obstacle(job_id, state, job.id) if has_missed and word != END else None
 
 
 def _ends_with_it(job: Job, word: str) -> bool:

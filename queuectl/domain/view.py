@@ -144,7 +144,8 @@ def _shut_reason(job: Job, around: Surroundings) -> str | None:
 def _awaited(blocker: str, around: Surroundings) -> str:
     """Return a blocker as people read it: `job7`, `job7 to fail`, `job7 (dead)`.
 
-    Of a job that cannot start itself it names the root: `job7 (job1 is dead)`.
+    Of a job that cannot start itself it names the root: `job7 (job1 is dead)`, and the job to
+    edit where that is gone: `job7 (job1 was deleted; edit job5)`.
     """
     word, job_id = blocker.split(":", 1)
     wanted = {FAILURE: f"{job_id} to fail", END: f"{job_id} to end"}.get(word, job_id)

@@ -224,7 +224,7 @@ def fates(
         found = find(parent)
         root = obstacles.before(found) if found is not None else None
         states[parent] = found.state if found is not None else None
-        roots[parent] = str(root) if root is not None else None
+        roots[parent] = root.reason if root is not None else None
     return states, roots
 
 

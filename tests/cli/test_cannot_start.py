@@ -112,6 +112,29 @@ def test_the_child_of_a_job_that_was_deleted_says_so_though_its_id_is_used_again
     assert reason(cli, "b1") == "no worker is running"
 
 
+@pytest.mark.parametrize("is_used_again", [False, True])
+def test_below_a_job_that_was_deleted_the_one_that_names_it_is_to_be_edited(
+    cli: Cli, is_used_again: bool
+) -> None:
+    cli.ok("enqueue", "root", "true")
+    for child, parent in (("a1", "root"), ("b1", "a1"), ("c1", "b1")):
+        cli.ok("enqueue", child, "true", "--after", parent)
+    cli.ok("delete", "root")
+    if is_used_again:
+        cli.ok("enqueue", "root", "true")
+    for name in ("a1", "b1", "c1"):
+        why = f"{name} cannot start: root was deleted; queuectl edit a1"
+        assert why in cli.refused(1, "wait", name)
+    assert reason(cli, "a1") == "waits for root (deleted)"
+    for name, parent in (("b1", "a1"), ("c1", "b1")):
+        expected = f"waits for {parent} (root was deleted; edit a1)"
+        assert listed(cli)[name]["reason"] == reason(cli, name) == expected
+        assert expected in cli.ok("show", name).out
+        assert expected in cli.ok("list").out
+    cli.ok("set", "a1", "after=")
+    assert reason(cli, "c1") == "waits for b1"
+
+
 # --on-parent-failure
 
 

@@ -80,6 +80,14 @@ def test_a_parent_that_was_deleted_is_one_though_its_id_was_used_again() -> None
     assert reason(child, NOW, around=around) == "waits for p (deleted)"
 
 
+def test_of_a_job_that_was_deleted_its_child_is_to_be_edited_and_others_retried() -> None:
+    chain = [waiting("c0", after=("p",)), *(waiting(f"c{n}", after=(f"c{n - 1}",)) for n in (1, 2))]
+    for state, remedy in ((None, "edit c0"), (State.DEAD, "retry p")):
+        jobs = {each.id: each for each in chain} | parent(state)
+        found = [Obstacles(jobs.get).before(job) for job in chain]
+        assert [each and each.remedy for each in found] == [remedy] * 3
+
+
 def test_what_is_cancelled_with_its_parent_is_about_to_end_itself() -> None:
     middle = waiting("m", after=("p",), on_parent_failure=CANCEL)
     child = waiting("c", after_fail=("m",))

@@ -60,8 +60,11 @@ def test_parents_are_looked_up_before_the_screen_is_drawn() -> None:
             fields = {"id": name, "command": "true", "after": [parent]}
             assert not queue.enqueue([queue.request(fields)])[0].error
         states, roots = fates(queue, [queue.get("c1"), queue.get("b1")])
+        queue.delete("a1")
+        roots_then = fates(queue, [queue.get("c1"), queue.get("b1")])[1]
     assert states == {"a1": State.DEAD, "b1": State.PENDING}
     assert roots == {"a1": None, "b1": "a1 is dead"}
+    assert roots_then == {"a1": None, "b1": "a1 was deleted; edit b1"}
 
 
 def test_no_more_than_some_parents_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
