@@ -8,7 +8,6 @@ hook run at once as the limit of its queue says, so that one whose receiver hang
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
@@ -23,7 +22,7 @@ from queuectl.domain.hook import DELIVERY_TIMEOUT, REFUSED_FOR_GOOD, Hook, Targe
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.policy import require_allowed
 from queuectl.domain.transitions import Transition
-from queuectl.home import Home, Place, open_private
+from queuectl.home import Place
 from queuectl.ids import new_token
 from queuectl.stores import reopen_store
 from queuectl.stores.base import ClaimRequest, Renewal, Store
@@ -31,11 +30,10 @@ from queuectl.stores.moved import require_in_use
 from queuectl.waiting import Pace, wait_readable
 from queuectl.worker import deliveries
 from queuectl.worker.control import Control
-from queuectl.worker.left_deliveries import courier_id
+from queuectl.worker.left_deliveries import courier_id, take_back
 from queuectl.worker.postroom import Limits, Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.refused import store_less
-from queuectl.worker.run_processes import kill_run
 from queuectl.worker.sluggish import Sluggish
 
 log = logging.getLogger("queuectl.worker")
@@ -46,10 +44,8 @@ MOST_AT_ONCE = 16
 LINGER_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _AWAY_SECONDS = 1.0
-_LOCK_SECONDS = 0.02
 _SETTINGS_SECONDS = 5.0
 _RENEW_SECONDS = 2.0
-_KILL_SECONDS = 2.0
 _NICENESS = 10
 """Jobs go first where the processors are short."""
 
@@ -77,26 +73,6 @@ def _renewed(asked_at: float, lease: float) -> tuple[float, float]:
     return asked_at + min(_RENEW_SECONDS, lease / 4), asked_at + lease - min(2.0, lease / 5)
 
 
-def taken(home: Home, patience: float = 0.0) -> int | None:
-    """Return the lock that makes this process the home's courier; None: there is one.
-
-    It is held for as long as any process has the descriptor open: until the postroom has ended
-    of a courier that was killed, which `patience` (seconds) waits for.
-    """
-    lock = open_private(home.root / "courier.lock", os.O_RDWR)
-    ends_at = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < ends_at:
-                time.sleep(_LOCK_SECONDS)
-                continue
-            os.close(lock)
-            return None
-        return lock
-
-
 class Courier:
     """One courier, in the process that shall be it. `lock` is that of `taken`.
 
@@ -113,6 +89,7 @@ class Courier:
         self._supervisor = supervisor
         self._store: Store = reopen_store(place.store_url)
         require_in_use(self._store)
+        self._home = place.home
         self._id = courier_id(place.home)
         self._settings = tunables.from_stored(self._store.settings())
         self._settings_pace = Pace(_SETTINGS_SECONDS)
@@ -191,13 +168,7 @@ class Courier:
 
     def _take_back(self) -> None:
         """End the claims of the courier before this one; its postroom may have died with it."""
-        for job in self._store.held_by(self._id):
-            if job.claim is not None:
-                kill_run(job.claim.id, None, _KILL_SECONDS)
-                change = transitions.expire(
-                    job, self._store.now(), self._settings.max_interruptions
-                )
-                self._store.commit(change)
+        take_back(self._home, self._store, self._settings.max_interruptions)
 
     def _fill(self) -> None:
         """Claim and begin deliveries while there are some and there is room."""

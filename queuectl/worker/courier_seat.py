@@ -19,6 +19,7 @@ from queuectl.domain.lanes import DELIVERY_QUEUE
 from queuectl.home import Place
 from queuectl.worker import pidfile
 from queuectl.worker.claims import Orders
+from queuectl.worker.left_deliveries import taken
 from queuectl.worker.logs import be_worker
 from queuectl.worker.processes import identify
 
@@ -29,6 +30,9 @@ _PAUSE_SECONDS = 5.0
 
 _POSTROOM_SECONDS = 10.0
 """How long the postroom of a courier that was killed takes at most to end what it was doing."""
+
+_RESCUE_SECONDS = 1.0
+"""How long a command takes to end what a courier has left, as a rule (see `rescue`)."""
 
 _MOST_DEATHS = 5
 """After so many couriers that were killed one after the other, the next has to be called."""
@@ -83,7 +87,7 @@ class CourierSeat:
             code = int(ExitCode.FAILED)
             try:
                 letting_go()
-                patience = _POSTROOM_SECONDS if self._deaths else 0.0
+                patience = _POSTROOM_SECONDS if self._deaths else _RESCUE_SECONDS
                 code = _live(self._place, self._orders, supervisor, held, patience)
             finally:
                 logging.shutdown()
@@ -136,7 +140,7 @@ def _live(
     patience: float,
 ) -> int:
     """Be the courier from the fork on; return its exit code."""
-    from queuectl.worker.courier import Courier, taken  # which few supervisors ever need
+    from queuectl.worker.courier import Courier  # which few supervisors ever need
 
     os.setsid()
     try:

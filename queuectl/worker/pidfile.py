@@ -2,8 +2,9 @@
 
 An entry holds a pid and the identity that tells it from a later process of the same pid.
 Entries of processes that are gone heal by themselves: at the next change those of this machine, and
-those of another, or of an earlier boot or container, when the registry forgets the worker. Without
-entries there is no file.
+those of another, or of an earlier boot or container, when the registry forgets the worker. A
+courier's stays until the next one has come, or somebody has seen to what it left. Without entries
+there is no file.
 """
 
 from __future__ import annotations
@@ -54,8 +55,13 @@ def living(home: Home) -> list[Entry]:
 
 
 def add(home: Home, entry: Entry) -> None:
-    """Enter a process, once."""
-    _change(home, lambda entries: [*(e for e in entries if e.process != entry.process), entry])
+    """Enter a process, once; a courier in the place of the one before it on this machine."""
+
+    def stays(other: Entry) -> bool:
+        is_replaced = other.role == entry.role == COURIER and is_here(other.process)
+        return other.process != entry.process and not is_replaced
+
+    _change(home, lambda entries: [*filter(stays, entries), entry])
 
 
 def remove(home: Home, pids: Collection[int]) -> None:
@@ -94,12 +100,16 @@ def _change(home: Home, decide: Callable[[list[Entry]], list[Entry]]) -> None:
         except StoreRefused:
             _set_aside(home)
             entries = []
-        kept = [
-            entry
-            for entry in decide(entries)
-            if not is_here(entry.process) or is_alive(entry.process)
-        ]
-        _write(home, kept)
+        _write(home, [entry for entry in decide(entries) if not _is_stale(entry)])
+
+
+def _is_stale(entry: Entry) -> bool:
+    """Whether nobody needs an entry any more: of a process of this machine that is gone.
+
+    That of a courier tells that there may be deliveries to take back, until it is struck out.
+    """
+    is_gone = is_here(entry.process) and not is_alive(entry.process)
+    return is_gone and entry.role != COURIER
 
 
 @contextlib.contextmanager

@@ -22,11 +22,13 @@ from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import EPOCH
 from queuectl.worker import pidfile
-from queuectl.worker.courier import taken
+from queuectl.worker.adoption import children_of
+from queuectl.worker.left_deliveries import taken
 from queuectl.worker.postroom import Limits, Postroom, PostroomGone
 from queuectl.worker.processes import boot_clock
 from queuectl.worker.telling import tell_all
 from queuectl.worker.upkeep import Upkeep
+from tests.cli.harness import Cli
 from tests.hooks.receiver import Receiver
 from tests.stores.kit import FAILURE, added, claimed, settled
 from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
@@ -245,6 +247,73 @@ def test_what_was_going_out_when_all_were_killed_is_taken_back_by_the_next_worke
     delivery = either.settled(found.id)
     assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.COMPLETED, 1, 1)
     assert not lives(began)
+
+
+@pytest.mark.parametrize("others", ["are killed", "work on elsewhere"])
+def test_what_was_going_out_when_all_who_deliver_were_killed_is_ended_by_the_next_command(
+    either: Fleet, tmp_path: Path, cli: Cli, others: str
+) -> None:
+    pids = tmp_path / "pids"
+    add(either, "slow", f"echo $$ >> {pids}; sleep 60", target=Target.COMMAND, cwd=str(tmp_path))
+    either.set(lease_seconds=600)
+    either.start()
+    told(either)
+    (began,) = eventually(lambda: pids_in(pids) or False)
+    where = ("--home", str(either.home.root), "--store", either.place.store_url)
+    workers, killed = either.pids(), [*either.pids(pidfile.SUPERVISOR), *who_deliver(either)]
+    if others == "are killed":
+        killed += workers
+    else:
+        either.start(queues=("gpu",))
+    kill_together(killed)
+    eventually(lambda: not any(map(lives, [*workers, *killed])))
+    (found,) = either.queue.hooks.deliveries("slow", 5)
+    assert (found.state, lives(began)) == (State.PROCESSING, True)
+    cli.ok("list", *where)
+    delivery = either.job(found.id)
+    assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.PENDING, 0, 1)
+    assert not lives(began)
+    assert not either.home.misses_processes()
+
+
+def kill_together(pids: list[int]) -> None:
+    """Kill processes of which none shall see that another has gone."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            os.kill(pid, number)
+
+
+def who_deliver(fleet: Fleet) -> list[int]:
+    """Return the processes that make deliveries: the courier and its postroom."""
+    (courier,) = couriers(fleet)
+    return [courier, *children_of(courier)]
+
+
+def test_a_courier_waits_for_a_command_that_takes_back_what_another_has_left(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    add(fleet, "a", "true", target=Target.COMMAND, cwd=str(tmp_path))
+    fleet.enqueue("true")
+    lock = taken(fleet.home)
+    assert lock is not None
+    try:
+        fleet.start(drain=True)
+        (supervisor,) = fleet.pids(pidfile.SUPERVISOR)
+        eventually(lambda: any(map(wants_to_deliver, children_of(supervisor))), within=20)
+    finally:
+        os.close(lock)
+    eventually(lambda: not fleet.pids(pidfile.SUPERVISOR))
+    assert [job.state for job in fleet.queue.hooks.deliveries("a", 5)] == [State.COMPLETED]
+
+
+def wants_to_deliver(pid: int) -> bool:
+    """Whether a process has the lock of couriers open."""
+    try:
+        return any(
+            each.readlink().name == "courier.lock" for each in Path(f"/proc/{pid}/fd").iterdir()
+        )
+    except OSError:
+        return False
 
 
 def test_a_stop_now_gives_deliveries_back_uncounted(fleet: Fleet, silences: list[Silence]) -> None:

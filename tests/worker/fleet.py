@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home, Place
@@ -151,7 +152,8 @@ class Fleet:
     def close(self) -> None:
         """End workers and their jobs, and close the queue."""
         try:
-            held = [job.claim.id for job in self.queue.find() if job.claim]
+            every = self.queue.store.find(Filter(), Page())  # deliveries of hooks, too
+            held = [job.claim.id for job in every if job.claim]
         finally:
             self.kill()
         for claim_id in held:

@@ -121,6 +121,19 @@ def test_entries_of_processes_that_are_gone_heal_by_themselves(home: Home) -> No
     assert [e["worker_id"] for e in json.loads(home.pid_file.read_text())["processes"]] == ["w1"]
 
 
+def test_that_a_courier_has_gone_is_kept_until_it_is_struck_out_or_replaced(home: Home) -> None:
+    def courier(started: str) -> Entry:
+        return Entry(pidfile.COURIER, replace(this_process(), pid=7, started=started))
+
+    pidfile.add(home, courier("1"))
+    pidfile.add(home, worker(this_process()))
+    pidfile.add(home, courier("2"))
+    assert [entry.process.started for entry in pidfile.registered(home)][1:] == ["2"]
+    assert [entry.role for entry in pidfile.living(home)] == [pidfile.WORKER]
+    pidfile.remove(home, {7, os.getpid()})
+    assert not home.pid_file.exists()
+
+
 def test_the_file_is_removed_with_the_last_entry(home: Home) -> None:
     me = this_process()
     pidfile.add(home, worker(me))
