@@ -79,7 +79,7 @@ def remove(home: Home, pids: Collection[int]) -> None:
 
 
 def forget(home: Home, worker_id: str) -> None:
-    """Strike out a worker of another machine, and its supervisor with the last of its workers."""
+    """Strike out a worker of another machine; with a supervisor's last, it and its courier too."""
     found = [entry for entry in registered(home) if entry.worker_id == worker_id]
     if found:
         _change(home, lambda entries: _without(entries, found[0]))
@@ -88,9 +88,14 @@ def forget(home: Home, worker_id: str) -> None:
 def _without(entries: list[Entry], lost: Entry) -> list[Entry]:
     left = [entry for entry in entries if entry.worker_id != lost.worker_id]
     family = (lost.process.boot, lost.supervisor)
-    if any((entry.process.boot, entry.supervisor) == family for entry in left):
+    below = [each for each in left if (each.process.boot, each.supervisor) == family]
+    if any(each.role == WORKER for each in below):
         return left
-    return [entry for entry in left if (entry.process.boot, entry.process.pid) != family]
+    return [
+        each
+        for each in left
+        if each not in below and (each.process.boot, each.process.pid) != family
+    ]
 
 
 def _change(home: Home, decide: Callable[[list[Entry]], list[Entry]]) -> None:

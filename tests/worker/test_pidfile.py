@@ -213,10 +213,11 @@ def test_workers_of_a_container_that_was_killed_leave_the_file_when_the_registry
             record = new_record(f"w{pid}", home, (), store.now())
             store.register(replace(record, process=replace(gone, pid=pid)))
             pidfile.add(home, Entry(pidfile.WORKER, replace(gone, pid=pid), f"w{pid}", 1))
+        pidfile.add(home, Entry(pidfile.COURIER, replace(gone, pid=8), supervisor=1))
         pidfile.add(home, Entry(pidfile.SUPERVISOR, this_process()))
 
         Upkeep(store, home).tick(Settings())
-        assert entered(home) == [1, 7, os.getpid()]
+        assert entered(home) == [1, 7, 8, os.getpid()]
         monkeypatch.setattr(store, "now", partial(later, right(), 60.0 * 20))
         Upkeep(store, home).tick(Settings())
         assert entered(home) == [os.getpid()]
