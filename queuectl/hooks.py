@@ -13,7 +13,7 @@ from queuectl.domain.filters import Filter, Page
 from queuectl.domain.hook import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target
 from queuectl.domain.job import WAITING, State
 from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
-from queuectl.domain.notice import of_test, of_threshold, sentence
+from queuectl.domain.notice import of_test
 from queuectl.domain.policy import require_allowed
 from queuectl.domain.request import check_command, check_labels, check_name, check_text
 from queuectl.domain.threshold import parse_threshold
@@ -139,15 +139,15 @@ class Hooks:
             found.append(said)
         return found
 
-    def check(self) -> list[str]:
-        """Look at the thresholds now; return one line for each change."""
+    def check(self) -> list[Hook]:
+        """Look at the thresholds now; return the hooks whose threshold has changed sides."""
         from queuectl.worker.watching import Watching, watched
 
         require_in_use(self._store)
         before = {hook.name: hook.changes for hook in self._store.hooks()}
         Watching(self._store).look(watched(self._store.hooks()))
         return [
-            f"hook '{hook.name}': {sentence(of_threshold(hook))}"
+            hook
             for hook in watched(self._store.hooks())
             if hook.changes > before.get(hook.name, hook.changes)
         ]

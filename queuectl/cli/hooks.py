@@ -19,6 +19,7 @@ from queuectl.cli.tree import Group
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.hook import Format, Hook, Target, as_dict, parse_events
 from queuectl.domain.lanes import DELIVERY_QUEUE
+from queuectl.domain.notice import of_threshold, sentence
 from queuectl.domain.times import EPOCH
 from queuectl.domain.view import as_dict as job_as_dict
 from queuectl.home import cannot, working_directory
@@ -237,20 +238,32 @@ def test(session: Session, name: str) -> None:
         raise QueuectlError(f"hook '{name}': {fault}") from None
 
 
-@hook.command("check", epilog="queuectl hook check")
+@hook.command(
+    "check",
+    epilog="""
+    queuectl hook check
+    queuectl hook check --json
+    """,
+)
+@json_option
 @pass_session
-def check(session: Session) -> None:
+def check(session: Session, as_json: bool) -> None:
     """Look at the thresholds now, and see that what is to be told is delivered.
 
     For cron or a systemd timer: workers watch by themselves, but not that there is none. A worker
-    that delivers and leaves is started where no other will, and waited for.
+    that delivers and leaves is started where no other will, and waited for. JSON is an array of
+    the hooks whose threshold has just been crossed or cleared.
     """
     hooks = session.reading().hooks
-    said = hooks.check()
-    for line in said:
-        say(line)
-    if not said:
-        session.hint("nothing has changed")
+    changed = hooks.check()
+    if as_json:
+        render.write_json([as_dict(each) for each in changed])
+        sys.stdout.flush()
+    else:
+        for each in changed:
+            say(f"hook '{each.name}': {sentence(of_threshold(each))}")
+        if not changed:
+            session.hint("nothing has changed")
     if hooks.are_stranded():
         refuse_native_windows()
         from queuectl.worker import manager

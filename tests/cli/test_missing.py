@@ -48,7 +48,7 @@ def lines(group: click.Group = root, before: tuple[str, ...] = ()) -> Iterator[s
 
 READERS = (
     *lines(), "list --state dead", "list --newest --limit 3", "stats --queue gpu",
-    "worker stop", "worker stop --all-hosts", "config unset max-retries", "hook check", "export",
+    "worker stop", "worker stop --all-hosts", "config unset max-retries", "export",
     "metrics", "delete --state completed --dry-run",
 )  # fmt: skip
 EMPTY: dict[str, list[object]] = {
@@ -60,6 +60,7 @@ EMPTY: dict[str, list[object]] = {
     "queue list --json": [],
     "schedule list --json": [],
     "hook list --json": [],
+    "hook check --json": [],
     "wait --all --json": [],
 }
 

@@ -173,6 +173,18 @@ def test_a_look_by_hand_judges_thresholds_and_provides_for_delivery(
         assert events(queue.store) == ["crossed"]
 
 
+def test_a_look_by_hand_shows_the_hooks_that_have_changed_sides_as_json(cli: Cli) -> None:
+    for name, limit in (("a", 0), ("b", 5)):
+        cli.ok("hook", "add", name, "--when", f"dlq-size > {limit}", "--command", "true")
+    unchanged = cli.ok("hook", "check", "--json")
+    assert (unchanged.json, unchanged.err) == ([], "")
+    with open_queue() as queue:
+        buried(queue.store, "job1")
+    (changed,) = cli.ok("hook", "check", "--json").json
+    assert (changed["name"], changed["crossed"], changed["value"]) == ("a", True, 1)
+    assert changed == cli.ok("hook", "list", "--json").json[0]
+
+
 def test_the_doctor_tells_of_hooks_that_cannot_do_their_work(cli: Cli) -> None:
     cli.ok("hook", "add", "a", "--on", "dead", "--command", "rm -rf x")
     checks = {each["name"]: each for each in cli.ok("doctor", "--json").json}
