@@ -88,6 +88,31 @@ def add(fleet: Fleet, name: str, address: str, **more: Any) -> None:
     fleet.queue.hooks.add(Hook(name, address=address, **wanted))
 
 
+def add_command(fleet: Fleet, name: str, command: str) -> None:
+    """Add a hook that runs a command."""
+    add(fleet, name, command, target=Target.COMMAND, cwd=str(fleet.root))
+
+
+def slow_delivery(fleet: Fleet) -> int:
+    """Start a worker and return the pid of the command of a delivery of the hook `slow`.
+
+    It would take a minute; another one ends at once.
+    """
+    pids, free = fleet.root / "pids", fleet.root / "free"
+    add_command(fleet, "slow", f"echo $$ >> {pids}; test -e {free} || sleep 60")
+    fleet.start()
+    told(fleet)
+    (began,) = eventually(lambda: pids_in(pids) or False)
+    free.touch()
+    return began
+
+
+def the_delivery(fleet: Fleet, name: str) -> Job:
+    """Return the one delivery of a hook, with its output."""
+    (found,) = fleet.queue.hooks.deliveries(name, 5)
+    return fleet.job(found.id)
+
+
 def told(fleet: Fleet, command: str = "true", **fields: Any) -> Job:
     """Run a job, and tell the hooks of it now instead of within seconds; return it."""
     job = fleet.ran(command, **fields)
@@ -102,6 +127,19 @@ def going(fleet: Fleet, name: str) -> list[Job]:
 
 def couriers(fleet: Fleet) -> list[int]:
     return fleet.pids(pidfile.COURIER)
+
+
+def kill_together(pids: list[int]) -> None:
+    """Kill processes of which none shall see that another has gone."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            os.kill(pid, number)
+
+
+def who_deliver(fleet: Fleet) -> list[int]:
+    """Return the processes that make deliveries: the courier and its postroom."""
+    (courier,) = couriers(fleet)
+    return [courier, *children_of(courier)]
 
 
 def test_receivers_that_hang_hold_up_neither_jobs_nor_other_hooks(
@@ -132,10 +170,8 @@ def test_of_one_hook_two_deliveries_go_out_at_once(fleet: Fleet, silences: list[
     assert len(going(fleet, "silent")) == 2
 
 
-def test_workers_that_drain_try_every_event_however_few_go_out_at_once(
-    either: Fleet, tmp_path: Path
-) -> None:
-    add(either, "a", "true", target=Target.COMMAND, cwd=str(tmp_path))
+def test_workers_that_drain_try_every_event_however_few_go_out_at_once(either: Fleet) -> None:
+    add_command(either, "a", "true")
     for _ in range(6):
         either.enqueue("true")
     either.start(drain=True)
@@ -144,8 +180,8 @@ def test_workers_that_drain_try_every_event_however_few_go_out_at_once(
     assert states == [State.COMPLETED] * 6
 
 
-def test_workers_that_drain_leave_retries_to_others(either: Fleet, tmp_path: Path) -> None:
-    add(either, "a", "exit 1", target=Target.COMMAND, cwd=str(tmp_path))
+def test_workers_that_drain_leave_retries_to_others(either: Fleet) -> None:
+    add_command(either, "a", "exit 1")
     store, retry = either.queue.store, delivery_id("a", "0" * 32)
     added(store, retry, queue=delivery_queue("a"), max_retries=3, backoff_cap=0.001)
     settled(store, claimed(store, deliveries=True), FAILURE)
@@ -191,7 +227,7 @@ def test_a_courier_that_is_killed_leaves_nothing_running_and_the_next_delivers_a
 ) -> None:
     pids, free = tmp_path / "pids", tmp_path / "free"
     command = f'echo $$ >> {pids}; test -e {free} || setsid sh -c "echo \\$\\$ >> {pids}; sleep 60"'
-    add(either, "slow", command, target=Target.COMMAND, cwd=str(tmp_path))
+    add_command(either, "slow", command)
     either.start()
     told(either)
     began = eventually(lambda: len(found := pids_in(pids)) == 2 and found)
@@ -199,66 +235,40 @@ def test_a_courier_that_is_killed_leaves_nothing_running_and_the_next_delivers_a
     (courier,) = couriers(either)
     os.kill(courier, signal.SIGKILL)
     eventually(lambda: not any(map(lives, began)))
-    (found,) = either.queue.hooks.deliveries("slow", 5)
-    delivery = either.settled(found.id)
+    delivery = either.settled(the_delivery(either, "slow").id)
     assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.COMPLETED, 1, 1)
     assert couriers(either) != [courier]
 
 
-def test_what_a_courier_and_its_postroom_leave_is_killed_by_the_next(
-    fleet: Fleet, tmp_path: Path
-) -> None:
-    pids, free = tmp_path / "pids", tmp_path / "free"
-    command = f"echo $$ >> {pids}; test -e {free} || sleep 60"
-    add(fleet, "slow", command, target=Target.COMMAND, cwd=str(tmp_path))
-    fleet.start()
-    told(fleet)
-    (began,) = eventually(lambda: pids_in(pids) or False)
-    free.touch()
-    (courier,) = couriers(fleet)
-    rooms = Path(f"/proc/{courier}/task/{courier}/children").read_text().split()
-    for pid in (courier, *map(int, rooms)):
-        os.kill(pid, signal.SIGKILL)
-    (found,) = fleet.queue.hooks.deliveries("slow", 5)
-    assert fleet.settled(found.id).state is State.COMPLETED
+def test_what_a_courier_and_its_postroom_leave_is_killed_by_the_next(fleet: Fleet) -> None:
+    began = slow_delivery(fleet)
+    kill_together(who_deliver(fleet))
+    assert fleet.settled(the_delivery(fleet, "slow").id).state is State.COMPLETED
     assert not lives(began)
 
 
 @pytest.mark.parametrize("drain", [False, True], ids=["that stay", "that drain"])
 def test_what_was_going_out_when_all_were_killed_is_taken_back_by_the_next_workers(
-    either: Fleet, tmp_path: Path, drain: bool
+    either: Fleet, drain: bool
 ) -> None:
-    pids, free = tmp_path / "pids", tmp_path / "free"
-    command = f"echo $$ >> {pids}; test -e {free} || sleep 60"
-    add(either, "slow", command, target=Target.COMMAND, cwd=str(tmp_path))
     either.set(lease_seconds=600)
-    either.start()
-    told(either)
-    (began,) = eventually(lambda: pids_in(pids) or False)
-    free.touch()
-    (courier,) = couriers(either)
-    rooms = Path(f"/proc/{courier}/task/{courier}/children").read_text().split()
-    for pid in (*either.pids(pidfile.SUPERVISOR), *either.pids(), courier, *map(int, rooms)):
-        os.kill(pid, signal.SIGKILL)
+    began = slow_delivery(either)
+    kill_together([*either.pids(pidfile.SUPERVISOR), *either.pids(), *who_deliver(either)])
     eventually(lambda: not pidfile.living(either.home))
-    (found,) = either.queue.hooks.deliveries("slow", 5)
-    assert found.state is State.PROCESSING
+    left = the_delivery(either, "slow")
+    assert left.state is State.PROCESSING
     either.start(drain=drain)
-    delivery = either.settled(found.id)
+    delivery = either.settled(left.id)
     assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.COMPLETED, 1, 1)
     assert not lives(began)
 
 
 @pytest.mark.parametrize("others", ["are killed", "work on elsewhere"])
 def test_what_was_going_out_when_all_who_deliver_were_killed_is_ended_by_the_next_command(
-    either: Fleet, tmp_path: Path, cli: Cli, others: str
+    either: Fleet, cli: Cli, others: str
 ) -> None:
-    pids = tmp_path / "pids"
-    add(either, "slow", f"echo $$ >> {pids}; sleep 60", target=Target.COMMAND, cwd=str(tmp_path))
     either.set(lease_seconds=600)
-    either.start()
-    told(either)
-    (began,) = eventually(lambda: pids_in(pids) or False)
+    began = slow_delivery(either)
     where = ("--home", str(either.home.root), "--store", either.place.store_url)
     workers, killed = either.pids(), [*either.pids(pidfile.SUPERVISOR), *who_deliver(either)]
     if others == "are killed":
@@ -267,32 +277,16 @@ def test_what_was_going_out_when_all_who_deliver_were_killed_is_ended_by_the_nex
         either.start(queues=("gpu",))
     kill_together(killed)
     eventually(lambda: not any(map(lives, [*workers, *killed])))
-    (found,) = either.queue.hooks.deliveries("slow", 5)
-    assert (found.state, lives(began)) == (State.PROCESSING, True)
+    assert (the_delivery(either, "slow").state, lives(began)) == (State.PROCESSING, True)
     cli.ok("list", *where)
-    delivery = either.job(found.id)
+    delivery = the_delivery(either, "slow")
     assert (delivery.state, delivery.attempts, delivery.interruptions) == (State.PENDING, 0, 1)
     assert not lives(began)
     assert not either.home.misses_processes()
 
 
-def kill_together(pids: list[int]) -> None:
-    """Kill processes of which none shall see that another has gone."""
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in pids:
-            os.kill(pid, number)
-
-
-def who_deliver(fleet: Fleet) -> list[int]:
-    """Return the processes that make deliveries: the courier and its postroom."""
-    (courier,) = couriers(fleet)
-    return [courier, *children_of(courier)]
-
-
-def test_a_courier_waits_for_a_command_that_takes_back_what_another_has_left(
-    fleet: Fleet, tmp_path: Path
-) -> None:
-    add(fleet, "a", "true", target=Target.COMMAND, cwd=str(tmp_path))
+def test_a_courier_waits_for_a_command_that_takes_back_what_another_has_left(fleet: Fleet) -> None:
+    add_command(fleet, "a", "true")
     fleet.enqueue("true")
     lock = taken(fleet.home)
     assert lock is not None
@@ -331,7 +325,7 @@ def test_a_stop_now_gives_deliveries_back_uncounted(fleet: Fleet, silences: list
 def test_a_graceful_stop_lets_what_goes_out_arrive(fleet: Fleet, tmp_path: Path) -> None:
     begun, end = tmp_path / "begun", tmp_path / "end"
     os.mkfifo(end)
-    add(fleet, "slow", f"touch {begun}; cat {end}", target=Target.COMMAND, cwd=str(tmp_path))
+    add_command(fleet, "slow", f"touch {begun}; cat {end}")
     fleet.start()
     told(fleet)
     eventually(begun.exists)
@@ -339,8 +333,7 @@ def test_a_graceful_stop_lets_what_goes_out_arrive(fleet: Fleet, tmp_path: Path)
     (courier,) = couriers(fleet)
     end.write_text("arrived")
     eventually(lambda: not lives(courier))
-    (found,) = fleet.queue.hooks.deliveries("slow", 5)
-    delivery = fleet.job(found.id)
+    delivery = the_delivery(fleet, "slow")
     assert delivery.state is State.COMPLETED
     assert delivery.outcome is not None
     assert delivery.outcome.stdout == "arrivedthe command ended with 0\n"

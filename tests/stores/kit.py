@@ -6,10 +6,13 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
+import pytest
+
 from queuectl.domain import transitions
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, Outcome, Spec, State
 from queuectl.domain.worker import ProcessIdentity, WorkerRecord
+from queuectl.stores import mongo_children, sqlite_lanes
 from queuectl.stores.base import ClaimRequest, Store
 
 SUCCESS = Outcome(exit_code=0, duration=0.5, stdout="fine\n")
@@ -86,3 +89,9 @@ def worker_record(store: Store, worker_id: str) -> WorkerRecord:
 def faults(store: Store) -> list[str]:
     """Return what a store finds wrong with itself, but for indexes: most tests do without."""
     return [fault for fault in store.check() if not fault.startswith("the index ")]
+
+
+def tell_in_stretches(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Let a commit tell at most so many children of a job's end; a sweep tells the others."""
+    for module in (sqlite_lanes, mongo_children):
+        monkeypatch.setattr(module, "TOLD_AT_ONCE", most)

@@ -12,7 +12,6 @@ from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, Outcome, State
-from queuectl.stores import mongo_children, sqlite_lanes
 from queuectl.stores.base import Renewal, Store
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
@@ -25,6 +24,7 @@ from tests.stores.kit import (
     new_job,
     request,
     settled,
+    tell_in_stretches,
 )
 
 Change = Callable[[Job], transitions.Transition]
@@ -182,8 +182,7 @@ def test_a_blocked_job_is_not_promoted_when_its_time_comes(store: Store) -> None
 
 
 def test_many_children_are_told_in_stretches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sqlite_lanes, mongo_children):
-        monkeypatch.setattr(module, "TOLD_AT_ONCE", 10)
+    tell_in_stretches(monkeypatch, 10)
     added(store, "p")
     store.add([new_job(store, f"c{n}", after=("p",)) for n in range(35)])
     assert settled(store, claimed(store)).unswept, "the first ten know"

@@ -10,7 +10,6 @@ import pytest
 from queuectl.domain import transitions
 from queuectl.domain.ending import Ended
 from queuectl.domain.job import CANCEL, State
-from queuectl.stores import mongo_children, sqlite_lanes
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from tests.stores.conftest import OpenStore
@@ -24,6 +23,7 @@ from tests.stores.kit import (
     new_job,
     request,
     settled,
+    tell_in_stretches,
 )
 
 
@@ -148,8 +148,7 @@ def test_each_cancellation_is_told(store: Store) -> None:
 def test_a_crowd_of_children_is_cancelled_in_stretches(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (sqlite_lanes, mongo_children):
-        monkeypatch.setattr(module, "TOLD_AT_ONCE", 5)
+    tell_in_stretches(monkeypatch, 5)
     added(store, "p")
     store.add([child(store, f"c{n}", "p") for n in range(12)])
     store.add([child(store, f"d{n}", "c3" if n == 0 else f"d{n - 1}") for n in range(20)])

@@ -13,6 +13,7 @@ from queuectl.domain.ending import Ended, Ending
 from queuectl.domain.job import Outcome
 from queuectl.domain.stats import Figures, counted, minute_of
 from queuectl.domain.times import EPOCH
+from queuectl.stores import mongo_figures
 from queuectl.stores.base import Store
 from queuectl.worker.telling import tell_all, tell_some
 from tests.stores.kit import (
@@ -201,8 +202,6 @@ def test_minutes_are_those_in_which_runs_ended(store: Store) -> None:
 def test_a_telling_that_a_crash_cut_short_is_finished_once(
     watched_store: Any, database: Any, cut_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from queuectl.stores import mongo_figures
-
     class Cut(Exception):
         """The process is gone."""
 

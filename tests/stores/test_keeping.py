@@ -299,8 +299,6 @@ def test_a_settled_job_may_have_the_unique_key_of_one_that_waits(store: Store) -
 
 
 def test_numbers_that_are_kept_are_not_given_again(store: Store) -> None:
-    from dataclasses import replace
-
     job = replace(new_job(store, "far"), seq=1000)
     dead = replace(buried(store, "dead"), seq=2000)
     assert store.remove([existing(store, "dead")])
