@@ -294,7 +294,7 @@ MUTANTS = (
     ),
     Mutant(
         "the postroom goes on when its courier has gone",
-        "tests/hooks/test_courier.py::test_nothing_goes_on_for_a_courier_that_has_gone",
+        "tests/hooks/test_postroom.py::test_nothing_goes_on_for_a_courier_that_has_gone",
         (
             Cut(
                 "worker/postroom.py",
