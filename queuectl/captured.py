@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from queuectl.domain.checks import check_env
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.request import check_env
 from queuectl.home import STORE_VARIABLES, read_env_file
 
 Variables = tuple[tuple[str, str], ...]
@@ -27,7 +27,7 @@ def capture(environ: Mapping[str, str]) -> Variables:
         if name in _NOT_CAPTURED or name.startswith(_OURS):
             continue
         try:
-            kept.extend(check_env({name: value}))
+            kept.extend(check_env("env", {name: value}))
         except InvalidInput:
             continue
     return tuple(kept)

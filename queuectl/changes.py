@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from queuectl.domain import transitions
 from queuectl.domain.dependencies import blockers, parents
 from queuectl.domain.errors import Conflict, NoLongerFits, NotFound, StoreUnavailable, WaitTimedOut
-from queuectl.domain.job import Job, Spec, State
+from queuectl.domain.job import Job, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.lanes import OPEN
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso

@@ -11,7 +11,7 @@ from queuectl.changes import Changes
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError
 from queuectl.domain.form import Form
-from queuectl.domain.job import Spec
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.lanes import OPEN
 from queuectl.domain.request import Request
 from queuectl.domain.settings import Settings

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain import hook as rules
 from queuectl.domain import settings as tunables
+from queuectl.domain.checks import check_command, check_labels, check_name, check_text
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, nearest
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.hook import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target
@@ -15,7 +16,6 @@ from queuectl.domain.job import WAITING, State
 from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
 from queuectl.domain.notice import of_test
 from queuectl.domain.policy import require_allowed
-from queuectl.domain.request import check_command, check_labels, check_name, check_text
 from queuectl.domain.threshold import parse_threshold
 from queuectl.ids import new_token
 from queuectl.stores.moved import require_in_use
@@ -205,7 +205,7 @@ def checked(hook: Hook, settings: Settings) -> Hook:
         raise InvalidInput(f"labels do not go with {'a threshold' if hook.when else QUEUE_EMPTY}")
     hook = replace(
         hook,
-        labels=check_labels(hook.labels),
+        labels=check_labels("labels", hook.labels),
         when=str(parse_threshold(hook.when)) if hook.when else "",
     )
     return _CHECKS[hook.target](_with_checked_secret(hook), settings)
@@ -229,7 +229,7 @@ def _checked_command(hook: Hook, settings: Settings) -> Hook:
     _refuse_mail_options(hook)
     if hook.secret is not None:
         raise InvalidInput("a secret does not go with a command: nothing is signed")
-    check_command(hook.address)
+    check_command("command", hook.address)
     require_allowed(hook.address, settings)
     return hook
 

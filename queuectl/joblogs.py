@@ -6,8 +6,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from queuectl.domain.checks import is_name
 from queuectl.domain.errors import InvalidInput, shown
-from queuectl.domain.request import is_name
 from queuectl.domain.values import frozen
 from queuectl.home import Home
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from queuectl.domain.checks import check_text
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import SETTLED, Job
-from queuectl.domain.request import check_text
 from queuectl.domain.settings import as_flag
 from queuectl.domain.values import frozen
 from queuectl.reading import Reading

@@ -9,7 +9,8 @@ from functools import cache
 from queuectl.domain import dependencies
 from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
 from queuectl.domain.errors import Circle, NotFound, QueuectlError
-from queuectl.domain.job import Job, Spec
+from queuectl.domain.job import Job
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.request import Request
 
 Resolve = Callable[[str], str]

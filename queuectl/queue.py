@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from queuectl.domain import settings as tunables
+from queuectl.domain.checks import MAX_SLOTS, check_name
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.lanes import DELIVERY_QUEUE, MAX_LIMIT
-from queuectl.domain.request import check_name
+from queuectl.domain.lanes import DELIVERY_QUEUE
 from queuectl.domain.settings import Value
 from queuectl.enqueueing import Enqueued, Enqueueing
 from queuectl.home import Home, Place, find_place
@@ -99,8 +99,8 @@ class Queue(Enqueueing, ManyChanges, Statistics):
 
         Of the queue `hooks` that is how many deliveries of each hook may run at once.
         """
-        if not 0 <= slots <= MAX_LIMIT:
-            raise InvalidInput(f"a limit is a whole number from 0 to {MAX_LIMIT:,}, not {slots}")
+        if not 0 <= slots <= MAX_SLOTS:
+            raise InvalidInput(f"a limit is a whole number from 0 to {MAX_SLOTS:,}, not {slots}")
         self._decide(name, limit=slots)
 
     def _decide(self, name: str, *, paused: bool | None = None, limit: int | None = None) -> None:

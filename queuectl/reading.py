@@ -9,9 +9,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from queuectl.domain import settings as tunables
+from queuectl.domain.checks import is_name
 from queuectl.domain.errors import CannotStart, Conflict, NotFound, WaitTimedOut
 from queuectl.domain.job import SETTLED, WAITING, Job, State
-from queuectl.domain.request import is_name
 from queuectl.domain.settings import Settings
 from queuectl.home import Home
 from queuectl.ids import PREFIX_LENGTH

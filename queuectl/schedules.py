@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from queuectl.domain import schedule as rules
+from queuectl.domain.checks import is_name
 from queuectl.domain.errors import (
     Conflict,
     InvalidInput,
@@ -18,7 +19,6 @@ from queuectl.domain.errors import (
     nearest,
 )
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.request import is_name
 from queuectl.domain.schedule import Schedule, parse_run_id
 from queuectl.stores.moved import require_in_use
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from queuectl.domain.request import FIELDS, Request
+from queuectl.domain.request import CHECKS, Request
 from queuectl.home import working_directory
 
 Written = str | Mapping[str, object] | Request
@@ -74,7 +74,7 @@ def absolute_cwd(fields: dict[str, object], cwd: str) -> dict[str, object]:
 
 def _cwd_field(fields: Mapping[str, object]) -> str:
     """Return how the working directory is spelled among some fields, `cwd` where it is not."""
-    if fields.keys() <= FIELDS:
+    if fields.keys() <= CHECKS.keys():
         return "cwd"
     spelled = (word for word in fields if isinstance(word, str) and word.strip().lower() == "cwd")
     return next(spelled, "cwd")

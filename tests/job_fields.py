@@ -15,7 +15,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from zlib import crc32
 
 from queuectl.domain.dependencies import blockers
-from queuectl.domain.job import CANCEL, WAIT, Claim, Job, Outcome, Run, Spec, State
+from queuectl.domain.job import Claim, Job, Outcome, Run, State
+from queuectl.domain.job_fields import Spec
+from queuectl.domain.settings import CANCEL, WAIT
 from queuectl.domain.times import UTC, iso
 
 Flat = dict[str, object]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from queuectl.domain.request import is_name
+from queuectl.domain.checks import is_name
 from queuectl.ids import PREFIX_LENGTH, new_job_id, new_job_ids, new_token
 
 

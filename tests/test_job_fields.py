@@ -17,7 +17,8 @@ from starlette.testclient import TestClient
 from queuectl.domain.dependencies import parents
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.form import build_request
-from queuectl.domain.job import Spec, State
+from queuectl.domain.job import State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.settings import Settings
 from queuectl.queue import Queue
 from queuectl.web.openapi import description

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from queuectl.cli.params import EnqueueWord, JobId, ParentRule, PathName, Priority, QueueName
+from queuectl.cli.job_options import fields_of
 from queuectl.cli.session import note
 from queuectl.cli.tree import Command
 from queuectl.cli.words import Item, Source, read_words, split_at_dashes
 from queuectl.domain.errors import InvalidInput, QueuectlError
-from queuectl.domain.request import ALIASES, FIELDS, TIME_FIELDS, Request
+from queuectl.domain.request import ALIASES, CHECKS, TIME_FIELDS, Request
 from queuectl.domain.values import frozen
 from queuectl.home import working_directory
 from queuectl.queue import Queue
@@ -25,99 +24,6 @@ if TYPE_CHECKING:
     from queuectl.domain.form import Form
 
 _AFTER_DASHES = "queuectl.after_dashes"
-
-QUEUE_OPTIONS = (
-    click.option(
-        "--queue", type=QueueName(), metavar="NAME", help="The queue; `default` unless said."
-    ),
-    click.option(
-        "--priority", type=Priority(), metavar="N", help="Higher first; or low, normal, high."
-    ),
-)
-POLICY_OPTIONS = (
-    click.option("--timeout", metavar="SECONDS", help="How long one run may take; 0: no limit."),
-    click.option("--max-retries", metavar="N", help="Attempts in all before the DLQ."),
-    click.option("--backoff-base", metavar="N", help="A retry waits base ** attempts seconds."),
-    click.option("--backoff-cap", metavar="SECONDS", help="The longest wait before a retry."),
-)
-PLACE_OPTIONS = (
-    click.option(
-        "--cwd", type=PathName("dir"), metavar="DIR", help="Where it runs; here unless said."
-    ),
-    click.option("--env", metavar="K=V", multiple=True, help="An environment variable (repeat)."),
-)
-PARENTS_OPTION = click.option(
-    "--on-parent-failure",
-    type=ParentRule(),
-    metavar="RULE",
-    help="When one in --after is dead or cancelled: `wait` for its retry, or `cancel`.",
-)
-"""Options that mean the same for a job and for the runs of a schedule."""
-
-_SPEC_OPTIONS = (
-    click.option("--id", "job_id", metavar="ID", help="The job's id; made if missing."),
-    click.option("--command", metavar="COMMAND", help="The command, a line for /bin/sh."),
-    click.option(
-        "--file", "-f", type=PathName(), metavar="FILE", help="Jobs as JSON; - is standard input."
-    ),
-    click.option("--replace", is_flag=True, help="Replace a job of this id unless it runs."),
-    *QUEUE_OPTIONS,
-    click.option(
-        "--at", "--run-at", "at", metavar="TIME", help="When: 2030-01-31T14:30, 'tomorrow 9:00'."
-    ),
-    click.option("--in", "--delay", "delay", metavar="TIME", help="How long from now: 90, 5m, 1h."),
-    *POLICY_OPTIONS,
-    *PLACE_OPTIONS,
-    click.option(
-        "--env-file", type=PathName(), metavar="FILE", help="Variables from a file like .env."
-    ),
-    click.option("--capture-env", is_flag=True, help="Run it in the environment of this command."),
-    click.option("--clean-env", is_flag=True, help="Give it PATH, HOME, LANG and --env alone."),
-    click.option(
-        "--after",
-        type=JobId(),
-        metavar="ID",
-        multiple=True,
-        help="Start when this job has succeeded (repeat).",
-    ),
-    click.option(
-        "--after-any",
-        type=JobId(),
-        metavar="ID",
-        multiple=True,
-        help="Start when this job has ended, however it did (repeat).",
-    ),
-    click.option(
-        "--after-fail",
-        type=JobId(),
-        metavar="ID",
-        multiple=True,
-        help="Start when this job has failed for good (repeat).",
-    ),
-    PARENTS_OPTION,
-    click.option("--slots", metavar="N", help="How much of its queue's limit it takes; 1."),
-    click.option(
-        "--unique", metavar="KEY", help="Only one job with this key waits or runs at a time."
-    ),
-    click.option("--label", metavar="LABEL", multiple=True, help="A label to find it by (repeat)."),
-)
-_FIELD_OPTIONS = (
-    "queue priority timeout max_retries backoff_base backoff_cap cwd slots unique env_file "
-    "on_parent_failure"
-)
-_FLAG_OPTIONS = "capture_env clean_env"
-_LIST_OPTIONS = {
-    "label": "labels", "after": "after", "after_any": "after_any", "after_fail": "after_fail",
-}  # fmt: skip
-"""Options that may be repeated, and the field that each fills."""
-
-
-def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the words and options that say what to enqueue."""
-    words = click.argument(
-        "words", nargs=-1, metavar="[ID] [COMMAND | JSON | @FILE]", type=EnqueueWord()
-    )
-    return reduce(lambda made, option: option(made), reversed(_SPEC_OPTIONS), words(function))
 
 
 class EnqueueCommand(Command):
@@ -137,11 +43,6 @@ def after_dashes(ctx: click.Context) -> tuple[str, ...] | None:
     """Return the words after `--` on the line of an `EnqueueCommand`, or None without it."""
     words = ctx.meta.get(_AFTER_DASHES)
     return None if words is None else tuple(words)
-
-
-def variables(words: Sequence[str]) -> dict[str, str]:
-    """Return environment variables given as NAME=VALUE. Raises InvalidInput."""
-    return dict(_pair(word) for word in words)
 
 
 class Entry(NamedTuple):
@@ -219,7 +120,7 @@ class Asked:
         """Return the fields of one job with what the options say of all."""
         if self.fields:
             fields = _overridden(fields, self.fields)
-        if "cwd" not in fields and FIELDS.issuperset(fields):
+        if "cwd" not in fields and CHECKS.keys() >= fields.keys():
             return fields  # the form knows where it runs then
         from queuectl.written import absolute_cwd
 
@@ -232,7 +133,7 @@ def _pass_on(notes: Sequence[str], where: str) -> None:
 
 
 def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
-    """Return what the parsed options of `spec_options` ask for. Raises InvalidInput."""
+    """Return what the parsed options of `enqueue_options` ask for. Raises InvalidInput."""
     source = read_words(
         options["words"],
         ctx.meta.get(_AFTER_DASHES),
@@ -246,10 +147,11 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
             f"note: '{options['words'][0]}' is taken as the id; "
             f"quotes around all of it make it the command"
         )
-    fields: dict[str, object] = {
-        name: options[name] for name in _FIELD_OPTIONS.split() if options[name] is not None
-    }
-    fields |= {name: True for name in _FLAG_OPTIONS.split() if options[name]}
+    fields = fields_of(options)
+    if options["env_file"] is not None:
+        fields["env_file"] = options["env_file"]
+    if options["capture_env"]:
+        fields["capture_env"] = True
     if source.id is not None:
         fields["id"] = source.id
     if options["at"] is not None and options["delay"] is not None:
@@ -257,25 +159,8 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
     for name, word in (("at", options["at"]), ("in", options["delay"])):
         if word is not None:
             fields[name] = word
-    if options["env"]:
-        fields["env"] = variables(options["env"])
-    for option, name in _LIST_OPTIONS.items():
-        if options[option]:
-            fields[name] = [word for given in options[option] for word in _listed(option, given)]
     cwd = str(working_directory(options["cwd"]))
     return Asked(source, fields, options["replace"], cwd)
-
-
-def _listed(option: str, given: str) -> list[str]:
-    """Return the ids in one use of an option; labels may hold commas."""
-    return [given] if option == "label" else given.split(",")
-
-
-def _pair(word: str) -> tuple[str, str]:
-    name, equals, value = word.partition("=")
-    if not equals:
-        raise InvalidInput(f"--env '{word}' must be NAME=VALUE")
-    return name, value
 
 
 def _is_program(word: str) -> bool:

@@ -10,7 +10,8 @@ from queuectl.cli.params import Known
 from queuectl.cli.session import printable
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.filters import Counts, Filter, Page
-from queuectl.domain.job import Job, State, command_text
+from queuectl.domain.job import Job, State
+from queuectl.domain.job_fields import command_text
 from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.settings import Value, as_dict
 from queuectl.home import Place

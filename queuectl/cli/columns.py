@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from queuectl.cli.render import Clock, Column, rough
-from queuectl.domain.job import DEFAULT_QUEUE, WAITING, Job, Outcome, Run, State, command_text
+from queuectl.domain.job import WAITING, Job, Outcome, Run, State
+from queuectl.domain.job_fields import DEFAULT_QUEUE, command_text
 from queuectl.domain.lanes import queue_title
 from queuectl.domain.view import reason
 from queuectl.domain.worker import LiveWorker

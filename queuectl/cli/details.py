@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from queuectl.cli import render
@@ -11,8 +11,10 @@ from queuectl.cli.columns import state_style, state_text, why
 from queuectl.cli.layout import GAP
 from queuectl.cli.session import printable
 from queuectl.cli.timeline import step_columns, timeline
-from queuectl.domain.job import WAIT, Job, command_text
+from queuectl.domain.job import Job
+from queuectl.domain.job_fields import ASKED, Field, Kind, Spec, command_text
 from queuectl.domain.lanes import queue_title
+from queuectl.domain.settings import WAIT
 from queuectl.domain.times import short_seconds
 from queuectl.domain.view import masked_env
 
@@ -65,24 +67,12 @@ def _details(job: Job, clock: render.Clock) -> Iterator[tuple[str, str]]:
     reason = why(job, clock)
     yield "reason", reason if reason != error else ""
     yield "last_error", error
-    yield "queue", queue_title(spec.queue)
-    yield "priority", str(spec.priority)
-    yield "slots", str(spec.slots) if spec.slots > 1 else ""
-    yield "after", ", ".join(spec.after)
-    yield "after_any", ", ".join(spec.after_any)
-    yield "after_fail", ", ".join(spec.after_fail)
-    rule = spec.on_parent_failure
-    yield "on_parent_failure", rule if spec.after or rule != WAIT else ""
-    yield "unique", spec.unique or ""
-    yield "attempts", f"{job.attempts} of {spec.max_retries}"
+    for name, field in ASKED.items():
+        told = _TOLD[name](job) if name in _TOLD else _asked_text(job, field)
+        yield _TITLES.get(name, name), told
+    yield "environment", "captured" if spec.environment else "clean" if spec.clean_env else ""
     yield "runs", str(job.runs)
     yield "interruptions", str(job.interruptions or "")
-    yield "backoff", f"{spec.backoff_base:g} ** attempts, at most {short_seconds(spec.backoff_cap)}"
-    yield "timeout", short_seconds(spec.timeout) if spec.timeout else "none"
-    yield "cwd", spec.cwd or ""
-    yield "env", " ".join(f"{name}={value}" for name, value in masked_env(job).items())
-    yield "environment", "captured" if spec.environment else "clean" if spec.clean_env else ""
-    yield "labels", ", ".join(spec.labels)
     yield "worker", job.worker or ""
     for name in _TIMES:
         yield name, _instant(getattr(job, name), clock)
@@ -90,6 +80,39 @@ def _details(job: Job, clock: render.Clock) -> Iterator[tuple[str, str]]:
         yield "exit_code", "" if outcome.exit_code is None else str(outcome.exit_code)
         yield "signal", str(outcome.signal or "")
         yield "duration", render.duration(outcome.duration)
+
+
+def _asked_text(job: Job, field: Field) -> str:
+    """Return the value of a field in words; nothing for what nobody need be told."""
+    value = getattr(job.spec, field.name)
+    if value == field.default:
+        return ""
+    if field.kind is Kind.WORDS:
+        return ", ".join(value)
+    return "yes" if value is True else "no" if value is False else str(value)
+
+
+_TOLD: Mapping[str, Callable[[Job], str]] = {
+    "queue": lambda job: queue_title(job.spec.queue),
+    "priority": lambda job: str(job.spec.priority),
+    "max_retries": lambda job: f"{job.attempts} of {job.spec.max_retries}",
+    "backoff_base": lambda job: (
+        f"{job.spec.backoff_base:g} ** attempts, at most {short_seconds(job.spec.backoff_cap)}"
+    ),
+    "backoff_cap": lambda _job: "",
+    "clean_env": lambda _job: "",  # see `environment`
+    "timeout": lambda job: short_seconds(job.spec.timeout) if job.spec.timeout else "none",
+    "env": lambda job: " ".join(f"{name}={value}" for name, value in masked_env(job).items()),
+    "on_parent_failure": lambda job: _parent_rule(job.spec),
+}
+"""The fields whose values are told otherwise than the rest."""
+
+_TITLES = {"max_retries": "attempts", "backoff_base": "backoff"}
+
+
+def _parent_rule(spec: Spec) -> str:
+    rule = spec.on_parent_failure
+    return rule if spec.after or rule != WAIT else ""
 
 
 def _instant(instant: datetime | None, clock: render.Clock) -> str:

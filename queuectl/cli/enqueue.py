@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of, spec_options
+from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of
+from queuectl.cli.job_options import enqueue_options
 from queuectl.cli.session import Session, complain, hint_at_missing_workers, note, say
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.domain.request import Request
@@ -42,7 +43,7 @@ class Tally:
     queuectl enqueue report "./report.sh" --at "tomorrow 9:00" --timeout 600
     """,
 )
-@spec_options
+@enqueue_options
 @click.option("--print-id", "-p", is_flag=True, help="Print the id alone.")
 @click.option("--atomic", is_flag=True, help="All jobs of a batch or none.")
 @click.option("--json", "as_json", is_flag=True, help="Print what became of each job as JSON.")

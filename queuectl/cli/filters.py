@@ -11,11 +11,11 @@ import click
 
 from queuectl.cli.confirming import is_asked, yes_option
 from queuectl.cli.params import QueueName, States
+from queuectl.domain.checks import check_name, check_text
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.filters import Filter, parse_states
 from queuectl.domain.job import State
-from queuectl.domain.request import check_name, check_text
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAMES = ("state", "queue_name", "label", "text", "exit_code", "since", "until", "older_than")

@@ -12,66 +12,36 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item, Table
 
 from queuectl.domain.errors import InvalidInput, shown
-from queuectl.domain.job import WAIT, Job
+from queuectl.domain.job import Job
+from queuectl.domain.job_fields import ASKED, Kind, plain
 from queuectl.domain.times import iso
-from queuectl.domain.view import masked_env
+from queuectl.domain.view import asked_as_dict
 
 _HEAD = """\
 Change what these jobs ask for, save and leave the editor.
 Left as it is, or empty, nothing is changed. Without its table a job stays as it is; without its
 line a field gets what a new job would have. A secret that is shown as ******** stays as it is.
 """
-_EXPLAINED = {
+_OF_EACH = {
     "command": 'a line for /bin/sh, or without a shell ["program", "argument"]',
-    "queue": "",
-    "priority": "higher first; or low, normal, high",
     "run_at": '"2030-01-31T14:30", "tomorrow 9:00", "in 5m"',
-    "max_retries": "attempts in all before the DLQ",
-    "timeout": "seconds that one run may take; 0: no limit",
-    "backoff_base": "a retry waits base ** attempts seconds",
-    "backoff_cap": "seconds, the longest wait before a retry",
-    "slots": "what it takes of its queue's limit",
-    "labels": "",
-    "cwd": "the directory it runs in",
-    "unique": "of the jobs with this key only one waits or runs",
-    "after": "jobs that must have succeeded before",
-    "after_any": "jobs that must have ended before",
-    "after_fail": "jobs that must have failed before",
-    "on_parent_failure": "wait or cancel, when one of those in `after` is dead or cancelled",
-    "clean_env": "whether it gets nothing of its worker's environment",
-    "env": "a variable of its environment",
 }
+_EXPLAINED = {**_OF_EACH, **{name: field.comment for name, field in ASKED.items()}}
 """Every field that can be changed, in the order of the file, and what there is to say of it."""
-
-_UNUSED = {
-    "cwd": '"/srv/app"',
-    "unique": '"nightly"',
-    "after": '["job1"]',
-    "after_any": '["job1"]',
-    "after_fail": '["job1"]',
-    "on_parent_failure": '"cancel"',
-    "clean_env": "true",
-    "env.NAME": '"value"',
-}
-"""What a field that a job does not use could look like."""
 
 Fields = Mapping[str, object]
 
 
 def fields_of(job: Job) -> dict[str, Any]:
     """Return what a file shows of a job: every field that it uses, secrets masked."""
-    spec = job.spec
-    values: dict[str, Any] = {
-        name: getattr(spec, name) for name in _EXPLAINED if name not in ("run_at", "env")
+    values = asked_as_dict(job)
+    used = {
+        name: values[name]
+        for name, field in ASKED.items()
+        if values[name] != plain(field.default) or not (field.example or field.kind is Kind.PAIRS)
     }
-    if spec.on_parent_failure == WAIT:
-        values["on_parent_failure"] = ""
-    values |= {"run_at": iso(job.run_at), "env": masked_env(job)}
-    return {
-        name: _plain(values[name])
-        for name in _EXPLAINED
-        if values[name] or name not in ("env", *_UNUSED)
-    }
+    shown = {"command": job.spec.command, "run_at": iso(job.run_at), **used}
+    return {name: _plain(value) for name, value in shown.items() if value != {}}
 
 
 def text_of(jobs: Sequence[Job]) -> str:
@@ -94,10 +64,10 @@ def _table_of(job: Job) -> Table:
                 table.add(tomlkit.key(["env", variable]), _string(text))
         else:
             table.add(name, _explained(_item(value), _EXPLAINED[name]))
-    for name, example in _UNUSED.items():
-        if name.partition(".")[0] not in used:
-            what = _EXPLAINED[name.partition(".")[0]]
-            table.add(tomlkit.comment(f"{name} = {example}  # {what}"))
+    for name, field in ASKED.items():
+        if field.example and name not in used:
+            key = f"{name}.NAME" if field.kind is Kind.PAIRS else name
+            table.add(tomlkit.comment(f"{key} = {field.example}  # {field.comment}"))
     return table
 
 

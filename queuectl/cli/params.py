@@ -211,7 +211,7 @@ class Priority(Word):
 
     def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
         """Return the words."""
-        from queuectl.domain.request import PRIORITIES
+        from queuectl.domain.checks import PRIORITIES
 
         return _beginning(((word, str(number)) for word, number in PRIORITIES.items()), incomplete)
 

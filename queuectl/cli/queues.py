@@ -13,11 +13,12 @@ from queuectl.cli.jobs import json_option
 from queuectl.cli.params import QueueName
 from queuectl.cli.session import Session, for_each, pass_session, say
 from queuectl.cli.tree import Group
+from queuectl.domain.checks import MAX_SLOTS, check_name
 from queuectl.domain.errors import NotFound, NothingDone
 from queuectl.domain.filters import Counts
-from queuectl.domain.job import DEFAULT_QUEUE, State
-from queuectl.domain.lanes import DELIVERY_QUEUE, MAX_LIMIT, OPEN, Lane, Lanes
-from queuectl.domain.request import check_name
+from queuectl.domain.job import State
+from queuectl.domain.job_fields import DEFAULT_QUEUE
+from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, Lane, Lanes
 from queuectl.domain.values import frozen
 from queuectl.queue import Queue
 
@@ -157,7 +158,7 @@ def _require_known(opened: Queue, name: str) -> None:
     """,
 )
 @click.argument("name", metavar="QUEUE", type=QueueName())
-@click.argument("slots", metavar="N", type=click.IntRange(0, MAX_LIMIT))
+@click.argument("slots", metavar="N", type=click.IntRange(0, MAX_SLOTS))
 @pass_session
 def limit_queue(session: Session, name: str, slots: int) -> None:
     """Let at most N slots of a queue run at once, over all workers; 0 is any number."""

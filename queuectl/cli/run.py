@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of, spec_options
+from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of
 from queuectl.cli.follow import Choice, ending, follow
+from queuectl.cli.job_options import enqueue_options
 from queuectl.cli.session import Session, complain, end_line, note
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.job import Job
@@ -32,7 +33,7 @@ def refuse_native_windows() -> None:
     queuectl run build -- make -j4 "all tests"
     """,
 )
-@spec_options
+@enqueue_options
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> int:
     """Enqueue one job, follow its output, and end with its exit code.

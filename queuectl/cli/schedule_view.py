@@ -7,7 +7,8 @@ from datetime import datetime
 
 from queuectl.cli import render
 from queuectl.cli.columns import state_style, state_text
-from queuectl.domain.job import Job, command_text
+from queuectl.domain.job import Job
+from queuectl.domain.job_fields import command_text
 from queuectl.domain.schedule import Schedule, as_dict, parse_run_id
 
 

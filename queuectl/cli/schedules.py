@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import reduce
 from typing import Any
 
 import click
 
 from queuectl.cli import render
-from queuectl.cli.asked import (
-    PARENTS_OPTION,
-    PLACE_OPTIONS,
-    POLICY_OPTIONS,
-    QUEUE_OPTIONS,
-    EnqueueCommand,
-    after_dashes,
-    variables,
-)
+from queuectl.cli.asked import EnqueueCommand, after_dashes
+from queuectl.cli.job_options import fields_of, schedule_options, variables
 from queuectl.cli.jobs import clock_of, json_option
-from queuectl.cli.params import PathName, ScheduleName, ZoneName
+from queuectl.cli.params import ScheduleName, ZoneName
 from queuectl.cli.schedule_view import run_columns, schedule_columns, schedule_details
 from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
 from queuectl.cli.tree import Group
@@ -35,27 +27,6 @@ from queuectl.written import absolute_cwd
 _MOST = 1000
 _SHOWN_RUNS = 10
 _SHOWN_COMING = 3
-
-_JOB_OPTIONS = (
-    *QUEUE_OPTIONS,
-    *POLICY_OPTIONS,
-    PARENTS_OPTION,
-    click.option("--slots", metavar="N", help="How much of its queue's limit a run takes."),
-    *PLACE_OPTIONS,
-    click.option(
-        "--env-file", type=PathName(), metavar="FILE", help="Variables from a file, as it is now."
-    ),
-    click.option("--clean-env", is_flag=True, help="Give it PATH, HOME, LANG and --env alone."),
-    click.option("--label", metavar="LABEL", multiple=True, help="A label of each run (repeat)."),
-)
-_FIELDS = (
-    "queue priority timeout max_retries backoff_base backoff_cap slots on_parent_failure".split()
-)
-
-
-def _job_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say what each run is like."""
-    return reduce(lambda made, option: option(made), reversed(_JOB_OPTIONS), function)
 
 
 @click.group(cls=Group, epilog='queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
@@ -84,7 +55,7 @@ def schedule() -> None:
 )
 @click.option("--overlap", is_flag=True, help="Enqueue a run though an earlier one waits or runs.")
 @click.option("--replace", is_flag=True, help="Replace a schedule of this name.")
-@_job_options
+@schedule_options
 @click.pass_context
 def add(
     ctx: click.Context,
@@ -126,17 +97,9 @@ def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, obje
     """Return the fields of each run's job."""
     from queuectl.captured import read_file
 
-    fields: dict[str, object] = {"command": command}
-    fields |= {name: options[name] for name in _FIELDS if options[name] is not None}
-    if options["cwd"] is not None:
-        fields["cwd"] = options["cwd"]
-    if options["env"] or options["env_file"]:
-        read = read_file(options["env_file"]) if options["env_file"] else {}
-        fields["env"] = {**read, **variables(options["env"])}
-    if options["clean_env"]:
-        fields["clean_env"] = True
-    if options["label"]:
-        fields["labels"] = list(options["label"])
+    fields = {"command": command, **fields_of(options)}
+    if options["env_file"]:
+        fields["env"] = {**read_file(options["env_file"]), **variables(options["env"])}
     return absolute_cwd(fields, str(working_directory(options["cwd"])))
 
 

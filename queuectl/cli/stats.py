@@ -13,10 +13,10 @@ from queuectl.cli.jobs import json_option
 from queuectl.cli.params import QueueName
 from queuectl.cli.session import Session, on_terminal, pass_session
 from queuectl.cli.tree import Command
+from queuectl.domain.checks import check_name
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.lanes import queue_title
 from queuectl.domain.report import SERIES_MINUTES, QueueReport, Report, as_dict, counts_of
-from queuectl.domain.request import check_name
 from queuectl.domain.stats import Histogram
 from queuectl.queue import Queue
 

@@ -16,10 +16,10 @@ from queuectl.cli.params import JobId, QueueName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, note, pass_session, say
 from queuectl.cli.tree import Command
+from queuectl.domain.checks import check_name
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.job import SETTLED, WAITING, Job, State
-from queuectl.domain.request import check_name
 from queuectl.domain.view import as_dict, exit_code
 from queuectl.queue import Queue
 from queuectl.waiting import ROOTS_SECONDS, Pace

@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from queuectl.domain.checks import Command, is_name
 from queuectl.domain.errors import InvalidInput, QueuectlError
-from queuectl.domain.job import Command
-from queuectl.domain.request import is_name
 
 _JSON_START = re.compile(r"\s*[{\[]")
 _SHELL_GROUP = re.compile(r'\s*(?:\{\s+|\[\s+|\[\[\s*)[^"{}\[\]\s]')

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from queuectl.domain.errors import Circle
-from queuectl.domain.job import SETTLED, Spec, State
+from queuectl.domain.job import SETTLED, State
+from queuectl.domain.job_fields import Spec
 
 SUCCESS, FAILURE, END = "success", "failure", "end"
 GONE = "gone"

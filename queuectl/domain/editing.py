@@ -10,15 +10,9 @@ from typing import Any
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict, InvalidInput, shown
 from queuectl.domain.job import WAITING, Job
+from queuectl.domain.job_fields import defaults_of
 from queuectl.domain.policy import require_allowed
-from queuectl.domain.request import (
-    CHECKS,
-    RESULT_FIELDS,
-    TIME_FIELDS,
-    ParseTime,
-    defaults_of,
-    resolve_field,
-)
+from queuectl.domain.request import CHECKS, RESULT_FIELDS, TIME_FIELDS, ParseTime, resolve_field
 from queuectl.domain.settings import Settings
 from queuectl.domain.transitions import Transition
 from queuectl.domain.view import MASK

@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from queuectl.domain.job import WAITING, State, command_text
+from queuectl.domain.job import WAITING, State
+from queuectl.domain.job_fields import command_text
 from queuectl.domain.values import frozen
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from dataclasses import field, replace
 from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.job import Job, Outcome, State, command_text
+from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.job_fields import command_text
 from queuectl.domain.lanes import DELIVERY_IDS, is_of_deliveries
 from queuectl.domain.values import frozen
 

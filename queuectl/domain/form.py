@@ -6,18 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from queuectl.domain.checks import are_plain_commands, are_plain_ids, check_cwd
 from queuectl.domain.errors import InvalidInput, shown
-from queuectl.domain.job import Spec
+from queuectl.domain.job_fields import Spec, defaults_of
 from queuectl.domain.request import (
     CHECKS,
     RESULT_FIELDS,
     TIME_FIELDS,
     ParseTime,
     Request,
-    are_plain_commands,
-    are_plain_ids,
-    check_cwd,
-    defaults_of,
     resolve_field,
 )
 from queuectl.domain.settings import Settings
@@ -45,11 +42,9 @@ class Form:
         self._is_restricted = bool(settings.allowed_commands or settings.denied_commands)
         self._defaults = defaults_of(settings)
         if cwd is not None:
-            self._defaults["cwd"] = check_cwd(cwd)
-        self._named: tuple[Any, ...] = tuple(self._defaults.values())[2:]
-        self._unnamed: tuple[Any, ...] = tuple({**self._defaults, "generated_id": True}.values())[
-            2:
-        ]
+            self._defaults["cwd"] = check_cwd("cwd", cwd)
+        self._named: tuple[Any, ...] = tuple(self._defaults.values())
+        self._unnamed: tuple[Any, ...] = tuple({**self._defaults, "generated_id": True}.values())
         self._parse_time = parse_time
         self._new_id = new_id
         self._replace = replace
@@ -119,7 +114,8 @@ class Form:
             return Spec(given["id"], given["command"], *self._named)
         if "id" not in given:
             given |= {"id": self._new_id(), "generated_id": True}
-        return Spec(*{**self._defaults, **given}.values())
+        job_id, command = given.pop("id"), given.pop("command")
+        return Spec(job_id, command, *{**self._defaults, **given}.values())
 
 
 def build_request(

@@ -12,9 +12,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from queuectl.domain.checks import is_name
 from queuectl.domain.errors import InvalidInput, NothingDone, nearest, shown
 from queuectl.domain.lanes import DELIVERY_IDS
-from queuectl.domain.request import is_name
 from queuectl.domain.times import iso
 from queuectl.domain.view import MASK
 

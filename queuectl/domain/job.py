@@ -1,17 +1,12 @@
-"""A job: what was asked for (`Spec`), where it stands (`Job`), and how its runs ended."""
+"""A job: where it stands (`Job`), and how its runs ended. What was asked for is its `Spec`."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
 
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.values import frozen
-
-Command = str | tuple[str, ...]
-
-DEFAULT_QUEUE = "default"
-WAIT, CANCEL = "wait", "cancel"
-"""What becomes of a job that wants the success of one that has failed for good."""
 
 TAIL_BYTES = 64 * 1024
 HISTORY_RUNS = 1000
@@ -43,42 +38,6 @@ class State(str, Enum):
 
 WAITING = frozenset({State.PENDING, State.FAILED})
 SETTLED = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
-
-
-@frozen
-class Spec:
-    """What somebody asked for; `request.build_spec` is where it is validated.
-
-    A command is a string for /bin/sh, or a tuple of arguments that is run without a shell.
-    `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `env` holds pairs of name and
-    value. `generated_id` says that the id was made for the user, so that a prefix may stand
-    for it. `slots` is how much of its queue's limit a run takes. `after`, `after_fail` and
-    `after_any` name the jobs that must have succeeded, failed or ended before; of the jobs
-    with one `unique` key only one waits or runs. `environment` names a captured environment
-    of the store's; with `clean_env` a run gets none of its worker's. `on_parent_failure` is
-    WAIT, as the parent may be retried, or CANCEL.
-    """
-
-    id: str
-    command: Command
-    queue: str = DEFAULT_QUEUE
-    priority: int = 0
-    max_retries: int = 3
-    backoff_base: float = 2.0
-    backoff_cap: float = 3600.0
-    timeout: float = 0.0
-    cwd: str | None = None
-    env: tuple[tuple[str, str], ...] = ()
-    labels: tuple[str, ...] = ()
-    generated_id: bool = False
-    slots: int = 1
-    after: tuple[str, ...] = ()
-    after_any: tuple[str, ...] = ()
-    after_fail: tuple[str, ...] = ()
-    unique: str | None = None
-    clean_env: bool = False
-    environment: str | None = None
-    on_parent_failure: str = WAIT
 
 
 @frozen
@@ -215,12 +174,3 @@ class Job:
         once by the clock of whoever changed it, and does not wait where that was ahead of ours.
         """
         return self.run_at <= now or self.run_at <= self.updated_at
-
-
-def command_text(command: Command) -> str:
-    """Return a command on one string, arguments quoted as a shell would need them."""
-    if isinstance(command, str):
-        return command
-    from shlex import join
-
-    return join(command)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.job import Spec
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.values import frozen
-
-MAX_LIMIT = 1_000_000
 
 ONE_JOB = "+run"
 """Stands for the queues of a worker that was started for one job, and takes no other."""

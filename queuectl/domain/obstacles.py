@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from queuectl.domain.dependencies import END, GONE, SUCCESS, fate, has_failed
-from queuectl.domain.job import CANCEL, WAITING, Job, State
+from queuectl.domain.job import WAITING, Job, State
+from queuectl.domain.settings import CANCEL
 from queuectl.domain.values import frozen
 
 Find = Callable[[str], Job | None]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from queuectl.domain.checks import Command
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.job import Command, command_text
+from queuectl.domain.job_fields import command_text
 from queuectl.domain.settings import Settings
 
 

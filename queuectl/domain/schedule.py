@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from queuectl.domain.checks import MAX_NAME, is_name
 from queuectl.domain.errors import InvalidInput, NothingDone, shown
-from queuectl.domain.request import MAX_NAME, TIME_FIELDS, is_name
+from queuectl.domain.request import TIME_FIELDS
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.view import MASK, looks_secret
 

@@ -9,8 +9,10 @@ from dataclasses import Field, field, fields, replace
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.job import CANCEL, WAIT
 from queuectl.domain.values import frozen
+
+WAIT, CANCEL = "wait", "cancel"
+"""What becomes of a job that wants the success of one that has failed for good."""
 
 Value = int | float | bool | str
 YEAR = 366 * 86_400
@@ -187,7 +189,7 @@ def parse_value(key: str, raw: object) -> Value:
         return as_flag(key, raw)
     if isinstance(default, str):
         text = _as_text(key, raw, meta["maximum"])
-        return _as_choice(key, text, meta["choices"]) if meta["choices"] else text
+        return as_choice(key, text, meta["choices"]) if meta["choices"] else text
     number = as_number(key, _in_its_unit(raw, meta["unit"]))
     if isinstance(default, int):
         if number != int(number):
@@ -230,7 +232,7 @@ def _as_text(name: str, raw: object, longest: int) -> str:
     return raw.strip()
 
 
-def _as_choice(name: str, text: str, choices: tuple[str, ...]) -> str:
+def as_choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     """Return one of a few words, in whatever case. Raises InvalidInput for any other."""
     if text.lower() not in choices:
         raise InvalidInput(f"{name} must be {' or '.join(choices)}, not {shown(text)}")

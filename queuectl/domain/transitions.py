@@ -13,19 +13,10 @@ from operator import attrgetter
 
 from queuectl.domain.dependencies import blockers, fate, gone, parent_of, wish_for
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
-from queuectl.domain.job import (
-    CANCEL,
-    HISTORY_RUNS,
-    SETTLED,
-    WAITING,
-    Claim,
-    Job,
-    Outcome,
-    Run,
-    Spec,
-    State,
-)
+from queuectl.domain.job import HISTORY_RUNS, SETTLED, WAITING, Claim, Job, Outcome, Run, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.retry import attempts_allowed, backoff_seconds, has_attempts_left
+from queuectl.domain.settings import CANCEL
 from queuectl.domain.times import later
 from queuectl.domain.values import frozen
 

@@ -22,6 +22,7 @@ from queuectl.domain.job import (
     Run,
     State,
 )
+from queuectl.domain.job_fields import ASKED, plain
 from queuectl.domain.lanes import (
     DELIVERY_QUEUE,
     ONE_JOB,
@@ -179,16 +180,16 @@ def exit_code(job: Job) -> int:
 
 def as_dict(job: Job, now: datetime, around: Surroundings = ALONE) -> dict[str, Any]:
     """Return a job as `--json` prints it: times in ISO 8601, durations in seconds."""
-    spec = job.spec
     outcome = job.outcome or Outcome()
+    asked = asked_as_dict(job)
     return {
-        "id": spec.id,
-        "command": spec.command if isinstance(spec.command, str) else list(spec.command),
+        "id": job.id,
+        "command": plain(job.spec.command),
         "state": job.state.value,
-        "queue": spec.queue,
-        "priority": spec.priority,
+        "queue": asked["queue"],
+        "priority": asked["priority"],
         "attempts": job.attempts,
-        "max_retries": spec.max_retries,
+        "max_retries": asked["max_retries"],
         "runs": job.runs,
         "interruptions": job.interruptions,
         "reason": reason(job, now, around=around),
@@ -204,28 +205,22 @@ def as_dict(job: Job, now: datetime, around: Surroundings = ALONE) -> dict[str, 
         "finished_at": _when(job.finished_at),
         "failed_at": _when(job.failed_at),
         "worker": job.worker,
-        "timeout": spec.timeout,
-        "backoff_base": spec.backoff_base,
-        "backoff_cap": spec.backoff_cap,
-        "cwd": spec.cwd,
-        "env": masked_env(job),
-        "labels": list(spec.labels),
-        "after": list(spec.after),
-        "after_any": list(spec.after_any),
-        "after_fail": list(spec.after_fail),
+        **asked,
         "waits_for": [blocker.split(":", 1)[1] for blocker in job.waits_for],
-        "unique": spec.unique,
-        "slots": spec.slots,
         "paused": job.held,
-        "on_parent_failure": spec.on_parent_failure,
-        "clean_env": spec.clean_env,
-        "capture_env": spec.environment is not None,
+        "capture_env": job.spec.environment is not None,
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,
         "stdout_cut": outcome.stdout_cut,
         "stderr_cut": outcome.stderr_cut,
         "history": [run_as_dict(run) for run in job.history],
     }
+
+
+def asked_as_dict(job: Job) -> dict[str, Any]:
+    """Return every field that a person may set, but `id` and `command`, as JSON shows it."""
+    values = {name: plain(getattr(job.spec, name)) for name in ASKED}
+    return {**values, "env": masked_env(job)}
 
 
 def run_as_dict(run: Run) -> dict[str, Any]:

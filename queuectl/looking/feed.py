@@ -13,7 +13,8 @@ from queuectl.cli.catalog import open_existing
 from queuectl.domain.dependencies import parent_of
 from queuectl.domain.errors import NotFound, QueuectlError, StoreError
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.job import WAITING, Job, Spec, State
+from queuectl.domain.job import WAITING, Job, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.lanes import Lanes
 from queuectl.domain.obstacles import Obstacles
 from queuectl.domain.times import EPOCH

@@ -1,18 +1,21 @@
 """Job <-> document: the one place where field names meet storage.
 
 A document is flat: each key is a column in SQLite and a field in MongoDB. Its values are str,
-int, float, bool, None, aware datetimes, lists of str (`LIST_FIELDS`) and lists of pairs
-(`env`). What only a store needs (`ready`, tokens) is added by that store.
+int, float, bool, None, aware datetimes, lists of str and lists of pairs. What only a store needs
+(`ready`, tokens) is added by that store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from queuectl.domain.checks import Command
 from queuectl.domain.errors import StoreRefused
-from queuectl.domain.job import WAIT, Claim, Command, Job, Outcome, Run, Spec, State, command_text
+from queuectl.domain.job import Claim, Job, Outcome, Run, State
+from queuectl.domain.job_fields import FIELDS, Kind, Spec, command_text, plain
 from queuectl.stores.soundness import sound
 
 if TYPE_CHECKING:
@@ -37,7 +40,6 @@ _COURSE_FIELDS = (
 )  # fmt: skip
 """The fields of a job that are stored as they are: how it has fared so far."""
 
-LIST_FIELDS = ("argv", "labels", "after", "after_any", "after_fail", "waits_for")
 TIME_FIELDS = frozenset(
     "run_at created_at updated_at started_at finished_at failed_at lease_until".split()
 )
@@ -69,29 +71,22 @@ def job_to_document(job: Job) -> Document:
     }
 
 
+_spec_values = attrgetter(*FIELDS)
+_SPEC_FIELDS = [field.column for field in FIELDS.values()]
+_SPEC_DEFAULTS = [field.default for field in FIELDS.values()]
+_TUPLES = [field.column for field in FIELDS.values() if field.kind in (Kind.WORDS, Kind.PAIRS)]
+
+
 def _spec_to_document(spec: Spec) -> Document:
+    is_line = isinstance(spec.command, str)
+    document = dict(zip(_SPEC_FIELDS, _spec_values(spec), strict=True))
+    for name in _TUPLES:
+        document[name] = plain(document[name])
     return {
         "id": spec.id,
-        "queue": spec.queue,
-        "priority": spec.priority,
         "command": command_text(spec.command),
-        "argv": None if isinstance(spec.command, str) else list(spec.command),
-        "max_retries": spec.max_retries,
-        "backoff_base": spec.backoff_base,
-        "backoff_cap": spec.backoff_cap,
-        "timeout": spec.timeout,
-        "cwd": spec.cwd,
-        "env": [list(pair) for pair in spec.env],
-        "labels": list(spec.labels),
-        "generated_id": spec.generated_id,
-        "slots": spec.slots,
-        "after": list(spec.after),
-        "after_any": list(spec.after_any),
-        "after_fail": list(spec.after_fail),
-        "unique_key": spec.unique,
-        "clean_env": spec.clean_env,
-        "environment": spec.environment,
-        "on_parent_failure": spec.on_parent_failure,
+        "argv": None if is_line else list(spec.command),
+        **document,
     }
 
 
@@ -180,28 +175,25 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
 def _spec_from_document(document: Mapping[str, Any]) -> Spec:
     argv = document.get("argv")
     command: Command = document["command"] if argv is None else tuple(argv)
-    return Spec(
-        id=document["id"],
-        command=command,
-        queue=document["queue"],
-        priority=document["priority"],
-        max_retries=document["max_retries"],
-        backoff_base=document["backoff_base"],
-        backoff_cap=document["backoff_cap"],
-        timeout=document["timeout"],
-        cwd=document.get("cwd"),
-        env=tuple((name, value) for name, value in document.get("env") or ()),
-        labels=tuple(document.get("labels") or ()),
-        generated_id=bool(document.get("generated_id")),
-        slots=document.get("slots") or 1,
-        after=tuple(document.get("after") or ()),
-        after_any=tuple(document.get("after_any") or ()),
-        after_fail=tuple(document.get("after_fail") or ()),
-        unique=document.get("unique_key"),
-        clean_env=bool(document.get("clean_env")),
-        environment=document.get("environment"),
-        on_parent_failure=document.get("on_parent_failure") or WAIT,
-    )
+    found = zip(map(document.get, _SPEC_FIELDS), _SPEC_DEFAULTS, strict=True)
+    values = [default if value is None else value for value, default in found]
+    for place, read in _READ:
+        values[place] = read(values[place])
+    return Spec(document["id"], command, *values)
+
+
+_READERS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.WORDS: tuple,
+    Kind.PAIRS: lambda pairs: tuple((name, value) for name, value in pairs),
+    Kind.FLAG: bool,
+}
+"""What turns a value as a document has it into the one of a job, where they differ."""
+
+_READ = [
+    (place, _READERS[field.kind])
+    for place, field in enumerate(FIELDS.values())
+    if field.kind in _READERS
+]
 
 
 def _outcome_from_document(document: Mapping[str, Any]) -> Outcome | None:

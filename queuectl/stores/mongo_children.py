@@ -27,7 +27,8 @@ from queuectl.domain.dependencies import (
     wish_for,
 )
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.domain.job import CANCEL, SETTLED, WAITING, Job, State
+from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.settings import CANCEL
 from queuectl.stores.mongo_documents import fence, new_stamp, readable, update
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
 from queuectl.stores.mongo_pieces import by_id

@@ -10,12 +10,16 @@ from itertools import chain
 from operator import attrgetter
 
 from queuectl.domain.job import Job
+from queuectl.domain.job_fields import FIELDS, Kind
 
 _WHOLE, _NUMBER, _TEXT = (int,), (int, float), (str,)
+_TYPES = {
+    Kind.TEXT: _TEXT, Kind.MAYBE_TEXT: (str, type(None)), Kind.WHOLE: _WHOLE, Kind.NUMBER: _NUMBER,
+    Kind.FLAG: (bool,), Kind.WORDS: (tuple,), Kind.PAIRS: (tuple,),
+}  # fmt: skip
 _SPEC = {
-    "id": _TEXT, "command": (str, tuple), "queue": _TEXT, "priority": _WHOLE,
-    "max_retries": _WHOLE, "backoff_base": _NUMBER, "backoff_cap": _NUMBER, "timeout": _NUMBER,
-    "cwd": (str, type(None)), "slots": _WHOLE,
+    "id": _TEXT, "command": (str, tuple),
+    **{name: _TYPES[field.kind] for name, field in FIELDS.items()},
 }  # fmt: skip
 _COURSE = {
     "seq": _WHOLE, "rev": _WHOLE, "attempts": _WHOLE, "runs": _WHOLE, "interruptions": _WHOLE,

@@ -8,9 +8,10 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import chain, repeat
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from queuectl.domain.job import WAIT, Job, Outcome, Spec, State, command_text
+from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.job_fields import FIELDS, Spec, command_text
 from queuectl.domain.times import to_millis
 from queuectl.domain.values import frozen
 from queuectl.stores import codec
@@ -22,18 +23,22 @@ from queuectl.stores.sqlite_inserts import (
     nulls_of,
     without_nulls,
 )
-
-if TYPE_CHECKING:
-    pass
+from queuectl.stores.sqlite_schema import is_nullable
 
 _PLAIN = {str, int, float, type(None)}
 """The types that SQLite keeps as they are."""
 
-_FIELD_OF = {"argv": "command", "unique_key": "unique"}
-"""The fields of a specification whose columns have other names."""
-
-_USUAL = {"on_parent_failure": WAIT, "delayed": False}
+_USUAL: dict[str, object] = {
+    "delayed": False,
+    **{
+        field.column: field.default
+        for field in FIELDS.values()
+        if is_nullable(field) and field.default is not None
+    },
+}
 """The columns that are NULL for nearly all jobs, and what that means."""
+
+_USUAL_ASKED = [_USUAL.get(field.column) for field in FIELDS.values()]
 
 _READINESS = ("state", "run_at", "waits_for", "held")
 """What decides whether a job is ready."""
@@ -45,7 +50,8 @@ _WHOLE = (
 )  # fmt: skip
 course_of = attrgetter(*rows.COURSE)
 _beginning_of = attrgetter(*rows.NEW)
-_asked_of = attrgetter("id", *(_FIELD_OF.get(name, name) for name in rows.SPEC))
+_asked_of = attrgetter(*FIELDS)
+_new_asked_of = attrgetter("id", "command", "command", *FIELDS)  # `argv` has the command too
 
 
 def ready_flag(job: Job, now: datetime) -> int | None:
@@ -102,7 +108,7 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
     specs = [job.spec for job in jobs]
     columns: dict[str, Sequence[Any]] = {
         **dict(zip(rows.NEW, zip(*map(_beginning_of, jobs), strict=True), strict=True)),
-        **dict(zip(("id", *rows.SPEC), zip(*map(_asked_of, specs), strict=True), strict=True)),
+        **dict(zip(("id", *rows.SPEC), zip(*map(_new_asked_of, specs), strict=True), strict=True)),
     }
     commands = columns["command"]
     if set(map(type, commands)) == {str}:
@@ -169,26 +175,12 @@ def spec_values(spec: Spec) -> list[object]:
     command = spec.command
     is_line = isinstance(command, str)
     return [
-        spec.queue,
-        spec.priority,
         command if is_line else command_text(command),
         None if is_line else rows.dump_json(command),
-        spec.max_retries,
-        spec.backoff_base,
-        spec.backoff_cap,
-        spec.timeout,
-        spec.cwd,
-        _list_or_none(spec.env),
-        _list_or_none(spec.labels),
-        int(spec.generated_id),
-        spec.slots,
-        _list_or_none(spec.after),
-        _list_or_none(spec.after_any),
-        _list_or_none(spec.after_fail),
-        spec.unique,
-        int(spec.clean_env),
-        spec.environment,
-        _or_none(spec.on_parent_failure, WAIT),
+        *[
+            None if usual is not None and value == usual else stored(value)
+            for value, usual in zip(_asked_of(spec), _USUAL_ASKED, strict=True)
+        ],
     ]
 
 

@@ -22,9 +22,19 @@ from queuectl.domain.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from queuectl.domain.job_fields import FIELDS
 from queuectl.home import cannot, open_private, private_directory
+from queuectl.stops import HOLDING
 from queuectl.stores.sqlite_files import FilesExchanged, StoreFiles
-from queuectl.stores.sqlite_schema import APPLICATION_ID, DEVELOPMENT_ID, SCHEMA, SCHEMA_VERSION
+from queuectl.stores.sqlite_schema import (
+    APPLICATION_ID,
+    DEVELOPMENT_ID,
+    LAYOUT,
+    SCHEMA,
+    SCHEMA_VERSION,
+    column_of,
+    layout_of_version,
+)
 
 BUSY_SECONDS = 10.0
 _LOG_BYTES = 16 * 1024 * 1024
@@ -55,6 +65,7 @@ def open_database(
             pages = 4000 if os.path.exists(f"{path}-spare") else _log_pages(path)  # noqa: PTH110 - asked by every command
             connection.execute(f"PRAGMA wal_autocheckpoint={pages}")  # the log is copied home
             connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
+            add_missing_columns(connection)
             connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
     except BaseException:
         close_database(connection, files)
@@ -226,12 +237,15 @@ def require_version(connection: sqlite3.Connection, path: Path, another: str) ->
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application == DEVELOPMENT_ID:
+    is_ours = application == APPLICATION_ID
+    if application == DEVELOPMENT_ID or (
+        is_ours and version > 0 and layout_of_version(version) < LAYOUT
+    ):
         raise StoreRefused(
             f"{path} was written by a development version of queuectl, which this one cannot read",
             hint="queuectl export FILE of that version writes what queuectl import reads here",
         )
-    if application != APPLICATION_ID:
+    if not is_ours:
         raise StoreForeign(f"{path} is a database of another program", hint=another)
     if version < 1:
         raise damaged(path, "it has no tables")
@@ -243,13 +257,41 @@ def require_version(connection: sqlite3.Connection, path: Path, another: str) ->
         )
 
 
-def _make_schema(connection: sqlite3.Connection) -> None:
-    """Make the tables of a store in an empty database, in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
+def add_missing_columns(connection: sqlite3.Connection) -> None:
+    """Give the tables of jobs the columns of fields that there were not when they were made.
+
+    Raises sqlite3.Error; then nothing has changed.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == SCHEMA_VERSION:
+        return
+    HOLDING.begin()
     try:
+        with _transaction(connection):
+            for table in ("jobs", "dlq"):
+                there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+                for field in FIELDS.values():
+                    if field.column not in there:
+                        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column_of(field)}")
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    finally:
+        HOLDING.end()
+
+
+def _make_schema(connection: sqlite3.Connection) -> None:
+    """Make the tables of a store in an empty database."""
+    with _transaction(connection):
         for statement in _statements(SCHEMA):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write all that is written meanwhile, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

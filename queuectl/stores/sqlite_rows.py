@@ -6,23 +6,21 @@ columns. `sqlite_changes` has the way in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.job import WAIT, Claim, Job, Outcome, Run, Spec, State
+from queuectl.domain.job import Claim, Job, Outcome, Run, State
+from queuectl.domain.job_fields import FIELDS, Field, Kind, Spec
 from queuectl.domain.times import from_millis
 from queuectl.stores import codec
 from queuectl.stores.soundness import sound
+from queuectl.stores.sqlite_schema import is_nullable
 
 if TYPE_CHECKING:
     from queuectl.domain.ending import Ending
 
-SPEC = (
-    "queue", "priority", "command", "argv", "max_retries", "backoff_base", "backoff_cap",
-    "timeout", "cwd", "env", "labels", "generated_id", "slots", "after", "after_any",
-    "after_fail", "unique_key", "clean_env", "environment", "on_parent_failure",
-)  # fmt: skip
+SPEC = ("command", "argv", *(field.column for field in FIELDS.values()))
 COURSE = (
     "rev", "state", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
     "waits_for", "held", "has_children", "unswept", "worker", "updated_at", "started_at",
@@ -80,6 +78,8 @@ SELECTED_ALL = MOVED
 SELECTED_RUN = ", ".join(codec.RUN_FIELDS)
 
 _STATES = {state.value: state for state in State}
+_ASKED_END = 3 + len(SPEC)
+"""Where in a row the columns of the specification end."""
 
 
 def dump_json(value: object) -> str:
@@ -101,39 +101,17 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
 
     Raises one of `codec.UNREADABLE` for a row that holds none.
     """
+    seq, job_id, created_at, command, argv, *asked = row[:_ASKED_END]
     (
-        seq, job_id, created_at,
-        queue, priority, command, argv, max_retries, backoff_base, backoff_cap,
-        timeout, cwd, env, labels, generated_id, slots, after, after_any,
-        after_fail, unique, clean_env, environment, on_parent_failure,
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
         waits_for, held, has_children, unswept, worker, updated_at, started_at,
         finished_at, failed_at, delayed,
         claim_id, lease_until,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
-    ) = row  # fmt: skip
-    spec = Spec(
-        job_id,
-        command if argv is None else tuple(load_json(argv)),
-        queue,
-        priority,
-        max_retries,
-        backoff_base,
-        backoff_cap,
-        timeout,
-        cwd,
-        tuple((name, value) for name, value in load_json(env)) if env else (),
-        _listed(labels),
-        bool(generated_id),
-        slots,
-        _listed(after),
-        _listed(after_any),
-        _listed(after_fail),
-        unique,
-        bool(clean_env),
-        environment,
-        on_parent_failure or WAIT,
-    )
+    ) = row[_ASKED_END:]  # fmt: skip
+    for place, read in _READ:
+        asked[place] = read(asked[place])
+    spec = Spec(job_id, command if argv is None else tuple(load_json(argv)), *asked)
     outcome = None
     if duration is not None:
         stdout, stderr = output or ("", "")
@@ -232,3 +210,22 @@ def _instant_or_none(millis: int | None) -> datetime | None:
 
 def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(load_json(text)) if text else ()
+
+
+def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in load_json(text)) if text else ()
+
+
+def _reader_of(field: Field) -> Callable[[Any], Any] | None:
+    """Return what turns the value in a column into that of a field, where they differ."""
+    if field.kind is Kind.TEXT and is_nullable(field):
+        return lambda text: field.default if text is None else text
+    readers: dict[Kind, Callable[[Any], Any]] = {
+        Kind.WORDS: _listed, Kind.PAIRS: _pairs, Kind.FLAG: bool,
+    }  # fmt: skip
+    return readers.get(field.kind)
+
+
+_READ = [
+    (place, read) for place, field in enumerate(FIELDS.values()) if (read := _reader_of(field))
+]

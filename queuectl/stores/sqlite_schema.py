@@ -1,10 +1,13 @@
 """The tables of the embedded store, its indexes, and the triggers that keep its figures.
 
-The schema has one version, which the file's header holds. A file of another version is refused:
-nothing has been released yet, so nothing is brought up to date.
+The columns of what people say of a job are made from `FIELDS`. The file's header has the version
+of the schema: a file that has all but some of these columns gets them when it is opened, one of
+another layout is refused.
 """
 
 from __future__ import annotations
+
+from queuectl.domain.job_fields import FIELDS, Field, Kind
 
 APPLICATION_ID = 0x71637432
 """Marks a file as queuectl's ("qct2") in SQLite's header."""
@@ -12,16 +15,46 @@ APPLICATION_ID = 0x71637432
 DEVELOPMENT_ID = 0x71637431
 """What marked the files of versions before the first release ("qct1")."""
 
-SCHEMA_VERSION = 1
+LAYOUT = 1
+"""Grows when anything changes but the columns of fields."""
 
-_COLUMNS = """
-  seq INTEGER PRIMARY KEY{autoincrement},
+_FIELDS_AT_MOST = 1000
+SCHEMA_VERSION = LAYOUT * _FIELDS_AT_MOST + len(FIELDS)
+
+
+def layout_of_version(version: int) -> int:
+    """Return the layout of a file from the version in its header."""
+    return version // _FIELDS_AT_MOST
+
+
+def is_nullable(field: Field) -> bool:
+    """Whether a column may hold NULL, which stands for the default of its field.
+
+    That takes the least room. The store itself looks at numbers, flags and queues.
+    """
+    is_text = field.kind in (Kind.MAYBE_TEXT, Kind.WORDS, Kind.PAIRS, Kind.TEXT)
+    return is_text and field.name != "queue"
+
+
+_TYPES = {Kind.WHOLE: "INTEGER", Kind.FLAG: "INTEGER", Kind.NUMBER: "REAL"}
+
+
+def column_of(field: Field) -> str:
+    """Return the declaration of a field's column."""
+    kind = _TYPES.get(field.kind, "TEXT")
+    if is_nullable(field):
+        return f"{field.column} {kind}"
+    default = f"'{field.default}'" if field.kind is Kind.TEXT else f"{field.default:g}"
+    return f"{field.column} {kind} NOT NULL DEFAULT {default}"
+
+
+_ASKED = ",\n  ".join(map(column_of, FIELDS.values()))
+_COLUMNS = f"""
+  seq INTEGER PRIMARY KEY{{autoincrement}},
   id TEXT NOT NULL UNIQUE,
   rev INTEGER NOT NULL,
   state TEXT NOT NULL,
   ready INTEGER,
-  queue TEXT NOT NULL,
-  priority INTEGER NOT NULL,
   run_at INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
   runs INTEGER NOT NULL,
@@ -35,16 +68,14 @@ _COLUMNS = """
   started_at INTEGER,
   finished_at INTEGER,
   failed_at INTEGER,
+  waits_for TEXT,
+  held INTEGER NOT NULL DEFAULT 0,
+  has_children INTEGER NOT NULL DEFAULT 0,
+  unswept INTEGER NOT NULL DEFAULT 0,
+  delayed INTEGER,
   command TEXT NOT NULL,
   argv TEXT,
-  max_retries INTEGER NOT NULL,
-  backoff_base REAL NOT NULL,
-  backoff_cap REAL NOT NULL,
-  timeout REAL NOT NULL,
-  cwd TEXT,
-  env TEXT,
-  labels TEXT,
-  generated_id INTEGER NOT NULL,
+  {_ASKED},
   exit_code INTEGER,
   signal INTEGER,
   timed_out INTEGER,
@@ -53,20 +84,7 @@ _COLUMNS = """
   stdout_cut INTEGER,
   stderr_cut INTEGER,
   stdout TEXT,
-  stderr TEXT,
-  slots INTEGER NOT NULL DEFAULT 1,
-  after TEXT,
-  after_any TEXT,
-  after_fail TEXT,
-  unique_key TEXT,
-  clean_env INTEGER NOT NULL DEFAULT 0,
-  environment TEXT,
-  waits_for TEXT,
-  held INTEGER NOT NULL DEFAULT 0,
-  has_children INTEGER NOT NULL DEFAULT 0,
-  unswept INTEGER NOT NULL DEFAULT 0,
-  on_parent_failure TEXT,
-  delayed INTEGER
+  stderr TEXT
 """
 
 _COUNTING = """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.values import frozen
-from queuectl.stores.sqlite_database import require_version
+from queuectl.stores.sqlite_database import add_missing_columns, require_version
 from queuectl.stores.sqlite_schema import SCHEMA
 
 Layout = tuple[int, int]
@@ -53,6 +53,7 @@ def require_ours(connection: sqlite3.Connection, name: Path) -> None:
     faults = integrity_faults(connection)
     if faults:
         raise StoreRefused(f"{name} is damaged ({faults[0]})", hint="take an earlier backup")
+    add_missing_columns(connection)
     if fault := _misfit(connection):
         raise StoreRefused(f"{name} is not as queuectl makes it: {fault}", hint=_ANOTHER)
 
@@ -88,12 +89,18 @@ def odd_parts(connection: sqlite3.Connection) -> Iterator[Odd]:
 
 
 def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """Return what there is, and how it is made: a table by its columns, whose order is free."""
     found = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
     return {
-        (kind, name): " ".join(sql.split())
-        for kind, name, sql in found
+        (kind, name): _columns(connection, name) if kind == "table" else " ".join(sql.split())
+        for kind, name, sql in found.fetchall()
         if not (kind == "table" and name in _OF_SQLITE)
     }
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> str:
+    found = connection.execute("SELECT * FROM pragma_table_xinfo(?)", (table,))
+    return str(sorted(column[1:] for column in found))
 
 
 def layout_of(connection: sqlite3.Connection) -> Layout:

@@ -20,7 +20,8 @@ from queuectl.domain.dependencies import (
     refuse_circle,
     unwanted_by,
 )
-from queuectl.domain.job import CANCEL, HISTORY_RUNS, Job, State
+from queuectl.domain.job import HISTORY_RUNS, Job, State
+from queuectl.domain.settings import CANCEL
 from queuectl.domain.times import to_millis
 from queuectl.domain.transitions import Transition, has_new_blockers
 from queuectl.stores import sqlite_changes as changes

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from queuectl.domain.request import is_name
+from queuectl.domain.checks import is_name
 from queuectl.domain.values import frozen
 from queuectl.home import Home
 from queuectl.stores.moved import ARRIVING, MOVED_TO

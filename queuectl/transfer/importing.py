@@ -8,11 +8,11 @@ from typing import Any
 
 from queuectl.captured import name_of
 from queuectl.domain import settings as tunables
+from queuectl.domain.checks import MAX_SLOTS, check_env, check_name
 from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError, shown
 from queuectl.domain.hook import hook_of
 from queuectl.domain.job import Job
-from queuectl.domain.lanes import MAX_LIMIT, delivery_queue
-from queuectl.domain.request import check_env, check_name
+from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.values import frozen
 from queuectl.stores.base import Store
 from queuectl.transfer.exporting import FORMAT
@@ -130,7 +130,7 @@ class Intake:
         paused, limit = given.get("paused", False), given.get("limit", 0)
         if not isinstance(paused, bool):
             raise InvalidInput(f"paused must be true or false, not {shown(paused)}")
-        if not isinstance(limit, int) or not 0 <= limit <= MAX_LIMIT:
+        if not isinstance(limit, int) or not 0 <= limit <= MAX_SLOTS:
             raise InvalidInput(f"limit must be a whole number, not {shown(limit)}")
         lane = self._lanes.get(name)
         if lane is None:
@@ -148,7 +148,7 @@ class Intake:
         try:
             variables = tuple((name, value) for name, value in given["variables"])
             for name, value in variables:
-                check_env({name: value})
+                check_env("env", {name: value})
             is_whole = name_of(variables) == given.get("id")
         except (KeyError, TypeError, ValueError):
             is_whole = False

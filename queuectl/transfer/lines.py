@@ -9,10 +9,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from queuectl.domain.checks import check_text
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.form import build_request
-from queuectl.domain.job import SETTLED, Job, Run, Spec, State
-from queuectl.domain.request import check_text
+from queuectl.domain.job import SETTLED, Job, Run, State
+from queuectl.domain.job_fields import ASKED, FIELDS, Field, Kind, Spec
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso
 from queuectl.domain.view import MASK, looks_secret
@@ -20,18 +21,16 @@ from queuectl.stores import codec
 from queuectl.transfer.taking import Taker, parse_instant, refuse_unknown
 
 _RUN_TIMES = ("started_at", "finished_at")
-_SPEC = (
-    "id queue priority max_retries backoff_base backoff_cap timeout cwd labels slots after "
-    "after_any after_fail clean_env on_parent_failure".split()
-)
-_FRACTIONS = ("backoff_base", "backoff_cap", "timeout", "duration")
-_OTHERS = "seq command argv env generated_id unique_key environment".split()
+_FRACTIONS = (
+    *(field.column for field in FIELDS.values() if field.kind is Kind.NUMBER), "duration",
+)  # fmt: skip
+_SPEC = ("id", "command", "argv", *(field.column for field in FIELDS.values()))
 _COURSE = (
-    "rev state run_at attempts runs interruptions cancel_requested waits_for held has_children "
+    "seq rev state run_at attempts runs interruptions cancel_requested waits_for held has_children "
     "unswept claim_id lease_until worker created_at updated_at started_at finished_at failed_at "
     "history".split()
 )
-_FIELDS = frozenset([*_SPEC, *_OTHERS, *_COURSE, *codec.OUTCOME_FIELDS])
+_FIELDS = frozenset([*_SPEC, *_COURSE, *codec.OUTCOME_FIELDS])
 
 
 def job_to_line(job: Job, *, masked: bool = False) -> dict[str, Any]:
@@ -130,20 +129,30 @@ def _at_rest(job: Job) -> Job:
 
 
 def _spec(fields: Mapping[str, Any]) -> Spec:
-    wanted: dict[str, object] = {name: fields[name] for name in _SPEC if name in fields}
+    wanted: dict[str, object] = {
+        name: _as_asked(field, fields[field.column])
+        for name, field in ASKED.items()
+        if field.column in fields
+    }
     wanted["command"] = fields["argv"] if fields.get("argv") else fields.get("command")
-    wanted["unique"] = fields.get("unique_key")
-    pairs = fields.get("env") or []
-    if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
-        raise InvalidInput("env must be an array of pairs")
-    wanted["env"] = dict(pairs)
     if fields.get("id") is None:
         raise InvalidInput("field 'id' is missing")
+    wanted["id"] = fields["id"]
     spec = build_request(wanted, Settings(), _no_time, str).spec
     environment = fields.get("environment")
     if environment is not None:
         environment = check_text("environment", environment)
     return replace(spec, generated_id=fields.get("generated_id") is True, environment=environment)
+
+
+def _as_asked(field: Field, value: object) -> object:
+    """Return the value of a field in a line as a person would write it."""
+    if field.kind is not Kind.PAIRS:
+        return value
+    pairs = value or []
+    if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
+        raise InvalidInput(f"{field.name} must be an array of pairs")
+    return dict(pairs)
 
 
 def _is_pair(pair: object) -> bool:

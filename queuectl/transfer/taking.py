@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from queuectl.domain.checks import check_text, is_name
 from queuectl.domain.dependencies import END, FAILURE, SUCCESS
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.job import Outcome, Run, State
-from queuectl.domain.request import check_text, is_name
 from queuectl.domain.times import UTC, whole_millis
 
 

@@ -14,8 +14,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
+from queuectl.domain.checks import is_name
 from queuectl.domain.errors import InvalidInput, QueuectlError
-from queuectl.domain.request import is_name
 from queuectl.home import Place
 from queuectl.joblogs import JobLogs
 from queuectl.metrics import CONTENT_TYPE_LATEST, metrics_text

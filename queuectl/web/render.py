@@ -18,7 +18,7 @@ from queuectl.cli.hook_view import delivered_text
 from queuectl.cli.render import Clock
 from queuectl.cli.session import printable
 from queuectl.domain.hook import Hook, shown_address
-from queuectl.domain.job import command_text
+from queuectl.domain.job_fields import command_text
 from queuectl.domain.lanes import hook_of_queue, is_of_deliveries, queue_title
 from queuectl.domain.settings import show
 from queuectl.domain.threshold import parse_threshold

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from queuectl.domain.checks import MAX_SLOTS
 from queuectl.domain.hook import EVENTS, Target
-from queuectl.domain.job import CANCEL, WAIT, State
-from queuectl.domain.lanes import MAX_LIMIT
-from queuectl.domain.request import FIELDS, TIME_FIELDS
+from queuectl.domain.job import State
+from queuectl.domain.job_fields import ASKED, Field, Kind
+from queuectl.domain.request import TIME_FIELDS
 from queuectl.domain.settings import KEYS, default_of
 from queuectl.web.params import Schema
 
@@ -23,7 +24,7 @@ TIME: Schema = {"type": "string", "format": "date-time"}
 NAME: Schema = {"type": "string", "pattern": NAME_PATTERN}
 STATE: Schema = {"type": "string", "enum": STATES}
 COUNT: Schema = {"type": "integer", "minimum": 0}
-LIMIT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_LIMIT}
+LIMIT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_SLOTS}
 SEQ: Schema = {"type": "integer", "minimum": 0, "maximum": MOST_SEQ}
 
 
@@ -35,6 +36,9 @@ def named(name: str) -> Schema:
 def array(items: Schema) -> Schema:
     """Return the schema of an array."""
     return {"type": "array", "items": items}
+
+
+COMMAND: Schema = {"anyOf": [TEXT, array(TEXT)]}
 
 
 def maybe(schema: Schema) -> Schema:
@@ -56,22 +60,41 @@ def record(about: str = "", /, **fields: Schema) -> Schema:
     }
 
 
-def _setting(key: str) -> Schema:
-    kinds = {bool: FLAG, int: WHOLE, float: NUMBER, str: TEXT}
-    return kinds[type(default_of(key))]
+_KINDS: dict[Kind, Schema] = {
+    Kind.TEXT: TEXT, Kind.MAYBE_TEXT: maybe(TEXT), Kind.WHOLE: WHOLE, Kind.NUMBER: NUMBER,
+    Kind.FLAG: FLAG, Kind.WORDS: array(TEXT),
+    Kind.PAIRS: {"type": "object", "additionalProperties": TEXT},
+}  # fmt: skip
 
 
-def _asked(name: str) -> Schema:
+def _schema_of(field: Field) -> Schema:
+    """Return the schema of a field of a job."""
+    schema = _KINDS[field.kind]
+    if field.choices:
+        schema = {**schema, "enum": [*field.choices]}
+    if field.bounds:
+        schema = {**schema, "minimum": field.bounds[0], "maximum": field.bounds[1]}
+    return schema
+
+
+def _asked(field: Field) -> Schema:
     """Return the schema of a field of a new job: as a job has it, as text, or null for unset."""
-    shown: Schema = _JOB["properties"].get(name, {})
-    as_text = [] if shown.get("type") == "object" else [TEXT]
-    return {"anyOf": [shown, *as_text, {"type": "null"}]}
+    as_text = [] if field.kind is Kind.PAIRS else [TEXT]
+    kinds = [_schema_of(field), *as_text, {"type": "null"}]
+    return {"description": field.help, "anyOf": kinds}
 
 
 _WHEN: dict[str, Schema] = {
     "at": {"type": ["string", "null"], "description": "a time, such as 2030-01-31T14:30Z"},
     "in": {"type": ["string", "number", "null"], "description": "seconds, or such as 5m"},
 }
+
+
+def _setting(key: str) -> Schema:
+    kinds = {bool: FLAG, int: WHOLE, float: NUMBER, str: TEXT}
+    return kinds[type(default_of(key))]
+
+
 _COUNTS = record(**dict.fromkeys([*STATES, "total"], COUNT))
 _RUN = record(
     "One settled run of a job.",
@@ -81,16 +104,12 @@ _RUN = record(
 )  # fmt: skip
 _JOB = record(
     "A job as `queuectl show --json` prints it.",
-    id=TEXT, command={"anyOf": [TEXT, array(TEXT)]}, state=STATE, queue=TEXT, priority=WHOLE,
-    attempts=COUNT, max_retries=COUNT, runs=COUNT, interruptions=COUNT, reason=maybe(TEXT),
-    last_error=maybe(TEXT), exit_code=maybe(WHOLE), signal=maybe(WHOLE), timed_out=FLAG,
-    duration=maybe(NUMBER), created_at=TIME, updated_at=TIME, run_at=TIME,
+    id=TEXT, command=COMMAND, state=STATE, attempts=COUNT, runs=COUNT, interruptions=COUNT,
+    reason=maybe(TEXT), last_error=maybe(TEXT), exit_code=maybe(WHOLE), signal=maybe(WHOLE),
+    timed_out=FLAG, duration=maybe(NUMBER), created_at=TIME, updated_at=TIME, run_at=TIME,
     started_at=maybe(TIME), finished_at=maybe(TIME), failed_at=maybe(TIME), worker=maybe(TEXT),
-    timeout=NUMBER, backoff_base=NUMBER, backoff_cap=NUMBER, cwd=maybe(TEXT),
-    env={"type": "object", "additionalProperties": TEXT}, labels=array(TEXT), after=array(TEXT),
-    after_any=array(TEXT), after_fail=array(TEXT), waits_for=array(TEXT), unique=maybe(TEXT),
-    slots=COUNT, paused=FLAG, on_parent_failure={"type": "string", "enum": [WAIT, CANCEL]},
-    clean_env=FLAG, capture_env=FLAG, stdout=TEXT, stderr=TEXT,
+    **{name: _schema_of(field) for name, field in ASKED.items()},
+    waits_for=array(TEXT), paused=FLAG, capture_env=FLAG, stdout=TEXT, stderr=TEXT,
     stdout_cut=COUNT, stderr_cut=COUNT, history=array(named("Run")),
 )  # fmt: skip
 _SCHEDULE_FIELDS = {
@@ -174,10 +193,9 @@ SCHEMAS: dict[str, Any] = {
         "type": "object",
         "description": "The fields of `queuectl enqueue` with JSON; only the command is needed.",
         "properties": {
-            **{name: _asked(name) for name in sorted(FIELDS)},
+            "id": NAME, "command": COMMAND,
+            **{name: _asked(field) for name, field in ASKED.items()},
             **{name: _WHEN[kind] for name, kind in TIME_FIELDS.items()},
-            "id": NAME,
-            "command": {"anyOf": [TEXT, array(TEXT)]},
         },
         "required": ["command"],
     },

@@ -26,7 +26,8 @@ from queuectl.domain.hook import (
     delivery_id,
     hook_of,
 )
-from queuectl.domain.job import SETTLED, Job, Outcome, Spec, State
+from queuectl.domain.job import SETTLED, Job, Outcome, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.notice import Facts, event_of, of_empty_queue, of_ending
 from queuectl.domain.times import iso

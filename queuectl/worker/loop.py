@@ -18,7 +18,8 @@ from queuectl.domain.errors import (
 )
 from queuectl.domain.filters import Filter
 from queuectl.domain.hook import hook_of
-from queuectl.domain.job import SETTLED, Job, Outcome, State, command_text
+from queuectl.domain.job import SETTLED, Job, Outcome, State
+from queuectl.domain.job_fields import command_text
 from queuectl.domain.lanes import ONE_JOB
 from queuectl.domain.policy import refusal
 from queuectl.home import Home, Place

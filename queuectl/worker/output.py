@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
+from queuectl.domain.checks import is_name
 from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.job import TAIL_BYTES
-from queuectl.domain.request import is_name
 from queuectl.home import DIRECTORY_MODE, FILE_MODE, Home, cannot, private_directory
 from queuectl.worker.unnamed import SpawnAction, UnnamedFile
 

@@ -15,15 +15,14 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from queuectl.domain.checks import MAX_ARGUMENT_BYTES, Command
 from queuectl.domain.job import (
     COMMAND_NOT_FOUND,
     COULD_NOT_START,
     INTERPRETER_NOT_FOUND,
     PERMISSION_DENIED,
     TOO_LONG,
-    Command,
 )
-from queuectl.domain.request import MAX_ARGUMENT_BYTES
 
 SHELL = "/bin/sh"
 

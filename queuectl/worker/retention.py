@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from queuectl.domain.checks import is_name
 from queuectl.domain.errors import StoreError
 from queuectl.domain.job import SETTLED, Job, State
-from queuectl.domain.request import is_name
 from queuectl.domain.settings import Settings
 from queuectl.home import Home
 from queuectl.joblogs import JobLogs

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
-from queuectl.domain.job import Command, Outcome
+from queuectl.domain.checks import Command
+from queuectl.domain.job import Outcome
 from queuectl.domain.times import short_seconds
 from queuectl.domain.values import frozen
 from queuectl.waiting import wait_readable

@@ -11,7 +11,8 @@ import pytest
 
 from queuectl.cli import jobfile
 from queuectl.domain import transitions
-from queuectl.domain.job import Spec, State
+from queuectl.domain.job import State
+from queuectl.domain.job_fields import Spec
 from tests.changing.conftest import Cli
 from tests.cli.harness import claim_next, environment
 from tests.stores.conftest import on_one_store

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from queuectl.domain import transitions
-from queuectl.domain.job import Claim, Job, Outcome, Spec, State
+from queuectl.domain.job import Claim, Job, Outcome, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.times import UTC
 from queuectl.domain.transitions import Transition
 

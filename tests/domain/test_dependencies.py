@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from queuectl.domain import transitions
 from queuectl.domain.dependencies import blockers, left_by, met_by, parents, refuse_cycles
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
-from queuectl.domain.job import Claim, Spec, State
+from queuectl.domain.job import Claim, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.lanes import Lane
 from queuectl.domain.view import Surroundings, reason, unserved_by
 from tests.domain.jobs import (

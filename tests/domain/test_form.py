@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from queuectl.domain.checks import MAX_ARGUMENT_BYTES
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.form import Form
-from queuectl.domain.request import MAX_ARGUMENT_BYTES, Request
+from queuectl.domain.request import Request
 from queuectl.domain.settings import Settings
 from tests.domain.test_request import parse_time
 

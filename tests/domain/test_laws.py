@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict, InvalidInput
-from queuectl.domain.job import SETTLED, WAITING, Job, Outcome, Spec, State
+from queuectl.domain.job import SETTLED, WAITING, Job, Outcome, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.retry import attempts_allowed
 from queuectl.domain.transitions import Transition
 from tests.domain.jobs import FAILURE, INTERRUPTED, NOW, SUCCESS, TIMEOUT, result, right

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from queuectl.domain import transitions
-from queuectl.domain.job import CANCEL, Job, Spec, State
+from queuectl.domain.job import Job, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.obstacles import Obstacles
+from queuectl.domain.settings import CANCEL
 from queuectl.domain.view import Surroundings, reason
 from tests.domain.jobs import NOW, completed, dead, pending, processing, result
 

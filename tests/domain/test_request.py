@@ -10,18 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.domain.errors import ExitCode, InvalidInput
-from queuectl.domain.form import build_request
-from queuectl.domain.job import Spec
-from queuectl.domain.request import (
+from queuectl.domain.checks import (
     MAX_ARGUMENT_BYTES,
     MAX_ENV_BYTES,
     MAX_LABELS,
     MAX_PRIORITY,
-    RESULT_FIELDS,
-    Request,
     is_name,
 )
+from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.form import build_request
+from queuectl.domain.job_fields import Spec
+from queuectl.domain.request import RESULT_FIELDS, Request
 from queuectl.domain.settings import YEAR, Settings
 from tests.domain.jobs import NOW, after
 

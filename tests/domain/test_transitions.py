@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import Conflict, InvalidInput
-from queuectl.domain.job import Job, Outcome, Spec, State
+from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.transitions import Fence, Transition
 from tests.domain.jobs import (
     FAILURE,

@@ -9,7 +9,8 @@ from datetime import datetime
 import pytest
 
 from queuectl.domain import transitions
-from queuectl.domain.job import COMMAND_NOT_FOUND, Job, Outcome, Spec, command_text
+from queuectl.domain.job import COMMAND_NOT_FOUND, Job, Outcome
+from queuectl.domain.job_fields import ASKED, Spec, command_text
 from queuectl.domain.view import MASK, as_dict, exit_code, looks_secret, masked_env, reason
 from tests.domain.jobs import (
     FAILURE,
@@ -38,16 +39,15 @@ KNOWN_FROM_BEFORE = (
     "exit_code duration timed_out last_error queue priority"
 ).split()
 BESIDE_THEM = (
-    "failed_at started_at finished_at worker reason cwd env labels backoff_base backoff_cap "
-    "runs interruptions history signal stdout_cut stderr_cut after after_any after_fail waits_for "
-    "unique slots paused capture_env clean_env on_parent_failure"
+    "failed_at started_at finished_at worker reason runs interruptions history signal stdout_cut "
+    "stderr_cut waits_for paused capture_env"
 ).split()
 
 
 @pytest.mark.parametrize("job", [pending(), processing(), completed(), failed(), dead()])
 def test_every_job_has_the_documented_fields_and_no_others(job: Job) -> None:
     shown = as_dict(job, NOW)
-    assert set(shown) == {*KNOWN_FROM_BEFORE, *BESIDE_THEM}
+    assert set(shown) == {*KNOWN_FROM_BEFORE, *BESIDE_THEM, *ASKED}
     assert json.loads(json.dumps(shown)) == shown
 
 

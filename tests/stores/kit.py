@@ -10,7 +10,8 @@ import pytest
 
 from queuectl.domain import transitions
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.job import Job, Outcome, Spec, State
+from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.worker import ProcessIdentity, WorkerRecord
 from queuectl.stores import mongo_children, sqlite_lanes
 from queuectl.stores.base import ClaimRequest, Store

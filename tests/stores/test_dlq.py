@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from queuectl.domain import transitions
 from queuectl.domain.filters import Filter
-from queuectl.domain.job import Spec, State
+from queuectl.domain.job import State
+from queuectl.domain.job_fields import Spec
 from queuectl.stores.base import Store
 from tests.stores.kit import (
     FAILURE,

@@ -9,7 +9,8 @@ import pytest
 
 from queuectl.domain import transitions
 from queuectl.domain.ending import Ended
-from queuectl.domain.job import CANCEL, State
+from queuectl.domain.job import State
+from queuectl.domain.settings import CANCEL
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from tests.stores.conftest import OpenStore

@@ -14,7 +14,8 @@ from queuectl.captured import name_of
 from queuectl.domain import transitions
 from queuectl.domain.dependencies import parents as parents_of
 from queuectl.domain.filters import Filter
-from queuectl.domain.job import SETTLED, Job, Run, Spec, State
+from queuectl.domain.job import SETTLED, Job, Run, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.transitions import Fence, Transition
 from queuectl.stores import open_store
 from queuectl.stores.base import Store

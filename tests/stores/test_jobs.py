@@ -10,7 +10,8 @@ import pytest
 
 from queuectl.domain import transitions
 from queuectl.domain.filters import Filter, Page
-from queuectl.domain.job import Spec, State
+from queuectl.domain.job import State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.times import UTC
 from queuectl.stores import sqlite
 from queuectl.stores.base import Store

@@ -21,7 +21,8 @@ from hypothesis.stateful import (
 
 from queuectl.domain import transitions
 from queuectl.domain.filters import Filter
-from queuectl.domain.job import SETTLED, WAITING, Claim, Job, Outcome, Spec, State
+from queuectl.domain.job import SETTLED, WAITING, Claim, Job, Outcome, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.times import later
 from queuectl.domain.transitions import Fence, Transition
 from queuectl.stores import open_store

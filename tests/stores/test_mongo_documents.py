@@ -12,7 +12,8 @@ import pytest
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import StoreRefused
-from queuectl.domain.job import Claim, Job, Spec, State
+from queuectl.domain.job import Claim, Job, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.times import UTC, later
 from queuectl.domain.transitions import Transition
 from queuectl.stores import mongo_link

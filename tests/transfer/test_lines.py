@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.job import Job, Spec, State
+from queuectl.domain.job import Job, State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.view import MASK
 from queuectl.transfer.lines import digest, job_from_line, job_to_line
 from tests.domain.jobs import cancelled, completed, dead, failed, pending, processing

@@ -320,7 +320,7 @@ NOT_TAKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
     "cut": (lambda path: os.truncate(path, 40960), StoreRefused, "damaged"),
     "a page": (scribbled, StoreRefused, "damaged"),
     "another's": (changed("PRAGMA application_id=7"), StoreForeign, "another program"),
-    "newer": (changed("PRAGMA user_version=999"), StoreRefused, "newer queuectl"),
+    "newer": (changed("PRAGMA user_version=999999"), StoreRefused, "newer queuectl"),
     "a development version": (
         changed(f"PRAGMA application_id={DEVELOPMENT_ID}"),
         StoreRefused,
@@ -411,7 +411,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut": lambda path: os.truncate(path, 40960),
     "a page": scribbled,
     "a table": changed("DROP TABLE marks"),
-    "newer": changed("PRAGMA user_version=999"),
+    "newer": changed("PRAGMA user_version=999999"),
 }
 
 

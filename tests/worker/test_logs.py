@@ -22,7 +22,8 @@ import pytest
 
 from queuectl.cli.workerlogs import show_logs
 from queuectl.domain.errors import NotFound, StoreRefused
-from queuectl.domain.job import Spec, State
+from queuectl.domain.job import State
+from queuectl.domain.job_fields import Spec
 from queuectl.domain.times import iso
 from queuectl.home import Home, Place
 from queuectl.queue import Queue

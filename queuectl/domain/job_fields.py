@@ -1,0 +1,234 @@
+"""What a person may say of a job: one table, from which everything else about a field is made.
+
+To add a field, add a line to `Spec`, and its effect where that belongs. Both stores keep it then;
+`enqueue`, `schedule add`, JSON, files, the API and Python take it; `show`, `list --json`, `edit`,
+exports, backups and migrations have it, and so do `enqueue --help` and the schemas of the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field as dataclass_field
+from dataclasses import fields as dataclass_fields
+from enum import Enum
+from typing import Any, NamedTuple
+
+from queuectl.domain import checks
+from queuectl.domain.checks import Check, Command
+from queuectl.domain.settings import CANCEL, WAIT, Settings, as_flag
+from queuectl.domain.values import frozen
+
+DEFAULT_QUEUE = "default"
+
+
+class Kind(Enum):
+    """What the values of a field are: how stores keep them and JSON shows them follows from it."""
+
+    TEXT = "str"
+    MAYBE_TEXT = "str | None"
+    WHOLE = "int"
+    NUMBER = "float"
+    FLAG = "bool"
+    WORDS = "tuple[str, ...]"
+    PAIRS = "tuple[tuple[str, str], ...]"
+
+
+class Field(NamedTuple):
+    """All that is known of one field but its effect.
+
+    `check` turns what a person wrote into a value; a field without one is queuectl's own. `column`
+    is its name in stores and exports. Where nobody names it, a new job gets the `setting` of that
+    name, or the `default`. `bounds` and `choices` limit its values.
+
+    `option` is the option that sets it, with `metavar` and `help`; `splits` says that commas part
+    the words of one use. In the file of `edit` it has a `comment`, and an `example` where a job
+    does not use it. `of_schedule` says that a schedule may give it to the jobs that it makes.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    check: Check | None
+    column: str
+    setting: str = ""
+    bounds: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    option: str = ""
+    metavar: str = ""
+    help: str = ""
+    splits: bool = False
+    comment: str = ""
+    example: str = ""
+    of_schedule: bool = True
+
+
+def _field(default: object, check: Check | None = None, **known: object) -> Any:
+    """Return the line of a field: its default, its check and what else there is to `Field`.
+
+    Without a check the kind of the field, its `bounds` and `choices` say what is right.
+    """
+    return dataclass_field(default=default, metadata={"check": check, **known})
+
+
+def _internal(default: object) -> Any:
+    """Return the line of a field that only queuectl sets."""
+    return dataclass_field(default=default, metadata={"is_internal": True})
+
+
+@frozen
+class Spec:
+    """What somebody asked for; `request` is where that is validated.
+
+    A command is a string for /bin/sh, or a tuple of arguments that is run without a shell.
+    `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `env` holds pairs of name and
+    value. `slots` is how much of its queue's limit a run takes. `after`, `after_fail` and
+    `after_any` name the jobs that must have succeeded, failed or ended before; of the jobs
+    with one `unique` key only one waits or runs. With `clean_env` a run gets nothing of its
+    worker's environment. `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL.
+    `generated_id` says that the id was made for the user, so that a prefix may stand for it;
+    `environment` names a captured environment of the store's.
+    """
+
+    id: str
+    command: Command
+    queue: str = _field(
+        DEFAULT_QUEUE, checks.check_name, metavar="NAME", help="The queue; `default` unless said."
+    )
+    priority: int = _field(
+        0, checks.check_priority, metavar="N", help="Higher first; or low, normal, high.",
+        comment="higher first; or low, normal, high",
+    )  # fmt: skip
+    timeout: float = _field(
+        0.0, checks.check_timeout, setting="timeout_seconds",
+        metavar="SECONDS", help="How long one run may take; 0: no limit.",
+        comment="seconds that one run may take; 0: no limit",
+    )  # fmt: skip
+    max_retries: int = _field(
+        3, checks.check_setting, setting="max_retries",
+        metavar="N", help="Attempts in all before the DLQ.",
+        comment="attempts in all before the DLQ",
+    )  # fmt: skip
+    backoff_base: float = _field(
+        2.0, checks.check_setting, setting="backoff_base",
+        metavar="N", help="A retry waits base ** attempts seconds.",
+        comment="a retry waits base ** attempts seconds",
+    )  # fmt: skip
+    backoff_cap: float = _field(
+        3600.0, checks.check_setting, setting="backoff_cap",
+        metavar="SECONDS", help="The longest wait before a retry.",
+        comment="seconds, the longest wait before a retry",
+    )  # fmt: skip
+    cwd: str | None = _field(
+        None, checks.check_cwd, metavar="DIR", help="Where it runs; here unless said.",
+        comment="the directory it runs in", example='"/srv/app"',
+    )  # fmt: skip
+    env: tuple[tuple[str, str], ...] = _field(
+        (), checks.check_env, metavar="K=V", help="An environment variable (repeat).",
+        comment="a variable of its environment", example='"value"',
+    )  # fmt: skip
+    clean_env: bool = _field(
+        False, setting="clean_env", help="Give it PATH, HOME, LANG and --env alone.",
+        comment="whether it gets nothing of its worker's environment", example="true",
+    )  # fmt: skip
+    after: tuple[str, ...] = _field(
+        (), checks.check_ids, splits=True, of_schedule=False,
+        metavar="ID", help="Start when this job has succeeded (repeat).",
+        comment="jobs that must have succeeded before", example='["job1"]',
+    )  # fmt: skip
+    after_any: tuple[str, ...] = _field(
+        (), checks.check_ids, splits=True, of_schedule=False,
+        metavar="ID", help="Start when this job has ended, however it did (repeat).",
+        comment="jobs that must have ended before", example='["job1"]',
+    )  # fmt: skip
+    after_fail: tuple[str, ...] = _field(
+        (), checks.check_ids, splits=True, of_schedule=False,
+        metavar="ID", help="Start when this job has failed for good (repeat).",
+        comment="jobs that must have failed before", example='["job1"]',
+    )  # fmt: skip
+    on_parent_failure: str = _field(
+        WAIT, setting="on_parent_failure", choices=(WAIT, CANCEL), metavar="RULE",
+        help="When one in --after is dead or cancelled: `wait` for its retry, or `cancel`.",
+        comment="wait or cancel, when one of those in `after` is dead or cancelled",
+        example='"cancel"',
+    )  # fmt: skip
+    slots: int = _field(
+        1, bounds=(1, checks.MAX_SLOTS),
+        metavar="N", help="How much of its queue's limit it takes; 1.",
+        comment="what it takes of its queue's limit",
+    )  # fmt: skip
+    unique: str | None = _field(
+        None, checks.check_key, column="unique_key", of_schedule=False,
+        metavar="KEY", help="Only one job with this key waits or runs at a time.",
+        comment="of the jobs with this key only one waits or runs", example='"nightly"',
+    )  # fmt: skip
+    labels: tuple[str, ...] = _field(
+        (), checks.check_labels, option="label",
+        metavar="LABEL", help="A label to find it by (repeat).",
+    )  # fmt: skip
+    generated_id: bool = _internal(False)
+    environment: str | None = _internal(None)
+
+
+def _check_of(name: str, kind: Kind, known: Mapping[str, Any]) -> Check:
+    """Return the check of a field that names none of its own."""
+    if known.get("choices"):
+        return checks.one_of(known["choices"])
+    bounds = known.get("bounds")
+    if kind is Kind.WHOLE and bounds:
+        return checks.whole(*bounds)
+    if kind is Kind.NUMBER and bounds:
+        return checks.fraction(*bounds)
+    simple: dict[Kind, Check] = {
+        Kind.FLAG: as_flag,
+        Kind.TEXT: checks.check_text,
+        Kind.MAYBE_TEXT: checks.check_text,
+        Kind.WORDS: checks.check_labels,
+    }
+    if kind not in simple:
+        raise TypeError(f"the field {name} of Spec needs a check, or bounds")
+    return simple[kind]
+
+
+def _known_of(item: Any) -> Field:
+    """Return what is known of a field from its line in `Spec`."""
+    known = {"column": item.name, "option": item.name, **item.metadata}
+    is_internal = known.pop("is_internal", False)
+    kind = Kind(item.type)
+    if not is_internal and known.get("check") is None:
+        known["check"] = _check_of(item.name, kind, known)
+    if is_internal:
+        known |= {"check": None, "option": "", "of_schedule": False}
+    return Field(item.name, kind, item.default, **known)
+
+
+FIELDS: dict[str, Field] = {
+    item.name: _known_of(item) for item in dataclass_fields(Spec) if item.metadata
+}
+"""Every field of `Spec` but `id` and `command`, which each job has, in their order."""
+
+ASKED = {name: field for name, field in FIELDS.items() if field.check is not None}
+"""Those that a person may set."""
+
+
+def defaults_of(settings: Settings) -> dict[str, Any]:
+    """Return every field in `FIELDS` as a job has it that does not name it."""
+    return {
+        name: getattr(settings, field.setting) if field.setting else field.default
+        for name, field in FIELDS.items()
+    }
+
+
+def command_text(command: Command) -> str:
+    """Return a command as one string, arguments quoted as a shell would need them."""
+    if isinstance(command, str):
+        return command
+    from shlex import join
+
+    return join(command)
+
+
+def plain(value: object) -> Any:
+    """Return the value of a field as JSON has it: tuples as arrays."""
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    return value

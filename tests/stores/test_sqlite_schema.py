@@ -1,0 +1,57 @@
+"""A store's file from before a field was there gets its column when it is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.errors import StoreRefused
+from queuectl.domain.job_fields import FIELDS
+from queuectl.stores import open_store
+from queuectl.stores.sqlite_schema import LAYOUT, SCHEMA_VERSION
+from tests.stores.kit import added, claimed, settled
+
+FROM_BEFORE = [field for field in FIELDS.values() if field.name in ("timeout", "cwd", "clean_env")]
+
+
+def with_an_older_file(path: Path) -> None:
+    """Make a store with a job, as it was before some fields were there."""
+    with closing(open_store(str(path))) as store:
+        added(store, "old")
+    with closing(sqlite3.connect(path)) as database:
+        for field in FROM_BEFORE:
+            for table in ("jobs", "dlq"):
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {field.column}")
+        database.execute(f"PRAGMA user_version={SCHEMA_VERSION - len(FROM_BEFORE)}")
+        database.commit()
+
+
+@pytest.mark.skipif(sqlite3.sqlite_version_info < (3, 35), reason="SQLite cannot drop a column")
+def test_a_file_gets_the_columns_of_later_fields_with_their_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with_an_older_file(path)
+    with closing(open_store(str(path))) as store:
+        old = claimed(store)
+        assert [getattr(old.spec, field.name) for field in FROM_BEFORE] == [
+            field.default for field in FROM_BEFORE
+        ]
+        assert store.check() == []
+        settled(store, old)
+        added(store, "new", cwd="/srv", timeout=2.0, clean_env=True)
+        new = store.get("new")
+        assert new is not None
+        assert (new.spec.cwd, new.spec.timeout, new.spec.clean_env) == ("/srv", 2.0, True)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def test_a_file_of_an_earlier_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    open_store(str(path)).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version={SCHEMA_VERSION - LAYOUT * 1000}")
+    with pytest.raises(StoreRefused, match="development version"):
+        open_store(str(path))
