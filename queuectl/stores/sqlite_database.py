@@ -258,7 +258,7 @@ def require_version(connection: sqlite3.Connection, path: Path, another: str) ->
 
 
 def add_missing_columns(connection: sqlite3.Connection) -> None:
-    """Give the tables of jobs the columns of fields that there were not when they were made.
+    """Give the table of jobs the columns of fields that were not there when it was made.
 
     Raises sqlite3.Error; then nothing has changed.
     """
@@ -268,11 +268,10 @@ def add_missing_columns(connection: sqlite3.Connection) -> None:
     HOLDING.begin()
     try:
         with _transaction(connection):
-            for table in ("jobs", "dlq"):
-                there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-                for field in FIELDS.values():
-                    if field.column not in there:
-                        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column_of(field)}")
+            there = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+            for field in FIELDS.values():
+                if field.column not in there:
+                    connection.execute(f"ALTER TABLE jobs ADD COLUMN {column_of(field)}")
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     finally:
         HOLDING.end()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 
 from queuectl.domain.filters import SIGNALLED, TIMED_OUT, Filter, Page, is_plain, search_text
-from queuectl.domain.job import State
 from queuectl.domain.lanes import FIRST_NAME
 from queuectl.domain.times import to_millis
 from queuectl.stores import sqlite_rows as rows
@@ -30,22 +29,14 @@ def statement(
     are_few = _begin_few_with(connection, chosen.id_prefix)
     arms: list[str] = []
     values: list[object] = []
-    for table, state in _places(chosen):
-        condition, wanted = _conditions(chosen, table, are_few)
+    condition, wanted = _conditions(chosen, are_few)
+    for state in sorted(state.value for state in chosen.states) or [""]:
         is_state = "AND state = ? " if state else ""
-        arms.append(f"SELECT {columns} FROM {table} WHERE seq {beyond} ? {is_state}{condition}")
+        arms.append(f"SELECT {columns} FROM jobs WHERE seq {beyond} ? {is_state}{condition}")
         values += [start, *([state] if state else []), *wanted]
     if not all(map(is_plain, chosen.texts)):
         connection.create_function("small_text", 3, _small_text, deterministic=True)
     return f"{' UNION ALL '.join(arms)} ORDER BY seq {order} LIMIT ?", [*values, size]
-
-
-def _places(chosen: Filter) -> list[tuple[str, str]]:
-    """Return the tables to look into, each with the state to look for (empty: any)."""
-    if not chosen.states:
-        return [("jobs", ""), ("dlq", "")]
-    states = sorted(state.value for state in chosen.states)
-    return [("dlq" if state == State.DEAD.value else "jobs", state) for state in states]
 
 
 def _range(prefix: str) -> tuple[str, str]:
@@ -59,7 +50,7 @@ def _begin_few_with(connection: sqlite3.Connection, prefix: str) -> bool:
     return bool(prefix) and connection.execute(found, (*_range(prefix), _FEW)).fetchone()[0] < _FEW
 
 
-def _conditions(chosen: Filter, table: str, are_few: bool) -> tuple[str, list[object]]:
+def _conditions(chosen: Filter, are_few: bool) -> tuple[str, list[object]]:
     """Return SQL that continues a WHERE with all but the states, and its values."""
     parts: list[str] = []
     values: list[object] = []
@@ -73,7 +64,7 @@ def _conditions(chosen: Filter, table: str, are_few: bool) -> tuple[str, list[ob
         values.append(label)
     if chosen.id_prefix:
         begins = "id >= ? AND id < ?"
-        parts.append(f"seq IN (SELECT seq FROM {table} WHERE {begins})" if are_few else begins)
+        parts.append(f"seq IN (SELECT seq FROM jobs WHERE {begins})" if are_few else begins)
         values += _range(chosen.id_prefix)
     if chosen.unchanged_since is not None:
         parts.append("updated_at < ?")

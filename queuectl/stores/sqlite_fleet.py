@@ -142,8 +142,7 @@ class SqliteFleet:
 
             faults += [f"{odd}: {odd.remedy(self._path)}" for odd in odd_parts(self._connection)]
             (miscounted,) = self._connection.execute(
-                "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM "
-                "(SELECT queue, state FROM jobs UNION ALL SELECT queue, state FROM dlq) "
+                "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM jobs "
                 "GROUP BY queue, state EXCEPT SELECT queue, state, jobs FROM counts)"
             ).fetchone()
         if miscounted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queuectl.domain.dependencies import parent_of
@@ -22,11 +21,8 @@ if TYPE_CHECKING:
 
 _LIVE = WAITING | {State.PROCESSING}
 _IN_ARRAY = "IN (SELECT value FROM json_each(?))"
-_LEAST_REV = 2
-"""The DLQ counts jobs from this `rev` on, as no younger one can have been buried."""
-
 _REMOVABLE = (
-    "SELECT job.id, job.seq FROM json_each(?) AS each CROSS JOIN {table} AS job "
+    "SELECT job.id, job.seq FROM json_each(?) AS each CROSS JOIN jobs AS job "
     "ON job.seq = json_extract(each.value, '$[0]') AND job.rev = json_extract(each.value, '$[1]') "
     "WHERE job.state IN ('completed', 'cancelled', 'dead') AND job.unswept = 0 "
     "AND (job.has_children = 0 OR NOT EXISTS (SELECT 1 FROM blockers WHERE blocker IN "
@@ -34,7 +30,7 @@ _REMOVABLE = (
 )
 
 _PAST = (
-    "FROM runs LEFT JOIN jobs ON jobs.seq = runs.seq LEFT JOIN dlq ON dlq.seq = runs.seq "
+    "FROM runs LEFT JOIN jobs ON jobs.seq = runs.seq "
     "WHERE runs.past = 1 AND runs.finished_at < ? AND jobs.state IS NOT 'processing' "
 )
 
@@ -48,24 +44,21 @@ class SqliteKeeping(SqliteWrites):
         self, state: State, before: datetime, limit: int, since: datetime | None = None
     ) -> list[Job]:
         """Return jobs that ended long ago; see `Store.ended`."""
-        table = "dlq" if state is State.DEAD else "jobs"
-        # written out: by a parameter the partial index would not be found
-        is_state = "" if state is State.DEAD else f"state = '{state.value}' AND "
         with translated(self._path):
             found = self._connection.execute(
-                f"SELECT {rows.SELECTED} FROM {table} WHERE {is_state}"
-                "finished_at >= ? AND finished_at < ? ORDER BY finished_at LIMIT ?",
+                # written out: by a parameter the partial index would not be found
+                f"SELECT {rows.SELECTED} FROM jobs WHERE state = '{state.value}' "
+                "AND finished_at >= ? AND finished_at < ? ORDER BY finished_at LIMIT ?",
                 (to_millis(since) if since else 0, to_millis(before), limit),
             ).fetchall()
         return [job for job in map(self._readable, found) if job is not None]
 
     def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
         """Return deliveries that ended long ago; see `Store.deliveries_ended`."""
-        is_dead = state is State.DEAD
-        place = "dlq INDEXED BY dlq_delivered" if is_dead else "jobs INDEXED BY jobs_delivered"
         with translated(self._path):
             found = self._connection.execute(
-                f"SELECT {rows.SELECTED} FROM {place} WHERE queue < '{FIRST_NAME}' "
+                f"SELECT {rows.SELECTED} FROM jobs INDEXED BY jobs_delivered "
+                f"WHERE queue < '{FIRST_NAME}' "
                 "AND state = ? AND finished_at < ? ORDER BY finished_at LIMIT ?",
                 (state.value, to_millis(before), limit),
             ).fetchall()
@@ -85,24 +78,14 @@ class SqliteKeeping(SqliteWrites):
         return self.remove(jobs[:half]) | self.remove(jobs[half:])
 
     def _removed(self, jobs: Sequence[Job]) -> frozenset[str]:
-        removed: set[str] = set()
-        places = {
-            "jobs": [[job.seq, job.rev] for job in jobs if job.state is not State.DEAD],
-            "dlq": [[job.seq, job.rev] for job in jobs if job.state is State.DEAD],
-        }
+        named = rows.dump_json([[job.seq, job.rev] for job in jobs])
         with self._writing():
-            for table, named in places.items():
-                if named:
-                    removed |= self._remove_from(table, rows.dump_json(named))
-        return frozenset(removed)
-
-    def _remove_from(self, table: str, named: str) -> set[str]:
-        execute = self._connection.execute
-        found = execute(_REMOVABLE.format(table=table), (named,)).fetchall()
-        gone = rows.dump_json([seq for _, seq in found])
-        execute(f"DELETE FROM runs WHERE seq {_IN_ARRAY}", (gone,))
-        execute(f"DELETE FROM {table} WHERE seq {_IN_ARRAY}", (gone,))
-        return {job_id for job_id, _ in found}
+            execute = self._connection.execute
+            found = execute(_REMOVABLE, (named,)).fetchall()
+            gone = rows.dump_json([seq for _, seq in found])
+            execute(f"DELETE FROM runs WHERE seq {_IN_ARRAY}", (gone,))
+            execute(f"DELETE FROM jobs WHERE seq {_IN_ARRAY}", (gone,))
+        return frozenset(job_id for job_id, _ in found)
 
     def has_past_runs(self, before: datetime) -> bool:
         """Whether there are runs to be forgotten; see `Store.has_past_runs`."""
@@ -114,8 +97,7 @@ class SqliteKeeping(SqliteWrites):
         """Delete past runs in one transaction; see `Store.forget_runs`."""
         with self._writing():
             found = self._connection.execute(
-                f"SELECT runs.seq, runs.n, coalesce(jobs.id, dlq.id) {_PAST} "
-                "ORDER BY runs.finished_at LIMIT ?",
+                f"SELECT runs.seq, runs.n, jobs.id {_PAST} ORDER BY runs.finished_at LIMIT ?",
                 (to_millis(before), limit),
             ).fetchall()
             self._connection.executemany(
@@ -152,7 +134,6 @@ class SqliteKeeping(SqliteWrites):
 
     def _insert_whole(self, job: Job, now: datetime, *, keep_numbers: bool) -> None:
         execute = self._connection.execute
-        job = replace(job, rev=max(job.rev, _LEAST_REV))
         seq = execute(*changes.insert_of_whole(job, now, keep_number=keep_numbers)).lastrowid
         assert seq is not None
         for insert in inserts.inserts_of_runs((seq, run) for run in job.history):
@@ -162,8 +143,6 @@ class SqliteKeeping(SqliteWrites):
             execute(rows.READY_IN, (job.spec.queue, job.spec.priority, 1))
         if job.waits_for:
             execute(rows.BLOCKED_IN, (job.spec.id,))
-        if job.state is State.DEAD:
-            self._move("jobs", "dlq", seq)
 
     def _mark_parents(self, jobs: list[Job]) -> None:
         """Let parents that are here tell these children of their end, if they have ended."""
@@ -171,18 +150,16 @@ class SqliteKeeping(SqliteWrites):
         if not wanted:
             return
         settled = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
-        for table in ("jobs", "dlq"):
-            self._connection.execute(
-                f"UPDATE {table} SET rev = rev + 1, has_children = 1, "
-                f"unswept = state IN ({settled}) "
-                f"WHERE state <> 'processing' AND id {_IN_ARRAY}",
-                (rows.dump_json(sorted(wanted)),),
-            )
-            self._connection.execute(
-                f"UPDATE {table} SET has_children = 1 "
-                f"WHERE state = 'processing' AND id {_IN_ARRAY}",
-                (rows.dump_json(sorted(wanted)),),
-            )
+        ids = rows.dump_json(sorted(wanted))
+        self._connection.execute(
+            "UPDATE jobs SET rev = rev + 1, has_children = 1, "
+            f"unswept = state IN ({settled}) WHERE state <> 'processing' AND id {_IN_ARRAY}",
+            (ids,),
+        )
+        self._connection.execute(
+            f"UPDATE jobs SET has_children = 1 WHERE state = 'processing' AND id {_IN_ARRAY}",
+            (ids,),
+        )
 
     # marks
 
@@ -236,8 +213,7 @@ class SqliteKeeping(SqliteWrites):
         with self._writing():
             return self._connection.execute(
                 "DELETE FROM environments WHERE kept_at < ? "
-                "AND NOT EXISTS (SELECT 1 FROM jobs WHERE environment = environments.id) "
-                "AND NOT EXISTS (SELECT 1 FROM dlq WHERE environment = environments.id)",
+                "AND NOT EXISTS (SELECT 1 FROM jobs WHERE environment = environments.id)",
                 (to_millis(before),),
             ).rowcount
 

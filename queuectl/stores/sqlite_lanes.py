@@ -225,11 +225,6 @@ class SqliteLanes(SqliteFleet):
             "WHERE has_children = 0 AND id IN (SELECT value FROM json_each(?))",
             (ids,),
         )
-        self._connection.execute(
-            "UPDATE dlq SET has_children = 1 "
-            "WHERE has_children = 0 AND id IN (SELECT value FROM json_each(?))",
-            (ids,),
-        )
 
     def _relinked(self, job: Job) -> Job:
         """Return a job that is to wait for others, without the blockers that are gone."""
@@ -250,8 +245,7 @@ class SqliteLanes(SqliteFleet):
 
     def _states(self, ids: Iterable[str]) -> dict[str, State | None]:
         found = self._connection.execute(
-            "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?1)) "
-            "UNION ALL SELECT id, state FROM dlq WHERE id IN (SELECT value FROM json_each(?1))",
+            "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))",
             (rows.dump_json(sorted(ids)),),
         )
         return {job_id: State(state) for job_id, state in found}
@@ -296,8 +290,7 @@ class SqliteLanes(SqliteFleet):
         """Tell children of their parents' ends; see `Store.sweep`."""
         with translated(self._path):
             found = self._connection.execute(
-                "SELECT seq FROM jobs WHERE unswept = 1 UNION ALL "
-                "SELECT seq FROM dlq WHERE unswept = 1 LIMIT 10"
+                "SELECT seq FROM jobs WHERE unswept = 1 LIMIT 10"
             ).fetchall()
         for (seq,) in found:
             with self._writing():
@@ -320,20 +313,19 @@ class SqliteLanes(SqliteFleet):
 
     def _sweep_one(self, seq: int, now: datetime) -> list[int]:
         """Tell the children of one job; return which parents were cancelled with it."""
+        marked = self._connection.execute(
+            "SELECT id, state, last_error FROM jobs WHERE seq = ? AND unswept = 1", (seq,)
+        ).fetchone()
+        if marked is None:
+            return []
+        job_id, state, error = marked[0], State(marked[1]), marked[2]
+        all_know = self._release(job_id, state, now, TOLD_AT_ONCE)
         cancelled: list[int] = []
-        for table in ("jobs", "dlq"):
-            marked = self._connection.execute(
-                f"SELECT id, state, last_error FROM {table} WHERE seq = ? AND unswept = 1", (seq,)
-            ).fetchone()
-            if marked is None:
-                continue
-            job_id, state, error = marked[0], State(marked[1]), marked[2]
-            all_know = self._release(job_id, state, now, TOLD_AT_ONCE)
-            if has_failed(state):
-                cancelled = self._cancel_children(job_id, state, error, now, TOLD_AT_ONCE)
-                all_know = all_know and len(cancelled) < TOLD_AT_ONCE
-            if all_know:
-                self._connection.execute(f"UPDATE {table} SET unswept = 0 WHERE seq = ?", (seq,))
+        if has_failed(state):
+            cancelled = self._cancel_children(job_id, state, error, now, TOLD_AT_ONCE)
+            all_know = all_know and len(cancelled) < TOLD_AT_ONCE
+        if all_know:
+            self._connection.execute("UPDATE jobs SET unswept = 0 WHERE seq = ?", (seq,))
         return cancelled
 
     def _cancel_children(

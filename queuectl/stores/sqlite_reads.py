@@ -39,9 +39,7 @@ class SqliteReads(SqliteFleet):
         self.recover()
         with translated(self._path):
             row = self._connection.execute(
-                f"SELECT {rows.SELECTED_ALL} FROM jobs WHERE id = ?1 UNION ALL "
-                f"SELECT {rows.SELECTED_ALL} FROM dlq WHERE id = ?1",
-                (job_id,),
+                f"SELECT {rows.SELECTED_ALL} FROM jobs WHERE id = ?", (job_id,)
             ).fetchone()
             try:
                 return rows.job_from_row(row, self._history(row[0])) if row else None
@@ -77,10 +75,9 @@ class SqliteReads(SqliteFleet):
 
     def generated_ids(self, prefix: str, limit: int) -> list[str]:
         """Return ids made for the user; see `Store.generated_ids`."""
-        chosen = "SELECT id FROM {} WHERE generated_id = 1 AND id >= ?1 AND id < ?2"
         with translated(self._path):
             found = self._connection.execute(
-                f"{chosen.format('jobs')} UNION ALL {chosen.format('dlq')} LIMIT ?3",
+                "SELECT id FROM jobs WHERE generated_id = 1 AND id >= ? AND id < ? LIMIT ?",
                 (prefix, prefix + "\U0010ffff", limit),
             )
             return [job_id for (job_id,) in found]
@@ -158,21 +155,20 @@ class SqliteReads(SqliteFleet):
         faults = super().check(quick=quick)
         if quick:
             return faults
-        for table in ("jobs", "dlq"):
-            for row in self._every_row(table):
-                try:
-                    rows.job_from_row(row)
-                except codec.UNREADABLE:
-                    faults.append(f"the record of job '{row[1]}' cannot be read")
+        for row in self._every_row():
+            try:
+                rows.job_from_row(row)
+            except codec.UNREADABLE:
+                faults.append(f"the record of job '{row[1]}' cannot be read")
         return faults
 
-    def _every_row(self, table: str) -> Iterator[Sequence[Any]]:
+    def _every_row(self) -> Iterator[Sequence[Any]]:
         """Yield all rows, a page at a time: while one reads the log cannot be cut."""
         after: object = 0
         while True:
             with translated(self._path):
                 found = self._connection.execute(
-                    f"SELECT {rows.SELECTED} FROM {table} WHERE seq > ? ORDER BY seq LIMIT {_PAGE}",
+                    f"SELECT {rows.SELECTED} FROM jobs WHERE seq > ? ORDER BY seq LIMIT {_PAGE}",
                     (after,),
                 ).fetchall()
             yield from found

@@ -72,9 +72,8 @@ FORGET_RUNS = (
     "DELETE FROM runs WHERE seq = ?1 AND n <= "
     "(SELECT n FROM runs WHERE seq = ?1 ORDER BY n DESC LIMIT 1 OFFSET ?2)"
 )
-MOVED = ", ".join(ALL_COLUMNS)
 SELECTED = ", ".join(COLUMNS)
-SELECTED_ALL = MOVED
+SELECTED_ALL = ", ".join(ALL_COLUMNS)
 SELECTED_RUN = ", ".join(codec.RUN_FIELDS)
 
 _STATES = {state.value: state for state in State}

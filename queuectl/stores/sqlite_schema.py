@@ -50,7 +50,7 @@ def column_of(field: Field) -> str:
 
 _ASKED = ",\n  ".join(map(column_of, FIELDS.values()))
 _COLUMNS = f"""
-  seq INTEGER PRIMARY KEY{{autoincrement}},
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
   rev INTEGER NOT NULL,
   state TEXT NOT NULL,
@@ -87,27 +87,14 @@ _COLUMNS = f"""
   stderr TEXT
 """
 
-_COUNTING = """
-CREATE TRIGGER {table}_counted_out AFTER DELETE ON {table} BEGIN
-  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
-END;
-CREATE TRIGGER {table}_counted_over AFTER UPDATE OF state, queue ON {table}
-WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
-  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
-  INSERT INTO counts VALUES (new.queue, new.state, 1)
-    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
-END;
-"""
-
-# What inserts jobs counts them and notes what they wait for: new ones by the batch, and those that
-# come back from the DLQ, which are not ready then and wait for nothing.
+# What inserts jobs counts them by the batch, and notes what they wait for.
 _JOBS = f"""
-CREATE TABLE jobs ({_COLUMNS.format(autoincrement=" AUTOINCREMENT")});
+CREATE TABLE jobs ({_COLUMNS});
 CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
 CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
 CREATE INDEX jobs_state ON jobs (state, seq);
 CREATE INDEX jobs_ended ON jobs (state, finished_at)
-  WHERE state = 'completed' OR state = 'cancelled';
+  WHERE state = 'completed' OR state = 'cancelled' OR state = 'dead';
 CREATE INDEX jobs_generated ON jobs (id) WHERE generated_id = 1;
 CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key)
   WHERE unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing');
@@ -122,22 +109,19 @@ CREATE INDEX jobs_delivered ON jobs (state, finished_at) WHERE queue < '0';
 CREATE TABLE counts (
   queue TEXT NOT NULL, state TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (queue, state)
 ) WITHOUT ROWID;
-{_COUNTING.format(table="jobs")}
-"""
-
-_DLQ = f"""
-CREATE TABLE dlq ({_COLUMNS.format(autoincrement="")});
-CREATE INDEX dlq_generated ON dlq (id) WHERE generated_id = 1;
-CREATE INDEX dlq_unswept ON dlq (seq) WHERE unswept = 1;
-CREATE INDEX dlq_ended ON dlq (finished_at);
-CREATE INDEX dlq_environment ON dlq (environment) WHERE environment IS NOT NULL;
-CREATE INDEX dlq_delivered ON dlq (state, finished_at) WHERE queue < '0';
-CREATE TRIGGER dlq_counted_in AFTER INSERT ON dlq WHEN new.rev > 1 BEGIN
+CREATE TRIGGER jobs_counted_out AFTER DELETE ON jobs BEGIN
+  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
+END;
+CREATE TRIGGER jobs_counted_over AFTER UPDATE OF state, queue ON jobs
+WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
+  UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
   INSERT INTO counts VALUES (new.queue, new.state, 1)
     ON CONFLICT DO UPDATE SET jobs = jobs + 1;
 END;
-{_COUNTING.format(table="dlq")}
 """
+
+_DLQ = "CREATE VIEW dlq AS SELECT * FROM jobs WHERE state = 'dead';"
+"""What people call the dead letter queue, for those who look into the file."""
 
 # A run is `past` once its job has a later one: only such are ever forgotten. The few jobs with
 # more than one run have them in the index.

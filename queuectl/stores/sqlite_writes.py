@@ -125,8 +125,7 @@ class SqliteWrites(SqliteReads, SqliteLanes):
     def _taken(self, ids: list[str]) -> set[str]:
         array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape
         found = self._connection.execute(
-            "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value) "
-            "OR EXISTS (SELECT 1 FROM dlq WHERE id = value)",
+            "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value)",
             (array,),
         )
         return {job_id for (job_id,) in found}
@@ -187,8 +186,6 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         seq, after = change.before.seq, change.after
         if after is None:
             return self._forget(change)
-        if change.is_revival and not self._bring_back(change):
-            return False
         is_linked = has_new_blockers(change)
         if is_linked:
             refuse_circle(after.id, after.waits_for, self._waiting)  # two may be made at once
@@ -197,8 +194,6 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             return False
         if is_linked:
             self._cancel_those_of_failed([after], now)
-        if change.is_burial:
-            self._move("jobs", "dlq", seq)
         if after.unswept:
             self._sweep(seq, now)
         return True
@@ -224,25 +219,10 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         for insert in inserts.inserts_of_endings(endings):
             execute(*insert)
 
-    def _bring_back(self, change: Transition) -> bool:
-        """Move a job out of the DLQ, if the fence holds there."""
-        seq = change.before.seq
-        held = self._connection.execute(
-            f"SELECT 1 FROM dlq WHERE seq = ? AND {updates.FENCES[change.fence]}",
-            (seq, *updates.fence_values(change)),
-        ).fetchone()
-        if held is not None:
-            self._move("dlq", "jobs", seq)
-            self._connection.execute(
-                rows.COUNT_IN, (change.before.spec.queue, change.before.state.value, 1)
-            )
-        return held is not None
-
     def _forget(self, change: Transition) -> bool:
-        table = "dlq" if change.is_revival else "jobs"
         seq = change.before.seq
         deleted = self._connection.execute(
-            f"DELETE FROM {table} WHERE seq = ? AND {updates.FENCES[change.fence]}",
+            f"DELETE FROM jobs WHERE seq = ? AND {updates.FENCES[change.fence]}",
             (seq, *updates.fence_values(change)),
         ).rowcount
         if deleted:
@@ -251,20 +231,11 @@ class SqliteWrites(SqliteReads, SqliteLanes):
                 self._forsake(change.before)
         return deleted > 0
 
-    def _move(self, source: str, target: str, seq: int) -> None:
-        self._connection.execute(
-            f"INSERT INTO {target} ({rows.MOVED}) SELECT {rows.MOVED} FROM {source} WHERE seq = ?",
-            (seq,),
-        )
-        self._connection.execute(f"DELETE FROM {source} WHERE seq = ?", (seq,))
-
 
 def _is_plain(change: Transition) -> bool:
     """Whether a change touches nothing but its own row."""
     after = change.after
-    if after is None or change.is_revival or change.is_burial:
-        return False
-    return not (after.waits_for or after.unswept)
+    return after is not None and not (after.waits_for or after.unswept)
 
 
 @cache

@@ -145,7 +145,7 @@ def contents(copy: sqlite3.Connection) -> Contents:
 
 def _counted(copy: sqlite3.Connection) -> Iterator[int]:
     of_jobs = f"WHERE queue >= '{FIRST_NAME}'"
-    yield _rows(copy, "jobs", of_jobs) + _rows(copy, "dlq", of_jobs)
+    yield _rows(copy, "jobs", of_jobs)
     for table in ("schedules", "hooks", "settings", "queues"):
         yield _rows(copy, table)
 

@@ -15,16 +15,10 @@ from queuectl.stores.moved import ARRIVING, MOVED_TO
 from queuectl.transfer.backup import MADE_AT, Contents, contents
 
 _UNSETTLED = "state IN ('pending', 'failed', 'processing') AND id NOT GLOB 'hook:*'"
-_OLD = (
-    "(SELECT {what} FROM (SELECT runs, state FROM old.jobs WHERE id = main.{table}.id "
-    "UNION ALL SELECT runs, state FROM old.dlq WHERE id = main.{table}.id))"
-)
-_HAS_RUN_SINCE = f"(state = 'processing' OR coalesce({_OLD}, 0) > runs)".format(
-    what="max(runs)", table="jobs"
-)
-_IS_OVER = f"coalesce({_OLD}, 1)".format(
-    what="state NOT IN ('pending', 'failed', 'processing')", table="jobs"
-)
+_OLD = "(SELECT {what} FROM old.jobs AS before WHERE before.id = main.jobs.id)"
+_HAS_RUN_SINCE = f"(state = 'processing' OR coalesce({_OLD.format(what='before.runs')}, 0) > runs)"
+_WAS_OVER = "before.state NOT IN ('pending', 'failed', 'processing')"
+_IS_OVER = f"coalesce({_OLD.format(what=_WAS_OVER)}, 1)"
 
 
 @frozen
@@ -98,28 +92,22 @@ def number_runs(copy: sqlite3.Connection, old: Path | None, home: Home) -> list[
     known = None
     with contextlib.suppress(sqlite3.DatabaseError), attached(copy, old) as is_there:
         if is_there:
-            for table in ("jobs", "dlq"):
-                runs = _OLD.format(what="max(runs)", table=table)
-                copy.execute(f"UPDATE main.{table} SET runs = {runs} WHERE runs < {runs}")
+            runs = _OLD.format(what="before.runs")
+            copy.execute(f"UPDATE main.jobs SET runs = {runs} WHERE runs < {runs}")
             known = {name for name in highest if _knows(copy, "old", name)}
     with contextlib.closing(copy.cursor()) as cursor:
         cursor.execute("BEGIN")
-        for table in ("jobs", "dlq"):
-            cursor.executemany(
-                f"UPDATE main.{table} SET runs = ?1 WHERE id = ?2 AND runs < ?1",
-                [(run, name) for name, run in highest.items()],
-            )
+        cursor.executemany(
+            "UPDATE main.jobs SET runs = ?1 WHERE id = ?2 AND runs < ?1",
+            [(run, name) for name, run in highest.items()],
+        )
         cursor.execute("COMMIT")
     wanted = highest.keys() if known is None else known
     return [name for name in wanted if not _knows(copy, "main", name)]
 
 
 def _knows(copy: sqlite3.Connection, place: str, job_id: str) -> bool:
-    found = copy.execute(
-        f"SELECT 1 FROM {place}.jobs WHERE id = ?1 UNION ALL "
-        f"SELECT 1 FROM {place}.dlq WHERE id = ?1",
-        (job_id,),
-    )
+    found = copy.execute(f"SELECT 1 FROM {place}.jobs WHERE id = ?", (job_id,))
     return found.fetchone() is not None
 
 

@@ -23,9 +23,9 @@ from queuectl.stores.sqlite import SqliteStore
 from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, request
 
 EXPLAINED = ("SELECT", "UPDATE", "DELETE")
-OF_JOBS = re.compile(r"\b(jobs|dlq|runs)\b")
+OF_JOBS = re.compile(r"\b(jobs|runs)\b")
 LANES = re.compile(r"SCALAR SUBQUERY \d+\n(SEARCH|SCAN) lanes\b.*", re.DOTALL)
-FULL_SCAN = re.compile(r"SCAN (TABLE )?(jobs|dlq|runs)\b(?!.* INDEX \w+)")
+FULL_SCAN = re.compile(r"SCAN (TABLE )?(jobs|runs)\b(?!.* INDEX \w+)")
 
 
 class Noting(sqlite3.Connection):
@@ -162,19 +162,19 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(lambda store: store.held_by("w9"), "jobs_state", id="held by a worker"),
         pytest.param(
             lambda store: store.get("dead"),
-            "sqlite_autoindex_jobs_1 sqlite_autoindex_dlq_1",
+            "sqlite_autoindex_jobs_1",
             id="get",
         ),
         pytest.param(lambda store: store.generated_ids("x", 2), "jobs_generated", id="prefix"),
         pytest.param(listing(ANY), "PRIMARY KEY", id="list"),
         pytest.param(listing(ANY, newest_first=True), "PRIMARY KEY", id="list from the end"),
         pytest.param(listing(ANY, after_seq=5), "PRIMARY KEY", id="list further"),
-        pytest.param(listing(DEAD), "PRIMARY KEY", id="list the dead"),
+        pytest.param(listing(DEAD), "jobs_state", id="list the dead"),
         pytest.param(listing(WAITING_JOBS), "jobs_state", id="list several states"),
-        pytest.param(old_ones, "jobs_ended dlq_ended", id="ended"),
+        pytest.param(old_ones, "jobs_ended", id="ended"),
         pytest.param(past_runs, "runs_past", id="past runs"),
         pytest.param(remove, "PRIMARY KEY", id="remove"),
-        pytest.param(forget, "jobs_environment dlq_environment", id="environments"),
+        pytest.param(forget, "jobs_environment", id="environments"),
         pytest.param(listing(RUNNING), "jobs_state", id="list one state"),
         pytest.param(listing(Filter(id_prefix="job1")), "(id>? AND id<?) (rowid=?)", id="list few"),
     ],

@@ -12,7 +12,7 @@ from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job_fields import FIELDS
 from queuectl.stores import open_store
 from queuectl.stores.sqlite_schema import LAYOUT, SCHEMA_VERSION
-from tests.stores.kit import added, claimed, settled
+from tests.stores.kit import added, buried, claimed, settled
 
 FROM_BEFORE = [field for field in FIELDS.values() if field.name in ("timeout", "cwd", "clean_env")]
 
@@ -23,8 +23,7 @@ def with_an_older_file(path: Path) -> None:
         added(store, "old")
     with closing(sqlite3.connect(path)) as database:
         for field in FROM_BEFORE:
-            for table in ("jobs", "dlq"):
-                database.execute(f"ALTER TABLE {table} DROP COLUMN {field.column}")
+            database.execute(f"ALTER TABLE jobs DROP COLUMN {field.column}")
         database.execute(f"PRAGMA user_version={SCHEMA_VERSION - len(FROM_BEFORE)}")
         database.commit()
 
@@ -55,3 +54,12 @@ def test_a_file_of_an_earlier_layout_is_refused(tmp_path: Path) -> None:
         database.execute(f"PRAGMA user_version={SCHEMA_VERSION - LAYOUT * 1000}")
     with pytest.raises(StoreRefused, match="development version"):
         open_store(str(path))
+
+
+def test_the_dlq_can_be_looked_into_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with closing(open_store(str(path))) as store:
+        buried(store, "dead1")
+        added(store, "alive")
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT id FROM dlq").fetchall() == [("dead1",)]
