@@ -46,9 +46,10 @@ def written(fleet: Fleet, number: int = 1) -> list[int]:
 
 def cancelled(fleet: Fleet, job_id: str) -> Job:
     """Cancel a job that runs, and return it when it has ended."""
-    fleet.queue.cancel(job_id)
+    asked = fleet.queue.cancel(job_id)
+    assert asked.state is State.PROCESSING, asked
     job = fleet.settled(job_id)
-    assert job.state is State.CANCELLED
+    assert (job.state, job.runs, job.interruptions) == (State.CANCELLED, 1, 0), job
     return job
 
 
@@ -59,8 +60,8 @@ def test_a_daemon_that_clears_its_environment_is_killed_with_its_run(
 ) -> None:
     job_id = worker.enqueue(form.format(daemon))
     (pid,) = written(worker)
-    cancelled(worker, job_id)
-    assert not lives(pid)
+    job = cancelled(worker, job_id)
+    assert not lives(pid), (job, worker.log())
 
 
 def test_a_daemon_is_asked_to_end_before_it_is_killed(fleet: Fleet) -> None:
