@@ -58,6 +58,7 @@ def start(
     place.home.make()
     for directory in (place.home.logs, place.home.worker_logs):
         private_directory(directory)
+    pidfile.require_usable(place.home)
     log_file = place.home.worker_logs / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
     reader, writer = os.pipe()
     orders = {

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WORKER = "worker"
 SUPERVISOR = "supervisor"
 COURIER = "courier"
+_LOCK_NAME = "workers.lock"
 _PATIENCE_SECONDS = 10.0
 _LOOK_SECONDS = 0.01
 """How long the lock of the home is waited for, and how often it is asked for."""
@@ -117,11 +118,16 @@ def _is_stale(entry: Entry) -> bool:
     return is_gone and entry.role != COURIER
 
 
+def require_usable(home: Home) -> None:
+    """Raise StoreUnavailable, naming the file, where this user may not change what is here."""
+    os.close(open_private(home.root / _LOCK_NAME, os.O_RDWR))
+
+
 @contextlib.contextmanager
 def _locked(home: Home) -> Iterator[None]:
     """Hold the lock of the home, kept in a file that is never replaced. Raises StoreLocked."""
     home.make()
-    path = home.root / "workers.lock"
+    path = home.root / _LOCK_NAME
     descriptor = open_private(path, os.O_RDWR)
     HOLDING.begin()
     try:

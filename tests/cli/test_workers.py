@@ -231,3 +231,12 @@ def test_a_running_job_is_deleted_by_force(cli: Cli) -> None:
     cli.refused(4, "delete", "a")
     assert "deleted" in cli.ok("delete", "--force", "a").out
     cli.refused(3, "show", "a")
+
+
+def test_a_file_that_workers_cannot_write_is_named_before_any_is_started(
+    cli: Cli, home: Path
+) -> None:
+    cli.ok("init")
+    (home / "workers.lock").mkdir()
+    assert str(home / "workers.lock") in cli.refused(5, "worker", "start")
+    assert list((home / "logs" / "workers").iterdir()) == []
