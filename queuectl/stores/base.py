@@ -15,7 +15,7 @@ from queuectl.stores.counting import BATCH as BATCH
 from queuectl.stores.counting import Counting
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
     from queuectl.domain.filters import Counts, Filter, Page
@@ -82,6 +82,12 @@ class Store(Counting, Protocol):
 
     patience: float
     """For how many seconds a write waits for other writers, where they wait for each other."""
+
+    between: Callable[[], None]
+    """Called between the commands of a method that needs many; what it raises ends that method.
+
+    A store that does all of a method in one transaction never calls it.
+    """
 
     def is_in_place(self) -> bool:
         """Whether the address still leads to this store, and not to one that took its place."""
@@ -258,9 +264,11 @@ class Store(Counting, Protocol):
         ...
 
     def sweep(self) -> int:
-        """Tell children of parents that have ended, a stretch a call; return how many parents.
+        """Tell children of parents that have ended or were deleted; return of how many parents.
 
         `commit` does so at once for the first of them; this is for the rest, and after a crash.
+        A call takes no longer than a second or so, and leaves what it did not come to to the next:
+        it is done when it returns 0.
         """
         ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -48,6 +48,9 @@ SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5
 """Seconds between two looks for work; a look is one read of one key of an index."""
 
 WORST_SKEW_SECONDS = 5.0
+_PROMOTE_SECONDS = 1.0
+"""How long one call promotes jobs: a worker that is asked to leave waits for it."""
+
 _PROCESSING = {"state": "processing"}
 
 
@@ -89,6 +92,15 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
 
     patience = 0.0
     """Writers do not wait for each other; see `Store.patience`."""
+
+    @property
+    def between(self) -> Callable[[], None]:
+        """What is called between the commands of a long method; see `Store.between`."""
+        return self.link.between
+
+    @between.setter
+    def between(self, between: Callable[[], None]) -> None:
+        self.link.between = between
 
     def require_writable(self) -> None:
         """Nothing keeps others from writing that lets them read; see `Store.require_writable`."""
@@ -237,7 +249,7 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
 
     @guarded
     def sweep(self) -> int:
-        """Tell children of parents that have ended or were deleted."""
+        """Tell children of parents that have ended or were deleted; see `Store.sweep`."""
         told = mongo_children.sweep(self.link)
         if told:
             self._claims.lanes.forget()
@@ -253,7 +265,10 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
             return 0
         states = sorted(state.value for state in WAITING)
         promoted = 0
+        ends_at = time.monotonic() + _PROMOTE_SECONDS
         for some in self.link.changes.of(ids):
+            if promoted and time.monotonic() >= ends_at:
+                break
             still_due = {"_id": {"$in": list(some)}, **due, "state": {"$in": states}}
             made = self.link.jobs.update_many(still_due, {"$set": {"ready": True}})
             promoted += made.modified_count

@@ -59,8 +59,9 @@ class MongoCommits(MongoFigures):
         self, change: Transition, now: datetime, stamp: str, linking: Document | None = None
     ) -> bool:
         """Write a change if its fence holds, and the mark `linking` where there is one."""
-        if change.after is None and change.before.has_children:
-            mongo_children.announce_deletion(self.link, change.before)
+        is_deleted_parent = change.after is None and change.before.has_children
+        if is_deleted_parent and not mongo_children.announce_deletion(self.link, change.before):
+            return False
         if change.is_revival:
             return mongo_dlq.revive(self.link, change, now, stamp, linking)
         if change.after is None:
@@ -79,7 +80,7 @@ class MongoCommits(MongoFigures):
         if after is not None and after.unswept:
             mongo_children.try_to_sweep(self.link, after)
         elif after is None and change.before.has_children:
-            mongo_children.forsake(self.link, change.before.id, change.before.seq)
+            mongo_children.forsake(self.link, change.before)
 
     def _change(
         self,

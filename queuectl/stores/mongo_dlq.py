@@ -21,7 +21,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.transitions import Transition
 from queuectl.stores.base import BATCH
 from queuectl.stores.mongo_documents import fence, new_fields, to_stub
-from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
+from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful, one_by_one
 from queuectl.stores.mongo_pieces import by_id
 
 _DEAD = State.DEAD.value
@@ -170,8 +170,10 @@ def drop_copies(link: Link, jobs: Sequence[Job]) -> None:
 
 def finish_burials(link: Link) -> int:
     """Finish the burials that a crash cut short; return how many."""
-    half_done = link.jobs.find({"moving": True}, {"_id": True}).limit(BATCH)
-    return sum(finish_burial(link, found["_id"]) for found in half_done)
+    half_done = [
+        each["_id"] for each in link.jobs.find({"moving": True}, {"_id": True}).limit(BATCH)
+    ]
+    return sum(finish_burial(link, job_id) for job_id in one_by_one(link, half_done))
 
 
 def unbelieved(link: Link, after: str) -> tuple[list[Document], str]:
@@ -189,7 +191,7 @@ def unbelieved(link: Link, after: str) -> tuple[list[Document], str]:
 
 def remove_copies(link: Link, lost: list[Document]) -> int:
     """Delete copies that `jobs` does not vouch for; it will never do so again."""
-    return sum(link.dlq.delete_one(_copy_of(copy)).deleted_count for copy in lost)
+    return sum(link.dlq.delete_one(_copy_of(copy)).deleted_count for copy in one_by_one(link, lost))
 
 
 def _key(found: Document) -> tuple[str, int, int]:

@@ -21,7 +21,7 @@ from queuectl.stores.mongo_batches import insert
 from queuectl.stores.mongo_dlq import finish_burial
 from queuectl.stores.mongo_documents import BARE, readable, to_document
 from queuectl.stores.mongo_fleet import MongoFleet
-from queuectl.stores.mongo_link import Document, guarded
+from queuectl.stores.mongo_link import Document, guarded, one_by_one
 from queuectl.stores.mongo_pieces import by_id
 from queuectl.stores.mongo_schema import SEQUENCE, take_numbers
 
@@ -71,7 +71,7 @@ class MongoKeeping(MongoFleet):
         settled = [job for job in jobs if job.state in SETTLED and not job.unswept]
         childless = [job for job in settled if not job.has_children]
         removed = self._remove_childless(childless)
-        for job in settled:
+        for job in one_by_one(self.link, settled):
             is_parent = job.has_children and not self._is_awaited(job.id)
             # it announces its deletion, for a child that is being added just now
             if is_parent and self.commit(transitions.delete(job)):
@@ -203,7 +203,7 @@ class MongoKeeping(MongoFleet):
         """Remove environments that no job names; see `Store.forget_environments`."""
         removed = 0
         old = {"kept_at": {"$lt": before}}
-        for found in list(self.link.environments.find(old, {"_id": True})):
+        for found in one_by_one(self.link, list(self.link.environments.find(old, {"_id": True}))):
             named = {"environment": found["_id"]}
             places = (self.link.jobs, self.link.dlq)
             if not any(place.find_one(named, {"_id": True}) for place in places):

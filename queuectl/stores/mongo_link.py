@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import wraps
@@ -64,6 +64,9 @@ _PASSING = {50, 64, 112, 189, 202, 246, 262, 11600, 11602, 14031}
 """Codes of timeouts, failovers, conflicts and full disks: trying again may help."""
 
 
+_T = TypeVar("_T")
+
+
 class Link:
     """One client, the collections of one database, and the server's clock.
 
@@ -93,7 +96,10 @@ class Link:
         self.environments = self.database["queuectl_environments"]
         self.figures = self.database["queuectl_figures"]
         self.totals = self.database["queuectl_totals"]
-        self.inserts, self.changes, self.reads = Pieces(500), Pieces(50), Pieces(200)
+        self.between: Callable[[], None] = lambda: None
+        self.inserts, self.changes, self.reads = (
+            Pieces(first, between=lambda: self.between()) for first in (500, 50, 200)
+        )
         self._server_time: datetime | None = None
         self._measured = 0.0
         self._latest = datetime.min.replace(tzinfo=UTC)
@@ -126,6 +132,13 @@ class Link:
         self._measured = (asked + answered) / 2
 
 
+def one_by_one(link: Link, items: Iterable[_T]) -> Iterator[_T]:
+    """Yield items for each of which some commands are sent, with `link.between` after each."""
+    for item in items:
+        yield item
+        link.between()
+
+
 class Linked(Protocol):
     """Anything that works through a link."""
 
@@ -134,7 +147,6 @@ class Linked(Protocol):
 
 _S = TypeVar("_S", bound=Linked)
 _P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 def guarded(method: Callable[Concatenate[_S, _P], _T]) -> Callable[Concatenate[_S, _P], _T]:

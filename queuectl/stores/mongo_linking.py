@@ -24,7 +24,7 @@ from queuectl.domain.transitions import Transition
 from queuectl.stores.base import BATCH
 from queuectl.stores.mongo_children import settle_blockers, with_children_marked
 from queuectl.stores.mongo_documents import fence
-from queuectl.stores.mongo_link import MAJORITY, Document, Link
+from queuectl.stores.mongo_link import MAJORITY, Document, Link, one_by_one
 from queuectl.stores.mongo_pieces import by_id
 
 STALE_SECONDS = 60.0
@@ -94,7 +94,7 @@ def mend(link: Link) -> int:
     """Finish what a crash has left between an edit and the settling; return how many there were."""
     old = link.now() - timedelta(seconds=STALE_SECONDS)
     left = list(link.jobs.find({"linking.at": {"$lt": old}}, _READ).limit(BATCH))
-    for found in left:
+    for found in one_by_one(link, left):
         _finish(link, found)
     return len(left)
 

@@ -6,6 +6,8 @@ hundred thousand. So each piece tells how long the next may be.
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -28,11 +30,17 @@ _Document = dict[str, Any]
 
 
 class Pieces:
-    """How many documents go into one command of a kind, as the last one took."""
+    """How many documents go into one command of a kind, as the last one took.
 
-    def __init__(self, first: int, most: int = BATCH) -> None:
+    `between` is called after each command.
+    """
+
+    def __init__(
+        self, first: int, most: int = BATCH, between: Callable[[], None] = lambda: None
+    ) -> None:
         self.size = first
         self._most = most
+        self._between = between
 
     def of(self, items: Sequence[_T]) -> Iterator[Sequence[_T]]:
         """Yield the items in pieces; the time until the next is asked for is what one takes."""
@@ -50,6 +58,20 @@ class Pieces:
             self.size = max(_FEWEST, int(number * QUICK_SECONDS / seconds))
         elif seconds < QUICK_SECONDS and number >= self.size:
             self.size = min(self._most, 2 * self.size)
+        self._between()
+
+
+class Budget:
+    """How many documents one call may still change, and until when."""
+
+    def __init__(self, documents: int = sys.maxsize, seconds: float = math.inf) -> None:
+        self.left = documents
+        self._ends_at = time.monotonic() + seconds
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the rest is for another call."""
+        return self.left <= 0 or time.monotonic() >= self._ends_at
 
 
 def change_all(

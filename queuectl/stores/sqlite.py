@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +64,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.between: Callable[[], None] = lambda: None
         self._wake = WakeFifo(path)
         self._has_slept = False
         self._version_seen = 0  # when this store last looked for work

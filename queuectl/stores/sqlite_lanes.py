@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 TOLD_AT_ONCE = 1000
 """How many children a settled parent tells inside the transaction that settles it."""
 
+_SWEEP_SECONDS = 0.5
+"""How long children are told in one transaction, and in one call of `sweep`: others wait for it."""
+
 _ALL = 2**31
 _SLOTS = rows.COLUMNS.index("slots")
 _OPEN = "ready > 0 AND paused = 0 AND full = 0"
@@ -292,9 +295,12 @@ class SqliteLanes(SqliteFleet):
             found = self._connection.execute(
                 "SELECT seq FROM jobs WHERE unswept = 1 LIMIT 10"
             ).fetchall()
+        ends_at = time.monotonic() + _SWEEP_SECONDS
         for (seq,) in found:
             with self._writing():
                 self._sweep(seq, self.now())
+            if time.monotonic() >= ends_at:
+                break
         return len(found)
 
     def _sweep(self, seq: int, now: datetime) -> None:
@@ -304,10 +310,11 @@ class SqliteLanes(SqliteFleet):
     def _sweep_down(self, ended: list[int], now: datetime) -> None:
         """Tell the children of jobs that have ended, and theirs where that cancels them.
 
-        The upkeep goes on where the chain is long.
+        The upkeep goes on where the chain is long, or there are many: others wait to write.
         """
         done = 0
-        while done < min(len(ended), TOLD_AT_ONCE):
+        ends_at = time.monotonic() + _SWEEP_SECONDS
+        while done < min(len(ended), TOLD_AT_ONCE) and time.monotonic() < ends_at:
             ended += self._sweep_one(ended[done], now)
             done += 1
 

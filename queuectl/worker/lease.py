@@ -32,7 +32,7 @@ from queuectl.worker.guard import Guard
 from queuectl.worker.logs import use_format
 from queuectl.worker.patience import Absence
 from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock, rouse
-from queuectl.worker.upkeep import Upkeep
+from queuectl.worker.upkeep import Leaving, Upkeep
 
 log = logging.getLogger("queuectl.worker")
 
@@ -145,6 +145,8 @@ class Heartbeat:
                 self._absence.begin("heartbeat", fault, asked_at)
                 self._close_store()
                 self._control.rouse()  # so that whoever watches a job lets go of the store too
+            except Leaving:
+                break
             except Exception:
                 log.exception("heartbeat failed")
         self._close_store()
@@ -158,7 +160,7 @@ class Heartbeat:
                 store,
                 home,
                 self._worker.started_at,
-                lambda: self._renew_in_time(store),
+                lambda: self._between(store),
                 self._call_courier,
                 drains=self._drains,
             )
@@ -170,9 +172,7 @@ class Heartbeat:
             store.patience = self._patience
             self._heed_move(store)
             self._next_settings = now + _SETTINGS_SECONDS
-        if now >= self._next_beat:
-            self._report(store)
-            self._next_beat = now + HEARTBEAT_SECONDS
+        self._report_in_time(store)
         if self._upkeep is not None and self._upkeep_pace.is_due:
             with self._upkeep_pace.look():
                 self._upkeep.tick(self.settings)
@@ -203,6 +203,20 @@ class Heartbeat:
         if held is not None and now >= self._next_renewal:
             self._next_renewal = now + self._tick_seconds / 2
             self._renew(store, held)
+
+    def _report_in_time(self, store: Store) -> None:
+        """Say that this worker lives, if that was not done just now."""
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._report(store)
+            self._next_beat = now + HEARTBEAT_SECONDS
+
+    def _between(self, store: Store) -> None:
+        """Do what cannot wait for the end of a long chore. Raises Leaving when it must end now."""
+        if self._over.is_set():
+            raise Leaving
+        self._renew_in_time(store)
+        self._report_in_time(store)
 
     @property
     def _tick_seconds(self) -> float:

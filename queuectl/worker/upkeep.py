@@ -38,10 +38,10 @@ log = logging.getLogger("queuectl.worker")
 
 _REPAIR_SECONDS = 10.0
 _SWEEP_SECONDS = 3.0
+_SWEEP_BUDGET_SECONDS = _PROMOTE_BUDGET_SECONDS = 1.0
 _TIDY_SECONDS = 5.0
 _TIDY_BUDGET_SECONDS = 0.1
 _DELIVERY_SECONDS = 1.0
-_MOST_BATCHES = 20
 _KILL_SECONDS = 2.0
 _LOOKS = 3
 _LATE_SECONDS = 2 * HEARTBEAT_SECONDS
@@ -65,12 +65,17 @@ class _Sighting:
     since: float
 
 
+class Leaving(Exception):
+    """The worker leaves: whatever chore it is at is left to others, or to its next start."""
+
+
 class Upkeep:
     """The chores of one worker over one store; `since` is when the worker began (now).
 
-    `between` is called after each step of them: on a slow store they take long, and what cannot
-    wait is done there. `call_courier` is called when there are deliveries of hooks to be made, and
-    with `drains` for none that is a retry.
+    `between` is called after each step of them, and by the store within long ones: on a slow store
+    they take long, and what cannot wait is done there; it raises Leaving to end them.
+    `call_courier` is called when there are deliveries of hooks to be made, and with `drains` for
+    none that is a retry.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Upkeep:
         drains: bool = False,
     ) -> None:
         self._store = store
+        store.between = between
         self._home = home
         self._between = between
         self._call_courier = call_courier
@@ -108,12 +114,12 @@ class Upkeep:
     def tick(self, settings: Settings) -> None:
         """Do every chore once; a fault in one does not stop the others.
 
-        A store that fails ends the tick with StoreError.
+        A store that fails ends the tick with StoreError, and `between` may with Leaving.
         """
         for chore in self._chores:
             try:
                 chore(settings)
-            except StoreError:
+            except (StoreError, Leaving):
                 raise
             except Exception:
                 log.exception("upkeep failed")
@@ -124,9 +130,8 @@ class Upkeep:
         self._sightings = {}
 
     def _promote(self, _settings: Settings) -> None:
-        for _ in range(_MOST_BATCHES):
-            if self._store.promote() < BATCH:
-                return
+        ends_at = time.monotonic() + _PROMOTE_BUDGET_SECONDS
+        while self._store.promote() == BATCH and time.monotonic() < ends_at:
             self._between()
 
     def _schedule(self, settings: Settings) -> None:
@@ -149,7 +154,7 @@ class Upkeep:
         if now < self._next_sweep:
             return
         self._next_sweep = now + _SWEEP_SECONDS
-        for _ in range(_MOST_BATCHES):
+        while time.monotonic() < now + _SWEEP_BUDGET_SECONDS:
             if not self._store.sweep():
                 return
             self._between()

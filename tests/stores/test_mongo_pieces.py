@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
 
 from queuectl.domain import transitions
 from queuectl.domain.job import Job
+from queuectl.domain.settings import CANCEL
 from queuectl.stores import mongo_pieces
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_batches import mend
@@ -101,7 +103,8 @@ def mends_a_batch_that_was_given_up(store: MongoStore) -> None:
 def tells_many_children(store: MongoStore) -> None:
     adds_children(store)
     settled(store, claimed(store))
-    sweep(store.link)
+    while sweep(store.link):
+        pass
     assert store.link.jobs.count_documents({"ready": True}) == MANY
 
 
@@ -186,6 +189,69 @@ def test_no_command_is_for_more_documents_than_one_piece(
     ]
     assert written
     assert max(number for _, number in written) <= MOST
+
+
+class Clock:
+    """Time of which each look takes a little."""
+
+    def __init__(self, step: float) -> None:
+        self._now = 0.0
+        self._step = step
+
+    def monotonic(self) -> float:
+        """Return the time, and let some pass."""
+        self._now += self._step
+        return self._now
+
+
+@pytest.mark.parametrize(
+    "spec", [{"after_any": ("parent",)}, {"after": ("parent",), "on_parent_failure": CANCEL}]
+)
+@pytest.mark.parametrize("how", ["dead", "deleted"])
+def test_one_sweep_goes_on_for_a_while_and_the_next_one_with_the_rest(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any], how: str
+) -> None:
+    added(store, "parent")
+    store.add([new_job(store, f"child{n}", **spec) for n in range(60)])
+    monkeypatch.setattr(mongo_pieces, "time", Clock(0.1))
+    if how == "dead":
+        assert settled(store, claimed(store), FAILURE).unswept, "who ends a parent stops too"
+    else:
+        assert store.commit(transitions.delete(existing(store, "parent")))
+
+    def left() -> int:
+        waiting = {"waits_for": {"$exists": True}, "state": "pending"}
+        return store.link.jobs.count_documents(waiting)
+
+    seen = [60, left()]
+    while store.sweep():
+        seen.append(left())
+    told = [before - after for before, after in pairwise(seen)]
+    assert max(told) <= 6 * MOST, told
+    assert seen[-1] == 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        mends_a_batch_that_was_given_up,
+        tells_many_children,
+        promotes_many,
+        removes_many,
+        forgets_many_figures,
+        forgets_many_runs,
+    ],
+    ids=lambda act: act.__name__,
+)
+def test_what_cannot_wait_is_done_between_the_commands_of_a_long_call(
+    store: MongoStore, commands: Commands, act: Callable[[MongoStore], None]
+) -> None:
+    store.between = lambda: commands.entries.append(("between", {}))
+    commands.entries.clear()
+    act(store)
+    for name, some in groupby(commands.entries, key=lambda entry: entry[0] == "between"):
+        assert name or sum(at_once(*each) for each in some if each[0] == "update") <= 3 * MOST
+    assert ("between", {}) in commands.entries
 
 
 def test_pieces_grow_while_they_are_quick_and_shrink_to_what_the_server_does() -> None:

@@ -15,6 +15,7 @@ from queuectl.stores.moved import MOVED_TO
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.worker import control as control_module
 from queuectl.worker import lease as lease_module
+from queuectl.worker import upkeep
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard, Post
 from queuectl.worker.lease import Heartbeat
@@ -26,7 +27,6 @@ from tests.worker.fleet import eventually
 LEASE_SECONDS = 4.0
 SLOW_SECONDS = 0.1
 CHORE_STEPS = 20
-"""So often in a row jobs are promoted at the most."""
 
 
 class SlowStore(SqliteStore):
@@ -70,7 +70,10 @@ def test_a_worker_leaves_a_store_that_was_moved(tmp_path: Path) -> None:
             post.close()
 
 
-def test_a_claim_is_renewed_in_the_middle_of_long_chores(tmp_path: Path) -> None:
+def test_a_claim_is_renewed_in_the_middle_of_long_chores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_PROMOTE_BUDGET_SECONDS", 60)
     path = tmp_path / "queue.db"
     with closing(SqliteStore.open(path)) as store:
         added(store, "a")
