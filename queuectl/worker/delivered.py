@@ -22,6 +22,7 @@ KEPT = {
 
 _LOOK_SECONDS = 60.0
 _BUDGET_SECONDS = 0.1
+_TELL_SECONDS = 0.5
 _BATCH = 100
 _LOGS_SECONDS = 3600.0
 
@@ -52,7 +53,8 @@ class Delivered:
         now = self._store.now()
         for state, age in KEPT.items():
             while batch := self._store.deliveries_ended(state, now - age, _BATCH):
-                tell_all(self._store)
+                if not tell_all(self._store, _TELL_SECONDS):
+                    return False  # what they have been through would go with them
                 removed = self._store.remove(batch)
                 for job_id in removed:
                     self._job_logs.remove(job_id)

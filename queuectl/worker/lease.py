@@ -29,10 +29,11 @@ from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker import pidfile
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
+from queuectl.worker.leaving import Leaving
 from queuectl.worker.logs import use_format
 from queuectl.worker.patience import Absence
 from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock, rouse
-from queuectl.worker.upkeep import Leaving, Upkeep
+from queuectl.worker.upkeep import Upkeep
 
 log = logging.getLogger("queuectl.worker")
 

@@ -33,11 +33,11 @@ from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.guard import Guard
 from queuectl.worker.hand import Hand
 from queuectl.worker.lease import Heartbeat
+from queuectl.worker.leaving import leave
 from queuectl.worker.left_deliveries import are_left
 from queuectl.worker.logs import JobLog
 from queuectl.worker.output import OutputFolder, RunFiles
 from queuectl.worker.patience import LONGEST_PAUSE, Absence, Patience
-from queuectl.worker.processes import is_live
 from queuectl.worker.record import new_record, new_worker_id
 from queuectl.worker.runner import Run, Runner
 from queuectl.worker.scheduling import Scheduling
@@ -48,6 +48,8 @@ log = logging.getLogger("queuectl.worker")
 
 
 _SHOWN = 200
+_TELL_SECONDS = 0.5
+"""How long a worker that drains tells what has happened until it looks whether it shall stop."""
 
 
 class _Refused(Exception):
@@ -144,17 +146,14 @@ class Worker:
             log.warning("%s", fault)  # the upkeep of later will do it
 
     def _leave(self) -> None:
-        try:
-            if not self._patience.is_away:  # else upkeep removes the entry
-                self._store.unregister(self.record.id)
-                if not any(is_live(each, self._store.now()) for each in self._store.workers()):
-                    tell_all(self._store)
-                    self._store.tidy(0.0)
-                untried = self._orders.drain
-                if self._call_courier and self._store.has_ready_deliveries(untried=untried):
-                    self._call_courier()
-        except StoreError as fault:
-            log.warning("%s", fault)
+        if not self._patience.is_away:  # else upkeep removes the entry
+            leave(
+                self._store,
+                self.record.id,
+                self._control,
+                self._call_courier,
+                drains=self._orders.drain,
+            )
         self._store.close()
         self._output.close()
         self._runner.close()
@@ -203,8 +202,10 @@ class Worker:
             return job is None or job.state in SETTLED or self._cannot_start(job)
         if not self._orders.drain:
             return False
-        if self._store.hooks() and self._store.untold(1).endings:
-            tell_all(self._store)  # a courier delivers what hooks were told of the last jobs
+        # a courier delivers what hooks were told of the last jobs
+        if self._store.hooks() and not tell_all(self._store, _TELL_SECONDS):
+            self._control.rouse()  # go on soon, once somebody could ask to stop
+            return False
         counts = self._store.counts().only(deliveries=False)
         unfinished = frozenset({State.PROCESSING, State.FAILED})
         filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]

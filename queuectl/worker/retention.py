@@ -26,6 +26,7 @@ log = logging.getLogger("queuectl.worker")
 _BATCH = 100
 _BUDGET_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
+_TELL_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 _TURN_SECONDS = 0.5
 _LOGS_SECONDS = 60.0
@@ -86,8 +87,9 @@ class Retention:
         since = self._seen_until.pop(state, None)
         while True:
             batch = self._store.ended(state, before, _BATCH, since)
-            if batch:
-                tell_all(self._store)
+            if batch and not tell_all(self._store, _TELL_SECONDS):
+                self._seen_until[state] = since
+                return False  # what they have been through would go with them
             removed = remove_unspared(self._store, batch)
             for job_id in removed:
                 self._job_logs.remove(job_id)

@@ -76,6 +76,7 @@ class Scheduling:
             number += fired
             if after is not None and after.next_due and after.next_due <= now:
                 left.append(after)
+            self._store.between()
         return left, number
 
     def _serve(

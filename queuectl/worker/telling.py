@@ -5,6 +5,7 @@ Any worker does it in turn every few seconds, and who wants to read figures does
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import timedelta
 
@@ -33,7 +34,7 @@ class Telling:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pause = _TELL_SECONDS
-        self._limit = _LEAST
+        self._batches = _Batches(store, _LEAST)
         self._next_look = self._next_ageing = 0.0
 
     def tick(self, settings: Settings) -> None:
@@ -54,27 +55,37 @@ class Telling:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             return self._pause
         self._pause = _TELL_SECONDS
-        while self._tell_batch():
+        while self._batches.tell_next():
             if time.monotonic() >= ends_at:
                 return _BACKLOG_SECONDS
             time.sleep(_BREATH_SECONDS)
         return _TELL_SECONDS
 
-    def _tell_batch(self) -> bool:
-        """Tell one batch; its time decides how large the next one is, as leases wait for it."""
+    def _age_out(self, seconds: float) -> None:
+        if self._store.take_turn("figures", _AGE_SECONDS):
+            before = self._store.now() - timedelta(seconds=seconds)
+            while self._store.forget_figures(before) == BATCH:
+                self._store.between()
+                time.sleep(_BREATH_SECONDS)
+
+
+class _Batches:
+    """The batches in which it is told: how long one takes decides how large the next one is."""
+
+    def __init__(self, store: Store, first: int) -> None:
+        self._store = store
+        self._limit = first
+
+    def tell_next(self) -> bool:
+        """Tell one batch; return whether there may be more."""
         begun = time.monotonic()
         is_more = tell_some(self._store, self._limit)
         if time.monotonic() - begun > _BUDGET_SECONDS / 2:
             self._limit = max(self._limit // 2, _LEAST)
         elif is_more:
             self._limit = min(self._limit * 2, BATCH)
+        self._store.between()
         return is_more
-
-    def _age_out(self, seconds: float) -> None:
-        if self._store.take_turn("figures", _AGE_SECONDS):
-            before = self._store.now() - timedelta(seconds=seconds)
-            while self._store.forget_figures(before) == BATCH:
-                time.sleep(_BREATH_SECONDS)
 
 
 def tell_some(store: Store, limit: int = BATCH) -> bool:
@@ -88,8 +99,16 @@ def tell_some(store: Store, limit: int = BATCH) -> bool:
     return not is_told or len(told.endings) >= limit
 
 
-def tell_all(store: Store) -> None:
-    """Tell everything that had happened before this call, whoever else tells it meanwhile."""
+def tell_all(store: Store, seconds: float = math.inf) -> bool:
+    """Tell everything that had happened before this call, whoever else tells it meanwhile.
+
+    Returns False when `seconds` are over and there may be more; they are judged after a batch.
+    """
+    ends_at = time.monotonic() + seconds
+    batches = _Batches(store, BATCH if math.isinf(seconds) else _LEAST)
     for _ in range(_MOST_TRIES):
-        if not tell_some(store):
-            return
+        if not batches.tell_next():
+            return True
+        if time.monotonic() >= ends_at:
+            break
+    return False

@@ -20,6 +20,7 @@ from queuectl.stores.base import BATCH, Store
 from queuectl.waiting import Pace
 from queuectl.worker import pidfile
 from queuectl.worker.adoption import marked_orphans
+from queuectl.worker.leaving import Leaving
 from queuectl.worker.left_deliveries import are_left
 from queuectl.worker.processes import (
     HEARTBEAT_SECONDS,
@@ -63,10 +64,6 @@ class _Sighting:
 
     lease_until: datetime
     since: float
-
-
-class Leaving(Exception):
-    """The worker leaves: whatever chore it is at is left to others, or to its next start."""
 
 
 class Upkeep:
@@ -210,8 +207,11 @@ class Upkeep:
         held = self._store.held_by(worker.id)
         if any(job.claim and job.claim.id not in self._undying for job in held):
             time.sleep(_GUARD_SECONDS)
-        left = [job for job in held if not self._end_claim(job, settings)]
-        return not left
+        is_clear = True
+        for job in held:
+            is_clear &= self._end_claim(job, settings)
+            self._between()
+        return is_clear
 
     def _end_claim(self, job: Job, settings: Settings) -> bool:
         """Kill what is left here of a lost claim's run and take it back; return whether it was.
@@ -259,6 +259,7 @@ class Upkeep:
             sightings[job.claim.id] = seen
             if until <= now and watched_at - seen.since >= third:
                 self._end_claim(job, settings)
+                self._between()
         self._sightings = sightings
 
     def _repair(self, _settings: Settings) -> None:

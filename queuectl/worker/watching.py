@@ -51,7 +51,11 @@ class Watching:
 
     def look(self, hooks: Sequence[Hook]) -> int:
         """Measure and judge; return how many changes were handed over for delivery."""
-        return sum(self._judge(hook) for hook in hooks)
+        changes = 0
+        for hook in hooks:
+            changes += self._judge(hook)
+            self._store.between()
+        return changes
 
     def _judge(self, hook: Hook) -> int:
         """Deal with one hook; a change that an earlier look left untold comes first."""

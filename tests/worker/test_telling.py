@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -12,9 +13,13 @@ import pytest
 from queuectl.domain.settings import Settings
 from queuectl.domain.stats import Figures
 from queuectl.domain.times import EPOCH
-from queuectl.worker import telling
+from queuectl.stores.base import Store
+from queuectl.worker import leaving, telling
+from queuectl.worker.control import Control
+from queuectl.worker.leaving import leave
 from queuectl.worker.telling import Telling
-from tests.stores.kit import claimed, new_job, settled
+from tests.stores.conftest import OpenStore
+from tests.stores.kit import claimed, new_job, settled, worker_record
 from tests.worker.fleet import Fleet
 
 ENDINGS = 5
@@ -83,3 +88,40 @@ def test_the_last_worker_that_leaves_counts_what_is_left(fleet: Fleet) -> None:
     store = fleet.queue.store
     assert store.untold().is_empty
     assert store.totals()["default"].completed == 1
+
+
+def test_no_backlog_of_events_keeps_the_last_worker_from_leaving(
+    opened: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, control = opened(), Control()
+    store.register(worker_record(store, "w1"))
+    store.add([new_job(store, f"j{n}") for n in range(ENDINGS)])
+    for _ in range(ENDINGS):
+        settled(store, claimed(store))
+    seen: list[str] = []
+    too_late = time.monotonic() + 30
+
+    def told_one(told_in: Store, _limit: int) -> bool:
+        """Tell a little of what never ends, and see who is registered meanwhile."""
+        seen.extend(str(each.stop) for each in told_in.workers())
+        assert time.monotonic() < too_late, "it never leaves"
+        return True
+
+    monkeypatch.setattr(telling, "tell_some", told_one)
+    monkeypatch.setattr(telling, "_MOST_TRIES", 10**9)
+    monkeypatch.setattr(leaving, "LEAVE_SECONDS", 0.2)
+    leave(store, "w1", control, None, drains=False)
+    assert seen
+    assert set(seen) == {"graceful"}, "it is listed as stopping until it goes"
+    assert store.workers() == []
+    control.close()
+
+
+def test_who_shall_leave_at_once_tells_nothing(opened: OpenStore) -> None:
+    store, control = opened(), Control()
+    store.add([new_job(store, "j")])
+    settled(store, claimed(store))
+    control.request_stop(at_once=True)
+    leave(store, "w1", control, None, drains=False)
+    assert len(store.untold().endings) == 1
+    control.close()
