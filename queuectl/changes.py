@@ -148,10 +148,10 @@ class Changes(Reading):
 
     def _deleted(self, job: Job, _now: datetime) -> Transition:
         """Return the deletion of a job, once what it has been through is told."""
-        from queuectl.worker.telling import tell_all
+        from queuectl.worker.telling import tell_of
 
         change = transitions.delete(job)
-        tell_all(self._store)
+        tell_of(self._store, job)
         return change
 
     def _make_it_end(self, job_id: str, only: Filter | None) -> bool:

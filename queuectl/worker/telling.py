@@ -9,6 +9,7 @@ import math
 import time
 from datetime import timedelta
 
+from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
 from queuectl.domain.stats import counted
 from queuectl.stores.base import BATCH, Store
@@ -112,3 +113,12 @@ def tell_all(store: Store, seconds: float = math.inf) -> bool:
         if time.monotonic() >= ends_at:
             break
     return False
+
+
+def tell_of(store: Store, job: Job) -> None:
+    """Tell what a job has been through, and what had happened before, but not what came later."""
+    batches = _Batches(store, _LEAST)
+    for _ in range(_MOST_TRIES):
+        first = store.untold(1).endings
+        if not first or first[0].finished_at > job.updated_at or not batches.tell_next():
+            return

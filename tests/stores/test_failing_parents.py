@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from queuectl.domain import transitions
 from queuectl.domain.ending import Ended
+from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import State
 from queuectl.domain.settings import CANCEL
 from queuectl.stores.base import Store
@@ -201,3 +204,85 @@ def test_a_deletion_that_is_told_late_spares_the_children_of_a_later_job(opened:
         pass
     assert existing(store, "c").waits_for == ("gone:p",)
     assert existing(store, "d").waits_for == ("success:p",)
+
+
+@pytest.fixture
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever ends or deletes a parent tell only a few of its children."""
+    tell_in_stretches(monkeypatch, 2)
+
+
+@pytest.fixture
+def mongo(mongo_url: str) -> Iterator[MongoStore]:
+    """A store on which a deletion is told in steps; elsewhere it is told in its transaction."""
+    with closing(MongoStore.open(mongo_url)) as store:
+        yield store
+
+
+def blockers(store: Store, prefix: str = "c") -> set[tuple[str, ...]]:
+    """Return what the jobs whose ids begin so wait for."""
+    return {job.waits_for for job in store.find(Filter(), Page()) if job.id.startswith(prefix)}
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_the_upkeep_tells_the_many_children_of_a_deleted_job(mongo: MongoStore) -> None:
+    mongo.add([
+        new_job(mongo, "p"),
+        *(child(mongo, f"c{n}", "p") for n in range(9)),
+        *(new_job(mongo, f"f{n}", after_fail=("p",)) for n in range(9)),
+    ])  # fmt: skip
+    end(mongo, "p", "deleted")
+    assert mongo.counts().of(State.PENDING) > 9, "who deletes does not wait for all"
+    while mongo.sweep():
+        pass
+    assert mongo.counts().of(State.CANCELLED) == 9
+    assert {claimed(mongo).id for _ in range(9)} == {f"f{n}" for n in range(9)}
+    assert mongo.link.deleted.find_one() is None
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_children_who_did_not_know_of_a_success_learn_it_after_the_deletion(
+    mongo: MongoStore,
+) -> None:
+    mongo.add([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
+    assert settled(mongo, claimed(mongo, only="p")).unswept
+    end(mongo, "p", "deleted")
+    assert mongo.add([new_job(mongo, "late", after=("p",))]) == frozenset()
+    while mongo.sweep():
+        pass
+    assert blockers(mongo) == {()}
+    assert blockers(mongo, "late") == {("gone:p",)}
+    assert {claimed(mongo).id for _ in range(9)} == {f"c{n}" for n in range(9)}
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_the_end_of_a_later_job_of_its_id_frees_no_child_of_a_deleted_one(
+    mongo: MongoStore,
+) -> None:
+    mongo.add([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
+    end(mongo, "p", "deleted")
+    later = mongo.now()
+    while mongo.now() == later:
+        pass
+    mongo.add([new_job(mongo, "p"), new_job(mongo, "late", after=("p",))])
+    settled(mongo, claimed(mongo, only="p"))
+    while mongo.sweep():
+        pass
+    assert blockers(mongo) == {("gone:p",)}
+    assert claimed(mongo).id == "late"
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_a_later_job_is_deleted_once_the_children_of_the_first_know(mongo: MongoStore) -> None:
+    mongo.add([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
+    settled(mongo, claimed(mongo, only="p"))
+    end(mongo, "p", "deleted")
+    mongo.add([new_job(mongo, "p"), new_job(mongo, "late", after=("p",))])
+    tries = 1
+    while not mongo.commit(transitions.delete(existing(mongo, "p"))):
+        tries += 1
+    assert tries > 1
+    while mongo.sweep():
+        pass
+    assert blockers(mongo) == {()}, "of the first, which has succeeded"
+    assert blockers(mongo, "late") == {("gone:p",)}

@@ -17,7 +17,7 @@ from queuectl.stores.base import Store
 from queuectl.worker import leaving, telling
 from queuectl.worker.control import Control
 from queuectl.worker.leaving import leave
-from queuectl.worker.telling import Telling
+from queuectl.worker.telling import Telling, tell_of
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import claimed, new_job, settled, worker_record
 from tests.worker.fleet import Fleet
@@ -125,3 +125,21 @@ def test_who_shall_leave_at_once_tells_nothing(opened: OpenStore) -> None:
     leave(store, "w1", control, None, drains=False)
     assert len(store.untold().endings) == 1
     control.close()
+
+
+def test_who_deletes_a_job_tells_what_it_has_been_through_and_nothing_later(
+    opened: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_LEAST", 1)
+    monkeypatch.setattr(telling, "_BUDGET_SECONDS", 0)  # no batch grows
+    store = opened()
+    store.add([new_job(store, f"j{n}") for n in range(ENDINGS)])
+    first = settled(store, claimed(store))
+    for _ in range(ENDINGS - 1):
+        before = store.now()
+        while store.now() == before:
+            pass
+        settled(store, claimed(store))
+    tell_of(store, first)
+    left = {each.job_id for each in store.untold().endings}
+    assert left == {f"j{n}" for n in range(ENDINGS)} - {first.id}
