@@ -21,9 +21,6 @@ from queuectl.stores.mongo_documents import fence, new_stamp, readable, update
 from queuectl.stores.mongo_link import MAJORITY, Document, Link
 from queuectl.stores.mongo_pieces import Budget
 
-_PIECE = 200
-"""How many children are read at once, at most."""
-
 _WAITING = sorted(state.value for state in WAITING)
 
 
@@ -61,14 +58,14 @@ def release(link: Link, end: End, budget: Budget) -> bool:
         if _whose(link, end) != whose:
             continue  # another job has got the id just now, and may have children of its own
         for seen, ids in _alike(children).items():
-            for some in link.changes.of(ids):
+            for some in link.children.of(ids):
                 _tell(link, some, seen, met)
     return link.jobs.find_one({**waiting, **_whose(link, end)}, {"_id": True}) is None
 
 
 def _piece(link: Link, budget: Budget) -> int:
     """Return how many children to look at in one round."""
-    return min(_PIECE, link.changes.size, budget.left)
+    return min(link.children.size, budget.left)
 
 
 def _whose(link: Link, end: End) -> Document:
@@ -104,7 +101,7 @@ def cancel(link: Link, end: End, budget: Budget) -> bool:
             for change in changes
             if change.after is not None
         ]
-        if not all(_written(link, some) for some in link.changes.of(writes)):
+        if not all(_written(link, some) for some in link.children.of(writes)):
             break  # upkeep tries again
     return link.jobs.find_one(unwanted, {"_id": True}) is None
 

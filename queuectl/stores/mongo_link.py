@@ -100,6 +100,8 @@ class Link:
         self.inserts, self.changes, self.reads = (
             Pieces(first, between=lambda: self.between()) for first in (500, 50, 200)
         )
+        # with leases of a second, those who renew them wait behind these commands
+        self.children = Pieces(50, 200, between=lambda: self.between(), share=0.4)
         self._server_time: datetime | None = None
         self._measured = 0.0
         self._latest = datetime.min.replace(tzinfo=UTC)

@@ -32,15 +32,21 @@ _Document = dict[str, Any]
 class Pieces:
     """How many documents go into one command of a kind, as the last one took.
 
-    `between` is called after each command.
+    `between` is called after each command. `share` is that of the time which a command may take
+    elsewhere, for those that are many and can wait.
     """
 
     def __init__(
-        self, first: int, most: int = BATCH, between: Callable[[], None] = lambda: None
+        self,
+        first: int,
+        most: int = BATCH,
+        between: Callable[[], None] = lambda: None,
+        share: float = 1.0,
     ) -> None:
         self.size = first
         self._most = most
         self._between = between
+        self._share = share
 
     def of(self, items: Sequence[_T]) -> Iterator[Sequence[_T]]:
         """Yield the items in pieces; the time until the next is asked for is what one takes."""
@@ -54,9 +60,10 @@ class Pieces:
 
     def learn(self, number: int, seconds: float) -> None:
         """Take note of how long a command for so many documents took."""
-        if seconds > SLOW_SECONDS:
-            self.size = max(_FEWEST, int(number * QUICK_SECONDS / seconds))
-        elif seconds < QUICK_SECONDS and number >= self.size:
+        quick = QUICK_SECONDS * self._share
+        if seconds > SLOW_SECONDS * self._share:
+            self.size = max(_FEWEST, int(number * quick / seconds))
+        elif seconds < quick and number >= self.size:
             self.size = min(self._most, 2 * self.size)
         self._between()
 

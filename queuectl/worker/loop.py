@@ -206,6 +206,9 @@ class Worker:
         if self._store.hooks() and not tell_all(self._store, _TELL_SECONDS):
             self._control.rouse()  # go on soon, once somebody could ask to stop
             return False
+        if self._store.sweep():
+            self._control.rouse()
+            return False
         counts = self._store.counts().only(deliveries=False)
         unfinished = frozenset({State.PROCESSING, State.FAILED})
         filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]

@@ -151,6 +151,9 @@ class Upkeep:
         if now < self._next_sweep:
             return
         self._next_sweep = now + _SWEEP_SECONDS
+        is_more = self._store.sweep() > 0
+        if not is_more or not self._store.take_turn("sweep", _SWEEP_BUDGET_SECONDS):
+            return  # somebody else goes on
         while time.monotonic() < now + _SWEEP_BUDGET_SECONDS:
             if not self._store.sweep():
                 return

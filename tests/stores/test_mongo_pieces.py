@@ -30,7 +30,7 @@ def store(watched_store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> MongoSt
     monkeypatch.setattr(mongo_pieces, "QUICK_SECONDS", 0)
     monkeypatch.setattr(mongo_pieces, "SLOW_SECONDS", float("inf"))
     link = watched_store.link
-    for pieces in (link.inserts, link.changes, link.reads):
+    for pieces in (link.inserts, link.changes, link.reads, link.children):
         pieces.size = MOST
     return watched_store
 
@@ -265,6 +265,16 @@ def test_pieces_grow_while_they_are_quick_and_shrink_to_what_the_server_does() -
     assert pieces.size == 10  # no fewer: it does not answer sooner for that
     pieces.learn(3, 0.01)
     assert pieces.size == 10  # what is not full says nothing
+
+
+def test_pieces_that_can_wait_are_cut_sooner() -> None:
+    pieces = Pieces(first=50, most=200, share=0.4)
+    pieces.learn(50, 0.3)
+    assert pieces.size == 16
+    pieces.learn(16, 0.15)
+    assert pieces.size == 16
+    pieces.learn(16, 0.05)
+    assert pieces.size == 32
 
 
 def test_all_items_are_in_the_pieces_once_and_in_their_order(

@@ -14,11 +14,12 @@ from queuectl.domain.job import State
 from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
 from queuectl.stores import sqlite_sync
+from queuectl.stores.mongo import MongoStore
 from queuectl.worker import manager
 from queuectl.worker.claims import Orders
 from queuectl.worker.guard import Guard, Post
 from queuectl.worker.loop import Worker
-from tests.worker.fleet import PATIENCE_SECONDS, Fleet, eventually
+from tests.worker.fleet import PATIENCE_SECONDS, Fleet, eventually, fleet_in
 
 CROWD_JOBS = 400
 MEMORY_LIMIT_KB = 60 * 1024
@@ -110,6 +111,22 @@ def test_a_draining_worker_leaves_when_its_queues_have_nothing_more(fleet: Fleet
     assert {fleet.job(job_id).state for job_id in ids} == {State.COMPLETED}
     assert fleet.job(failing).state is State.DEAD
     assert {fleet.job(later).state, fleet.job(other).state} == {State.PENDING}
+
+
+def test_a_draining_worker_runs_what_a_deletion_frees_that_was_cut_short(
+    tmp_path: Path, mongo_url: str
+) -> None:
+    with fleet_in(tmp_path, mongo_url) as fleet:
+        store = fleet.queue.store
+        assert isinstance(store, MongoStore)
+        fleet.enqueue("true", "p")
+        parent = fleet.job("p")
+        children = [fleet.enqueue("true", after_any=["p"]) for _ in range(3)]
+        store.link.deleted.insert_one({"_id": "p", "seq": parent.seq, "announced_at": store.now()})
+        store.link.jobs.delete_one({"_id": "p"})
+        fleet.start(drain=True)
+        assert eventually(lambda: not fleet.pids())
+        assert {fleet.job(job_id).state for job_id in children} == {State.COMPLETED}
 
 
 def test_workers_of_a_queue_leave_the_other_queues_alone(fleet: Fleet) -> None:

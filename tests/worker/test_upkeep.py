@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.errors import StoreLocked
+from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import State
 from queuectl.domain.settings import Settings
 from queuectl.stores.base import Store
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.worker.upkeep import Upkeep
-from tests.stores.kit import added, claimed, existing
+from tests.stores.kit import added, claimed, existing, new_job, settled, tell_in_stretches
 from tests.worker.fleet import eventually
 
 LEASE = 0.9
@@ -94,3 +95,23 @@ def test_a_claim_is_watched_anew_after_the_store_was_locked(store: LockableStore
     upkeep.watch_anew()  # as whoever has the chores done does when a store is locked
     store.is_locked = False
     assert taken_back_after(store, upkeep) > LEASE / 3 * 0.9
+
+
+def test_of_several_workers_one_tells_the_many_children_of_a_job(
+    store: LockableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_in_stretches(monkeypatch, 5)
+    added(store, "p")
+    store.add([new_job(store, f"c{n}", after_any=("p",)) for n in range(40)])
+    settled(store, claimed(store, only="p"))
+    turns: list[str] = []
+
+    def take_turn(chore: str, _seconds: float) -> bool:
+        turns.append(chore)
+        return turns.count("sweep") > 1
+
+    monkeypatch.setattr(store, "take_turn", take_turn)
+    Upkeep(store).tick(SETTINGS)
+    assert sum(bool(job.waits_for) for job in store.find(Filter(), Page())) == 30
+    Upkeep(store).tick(SETTINGS)
+    assert not any(job.waits_for for job in store.find(Filter(), Page()))
