@@ -17,6 +17,7 @@ from queuectl.domain.values import frozen
 from queuectl.ids import new_job_id
 from queuectl.stores.base import Fired, Store
 from queuectl.when import parse_time
+from queuectl.worker.leaving import Leaving
 
 log = logging.getLogger("queuectl.worker")
 
@@ -68,7 +69,7 @@ class Scheduling:
         for schedule in due:
             try:
                 fired, after = self._serve(schedule, now, settings)
-            except StoreError:
+            except (StoreError, Leaving):
                 raise
             except Exception as fault:
                 self._tell_once(schedule, fault)

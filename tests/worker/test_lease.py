@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.errors import StoreLocked
+from queuectl.domain.job import Job
+from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import Settings
-from queuectl.stores.base import BATCH, Renewal
+from queuectl.stores.base import BATCH, Fired, Renewal
 from queuectl.stores.moved import MOVED_TO
 from queuectl.stores.sqlite import SqliteStore
 from queuectl.worker import control as control_module
@@ -97,6 +100,45 @@ def test_a_claim_is_renewed_in_the_middle_of_long_chores(
             control.close()
             post.close()
     assert seen[CHORE_STEPS - 1] > seen[0]
+
+
+class EndlessStore(SqliteStore):
+    """A store that takes for ever to enqueue the run of a schedule."""
+
+    def __init__(self, path: Path, begun: threading.Event) -> None:
+        super().__init__(path)
+        self._begun = begun
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Go on until the heartbeat has had enough."""
+        self._begun.set()
+        ends_at = time.monotonic() + 2 * LEASE_SECONDS
+        while time.monotonic() < ends_at:
+            self.between()
+        raise AssertionError(f"nobody broke it off: {before.name}, {job.id}, {after.rev}")
+
+
+def test_a_long_chore_is_broken_off_when_its_worker_leaves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, begun = tmp_path / "queue.db", threading.Event()
+    with closing(SqliteStore.open(path)) as store:
+        now = store.now()
+        assert store.put_schedule(Schedule("s", "* * * * *", "UTC", {"command": "true"}, now, now))
+        record = worker_record(store, "w1")
+        store.register(record)
+        control, post = Control(), Post()
+        heartbeat = Heartbeat(
+            lambda: EndlessStore(path, begun), record, control, Guard(post), Absence(), Settings()
+        )
+        heartbeat.start()
+        try:
+            assert begun.wait(60)
+        finally:
+            heartbeat.stop()
+            control.close()
+            post.close()
+    assert not caplog.records
 
 
 class Clock:
