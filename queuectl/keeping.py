@@ -92,6 +92,7 @@ class Keeping(Reading):
 
         if not chosen.states or not chosen.states <= SETTLED:
             raise InvalidInput("only completed, cancelled and dead jobs can be purged")
+        self._store.counts()  # which logs what is in no state that can be chosen
         logs = JobLogs(self.home)
         done, page, after = Purged(), list[Job](), 0
         while True:

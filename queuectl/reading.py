@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.checks import is_name
-from queuectl.domain.errors import CannotStart, Conflict, NotFound, WaitTimedOut
+from queuectl.domain.errors import CannotStart, Conflict, NotFound, StoreRefused, WaitTimedOut
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.settings import Settings
 from queuectl.home import Home
@@ -147,11 +147,17 @@ class Reading:
         obstacles = Obstacles(find)
 
         def state_of(job_id: str) -> State | None:
-            job = find(job_id)
+            try:
+                job = find(job_id)
+            except StoreRefused:
+                return State.PENDING  # as far as anybody can tell from a damaged record
             return job.state if job else None
 
         def root_of(job_id: str) -> str | None:
-            job = find(job_id)
+            try:
+                job = find(job_id)
+            except StoreRefused:
+                return None
             root = obstacles.before(job) if job else None
             return root.reason if root else None
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from queuectl.transfer.restore import Restored
 
 _STOP_SECONDS = 60.0
+_MOST_NAMED = 5
 _ON_MONGO = {
     "backup": "mongodump copies that, and queuectl export FILE writes its jobs as lines",
     "restore": "mongorestore brings a dump back, and queuectl import FILE reads an export",
@@ -84,6 +85,7 @@ def restore(
         _stop_workers(session)
     with Progress() as progress, Restoration(place, source, _shown(progress, "copied")) as ready:
         progress.clear()
+        _warn_of_unreadable(ready.unreadable)
         if dry_run:
             say(f"Would restore {_told(ready.found.contents)} from {file}{_age(ready.found)}")
             _tell_waiting(ready.found)
@@ -181,6 +183,13 @@ def _tell(done: Restored) -> None:
         note(f"logs of jobs that only that one knows are in {done.kept_logs}")
     if settled.paused:
         note(f"all is paused: queuectl queue resume {' '.join(settled.paused)}")
+
+
+def _warn_of_unreadable(ids: tuple[str, ...]) -> None:
+    if ids:
+        more = f" and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else ""
+        named = f"{', '.join(ids[:_MOST_NAMED])}{more}"
+        note(f"jobs in it whose records cannot be read, and which will not run: {named}")
 
 
 def _warn_of_moves(found: Found) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from queuectl.domain.dependencies import END, GONE, SUCCESS, fate, has_failed
+from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.settings import CANCEL
 from queuectl.domain.values import frozen
@@ -69,14 +70,23 @@ class Obstacles:
     def _ahead(self, job: Job) -> list[Job]:
         """Return the jobs that one waits for, and that wait themselves and are not known yet."""
         ids = [blocker.partition(":")[2] for blocker in _blockers(job)]
-        found = [self._find(job_id) for job_id in ids if job_id not in self._found]
+        found = [self._readable(job_id) for job_id in ids if job_id not in self._found]
         return [each for each in found if each is not None and each.state in WAITING]
+
+    def _readable(self, job_id: str) -> Job | None:
+        try:
+            return self._find(job_id)
+        except StoreRefused:
+            return None
 
     def _root(self, job: Job) -> Obstacle | None:
         """Return the first obstacle among what a job waits for, or behind it."""
         for blocker in _blockers(job):
             word, _, job_id = blocker.partition(":")
-            parent = None if word == GONE else self._find(job_id)
+            try:
+                parent = None if word == GONE else self._find(job_id)
+            except StoreRefused:
+                continue  # its record is damaged, so that nobody knows how it has ended
             direct = _direct(job, word, job_id, parent)
             if direct is not None and not _ends_with_it(job, word):
                 return direct

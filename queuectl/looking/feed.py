@@ -11,7 +11,7 @@ from datetime import datetime
 
 from queuectl.cli.catalog import open_existing
 from queuectl.domain.dependencies import parent_of
-from queuectl.domain.errors import NotFound, QueuectlError, StoreError
+from queuectl.domain.errors import NotFound, QueuectlError, StoreError, StoreRefused
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.job_fields import Spec
@@ -214,7 +214,10 @@ def fates(
             if not left:
                 return _SOMEBODY
             left -= 1
-            known[job_id] = queue.store.get(job_id)
+            try:
+                known[job_id] = queue.store.get(job_id)
+            except StoreRefused:
+                known[job_id] = _SOMEBODY  # whose record is damaged
         return known[job_id]
 
     obstacles = Obstacles(find)

@@ -58,6 +58,24 @@ def note_unreadable(place: str, key: object) -> None:
     log.error("%s: the record %r cannot be read and is passed over", place, key)
 
 
+@lru_cache(maxsize=100)
+def known_state(word: object) -> State | None:
+    """Return the state of that name; None, logged once a process, for a name nobody knows."""
+    try:
+        return State(word)
+    except ValueError:
+        import logging
+
+        log = logging.getLogger("queuectl.stores")
+        log.error("jobs: what is in the unknown state %r is left out (see queuectl doctor)", word)
+        return None
+
+
+def parent_state(word: object) -> State:
+    """Return how a job stands that others wait for: in an unknown state it has not ended."""
+    return known_state(word) or State.PENDING
+
+
 def job_to_document(job: Job) -> Document:
     """Return every field of a job but its history."""
     return {
@@ -323,7 +341,7 @@ def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
 
 
 def stop_request(word: str | None) -> StopRequest | None:
-    """Return what a worker is asked, if it is asked to stop."""
+    """Return what a worker is asked, if it is asked to stop; an unknown word asks nothing."""
     from queuectl.domain.worker import StopRequest
 
-    return StopRequest(word) if word else None
+    return StopRequest(word) if word in list(StopRequest) else None

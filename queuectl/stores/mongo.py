@@ -42,6 +42,7 @@ from queuectl.stores.mongo_link import (
 )
 from queuectl.stores.mongo_schedules import MongoSchedules
 from queuectl.stores.mongo_schema import missing_indexes, prepare
+from queuectl.stores.soundness import unreadable
 from queuectl.waiting import wait_readable
 
 SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5
@@ -345,6 +346,7 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
             faults.append(f"{len(leftovers)} leftover(s) in the DLQ; upkeep removes them")
         if batches := mongo_batches.unmended(link):
             faults.append(f"{batches} unfinished batch(es); upkeep removes them")
+        faults += [unreadable(job_id) for job_id in mongo_reads.unreadable_jobs(link)]
         skew = self.now().timestamp() - time.time()
         if abs(skew) > WORST_SKEW_SECONDS:
             faults.append(f"this host's clock differs from the server's by {abs(skew):.0f} s")

@@ -22,6 +22,7 @@ from queuectl.domain.dependencies import (
 )
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.stores.codec import parent_state
 from queuectl.stores.mongo_ends import End, cancel, release, tell_end
 from queuectl.stores.mongo_link import MAJORITY, Document, Link, is_doubtful
 from queuectl.stores.mongo_pieces import Budget, by_id
@@ -77,7 +78,7 @@ def settle_blockers(link: Link, waits_for: Collection[str]) -> None:
         return
     certain = link.jobs.with_options(read_concern=MAJORITY)
     found = by_id(certain, sorted(wanted), {"state": True}, link.reads)
-    states = {each["_id"]: State(each["state"]) for each in found}
+    states = {each["_id"]: parent_state(each["state"]) for each in found}
     for parent in sorted(wanted):
         state = states.get(parent)
         if state is None or state in SETTLED:
@@ -151,7 +152,8 @@ def _sweep_on(link: Link, budget: Budget) -> None:
 def sweep(link: Link) -> int:
     """Tell children of jobs that have ended or were deleted, for a while; return of how many."""
     told, budget = 0, Budget(seconds=SWEEP_SECONDS)
-    for parent in link.jobs.find({"unswept": True}, _ENDED).limit(10):
+    known = {"$in": [state.value for state in State]}
+    for parent in link.jobs.find({"unswept": True, "state": known}, _ENDED).limit(10):
         if budget.is_spent:
             return told
         _sweep_one(link, parent, budget)

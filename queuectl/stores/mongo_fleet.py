@@ -13,6 +13,7 @@ from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.stores.codec import (
     UNREADABLE,
     note_unreadable,
+    stop_request,
     worker_from_document,
     worker_to_document,
 )
@@ -71,7 +72,7 @@ class MongoFleet:
             )
         if entry is None:
             raise NotFound(f"worker '{worker_id}' is not registered")
-        return StopRequest(entry["stop"]) if entry.get("stop") else None
+        return stop_request(entry.get("stop"))
 
     @guarded
     def unregister(self, worker_id: str) -> None:

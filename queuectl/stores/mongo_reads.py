@@ -12,7 +12,7 @@ from queuectl.domain.errors import StoreRefused
 from queuectl.domain.filters import SIGNALLED, TIMED_OUT, Counts, Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.domain.lanes import FIRST_NAME
-from queuectl.stores.codec import UNREADABLE
+from queuectl.stores.codec import UNREADABLE, known_state
 from queuectl.stores.mongo_batches import committed, existing
 from queuectl.stores.mongo_dlq import whole
 from queuectl.stores.mongo_documents import BARE, projection, readable, to_job
@@ -60,7 +60,8 @@ def oldest_due(link: Link) -> dict[str, datetime]:
     first = _first_ready(link, {})
     while first is not None:
         queue, since = first["queue"], first["run_at"]
-        found[queue] = min(found.get(queue, since), since)
+        if isinstance(since, datetime):
+            found[queue] = min(found.get(queue, since), since)
         lower = {"queue": queue, "priority": {"$lt": first["priority"]}}
         first = _first_ready(link, lower) or _first_ready(link, {"queue": {"$gt": queue}})
     return found
@@ -171,13 +172,23 @@ def _ways(chosen: Filter) -> Iterator[list[Document]]:
         yield [*ways, {"timed_out": True}] if code == TIMED_OUT else ways
 
 
+def unreadable_jobs(link: Link) -> Iterator[object]:
+    """Yield the ids of jobs whose records cannot be read; reads every one, output aside."""
+    for collection, chosen in ((link.jobs, {"stub": {"$ne": True}}), (link.dlq, {})):
+        for document in collection.find(chosen, BARE):
+            try:
+                to_job(document)
+            except UNREADABLE:
+                yield document["_id"]
+
+
 def counts(link: Link) -> Counts:
     """Return how many jobs there are in each state of each queue, from one index."""
     group = {"queue": "$queue", "state": "$state", "batch": "$batch"}
     # the match makes the server walk the index that has all three
-    known = {"state": {"$in": [state.value for state in State]}}
+    named = {"state": {"$gte": ""}}
     rows = list(
-        link.jobs.aggregate([{"$match": known}, {"$group": {"_id": group, "number": {"$sum": 1}}}])
+        link.jobs.aggregate([{"$match": named}, {"$group": {"_id": group, "number": {"$sum": 1}}}])
     )
     staged_by = {row["_id"]["batch"] for row in rows if row["_id"].get("batch")}
     real = committed(link, staged_by)
@@ -186,7 +197,8 @@ def counts(link: Link) -> Counts:
         batch = row["_id"].get("batch")
         if batch and batch not in real:
             continue
-        states = by_queue.setdefault(row["_id"]["queue"], {})
-        state = State(row["_id"]["state"])
-        states[state] = states.get(state, 0) + row["number"]
+        state = known_state(row["_id"]["state"])
+        if state is not None:
+            states = by_queue.setdefault(row["_id"]["queue"], {})
+            states[state] = states.get(state, 0) + row["number"]
     return Counts(by_queue)

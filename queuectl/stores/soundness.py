@@ -31,6 +31,11 @@ _known: set[tuple[type, ...]] = set()
 """Types of whole jobs that have been looked at: nearly all jobs are alike."""
 
 
+def unreadable(job_id: object) -> str:
+    """Return what is told of a job whose record cannot be read."""
+    return f"the record of job '{job_id}' cannot be read"
+
+
 def sound(job: Job) -> Job:
     """Return a job that was read. Raises TypeError or ValueError when it could not be run."""
     types = tuple(map(type, _values_of(job)))

@@ -14,6 +14,7 @@ from queuectl.domain.dependencies import gone, has_failed, left_by, met_by, pare
 from queuectl.domain.job import State
 from queuectl.domain.lanes import FIRST_NAME
 from queuectl.domain.times import to_millis
+from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_fleet import SqliteFleet
@@ -33,6 +34,7 @@ _SWEEP_SECONDS = 0.5
 """How long children are told in one transaction, and in one call of `sweep`: others wait for it."""
 
 _ALL = 2**31
+_IS_KNOWN = f"state IN ({', '.join(repr(state.value) for state in State)})"
 _SLOTS = rows.COLUMNS.index("slots")
 _OPEN = "ready > 0 AND paused = 0 AND full = 0"
 # by the plus no index of queues is thought of: the one of open lanes is in the order of the claim
@@ -251,7 +253,7 @@ class SqliteLanes(SqliteFleet):
             "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))",
             (rows.dump_json(sorted(ids)),),
         )
-        return {job_id: State(state) for job_id, state in found}
+        return {job_id: codec.parent_state(state) for job_id, state in found}
 
     def _release(self, job_id: str, state: State | None, now: datetime, limit: int) -> bool:
         """Take a parent off what its children wait for; return whether all have been told."""
@@ -293,7 +295,7 @@ class SqliteLanes(SqliteFleet):
         """Tell children of their parents' ends; see `Store.sweep`."""
         with translated(self._path):
             found = self._connection.execute(
-                "SELECT seq FROM jobs WHERE unswept = 1 LIMIT 10"
+                f"SELECT seq FROM jobs WHERE unswept = 1 AND {_IS_KNOWN} LIMIT 10"
             ).fetchall()
         ends_at = time.monotonic() + _SWEEP_SECONDS
         for (seq,) in found:
@@ -321,7 +323,8 @@ class SqliteLanes(SqliteFleet):
     def _sweep_one(self, seq: int, now: datetime) -> list[int]:
         """Tell the children of one job; return which parents were cancelled with it."""
         marked = self._connection.execute(
-            "SELECT id, state, last_error FROM jobs WHERE seq = ? AND unswept = 1", (seq,)
+            f"SELECT id, state, last_error FROM jobs WHERE seq = ? AND unswept = 1 AND {_IS_KNOWN}",
+            (seq,),
         ).fetchone()
         if marked is None:
             return []

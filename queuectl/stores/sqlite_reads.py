@@ -11,6 +11,7 @@ from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import codec
 from queuectl.stores import sqlite_rows as rows
 from queuectl.stores.base import BATCH
+from queuectl.stores.soundness import unreadable
 from queuectl.stores.sqlite_database import translated
 from queuectl.stores.sqlite_fleet import SqliteFleet
 
@@ -71,7 +72,7 @@ class SqliteReads(SqliteFleet):
         """Return since when jobs have been due; see `Store.oldest_due`."""
         with translated(self._path):
             found = self._connection.execute(_OLDEST_DUE).fetchall()
-        return {queue: from_millis(run_at) for queue, run_at in found}
+        return {queue: from_millis(run_at) for queue, run_at in found if type(run_at) is int}
 
     def generated_ids(self, prefix: str, limit: int) -> list[str]:
         """Return ids made for the user; see `Store.generated_ids`."""
@@ -121,7 +122,8 @@ class SqliteReads(SqliteFleet):
         with translated(self._path):
             found = self._connection.execute("SELECT queue, state, jobs FROM counts WHERE jobs > 0")
             for queue, state, jobs in found:
-                by_queue.setdefault(queue, {})[State(state)] = jobs
+                if (known := codec.known_state(state)) is not None:
+                    by_queue.setdefault(queue, {})[known] = jobs
         return Counts(by_queue)
 
     def next_due(self) -> datetime | None:
@@ -130,7 +132,7 @@ class SqliteReads(SqliteFleet):
             row = self._connection.execute(
                 "SELECT run_at FROM jobs WHERE ready = 0 ORDER BY run_at LIMIT 1"
             ).fetchone()
-        return from_millis(row[0]) if row else None
+        return from_millis(row[0]) if row and type(row[0]) is int else None
 
     def leases_ending(self, before: datetime) -> list[Job]:
         """Return jobs whose lease ends before an instant."""
@@ -155,12 +157,15 @@ class SqliteReads(SqliteFleet):
         faults = super().check(quick=quick)
         if quick:
             return faults
+        return faults + [unreadable(job_id) for job_id in self.unreadable_jobs()]
+
+    def unreadable_jobs(self) -> Iterator[object]:
+        """Yield the ids of jobs whose records cannot be read; reads every one."""
         for row in self._every_row():
             try:
                 rows.job_from_row(row)
             except codec.UNREADABLE:
-                faults.append(f"the record of job '{row[1]}' cannot be read")
-        return faults
+                yield row[1]
 
     def _every_row(self) -> Iterator[Sequence[Any]]:
         """Yield all rows, a page at a time: while one reads the log cannot be cut."""

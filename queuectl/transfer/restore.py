@@ -55,6 +55,8 @@ class Restoration:
     """
 
     found: Found
+    unreadable: tuple[str, ...]
+    """The ids of jobs whose records cannot be read, and which will not run."""
 
     def __init__(self, place: Place, file: Path, progressed: Progressed) -> None:
         self._home = place.home
@@ -81,6 +83,8 @@ class Restoration:
                     f"{self._file} holds nothing: no job, schedule, hook, queue or setting",
                     hint="queuectl delete and queuectl purge empty a store",
                 )
+            with contextlib.closing(SqliteStore.open(self._copy)) as store:
+                self.unreadable = tuple(map(str, store.unreadable_jobs()))
             self._stack = stack.pop_all()
         return self
 
@@ -145,7 +149,8 @@ class Restoration:
         had_one = self.replaces
         if layout is None or not self._into(kept):
             put_in_place(self._path, self._copy, kept)
-        return Restored(settled, kept if had_one else None, _set_aside(self._home, strays, kept))
+        aside = _set_aside(self._home, strays, kept)
+        return Restored(settled, kept if had_one else None, aside)
 
     def _into(self, kept: Path) -> bool:
         """Let the store have what is in the copy; return False when it is too damaged for that."""

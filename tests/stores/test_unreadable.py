@@ -10,9 +10,11 @@ import bson
 import pytest
 from pymongo import MongoClient
 
+from queuectl.domain.dependencies import parent_of
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.filters import Filter, Page
-from queuectl.stores import is_mongo
+from queuectl.domain.job import State
+from queuectl.stores import codec, is_mongo
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_crowd import CROWD
@@ -144,3 +146,59 @@ def test_a_document_that_is_too_large_to_be_claimed_is_set_aside(
     added(watched_store, "good")
     assert claimed(watched_store).id == "good"
     assert watched_store.claim(request()) is None
+
+
+def test_a_state_that_nobody_knows_is_left_out_of_counts_and_named_by_the_check(
+    store: Store, store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    codec.known_state.cache_clear()
+    for job_id in ("a", "bad", "z"):
+        added(store, job_id)
+    write(store_url, "bad", "state", "weird")
+    assert store.counts().total == 2
+    assert store.counts().of(State.PENDING) == 2
+    assert [line for line in caplog.messages if "'weird'" in line] == [
+        "jobs: what is in the unknown state 'weird' is left out (see queuectl doctor)"
+    ]
+    assert [fault for fault in store.check() if "'bad'" in fault] == [
+        "the record of job 'bad' cannot be read"
+    ]
+
+
+def test_a_job_waits_for_a_parent_in_a_state_that_nobody_knows(
+    store: Store, store_url: str
+) -> None:
+    added(store, "bad")
+    write(store_url, "bad", "state", "weird")
+    added(store, "child", after=("bad",))
+    assert [parent_of(blocker) for blocker in existing(store, "child").waits_for] == ["bad"]
+
+
+def test_the_sweep_passes_over_a_parent_in_a_state_that_nobody_knows(
+    store: Store, store_url: str
+) -> None:
+    added(store, "bad")
+    write(store_url, "bad", "unswept", True)
+    write(store_url, "bad", "state", "weird")
+    assert store.sweep() == 0
+
+
+def test_a_time_that_is_none_is_not_the_oldest_nor_the_next(store: Store, store_url: str) -> None:
+    added(store, "due")
+    store.add([new_job(store, "later", store.now() + DAY)])
+    for name in ("due", "later"):
+        write(store_url, name, "run_at", "never")
+    assert store.oldest_due() == {}
+    assert store.next_due() is None
+
+
+def test_a_worker_that_is_asked_what_nobody_knows_goes_on(store: Store, store_url: str) -> None:
+    store.register(worker_record(store, "w"))
+    if is_mongo(store_url):
+        with MongoClient[dict[str, object]](store_url) as client:
+            workers = client.get_default_database()["queuectl_workers"]
+            workers.update_one({"_id": "w"}, {"$set": {"stop": "weird"}})
+    else:
+        with closing(sqlite3.connect(store_url, isolation_level=None)) as connection:
+            connection.execute("UPDATE workers SET stop = 'weird'")
+    assert store.heartbeat("w") is None
