@@ -194,8 +194,9 @@ def _warn_of_unreadable(ids: tuple[str, ...]) -> None:
 
 def _warn_of_moves(found: Found) -> None:
     if found.moved_to:
+        was = "was being" if found.is_moving else "had been"
         note(
-            f"it had been moved to {found.moved_to} and refuses jobs: "
+            f"it {was} moved to {found.moved_to} and refuses jobs: "
             "queuectl migrate --release lets it be used again"
         )
     elif found.is_arriving:

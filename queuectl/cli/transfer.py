@@ -19,6 +19,7 @@ from queuectl.cli.filters import filter_of, filter_options
 from queuectl.cli.params import PathName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, note, pass_session, say
+from queuectl.cli.signals import ended_by_signals
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.filters import Filter
@@ -186,7 +187,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     store_url = find_place(store=url).store_url
     if not _is_there(store_url):
         require_in_use(source)  # or an empty store would be left there
-    with contextlib.closing(open_store(store_url)) as target:
+    with ended_by_signals(), contextlib.closing(open_store(store_url)) as target:
         done = migration.Progress()
         with Progress() as progress:
             for done in migration.migrate(source, target, force=force):

@@ -11,6 +11,9 @@ from queuectl.stores.base import Store
 MOVED_TO = "moved_to"
 """The mark of a store that is being moved, or was: the address of the other one."""
 
+MOVING = "moving"
+"""Beside that, the mark of a store of which not all has been moved yet."""
+
 ARRIVING = "arriving"
 """The mark of a store that is being filled from another one, until all of that is there."""
 
@@ -18,6 +21,11 @@ ARRIVING = "arriving"
 def require_in_use(store: Store) -> None:
     """Raise Conflict for a store whose jobs are, or will be, in another one."""
     elsewhere = store.mark(MOVED_TO)
+    if elsewhere and store.mark(MOVING):
+        raise Conflict(
+            f"this store is being moved to {elsewhere}, or was not moved completely",
+            hint=f"run queuectl migrate --to {elsewhere} again, or queuectl migrate --release",
+        )
     if elsewhere:
         raise Conflict(
             f"this store was moved to {elsewhere}",

@@ -11,7 +11,7 @@ from pathlib import Path
 from queuectl.domain.checks import is_name
 from queuectl.domain.values import frozen
 from queuectl.home import Home
-from queuectl.stores.moved import ARRIVING, MOVED_TO
+from queuectl.stores.moved import ARRIVING, MOVED_TO, MOVING
 from queuectl.transfer.backup import MADE_AT, Contents, contents
 
 _UNSETTLED = "state IN ('pending', 'failed', 'processing') AND id NOT GLOB 'hook:*'"
@@ -37,6 +37,7 @@ class Found:
     again: int | None
     over: int | None
     moved_to: str | None
+    is_moving: bool
     is_arriving: bool
 
 
@@ -54,6 +55,7 @@ def compare(copy: sqlite3.Connection, old: Path | None) -> Found:
         again,
         over,
         _mark(copy, MOVED_TO),
+        _mark(copy, MOVING) is not None,
         _mark(copy, ARRIVING) is not None,
     )
 

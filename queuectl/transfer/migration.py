@@ -23,7 +23,7 @@ from queuectl.domain.lanes import is_of_deliveries
 from queuectl.domain.values import frozen
 from queuectl.ids import new_token
 from queuectl.stores.base import Store
-from queuectl.stores.moved import ARRIVING, MOVED_TO, require_in_use
+from queuectl.stores.moved import ARRIVING, MOVED_TO, MOVING, require_in_use
 from queuectl.transfer.lines import digest
 from queuectl.transfer.living import refuse_workers
 from queuectl.transfer.schedule_lines import schedule_digest
@@ -77,6 +77,7 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     for store in (source, target):
         refuse_workers(store, hint=_STOP, certain=force)
     after = _resume_at(target, identity)
+    source.set_mark(MOVING, "yes")  # first, so that nobody ever reads that all was moved
     source.set_mark(MOVED_TO, target.address)
     try:
         refuse_workers(source, hint=_STOP, certain=force)  # one may have begun before the mark
@@ -84,7 +85,9 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     except BaseException:
         with contextlib.suppress(StoreError):  # else --release does it, as whoever is refused reads
             source.set_mark(MOVED_TO, None)
+            source.set_mark(MOVING, None)
         raise
+    source.set_mark(MOVING, None)
 
 
 def _move(source: Store, target: Store, identity: str, after: int) -> Iterator[Progress]:
@@ -118,7 +121,8 @@ def _how_it_ended(source: Store, target: Store, identity: str) -> Progress | Non
             "and is used again since queuectl migrate --release",
             hint="move it to an empty store",
         )
-    target.set_mark(ARRIVING, None)  # the last thing that a move does may be left
+    target.set_mark(ARRIVING, None)  # the last things that a move does may be left
+    source.set_mark(MOVING, None)
     return Progress(**arrived["result"], is_over=True)
 
 
@@ -128,7 +132,7 @@ def release(source: Store) -> bool:
     Returns whether it was one.
     """
     marks = [name for name in (MOVED_TO, ARRIVING) if source.mark(name) is not None]
-    for name in marks:
+    for name in (*marks, MOVING):
         source.set_mark(name, None)
     return bool(marks)
 

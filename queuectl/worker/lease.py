@@ -239,7 +239,7 @@ class Heartbeat:
         """Leave a store that was moved: its jobs are run where they are now."""
         elsewhere = store.mark(MOVED_TO)
         if elsewhere and not self._control.is_stopping:
-            log.error("this store was moved to %s: leaving", elsewhere)
+            log.error("this store is being moved to %s, or was: leaving", elsewhere)
             self._control.request_stop()
 
     def _renew(self, store: Store, held: _Held) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from queuectl.domain.job import Outcome
 from queuectl.domain.lanes import delivery_queue
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, answered, bury, claim_next, run_next
+from tests.cli.harness import Cli, answered, bury, claim_next, environment, run_next
 from tests.stores.kit import added
 
 
@@ -248,3 +251,53 @@ def test_migrate_does_what_a_person_answers(filled: Cli, answer: str, code: int)
     assert answered(["migrate", "--to", "new.db"], "Move 3 job(s) and all else", answer) == code
     assert Path("new.db").exists() == (code == 0)
     assert filled("enqueue", "still", "true").code == (4 if code == 0 else 0)
+
+
+ENDED = """
+import os, signal, sys
+from queuectl.cli import main
+from queuectl.transfer import migration
+
+whole = migration._compared
+
+def compared(source, target):
+    os.kill(os.getpid(), int(number))
+    yield from whole(source, target)
+
+number = sys.argv.pop(1)
+migration._compared = compared
+main()
+"""
+"""Is sent a signal in the middle of a migration."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_migration_that_is_asked_to_end_leaves_the_store_in_use(
+    filled: Cli, tmp_path: Path, number: signal.Signals
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDED, str(int(number)), "migrate", "--yes", "--to",
+         str(tmp_path / "other.db")],
+        capture_output=True, text=True, timeout=60, check=False, env=environment(),
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", "")
+    filled.ok("enqueue", "next", "true")
+    filled.ok("migrate", "--yes", "--to", str(tmp_path / "third.db"))
+    assert "this store was moved to" in filled.refused(4, "enqueue", "late", "true")
+
+
+def test_a_migration_that_was_killed_is_not_called_done(filled: Cli, tmp_path: Path) -> None:
+    target = tmp_path / "other.db"
+    killed = subprocess.run(
+        [sys.executable, "-c", ENDED, str(int(signal.SIGKILL)), "migrate", "--yes", "--to",
+         str(target)],
+        capture_output=True, text=True, timeout=60, check=False, env=environment(),
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
+    assert filled.refused(4, "enqueue", "late", "true") == (
+        f"queuectl: this store is being moved to {target}, or was not moved completely; "
+        f"run queuectl migrate --to {target} again, or queuectl migrate --release\n"
+    )
+    assert "is being moved to" in filled("doctor").out
+    filled.ok("migrate", "--yes", "--to", str(target))
+    assert "this store was moved to" in filled.refused(4, "enqueue", "late", "true")
