@@ -48,7 +48,6 @@ from queuectl.waiting import wait_readable
 SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5
 """Seconds between two looks for work; a look is one read of one key of an index."""
 
-WORST_SKEW_SECONDS = 5.0
 _PROMOTE_SECONDS = 1.0
 """How long one call promotes jobs: a worker that is asked to leave waits for it."""
 
@@ -327,7 +326,7 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
 
     @guarded
     def check(self, *, quick: bool = False) -> list[str]:
-        """Look for missing indexes, half-done moves and batches, and clocks that disagree.
+        """Look for missing indexes, half-done moves and batches, and damaged records.
 
         Nothing of it keeps a store from being used, and the server looks after its own pages.
         """
@@ -347,9 +346,6 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         if batches := mongo_batches.unmended(link):
             faults.append(f"{batches} unfinished batch(es); upkeep removes them")
         faults += [unreadable(job_id) for job_id in mongo_reads.unreadable_jobs(link)]
-        skew = self.now().timestamp() - time.time()
-        if abs(skew) > WORST_SKEW_SECONDS:
-            faults.append(f"this host's clock differs from the server's by {abs(skew):.0f} s")
         return faults
 
 

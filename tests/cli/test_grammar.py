@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from queuectl.domain.job import Outcome, State
 from queuectl.domain.settings import KEYS
+from queuectl.domain.times import UTC
 from queuectl.queue import open_queue
+from queuectl.stores.mongo_link import Link
 from tests.cli.harness import Cli, bury, claim_next, run_next
+from tests.stores.conftest import new_mongo_url
+
+__all__ = ["new_mongo_url"]
 
 STATES = [state.value for state in State]
 
@@ -370,6 +376,18 @@ def test_doctor_reports_a_damaged_store(cli: Cli, home: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "queue.db").write_bytes(b"not a database" * 100)
     assert cli("doctor").code == 5
+
+
+def test_a_clock_that_is_off_is_told_of_once_with_what_helps(
+    cli: Cli, new_mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.ok("--store", new_mongo_url, "init")
+    monkeypatch.setattr(Link, "now", lambda _: datetime.now(UTC) + timedelta(hours=1))
+    result = cli("--store", new_mongo_url, "doctor")
+    assert result.code == 1
+    (fault,) = [line for line in result.out.splitlines() if line.startswith("FAIL")]
+    assert fault.startswith("FAIL  clock: 3600.0 s behind the store's")
+    assert fault.endswith("; set this host's clock")
 
 
 def test_a_group_without_a_command_names_its_commands(cli: Cli) -> None:
