@@ -28,6 +28,9 @@ _MACROS = {
 _FIELDS = 5
 _LONGEST = 200
 _HINT = 'MINUTE HOUR DAY MONTH WEEKDAY, for example "0 3 * * 1-5"; or @hourly, @daily, @weekly'
+_TWICE = timedelta(hours=3)
+"""Longer than any stretch of time that comes twice when clocks are set back, and than the shift."""
+
 _STRETCHES = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 8, 24 * 32, 24 * 367))
 
 
@@ -97,6 +100,13 @@ class Cron:
     def following(self, instant: datetime) -> datetime | None:
         """Return the first instant after another at which it is due, or None."""
         return next(self.after(instant), None)
+
+    def awaited(self, instant: datetime) -> datetime | None:
+        """Return what somebody who has followed the runs for a while awaits after an instant.
+
+        That is `following`, but for an hour that comes twice: there it is not seen a second time.
+        """
+        return next((due for due in self.after(instant - _TWICE) if due > instant), None)
 
     def latest(self, instant: datetime) -> datetime | None:
         """Return the last instant until another, of a year or so, at which it was due, or None.

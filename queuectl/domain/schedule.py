@@ -207,6 +207,23 @@ def not_before(schedule: Schedule, now: datetime, following: Following) -> datet
     return following(max(now, schedule.last_due or now))
 
 
+def moved_up(
+    schedule: Schedule, now: datetime, following: Following, awaited: Following
+) -> Schedule | None:
+    """Return a schedule with an earlier next run, where a clock that was ahead has set it too late.
+
+    None: it is as it should be. `awaited` is `following`, exact and costly. No run comes before
+    one that has been dealt with.
+    """
+    if schedule.paused or schedule.next_due is None or schedule.next_due <= now:
+        return None
+    for first_after in (following, awaited):
+        due = not_before(schedule, now, first_after)
+        if due is None or due >= schedule.next_due:
+            return None
+    return replace(schedule, next_due=due, rev=schedule.rev + 1)
+
+
 def as_dict(schedule: Schedule) -> dict[str, Any]:
     """Return a schedule as programs see it: secrets masked, times as text."""
     job = dict(schedule.fields)

@@ -11,7 +11,7 @@ from queuectl.domain import transitions
 from queuectl.domain.errors import InvalidInput, StoreError
 from queuectl.domain.form import build_request
 from queuectl.domain.job import Job
-from queuectl.domain.schedule import MISSED, Schedule, run_id, step
+from queuectl.domain.schedule import MISSED, Schedule, moved_up, run_id, step
 from queuectl.domain.settings import Settings
 from queuectl.domain.values import frozen
 from queuectl.ids import new_job_id
@@ -24,6 +24,9 @@ log = logging.getLogger("queuectl.worker")
 MOST_RUNS = 1000
 BUSY_SECONDS = 0.5
 """The most runs of one round, and how long it may take: the heartbeat must go on."""
+
+LOOK_SECONDS = 60.0
+"""Between two looks for schedules that wait for what a clock that was ahead had reckoned."""
 
 
 @frozen
@@ -42,10 +45,14 @@ class Scheduling:
         self._since = since
         self._crons: dict[tuple[str, str], Cron] = {}
         self._told: dict[str, str] = {}
+        self._look_again_at = float("-inf")
 
     def enqueue_due(self, settings: Settings, ahead: float = 0.0) -> Round:
         """Enqueue the runs that are due; look for the next one at most `ahead` seconds ahead."""
         now, began_at = self._store.now(), time.monotonic()
+        if began_at >= self._look_again_at:
+            self._look_again_at = began_at + LOOK_SECONDS
+            self._move_up(now)
         upcoming = self._store.schedules(due_by=now + timedelta(seconds=ahead))
         due = [each for each in upcoming if each.next_due and each.next_due <= now]
         later = [each.next_due for each in upcoming[len(due) :]]
@@ -57,6 +64,24 @@ class Scheduling:
             if enqueued >= MOST_RUNS or time.monotonic() - began_at >= BUSY_SECONDS:
                 break
         return Round(enqueued, later[0] if later else None)
+
+    def _move_up(self, now: datetime) -> None:
+        """Correct the schedules whose next run was reckoned by a clock that was ahead."""
+        for schedule in self._store.schedules():
+            try:
+                cron = self._cron(schedule)
+                after = moved_up(schedule, now, cron.following, cron.awaited)
+            except Exception as fault:  # as one that is due, it does not stop the others
+                self._tell_once(schedule, fault)
+                continue
+            if after is not None and self._store.put_schedule(after, schedule):
+                log.warning(
+                    "schedule '%s': its next run is moved up from %s to %s, which is due by the "
+                    "clock",
+                    schedule.name,
+                    schedule.next_due,
+                    after.next_due,
+                )
 
     def _enqueue_one_each(
         self, due: list[Schedule], now: datetime, settings: Settings

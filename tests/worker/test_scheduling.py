@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from queuectl.cron import Cron
 from queuectl.domain.job import Job
-from queuectl.domain.schedule import MISSED, OVERLAPPED, Schedule
+from queuectl.domain.schedule import MISSED, OVERLAPPED, Schedule, moved_up, step
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import UTC
 from queuectl.stores.base import Fired, Store
@@ -249,3 +250,51 @@ def test_one_bad_schedule_does_not_stop_the_others_and_is_told_of_once(
     told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert len(told) == 2
     assert "'bad1' cannot be served here: cron 'nonsense' has 1 fields" in told[0]
+
+
+def test_a_schedule_that_a_clock_which_was_ahead_has_added_waits_no_longer_than_its_cron_says(
+    opened_then: Callable[[], Store], clock: Clock
+) -> None:
+    store = opened_then()
+    kept(store, created_at=NOON + HOUR, next_due=NOON + HOUR + MINUTE)
+    kept(store, "paused", paused=True, next_due=NOON + HOUR + MINUTE)
+    assert tick(store) == 0
+    assert now_kept(store).next_due == NOON + MINUTE
+    assert now_kept(store, "paused").next_due == NOON + HOUR + MINUTE
+    clock.now += MINUTE
+    assert tick(store) == 1
+    assert now_kept(store).last_due == NOON + MINUTE
+
+
+def test_after_a_clock_was_set_back_no_run_comes_twice(
+    opened_then: Callable[[], Store], clock: Clock
+) -> None:
+    store = opened_then()
+    kept(store)
+    clock.now += MINUTE
+    assert tick(store) == 1
+    clock.now -= HOUR
+    assert tick(store) == 0
+    assert now_kept(store).next_due == NOON + 2 * MINUTE
+
+
+@pytest.mark.parametrize("cron", ["30 2 * * *", "*/20 * * * *", "15 */2 * * *", "0 3 * * 0"])
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("Europe/Berlin", datetime(2026, 3, 28, 20, tzinfo=UTC)),
+        ("Europe/Berlin", datetime(2026, 10, 24, 20, tzinfo=UTC)),
+        ("Australia/Lord_Howe", datetime(2026, 4, 4, 9, tzinfo=UTC)),  # by half an hour
+        ("Australia/Lord_Howe", datetime(2026, 10, 3, 9, tzinfo=UTC)),
+    ],
+)
+def test_no_run_is_moved_up_when_summer_time_begins_or_ends(
+    zone: str, day: datetime, cron: str
+) -> None:
+    there, now = Cron(cron, zone), day
+    schedule = Schedule("a", cron, zone, {}, there.following(now), now)
+    for _ in range(16 * 6):
+        now += 10 * MINUTE
+        done = step(schedule, now, there.following, there.latest, now - 30 * SECOND)
+        schedule = done.after if done else schedule
+        assert moved_up(schedule, now, there.following, there.awaited) is None
