@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ MADE_AT = "backed_up_at"
 """The mark of a backup: when it was made."""
 
 _DRAFT = ".new"
+_DRAFT_NAME = re.compile(r"\..+\.queuectl-(?P<host>.+)-(?P<pid>[1-9][0-9]*)\.new")
+_OLD_SECONDS = 86_400.0
+"""After so long without a write a backup that another host makes was killed."""
 
 
 @frozen
@@ -50,9 +54,9 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
     has no room.
     """
     _require_free(store, file)
-    draft = file.with_name(f".{file.name}.{os.getpid()}{_DRAFT}")
+    draft = file.with_name(f".{file.name}.queuectl-{_host()}-{os.getpid()}{_DRAFT}")
     try:
-        _remove_left_drafts(file)
+        _remove_left_drafts(file.absolute().parent)
         with _blamed(store, file), opened_database(store) as source:
             copy_from(source, draft, progressed)
         with _blamed(store, file), contextlib.closing(connect(draft)) as copy:
@@ -93,15 +97,25 @@ def _require_free(store: Path, file: Path) -> None:
         )
 
 
-def _remove_left_drafts(file: Path) -> None:
-    """Remove what backups to the same name have left that were killed, as far as that may be."""
-    named = re.compile(rf"\.{re.escape(file.name)}\.([1-9][0-9]*){re.escape(_DRAFT)}")
+def _host() -> str:
+    return os.uname().nodename
+
+
+def _remove_left_drafts(directory: Path) -> None:
+    """Remove what backups that were killed have left in a directory, as far as that may be."""
     with contextlib.suppress(PermissionError):  # a directory may be for writing alone
-        for left in list(file.absolute().parent.iterdir()):
-            found = named.fullmatch(left.name)
-            if found and not _is_of_another(int(found[1])):
-                with contextlib.suppress(OSError):  # it may be somebody else's
+        for left in list(directory.iterdir()):
+            found = _DRAFT_NAME.fullmatch(left.name)
+            with contextlib.suppress(OSError):  # it may be somebody else's
+                if found and _is_left(left, found["host"], int(found["pid"])):
                     remove_all(left)
+
+
+def _is_left(draft: Path, host: str, pid: int) -> bool:
+    """Whether nobody makes a draft any more; those of another host are judged by their age."""
+    if host != _host():
+        return time.time() - draft.stat().st_mtime > _OLD_SECONDS
+    return not _is_of_another(pid)
 
 
 def _is_of_another(pid: int) -> bool:

@@ -183,7 +183,7 @@ back_up(Path(sys.argv[1]), Path(sys.argv[2]), lambda *_: os.kill(os.getpid(), si
 
 
 @pytest.mark.usefixtures("store")
-def test_what_a_backup_that_was_killed_has_left_is_removed_by_the_next_one_of_that_name(
+def test_what_a_backup_that_was_killed_has_left_is_removed_by_the_next_one_in_that_directory(
     path: Path, tmp_path: Path
 ) -> None:
     to = tmp_path / "to"
@@ -192,13 +192,18 @@ def test_what_a_backup_that_was_killed_has_left_is_removed_by_the_next_one_of_th
     command = [sys.executable, "-c", KILLED, str(path), str(file)]
     done = subprocess.run(command, cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
-    left = [each.name for each in to.iterdir()]
-    assert f".{file.name}." in "".join(left)
-    kept = {f".{file.name}.{os.getppid()}.new", ".c.db.999999999.new", f".{file.name}.x.new"}
+    left = sorted(each.name for each in to.iterdir())
+    assert left[0].startswith(f".{file.name}."), left
+    ours = f".{file.name}.queuectl-{os.uname().nodename}"
+    theirs = f".{file.name}.queuectl-elsewhere"
+    kept = {f"{ours}-{os.getppid()}.new", f"{theirs}-999999999.new", ".c.db.999999999.new"}
     for name in kept:
         (to / name).touch()
-    back_up(path, file, not_told)
-    assert {each.name for each in to.iterdir()} == {*kept, file.name}
+    old = to / f"{theirs}-7.new"
+    old.touch()
+    os.utime(old, (0, 0))
+    back_up(path, to / "another.db", not_told)
+    assert {each.name for each in to.iterdir()} == {*kept, "another.db"}
 
 
 def interrupted(_done: int, _total: int) -> None:
