@@ -187,6 +187,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     store_url = find_place(store=url).store_url
     if not _is_there(store_url):
         require_in_use(source)  # or an empty store would be left there
+        migration.require_no_workers(source, force=force)
     with ended_by_signals(), contextlib.closing(open_store(store_url)) as target:
         done = migration.Progress()
         with Progress() as progress:

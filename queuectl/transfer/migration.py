@@ -22,6 +22,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.lanes import is_of_deliveries
 from queuectl.domain.values import frozen
 from queuectl.ids import new_token
+from queuectl.stores import is_mongo
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO, MOVING, require_in_use
 from queuectl.transfer.lines import digest
@@ -33,7 +34,8 @@ _IDENTITY = "identity"
 _ARRIVED = "arrived_whole"
 """The mark of a store into which all of another one has come: which one, and what there was."""
 
-_STOP = "queuectl worker stop, and --all-hosts for those elsewhere; then again"
+_STOP = "queuectl worker stop; then again"
+_STOP_ALL = "queuectl worker stop, and --all-hosts for those elsewhere; then again"
 _BATCH = 200
 _BREATH_SECONDS = 0.002
 _NOTED = ("compared", "deliveries", "schedules", "checksum")
@@ -75,12 +77,12 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
         yield ended
         return
     for store in (source, target):
-        refuse_workers(store, hint=_STOP, certain=force)
+        require_no_workers(store, force=force)
     after = _resume_at(target, identity)
     source.set_mark(MOVING, "yes")  # first, so that nobody ever reads that all was moved
     source.set_mark(MOVED_TO, target.address)
     try:
-        refuse_workers(source, hint=_STOP, certain=force)  # one may have begun before the mark
+        require_no_workers(source, force=force)  # one may have begun before the mark
         yield from _move(source, target, identity, after)
     except BaseException:
         with contextlib.suppress(StoreError):  # else --release does it, as whoever is refused reads
@@ -88,6 +90,12 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
             source.set_mark(MOVING, None)
         raise
     source.set_mark(MOVING, None)
+
+
+def require_no_workers(store: Store, *, force: bool) -> None:
+    """Raise Conflict while workers live on a store, with `force` only those that certainly do."""
+    hint = _STOP_ALL if is_mongo(store.address) else _STOP
+    refuse_workers(store, hint=hint, certain=force)
 
 
 def _move(source: Store, target: Store, identity: str, after: int) -> Iterator[Progress]:

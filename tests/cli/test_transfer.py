@@ -15,7 +15,7 @@ from queuectl.domain.job import Outcome
 from queuectl.domain.lanes import delivery_queue
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, answered, bury, claim_next, environment, run_next
-from tests.stores.kit import added
+from tests.stores.kit import added, worker_record
 
 
 @pytest.fixture
@@ -301,3 +301,13 @@ def test_a_migration_that_was_killed_is_not_called_done(filled: Cli, tmp_path: P
     assert "is being moved to" in filled("doctor").out
     filled.ok("migrate", "--yes", "--to", str(target))
     assert "this store was moved to" in filled.refused(4, "enqueue", "late", "true")
+
+
+def test_a_migration_that_is_refused_for_workers_makes_nothing(filled: Cli, tmp_path: Path) -> None:
+    with open_queue() as queue:
+        queue.store.register(worker_record(queue.store, "w9"))
+    to = tmp_path / "to"
+    to.mkdir()
+    refusal = filled.refused(4, "migrate", "--yes", "--to", str(to / "x.db"))
+    assert refusal.endswith("; queuectl worker stop; then again\n")
+    assert list(to.iterdir()) == []

@@ -243,8 +243,9 @@ def test_a_store_is_not_moved_into_itself(source: Store) -> None:
 @one_way
 def test_nothing_is_moved_while_workers_live(source: Store, target: Store) -> None:
     source.register(worker_record(source, "w9"))
-    with pytest.raises(Conflict, match=r"1 worker\(s\) live on"):
+    with pytest.raises(Conflict, match=r"1 worker\(s\) live on") as refused:
         moved(source, target)
+    assert refused.value.hint == "queuectl worker stop; then again"
     require_in_use(source)
     assert list(migration.migrate(source, target, force=True))[-1].checksum
 
