@@ -72,6 +72,10 @@ class ClaimRequest:
     untried: bool = False
 
 
+class Leaving(Exception):
+    """Raised by `Store.between` when its worker leaves: what a long method has left is not done."""
+
+
 class Store(Counting, Protocol):
     """Where jobs are kept."""
 

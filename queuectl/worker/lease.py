@@ -23,13 +23,12 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.values import frozen
 from queuectl.domain.worker import StopRequest, WorkerRecord
 from queuectl.home import Home
-from queuectl.stores.base import Renewal, Store
+from queuectl.stores.base import Leaving, Renewal, Store
 from queuectl.stores.moved import MOVED_TO
 from queuectl.waiting import LONGEST_GAP, Pace
 from queuectl.worker import pidfile
 from queuectl.worker.control import Control
 from queuectl.worker.guard import Guard
-from queuectl.worker.leaving import Leaving
 from queuectl.worker.logs import use_format
 from queuectl.worker.patience import Absence
 from queuectl.worker.processes import HEARTBEAT_SECONDS, boot_clock, rouse

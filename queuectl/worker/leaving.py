@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from queuectl.domain.errors import StoreError
 from queuectl.domain.worker import StopRequest
-from queuectl.stores.base import Store
+from queuectl.stores.base import Leaving, Store
 from queuectl.worker.control import Control
 from queuectl.worker.processes import is_live
 from queuectl.worker.telling import tell_all
@@ -20,10 +20,6 @@ LEAVE_SECONDS = 1.0
 """How long the last worker tells what has happened; whoever reads figures does the rest, or the
 next worker.
 """
-
-
-class Leaving(Exception):
-    """A worker leaves: what it is at is left to others, or to its next start."""
 
 
 def leave(

@@ -15,9 +15,8 @@ from queuectl.domain.schedule import MISSED, Schedule, moved_up, run_id, step
 from queuectl.domain.settings import Settings
 from queuectl.domain.values import frozen
 from queuectl.ids import new_job_id
-from queuectl.stores.base import Fired, Store
+from queuectl.stores.base import Fired, Leaving, Store
 from queuectl.when import parse_time
-from queuectl.worker.leaving import Leaving
 
 log = logging.getLogger("queuectl.worker")
 

@@ -16,11 +16,10 @@ from queuectl.domain.transitions import Transition
 from queuectl.domain.values import frozen
 from queuectl.domain.worker import WorkerRecord
 from queuectl.home import Home
-from queuectl.stores.base import BATCH, Store
+from queuectl.stores.base import BATCH, Leaving, Store
 from queuectl.waiting import Pace
 from queuectl.worker import pidfile
 from queuectl.worker.adoption import marked_orphans
-from queuectl.worker.leaving import Leaving
 from queuectl.worker.left_deliveries import are_left
 from queuectl.worker.processes import (
     HEARTBEAT_SECONDS,
