@@ -136,13 +136,15 @@ class Group(click.Group):
         from queuectl.cli.summaries import SUMMARIES
 
         known = SUMMARIES if self.lazy else {}
-        rows = [(name, known.get(name) or self._summary(name)) for name in self.list_commands(ctx)]
+        names = self.list_commands(ctx)
+        rows = [(name, known.get(name) or self._summary(ctx, name)) for name in names]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
-    def _summary(self, name: str) -> str:
+    def _summary(self, ctx: click.Context, name: str) -> str:
         """Return the whole first sentence; click would cut it to a line."""
-        return self.commands[name].get_short_help_str(200)
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(200) if command else ""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order in which they are declared."""

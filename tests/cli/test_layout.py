@@ -76,8 +76,9 @@ def test_off_a_terminal_every_column_is_there_and_no_cell_is_empty(cli: Cli) -> 
     cli.ok("enqueue", "waiting", "true")
     titles, broken, waiting = cli.ok("list").out.splitlines()
     assert titles.split("  ")[0] == "ID"
-    assert "QUEUE    PRIORITY  SLOTS  LABELS  NEXT RUN" in titles
-    assert broken.split() == "broken dead (1) 1/1 default 0 1 - - Exit code 1 false".split()
+    assert "QUEUE    PRIORITY  SLOTS  LABELS  " in titles
+    assert broken.split()[:8] == "broken dead (1) 1/1 default 0 1 -".split()
+    assert broken.split()[-5:] == "- Exit code 1 false".split()
     assert waiting.split()[:7] == "waiting pending 0/3 default 0 1 -".split()
     assert waiting.split()[-5:] == "no worker is running true".split()
 

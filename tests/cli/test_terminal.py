@@ -36,8 +36,10 @@ def test_a_table_keeps_its_columns_and_cuts_the_command(cli: Cli) -> None:
     cli.ok("enqueue", "wide", "echo 漢字 " + "long " * 50, "--in", "2h")
     # in eighty columns there is no room for the date of a job that is due tomorrow
     plain = ESCAPES.sub("", shown("list", columns=100)).splitlines()
-    assert plain[0].split() == ["ID", "STATE", "ATTEMPTS", "NEXT", "RUN", "REASON", "COMMAND"]
-    assert plain[1].split() == ["job1", "dead", "(1)", "1/1", "Exit", "code", "1", "false"]
+    titles, job1 = plain[0].split(), plain[1].split()
+    assert (titles[:3], titles[-2:]) == (["ID", "STATE", "ATTEMPTS"], ["REASON", "COMMAND"])
+    assert "QUEUE" not in titles
+    assert (job1[:4], job1[-4:]) == (["job1", "dead", "(1)", "1/1"], ["Exit", "code", "1", "false"])
     assert "in 2h" in plain[2]
     assert plain[2].rstrip().endswith("…")
     narrow = ESCAPES.sub("", shown("list", columns=30)).splitlines()

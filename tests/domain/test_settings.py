@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from queuectl.domain.settings import (
     show,
 )
 
-BOUNDS: dict[str, tuple[float, float]] = {
+PROMISED_BOUNDS: dict[str, tuple[float, float]] = {
     "max_retries": (0, 1_000_000),
     "backoff_base": (0, 1_000_000),
     "backoff_cap": (0, YEAR),
@@ -42,14 +43,21 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "retention_stats": (0, 100 * YEAR),
     "max_log_bytes": (0, 2**50),
 }
-SWITCHES = ("kill_leftovers", "clean_env", "full_durability")
-TEXTS = ("allowed_commands", "denied_commands")
-CHOICES = ("log_format", "on_parent_failure")
-WHOLE = ("max_retries", "max_interruptions", "max_log_bytes")
+BOUNDS = {
+    item.name: (item.metadata["minimum"], item.metadata["maximum"])
+    for item in fields(Settings)
+    if isinstance(item.default, (int, float)) and not isinstance(item.default, bool)
+} | PROMISED_BOUNDS
+"""Those of every setting that is a number."""
+
+SWITCHES = tuple(key for key in KEYS if isinstance(default_of(key), bool))
+TEXTS = tuple(key for key in KEYS if default_of(key) == "" and not choices_of(key))
+CHOICES = tuple(key for key in KEYS if choices_of(key) and key not in SWITCHES)
+WHOLE = tuple(key for key in BOUNDS if isinstance(default_of(key), int))
 
 
-def test_the_defaults_are_those_that_are_documented() -> None:
-    assert as_dict(Settings()) == {
+def test_the_defaults_are_those_that_were_promised() -> None:
+    promised = {
         "max_retries": 3,
         "backoff_base": 2.0,
         "backoff_cap": 3600.0,
@@ -73,6 +81,8 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "denied_commands": "",
         "log_format": "text",
     }
+    assert {key: default_of(key) for key in promised} == promised
+    assert as_dict(Settings()) == {key: default_of(key) for key in KEYS}
 
 
 def test_every_key_has_tested_bounds_or_is_a_switch_a_text_or_a_choice() -> None:
