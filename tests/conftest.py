@@ -7,6 +7,7 @@ import signal
 import sys
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,11 @@ settings.register_profile(
 if settings.get_current_profile_name() in ("default", "ci"):
     settings.load_profile("quick")
 
+QUICK = ("domain", "system", "stores", "presentation", "cli", "web")
+QUICK_FILES = ("test_docs.py", "test_examples.py", "test_job_fields.py", "test_readme.py")
+NOT_QUICK = frozenset({"mongo_server", "chromium"})
+"""The quick suite: these directories and files, without MongoDB and without a browser."""
+
 FEWEST = 4
 FOR_EACH_CORE = 2
 
@@ -47,8 +53,22 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mix the files, the same way each time: some wait where others calculate."""
+    """Mix the files, the same way each time: some wait where others calculate. Mark the quick."""
+    for item in items:
+        if _is_quick(item):
+            item.add_marker(pytest.mark.quick)
     items.sort(key=lambda item: zlib.crc32(item.path.name.encode()))
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    """Whether a test belongs to the quick suite."""
+    first = item.path.relative_to(Path(__file__).parent).parts[0]
+    if first not in (*QUICK, *QUICK_FILES) or item.get_closest_marker("slow"):
+        return False
+    needed = set(getattr(item, "fixturenames", ()))
+    call = getattr(item, "callspec", None)  # the parameter names the kind of store
+    kind = str(call.params.get("store_url", "")) if call else ""
+    return not (needed & NOT_QUICK or kind.startswith("mongo"))
 
 
 @pytest.fixture(scope="session")
