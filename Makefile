@@ -31,7 +31,7 @@ format: ## Let ruff mend what it can
 types: ## Types: mypy, strict
 	$(BIN)/mypy --strict
 
-docs: ## Write anew what README.md shows as printed
+docs: ## Write anew what README.md and pages of docs show as printed
 	$(BIN)/python -m docs.printed
 
 coverage: ## How much of queuectl/ the tests run, by branches, programs that they start included

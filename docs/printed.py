@@ -1,10 +1,12 @@
-"""Write what README.md shows as printed: `python -m docs.printed`, or `make docs`.
+"""Write what README.md and other pages show as printed: `python -m docs.printed`, or `make docs`.
 
-The page holds marks of cog (`[[[cog …]]]` to `[[[end]]]`), and what stands between is made anew by
+The pages hold marks of cog (`[[[cog …]]]` to `[[[end]]]`), and what stands between is made anew by
 the functions below: tables from the program's own tables, and blocks of commands by running them,
 as they stand there, in a home of their own. What differs each time (times, process ids, made
 ids, the path) is replaced by what is the same each time. `--check` writes nothing, and shows
-what would be written where the page is not so. Both take other pages instead.
+what would be written where a page is not so. Both take other pages instead of all that have marks.
+
+Those in docs/flow have no marks: `tests/test_examples.py` plays what happens between their lines.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import tester
 from queuectl.domain import settings as tunables
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGES = ("README.md", "docs/notifications.md")
 _TIMEOUT_SECONDS = 120
 _POLL_SECONDS = 0.05
 _LETTERS = "abcdefghjkmnpqrstvwxyz"
@@ -38,9 +40,9 @@ _TIME = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
 
 
 def main(args: Sequence[str]) -> int:
-    """Write the page, or with `--check` compare it; return the exit code, 0 if it is as it was."""
+    """Write the pages, or with `--check` compare them; return the exit code, 0 if all is well."""
     options = ["--check", "--diff"] if "--check" in args else ["-r"]
-    pages = [arg for arg in args if arg != "--check"] or [str(README)]
+    pages = [arg for arg in args if arg != "--check"] or [str(ROOT / page) for page in PAGES]
     prologue = f"from {__name__} import commands, console, scenarios, settings"
     try:
         return int(Cog().main(["cog", "-P", "-p", prologue, *options, *pages]) or 0)
@@ -155,6 +157,10 @@ class Demo:
             raise ValueError(f"{line}: exit code {ended.returncode}: {ended.stderr}")
         return ended.stdout
 
+    def write(self, name: str, text: str) -> None:
+        """Write a file where the commands are typed."""
+        (self.root / "demo" / name).write_text(f"{text}\n")
+
     def wake(self) -> None:
         """Let what sleeps go on."""
         self._awake.touch()
@@ -188,6 +194,7 @@ BEFORE: dict[str, Callable[[Demo], object]] = {
     ),
     "queuectl status": lambda demo: demo.until(_is_at_work),
     "queuectl worker stop": _bury,
+    "queuectl hook add team": lambda demo: demo.write("slack.url", "https://hooks.slack.com/T0/B0"),
 }
 """What happens out of sight before a line, by how the line begins."""
 

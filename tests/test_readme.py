@@ -1,4 +1,4 @@
-"""What README shows as printed is what is printed, and nothing of that is written by hand."""
+"""What README and other pages show as printed is printed; README's is never written by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ SETTINGS = "<!-- [[[cog settings() ]]] -->\n{}<!-- [[[end]]] -->\n"
 printed = import_module("docs.printed")
 
 
-def test_readme_shows_what_is_printed() -> None:
+def test_every_page_with_marks_is_made_anew() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    marked = [page for page in pages if "[[[cog " in page.read_text(encoding="utf-8")]
+    assert {str(page.relative_to(ROOT)) for page in marked} == set(printed.PAGES)
+
+
+def test_the_pages_show_what_is_printed() -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "docs.printed", "--check"],
         cwd=ROOT,
