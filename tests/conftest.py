@@ -63,7 +63,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_quick(item: pytest.Item) -> bool:
     """Whether a test belongs to the quick suite."""
     first = item.path.relative_to(Path(__file__).parent).parts[0]
-    if first not in (*QUICK, *QUICK_FILES) or item.get_closest_marker("slow"):
+    if first not in (*QUICK, *QUICK_FILES) or item.path.name.startswith("test_mongo"):
+        return False
+    if item.get_closest_marker("slow"):
         return False
     needed = set(getattr(item, "fixturenames", ()))
     call = getattr(item, "callspec", None)  # the parameter names the kind of store
