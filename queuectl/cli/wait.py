@@ -20,11 +20,14 @@ from queuectl.domain.checks import check_name
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.job import SETTLED, WAITING, Job, State
-from queuectl.domain.view import as_dict, exit_code
+from queuectl.domain.view import NO_WORKER, as_dict, exit_code
 from queuectl.queue import Queue
 from queuectl.waiting import ROOTS_SECONDS, Pace
 
 _POLL_SECONDS = (0.01, 0.25)
+_REASONS_SECONDS = 1.0
+"""How often to look whether there is a worker, and an open queue, for what is waited for."""
+
 _AT_ONCE = 100
 """How many of the jobs are looked at between two pauses."""
 
@@ -95,8 +98,9 @@ class Waiting:
         self._left = dict.fromkeys(ids, State.PENDING)
         self._ended: Counter[State] = Counter()
         self._forgive = forgive
-        self._is_warned = False
-        self._roots = Pace(ROOTS_SECONDS)
+        self._waiting_in: set[str] = set()
+        self._told: set[str] = set()
+        self._roots, self._reasons = Pace(ROOTS_SECONDS), Pace(_REASONS_SECONDS)
         self._started = time.monotonic()
         self._deadline = None if seconds is None else self._started + seconds
 
@@ -143,6 +147,8 @@ class Waiting:
                 del self._left[job.id]
                 self._ended[job.state] += 1
                 yield job, stuck
+            elif job.state in WAITING:
+                self._waiting_in.add(job.spec.queue)
 
     def _look_at(self, job_id: str) -> Job | None:
         """Return a job and put it behind the others; None when it may be gone, and is."""
@@ -157,13 +163,15 @@ class Waiting:
         return job
 
     def _warn(self) -> None:
-        """Tell, once, when nothing will happen by itself."""
-        if self._is_warned:
+        """Tell, each thing once, when nothing will happen by itself."""
+        if not self._waiting_in or not self._reasons.is_due:
             return
-        self._is_warned = True
-        waits = any(state in WAITING for state in self._left.values())
-        if waits and not self._queue.workers():
-            note("no worker is running: queuectl worker start")
+        with self._reasons.look():
+            for line in _missing(self._queue, sorted(self._waiting_in)):
+                if line not in self._told:
+                    self._told.add(line)
+                    note(line)
+        self._waiting_in.clear()
 
     def _refuse_to_go_on(self) -> None:
         if not self._left or self._deadline is None or time.monotonic() < self._deadline:
@@ -186,3 +194,16 @@ class Waiting:
         states = self._ended + Counter(self._left.values())
         told = ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
         return f"{clock}  {done:,} of {done + len(self._left):,} done: {told}"
+
+
+def _missing(queue: Queue, names: Sequence[str]) -> Iterator[str]:
+    """Yield what jobs of some queues lack to be started, each with what to type."""
+    around = queue.surroundings()
+    for name in names:
+        if name in around.lanes and around.lanes[name].paused:
+            yield f"queue {name} is paused: queuectl queue resume {name}"
+        why = around.unserved(name)
+        if why == NO_WORKER and queue.workers():
+            continue  # one that takes a single job, this one perhaps
+        if why:
+            yield f"{why}: queuectl worker start"

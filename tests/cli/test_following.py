@@ -78,6 +78,37 @@ def test_whoever_waits_away_from_a_terminal_is_told_too_that_no_worker_runs(cli:
     assert "'b' is pending, and no worker is running" in meanwhile_read("logs", "-f", "b")[1]
 
 
+def test_whoever_waits_is_told_of_a_queue_that_is_paused_and_of_workers_that_take_from_others(
+    cli: Cli,
+) -> None:
+    cli.ok("enqueue", "a", "true", "--queue", "shut")
+    cli.ok("queue", "pause", "shut")
+    cli.ok("worker", "start", "--queue", "other", "--queue", "shut")
+    told = "queue shut is paused: queuectl queue resume shut\n"
+    for command in (["wait", "a", "--timeout", "2.5"], ["wait", "--all", "--timeout", "2.5"]):
+        assert cli(*command).err == f"{told}queuectl: job 'a' is still pending\n"
+    cli.ok("enqueue", "b", "true")
+    assert meanwhile_read("wait", "b")[1] == (
+        "no worker takes from queue default: queuectl worker start\n"
+    )
+
+
+def test_whoever_waits_is_told_of_workers_that_have_left_since(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true", "--in", "1h")
+    cli.ok("worker", "start")
+    with subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "wait", "a"],
+        env=environment(), stderr=subprocess.PIPE, text=True,
+    ) as waiting:  # fmt: skip
+        assert waiting.stderr is not None
+        assert not select.select([waiting.stderr], [], [], 1.5)[0]
+        cli.ok("worker", "stop")
+        is_told = select.select([waiting.stderr], [], [], 30)[0]
+        waiting.terminate()
+        assert is_told
+        assert waiting.stderr.readline() == "no worker is running: queuectl worker start\n"
+
+
 def meanwhile_read(*command: str) -> tuple[str, str]:
     """Return both streams of a command that waits, ended once it has told of something."""
     with subprocess.Popen(
