@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from queuectl.cli.words import Item
 from queuectl.domain.errors import InvalidInput
+from queuectl.home import working_directory
 from queuectl.ids import new_token
 from queuectl.stores.base import BATCH
 
@@ -56,6 +57,7 @@ def _read(path: str) -> Iterator[Item]:
         with _opened(path) as stream:
             yield from _items(stream, name)
     except OSError as fault:
+        working_directory(path)  # which may be gone
         raise InvalidInput(f"cannot read {name}: {fault.strerror}") from fault
 
 

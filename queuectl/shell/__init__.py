@@ -23,6 +23,7 @@ def run_shell(session: Session, *, file: str | None = None, keep_going: bool = F
     Returns the exit code. Raises InvalidInput when the file cannot be read or in a shell.
     """
     from queuectl.domain.errors import InvalidInput
+    from queuectl.home import working_directory
 
     if session.in_shell:
         raise InvalidInput("this is the shell already")
@@ -37,6 +38,7 @@ def run_shell(session: Session, *, file: str | None = None, keep_going: bool = F
             with Path(file).open(encoding="utf-8", errors="surrogateescape") as lines:
                 return run_script(lines, inner, keep_going=keep_going)
         except OSError as fault:
+            working_directory(file)  # which may be gone
             raise InvalidInput(f"cannot read {file}: {fault.strerror}") from fault
     return run_script(sys.stdin, inner, keep_going=keep_going)
 

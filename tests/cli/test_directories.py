@@ -65,3 +65,18 @@ def test_a_schedule_and_a_change_tell_it_too(
     assert cli.ok("edit", "a").err == warning("/elsewhere")
     with open_queue() as queue:
         assert queue.get("a").spec.cwd == "/elsewhere"
+
+
+@pytest.mark.parametrize("line", ["import x.jsonl", "shell x.q"])
+def test_a_file_in_a_directory_that_was_removed_is_not_said_to_be_missing(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    told = cli.refused(2, *line.split())
+    assert told == (
+        "queuectl: the working directory does not exist any more; go to one that does: cd DIR\n"
+    )
+    assert "No such file" in cli.refused(2, *line.replace(" x", f" {tmp_path}/x").split())
