@@ -33,9 +33,11 @@ class Obstacle:
         """Return the command that lets the chain go on.
 
         What was deleted cannot be retried, nor can a later job of its id stand for it: the one
-        job that names it must cease to.
+        job that names it must cease to. So must one that waits for the failure of what has
+        completed, which would most likely complete again.
         """
-        return f"edit {self.child_id}" if self.state is None else f"retry {self.job_id}"
+        is_final = self.state in (None, State.COMPLETED)
+        return f"edit {self.child_id}" if is_final else f"retry {self.job_id}"
 
     @property
     def reason(self) -> str:

@@ -189,3 +189,13 @@ def test_a_schedule_keeps_it_for_its_runs(cli: Cli) -> None:
     cli.ok("schedule", "add", "s", "@daily", "true", "--tz", "UTC", "--on-parent-failure", "cancel")
     assert cli.ok("schedule", "show", "s", "--json").json["job"]["on_parent_failure"] == "cancel"
     assert "on_parent_failure  cancel" in cli.ok("schedule", "show", "s").out
+
+
+def test_whoever_waits_for_the_failure_of_what_has_completed_is_to_be_edited(cli: Cli) -> None:
+    cli.ok("enqueue", "ok1", "true")
+    with open_queue() as queue:
+        run_next(queue, Outcome(exit_code=0))
+    cli.ok("enqueue", "n1", "true", "--after-fail", "ok1")
+    assert cli.refused(1, "wait", "n1") == (
+        "queuectl: n1 cannot start: ok1 is completed; queuectl edit n1\n"
+    )
