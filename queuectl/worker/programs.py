@@ -125,7 +125,8 @@ def _find(name: str, environment: Environment) -> str:
 
 
 def _path(environment: Environment) -> str:
-    return os.fsdecode(environment.get(b"PATH", os.fsencode(os.defpath)))
+    """Return where programs are looked for; as an empty entry, an empty PATH is the directory."""
+    return os.fsdecode(environment.get(b"PATH", os.fsencode(os.defpath))) or os.pathsep
 
 
 def _places(name: str, environment: Environment) -> Iterator[str]:

@@ -177,3 +177,14 @@ def test_long_arguments_run_where_each_and_all_of_them_are_within_the_limits(
     refused = workers.ran(["true", *many])
     assert refused.last_error is not None
     assert refused.last_error.startswith("Arguments and environment are too long: ")
+
+
+def test_an_empty_path_means_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prog").write_text("#!/bin/sh\n")
+    (tmp_path / "prog").chmod(0o755)
+    for path in (b"", b":/usr/bin"):
+        found = to_start(("prog",), {b"PATH": path})
+        assert Path(found.program).samefile(tmp_path / "prog")
