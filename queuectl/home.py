@@ -12,6 +12,7 @@ from pathlib import Path
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.domain.values import frozen
 from queuectl.owners import own_directory, refuse_root, refuse_strangers, require_trusted
+from queuectl.store_url import is_mongo, sqlite_path
 
 DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
@@ -250,8 +251,6 @@ def _data_directory() -> Path:
 
 def _absolute(url: str, cwd: Path) -> str:
     """Return an address that means the same from every directory."""
-    from queuectl.stores import is_mongo, sqlite_path
-
     if is_mongo(url):
         return url
     path = _below(cwd, expanded(sqlite_path(url)))

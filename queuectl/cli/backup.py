@@ -15,7 +15,7 @@ from queuectl.cli.session import Session, note, pass_session, say
 from queuectl.cli.tree import Command
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.home import working_directory
-from queuectl.stores import is_mongo, sqlite_path
+from queuectl.store_url import is_mongo, sqlite_path
 
 if TYPE_CHECKING:
     from queuectl.transfer.backup import Contents

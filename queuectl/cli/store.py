@@ -24,7 +24,7 @@ from queuectl.domain.values import frozen
 from queuectl.home import Place, cannot, find_place
 from queuectl.owners import access_to, own_name
 from queuectl.queue import Queue
-from queuectl.stores import is_mongo, sqlite_path
+from queuectl.store_url import is_mongo, sqlite_path
 from queuectl.stores.moved import require_in_use
 
 _CLOCK_SECONDS = 5.0

@@ -49,7 +49,7 @@ def _run_prompt(session: Session) -> int:
     from queuectl.shell.followed import Followed, open_followed
     from queuectl.shell.live import Live
     from queuectl.shell.opening import HeldKeys, show
-    from queuectl.stores import is_mongo
+    from queuectl.store_url import is_mongo
 
     place = session.place()
     followed = Followed()

@@ -29,7 +29,7 @@ from queuectl.domain.values import frozen
 from queuectl.home import Place
 from queuectl.queue import Queue
 from queuectl.shell.followed import Followed
-from queuectl.stores import is_mongo, sqlite_path
+from queuectl.store_url import is_mongo, sqlite_path
 
 REFRESH_SECONDS = 1.0
 LOOKUP_SECONDS = 0.3

@@ -2,31 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from queuectl.domain.errors import InvalidInput, StoreUnavailable
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.store_url import is_mongo, sqlite_path
 from queuectl.stores.base import Store
-
-MONGO_SCHEMES = ("mongodb://", "mongodb+srv://")
-SQLITE_SCHEMES = ("sqlite:///", "sqlite://", "sqlite:", "file:")
-
-
-def is_mongo(url: str) -> bool:
-    """Whether an address names a MongoDB server."""
-    return url.lower().startswith(MONGO_SCHEMES)
-
-
-def sqlite_path(url: str) -> Path:
-    """Return the file that `sqlite:///relative`, `sqlite:////absolute` or a path names."""
-    for scheme in SQLITE_SCHEMES:
-        if url.lower().startswith(scheme):
-            return Path(url[len(scheme) :])
-    if "://" in url:
-        raise InvalidInput(
-            f"unknown kind of store '{url.split('://')[0]}://'",
-            hint="use a path, sqlite:///PATH or mongodb://HOST/DATABASE",
-        )
-    return Path(url)
 
 
 def open_store(url: str) -> Store:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.stores import is_mongo, sqlite_path
+from queuectl.store_url import is_mongo, sqlite_path
 from queuectl.stores.sqlite import SqliteStore
 
 

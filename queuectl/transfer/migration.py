@@ -22,7 +22,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.lanes import is_of_deliveries
 from queuectl.domain.values import frozen
 from queuectl.ids import new_token
-from queuectl.stores import is_mongo
+from queuectl.store_url import is_mongo
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO, MOVING, require_in_use
 from queuectl.transfer.lines import digest

@@ -21,7 +21,7 @@ from functools import partial
 
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreUnavailable
 from queuectl.home import Place
-from queuectl.stores import is_mongo
+from queuectl.store_url import is_mongo
 from queuectl.waiting import wait_readable
 from queuectl.worker import notes, pidfile
 from queuectl.worker.adoption import adopt_orphans

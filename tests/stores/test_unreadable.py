@@ -14,7 +14,8 @@ from queuectl.domain.dependencies import parent_of
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import State
-from queuectl.stores import codec, is_mongo
+from queuectl.store_url import is_mongo
+from queuectl.stores import codec
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import MongoStore
 from queuectl.stores.mongo_crowd import CROWD
