@@ -7,13 +7,13 @@ from typing import TypeVar
 
 from queuectl import stores
 from queuectl.cli.params import Known
-from queuectl.cli.session import printable
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.settings import Value, as_dict
+from queuectl.domain.text import printable
 from queuectl.home import Place
 from queuectl.queue import Queue
 

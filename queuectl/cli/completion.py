@@ -16,8 +16,9 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from queuectl.cli.session import Session, printable
+from queuectl.cli.session import Session
 from queuectl.cli.tree import COMPLETION_VARIABLE, Command, root
+from queuectl.domain.text import printable
 
 MOST_SECONDS = 2.0
 """A person who has pressed TAB waits no longer."""

@@ -9,12 +9,12 @@ from datetime import datetime
 from queuectl.cli import render
 from queuectl.cli.columns import state_style, state_text, why
 from queuectl.cli.layout import GAP
-from queuectl.cli.session import printable
 from queuectl.cli.timeline import step_columns, timeline
 from queuectl.domain.job import Job
 from queuectl.domain.job_fields import ASKED, Field, Kind, Spec, command_text
 from queuectl.domain.lanes import queue_title
 from queuectl.domain.settings import WAIT
+from queuectl.domain.text import printable
 from queuectl.domain.times import short_seconds
 from queuectl.domain.view import masked_env
 

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from queuectl.cli.session import printable
+from queuectl.domain.text import printable
 from queuectl.domain.times import iso
 
 _STAMP = len("2030-01-31T14:30:05.123")

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 
 from queuectl.cli.layout import cut
-from queuectl.cli.session import printable
+from queuectl.domain.text import printable
 
 _AT_FIRST_SECONDS = 0.3
 """What takes no longer shows no progress."""

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from queuectl.cli.layout import GAP, arrange, cut, width
-from queuectl.cli.session import printable
+from queuectl.domain.text import printable
 from queuectl.domain.times import iso
 from queuectl.domain.values import frozen
 from queuectl.domain.view import ALONE, Surroundings

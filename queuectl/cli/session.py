@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.domain.errors import ExitCode, QueuectlError
-from queuectl.domain.text import printable as printable
+from queuectl.domain.text import printable
 from queuectl.home import Place, find_place
 
 if TYPE_CHECKING:

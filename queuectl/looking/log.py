@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from queuectl.cli.session import printable
 from queuectl.domain.job import TAIL_BYTES, Job
+from queuectl.domain.text import printable
 from queuectl.domain.values import frozen
 from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue

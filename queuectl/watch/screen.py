@@ -10,9 +10,9 @@ from queuectl.cli.charts import sparkline
 from queuectl.cli.columns import seconds_between, state_text
 from queuectl.cli.layout import cut, fit, width, wrap
 from queuectl.cli.render import elapsed
-from queuectl.cli.session import printable
 from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import command_text
+from queuectl.domain.text import printable
 from queuectl.looking.feed import Seen
 from queuectl.looking.log import LogText
 from queuectl.looking.model import Snapshot

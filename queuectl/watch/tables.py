@@ -8,9 +8,9 @@ from typing import TypeVar
 from queuectl.cli.columns import attempts_text, seconds_between, state_text
 from queuectl.cli.layout import GAP, arrange, fit
 from queuectl.cli.render import Clock, Column, duration, elapsed, rough
-from queuectl.cli.session import printable
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.job_fields import command_text
+from queuectl.domain.text import printable
 from queuectl.domain.view import reason
 from queuectl.domain.worker import LiveWorker
 from queuectl.looking.model import Snapshot

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from queuectl.cli.session import printable
+from queuectl.domain.text import printable
 from queuectl.domain.values import frozen
 
 MOST_LINES = 2000

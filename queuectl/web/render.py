@@ -16,11 +16,11 @@ from queuectl.cli.charts import length
 from queuectl.cli.columns import attempts_text, state_text
 from queuectl.cli.hook_view import delivered_text
 from queuectl.cli.render import Clock
-from queuectl.cli.session import printable
 from queuectl.domain.hook import Hook, shown_address
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.lanes import hook_of_queue, is_of_deliveries, queue_title
 from queuectl.domain.settings import show
+from queuectl.domain.text import printable
 from queuectl.domain.threshold import parse_threshold
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.worker import LiveWorker
