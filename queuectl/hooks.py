@@ -17,6 +17,7 @@ from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_de
 from queuectl.domain.notice import of_test
 from queuectl.domain.policy import require_allowed
 from queuectl.domain.threshold import parse_threshold
+from queuectl.hook_errors import Undelivered
 from queuectl.ids import new_token
 from queuectl.stores.moved import require_in_use
 
@@ -175,7 +176,7 @@ class Hooks:
     def test(self, name: str) -> str:
         """Deliver a made-up event at once, in this process; return what is to be said of it.
 
-        Raises `posting.Undelivered`.
+        Raises `Undelivered`.
         """
         from queuectl.worker import posting
 
@@ -184,7 +185,7 @@ class Hooks:
             try:
                 require_allowed(hook.address, self._settings())
             except InvalidInput as fault:
-                raise posting.Undelivered(str(fault), is_final=True) from None
+                raise Undelivered(str(fault), is_final=True) from None
         return posting.deliver(hook, of_test(self._store.now()), f"test:{new_token()}")
 
     def _settings(self) -> Settings:

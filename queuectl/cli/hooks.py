@@ -230,7 +230,7 @@ def remove(session: Session, names: tuple[str, ...]) -> int:
 @pass_session
 def test(session: Session, name: str) -> None:
     """Deliver a made-up event from here, at once, and say what came of it."""
-    from queuectl.worker.posting import Undelivered
+    from queuectl.hook_errors import Undelivered
 
     try:
         say(f"Delivered: {session.reading().hooks.test(name)}")

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook import Hook
 from queuectl.domain.notice import Facts, sentence
-from queuectl.worker.posting import Undelivered
+from queuectl.hook_errors import Undelivered
 
 SMTP_SECONDS = 10.0
 _HINT = "for example smtp://me@mail.example.com:587, or smtps://mail.example.com"

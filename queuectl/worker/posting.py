@@ -21,6 +21,7 @@ from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook import Format, Hook, Target
 from queuectl.domain.notice import Facts, sentence
 from queuectl.home import STORE_VARIABLES
+from queuectl.hook_errors import Undelivered
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -30,17 +31,6 @@ SIGNATURE = "X-Queuectl-Signature"
 DELIVERY = "X-Queuectl-Delivery"
 
 _WORTH_A_RETRY = frozenset({408, 425, 429})
-
-
-class Undelivered(Exception):
-    """An event did not arrive; the text says why and holds no secret.
-
-    `is_final` says that another try would end the same.
-    """
-
-    def __init__(self, why: str, *, is_final: bool = False) -> None:
-        super().__init__(why)
-        self.is_final = is_final
 
 
 def prepare(hook: Hook) -> None:

@@ -23,6 +23,7 @@ from typing import IO, Any
 from queuectl.domain.hook import NOT_NOW, REFUSED_FOR_GOOD, Hook, Target
 from queuectl.domain.job import Outcome
 from queuectl.domain.values import frozen
+from queuectl.hook_errors import Undelivered
 from queuectl.stores.hook_codec import hook_from_text, hook_to_text
 from queuectl.worker import posting
 from queuectl.worker.output import read_tail
@@ -312,7 +313,7 @@ def _deliver(hook: Hook, order: dict[str, Any]) -> int:
     """Deliver, and say what came of it; return an exit code."""
     try:
         said = posting.deliver(hook, order["facts"], order["name"])
-    except posting.Undelivered as fault:
+    except Undelivered as fault:
         os.write(2, f"hook '{hook.name}': {fault}\n".encode(errors="backslashreplace"))
         return REFUSED_FOR_GOOD if fault.is_final else NOT_NOW
     os.write(1, f"{said}\n".encode(errors="backslashreplace"))

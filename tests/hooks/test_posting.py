@@ -14,8 +14,9 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.hook import Format, Hook, Target
 from queuectl.domain.notice import Facts, of_empty_queue, of_ending, of_test, sentence
 from queuectl.domain.times import UTC
+from queuectl.hook_errors import Undelivered
 from queuectl.worker import mail, posting
-from queuectl.worker.posting import Undelivered, check_url, deliver
+from queuectl.worker.posting import check_url, deliver
 from tests.certificates import Certificate, certificate_in
 from tests.hooks.kit import ending, hook
 from tests.hooks.receiver import KEY, MailReceiver, Receiver, receiving

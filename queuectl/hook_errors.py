@@ -1,0 +1,14 @@
+"""What is raised when the message of a hook does not arrive, whichever way it goes out."""
+
+from __future__ import annotations
+
+
+class Undelivered(Exception):
+    """An event did not arrive; the text says why and holds no secret.
+
+    `is_final` says that another try would end the same.
+    """
+
+    def __init__(self, why: str, *, is_final: bool = False) -> None:
+        super().__init__(why)
+        self.is_final = is_final
