@@ -8,8 +8,7 @@ with open_queue() as queue:
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-__all__ = ["Job", "Queue", "State", "open_queue"]
+__all__ = ["Job", "Queue", "State", "__version__", "open_queue"]
 
 TYPE_CHECKING = False  # as typing's own, which takes longer to load than Ctrl-C should have to wait
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from queuectl.domain.job import Job, State
     from queuectl.queue import Queue, open_queue
+    from queuectl.version import __version__
 
 
 def __getattr__(name: str) -> Any:
@@ -29,4 +29,8 @@ def __getattr__(name: str) -> Any:
         from queuectl.domain import job
 
         return getattr(job, name)
+    if name == "__version__":
+        from queuectl import version
+
+        return version.__version__
     raise AttributeError(f"module 'queuectl' has no attribute '{name}'")

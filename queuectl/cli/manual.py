@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import click
 
-from queuectl import __version__
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import ExitCode
+from queuectl.version import __version__
 
 _EXIT_CODES = {
     ExitCode.OK: "done",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from queuectl import __version__
 from queuectl.cli.params import PathName
 from queuectl.cli.session import Session
 from queuectl.domain.errors import InvalidInput, nearest
@@ -202,6 +201,16 @@ def write_examples(command: click.Command, formatter: click.HelpFormatter) -> No
             formatter.write(f"  {line.strip()}\n")
 
 
+def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
+    """Print the version and leave; no other command has a use for it."""
+    if not is_asked or ctx.resilient_parsing:
+        return
+    from queuectl.version import __version__
+
+    click.echo(f"queuectl {__version__}")
+    ctx.exit()
+
+
 @click.group(
     cls=Group,
     lazy=list(COMMANDS),
@@ -216,7 +225,14 @@ def write_examples(command: click.Command, formatter: click.HelpFormatter) -> No
 @click.option(
     "--keep-going", is_flag=True, help="Lines from standard input: go on after a failure."
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def root(ctx: click.Context, keep_going: bool) -> int | None:
     """The job queue for shell commands. Without a command it opens the prompt."""

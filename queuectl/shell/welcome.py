@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from queuectl import __version__
 from queuectl.cli.layout import cut_start
 from queuectl.domain.job import State
 from queuectl.domain.values import frozen
 from queuectl.shell.live import Snapshot
+from queuectl.version import __version__
 
 FIRST_COMMANDS = (
     ('enqueue hello "echo Hello"', "put a job into the queue"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuectl import __version__
+from queuectl.version import __version__
 from queuectl.web.endpoint import Endpoint
 from queuectl.web.endpoints import ENDPOINTS
 from queuectl.web.params import BODY, Param, Schema

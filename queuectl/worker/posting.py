@@ -16,12 +16,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from queuectl import __version__
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook import Format, Hook, Target
 from queuectl.domain.notice import Facts, sentence
 from queuectl.home import STORE_VARIABLES
 from queuectl.hook_errors import Undelivered
+from queuectl.version import __version__
 
 if TYPE_CHECKING:
     from ssl import SSLContext
