@@ -161,8 +161,8 @@ ADDRESSES = {
 def test_no_command_shows_the_password_of_an_address(
     guarded: Guarded, tmp_path: Path, address: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("mongo_link", "mongo_schema"):
-        monkeypatch.setattr(f"queuectl.stores.{module}.SELECTION_SECONDS", 0.05)
+    for module in ("queuectl.stores.mongo_link", "queuectl.stores.mongo_schema"):
+        monkeypatch.setattr(f"{module}.SELECTION_SECONDS", 0.05)
     monkeypatch.setattr("pymongo.common.MIN_HEARTBEAT_INTERVAL", 0.02)
     home, url = str(tmp_path / "home"), address(guarded)
     for words in COMMANDS:

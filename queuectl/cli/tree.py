@@ -16,40 +16,40 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS = {
-    "init": "store:init",
-    "enqueue": "enqueue:enqueue",
-    "run": "run:run",
-    "status": "status:status",
-    "list": "jobs:list_jobs",
-    "show": "jobs:show",
-    "logs": "logs:logs",
-    "wait": "wait:wait",
-    "watch": "watch:watch",
-    "dashboard": "dashboard:dashboard",
-    "stats": "stats:stats",
-    "metrics": "metrics:metrics",
-    "cancel": "chosen:cancel",
-    "retry": "chosen:retry",
-    "delete": "chosen:delete",
-    "edit": "edit:edit",
-    "set": "changing:set_fields",
-    "purge": "purge:purge",
-    "export": "transfer:export",
-    "import": "transfer:import_jobs",
-    "migrate": "transfer:migrate",
-    "backup": "backup:backup",
-    "restore": "backup:restore",
-    "jobs": "tree:jobs",
-    "queue": "queues:queue",
-    "dlq": "dlq:dlq",
-    "schedule": "schedules:schedule",
-    "hook": "hooks:hook",
-    "worker": "workers:worker",
-    "config": "config:config",
-    "doctor": "store:doctor",
-    "shell": "prompt:shell",
-    "completion": "completion:completion",
-    "help": "tree:help_command",
+    "init": "queuectl.cli.store:init",
+    "enqueue": "queuectl.cli.enqueue:enqueue",
+    "run": "queuectl.cli.run:run",
+    "status": "queuectl.cli.status:status",
+    "list": "queuectl.cli.jobs:list_jobs",
+    "show": "queuectl.cli.jobs:show",
+    "logs": "queuectl.cli.logs:logs",
+    "wait": "queuectl.cli.wait:wait",
+    "watch": "queuectl.cli.watch:watch",
+    "dashboard": "queuectl.cli.dashboard:dashboard",
+    "stats": "queuectl.cli.stats:stats",
+    "metrics": "queuectl.cli.metrics:metrics",
+    "cancel": "queuectl.cli.chosen:cancel",
+    "retry": "queuectl.cli.chosen:retry",
+    "delete": "queuectl.cli.chosen:delete",
+    "edit": "queuectl.cli.edit:edit",
+    "set": "queuectl.cli.changing:set_fields",
+    "purge": "queuectl.cli.purge:purge",
+    "export": "queuectl.cli.transfer:export",
+    "import": "queuectl.cli.transfer:import_jobs",
+    "migrate": "queuectl.cli.transfer:migrate",
+    "backup": "queuectl.cli.backup:backup",
+    "restore": "queuectl.cli.backup:restore",
+    "jobs": "queuectl.cli.tree:jobs",
+    "queue": "queuectl.cli.queues:queue",
+    "dlq": "queuectl.cli.dlq:dlq",
+    "schedule": "queuectl.cli.schedules:schedule",
+    "hook": "queuectl.cli.hooks:hook",
+    "worker": "queuectl.cli.workers:worker",
+    "config": "queuectl.cli.config:config",
+    "doctor": "queuectl.cli.store:doctor",
+    "shell": "queuectl.cli.prompt:shell",
+    "completion": "queuectl.cli.completion:completion",
+    "help": "queuectl.cli.tree:help_command",
 }
 """Every top-level command, in the order of `--help`, and the module and name that hold it."""
 
@@ -57,9 +57,9 @@ JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete edit set".sp
 """The top-level commands that `jobs` holds too."""
 
 ONE_JOB_COMMANDS = {
-    "pause": "changing:pause",
-    "resume": "changing:resume",
-    "move": "changing:move",
+    "pause": "queuectl.cli.changing:pause",
+    "resume": "queuectl.cli.changing:resume",
+    "move": "queuectl.cli.changing:move",
 }
 """The commands that `jobs` alone holds, because a queue or a schedule has others of the name."""
 
@@ -164,7 +164,7 @@ class Group(click.Group):
         name = ALIASES.get(cmd_name, cmd_name)
         if name in self.lazy and name not in self.commands:
             module, attribute = {**COMMANDS, **ONE_JOB_COMMANDS}[name].split(":")
-            loaded = import_module(f"queuectl.cli.{module}")
+            loaded = import_module(module)
             self.add_command(getattr(loaded, attribute), name)
         return self.commands.get(name)
 
@@ -238,9 +238,10 @@ def root(ctx: click.Context, keep_going: bool) -> int | None:
     """The job queue for shell commands. Without a command it opens the prompt."""
     if ctx.invoked_subcommand is not None:
         return None
-    from queuectl.shell import run_shell
-
-    return run_shell(ctx.ensure_object(Session), keep_going=keep_going)
+    shell = root.get_command(ctx, "shell")
+    assert shell is not None
+    code: int = ctx.invoke(shell, file=None, keep_going=keep_going)
+    return code
 
 
 @click.group(cls=Group, lazy=[*JOB_COMMANDS, *ONE_JOB_COMMANDS], epilog="queuectl jobs delete job1")

@@ -227,7 +227,8 @@ def _cause(code: int) -> str:
 
 def _preload(store_url: str) -> None:
     """Import what workers need before they are forked, and keep it out of their collections."""
-    importlib.import_module(f"queuectl.stores.{'mongo' if is_mongo(store_url) else 'sqlite'}")
+    is_far = is_mongo(store_url)
+    importlib.import_module("queuectl.stores.mongo" if is_far else "queuectl.stores.sqlite")
     gc.collect()
     gc.freeze()
 

@@ -139,8 +139,12 @@ def test_a_result_that_is_refused_altogether_leaves_the_worker_to_the_next_job(
 def test_a_history_keeps_its_latest_runs_only(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("domain.transitions", "stores.mongo_documents", "stores.sqlite_writes"):
-        monkeypatch.setattr(f"queuectl.{module}.HISTORY_RUNS", 3)
+    for module in (
+        "queuectl.domain.transitions",
+        "queuectl.stores.mongo_documents",
+        "queuectl.stores.sqlite_writes",
+    ):
+        monkeypatch.setattr(f"{module}.HISTORY_RUNS", 3)
     added(store, "a", max_retries=100, backoff_base=0)
     for number in range(1, 6):
         store.promote()
