@@ -11,11 +11,13 @@ import click
 
 from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of
 from queuectl.cli.job_options import enqueue_options
-from queuectl.cli.session import Session, complain, hint_at_missing_workers, note, say
+from queuectl.cli.session import Session, complain, hint_at_missing_workers, note, on_terminal, say
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.domain.request import Request
 from queuectl.queue import Enqueued, Queue
 from queuectl.stores.base import BATCH
+
+_TOLD_ONE_BY_ONE = 10
 
 
 class Tally:
@@ -118,12 +120,37 @@ class LinesReport(Report):
         sys.stdout.write("".join([f"{self._line(result)}\n" for result in results]))
 
 
+class BatchReport(Report):
+    """Tells of the first jobs one by one on a terminal, and of the others by their number.
+
+    Where standard output is no terminal every job is told of there, and how many on the screen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        from queuectl.cli.progress import Progress
+
+        self._count = 0
+        self._progress = Progress()
+
+    def add(self, result: Enqueued) -> None:
+        """Tell of one job that is stored."""
+        self._count += 1
+        if not on_terminal() or self._count <= _TOLD_ONE_BY_ONE:
+            super().add(result)
+        self._progress.show(f"{self._count:,} jobs enqueued")
+
+    def close(self) -> None:
+        """Tell how many there were."""
+        self._progress.clear()
+        if on_terminal() and self._count > _TOLD_ONE_BY_ONE:
+            say(f"… {self._count:,} jobs enqueued")
+
+
 def _report_for_person() -> Report:
     """Return a report that does not fill a terminal with the lines of a long batch."""
     if not sys.stderr.isatty():
         return LinesReport()
-    from queuectl.cli.batches import BatchReport
-
     return BatchReport()
 
 
