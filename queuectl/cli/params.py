@@ -6,8 +6,8 @@ ask it. None of them checks a value: that is the business of who uses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,42 +16,11 @@ from queuectl.domain.job import State
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from queuectl.domain.settings import Value
+    from queuectl.looking.catalog import Catalog, Known
 
     ParamType = click.ParamType[Any]
 else:
     ParamType = click.ParamType  # before click 8.5 it is not generic
-
-Known = tuple[str, str]
-"""A word that may be typed, and one line on what it means."""
-
-
-class Catalog(Protocol):
-    """What there is in the store that a word may name. It never raises; it may know nothing."""
-
-    def jobs(self, word: str, states: frozenset[State]) -> Iterable[Known]:
-        """Return some jobs for what has been typed of an id; `states` empty means any."""
-        ...
-
-    def queues(self) -> Iterable[Known]:
-        """Return the queues that have jobs."""
-        ...
-
-    def schedules(self) -> Iterable[Known]:
-        """Return the schedules."""
-        ...
-
-    def hooks(self) -> Iterable[Known]:
-        """Return the hooks."""
-        ...
-
-    def workers(self) -> Iterable[Known]:
-        """Return the workers that are alive, by their pid."""
-        ...
-
-    def settings(self) -> Mapping[str, Value]:
-        """Return the settings in force."""
-        ...
 
 
 class Word(ParamType):

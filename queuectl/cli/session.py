@@ -16,7 +16,7 @@ from queuectl.home import Place, find_place
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from queuectl.cli.params import Catalog
+    from queuectl.looking.catalog import Catalog
     from queuectl.queue import Queue
 
 
@@ -97,7 +97,7 @@ class Session:
         """Return what is known, for completion, of what the store holds."""
         if self.known is not None:
             return self.known(self)
-        from queuectl.cli.catalog import StoreCatalog
+        from queuectl.looking.store_catalog import StoreCatalog
 
         return StoreCatalog(self.place)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from queuectl.cli.catalog import open_existing
 from queuectl.domain.dependencies import parent_of
 from queuectl.domain.errors import NotFound, QueuectlError, StoreError, StoreRefused
 from queuectl.domain.filters import Filter, Page
@@ -23,6 +22,7 @@ from queuectl.domain.view import Surroundings, unserved_by
 from queuectl.home import Place
 from queuectl.looking.log import LogText, LogWanted, read_log
 from queuectl.looking.model import Meter, Snapshot, Wanted
+from queuectl.looking.store_catalog import open_existing
 from queuectl.queue import Queue
 
 INTERVAL_SECONDS = 0.5

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from queuectl.cli.catalog import MOST_JOBS
-from queuectl.cli.params import Catalog, Known
 from queuectl.cli.session import Session
 from queuectl.domain.job import State
 from queuectl.domain.settings import Value
+from queuectl.looking.catalog import Catalog, Known
+from queuectl.looking.store_catalog import MOST_JOBS
 from queuectl.shell.live import Live
 
 

@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
 
-from queuectl.cli.catalog import (
+from queuectl.domain.errors import QueuectlError, StoreUnavailable
+from queuectl.domain.filters import Counts, Filter, Page
+from queuectl.domain.job import SETTLED, Job, State
+from queuectl.domain.settings import Value, as_dict
+from queuectl.domain.values import frozen
+from queuectl.home import Place
+from queuectl.looking.catalog import Known
+from queuectl.looking.store_catalog import (
     MOST_JOBS,
     job_help,
     live_workers,
@@ -20,13 +27,6 @@ from queuectl.cli.catalog import (
     named_schedules,
     open_existing,
 )
-from queuectl.cli.params import Known
-from queuectl.domain.errors import QueuectlError, StoreUnavailable
-from queuectl.domain.filters import Counts, Filter, Page
-from queuectl.domain.job import SETTLED, Job, State
-from queuectl.domain.settings import Value, as_dict
-from queuectl.domain.values import frozen
-from queuectl.home import Place
 from queuectl.queue import Queue
 from queuectl.shell.followed import Followed
 from queuectl.store_url import is_mongo, sqlite_path

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from queuectl import stores
-from queuectl.cli.params import Known
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.filters import Counts, Filter, Page
 from queuectl.domain.job import Job, State
@@ -15,6 +14,7 @@ from queuectl.domain.lanes import OPEN, Lanes
 from queuectl.domain.settings import Value, as_dict
 from queuectl.domain.text import printable
 from queuectl.home import Place
+from queuectl.looking.catalog import Known
 from queuectl.queue import Queue
 
 _T = TypeVar("_T")
