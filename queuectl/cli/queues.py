@@ -2,88 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
 from queuectl.cli import render
-from queuectl.cli.columns import STATE_STYLES
 from queuectl.cli.jobs import json_option
 from queuectl.cli.params import QueueName
 from queuectl.cli.session import Session, for_each, pass_session, say
 from queuectl.cli.tree import Group
 from queuectl.domain.checks import MAX_SLOTS, check_name
 from queuectl.domain.errors import NotFound, NothingDone
-from queuectl.domain.filters import Counts
-from queuectl.domain.job import State
-from queuectl.domain.job_fields import DEFAULT_QUEUE
-from queuectl.domain.lanes import DELIVERY_QUEUE, OPEN, Lane, Lanes
-from queuectl.domain.values import frozen
+from queuectl.domain.lanes import OPEN
+from queuectl.looking.status import queue_columns, queue_views, view_as_dict
 from queuectl.queue import Queue
-
-
-@frozen
-class QueueView:
-    """One queue as it is told: what was decided about it, and its jobs by state."""
-
-    name: str
-    lane: Lane
-    states: Mapping[State, int]
-
-
-def queue_views(counts: Counts, lanes: Lanes) -> list[QueueView]:
-    """Return every queue that has jobs or about which something was decided, by name.
-
-    That of deliveries, which has no jobs as a rule, is told of while it is paused.
-    """
-    states, decided = counts.by_queue, set(lanes)
-    if not lanes.get(DELIVERY_QUEUE, OPEN).paused:
-        decided.discard(DELIVERY_QUEUE)
-    names = sorted({*decided, *states}, key=lambda name: (name != DEFAULT_QUEUE, name))
-    return [QueueView(name, lanes.get(name, OPEN), states.get(name, {})) for name in names]
-
-
-def totals(counts: Counts) -> dict[str, int]:
-    """Return how many jobs there are in each state, and in all."""
-    return {**{state.value: counts.of(state) for state in State}, "total": counts.total}
-
-
-def view_as_dict(view: QueueView) -> dict[str, Any]:
-    """Return a queue as `--json` prints it; `limit` is null when there is none."""
-    return {
-        "name": view.name,
-        "paused": view.lane.paused,
-        "limit": view.lane.limit or None,
-        "used": view.lane.used if view.lane.limit else None,
-        "counts": totals(Counts({view.name: view.states})),
-    }
-
-
-def queue_columns() -> list[render.Column[QueueView]]:
-    """Return the columns of a listing of queues."""
-
-    def counted(state: State) -> render.Column[QueueView]:
-        return render.Column(
-            state.value.upper(),
-            lambda view: f"{view.states[state]:,}" if view.states.get(state) else "",
-            optional=True,
-            style=lambda _view: STATE_STYLES[state],
-        )
-
-    return [
-        render.Column("QUEUE", lambda view: view.name),
-        render.Column(
-            "PAUSED", lambda view: "paused" if view.lane.paused else "", optional=True,
-            style=lambda _view: "yellow",
-        ),
-        render.Column("SLOTS", _slots, optional=True),
-        *map(counted, State),
-    ]  # fmt: skip
-
-
-def _slots(view: QueueView) -> str:
-    return f"{view.lane.used} of {view.lane.limit}" if view.lane.limit else ""
 
 
 @click.group(cls=Group, epilog="queuectl queue list")

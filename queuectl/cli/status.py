@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 from queuectl.cli import render
 from queuectl.cli.columns import STATE_STYLES, worker_columns
 from queuectl.cli.jobs import clock_of, json_option
-from queuectl.cli.queues import QueueView, queue_columns, queue_views, totals, view_as_dict
 from queuectl.cli.session import Session, on_terminal, pass_session
 from queuectl.cli.tree import Command
 from queuectl.domain.filters import Counts
 from queuectl.domain.lanes import OPEN
-from queuectl.domain.times import iso
-from queuectl.domain.worker import LiveWorker
-from queuectl.queue import Queue
+from queuectl.looking.status import (
+    QueueView,
+    queue_columns,
+    queue_views,
+    status_as_dict,
+    totals,
+)
 
 
 @click.command(
@@ -55,18 +57,6 @@ def status(session: Session, deliveries: bool, as_json: bool) -> None:
         session.hint("no worker is running: queuectl worker start")
 
 
-def status_as_dict(queue: Queue) -> dict[str, Any]:
-    """Return how things stand as `--json` prints it."""
-    counts = queue.counts()
-    return {
-        "store": queue.address,
-        "home": str(queue.home.root),
-        "counts": totals(counts),
-        "workers": [worker_as_dict(worker) for worker in queue.workers()],
-        "queues": [view_as_dict(view) for view in queue_views(counts, queue.lanes())],
-    }
-
-
 def _write_counts(counts: Counts, views: list[QueueView], *, colors: bool) -> None:
     """Write how many jobs there are; a person sees at a glance where there are some."""
     if not on_terminal():
@@ -92,19 +82,3 @@ def _write_decided(views: list[QueueView]) -> None:
     if decided:
         sys.stdout.write("\n")
         render.table(decided, queue_columns(), colors=False)
-
-
-def worker_as_dict(worker: LiveWorker) -> dict[str, Any]:
-    """Return a worker as `--json` prints it."""
-    record = worker.record
-    return {
-        "id": record.id,
-        "pid": record.process.pid,
-        "host": record.host,
-        "home": record.home,
-        "state": worker.state,
-        "job": worker.job_id,
-        "queues": list(record.queues),
-        "started_at": iso(record.started_at),
-        "heartbeat_at": iso(record.heartbeat_at),
-    }

@@ -16,12 +16,12 @@ from queuectl.cli.params import QueueName, WorkerId
 from queuectl.cli.progress import Progress
 from queuectl.cli.run import refuse_native_windows
 from queuectl.cli.session import Session, complain, note, pass_session, say
-from queuectl.cli.status import worker_as_dict
 from queuectl.cli.tree import Group
 from queuectl.domain.checks import check_name
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import ExitCode, NotFound, QueuectlError, WaitTimedOut
 from queuectl.domain.worker import LiveWorker, StopRequest
+from queuectl.looking.status import worker_as_dict
 from queuectl.queue import Queue
 from queuectl.stores.moved import require_in_use
 

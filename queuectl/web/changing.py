@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from queuectl.cli.queues import queue_views, view_as_dict
 from queuectl.domain.errors import InvalidInput, NotFound
 from queuectl.domain.job import Job, State
 from queuectl.domain.settings import show
 from queuectl.domain.worker import StopRequest
+from queuectl.looking.status import queue_views, view_as_dict
 from queuectl.queue import Queue
 from queuectl.web.endpoint import (
     JOB_ID,
@@ -84,7 +84,7 @@ def _told_of_limit(asked: Asked, _answer: Any) -> str:
 
 
 def _stop_worker(queue: Queue, asked: Asked) -> Any:
-    from queuectl.cli.status import worker_as_dict
+    from queuectl.looking.status import worker_as_dict
 
     found = [worker for worker in queue.workers() if worker.record.id == asked["id"]]
     if not found:

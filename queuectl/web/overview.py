@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuectl.cli.queues import totals
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
+from queuectl.looking.status import totals
 from queuectl.queue import Queue
 from queuectl.web.charts import states_bar
 from queuectl.web.endpoint import Asked

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from queuectl.cli.queues import queue_views, totals
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.view import masked_env
 from queuectl.looking.log import LogWanted, read_log
+from queuectl.looking.status import queue_views, totals
 from queuectl.queue import Queue
 from queuectl.web.ansi import lines_of
 from queuectl.web.endpoint import JOB_ID, Asked

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from queuectl.cli.queues import queue_views, view_as_dict
-from queuectl.cli.status import status_as_dict, worker_as_dict
 from queuectl.domain import settings as tunables
 from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
@@ -16,6 +14,7 @@ from queuectl.domain.report import as_dict as report_as_dict
 from queuectl.domain.values import frozen
 from queuectl.domain.view import as_dict
 from queuectl.looking.log import LogWanted, read_log
+from queuectl.looking.status import queue_views, status_as_dict, view_as_dict, worker_as_dict
 from queuectl.queue import Queue
 from queuectl.web.endpoint import JOB_ID, Asked, Endpoint
 from queuectl.web.params import QUERY, Param
