@@ -17,7 +17,7 @@ from queuectl.domain.settings import Value
 from queuectl.enqueueing import Enqueued, Enqueueing
 from queuectl.home import Home, Place, find_place
 from queuectl.many import ManyChanges
-from queuectl.statistics import Statistics
+from queuectl.reading import Statistics
 from queuectl.stores import open_existing, open_store
 from queuectl.stores.base import Store
 

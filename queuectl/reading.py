@@ -1,10 +1,10 @@
-"""The use cases that only read; those that change something are made of them."""
+"""The use cases that only read, and the figures; those that change something are made of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,21 @@ from queuectl.domain import settings as tunables
 from queuectl.domain.checks import is_name
 from queuectl.domain.errors import CannotStart, Conflict, NotFound, StoreRefused, WaitTimedOut
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.lanes import is_of_deliveries
 from queuectl.domain.settings import Settings
 from queuectl.home import Home
 from queuectl.ids import PREFIX_LENGTH
-from queuectl.stores.base import Store
+from queuectl.stores.base import BATCH, Store
 from queuectl.waiting import ROOTS_SECONDS, Pace
 
 if TYPE_CHECKING:
     from queuectl.domain.filters import Counts, Filter, Page
     from queuectl.domain.lanes import Lanes
+    from queuectl.domain.report import Report
+    from queuectl.domain.stats import Figures
     from queuectl.domain.view import Surroundings
     from queuectl.domain.worker import LiveWorker
+
 
 _POLL_SECONDS = (0.01, 0.25)
 
@@ -198,3 +202,57 @@ class Reading:
             return CannotStart(f"{job.id} cannot start: {root}", hint=f"queuectl {root.remedy}")
 
         return why
+
+
+_PERIOD = timedelta(hours=1)
+_MOST_BATCHES = 20
+
+
+class Statistics(Reading):
+    """The part of `Queue` that counts. What has just happened is told first, so all is in it."""
+
+    def stats(
+        self,
+        queue: str | None = None,
+        since: datetime | None = None,
+        *,
+        deliveries: bool = False,
+    ) -> Report:
+        """Return what has happened since an instant (an hour ago), in all queues or in one.
+
+        With `deliveries` it is about those of hooks, and without about all other jobs.
+        It begins with the minute of that instant, and not before the time for which the figures
+        of minutes are kept (the setting `retention_stats`).
+        """
+        from queuectl.domain.report import earliest, report
+        from queuectl.worker.telling import tell_all
+
+        tell_all(self._store)
+        now = self._store.now()
+        begun = since or now - _PERIOD
+        minutes = self._store.figures(min(begun - timedelta(minutes=1), earliest(now)))
+        kept = {
+            place: figures
+            for place, figures in minutes.items()
+            if is_of_deliveries(place[0]) is deliveries
+        }
+        return report(now, begun, kept, self._totals(deliveries=deliveries), queue)
+
+    def totals(self) -> dict[str, Figures]:
+        """Return the figures of each queue since the store was made. They never fall."""
+        from queuectl.worker.telling import tell_all
+
+        tell_all(self._store)
+        return self._totals(deliveries=False)
+
+    def _totals(self, *, deliveries: bool) -> dict[str, Figures]:
+        found = self._store.totals().items()
+        return {name: each for name, each in found if is_of_deliveries(name) is deliveries}
+
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return, for each queue with jobs that are ready, since when one of them has been due."""
+        for _ in range(_MOST_BATCHES):
+            if self._store.promote() < BATCH:
+                break
+        found = self._store.oldest_due().items()
+        return {name: since for name, since in found if not is_of_deliveries(name)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from queuectl.cli.confirming import confirm, yes_option
+from queuectl.cli.filters import confirm, yes_option
 from queuectl.cli.params import PathName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, note, pass_session, say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import reduce
@@ -9,13 +10,34 @@ from typing import Any, TypeVar
 
 import click
 
-from queuectl.cli.confirming import is_asked, yes_option
 from queuectl.cli.params import QueueName, States
 from queuectl.domain.checks import check_name, check_text
 from queuectl.domain.durations import parse_duration
-from queuectl.domain.errors import InvalidInput
+from queuectl.domain.errors import InvalidInput, NothingDone
 from queuectl.domain.filters import Filter, parse_states
 from queuectl.domain.job import State
+
+yes_option = click.option("--yes", "-y", is_flag=True, help="Ask no question.")
+
+
+def is_asked() -> bool:
+    """Whether there is a person who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str, *, yes: bool, otherwise: str, hint: str) -> None:
+    """Ask a person, unless `yes` was said already; `hint` is how to say it on the command line.
+
+    Raises NothingDone, in the words of `otherwise`, when the answer is no, InvalidInput where
+    nobody can be asked.
+    """
+    if yes:
+        return
+    if not is_asked():
+        raise InvalidInput(f"{question} Nobody can be asked here, and --yes was not said", hint)
+    if not click.confirm(question, err=True):
+        raise NothingDone(otherwise)
+
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAMES = ("state", "queue_name", "label", "text", "exit_code", "since", "until", "older_than")

@@ -14,8 +14,7 @@ from typing import IO, Any
 import click
 
 from queuectl.cli import reader
-from queuectl.cli.confirming import confirm, yes_option
-from queuectl.cli.filters import filter_of, filter_options
+from queuectl.cli.filters import confirm, filter_of, filter_options, yes_option
 from queuectl.cli.params import PathName
 from queuectl.cli.progress import Progress
 from queuectl.cli.session import Session, complain, note, pass_session, say

@@ -32,15 +32,8 @@ from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
 from queuectl.stores.mongo_commits import MongoCommits
 from queuectl.stores.mongo_documents import BARE, readable
 from queuectl.stores.mongo_figures import finish_telling
-from queuectl.stores.mongo_hooks import MongoHooks
-from queuectl.stores.mongo_link import (
-    BRIEF_SECONDS,
-    Document,
-    Link,
-    guarded,
-    translated,
-)
-from queuectl.stores.mongo_schedules import MongoSchedules
+from queuectl.stores.mongo_link import BRIEF_SECONDS, Document, Link, guarded, translated
+from queuectl.stores.mongo_schedules import MongoHooks, MongoSchedules
 from queuectl.stores.mongo_schema import missing_indexes, prepare
 from queuectl.stores.soundness import unreadable
 from queuectl.waiting import wait_readable

@@ -1,14 +1,41 @@
-"""Schedules in MongoDB: one document each, changed only if it is of the `rev` that was read."""
+"""Schedules and hooks in MongoDB: one document each, changed only if it is as it was read."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from queuectl.domain.hook import Hook
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import EPOCH
 from queuectl.stores import codec
-from queuectl.stores.mongo_link import Document, Link, guarded
-from queuectl.stores.mongo_records import put
+from queuectl.stores.hook_codec import hook_to_text, readable_hooks
+from queuectl.stores.mongo_documents import new_stamp
+from queuectl.stores.mongo_link import Document, Documents, Link, guarded, is_doubtful
+
+
+def put(place: Documents, document: Document, before: Document | None) -> bool:
+    """Write a document if the one that is there fits `before`, or if there is none (None)."""
+    stamped = {**document, "stamp": new_stamp()}
+    try:
+        if before is None:
+            place.insert_one(stamped)
+            return True
+        written = place.replace_one(before, stamped)
+    except DuplicateKeyError:
+        return _is_written(place, stamped)
+    except PyMongoError as fault:
+        if is_doubtful(fault) and _is_written(place, stamped):
+            return True
+        raise
+    return written.matched_count == 1 or _is_written(place, stamped)
+
+
+def _is_written(place: Documents, document: Document) -> bool:
+    """Whether a write whose answer was lost, or that the driver repeated, was applied."""
+    own = {"_id": document["_id"], "stamp": document["stamp"]}
+    return place.find_one(own) is not None
 
 
 class MongoSchedules:
@@ -65,3 +92,31 @@ def _fence(schedule: Schedule) -> Document:
 
 def _named(document: Document) -> Document:
     return {**document, "name": document["_id"]}
+
+
+class MongoHooks:
+    """The part of `MongoStore` that keeps hooks."""
+
+    link: Link
+
+    @guarded
+    def hooks(self) -> list[Hook]:
+        """Return every hook, by name; see `Store.hooks`."""
+        found = self.link.hooks.find().sort("_id", 1)
+        return readable_hooks((each["_id"], each.get("record")) for each in found)
+
+    @guarded
+    def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
+        """Store a hook if it is as it was read; see `Store.put_hook`."""
+        document = {**_hook_fence(after), "record": hook_to_text(after)}
+        return put(self.link.hooks, document, _hook_fence(before) if before else None)
+
+    @guarded
+    def remove_hook(self, name: str) -> bool:
+        """Forget a hook; return whether it was there."""
+        return self.link.hooks.delete_one({"_id": name}).deleted_count == 1
+
+
+def _hook_fence(hook: Hook) -> Document:
+    """Return what tells a hook from what it was before, and from another of its name."""
+    return {"_id": hook.name, "rev": hook.rev, "created_at": hook.created_at}

@@ -26,10 +26,14 @@ from queuectl.stores.sqlite_database import (
     translated,
 )
 from queuectl.stores.sqlite_figures import SqliteFigures
-from queuectl.stores.sqlite_hooks import SqliteHooks
-from queuectl.stores.sqlite_schedules import SqliteSchedules
-from queuectl.stores.sqlite_sync import LogSync
-from queuectl.stores.sqlite_turn import TURN_SECONDS, WriterLock, WriterTurn, WriteTransaction
+from queuectl.stores.sqlite_schedules import SqliteHooks, SqliteSchedules
+from queuectl.stores.sqlite_turn import (
+    TURN_SECONDS,
+    LogSync,
+    WriterLock,
+    WriterTurn,
+    WriteTransaction,
+)
 from queuectl.stores.sqlite_wake import WakeFifo
 from queuectl.stores.sqlite_writes import Draft
 from queuectl.waiting import wait_readable

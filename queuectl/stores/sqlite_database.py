@@ -15,13 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from queuectl.domain.errors import (
-    Conflict,
-    StoreForeign,
-    StoreFull,
-    StoreRefused,
-    StoreUnavailable,
-)
+from queuectl.domain.errors import Conflict, StoreForeign, StoreFull, StoreRefused, StoreUnavailable
 from queuectl.domain.job_fields import FIELDS
 from queuectl.home import cannot, open_private, private_directory
 from queuectl.stops import HOLDING

@@ -129,13 +129,13 @@ class SqliteFleet:
 
         Only that all are there, and where the file is small that pages are sound, if it is quick.
         """
-        from queuectl.stores import sqlite_check
+        from queuectl.stores import sqlite_soundness
 
         faults: list[str] = []
         with translated(self._path):
-            sqlite_check.require_parts(self._connection, self._path)
-            if not quick or sqlite_check.is_small(self._connection):
-                sqlite_check.require_pages(self._connection, self._path, quick=quick)
+            sqlite_soundness.require_parts(self._connection, self._path)
+            if not quick or sqlite_soundness.is_small(self._connection):
+                sqlite_soundness.require_pages(self._connection, self._path, quick=quick)
             if quick:
                 return faults
             from queuectl.stores.sqlite_soundness import odd_parts

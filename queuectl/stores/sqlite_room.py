@@ -16,8 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from queuectl.stores.sqlite_database import set_busy_seconds, translated
-from queuectl.stores.sqlite_sync import LogSync
-from queuectl.stores.sqlite_turn import WriterLock, WriteTransaction
+from queuectl.stores.sqlite_turn import LogSync, WriterLock, WriteTransaction
 
 log = logging.getLogger("queuectl.stores")
 

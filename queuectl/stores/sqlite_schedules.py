@@ -1,4 +1,4 @@
-"""Schedules in the embedded store."""
+"""Schedules and hooks in the embedded store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from queuectl.domain.hook import Hook
     from queuectl.domain.schedule import Schedule
+
 
 _COLUMNS = ", ".join(codec.SCHEDULE_FIELDS)
 _SELECT = f"SELECT {_COLUMNS} FROM schedules"
@@ -101,3 +103,45 @@ def _document(row: Sequence[Any]) -> codec.Document:
         if document[name] is not None:
             document[name] = from_millis(document[name])
     return document
+
+
+class SqliteHooks(SqliteFleet):
+    """The part of `SqliteStore` that keeps hooks."""
+
+    def hooks(self) -> list[Hook]:
+        """Return every hook, by name; see `Store.hooks`."""
+        with translated(self._path):
+            found = self._connection.execute("SELECT name, record FROM hooks ORDER BY name")
+            rows = found.fetchall()
+        if not rows:
+            return []
+        from queuectl.stores.hook_codec import readable_hooks
+
+        return readable_hooks(rows)
+
+    def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
+        """Store a hook if it is as it was read; see `Store.put_hook`."""
+        with self._writing():
+            if before is None:
+                written = self._connection.execute(
+                    "INSERT OR IGNORE INTO hooks VALUES (?, ?, ?, ?)", _hook_row(after)
+                )
+            else:
+                written = self._connection.execute(
+                    "UPDATE hooks SET (name, rev, created_at, record) = (?, ?, ?, ?) "
+                    "WHERE name = ? AND rev = ? AND created_at = ?",
+                    [*_hook_row(after), *_hook_row(before)[:3]],
+                )
+        return written.rowcount > 0
+
+    def remove_hook(self, name: str) -> bool:
+        """Forget a hook; return whether it was there."""
+        with self._writing():
+            removed = self._connection.execute("DELETE FROM hooks WHERE name = ?", (name,))
+        return removed.rowcount > 0
+
+
+def _hook_row(hook: Hook) -> list[Any]:
+    from queuectl.stores.hook_codec import hook_to_text
+
+    return [hook.name, hook.rev, to_millis(hook.created_at), hook_to_text(hook)]

@@ -15,15 +15,64 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.home import open_private
 from queuectl.stops import HOLDING
 from queuectl.stores import sqlite_database
 from queuectl.stores.sqlite_database import is_busy, set_busy_seconds, translate
 from queuectl.stores.sqlite_files import StoreFiles
-from queuectl.stores.sqlite_sync import LogSync
 
 if TYPE_CHECKING:
     from queuectl.lockholder import LockWatch
+
+
+_sync_data = getattr(os, "fdatasync", os.fsync)
+_UNOPENED = -1
+
+
+class LogSync:
+    """Syncs the write-ahead log of one store, unless `full_durability` is off."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._log = Path(f"{path}-wal")
+        self._descriptor = _UNOPENED
+        self._is_wanted = _is_wanted(connection)
+        self._is_behind = False
+
+    def close(self) -> None:
+        """Let go of the log. Closing twice is harmless."""
+        if self._descriptor != _UNOPENED:
+            os.close(self._descriptor)
+            self._descriptor = _UNOPENED
+
+    def note_commit(self) -> None:
+        """Say that something was committed that the disk may not have yet."""
+        self._is_behind = self._is_wanted
+
+    def catch_up(self) -> None:
+        """Return when everything that was committed is on the disk. Raises StoreUnavailable."""
+        if not self._is_behind:
+            return
+        try:
+            if self._descriptor == _UNOPENED:
+                # SQLite keeps no locks on this file, so closing another descriptor drops none.
+                self._descriptor = os.open(self._log, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            _sync_data(self._descriptor)
+        except OSError as fault:
+            raise StoreUnavailable(f"cannot sync {self._log}: {fault.strerror}") from fault
+        self._is_behind = False
+
+
+def _is_wanted(connection: sqlite3.Connection) -> bool:
+    """Whether each commit is to be synced.
+
+    Without it a crash of the machine may undo the last commits; it never leaves half of one.
+    """
+    found = connection.execute(
+        "SELECT value FROM settings WHERE key = 'full_durability'"
+    ).fetchone()
+    return bool(found != ("false",))
+
 
 if os.name != "nt":
     import fcntl

@@ -9,8 +9,7 @@ from queuectl.domain.filters import Filter, Page
 from queuectl.domain.lanes import is_of_deliveries
 from queuectl.domain.times import iso
 from queuectl.stores.base import Store
-from queuectl.transfer.lines import job_to_line, masked_pairs
-from queuectl.transfer.schedule_lines import schedule_to_line
+from queuectl.transfer.lines import job_to_line, masked_pairs, schedule_to_line
 
 FORMAT = 1
 Line = dict[str, Any]

@@ -16,8 +16,7 @@ from queuectl.domain.lanes import delivery_queue
 from queuectl.domain.values import frozen
 from queuectl.stores.base import Store
 from queuectl.transfer.exporting import FORMAT
-from queuectl.transfer.lines import job_from_line
-from queuectl.transfer.schedule_lines import schedule_from_line
+from queuectl.transfer.lines import job_from_line, schedule_from_line
 
 BATCH = 200
 

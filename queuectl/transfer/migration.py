@@ -25,9 +25,8 @@ from queuectl.ids import new_token
 from queuectl.store_url import is_mongo
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO, MOVING, require_in_use
-from queuectl.transfer.lines import digest
+from queuectl.transfer.lines import digest, schedule_digest
 from queuectl.transfer.living import refuse_workers
-from queuectl.transfer.schedule_lines import schedule_digest
 from queuectl.worker.telling import tell_all
 
 _IDENTITY = "identity"

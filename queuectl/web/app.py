@@ -20,9 +20,8 @@ from queuectl.home import Place
 from queuectl.joblogs import JobLogs
 from queuectl.metrics import CONTENT_TYPE_LATEST, metrics_text
 from queuectl.web.access import Policy
-from queuectl.web.answers import json_answer, problem
+from queuectl.web.answers import json_answer, problem, read_json
 from queuectl.web.board import Board
-from queuectl.web.bodies import read_json
 from queuectl.web.browser import on_error, routes
 from queuectl.web.endpoint import Endpoint
 from queuectl.web.endpoints import ENDPOINTS

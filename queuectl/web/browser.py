@@ -16,9 +16,8 @@ from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.times import UTC
 from queuectl.queue import Queue
 from queuectl.web.access import Access, is_same
-from queuectl.web.answers import problem, status_of
+from queuectl.web.answers import problem, read_form, status_of
 from queuectl.web.board import Board
-from queuectl.web.bodies import read_form
 from queuectl.web.endpoints import BY_NAME
 from queuectl.web.guard import is_local, try_token
 from queuectl.web.pages import PAGES, Page

@@ -18,7 +18,7 @@ from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.home import Home
 from queuectl.queue import Queue, open_queue
-from queuectl.stores import sqlite_check
+from queuectl.stores import sqlite_soundness
 from queuectl.stores.sqlite_schema import DEVELOPMENT_ID, SCHEMA_VERSION
 from queuectl.worker import pidfile
 from tests.chaos.ground import command, read_only, refusal
@@ -201,7 +201,7 @@ def test_a_store_too_large_to_be_looked_over_quickly_is_looked_over_by_doctor(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil_a_page(home / "queue.db", "figures")
-    monkeypatch.setattr(sqlite_check, "QUICK_BYTES", 4096)
+    monkeypatch.setattr(sqlite_soundness, "QUICK_BYTES", 4096)
     assert command(home, "init").code == 0
     assert "is damaged" in told(home, "store", code=5)
 

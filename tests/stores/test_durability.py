@@ -13,7 +13,7 @@ import pytest
 
 from queuectl.domain import transitions
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.stores import sqlite_sync
+from queuectl.stores import sqlite_turn
 from queuectl.stores.sqlite import SqliteStore
 from tests.stores.kit import SUCCESS, added, claimed, existing, new_job, request
 
@@ -48,7 +48,7 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """The disk below the store."""
     disk = Disk(tmp_path / "queue.db")
-    monkeypatch.setattr(sqlite_sync, "_sync_data", disk.sync)
+    monkeypatch.setattr(sqlite_turn, "_sync_data", disk.sync)
     return disk
 
 

@@ -25,8 +25,7 @@ from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.moved import ARRIVING, MOVED_TO, require_in_use
 from queuectl.transfer import migration
-from queuectl.transfer.lines import digest
-from queuectl.transfer.schedule_lines import schedule_to_line
+from queuectl.transfer.lines import digest, schedule_to_line
 from queuectl.worker.processes import this_process
 from tests.cli.harness import ROOT, environment
 from tests.stores.kit import (

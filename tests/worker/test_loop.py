@@ -13,7 +13,7 @@ import pytest
 from queuectl.domain.job import State
 from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
-from queuectl.stores import sqlite_sync
+from queuectl.stores import sqlite_turn
 from queuectl.stores.mongo import MongoStore
 from queuectl.worker import manager
 from queuectl.worker.claims import Orders
@@ -204,6 +204,6 @@ def work_and_tell_of_syncs(fleet: Fleet, job_id: str) -> None:
             eventually((fleet.root / "started").exists)
             (fleet.root / "synced").touch()
 
-    sqlite_sync._sync_data = sync
+    sqlite_turn._sync_data = sync
     post = Post()
     Worker(fleet.place, Orders(only=job_id), Guard(post)).run(lambda: None)
