@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 
 from queuectl.cli import completion
-from queuectl.stores import mongo_link
+from queuectl.stores.mongo import connection
 
 # Before the modules are loaded that take it over by its name.
-mongo_link.SELECTION_SECONDS = float(os.environ.get("PATIENCE_OF_THE_TEST", "5"))
+connection.SELECTION_SECONDS = float(os.environ.get("PATIENCE_OF_THE_TEST", "5"))
 completion.MOST_SECONDS = float(os.environ.get("PATIENCE_OF_COMPLETION", "60"))
 
 if __name__ == "__main__":
     from queuectl.cli import main
 
     if "PATIENCE_UNTIL_JOBS" in os.environ:
-        from queuectl.shell import live
+        from queuectl.shell import snapshot
 
-        live._JOBS_AFTER_SECONDS = float(os.environ["PATIENCE_UNTIL_JOBS"])
+        snapshot._JOBS_AFTER_SECONDS = float(os.environ["PATIENCE_UNTIL_JOBS"])
 
     main()

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import Outcome
-from queuectl.domain.transitions import settle
-from queuectl.ids import new_token
+from queuectl.domain.state_machine import settle
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.base import ClaimRequest
+from queuectl.system.ids import new_token
 from queuectl.transfer.migration import release
 from tests.cli.harness import Cli, claim_next, cli, home
 

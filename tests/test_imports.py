@@ -99,7 +99,7 @@ def violations(module: str, source: str) -> list[str]:
                 faults.append(f"{module} imports {name}: the domain is pure")
             if part == "stores" and top in NO_PROCESSES:
                 faults.append(f"{module} imports {name}: a store never sees a process")
-        elif module == "queuectl.worker.runner" and target == "stores":
+        elif module == "queuectl.worker.runs.executor" and target == "stores":
             faults.append(f"{module} imports {name}: the runner knows no store")
         elif target in (part, "__version__") or target in LAYERS[part]:
             continue
@@ -128,25 +128,25 @@ def test_a_module_imports_downward_only(module: str, path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("queuectl.domain.job", "import queuectl.home"),
-        ("queuectl.domain.job", "from queuectl.ids import new_token"),
+        ("queuectl.domain.job", "import queuectl.system.home"),
+        ("queuectl.domain.job", "from queuectl.system.ids import new_token"),
         ("queuectl.domain.job", "from queuectl import stores"),
         ("queuectl.domain.job", "from ..stores import base"),
         ("queuectl.domain.job", "import os"),
         ("queuectl.domain.job", "from time import time"),
         ("queuectl.domain.job", "def now():\n    import random"),
-        ("queuectl.stores.sqlite", "from queuectl.worker.loop import run"),
-        ("queuectl.stores.sqlite", "from queuectl.queue import Queue"),
-        ("queuectl.stores.sqlite", "import subprocess"),
-        ("queuectl.stores.mongo", "def f():\n    import signal"),
-        ("queuectl.worker.runner", "from queuectl.stores.base import Store"),
-        ("queuectl.worker.runner", "def f():\n    from queuectl import stores"),
-        ("queuectl.worker.loop", "from queuectl.queue import Queue"),
+        ("queuectl.stores.sqlite.store", "from queuectl.worker.worker import run"),
+        ("queuectl.stores.sqlite.store", "from queuectl.queue import Queue"),
+        ("queuectl.stores.sqlite.store", "import subprocess"),
+        ("queuectl.stores.mongo.store", "def f():\n    import signal"),
+        ("queuectl.worker.runs.executor", "from queuectl.stores.base import Store"),
+        ("queuectl.worker.runs.executor", "def f():\n    from queuectl import stores"),
+        ("queuectl.worker.worker", "from queuectl.queue import Queue"),
         ("queuectl.queue", "from queuectl.cli import main"),
-        ("queuectl.cli.jobs", "import queuectl.shell.prompt"),
-        ("queuectl.web.pages", "from queuectl.stores import open_store"),
-        ("queuectl.home", "from queuectl.stores import is_mongo"),
-        ("queuectl.when", "from queuectl.home import Home"),
+        ("queuectl.cli.jobs.show", "import queuectl.shell.prompt"),
+        ("queuectl.web.pages.pages", "from queuectl.stores import open_store"),
+        ("queuectl.system.home", "from queuectl.stores import is_mongo"),
+        ("queuectl.system.time_parser", "from queuectl.system.home import Home"),
     ],
 )
 def test_the_check_goes_red_for_an_import_that_breaks_the_rule(module: str, source: str) -> None:
@@ -156,12 +156,12 @@ def test_the_check_goes_red_for_an_import_that_breaks_the_rule(module: str, sour
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("queuectl.domain.retry", "import math\nfrom queuectl.domain.job import Job"),
-        ("queuectl.domain.retry", "from .job import Job"),
+        ("queuectl.domain.backoff", "import math\nfrom queuectl.domain.job import Job"),
+        ("queuectl.domain.backoff", "from .job import Job"),
         ("queuectl.stores.__init__", "from .base import Store"),
-        ("queuectl.home", "def f():\n    from queuectl.stores import is_mongo"),
+        ("queuectl.system.home", "def f():\n    from queuectl.stores import is_mongo"),
         ("queuectl.cli.main", "from queuectl import __version__"),
-        ("queuectl.worker.loop", "from queuectl.stores.base import Store\nimport signal"),
+        ("queuectl.worker.worker", "from queuectl.stores.base import Store\nimport signal"),
     ],
 )
 def test_the_check_stays_green_for_an_import_that_goes_down(module: str, source: str) -> None:

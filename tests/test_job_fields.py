@@ -16,13 +16,13 @@ from starlette.testclient import TestClient
 
 from queuectl.domain.dependencies import parents
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.form import build_request
 from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec
+from queuectl.domain.request_form import build_request
 from queuectl.domain.settings import Settings
+from queuectl.maintenance.scheduler import Scheduling
 from queuectl.queue import Queue
-from queuectl.web.openapi import description
-from queuectl.worker.scheduling import Scheduling
+from queuectl.web.api.openapi import description
 from tests.cli.harness import Cli, cli, home
 from tests.job_fields import (
     CHOSEN,

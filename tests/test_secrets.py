@@ -161,7 +161,7 @@ ADDRESSES = {
 def test_no_command_shows_the_password_of_an_address(
     guarded: Guarded, tmp_path: Path, address: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("queuectl.stores.mongo_link", "queuectl.stores.mongo_schema"):
+    for module in ("queuectl.stores.mongo.connection", "queuectl.stores.mongo.schema"):
         monkeypatch.setattr(f"{module}.SELECTION_SECONDS", 0.05)
     monkeypatch.setattr("pymongo.common.MIN_HEARTBEAT_INTERVAL", 0.02)
     home, url = str(tmp_path / "home"), address(guarded)

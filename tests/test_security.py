@@ -13,11 +13,11 @@ import pytest
 
 from queuectl.domain.errors import InvalidInput, StoreError, StoreRefused
 from queuectl.domain.job import State
-from queuectl.home import Home, find_place
-from queuectl.joblogs import JobLogs
 from queuectl.queue import open_queue
 from queuectl.shell.history import PrivateHistory
-from queuectl.worker.output import OutputFolder
+from queuectl.system.home import Home, find_place
+from queuectl.system.job_logs import JobLogs
+from queuectl.worker.runs.output import OutputFolder
 from tests.chaos.ground import command, refusal
 from tests.cli.harness import VARIABLES
 from tests.worker.fleet import eventually, fleet_in

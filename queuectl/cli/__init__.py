@@ -28,7 +28,7 @@ def main() -> None:
     if os.getpid() == 1:
         _heed_stop()
     from queuectl.cli.app import run_process
-    from queuectl.stops import be_a_command
+    from queuectl.system.terminal_stops import be_a_command
 
     be_a_command()
 

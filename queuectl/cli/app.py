@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
+from queuectl.cli.root import COMPLETION_VARIABLE, root
 from queuectl.cli.session import Session, complain, end_line, note, silence_output
-from queuectl.cli.tree import COMPLETION_VARIABLE, root
 from queuectl.domain.errors import (
     ExitCode,
     InvalidInput,

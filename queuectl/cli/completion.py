@@ -16,8 +16,8 @@ from click.shell_completion import (
     split_arg_string,
 )
 
+from queuectl.cli.root import COMPLETION_VARIABLE, Command, root
 from queuectl.cli.session import Session
-from queuectl.cli.tree import COMPLETION_VARIABLE, Command, root
 from queuectl.domain.text import printable
 
 MOST_SECONDS = 2.0

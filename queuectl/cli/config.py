@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from queuectl.cli import render
-from queuectl.cli.jobs import json_option
-from queuectl.cli.params import SettingKey, SettingValue
+from queuectl.cli.completions import SettingKey, SettingValue
+from queuectl.cli.jobs.show import json_option
+from queuectl.cli.root import Group
 from queuectl.cli.session import Session, note, pass_session, say
-from queuectl.cli.tree import Group
 from queuectl.domain import settings as tunables
+from queuectl.presentation import tables
 
 
 class ConfigGroup(Group):
@@ -42,7 +42,7 @@ def get_setting(session: Session, key: str | None, as_json: bool) -> None:
     name = tunables.resolve_key(key) if key is not None else None
     values = _values(session, name)
     if as_json:
-        render.write_json(values[name] if name else values)
+        tables.write_json(values[name] if name else values)
     elif name:
         say(tunables.show(values[name]))
     else:
@@ -55,7 +55,7 @@ def get_setting(session: Session, key: str | None, as_json: bool) -> None:
 @pass_session
 def show_settings(session: Session) -> None:
     """Print the settings as a JSON object."""
-    render.write_json(_values(session))
+    tables.write_json(_values(session))
 
 
 def _values(session: Session, name: str | None = None) -> dict[str, tunables.Value]:

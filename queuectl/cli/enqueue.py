@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of
+from queuectl.cli.enqueue_options import EnqueueCommand, Entry, asked_from, requests_of
 from queuectl.cli.job_options import enqueue_options
 from queuectl.cli.session import Session, complain, hint_at_missing_workers, note, on_terminal, say
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
@@ -159,10 +159,10 @@ class JsonReport(Report):
 
     def __init__(self, *, single: bool) -> None:
         super().__init__()
-        from queuectl.cli import render
+        from queuectl.presentation import tables
 
-        self._write = render.write_json
-        self._array = None if single else render.JsonArray()
+        self._write = tables.write_json
+        self._array = None if single else tables.JsonArray()
 
     def add(self, result: Enqueued) -> None:
         """Tell of one job that is stored."""

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
-from queuectl.cli.params import QueueName, States
-from queuectl.domain.checks import check_name, check_text
+from queuectl.cli.completions import QueueName, States
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import InvalidInput, NothingDone
-from queuectl.domain.filters import Filter, parse_states
+from queuectl.domain.field_checks import check_name, check_text
 from queuectl.domain.job import State
+from queuectl.domain.query import Filter, parse_states
 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Ask no question.")
 
@@ -132,7 +132,7 @@ def _end(until: str | None, older_than: str | None, now: datetime) -> datetime |
 def _past(typed: str | None, now: datetime) -> datetime | None:
     if typed is None:
         return None
-    from queuectl.when import parse_past
+    from queuectl.system.time_parser import parse_past
 
     return parse_past(typed, now)
 

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import click
 
-from queuectl.cli import render
-from queuectl.cli.hook_view import delivery_columns, hook_columns, hook_details
-from queuectl.cli.jobs import clock_of, json_option
-from queuectl.cli.params import EventNames, HookName, PathName, QueueName
+from queuectl.cli.completions import EventNames, HookName, PathName, QueueName
+from queuectl.cli.jobs.show import clock_of, json_option
+from queuectl.cli.root import Group
 from queuectl.cli.run import refuse_native_windows
 from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
-from queuectl.cli.tree import Group
 from queuectl.domain.errors import InvalidInput, QueuectlError
-from queuectl.domain.hook import Format, Hook, Target, as_dict, parse_events
-from queuectl.domain.lanes import DELIVERY_QUEUE
-from queuectl.domain.notice import of_threshold, sentence
+from queuectl.domain.hook_messages import of_threshold, sentence
+from queuectl.domain.hooks import Format, Hook, Target, as_dict, parse_events
+from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.domain.times import EPOCH
-from queuectl.domain.view import as_dict as job_as_dict
-from queuectl.home import cannot, working_directory
+from queuectl.domain.views import as_dict as job_as_dict
+from queuectl.presentation import tables
+from queuectl.presentation.hook_columns import delivery_columns, hook_columns, hook_details
+from queuectl.system.home import cannot, working_directory
 
 _SHOWN_DELIVERIES = 10
 _DELIVERY_SECONDS = 60.0
@@ -162,8 +162,8 @@ def list_hooks(session: Session, as_json: bool) -> None:
     queue = session.reading()
     found = queue.hooks.all()
     if as_json:
-        render.write_json([as_dict(each) for each in found])
-    elif not render.table(found, hook_columns(clock_of(queue)), colors=session.colors):
+        tables.write_json([as_dict(each) for each in found])
+    elif not tables.table(found, hook_columns(clock_of(queue)), colors=session.colors):
         session.hint(
             "no hooks yet: queuectl hook add oncall --on dead --url https://example.com/hook"
         )
@@ -181,13 +181,13 @@ def show(session: Session, name: str, as_json: bool) -> None:
     if as_json:
         around = queue.surroundings()
         told = [job_as_dict(job, queue.now(), around) for job in jobs]
-        render.write_json({**as_dict(found), "deliveries": told})
+        tables.write_json({**as_dict(found), "deliveries": told})
         return
     clock = clock_of(queue)
-    render.pairs(pair for pair in hook_details(found, clock) if pair[1])
+    tables.pairs(pair for pair in hook_details(found, clock) if pair[1])
     if jobs:
         sys.stdout.write("\n")
-        render.table(jobs, delivery_columns(clock), colors=session.colors)
+        tables.table(jobs, delivery_columns(clock), colors=session.colors)
 
 
 _names = click.argument("names", nargs=-1, required=True, metavar="NAME...", type=HookName())
@@ -230,7 +230,7 @@ def remove(session: Session, names: tuple[str, ...]) -> int:
 @pass_session
 def test(session: Session, name: str) -> None:
     """Deliver a made-up event from here, at once, and say what came of it."""
-    from queuectl.hook_errors import Undelivered
+    from queuectl.hooks.errors import Undelivered
 
     try:
         say(f"Delivered: {session.reading().hooks.test(name)}")
@@ -257,7 +257,7 @@ def check(session: Session, as_json: bool) -> None:
     hooks = session.reading().hooks
     changed = hooks.check()
     if as_json:
-        render.write_json([as_dict(each) for each in changed])
+        tables.write_json([as_dict(each) for each in changed])
         sys.stdout.flush()
     else:
         for each in changed:
@@ -266,7 +266,7 @@ def check(session: Session, as_json: bool) -> None:
             session.hint("nothing has changed")
     if hooks.are_stranded():
         refuse_native_windows()
-        from queuectl.worker import manager
+        from queuectl.worker.supervision import manager
 
         manager.start(session.place(), count=1, queues=(DELIVERY_QUEUE,), drain=True)
         note("no worker makes deliveries: one was started, which leaves after them")

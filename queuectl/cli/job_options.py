@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from queuectl.cli.params import EnqueueWord, JobId, ParentRule, PathName, Priority, QueueName
+from queuectl.cli.completions import EnqueueWord, JobId, ParentRule, PathName, Priority, QueueName
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job_fields import ASKED, Field, Kind
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import click
 
-from queuectl.cli import render
-from queuectl.cli.params import JobId
+from queuectl.cli.completions import JobId
 from queuectl.cli.session import Session, note, on_terminal
-from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job
-from queuectl.domain.view import as_dict
+from queuectl.domain.query import Filter, Page
+from queuectl.domain.views import as_dict
+from queuectl.presentation import tables
 from queuectl.queue import Queue
 
 TEXT_LIMIT = 100
@@ -37,7 +37,7 @@ def page_options(function: _F) -> _F:
 def write_page(
     session: Session,
     chosen: Filter,
-    columns: Callable[[render.Clock], list[render.Column[Job]]],
+    columns: Callable[[tables.Clock], list[tables.Column[Job]]],
     options: dict[str, Any],
 ) -> bool:
     """Write the page that the options mean, as a table or as JSON; tell whether it is empty.
@@ -52,8 +52,8 @@ def write_page(
         return False
     limit = TEXT_LIMIT if limit is None else limit
     page = _Page(queue, chosen, Page(limit or None, after, options["newest"]))
-    clock = render.Clock(queue.now(), on_terminal(), queue.surroundings())
-    shown = render.table(page, columns(clock), colors=session.colors)
+    clock = tables.Clock(queue.now(), on_terminal(), queue.surroundings())
+    shown = tables.table(page, columns(clock), colors=session.colors)
     if page.last is not None:
         _tell_of_the_next(queue, chosen, shown, page.last)
     return not shown
@@ -79,7 +79,7 @@ class _Page:
 
 def _write_json(queue: Queue, chosen: Filter, page: Page) -> None:
     """Write the jobs as one JSON array, with all of their fields."""
-    array, around = render.JsonArray(), queue.surroundings()
+    array, around = tables.JsonArray(), queue.surroundings()
     for job in queue.find(chosen, page):
         array.add(as_dict(job, queue.now(), around))
     array.close()

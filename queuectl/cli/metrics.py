@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import click
 
+from queuectl.cli.root import Command
 from queuectl.cli.session import Session, note, pass_session, say
-from queuectl.cli.tree import Command
 from queuectl.domain.errors import InvalidInput, QueuectlError, shown
 
 _LOOPBACK = "127.0.0.1"
@@ -38,15 +38,15 @@ def metrics(session: Session, address: str | None) -> None:
     if address is not None:
         _serve(session, *_host_and_port(address))
         return
-    from queuectl.metrics import metrics_text
+    from queuectl.queue.metrics import metrics_text
 
     sys.stdout.write(metrics_text(session.reading()))
 
 
 def _serve(session: Session, host: str, port: int) -> None:
     """Serve until a signal asks to stop; the store is opened for each scrape anew."""
-    from queuectl.metrics import serving
     from queuectl.queue import Queue
+    from queuectl.queue.metrics import serving
 
     place = session.place()
     Queue.look(place).close()  # what is wrong with it is told now

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from queuectl.domain.errors import InvalidInput
-from queuectl.home import expanded
+from queuectl.system.home import expanded
 
 MOST = 200
 """No more names are offered at once."""

@@ -7,8 +7,8 @@ import sys
 import time
 from types import TracebackType
 
-from queuectl.cli.layout import cut
 from queuectl.domain.text import printable
+from queuectl.presentation.layout import cut
 
 _AT_FIRST_SECONDS = 0.3
 """What takes no longer shows no progress."""

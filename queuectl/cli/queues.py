@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from queuectl.cli import render
-from queuectl.cli.jobs import json_option
-from queuectl.cli.params import QueueName
+from queuectl.cli.completions import QueueName
+from queuectl.cli.jobs.show import json_option
+from queuectl.cli.root import Group
 from queuectl.cli.session import Session, for_each, pass_session, say
-from queuectl.cli.tree import Group
-from queuectl.domain.checks import MAX_SLOTS, check_name
 from queuectl.domain.errors import NotFound, NothingDone
-from queuectl.domain.lanes import OPEN
-from queuectl.looking.status import queue_columns, queue_views, view_as_dict
+from queuectl.domain.field_checks import MAX_SLOTS, check_name
+from queuectl.domain.queue_limits import OPEN
+from queuectl.presentation import tables
+from queuectl.presentation.status import queue_columns, queue_views, view_as_dict
 from queuectl.queue import Queue
 
 
@@ -29,8 +29,8 @@ def list_queues(session: Session, as_json: bool) -> None:
     queue = session.reading()
     views = queue_views(queue.counts(), queue.lanes())
     if as_json:
-        render.write_json([view_as_dict(view) for view in views])
-    elif not render.table(views, queue_columns(), colors=session.colors):
+        tables.write_json([view_as_dict(view) for view in views])
+    elif not tables.table(views, queue_columns(), colors=session.colors):
         session.hint(
             'no queues yet: queuectl enqueue --queue gpu --id hello --command "echo Hello"'
         )

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from queuectl.cli.asked import EnqueueCommand, Entry, asked_from, requests_of
-from queuectl.cli.follow import Choice, ending, follow
+from queuectl.cli.enqueue_options import EnqueueCommand, Entry, asked_from, requests_of
 from queuectl.cli.job_options import enqueue_options
+from queuectl.cli.jobs.follow import Choice, ending, follow
 from queuectl.cli.session import Session, complain, end_line, note
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.job import Job
-from queuectl.domain.view import exit_code, reason
+from queuectl.domain.views import exit_code, reason
 from queuectl.queue import Queue
 
 _CANCEL_SECONDS = 10.0
@@ -90,7 +90,7 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
         if worker.record.stop is None and (not queues or wanted in queues):
             return
     refuse_native_windows()
-    from queuectl.worker import manager
+    from queuectl.worker.supervision import manager
 
     manager.start(session.place(), only=job_id, log_format=queue.settings().log_format)
 

@@ -9,20 +9,20 @@ from typing import Any
 
 import click
 
-from queuectl.cli import render
-from queuectl.cli.asked import EnqueueCommand, after_dashes
+from queuectl.cli.completions import ScheduleName, ZoneName
+from queuectl.cli.enqueue_options import EnqueueCommand, after_dashes
 from queuectl.cli.job_options import fields_of, schedule_options, variables
-from queuectl.cli.jobs import clock_of, json_option
-from queuectl.cli.params import ScheduleName, ZoneName
-from queuectl.cli.schedule_view import run_columns, schedule_columns, schedule_details
+from queuectl.cli.jobs.show import clock_of, json_option
+from queuectl.cli.root import Group
 from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
-from queuectl.cli.tree import Group
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.schedule import Schedule, as_dict
-from queuectl.domain.view import as_dict as job_as_dict
-from queuectl.home import working_directory
+from queuectl.domain.views import as_dict as job_as_dict
+from queuectl.presentation import tables
+from queuectl.presentation.schedule_columns import run_columns, schedule_columns, schedule_details
 from queuectl.queue import Queue
-from queuectl.written import absolute_cwd
+from queuectl.queue.python_jobs import absolute_cwd
+from queuectl.system.home import working_directory
 
 _MOST = 1000
 _SHOWN_RUNS = 10
@@ -76,7 +76,7 @@ def add(
         name, cron, fields, tz=tz, catch_up=catch_up, overlap=overlap, replacing=replace
     )
     if options["cwd"] is not None:
-        from queuectl.cli.directories import warn_if_missing
+        from queuectl.cli.working_directory import warn_if_missing
 
         warn_if_missing(str(fields["cwd"]), {})
     say(f"Added schedule '{added.name}': next run {_moment(queue, added)}")
@@ -95,7 +95,7 @@ def _command(ctx: click.Context, command: str | None) -> str | list[str]:
 
 def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, object]:
     """Return the fields of each run's job."""
-    from queuectl.captured import read_file
+    from queuectl.queue.environments import read_file
 
     fields = {"command": command, **fields_of(options)}
     if options["env_file"]:
@@ -120,10 +120,10 @@ def list_schedules(session: Session, as_json: bool) -> None:
     queue = session.reading()
     found = queue.schedules.all()
     if as_json:
-        render.write_json([as_dict(each) for each in found])
+        tables.write_json([as_dict(each) for each in found])
         return
     latest = {each.name: queue.schedules.latest_run(each) for each in found}
-    if not render.table(found, schedule_columns(clock_of(queue), latest), colors=session.colors):
+    if not tables.table(found, schedule_columns(clock_of(queue), latest), colors=session.colors):
         session.hint('no schedules yet: queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
 
 
@@ -140,13 +140,13 @@ def show(session: Session, name: str, as_json: bool) -> None:
     if as_json:
         around = queue.surroundings()
         jobs = [job_as_dict(job, queue.now(), around) for job in runs]
-        render.write_json({**as_dict(found), "next": _as_json(coming), "jobs": jobs})
+        tables.write_json({**as_dict(found), "next": _as_json(coming), "jobs": jobs})
         return
     clock = clock_of(queue)
-    render.pairs(pair for pair in schedule_details(found, coming, clock) if pair[1])
+    tables.pairs(pair for pair in schedule_details(found, coming, clock) if pair[1])
     if runs:
         sys.stdout.write("\n")
-        render.table(runs, run_columns(clock), colors=session.colors)
+        tables.table(runs, run_columns(clock), colors=session.colors)
 
 
 def _as_json(instants: Sequence[datetime]) -> list[str]:
@@ -174,7 +174,7 @@ def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
     found = queue.schedules.get(name)
     coming = queue.schedules.coming(found, number)
     if as_json:
-        render.write_json(_as_json(coming))
+        tables.write_json(_as_json(coming))
         return
     clock = clock_of(queue)
     for instant in coming:

@@ -11,12 +11,12 @@ import click
 
 from queuectl.domain.errors import ExitCode, QueuectlError
 from queuectl.domain.text import printable
-from queuectl.home import Place, find_place
+from queuectl.system.home import Place, find_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from queuectl.looking.catalog import Catalog
+    from queuectl.presentation.catalog import Catalog
     from queuectl.queue import Queue
 
 
@@ -97,7 +97,7 @@ class Session:
         """Return what is known, for completion, of what the store holds."""
         if self.known is not None:
             return self.known(self)
-        from queuectl.looking.store_catalog import StoreCatalog
+        from queuectl.presentation.store_catalog import StoreCatalog
 
         return StoreCatalog(self.place)
 
@@ -132,7 +132,7 @@ def _end_abandoned_runs(queue: Queue) -> None:
     import contextlib
 
     from queuectl.domain.errors import StoreError
-    from queuectl.worker.rescue import end_abandoned_runs
+    from queuectl.maintenance.rescuer import end_abandoned_runs
 
     with contextlib.suppress(StoreError, OSError):
         end_abandoned_runs(home, queue.store)

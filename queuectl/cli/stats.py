@@ -7,17 +7,17 @@ from datetime import datetime, timedelta
 
 import click
 
-from queuectl.cli import render
-from queuectl.cli.charts import length, sparkline
-from queuectl.cli.jobs import json_option
-from queuectl.cli.params import QueueName
+from queuectl.cli.completions import QueueName
+from queuectl.cli.jobs.show import json_option
+from queuectl.cli.root import Command
 from queuectl.cli.session import Session, on_terminal, pass_session
-from queuectl.cli.tree import Command
-from queuectl.domain.checks import check_name
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.lanes import queue_title
-from queuectl.domain.report import SERIES_MINUTES, QueueReport, Report, as_dict, counts_of
+from queuectl.domain.field_checks import check_name
+from queuectl.domain.queue_limits import queue_title
 from queuectl.domain.stats import Histogram
+from queuectl.domain.stats_report import SERIES_MINUTES, QueueReport, Report, as_dict, counts_of
+from queuectl.presentation import tables
+from queuectl.presentation.charts import length, sparkline
 from queuectl.queue import Queue
 
 Row = tuple[str, QueueReport]
@@ -51,7 +51,7 @@ def stats(
     begun = _instant(since, queue) if since else None
     found = queue.stats(name, begun, deliveries=deliveries)
     if as_json:
-        render.write_json(as_dict(found))
+        tables.write_json(as_dict(found))
         return
     if not any(counts_of(found.total.ever).values()):
         if name is not None:
@@ -69,12 +69,12 @@ def stats(
     if len(rows) > 1:
         rows.append((_ALL, found.total))
     if not on_terminal() or len(rows) > 1:
-        render.table(rows, _columns(), colors=session.colors)
+        tables.table(rows, _columns(), colors=session.colors)
 
 
 def _instant(words: str, queue: Queue) -> datetime:
     """Return the time that is meant; a duration is one before now. Raises InvalidInput."""
-    from queuectl.when import parse_duration, parse_time
+    from queuectl.system.time_parser import parse_duration, parse_time
 
     now = queue.now()
     try:
@@ -89,7 +89,7 @@ def _instant(words: str, queue: Queue) -> datetime:
 def _write_charts(found: Report, *, colors: bool) -> None:
     """Write the figures of all that was asked for, with the last hour minute by minute."""
     total, period = found.total, found.total.period
-    since = render.Clock(found.now, for_person=True).at(found.since)
+    since = tables.Clock(found.now, for_person=True).at(found.since)
     fast = ", ".join(f"{rate:.1f} over {span}" for span, rate in total.throughput.items())
     lines = [
         ("since", since, ""),
@@ -103,7 +103,7 @@ def _write_charts(found: Report, *, colors: bool) -> None:
         for name, number in counts_of(period).items()
         if number
     ]
-    render.styled(lines, colors=colors)
+    tables.styled(lines, colors=colors)
     sys.stdout.write("\n")
     charts = {
         "enqueued": [each.enqueued for each in total.series],
@@ -112,7 +112,7 @@ def _write_charts(found: Report, *, colors: bool) -> None:
     }
     shown = [(name, sparkline(values), _STYLES.get(name, "")) for name, values in charts.items()]
     axis = ("", "1 h ago".ljust(SERIES_MINUTES - len("now")) + "now", "dim")
-    render.styled([*shown, axis], colors=colors)
+    tables.styled([*shown, axis], colors=colors)
     if len(found.queues) > 1:
         sys.stdout.write("\n")
 
@@ -128,15 +128,15 @@ def _percent(found: QueueReport) -> str:
     return "-" if rate is None else f"{rate * 100:.1f} %"
 
 
-def _columns() -> list[render.Column[Row]]:
+def _columns() -> list[tables.Column[Row]]:
     """Return the columns of a table of queues."""
 
-    def counted(name: str, yields: int = 0) -> render.Column[Row]:
+    def counted(name: str, yields: int = 0) -> tables.Column[Row]:
         def text(row: Row) -> str:
             number = counts_of(row[1].period)[name]
             return f"{number}" if number or not on_terminal() else ""
 
-        return render.Column(
+        return tables.Column(
             name.upper(),
             text,
             optional=True,
@@ -144,21 +144,21 @@ def _columns() -> list[render.Column[Row]]:
             yields=yields,
         )
 
-    def percentile(title: str, kind: str, share: float, yields: int) -> render.Column[Row]:
-        return render.Column(
+    def percentile(title: str, kind: str, share: float, yields: int) -> tables.Column[Row]:
+        return tables.Column(
             title,
             lambda row: length(getattr(row[1].period, kind).quantile(share)),
             yields=yields,
         )
 
-    def speed(span: str, yields: int) -> render.Column[Row]:
-        return render.Column(
+    def speed(span: str, yields: int) -> tables.Column[Row]:
+        return tables.Column(
             f"/MIN {span.upper()}", lambda row: f"{row[1].throughput[span]:.1f}", yields=yields
         )
 
     return [
-        render.Column("QUEUE", lambda row: queue_title(row[0])),
-        render.Column("SUCCESS", lambda row: _percent(row[1])),
+        tables.Column("QUEUE", lambda row: queue_title(row[0])),
+        tables.Column("SUCCESS", lambda row: _percent(row[1])),
         counted("enqueued", 3),
         counted("completed"),
         counted("failed"),

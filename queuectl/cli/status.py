@@ -6,14 +6,14 @@ import sys
 
 import click
 
-from queuectl.cli import render
-from queuectl.cli.columns import STATE_STYLES, worker_columns
-from queuectl.cli.jobs import clock_of, json_option
+from queuectl.cli.jobs.show import clock_of, json_option
+from queuectl.cli.root import Command
 from queuectl.cli.session import Session, on_terminal, pass_session
-from queuectl.cli.tree import Command
-from queuectl.domain.filters import Counts
-from queuectl.domain.lanes import OPEN
-from queuectl.looking.status import (
+from queuectl.domain.query import Counts
+from queuectl.domain.queue_limits import OPEN
+from queuectl.presentation import tables
+from queuectl.presentation.columns import STATE_STYLES, worker_columns
+from queuectl.presentation.status import (
     QueueView,
     queue_columns,
     queue_views,
@@ -38,21 +38,21 @@ def status(session: Session, deliveries: bool, as_json: bool) -> None:
     queue = session.reading()
     if as_json:
         more = {"deliveries": totals(queue.counts(deliveries=True))} if deliveries else {}
-        render.write_json({**status_as_dict(queue), **more})
+        tables.write_json({**status_as_dict(queue), **more})
         return
     counts, workers = queue.counts(), queue.workers()
     views = queue_views(counts, queue.lanes())
-    render.pairs([("store", queue.address)])
+    tables.pairs([("store", queue.address)])
     sys.stdout.write("\n")
     _write_counts(counts, views, colors=session.colors)
     sys.stdout.write("\n")
     if deliveries:
         told = totals(queue.counts(deliveries=True))
-        render.pairs((f"deliveries {name}", str(count)) for name, count in told.items())
+        tables.pairs((f"deliveries {name}", str(count)) for name, count in told.items())
         sys.stdout.write("\n")
-    render.pairs([("workers", str(len(workers)))])
+    tables.pairs([("workers", str(len(workers)))])
     if workers:
-        render.table(workers, worker_columns(clock_of(queue)), colors=session.colors)
+        tables.table(workers, worker_columns(clock_of(queue)), colors=session.colors)
     else:
         session.hint("no worker is running: queuectl worker start")
 
@@ -60,11 +60,11 @@ def status(session: Session, deliveries: bool, as_json: bool) -> None:
 def _write_counts(counts: Counts, views: list[QueueView], *, colors: bool) -> None:
     """Write how many jobs there are; a person sees at a glance where there are some."""
     if not on_terminal():
-        render.pairs((name, str(count)) for name, count in totals(counts).items())
+        tables.pairs((name, str(count)) for name, count in totals(counts).items())
         _write_decided(views)
         return
     styles = {state.value: f"bold {style}" for state, style in STATE_STYLES.items()}
-    render.styled(
+    tables.styled(
         (
             (name, f"{count:,}", styles.get(name, "bold") if count else "dim")
             for name, count in totals(counts).items()
@@ -73,7 +73,7 @@ def _write_counts(counts: Counts, views: list[QueueView], *, colors: bool) -> No
     )
     if len(views) > 1 or any(view.lane != OPEN for view in views):
         sys.stdout.write("\n")
-        render.table(views, queue_columns(), colors=colors)
+        tables.table(views, queue_columns(), colors=colors)
 
 
 def _write_decided(views: list[QueueView]) -> None:
@@ -81,4 +81,4 @@ def _write_decided(views: list[QueueView]) -> None:
     decided = [view for view in views if view.lane != OPEN]
     if decided:
         sys.stdout.write("\n")
-        render.table(decided, queue_columns(), colors=False)
+        tables.table(decided, queue_columns(), colors=False)

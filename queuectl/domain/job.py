@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
+from queuectl.domain.frozen import frozen
 from queuectl.domain.job_fields import Spec
-from queuectl.domain.values import frozen
 
 TAIL_BYTES = 64 * 1024
 HISTORY_RUNS = 1000

@@ -13,10 +13,10 @@ from dataclasses import fields as dataclass_fields
 from enum import Enum
 from typing import Any, NamedTuple
 
-from queuectl.domain import checks
-from queuectl.domain.checks import Check, Command
+from queuectl.domain import field_checks
+from queuectl.domain.field_checks import Check, Command
+from queuectl.domain.frozen import frozen
 from queuectl.domain.settings import CANCEL, WAIT, Settings, as_flag
-from queuectl.domain.values import frozen
 
 DEFAULT_QUEUE = "default"
 
@@ -92,38 +92,41 @@ class Spec:
     id: str
     command: Command
     queue: str = _field(
-        DEFAULT_QUEUE, checks.check_name, metavar="NAME", help="The queue; `default` unless said."
+        DEFAULT_QUEUE,
+        field_checks.check_name,
+        metavar="NAME",
+        help="The queue; `default` unless said.",
     )
     priority: int = _field(
-        0, checks.check_priority, metavar="N", help="Higher first; or low, normal, high.",
+        0, field_checks.check_priority, metavar="N", help="Higher first; or low, normal, high.",
         comment="higher first; or low, normal, high",
     )  # fmt: skip
     timeout: float = _field(
-        0.0, checks.check_timeout, setting="timeout_seconds",
+        0.0, field_checks.check_timeout, setting="timeout_seconds",
         metavar="SECONDS", help="How long one run may take; 0: no limit.",
         comment="seconds that one run may take; 0: no limit",
     )  # fmt: skip
     max_retries: int = _field(
-        3, checks.check_setting, setting="max_retries",
+        3, field_checks.check_setting, setting="max_retries",
         metavar="N", help="Attempts in all before the DLQ.",
         comment="attempts in all before the DLQ",
     )  # fmt: skip
     backoff_base: float = _field(
-        2.0, checks.check_setting, setting="backoff_base",
+        2.0, field_checks.check_setting, setting="backoff_base",
         metavar="N", help="A retry waits base ** attempts seconds.",
         comment="a retry waits base ** attempts seconds",
     )  # fmt: skip
     backoff_cap: float = _field(
-        3600.0, checks.check_setting, setting="backoff_cap",
+        3600.0, field_checks.check_setting, setting="backoff_cap",
         metavar="SECONDS", help="The longest wait before a retry.",
         comment="seconds, the longest wait before a retry",
     )  # fmt: skip
     cwd: str | None = _field(
-        None, checks.check_cwd, metavar="DIR", help="Where it runs; here unless said.",
+        None, field_checks.check_cwd, metavar="DIR", help="Where it runs; here unless said.",
         comment="the directory it runs in", example='"/srv/app"',
     )  # fmt: skip
     env: tuple[tuple[str, str], ...] = _field(
-        (), checks.check_env, metavar="K=V", help="An environment variable (repeat).",
+        (), field_checks.check_env, metavar="K=V", help="An environment variable (repeat).",
         comment="a variable of its environment", example='"value"',
     )  # fmt: skip
     clean_env: bool = _field(
@@ -131,17 +134,17 @@ class Spec:
         comment="whether it gets nothing of its worker's environment", example="true",
     )  # fmt: skip
     after: tuple[str, ...] = _field(
-        (), checks.check_ids, splits=True, of_schedule=False,
+        (), field_checks.check_ids, splits=True, of_schedule=False,
         metavar="ID", help="Start when this job has succeeded (repeat).",
         comment="jobs that must have succeeded before", example='["job1"]',
     )  # fmt: skip
     after_any: tuple[str, ...] = _field(
-        (), checks.check_ids, splits=True, of_schedule=False,
+        (), field_checks.check_ids, splits=True, of_schedule=False,
         metavar="ID", help="Start when this job has ended, however it did (repeat).",
         comment="jobs that must have ended before", example='["job1"]',
     )  # fmt: skip
     after_fail: tuple[str, ...] = _field(
-        (), checks.check_ids, splits=True, of_schedule=False,
+        (), field_checks.check_ids, splits=True, of_schedule=False,
         metavar="ID", help="Start when this job has failed for good (repeat).",
         comment="jobs that must have failed before", example='["job1"]',
     )  # fmt: skip
@@ -152,17 +155,17 @@ class Spec:
         example='"cancel"',
     )  # fmt: skip
     slots: int = _field(
-        1, bounds=(1, checks.MAX_SLOTS),
+        1, bounds=(1, field_checks.MAX_SLOTS),
         metavar="N", help="How much of its queue's limit it takes; 1.",
         comment="what it takes of its queue's limit",
     )  # fmt: skip
     unique: str | None = _field(
-        None, checks.check_key, column="unique_key", of_schedule=False,
+        None, field_checks.check_key, column="unique_key", of_schedule=False,
         metavar="KEY", help="Only one job with this key waits or runs at a time.",
         comment="of the jobs with this key only one waits or runs", example='"nightly"',
     )  # fmt: skip
     labels: tuple[str, ...] = _field(
-        (), checks.check_labels, option="label",
+        (), field_checks.check_labels, option="label",
         metavar="LABEL", help="A label to find it by (repeat).",
     )  # fmt: skip
     generated_id: bool = _internal(False)
@@ -172,17 +175,17 @@ class Spec:
 def _check_of(name: str, kind: Kind, known: Mapping[str, Any]) -> Check:
     """Return the check of a field that names none of its own."""
     if known.get("choices"):
-        return checks.one_of(known["choices"])
+        return field_checks.one_of(known["choices"])
     bounds = known.get("bounds")
     if kind is Kind.WHOLE and bounds:
-        return checks.whole(*bounds)
+        return field_checks.whole(*bounds)
     if kind is Kind.NUMBER and bounds:
-        return checks.fraction(*bounds)
+        return field_checks.fraction(*bounds)
     simple: dict[Kind, Check] = {
         Kind.FLAG: as_flag,
-        Kind.TEXT: checks.check_text,
-        Kind.MAYBE_TEXT: checks.check_text,
-        Kind.WORDS: checks.check_labels,
+        Kind.TEXT: field_checks.check_text,
+        Kind.MAYBE_TEXT: field_checks.check_text,
+        Kind.WORDS: field_checks.check_labels,
     }
     if kind not in simple:
         raise TypeError(f"the field {name} of Spec needs a check, or bounds")

@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from queuectl.domain.checks import check_command, check_name
 from queuectl.domain.errors import InvalidInput, nearest, shown
+from queuectl.domain.field_checks import check_command, check_name
+from queuectl.domain.frozen import frozen
 from queuectl.domain.job_fields import ASKED, Spec
-from queuectl.domain.values import frozen
 
 RESULT_FIELDS = frozenset(
     "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "

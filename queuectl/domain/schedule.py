@@ -1,6 +1,6 @@
 """A schedule: a job that is enqueued again and again, and the names of its runs.
 
-When the next run is due is for `queuectl.cron` to say; what follows from it is decided here.
+When the next run is due is for `queuectl.system.cron` to say; what follows from it is decided here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from queuectl.domain.checks import MAX_NAME, is_name
 from queuectl.domain.errors import InvalidInput, NothingDone, shown
+from queuectl.domain.field_checks import MAX_NAME, is_name
 from queuectl.domain.request import TIME_FIELDS
 from queuectl.domain.times import UTC, iso
-from queuectl.domain.view import MASK, looks_secret
+from queuectl.domain.views import MASK, looks_secret
 
 ON_TIME_SECONDS = 10.0
 """How late a run may be enqueued by a worker that began after it was due."""

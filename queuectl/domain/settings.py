@@ -9,7 +9,7 @@ from dataclasses import Field, field, fields, replace
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.values import frozen
+from queuectl.domain.frozen import frozen
 
 WAIT, CANCEL = "wait", "cancel"
 """What becomes of a job that wants the success of one that has failed for good."""

@@ -8,11 +8,11 @@ from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from queuectl.domain.ending import Ended
-from queuectl.domain.values import frozen
+from queuectl.domain.events import Ended
+from queuectl.domain.frozen import frozen
 
 if TYPE_CHECKING:
-    from queuectl.domain.ending import Ending
+    from queuectl.domain.events import Ending
 
 BOUNDS = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.cli.session import Session
-    from queuectl.home import Place
     from queuectl.queue import Queue
+    from queuectl.system.home import Place
 
 
 _FIRST_LOOK_SECONDS, _FIRST_LOOK_SECONDS_AT_SERVER = 1.0, 0.1
@@ -23,7 +23,7 @@ def run_shell(session: Session, *, file: str | None = None, keep_going: bool = F
     Returns the exit code. Raises InvalidInput when the file cannot be read or in a shell.
     """
     from queuectl.domain.errors import InvalidInput
-    from queuectl.home import working_directory
+    from queuectl.system.home import working_directory
 
     if session.in_shell:
         raise InvalidInput("this is the shell already")
@@ -46,10 +46,10 @@ def run_shell(session: Session, *, file: str | None = None, keep_going: bool = F
 def _run_prompt(session: Session) -> int:
     """Follow the store, which takes its time, while the prompt is loaded, which does too."""
     from queuectl.queue import Queue
-    from queuectl.shell.followed import Followed, open_followed
-    from queuectl.shell.live import Live
-    from queuectl.shell.opening import HeldKeys, show
-    from queuectl.store_url import is_mongo
+    from queuectl.shell.followed_jobs import Followed, open_followed
+    from queuectl.shell.snapshot import Live
+    from queuectl.shell.startup import HeldKeys, show
+    from queuectl.system.store_url import is_mongo
 
     place = session.place()
     followed = Followed()

@@ -6,7 +6,7 @@ from queuectl.cli.app import execute
 from queuectl.cli.session import Session, complain, end_line, say
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.shell.grammar import SHELL_WORDS, SYSTEM_HELP
-from queuectl.shell.line import split_line
+from queuectl.shell.tokenizer import split_line
 
 _LEAVING = ("exit", "quit")
 

@@ -15,7 +15,7 @@ from queuectl.cli.completion import candidates
 from queuectl.cli.paths import MOST, beginning_with
 from queuectl.cli.session import Session
 from queuectl.shell.grammar import SHELL_WORDS
-from queuectl.shell.line import PROGRAM, Kind, scan
+from queuectl.shell.tokenizer import PROGRAM, Kind, scan
 
 _PLAIN = re.compile(r"[\w@%+=:,./~-]*", re.ASCII)
 

@@ -10,10 +10,10 @@ from enum import Enum
 
 import click
 
-from queuectl.cli.tree import ALIASES, root
+from queuectl.cli.root import ALIASES, root
 from queuectl.domain.errors import nearest
-from queuectl.domain.values import frozen
-from queuectl.shell.line import PROGRAM, Kind, Token, scan
+from queuectl.domain.frozen import frozen
+from queuectl.shell.tokenizer import PROGRAM, Kind, Token, scan
 
 SHELL_WORDS = {
     "exit": "Leave the shell; workers go on.",

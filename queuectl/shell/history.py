@@ -11,8 +11,8 @@ from prompt_toolkit.history import FileHistory
 
 from queuectl.domain.errors import QueuectlError, StoreUnavailable
 from queuectl.domain.text import ADDRESS_WITH_PASSWORD
-from queuectl.domain.view import looks_secret
-from queuectl.home import Home, open_private
+from queuectl.domain.views import looks_secret
+from queuectl.system.home import Home, open_private
 
 _HOOK_URL = re.compile(r"\bhook\b.*\s--url[\s=]")
 _NAMED_VALUE = re.compile(r"([\w-]+)[\"']?\s*[=:]")

@@ -14,7 +14,7 @@ from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import Condition, completion_is_selected, has_focus
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-from queuectl.shell.line import is_continued
+from queuectl.shell.tokenizer import is_continued
 
 
 def bindings(quick: Completer) -> KeyBindings:

@@ -19,17 +19,17 @@ from prompt_toolkit.shortcuts import print_formatted_text
 
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
-from queuectl.shell.colours import COLOURLESS_STYLE, STYLE, LineLexer
+from queuectl.shell.catalog import knowing
 from queuectl.shell.commands import Leave, run_line
 from queuectl.shell.completer import LineCompleter
-from queuectl.shell.followed import Followed, Notice
+from queuectl.shell.followed_jobs import Followed, Notice
 from queuectl.shell.grammar import warm_up
+from queuectl.shell.highlight import COLOURLESS_STYLE, STYLE, LineLexer
 from queuectl.shell.history import PrivateHistory
 from queuectl.shell.keys import bindings
-from queuectl.shell.known import knowing
-from queuectl.shell.live import Live
-from queuectl.shell.opening import PROMPT
 from queuectl.shell.script import joined
+from queuectl.shell.snapshot import Live
+from queuectl.shell.startup import PROMPT
 from queuectl.shell.toolbar import toolbar
 
 _CONTINUED = "         > "

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from queuectl.cli.session import Session, note
 from queuectl.domain.errors import ExitCode
 from queuectl.shell.commands import Leave, run_line
-from queuectl.shell.line import is_continued
+from queuectl.shell.tokenizer import is_continued
 
 
 def run_script(lines: Iterable[str], session: Session, *, keep_going: bool) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 
-from queuectl.cli.layout import cut, cut_start, fit
-from queuectl.cli.layout import width as width_of
 from queuectl.domain.job import State
+from queuectl.presentation.layout import cut, cut_start, fit
+from queuectl.presentation.layout import width as width_of
 from queuectl.shell.grammar import help_at
-from queuectl.shell.live import Snapshot
+from queuectl.shell.snapshot import Snapshot
 
 TIP = "Tab completes, help lists the commands, Ctrl-D leaves"
 _BETWEEN = " | "

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from queuectl.cli.layout import cut_start
+from queuectl.domain.frozen import frozen
 from queuectl.domain.job import State
-from queuectl.domain.values import frozen
-from queuectl.shell.live import Snapshot
+from queuectl.presentation.layout import cut_start
+from queuectl.shell.snapshot import Snapshot
 from queuectl.version import __version__
 
 FIRST_COMMANDS = (

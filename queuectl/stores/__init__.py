@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.store_url import is_mongo, sqlite_path
 from queuectl.stores.base import Store
+from queuectl.system.store_url import is_mongo, sqlite_path
 
 
 def open_store(url: str) -> Store:
@@ -14,10 +14,10 @@ def open_store(url: str) -> Store:
     answer, StoreRefused when it is damaged, newer than this program, or not queuectl's.
     """
     if is_mongo(url):
-        from queuectl.stores.mongo import MongoStore
+        from queuectl.stores.mongo.store import MongoStore
 
         return MongoStore.open(url)
-    from queuectl.stores.sqlite import SqliteStore
+    from queuectl.stores.sqlite.store import SqliteStore
 
     return SqliteStore.open(sqlite_path(url))
 
@@ -28,12 +28,12 @@ def open_existing(url: str) -> Store | None:
     Raises as `open_store` does.
     """
     if is_mongo(url):
-        from queuectl.stores.mongo import MongoStore
+        from queuectl.stores.mongo.store import MongoStore
 
         return MongoStore.open_existing(url)
-    from queuectl.stores.sqlite import SqliteStore
-    from queuectl.stores.sqlite_database import is_there
-    from queuectl.stores.sqlite_files import is_missed
+    from queuectl.stores.sqlite.database import is_there
+    from queuectl.stores.sqlite.files import is_missed
+    from queuectl.stores.sqlite.store import SqliteStore
 
     path = sqlite_path(url)
     return SqliteStore.open(path) if is_there(path) or is_missed(path) else None
@@ -56,13 +56,13 @@ def give_up_spare(url: str) -> int:
     """Free what was kept back for it, if the disk of a store is full; return how much that was."""
     if is_mongo(url):
         return 0
-    from queuectl.stores import sqlite_spare
+    from queuectl.stores.sqlite import spare_room
 
-    return sqlite_spare.give_up(sqlite_path(url))
+    return spare_room.give_up(sqlite_path(url))
 
 
 def keep_spare(url: str, size: int) -> None:
     """Keep back again, as far as there is room, what `give_up_spare` has freed."""
-    from queuectl.stores import sqlite_spare
+    from queuectl.stores.sqlite import spare_room
 
-    sqlite_spare.keep(sqlite_path(url), size)
+    spare_room.keep(sqlite_path(url), size)

@@ -10,21 +10,21 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from queuectl.domain.values import frozen
-from queuectl.stores.counting import BATCH as BATCH
-from queuectl.stores.counting import Counting
+from queuectl.domain.frozen import frozen
+from queuectl.stores.base_events import BATCH as BATCH
+from queuectl.stores.base_events import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
-    from queuectl.domain.filters import Counts, Filter, Page
-    from queuectl.domain.hook import Hook
+    from queuectl.domain.hooks import Hook
     from queuectl.domain.job import Job, State
-    from queuectl.domain.lanes import Lanes
+    from queuectl.domain.query import Counts, Filter, Page
+    from queuectl.domain.queue_limits import Lanes
     from queuectl.domain.schedule import Schedule
-    from queuectl.domain.transitions import Transition
-    from queuectl.domain.worker import StopRequest, WorkerRecord
+    from queuectl.domain.state_machine import Transition
+    from queuectl.domain.worker_record import StopRequest, WorkerRecord
 
 
 class Renewal(Enum):
@@ -164,7 +164,7 @@ class Store(Counting, Protocol):
     # the two verbs that carry the risk
 
     def claim(self, request: ClaimRequest) -> Job | None:
-        """Take the next job that is ready, atomically, as `transitions.claim` says.
+        """Take the next job that is ready, atomically, as `state_machine.claim` says.
 
         Highest priority first; among queues equal in it the least recently served; within a
         queue the earliest `run_at`, then arrival. Queues that are paused are passed over, and

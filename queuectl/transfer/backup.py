@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreFull, StoreRefused
-from queuectl.domain.lanes import FIRST_NAME
+from queuectl.domain.frozen import frozen
+from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import UTC, iso
-from queuectl.domain.values import frozen
-from queuectl.home import cannot
-from queuectl.stores.sqlite_copy import Progressed, copy_from, remove_all, sync_directory
-from queuectl.stores.sqlite_database import connect, is_want_of_room, opened_database, translate
-from queuectl.stores.sqlite_soundness import integrity_faults, odd_parts
+from queuectl.stores.sqlite.copy import Progressed, copy_from, remove_all, sync_directory
+from queuectl.stores.sqlite.database import connect, is_want_of_room, opened_database, translate
+from queuectl.stores.sqlite.integrity import integrity_faults, odd_parts
+from queuectl.system.home import cannot
 
 MADE_AT = "backed_up_at"
 """The mark of a backup: when it was made."""

@@ -17,17 +17,17 @@ from hashlib import sha256
 from itertools import zip_longest
 
 from queuectl.domain.errors import Conflict, StoreError
-from queuectl.domain.filters import Filter, Page
+from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job
-from queuectl.domain.lanes import is_of_deliveries
-from queuectl.domain.values import frozen
-from queuectl.ids import new_token
-from queuectl.store_url import is_mongo
+from queuectl.domain.query import Filter, Page
+from queuectl.domain.queue_limits import is_of_deliveries
+from queuectl.queue.events import tell_all
 from queuectl.stores.base import Store
-from queuectl.stores.moved import ARRIVING, MOVED_TO, MOVING, require_in_use
-from queuectl.transfer.lines import digest, schedule_digest
-from queuectl.transfer.living import refuse_workers
-from queuectl.worker.telling import tell_all
+from queuectl.stores.migrated import ARRIVING, MOVED_TO, MOVING, require_in_use
+from queuectl.system.ids import new_token
+from queuectl.system.store_url import is_mongo
+from queuectl.transfer.jsonl import digest, schedule_digest
+from queuectl.transfer.live_workers import refuse_workers
 
 _IDENTITY = "identity"
 _ARRIVED = "arrived_whole"

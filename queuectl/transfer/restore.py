@@ -16,22 +16,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from queuectl.domain.errors import (
-    Conflict,
-    InvalidInput,
-    StoreForeign,
-    StoreRefused,
-)
-from queuectl.domain.values import frozen
-from queuectl.home import Home, Place, cannot, private_directory
-from queuectl.stores.sqlite import SqliteStore
-from queuectl.stores.sqlite_copy import Progressed, copy_from, copy_into, put_in_place
-from queuectl.stores.sqlite_database import connect, translate, translated
-from queuectl.stores.sqlite_soundness import Layout, lay_out, layout_of, require_ours
-from queuectl.transfer.comparing import Found, compare, number_runs
-from queuectl.transfer.living import refuse_workers
-from queuectl.transfer.restored import Settled, Wishes, settle
-from queuectl.worker import pidfile
+from queuectl.domain.errors import Conflict, InvalidInput, StoreForeign, StoreRefused
+from queuectl.domain.frozen import frozen
+from queuectl.stores.sqlite.copy import Progressed, copy_from, copy_into, put_in_place
+from queuectl.stores.sqlite.database import connect, translate, translated
+from queuectl.stores.sqlite.integrity import Layout, lay_out, layout_of, require_ours
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.system import pidfile
+from queuectl.system.home import Home, Place, cannot, private_directory
+from queuectl.transfer.backup_comparison import Found, compare, number_runs
+from queuectl.transfer.live_workers import refuse_workers
+from queuectl.transfer.restored_state import Settled, Wishes, settle
 
 _STOP = "queuectl worker stop, then again; or --stop, which stops those of this home"
 _WHERE_FROM = "name a file that queuectl backup made; queuectl import reads an export"

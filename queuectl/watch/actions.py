@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from queuectl.domain.job import State
-from queuectl.domain.lanes import OPEN
-from queuectl.looking.feed import Action
+from queuectl.domain.queue_limits import OPEN
+from queuectl.presentation.follower import Action
 from queuectl.queue import Queue
 
 

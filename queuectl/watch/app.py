@@ -14,24 +14,15 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 
-from queuectl.cli.columns import STATE_STYLES
 from queuectl.domain.errors import InvalidInput
-from queuectl.home import Place
-from queuectl.looking.feed import Feed, Seen
-from queuectl.looking.log import LogWanted
-from queuectl.looking.model import Wanted, parse_filter
+from queuectl.presentation.columns import STATE_STYLES
+from queuectl.presentation.follower import Feed, Seen
+from queuectl.presentation.run_log import LogWanted
+from queuectl.presentation.snapshot import Wanted, parse_filter
+from queuectl.system.home import Place
 from queuectl.watch.actions import ACTIONS
 from queuectl.watch.screen import draw, log_lines, log_room
-from queuectl.watch.view import (
-    Mode,
-    Question,
-    View,
-    chosen_job,
-    moved,
-    position,
-    scrolled,
-    turned,
-)
+from queuectl.watch.view import Mode, Question, View, chosen_job, moved, position, scrolled, turned
 
 _STYLE = Style.from_dict(
     {

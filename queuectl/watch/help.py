@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from queuectl.cli.layout import fit
+from queuectl.presentation.layout import fit
 
 _KEYS = (
     ("↑ ↓ j k", "move"),

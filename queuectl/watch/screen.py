@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from queuectl.cli.charts import sparkline
-from queuectl.cli.columns import seconds_between, state_text
-from queuectl.cli.layout import cut, fit, width, wrap
-from queuectl.cli.render import elapsed
 from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.text import printable
-from queuectl.looking.feed import Seen
-from queuectl.looking.log import LogText
-from queuectl.looking.model import Snapshot
+from queuectl.presentation.charts import sparkline
+from queuectl.presentation.columns import seconds_between, state_text
+from queuectl.presentation.follower import Seen
+from queuectl.presentation.layout import cut, fit, width, wrap
+from queuectl.presentation.run_log import LogText
+from queuectl.presentation.snapshot import Snapshot
+from queuectl.presentation.tables import elapsed
 from queuectl.watch.help import help_lines
 from queuectl.watch.tables import Fragment, Line, lines_of
 from queuectl.watch.view import Mode, Pane, View, position

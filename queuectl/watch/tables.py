@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from queuectl.cli.columns import attempts_text, seconds_between, state_text
-from queuectl.cli.layout import GAP, arrange, fit
-from queuectl.cli.render import Clock, Column, duration, elapsed, rough
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.text import printable
-from queuectl.domain.view import reason
-from queuectl.domain.worker import LiveWorker
-from queuectl.looking.model import Snapshot
+from queuectl.domain.views import reason
+from queuectl.domain.worker_record import LiveWorker
+from queuectl.presentation.columns import attempts_text, seconds_between, state_text
+from queuectl.presentation.layout import GAP, arrange, fit
+from queuectl.presentation.snapshot import Snapshot
+from queuectl.presentation.tables import Clock, Column, duration, elapsed, rough
 from queuectl.watch.view import Pane
 
 Fragment = tuple[str, str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import field, replace
 from enum import Enum
 
-from queuectl.domain.values import frozen
-from queuectl.looking.log import LogWanted
-from queuectl.looking.model import Snapshot
+from queuectl.domain.frozen import frozen
+from queuectl.presentation.run_log import LogWanted
+from queuectl.presentation.snapshot import Snapshot
 
 
 class Pane(str, Enum):

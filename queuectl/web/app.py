@@ -14,21 +14,21 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
-from queuectl.domain.checks import is_name
 from queuectl.domain.errors import InvalidInput, QueuectlError
-from queuectl.home import Place
-from queuectl.joblogs import JobLogs
-from queuectl.metrics import CONTENT_TYPE_LATEST, metrics_text
+from queuectl.domain.field_checks import is_name
+from queuectl.queue.metrics import CONTENT_TYPE_LATEST, metrics_text
+from queuectl.system.home import Place
+from queuectl.system.job_logs import JobLogs
 from queuectl.web.access import Policy
-from queuectl.web.answers import json_answer, problem, read_json
-from queuectl.web.board import Board
-from queuectl.web.browser import on_error, routes
-from queuectl.web.endpoint import Endpoint
-from queuectl.web.endpoints import ENDPOINTS
+from queuectl.web.api.endpoint import Endpoint
+from queuectl.web.api.endpoints import ENDPOINTS
+from queuectl.web.api.openapi import description
+from queuectl.web.api.params import BODY, Given, read
+from queuectl.web.app_state import Board
 from queuectl.web.guard import Guard
-from queuectl.web.openapi import description
-from queuectl.web.params import BODY, Given, read
-from queuectl.web.render import STATIC
+from queuectl.web.http import json_answer, problem, read_json
+from queuectl.web.pages.browser import on_error, routes
+from queuectl.web.pages.templates import STATIC
 
 Handler = Callable[[Request], Awaitable[Response]]
 

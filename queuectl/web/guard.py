@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from queuectl.web.access import Access, Failures, Policy, Sessions, is_loopback, is_same
-from queuectl.web.answers import problem
+from queuectl.web.http import problem
 
 CSRF_HEADER = "x-csrf-token"
 FORM_PATHS = frozenset({"/do", "/logout"})

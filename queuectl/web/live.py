@@ -8,11 +8,11 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-from queuectl.domain.filters import Filter
-from queuectl.home import Place
-from queuectl.looking.feed import Feed, Seen
-from queuectl.looking.model import Snapshot, Wanted
-from queuectl.looking.status import totals
+from queuectl.domain.query import Filter
+from queuectl.presentation.follower import Feed, Seen
+from queuectl.presentation.snapshot import Snapshot, Wanted
+from queuectl.presentation.status import totals
+from queuectl.system.home import Place
 
 MOST_CLIENTS = 200
 LOOK_SECONDS = 0.3

@@ -10,8 +10,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from queuectl.domain.errors import StoreError
-from queuectl.home import Place
 from queuectl.queue import Queue
+from queuectl.system.home import Place
 
 THREADS = 4
 _LOOK_SECONDS = 1.0

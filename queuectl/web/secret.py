@@ -9,7 +9,7 @@ from pathlib import Path
 
 from queuectl.cli.session import note
 from queuectl.domain.errors import InvalidInput
-from queuectl.home import Home, cannot, open_private
+from queuectl.system.home import Home, cannot, open_private
 
 FEWEST = 16
 """The shortest token that is accepted; those that are made here have 43 characters."""

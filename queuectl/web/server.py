@@ -16,11 +16,11 @@ import uvicorn
 
 from queuectl.cli.session import note, say
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.values import frozen
-from queuectl.home import Place
+from queuectl.domain.frozen import frozen
+from queuectl.system.home import Place
 from queuectl.web.access import LOOPBACK_NAMES, Policy, is_loopback
 from queuectl.web.app import build
-from queuectl.web.board import Board
+from queuectl.web.app_state import Board
 from queuectl.web.secret import named_token, own_token
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

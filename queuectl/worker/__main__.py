@@ -8,12 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from queuectl.home import Home, Place
-from queuectl.stops import be_a_command
+from queuectl.system.home import Home, Place
+from queuectl.system.run_mark import belong_to_no_run
+from queuectl.system.terminal_stops import be_a_command
 from queuectl.worker.claims import Orders
-from queuectl.worker.logs import log_to_file
-from queuectl.worker.run_mark import belong_to_no_run
-from queuectl.worker.supervisor import Supervisor
+from queuectl.worker.logging import log_to_file
+from queuectl.worker.supervision.supervisor import Supervisor
 
 
 def main() -> int:

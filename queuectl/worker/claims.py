@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 
 from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job
-from queuectl.domain.transitions import Transition
-from queuectl.domain.values import frozen
-from queuectl.ids import new_token
+from queuectl.domain.state_machine import Transition
 from queuectl.stores.base import ClaimRequest, Store
-from queuectl.worker.lease import Heartbeat
-from queuectl.worker.patience import Patience
-from queuectl.worker.processes import boot_clock
+from queuectl.system.ids import new_token
+from queuectl.system.processes import boot_clock
+from queuectl.worker.heartbeat import Heartbeat
+from queuectl.worker.store_retry import Patience
 
 
 @frozen

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from queuectl.captured import Variables
 from queuectl.domain.job import Job
-from queuectl.home import STORE_VARIABLES
-from queuectl.worker.run_mark import RUN_ID_VARIABLE
+from queuectl.queue.environments import Variables
+from queuectl.system.home import STORE_VARIABLES
+from queuectl.system.run_mark import RUN_ID_VARIABLE
 
 CLEAN = ("PATH", "HOME", "LANG")
 """What a job with a clean environment still gets of its worker's."""

@@ -9,8 +9,8 @@ from shlex import quote
 
 import pytest
 
-from queuectl.cli import jobfile
-from queuectl.domain import transitions
+from queuectl.cli.jobs import job_file
+from queuectl.domain import state_machine
 from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec
 from tests.changing.conftest import Cli
@@ -88,9 +88,9 @@ def test_a_file_that_is_left_as_it_is_changes_nothing(
 @pytest.mark.parametrize("text", HARD_TEXTS)
 def test_every_command_comes_back_as_it_was(text: str) -> None:
     now = datetime(2030, 1, 1, tzinfo=timezone.utc)
-    job = transitions.enqueue(Spec("a", "x" + text, env=(("A", text),)), None, now)
-    shown = {"a": jobfile.fields_of(job)}
-    assert jobfile.read(jobfile.text_of([job]), shown) == {}
+    job = state_machine.enqueue(Spec("a", "x" + text, env=(("A", text),)), None, now)
+    shown = {"a": job_file.fields_of(job)}
+    assert job_file.read(job_file.text_of([job]), shown) == {}
     assert shown["a"]["command"] == "x" + text
 
 
@@ -98,11 +98,11 @@ def test_every_command_comes_back_as_it_was(text: str) -> None:
 def test_a_command_of_many_lines_is_shown_as_it_is_and_kept(fleet: Fleet) -> None:
     fleet.enqueue(MANY_LINES, "a:1.2")
     job = fleet.job("a:1.2")
-    text = jobfile.text_of([job])
+    text = job_file.text_of([job])
     assert "\n\ttail -f 'a b'\n" in text
-    shown = {"a:1.2": jobfile.fields_of(job)}
-    assert jobfile.read(text, shown) == {}
-    assert jobfile.read(text.replace("tail -f", "tail"), shown) == {
+    shown = {"a:1.2": job_file.fields_of(job)}
+    assert job_file.read(text, shown) == {}
+    assert job_file.read(text.replace("tail -f", "tail"), shown) == {
         "a:1.2": {"command": MANY_LINES.replace("tail -f", "tail")}
     }
 
@@ -157,7 +157,7 @@ def test_a_job_that_changed_meanwhile_is_refused_and_the_text_is_kept(
             fleet.queue.delete("a")
         path.write_text(path.read_text().replace("priority = 0", "priority = 5"))
 
-    monkeypatch.setattr("queuectl.cli.edit._run_editor", meanwhile)
+    monkeypatch.setattr("queuectl.cli.jobs.edit._run_editor", meanwhile)
     line = cli.refused(3 if change == "delete" else 4, "edit", "a")
     (left,) = kept(fleet)
     assert str(left) in line

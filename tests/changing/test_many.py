@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.domain.filters import Filter
 from queuectl.domain.job import Outcome, State
+from queuectl.domain.query import Filter
 from queuectl.queue import Queue
 from tests.changing.conftest import Cli
 from tests.cli.harness import claim_next, environment, run_next

@@ -24,15 +24,15 @@ TESTS_FAILED = 1
 """Pytest's exit code for tests that ran and failed; the others mean that something else broke."""
 
 CLAIMS = "tests/stores/test_claims.py::"
-GUARD = "tests/worker/test_guard.py::"
+GUARD = "tests/worker/test_watchdog.py::"
 GUARDS = "tests/chaos/test_guards.py::"
-RUNS = "tests/worker/test_run_processes.py::"
-UNDYING = "tests/worker/test_undying.py::"
+RUNS = "tests/system/test_run_processes.py::"
+UNDYING = "tests/worker/test_unkillable.py::"
 DEPENDENCIES = "tests/stores/test_dependencies.py::"
 MONGO = "tests/stores/test_mongo.py::"
-LANES = "tests/stores/test_lanes.py::"
+LANES = "tests/stores/test_queues.py::"
 KILLING = "tests/chaos/test_killing.py::"
-FIGURES = "tests/stores/test_figures.py::"
+FIGURES = "tests/stores/test_stats.py::"
 DELIVERIES = "tests/stores/test_deliveries.py::"
 EXCHANGED = "tests/chaos/test_exchanged.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
@@ -64,7 +64,7 @@ MUTANTS = (
         + "[queue.db-wal-unlink]",
         (
             Cut(
-                "stores/sqlite_files.py",
+                "stores/sqlite/files.py",
                 "if self._can_lock:\n                self._require",
                 "if False:\n                self._require",
             ),
@@ -75,24 +75,24 @@ MUTANTS = (
         EXCHANGED
         + "test_what_is_exchanged_in_the_middle_of_a_write_is_found_before_the_answer"
         + "[queue.db-shm]",
-        (Cut("stores/sqlite_turn.py", "self._files.require_whole()", "pass"),),
+        (Cut("stores/sqlite/transaction.py", "self._files.require_whole()", "pass"),),
     ),
     Mutant(
         "who has the store open does not look at its files again",
         EXCHANGED + "test_the_last_one_to_let_go_brings_home_what_was_taken[queue.db-shm-unlink]",
-        (Cut("stores/sqlite.py", "(files.is_whole() or self", "(True or self"),),
+        (Cut("stores/sqlite/store.py", "(files.is_whole() or self", "(True or self"),),
     ),
     Mutant(
         "a log of writes is applied to another file",
         EXCHANGED + "test_a_log_of_writes_is_not_applied_to_a_file_that_it_does_not_belong_to",
-        (Cut("stores/sqlite_files.py", "if is_same_log and not is_same:", "if False:"),),
+        (Cut("stores/sqlite/files.py", "if is_same_log and not is_same:", "if False:"),),
     ),
     Mutant(
         "a file is known by its number alone",
         EXCHANGED + "test_a_file_that_has_the_number_of_the_one_before_it_is_told_from_it",
         (
             Cut(
-                "stores/sqlite_locks.py",
+                "stores/sqlite/file_locks.py",
                 "_GENERATION, bytes(8)), sys.byteorder)",
                 "_GENERATION, bytes(8)), sys.byteorder) * 0",
             ),
@@ -103,7 +103,7 @@ MUTANTS = (
         EXCHANGED + "test_no_store_is_made_beside_the_log_of_one_that_is_gone",
         (
             Cut(
-                "stores/sqlite_files.py",
+                "stores/sqlite/files.py",
                 "        if file is None:\n            raise",
                 "        if False:\n            raise",
             ),
@@ -112,39 +112,39 @@ MUTANTS = (
     Mutant(
         "a store is taken for closed when its lock file was removed",
         EXCHANGED + "test_a_store_is_known_to_be_open_though_its_lock_file_was_removed_too",
-        (Cut("stores/sqlite_files.py", "or is_open_elsewhere(self._path)", ""),),
+        (Cut("stores/sqlite/files.py", "or is_open_elsewhere(self._path)", ""),),
     ),
     Mutant(
         "SQLite tells what somebody else has told",
         FIGURES + "test_what_has_been_told_by_somebody_else_is_not_told_again[sqlite]",
-        (Cut("stores/sqlite_figures.py", "if self._tellings() != tellings:", "if False:"),),
+        (Cut("stores/sqlite/stats.py", "if self._tellings() != tellings:", "if False:"),),
     ),
     Mutant(
         "MongoDB tells what somebody else has told",
         FIGURES + "test_what_has_been_told_by_somebody_else_is_not_told_again[mongo]",
-        (Cut("stores/mongo_figures.py", '"number": number, "is_open": False}', "}"),),
+        (Cut("stores/mongo/stats.py", '"number": number, "is_open": False}', "}"),),
     ),
     Mutant(
         "a telling that is finished on MongoDB adds again what it had added",
         FIGURES + "test_a_telling_that_a_crash_cut_short_is_finished_once[3]",
-        (Cut("stores/mongo_figures.py", '"told": {"$lt": number}}, noted', "}, noted"),),
+        (Cut("stores/mongo/stats.py", '"told": {"$lt": number}}, noted', "}, noted"),),
     ),
     Mutant(
         "a telling that a crash cut short on MongoDB is left as it is",
         FIGURES + "test_a_telling_that_a_crash_cut_short_is_finished_once[1]",
-        (Cut("stores/mongo_figures.py", 'if telling["is_open"]:', "if False:"),),
+        (Cut("stores/mongo/stats.py", 'if telling["is_open"]:', "if False:"),),
     ),
     Mutant(
         "a burial on MongoDB loses what was not told",
         FIGURES + "test_an_ending_outlives_the_moves_of_its_job[mongo-buried]",
-        (Cut("stores/mongo_documents.py", '"unswept", "untold",\n)', '"unswept",\n)'),),
+        (Cut("stores/mongo/documents.py", '"unswept", "untold",\n)', '"unswept",\n)'),),
     ),
     Mutant(
         "a revival on MongoDB loses what was not told",
         FIGURES + "test_an_ending_outlives_the_moves_of_its_job[mongo-revived]",
         (
             Cut(
-                "stores/mongo_dlq.py",
+                "stores/mongo/dead.py",
                 '"untold": untold} if untold else less',
                 "} if untold else less",
             ),
@@ -154,8 +154,12 @@ MUTANTS = (
         "commit on SQLite does not look at its fence",
         STRANGERS + "test_the_second_of_two_expiries_of_one_claim_is_refused[sqlite]",
         (
-            Cut("stores/sqlite_updates.py", '("seq", *_FENCED[fence])', '("seq",)'),
-            Cut("stores/sqlite_updates.py", "before.seq, *fence_values(change)]", "before.seq]"),
+            Cut("stores/sqlite/update_statements.py", '("seq", *_FENCED[fence])', '("seq",)'),
+            Cut(
+                "stores/sqlite/update_statements.py",
+                "before.seq, *fence_values(change)]",
+                "before.seq]",
+            ),
         ),
     ),
     Mutant(
@@ -163,7 +167,7 @@ MUTANTS = (
         STRANGERS + "test_an_id_that_was_deleted_and_enqueued_again_refuses_the_old_worker[mongo]",
         (
             Cut(
-                "stores/mongo_commits.py",
+                "stores/mongo/writes.py",
                 "decided, written = fence(change, linking), update(",
                 'decided, written = {"_id": after.id}, update(',
             ),
@@ -174,7 +178,7 @@ MUTANTS = (
         GUARD + "test_a_worker_that_was_stopped_with_a_lock_in_hand_is_killed",
         (
             Cut(
-                "worker/guard.py",
+                "worker/runs/watchdog.py",
                 "            os.kill(worker, signal.SIGKILL)\n",
                 "            continue\n",
             ),
@@ -184,8 +188,8 @@ MUTANTS = (
         "expiry on SQLite does not compare the lease",
         STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[sqlite]",
         (
-            Cut("stores/sqlite_updates.py", '*MARKS, "lease_until")', "*MARKS)"),
-            Cut("stores/sqlite_updates.py", "if change.fence is _LEASE:", "if False:"),
+            Cut("stores/sqlite/update_statements.py", '*MARKS, "lease_until")', "*MARKS)"),
+            Cut("stores/sqlite/update_statements.py", "if change.fence is _LEASE:", "if False:"),
         ),
     ),
     Mutant(
@@ -193,7 +197,7 @@ MUTANTS = (
         STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[mongo]",
         (
             Cut(
-                "stores/mongo_documents.py",
+                "stores/mongo/documents.py",
                 "if change.fence is Fence.LEASE and claim:",
                 "if False and claim:",
             ),
@@ -203,13 +207,13 @@ MUTANTS = (
         "claim on SQLite does not look at the state",
         CLAIMS + "test_a_named_job_that_waits_for_later_is_not_claimed[sqlite]",
         (
-            Cut("stores/sqlite_claims.py", "WHERE id = ? AND ready = 1", "WHERE id = ?"),
+            Cut("stores/sqlite/claims.py", "WHERE id = ? AND ready = 1", "WHERE id = ?"),
             Cut(
-                "stores/sqlite_claims.py",
+                "stores/sqlite/claims.py",
                 "if job is None or not job.is_ready(now):",
                 "if job is None:",
             ),
-            Cut("domain/transitions.py", "    if not job.is_ready(now):", "    if False:"),
+            Cut("domain/state_machine.py", "    if not job.is_ready(now):", "    if False:"),
         ),
     ),
     Mutant(
@@ -217,7 +221,7 @@ MUTANTS = (
         CLAIMS + "test_a_job_is_claimed_once[mongo]",
         (
             Cut(
-                "stores/mongo_claims.py",
+                "stores/mongo/claims.py",
                 'wanted = {**where, "ready": True}',
                 "wanted = where",
             ),
@@ -226,30 +230,30 @@ MUTANTS = (
     Mutant(
         "a claim on MongoDB does not hold the numbers of its slots",
         MONGO + "test_two_workers_that_saw_the_same_room_do_not_both_take_it",
-        (Cut("stores/mongo_claims.py", "        if numbers:", "        if False:"),),
+        (Cut("stores/mongo/claims.py", "        if numbers:", "        if False:"),),
     ),
     Mutant(
         "the end of a parent on SQLite ignores a child that came meanwhile",
         DEPENDENCIES + "test_a_child_added_while_its_parent_runs_is_told[sqlite]",
-        (Cut("domain/transitions.py", '"held", "has_children")', '"held")'),),
+        (Cut("domain/state_machine.py", '"held", "has_children")', '"held")'),),
     ),
     Mutant(
         "the end of a parent on MongoDB ignores a child that came meanwhile",
         DEPENDENCIES + "test_a_child_added_while_its_parent_runs_is_told[mongo]",
-        (Cut("domain/transitions.py", '"held", "has_children")', '"held")'),),
+        (Cut("domain/state_machine.py", '"held", "has_children")', '"held")'),),
     ),
     Mutant(
         "a parent that ended before is not looked at again on MongoDB",
         DEPENDENCIES + "test_a_parent_that_ended_before_is_known_when_the_child_is_added[mongo]",
-        (Cut("stores/mongo_batches.py", "    mongo_linking.settle(link, numbered, stamp)\n", ""),),
+        (Cut("stores/mongo/batches.py", "    dependencies.settle(link, numbered, stamp)\n", ""),),
     ),
     Mutant(
         "an edit on MongoDB does not see what another is about to write",
-        "tests/stores/test_linking.py::"
+        "tests/stores/test_mongo_dependencies.py::"
         "test_an_edit_that_is_about_to_be_written_is_seen_by_the_one_that_comes_between",
         (
             Cut(
-                "stores/mongo_linking.py",
+                "stores/mongo/dependencies.py",
                 '*(announced["waits_for"] if announced else ()),',
                 "",
             ),
@@ -257,15 +261,15 @@ MUTANTS = (
     ),
     Mutant(
         "a change of many jobs on MongoDB does not look at the fence of each",
-        "tests/stores/test_many.py::test_every_change_is_applied_or_not_by_itself[mongo]",
-        (Cut("stores/mongo_many.py", ', "rev": jobs[0].rev}', "}"),),
+        "tests/stores/test_bulk.py::test_every_change_is_applied_or_not_by_itself[mongo]",
+        (Cut("stores/mongo/bulk.py", ', "rev": jobs[0].rev}', "}"),),
     ),
     Mutant(
         "claim on SQLite does not look at the slots",
         LANES + "test_a_limit_holds_for_the_fleet_and_a_finished_run_makes_room[sqlite]",
         (
             Cut(
-                "stores/sqlite_lanes.py",
+                "stores/sqlite/queues.py",
                 "        if self._used(queue) + row[_SLOTS] <= limit:",
                 "        if True:",
             ),
@@ -276,12 +280,12 @@ MUTANTS = (
         DELIVERIES + "test_who_asks_for_a_job_is_never_given_a_delivery[sqlite]",
         (
             Cut(
-                "stores/sqlite_lanes.py",
+                "stores/sqlite/queues.py",
                 "        kind = _OF_DELIVERIES if deliveries else _OF_JOBS\n        named =",
                 '        kind = _OF_DELIVERIES if deliveries else "TRUE"\n        named =',
             ),
             Cut(
-                "stores/sqlite_lanes.py",
+                "stores/sqlite/queues.py",
                 "        kind = _OF_DELIVERIES if deliveries else _OF_JOBS\n        with",
                 '        kind = _OF_DELIVERIES if deliveries else "TRUE"\n        with',
             ),
@@ -290,14 +294,14 @@ MUTANTS = (
     Mutant(
         "the slot of a job takes a delivery on MongoDB",
         DELIVERIES + "test_who_asks_for_a_job_is_never_given_a_delivery[mongo]",
-        (Cut("stores/mongo_lanes.py", 'else {"$gte": FIRST_NAME}', 'else {"$gt": after}'),),
+        (Cut("stores/mongo/queue_order.py", 'else {"$gte": FIRST_NAME}', 'else {"$gt": after}'),),
     ),
     Mutant(
         "the postroom goes on when its courier has gone",
         "tests/hooks/test_postroom.py::test_nothing_goes_on_for_a_courier_that_has_gone",
         (
             Cut(
-                "worker/postroom.py",
+                "worker/deliveries/senders.py",
                 "            for run_id in self._going:\n",
                 "            for run_id in ():\n",
             ),
@@ -309,7 +313,7 @@ MUTANTS = (
         "test_writes_are_majority_and_journaled_whatever_the_address_says",
         (
             Cut(
-                "stores/mongo_link.py",
+                "stores/mongo/connection.py",
                 'DURABLE = WriteConcern("majority", j=True)',
                 "DURABLE = WriteConcern(1)",
             ),
@@ -320,7 +324,7 @@ MUTANTS = (
         GUARD + "test_what_a_killed_worker_ran_is_killed",
         (
             Cut(
-                "worker/guard.py",
+                "worker/runs/watchdog.py",
                 "            _end_run(memory)\n            return\n",
                 "            return\n",
             ),
@@ -328,16 +332,16 @@ MUTANTS = (
     ),
     Mutant(
         "the guard does not act on the notes of its worker",
-        "tests/worker/test_hand.py::"
+        "tests/worker/test_batch.py::"
         "test_what_had_ended_when_its_worker_was_killed_is_not_run_again",
-        (Cut("worker/guard.py", "if notes := list(_notes(memory)):", "if notes := []:"),),
+        (Cut("worker/runs/watchdog.py", "if notes := list(_notes(memory)):", "if notes := []:"),),
     ),
     Mutant(
         "the guard does not know the lease",
         GUARD + "test_a_run_is_killed_at_its_deadline_though_its_worker_hangs",
         (
             Cut(
-                "worker/guard.py",
+                "worker/runs/watchdog.py",
                 "            _end_run(memory)\n            poller",
                 "            poller",
             ),
@@ -348,7 +352,7 @@ MUTANTS = (
         GUARD + "test_a_group_number_that_was_given_to_a_stranger_is_spared",
         (
             Cut(
-                "worker/guard.py",
+                "worker/runs/watchdog.py",
                 "return started_between(group, earliest, latest)",
                 "return True",
             ),
@@ -359,11 +363,11 @@ MUTANTS = (
         KILLING + "test_a_killed_worker_leaves_no_orphan_and_its_job_is_taken_back_at_once[sqlite]",
         (
             Cut(
-                "worker/run_processes.py",
+                "system/run_processes.py",
                 "            if limit == mark:\n",
                 "            if False:\n",
             ),
-            Cut("worker/adoption.py", "if read_mark(pid) == mark and", "if False and"),
+            Cut("system/orphans.py", "if read_mark(pid) == mark and", "if False and"),
         ),
     ),
     Mutant(
@@ -371,12 +375,12 @@ MUTANTS = (
         RUNS + "test_a_daemon_that_clears_its_environment_is_killed_with_its_run",
         (
             Cut(
-                "worker/run_processes.py",
+                "system/run_processes.py",
                 "            if limit == mark:\n",
                 "            if False:\n",
             ),
-            Cut("worker/adoption.py", "if read_mark(pid) == mark and", "if False and"),
-            Cut("worker/runner.py", "if theirs == mark or", "if False and"),
+            Cut("system/orphans.py", "if read_mark(pid) == mark and", "if False and"),
+            Cut("worker/runs/executor.py", "if theirs == mark or", "if False and"),
         ),
     ),
     Mutant(
@@ -384,7 +388,7 @@ MUTANTS = (
         RUNS + "test_what_has_lost_its_mark_is_known_by_its_parent",
         (
             Cut(
-                "worker/run_processes.py",
+                "system/run_processes.py",
                 "        found += children.pop(pid, ())\n",
                 "        pass\n",
             ),
@@ -393,24 +397,30 @@ MUTANTS = (
     Mutant(
         "nobody takes the place of a guard that died",
         GUARDS + "test_a_guard_that_was_killed_is_replaced",
-        (Cut("worker/supervisor.py", "                each.post.man()\n", ""),),
+        (Cut("worker/supervision/supervisor.py", "                each.post.man()\n", ""),),
     ),
     Mutant(
         "a worker that stays stopped is left as it is",
         KILLING + "test_a_worker_stopped_beyond_its_lease_loses_its_job_and_is_replaced[sqlite]",
-        (Cut("worker/guard.py", "return over_by > 0 or (", "return ("),),
+        (Cut("worker/runs/watchdog.py", "return over_by > 0 or (", "return ("),),
     ),
     Mutant(
         "a job whose processes cannot be killed is started beside them",
         UNDYING + "test_a_job_is_not_started_again_while_processes_of_its_run_cannot_be_killed",
-        (Cut("worker/loop.py", "if put_off := undying.postponed(job, self._known):", "if False:"),),
+        (
+            Cut(
+                "worker/worker.py",
+                "if put_off := unkillable.postponed(job, self._known):",
+                "if False:",
+            ),
+        ),
     ),
     Mutant(
         "a pid is believed whatever its start time",
-        "tests/worker/test_pidfile.py::test_a_pid_that_was_given_to_a_stranger_is_never_signalled",
+        "tests/system/test_pidfile.py::test_a_pid_that_was_given_to_a_stranger_is_never_signalled",
         (
             Cut(
-                "worker/processes.py",
+                "system/processes.py",
                 "_start_time(process.pid) == process.started",
                 "_start_time(process.pid) is not None",
             ),
@@ -419,39 +429,43 @@ MUTANTS = (
     Mutant(
         "a pid is believed whatever its machine",
         STRANGERS + "test_a_worker_of_another_host_with_a_pid_of_ours_is_left_alone[sqlite]",
-        (Cut("worker/processes.py", "return process.boot == this_boot()", "return True"),),
+        (Cut("system/processes.py", "return process.boot == this_boot()", "return True"),),
     ),
     Mutant(
         "leases are not watched before they are ended",
         STRANGERS + "test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong[sqlite-10]",
-        (Cut("worker/upkeep.py", " and watched_at - seen.since >= third", ""),),
+        (Cut("maintenance/maintenance.py", " and watched_at - seen.since >= third", ""),),
     ),
     Mutant(
         "a job is stopped when its lease ends though nobody can write",
         "tests/chaos/test_store_away.py::"
         "test_a_job_outlives_two_leases_in_which_the_file_is_locked_and_is_not_started_twice",
-        (Cut("worker/lease.py", "self._outlast(held)", "pass"),),
+        (Cut("worker/heartbeat.py", "self._outlast(held)", "pass"),),
     ),
     Mutant(
         "claims are taken back that nobody could have renewed",
-        "tests/worker/test_upkeep.py::"
+        "tests/maintenance/test_maintenance.py::"
         "test_a_claim_is_watched_anew_when_the_lock_was_long_in_coming",
-        (Cut("worker/upkeep.py", "asked_at > third / 4", "asked_at > 60"),),
+        (Cut("maintenance/maintenance.py", "asked_at > third / 4", "asked_at > 60"),),
     ),
     Mutant(
         "a worker does not notice that its claim is gone",
         KILLING + "test_a_stopped_worker_that_nobody_replaced_gives_its_own_job_back",
-        (Cut("worker/runner.py", "halt is None and self._was_fenced(run, status)", "False"),),
+        (
+            Cut(
+                "worker/runs/executor.py", "halt is None and self._was_fenced(run, status)", "False"
+            ),
+        ),
     ),
     Mutant(
         "workers do not notice the end of their supervisor",
         KILLING + "test_the_workers_of_a_killed_supervisor_finish_their_jobs_and_leave[sqlite]",
-        (Cut("worker/lease.py", "os.getppid() == self._parent", "True"),),
+        (Cut("worker/heartbeat.py", "os.getppid() == self._parent", "True"),),
     ),
     Mutant(
         "interruptions have no end",
         KILLING + "test_a_job_that_kills_its_workers_ends_in_the_dlq[sqlite]",
-        (Cut("domain/transitions.py", "elif count >= max_interruptions:", "elif False:"),),
+        (Cut("domain/state_machine.py", "elif count >= max_interruptions:", "elif False:"),),
     ),
 )
 

@@ -16,11 +16,11 @@ import pytest
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
-from queuectl.home import Home
 from queuectl.queue import Queue, open_queue
-from queuectl.stores import sqlite_soundness
-from queuectl.stores.sqlite_schema import DEVELOPMENT_ID, SCHEMA_VERSION
-from queuectl.worker import pidfile
+from queuectl.stores.sqlite import integrity
+from queuectl.stores.sqlite.schema import DEVELOPMENT_ID, SCHEMA_VERSION
+from queuectl.system import pidfile
+from queuectl.system.home import Home
 from tests.chaos.ground import command, read_only, refusal
 from tests.cli.harness import VARIABLES
 from tests.worker.fleet import Fleet, eventually
@@ -201,7 +201,7 @@ def test_a_store_too_large_to_be_looked_over_quickly_is_looked_over_by_doctor(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil_a_page(home / "queue.db", "figures")
-    monkeypatch.setattr(sqlite_soundness, "QUICK_BYTES", 4096)
+    monkeypatch.setattr(integrity, "QUICK_BYTES", 4096)
     assert command(home, "init").code == 0
     assert "is damaged" in told(home, "store", code=5)
 

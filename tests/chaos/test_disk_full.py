@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from queuectl.domain.filters import Filter
 from queuectl.domain.job import Job, State
-from queuectl.home import Home
+from queuectl.domain.query import Filter
 from queuectl.queue import open_queue
+from queuectl.system.home import Home
 from tests.chaos.ground import command, fill, refusal, small_disk
 from tests.cli.harness import VARIABLES
 from tests.worker.fleet import Fleet, eventually, fleet_in, run_members

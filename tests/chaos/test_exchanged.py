@@ -24,10 +24,10 @@ import pytest
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.queue import Queue
-from queuectl.stores import sqlite
 from queuectl.stores.base import ClaimRequest
-from queuectl.stores.sqlite import SqliteStore
-from queuectl.worker.adoption import children_of
+from queuectl.stores.sqlite import store as sqlite
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.system.orphans import children_of
 from tests.chaos.ground import command, refusal
 from tests.cli.harness import VARIABLES
 from tests.stores.kit import added

@@ -11,11 +11,11 @@ from functools import partial
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from queuectl.domain.ending import Ended
-from queuectl.domain.filters import Page
+from queuectl.domain.events import Ended
 from queuectl.domain.job import State
-from queuectl.metrics import metrics_text
+from queuectl.domain.query import Page
 from queuectl.queue import Queue
+from queuectl.queue.metrics import metrics_text
 from queuectl.web.app import build
 from tests.stores.conftest import slow_on_mongo
 from tests.web.kit import HOST, policy

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import Job, State
-from queuectl.worker import pidfile
-from queuectl.worker.adoption import children_of
-from queuectl.worker.processes import is_stopped
+from queuectl.system import pidfile
+from queuectl.system.orphans import children_of
+from queuectl.system.processes import is_stopped
 from tests.cli.harness import environment, process
 from tests.worker.fleet import Fleet, eventually, lives, pids_in
 
@@ -160,9 +160,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from queuectl.domain.settings import Settings
-from queuectl.home import Home
+from queuectl.system.home import Home
 from queuectl.stores import open_store
-from queuectl.worker.upkeep import Upkeep
+from queuectl.maintenance.maintenance import Upkeep
 with closing(open_store(sys.argv[1])) as store:
     Upkeep(store, Home(Path(sys.argv[2]))).recover(Settings())
     print(len(store.workers()))

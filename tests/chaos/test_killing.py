@@ -14,10 +14,10 @@ from statistics import median
 import pytest
 
 from queuectl.domain.job import Job, State
-from queuectl.domain.worker import ProcessIdentity, WorkerRecord
+from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import ClaimRequest
-from queuectl.worker import pidfile
-from queuectl.worker.processes import has_write_lock, is_stopped
+from queuectl.system import pidfile
+from queuectl.system.processes import has_write_lock, is_stopped
 from tests.stores.conftest import slow_on_mongo
 from tests.worker.fleet import Fleet, eventually, lives, pids_in, run_members
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Outcome, State
-from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo.store import MongoStore
 from tests.chaos.proxy import Proxy, proxy_before
 from tests.stores.kit import (
     FAILURE,
@@ -75,7 +75,7 @@ def test_a_commit_whose_reply_is_lost_settles_once(
     store: MongoStore, proxy: Proxy, times: int, outcome: Outcome
 ) -> None:
     added(store, "a")
-    change = transitions.settle(claimed(store), outcome, store.now())
+    change = state_machine.settle(claimed(store), outcome, store.now())
     proxy.drop("update", "jobs", times)
     assert _again(lambda _: store.commit(change))
     assert len(proxy.dropped) == times
@@ -85,13 +85,13 @@ def test_a_commit_whose_reply_is_lost_settles_once(
 
 
 @pytest.mark.parametrize(
-    "decide", [transitions.cancel, transitions.delete], ids=["cancel", "delete"]
+    "decide", [state_machine.cancel, state_machine.delete], ids=["cancel", "delete"]
 )
 def test_a_change_by_hand_whose_reply_is_lost_counts(
     store: MongoStore, proxy: Proxy, decide: Any
 ) -> None:
     job = added(store, "a")
-    is_deletion = decide is transitions.delete
+    is_deletion = decide is state_machine.delete
     change = decide(job) if is_deletion else decide(job, store.now())
     proxy.drop("delete" if is_deletion else "update", "jobs", 1)
     is_applied = _again(lambda _: store.commit(change))
@@ -100,7 +100,7 @@ def test_a_change_by_hand_whose_reply_is_lost_counts(
 
 
 def test_a_retry_out_of_the_dlq_whose_reply_is_lost_counts(store: MongoStore, proxy: Proxy) -> None:
-    change = transitions.retry(buried(store, "a"), store.now())
+    change = state_machine.retry(buried(store, "a"), store.now())
     proxy.drop("update", "jobs", 1)
     assert _again(lambda _: store.commit(change))
     assert existing(store, "a") == change.after
@@ -111,7 +111,7 @@ def test_a_commit_is_recognised_after_somebody_else_has_claimed_the_job_again(
     store: MongoStore, proxy: Proxy
 ) -> None:
     added(store, "a", max_retries=3, backoff_base=0)
-    change = transitions.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.settle(claimed(store), FAILURE, store.now())
     proxy.drop("update", "jobs", 1)
     assert _again(lambda _: store.commit(change))
     store.promote()

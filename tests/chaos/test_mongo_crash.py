@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.domain.filters import Filter
 from queuectl.domain.job import Job, State
-from queuectl.domain.transitions import Transition
-from queuectl.stores.mongo import MongoStore
+from queuectl.domain.query import Filter
+from queuectl.domain.state_machine import Transition
+from queuectl.stores.mongo.store import MongoStore
 from tests.chaos.mongod import mongod_in
 from tests.stores.faults import Crash
 from tests.stores.kit import (
@@ -132,16 +132,16 @@ def waiting(store: MongoStore) -> Job:
 
 
 def replaced(job: Job, now: datetime) -> Transition:
-    return transitions.replace_job(job, replace(job.spec, command="echo other"), None, now)
+    return state_machine.replace_job(job, replace(job.spec, command="echo other"), None, now)
 
 
 MOVES: dict[str, tuple[Callable[[MongoStore], Job], Callable[[Job, datetime], Transition]]] = {
-    "burial": (running, lambda job, now: transitions.settle(job, FAILURE, now)),
-    "burial by interruptions": (running, lambda job, now: transitions.expire(job, now, 1)),
-    "retry": (dead, transitions.retry),
+    "burial": (running, lambda job, now: state_machine.settle(job, FAILURE, now)),
+    "burial by interruptions": (running, lambda job, now: state_machine.expire(job, now, 1)),
+    "retry": (dead, state_machine.retry),
     "replacement": (dead, replaced),
-    "deletion": (dead, lambda job, _now: transitions.delete(job)),
-    "deletion of a waiting job": (waiting, lambda job, _now: transitions.delete(job)),
+    "deletion": (dead, lambda job, _now: state_machine.delete(job)),
+    "deletion of a waiting job": (waiting, lambda job, _now: state_machine.delete(job)),
 }
 TYPICAL = ("burial", "retry")
 """One move into the dead letter queue and one out of it."""
@@ -262,7 +262,7 @@ def test_no_acknowledged_enqueue_is_lost_when_the_server_is_killed_under_load(
 
 
 def test_the_injection_reaches_every_write_of_a_burial(store: MongoStore) -> None:
-    change = transitions.settle(running(store), FAILURE, store.now())
+    change = state_machine.settle(running(store), FAILURE, store.now())
     reached = 0
     while crash_at(store, reached + 1, partial(_commit, change)):
         reached += 1

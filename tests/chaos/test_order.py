@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.job import Job, State
-from queuectl.domain.worker import ProcessIdentity, WorkerRecord
+from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import Store
-from queuectl.worker.processes import this_boot
+from queuectl.system.processes import this_boot
 from tests.stores.kit import added, claimed, claimed_ids, existing
 from tests.worker.fleet import Fleet, eventually
 
@@ -73,6 +73,6 @@ def test_a_job_that_is_taken_back_or_given_back_keeps_its_place(store: Store) ->
     for name in ("one", "two", "three"):
         added(store, name)
     first, second = claimed(store), claimed(store)
-    assert store.commit(transitions.expire(existing(store, second.id), store.now(), 5))
-    assert store.commit(transitions.release(existing(store, first.id), store.now()))
+    assert store.commit(state_machine.expire(existing(store, second.id), store.now(), 5))
+    assert store.commit(state_machine.release(existing(store, first.id), store.now()))
     assert claimed_ids(store, 3) == ["one", "two", "three"]

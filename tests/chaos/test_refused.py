@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.job import Job, State
 from queuectl.stores.base import Store
 from tests.stores.conftest import on_one_store, slow_on_mongo
@@ -140,15 +140,15 @@ def test_a_history_keeps_its_latest_runs_only(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (
-        "queuectl.domain.transitions",
-        "queuectl.stores.mongo_documents",
-        "queuectl.stores.sqlite_writes",
+        "queuectl.domain.state_machine",
+        "queuectl.stores.mongo.documents",
+        "queuectl.stores.sqlite.writes",
     ):
         monkeypatch.setattr(f"{module}.HISTORY_RUNS", 3)
     added(store, "a", max_retries=100, backoff_base=0)
     for number in range(1, 6):
         store.promote()
-        change = transitions.settle(claimed(store), FAILURE, store.now())
+        change = state_machine.settle(claimed(store), FAILURE, store.now())
         assert store.commit(change)
         assert store.commit(change), "it is recognised as applied"
         kept = [run.n for run in existing(store, "a").history]

@@ -19,10 +19,10 @@ from typing import TypeVar
 import pytest
 
 from queuectl.domain.errors import Conflict, StoreUnavailable
-from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import SETTLED, State
-from queuectl.worker import pidfile
-from queuectl.worker.processes import send_signal
+from queuectl.domain.query import Filter, Page
+from queuectl.system import pidfile
+from queuectl.system.processes import send_signal
 from tests.stores.conftest import slow_on_mongo
 from tests.worker.fleet import Fleet
 

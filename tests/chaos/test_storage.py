@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import State
+from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import Settings
-from queuectl.stores.sqlite import SqliteStore
-from queuectl.stores.sqlite_database import connect
-from queuectl.worker.upkeep import Upkeep
+from queuectl.maintenance.maintenance import Upkeep
+from queuectl.stores.sqlite.database import connect
+from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import added, claimed, claimed_ids, existing, settled
 from tests.worker.fleet import Fleet, eventually
 
@@ -27,7 +27,7 @@ SEED = 20261122
 WRITER = """
 import sys
 from pathlib import Path
-from queuectl.home import Home, Place
+from queuectl.system.home import Home, Place
 from queuectl.queue import Queue
 
 root, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

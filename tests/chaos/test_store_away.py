@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain import transitions
-from queuectl.domain.hook import Hook, Target
+from queuectl.domain import state_machine
+from queuectl.domain.hooks import Hook, Target
 from queuectl.domain.job import Job, State
 from queuectl.domain.times import EPOCH
-from queuectl.stores.sqlite import SqliteStore
-from queuectl.worker.processes import boot_clock
-from queuectl.worker.telling import tell_all
+from queuectl.queue.events import tell_all
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.system.processes import boot_clock
 from tests.chaos.mongod import Mongod, mongod_in
 from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
 
@@ -108,7 +108,7 @@ def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
         if is_taken_back:  # what the upkeep of another worker does once a lease is over
             held = store.held_by(job.worker or "")
             now = store.now()
-            assert store._write(transitions.expire(held[0], now, 5), now)
+            assert store._write(state_machine.expire(held[0], now, 5), now)
     ended = fleet.settled(job_id)
     assert ended.state is State.COMPLETED
     errors = [run.error for run in ended.history]

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.job import Job, State
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import later
-from queuectl.domain.worker import ProcessIdentity, WorkerRecord
+from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
+from queuectl.maintenance.maintenance import Upkeep
 from queuectl.stores.base import ClaimRequest, Renewal, Store
-from queuectl.worker import pidfile
-from queuectl.worker.processes import identify, this_process
-from queuectl.worker.upkeep import Upkeep
+from queuectl.system import pidfile
+from queuectl.system.processes import identify, this_process
 from tests.stores.conftest import OpenStore, slow_on_mongo
 from tests.stores.kit import SUCCESS, added, claimed, existing, new_job
 from tests.worker.fleet import Fleet, eventually, innocent, lives, pids_in
@@ -63,7 +63,7 @@ def test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong(
         assert store.renew(job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
         upkeep.tick(SETTINGS)
         time.sleep(LEASE_SECONDS / 10)
-    assert store.commit(transitions.settle(existing(store, job.id), SUCCESS, store.now()))
+    assert store.commit(state_machine.settle(existing(store, job.id), SUCCESS, store.now()))
 
 
 def test_a_clock_that_steps_forward_steals_nothing_between_two_renewals(
@@ -103,7 +103,7 @@ def test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry(
     seen = existing(theirs, job.id)
     eventually(lambda: store.now() > job.claim.lease_until if job.claim else False, 10)
     assert store.renew(job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
-    assert not theirs.commit(transitions.expire(seen, theirs.now(), 5))
+    assert not theirs.commit(state_machine.expire(seen, theirs.now(), 5))
     assert existing(store, job.id).state is State.PROCESSING
 
 
@@ -156,14 +156,14 @@ def test_an_id_that_was_deleted_and_enqueued_again_refuses_the_old_worker(
     old = held(store, "far", FAR)
     assert old.claim is not None
     theirs = opened()
-    assert store.commit(transitions.cancel(existing(store, old.id), store.now()))
-    assert store.commit(transitions.expire(existing(store, old.id), store.now(), 1))
-    assert store.commit(transitions.delete(existing(store, old.id)))
+    assert store.commit(state_machine.cancel(existing(store, old.id), store.now()))
+    assert store.commit(state_machine.expire(existing(store, old.id), store.now(), 1))
+    assert store.commit(state_machine.delete(existing(store, old.id)))
     assert store.add([new_job(store, old.id)]) == frozenset()
 
     for _ in range(2):  # waiting, then in the hands of another worker
         before = existing(store, old.id)
-        assert not theirs.commit(transitions.settle(old, SUCCESS, theirs.now()))
+        assert not theirs.commit(state_machine.settle(old, SUCCESS, theirs.now()))
         assert theirs.renew(old.id, old.claim.id, 60) is Renewal.LOST
         assert existing(store, old.id) == before
         again = store.claim(request_of("near"))
@@ -181,7 +181,7 @@ def test_the_second_of_two_expiries_of_one_claim_is_refused(
     job = held(store, "far", FAR)
     rivals = [opened() for _ in range(3)]
     changes = [
-        transitions.expire(existing(rival, job.id), later(rival.now(), second), 5)
+        state_machine.expire(existing(rival, job.id), later(rival.now(), second), 5)
         for second, rival in enumerate(rivals)
     ]
     taken = [rival.commit(change) for rival, change in zip(rivals, changes, strict=True)]

@@ -20,7 +20,7 @@ from queuectl.cli.app import execute
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
 from queuectl.domain.job import Job, Outcome
-from queuectl.domain.transitions import settle
+from queuectl.domain.state_machine import settle
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.base import ClaimRequest
 
@@ -99,8 +99,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(work)
     yield found
     if (found / "workers.pid").exists():
-        from queuectl.home import Home, Place
-        from queuectl.worker import manager
+        from queuectl.system.home import Home, Place
+        from queuectl.worker.supervision import manager
 
         manager.stop(Place(Home(found), str(found / "queue.db")), now=True, timeout=20)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain.lanes import delivery_queue
+from queuectl.domain.queue_limits import delivery_queue
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, answered, claim_next, process
 from tests.stores.kit import added

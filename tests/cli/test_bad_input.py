@@ -308,11 +308,10 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 def test_a_job_whose_worker_is_gone_is_deleted_once_its_claim_has_ended(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from queuectl import changes
-    from queuectl.queue import open_queue
+    from queuectl.queue import change, open_queue
     from queuectl.stores.base import ClaimRequest
 
-    monkeypatch.setattr(changes, "_CANCEL_SECONDS", 0.0)
+    monkeypatch.setattr(change, "_CANCEL_SECONDS", 0.0)
     cli.ok("config", "set", "kill_grace_seconds", "0")
     cli.ok("enqueue", "a", "true")
     cli.ok("enqueue", "b", "true")

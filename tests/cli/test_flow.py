@@ -10,7 +10,7 @@ import pytest
 
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
-from queuectl.worker.processes import this_process
+from queuectl.system.processes import this_process
 from tests.cli.harness import Cli, bury, claim_next, run_next
 from tests.stores.kit import worker_record
 

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queuectl.cli import reader
+from queuectl.cli import job_input
 from queuectl.cli.app import execute
+from queuectl.cli.enqueue_words import read_words, split_at_dashes
+from queuectl.cli.root import root
 from queuectl.cli.session import Session
-from queuectl.cli.tree import root
-from queuectl.cli.words import read_words, split_at_dashes
 from queuectl.domain.errors import InvalidInput
-from queuectl.shell.line import PROGRAM, is_continued, split_line
 from queuectl.shell.script import run_script
+from queuectl.shell.tokenizer import PROGRAM, is_continued, split_line
 from tests.cli.harness import CODES
 
 quick = settings(
@@ -94,7 +94,7 @@ def test_what_follows_the_first_dashes_is_kept_as_typed(line: list[str]) -> None
 @given(text | st.lists(spice, max_size=8).map("".join))
 def test_json_is_read_or_refused(written: str) -> None:
     with contextlib.suppress(InvalidInput):
-        reader.parse(written)
+        job_input.parse(written)
 
 
 @quick

@@ -12,7 +12,7 @@ from queuectl.domain.job import Outcome, State
 from queuectl.domain.settings import KEYS
 from queuectl.domain.times import UTC
 from queuectl.queue import open_queue
-from queuectl.stores.mongo_link import Link
+from queuectl.stores.mongo.connection import Link
 from tests.cli.harness import Cli, bury, claim_next, run_next
 from tests.stores.conftest import new_mongo_url
 
@@ -339,7 +339,7 @@ def test_global_options_stand_before_or_after_the_command(
 
 
 def test_help_has_an_example_for_every_command(cli: Cli) -> None:
-    from queuectl.cli.tree import COMMANDS
+    from queuectl.cli.root import COMMANDS
 
     assert cli.ok("--help").out == cli.ok("-h").out == cli.ok("help").out
     groups = {"dlq": "list show retry", "worker": "start stop list run logs",

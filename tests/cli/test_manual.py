@@ -8,7 +8,7 @@ import subprocess
 import click
 import pytest
 
-from queuectl.cli.tree import COMMANDS, root
+from queuectl.cli.root import COMMANDS, root
 from queuectl.domain.settings import KEYS
 from tests.cli.harness import Cli
 

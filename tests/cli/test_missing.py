@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from queuectl.cli.tree import root
+from queuectl.cli.root import root
 from tests.cli.harness import Cli, process
 from tests.stores.conftest import new_mongo_url
 

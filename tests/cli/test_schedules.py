@@ -13,8 +13,8 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import Outcome
 from queuectl.domain.schedule import OVERLAPPED, Schedule
 from queuectl.domain.settings import Settings
+from queuectl.maintenance.scheduler import Scheduling
 from queuectl.queue import open_queue
-from queuectl.worker.scheduling import Scheduling
 from tests.cli.harness import Cli, run_next
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

@@ -11,14 +11,15 @@ from pathlib import Path
 import click
 import pytest
 
+from queuectl.cli.root import COMMANDS, ONE_JOB_COMMANDS, jobs, root
 from queuectl.cli.summaries import SUMMARIES
-from queuectl.cli.tree import COMMANDS, ONE_JOB_COMMANDS, jobs, root
 from tests.cli.harness import ROOT, environment
 
 HEAVY = frozenset(
     "rich prompt_toolkit pymongo bson psutil dateparser dotenv logging subprocess difflib asyncio "
-    "prometheus_client importlib.metadata shutil tempfile random unittest queuectl.stores.mongo "
-    "queuectl.shell queuectl.worker.manager queuectl.worker.telling queuectl.cli.render".split()
+    "prometheus_client importlib.metadata shutil tempfile random unittest "
+    "queuectl.stores.mongo.store queuectl.shell queuectl.worker.supervision.manager "
+    "queuectl.queue.events queuectl.presentation.tables".split()
 )
 PROGRAM = """
 import sys
@@ -49,18 +50,20 @@ def modules_of_click() -> set[str]:
 def test_a_common_command_imports_nothing_heavy(args: list[str]) -> None:
     modules_of("init")
     imported = modules_of(*args) - modules_of_click()
-    allowed = {"queuectl.cli.render"} if args[0] == "config" else set()
+    allowed = {"queuectl.presentation.tables"} if args[0] == "config" else set()
     assert imported & HEAVY - allowed == set()
 
 
 def test_the_help_imports_nothing_that_talks_to_the_world() -> None:
     imported = modules_of("--help") - modules_of_click()
-    assert imported & (HEAVY - {"queuectl.cli.render", "shutil"}) == set()
+    assert imported & (HEAVY - {"queuectl.presentation.tables", "shutil"}) == set()
 
 
 def test_no_command_needs_fcntl_to_be_imported() -> None:
     package = ROOT / "queuectl"
-    for path in [*package.glob("cli/*.py"), *package.glob("shell/*.py"), package / "queue.py"]:
+    for path in [
+        path for part in ("cli", "shell", "queue") for path in package.glob(f"{part}/**/*.py")
+    ]:
         lines = Path(path).read_text().splitlines()
         assert not any(re.match(r"(import|from) fcntl", line) for line in lines), path
 

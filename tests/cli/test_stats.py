@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from queuectl.cli.charts import length, sparkline
-from queuectl.domain.ending import Ended
+from queuectl.domain.events import Ended
 from queuectl.domain.job import Outcome
-from queuectl.metrics import metrics_text
+from queuectl.presentation.charts import length, sparkline
 from queuectl.queue import Queue, open_queue
+from queuectl.queue.metrics import metrics_text
 from tests.cli.harness import ROOT, Cli, cli, environment, home, run_next
 from tests.terminal import Terminal
 

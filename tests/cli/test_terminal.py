@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from queuectl.cli.layout import width
+from queuectl.presentation.layout import width
 from tests.cli.harness import Cli, bury, environment
 
 if os.name == "nt":

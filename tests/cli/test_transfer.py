@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import Outcome
-from queuectl.domain.lanes import delivery_queue
+from queuectl.domain.queue_limits import delivery_queue
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, answered, bury, claim_next, environment, run_next
 from tests.stores.kit import added, worker_record

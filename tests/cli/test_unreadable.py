@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.stores import codec
+from queuectl.stores import serialization
 from tests.cli.harness import Cli
 
 
@@ -20,8 +20,8 @@ def spoilt(cli: Cli, home: Path) -> Cli:
     cli.ok("enqueue", "--id", "child", "--command", "true", "--after", "bad")
     with closing(sqlite3.connect(home / "queue.db", isolation_level=None)) as connection:
         connection.execute("UPDATE jobs SET state = 'weird' WHERE id = 'bad'")
-    codec.known_state.cache_clear()
-    codec.note_unreadable.cache_clear()
+    serialization.known_state.cache_clear()
+    serialization.note_unreadable.cache_clear()
     return cli
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.job import Claim, Job, Outcome, State
 from queuectl.domain.job_fields import Spec
+from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import UTC
-from queuectl.domain.transitions import Transition
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SPEC = Spec(id="job1", command="exit 1", max_retries=3)
@@ -37,37 +37,37 @@ def result(change: Transition) -> Job:
 
 def pending(spec: Spec = SPEC) -> Job:
     """Return a job that has just been enqueued."""
-    return transitions.enqueue(spec, None, NOW)
+    return state_machine.enqueue(spec, None, NOW)
 
 
 def processing(spec: Spec = SPEC) -> Job:
     """Return a job in its first run."""
-    return result(transitions.claim(pending(spec), right(), NOW))
+    return result(state_machine.claim(pending(spec), right(), NOW))
 
 
 def cancelling(spec: Spec = SPEC) -> Job:
     """Return a job in its first run that somebody has asked to cancel."""
-    return result(transitions.cancel(processing(spec), NOW))
+    return result(state_machine.cancel(processing(spec), NOW))
 
 
 def failed(spec: Spec = SPEC) -> Job:
     """Return a job that has failed once and waits for its retry."""
-    return result(transitions.settle(processing(spec), FAILURE, NOW))
+    return result(state_machine.settle(processing(spec), FAILURE, NOW))
 
 
 def completed(spec: Spec = SPEC) -> Job:
     """Return a job that has succeeded."""
-    return result(transitions.settle(processing(spec), SUCCESS, NOW))
+    return result(state_machine.settle(processing(spec), SUCCESS, NOW))
 
 
 def dead(spec: Spec = SPEC) -> Job:
     """Return a job that was buried because its workers were lost."""
-    return result(transitions.expire(processing(spec), NOW, max_interruptions=1))
+    return result(state_machine.expire(processing(spec), NOW, max_interruptions=1))
 
 
 def cancelled(spec: Spec = SPEC) -> Job:
     """Return a job that was cancelled while it waited."""
-    return result(transitions.cancel(pending(spec), NOW))
+    return result(state_machine.cancel(pending(spec), NOW))
 
 
 IN_STATE: dict[State, Callable[[], Job]] = {

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.dependencies import blockers, left_by, met_by, parents, refuse_cycles
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
 from queuectl.domain.job import Claim, State
 from queuectl.domain.job_fields import Spec
-from queuectl.domain.lanes import Lane
-from queuectl.domain.view import Surroundings, reason, unserved_by
+from queuectl.domain.queue_limits import Lane
+from queuectl.domain.views import Surroundings, reason, unserved_by
 from tests.domain.jobs import (
     FAILURE,
     NOW,
@@ -72,35 +72,35 @@ def test_a_job_that_waits_for_another_is_not_claimed() -> None:
     blocked = pending(CHILD)
     assert blocked.waits_for
     with pytest.raises(Conflict):
-        transitions.claim(blocked, Claim("x", "w", after(30)), NOW)
+        state_machine.claim(blocked, Claim("x", "w", after(30)), NOW)
 
 
 def test_an_end_leaves_a_mark_only_for_children() -> None:
     assert not completed().unswept
     parent = replace(processing(), has_children=True)
-    assert result(transitions.settle(parent, SUCCESS, NOW)).unswept
-    assert not result(transitions.settle(parent, FAILURE, NOW)).unswept, "it is retried"
-    assert result(transitions.cancel(replace(pending(), has_children=True), NOW)).unswept
+    assert result(state_machine.settle(parent, SUCCESS, NOW)).unswept
+    assert not result(state_machine.settle(parent, FAILURE, NOW)).unswept, "it is retried"
+    assert result(state_machine.cancel(replace(pending(), has_children=True), NOW)).unswept
 
 
 def test_a_job_whose_children_do_not_know_yet_is_not_started_afresh() -> None:
     ended = replace(dead(), unswept=True)
     with pytest.raises(Conflict, match="children"):
-        transitions.retry(ended, NOW)
+        state_machine.retry(ended, NOW)
     with pytest.raises(Conflict, match="children"):
-        transitions.replace_job(ended, SPEC, None, NOW)
+        state_machine.replace_job(ended, SPEC, None, NOW)
 
 
 def test_an_edit_adds_new_blockers_and_brings_none_back() -> None:
     child = replace(pending(CHILD), waits_for=("failure:q",))
     spec = replace(CHILD, after=("p", "s"), after_any=())
-    edited = result(transitions.edit(child, spec, NOW, NOW))
+    edited = result(state_machine.edit(child, spec, NOW, NOW))
     assert edited.waits_for == ("success:s", "failure:q")
 
 
 def test_a_retry_waits_for_nobody() -> None:
-    cancelled = result(transitions.cancel(pending(CHILD), NOW))
-    assert result(transitions.retry(cancelled, NOW)).waits_for == ()
+    cancelled = result(state_machine.cancel(pending(CHILD), NOW))
+    assert result(state_machine.retry(cancelled, NOW)).waits_for == ()
 
 
 def test_a_circle_within_a_batch_is_refused_and_named() -> None:
@@ -117,14 +117,14 @@ def test_a_batch_without_a_circle_is_accepted(size: int) -> None:
 
 
 def test_a_paused_job_is_held_through_its_retry_and_freed_by_its_end() -> None:
-    running = result(transitions.hold(processing(), NOW))
-    assert result(transitions.settle(running, FAILURE, NOW)).held
-    assert not result(transitions.settle(running, SUCCESS, NOW)).held
+    running = result(state_machine.hold(processing(), NOW))
+    assert result(state_machine.settle(running, FAILURE, NOW)).held
+    assert not result(state_machine.settle(running, SUCCESS, NOW)).held
     with pytest.raises(NothingDone):
-        transitions.hold(running, NOW)
+        state_machine.hold(running, NOW)
     with pytest.raises(NothingDone):
-        transitions.resume(pending(), NOW)
-    for change in (transitions.hold, transitions.resume):
+        state_machine.resume(pending(), NOW)
+    for change in (state_machine.hold, state_machine.resume):
         with pytest.raises(Conflict):
             change(completed(), NOW)
 

@@ -9,12 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
+from queuectl.domain.backoff import attempts_allowed
 from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome, State
 from queuectl.domain.job_fields import Spec
-from queuectl.domain.retry import attempts_allowed
-from queuectl.domain.transitions import Transition
+from queuectl.domain.state_machine import Transition
 from tests.domain.jobs import FAILURE, INTERRUPTED, NOW, SUCCESS, TIMEOUT, result, right
 
 ENDS_OF_A_RUN = frozenset(State) - {State.PROCESSING}
@@ -88,12 +88,12 @@ class JobLife(RuleBasedStateMachine):
 
     @initialize(spec=specs)
     def enqueue_first(self, spec: Spec) -> None:
-        self.job = transitions.enqueue(spec, None, self.now)
+        self.job = state_machine.enqueue(spec, None, self.now)
 
     @precondition(lambda self: self.job is None)
     @rule(spec=specs)
     def enqueue(self, spec: Spec) -> None:
-        self.job = transitions.enqueue(spec, None, self.now)
+        self.job = state_machine.enqueue(spec, None, self.now)
         self.settled_runs = []
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 3.0, 40.0, 1e6]))
@@ -107,13 +107,13 @@ class JobLife(RuleBasedStateMachine):
         if not self.present.is_ready(self.now):
             return
         self.claims += 1
-        self.apply(transitions.claim(self.present, right(self.claims, self.now), self.now))
+        self.apply(state_machine.claim(self.present, right(self.claims, self.now), self.now))
 
     @precondition(lambda self: self.is_in(State.COMPLETED, State.DEAD, State.CANCELLED))
     @rule()
     def a_settled_job_is_never_claimed(self) -> None:
         try:
-            transitions.claim(self.present, right(0), self.now)
+            state_machine.claim(self.present, right(0), self.now)
         except Conflict:
             return
         raise AssertionError("a settled job was claimed")
@@ -122,7 +122,7 @@ class JobLife(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from([SUCCESS, FAILURE, FAILURE, FAILURE, TIMEOUT, INTERRUPTED]))
     def settle(self, outcome: Outcome) -> None:
         before = self.present
-        self.apply(transitions.settle(before, outcome, self.now))
+        self.apply(state_machine.settle(before, outcome, self.now))
         if before.cancel_requested:
             expected = State.COMPLETED if outcome.succeeded else State.CANCELLED
             assert self.present.state is expected
@@ -130,13 +130,13 @@ class JobLife(RuleBasedStateMachine):
     @precondition(lambda self: self.is_in(State.PROCESSING))
     @rule()
     def release_unstarted(self) -> None:
-        self.apply(transitions.release(self.present, self.now))
+        self.apply(state_machine.release(self.present, self.now))
 
     @precondition(lambda self: self.is_in(State.PROCESSING))
     @rule(max_interruptions=st.integers(1, 4))
     def expire(self, max_interruptions: int) -> None:
         before = self.present
-        self.apply(transitions.expire(before, self.now, max_interruptions))
+        self.apply(state_machine.expire(before, self.now, max_interruptions))
         assert self.present.interruptions == before.interruptions + 1
         assert self.present.attempts == before.attempts - 1
         if not before.cancel_requested:
@@ -146,18 +146,18 @@ class JobLife(RuleBasedStateMachine):
     @precondition(lambda self: self.is_in(State.PENDING, State.FAILED, State.PROCESSING))
     @rule()
     def cancel(self) -> None:
-        self.apply(transitions.cancel(self.present, self.now))
+        self.apply(state_machine.cancel(self.present, self.now))
 
     @precondition(lambda self: self.is_in(*SETTLED, State.FAILED))
     @rule()
     def retry(self) -> None:
-        self.apply(transitions.retry(self.present, self.now))
+        self.apply(state_machine.retry(self.present, self.now))
         assert self.present.is_ready(self.now)
 
     @precondition(lambda self: self.is_in(*ENDS_OF_A_RUN))
     @rule(spec=specs)
     def replace_job(self, spec: Spec) -> None:
-        self.apply(transitions.replace_job(self.present, spec, None, self.now))
+        self.apply(state_machine.replace_job(self.present, spec, None, self.now))
 
     @precondition(lambda self: self.is_in(*WAITING))
     @rule(max_retries=st.integers(0, 4))
@@ -166,17 +166,17 @@ class JobLife(RuleBasedStateMachine):
         spec = replace(job.spec, max_retries=max_retries)
         if max(1, max_retries) < job.attempts + 1:
             try:
-                transitions.edit(job, spec, job.run_at, self.now)
+                state_machine.edit(job, spec, job.run_at, self.now)
             except InvalidInput:
                 return
             raise AssertionError("an edit left a waiting job without an attempt")
-        self.apply(transitions.edit(job, spec, job.run_at, self.now))
+        self.apply(state_machine.edit(job, spec, job.run_at, self.now))
 
     @precondition(lambda self: self.is_in(*ENDS_OF_A_RUN))
     @rule(chance=st.integers(0, 9))
     def delete(self, chance: int) -> None:
         if chance == 0:
-            assert transitions.delete(self.present).after is None
+            assert state_machine.delete(self.present).after is None
             self.job = None
 
     @invariant()

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.domain.checks import (
+from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.field_checks import (
     MAX_ARGUMENT_BYTES,
     MAX_ENV_BYTES,
     MAX_LABELS,
     MAX_PRIORITY,
     is_name,
 )
-from queuectl.domain.errors import ExitCode, InvalidInput
-from queuectl.domain.form import build_request
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.request import RESULT_FIELDS, Request
+from queuectl.domain.request_form import build_request
 from queuectl.domain.settings import YEAR, Settings
 from tests.domain.jobs import NOW, after
 

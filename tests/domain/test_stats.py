@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.domain.ending import Ended, Ending
-from queuectl.domain.report import SERIES_MINUTES, as_dict, report
+from queuectl.domain.events import Ended, Ending
 from queuectl.domain.stats import (
     BOUNDS,
     Figures,
@@ -19,6 +18,7 @@ from queuectl.domain.stats import (
     from_numbers,
     minute_of,
 )
+from queuectl.domain.stats_report import SERIES_MINUTES, as_dict, report
 from queuectl.domain.times import EPOCH
 
 NOW = EPOCH + timedelta(days=20_000, hours=10, minutes=30, seconds=30)

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from queuectl.domain.ending import Ended, Ending
-from queuectl.domain.filters import Filter, Page
-from queuectl.domain.hook import Hook, Target
+from queuectl.domain.events import Ended, Ending
+from queuectl.domain.hooks import Hook, Target
 from queuectl.domain.job import Job
+from queuectl.domain.query import Filter, Page
 from queuectl.domain.times import EPOCH
+from queuectl.queue.hook_deliveries import facts_of
 from queuectl.stores.base import Store
-from queuectl.worker.deliveries import facts_of
 
 _numbers = count(1)
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.domain.ending import Ended
-from queuectl.domain.hook import hook_of
+from queuectl.domain.events import Ended
+from queuectl.domain.hooks import hook_of
+from queuectl.queue.hook_deliveries import announce
 from queuectl.stores.base import Store
-from queuectl.worker.deliveries import announce
 from tests.hooks.kit import deliveries, ending, events, kept
 from tests.stores.kit import added, claimed, settled
 

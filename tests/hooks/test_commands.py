@@ -10,10 +10,10 @@ import pytest
 
 from queuectl.cli import completion
 from queuectl.cli.session import Session
-from queuectl.domain.hook import delivery_id
-from queuectl.domain.lanes import DELIVERY_QUEUE, delivery_queue
+from queuectl.domain.hooks import delivery_id
+from queuectl.domain.queue_limits import DELIVERY_QUEUE, delivery_queue
 from queuectl.queue import open_queue
-from queuectl.worker.telling import tell_all
+from queuectl.queue.events import tell_all
 from tests.cli.harness import Cli, home
 from tests.hooks.kit import events
 from tests.hooks.receiver import KEY, Receiver

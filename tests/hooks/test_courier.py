@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain.filters import Filter
-from queuectl.domain.hook import Hook, Target, delivery_id
+from queuectl.domain.hooks import Hook, Target, delivery_id
 from queuectl.domain.job import Job, State
-from queuectl.domain.lanes import delivery_queue
+from queuectl.domain.query import Filter
+from queuectl.domain.queue_limits import delivery_queue
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import EPOCH
-from queuectl.worker import pidfile
-from queuectl.worker.adoption import children_of
-from queuectl.worker.left_deliveries import taken
-from queuectl.worker.telling import tell_all
-from queuectl.worker.upkeep import Upkeep
+from queuectl.maintenance.abandoned_deliveries import taken
+from queuectl.maintenance.maintenance import Upkeep
+from queuectl.queue.events import tell_all
+from queuectl.system import pidfile
+from queuectl.system.orphans import children_of
 from tests.cli.harness import Cli
 from tests.hooks.receiver import Receiver
 from tests.stores.kit import FAILURE, added, claimed, settled

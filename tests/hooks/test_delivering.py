@@ -13,21 +13,17 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain.hook import (
-    DELIVERY_ATTEMPTS,
-    Hook,
-    Target,
-    delivery_id,
-)
+from queuectl.domain.hooks import DELIVERY_ATTEMPTS, Hook, Target, delivery_id
 from queuectl.domain.job import Job, State
-from queuectl.domain.lanes import delivery_queue
+from queuectl.domain.queue_limits import delivery_queue
 from queuectl.domain.times import EPOCH
-from queuectl.home import Home
+from queuectl.maintenance import delivery_pruner
+from queuectl.maintenance.delivery_pruner import Delivered
 from queuectl.queue import Queue
+from queuectl.queue.events import tell_all
 from queuectl.stores.base import Store
-from queuectl.worker import delivered, pidfile
-from queuectl.worker.delivered import Delivered
-from queuectl.worker.telling import tell_all
+from queuectl.system import pidfile
+from queuectl.system.home import Home
 from tests.cli.harness import environment
 from tests.hooks.kit import deliveries, events, kept
 from tests.hooks.receiver import KEY, MailReceiver, Receiver
@@ -181,7 +177,7 @@ def test_a_command_that_is_not_allowed_is_not_run_as_a_hook_either(
 TELL_UNTIL_KILLED = """
 import os, signal, sys
 from queuectl.stores import open_store
-from queuectl.worker.telling import tell_all
+from queuectl.queue.events import tell_all
 store = open_store(sys.argv[1])
 setattr(store, sys.argv[2], lambda *args: os.kill(os.getpid(), signal.SIGKILL))
 tell_all(store)
@@ -245,7 +241,9 @@ def test_deliveries_that_ended_long_ago_are_let_go_and_nothing_else(
     home = Home(tmp_path / "home")
     Delivered(store, home).tick()
     assert listed(store) == [*ids, "mine"]
-    monkeypatch.setattr(delivered, "KEPT", dict.fromkeys(delivered.KEPT, timedelta(days=-1)))
+    monkeypatch.setattr(
+        delivery_pruner, "KEPT", dict.fromkeys(delivery_pruner.KEPT, timedelta(days=-1))
+    )
     Delivered(store, home).tick()
     assert listed(store) == [ids[2], "mine"]
 

@@ -11,11 +11,11 @@ from secrets import token_hex
 
 import pytest
 
-from queuectl.domain.hook import NOT_NOW, Hook, Target
+from queuectl.domain.hooks import NOT_NOW, Hook, Target
 from queuectl.domain.job import Outcome
 from queuectl.domain.times import EPOCH
-from queuectl.worker.postroom import Limits, Postroom, PostroomGone
-from queuectl.worker.processes import boot_clock
+from queuectl.system.processes import boot_clock
+from queuectl.worker.deliveries.senders import Limits, Postroom, PostroomGone
 from tests.worker.fleet import eventually, lives, pids_in
 
 RUN = token_hex(12)

@@ -9,15 +9,15 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.domain import threshold
+from queuectl.domain import thresholds
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.hook import Hook
-from queuectl.domain.lanes import DELIVERY_QUEUE, delivery_queue
-from queuectl.domain.threshold import parse_threshold
+from queuectl.domain.hooks import Hook
+from queuectl.domain.queue_limits import DELIVERY_QUEUE, delivery_queue
+from queuectl.domain.thresholds import parse_threshold
+from queuectl.queue.thresholds import Watching, watched
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.worker.processes import this_process
-from queuectl.worker.watching import Watching, watched
+from queuectl.system.processes import this_process
 from tests.hooks.kit import deliveries, events, kept
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import added, buried, claimed, existing, settled, worker_record
@@ -131,7 +131,7 @@ def test_that_no_worker_lives_is_told_when_it_has_lasted(store: Store) -> None:
 def test_what_a_crash_left_untold_is_told_by_whoever_looks_next(opened: OpenStore) -> None:
     store = opened()
     hook = kept(store, when="dlq-size > 0")
-    noted = threshold.judged(hook, 1, store.now())
+    noted = thresholds.judged(hook, 1, store.now())
     assert store.put_hook(noted, hook)
     other = opened()
     assert look(other) == 2, "that it was crossed, and then that it is cleared"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.cli.tree import root
+from queuectl.cli.root import root
 from queuectl.shell.grammar import Role, help_at, options_of, read, warm_up
 from tests.cli.harness import Cli
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from queuectl.home import Home
 from queuectl.shell.history import PrivateHistory
+from queuectl.system.home import Home
 
 
 def test_the_history_makes_no_home_and_is_written_when_there_is_one(home: Path) -> None:

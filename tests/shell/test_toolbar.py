@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.domain.filters import Counts
 from queuectl.domain.job import State
-from queuectl.shell.live import Snapshot
+from queuectl.domain.query import Counts
+from queuectl.shell.snapshot import Snapshot
 from queuectl.shell.toolbar import status_row
 
 COUNTS = Counts({"default": {State.PENDING: 1200}})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.domain.filters import Counts
 from queuectl.domain.job import State
-from queuectl.shell.live import Snapshot
+from queuectl.domain.query import Counts
+from queuectl.shell.snapshot import Snapshot
 from queuectl.shell.welcome import welcome
 
 ADDRESS = "~/projects/a-rather-long-name/and-another/.queuectl/queue.db"

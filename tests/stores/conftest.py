@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from pymongo import IndexModel, MongoClient
 
-from queuectl.stores import mongo_link, open_store
+from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import MongoStore
-from queuectl.stores.mongo_schema import JOB_INDEXES, MARK, VERSION
+from queuectl.stores.mongo import connection
+from queuectl.stores.mongo.schema import JOB_INDEXES, MARK, VERSION
+from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Commands
 
 EXTERNAL = os.environ.get("QUEUECTL_TEST_MONGO_URI", "")
@@ -125,7 +126,7 @@ def watched_store(
     def client(*args: Any, **kwargs: Any) -> MongoClient[Documents]:
         return MongoClient(*args, **kwargs, event_listeners=[commands])
 
-    monkeypatch.setattr(mongo_link, "MongoClient", client)
+    monkeypatch.setattr(connection, "MongoClient", client)
     store = MongoStore.open(mongo_url)
     yield store
     store.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from pymongo import monitoring
 
-from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo.store import MongoStore
 
 
 class Commands(monitoring.CommandListener):

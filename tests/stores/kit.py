@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain import transitions
-from queuectl.domain.filters import Filter, Page
+from queuectl.domain import state_machine
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.job_fields import Spec
-from queuectl.domain.worker import ProcessIdentity, WorkerRecord
-from queuectl.stores import mongo_children, sqlite_lanes
+from queuectl.domain.query import Filter, Page
+from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import ClaimRequest, Store
+from queuectl.stores.mongo import dependents
+from queuectl.stores.sqlite import queues as sqlite_lanes
 
 SUCCESS = Outcome(exit_code=0, duration=0.5, stdout="fine\n")
 FAILURE = Outcome(exit_code=1, error="Exit code 1", duration=0.25, stderr="no\n", stderr_cut=7)
@@ -27,7 +28,7 @@ _claim_numbers = count(1)
 def new_job(store: Store, job_id: str, run_at: datetime | None = None, **spec: Any) -> Job:
     """Return a job to be added, due at once unless said."""
     wanted = {"command": "true", "max_retries": 1, **spec}
-    return transitions.enqueue(Spec(id=job_id, **wanted), run_at, store.now())
+    return state_machine.enqueue(Spec(id=job_id, **wanted), run_at, store.now())
 
 
 def added(store: Store, job_id: str, run_at: datetime | None = None, **spec: Any) -> Job:
@@ -63,7 +64,7 @@ def claimed_ids(store: Store, number: int, *queues: str) -> list[str]:
 
 def settled(store: Store, job: Job, outcome: Outcome = SUCCESS) -> Job:
     """Settle a claimed job and return it as the store has it."""
-    assert store.commit(transitions.settle(job, outcome, store.now()))
+    assert store.commit(state_machine.settle(job, outcome, store.now()))
     return existing(store, job.id)
 
 
@@ -94,5 +95,5 @@ def faults(store: Store) -> list[str]:
 
 def tell_in_stretches(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Let a commit tell at most so many children of a job's end; a sweep tells the others."""
-    for module in (sqlite_lanes, mongo_children):
+    for module in (sqlite_lanes, dependents):
         monkeypatch.setattr(module, "TOLD_AT_ONCE", most)

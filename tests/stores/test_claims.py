@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.job import Claim, State
 from queuectl.domain.times import later
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.waiting import wait_readable
+from queuectl.system.polling import wait_readable
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     FAILURE,
@@ -44,7 +44,7 @@ def test_a_claim_is_what_the_state_machine_says(store: Store) -> None:
     assert taken is not None
     assert taken.started_at is not None
     right = Claim(wanted.claim_id, "w7", later(taken.started_at, 12.5))
-    assert taken == transitions.claim(job, right, taken.started_at).after
+    assert taken == state_machine.claim(job, right, taken.started_at).after
     assert existing(store, "a") == taken
 
 
@@ -57,7 +57,7 @@ def test_the_second_claim_of_a_job_counts_on(store: Store) -> None:
     assert taken is not None
     assert taken.started_at is not None
     right = Claim(wanted.claim_id, "w1", later(taken.started_at, 30))
-    expected = transitions.claim(failed, right, taken.started_at).after
+    expected = state_machine.claim(failed, right, taken.started_at).after
     assert expected is not None
     bare = replace(FAILURE, stderr="")
     assert taken == replace(expected, history=(), outcome=bare)
@@ -212,7 +212,7 @@ def test_leases_that_end_are_found(store: Store) -> None:
     assert [job.id for job in store.leases_ending(later(now, 15))] == ["a"]
     both = store.leases_ending(later(now, 25))
     assert sorted(job.id for job in both) == ["a", "b"]
-    assert store.commit(transitions.expire(both[0], store.now(), 5))
+    assert store.commit(state_machine.expire(both[0], store.now(), 5))
 
 
 def test_the_jobs_that_a_worker_holds_are_found(store: Store) -> None:
@@ -251,7 +251,7 @@ def test_racing_workers_take_each_job_exactly_once(store: Store, store_url: str)
                     request(worker=f"w{number}", claim_id=f"{number}-{len(done)}-{n}")
                     for n in range(2)
                 ]
-                ends = [transitions.settle(job, SUCCESS, own.now()) for job in held]
+                ends = [state_machine.settle(job, SUCCESS, own.now()) for job in held]
                 applied, held = own.settle(ends, wanted)
                 assert all(applied)
         return done

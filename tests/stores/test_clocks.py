@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.job import State
-from queuectl.home import Home
 from queuectl.queue import Queue
 from queuectl.stores.base import Store
-from queuectl.stores.sqlite import SqliteStore
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.system.home import Home
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import FAILURE, added, claimed, existing, new_job, request, settled
 from tests.worker.fleet import eventually
@@ -50,7 +50,7 @@ def test_nor_does_it_wait_once_it_was_given_back(opened: OpenStore, ahead: Store
     store = opened()
     added(ahead, "a")
     assert claimed(store).run_at <= store.now()
-    assert store.commit(transitions.release(existing(store, "a"), store.now()))
+    assert store.commit(state_machine.release(existing(store, "a"), store.now()))
     assert claimed(store).id == "a"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from queuectl.domain.filters import Filter, Page
-from queuectl.domain.hook import delivery_id
+from queuectl.domain.hooks import delivery_id
 from queuectl.domain.job import State
-from queuectl.domain.lanes import delivery_queue
+from queuectl.domain.query import Filter, Page
+from queuectl.domain.queue_limits import delivery_queue
 from queuectl.stores.base import Store
 from tests.stores.kit import FAILURE, INTERRUPTED, SUCCESS, added, buried, claimed, request, settled
 from tests.worker.fleet import eventually

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict
-from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.query import Filter, Page
 from queuectl.stores.base import Renewal, Store
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
@@ -27,7 +27,7 @@ from tests.stores.kit import (
     tell_in_stretches,
 )
 
-Change = Callable[[Job], transitions.Transition]
+Change = Callable[[Job], state_machine.Transition]
 
 
 def waits(store: Store, job_id: str) -> list[str]:
@@ -42,7 +42,7 @@ def apply(store: Store, job_id: str, decide: Change) -> None:
 
 def cancelled(store: Store, job_id: str) -> None:
     """Cancel a waiting job."""
-    apply(store, job_id, lambda job: transitions.cancel(job, store.now()))
+    apply(store, job_id, lambda job: state_machine.cancel(job, store.now()))
 
 
 def test_a_child_starts_after_its_parent_has_succeeded(store: Store) -> None:
@@ -58,7 +58,7 @@ def test_a_child_starts_after_its_parent_has_succeeded(store: Store) -> None:
 def test_settling_the_parent_and_claiming_its_child_is_one_step(store: Store) -> None:
     store.add([new_job(store, "parent"), new_job(store, "child", after=("parent",))])
     parent = claimed(store)
-    change = transitions.settle(parent, SUCCESS, store.now())
+    change = state_machine.settle(parent, SUCCESS, store.now())
     applied, claimed_now = store.settle([change], [request()])
     assert applied == [True]
     assert [job.id for job in claimed_now] == ["child"]
@@ -99,7 +99,7 @@ def test_a_deleted_parent_counts_as_cancelled(store: Store, state: str) -> None:
     if state != "pending":
         settled(store, claimed(store), SUCCESS if state == "completed" else FAILURE)
     store.add([new_job(store, "ok", after=("p",)), new_job(store, "fail", after_fail=("p",))])
-    apply(store, "p", transitions.delete)
+    apply(store, "p", state_machine.delete)
     assert waits(store, "fail") == []
     assert waits(store, "ok") == ([] if state == "completed" else ["gone:p"])
 
@@ -115,7 +115,7 @@ def test_a_parent_retried_out_of_the_dlq_revives_its_children(store: Store) -> N
     buried(store, "p")
     added(store, "c", after=("p",))
     assert waits(store, "c") == ["success:p"]
-    apply(store, "p", lambda job: transitions.retry(job, store.now()))
+    apply(store, "p", lambda job: state_machine.retry(job, store.now()))
     settled(store, claimed(store, only="p"))
     assert claimed(store).id == "c"
 
@@ -139,7 +139,7 @@ def test_a_child_added_while_its_parent_runs_is_told(opened: OpenStore) -> None:
     added(boss, "p")
     held = claimed(worker)
     added(boss, "c", after=("p",))
-    change = transitions.settle(held, SUCCESS, worker.now())
+    change = state_machine.settle(held, SUCCESS, worker.now())
     assert not worker.commit(change), "the verdict was made without knowing of the child"
     settled(worker, existing(worker, "p"))
     assert claimed(worker).id == "c"
@@ -148,7 +148,7 @@ def test_a_child_added_while_its_parent_runs_is_told(opened: OpenStore) -> None:
 def test_a_cancellation_decided_before_a_child_was_added_is_decided_again(store: Store) -> None:
     parent = added(store, "p")
     added(store, "c", after_fail=("p",))
-    assert not store.commit(transitions.cancel(parent, store.now()))
+    assert not store.commit(state_machine.cancel(parent, store.now()))
     cancelled(store, "p")
     assert claimed(store).id == "c"
 
@@ -170,7 +170,7 @@ def test_a_diamond_waits_for_both_sides(store: Store) -> None:
 def test_a_released_child_stays_released(store: Store) -> None:
     store.add([new_job(store, "p"), new_job(store, "c", after=("p",))])
     settled(store, claimed(store))
-    apply(store, "p", lambda job: transitions.retry(job, store.now()))
+    apply(store, "p", lambda job: state_machine.retry(job, store.now()))
     assert waits(store, "c") == []
 
 
@@ -209,7 +209,7 @@ def test_an_edit_keeps_what_is_gone_and_takes_what_is_new(store: Store) -> None:
     settled(store, claimed(store, only="p"))
     child = existing(store, "c")
     spec = replace(child.spec, after=("p", "r"))
-    assert store.commit(transitions.edit(child, spec, child.run_at, store.now()))
+    assert store.commit(state_machine.edit(child, spec, child.run_at, store.now()))
     assert waits(store, "c") == ["success:r"]
 
 
@@ -234,20 +234,20 @@ def test_a_job_is_not_retried_while_another_holds_its_unique_key(store: Store) -
     buried(store, "a", unique="k")
     added(store, "b", unique="k")
     with pytest.raises(Conflict, match="unique key"):
-        store.commit(transitions.retry(existing(store, "a"), store.now()))
+        store.commit(state_machine.retry(existing(store, "a"), store.now()))
     assert existing(store, "a").state is State.DEAD
-    apply(store, "b", transitions.delete)
-    apply(store, "a", lambda job: transitions.retry(job, store.now()))
+    apply(store, "b", state_machine.delete)
+    apply(store, "a", lambda job: state_machine.retry(job, store.now()))
     assert store.holder("k") == "a"
 
 
 def test_a_paused_job_is_passed_over_until_it_is_resumed(store: Store) -> None:
     added(store, "a")
     added(store, "b")
-    apply(store, "a", lambda job: transitions.hold(job, store.now()))
+    apply(store, "a", lambda job: state_machine.hold(job, store.now()))
     assert claimed(store).id == "b"
     assert store.claim(request()) is None
-    apply(store, "a", lambda job: transitions.resume(job, store.now()))
+    apply(store, "a", lambda job: state_machine.resume(job, store.now()))
     assert claimed(store).id == "a"
 
 
@@ -255,9 +255,9 @@ def test_a_pause_of_a_running_job_is_heard_with_the_renewal(store: Store) -> Non
     added(store, "a", max_retries=3)
     job = claimed(store)
     assert job.claim is not None
-    apply(store, "a", lambda running: transitions.hold(running, store.now()))
+    apply(store, "a", lambda running: state_machine.hold(running, store.now()))
     assert store.renew("a", job.claim.id, 30) is Renewal.PAUSED
-    assert not store.commit(transitions.settle(job, FAILURE, store.now()))
+    assert not store.commit(state_machine.settle(job, FAILURE, store.now()))
     failed = settled(store, existing(store, "a"), FAILURE)
     assert failed.held, "it stays paused for its retry"
     assert store.next_due() is None

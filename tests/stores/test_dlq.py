@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from queuectl.domain import transitions
-from queuectl.domain.filters import Filter
+from queuectl.domain import state_machine
 from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec
+from queuectl.domain.query import Filter
 from queuectl.stores.base import Store
 from tests.stores.kit import (
     FAILURE,
@@ -24,7 +24,7 @@ DEAD = Filter(states=frozenset({State.DEAD}))
 
 def test_a_job_without_attempts_left_is_buried_with_output_and_history(store: Store) -> None:
     added(store, "a", command=("$x", "y z"), env=(("A", "1"),), labels=("l",))
-    change = transitions.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.settle(claimed(store), FAILURE, store.now())
     assert store.commit(change)
     dead = existing(store, "a")
     assert dead == change.after
@@ -37,14 +37,14 @@ def test_a_job_without_attempts_left_is_buried_with_output_and_history(store: St
 
 def test_a_job_that_loses_its_workers_is_buried_by_an_expiry(store: Store) -> None:
     added(store, "a", max_retries=3)
-    assert store.commit(transitions.expire(claimed(store), store.now(), 1))
+    assert store.commit(state_machine.expire(claimed(store), store.now(), 1))
     dead = existing(store, "a")
     assert (dead.state, dead.attempts, dead.interruptions) == (State.DEAD, 0, 1)
 
 
 def test_a_retried_job_starts_afresh_and_keeps_its_history(store: Store) -> None:
     dead = buried(store, "a")
-    change = transitions.retry(dead, store.now())
+    change = state_machine.retry(dead, store.now())
     assert store.commit(change)
     assert existing(store, "a") == change.after
     assert listed(store, DEAD) == []
@@ -57,7 +57,7 @@ def test_a_retried_job_starts_afresh_and_keeps_its_history(store: Store) -> None
 def test_a_job_can_die_and_be_retried_many_times(store: Store) -> None:
     dead = buried(store, "a")
     for runs in range(2, 5):
-        assert store.commit(transitions.retry(dead, store.now()))
+        assert store.commit(state_machine.retry(dead, store.now()))
         dead = settled(store, claimed(store), FAILURE)
         assert (dead.state, dead.runs, len(dead.history)) == (State.DEAD, runs, runs)
         assert listed(store, DEAD) == ["a"]
@@ -65,7 +65,7 @@ def test_a_job_can_die_and_be_retried_many_times(store: Store) -> None:
 
 def test_a_dead_job_is_retried_once(store: Store) -> None:
     dead = buried(store, "a")
-    change = transitions.retry(dead, store.now())
+    change = state_machine.retry(dead, store.now())
     assert store.commit(change)
     assert not store.commit(change)
     claimed(store)
@@ -75,15 +75,15 @@ def test_a_dead_job_is_retried_once(store: Store) -> None:
 
 def test_a_retry_read_before_a_second_death_changes_nothing(store: Store) -> None:
     first_death = buried(store, "a")
-    assert store.commit(transitions.retry(first_death, store.now()))
+    assert store.commit(state_machine.retry(first_death, store.now()))
     second_death = settled(store, claimed(store), FAILURE)
-    assert not store.commit(transitions.retry(first_death, store.now()))
+    assert not store.commit(state_machine.retry(first_death, store.now()))
     assert existing(store, "a") == second_death
 
 
 def test_a_dead_job_is_replaced(store: Store) -> None:
     dead = buried(store, "a")
-    change = transitions.replace_job(dead, Spec("a", "echo $new"), None, store.now())
+    change = state_machine.replace_job(dead, Spec("a", "echo $new"), None, store.now())
     assert store.commit(change)
     assert existing(store, "a") == change.after
     assert store.counts().of(State.DEAD) == 0
@@ -92,11 +92,11 @@ def test_a_dead_job_is_replaced(store: Store) -> None:
 
 def test_a_dead_job_is_deleted_and_its_id_is_free(store: Store) -> None:
     dead = buried(store, "a")
-    assert store.commit(transitions.delete(dead))
+    assert store.commit(state_machine.delete(dead))
     assert store.get("a") is None
     assert listed(store) == []
     assert store.counts().total == 0
-    assert not store.commit(transitions.retry(dead, store.now()))
+    assert not store.commit(state_machine.retry(dead, store.now()))
     fresh = added(store, "a")
     assert fresh.history == ()
     reburied = settled(store, claimed(store), FAILURE)
@@ -106,7 +106,7 @@ def test_a_dead_job_is_deleted_and_its_id_is_free(store: Store) -> None:
 def test_repair_finds_nothing_to_do_in_a_sound_store(store: Store) -> None:
     buried(store, "a")
     buried(store, "b")
-    assert store.commit(transitions.retry(existing(store, "a"), store.now()))
+    assert store.commit(state_machine.retry(existing(store, "a"), store.now()))
     assert store.repair() == 0
     assert faults(store) == []
     assert existing(store, "b").state is State.DEAD

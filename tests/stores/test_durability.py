@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.stores import sqlite_turn
-from queuectl.stores.sqlite import SqliteStore
+from queuectl.stores.sqlite import transaction
+from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import SUCCESS, added, claimed, existing, new_job, request
 
 SEEN = "SELECT group_concat(id || ' ' || state, ', ') FROM jobs"
@@ -48,7 +48,7 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """The disk below the store."""
     disk = Disk(tmp_path / "queue.db")
-    monkeypatch.setattr(sqlite_turn, "_sync_data", disk.sync)
+    monkeypatch.setattr(transaction, "_sync_data", disk.sync)
     return disk
 
 
@@ -73,7 +73,7 @@ def test_what_a_person_changes_is_on_the_disk_before_it_is_answered(
 ) -> None:
     added(store, "a")
     disk.synced()
-    change = transitions.cancel(existing(store, "a"), store.now())
+    change = state_machine.cancel(existing(store, "a"), store.now())
     assert store.commit(change)
     assert disk.synced() == ["a cancelled"]
 
@@ -94,7 +94,7 @@ def test_an_end_is_synced_before_the_next_write_begins(disk: Disk, store: Sqlite
     added(store, "b")
     job = claimed(store)
     disk.synced()
-    assert store.settle([transitions.settle(job, SUCCESS, store.now())], [request()])[1]
+    assert store.settle([state_machine.settle(job, SUCCESS, store.now())], [request()])[1]
     assert disk.synced() == ["a processing, b pending"]
     store.renew("b", "somebody-else", 30)
     assert disk.synced() == ["a completed, b processing"] * 2
@@ -105,7 +105,7 @@ def test_the_last_end_is_synced_at_once(disk: Disk, store: SqliteStore) -> None:
     job = claimed(store)
     store.sync()
     disk.synced()
-    assert not store.settle([transitions.settle(job, SUCCESS, store.now())], [request()])[1]
+    assert not store.settle([state_machine.settle(job, SUCCESS, store.now())], [request()])[1]
     assert disk.synced() == ["a completed"]
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain import transitions
-from queuectl.domain.ending import Ended
-from queuectl.domain.filters import Filter, Page
+from queuectl.domain import state_machine
+from queuectl.domain.events import Ended
 from queuectl.domain.job import State
+from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import CANCEL
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo.store import MongoStore
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     FAILURE,
@@ -48,7 +48,7 @@ def end(store: Store, job_id: str, how: str) -> None:
         return
     job = existing(store, job_id)
     is_deleted = how == "deleted"
-    change = transitions.delete(job) if is_deleted else transitions.cancel(job, store.now())
+    change = state_machine.delete(job) if is_deleted else state_machine.cancel(job, store.now())
     assert store.commit(change)
 
 
@@ -102,7 +102,7 @@ def test_an_edit_that_asks_for_it_is_heeded_at_once(store: Store) -> None:
     added(store, "d", after=("c",), on_parent_failure=CANCEL)
     job = existing(store, "c")
     spec = replace(job.spec, on_parent_failure=CANCEL)
-    assert store.commit(transitions.edit(job, spec, job.run_at, store.now()))
+    assert store.commit(state_machine.edit(job, spec, job.run_at, store.now()))
     assert states(store, "c", "d") == ["cancelled", "cancelled"]
 
 
@@ -113,7 +113,7 @@ def test_an_edit_is_heeded_too_where_the_parent_was_deleted(store: Store) -> Non
     added(store, "p")
     job = existing(store, "c")
     spec = replace(job.spec, on_parent_failure=CANCEL)
-    assert store.commit(transitions.edit(job, spec, job.run_at, store.now()))
+    assert store.commit(state_machine.edit(job, spec, job.run_at, store.now()))
     assert states(store, "c", "p") == ["cancelled", "pending"]
 
 
@@ -123,12 +123,12 @@ def test_a_cancelled_child_keeps_what_it_has_been_through_and_may_be_retried(sto
     buried(store, "p")
     job = existing(store, "c")
     spec = replace(job.spec, after=("p",))
-    assert store.commit(transitions.edit(job, spec, job.run_at, store.now()))
+    assert store.commit(state_machine.edit(job, spec, job.run_at, store.now()))
     found = existing(store, "c")
     assert found.state is State.CANCELLED
     assert found.outcome is not None
     assert (found.outcome.stderr, len(found.history)) == ("no\n", 1)
-    assert store.commit(transitions.retry(found, store.now()))
+    assert store.commit(state_machine.retry(found, store.now()))
     assert claimed(store).id == "c"
 
 
@@ -180,11 +180,13 @@ def test_an_edit_of_something_else_does_not_free_the_child_of_a_deleted_job(stor
     settled(store, claimed(store))
     job = existing(store, "c")
     assert store.commit(
-        transitions.edit(job, replace(job.spec, priority=5), job.run_at, store.now())
+        state_machine.edit(job, replace(job.spec, priority=5), job.run_at, store.now())
     )
     assert existing(store, "c").waits_for == ("gone:p",)
     job = existing(store, "c")
-    assert store.commit(transitions.edit(job, replace(job.spec, after=()), job.run_at, store.now()))
+    assert store.commit(
+        state_machine.edit(job, replace(job.spec, after=()), job.run_at, store.now())
+    )
     assert claimed(store).id == "c"
 
 
@@ -279,7 +281,7 @@ def test_a_later_job_is_deleted_once_the_children_of_the_first_know(mongo: Mongo
     end(mongo, "p", "deleted")
     mongo.add([new_job(mongo, "p"), new_job(mongo, "late", after=("p",))])
     tries = 1
-    while not mongo.commit(transitions.delete(existing(mongo, "p"))):
+    while not mongo.commit(state_machine.delete(existing(mongo, "p"))):
         tries += 1
     assert tries > 1
     while mongo.sweep():

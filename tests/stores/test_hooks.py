@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from queuectl.domain import threshold
-from queuectl.domain.hook import Format, Hook, Target
+from queuectl.domain import thresholds
+from queuectl.domain.hooks import Format, Hook, Target
 from queuectl.domain.times import UTC
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo.store import MongoStore
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -88,7 +88,7 @@ def test_of_racing_watchers_one_notes_that_a_threshold_is_crossed(store_url: str
         with closing(open_store(store_url)) as store:
             (before,) = store.hooks()
             start.wait()
-            after = threshold.judged(before, 4, NOON)
+            after = thresholds.judged(before, 4, NOON)
             if store.put_hook(after, before):
                 won.append(after)
 

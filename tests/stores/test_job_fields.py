@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.captured import name_of
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.dependencies import parents as parents_of
-from queuectl.domain.filters import Filter
 from queuectl.domain.job import SETTLED, Job, Run, State
 from queuectl.domain.job_fields import Spec
-from queuectl.domain.transitions import Fence, Transition
+from queuectl.domain.query import Filter
+from queuectl.domain.state_machine import Fence, Transition
+from queuectl.queue.environments import name_of
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import MongoStore
-from queuectl.transfer import exporting, importing, migration
+from queuectl.stores.mongo.store import MongoStore
+from queuectl.transfer import export, import_lines, migration
 from tests.job_fields import START, filled, flat, full_job, survives, untried
 from tests.stores.kit import EVERYTHING, FAILURE, SUCCESS, added, claimed, existing
 
@@ -82,7 +82,7 @@ def test_a_job_keeps_its_fields_from_enqueue_to_claim_dlq_retry_and_end(store: S
     """By the ways that people and workers really go, one of them alone and two at once."""
     for number in (1, 2):
         specs = [filled(Spec, id=f"job{number}{n}", unique=f"{number}{n}") for n in range(number)]
-        jobs = [transitions.enqueue(spec, START, store.now(), delayed=True) for spec in specs]
+        jobs = [state_machine.enqueue(spec, START, store.now(), delayed=True) for spec in specs]
         assert store.add(jobs) == set()
         for job in jobs:
             kept = existing(store, job.id)
@@ -92,11 +92,11 @@ def test_a_job_keeps_its_fields_from_enqueue_to_claim_dlq_retry_and_end(store: S
     before = replace(before, claim=None, spec=replace(before.spec, max_retries=1))
     assert store.restore([before]) == set()
     right = given_to_a_worker(store, existing(store, "job"))
-    dead = carried(store, transitions.settle(right, replace(FAILURE, signal=9), store.now()))
+    dead = carried(store, state_machine.settle(right, replace(FAILURE, signal=9), store.now()))
     assert dead.state is State.DEAD
-    waiting = carried(store, transitions.retry(dead, store.now()))
+    waiting = carried(store, state_machine.retry(dead, store.now()))
     right = given_to_a_worker(store, waiting)
-    done = carried(store, transitions.settle(right, SUCCESS, store.now()))
+    done = carried(store, state_machine.settle(right, SUCCESS, store.now()))
     assert (done.state, done.spec) == (State.COMPLETED, before.spec)
 
 
@@ -105,7 +105,7 @@ def given_to_a_worker(store: Store, before: Job) -> Job:
     given = claimed(store, only=before.id)
     assert given.claim
     assert given.started_at
-    made = transitions.claim(before, given.claim, given.started_at).after
+    made = state_machine.claim(before, given.claim, given.started_at).after
     survives("claim", flat(made), flat(given), kind_of(store))
     survives(kind_of(store), flat(made), flat(found(store, before.id)))
     return given
@@ -157,10 +157,10 @@ def test_everything_comes_over_to_a_store_of_the_other_kind(store: Store, other:
 
 def test_everything_that_is_exported_is_imported(store: Store, tmp_path: Path) -> None:
     wanted = fill(store)
-    lines = [json.dumps(line) for line in exporting.lines(store, None, masked=False)]
+    lines = [json.dumps(line) for line in export.lines(store, None, masked=False)]
     with closing(open_store(str(tmp_path / "other.db"))) as other:
         added(other, "first", queue="other")
-        intake = importing.Intake(other)
+        intake = import_lines.Intake(other)
         taken = [each for line in lines for each in intake.take("", json.loads(line))]
         assert [each.error for each in (*taken, *intake.finish()) if each.error] == []
         for job in wanted:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain import transitions
-from queuectl.domain.filters import Filter, Page
+from queuectl.domain import state_machine
 from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec
+from queuectl.domain.query import Filter, Page
 from queuectl.domain.times import UTC
-from queuectl.stores import sqlite
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo.store import MongoStore
+from queuectl.stores.sqlite import store as sqlite
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     EVERYTHING,
@@ -332,7 +332,7 @@ def test_an_empty_store_counts_nothing(store: Store) -> None:
 
 def test_a_waiting_job_is_cancelled_at_once(store: Store) -> None:
     job = added(store, "a")
-    assert store.commit(transitions.cancel(job, store.now()))
+    assert store.commit(state_machine.cancel(job, store.now()))
     assert existing(store, "a").state is State.CANCELLED
     assert store.claim(request()) is None
 
@@ -340,18 +340,18 @@ def test_a_waiting_job_is_cancelled_at_once(store: Store) -> None:
 def test_a_job_that_changed_since_it_was_read_is_not_changed_again(store: Store) -> None:
     job = added(store, "a")
     claimed(store)
-    assert not store.commit(transitions.cancel(job, store.now()))
-    assert not store.commit(transitions.delete(job))
+    assert not store.commit(state_machine.cancel(job, store.now()))
+    assert not store.commit(state_machine.delete(job))
     assert existing(store, "a").state is State.PROCESSING
 
 
 def test_a_new_job_with_the_id_of_a_deleted_one_is_another_job(store: Store) -> None:
     old = added(store, "a")
-    assert store.commit(transitions.delete(old))
+    assert store.commit(state_machine.delete(old))
     assert store.get("a") is None
     new = added(store, "a")
     assert new.seq > old.seq
-    assert not store.commit(transitions.cancel(old, store.now()))
+    assert not store.commit(state_machine.cancel(old, store.now()))
     assert existing(store, "a") == new
 
 
@@ -360,7 +360,7 @@ def test_a_replaced_job_keeps_its_place_and_its_history(store: Store) -> None:
     added(store, "b")
     done = settled(store, claimed(store, only="a"))
     spec = Spec("a", "echo new", queue="x", priority=3)
-    change = transitions.replace_job(done, spec, None, store.now())
+    change = state_machine.replace_job(done, spec, None, store.now())
     assert store.commit(change)
     assert existing(store, "a") == change.after
     assert len(existing(store, "a").history) == 1
@@ -384,10 +384,10 @@ def test_an_edited_job_waits_for_its_new_time(store: Store) -> None:
     job = added(store, "a")
     later_on = store.now() + HOUR
     spec = replace(job.spec, priority=5, max_retries=4)
-    assert store.commit(transitions.edit(job, spec, later_on, store.now()))
+    assert store.commit(state_machine.edit(job, spec, later_on, store.now()))
     assert store.claim(request()) is None
     assert store.next_due() == later_on
-    back = transitions.edit(existing(store, "a"), spec, store.now(), store.now())
+    back = state_machine.edit(existing(store, "a"), spec, store.now(), store.now())
     assert store.commit(back)
     assert claimed(store).spec == spec
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import lockholder
 from queuectl.domain.errors import StoreLocked
-from queuectl.lockholder import holder_of
-from queuectl.stores.sqlite import SqliteStore
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.system import lock_holder
+from queuectl.system.lock_holder import holder_of
 from tests.chaos.ground import command
 from tests.stores.kit import added, claimed, existing, new_job
 from tests.worker.fleet import lives
@@ -28,8 +28,8 @@ PATIENCE = 0.3
 PROGRAM = """
 import sys, threading
 from pathlib import Path
-from queuectl.stores.sqlite import SqliteStore
-from queuectl.stops import be_a_command
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.system.terminal_stops import be_a_command
 
 if sys.argv[2] == "ours":
     be_a_command()
@@ -153,7 +153,7 @@ def test_who_cannot_write_is_told_which_process_has_the_lock(
 def test_a_stopped_stranger_is_told_of_and_left_alone(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lockholder, "MOST_STOPPED_SECONDS", 0.0)
+    monkeypatch.setattr(lock_holder, "MOST_STOPPED_SECONDS", 0.0)
     with another(path, "a stranger") as other:
         other.tell("hold")
         os.kill(other.pid, signal.SIGSTOP)
@@ -175,7 +175,7 @@ def test_a_command_of_ours_that_stays_stopped_with_the_lock_is_ended_and_undone(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(lockholder, "MOST_STOPPED_SECONDS", 0.5)
+    monkeypatch.setattr(lock_holder, "MOST_STOPPED_SECONDS", 0.5)
     store.patience = 30
     with another(path, "ours") as other:
         other.tell("hold")

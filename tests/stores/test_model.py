@@ -19,12 +19,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from queuectl.domain import transitions
-from queuectl.domain.filters import Filter
+from queuectl.domain import state_machine
 from queuectl.domain.job import SETTLED, WAITING, Claim, Job, Outcome, State
 from queuectl.domain.job_fields import Spec
+from queuectl.domain.query import Filter
+from queuectl.domain.state_machine import Fence, Transition
 from queuectl.domain.times import later
-from queuectl.domain.transitions import Fence, Transition
 from queuectl.stores import open_store
 from queuectl.stores.base import Renewal, Store
 from tests.stores.kit import EVERYTHING, FAILURE, INTERRUPTED, SUCCESS, request
@@ -97,7 +97,7 @@ class Comparison(RuleBasedStateMachine):
     def enqueue(self, specs: list[Spec], delay: float, atomic: bool) -> None:
         now = self.store.now()
         due = now + timedelta(seconds=delay)
-        added = [transitions.enqueue(spec, due, now) for spec in specs]
+        added = [state_machine.enqueue(spec, due, now) for spec in specs]
         first = {job.id: job for job in reversed(added)}
         doubles = {job.id for job in added if first[job.id] is not job}
         refused = doubles | (first.keys() & self.jobs.keys())
@@ -131,24 +131,24 @@ class Comparison(RuleBasedStateMachine):
         assert taken.id in {job.id for job in heads.values()}
         assert taken.started_at is not None
         right = Claim(wanted.claim_id, wanted.worker, later(taken.started_at, lease))
-        after = transitions.claim(self.jobs[taken.id], right, taken.started_at).after
+        after = state_machine.claim(self.jobs[taken.id], right, taken.started_at).after
         assert after is not None
         self.jobs[taken.id] = after
 
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
     def settle(self, data: st.DataObject, outcome: Outcome) -> None:
         if job := self._some(data, State.PROCESSING):
-            self._commit(transitions.settle(job, outcome, self.store.now()))
+            self._commit(state_machine.settle(job, outcome, self.store.now()))
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         if job := self._some(data, State.PROCESSING):
-            self._commit(transitions.release(job, self.store.now()))
+            self._commit(state_machine.release(job, self.store.now()))
 
     @rule(data=st.data(), most=st.integers(1, 3))
     def expire(self, data: st.DataObject, most: int) -> None:
         if job := self._some(data, State.PROCESSING):
-            self._commit(transitions.expire(job, self.store.now(), most))
+            self._commit(state_machine.expire(job, self.store.now(), most))
 
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
@@ -167,31 +167,31 @@ class Comparison(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         if job := self._some(data, State.PROCESSING, *WAITING):
-            self._commit(transitions.cancel(job, self.store.now()))
+            self._commit(state_machine.cancel(job, self.store.now()))
 
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         if job := self._some(data, State.FAILED, *SETTLED):
-            self._commit(transitions.retry(job, self.store.now()))
+            self._commit(state_machine.retry(job, self.store.now()))
 
     @rule(data=st.data(), spec=SPECS, delay=DELAYS)
     def replace_job(self, data: st.DataObject, spec: Spec, delay: float) -> None:
         if job := self._some(data, *WAITING, *SETTLED):
             now = self.store.now()
             due = now + timedelta(seconds=delay)
-            self._commit(transitions.replace_job(job, replace(spec, id=job.id), due, now))
+            self._commit(state_machine.replace_job(job, replace(spec, id=job.id), due, now))
 
     @rule(data=st.data(), spec=SPECS, delay=DELAYS)
     def edit(self, data: st.DataObject, spec: Spec, delay: float) -> None:
         if job := self._some(data, *WAITING):
             now = self.store.now()
             wanted = replace(spec, id=job.id, max_retries=9)
-            self._commit(transitions.edit(job, wanted, now + timedelta(seconds=delay), now))
+            self._commit(state_machine.edit(job, wanted, now + timedelta(seconds=delay), now))
 
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
         if job := self._some(data, *WAITING, *SETTLED):
-            self._commit(transitions.delete(job))
+            self._commit(state_machine.delete(job))
 
     @precondition(lambda self: self.old_changes)
     @rule(data=st.data())

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
-from queuectl.stores import mongo_history, mongo_link, open_store
+from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import MongoStore
-from queuectl.stores.mongo_crowd import CROWD
-from queuectl.stores.mongo_queues import free_numbers
-from queuectl.stores.mongo_schema import VERSION
+from queuectl.stores.mongo import connection, past_runs
+from queuectl.stores.mongo.crowd import CROWD
+from queuectl.stores.mongo.queues import free_numbers
+from queuectl.stores.mongo.schema import VERSION
+from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Commands, failing
 from tests.stores.kit import (
     FAILURE,
@@ -61,7 +62,7 @@ def test_a_job_costs_two_commands(
     commands.entries.clear()
     begun = time.monotonic()
     for _ in range(jobs):
-        change = transitions.settle(job, SUCCESS, store.now())
+        change = state_machine.settle(job, SUCCESS, store.now())
         applied, (job,) = store.settle([change], [request()])
         assert applied == [True]
     seconds = time.monotonic() - begun
@@ -204,7 +205,7 @@ def test_a_bad_address_is_refused_without_being_quoted(url: str) -> None:
     ],
 )
 def test_the_address_is_shown_without_credentials(url: str, shown: str) -> None:
-    store = MongoStore(mongo_link.Link(url))
+    store = MongoStore(connection.Link(url))
     assert store.address == shown
     assert "s3c" not in repr(store) + repr(store.link) + repr(vars(store.link))
     store.close()
@@ -232,7 +233,7 @@ def test_two_workers_that_saw_the_same_room_do_not_both_take_it(
     with closing(MongoStore.open(mongo_url)) as first, closing(MongoStore.open(mongo_url)) as rival:
         first.set_lane("gpu", limit=1)
         first.add([new_job(first, name, queue="gpu") for name in ("a", "b")])
-        place = "queuectl.stores.mongo_claims.free_numbers"
+        place = "queuectl.stores.mongo.claims.free_numbers"
 
         def look_and_be_overtaken(*args: Any) -> list[str]:
             numbers = free_numbers(*args)
@@ -249,16 +250,16 @@ def test_a_job_that_is_started_before_its_past_runs_are_forgotten_keeps_them(
     store: MongoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = buried(store, "job")
-    assert store.commit(transitions.retry(first, store.now()))
+    assert store.commit(state_machine.retry(first, store.now()))
     second = settled(store, claimed(store), FAILURE)
-    assert store.commit(transitions.retry(second, store.now()))
-    write = mongo_history._without
+    assert store.commit(state_machine.retry(second, store.now()))
+    write = past_runs._without
 
     def claims_first(found: Any, old: list[int]) -> Any:
         claimed(store)
         return write(found, old)
 
-    monkeypatch.setattr(mongo_history, "_without", claims_first)
+    monkeypatch.setattr(past_runs, "_without", claims_first)
     assert store.forget_runs(store.now() + timedelta(hours=1), 5) == ([], False)
     assert [run.n for run in existing(store, "job").history] == [1, 2]
 

@@ -10,14 +10,15 @@ from typing import Any
 import mongomock
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Claim, Job, State
 from queuectl.domain.job_fields import Spec
+from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import UTC, later
-from queuectl.domain.transitions import Transition
-from queuectl.stores import mongo_link
-from queuectl.stores.mongo_documents import (
+from queuectl.stores.mongo import connection
+from queuectl.stores.mongo.connection import Link
+from queuectl.stores.mongo.documents import (
     STUB_FIELDS,
     fence,
     new_stamp,
@@ -27,8 +28,7 @@ from queuectl.stores.mongo_documents import (
     to_stub,
     update,
 )
-from queuectl.stores.mongo_link import Link
-from queuectl.stores.mongo_schema import JOB_INDEXES, MARK, VERSION, missing_indexes, prepare
+from queuectl.stores.mongo.schema import JOB_INDEXES, MARK, VERSION, missing_indexes, prepare
 from tests.stores.kit import FAILURE, SUCCESS
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -50,7 +50,7 @@ def link(monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
     def client(url: str, **_options: Any) -> Any:
         return mongomock.MongoClient(url, tz_aware=True)
 
-    monkeypatch.setattr(mongo_link, "MongoClient", client)
+    monkeypatch.setattr(connection, "MongoClient", client)
     monkeypatch.setattr(Link, "now", lambda _link: NOW)
     link = Link("mongodb://nowhere/queue")
     yield link
@@ -58,7 +58,7 @@ def link(monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
 
 
 def pending(spec: Spec) -> Job:
-    return replace(transitions.enqueue(spec, None, NOW), seq=1)
+    return replace(state_machine.enqueue(spec, None, NOW), seq=1)
 
 
 def processing(spec: Spec) -> Job:
@@ -105,7 +105,7 @@ def test_only_a_waiting_job_that_is_due_is_ready(delay: float, is_ready: bool) -
 @pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.id)
 def test_a_settled_job_comes_back_with_its_run(link: Link, spec: Spec, outcome: Any) -> None:
-    change = transitions.settle(stored(link, processing(spec)), outcome, NOW)
+    change = state_machine.settle(stored(link, processing(spec)), outcome, NOW)
     assert applied(link, change)
     assert change.after is not None
     assert change.run is not None
@@ -121,24 +121,24 @@ def test_a_fence_lets_through_the_holder_of_the_claim_and_nobody_else(link: Link
     job = stored(link, processing(SPECS[0]))
     assert job.claim is not None
     stranger = replace(job, claim=replace(job.claim, id="claim2"))
-    assert not applied(link, transitions.settle(stranger, SUCCESS, NOW))
+    assert not applied(link, state_machine.settle(stranger, SUCCESS, NOW))
     link.jobs.update_one({"_id": job.id}, {"$set": {"cancel_requested": True}})
-    assert not applied(link, transitions.settle(job, SUCCESS, NOW))
+    assert not applied(link, state_machine.settle(job, SUCCESS, NOW))
     asked = found(link, job.id)
-    assert applied(link, transitions.settle(asked, SUCCESS, NOW))
-    assert not applied(link, transitions.settle(asked, SUCCESS, NOW))
+    assert applied(link, state_machine.settle(asked, SUCCESS, NOW))
+    assert not applied(link, state_machine.settle(asked, SUCCESS, NOW))
 
 
 def test_an_expiry_is_defeated_by_a_renewal(link: Link) -> None:
     job = stored(link, processing(SPECS[0]))
     link.jobs.update_one({"_id": job.id}, {"$set": {"lease_until": later(NOW, 60)}})
-    assert not applied(link, transitions.expire(job, NOW, 5))
-    assert applied(link, transitions.expire(found(link, job.id), NOW, 5))
+    assert not applied(link, state_machine.expire(job, NOW, 5))
+    assert applied(link, state_machine.expire(found(link, job.id), NOW, 5))
 
 
 def test_a_change_decided_before_another_one_is_refused(link: Link) -> None:
     job = stored(link, pending(SPECS[0]))
-    cancel = transitions.cancel(job, NOW)
+    cancel = state_machine.cancel(job, NOW)
     assert applied(link, cancel)
     assert not applied(link, cancel)
 

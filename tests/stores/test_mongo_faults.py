@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.domain.filters import Filter
 from queuectl.domain.job import State
-from queuectl.stores import mongo_batches
-from queuectl.stores.mongo import MongoStore
+from queuectl.domain.query import Filter
+from queuectl.stores.mongo import batches
+from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Crash, failing
 from tests.stores.kit import (
     FAILURE,
@@ -72,7 +72,7 @@ def test_one_claim_id_never_holds_two_jobs(store: MongoStore) -> None:
 @pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
 def test_a_commit_whose_reply_was_lost_counts(store: MongoStore, outcome: Any) -> None:
     added(store, "a")
-    change = transitions.settle(claimed(store), outcome, store.now())
+    change = state_machine.settle(claimed(store), outcome, store.now())
     with failing(store, "jobs", "update_one", LOST, is_applied=True):
         assert store.commit(change)
     assert existing(store, "a") == change.after
@@ -80,7 +80,7 @@ def test_a_commit_whose_reply_was_lost_counts(store: MongoStore, outcome: Any) -
 
 def test_a_commit_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
     added(store, "a")
-    change = transitions.settle(claimed(store), SUCCESS, store.now())
+    change = state_machine.settle(claimed(store), SUCCESS, store.now())
     with (
         failing(store, "jobs", "update_one", LOST, is_applied=False),
         pytest.raises(StoreUnavailable),
@@ -90,7 +90,7 @@ def test_a_commit_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
 
 
 def test_a_retry_whose_reply_was_lost_counts(store: MongoStore) -> None:
-    change = transitions.retry(buried(store, "a"), store.now())
+    change = state_machine.retry(buried(store, "a"), store.now())
     with failing(store, "jobs", "replace_one", LOST, is_applied=True):
         assert store.commit(change)
     assert existing(store, "a") == change.after
@@ -100,7 +100,7 @@ def test_a_retry_whose_reply_was_lost_counts(store: MongoStore) -> None:
 def test_a_deletion_whose_reply_was_lost_counts(store: MongoStore, is_dead: bool) -> None:
     job = buried(store, "a") if is_dead else added(store, "a")
     with failing(store, "jobs", "delete_one", LOST, is_applied=True):
-        assert store.commit(transitions.delete(job))
+        assert store.commit(state_machine.delete(job))
     assert store.get("a") is None
 
 
@@ -143,7 +143,7 @@ def test_a_burial_cut_short_is_seen_once_and_finished(
     store: MongoStore, database: Any, place: str, method: str, is_applied: bool
 ) -> None:
     added(store, "a")
-    change = transitions.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.settle(claimed(store), FAILURE, store.now())
     with (
         failing(store, place, method, Crash(), is_applied=is_applied),
         pytest.raises(Crash),
@@ -158,7 +158,7 @@ def test_a_burial_cut_short_is_seen_once_and_finished(
         assert faults(store) == []
     assert database.jobs.find_one({"_id": "a"})["stub"] is True
     assert database.dlq.count_documents({}) == 1
-    assert store.commit(transitions.retry(existing(store, "a"), store.now()))
+    assert store.commit(state_machine.retry(existing(store, "a"), store.now()))
 
 
 @pytest.mark.parametrize(("place", "method", "is_applied"), BURIAL_STEPS)
@@ -166,10 +166,10 @@ def test_a_job_is_retried_out_of_a_burial_cut_short(
     store: MongoStore, database: Any, place: str, method: str, is_applied: bool
 ) -> None:
     added(store, "a")
-    change = transitions.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.settle(claimed(store), FAILURE, store.now())
     with failing(store, place, method, Crash(), is_applied=is_applied), pytest.raises(Crash):
         store.commit(change)
-    retry = transitions.retry(existing(store, "a"), store.now())
+    retry = state_machine.retry(existing(store, "a"), store.now())
     assert store.commit(retry)
     assert existing(store, "a") == retry.after
     store.repair()
@@ -186,7 +186,7 @@ def test_a_revival_cut_short_is_seen_once_and_finished(
     store: MongoStore, database: Any, is_deletion: bool, place: str, is_applied: bool
 ) -> None:
     dead = buried(store, "a")
-    change = transitions.delete(dead) if is_deletion else transitions.retry(dead, store.now())
+    change = state_machine.delete(dead) if is_deletion else state_machine.retry(dead, store.now())
     method = "delete_one" if is_deletion or place == "dlq" else "replace_one"
     with failing(store, place, method, Crash(), is_applied=is_applied), pytest.raises(Crash):
         store.commit(change)
@@ -205,13 +205,13 @@ def test_a_revival_cut_short_is_seen_once_and_finished(
 def test_the_copy_of_a_deleted_job_does_not_stand_for_its_successor(store: MongoStore) -> None:
     dead = buried(store, "a", max_retries=1)
     for _ in range(3):
-        assert store.commit(transitions.retry(dead, store.now()))
+        assert store.commit(state_machine.retry(dead, store.now()))
         dead = settled(store, claimed(store), FAILURE)
     with (
         failing(store, "dlq", "delete_one", Crash(), is_applied=False),
         pytest.raises(Crash),
     ):
-        store.commit(transitions.delete(dead))
+        store.commit(state_machine.delete(dead))
     successor = buried(store, "a", command="echo new")
     assert successor.spec.command == "echo new"
     assert existing(store, "a") == successor
@@ -236,7 +236,7 @@ def test_a_staged_batch_is_seen_by_nobody(store: MongoStore, database: Any) -> N
     assert store.claim(request(only="a")) is None
     store.repair()
     assert database.jobs.count_documents({}) == 2, "its writer may still be at work"
-    created = store.now() - timedelta(seconds=mongo_batches.ABANDONED_SECONDS + 1)
+    created = store.now() - timedelta(seconds=batches.ABANDONED_SECONDS + 1)
     database.queuectl_batches.update_one({}, {"$set": {"created_at": created}})
     assert faults(store) != []
     assert store.repair() == 1
@@ -255,7 +255,7 @@ def test_a_committed_batch_is_whole_before_it_can_be_claimed(store: MongoStore) 
     assert listed(store) == ["a", "b", "c"]
     assert store.counts().of(State.PENDING) == 3
     assert store.claim(request()) is None
-    assert store.commit(transitions.cancel(existing(store, "b"), store.now()))
+    assert store.commit(state_machine.cancel(existing(store, "b"), store.now()))
     assert store.repair() == 1
     assert claimed(store).id == "a"
     assert store.claim(request()) is None

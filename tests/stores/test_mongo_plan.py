@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo.store import MongoStore
 from tests.stores.conftest import EXTERNAL
 from tests.stores.faults import Commands
 from tests.stores.kit import claimed, new_job, request, worker_record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.domain.filters import Filter, Page
+from queuectl.domain.query import Filter, Page
 from queuectl.stores import open_existing, open_store
 from queuectl.stores.base import Store
 from tests.stores.kit import FAILURE, added, claimed, settled

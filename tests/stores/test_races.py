@@ -14,10 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from queuectl.domain import editing, transitions
+from queuectl.domain import job_edit, state_machine
 from queuectl.domain.errors import Conflict, NothingDone
 from queuectl.domain.job import Job, State
-from queuectl.domain.transitions import Transition
+from queuectl.domain.state_machine import Transition
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from tests.stores.conftest import slow_on_mongo
@@ -44,41 +44,41 @@ Decide = Callable[[Store, Job], Transition]
 def edit(store: Store, job: Job) -> Transition:
     """Give a job another command."""
     spec = replace(job.spec, command=f"{job.spec.command} edited")
-    return transitions.edit(job, spec, job.run_at, store.now())
+    return state_machine.edit(job, spec, job.run_at, store.now())
 
 
 def move(store: Store, job: Job) -> Transition:
     """Put a job before the others."""
-    return editing.move_first(job, store.edge(job.spec.queue), store.now())
+    return job_edit.move_first(job, store.edge(job.spec.queue), store.now())
 
 
 def pause(store: Store, job: Job) -> Transition:
     """Hold a job that waits."""
-    editing.require_waiting(job)
-    return transitions.hold(job, store.now())
+    job_edit.require_waiting(job)
+    return state_machine.hold(job, store.now())
 
 
 def resume(store: Store, job: Job) -> Transition:
     """Let a job that waits go on."""
-    editing.require_waiting(job)
-    return transitions.resume(job, store.now())
+    job_edit.require_waiting(job)
+    return state_machine.resume(job, store.now())
 
 
 def cancel(store: Store, job: Job) -> Transition:
     """Cancel a job that waits."""
-    editing.require_waiting(job)
-    return transitions.cancel(job, store.now())
+    job_edit.require_waiting(job)
+    return state_machine.cancel(job, store.now())
 
 
 def replaced(store: Store, job: Job) -> Transition:
     """Replace a job that does not run."""
     spec = replace(job.spec, command=f"{job.spec.command} replaced")
-    return transitions.replace_job(job, spec, None, store.now())
+    return state_machine.replace_job(job, spec, None, store.now())
 
 
 def delete(_store: Store, job: Job) -> Transition:
     """Forget a job that does not run."""
-    return transitions.delete(job)
+    return state_machine.delete(job)
 
 
 CHANGES: tuple[Decide, ...] = (edit, edit, move, pause, resume, cancel, replaced, delete)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule, run_id
 from queuectl.domain.times import UTC
 from queuectl.stores import open_store
 from queuectl.stores.base import Fired, Store
-from queuectl.stores.mongo import MongoStore
+from queuectl.stores.mongo.store import MongoStore
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import added, claimed, existing, listed, new_job, settled
 
@@ -122,7 +122,7 @@ def test_who_comes_late_adds_no_run_even_if_the_first_is_gone(opened: OpenStore)
     assert fire(store, schedule) is Fired.ENQUEUED
     assert fire(late, schedule) is Fired.LOST
     job = settled(store, claimed(store))
-    assert store.commit(transitions.delete(job))
+    assert store.commit(state_machine.delete(job))
     assert fire(late, schedule) is Fired.LOST
     assert listed(store) == []
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import later
-from queuectl.domain.transitions import Transition
 from queuectl.stores.base import Renewal, Store
 from tests.stores.conftest import on_one_store
 from tests.stores.kit import (
@@ -31,7 +31,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 def verdict(store: Store, job: Job, outcome: Outcome = SUCCESS) -> Transition:
     """Return what a worker commits at the end of a run."""
-    return transitions.settle(job, outcome, store.now())
+    return state_machine.settle(job, outcome, store.now())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_settled_job_is_as_its_transition_says(
 
 def test_a_released_claim_leaves_no_trace_in_the_history(store: Store) -> None:
     added(store, "a")
-    assert store.commit(transitions.release(claimed(store), store.now()))
+    assert store.commit(state_machine.release(claimed(store), store.now()))
     job = existing(store, "a")
     assert (job.state, job.attempts, job.runs, job.history) == (State.PENDING, 0, 1, ())
     assert claimed(store).runs == 2
@@ -79,7 +79,7 @@ def test_history_grows_with_every_run(store: Store) -> None:
 def test_a_worker_that_lost_its_claim_cannot_complete_the_job(store: Store) -> None:
     added(store, "a")
     lost = claimed(store)
-    assert store.commit(transitions.expire(lost, store.now(), 5))
+    assert store.commit(state_machine.expire(lost, store.now(), 5))
     after = existing(store, "a")
     assert not store.commit(verdict(store, lost))
     assert existing(store, "a") == after
@@ -93,18 +93,18 @@ def test_an_expiry_after_the_run_has_settled_changes_nothing(store: Store) -> No
     added(store, "a")
     job = claimed(store)
     done = settled(store, job)
-    assert not store.commit(transitions.expire(job, store.now() + MILLISECOND, 5))
+    assert not store.commit(state_machine.expire(job, store.now() + MILLISECOND, 5))
     assert existing(store, "a") == done
 
 
 def test_a_renewal_defeats_an_expiry_decided_before_it(store: Store) -> None:
     added(store, "a")
     job = claimed(store, lease=1)
-    expiry = transitions.expire(job, store.now(), 5)
+    expiry = state_machine.expire(job, store.now(), 5)
     assert store.renew("a", claim_id_of(job), 60) is Renewal.HELD
     assert not store.commit(expiry)
     assert existing(store, "a").state is State.PROCESSING
-    assert store.commit(transitions.expire(existing(store, "a"), store.now(), 5))
+    assert store.commit(state_machine.expire(existing(store, "a"), store.now(), 5))
     assert existing(store, "a").interruptions == 1
 
 
@@ -131,7 +131,7 @@ def test_a_renewal_tells_of_a_cancel_request_and_of_a_lost_claim(store: Store) -
     held = claimed(store)
     assert store.renew("a", "another", 30) is Renewal.LOST
     assert store.renew("absent", claim_id_of(held), 30) is Renewal.LOST
-    assert store.commit(transitions.cancel(held, store.now()))
+    assert store.commit(state_machine.cancel(held, store.now()))
     assert store.renew("a", claim_id_of(held), 30) is Renewal.CANCEL_REQUESTED
     settled(store, existing(store, "a"), replace(FAILURE, signal=15))
     assert store.renew("a", claim_id_of(held), 30) is Renewal.LOST
@@ -142,7 +142,7 @@ def test_a_cancel_request_makes_the_worker_decide_again(store: Store) -> None:
     added(store, "a", max_retries=3)
     held = claimed(store)
     failure = verdict(store, held, FAILURE)
-    assert store.commit(transitions.cancel(held, store.now()))
+    assert store.commit(state_machine.cancel(held, store.now()))
     assert existing(store, "a").rev == held.rev
     assert not store.commit(failure)
     assert settled(store, existing(store, "a"), FAILURE).state is State.CANCELLED
@@ -151,7 +151,7 @@ def test_a_cancel_request_makes_the_worker_decide_again(store: Store) -> None:
 def test_a_success_stays_a_success_when_cancel_was_requested(store: Store) -> None:
     added(store, "a")
     held = claimed(store)
-    store.commit(transitions.cancel(held, store.now()))
+    store.commit(state_machine.cancel(held, store.now()))
     done = settled(store, existing(store, "a"))
     assert (done.state, done.cancel_requested) == (State.COMPLETED, False)
 
@@ -159,7 +159,7 @@ def test_a_success_stays_a_success_when_cancel_was_requested(store: Store) -> No
 def test_a_cancel_request_survives_a_renewal_in_between(store: Store) -> None:
     added(store, "a")
     held = claimed(store)
-    request_to_cancel = transitions.cancel(held, store.now())
+    request_to_cancel = state_machine.cancel(held, store.now())
     assert store.renew("a", claim_id_of(held), 99) is Renewal.HELD
     assert store.commit(request_to_cancel)
     assert existing(store, "a").claim != held.claim
@@ -209,7 +209,7 @@ def test_an_end_that_is_refused_spoils_neither_the_others_nor_the_claims(store: 
     for name in "abcd":
         added(store, name)
     ended = [claimed(store) for _ in range(3)]
-    assert store.commit(transitions.expire(ended[1], store.now(), 1))
+    assert store.commit(state_machine.expire(ended[1], store.now(), 1))
     applied, following = store.settle([verdict(store, job) for job in ended], [request()])
     assert (applied, [job.id for job in following]) == ([True, False, True], ["d"])
     assert existing(store, "b").state is State.DEAD
@@ -234,7 +234,7 @@ def test_a_job_that_was_interrupted_is_claimed_alone(store: Store, place: int) -
     for job in [claimed(store) for _ in range(3)]:
         now, is_it = store.now(), job.id == "abc"[place]
         assert store.commit(
-            transitions.expire(job, now, 5) if is_it else transitions.release(job, now)
+            state_machine.expire(job, now, 5) if is_it else state_machine.release(job, now)
         )
     found: list[str] = []
     while jobs := store.settle([], [request() for _ in range(3)])[1]:
@@ -253,14 +253,14 @@ def test_a_lost_commit_does_not_stop_the_claim(store: Store) -> None:
     added(store, "a")
     added(store, "b")
     lost = claimed(store)
-    assert store.commit(transitions.expire(lost, store.now(), 1))
+    assert store.commit(state_machine.expire(lost, store.now(), 1))
     applied, (after,) = store.settle([verdict(store, lost)], [request()])
     assert (applied, after.id) == ([False], "b")
 
 
 def test_a_commit_that_is_repeated_is_recognised_as_applied(store: Store) -> None:
     added(store, "a", max_retries=3, backoff_base=0)
-    change = transitions.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.settle(claimed(store), FAILURE, store.now())
     assert store.commit(change)
     assert store.commit(change)
     store.promote()
@@ -272,7 +272,7 @@ def test_a_commit_that_is_repeated_is_recognised_as_applied(store: Store) -> Non
 
 def test_a_burial_that_is_repeated_is_recognised_as_applied(store: Store) -> None:
     added(store, "a")
-    change = transitions.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.settle(claimed(store), FAILURE, store.now())
     assert store.commit(change)
     assert store.commit(change)
     assert existing(store, "a") == change.after

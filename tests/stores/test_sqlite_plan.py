@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain import transitions
-from queuectl.domain.filters import Filter, Page
+from queuectl.domain import state_machine
 from queuectl.domain.job import State
+from queuectl.domain.query import Filter, Page
 from queuectl.stores.base import ClaimRequest
-from queuectl.stores.sqlite import SqliteStore
+from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, request
 
 EXPLAINED = ("SELECT", "UPDATE", "DELETE")
@@ -94,13 +94,13 @@ def promote(store: SqliteStore) -> None:
 
 def settle_and_claim(store: SqliteStore) -> None:
     job = claimed(store)
-    change = transitions.settle(job, SUCCESS, store.now())
+    change = state_machine.settle(job, SUCCESS, store.now())
     assert store.settle([change], [request()])[1]
 
 
 def bury(store: SqliteStore) -> None:
     job = claimed(store)
-    assert store.commit(transitions.settle(job, FAILURE, store.now()))
+    assert store.commit(state_machine.settle(job, FAILURE, store.now()))
 
 
 def renew(store: SqliteStore) -> None:
@@ -118,8 +118,10 @@ def old_ones(store: SqliteStore) -> None:
 
 
 def past_runs(store: SqliteStore) -> None:
-    assert store.commit(transitions.retry(store.ended(State.DEAD, store.now(), 1)[0], store.now()))
-    assert store.commit(transitions.settle(claimed(store, only="dead"), SUCCESS, store.now()))
+    assert store.commit(
+        state_machine.retry(store.ended(State.DEAD, store.now(), 1)[0], store.now())
+    )
+    assert store.commit(state_machine.settle(claimed(store, only="dead"), SUCCESS, store.now()))
     assert store.has_past_runs(store.now())
     assert store.forget_runs(store.now(), 5) == ([("dead", 1)], False)
 
@@ -208,7 +210,7 @@ def test_what_every_job_passes_through_is_compiled_once(
     job = store.claim(request())
     assert job is not None
     connection.asked.clear()
-    store.settle([transitions.settle(job, SUCCESS, store.now())], [request()])
+    store.settle([state_machine.settle(job, SUCCESS, store.now())], [request()])
     statements = [each for each in connection.asked if each[0].startswith(EXPLAINED)]
     compiled: list[object] = []
 

@@ -11,7 +11,7 @@ import pytest
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job_fields import FIELDS
 from queuectl.stores import open_store
-from queuectl.stores.sqlite_schema import LAYOUT, SCHEMA_VERSION
+from queuectl.stores.sqlite.schema import LAYOUT, SCHEMA_VERSION
 from tests.stores.kit import added, buried, claimed, settled
 
 FROM_BEFORE = [field for field in FIELDS.values() if field.name in ("timeout", "cwd", "clean_env")]

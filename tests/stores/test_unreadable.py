@@ -12,22 +12,14 @@ from pymongo import MongoClient
 
 from queuectl.domain.dependencies import parent_of
 from queuectl.domain.errors import StoreRefused
-from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import State
-from queuectl.store_url import is_mongo
-from queuectl.stores import codec
+from queuectl.domain.query import Filter, Page
+from queuectl.stores import serialization
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import MongoStore
-from queuectl.stores.mongo_crowd import CROWD
-from tests.stores.kit import (
-    added,
-    claimed,
-    existing,
-    listed,
-    new_job,
-    request,
-    worker_record,
-)
+from queuectl.stores.mongo.crowd import CROWD
+from queuectl.stores.mongo.store import MongoStore
+from queuectl.system.store_url import is_mongo
+from tests.stores.kit import added, claimed, existing, listed, new_job, request, worker_record
 
 DAY = timedelta(days=1)
 MOST_BYTES = 16 * 1024 * 1024
@@ -152,7 +144,7 @@ def test_a_document_that_is_too_large_to_be_claimed_is_set_aside(
 def test_a_state_that_nobody_knows_is_left_out_of_counts_and_named_by_the_check(
     store: Store, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    codec.known_state.cache_clear()
+    serialization.known_state.cache_clear()
     for job_id in ("a", "bad", "z"):
         added(store, job_id)
     write(store_url, "bad", "state", "weird")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from queuectl.home import Home, Place
-from queuectl.stores.sqlite import SqliteStore
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.system.home import Home, Place
 from queuectl.transfer.backup import back_up
 from queuectl.transfer.restore import Restoration, Restored
-from queuectl.transfer.restored import Wishes
+from queuectl.transfer.restored_state import Wishes
 
 
 def not_told(_done: int, _total: int) -> None:

@@ -22,7 +22,7 @@ from queuectl.domain.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from queuectl.stores.sqlite import SqliteStore
+from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.transfer.backup import Contents, back_up
 from tests.chaos.ground import small_disk
 from tests.cli.harness import ROOT

@@ -13,20 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain import transitions
+from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, StoreUnavailable
-from queuectl.domain.filters import Filter
-from queuectl.domain.hook import Hook, Target
+from queuectl.domain.hooks import Hook, Target
 from queuectl.domain.job import State
+from queuectl.domain.query import Filter
 from queuectl.domain.schedule import Schedule
-from queuectl.home import Home
 from queuectl.queue import Queue
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.moved import ARRIVING, MOVED_TO, require_in_use
+from queuectl.stores.migrated import ARRIVING, MOVED_TO, require_in_use
+from queuectl.system.home import Home
+from queuectl.system.processes import this_process
 from queuectl.transfer import migration
-from queuectl.transfer.lines import digest, schedule_to_line
-from queuectl.worker.processes import this_process
+from queuectl.transfer.jsonl import digest, schedule_to_line
 from tests.cli.harness import ROOT, environment
 from tests.stores.kit import (
     EVERYTHING,
@@ -46,7 +46,7 @@ KILLED = """
 import os, signal, sys
 from queuectl.stores import open_store
 from queuectl.transfer import migration
-from queuectl.transfer.lines import digest
+from queuectl.transfer.jsonl import digest
 migration._BATCH = 20
 source, target = open_store(sys.argv[1]), open_store(sys.argv[2])
 for done in migration.migrate(source, target):
@@ -94,8 +94,8 @@ def fill(store: Store) -> None:
     added(store, "parent", queue="gpu", slots=2, unique="key")
     added(store, "child", after=("parent",), after_any=("dead",))
     added(store, "orphan", after=("dead",))
-    assert store.commit(transitions.cancel(added(store, "off"), store.now()))
-    assert store.commit(transitions.hold(added(store, "held"), store.now()))
+    assert store.commit(state_machine.cancel(added(store, "off"), store.now()))
+    assert store.commit(state_machine.hold(added(store, "held"), store.now()))
     added(store, "failed", max_retries=3)
     settled(store, claimed(store), FAILURE)
     added(store, "later", store.now() + timedelta(hours=1))
@@ -159,7 +159,7 @@ def test_the_target_goes_on_where_the_source_was(source: Store, target: Store) -
     while target.sweep():
         pass
     assert existing(target, "child").waits_for == ()
-    assert target.commit(transitions.retry(existing(target, "dead"), target.now()))
+    assert target.commit(state_machine.retry(existing(target, "dead"), target.now()))
 
 
 @one_way
@@ -285,7 +285,7 @@ def test_a_move_that_fails_leaves_the_source_in_use(source: Store, target: Store
     with pytest.raises(Conflict, match=r"is being moved to .*, or was not moved completely"):
         require_in_use(source)
     added(source, "meanwhile")
-    assert source.commit(transitions.cancel(existing(source, "later"), source.now()))
+    assert source.commit(state_machine.cancel(existing(source, "later"), source.now()))
     with pytest.raises(Conflict, match="is not the same"):
         list(steps)
     require_in_use(source)
@@ -414,7 +414,7 @@ def test_a_store_to_which_not_all_has_come_can_be_used_as_it_is(
 def test_a_difference_in_the_end_is_told_by_the_job(source: Store, target: Store) -> None:
     steps = migration.migrate(source, target)
     next(steps)
-    assert source.commit(transitions.cancel(existing(source, "later"), source.now()))
+    assert source.commit(state_machine.cancel(existing(source, "later"), source.now()))
     with pytest.raises(Conflict, match="job 'later' is not the same"):
         list(steps)
     assert target.mark(ARRIVING)

@@ -22,14 +22,14 @@ from queuectl.domain.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from queuectl.home import Place
-from queuectl.stores import sqlite_copy
-from queuectl.stores.sqlite import SqliteStore
-from queuectl.stores.sqlite_schema import DEVELOPMENT_ID
-from queuectl.stores.sqlite_turn import WriterTurn
+from queuectl.stores.sqlite import copy as sqlite_copy
+from queuectl.stores.sqlite.schema import DEVELOPMENT_ID
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.stores.sqlite.transaction import WriterTurn
+from queuectl.system import pidfile
+from queuectl.system.home import Place
+from queuectl.system.processes import this_process
 from queuectl.transfer.restore import Restoration
-from queuectl.worker import pidfile
-from queuectl.worker.processes import this_process
 from tests.cli.harness import ROOT, environment
 from tests.stores.kit import added, listed, new_job, worker_record
 from tests.transfer.kit import backup_of, not_told, place_in, restored
@@ -37,9 +37,9 @@ from tests.transfer.kit import backup_of, not_told, place_in, restored
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from queuectl.home import Home, Place
+from queuectl.system.home import Home, Place
 from queuectl.transfer.restore import Restoration
-from queuectl.transfer.restored import Wishes
+from queuectl.transfer.restored_state import Wishes
 home = Home(Path(sys.argv[1]))
 steps = 0
 def step(done, total):

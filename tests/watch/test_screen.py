@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.cli.layout import width
-from queuectl.domain.filters import Counts
 from queuectl.domain.job import State
-from queuectl.looking.feed import Seen
-from queuectl.looking.model import Snapshot
+from queuectl.domain.query import Counts
+from queuectl.presentation.follower import Seen
+from queuectl.presentation.layout import width
+from queuectl.presentation.snapshot import Snapshot
 from queuectl.watch.help import help_lines
 from queuectl.watch.screen import draw
 from queuectl.watch.view import Mode, View

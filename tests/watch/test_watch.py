@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.cli.layout import width
 from queuectl.domain.job import Outcome
+from queuectl.presentation.layout import width
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, bury, claim_next, environment, fill, process, run_next
 from tests.stores import server

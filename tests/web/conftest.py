@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from queuectl.home import Home, Place
 from queuectl.queue import Queue, open_queue
+from queuectl.system.home import Home, Place
 from tests.cli.harness import home
 from tests.web.kit import TOKEN, Served, fill, policy
 

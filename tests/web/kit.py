@@ -9,8 +9,8 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from queuectl.domain.job import Outcome
-from queuectl.home import find_place
 from queuectl.queue import Queue
+from queuectl.system.home import find_place
 from queuectl.web.access import Policy
 from queuectl.web.app import build
 from tests.cli.harness import claim_next, run_next

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuectl.web.ansi import MOST_LINES, lines_of
+from queuectl.web.pages.ansi import MOST_LINES, lines_of
 
 
 @pytest.mark.parametrize(

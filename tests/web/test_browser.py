@@ -17,9 +17,9 @@ import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from queuectl.domain.job import Outcome, State
-from queuectl.home import find_place
-from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue, open_queue
+from queuectl.system.home import find_place
+from queuectl.system.job_logs import JobLogs
 from queuectl.web.app import build
 from tests.cli.harness import claim_next, run_next
 from tests.web.kit import ANSI, HOSTILE, TOKEN, add, fill, policy

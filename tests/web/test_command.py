@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from queuectl.cli import dashboard as command
+from queuectl.web import command
 from tests.cli.harness import Cli, cli, environment
 
 __all__ = ["cli"]

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-from queuectl.home import find_place
 from queuectl.queue import Queue
+from queuectl.system.home import find_place
 from queuectl.web.live import Live
 from tests.hooks.kit import hook
 from tests.web.kit import add

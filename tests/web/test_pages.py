@@ -8,9 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from queuectl.domain.job import Outcome, State
-from queuectl.joblogs import JobLogs
 from queuectl.queue import Queue
-from queuectl.web import reasons
+from queuectl.system.job_logs import JobLogs
+from queuectl.web.pages import reasons
 from tests.cli.harness import run_next
 from tests.web.kit import ANSI, HOSTILE, KEY, Served, add, policy, press
 

@@ -9,10 +9,10 @@ import pytest
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
-from queuectl.home import Home
 from queuectl.queue import Queue
+from queuectl.system.home import Home
 from queuectl.web.access import FAILURE_SECONDS, MOST_FAILURES, Failures, Sessions
-from queuectl.web.endpoints import ENDPOINTS
+from queuectl.web.api.endpoints import ENDPOINTS
 from queuectl.web.secret import named_token, own_token
 from queuectl.web.server import Wanted, policy_of
 from tests.web.kit import HOST, TOKEN, Served, add, csrf_of, policy, press

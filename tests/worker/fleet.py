@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from queuectl.domain.filters import Filter, Page
 from queuectl.domain.job import Job, State
-from queuectl.domain.worker import WorkerRecord
-from queuectl.home import Home, Place
+from queuectl.domain.query import Filter, Page
+from queuectl.domain.worker_record import WorkerRecord
 from queuectl.queue import Queue
-from queuectl.worker import manager, pidfile
-from queuectl.worker.adoption import children_of
-from queuectl.worker.processes import identify, send_signal
-from queuectl.worker.run_processes import kill_run, members
+from queuectl.system import pidfile
+from queuectl.system.home import Home, Place
+from queuectl.system.orphans import children_of
+from queuectl.system.processes import identify, send_signal
+from queuectl.system.run_processes import kill_run, members
+from queuectl.worker.supervision import manager
 
 T = TypeVar("T")
 

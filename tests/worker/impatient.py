@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from queuectl.worker import __main__ as supervisor
-from queuectl.worker import manager
+from queuectl.worker.supervision import manager
 
 TIMES = {
-    "queuectl.stores.sqlite_database": {"BUSY_SECONDS": 1.0},
-    "queuectl.stores.mongo_link": {"SELECTION_SECONDS": 1.0, "OPERATION_SECONDS": 2.0},
-    "queuectl.stores.mongo_schema": {"SELECTION_SECONDS": 1.0},
-    "queuectl.worker.loop": {"LONGEST_PAUSE": float(os.environ.get("PAUSE_OF_THE_TEST", "0.5"))},
-    "queuectl.worker.patience": {"LONGEST_PAUSE": 0.5},
+    "queuectl.stores.sqlite.database": {"BUSY_SECONDS": 1.0},
+    "queuectl.stores.mongo.connection": {"SELECTION_SECONDS": 1.0, "OPERATION_SECONDS": 2.0},
+    "queuectl.stores.mongo.schema": {"SELECTION_SECONDS": 1.0},
+    "queuectl.worker.worker": {"LONGEST_PAUSE": float(os.environ.get("PAUSE_OF_THE_TEST", "0.5"))},
+    "queuectl.worker.store_retry": {"LONGEST_PAUSE": 0.5},
     "pymongo.common": {"MIN_HEARTBEAT_INTERVAL": 0.02},
 }
 

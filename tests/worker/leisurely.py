@@ -12,7 +12,9 @@ import sys
 import pytest
 
 from queuectl.worker import __main__ as supervisor
-from queuectl.worker import hand, manager, runner
+from queuectl.worker import batch
+from queuectl.worker.runs import executor
+from queuectl.worker.supervision import manager
 
 _LONG_SECONDS = 60.0
 
@@ -23,5 +25,5 @@ def become_leisurely(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 if __name__ == "__main__":
-    hand.TOGETHER_SECONDS = hand._STALE_SECONDS = runner._QUICK_SECONDS = _LONG_SECONDS
+    batch.TOGETHER_SECONDS = batch._STALE_SECONDS = executor._QUICK_SECONDS = _LONG_SECONDS
     sys.exit(supervisor.main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from queuectl.domain.job import State
-from queuectl.home import STORE_VARIABLES
+from queuectl.system.home import STORE_VARIABLES
 from tests.worker.fleet import Fleet, eventually
 
 

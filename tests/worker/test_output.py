@@ -13,10 +13,10 @@ from typing import Literal
 import pytest
 
 from queuectl.domain.job import Job, State
-from queuectl.home import Home
-from queuectl.joblogs import JobLogs
-from queuectl.worker import output
-from queuectl.worker.output import OutputFolder, RunFiles
+from queuectl.system.home import Home
+from queuectl.system.job_logs import JobLogs
+from queuectl.worker.runs import output
+from queuectl.worker.runs.output import OutputFolder, RunFiles
 from tests.worker.fleet import Fleet, eventually
 
 pytestmark = pytest.mark.skipif(

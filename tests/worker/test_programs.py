@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.worker.programs import CannotStart, explained, instead, to_start
+from queuectl.worker.runs.programs import CannotStart, explained, instead, to_start
 from tests.worker.fleet import Fleet
 
 PATH = b"/usr/bin:/bin"

@@ -15,10 +15,11 @@ import pytest
 
 from queuectl.domain.errors import StoreError
 from queuectl.domain.job import State
-from queuectl.home import Place
-from queuectl.stores.sqlite_database import connect
-from queuectl.worker import manager, pidfile
-from queuectl.worker.run_processes import members
+from queuectl.stores.sqlite.database import connect
+from queuectl.system import pidfile
+from queuectl.system.home import Place
+from queuectl.system.run_processes import members
+from queuectl.worker.supervision import manager
 from tests.cli.harness import environment
 from tests.worker.fleet import Fleet, eventually, lives
 
@@ -85,7 +86,8 @@ def test_workers_started_by_a_job_are_not_killed_with_it(fleet: Fleet) -> None:
     job = fleet.running(
         fleet.enqueue(
             f"cd {Path(__file__).parents[2]}; python3 -c 'from pathlib import Path; "
-            "from queuectl.home import Home, Place; from queuectl.worker import manager; "
+            "from queuectl.system.home import Home, Place; "
+            "from queuectl.worker.supervision import manager; "
             f'home = Home(Path("{fleet.home.root}")); '
             f'manager.start(Place(home, "{fleet.place.store_url}"))\'; sleep 60',
             env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
@@ -98,7 +100,7 @@ def test_workers_started_by_a_job_are_not_killed_with_it(fleet: Fleet) -> None:
 
 ORPHANS = """
 import os, time
-from queuectl.worker.supervisor import reap_strangers
+from queuectl.worker.supervision.supervisor import reap_strangers
 own, stranger = (os.posix_spawn("/bin/true", ["true"], os.environ) for _ in range(2))
 os.waitid(os.P_PID, own, os.WEXITED | os.WNOWAIT)
 os.waitid(os.P_PID, stranger, os.WEXITED | os.WNOWAIT)

@@ -1,0 +1,127 @@
+"""The words of `enqueue`: which of them are an id, a command, JSON, or a file. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from queuectl.domain.errors import InvalidInput, QueuectlError
+from queuectl.domain.field_checks import Command, is_name
+
+_JSON_START = re.compile(r"\s*[{\[]")
+_SHELL_GROUP = re.compile(r'\s*(?:\{\s+|\[\s+|\[\[\s*)[^"{}\[\]\s]')
+"""`{ echo hi; }`, `[ -f x ] && y` and `[[ … ]]`: the shell's own, not JSON."""
+
+
+class Source(NamedTuple):
+    """Where the jobs come from: exactly one of the three is given."""
+
+    command: Command | None = None
+    json: str | None = None
+    file: str | None = None
+    id: str | None = None
+
+
+class Item(NamedTuple):
+    """One job as it was written: its fields, or why it cannot be read. `where` names its place."""
+
+    fields: dict[str, object] | None
+    where: str = ""
+    error: QueuectlError | None = None
+
+
+def split_at_dashes(args: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Return what stands before the first `--` and what after; None when there is none."""
+    if "--" not in args:
+        return list(args), None
+    at = args.index("--")
+    return list(args[:at]), list(args[at + 1 :])
+
+
+def looks_like_json(word: str) -> bool:
+    """Whether a word is meant as JSON and not as a command for the shell."""
+    return bool(_JSON_START.match(word)) and not _SHELL_GROUP.match(word)
+
+
+def read_words(
+    words: Sequence[str],
+    after_dashes: Sequence[str] | None = None,
+    *,
+    command: str | None = None,
+    file: str | None = None,
+    job_id: str | None = None,
+    verb: str = "enqueue",
+) -> Source:
+    """Return the one source that words and options name. Raises InvalidInput otherwise.
+
+    `after_dashes` are the words after `--`, None when there was none; `command`, `file` and
+    `job_id` are the options of these names. `verb` is the command that hints are to name.
+    """
+    if command is not None and file is not None:
+        raise InvalidInput("--command and --file cannot both be given")
+    option = "--command" if command is not None else "--file" if file is not None else None
+    if option and (words or after_dashes is not None):
+        raise InvalidInput(
+            f"{option} and the word '{[*words, *(after_dashes or ()), '--'][0]}' "
+            "cannot both be given",
+            hint="an id goes with --id",
+        )
+    if command is not None:
+        return Source(command=command, id=job_id)
+    if file is not None:
+        return Source(file=file, id=job_id)
+    if after_dashes is not None:
+        return _argument_list(words, after_dashes, job_id, verb)
+    if not words:
+        raise InvalidInput(
+            "nothing to enqueue", hint=f'for example: queuectl {verb} job1 "echo Hello"'
+        )
+    return _one_word(words[0], job_id, verb) if len(words) == 1 else _two_words(words, job_id, verb)
+
+
+def _argument_list(
+    words: Sequence[str], arguments: Sequence[str], job_id: str | None, verb: str
+) -> Source:
+    if len(words) > 1:
+        raise InvalidInput(f"only an id may stand before '--', not {len(words)} words")
+    if not arguments:
+        raise InvalidInput("no command follows '--'")
+    if words:
+        job_id = _checked_id(words[0], job_id, verb)
+    return Source(command=tuple(arguments), id=job_id)
+
+
+def _one_word(word: str, job_id: str | None, verb: str) -> Source:
+    if word.startswith("@"):
+        if word == "@":
+            raise InvalidInput("no file is named after '@'", hint="for example @job.json")
+        return Source(file=word[1:], id=job_id)
+    if looks_like_json(word):
+        return Source(json=word, id=job_id)
+    if is_name(word):
+        raise InvalidInput(
+            f"'{word}' may be an id or a command",
+            hint=f"a command: queuectl {verb} -- {word}, or --command {word}",
+        )
+    return Source(command=word, id=job_id)
+
+
+def _two_words(words: Sequence[str], job_id: str | None, verb: str) -> Source:
+    if len(words) > 2:
+        raise InvalidInput(
+            f"{len(words)} words are too many",
+            hint=f'put the command into quotes ({verb} ID "COMMAND"), or {verb} ID -- COMMAND',
+        )
+    return Source(command=words[1], id=_checked_id(words[0], job_id, verb))
+
+
+def _checked_id(word: str, job_id: str | None, verb: str) -> str:
+    if job_id is not None:
+        raise InvalidInput(f"the id is given twice: --id {job_id} and '{word}'")
+    if not is_name(word):
+        raise InvalidInput(
+            f"'{word}' is not a valid id",
+            hint=f'put the whole command into quotes, or write {verb} ID "COMMAND"',
+        )
+    return word

@@ -1,0 +1,209 @@
+"""Jobs as JSON: one object, an array, or JSON lines, from a word, a file or standard input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any
+
+from queuectl.cli.enqueue_words import Item
+from queuectl.domain.errors import InvalidInput
+from queuectl.stores.base import BATCH
+from queuectl.system.home import working_directory
+from queuectl.system.ids import new_token
+
+STANDARD_INPUT = "-"
+_KINDS = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+class _Incomplete(InvalidInput):
+    """JSON that ends too early: more lines may belong to it."""
+
+
+def from_text(text: str) -> Iterator[Item]:
+    """Return the jobs of a JSON word. Raises InvalidInput when it is not JSON."""
+    return _begun(_document(text, ""))
+
+
+def from_file(path: str) -> Iterator[Item]:
+    """Return the jobs of a file (`-` is standard input), line by line where it has lines of JSON.
+
+    A first line that is not a whole JSON value means that the file is one document. Raises
+    InvalidInput at once when the file cannot be read or the document is not JSON.
+    """
+    return _begun(_read(path))
+
+
+def _begun(items: Iterator[Item]) -> Iterator[Item]:
+    """Return the same with the first one read, so that nothing is made for what cannot be read."""
+    return chain(list(islice(items, 1)), items)
+
+
+def _read(path: str) -> Iterator[Item]:
+    name = "standard input" if path == STANDARD_INPUT else path
+    try:
+        # As bytes, so that a line that is not UTF-8 is refused by itself.
+        with _opened(path) as stream:
+            yield from _items(stream, name)
+    except OSError as fault:
+        working_directory(path)  # which may be gone
+        raise InvalidInput(f"cannot read {name}: {fault.strerror}") from fault
+
+
+def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
+    return nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else Path(path).open("rb")
+
+
+def _items(stream: IO[bytes], name: str) -> Iterator[Item]:
+    lines = _numbered(stream)
+    first = next(lines, None)
+    if first is None:
+        raise InvalidInput(f"{name} is empty", hint='for example {"command": "echo Hello"}')
+    try:
+        value = parse(_decoded(first[1]))
+    except _Incomplete:
+        yield from _rest_as_document(first, lines, name)
+        return
+    except InvalidInput:
+        value = None
+    if isinstance(value, list):
+        yield from _rest_as_document(first, lines, name)
+        return
+    lines = chain([first], lines)
+    while some := list(islice(lines, BATCH)):
+        yield from _from_lines(some, name)
+
+
+def _from_lines(lines: Sequence[tuple[int, bytes]], name: str) -> Iterable[Item]:
+    """Return the jobs of some lines. As one array they are read in a third of the time.
+
+    The words between the lines are not to be guessed. So when the array has them in their places
+    and nothing besides, each line was one whole value, and no two make sense only together.
+    """
+    mark = new_token()
+    try:
+        whole = f',"{mark}",'.encode().join(line for _, line in lines).decode()
+        values = _DECODER.decode(f"[{whole}]")
+    except (ValueError, RecursionError, InvalidInput):
+        values = []
+    count = len(lines)
+    if len(values) != 2 * count - 1 or values[1::2] != [mark] * (count - 1):
+        return [_from_line(line, f"{name}:{number}") for number, line in lines]
+    return [
+        Item(value, f"{name}:{number}") if type(value) is dict else _item(value, f"{name}:{number}")
+        for (number, _), value in zip(lines, values[::2], strict=True)
+    ]
+
+
+def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not blank, numbered from 1, without a byte order mark."""
+    for number, line in enumerate(stream, 1):
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if text.strip():
+            yield number, text
+
+
+def _rest_as_document(
+    first: tuple[int, bytes], lines: Iterator[tuple[int, bytes]], name: str
+) -> Iterator[Item]:
+    """Read all as one JSON value; when it is none, line by line after all."""
+    every = [first, *lines]
+    try:
+        yield from list(_document(_decoded(b"".join(line for _, line in every)), name))
+    except InvalidInput as fault:
+        if not any(_is_object(line) for _, line in every):
+            raise InvalidInput(f"{name}: {fault}") from None
+        for number, line in every:
+            yield _from_line(line, f"{name}:{number}")
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(parse(_decoded(line)), dict)
+    except InvalidInput:
+        return False
+
+
+def _from_line(line: bytes, where: str) -> Item:
+    try:
+        return _item(parse(_decoded(line.rstrip())), where)
+    except InvalidInput as fault:
+        return Item(None, where, fault)
+
+
+def _document(text: str, name: str) -> Iterator[Item]:
+    value = parse(text)
+    if not isinstance(value, list):
+        yield _item(value, name)
+        return
+    for number, element in enumerate(value, 1):
+        yield _item(element, f"{name}: job {number}" if name else f"job {number}")
+
+
+def _item(value: object, where: str) -> Item:
+    if isinstance(value, dict):
+        return Item(value, where)
+    return Item(
+        None, where, InvalidInput(f"a job must be a JSON object, not {_KINDS[type(value)]}")
+    )
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as fault:
+        raise InvalidInput(f"not UTF-8 at byte {fault.start + 1}") from None
+
+
+def parse(text: str) -> object:
+    """Return the value of strict JSON: no doubled keys, no NaN. Raises InvalidInput."""
+    try:
+        value, end = _DECODER.raw_decode(text)  # all that most lines need of `decode`
+        if not text[end:].strip(_JSON_SPACE):
+            return value
+    except (ValueError, RecursionError):
+        pass  # is told of below
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as fault:
+        kind = _Incomplete if fault.pos >= len(text.rstrip()) or _is_open(fault) else InvalidInput
+        place = f"column {fault.colno}"
+        if fault.lineno > 1:
+            place = f"line {fault.lineno}, {place}"
+        raise kind(f"not valid JSON: {fault.msg} at {place}") from None
+    except RecursionError:
+        raise InvalidInput("not valid JSON: nested too deeply") from None
+    except ValueError:  # of int(), for a number with thousands of digits
+        raise InvalidInput("not valid JSON: a number is too long") from None
+
+
+def _is_open(fault: json.JSONDecodeError) -> bool:
+    return fault.msg.startswith("Unterminated string")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInput(f"not valid JSON: field '{twice}' is given twice")
+    return found
+
+
+def _refuse_constant(word: str) -> object:
+    raise InvalidInput(f"not valid JSON: {word} is not a number of JSON")
+
+
+_JSON_SPACE = " \t\n\r"
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)

@@ -1,0 +1,103 @@
+"""The dead letter queue: jobs that never succeeded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from queuectl.cli.completions import JobId
+from queuectl.cli.filters import filter_of, filter_options
+from queuectl.cli.jobs.bulk import RETRY, carry_out
+from queuectl.cli.jobs.purge import purge_dead
+from queuectl.cli.jobs.show import json_option, show_job
+from queuectl.cli.listing import page_options, write_page
+from queuectl.cli.root import Group
+from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
+from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.job import State
+from queuectl.domain.query import Filter
+from queuectl.presentation.columns import dead_columns
+
+_DEAD = Filter(states=frozenset({State.DEAD}))
+
+
+@click.group(cls=Group, epilog="queuectl dlq list")
+def dlq() -> None:
+    """The dead letter queue: look at its jobs, retry or purge them."""
+
+
+@dlq.command(
+    "list",
+    epilog="""
+    queuectl dlq list --newest
+    queuectl dlq list --text timeout --since 2d
+    queuectl dlq list --json
+    """,
+)
+@filter_options(states=None, careful=False)
+@page_options
+@pass_session
+def list_dead(session: Session, /, **options: Any) -> None:
+    """List the dead jobs with their last error."""
+    queue = session.reading()
+    chosen = filter_of(options, queue.now(), _DEAD.states)
+    if write_page(session, chosen, dead_columns, options):
+        _tell_of_nothing(session, chosen, options["after"])
+
+
+def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> None:
+    if after is not None:
+        note(f"no more dead jobs after '{after}'")
+    elif chosen.deliveries:
+        session.hint("no such dead deliveries: queuectl list --deliveries shows all")
+    elif session.reading().counts().of(State.DEAD):
+        note("no such dead jobs: queuectl dlq list shows all")
+    else:
+        session.hint("the dead letter queue is empty: queuectl list shows all jobs")
+
+
+@dlq.command("show", epilog="queuectl dlq show job1")
+@click.argument("job_id", metavar="ID", type=JobId(State.DEAD))
+@json_option
+@pass_session
+def show_dead(session: Session, job_id: str, as_json: bool) -> None:
+    """Show everything about one dead job."""
+    show_job(session, job_id, as_json=as_json, only=State.DEAD)
+
+
+@dlq.command(
+    "retry",
+    epilog="""
+    queuectl dlq retry job1 job2
+    queuectl dlq retry --all
+    queuectl dlq retry --all --deliveries
+    """,
+)
+@click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId(State.DEAD))
+@click.option("--all", "every", is_flag=True, help="Every dead job.")
+@click.option("--deliveries", is_flag=True, help="With --all: what hooks could not tell, instead.")
+@pass_session
+def retry_dead(session: Session, ids: tuple[str, ...], every: bool, deliveries: bool) -> int:
+    """Put dead jobs back to pending with all of their attempts."""
+    if every == bool(ids):
+        raise InvalidInput("name the jobs, or --all", hint="queuectl dlq list shows them")
+    queue = session.reading()
+
+    def act(word: str) -> None:
+        say(f"Job '{queue.retry_dead(queue.resolve(word)).id}' is pending again")
+
+    if not every:
+        code = for_each(ids, act)
+    elif queue.counts(deliveries=deliveries).of(State.DEAD):
+        code = carry_out(queue, RETRY, replace(_DEAD, deliveries=deliveries))
+    else:
+        what = "no delivery is dead" if deliveries else "the dead letter queue is empty"
+        session.hint(f"{what}: nothing to retry")
+        return ExitCode.OK
+    hint_at_missing_workers(queue)
+    return code
+
+
+dlq.add_command(purge_dead)

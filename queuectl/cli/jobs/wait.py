@@ -1,0 +1,209 @@
+"""`wait`: until jobs have ended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import click
+
+from queuectl.cli.completions import JobId, QueueName
+from queuectl.cli.jobs.follow import ending
+from queuectl.cli.jobs.show import json_option
+from queuectl.cli.progress import Progress
+from queuectl.cli.root import Command
+from queuectl.cli.session import Session, complain, note, pass_session, say
+from queuectl.domain.durations import parse_duration
+from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
+from queuectl.domain.field_checks import check_name
+from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.views import NO_WORKER, as_dict, exit_code
+from queuectl.presentation import tables
+from queuectl.queue import Queue
+from queuectl.system.polling import ROOTS_SECONDS, Pace
+
+_POLL_SECONDS = (0.01, 0.25)
+_REASONS_SECONDS = 1.0
+"""How often to look whether there is a worker, and an open queue, for what is waited for."""
+
+_AT_ONCE = 100
+"""How many of the jobs are looked at between two pauses."""
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl wait job1 && echo "job1 is done"
+    queuectl wait --queue imports --timeout 600
+    """,
+)
+@click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId())
+@click.option(
+    "--queue", "queue_name", type=QueueName(), metavar="NAME", help="Every job of this queue."
+)
+@click.option("--all", "every", is_flag=True, help="Every job that is not settled now.")
+@click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
+@json_option
+@pass_session
+def wait(
+    session: Session,
+    ids: tuple[str, ...],
+    queue_name: str | None,
+    every: bool,
+    timeout: str | None,
+    as_json: bool,
+) -> int:
+    """Wait until jobs are completed, dead or cancelled.
+
+    Ends with the code of the one job; of several with 1 if any did not complete. One that
+    cannot start, as it waits for a job that is dead, cancelled or deleted, is not waited for.
+    """
+    if bool(ids) + (queue_name is not None) + every != 1:
+        raise InvalidInput("name the jobs, or --queue NAME, or --all")
+    seconds = None if timeout is None else parse_duration(timeout, "--timeout")
+    queue = session.reading()
+    named = [queue.resolve(word) for word in dict.fromkeys(ids)]
+    chosen = check_name("queue", queue_name) if queue_name is not None else None
+    waiting = Waiting(queue, named or queue.unsettled(chosen), seconds, forgive=not named)
+    array = tables.JsonArray() if as_json else None
+    codes = []
+    for job, stuck in waiting.ended():
+        codes.append(stuck.exit_code if stuck else exit_code(job))
+        if array:
+            array.add(as_dict(job, queue.now(), queue.surroundings()))
+        if stuck:
+            complain(stuck)
+        elif not array:
+            say(ending(job))
+            sys.stdout.flush()
+    if array:
+        array.close()
+    if len(named) == 1:
+        return codes[0]
+    return ExitCode.FAILED if any(codes) else ExitCode.OK
+
+
+class Waiting:
+    """Jobs that are waited for, at most for some seconds, and how far they have come.
+
+    With `forgive` one that is deleted meanwhile does not count.
+    """
+
+    def __init__(
+        self, queue: Queue, ids: Sequence[str], seconds: float | None, *, forgive: bool
+    ) -> None:
+        self._queue = queue
+        self._left = dict.fromkeys(ids, State.PENDING)
+        self._ended: Counter[State] = Counter()
+        self._forgive = forgive
+        self._waiting_in: set[str] = set()
+        self._told: set[str] = set()
+        self._roots, self._reasons = Pace(ROOTS_SECONDS), Pace(_REASONS_SECONDS)
+        self._started = time.monotonic()
+        self._deadline = None if seconds is None else self._started + seconds
+
+    def ended(self) -> Iterator[tuple[Job, CannotStart | None]]:
+        """Yield each job when it has ended, or cannot start, and why that is.
+
+        Raises NotFound, or WaitTimedOut.
+        """
+        shortest, longest = _POLL_SECONDS
+        pause, at_once = shortest, len(self._left)
+        with Progress() as progress:
+            while self._left:
+                found = False
+                for job, stuck in self._round(list(self._left)[:at_once]):
+                    progress.clear()
+                    yield job, stuck
+                    found = True
+                self._refuse_to_go_on()
+                self._warn()
+                if progress.is_due():
+                    progress.show(self._how_far())
+                pause = shortest if found else min(pause * 1.5, longest)
+                at_once = _AT_ONCE
+                if self._left:
+                    time.sleep(self._no_longer_than(pause))
+
+    def _round(self, ids: Sequence[str]) -> Iterator[tuple[Job, CannotStart | None]]:
+        """Look at some jobs once; now and then also whether they can still start."""
+        if self._roots.is_due:
+            with self._roots.look():
+                yield from self._over(ids, self._queue.cannot_start())
+        else:
+            yield from self._over(ids, lambda _job: None)
+
+    def _over(
+        self, ids: Sequence[str], cannot_start: Callable[[Job], CannotStart | None]
+    ) -> Iterator[tuple[Job, CannotStart | None]]:
+        for job_id in ids:
+            job = self._look_at(job_id)
+            if job is None:
+                continue
+            stuck = cannot_start(job)
+            if stuck or job.state in SETTLED:
+                del self._left[job.id]
+                self._ended[job.state] += 1
+                yield job, stuck
+            elif job.state in WAITING:
+                self._waiting_in.add(job.spec.queue)
+
+    def _look_at(self, job_id: str) -> Job | None:
+        """Return a job and put it behind the others; None when it may be gone, and is."""
+        del self._left[job_id]
+        try:
+            job = self._queue.get(job_id)
+        except NotFound:
+            if not self._forgive:
+                raise
+            return None
+        self._left[job_id] = job.state
+        return job
+
+    def _warn(self) -> None:
+        """Tell, each thing once, when nothing will happen by itself."""
+        if not self._waiting_in or not self._reasons.is_due:
+            return
+        with self._reasons.look():
+            for line in _missing(self._queue, sorted(self._waiting_in)):
+                if line not in self._told:
+                    self._told.add(line)
+                    note(line)
+        self._waiting_in.clear()
+
+    def _refuse_to_go_on(self) -> None:
+        if not self._left or self._deadline is None or time.monotonic() < self._deadline:
+            return
+        (job_id, state), others = next(iter(self._left.items())), len(self._left) - 1
+        more = f", and {others:,} more have not ended" if others else ""
+        raise WaitTimedOut(f"job '{job_id}' is still {state}{more}")
+
+    def _no_longer_than(self, pause: float) -> float:
+        if self._deadline is None:
+            return pause
+        return max(0.0, min(pause, self._deadline - time.monotonic()))
+
+    def _how_far(self) -> str:
+        clock = tables.elapsed(time.monotonic() - self._started)
+        done = sum(self._ended.values())
+        if not done and len(self._left) == 1:
+            job_id, state = next(iter(self._left.items()))
+            return f"{clock}  job '{job_id}' is {state}"
+        states = self._ended + Counter(self._left.values())
+        told = ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
+        return f"{clock}  {done:,} of {done + len(self._left):,} done: {told}"
+
+
+def _missing(queue: Queue, names: Sequence[str]) -> Iterator[str]:
+    """Yield what jobs of some queues lack to be started, each with what to type."""
+    around = queue.surroundings()
+    for name in names:
+        if name in around.lanes and around.lanes[name].paused:
+            yield f"queue {name} is paused: queuectl queue resume {name}"
+        why = around.unserved(name)
+        if why == NO_WORKER and queue.workers():
+            continue  # one that takes a single job, this one perhaps
+        if why:
+            yield f"{why}: queuectl worker start"

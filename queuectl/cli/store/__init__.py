@@ -1,0 +1,1 @@
+"""The commands on a whole store: making, checking, backing up, moving."""

@@ -1,0 +1,203 @@
+"""Copies of the embedded store, and their way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from queuectl.cli.completions import PathName
+from queuectl.cli.filters import confirm, yes_option
+from queuectl.cli.progress import Progress
+from queuectl.cli.root import Command
+from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.system.home import working_directory
+from queuectl.system.store_url import is_mongo, sqlite_path
+
+if TYPE_CHECKING:
+    from queuectl.transfer.backup import Contents
+    from queuectl.transfer.backup_comparison import Found
+    from queuectl.transfer.restore import Restored
+
+_STOP_SECONDS = 60.0
+_MOST_NAMED = 5
+_ON_MONGO = {
+    "backup": "mongodump copies that, and queuectl export FILE writes its jobs as lines",
+    "restore": "mongorestore brings a dump back, and queuectl import FILE reads an export",
+}
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl backup ~/queue-monday.db
+    queuectl backup /mnt/backup/queue.db && queuectl restore --dry-run /mnt/backup/queue.db
+    """,
+)
+@click.argument("file", type=PathName(), metavar="FILE")
+@pass_session
+def backup(session: Session, file: str) -> None:
+    """Copy the whole embedded store into a new file, while workers work."""
+    from queuectl.transfer.backup import back_up
+
+    store = _embedded(session, "backup")
+    with Progress() as progress:
+        found = back_up(store, _named(file, "backup"), _shown(progress, "copied"))
+    say(f"Backed up {_told(found)} to {file}")
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl restore ~/queue-monday.db
+    queuectl restore --dry-run ~/queue-monday.db
+    queuectl restore --stop --paused --yes ~/queue-monday.db
+    """,
+)
+@click.argument("file", type=PathName(), metavar="FILE")
+@click.option("--paused", is_flag=True, help="Leave all queues paused, so that nothing starts.")
+@click.option("--catch-up", is_flag=True, help="Let schedules enqueue what they missed since.")
+@click.option("--deliver", is_flag=True, help="Tell hooks what they were still to be told then.")
+@click.option("--stop", is_flag=True, help="Stop this home's workers first, with their jobs.")
+@click.option("--dry-run", is_flag=True, help="Check the file, and say what would be done.")
+@yes_option
+@pass_session
+def restore(
+    session: Session,
+    file: str,
+    paused: bool,
+    catch_up: bool,
+    deliver: bool,
+    stop: bool,
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    """Put a backup in the place of the embedded store, which is kept beside it."""
+    from queuectl.transfer.restore import Restoration
+    from queuectl.transfer.restored_state import Wishes
+
+    _embedded(session, "restore")
+    source, place = _named(file, "restore"), session.place()
+    if stop and not dry_run:
+        _stop_workers(session)
+    with Progress() as progress, Restoration(place, source, _shown(progress, "copied")) as ready:
+        progress.clear()
+        _warn_of_unreadable(ready.unreadable)
+        if dry_run:
+            say(f"Would restore {_told(ready.found.contents)} from {file}{_age(ready.found)}")
+            _tell_waiting(ready.found)
+            return ExitCode.OK
+        ready.refuse_workers()
+        if ready.replaces:
+            _ask(ready.found, place.store_url, file, yes=yes)
+        done = ready.finish(Wishes(paused=paused, catch_up=catch_up, deliver=deliver))
+    say(f"Restored {_told(ready.found.contents)} from {file}{_age(ready.found)}")
+    _tell_waiting(ready.found)
+    _tell(done)
+    _warn_of_moves(ready.found)
+    return ExitCode.OK
+
+
+def _embedded(session: Session, verb: str) -> Path:
+    """Return the file of the embedded store. Raises InvalidInput where the store is another."""
+    url = session.place().store_url
+    if is_mongo(url):
+        raise InvalidInput(
+            f"{verb} is for the embedded store, and this one is on MongoDB", hint=_ON_MONGO[verb]
+        )
+    return sqlite_path(url)
+
+
+def _named(file: str, verb: str) -> Path:
+    if file in ("", "-"):
+        raise InvalidInput("FILE must be the name of a file", hint=f"queuectl {verb} backup.db")
+    working_directory(file)  # which may be gone
+    return Path(file)
+
+
+def _shown(progress: Progress, verb: str) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        progress.show(f"{100 * done // max(total, 1)} % {verb}")
+
+    return show
+
+
+def _stop_workers(session: Session) -> None:
+    from queuectl.worker.supervision import manager
+
+    def tell(pid: int) -> None:
+        say(f"Worker {pid} stopped")
+
+    manager.stop(session.place(), now=True, timeout=_STOP_SECONDS, on_stopped=tell)
+
+
+def _ask(found: Found, store: str, file: str, *, yes: bool) -> None:
+    what = f"{_told(found.contents)}{_age(found)}"
+    confirm(
+        f"Replace everything in {store} by {what}?",
+        yes=yes,
+        otherwise="nothing was restored",
+        hint=f"queuectl restore --yes {file}",
+    )
+
+
+def _told(found: Contents) -> str:
+    """Return what a store holds, as far as people count it."""
+    schedules = f" and {found.schedules:,} schedule(s)" if found.schedules else ""
+    return f"{found.jobs:,} job(s){schedules}"
+
+
+def _age(found: Found) -> str:
+    return f", made {found.made_at}" if found.made_at else ""
+
+
+def _tell_waiting(found: Found) -> None:
+    """Say how many jobs will run, and how many of them again."""
+    if not found.waiting:
+        return
+    line = f"{found.waiting:,} job(s) wait in it and will run"
+    if found.again is None or found.over is None:
+        say(f"{line}; which of them have run since cannot be known")
+        return
+    parts = [f"{found.again:,} of them again"] if found.again else []
+    if found.over:
+        parts.append(f"{found.over:,} although cancelled or deleted since")
+    say(f"{line}: {', '.join(parts) or 'none of them again'}")
+
+
+def _tell(done: Restored) -> None:
+    """Say what was done besides."""
+    settled = done.settled
+    if settled.given_back:
+        say(f"{settled.given_back:,} that ran at that time were given back")
+    if settled.skipped:
+        note(f"what was due since then is not enqueued, of {', '.join(settled.skipped)}")
+    if settled.undelivered:
+        note(f"{settled.undelivered:,} old deliveries to hooks were cancelled")
+    if done.kept:
+        say(f"The store as it was is kept as {done.kept}")
+    if done.kept_logs:
+        note(f"logs of jobs that only that one knows are in {done.kept_logs}")
+    if settled.paused:
+        note(f"all is paused: queuectl queue resume {' '.join(settled.paused)}")
+
+
+def _warn_of_unreadable(ids: tuple[str, ...]) -> None:
+    if ids:
+        more = f" and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else ""
+        named = f"{', '.join(ids[:_MOST_NAMED])}{more}"
+        note(f"jobs in it whose records cannot be read, and which will not run: {named}")
+
+
+def _warn_of_moves(found: Found) -> None:
+    if found.moved_to:
+        was = "was being" if found.is_moving else "had been"
+        note(
+            f"it {was} moved to {found.moved_to} and refuses jobs: "
+            "queuectl migrate --release lets it be used again"
+        )
+    elif found.is_arriving:
+        note("another store was being moved there when it was made: it refuses jobs until all came")

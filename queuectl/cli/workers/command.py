@@ -1,0 +1,260 @@
+"""Starting, stopping and looking at workers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+
+from queuectl.cli.completions import QueueName, WorkerId
+from queuectl.cli.jobs.show import clock_of, json_option
+from queuectl.cli.progress import Progress
+from queuectl.cli.root import Group
+from queuectl.cli.run import refuse_native_windows
+from queuectl.cli.session import Session, complain, note, pass_session, say
+from queuectl.cli.workers.stop_progress import Farewell, in_hand, told_of
+from queuectl.domain.durations import parse_duration
+from queuectl.domain.errors import ExitCode, NotFound, QueuectlError, WaitTimedOut
+from queuectl.domain.field_checks import check_name
+from queuectl.domain.worker_record import LiveWorker, StopRequest
+from queuectl.presentation import tables
+from queuectl.presentation.columns import worker_columns
+from queuectl.presentation.status import worker_as_dict
+from queuectl.queue import Queue
+from queuectl.stores.migrated import require_in_use
+
+_MOST_WORKERS = 1000
+_POLL_SECONDS = 0.1
+
+_count = click.option(
+    "--count", "-c", type=click.IntRange(1, _MOST_WORKERS), default=1, metavar="N",
+    help="How many workers; 1 unless said.",
+)  # fmt: skip
+_queues = click.option(
+    "--queue",
+    "queues",
+    type=QueueName(),
+    multiple=True,
+    metavar="NAME",
+    help="Only this queue (repeat).",
+)
+_drain = click.option(
+    "--drain", is_flag=True, help="End when nothing is due, running or awaiting its retry."
+)
+
+
+@click.group(cls=Group, epilog="queuectl worker start --count 3")
+def worker() -> None:
+    """The processes that run jobs."""
+
+
+@worker.command(
+    epilog="""
+    queuectl worker start --count 3
+    queuectl worker start --foreground --queue imports
+    queuectl worker start --drain
+    """
+)
+@_count
+@click.option(
+    "--foreground", "-f", is_flag=True, envvar="QUEUECTL_FOREGROUND",
+    help="Stay, with the log on this terminal; also QUEUECTL_FOREGROUND=1.",
+)  # fmt: skip
+@_queues
+@_drain
+@pass_session
+def start(
+    session: Session, count: int, foreground: bool, queues: tuple[str, ...], drain: bool
+) -> int:
+    """Start workers in the background; return when they can claim."""
+    queue = session.queue()
+    require_in_use(queue.store)
+    if foreground:
+        return _run_here(session, count, queues, drain)
+    queue.store.check(quick=True)
+    refuse_native_windows()
+    from queuectl.worker.supervision import manager
+
+    pids = manager.start(
+        session.place(),
+        count=count,
+        queues=_names(queues),
+        drain=drain,
+        log_format=queue.settings().log_format,
+    )
+    say(f"Started {len(pids)} worker(s): {pids}")
+    return ExitCode.OK
+
+
+@worker.command("run", epilog="queuectl worker run --count 2")
+@_count
+@_queues
+@_drain
+@pass_session
+def run_workers(session: Session, count: int, queues: tuple[str, ...], drain: bool) -> int:
+    """Work on this terminal until Ctrl-C, as `worker start --foreground` does."""
+    return _run_here(session, count, queues, drain)
+
+
+def _run_here(session: Session, count: int, queues: Sequence[str], drain: bool) -> int:
+    refuse_native_windows()
+    from queuectl.worker.supervision import manager
+
+    session.queue().store.check(quick=True)
+    log_format = session.queue().settings().log_format
+    session.close()  # the workers open the store; who only looks after them has no part in it
+    return manager.run_in_foreground(
+        session.place(),
+        count=count,
+        queues=_names(queues),
+        drain=drain,
+        log_format=log_format,
+    )
+
+
+def _names(queues: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_name("queue", name) for name in queues))
+
+
+@worker.command("list", epilog="queuectl worker list --json")
+@json_option
+@pass_session
+def list_workers(session: Session, as_json: bool) -> None:
+    """List the workers that are alive, with the job each has in hand."""
+    queue = session.reading()
+    found = queue.workers()
+    if as_json:
+        tables.write_json([worker_as_dict(each) for each in found])
+    elif found:
+        tables.table(found, worker_columns(clock_of(queue)), colors=session.colors)
+    else:
+        session.hint("no worker is running: queuectl worker start")
+
+
+@worker.command(
+    epilog="""
+    queuectl worker stop
+    queuectl worker stop 12345 --timeout 30
+    queuectl worker stop --now
+    """
+)
+@click.argument("ids", nargs=-1, metavar="[ID | PID]...", type=WorkerId())
+@click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
+@click.option("--now", is_flag=True, help="Stop the jobs too; they are run again later.")
+@click.option("--all-hosts", is_flag=True, help="Every worker of the store, on every host.")
+@pass_session
+def stop(
+    session: Session, ids: tuple[str, ...], timeout: str | None, now: bool, all_hosts: bool
+) -> int:
+    """Stop this home's workers once their jobs are done; wait for them."""
+    seconds = None if timeout is None else parse_duration(timeout, "--timeout")
+    if all_hosts:
+        return _stop_fleet(session.reading(), ids, now, seconds)
+    refuse_native_windows()
+    from queuectl.worker.supervision import stopper
+
+    place = session.place()
+    pids = stopper.find_pids(place, ids) if ids else None
+    faults: list[QueuectlError] = []
+    with Farewell(session) as farewell:
+        report = stopper.stop(
+            place,
+            pids=pids,
+            now=now,
+            timeout=seconds,
+            on_stopped=farewell.stopped,
+            on_waiting=farewell.waiting,
+            on_fault=faults.append,
+        )
+    if report.left:
+        raise _still_running(report.left, now=now)
+    if not report.stopped:
+        if faults:  # there may be some that nobody could tell of
+            raise faults[0]
+        say("No workers are running")
+        _tell_of_others(session)
+    for fault in faults:
+        complain(fault)
+    return ExitCode.OK
+
+
+def _still_running(pids: Sequence[int], *, now: bool) -> WaitTimedOut:
+    """Return the error for workers that were not waited for any longer."""
+    names = " ".join(map(str, pids))
+    if now:
+        hint = f"give them longer, or end them: kill -9 {names} (their jobs are run again)"
+    else:
+        hint = "they stop after their jobs; queuectl worker stop --now stops the jobs too"
+    return WaitTimedOut(f"still running: {names.replace(' ', ', ')}", hint=hint)
+
+
+def _tell_of_others(session: Session) -> None:
+    """Say which workers of the store are not this home's, so that nobody takes them for gone."""
+    others = session.reading().workers()
+    if others:
+        note(
+            f"{len(others)} worker(s) of other homes or hosts use this store: "
+            "queuectl worker stop --all-hosts"
+        )
+
+
+def _is_meant(worker: LiveWorker, ids: Sequence[str]) -> bool:
+    return not ids or worker.record.id in ids or str(worker.record.process.pid) in ids
+
+
+def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | None) -> int:
+    """Ask through the store, which every host reads, and wait until they have left it."""
+    waiting = {worker.record.id for worker in queue.workers() if _is_meant(worker, ids)}
+    if ids and not waiting:
+        raise NotFound(f"no worker '{ids[0]}'", hint="queuectl worker list shows them")
+    if not waiting:
+        say("No workers are running")
+        return ExitCode.OK
+    queue.ask_workers_to_stop(waiting, StopRequest.NOW if now else StopRequest.GRACEFUL)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with Progress() as progress:
+        while waiting:
+            living = [worker for worker in queue.workers() if worker.record.id in waiting]
+            left = {worker.record.id for worker in living}
+            for gone in sorted(waiting - left):
+                progress.clear()
+                say(f"Worker {gone} stopped")
+            sys.stdout.flush()
+            waiting = left
+            if waiting and deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimedOut(
+                    f"still running: {', '.join(sorted(waiting))}",
+                    hint="" if now else "--now stops their jobs too",
+                )
+            if waiting:
+                pids = [worker.record.process.pid for worker in living]
+                progress.show(f"waiting for {told_of(pids, in_hand(living))}")
+                time.sleep(_POLL_SECONDS)
+    return ExitCode.OK
+
+
+@worker.command(
+    "logs",
+    epilog="""
+    queuectl worker logs -f
+    queuectl worker logs 12345 -n 20
+    queuectl worker logs --json
+    """,
+)
+@click.argument("worker_id", metavar="[ID | PID]", required=False, type=WorkerId())
+@click.option("-f", "--follow", "live", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=100, metavar="LINES",
+              help="The last lines; 100 unless said.")  # fmt: skip
+@json_option
+@pass_session
+def worker_logs(
+    session: Session, worker_id: str | None, live: bool, lines: int, as_json: bool
+) -> None:
+    """Show the logs of this home's workers; with --json one object a line."""
+    from queuectl.cli.workers.logs import show_logs
+
+    home = session.place().home
+    if not show_logs(home.worker_logs, worker_id, lines, live=live, as_json=as_json):
+        note(f"no worker has run in the background of {home.root}: queuectl worker start")

@@ -1,0 +1,116 @@
+"""What a job that waits asks for can be changed: its fields, and its place in its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from queuectl.domain import state_machine
+from queuectl.domain.command_policy import require_allowed
+from queuectl.domain.errors import Conflict, InvalidInput, shown
+from queuectl.domain.job import WAITING, Job
+from queuectl.domain.job_fields import defaults_of
+from queuectl.domain.request import CHECKS, RESULT_FIELDS, TIME_FIELDS, ParseTime, resolve_field
+from queuectl.domain.settings import Settings
+from queuectl.domain.state_machine import Transition
+from queuectl.domain.views import MASK
+
+_ONE_VARIABLE = "env."
+_TICK = timedelta(milliseconds=1)
+
+
+def require_waiting(job: Job) -> None:
+    """Raise Conflict for a job that does not wait."""
+    if job.state not in WAITING:
+        raise Conflict(f"job '{job.id}' is {job.state}; only a job that waits can be changed")
+
+
+def edit(
+    job: Job,
+    wanted: Mapping[str, object],
+    settings: Settings,
+    parse_time: ParseTime,
+    now: datetime,
+) -> Transition:
+    """A job that waits gets other values for some fields; None is what a new job would have.
+
+    `env.NAME` is one variable, where None removes it. A variable whose value is the mask of a
+    secret keeps the value it has. Raises InvalidInput for the first field that is wrong, and
+    Conflict for a job that does not wait.
+    """
+    require_waiting(job)
+    given: dict[str, Any] = {}
+    run_at: datetime | None = None
+    delayed = False
+    env = dict(job.spec.env)
+    for word, value in wanted.items():
+        if word.startswith(_ONE_VARIABLE):
+            env = _with_variable(env, word.removeprefix(_ONE_VARIABLE), value)
+            given["env"] = CHECKS["env"](env)
+            continue
+        key = resolve_field(word)
+        if key in RESULT_FIELDS:
+            raise InvalidInput(f"field {shown(word)} is a result and cannot be set")
+        if key in given or (key in TIME_FIELDS and run_at is not None):
+            raise InvalidInput(f"field {shown(word)} is given twice")
+        if key in TIME_FIELDS:
+            delayed = TIME_FIELDS[key] == "in"
+            run_at = now if value is None else parse_time(TIME_FIELDS[key], value)
+        elif value is None:
+            given[key] = _default(key, settings)
+        else:
+            given[key] = CHECKS[key](_unmasked(value, job) if key == "env" else value)
+    if given.get("id", job.id) != job.id:
+        raise InvalidInput(f"the id of job '{job.id}' cannot be changed")
+    spec = replace(job.spec, **given)
+    if spec.command != job.spec.command:
+        require_allowed(spec.command, settings)
+    return state_machine.edit(job, spec, run_at or job.run_at, now, delayed=delayed)
+
+
+def changes_nothing(change: Transition) -> bool:
+    """Whether an edit leaves everything as it is."""
+    after = change.after
+    if after is None:
+        return False
+    return (after.spec, after.run_at) == (change.before.spec, change.before.run_at)
+
+
+def move_first(job: Job, head: Job | None, now: datetime) -> Transition:
+    """A job that waits goes before the one that was to be next in its queue, and is due."""
+    require_waiting(job)
+    if head is None or head.id == job.id:
+        return state_machine.edit(job, job.spec, min(job.run_at, now), now)
+    spec = replace(job.spec, priority=max(job.spec.priority, head.spec.priority))
+    return state_machine.edit(job, spec, min(now, head.run_at - _TICK), now)
+
+
+def move_last(job: Job, tail: Job | None, now: datetime) -> Transition:
+    """A job that waits goes behind the last one of its queue that is due."""
+    require_waiting(job)
+    if tail is None or tail.id == job.id:
+        return state_machine.edit(job, job.spec, job.run_at, now)
+    spec = replace(job.spec, priority=min(job.spec.priority, tail.spec.priority))
+    return state_machine.edit(job, spec, max(now, job.run_at, tail.run_at + _TICK), now)
+
+
+def _default(key: str, settings: Settings) -> Any:
+    """Return what a new job would have in a field that nobody named."""
+    if key in ("id", "command"):
+        raise InvalidInput(f"field '{key}' cannot be empty")
+    return defaults_of(settings)[key]
+
+
+def _with_variable(env: dict[str, str], name: str, value: object) -> dict[str, Any]:
+    if value is None:
+        return {other: text for other, text in env.items() if other != name}
+    return {**env, name: env.get(name, value) if value == MASK else value}
+
+
+def _unmasked(value: object, job: Job) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    had = dict(job.spec.env)
+    return {name: had.get(name, text) if text == MASK else text for name, text in value.items()}

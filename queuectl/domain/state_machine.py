@@ -1,0 +1,422 @@
+"""The only state machine: one constructor for each legal change of a job.
+
+Each takes a job as it was read and the store's time, and returns a `Transition` that a store
+applies with compare-and-set. An illegal change raises `Conflict` and writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+from operator import attrgetter
+
+from queuectl.domain.backoff import attempts_allowed, backoff_seconds, has_attempts_left
+from queuectl.domain.dependencies import blockers, fate, gone, parent_of, wish_for
+from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
+from queuectl.domain.frozen import frozen
+from queuectl.domain.job import HISTORY_RUNS, SETTLED, WAITING, Claim, Job, Outcome, Run, State
+from queuectl.domain.job_fields import Spec
+from queuectl.domain.settings import CANCEL
+from queuectl.domain.times import later
+
+WORKER_LOST = "worker lost"
+CANNOT_START = "cannot start: "
+INTERRUPTED = "interrupted"
+
+_AT = {name: at for at, name in enumerate(Job.__match_args__)}
+_values_of = attrgetter(*_AT)
+
+
+MARKS = ("cancel_requested", "held", "has_children")
+"""What others may mark on a running job; a mark that came meanwhile makes a verdict void."""
+
+
+class Fence(str, Enum):
+    """What must still be as it was read for a transition to be applied."""
+
+    CLAIM = "claim"  # the claim's id and MARKS: a worker settles its own run
+    LEASE = "lease"  # these and lease_until: a renewal in between defeats an expiry
+    REV = "rev"  # rev: everything else
+
+
+# To look a member up in its class takes ten times as long on Python 3.11, and jobs are many.
+_PENDING, _PROCESSING, _COMPLETED = State.PENDING, State.PROCESSING, State.COMPLETED
+_FAILED, _DEAD, _CANCELLED = State.FAILED, State.DEAD, State.CANCELLED
+_CLAIM, _LEASE, _REV = Fence.CLAIM, Fence.LEASE, Fence.REV
+
+
+@frozen
+class Transition:
+    """One legal change: `before` as read, `after` as it shall be (None: deleted).
+
+    `run` is the entry that the store appends to the job's history, if any.
+    """
+
+    event: str
+    before: Job
+    after: Job | None
+    fence: Fence
+    run: Run | None = None
+
+    @property
+    def is_burial(self) -> bool:
+        """Whether the job moves into the dead letter queue."""
+        return self.after is not None and self.after.state is _DEAD
+
+    @property
+    def is_revival(self) -> bool:
+        """Whether the job leaves the dead letter queue, to wait again or to be deleted."""
+        return self.before.state is _DEAD
+
+
+def enqueue(spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False) -> Job:
+    """Return a new pending job, due at `run_at` or at once; `delayed` as `Job` has it."""
+    waits_for = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
+    return Job(spec, _PENDING, run_at or now, now, now, waits_for=waits_for, delayed=delayed)
+
+
+def claim(job: Job, right: Claim, now: datetime) -> Transition:
+    """A worker takes a job that waits and is due. Raises Conflict for any other."""
+    if not job.is_ready(now):
+        raise Conflict(f"job '{job.id}' is {job.state} and cannot be claimed")
+    after = _changed(
+        job,
+        now,
+        state=_PROCESSING,
+        run_at=job.run_at if job.run_at <= now else now,
+        attempts=job.attempts + 1,
+        runs=job.runs + 1,
+        claim=right,
+        worker=right.worker,
+        started_at=now,
+        finished_at=None,
+    )
+    return Transition("claim", job, after, _REV)
+
+
+def settle(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
+    """The worker's verdict on its own run: completed, retried, buried, released or cancelled.
+
+    Without an outcome the run had not begun, and is released.
+    """
+    if outcome is None:
+        return release(job, now)
+    if outcome.postponed:
+        return release(job, now, wait=outcome.postponed)
+    if outcome.succeeded:
+        return _ended(job, "succeed", _COMPLETED, outcome, now)
+    if outcome.interrupted:
+        return release(job, now, outcome)
+    if job.cancel_requested:
+        return _ended(job, "cancel", _CANCELLED, outcome, now)
+    if has_attempts_left(job.attempts, job.spec.max_retries) and not outcome.is_final:
+        wait = backoff_seconds(job.spec.backoff_base, job.attempts, job.spec.backoff_cap)
+        return _ended(job, "fail", _FAILED, outcome, now, run_at=later(now, wait))
+    return _ended(job, "bury", _DEAD, outcome, now, failed_at=now)
+
+
+def release(
+    job: Job, now: datetime, outcome: Outcome | None = None, wait: float = 0.0
+) -> Transition:
+    """The worker gives a run back; the attempt is not counted.
+
+    Without an outcome the run had not begun, and leaves no trace in the history; with `wait` it
+    is due in so many seconds.
+    """
+    _require_processing(job)
+    if outcome is None and not job.cancel_requested:
+        run_at = later(now, wait) if wait else job.run_at
+        attempts = job.attempts - 1
+        return _ended(job, "release", _PENDING, None, now, attempts=attempts, run_at=run_at)
+    ended = outcome or Outcome()
+    ended = replace(ended, error=ended.error or INTERRUPTED, interrupted=False)
+    if job.cancel_requested:
+        return _ended(job, "cancel", _CANCELLED, ended, now)
+    return _ended(job, "release", _PENDING, ended, now, attempts=job.attempts - 1)
+
+
+def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
+    """A claim whose worker was lost ends. The attempt is given back, an interruption counted.
+
+    Nobody knows how long it ran; it is taken to have run until now.
+    """
+    _require_processing(job)
+    lasted = max(0.0, (now - (job.started_at or now)).total_seconds())
+    lost = Outcome(error=WORKER_LOST, duration=lasted)
+    count = job.interruptions + 1
+    given_back = job.attempts - 1
+    if job.cancel_requested:
+        change = _ended(
+            job, "expire", _CANCELLED, lost, now, interruptions=count, attempts=given_back
+        )
+    elif count >= max_interruptions:
+        lost = replace(lost, error=f"{WORKER_LOST} ({count} interruptions)")
+        change = _ended(
+            job,
+            "expire",
+            _DEAD,
+            lost,
+            now,
+            interruptions=count,
+            attempts=given_back,
+            failed_at=now,
+        )
+    else:
+        change = _ended(
+            job, "expire", _PENDING, lost, now, interruptions=count, attempts=given_back
+        )
+    return replace(change, fence=_LEASE)
+
+
+def smaller_forms(change: Transition, why: str) -> tuple[Transition, ...]:
+    """Return the end of a run in less and less, for a store that refuses it as it is.
+
+    First without the output, which then counts as cut off; then without an entry in the history
+    too, and with the reason in the job's last error. The verdict stays.
+    """
+    after, outcome = change.after, change.after.outcome if change.after else None
+    if after is None or outcome is None:
+        return ()
+    bare = replace(
+        outcome,
+        stdout="",
+        stderr="",
+        stdout_cut=outcome.stdout_cut + len(outcome.stdout.encode()),
+        stderr_cut=outcome.stderr_cut + len(outcome.stderr.encode()),
+    )
+    said = f"{bare.error or 'done'}; the store did not take its result: {why}"
+    unlisted = replace(after, outcome=replace(bare, error=said), history=change.before.history)
+    return (
+        replace(change, after=replace(after, outcome=bare)),
+        replace(change, after=unlisted, run=None),
+    )
+
+
+def cancel(job: Job, now: datetime) -> Transition:
+    """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
+    if job.state in WAITING:
+        after = _changed(
+            job,
+            now,
+            state=_CANCELLED,
+            finished_at=now,
+            held=False,
+            unswept=job.has_children,
+        )
+        return Transition("cancel", job, after, _REV)
+    if job.state is _PROCESSING:
+        after = replace(job, cancel_requested=True, updated_at=now)
+        return Transition("request_cancel", job, after, _REV)
+    raise Conflict(f"job '{job.id}' is {job.state} already")
+
+
+def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
+    """A waiting job that shall not outlast its parents is cancelled; `why` says which has failed.
+
+    That is its last error then, and it waits for nobody any more. Raises Conflict for a job that
+    does not wait.
+    """
+    if job.state not in WAITING:
+        raise Conflict(f"job '{job.id}' is {job.state}")
+    change = cancel(job, now)
+    assert change.after is not None
+    outcome = replace(job.outcome or Outcome(), error=f"{CANNOT_START}{why}")
+    return replace(change, after=replace(change.after, outcome=outcome, waits_for=()))
+
+
+def root_cause(job_id: str, state: State | None, error: str | None) -> str:
+    """Return why the children of a job that has failed are cancelled; None is deleted.
+
+    What was cancelled with a parent of its own hands on which that was.
+    """
+    if state is _CANCELLED and error and error.startswith(CANNOT_START):
+        return error.removeprefix(CANNOT_START)
+    return fate(job_id, state)
+
+
+def retry(job: Job, now: datetime) -> Transition:
+    """A settled (or failed) job starts afresh, due now; its history is kept."""
+    if job.state not in SETTLED and job.state is not _FAILED:
+        raise Conflict(f"job '{job.id}' is {job.state}; there is nothing to retry")
+    _require_swept(job)
+    return Transition("retry", job, _afresh(job, job.spec, now, now, ()), _REV)
+
+
+def replace_job(
+    job: Job, spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False
+) -> Transition:
+    """A job that does not run gets a new specification and starts afresh."""
+    if job.state is _PROCESSING:
+        raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
+    _require_swept(job)
+    after = replace(_afresh(job, spec, run_at or now, now, blockers(spec)), delayed=delayed)
+    return Transition("replace", job, after, _REV)
+
+
+def delete(job: Job) -> Transition:
+    """A job that does not run is forgotten."""
+    if job.state is _PROCESSING:
+        raise Conflict(
+            f"job '{job.id}' is processing", hint=f"queuectl delete --force {job.id} cancels it"
+        )
+    return Transition("delete", job, None, _REV)
+
+
+def edit(
+    job: Job, spec: Spec, run_at: datetime, now: datetime, *, delayed: bool = False
+) -> Transition:
+    """A job that waits gets another specification; what it has been through stays.
+
+    Blockers that are gone stay gone. Raises Conflict when it does not wait, InvalidInput when
+    `max_retries` would leave it no attempt.
+    """
+    if job.state not in WAITING:
+        raise Conflict(f"job '{job.id}' is {job.state}; only a job that waits can be edited")
+    if attempts_allowed(spec.max_retries) < job.attempts + 1:
+        raise InvalidInput(
+            f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
+            f"it has made {job.attempts} attempt(s)"
+        )
+    after = _changed(
+        job,
+        now,
+        spec=spec,
+        run_at=run_at,
+        waits_for=_left(job, spec),
+        delayed=job.delayed if run_at == job.run_at else delayed,
+    )
+    return Transition("edit", job, after, _REV)
+
+
+def _left(job: Job, spec: Spec) -> tuple[str, ...]:
+    """Return what a job waits for once it has another specification."""
+    had = blockers(job.spec)
+    left = []
+    for blocker in blockers(spec):
+        lost = gone(parent_of(blocker))
+        if blocker in job.waits_for or blocker not in had:
+            left.append(blocker)
+        elif lost in job.waits_for and blocker == wish_for(parent_of(blocker)):
+            left.append(lost)
+    return tuple(left)
+
+
+def has_new_blockers(change: Transition) -> bool:
+    """Whether a job is to wait for what it did not wait for before, or to fail with a parent.
+
+    Then its parents are to be looked at.
+    """
+    before, after = change.before, change.after
+    if after is None or not after.waits_for:
+        return False
+    if not set(after.waits_for) <= set(before.waits_for):
+        return True
+    return before.spec.on_parent_failure != after.spec.on_parent_failure == CANCEL
+
+
+def hold(job: Job, now: datetime) -> Transition:
+    """A waiting job is not claimed until it is resumed; a running one is stopped in its place.
+
+    Raises NothingDone when it is paused already, Conflict when it has ended.
+    """
+    if job.held:
+        raise NothingDone(f"job '{job.id}' is paused already")
+    return _marked(job, "hold", now, held=True)
+
+
+def resume(job: Job, now: datetime) -> Transition:
+    """A job that was paused goes on. Raises NothingDone or Conflict as `hold` does."""
+    if not job.held and job.state not in SETTLED:
+        raise NothingDone(f"job '{job.id}' is not paused")
+    return _marked(job, "resume", now, held=False)
+
+
+def _marked(job: Job, event: str, now: datetime, *, held: bool) -> Transition:
+    if job.state is _PROCESSING:
+        after = replace(job, held=held, updated_at=now)
+    elif job.state in WAITING:
+        after = _changed(job, now, held=held)
+    else:
+        raise Conflict(f"job '{job.id}' is {job.state}")
+    return Transition(event, job, after, _REV)
+
+
+def _require_swept(job: Job) -> None:
+    if job.unswept:
+        raise Conflict(f"job '{job.id}' has ended, but not all of its children know; try again")
+
+
+def _require_processing(job: Job) -> Claim:
+    if job.state is not _PROCESSING or job.claim is None:
+        raise Conflict(f"job '{job.id}' is {job.state}, not processing")
+    return job.claim
+
+
+def _changed(job: Job, now: datetime, **changed: object) -> Job:
+    """Return the job with other values, as `dataclasses.replace` would in five times the time."""
+    values = list(_values_of(job))
+    values[_AT["rev"]], values[_AT["updated_at"]] = job.rev + 1, now
+    for name, value in changed.items():
+        values[_AT[name]] = value
+    return Job(*values)
+
+
+def _ended(
+    job: Job, event: str, state: State, outcome: Outcome | None, now: datetime, **changed: object
+) -> Transition:
+    """Return the transition that ends a run, with its history entry where there is an outcome."""
+    right = _require_processing(job)
+    run = _history_entry(job, right, outcome, now) if outcome else None
+    after = _changed(
+        job,
+        now,
+        state=state,
+        claim=None,
+        cancel_requested=False,
+        unswept=state in SETTLED and job.has_children,
+        held=job.held and state not in SETTLED,
+        finished_at=now if outcome else None,
+        outcome=outcome or job.outcome,
+        history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
+        **changed,
+    )
+    return Transition(event, job, after, _CLAIM, run)
+
+
+def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> Run:
+    return Run(
+        job.runs,
+        right.id,
+        right.worker,
+        job.started_at or now,
+        now,
+        outcome.exit_code,
+        outcome.signal,
+        outcome.timed_out,
+        outcome.error,
+        outcome.duration,
+    )
+
+
+def _afresh(
+    job: Job, spec: Spec, run_at: datetime, now: datetime, waits_for: tuple[str, ...]
+) -> Job:
+    return _changed(
+        job,
+        now,
+        spec=spec,
+        state=_PENDING,
+        run_at=run_at,
+        attempts=0,
+        interruptions=0,
+        cancel_requested=False,
+        waits_for=waits_for,
+        held=False,
+        delayed=False,
+        worker=None,
+        started_at=None,
+        finished_at=None,
+        failed_at=None,
+        outcome=None,
+    )

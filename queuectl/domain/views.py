@@ -1,0 +1,243 @@
+"""A job as people and programs see it: the fixed field names, the reason for waiting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+from queuectl.domain.backoff import attempts_allowed
+from queuectl.domain.dependencies import END, FAILURE, GONE
+from queuectl.domain.frozen import frozen
+from queuectl.domain.job import (
+    COMMAND_NOT_FOUND,
+    COULD_NOT_START,
+    INTERPRETER_NOT_FOUND,
+    PERMISSION_DENIED,
+    SETTLED,
+    TOO_LONG,
+    WAITING,
+    Job,
+    Outcome,
+    Run,
+    State,
+)
+from queuectl.domain.job_fields import ASKED, plain
+from queuectl.domain.query import SIGNALLED, TIMED_OUT
+from queuectl.domain.queue_limits import (
+    DELIVERY_QUEUE,
+    ONE_JOB,
+    OPEN,
+    Lanes,
+    is_of_deliveries,
+    queue_words,
+)
+from queuectl.domain.text import MASK as MASK
+from queuectl.domain.times import iso
+
+_SECRET = (
+    r"(?i)pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
+    r"|_(uri|url|pwd|pat)$"
+)
+
+_NOT_STARTED = {
+    COMMAND_NOT_FOUND: 127, INTERPRETER_NOT_FOUND: 127,
+    PERMISSION_DENIED: 126, TOO_LONG: 126, COULD_NOT_START: 126,
+}  # fmt: skip
+"""The codes by which a shell tells why a command did not start, by how the error begins."""
+
+
+def looks_secret(name: str) -> bool:
+    """Whether an environment variable's name says that its value must not be shown."""
+    return re.search(_SECRET, name) is not None
+
+
+def masked_env(job: Job) -> dict[str, str]:
+    """Return a job's own environment with the values of secrets hidden."""
+    return {name: MASK if looks_secret(name) else value for name, value in job.spec.env}
+
+
+@frozen
+class Surroundings:
+    """What, beside a job itself, decides why it waits.
+
+    `state_of` tells how a parent stands, None when it is deleted, and `root_of` why it cannot
+    start, if it waits for what will not come; `unserved` says which workers a queue lacks, None
+    when it has one; `first_of` which job of a limited queue is to start first.
+    """
+
+    lanes: Lanes
+    state_of: Callable[[str], State | None]
+    unserved: Callable[[str], str | None] = lambda _queue: None
+    first_of: Callable[[str], Job | None] = lambda _queue: None
+    root_of: Callable[[str], str | None] = lambda _job_id: None
+
+
+def unserved_by(bound: Iterable[Collection[str]]) -> Callable[[str], str | None]:
+    """Return what tells why nobody takes from a queue, None where somebody does.
+
+    Given are the queues that each living worker is bound to, none for all.
+    """
+    found = [queues for queues in bound if ONE_JOB not in queues]
+    if not found:
+        return lambda _queue: NO_WORKER
+    if not all(found):
+        return lambda _queue: None  # one takes from all
+    served = {queue for queues in found for queue in queues}
+
+    def unserved(queue: str) -> str | None:
+        if (DELIVERY_QUEUE if is_of_deliveries(queue) else queue) in served:
+            return None
+        return f"no worker takes from {queue_words(queue)}"
+
+    return unserved
+
+
+NO_WORKER = "no worker is running"
+"""The reason of every job that is due while no worker lives."""
+
+ALONE = Surroundings({}, lambda _job_id: State.PENDING)
+"""The surroundings of a job of which no others are known."""
+
+
+def reason(
+    job: Job,
+    now: datetime,
+    show: Callable[[datetime], str] = iso,
+    around: Surroundings = ALONE,
+) -> str | None:
+    """Return why a job waits, in a person's words; None for a job that does not wait.
+
+    A running job has a reason while it is paused.
+    """
+    if job.held:
+        return "paused"
+    if job.state not in WAITING:
+        return None
+    if job.waits_for:
+        awaited = dict.fromkeys(_awaited(blocker, around) for blocker in job.waits_for)
+        return f"waits for {', '.join(awaited)}"
+    is_due = job.is_due(now)
+    if is_due:
+        held_up = _shut_reason(job, around) or around.unserved(job.spec.queue)
+        if held_up:
+            return held_up
+    if job.state is State.FAILED:
+        which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
+        return f"{which} due" if is_due else f"{which} at {show(job.run_at)}"
+    return "due" if is_due else f"scheduled for {show(job.run_at)}"
+
+
+def _shut_reason(job: Job, around: Surroundings) -> str | None:
+    """Return why a due job's queue does not let it start, or None."""
+    queue = job.spec.queue
+    lane = around.lanes.get(queue, OPEN)
+    shut = lane.shut_reason(queue, job.spec.slots)
+    if shut or not lane.limit:
+        return shut
+    first = around.first_of(queue)
+    if first is None or first.id == job.id or lane.has_room(first.spec.slots):
+        return None
+    return f"behind {first.id}, which needs {first.spec.slots} slots"
+
+
+def _awaited(blocker: str, around: Surroundings) -> str:
+    """Return a blocker as people read it: `job7`, `job7 to fail`, `job7 (dead)`.
+
+    Of a job that cannot start itself it names the root: `job7 (job1 is dead)`, and the job to
+    edit where that is gone: `job7 (job1 was deleted; edit job5)`.
+    """
+    word, job_id = blocker.split(":", 1)
+    wanted = {FAILURE: f"{job_id} to fail", END: f"{job_id} to end"}.get(word, job_id)
+    state = None if word == GONE else around.state_of(job_id)
+    if state is None:
+        return f"{wanted} (deleted)"
+    root = around.root_of(job_id) if state in WAITING else None
+    how = root or (state if state in SETTLED else None)
+    return f"{wanted} ({how})" if how else wanted
+
+
+def exit_code(job: Job) -> int:
+    """Return the code that a settled job stands for, as a shell would give it.
+
+    128+N for signal N, 124 when it timed out, 143 when it was cancelled, 127 when its command
+    was not found, 126 when that could not be run, 1 when it ended without any code of its own.
+    """
+    outcome = job.outcome or Outcome()
+    if job.state is State.COMPLETED:
+        return 0
+    if job.state is State.CANCELLED:
+        return 143
+    if outcome.timed_out:
+        return TIMED_OUT
+    if outcome.signal:
+        return SIGNALLED + outcome.signal
+    if outcome.exit_code is None and outcome.error:
+        return _NOT_STARTED.get(outcome.error.partition(":")[0], 1)
+    return outcome.exit_code or 1
+
+
+def as_dict(job: Job, now: datetime, around: Surroundings = ALONE) -> dict[str, Any]:
+    """Return a job as `--json` prints it: times in ISO 8601, durations in seconds."""
+    outcome = job.outcome or Outcome()
+    asked = asked_as_dict(job)
+    return {
+        "id": job.id,
+        "command": plain(job.spec.command),
+        "state": job.state.value,
+        "queue": asked["queue"],
+        "priority": asked["priority"],
+        "attempts": job.attempts,
+        "max_retries": asked["max_retries"],
+        "runs": job.runs,
+        "interruptions": job.interruptions,
+        "reason": reason(job, now, around=around),
+        "last_error": outcome.error,
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "timed_out": outcome.timed_out,
+        "duration": outcome.duration if job.outcome else None,
+        "created_at": iso(job.created_at),
+        "updated_at": iso(job.updated_at),
+        "run_at": iso(job.run_at),
+        "started_at": _when(job.started_at),
+        "finished_at": _when(job.finished_at),
+        "failed_at": _when(job.failed_at),
+        "worker": job.worker,
+        **asked,
+        "waits_for": [blocker.split(":", 1)[1] for blocker in job.waits_for],
+        "paused": job.held,
+        "capture_env": job.spec.environment is not None,
+        "stdout": outcome.stdout,
+        "stderr": outcome.stderr,
+        "stdout_cut": outcome.stdout_cut,
+        "stderr_cut": outcome.stderr_cut,
+        "history": [run_as_dict(run) for run in job.history],
+    }
+
+
+def asked_as_dict(job: Job) -> dict[str, Any]:
+    """Return every field that a person may set, but `id` and `command`, as JSON shows it."""
+    values = {name: plain(getattr(job.spec, name)) for name in ASKED}
+    return {**values, "env": masked_env(job)}
+
+
+def run_as_dict(run: Run) -> dict[str, Any]:
+    """Return one entry of a job's history as `--json` prints it."""
+    return {
+        "n": run.n,
+        "claim_id": run.claim_id,
+        "worker": run.worker,
+        "started_at": iso(run.started_at),
+        "finished_at": iso(run.finished_at),
+        "exit_code": run.exit_code,
+        "signal": run.signal,
+        "timed_out": run.timed_out,
+        "duration": run.seconds,
+        "error": run.error,
+    }
+
+
+def _when(instant: datetime | None) -> str | None:
+    return iso(instant) if instant else None

@@ -1,0 +1,60 @@
+"""A worker process as the fleet knows it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from queuectl.domain.frozen import frozen
+
+
+class StopRequest(str, Enum):
+    """How a worker is asked to leave."""
+
+    GRACEFUL = "graceful"  # claim no more, finish the job in hand
+    NOW = "now"  # stop the job in hand and release it
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@frozen
+class ProcessIdentity:
+    """One process, told apart from every other that has had or will have its pid.
+
+    `boot` names the running kernel and the pid namespace, `started` the process's start time
+    there; both are opaque.
+    """
+
+    pid: int
+    started: str
+    boot: str
+
+
+@frozen
+class WorkerRecord:
+    """An entry in the store's registry of workers. `heartbeat_at` is the store's time."""
+
+    id: str
+    process: ProcessIdentity
+    host: str
+    home: str
+    queues: tuple[str, ...]
+    started_at: datetime
+    heartbeat_at: datetime
+    stop: StopRequest | None = None
+
+
+@frozen
+class LiveWorker:
+    """A worker that is alive, and the id of the job it has in hand."""
+
+    record: WorkerRecord
+    job_id: str | None
+
+    @property
+    def state(self) -> str:
+        """`stopping`, `busy` or `idle`."""
+        if self.record.stop:
+            return "stopping"
+        return "busy" if self.job_id else "idle"

@@ -1,0 +1,1 @@
+"""The chores that every worker does now and then; there is no leader."""

@@ -1,0 +1,162 @@
+"""Enqueueing the runs of schedules that are due. Any number of workers may do so at once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from queuectl.domain import state_machine
+from queuectl.domain.errors import InvalidInput, StoreError
+from queuectl.domain.frozen import frozen
+from queuectl.domain.job import Job
+from queuectl.domain.request_form import build_request
+from queuectl.domain.schedule import MISSED, Schedule, moved_up, run_id, step
+from queuectl.domain.settings import Settings
+from queuectl.stores.base import Fired, Leaving, Store
+from queuectl.system.cron import Cron
+from queuectl.system.ids import new_job_id
+from queuectl.system.time_parser import parse_time
+
+log = logging.getLogger("queuectl.worker")
+
+MOST_RUNS = 1000
+BUSY_SECONDS = 0.5
+"""The most runs of one round, and how long it may take: the heartbeat must go on."""
+
+LOOK_SECONDS = 60.0
+"""Between two looks for schedules that wait for what a clock that was ahead had reckoned."""
+
+
+@frozen
+class Round:
+    """What one look at the schedules did, and when one is due next within the time asked for."""
+
+    enqueued: int = 0
+    next_due: datetime | None = None
+
+
+class Scheduling:
+    """The schedules of a store, as one worker serves them; `since` is when it began."""
+
+    def __init__(self, store: Store, since: datetime) -> None:
+        self._store = store
+        self._since = since
+        self._crons: dict[tuple[str, str], Cron] = {}
+        self._told: dict[str, str] = {}
+        self._look_again_at = float("-inf")
+
+    def enqueue_due(self, settings: Settings, ahead: float = 0.0) -> Round:
+        """Enqueue the runs that are due; look for the next one at most `ahead` seconds ahead."""
+        now, began_at = self._store.now(), time.monotonic()
+        if began_at >= self._look_again_at:
+            self._look_again_at = began_at + LOOK_SECONDS
+            self._move_up(now)
+        upcoming = self._store.schedules(due_by=now + timedelta(seconds=ahead))
+        due = [each for each in upcoming if each.next_due and each.next_due <= now]
+        later = [each.next_due for each in upcoming[len(due) :]]
+        enqueued = 0
+        while due:
+            due, number = self._enqueue_one_each(due, now, settings)
+            enqueued += number
+            # judged after a step, so that a slow store makes progress too
+            if enqueued >= MOST_RUNS or time.monotonic() - began_at >= BUSY_SECONDS:
+                break
+        return Round(enqueued, later[0] if later else None)
+
+    def _move_up(self, now: datetime) -> None:
+        """Correct the schedules whose next run was reckoned by a clock that was ahead."""
+        for schedule in self._store.schedules():
+            try:
+                cron = self._cron(schedule)
+                after = moved_up(schedule, now, cron.following, cron.awaited)
+            except Exception as fault:  # as one that is due, it does not stop the others
+                self._tell_once(schedule, fault)
+                continue
+            if after is not None and self._store.put_schedule(after, schedule):
+                log.warning(
+                    "schedule '%s': its next run is moved up from %s to %s, which is due by the "
+                    "clock",
+                    schedule.name,
+                    schedule.next_due,
+                    after.next_due,
+                )
+
+    def _enqueue_one_each(
+        self, due: list[Schedule], now: datetime, settings: Settings
+    ) -> tuple[list[Schedule], int]:
+        """Deal with one run of each schedule; return those that are still due, and how many ran.
+
+        A schedule that cannot be served does not stop the others.
+        """
+        left, number = [], 0
+        for schedule in due:
+            try:
+                fired, after = self._serve(schedule, now, settings)
+            except (StoreError, Leaving):
+                raise
+            except Exception as fault:
+                self._tell_once(schedule, fault)
+                continue
+            number += fired
+            if after is not None and after.next_due and after.next_due <= now:
+                left.append(after)
+            self._store.between()
+        return left, number
+
+    def _serve(
+        self, schedule: Schedule, now: datetime, settings: Settings
+    ) -> tuple[bool, Schedule | None]:
+        """Deal with the run that is due; return whether it was enqueued, and what is stored then.
+
+        None: nothing more can be done about the schedule at present.
+        """
+        cron = self._cron(schedule)
+        what = step(schedule, now, cron.following, cron.latest, self._since)
+        if what is None:
+            return False, None
+        if what.due is None:
+            return False, self._skipped(schedule, what.after)
+        job = _run(schedule, what.due, settings, now)
+        fired = self._store.fire(schedule, job, what.after)
+        if fired is Fired.ENQUEUED:
+            log.info("schedule '%s': enqueued job '%s'", schedule.name, job.id)
+            return True, what.after
+        if fired is Fired.OVERLAPS and what.skipped is not None:
+            return False, self._skipped(schedule, what.skipped)
+        return False, None
+
+    def _skipped(self, before: Schedule, after: Schedule) -> Schedule | None:
+        if not self._store.put_schedule(after, before):
+            return None
+        why = "no worker was there" if after.skipped_why == MISSED else "an earlier one goes on"
+        log.warning(
+            "schedule '%s': the run of %s was skipped: %s", before.name, after.skipped_at, why
+        )
+        return after
+
+    def _cron(self, schedule: Schedule) -> Cron:
+        key = (schedule.cron, schedule.tz)
+        if key not in self._crons:
+            self._crons[key] = Cron(*key)
+        return self._crons[key]
+
+    def _tell_once(self, schedule: Schedule, fault: Exception) -> None:
+        """Log what is wrong with a schedule; it may be in order for a worker elsewhere."""
+        if self._told.get(schedule.name) != str(fault):
+            self._told[schedule.name] = str(fault)
+            log.error(
+                "schedule '%s' cannot be served here: %s",
+                schedule.name,
+                fault,
+                exc_info=not isinstance(fault, InvalidInput),
+            )
+
+
+def _run(schedule: Schedule, due: datetime, settings: Settings, now: datetime) -> Job:
+    """Return the job that is a schedule's run, as if somebody enqueued it now."""
+    fields = {**schedule.fields, "id": run_id(schedule.name, due), "unique": schedule.unique}
+    request = build_request(
+        fields, settings, lambda kind, raw: parse_time(kind, raw, now), new_job_id
+    )
+    return state_machine.enqueue(request.spec, None, now)

@@ -1,0 +1,140 @@
+"""How jobs, runs and workers are told: their states in words, and the columns of their tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from queuectl.domain.job import WAITING, Job, Outcome, Run, State
+from queuectl.domain.job_fields import DEFAULT_QUEUE, command_text
+from queuectl.domain.queue_limits import queue_title
+from queuectl.domain.views import reason
+from queuectl.domain.worker_record import LiveWorker
+from queuectl.presentation.tables import Clock, Column, rough
+
+STATE_STYLES = {
+    State.PENDING: "cyan",
+    State.PROCESSING: "blue",
+    State.COMPLETED: "green",
+    State.FAILED: "yellow",
+    State.DEAD: "red",
+    State.CANCELLED: "magenta",
+}
+_WORKER_STYLES = {"busy": "blue", "idle": "green", "stopping": "yellow"}
+_LAST, _LATE, _SOON, _FIRST = 1, 2, 3, 4
+"""How readily a column gives way on a narrow terminal."""
+
+
+def state_text(job: Job) -> str:
+    """Return a job's state, with the exit code or signal of a run that went wrong."""
+    if job.state is State.PROCESSING and job.cancel_requested:
+        return "cancelling"
+    if job.state is State.PROCESSING and job.held:
+        return f"{job.state} (paused)"
+    if job.state not in (State.FAILED, State.DEAD) or job.outcome is None:
+        return job.state.value
+    how = ending_text(job.outcome)
+    return f"{job.state} ({how})" if how else job.state.value
+
+
+def ending_text(run: Outcome | Run) -> str:
+    """Return what a run ended with: `3`, `signal 9`, `timeout`, nothing."""
+    if run.timed_out:
+        return "timeout"
+    if run.signal:
+        return f"signal {run.signal}"
+    return str(run.exit_code) if run.exit_code else ""
+
+
+def state_style(job: Job) -> str:
+    """Return the colour of a job's state."""
+    return STATE_STYLES[job.state]
+
+
+def attempts_text(job: Job) -> str:
+    """Return `1/3`: attempts made, of those allowed."""
+    return f"{job.attempts}/{job.spec.max_retries}"
+
+
+def why(job: Job, clock: Clock) -> str:
+    """Return why a job waits, what went wrong with it, or, for a person, how long it runs."""
+    is_running = job.state is State.PROCESSING and not job.held
+    if clock.for_person and is_running and job.started_at:
+        return f"running for {rough(seconds_between(job.started_at, clock.now))}"
+    return reason(job, clock.now, clock.at, clock.surroundings) or job.last_error or ""
+
+
+def job_columns(clock: Clock) -> list[Column[Job]]:
+    """Return the columns of a listing of jobs."""
+    return [
+        Column("ID", lambda job: job.id),
+        Column("STATE", state_text, style=state_style),
+        Column("ATTEMPTS", attempts_text, yields=_LAST),
+        Column("QUEUE", lambda job: _queue(job, clock), optional=True, yields=_SOON),
+        Column("PRIORITY", lambda job: _priority(job, clock), optional=True, yields=_SOON),
+        Column("SLOTS", lambda job: _slots(job, clock), optional=True, yields=_SOON),
+        Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON),
+        Column("NEXT RUN", lambda job: _next_run(job, clock), optional=True, yields=_FIRST),
+        Column("REASON", lambda job: why(job, clock), optional=True, yields=_LATE),
+        Column("COMMAND", lambda job: command_text(job.spec.command)),
+    ]
+
+
+def _queue(job: Job, clock: Clock) -> str:
+    """Return a job's queue; a person is told of none but the others than the default."""
+    if clock.for_person and job.spec.queue == DEFAULT_QUEUE:
+        return ""
+    return queue_title(job.spec.queue)
+
+
+def _priority(job: Job, clock: Clock) -> str:
+    return "" if clock.for_person and not job.spec.priority else str(job.spec.priority)
+
+
+def _slots(job: Job, clock: Clock) -> str:
+    return "" if clock.for_person and job.spec.slots == 1 else str(job.spec.slots)
+
+
+def _next_run(job: Job, clock: Clock) -> str:
+    """Return when a waiting job runs next; a person reads `due` as the reason."""
+    if job.state not in WAITING or (clock.for_person and job.is_due(clock.now)):
+        return ""
+    return clock.around(job.run_at)
+
+
+def dead_columns(clock: Clock) -> list[Column[Job]]:
+    """Return the columns of a listing of the dead letter queue."""
+    return [
+        Column("ID", lambda job: job.id),
+        Column("ATTEMPTS", attempts_text, yields=_SOON),
+        Column("FAILED AT", lambda job: clock.around(job.failed_at), yields=_LATE),
+        Column("LAST ERROR", lambda job: job.last_error or "", style=state_style),
+        Column("COMMAND", lambda job: command_text(job.spec.command)),
+    ]
+
+
+def seconds_between(start: datetime, end: datetime) -> float:
+    """Return how long it is from one instant to another."""
+    return (end - start).total_seconds()
+
+
+def worker_columns(clock: Clock) -> list[Column[LiveWorker]]:
+    """Return the columns of a listing of workers. A person is told of other hosts alone."""
+    here = ""
+    if clock.for_person:
+        import socket  # takes as long to load as the store does
+
+        here = socket.gethostname()
+    return [
+        Column("PID", lambda worker: str(worker.record.process.pid)),
+        Column("STATE", lambda worker: worker.state, style=lambda w: _WORKER_STYLES[w.state]),
+        Column("JOB", lambda worker: worker.job_id or "-"),
+        Column(
+            "HOST",
+            lambda worker: "" if worker.record.host == here else worker.record.host,
+            optional=True,
+            yields=_LATE,
+        ),
+        Column("STARTED", lambda worker: clock.around(worker.record.started_at), yields=_SOON),
+        Column("QUEUES", lambda worker: ", ".join(worker.record.queues), optional=True),
+        Column("ID", lambda worker: worker.record.id, yields=_FIRST),
+    ]

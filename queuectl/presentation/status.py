@@ -1,0 +1,108 @@
+"""How things stand, as commands and the dashboard tell it: queues, workers, and how many jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from queuectl.domain.frozen import frozen
+from queuectl.domain.job import State
+from queuectl.domain.job_fields import DEFAULT_QUEUE
+from queuectl.domain.query import Counts
+from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, Lane, Lanes
+from queuectl.domain.times import iso
+from queuectl.domain.worker_record import LiveWorker
+from queuectl.presentation import tables
+from queuectl.presentation.columns import STATE_STYLES
+from queuectl.queue import Queue
+
+
+@frozen
+class QueueView:
+    """One queue as it is told: what was decided about it, and its jobs by state."""
+
+    name: str
+    lane: Lane
+    states: Mapping[State, int]
+
+
+def queue_views(counts: Counts, lanes: Lanes) -> list[QueueView]:
+    """Return every queue that has jobs or about which something was decided, by name.
+
+    That of deliveries, which has no jobs as a rule, is told of while it is paused.
+    """
+    states, decided = counts.by_queue, set(lanes)
+    if not lanes.get(DELIVERY_QUEUE, OPEN).paused:
+        decided.discard(DELIVERY_QUEUE)
+    names = sorted({*decided, *states}, key=lambda name: (name != DEFAULT_QUEUE, name))
+    return [QueueView(name, lanes.get(name, OPEN), states.get(name, {})) for name in names]
+
+
+def totals(counts: Counts) -> dict[str, int]:
+    """Return how many jobs there are in each state, and in all."""
+    return {**{state.value: counts.of(state) for state in State}, "total": counts.total}
+
+
+def view_as_dict(view: QueueView) -> dict[str, Any]:
+    """Return a queue as `--json` prints it; `limit` is null when there is none."""
+    return {
+        "name": view.name,
+        "paused": view.lane.paused,
+        "limit": view.lane.limit or None,
+        "used": view.lane.used if view.lane.limit else None,
+        "counts": totals(Counts({view.name: view.states})),
+    }
+
+
+def queue_columns() -> list[tables.Column[QueueView]]:
+    """Return the columns of a listing of queues."""
+
+    def counted(state: State) -> tables.Column[QueueView]:
+        return tables.Column(
+            state.value.upper(),
+            lambda view: f"{view.states[state]:,}" if view.states.get(state) else "",
+            optional=True,
+            style=lambda _view: STATE_STYLES[state],
+        )
+
+    return [
+        tables.Column("QUEUE", lambda view: view.name),
+        tables.Column(
+            "PAUSED", lambda view: "paused" if view.lane.paused else "", optional=True,
+            style=lambda _view: "yellow",
+        ),
+        tables.Column("SLOTS", _slots, optional=True),
+        *map(counted, State),
+    ]  # fmt: skip
+
+
+def _slots(view: QueueView) -> str:
+    return f"{view.lane.used} of {view.lane.limit}" if view.lane.limit else ""
+
+
+def status_as_dict(queue: Queue) -> dict[str, Any]:
+    """Return how things stand as `--json` prints it."""
+    counts = queue.counts()
+    return {
+        "store": queue.address,
+        "home": str(queue.home.root),
+        "counts": totals(counts),
+        "workers": [worker_as_dict(worker) for worker in queue.workers()],
+        "queues": [view_as_dict(view) for view in queue_views(counts, queue.lanes())],
+    }
+
+
+def worker_as_dict(worker: LiveWorker) -> dict[str, Any]:
+    """Return a worker as `--json` prints it."""
+    record = worker.record
+    return {
+        "id": record.id,
+        "pid": record.process.pid,
+        "host": record.host,
+        "home": record.home,
+        "state": worker.state,
+        "job": worker.job_id,
+        "queues": list(record.queues),
+        "started_at": iso(record.started_at),
+        "heartbeat_at": iso(record.heartbeat_at),
+    }

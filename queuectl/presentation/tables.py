@@ -1,0 +1,221 @@
+"""Values to text: aligned columns, tables on a terminal, JSON. Knows no store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from queuectl.domain.frozen import frozen
+from queuectl.domain.text import printable
+from queuectl.domain.times import iso
+from queuectl.domain.views import ALONE, Surroundings
+from queuectl.presentation.layout import GAP, arrange, cut, width
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = TypeVar("Row")
+
+_BLOCK = 500
+_WIDEST = 60
+_NOTHING = "-"
+_FEW_SECONDS, _MANY_SECONDS = 0.0995, 99.95
+
+
+@frozen
+class Column(Generic[Row]):
+    """One column of a table. With `optional` a person sees it only when it has something in it.
+
+    The higher `yields`, the sooner it is left out where the terminal is narrow; 0 is never.
+    """
+
+    title: str
+    text: Callable[[Row], str]
+    optional: bool = False
+    style: Callable[[Row], str] | None = None
+    yields: int = 0
+
+
+@frozen
+class Clock:
+    """The moment at which jobs are told of, and how its times are written.
+
+    `for_person` is for a terminal, else they are as in JSON. `now` is the store's time, so that
+    "in 5s" is true whatever this machine's clock says; `surroundings` is what else was so then.
+    """
+
+    now: datetime
+    for_person: bool
+    surroundings: Surroundings = ALONE
+
+    def at(self, instant: datetime) -> str:
+        """Return a point in time: `14:30:05`, or `2030-01-31 14:30` when it is not today."""
+        if not self.for_person:
+            return iso(instant)
+        try:
+            local, today = instant.astimezone(), self.now.astimezone()
+        except (OverflowError, OSError, ValueError):  # the edge of the calendar
+            return iso(instant)
+        return local.strftime("%H:%M:%S" if local.date() == today.date() else "%Y-%m-%d %H:%M")
+
+    def around(self, instant: datetime | None) -> str:
+        """Return a time seen from now: `in 5s`, `2m ago`; nothing for none."""
+        if instant is None:
+            return ""
+        if not self.for_person:
+            return iso(instant)
+        seconds = (instant - self.now).total_seconds()
+        if abs(seconds) < 1:
+            return "now"
+        return f"in {rough(seconds)}" if seconds > 0 else f"{rough(-seconds)} ago"
+
+
+def rough(seconds: float) -> str:
+    """Return a length of time in its largest unit that counts: `5s`, `3m`, `2h`, `9d`."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds > 1.95 * size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def duration(seconds: float) -> str:
+    """Return how long something took: `12 ms`, `5.0 s`, `2m 05s`, `1h 02m`."""
+    if seconds < _FEW_SECONDS:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < _MANY_SECONDS:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
+
+
+def elapsed(seconds: float) -> str:
+    """Return how long something has gone on, as a clock shows it: `0:05`, `1:02:03`."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, colors: bool) -> int:
+    """Write rows as a table; return how many there were. Reads a limited number at a time.
+
+    Off a terminal every column is there and no cell is empty, so that scripts can count them.
+    """
+    source, count, for_person = iter(rows), 0, sys.stdout.isatty()
+    chosen: list[Column[Row]] = []
+    while block := list(islice(source, _BLOCK)):
+        texts = [[printable(column.text(row)) for column in columns] for row in block]
+        if not chosen:
+            chosen = [
+                column
+                for at, column in enumerate(columns)
+                if not (column.optional and for_person) or any(line[at] for line in texts)
+            ]
+        kept = [at for at, column in enumerate(columns) if column in chosen]
+        texts = [[line[at] for at in kept] for line in texts]
+        titles = [column.title for column in chosen] if not count else []
+        if for_person:
+            styles = [[_style(column, row) for column in chosen] for row in block]
+            _write_rich(chosen, titles, texts, styles, colors=colors)
+        else:
+            _write_plain(titles, texts)
+        count += len(block)
+    return count
+
+
+def _style(column: Column[Row], row: Row) -> str:
+    return column.style(row) if column.style else ""
+
+
+def _write_plain(titles: list[str], texts: list[list[str]]) -> None:
+    filled = [[text or _NOTHING for text in line] for line in texts]
+    lines = [titles, *filled] if titles else filled
+    widths = [min(max(map(width, cells)), _WIDEST) for cells in zip(*lines, strict=True)]
+    widths[-1] = 0
+    for line in lines:
+        cells = (text + " " * (wide - width(text)) for text, wide in zip(line, widths, strict=True))
+        sys.stdout.write(GAP.join(cells).rstrip() + "\n")
+
+
+def console(*, colors: bool) -> Console:
+    """Return what writes to this terminal."""
+    from rich.console import Console
+
+    return Console(no_color=not colors, highlight=False, emoji=False, markup=False)
+
+
+def _write_rich(
+    columns: Sequence[Column[Any]],
+    titles: list[str],
+    texts: list[list[str]],
+    styles: list[list[str]],
+    *,
+    colors: bool,
+) -> None:
+    """Write a table that is no wider than the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = console(colors=colors)
+    lines = [titles, *texts] if titles else texts
+    widths = arrange(lines, [column.yields for column in columns], terminal.width)
+    made = Table.grid(padding=(0, len(GAP), 0, 0))
+    for wide in widths.values():
+        made.add_column(width=wide, no_wrap=True)
+    if titles:
+        made.add_row(*(Text(cut(titles[at], wide), "bold") for at, wide in widths.items()))
+    for line, row_styles in zip(texts, styles, strict=True):
+        made.add_row(*(Text(cut(line[at], wide), row_styles[at]) for at, wide in widths.items()))
+    terminal.print(made)
+
+
+def styled(lines: Iterable[tuple[str, str, str]], *, colors: bool) -> None:
+    """Write names and values on a terminal, each value in its style and wrapped beside its name."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, len(GAP), 0, 0))
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value, style in lines:
+        made.add_row(Text(name, "dim"), Text(printable(value), style))
+    console(colors=colors).print(made)
+
+
+def pairs(lines: Iterable[tuple[str, str]]) -> None:
+    """Write names and values, the values aligned."""
+    shown = list(lines)
+    widest = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        sys.stdout.write(f"{name:<{widest}}{GAP}{printable(value)}".rstrip() + "\n")
+
+
+def write_json(value: Any) -> None:
+    """Write one JSON value in UTF-8 and nothing else."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=_must_escape()) + "\n")
+
+
+def _must_escape() -> bool:
+    """Whether the terminal cannot show all of Unicode; `\\u` escapes are JSON everywhere."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+
+
+class JsonArray:
+    """Writes one JSON array, element by element, so that it may be longer than memory."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, value: Any) -> None:
+        """Write one element."""
+        sys.stdout.write("[\n" if self._count == 0 else ",\n")
+        sys.stdout.write(json.dumps(value, ensure_ascii=_must_escape()))
+        self._count += 1
+
+    def close(self) -> None:
+        """Write the end of the array."""
+        sys.stdout.write("\n]\n" if self._count else "[]\n")

@@ -1,0 +1,140 @@
+"""Deliveries as jobs: what hooks are told of becomes a job each, which the queue retries itself.
+
+A delivery's id is made of its hook and its event, so that a worker that is killed before it has
+noted what it told adds nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+
+from queuectl.domain import state_machine
+from queuectl.domain.events import Ending
+from queuectl.domain.hook_messages import Facts, event_of, of_empty_queue, of_ending
+from queuectl.domain.hooks import (
+    DELIVERY_ATTEMPTS,
+    DELIVERY_BACKOFF_BASE,
+    DELIVERY_BACKOFF_CAP,
+    DELIVERY_TIMEOUT,
+    NOT_NOW,
+    QUEUE_EMPTY,
+    REFUSED_FOR_GOOD,
+    Hook,
+    delivery_id,
+    hook_of,
+)
+from queuectl.domain.job import SETTLED, Job, Outcome, State
+from queuectl.domain.job_fields import Spec
+from queuectl.domain.queue_limits import delivery_queue
+from queuectl.domain.times import iso
+from queuectl.stores.base import Store
+
+FACTS_VARIABLE = "QUEUECTL_FACTS"
+"""Where a delivery's job keeps what it tells."""
+
+_EMPTIED = "emptied:"
+"""The mark of a queue: until when it is known to have been told that it is empty."""
+
+
+def delivery_job(hook: Hook, facts: Facts, key: str, now: datetime) -> Job:
+    """Return the job that delivers an event; `key` tells it from all others of its hook."""
+    told = "\0".join((hook.name, iso(hook.created_at), facts["event"], key))
+    spec = Spec(
+        id=delivery_id(hook.name, sha256(told.encode()).hexdigest()[:32]),
+        command=("queuectl", "hook", "deliver", hook.name),
+        queue=delivery_queue(hook.name),
+        max_retries=DELIVERY_ATTEMPTS,
+        backoff_base=DELIVERY_BACKOFF_BASE,
+        backoff_cap=DELIVERY_BACKOFF_CAP,
+        timeout=DELIVERY_TIMEOUT,
+        env=((FACTS_VARIABLE, json.dumps(facts)),),
+    )
+    return state_machine.enqueue(spec, None, now)
+
+
+def facts_of(job: Job) -> Facts:
+    """Return what a delivery tells. Raises ValueError for a job that is none."""
+    try:
+        facts = json.loads(dict(job.spec.env).get(FACTS_VARIABLE, ""))
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise ValueError("the job holds no event")
+    return facts
+
+
+def verdict(outcome: Outcome) -> Outcome:
+    """Return how the run of a delivery ended, with what it said of that as its error."""
+    if outcome.exit_code not in (REFUSED_FOR_GOOD, NOT_NOW) or outcome.timed_out:
+        return outcome
+    lines = outcome.stderr.strip().splitlines()
+    is_final = outcome.exit_code == REFUSED_FOR_GOOD
+    return replace(outcome, error=lines[-1] if lines else outcome.error, is_final=is_final)
+
+
+def announce(store: Store, endings: Sequence[Ending]) -> int:
+    """Add the deliveries of some endings; return how many there are.
+
+    Call it before the endings are forgotten. One look at the hooks serves the whole batch;
+    deliveries themselves are told to nobody.
+    """
+    told = [ending for ending in endings if hook_of(ending.job_id) is None]
+    if not told:
+        return 0
+    hooks = [hook for hook in store.hooks() if hook.events and not hook.paused]
+    if not hooks:
+        return 0
+    now = store.now()
+    jobs = [
+        delivery_job(hook, of_ending(event, ending), ending.key, now)
+        for ending in told
+        for hook in hooks
+        if (event := event_of(hook, ending)) is not None
+    ]
+    emptied = _emptied(store, hooks, told)
+    looked_at = store.now() if emptied else now
+    for queue, last in emptied.items():
+        jobs += _of_empty(hooks, queue, last, now)
+    if jobs:
+        store.add(jobs)
+    for queue in emptied:
+        store.set_mark(f"{_EMPTIED}{queue}", iso(looked_at))
+    return len(jobs)
+
+
+def _emptied(store: Store, hooks: Sequence[Hook], endings: Iterable[Ending]) -> dict[str, Ending]:
+    """Return the queues that became empty with these endings, each with its last one.
+
+    What ended before a queue was last seen empty, and is told only now, says nothing new.
+    """
+    last: dict[str, Ending] = {}
+    for ending in endings:
+        if any(hook.wants(QUEUE_EMPTY, ending.queue) for hook in hooks):
+            last[ending.queue] = max(last.get(ending.queue, ending), ending, key=_when)
+    if not last:
+        return {}
+    counts = store.counts().by_queue
+    unsettled = frozenset(State) - SETTLED
+    return {
+        queue: ending
+        for queue, ending in last.items()
+        if not any(counts.get(queue, {}).get(state) for state in unsettled)
+        and iso(ending.finished_at) > (store.mark(f"{_EMPTIED}{queue}") or "")
+    }
+
+
+def _when(ending: Ending) -> tuple[datetime, int, int]:
+    return ending.finished_at, ending.seq, ending.rev
+
+
+def _of_empty(hooks: Sequence[Hook], queue: str, last: Ending, now: datetime) -> list[Job]:
+    facts = of_empty_queue(queue, last.finished_at)
+    return [
+        delivery_job(hook, facts, f"{queue} {last.key}", now)
+        for hook in hooks
+        if hook.wants(QUEUE_EMPTY, queue) and last.finished_at >= hook.created_at
+    ]

@@ -1,0 +1,268 @@
+"""What people do with hooks, one short method each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from queuectl.domain import hooks as rules
+from queuectl.domain import settings as tunables
+from queuectl.domain.command_policy import require_allowed
+from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, nearest
+from queuectl.domain.field_checks import check_command, check_labels, check_name, check_text
+from queuectl.domain.hook_messages import of_test
+from queuectl.domain.hooks import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target
+from queuectl.domain.job import WAITING, State
+from queuectl.domain.query import Filter, Page
+from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
+from queuectl.domain.thresholds import parse_threshold
+from queuectl.hooks.errors import Undelivered
+from queuectl.stores.migrated import require_in_use
+from queuectl.system.ids import new_token
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job
+    from queuectl.domain.query import Counts
+    from queuectl.domain.settings import Settings
+    from queuectl.stores.base import Store
+
+_MAX_TRIES = 50
+_LONGEST_SECRET = 4096
+_LIMITED = "hooks_limited"
+"""The mark of a store whose deliveries have been limited once: then it is people's to decide."""
+
+
+class Hooks:
+    """The hooks of a store; `missing_hint` is what to say of one not found, where no store is."""
+
+    def __init__(self, store: Store, missing_hint: str = "") -> None:
+        self._store = store
+        self._hint = missing_hint or "queuectl hook list shows the hooks there are"
+
+    def add(self, hook: Hook, *, replacing: bool = False) -> Hook:
+        """Store a hook (its `created_at` is set here) and limit its queue of deliveries.
+
+        Raises InvalidInput, or Conflict when there is one of the name that is not to be replaced.
+        """
+        require_in_use(self._store)
+        made = checked(replace(hook, created_at=self._store.now()), self._settings())
+        self._limit_deliveries(made.name)
+        before = self._find(made.name) if replacing else None
+        if before is not None:  # it goes on where that one stood, so that nothing is left out
+            made = replace(
+                made,
+                created_at=before.created_at,
+                changes=before.changes,
+                told=before.changes,
+                rev=before.rev + 1,
+            )
+        if self._store.put_hook(made, before):
+            return made
+        if replacing:
+            raise _too_fast(made.name)
+        raise Conflict(f"hook '{made.name}' exists already (--replace replaces it)")
+
+    def _limit_deliveries(self, name: str) -> None:
+        """Let only a few deliveries of a hook run at once, unless somebody has said otherwise."""
+        lanes = self._store.lanes()
+        if self._store.mark(_LIMITED) is None:
+            if DELIVERY_QUEUE not in lanes:
+                self._store.set_lane(DELIVERY_QUEUE, limit=DELIVERY_SLOTS)
+                lanes = self._store.lanes()
+            self._store.set_mark(_LIMITED, "yes")
+        said = lanes.get(DELIVERY_QUEUE, OPEN)
+        self._store.set_lane(delivery_queue(name), paused=said.paused, limit=said.limit)
+
+    def decide(self, *, paused: bool | None = None, limit: int | None = None) -> None:
+        """Pause or resume all deliveries, or limit those of each hook; None leaves it as it is.
+
+        Those of a hook that is gone may still wait, in a queue that was paused with all others.
+        """
+        queues = {delivery_queue(hook.name) for hook in self._store.hooks()}
+        for queue in queues.union(filter(is_of_deliveries, self._store.lanes())):
+            self._store.set_lane(queue, paused=paused, limit=limit)
+
+    def all(self) -> list[Hook]:
+        """Return every hook, by name."""
+        return self._store.hooks()
+
+    def _find(self, name: str) -> Hook | None:
+        return next((hook for hook in self._store.hooks() if hook.name == name), None)
+
+    def get(self, name: str) -> Hook:
+        """Return one hook. Raises NotFound with the nearest name."""
+        found = self._find(name)
+        if found is None:
+            close = nearest(name, [hook.name for hook in self._store.hooks()])
+            raise NotFound(f"no hook '{name}'{close}", hint=self._hint)
+        return found
+
+    def remove(self, name: str) -> None:
+        """Forget a hook; its deliveries that still wait fail then. Raises NotFound."""
+        self.get(name)
+        self._store.remove_hook(name)
+        self._store.set_lane(delivery_queue(name), paused=False, limit=0)
+
+    def pause(self, name: str) -> Hook:
+        """Tell nothing more until the hook is resumed. Raises NothingDone when it is paused."""
+        return self._change(name, rules.pause)
+
+    def resume(self, name: str) -> Hook:
+        """Tell again what happens from now on. Raises NothingDone when it is not paused."""
+        return self._change(name, rules.resume)
+
+    def _change(self, name: str, decide: Callable[[Hook], Hook]) -> Hook:
+        for _ in range(_MAX_TRIES):
+            before = self.get(name)
+            after = decide(before)
+            if self._store.put_hook(after, before):
+                return after
+        raise _too_fast(name)
+
+    def deliveries(self, name: str, number: int) -> Iterator[Job]:
+        """Yield the jobs of a hook's latest deliveries, the newest first."""
+        chosen = Filter(queue=delivery_queue(name), id_prefix=rules.deliveries_of(name))
+        return self._store.find(chosen, Page(limit=number, newest_first=True))
+
+    def faults(self) -> list[str]:
+        """Return one line for each hook that cannot do its work, or whose deliveries are dead."""
+        settings, found = self._settings(), []
+        hooks = self._store.hooks()
+        for hook in hooks:
+            try:
+                checked(hook, settings)
+            except InvalidInput as fault:
+                found.append(f"hook '{hook.name}': {fault}")
+        dead = self._counts().of(State.DEAD)
+        if hooks and dead:
+            said = f"{dead} event(s) were not delivered; queuectl list --deliveries --state dead"
+            found.append(said)
+        return found
+
+    def check(self) -> list[Hook]:
+        """Look at the thresholds now; return the hooks whose threshold has changed sides."""
+        from queuectl.queue.thresholds import Watching, watched
+
+        require_in_use(self._store)
+        before = {hook.name: hook.changes for hook in self._store.hooks()}
+        Watching(self._store).look(watched(self._store.hooks()))
+        return [
+            hook
+            for hook in watched(self._store.hooks())
+            if hook.changes > before.get(hook.name, hook.changes)
+        ]
+
+    def have_unbegun(self) -> bool:
+        """Whether there are deliveries that nobody has tried yet, or that run just now."""
+        counts = self._counts()
+        return bool(counts.of(State.PENDING) + counts.of(State.PROCESSING))
+
+    def _counts(self) -> Counts:
+        return self._store.counts().only(deliveries=True)
+
+    def are_stranded(self) -> bool:
+        """Whether there are deliveries to be made and no worker that will make them."""
+        from queuectl.system.processes import is_live
+
+        if not any(map(self._counts().of, WAITING)):
+            return False
+        now = self._store.now()
+        return not any(
+            is_live(worker, now) and (not worker.queues or DELIVERY_QUEUE in worker.queues)
+            for worker in self._store.workers()
+        )
+
+    def test(self, name: str) -> str:
+        """Deliver a made-up event at once, in this process; return what is to be said of it.
+
+        Raises `Undelivered`.
+        """
+        from queuectl.hooks import webhook
+
+        hook = self.get(name)
+        if hook.target is Target.COMMAND:
+            try:
+                require_allowed(hook.address, self._settings())
+            except InvalidInput as fault:
+                raise Undelivered(str(fault), is_final=True) from None
+        return webhook.deliver(hook, of_test(self._store.now()), f"test:{new_token()}")
+
+    def _settings(self) -> Settings:
+        return tunables.from_stored(self._store.settings())
+
+
+def checked(hook: Hook, settings: Settings) -> Hook:
+    """Return a hook that can do what it says. Raises InvalidInput for the first thing wrong."""
+    rules.check_hook_name(hook.name)
+    if bool(hook.events) == bool(hook.when):
+        raise InvalidInput(
+            "a hook is told of events (--on) or of a threshold (--when), one of the two",
+            hint="queuectl hook add --help has examples",
+        )
+    if hook.queue is not None:
+        check_name("queue", hook.queue)
+    if hook.labels and (hook.when or QUEUE_EMPTY in hook.events):
+        raise InvalidInput(f"labels do not go with {'a threshold' if hook.when else QUEUE_EMPTY}")
+    hook = replace(
+        hook,
+        labels=check_labels("labels", hook.labels),
+        when=str(parse_threshold(hook.when)) if hook.when else "",
+    )
+    return _CHECKS[hook.target](_with_checked_secret(hook), settings)
+
+
+def _with_checked_secret(hook: Hook) -> Hook:
+    secret = check_text("secret", hook.secret).rstrip("\r\n") if hook.secret is not None else None
+    if secret is not None and not 0 < len(secret) <= _LONGEST_SECRET:
+        raise InvalidInput(f"a secret has 1 to {_LONGEST_SECRET:,} characters")
+    return replace(hook, secret=secret)
+
+
+def _checked_webhook(hook: Hook, _settings: Settings) -> Hook:
+    from queuectl.hooks.webhook import check_url
+
+    _refuse_mail_options(hook)
+    return replace(hook, address=check_url(hook.address))
+
+
+def _checked_command(hook: Hook, settings: Settings) -> Hook:
+    _refuse_mail_options(hook)
+    if hook.secret is not None:
+        raise InvalidInput("a secret does not go with a command: nothing is signed")
+    check_command("command", hook.address)
+    require_allowed(hook.address, settings)
+    return hook
+
+
+def _checked_mail(hook: Hook, _settings: Settings) -> Hook:
+    from queuectl.hooks.email import check_addresses, parse_server
+
+    if not hook.smtp:
+        raise InvalidInput(
+            "mail needs a server: --smtp smtp://USER@HOST:PORT", "its password: --secret-file FILE"
+        )
+    has_user = bool(parse_server(hook.smtp).user)
+    if has_user != (hook.secret is not None):
+        raise InvalidInput(
+            "a user of the mail server and a password go together",
+            hint="--smtp smtp://USER@HOST:PORT, and --secret-file or --secret-env",
+        )
+    sender = check_addresses(hook.sender) if hook.sender else ""
+    return replace(hook, address=check_addresses(hook.address), sender=sender)
+
+
+def _refuse_mail_options(hook: Hook) -> None:
+    if hook.smtp or hook.sender:
+        raise InvalidInput("--smtp and --from go with --mail only")
+
+
+_CHECKS: Mapping[Target, Callable[[Hook, Settings], Hook]] = {
+    Target.WEBHOOK: _checked_webhook,
+    Target.COMMAND: _checked_command,
+    Target.MAIL: _checked_mail,
+}
+
+
+def _too_fast(name: str) -> StoreUnavailable:
+    return StoreUnavailable(f"hook '{name}' changes too fast; try again")

@@ -1,0 +1,166 @@
+"""Metrics for Prometheus, made from the store each time somebody asks.
+
+https://prometheus.io/docs/practices/naming/ is where names and units come from, and
+docs/metrics.md says what each of them means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from queuectl.domain.errors import QueuectlError
+from queuectl.domain.events import Ended
+from queuectl.domain.job import State
+from queuectl.domain.queue_limits import hook_of_queue
+from queuectl.domain.stats import BOUNDS, Figures, Histogram
+
+if TYPE_CHECKING:
+    from queuectl.queue import Queue
+
+__all__ = ["CONTENT_TYPE_LATEST", "StoreCollector", "metrics_text", "serving"]
+
+_WORKER_STATES = ("idle", "busy", "stopping")
+_LABELS = [*map(str, BOUNDS), "+Inf"]
+
+OpenQueue = Callable[[], "AbstractContextManager[Queue]"]
+
+
+class StoreCollector(Collector):
+    """Opens a queue for each collection, so that it may be asked from any thread.
+
+    A store that is out of reach is told as `queuectl_up` 0, and of it nothing else.
+    """
+
+    def __init__(self, open_queue: OpenQueue) -> None:
+        self._open_queue = open_queue
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing, so that it is not asked before somebody wants to know."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        try:
+            with self._open_queue() as queue:
+                found = [*_now(queue), *_ever(queue)]
+        except QueuectlError:
+            found = []
+        up = GaugeMetricFamily("queuectl_up", "Whether the store can be read (1) or not (0).")
+        up.add_metric([], float(bool(found)))
+        yield up
+        yield from found
+
+
+def metrics_text(queue: Queue) -> str:
+    """Return all metrics of a queue in the text format of Prometheus (`CONTENT_TYPE_LATEST`).
+
+    Raises StoreUnavailable, StoreRefused.
+    """
+    queue.counts()  # what a store that is away says is to be told, not `queuectl_up 0`
+    return generate_latest(_registry(lambda: nullcontext(queue))).decode()
+
+
+@contextmanager
+def serving(open_queue: OpenQueue, host: str, port: int) -> Iterator[int]:
+    """Serve the metrics over HTTP, in threads; the value is the port (of 0: any that is free).
+
+    Raises OSError when that address cannot be had.
+    """
+    from prometheus_client import start_http_server
+
+    server, thread = start_http_server(port, host, _registry(open_queue))
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _registry(open_queue: OpenQueue) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(StoreCollector(open_queue))
+    return registry
+
+
+def _now(queue: Queue) -> Iterator[Metric]:
+    """Yield what is so at this moment."""
+    counts, due, now = queue.counts(), queue.oldest_due(), queue.now()
+    jobs = GaugeMetricFamily(
+        "queuectl_jobs", "Jobs in the store by state.", labels=("queue", "state")
+    )
+    age = GaugeMetricFamily(
+        "queuectl_oldest_due_age_seconds",
+        "How long the job has been due that has been so longest, 0 without any.",
+        labels=("queue",),
+    )
+    for name in sorted({*counts.by_queue, *due}):
+        states = counts.by_queue.get(name, {})
+        for state in State:
+            jobs.add_metric((name, state.value), states.get(state, 0))
+        waiting = max(0.0, (now - due[name]).total_seconds()) if name in due else 0.0
+        age.add_metric((name,), waiting)
+    workers = GaugeMetricFamily("queuectl_workers", "Workers that are alive.", labels=("state",))
+    living = [worker.state for worker in queue.workers()]
+    for word in _WORKER_STATES:
+        workers.add_metric((word,), living.count(word))
+    deliveries = GaugeMetricFamily(
+        "queuectl_deliveries",
+        "Deliveries of hooks in the store by state.",
+        labels=("hook", "state"),
+    )
+    for name, states in sorted(queue.counts(deliveries=True).by_queue.items()):
+        for state, number in sorted(states.items()):
+            deliveries.add_metric((hook_of_queue(name), state.value), number)
+    yield from (jobs, age, workers, deliveries)
+
+
+def _ever(queue: Queue) -> Iterator[Metric]:
+    """Yield what has been counted since the store was made."""
+    totals = queue.totals()
+    enqueued = CounterMetricFamily(
+        "queuectl_jobs_enqueued", "Jobs that were enqueued.", labels=("queue",)
+    )
+    runs = CounterMetricFamily(
+        "queuectl_runs", "Runs that ended, by how they did.", labels=("queue", "outcome")
+    )
+    for name, figures in totals.items():
+        enqueued.add_metric((name,), figures.enqueued)
+        for outcome in Ended:
+            runs.add_metric((name, outcome.value), figures.of(outcome))
+    yield from (enqueued, runs)
+    yield _histogram(
+        "queuectl_run_duration_seconds",
+        "How long runs took that completed or failed.",
+        totals,
+        lambda figures: figures.run,
+    )
+    yield _histogram(
+        "queuectl_wait_seconds",
+        "How long runs had been due when they were started.",
+        totals,
+        lambda figures: figures.wait,
+    )
+
+
+def _histogram(
+    name: str, text: str, totals: dict[str, Figures], chosen: Callable[[Figures], Histogram]
+) -> Metric:
+    made = HistogramMetricFamily(name, text, labels=("queue",))
+    for queue, figures in totals.items():
+        found = chosen(figures)
+        buckets = list(zip(_LABELS, map(float, accumulate(found.counts)), strict=True))
+        made.add_metric((queue,), buckets, found.seconds)
+    return made

@@ -1,0 +1,258 @@
+"""The use cases that only read, and the figures; those that change something are made of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import CannotStart, Conflict, NotFound, StoreRefused, WaitTimedOut
+from queuectl.domain.field_checks import is_name
+from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.queue_limits import is_of_deliveries
+from queuectl.domain.settings import Settings
+from queuectl.stores.base import BATCH, Store
+from queuectl.system.home import Home
+from queuectl.system.ids import PREFIX_LENGTH
+from queuectl.system.polling import ROOTS_SECONDS, Pace
+
+if TYPE_CHECKING:
+    from queuectl.domain.query import Counts, Filter, Page
+    from queuectl.domain.queue_limits import Lanes
+    from queuectl.domain.stats import Figures
+    from queuectl.domain.stats_report import Report
+    from queuectl.domain.views import Surroundings
+    from queuectl.domain.worker_record import LiveWorker
+
+
+_POLL_SECONDS = (0.01, 0.25)
+
+
+class Reading:
+    """The part of `Queue` that reads."""
+
+    home: Home
+    missing: str
+    """The path or address where there is nothing, if this only stands for a store; else empty."""
+
+    _store: Store
+
+    @property
+    def missing_hint(self) -> str:
+        """What to say of anything that is not found where nothing is; else empty."""
+        return f"{self.missing} does not exist" if self.missing else ""
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        return self._store.now()
+
+    def settings(self) -> Settings:
+        """Return the settings in force."""
+        return tunables.from_stored(self._store.settings())
+
+    def resolve(self, word: str) -> str:
+        """Return the id that a word means: itself, or a prefix of one made for the user.
+
+        Raises NotFound, or Conflict when a prefix fits several.
+        """
+        if is_name(word) and self._store.get(word) is not None:
+            return word
+        if is_name(word) and len(word) >= PREFIX_LENGTH:
+            fitting = self._store.generated_ids(word, 2)
+            if len(fitting) == 1:
+                return fitting[0]
+            if fitting:
+                raise Conflict(f"'{word}' fits several jobs: {', '.join(fitting)} …")
+        raise NotFound(
+            f"no job '{word}'", self.missing_hint or "queuectl list shows the jobs there are"
+        )
+
+    def get(self, word: str) -> Job:
+        """Return one job with its output and history; `word` is an id or a prefix."""
+        job = self._store.get(self.resolve(word))
+        if job is None:
+            raise NotFound(f"no job '{word}'")
+        return job
+
+    def find(self, chosen: Filter | None = None, page: Page | None = None) -> Iterator[Job]:
+        """Yield jobs in order of arrival (or as the page says), dead ones included.
+
+        Without deliveries of hooks, unless the filter asks for them.
+        """
+        from queuectl.domain.query import Filter, Page
+
+        return self._store.find((chosen or Filter()).of_jobs(), page or Page())
+
+    def counts(self, *, deliveries: bool = False) -> Counts:
+        """Return how many jobs there are in each state of each queue, or how many `deliveries`."""
+        return self._store.counts().only(deliveries=deliveries)
+
+    def workers(self) -> list[LiveWorker]:
+        """Return the workers that are alive, the earliest first, each with its job."""
+        from queuectl.domain.query import Filter
+        from queuectl.domain.worker_record import LiveWorker
+        from queuectl.system.processes import is_live
+
+        now, running = self._store.now(), Filter(frozenset({State.PROCESSING}))
+        held = {job.worker: job.id for job in self.find(running)}
+        return [
+            LiveWorker(record, held.get(record.id))
+            for record in self._store.workers()
+            if is_live(record, now)
+        ]
+
+    def wait(self, ids: Iterable[str], timeout: float | None = None) -> Iterator[Job]:
+        """Yield each job once it is completed, dead or cancelled, in the order given.
+
+        Raises NotFound when one is deleted, CannotStart when one waits for a job that has ended
+        otherwise, WaitTimedOut after `timeout` seconds.
+        """
+        roots = Pace(ROOTS_SECONDS)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        shortest, longest = _POLL_SECONDS
+        for job_id in ids:
+            pause = shortest
+            while (job := self.get(job_id)).state not in SETTLED:
+                if roots.is_due and job.waits_for:
+                    with roots.look():
+                        stuck = self.cannot_start()(job)
+                    if stuck:
+                        raise stuck
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise WaitTimedOut(f"job '{job_id}' is still {job.state}")
+                time.sleep(pause if left is None else min(pause, left))
+                pause = min(pause * 1.5, longest)
+            yield job
+
+    def unsettled(self, queue: str | None = None) -> list[str]:
+        """Return the ids of the jobs that are not completed, dead or cancelled yet."""
+        from queuectl.domain.query import Filter
+
+        return [job.id for job in self.find(Filter(frozenset(State) - SETTLED, queue))]
+
+    def lanes(self) -> Lanes:
+        """Return the queues about which something was decided, with the slots in use."""
+        from queuectl.domain.queue_limits import is_of_deliveries
+
+        found = self._store.lanes().items()
+        return {name: lane for name, lane in found if not is_of_deliveries(name)}
+
+    def surroundings(self) -> Surroundings:
+        """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
+        from queuectl.domain.unmet_dependencies import Obstacles
+        from queuectl.domain.views import Surroundings, unserved_by
+        from queuectl.system.processes import is_live
+
+        find = cache(self._store.get)
+        obstacles = Obstacles(find)
+
+        def state_of(job_id: str) -> State | None:
+            try:
+                job = find(job_id)
+            except StoreRefused:
+                return State.PENDING  # as far as anybody can tell from a damaged record
+            return job.state if job else None
+
+        def root_of(job_id: str) -> str | None:
+            try:
+                job = find(job_id)
+            except StoreRefused:
+                return None
+            root = obstacles.before(job) if job else None
+            return root.reason if root else None
+
+        @cache
+        def unserved() -> Callable[[str], str | None]:
+            now = self._store.now()
+            return unserved_by(
+                record.queues for record in self._store.workers() if is_live(record, now)
+            )
+
+        return Surroundings(
+            self._store.lanes(),
+            state_of,
+            lambda queue: unserved()(queue),
+            cache(self._store.edge),
+            root_of,
+        )
+
+    def cannot_start(self) -> Callable[[Job], CannotStart | None]:
+        """Return what tells why a waiting job cannot start by itself, as things stand now.
+
+        It waits, by way of others perhaps, for one that has ended otherwise or was deleted. A
+        retry of that one may still revive it.
+        """
+        from queuectl.domain.unmet_dependencies import Obstacles
+
+        obstacles = Obstacles(cache(self._store.get))
+
+        def why(job: Job) -> CannotStart | None:
+            if not job.waits_for or job.state not in WAITING:
+                return None
+            root = obstacles.before(job)
+            if root is None:
+                return None
+            again = self._store.get(job.id)  # it may have been released since it was read
+            if again is None or again.rev != job.rev:
+                return None
+            return CannotStart(f"{job.id} cannot start: {root}", hint=f"queuectl {root.remedy}")
+
+        return why
+
+
+_PERIOD = timedelta(hours=1)
+_MOST_BATCHES = 20
+
+
+class Statistics(Reading):
+    """The part of `Queue` that counts. What has just happened is told first, so all is in it."""
+
+    def stats(
+        self,
+        queue: str | None = None,
+        since: datetime | None = None,
+        *,
+        deliveries: bool = False,
+    ) -> Report:
+        """Return what has happened since an instant (an hour ago), in all queues or in one.
+
+        With `deliveries` it is about those of hooks, and without about all other jobs.
+        It begins with the minute of that instant, and not before the time for which the figures
+        of minutes are kept (the setting `retention_stats`).
+        """
+        from queuectl.domain.stats_report import earliest, report
+        from queuectl.queue.events import tell_all
+
+        tell_all(self._store)
+        now = self._store.now()
+        begun = since or now - _PERIOD
+        minutes = self._store.figures(min(begun - timedelta(minutes=1), earliest(now)))
+        kept = {
+            place: figures
+            for place, figures in minutes.items()
+            if is_of_deliveries(place[0]) is deliveries
+        }
+        return report(now, begun, kept, self._totals(deliveries=deliveries), queue)
+
+    def totals(self) -> dict[str, Figures]:
+        """Return the figures of each queue since the store was made. They never fall."""
+        from queuectl.queue.events import tell_all
+
+        tell_all(self._store)
+        return self._totals(deliveries=False)
+
+    def _totals(self, *, deliveries: bool) -> dict[str, Figures]:
+        found = self._store.totals().items()
+        return {name: each for name, each in found if is_of_deliveries(name) is deliveries}
+
+    def oldest_due(self) -> dict[str, datetime]:
+        """Return, for each queue with jobs that are ready, since when one of them has been due."""
+        for _ in range(_MOST_BATCHES):
+            if self._store.promote() < BATCH:
+                break
+        found = self._store.oldest_due().items()
+        return {name: since for name, since in found if not is_of_deliveries(name)}

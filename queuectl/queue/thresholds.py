@@ -1,0 +1,126 @@
+"""Thresholds that hooks watch: measured now and then, told once when crossed and once when cleared.
+
+Any number of workers may watch at once; each change is one compare-and-set of the hook's record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from queuectl.domain.hook_messages import of_threshold
+from queuectl.domain.hooks import Hook
+from queuectl.domain.job import State
+from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, is_of_deliveries
+from queuectl.domain.settings import Settings
+from queuectl.domain.thresholds import (
+    DLQ_SIZE,
+    NO_WORKER,
+    is_owed,
+    judged,
+    parse_threshold,
+    seen,
+    told,
+)
+from queuectl.domain.worker_record import WorkerRecord
+from queuectl.queue.hook_deliveries import delivery_job
+from queuectl.stores.base import Store
+from queuectl.system.processes import is_live
+
+LOOK_SECONDS = 5.0
+_TURN = "thresholds"
+
+
+class Watching:
+    """The thresholds of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._next_look = 0.0
+
+    def tick(self, _settings: Settings) -> None:
+        """Look at every threshold, if it is time and no other worker has just done so."""
+        present = time.monotonic()
+        if present < self._next_look:
+            return
+        self._next_look = present + LOOK_SECONDS
+        hooks = watched(self._store.hooks())
+        if hooks and self._store.take_turn(_TURN, LOOK_SECONDS * 0.9):
+            self.look(hooks)
+
+    def look(self, hooks: Sequence[Hook]) -> int:
+        """Measure and judge; return how many changes were handed over for delivery."""
+        changes = 0
+        for hook in hooks:
+            changes += self._judge(hook)
+            self._store.between()
+        return changes
+
+    def _judge(self, hook: Hook) -> int:
+        """Deal with one hook; a change that an earlier look left untold comes first."""
+        current = self._tell(hook) if is_owed(hook) else hook
+        number = int(current is not hook and current is not None)
+        current = self._measured(current) if current is not None else None
+        if current is not None and is_owed(current):
+            number += self._tell(current) is not None
+        return number
+
+    def _measured(self, hook: Hook) -> Hook | None:
+        """Return the hook as it is stored after this look; None when another was faster."""
+        now = self._store.now()
+        after = hook
+        if parse_threshold(hook.when).measure == NO_WORKER:
+            after = seen(after, self._has_worker(hook, now), now)
+        after = judged(after, self._measure(after, now), now)
+        return after if after is hook or self._store.put_hook(after, hook) else None
+
+    def _tell(self, hook: Hook) -> Hook | None:
+        """Add the delivery of the latest change, then note that; None: another was faster."""
+        job = delivery_job(hook, of_threshold(hook), str(hook.changes), self._store.now())
+        self._store.add([job])
+        after = told(hook)
+        return after if self._store.put_hook(after, hook) else None
+
+    def _measure(self, hook: Hook, now: datetime) -> float:
+        measure = parse_threshold(hook.when).measure
+        if measure == NO_WORKER:
+            return (now - hook.alone_since).total_seconds() if hook.alone_since else 0.0
+        if measure == DLQ_SIZE:
+            counts = self._store.counts().by_queue
+            return sum(
+                states.get(State.DEAD, 0)
+                for queue, states in counts.items()
+                if _counts(hook, queue)
+            )
+        lanes = self._store.lanes()
+        waiting = [
+            since
+            for queue, since in self._store.oldest_due().items()
+            if _counts(hook, queue) and not lanes.get(queue, OPEN).paused
+        ]
+        return max(0.0, (now - min(waiting)).total_seconds()) if waiting else 0.0
+
+    def _has_worker(self, hook: Hook, now: datetime) -> bool:
+        """Whether a worker lives that serves what the hook is about."""
+        return any(
+            is_live(worker, now) and _serves(worker, hook.queue) for worker in self._store.workers()
+        )
+
+
+def watched(hooks: Sequence[Hook]) -> list[Hook]:
+    """Return the hooks that watch a threshold."""
+    return [hook for hook in hooks if hook.when and not hook.paused]
+
+
+def _serves(worker: WorkerRecord, queue: str | None) -> bool:
+    """Whether a worker takes from a queue, or without one from any but that of deliveries."""
+    wanted = {queue} if queue else set(worker.queues) - {DELIVERY_QUEUE}
+    return not worker.queues or bool(wanted.intersection(worker.queues))
+
+
+def _counts(hook: Hook, queue: str) -> bool:
+    """Whether a queue counts for a hook: deliveries do where `hooks` is asked for by name alone."""
+    if is_of_deliveries(queue):
+        return hook.queue == DELIVERY_QUEUE
+    return hook.queue in (None, queue)

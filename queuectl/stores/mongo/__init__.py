@@ -1,0 +1,1 @@
+"""MongoDB as a store: many hosts share one queue."""

@@ -1,0 +1,175 @@
+"""What a job looks like in `jobs` and in `dlq`, beyond the fields that `codec` names.
+
+- `ready`: true on a job that can be claimed, false on one that waits for its time, else absent;
+- `token`: the call of `add` that inserted it; `stamp`: the commit that wrote it last;
+- `batch`: the atomic batch it was staged by; it exists for readers once that is committed;
+- `moving`: true on a dead job whose move to `dlq` is not finished;
+- `linking`: on a job whose blockers are being written (`mongo_linking`);
+- `unique_live`: the unique key of a job that waits or runs, under a unique index;
+- `untold`: what ended with the job and is in no figures yet; see `mongo_figures`;
+- `past_since`: on a job with more than one run in its history, when the first of those that are
+  not the latest ended, or `EPOCH` until somebody has looked; see `mongo_history`;
+- `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
+- `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from secrets import token_hex
+from typing import Any
+
+from queuectl.domain.events import ending_of
+from queuectl.domain.job import HISTORY_RUNS, SETTLED, Job, State
+from queuectl.domain.query import Page
+from queuectl.domain.state_machine import MARKS, Fence, Transition
+from queuectl.domain.times import EPOCH
+from queuectl.stores.mongo.connection import Document, Link
+from queuectl.stores.serialization import (
+    OUTPUT_FIELDS,
+    UNREADABLE,
+    changed_fields,
+    ending_to_document,
+    job_from_document,
+    job_to_document,
+    note_unreadable,
+    run_from_document,
+    run_to_document,
+)
+
+STUB_FIELDS = (
+    "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
+    "has_children", "unswept", "untold",
+)  # fmt: skip
+BARE = dict.fromkeys(("history", "untold", *OUTPUT_FIELDS), False)
+"""The projection that leaves out what costs most to read."""
+
+
+def projection(page: Page) -> dict[str, bool] | None:
+    """Return what to leave out of the documents of a page."""
+    left_out = () if page.with_output else OUTPUT_FIELDS
+    if not page.with_history:
+        left_out = (*left_out, "history")
+    return dict.fromkeys(left_out, False) or None
+
+
+def new_stamp() -> str:
+    """Return a mark that tells one write from every other."""
+    return token_hex(8)
+
+
+def to_document(job: Job, now: datetime) -> Document:
+    """Return the document of a new job."""
+    fields = job_to_document(job)
+    document = {"_id": fields.pop("id"), **fields}
+    document["history"] = [run_to_document(run) for run in job.history]
+    if len(job.history) > 1:
+        document["past_since"] = EPOCH
+    document["unique_live"] = job.spec.unique
+    if job.is_free:
+        document["ready"] = job.is_due(now)
+    return {name: value for name, value in document.items() if name not in _absent(job)}
+
+
+def _absent(job: Job) -> set[str]:
+    """Return the fields that a document of this job lacks, which keeps them out of indexes."""
+    absent = set() if job.is_free else {"ready"}
+    if not job.waits_for:
+        absent.add("waits_for")
+    if not job.unswept:
+        absent.add("unswept")
+    if job.spec.unique is None or job.state in SETTLED:
+        absent.add("unique_live")
+    if job.state is not State.PROCESSING:
+        absent.add("slots_held")
+    return absent
+
+
+def to_job(document: Document) -> Job:
+    """Return the job that a document holds."""
+    runs = [run_from_document(run) for run in document.get("history") or ()]
+    return job_from_document({**document, "id": document["_id"]}, runs)
+
+
+def readable(document: Document) -> Job | None:
+    """Return the job that a document holds, or None, noted once, when there is none."""
+    try:
+        return to_job(document)
+    except UNREADABLE:
+        note_unreadable("jobs", document.get("_id"))
+        return None
+
+
+def set_aside(link: Link, job_id: object) -> None:
+    """Take a record that cannot be claimed out of the way of the others, noted once."""
+    link.jobs.update_one({"_id": job_id, "ready": True}, {"$unset": {"ready": ""}})
+    note_unreadable("jobs", job_id)
+
+
+def to_stub(document: Document) -> Document:
+    """Return what `jobs` keeps of a dead job: all that a filter looks at."""
+    kept = {name: document[name] for name in STUB_FIELDS if name in document}
+    return {**kept, "stub": True}
+
+
+def fence(change: Transition, linking: Document | None = None) -> Document:
+    """Return the filter that matches the job only while it is as the transition read it.
+
+    With `linking` it must bear that mark too.
+    """
+    before = change.before
+    if change.fence is Fence.REV:
+        announced = {"linking.stamp": linking["stamp"]} if linking else {}
+        return {"_id": before.id, "seq": before.seq, "rev": before.rev, **announced}
+    claim = before.claim
+    held: Document = {
+        "_id": before.id,
+        "state": before.state.value,
+        "claim_id": claim.id if claim else "",
+        # one that was stored before there was such a mark lacks it
+        **{mark: True if getattr(before, mark) else {"$ne": True} for mark in MARKS},
+    }
+    if change.fence is Fence.LEASE and claim:
+        held["lease_until"] = claim.lease_until
+    return held
+
+
+def new_fields(change: Transition, after: Job, now: datetime) -> Document:
+    """Return the fields that a transition sets, and what this store adds to them."""
+    fields = changed_fields(change.before, after)
+    fields.pop("id", None)
+    if after.is_free:
+        fields["ready"] = after.is_due(now)
+    if after.spec.unique is not None:
+        fields["unique_live"] = after.spec.unique
+    return {name: value for name, value in fields.items() if name not in _absent(after)}
+
+
+def update(change: Transition, after: Job, now: datetime, stamp: str) -> Document:
+    """Return the update that applies a transition to a document in `jobs`."""
+    fields = {**new_fields(change, after, now), "state": after.state.value, "stamp": stamp}
+    unset = dict.fromkeys(("batch", *sorted(_absent(after))), "")
+    if change.is_burial:
+        fields["moving"] = True
+    operators: dict[str, Any] = {"$set": fields, "$unset": unset}
+    if change.run is not None:
+        entry = [run_to_document(change.run)]
+        operators["$push"] = {"history": {"$each": entry, "$slice": -HISTORY_RUNS}}
+        if change.run.n > 1:
+            operators["$max"] = {"past_since": EPOCH}  # stays where it is there already
+    ending = ending_of(change)
+    if ending is not None:
+        operators.setdefault("$push", {})["untold"] = ending_to_document(ending)
+    return operators
+
+
+def run_filter(change: Transition) -> Document | None:
+    """Return the filter for a job whose history has this very run, or None without one.
+
+    The claim alone would not do: a claim that expired is in the history too.
+    """
+    if change.run is None:
+        return None
+    entry = run_to_document(change.run)
+    wanted = {name: entry[name] for name in ("claim_id", "finished_at", "exit_code", "error")}
+    return {"_id": change.before.id, "history": {"$elemMatch": wanted}}

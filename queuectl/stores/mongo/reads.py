@@ -1,0 +1,204 @@
+"""Looking at jobs: one, a listing in order of arrival, and how many there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from pymongo import ASCENDING, DESCENDING
+
+from queuectl.domain.errors import StoreRefused
+from queuectl.domain.job import Job, State
+from queuectl.domain.query import SIGNALLED, TIMED_OUT, Counts, Filter, Page
+from queuectl.domain.queue_limits import FIRST_NAME
+from queuectl.stores.mongo.batches import committed, existing
+from queuectl.stores.mongo.connection import Document, Link, translated
+from queuectl.stores.mongo.dead import whole
+from queuectl.stores.mongo.documents import BARE, projection, readable, to_job
+from queuectl.stores.mongo.schema import CLAIM_ORDER
+from queuectl.stores.serialization import UNREADABLE, known_state
+
+READ_AT_ONCE = 500
+_READS = 20
+_BEYOND_ALL = 2**63 - 1
+
+
+def get(link: Link, job_id: str, left_out: dict[str, bool] | None = None) -> Job | None:
+    """Return one job, in the DLQ or not; a job that is being moved is read again."""
+    for _ in range(_READS):
+        found = existing(link, list(link.jobs.find({"_id": job_id}, left_out)))
+        if not found:
+            return None
+        document = whole(link, found[0], left_out)
+        if document is not None:
+            try:
+                return to_job(document)
+            except UNREADABLE as fault:
+                raise StoreRefused(
+                    f"the record of job '{job_id}' cannot be read: {fault!r}",
+                    hint="mend or remove it in the database",
+                ) from fault
+    return None
+
+
+def edge(link: Link, queue: str, *, last: bool) -> Job | None:
+    """Return the first or last ready job of a queue, without output and history."""
+    order = [("queue", ASCENDING), *CLAIM_ORDER]
+    document = link.jobs.find_one(
+        {"ready": True, "queue": queue},
+        BARE,
+        sort=[(name, -way) for name, way in order] if last else order,
+        hint="claim",
+    )
+    return readable(document) if document else None
+
+
+def oldest_due(link: Link) -> dict[str, datetime]:
+    """Return since when jobs of each queue have been due: one read for each queue and priority."""
+    found: dict[str, datetime] = {}
+    first = _first_ready(link, {})
+    while first is not None:
+        queue, since = first["queue"], first["run_at"]
+        if isinstance(since, datetime):
+            found[queue] = min(found.get(queue, since), since)
+        lower = {"queue": queue, "priority": {"$lt": first["priority"]}}
+        first = _first_ready(link, lower) or _first_ready(link, {"queue": {"$gt": queue}})
+    return found
+
+
+def _first_ready(link: Link, where: Document) -> Document | None:
+    fields = {"queue": True, "priority": True, "run_at": True}
+    order = [("queue", ASCENDING), *CLAIM_ORDER]
+    return link.jobs.find_one({"ready": True, **where}, fields, sort=order, hint="claim")
+
+
+def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:
+    """Return at most `limit` ids that were made for the user and begin with `prefix`."""
+    where = {"_id": {"$regex": f"^{re.escape(prefix)}"}, "generated_id": True}
+    cursor = link.jobs.find(where, {"_id": True, "batch": True}).sort("_id", 1).limit(limit)
+    return [document["_id"] for document in existing(link, list(cursor))]
+
+
+def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
+    """Yield jobs in order of arrival, as `Store.find` says."""
+    left_out = projection(page)
+    remaining = page.limit
+    after = page.after_seq
+    while remaining is None or remaining > 0:
+        size = READ_AT_ONCE
+        if remaining is not None and not chosen.is_detailed:
+            size = min(size, remaining)
+        with translated(link):
+            documents = _stretch(link, chosen, after, size, left_out, page.newest_first)
+            jobs = _resolve(link, documents, chosen, left_out)
+        yield from jobs if remaining is None else jobs[:remaining]
+        if len(documents) < size:
+            return
+        after = documents[-1]["seq"]
+        remaining = None if remaining is None else remaining - len(jobs)
+
+
+def _stretch(
+    link: Link,
+    chosen: Filter,
+    after: int,
+    size: int,
+    left_out: dict[str, bool] | None,
+    newest_first: bool,
+) -> list[Document]:
+    if not newest_first:
+        beyond, order = {"$gt": after}, ASCENDING
+    else:
+        beyond, order = {"$lt": after or _BEYOND_ALL}, DESCENDING
+    where = {"seq": beyond, **_where(chosen)}
+    return list(link.jobs.find(where, left_out).sort("seq", order).limit(size))
+
+
+def _resolve(
+    link: Link, documents: list[Document], chosen: Filter, left_out: dict[str, bool] | None
+) -> list[Job]:
+    """Return the jobs that documents of `jobs` stand for, the dead ones from `dlq`."""
+    real = existing(link, documents)
+    stubs = [document["_id"] for document in real if document.get("stub")]
+    copies = {}
+    if stubs:
+        for copy in link.dlq.find({"_id": {"$in": stubs}}, left_out):
+            copies[copy["_id"], copy["seq"], copy["rev"]] = copy
+    jobs = []
+    for document in real:
+        key = (document["_id"], document["seq"], document["rev"])
+        job: Job | None
+        if not document.get("stub"):
+            job = readable(document)
+        elif key in copies:
+            job = readable(copies[key])
+        else:
+            # it left the DLQ since the stub was read
+            job = get(link, document["_id"], left_out)
+        if job and job.seq == document["seq"] and chosen.fits(job):
+            jobs.append(job)
+    return jobs
+
+
+def _where(chosen: Filter) -> Document:
+    where: Document = {}
+    if chosen.states:
+        where["state"] = {"$in": sorted(state.value for state in chosen.states)}
+    if chosen.queue is not None:
+        where["queue"] = chosen.queue
+    elif chosen.deliveries is not None:
+        where["queue"] = {"$lt" if chosen.deliveries else "$gte": FIRST_NAME}
+    if chosen.labels:
+        where["labels"] = {"$all": list(chosen.labels)}
+    if chosen.id_prefix:
+        where["_id"] = {"$regex": f"^{re.escape(chosen.id_prefix)}"}
+    if chosen.unchanged_since is not None:
+        where["updated_at"] = {"$lt": chosen.unchanged_since}
+    if chosen.changed_since is not None:
+        where["updated_at"] = {**where.get("updated_at", {}), "$gte": chosen.changed_since}
+    if chosen.is_detailed:
+        where["$and"] = [{"$or": [{"stub": True}, *ways]} for ways in _ways(chosen)]
+    return where
+
+
+def _ways(chosen: Filter) -> Iterator[list[Document]]:
+    """Yield, for each thing that a stub does not tell, the ways in which a job may have it."""
+    for text in chosen.texts:
+        there = {"$regex": re.escape(text), "$options": "i"}
+        yield [{name: there} for name in ("_id", "command", "last_error")]
+    if (code := chosen.exit_code) is not None:
+        ways: list[Document] = [{"exit_code": code}, {"signal": code - SIGNALLED}]
+        yield [*ways, {"timed_out": True}] if code == TIMED_OUT else ways
+
+
+def unreadable_jobs(link: Link) -> Iterator[object]:
+    """Yield the ids of jobs whose records cannot be read; reads every one, output aside."""
+    for collection, chosen in ((link.jobs, {"stub": {"$ne": True}}), (link.dlq, {})):
+        for document in collection.find(chosen, BARE):
+            try:
+                to_job(document)
+            except UNREADABLE:
+                yield document["_id"]
+
+
+def counts(link: Link) -> Counts:
+    """Return how many jobs there are in each state of each queue, from one index."""
+    group = {"queue": "$queue", "state": "$state", "batch": "$batch"}
+    # the match makes the server walk the index that has all three
+    named = {"state": {"$gte": ""}}
+    rows = list(
+        link.jobs.aggregate([{"$match": named}, {"$group": {"_id": group, "number": {"$sum": 1}}}])
+    )
+    staged_by = {row["_id"]["batch"] for row in rows if row["_id"].get("batch")}
+    real = committed(link, staged_by)
+    by_queue: dict[str, dict[State, int]] = {}
+    for row in rows:
+        batch = row["_id"].get("batch")
+        if batch and batch not in real:
+            continue
+        state = known_state(row["_id"]["state"])
+        if state is not None:
+            states = by_queue.setdefault(row["_id"]["queue"], {})
+            states[state] = states.get(state, 0) + row["number"]
+    return Counts(by_queue)

@@ -1,0 +1,347 @@
+"""Job <-> document: the one place where field names meet storage.
+
+A document is flat: each key is a column in SQLite and a field in MongoDB. Its values are str,
+int, float, bool, None, aware datetimes, lists of str and lists of pairs. What only a store needs
+(`ready`, tokens) is added by that store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from queuectl.domain.errors import StoreRefused
+from queuectl.domain.field_checks import Command
+from queuectl.domain.job import Claim, Job, Outcome, Run, State
+from queuectl.domain.job_fields import FIELDS, Kind, Spec, command_text, plain
+from queuectl.stores.soundness import sound
+
+if TYPE_CHECKING:
+    from queuectl.domain.events import Ending
+    from queuectl.domain.schedule import Schedule
+    from queuectl.domain.worker_record import StopRequest, WorkerRecord
+
+Document = dict[str, Any]
+
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What decoding a record raises that was written by hand, or by a fault."""
+
+OUTPUT_FIELDS = ("stdout", "stderr")
+OUTCOME_FIELDS = (
+    "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
+    *OUTPUT_FIELDS,
+)  # fmt: skip
+_COURSE_FIELDS = (
+    "rev", "run_at", "attempts", "runs", "interruptions", "cancel_requested", "worker",
+    "created_at", "updated_at", "started_at", "finished_at", "failed_at", "held", "has_children",
+    "unswept",
+)  # fmt: skip
+"""The fields of a job that are stored as they are: how it has fared so far."""
+
+TIME_FIELDS = frozenset(
+    "run_at created_at updated_at started_at finished_at failed_at lease_until".split()
+)
+RUN_FIELDS = (
+    "n", "claim_id", "worker", "started_at", "finished_at", "exit_code", "signal", "timed_out",
+    "error", "duration",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1000)
+def note_unreadable(place: str, key: object) -> None:
+    """Log, once a process, that a record cannot be read and is passed over."""
+    import logging
+
+    log = logging.getLogger("queuectl.stores")
+    log.error("%s: the record %r cannot be read and is passed over", place, key)
+
+
+@lru_cache(maxsize=100)
+def known_state(word: object) -> State | None:
+    """Return the state of that name; None, logged once a process, for a name nobody knows."""
+    try:
+        return State(word)
+    except ValueError:
+        import logging
+
+        log = logging.getLogger("queuectl.stores")
+        log.error("jobs: what is in the unknown state %r is left out (see queuectl doctor)", word)
+        return None
+
+
+def parent_state(word: object) -> State:
+    """Return how a job stands that others wait for: in an unknown state it has not ended."""
+    return known_state(word) or State.PENDING
+
+
+def job_to_document(job: Job) -> Document:
+    """Return every field of a job but its history."""
+    return {
+        "seq": job.seq,
+        **_spec_to_document(job.spec),
+        **{name: getattr(job, name) for name in _COURSE_FIELDS},
+        "waits_for": list(job.waits_for),
+        "state": job.state.value,
+        **_claim_to_document(job.claim),
+        **outcome_to_document(job.outcome),
+    }
+
+
+_spec_values = attrgetter(*FIELDS)
+_SPEC_FIELDS = [field.column for field in FIELDS.values()]
+_SPEC_DEFAULTS = [field.default for field in FIELDS.values()]
+_TUPLES = [field.column for field in FIELDS.values() if field.kind in (Kind.WORDS, Kind.PAIRS)]
+
+
+def _spec_to_document(spec: Spec) -> Document:
+    is_line = isinstance(spec.command, str)
+    document = dict(zip(_SPEC_FIELDS, _spec_values(spec), strict=True))
+    for name in _TUPLES:
+        document[name] = plain(document[name])
+    return {
+        "id": spec.id,
+        "command": command_text(spec.command),
+        "argv": None if is_line else list(spec.command),
+        **document,
+    }
+
+
+def _claim_to_document(claim: Claim | None) -> Document:
+    return {
+        "claim_id": claim.id if claim else None,
+        "lease_until": claim.lease_until if claim else None,
+    }
+
+
+def outcome_to_document(outcome: Outcome | None) -> Document:
+    """Return the fields of a run's outcome; `duration` is None when there is none."""
+    if outcome is None:
+        return dict.fromkeys(OUTCOME_FIELDS)
+    return {
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "timed_out": outcome.timed_out,
+        "last_error": outcome.error,
+        "duration": outcome.duration,
+        "stdout_cut": outcome.stdout_cut,
+        "stderr_cut": outcome.stderr_cut,
+        "stdout": outcome.stdout,
+        "stderr": outcome.stderr,
+    }
+
+
+def changed_fields(before: Job, after: Job) -> Document:
+    """Return the fields that a transition changes, and always `rev`.
+
+    The outcome is written whole when it is another one, since `before` may have been read
+    without its output.
+    """
+    changed: Document = {"rev": after.rev}
+    for name in _COURSE_FIELDS:
+        value = getattr(after, name)
+        if value != getattr(before, name):
+            changed[name] = value
+    if after.state is not before.state:
+        changed["state"] = after.state.value
+    if after.waits_for != before.waits_for:
+        changed["waits_for"] = list(after.waits_for)
+    if after.claim != before.claim:
+        changed.update(_claim_to_document(after.claim))
+    if after.spec is not before.spec:
+        changed.update(_spec_to_document(after.spec))
+    if after.outcome is not before.outcome:
+        changed.update(outcome_to_document(after.outcome))
+    return changed
+
+
+def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) -> Job:
+    """Return the job that a document holds; output that was not read is empty.
+
+    Raises one of `UNREADABLE` for a document that holds none.
+    """
+    get = document.get
+    claim_id = get("claim_id")
+    job = Job(
+        spec=_spec_from_document(document),
+        state=State(document["state"]),
+        run_at=document["run_at"],
+        created_at=document["created_at"],
+        updated_at=document["updated_at"],
+        seq=document["seq"],
+        rev=document["rev"],
+        attempts=document["attempts"],
+        runs=document["runs"],
+        interruptions=document["interruptions"],
+        cancel_requested=bool(document["cancel_requested"]),
+        waits_for=tuple(get("waits_for") or ()),
+        held=bool(get("held")),
+        has_children=bool(get("has_children")),
+        unswept=bool(get("unswept")),
+        claim=Claim(claim_id, document["worker"], document["lease_until"]) if claim_id else None,
+        worker=get("worker"),
+        started_at=get("started_at"),
+        finished_at=get("finished_at"),
+        failed_at=get("failed_at"),
+        outcome=_outcome_from_document(document),
+        history=tuple(history),
+    )
+    return sound(job)
+
+
+def _spec_from_document(document: Mapping[str, Any]) -> Spec:
+    argv = document.get("argv")
+    command: Command = document["command"] if argv is None else tuple(argv)
+    found = zip(map(document.get, _SPEC_FIELDS), _SPEC_DEFAULTS, strict=True)
+    values = [default if value is None else value for value, default in found]
+    for place, read in _READ:
+        values[place] = read(values[place])
+    return Spec(document["id"], command, *values)
+
+
+_READERS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.WORDS: tuple,
+    Kind.PAIRS: lambda pairs: tuple((name, value) for name, value in pairs),
+    Kind.FLAG: bool,
+}
+"""What turns a value as a document has it into the one of a job, where they differ."""
+
+_READ = [
+    (place, _READERS[field.kind])
+    for place, field in enumerate(FIELDS.values())
+    if field.kind in _READERS
+]
+
+
+def _outcome_from_document(document: Mapping[str, Any]) -> Outcome | None:
+    get = document.get
+    if get("duration") is None:
+        return None
+    return Outcome(
+        exit_code=get("exit_code"),
+        signal=get("signal"),
+        timed_out=bool(get("timed_out")),
+        error=get("last_error"),
+        duration=document["duration"],
+        stdout=get("stdout") or "",
+        stderr=get("stderr") or "",
+        stdout_cut=get("stdout_cut") or 0,
+        stderr_cut=get("stderr_cut") or 0,
+    )
+
+
+def run_to_document(run: Run) -> Document:
+    """Return one entry of a job's history."""
+    return {name: getattr(run, name) for name in RUN_FIELDS}
+
+
+def run_from_document(document: Mapping[str, Any]) -> Run:
+    """Return the entry that a document holds."""
+    values: Document = {name: document.get(name) for name in RUN_FIELDS}
+    values["timed_out"] = bool(values["timed_out"])
+    return Run(**values)
+
+
+_ENDING_FIELDS = (
+    "rev", "run", "queue", "finished_at", "attempts", "command", "started_at", "waited",
+    "duration", "exit_code", "signal", "timed_out", "error",
+)  # fmt: skip
+
+
+def ending_to_document(ending: Ending) -> Document:
+    """Return an ending as its job's document keeps it: without the job, and what is empty."""
+    values: Document = {name: getattr(ending, name) for name in _ENDING_FIELDS}
+    values["outcome"] = ending.outcome.value
+    if ending.labels:
+        values["labels"] = list(ending.labels)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def ending_from_document(document: Mapping[str, Any], job_id: str, seq: int) -> Ending:
+    """Return the ending that a job's document keeps."""
+    from queuectl.domain.events import Ended, Ending
+
+    values: Document = {name: document.get(name) for name in _ENDING_FIELDS}
+    values["outcome"] = Ended(document["outcome"])
+    values["labels"] = tuple(document.get("labels") or ())
+    return Ending(seq=seq, job_id=job_id, **values)
+
+
+SCHEDULE_FIELDS = (
+    "name", "cron", "tz", "fields", "next_due", "created_at", "catch_up", "overlap", "paused",
+    "last_due", "skipped_at", "skipped_why", "rev",
+)  # fmt: skip
+SCHEDULE_TIMES = ("next_due", "created_at", "last_due", "skipped_at")
+
+
+def schedule_to_document(schedule: Schedule) -> Document:
+    """Return a schedule; `fields` is text, because a store may not like the names in it."""
+    from json import dumps
+
+    document = {name: getattr(schedule, name) for name in SCHEDULE_FIELDS}
+    return {**document, "fields": dumps(schedule.fields)}
+
+
+def schedule_from_document(document: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that a document holds."""
+    from json import loads
+
+    from queuectl.domain.schedule import Schedule
+
+    values: Document = {name: document[name] for name in SCHEDULE_FIELDS}
+    for name in ("catch_up", "overlap", "paused"):
+        values[name] = bool(values[name])
+    values["fields"] = loads(values["fields"])
+    return Schedule(**values)
+
+
+def the_schedule(document: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that was asked for by its name. Raises StoreRefused for a damaged one."""
+    try:
+        return schedule_from_document(document)
+    except UNREADABLE as fault:
+        name = document["name"]
+        raise StoreRefused(
+            f"the record of schedule '{name}' is damaged ({fault})",
+            hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
+        ) from fault
+
+
+def worker_to_document(worker: WorkerRecord) -> Document:
+    """Return a worker's entry in the registry."""
+    return {
+        "id": worker.id,
+        "pid": worker.process.pid,
+        "started": worker.process.started,
+        "boot": worker.process.boot,
+        "host": worker.host,
+        "home": worker.home,
+        "queues": list(worker.queues),
+        "started_at": worker.started_at,
+        "heartbeat_at": worker.heartbeat_at,
+        "stop": worker.stop.value if worker.stop else None,
+    }
+
+
+def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
+    """Return the worker that a document holds."""
+    from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
+
+    return WorkerRecord(
+        id=document["id"],
+        process=ProcessIdentity(document["pid"], document["started"], document["boot"]),
+        host=document["host"],
+        home=document["home"],
+        queues=tuple(document["queues"]),
+        started_at=document["started_at"],
+        heartbeat_at=document["heartbeat_at"],
+        stop=stop_request(document.get("stop")),
+    )
+
+
+def stop_request(word: str | None) -> StopRequest | None:
+    """Return what a worker is asked, if it is asked to stop; an unknown word asks nothing."""
+    from queuectl.domain.worker_record import StopRequest
+
+    return StopRequest(word) if word in list(StopRequest) else None

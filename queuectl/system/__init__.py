@@ -1,0 +1,1 @@
+"""What the program needs of the machine: its home, processes, time, ids. Knows no store."""

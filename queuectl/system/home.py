@@ -1,0 +1,346 @@
+"""The home: where queuectl keeps its files on this machine, and which store is meant."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
+from queuectl.domain.frozen import frozen
+from queuectl.system.file_access import (
+    own_directory,
+    refuse_root,
+    refuse_strangers,
+    require_trusted,
+)
+from queuectl.system.store_url import is_mongo, sqlite_path
+
+DIRECTORY_NAME = ".queuectl"
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+_OWN_NAMES = ("queue.db", "workers.", "history", "dashboard.token", "logs", "edit-", ".env")
+"""How the names of what is in a home begin."""
+
+STORE_VARIABLES = ("QUEUECTL_STORE", "MONGO_URI")
+"""The environment variables that hold a store's address; jobs never inherit them."""
+
+_IS_LINUX = sys.platform == "linux"
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+@frozen
+class Home:
+    """Paths below one home directory. Nothing is made before `make`."""
+
+    root: Path
+
+    @property
+    def store_file(self) -> Path:
+        """The embedded store."""
+        return self.root / "queue.db"
+
+    @property
+    def pid_file(self) -> Path:
+        """The list of this home's workers."""
+        return self.root / "workers.pid"
+
+    def misses_processes(self) -> bool:
+        """Whether a process that `pid_file` names is gone; a quick look, for Linux alone."""
+        try:
+            words = self.pid_file.read_text().split('"pid": ')[1:]
+        except (OSError, ValueError):
+            return False
+        return _IS_LINUX and any(_is_gone(word.partition(",")[0]) for word in words)
+
+    def has_lost_pid_file(self) -> bool:
+        """Whether there have been workers, and the file that would name them is not there."""
+        return os.path.exists(self.root / "workers.lock") and not os.path.exists(self.pid_file)  # noqa: PTH110 - asked by every command
+
+    @property
+    def history_file(self) -> Path:
+        """What was typed in the shell."""
+        return self.root / "history"
+
+    @property
+    def token_file(self) -> Path:
+        """The secret that logs in to the dashboard."""
+        return self.root / "dashboard.token"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of workers and jobs."""
+        return self.root / "logs"
+
+    @property
+    def worker_logs(self) -> Path:
+        """One log file a supervisor."""
+        return self.logs / "workers"
+
+    @property
+    def job_logs(self) -> Path:
+        """One directory a job, in it `RUN.out` and `RUN.err`."""
+        return self.logs / "jobs"
+
+    def entries(self) -> list[Path]:
+        """Return what is in the home and queuectl's; a home may hold other things too."""
+        try:
+            found = sorted(self.root.iterdir())
+        except OSError:
+            return []
+        return [path for path in found if path.name.startswith(_OWN_NAMES)]
+
+    def make(self) -> None:
+        """Make the home if it is missing. Raises StoreUnavailable when that cannot be done."""
+        private_directory(self.root, parents=True)
+
+
+@frozen
+class Place:
+    """A home, and the address of the store that goes with it (may hold a password)."""
+
+    home: Home
+    store_url: str
+
+    @property
+    def is_store_inside(self) -> bool:
+        """Whether the store is the home's own, and no other that was named."""
+        return self.store_url == str(self.home.store_file)
+
+    def __repr__(self) -> str:
+        return f"Place({str(self.home.root)!r})"
+
+
+def find_place(
+    home: str | None = None,
+    store: str | None = None,
+    *,
+    search: bool = True,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Place:
+    """Return the home and store that options, environment and `.env` files mean.
+
+    An option comes before the environment, that before `.env` in the working directory, that
+    before `.env` in the home. Without any of them the home is the nearest `.queuectl` upward,
+    else the user's data directory, and the store is `queue.db` in it. Without `search` the home
+    is `.queuectl` in the working directory, there or not.
+
+    Raises InvalidInput where none can be found, and for root in the home of another user.
+    """
+    cwd = cwd or _known_directory()
+    variables = os.environ if environ is None else environ
+    named_home = home or variables.get("QUEUECTL_HOME", "") or _from_file(cwd, ("QUEUECTL_HOME",))
+    found = Home(_home_path(named_home, cwd, search=search))
+    refuse_root(found.root)
+    url = store or _first(variables, STORE_VARIABLES)
+    for directory in (cwd, found.root):
+        url = url or _from_file(directory, STORE_VARIABLES)
+    return Place(found, _absolute(url, cwd) if url else str(found.store_file))
+
+
+def _first(variables: Mapping[str, str], names: Sequence[str]) -> str:
+    """Return the first value that is not empty."""
+    return next((variables[name] for name in names if variables.get(name)), "")
+
+
+def _from_file(directory: Path, names: Sequence[str]) -> str:
+    """Return the first value in a directory's `.env`. Raises InvalidInput for a stranger's file."""
+    path = directory / ".env"
+    value = _first(read_env_file(path), names)
+    if value:
+        require_trusted(path)
+    if "\0" in value:
+        raise InvalidInput(f"{path} holds a NUL byte", hint="correct it or remove it")
+    return value
+
+
+def working_directory(named: str | None = None) -> Path:
+    """Return the working directory, or the absolute one that is named in its stead.
+
+    Raises InvalidInput when it has been removed.
+    """
+    if named and named.startswith("/"):
+        return Path(named)
+    try:
+        return Path.cwd()
+    except OSError:
+        raise _no_directory() from None
+
+
+def _no_directory() -> InvalidInput:
+    return InvalidInput(
+        "the working directory does not exist any more", hint="go to one that does: cd DIR"
+    )
+
+
+def _known_directory() -> Path:
+    """Return the working directory, or where it was before it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        pass
+    try:
+        return Path(os.readlink("/proc/self/cwd").removesuffix(" (deleted)"))  # noqa: PTH115
+    except OSError:
+        shown = os.environ.get("PWD", "")
+        return Path(shown if shown.startswith("/") else "/")
+
+
+def _below(cwd: Path, path: Path) -> Path:
+    """Return a path made absolute. Raises InvalidInput when that is where nothing is any more."""
+    if not path.is_absolute() and not cwd.is_dir():
+        raise _no_directory()
+    return _without_climbs(cwd / path)
+
+
+def _without_climbs(path: Path) -> Path:
+    """Return a path without `..`, with the links before the last of them followed.
+
+    Else what is looked at, while a part before `..` is missing, is not what would be made.
+    """
+    if ".." not in path.parts:
+        return path
+    after = path.parts[::-1].index("..")
+    climbing = path.parts[: len(path.parts) - after]
+    return Path(os.path.realpath(Path(*climbing)), *path.parts[len(climbing) :])
+
+
+def expanded(path: Path) -> Path:
+    """Return a path with `~` and `~user` replaced. Raises InvalidInput for one without a home.
+
+    An empty HOME counts as absent.
+    """
+    try:
+        if path.parts[:1] == ("~",) and os.environ.get("HOME") == "":
+            return Path(own_directory(), *path.parts[1:])
+        return path.expanduser()
+    except RuntimeError:
+        if path.parts[0] != "~":
+            raise InvalidInput(f"there is no user '{path.parts[0][1:]}'") from None
+        raise InvalidInput(
+            "no home directory is known: HOME is not set, and this user has no entry in passwd",
+            hint="name a home with --home DIR or QUEUECTL_HOME",
+        ) from None
+
+
+def _home_path(named: str, cwd: Path, *, search: bool) -> Path:
+    if named:
+        return _below(cwd, expanded(Path(named)))
+    if not search:
+        return _below(cwd, Path(DIRECTORY_NAME))
+    for directory in (cwd, *cwd.parents):
+        candidate = directory / DIRECTORY_NAME
+        if candidate.is_dir():
+            refuse_strangers(candidate)
+            return candidate
+    return _without_climbs(cwd / _data_directory())
+
+
+def _data_directory() -> Path:
+    """Return the user's data directory for queuectl. Raises InvalidInput where there is none.
+
+    On Linux it is spelled out, by the XDG base directory specification: importing platformdirs
+    takes a sixth of the time of a whole command.
+    """
+    if _IS_LINUX:
+        base = os.environ.get("XDG_DATA_HOME", "")
+        return expanded(Path(base if base.startswith("/") else "~/.local/share")) / "queuectl"
+    from platformdirs import user_data_path
+
+    return user_data_path("queuectl", appauthor=False)
+
+
+def _absolute(url: str, cwd: Path) -> str:
+    """Return an address that means the same from every directory."""
+    if is_mongo(url):
+        return url
+    path = _below(cwd, expanded(sqlite_path(url)))
+    refuse_root(path)
+    return str(path)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the variables of a `.env` file; none when there is no such file.
+
+    Raises StoreUnavailable when it cannot be read, InvalidInput when it is not text.
+    """
+    try:
+        if not path.is_file():
+            return {}
+        from dotenv import dotenv_values
+
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except OSError as fault:
+        raise cannot("read", path, fault) from fault
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text", hint="correct it or remove it") from None
+
+
+def private_directory(path: Path, *, parents: bool = False) -> None:
+    """Make a directory of mode 0700 whatever the umask; an existing one is taken as it is.
+
+    Raises StoreRefused when a symbolic link or a file is in its place (the last part of the
+    path, unless `parents`), StoreUnavailable when it cannot be made.
+    """
+    try:
+        if parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=DIRECTORY_MODE)
+        path.chmod(DIRECTORY_MODE)
+    except FileExistsError:
+        is_directory = path.is_dir() if parents else stat.S_ISDIR(path.lstat().st_mode)
+        if not is_directory:
+            raise StoreRefused(
+                f"{path} is not a directory", hint="move it away and try again"
+            ) from None
+    except OSError as fault:
+        raise cannot("make", path, fault) from fault
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file for writing, mode 0600 whatever the umask, never through a symbolic link.
+
+    Returns a file descriptor. Raises StoreRefused for a link, StoreUnavailable otherwise.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | _NO_FOLLOW, FILE_MODE)
+    except OSError as fault:
+        if fault.errno in (errno.ELOOP, errno.EMLINK):
+            raise StoreRefused(
+                f"{path} is a symbolic link, which is not followed", hint="remove it"
+            ) from None
+        raise cannot("open", path, fault) from fault
+    try:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE and hasattr(os, "fchmod"):
+            os.fchmod(descriptor, FILE_MODE)
+    except OSError as fault:
+        os.close(descriptor)
+        raise cannot("protect", path, fault) from fault
+    return descriptor
+
+
+def cannot(verb: str, path: Path, fault: OSError) -> StoreUnavailable:
+    """Return the error for something that the file system refused, in one line."""
+    hints = {
+        errno.EACCES: "check its owner and mode, or name another home with --home",
+        errno.EPERM: "check its owner and mode, or name another home with --home",
+        errno.EROFS: "the file system is read-only; name another home with --home",
+        errno.ENOSPC: "the disk is full; make room and try again",
+        errno.EDQUOT: "the disk quota is used up; make room and try again",
+    }
+    return StoreUnavailable(
+        f"cannot {verb} {path}: {fault.strerror}", hint=hints.get(fault.errno or 0, "")
+    )
+
+
+def _is_gone(pid: str) -> bool:
+    """Whether a process has ended, be it reaped or not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - half the time of Path.open
+            return file.read().rpartition(b") ")[2][:1] in b"ZX"
+    except OSError:
+        return True

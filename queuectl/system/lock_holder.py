@@ -1,0 +1,210 @@
+"""Who holds the lock that the writers of an embedded store wait for, and what is done about it.
+
+SQLite's lock is a POSIX lock on one byte of its `-shm` file. Who has it the kernel tells, but it
+must be asked through SQLite's own descriptor: to close another one of that file would drop every
+lock that this process has there (https://www.sqlite.org/howtocorrupt.html). Before SQLite's lock
+writers take the lock of the `-lock` file, which /proc/locks lists.
+
+All of this is for Linux; elsewhere nobody is named, and nobody is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import stat
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from queuectl.domain.errors import StoreLocked
+from queuectl.domain.frozen import frozen
+from queuectl.system.terminal_stops import COMMAND_MARK
+
+log = logging.getLogger("queuectl.stores")
+
+MOST_STOPPED_SECONDS = 3.0
+"""How long a process of ours may be seen stopped with the lock in hand before it is ended."""
+
+_WRITE_LOCK_AT = 120
+"""WAL_WRITE_LOCK of https://www.sqlite.org/walformat.html: the byte that the writer locks."""
+
+_FLOCK = struct.Struct("hhqqi4x")
+"""`struct flock` of 64-bit Linux: kind, whence, start, length, pid."""
+
+_CAN_ASK = sys.platform == "linux" and sys.maxsize > 2**32
+_MARK = f"/memfd:{COMMAND_MARK}"
+_NAME_LENGTH = 15
+
+
+@frozen
+class Holder:
+    """The process that holds a store's lock; `started` tells it from a later one of its pid."""
+
+    pid: int
+    name: str
+    started: str
+    is_stopped: bool
+    is_ours: bool
+
+    def __str__(self) -> str:
+        told = f"process {self.pid} ({self.name})"
+        return f"{told}, which is stopped" if self.is_stopped else told
+
+
+def holder_of(store_file: Path) -> Holder | None:
+    """Return the other process that keeps this one from writing into a store.
+
+    The store is open in this process. None: nobody does at this moment, or it cannot be told.
+    """
+    if not _CAN_ASK:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        turn = Path(f"{store_file}-lock")
+        return _described(_pid_at_lock(store_file) or _pid_at_flock(turn))
+    return None
+
+
+def flock_holder_of(lock_file: Path) -> Holder | None:
+    """Return the other process that holds the lock of a whole file (flock), as `holder_of` does."""
+    if not _CAN_ASK:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        return _described(_pid_at_flock(lock_file))
+    return None
+
+
+def locked(store_file: Path) -> StoreLocked:
+    """Return the error to raise when a store's lock was not to be had in time."""
+    return locked_by(holder_of(store_file), store_file)
+
+
+def locked_by(holder: Holder | None, path: Path) -> StoreLocked:
+    """Return the error to raise when what somebody holds was not to be had in time."""
+    hint = "try again when that is done"
+    if holder is None:
+        return StoreLocked(f"{path} is locked by another process", hint=hint)
+    if holder.is_stopped:
+        hint = f"kill -CONT {holder.pid} lets it go on, kill -KILL {holder.pid} ends it"
+    return StoreLocked(f"{path} is locked by {holder}", hint=hint)
+
+
+class LockWatch:
+    """What one that waits for a lock sees of its holder, from one look to the next.
+
+    `find` tells who has the lock of the file at a path.
+
+    A holder that is stopped in its place is told of, once. One of ours (a command or a worker,
+    which bears the mark) is ended when it stays so: what it had not committed is undone, and its
+    jobs are taken back as those of any worker that was killed.
+    """
+
+    def __init__(self, path: Path, find: Callable[[Path], Holder | None] = holder_of) -> None:
+        self._path = path
+        self._find = find
+        self._seen: Holder | None = None
+        self._since = 0.0
+        self._cannot_end: Holder | None = None
+
+    @property
+    def ends_in(self) -> float | None:
+        """In how many seconds the holder that was seen last is ended; None: it is not."""
+        if self._seen is None or not self._seen.is_ours or self._seen == self._cannot_end:
+            return None
+        return self._since + MOST_STOPPED_SECONDS - time.monotonic()
+
+    def look(self) -> None:
+        """Look who holds the lock; end it if it is ours and has been stopped for long."""
+        holder = self._find(self._path)
+        if holder is None or not holder.is_stopped:
+            self._seen = None
+        elif holder != self._seen:
+            self._seen, self._since = holder, time.monotonic()
+            what = "it is ended if that lasts" if holder.is_ours else "nobody can write until then"
+            log.warning("waiting for the lock of %s, held by %s; %s", self._path, holder, what)
+        elif self.ends_in is not None and self.ends_in <= 0:
+            self._end(holder)
+
+    def _end(self, holder: Holder) -> None:
+        """Kill the holder, if it has the lock even now that its pid cannot be another's."""
+        process = -1
+        try:
+            process = os.pidfd_open(holder.pid)
+            if self._find(self._path) == holder:
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                log.warning(
+                    "ended process %d (%s): it was stopped and kept the lock of %s",
+                    *(holder.pid, holder.name, self._path),
+                )
+        except ProcessLookupError:
+            return
+        except OSError as fault:
+            self._cannot_end = holder
+            log.warning("cannot end %s: %s", holder, fault.strerror)
+        finally:
+            if process >= 0:
+                os.close(process)
+
+
+def _pid_at_lock(store_file: Path) -> int:
+    """Return the pid that holds SQLite's lock of writers; 0 for nobody, or for this process."""
+    descriptor = _own_descriptor(Path(f"{store_file}-shm"))
+    if descriptor is None:
+        return 0
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _WRITE_LOCK_AT, 1, 0)
+    kind, *_, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    return 0 if kind == fcntl.F_UNLCK else int(pid)
+
+
+def _own_descriptor(path: Path) -> int | None:
+    """Return the descriptor that SQLite has of a file, without opening or closing any."""
+    wanted = path.stat()
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - Path.iterdir takes thrice as long
+        with contextlib.suppress(OSError):
+            found = os.fstat(int(name))
+            if stat.S_ISREG(found.st_mode) and os.path.samestat(found, wanted):
+                return int(name)
+    return None
+
+
+def _pid_at_flock(path: Path) -> int:
+    """Return the pid that holds the lock of a whole file; 0 for nobody."""
+    found = path.stat()
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in Path("/proc/locks").read_text().splitlines():
+        _, kind, *fields = line.split()
+        if kind == "FLOCK" and fields[3] == device:
+            return int(fields[2])
+    return 0
+
+
+def _described(pid: int) -> Holder | None:
+    """Return what there is to know of another process. Raises OSError when it has gone.
+
+    The pid of one that cannot be seen from here, as in another container, is no positive number.
+    """
+    if pid <= 0 or pid == os.getpid():
+        return None
+    text = Path(f"/proc/{pid}/stat").read_bytes()
+    name = text[text.index(b"(") + 1 : text.rindex(b")")][:_NAME_LENGTH]
+    state, *fields = text[text.rindex(b")") + 2 :].split()
+    is_ours = _bears_mark(pid)
+    shown = (
+        "queuectl" if is_ours else "".join(filter(str.isprintable, name.decode(errors="replace")))
+    )
+    return Holder(pid, shown, fields[18].decode(), state == b"T", is_ours)
+
+
+def _bears_mark(pid: int) -> bool:
+    """Whether a process is a command or a worker of ours, and no program that uses queuectl."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 - as above
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/fd/{name}").startswith(_MARK):  # noqa: PTH115
+                    return True
+    return False

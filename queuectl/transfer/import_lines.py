@@ -1,0 +1,157 @@
+"""Taking in what `export` wrote, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError, shown
+from queuectl.domain.field_checks import MAX_SLOTS, check_env, check_name
+from queuectl.domain.frozen import frozen
+from queuectl.domain.hooks import hook_of
+from queuectl.domain.job import Job
+from queuectl.domain.queue_limits import delivery_queue
+from queuectl.queue.environments import name_of
+from queuectl.stores.base import Store
+from queuectl.transfer.export import FORMAT
+from queuectl.transfer.jsonl import job_from_line, schedule_from_line
+
+BATCH = 200
+
+
+@frozen
+class Taken:
+    """One line that was taken in, or why it was not; `kind` is the type of what was stored."""
+
+    where: str
+    error: QueuectlError | None = None
+    kind: str = ""
+
+    @property
+    def existing(self) -> bool:
+        """Whether the store had something of that name already."""
+        return isinstance(self.error, Conflict)
+
+
+class Intake:
+    """Takes lines into a store; jobs some hundred at a time, in their order."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._settings = store.settings()
+        self._lanes = store.lanes()
+        self._environments = set(store.environments())
+        self._waiting: list[tuple[str, Job]] = []
+        self._kinds: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "queuectl": self._heading,
+            "setting": self._setting,
+            "queue": self._queue,
+            "environment": self._environment,
+            "schedule": self._schedule,
+        }
+
+    def take(self, where: str, fields: Mapping[str, Any]) -> list[Taken]:
+        """Take one line in; return what has become of it, and of jobs that waited for company.
+
+        A line that cannot be read is refused by itself. A heading of another format, or of an
+        export without its secrets, raises InvalidInput.
+        """
+        kind = fields.get("type", "job")
+        given = {name: value for name, value in fields.items() if name != "type"}
+        if kind == "queuectl":
+            self._heading(given)
+            return []
+        try:
+            if kind == "job":
+                self._waiting.append((where, self._job(given)))
+                return self.finish() if len(self._waiting) >= BATCH else []
+            if not isinstance(kind, str) or kind not in self._kinds:
+                raise InvalidInput(f"unknown type {shown(kind)}")
+            stored = self.finish() if kind == "schedule" else []
+        except (InvalidInput, Conflict) as fault:
+            return [Taken(where, fault)]
+        return [*stored, self._taken(kind, where, given)]
+
+    def _taken(self, kind: str, where: str, given: Mapping[str, Any]) -> Taken:
+        try:
+            self._kinds[kind](given)
+        except (InvalidInput, Conflict) as fault:
+            return Taken(where, fault)
+        return Taken(where, kind=kind)
+
+    def finish(self) -> list[Taken]:
+        """Store the jobs that were taken in and not stored yet."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        refused = set(self._store.restore([job for _, job in waiting]))
+        taken, seen = [], set[str]()
+        for where, job in waiting:
+            is_refused = job.id in refused or job.id in seen
+            seen.add(job.id)
+            fault = Conflict(f"job '{job.id}' or its unique key exists already")
+            taken.append(Taken(where, fault if is_refused else None, kind="job"))
+        return taken
+
+    def _heading(self, given: Mapping[str, Any]) -> None:
+        if given.get("format") != FORMAT:
+            raise InvalidInput(
+                f"this is of format {shown(given.get('format'))}; this queuectl reads {FORMAT}",
+                hint="upgrade queuectl",
+            )
+        if given.get("masked"):
+            raise InvalidInput(
+                "its secrets are masked, so it cannot be imported",
+                hint="export it to a file, without --mask",
+            )
+
+    def _job(self, given: Mapping[str, Any]) -> Job:
+        job = job_from_line(given)
+        if (hook := hook_of(job.id)) is not None:  # of a version that did not leave them out
+            job = replace(job, spec=replace(job.spec, queue=delivery_queue(hook)))
+        environment = job.spec.environment
+        if environment and environment not in self._environments:
+            raise InvalidInput(f"job '{job.id}': its captured environment is missing")
+        return job
+
+    def _setting(self, given: Mapping[str, Any]) -> None:
+        key = tunables.resolve_key(str(given.get("key")))
+        value = tunables.parse_value(key, given.get("value"))
+        if key not in self._settings:
+            self._store.set_setting(key, value)
+        elif self._settings[key] != value:
+            raise Conflict(f"setting {key} is {shown(self._settings[key])} here")
+
+    def _queue(self, given: Mapping[str, Any]) -> None:
+        name = check_name("queue", given.get("name"))
+        paused, limit = given.get("paused", False), given.get("limit", 0)
+        if not isinstance(paused, bool):
+            raise InvalidInput(f"paused must be true or false, not {shown(paused)}")
+        if not isinstance(limit, int) or not 0 <= limit <= MAX_SLOTS:
+            raise InvalidInput(f"limit must be a whole number, not {shown(limit)}")
+        lane = self._lanes.get(name)
+        if lane is None:
+            self._store.set_lane(name, paused=paused, limit=limit)
+        elif (lane.paused, lane.limit) != (paused, limit):
+            raise Conflict(f"queue {name} has another pause or limit here")
+
+    def _schedule(self, given: Mapping[str, Any]) -> None:
+        """Store a schedule; the jobs of its runs must be there, or they would come again."""
+        schedule = schedule_from_line(given)
+        if not self._store.put_schedule(schedule):
+            raise Conflict(f"schedule '{schedule.name}' exists already")
+
+    def _environment(self, given: Mapping[str, Any]) -> None:
+        try:
+            variables = tuple((name, value) for name, value in given["variables"])
+            for name, value in variables:
+                check_env("env", {name: value})
+            is_whole = name_of(variables) == given.get("id")
+        except (KeyError, TypeError, ValueError):
+            is_whole = False
+        if not is_whole:
+            raise InvalidInput("the environment is not what its id says")
+        self._store.keep_environment(given["id"], variables)
+        self._environments.add(given["id"])

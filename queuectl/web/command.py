@@ -1,0 +1,74 @@
+"""`queuectl dashboard`: the queue as a web page."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from queuectl.cli.completions import PathName
+from queuectl.cli.root import Command
+from queuectl.cli.session import Session, pass_session
+from queuectl.domain.errors import ExitCode, InvalidInput
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8273
+NEEDED = ("jinja2", "starlette", "uvicorn")
+"""The packages of the extra `web`."""
+
+
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl dashboard
+    queuectl dashboard --port 8080 --read-only
+    queuectl dashboard --url https://queue.example.org
+    """,
+)
+@click.option(
+    "--host",
+    default=DEFAULT_HOST,
+    metavar="HOST",
+    help=f"The address to listen at; {DEFAULT_HOST}, which only this machine can reach.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    metavar="PORT",
+    help=f"The port; {DEFAULT_PORT}. 0 takes a free one.",
+)
+@click.option("--read-only", is_flag=True, help="Refuse every change.")
+@click.option("--require-token", is_flag=True, help="Ask for the token for looking too.")
+@click.option(
+    "--token-file",
+    type=PathName(),
+    metavar="FILE",
+    help="The file with the token; made in the home unless said.",
+)
+@click.option(
+    "--url", metavar="URL", help="The address by which a proxy makes it reachable, if one does."
+)
+@pass_session
+def dashboard(
+    session: Session,
+    host: str,
+    port: int,
+    read_only: bool,
+    require_token: bool,
+    token_file: str | None,
+    url: str | None,
+) -> int:
+    """Serve the queue as a web page, with a JSON API and live figures."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise InvalidInput(
+            f"the dashboard needs {', '.join(missing)}", hint="pip install 'queuectl-shell[web]'"
+        )
+    from queuectl.web.server import Wanted, serve
+
+    session.queue()  # a store that cannot be used is refused before anything is served
+    session.close()
+    wanted = Wanted(host, port, read_only, require_token, Path(token_file) if token_file else None,
+                    url)  # fmt: skip
+    serve(session.place(), wanted)
+    return ExitCode.OK

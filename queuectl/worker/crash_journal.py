@@ -1,0 +1,68 @@
+"""Notes of what a worker has in hand, for its guard, which acts on them when the worker has died.
+
+They are read by a process that was forked from the one that wrote them, so they have the fastest
+form that this very Python knows.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from queuectl.domain import state_machine
+from queuectl.domain.job import Job, Outcome
+from queuectl.domain.state_machine import Transition
+from queuectl.domain.times import from_millis, to_millis
+from queuectl.stores import reopen_store
+from queuectl.system.terminal_stops import bear_mark
+
+_CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
+_fields_of = attrgetter(*Outcome.__match_args__)
+
+
+def claimed(jobs: Iterable[Job]) -> bytes:
+    """Note that jobs are claimed, and will be begun later."""
+    return marshal.dumps((_CLAIMED, [(job.id, _claim_id(job)) for job in jobs]))
+
+
+def begun(job: Job) -> bytes:
+    """Note that a job is about to be begun, so that it counts as begun whatever comes."""
+    return marshal.dumps((_BEGUN, [(job.id, _claim_id(job))]))
+
+
+def ended(job: Job, outcome: Outcome, at: datetime) -> bytes:
+    """Note how a run ended that is not committed yet."""
+    return marshal.dumps((_ENDED, [(job.id, _claim_id(job))], to_millis(at), _fields_of(outcome)))
+
+
+def act_on(store_url: str, notes: Iterable[bytes]) -> None:
+    """Commit what a dead worker's jobs had ended with, and give back those it had not begun.
+
+    Its claims fence that: what has been taken back already stays so.
+    """
+    bear_mark()  # the guard has closed all that it inherited
+    last: dict[str, tuple[str, str, list[Any]]] = {}
+    for note in notes:
+        kind, claims, *ending = marshal.loads(note)
+        last |= {job_id: (kind, claim_id, ending) for job_id, claim_id in claims}
+    with closing(reopen_store(store_url)) as store:
+        for job_id, (kind, claim_id, ending) in last.items():
+            job = store.get(job_id) if kind != _BEGUN else None
+            if job is not None and job.is_held_by(claim_id):
+                store.commit(_change(job, ending, store.now()))
+
+
+def _change(job: Job, ending: list[Any], now: datetime) -> Transition:
+    if not ending:
+        return state_machine.settle(job, None, now)
+    at, values = ending
+    return state_machine.settle(job, Outcome(*values), from_millis(at))
+
+
+def _claim_id(job: Job) -> str:
+    assert job.claim is not None
+    return job.claim.id

@@ -1,0 +1,1 @@
+"""The deliveries of hooks, made beside the workers and their jobs."""

@@ -1,0 +1,282 @@
+"""The heartbeat: a thread that renews the claim in hand, and does the upkeep.
+
+It has a store of its own and no part in the path of a job. When a renewal is refused, or has not
+succeeded in time, the job is stopped before its lease ends: the worker fences itself. A store that
+is locked is another matter: while nobody can write, nobody can take the job either, nor may anybody
+before a third of a lease in which they could write, so it goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import NotFound, StoreError, StoreLocked
+from queuectl.domain.frozen import frozen
+from queuectl.domain.settings import Settings
+from queuectl.domain.worker_record import StopRequest, WorkerRecord
+from queuectl.maintenance.maintenance import Upkeep
+from queuectl.stores.base import Leaving, Renewal, Store
+from queuectl.stores.migrated import MOVED_TO
+from queuectl.system import pidfile
+from queuectl.system.home import Home
+from queuectl.system.polling import LONGEST_GAP, Pace
+from queuectl.system.processes import HEARTBEAT_SECONDS, boot_clock, rouse
+from queuectl.worker.logging import use_format
+from queuectl.worker.runs.watchdog import Guard
+from queuectl.worker.signals import Control
+from queuectl.worker.store_retry import Absence
+
+log = logging.getLogger("queuectl.worker")
+
+_TICK_SECONDS = 1.0
+_SETTINGS_SECONDS = 2.0
+_FENCE_SECONDS = 2.0
+_LEAST_PATIENCE = 0.05
+
+
+@frozen
+class _Held:
+    """The claim in hand."""
+
+    job_id: str
+    claim_id: str
+
+
+class Heartbeat:
+    """Keeps one worker's claim, its entry in the registry and its view of the settings alive."""
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        worker: WorkerRecord,
+        control: Control,
+        guard: Guard,
+        absence: Absence,
+        settings: Settings,
+        is_in_place: Callable[[], bool] = lambda: True,
+        call_courier: Callable[[], None] | None = None,
+        *,
+        drains: bool = False,
+    ) -> None:
+        self._open_store = open_store
+        self._is_in_place = is_in_place
+        self._call_courier = call_courier
+        self._drains = drains
+        self._worker = worker
+        self._control = control
+        self._guard = guard
+        self._absence = absence
+        self._held: _Held | None = None
+        self._deadline = self._fence_at = 0.0
+        self._is_locked = False
+        self.is_astray = False
+        self._parent = os.getppid()
+        self._has_missed_parent = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._store: Store | None = None
+        self._upkeep: Upkeep | None = None
+        self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
+        self._next_renewal = self._next_beat = self._next_settings = 0.0
+        self._heed(settings)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating; the last thing a worker does after its job has been settled."""
+        self._over.set()
+        self._thread.join()
+
+    def hold(self, job_id: str, claim_id: str, deadline: float) -> None:
+        """Begin to renew a claim whose lease ends at `deadline` (`boot_clock`)."""
+        self._fence(deadline)
+        self._next_renewal = 0.0
+        self._held = _Held(job_id, claim_id)
+
+    def let_go(self) -> None:
+        """Stop renewing: the job has been settled, or the claim is lost."""
+        self._held = None
+        self._control.fence(float("inf"))
+
+    def _fence(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._fence_at = deadline - min(_FENCE_SECONDS, self.settings.lease_seconds / 5)
+        self._control.fence(self._fence_at)
+
+    def _outlast(self, held: _Held) -> None:
+        """Let the job in hand go on: just now nobody could write, and its claim stood."""
+        lease, now = self.settings.lease_seconds, boot_clock()
+        self._deadline = max(self._deadline, now + lease / 3)
+        self._fence_at = max(self._fence_at, now + lease / 4)
+        self._control.fence(self._fence_at)
+        self._guard.extend(self._deadline)
+        if self._held is not held:
+            self._control.fence(float("inf"))
+
+    def _beat(self) -> None:
+        while not self._over.wait(self._tick_seconds):
+            if self._is_alone():
+                self._control.request_stop()
+            if self._is_astray():
+                self._control.request_stop(at_once=True)  # no claim holds there, no end is taken
+            self._guard.rouse()
+            rouse(self._parent)
+            asked_at = time.monotonic()
+            self._is_locked = False
+            try:
+                self._tick()
+                self._absence.end("heartbeat")
+            except StoreLocked as fault:
+                self._absence.begin("heartbeat", fault, asked_at)
+                self._is_locked = True
+                if self._upkeep is not None:
+                    self._upkeep.watch_anew()
+            except StoreError as fault:
+                self._absence.begin("heartbeat", fault, asked_at)
+                self._close_store()
+                self._control.rouse()  # so that whoever watches a job lets go of the store too
+            except Leaving:
+                break
+            except Exception:
+                log.exception("heartbeat failed")
+        self._close_store()
+
+    def _tick(self) -> None:
+        if self._store is None:
+            self._store = self._open_store()
+            self._store.patience = self._patience
+            home, store = Home(Path(self._worker.home)), self._store
+            self._upkeep = Upkeep(
+                store,
+                home,
+                self._worker.started_at,
+                lambda: self._between(store),
+                self._call_courier,
+                drains=self._drains,
+            )
+        store, now = self._store, time.monotonic()
+        store.recover(0)
+        self._renew_in_time(store)
+        if now >= self._next_settings:
+            self._heed(tunables.from_stored(store.settings()))
+            store.patience = self._patience
+            self._heed_move(store)
+            self._next_settings = now + _SETTINGS_SECONDS
+        self._report_in_time(store)
+        if self._upkeep is not None and self._upkeep_pace.is_due:
+            with self._upkeep_pace.look():
+                self._upkeep.tick(self.settings)
+
+    def _is_alone(self) -> bool:
+        """Whether the supervisor, which would replace this worker or its guard, is gone."""
+        if os.getppid() == self._parent:
+            return False
+        if not self._has_missed_parent:
+            self._has_missed_parent = True
+            log.warning(
+                "supervisor %d was killed: leaving after the job in hand, if any "
+                "(queuectl worker start begins anew)",
+                self._parent,
+            )
+        return True
+
+    def _is_astray(self) -> bool:
+        """Whether there is another store now where this worker's was."""
+        if not self.is_astray and not self._is_in_place():
+            log.error("another file is where the store was: leaving, another worker begins with it")
+            self.is_astray = True
+        return self.is_astray
+
+    def _renew_in_time(self, store: Store) -> None:
+        """Renew the claim in hand, if that was not done just now."""
+        held, now = self._held, time.monotonic()
+        if held is not None and now >= self._next_renewal:
+            self._next_renewal = now + self._tick_seconds / 2
+            self._renew(store, held)
+
+    def _report_in_time(self, store: Store) -> None:
+        """Say that this worker lives, if that was not done just now."""
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._report(store)
+            self._next_beat = now + HEARTBEAT_SECONDS
+
+    def _between(self, store: Store) -> None:
+        """Do what cannot wait for the end of a long chore. Raises Leaving when it must end now."""
+        if self._over.is_set():
+            raise Leaving
+        self._renew_in_time(store)
+        self._report_in_time(store)
+
+    @property
+    def _tick_seconds(self) -> float:
+        lease = self.settings.lease_seconds
+        return min(_TICK_SECONDS, lease / 4 if not self._is_locked else self._patience)
+
+    @property
+    def _patience(self) -> float:
+        """How long to wait for a lock: turn, lock and pause take less than a fence is put off."""
+        return max(_LEAST_PATIENCE, self.settings.lease_seconds / 24)
+
+    def _heed(self, settings: Settings) -> None:
+        self.settings = settings
+        self._guard.may_stop_for(settings.lease_seconds)
+        self._control.set_stop_grace(settings.stop_grace_seconds)
+        use_format(settings.log_format)
+
+    def _heed_move(self, store: Store) -> None:
+        """Leave a store that was moved: its jobs are run where they are now."""
+        elsewhere = store.mark(MOVED_TO)
+        if elsewhere and not self._control.is_stopping:
+            log.error("this store is being moved to %s, or was: leaving", elsewhere)
+            self._control.request_stop()
+
+    def _renew(self, store: Store, held: _Held) -> None:
+        lease = self.settings.lease_seconds
+        deadline = boot_clock() + lease
+        try:
+            renewal = store.renew(held.job_id, held.claim_id, lease)
+        except StoreLocked as fault:
+            if fault.claim_stands and self._held is held:
+                self._outlast(held)
+            raise
+        if self._held is not held:
+            return  # settled meanwhile
+        if renewal is Renewal.LOST:
+            self._control.lose(held.claim_id)
+            return
+        self._fence(deadline)
+        self._guard.extend(deadline)
+        if self._held is not held:
+            self._control.fence(float("inf"))
+        elif renewal is Renewal.CANCEL_REQUESTED:
+            self._control.cancel(held.claim_id)
+        else:
+            self._control.pause(held.claim_id, is_paused=renewal is Renewal.PAUSED)
+
+    def _report(self, store: Store) -> None:
+        try:
+            asked = store.heartbeat(self._worker.id)
+        except NotFound:  # a fleet that took us for dead has removed us
+            store.register(replace(self._worker, heartbeat_at=store.now()))
+            me = pidfile.Entry(pidfile.WORKER, self._worker.process, self._worker.id, self._parent)
+            pidfile.add(Home(Path(self._worker.home)), me)
+            return
+        if asked is not None:
+            self._control.request_stop(at_once=asked is StopRequest.NOW)
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            with contextlib.suppress(StoreError):
+                self._store.close()
+        self._store = self._upkeep = None

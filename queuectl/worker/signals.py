@@ -1,0 +1,179 @@
+"""What a worker is told from outside while it works: stop, cancel, pause, lease lost.
+
+Signal handlers and the heartbeat only set flags here and write to the wake-up descriptor; the
+loop and the runner act on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from enum import Enum
+from types import FrameType
+
+from queuectl.system.processes import boot_clock
+
+_DEBOUNCE_SECONDS = 0.2
+_LONGEST_SLEEP = 60.0
+
+LEAVE = signal.SIGTERM
+"""Asks a worker or supervisor to leave after the job in hand, however often it comes."""
+
+LEAVE_NOW = signal.SIGQUIT
+"""Asks it to leave at once and to give back the job in hand."""
+
+STOP_SIGNALS = frozenset({LEAVE, LEAVE_NOW, signal.SIGINT})
+"""All that ask to leave. SIGINT comes from a terminal: the second one means at once."""
+
+
+class Halt(Enum):
+    """Why a run must be stopped."""
+
+    CANCEL = "cancelled"
+    RELEASE = "worker stopped"
+    LOST = "lease lost"
+    TIMEOUT = "timed out"
+
+
+class Control:
+    """The flags of one worker process, and the descriptor that wakes it."""
+
+    def __init__(self) -> None:
+        self.wake, self._waker = os.pipe()
+        for descriptor in (self.wake, self._waker):
+            os.set_blocking(descriptor, False)
+        self._interrupts: list[float] = []
+        self._is_closed = False
+        self._must_leave = False
+        self._must_leave_now = False
+        self._stop_grace = 0.0
+        self._stop_deadline: float | None = None
+        self._interrupted_at = float("-inf")
+        self._cancelled: str | None = None
+        self._paused: str | None = None
+        self._lost: str | None = None
+        self._fence_at = float("inf")
+
+    def install(self) -> None:
+        """Take over the signals of this process; any of them wakes a sleeping poll."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, _on_child)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
+        """Heed a stop signal.
+
+        What was promised to whoever asked first holds: only Ctrl-C pressed again, and the signal
+        that says so, end the job in hand.
+        """
+        is_again = number == signal.SIGINT and self._is_pressed_again()
+        self.request_stop(at_once=number == LEAVE_NOW or is_again)
+
+    def _is_pressed_again(self) -> bool:
+        """Count a SIGINT, but one that came twice at once (to a group and by name) once."""
+        now = time.monotonic()
+        before, self._interrupted_at = self._interrupted_at, now
+        # Another handler may run in the middle of this one. Appending is atomic, and flags are
+        # only ever raised, so neither of two signals at once is lost.
+        if now - before >= _DEBOUNCE_SECONDS:
+            self._interrupts.append(now)
+        return len(self._interrupts) > 1
+
+    def set_stop_grace(self, seconds: float) -> None:
+        """Say how long a job may go on after a graceful stop; 0 is for ever."""
+        self._stop_grace = seconds
+
+    def request_stop(self, *, at_once: bool = False) -> None:
+        """Ask the worker to leave: after the job in hand, or at once."""
+        if self._stop_deadline is None and self._stop_grace > 0:
+            self._stop_deadline = time.monotonic() + self._stop_grace
+        self._must_leave = True
+        if at_once:
+            self._must_leave_now = True
+        self.rouse()
+
+    @property
+    def stop_level(self) -> int:
+        """0 while work goes on, 1 when the job in hand is the last, 2 when it must go too."""
+        if self._must_leave_now:
+            return 2
+        return 1 if self._must_leave else 0
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further job may be claimed or started."""
+        return self._must_leave
+
+    def cancel(self, claim_id: str) -> None:
+        """Say that the run of a claim is to be cancelled."""
+        self._cancelled = claim_id
+        self.rouse()
+
+    def pause(self, claim_id: str, *, is_paused: bool) -> None:
+        """Say whether the run of a claim is to stand still."""
+        if is_paused != self.is_paused(claim_id):
+            self._paused = claim_id if is_paused else None
+            self.rouse()
+
+    def is_paused(self, claim_id: str) -> bool:
+        """Whether the run of a claim is to stand still."""
+        return self._paused == claim_id
+
+    def lose(self, claim_id: str) -> None:
+        """Say that a claim is lost, or cannot be renewed in time."""
+        self._lost = claim_id
+        self.rouse()
+
+    def fence(self, at: float) -> None:
+        """Say when, by `boot_clock`, a run that was not renewed must be stopped."""
+        self._fence_at = at
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether the claim in hand was not renewed in time, so that it may be somebody else's."""
+        return boot_clock() >= self._fence_at
+
+    def halt(self, claim_id: str) -> Halt | None:
+        """Return why the run of a claim must be stopped now, if it must."""
+        if self._lost == claim_id or self.is_fenced:
+            return Halt.LOST
+        if self._cancelled == claim_id:
+            return Halt.CANCEL
+        is_over = self._stop_deadline is not None and time.monotonic() >= self._stop_deadline
+        return Halt.RELEASE if self.stop_level > 1 or is_over else None
+
+    def next_check(self) -> float:
+        """Return seconds until `halt` may change by itself."""
+        fence = self._fence_at - boot_clock()
+        if self._stop_deadline is None:
+            return max(0.0, min(fence, _LONGEST_SLEEP))
+        return max(0.0, min(fence, self._stop_deadline - time.monotonic(), _LONGEST_SLEEP))
+
+    def rouse(self) -> None:
+        """Make the wake-up descriptor readable."""
+        if self._is_closed:
+            return  # the number may be another file's
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._waker, b"!")
+
+    def settle_down(self) -> None:
+        """Empty the wake-up descriptor; look at the flags after this, not before."""
+        try:
+            os.read(self.wake, 4096)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        self._is_closed = True
+        signal.set_wakeup_fd(-1)
+        os.close(self.wake)
+        os.close(self._waker)
+
+
+def _on_child(_number: int, _frame: FrameType | None) -> None:
+    """Exist, so that the end of a child interrupts a poll through the wake-up descriptor."""

@@ -1,0 +1,1 @@
+"""Starting workers, replacing those that die, and stopping them."""

@@ -1,0 +1,173 @@
+"""Starting and stopping this home's workers, from any terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from queuectl.domain.errors import StoreRefused, StoreUnavailable
+from queuectl.domain.settings import default_of
+from queuectl.system import pidfile
+from queuectl.system.home import STORE_VARIABLES, Home, Place, open_private, private_directory
+from queuectl.system.run_mark import RUN_ID_VARIABLE
+from queuectl.worker.supervision.stopper import StopReport, stop
+
+__all__ = [
+    "StopReport",
+    "check_pid_file",
+    "run_in_foreground",
+    "start",
+    "stop",
+    "unsupervised",
+]
+
+PROGRAM = "queuectl.worker"
+"""The module that is run to be a supervisor in the background."""
+
+DEFAULT_FORMAT = str(default_of("log_format"))
+_START_SECONDS = 30.0
+_NOT_INHERITED = (
+    *STORE_VARIABLES,
+    RUN_ID_VARIABLE,
+    "QUEUECTL_JOB_ID",
+    "QUEUECTL_ATTEMPT",
+    "QUEUECTL_QUEUE",
+    "QUEUECTL_WORKER_ID",
+)
+
+
+def start(
+    place: Place,
+    *,
+    count: int = 1,
+    queues: tuple[str, ...] = (),
+    drain: bool = False,
+    only: str | None = None,
+    log_format: str = DEFAULT_FORMAT,
+) -> list[int]:
+    """Start workers in the background; return their pids once each can claim.
+
+    The orders go through the new process's standard input: what may hold a password is not
+    seen in its arguments or its environment. Raises StoreUnavailable when they do not start.
+    """
+    place.home.make()
+    for directory in (place.home.logs, place.home.worker_logs):
+        private_directory(directory)
+    pidfile.require_usable(place.home)
+    log_file = place.home.worker_logs / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
+    reader, writer = os.pipe()
+    orders = {
+        "home": str(place.home.root),
+        "store": place.store_url,
+        "count": count,
+        "queues": list(queues),
+        "drain": drain,
+        "only": only,
+        "report": writer,
+        "log": str(log_file),
+        "log_format": log_format,
+    }
+    environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+    log = open_private(log_file, os.O_WRONLY | os.O_APPEND)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", PROGRAM],
+            cwd=_package_root(),
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=(writer,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+        os.close(writer)
+    try:
+        process.communicate(json.dumps(orders).encode())  # it forks, and this one ends
+        return _await_ready(reader, count)
+    finally:
+        os.close(reader)
+
+
+def _package_root() -> Path:
+    """Return where `python -m` finds this very package."""
+    return Path(__file__).resolve().parents[3]
+
+
+def _await_ready(reader: int, count: int) -> list[int]:
+    """Read `ready PID` from each worker. Raises StoreUnavailable with the reason otherwise."""
+    pids: list[int] = []
+    deadline = time.monotonic() + _START_SECONDS
+    pending = b""
+    while len(pids) < count:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([reader], [], [], left)[0]:
+            raise StoreUnavailable("workers did not start in time", hint="queuectl worker logs")
+        chunk = os.read(reader, 4096)
+        if not chunk:
+            raise StoreUnavailable("workers did not start", hint="queuectl worker logs")
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            word, _, rest = line.decode().partition(" ")
+            if word != "ready":
+                raise StoreUnavailable(rest)
+            pids.append(int(rest))
+    return sorted(pids)
+
+
+def run_in_foreground(
+    place: Place,
+    *,
+    count: int = 1,
+    queues: tuple[str, ...] = (),
+    drain: bool = False,
+    log_format: str = DEFAULT_FORMAT,
+) -> int:
+    """Be the supervisor, with the workers' log on standard output; return an exit code."""
+    from queuectl.worker.claims import Orders
+    from queuectl.worker.logging import log_to_terminal
+    from queuectl.worker.supervision.supervisor import Supervisor
+
+    place.home.make()
+    log_to_terminal(log_format)
+    failures: list[str] = []
+
+    def report(line: str) -> None:
+        word, _, rest = line.partition(" ")
+        if word == "failed":
+            failures.append(rest)
+
+    orders = Orders(queues, drain=drain, show_output=True)
+    return Supervisor(place, orders, count, report).run()
+
+
+def unsupervised(home: Home) -> list[int]:
+    """Return the pids of this home's living workers whose supervisor has died.
+
+    Nobody would replace them or their guards; each leaves after its job. A PID file that cannot
+    be understood names none; see `check_pid_file`.
+    """
+    if check_pid_file(home):
+        return []
+    entries = pidfile.living(home)
+    supervisors = {entry.process.pid for entry in entries if entry.role == pidfile.SUPERVISOR}
+    return [
+        entry.process.pid
+        for entry in entries
+        if entry.role == pidfile.WORKER and entry.supervisor not in supervisors
+    ]
+
+
+def check_pid_file(home: Home) -> list[str]:
+    """Return one line for each fault of the PID file."""
+    try:
+        pidfile.living(home)
+    except StoreRefused as fault:
+        return [str(fault)]
+    return []

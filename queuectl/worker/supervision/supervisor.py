@@ -1,0 +1,287 @@
+"""The supervisor: preloads the program, forks workers with their guards, and replaces what dies.
+
+It opens no store and starts no thread, so that its workers are plain copies which share its
+memory. Each worker has a session of its own: what a terminal sends goes to the supervisor alone,
+which hands it on. It adopts what a dead worker leaves behind, so that none of it is out of reach
+of the guard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import partial
+
+from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreUnavailable
+from queuectl.system import pidfile
+from queuectl.system.home import Place
+from queuectl.system.orphans import adopt_orphans
+from queuectl.system.polling import wait_readable
+from queuectl.system.processes import identify, rouse, this_process
+from queuectl.system.store_url import is_mongo
+from queuectl.worker import crash_journal
+from queuectl.worker.claims import Orders
+from queuectl.worker.deliveries.courier_slot import CourierSeat, delivers
+from queuectl.worker.logging import be_worker
+from queuectl.worker.registration import new_worker_id
+from queuectl.worker.runs.watchdog import Guard, Post
+from queuectl.worker.signals import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control
+from queuectl.worker.worker import Worker
+
+log = logging.getLogger("queuectl.worker")
+
+_BACKOFF_SECONDS = (0.1, 30.0)
+_STEADY_SECONDS = 10.0
+_ROUSE_SECONDS = 2.0
+_GUARD_PAUSE = 0.05
+"""How long a guard that dies is waited for at the least before the next, so that nothing spins."""
+
+_HELD = frozenset(STOP_SIGNALS)
+"""The signals that a process which is forked counts from its beginning."""
+
+Report = Callable[[str], None]
+"""Tells whoever started the workers: `ready PID`, or `failed MESSAGE`."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A place for one worker: who sits there, since when, and when to fill it again."""
+
+    pid: int = 0
+    since: float = 0.0
+    failures: int = 0
+    fill_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Guarding:
+    """One worker's post, kept until the worker has ended and a guard has seen to what it left."""
+
+    post: Post
+    manned_at: float
+
+    @property
+    def fill_at(self) -> float | None:
+        """When to man the post, if nobody does."""
+        return None if self.post.guard else self.manned_at + _GUARD_PAUSE
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps `count` workers alive until it is told to stop, or they have nothing left to do."""
+
+    place: Place
+    orders: Orders
+    count: int
+    report: Report
+    _control: Control = field(default_factory=Control)
+    _seats: list[_Seat] = field(default_factory=list)
+    _posts: list[_Guarding] = field(default_factory=list)
+    _courier: CourierSeat = field(init=False)
+    _handed_on: int = 0
+    _exit_code: int = 0
+    _rouse_at: float = 0.0
+
+    def run(self) -> int:
+        """Work until every worker has left; return an exit code."""
+        self._control.install()
+        adopt_orphans()
+        _preload(self.place.store_url)
+        pidfile.add(self.place.home, pidfile.Entry(pidfile.SUPERVISOR, this_process()))
+        self._seats = [_Seat() for _ in range(self.count)]
+        self._courier = CourierSeat(self.place, self.orders)
+        try:
+            while self._seats or self._posts or self._courier.is_needed:
+                self._fill_seats()
+                self._man_posts()
+                self._courier.fill(_HELD, self._control.close)
+                wait_readable([self._control.wake, self._courier.bell], self._next_look())
+                self._control.settle_down()
+                self._rouse()
+                self._hand_on_stop()
+                self._reap()
+        finally:
+            pidfile.remove(self.place.home, {os.getpid()})
+            self._control.close()
+        return self._exit_code
+
+    def _fill_seats(self) -> None:
+        for seat in self._seats:
+            if not seat.pid and seat.fill_at <= time.monotonic():
+                self._fork(seat)
+
+    def _man_posts(self) -> None:
+        """Put another guard in the place of each that has died."""
+        for each in self._posts:
+            if (due := each.fill_at) is not None and due <= time.monotonic():
+                each.manned_at = time.monotonic()
+                each.post.man()
+                log.warning("the guard of a worker died; another takes its place")
+
+    def _next_look(self) -> float:
+        """Return in how many seconds there is something to do, or to be looked after."""
+        dues = [seat.fill_at for seat in self._seats if not seat.pid]
+        dues += [due for each in self._posts if (due := each.fill_at) is not None]
+        return min((due - time.monotonic() for due in (*dues, self._rouse_at)), default=0.0)
+
+    def _rouse(self) -> None:
+        """Let guards and the courier go on, should somebody have stopped them in their place.
+
+        A guard does not let its worker stand still for long; nobody else would look after it.
+        """
+        if time.monotonic() < self._rouse_at:
+            return
+        self._rouse_at = time.monotonic() + _ROUSE_SECONDS
+        for pid in (self._courier.pid, *(each.post.guard for each in self._posts)):
+            if pid:
+                rouse(pid)
+
+    def _fork(self, seat: _Seat) -> None:
+        """Fork a guard and its worker, with stop signals held back until the worker counts them."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        supervisor = os.getpid()
+        post = Post(partial(crash_journal.act_on, self.place.store_url))
+        post.man()
+        seat.pid = os.fork()
+        if seat.pid == 0:
+            code = int(ExitCode.FAILED)
+            try:
+                self._control.close()
+                call = self._courier.call if delivers(self.orders) else None
+                code = _live(self.place, self.orders, supervisor, self.report, call, Guard(post))
+            finally:
+                logging.shutdown()
+                os._exit(code)
+        post.hand_over()
+        seat.since = time.monotonic()
+        self._posts.append(_Guarding(post, seat.since))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+
+    def _hand_on_stop(self) -> None:
+        """Tell each worker what was asked of this supervisor."""
+        while self._handed_on < self._control.stop_level:
+            number = (LEAVE, LEAVE_NOW)[self._handed_on]
+            self._handed_on += 1
+            for seat in self._seats:
+                if seat.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(seat.pid, number)
+                        os.kill(seat.pid, signal.SIGCONT)  # one that stands still cannot leave
+            self._courier.hand_on(number)
+        if self._control.is_stopping:
+            self._seats = [seat for seat in self._seats if seat.pid]
+
+    def _reap(self) -> None:
+        self._courier.reap()
+        for seat in list(self._seats):
+            if not seat.pid:
+                continue
+            pid, status = os.waitpid(seat.pid, os.WNOHANG)
+            if pid:
+                self._emptied(seat, os.waitstatus_to_exitcode(status))
+        for each in list(self._posts):
+            if each.post.guard:
+                self._reap_guard(each)
+        own = {self._courier.pid, *(seat.pid for seat in self._seats)}
+        reap_strangers(own | {each.post.guard for each in self._posts})
+
+    def _reap_guard(self, guarding: _Guarding) -> None:
+        """Note that a guard has ended: all is done if it left by itself, since its worker has."""
+        pid, status = os.waitpid(guarding.post.guard, os.WNOHANG)
+        if not pid:
+            return
+        guarding.post.guard = 0
+        if status == 0:
+            guarding.post.close()
+            self._posts.remove(guarding)
+
+    def _emptied(self, seat: _Seat, code: int) -> None:
+        """A worker has ended: fill its seat again unless it left of its own accord."""
+        pid, seat.pid = seat.pid, 0
+        try:
+            pidfile.remove(self.place.home, {pid})
+        except StoreError as fault:
+            log.warning("%s", fault)  # the stale entry will heal
+        is_hopeless = code == ExitCode.STORE and seat.failures == 0
+        if code == ExitCode.OK or is_hopeless or self._control.is_stopping:
+            self._exit_code = self._exit_code or max(0, code)
+            self._seats.remove(seat)
+            return
+        is_steady = time.monotonic() - seat.since > _STEADY_SECONDS
+        seat.failures = 1 if is_steady else seat.failures + 1
+        first, longest = _BACKOFF_SECONDS
+        wait = 0.0 if seat.failures == 1 else min(first * 2.0 ** (seat.failures - 2), longest)
+        seat.fill_at = time.monotonic() + wait
+        log.warning("worker %d died (%s); another takes its place", pid, _cause(code))
+
+
+def _cause(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _preload(store_url: str) -> None:
+    """Import what workers need before they are forked, and keep it out of their collections."""
+    is_far = is_mongo(store_url)
+    importlib.import_module(
+        "queuectl.stores.mongo.store" if is_far else "queuectl.stores.sqlite.store"
+    )
+    gc.collect()
+    gc.freeze()
+
+
+def _live(
+    place: Place,
+    orders: Orders,
+    supervisor: int,
+    report: Report,
+    call_courier: Callable[[], None] | None,
+    guard: Guard,
+) -> int:
+    """Be one worker from the fork on; return its exit code."""
+    os.setsid()
+    is_adopter = adopt_orphans()
+    has_been_ready = False
+
+    def on_ready() -> None:
+        nonlocal has_been_ready
+        has_been_ready = True
+        me = identify(os.getpid())
+        assert me is not None
+        pidfile.add(place.home, pidfile.Entry(pidfile.WORKER, me, worker.record.id, supervisor))
+        report(f"ready {os.getpid()}")
+
+    try:
+        if not place.home.root.is_dir():  # it was moved or removed, and is not made anew
+            raise StoreUnavailable(f"{place.home.root} is gone", hint="put it back")
+        worker_id = new_worker_id()
+        be_worker(place.home, worker_id)
+        worker = Worker(place, orders, guard, worker_id, call_courier, is_adopter=is_adopter)
+        if os.getppid() != supervisor:
+            return ExitCode.OK  # it died before the worker could watch it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        worker.run(on_ready)
+    except QueuectlError as fault:
+        log.error("%s", fault)
+        if not has_been_ready:
+            report(f"failed {fault}")
+        return int(fault.exit_code)
+    except Exception:
+        log.exception("worker failed")
+        return ExitCode.FAILED
+    return ExitCode.OK
+
+
+def reap_strangers(own: Collection[int]) -> None:
+    """Reap dead children other than `own`: orphans of workers that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if found.si_pid in own:
+                return  # it died just now, and its seat is looked at next
+            os.waitpid(found.si_pid, os.WNOHANG)

@@ -1,0 +1,89 @@
+"""Which words of `enqueue` are an id, a command, JSON, or a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from queuectl.cli.enqueue_words import Source, looks_like_json, read_words, split_at_dashes
+from queuectl.domain.errors import InvalidInput
+from tests.cli.harness import Cli
+
+
+@pytest.mark.parametrize(
+    ("line", "source"),
+    [
+        (["job1", "echo hi"], Source(command="echo hi", id="job1")),
+        (["sleep 5 && echo done"], Source(command="sleep 5 && echo done")),
+        (["./run.sh"], Source(command="./run.sh")),
+        (["@job.json"], Source(file="job.json")),
+        (["@-"], Source(file="-")),
+        (['{"id": "a"}'], Source(json='{"id": "a"}')),
+        (["[]"], Source(json="[]")),
+        (['[{"id": "a"}]'], Source(json='[{"id": "a"}]')),
+        (['{ "id": "a" }'], Source(json='{ "id": "a" }')),
+        (['{\n  "id": "a"}'], Source(json='{\n  "id": "a"}')),
+        (['[ {"id": "a"} ]'], Source(json='[ {"id": "a"} ]')),
+        (["{ echo hi; }"], Source(command="{ echo hi; }")),
+        (["[ -f x ] && rm x"], Source(command="[ -f x ] && rm x")),
+        (["[[ -f x ]] && rm x"], Source(command="[[ -f x ]] && rm x")),
+        (["--", "make", "all tests"], Source(command=("make", "all tests"))),
+        (["build", "--", "make", "-j4"], Source(command=("make", "-j4"), id="build")),
+        (["--", "ls"], Source(command=("ls",))),
+        (["a", "--", "x", "--", "y"], Source(command=("x", "--", "y"), id="a")),
+    ],
+)
+def test_words_have_one_meaning(line: list[str], source: Source) -> None:
+    words, after = split_at_dashes(line)
+    assert read_words(words, after) == source
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "told"),
+    [
+        (["ls"], {}, "--command ls"),
+        (["ls"], {}, "-- ls"),
+        (["echo", "hello", "world"], {}, "quotes"),
+        (["echo hi", "there"], {}, "not a valid id"),
+        (["a", "b", "--", "x"], {}, "only an id"),
+        (["a b", "--", "x"], {}, "not a valid id"),
+        (["a", "--"], {}, "no command"),
+        ([], {}, "nothing to enqueue"),
+        (["@"], {}, "no file"),
+        (["a", "x y"], {"job_id": "b"}, "given twice"),
+        (["a", "--", "x"], {"job_id": "b"}, "given twice"),
+        (["a"], {"command": "x"}, "--command"),
+        (["@f"], {"file": "g"}, "--file"),
+        (["--", "x"], {"command": "y"}, "--command"),
+        ([], {"command": "x", "file": "y"}, "cannot both"),
+    ],
+)
+def test_words_without_one_meaning_are_refused(
+    line: list[str], options: dict[str, Any], told: str
+) -> None:
+    words, after = split_at_dashes(line)
+    with pytest.raises(InvalidInput) as refusal:
+        read_words(words, after, **options)
+    assert told in f"{refusal.value} {refusal.value.hint}"
+
+
+@pytest.mark.parametrize("verb", ["enqueue", "run"])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("ls", "queuectl {verb} -- ls"),
+        ("echo hello world", '({verb} ID "COMMAND"), or {verb} ID -- COMMAND'),
+        ("@a b", 'write {verb} ID "COMMAND"'),
+        ("", 'queuectl {verb} job1 "echo Hello"'),
+    ],
+)
+def test_what_is_to_be_typed_instead_begins_with_the_same_command(
+    cli: Cli, verb: str, line: str, told: str
+) -> None:
+    assert told.format(verb=verb) in cli.refused(2, verb, *line.split())
+
+
+@pytest.mark.parametrize("word", ["{", "{}", "[1]", '[["a"]]', '{"a', "[ ]", "{ }"])
+def test_broken_json_is_still_meant_as_json(word: str) -> None:
+    assert looks_like_json(word)

@@ -1,0 +1,249 @@
+"""Each legal change of a job, and the refusal of every other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from queuectl.domain import state_machine
+from queuectl.domain.errors import Conflict, InvalidInput
+from queuectl.domain.job import Job, Outcome, State
+from queuectl.domain.job_fields import Spec
+from queuectl.domain.state_machine import Fence, Transition
+from tests.domain.jobs import (
+    FAILURE,
+    IN_STATE,
+    INTERRUPTED,
+    NOW,
+    SPEC,
+    SUCCESS,
+    TIMEOUT,
+    after,
+    cancelling,
+    dead,
+    failed,
+    pending,
+    processing,
+    result,
+    right,
+)
+
+Event = Callable[[Job, datetime], Transition]
+
+EVENTS: dict[str, Event] = {
+    "claim": lambda job, now: state_machine.claim(job, right(2, now), now),
+    "succeed": lambda job, now: state_machine.settle(job, SUCCESS, now),
+    "fail": lambda job, now: state_machine.settle(job, FAILURE, now),
+    "time out": lambda job, now: state_machine.settle(job, TIMEOUT, now),
+    "interrupt": lambda job, now: state_machine.settle(job, INTERRUPTED, now),
+    "release": lambda job, now: state_machine.release(job, now),
+    "expire": lambda job, now: state_machine.expire(job, now, 5),
+    "cancel": state_machine.cancel,
+    "retry": state_machine.retry,
+    "replace": lambda job, now: state_machine.replace_job(job, SPEC, None, now),
+    "delete": lambda job, _now: state_machine.delete(job),
+    "edit": lambda job, now: state_machine.edit(job, SPEC, now, now),
+}
+
+GONE = "gone"
+TABLE: dict[str, dict[State, State | str]] = {
+    "claim": {State.PENDING: State.PROCESSING, State.FAILED: State.PROCESSING},
+    "succeed": {State.PROCESSING: State.COMPLETED},
+    "fail": {State.PROCESSING: State.FAILED},
+    "time out": {State.PROCESSING: State.FAILED},
+    "interrupt": {State.PROCESSING: State.PENDING},
+    "release": {State.PROCESSING: State.PENDING},
+    "expire": {State.PROCESSING: State.PENDING},
+    "cancel": {
+        State.PENDING: State.CANCELLED,
+        State.FAILED: State.CANCELLED,
+        State.PROCESSING: State.PROCESSING,
+    },
+    "retry": {
+        State.DEAD: State.PENDING,
+        State.FAILED: State.PENDING,
+        State.CANCELLED: State.PENDING,
+        State.COMPLETED: State.PENDING,
+    },
+    "replace": {state: State.PENDING for state in State if state is not State.PROCESSING},
+    "delete": {state: GONE for state in State if state is not State.PROCESSING},
+    "edit": {State.PENDING: State.PENDING, State.FAILED: State.FAILED},
+}
+LEGAL = [(event, state) for event, row in TABLE.items() for state in row]
+ILLEGAL = [(event, state) for event in EVENTS for state in State if state not in TABLE[event]]
+
+
+@pytest.mark.parametrize(("event", "state"), LEGAL)
+def test_a_legal_event_leads_to_the_state_in_the_table(event: str, state: State) -> None:
+    change = EVENTS[event](IN_STATE[state](), after(60))
+    assert (change.after.state if change.after else GONE) == TABLE[event][state]
+
+
+@pytest.mark.parametrize(("event", "state"), ILLEGAL)
+def test_every_event_outside_the_table_is_a_conflict_that_names_the_job(
+    event: str, state: State
+) -> None:
+    with pytest.raises(Conflict, match="'job1'"):
+        EVENTS[event](IN_STATE[state](), after(60))
+
+
+def test_a_job_is_not_claimed_before_it_is_due() -> None:
+    job = state_machine.enqueue(SPEC, after(10), NOW)
+    with pytest.raises(Conflict):
+        state_machine.claim(job, right(), after(9.999))
+    assert result(state_machine.claim(job, right(), after(10))).state is State.PROCESSING
+
+
+def test_a_claim_counts_an_attempt_and_a_run_and_notes_whose_it_is() -> None:
+    job = processing()
+    assert (job.attempts, job.runs, job.worker, job.started_at) == (1, 1, "worker1", NOW)
+    assert job.claim == right()
+
+
+def test_a_success_keeps_its_outcome_and_one_line_of_history() -> None:
+    change = state_machine.settle(processing(), SUCCESS, after(5))
+    job = result(change)
+    assert job.outcome == SUCCESS
+    assert job.finished_at == after(5)
+    assert job.claim is None
+    assert change.run == job.history[0]
+    assert (job.history[0].n, job.history[0].claim_id) == (1, "claim1")
+    assert (job.history[0].started_at, job.history[0].finished_at) == (NOW, after(5))
+
+
+def test_failures_wait_two_and_four_seconds_and_the_third_is_buried() -> None:
+    job, now, waits = pending(), NOW, []
+    for n in (1, 2, 3):
+        now = job.run_at
+        job = result(state_machine.claim(job, right(n, now), now))
+        job = result(state_machine.settle(job, FAILURE, now))
+        waits.append((job.run_at - now).total_seconds())
+    assert waits[:2] == [2.0, 4.0]
+    assert (job.state, job.attempts, job.failed_at) == (State.DEAD, 3, now)
+    assert job.last_error == "Exit code 1"
+    assert [run.error for run in job.history] == ["Exit code 1"] * 3
+
+
+def test_an_interrupted_run_gives_its_attempt_back_and_stays_in_the_history() -> None:
+    job = result(state_machine.settle(processing(), INTERRUPTED, after(1)))
+    assert (job.state, job.attempts, job.runs, job.interruptions) == (State.PENDING, 0, 1, 0)
+    assert job.history[0].error == state_machine.INTERRUPTED
+    assert job.run_at == NOW
+
+
+def test_a_claim_released_unstarted_leaves_no_trace_in_the_history() -> None:
+    change = state_machine.release(processing(), after(1))
+    assert change.run is None
+    assert (result(change).attempts, result(change).history) == (0, ())
+
+
+def test_a_lost_worker_costs_no_attempt_but_counts_an_interruption() -> None:
+    job = result(state_machine.expire(processing(), after(40), 5))
+    assert (job.state, job.attempts, job.interruptions) == (State.PENDING, 0, 1)
+    assert job.history[0].error == state_machine.WORKER_LOST
+    assert job.outcome is not None
+    assert job.history[0].seconds == job.outcome.duration == 40
+
+
+def test_a_job_that_loses_its_workers_five_times_ends_in_the_dlq() -> None:
+    job = pending()
+    for n in range(1, 6):
+        assert job.state is State.PENDING
+        job = result(state_machine.claim(job, right(n), NOW))
+        change = state_machine.expire(job, NOW, 5)
+        job = result(change)
+    assert (job.state, job.attempts, job.interruptions, job.failed_at) == (State.DEAD, 0, 5, NOW)
+    assert change.is_burial
+    assert job.last_error == "worker lost (5 interruptions)"
+    assert len(job.history) == 5
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda job: state_machine.settle(job, FAILURE, NOW),
+        lambda job: state_machine.settle(job, TIMEOUT, NOW),
+        lambda job: state_machine.settle(job, INTERRUPTED, NOW),
+        lambda job: state_machine.release(job, NOW),
+        lambda job: state_machine.expire(job, NOW, 1),
+    ],
+    ids=["fail", "time out", "interrupt", "release", "expire"],
+)
+def test_whatever_ends_a_run_after_a_cancel_request_cancels_the_job(
+    end: Callable[[Job], Transition],
+) -> None:
+    job = result(end(cancelling()))
+    assert job.state is State.CANCELLED
+    assert not job.cancel_requested
+    assert [run.n for run in job.history] == [1]
+
+
+def test_a_success_after_a_cancel_request_stays_completed() -> None:
+    job = result(state_machine.settle(cancelling(), SUCCESS, NOW))
+    assert (job.state, job.cancel_requested) == (State.COMPLETED, False)
+
+
+def test_a_cancel_request_does_not_move_the_revision_that_others_compare() -> None:
+    assert cancelling().rev == processing().rev
+
+
+def test_retry_clears_the_counters_and_keeps_history_and_revision() -> None:
+    before = dead()
+    change = state_machine.retry(before, after(9))
+    job = result(change)
+    assert (job.attempts, job.interruptions, job.run_at) == (0, 0, after(9))
+    assert (job.failed_at, job.last_error) == (None, None)
+    assert (job.history, job.runs, job.rev) == (before.history, 1, before.rev + 1)
+    assert change.is_revival
+
+
+def test_replace_takes_the_new_specification_and_goes_on_counting_runs() -> None:
+    new = Spec(id="job1", command="true")
+    job = result(state_machine.replace_job(failed(), new, after(5), NOW))
+    assert (job.spec, job.run_at, job.attempts, job.runs) == (new, after(5), 0, 1)
+
+
+def test_an_edit_cannot_leave_a_failed_job_without_an_attempt() -> None:
+    job = failed()
+    with pytest.raises(InvalidInput, match="at least 2"):
+        state_machine.edit(job, replace(SPEC, max_retries=1), job.run_at, NOW)
+    edited = state_machine.edit(job, replace(SPEC, max_retries=2), job.run_at, NOW)
+    assert result(edited).spec.max_retries == 2
+
+
+@given(attempts=st.integers(1, 50), max_retries=st.integers(0, 60))
+def test_an_edit_leaves_every_failed_job_at_least_one_attempt(
+    attempts: int, max_retries: int
+) -> None:
+    job = replace(failed(), attempts=attempts)
+    spec = replace(SPEC, max_retries=max_retries)
+    if max_retries > attempts:
+        assert result(state_machine.edit(job, spec, job.run_at, NOW)).spec == spec
+    else:
+        with pytest.raises(InvalidInput, match=f"at least {attempts + 1}"):
+            state_machine.edit(job, spec, job.run_at, NOW)
+
+
+@pytest.mark.parametrize("max_retries", [0, 1])
+def test_no_retries_still_means_one_attempt(max_retries: int) -> None:
+    job = processing(replace(SPEC, max_retries=max_retries))
+    assert result(state_machine.settle(job, FAILURE, NOW)).state is State.DEAD
+
+
+def test_each_change_is_fenced_by_what_it_depends_on() -> None:
+    running = processing()
+    assert state_machine.settle(running, FAILURE, NOW).fence is Fence.CLAIM
+    assert state_machine.release(running, NOW).fence is Fence.CLAIM
+    assert state_machine.expire(running, NOW, 5).fence is Fence.LEASE
+    for event in ("claim", "cancel", "retry", "replace", "delete", "edit"):
+        assert EVENTS[event](failed(), after(60)).fence is Fence.REV
+
+
+def test_a_run_with_exit_code_0_that_exceeded_its_time_has_failed() -> None:
+    late = Outcome(exit_code=0, timed_out=True, error="Job exceeded 1s timeout")
+    assert result(state_machine.settle(processing(), late, NOW)).state is State.FAILED

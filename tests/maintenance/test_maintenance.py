@@ -1,0 +1,117 @@
+"""The chores of a worker: claims that nobody could renew are not taken back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.errors import StoreLocked
+from queuectl.domain.job import State
+from queuectl.domain.query import Filter, Page
+from queuectl.domain.settings import Settings
+from queuectl.maintenance.maintenance import Upkeep
+from queuectl.stores.base import Store
+from queuectl.stores.sqlite.store import SqliteStore
+from tests.stores.kit import added, claimed, existing, new_job, settled, tell_in_stretches
+from tests.worker.fleet import eventually
+
+LEASE = 0.9
+SETTINGS = Settings(lease_seconds=LEASE)
+
+
+class LockableStore(SqliteStore):
+    """A store whose lock somebody else has for a while, or for longer than one waits."""
+
+    wait = 0.0
+    is_locked = False
+
+    def require_writable(self) -> None:
+        """Wait, and give up where that is wanted."""
+        time.sleep(self.wait)
+        if self.is_locked:
+            raise StoreLocked("locked")
+        super().require_writable()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LockableStore]:
+    """A store with one job that is held, by a worker that does not renew its claim."""
+    with closing(LockableStore(tmp_path / "queue.db")) as store:
+        added(store, "a")
+        claimed(store, lease=LEASE)
+        yield store
+
+
+def is_taken_back(store: Store) -> bool:
+    return existing(store, "a").state is State.PENDING
+
+
+def taken_back_after(store: Store, upkeep: Upkeep) -> float:
+    """Do the chores until the job is taken back; return how many seconds that took."""
+    began = time.monotonic()
+
+    def look() -> bool:
+        upkeep.tick(SETTINGS)
+        return is_taken_back(store)
+
+    eventually(look)
+    return time.monotonic() - began
+
+
+def watched_until_it_is_over(store: LockableStore, upkeep: Upkeep) -> None:
+    """Watch the claim until its lease has ended, and not an instant longer."""
+
+    def look() -> bool:
+        is_over = bool(store.leases_ending(store.now()))
+        if not is_over:
+            upkeep._expire(SETTINGS)
+        return is_over
+
+    eventually(look)
+
+
+def test_a_claim_is_watched_anew_when_the_lock_was_long_in_coming(store: LockableStore) -> None:
+    upkeep = Upkeep(store)
+    watched_until_it_is_over(store, upkeep)
+    store.wait = LEASE / 3 / 2
+    begun = time.monotonic()
+    upkeep.tick(SETTINGS)
+    assert not is_taken_back(store)
+    store.wait = 0.0
+    taken_back_after(store, upkeep)
+    assert time.monotonic() - begun > LEASE / 3 / 2 + LEASE / 3 * 0.9
+
+
+def test_a_claim_is_watched_anew_after_the_store_was_locked(store: LockableStore) -> None:
+    upkeep = Upkeep(store)
+    watched_until_it_is_over(store, upkeep)
+    store.is_locked = True
+    with pytest.raises(StoreLocked):
+        upkeep.tick(SETTINGS)
+    upkeep.watch_anew()  # as whoever has the chores done does when a store is locked
+    store.is_locked = False
+    assert taken_back_after(store, upkeep) > LEASE / 3 * 0.9
+
+
+def test_of_several_workers_one_tells_the_many_children_of_a_job(
+    store: LockableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_in_stretches(monkeypatch, 5)
+    added(store, "p")
+    store.add([new_job(store, f"c{n}", after_any=("p",)) for n in range(40)])
+    settled(store, claimed(store, only="p"))
+    turns: list[str] = []
+
+    def take_turn(chore: str, _seconds: float) -> bool:
+        turns.append(chore)
+        return turns.count("sweep") > 1
+
+    monkeypatch.setattr(store, "take_turn", take_turn)
+    Upkeep(store).tick(SETTINGS)
+    assert sum(bool(job.waits_for) for job in store.find(Filter(), Page())) == 30
+    Upkeep(store).tick(SETTINGS)
+    assert not any(job.waits_for for job in store.find(Filter(), Page()))

@@ -1,0 +1,168 @@
+"""Settings, the registry of workers, turns at chores, and waiting for work."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from queuectl.domain.errors import NotFound
+from queuectl.domain.worker_record import StopRequest
+from queuectl.stores import open_store
+from queuectl.stores.base import Store
+from tests.stores.conftest import OpenStore
+from tests.stores.kit import added, claimed, request, worker_record
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """The reading and the writing end of a pipe, as a worker's wake-up descriptor."""
+    reader, writer = os.pipe()
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+def test_settings_are_stored_as_they_are(store: Store) -> None:
+    assert store.settings() == {}
+    values: dict[str, object] = {"a": 3, "b": 1.5, "c": True, "d": "$text", "e.f": 2.0}
+    for key, value in values.items():
+        store.set_setting(key, value)
+    kept = store.settings()
+    assert kept == values
+    assert {key: type(value) for key, value in kept.items() if key != "a"} == {
+        key: type(value) for key, value in values.items() if key != "a"
+    }
+
+
+def test_a_setting_is_changed_and_removed(opened: OpenStore) -> None:
+    here, there = opened(), opened()
+    here.set_setting("a", 1)
+    here.set_setting("a", 2)
+    assert there.settings() == {"a": 2}
+    there.set_setting("a", None)
+    there.set_setting("a", None)
+    assert here.settings() == {}
+
+
+def test_a_registered_worker_comes_back_as_it_was(store: Store) -> None:
+    worker = worker_record(store, "w1")
+    stale = replace(worker, heartbeat_at=worker.heartbeat_at - timedelta(hours=1))
+    store.register(stale)
+    (kept,) = store.workers()
+    assert kept.heartbeat_at >= worker.heartbeat_at
+    assert replace(kept, heartbeat_at=worker.heartbeat_at) == worker
+
+
+def test_workers_are_listed_the_earliest_first(store: Store) -> None:
+    first = worker_record(store, "w9")
+    second = worker_record(store, "w1")
+    store.register(replace(second, started_at=first.started_at + timedelta(seconds=1)))
+    store.register(first)
+    assert [worker.id for worker in store.workers()] == ["w9", "w1"]
+
+
+def test_a_heartbeat_moves_the_time(store: Store) -> None:
+    store.register(worker_record(store, "w1"))
+    before = store.workers()[0].heartbeat_at
+    while store.now() <= before:
+        pass
+    assert store.heartbeat("w1") is None
+    assert store.workers()[0].heartbeat_at > before
+
+
+def test_a_worker_that_was_removed_hears_of_it(store: Store) -> None:
+    with pytest.raises(NotFound):
+        store.heartbeat("w1")
+    store.register(worker_record(store, "w1"))
+    store.unregister("w1")
+    store.unregister("w1")
+    assert store.workers() == []
+    with pytest.raises(NotFound):
+        store.heartbeat("w1")
+
+
+def test_a_request_to_stop_is_found_with_the_next_heartbeat(store: Store) -> None:
+    for worker_id in ("w1", "w2"):
+        store.register(worker_record(store, worker_id))
+    store.ask_to_stop(["w1", "absent"], StopRequest.GRACEFUL)
+    assert store.heartbeat("w1") is StopRequest.GRACEFUL
+    assert store.heartbeat("w2") is None
+    store.ask_to_stop(["w1"], StopRequest.NOW)
+    assert store.heartbeat("w1") is StopRequest.NOW
+    store.ask_to_stop([], StopRequest.NOW)
+
+
+def test_a_turn_is_taken_once_by_the_whole_fleet(opened: OpenStore) -> None:
+    here, there = opened(), opened()
+    assert here.take_turn("sweep", 60)
+    assert not there.take_turn("sweep", 60)
+    assert not here.take_turn("sweep", 60)
+    assert there.take_turn("other", 60)
+
+
+def test_a_turn_comes_back_when_its_time_has_passed(store: Store) -> None:
+    assert store.take_turn("sweep", 0.02)
+    due = store.now() + timedelta(seconds=0.03)
+    while store.now() < due:
+        pass
+    assert store.take_turn("sweep", 60)
+
+
+def test_waiting_ends_when_time_is_up(store: Store, pipe: tuple[int, int]) -> None:
+    store.claim(request())
+    begun = time.monotonic()
+    store.wait_for_work(0.1, pipe[0])
+    assert time.monotonic() - begun < 2
+
+
+def test_waiting_ends_when_work_came_before_it(opened: OpenStore, pipe: tuple[int, int]) -> None:
+    here = opened()
+    here.claim(request())
+    added(opened(), "a")
+    begun = time.monotonic()
+    here.wait_for_work(10, pipe[0])
+    assert time.monotonic() - begun < 5
+
+
+def test_waiting_ends_when_woken_and_leaves_the_byte(store: Store, pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    store.claim(request())
+    os.write(writer, b"x")
+    begun = time.monotonic()
+    store.wait_for_work(30, reader)
+    assert time.monotonic() - begun < 5
+    assert os.read(reader, 2) == b"x"
+
+
+def test_waiting_ends_when_another_adds_a_job(
+    store: Store, store_url: str, pipe: tuple[int, int]
+) -> None:
+    def add_elsewhere() -> None:
+        with closing(open_store(store_url)) as other:
+            added(other, "a")
+
+    thread = threading.Thread(target=add_elsewhere)
+    thread.start()
+    begun = time.monotonic()
+    while (job := store.claim(request())) is None and time.monotonic() - begun < 20:
+        store.wait_for_work(10, pipe[0])
+    thread.join()
+    assert job is not None
+    assert time.monotonic() - begun < 8
+
+
+def test_the_address_names_the_store(store: Store, store_url: str) -> None:
+    assert store_url.rpartition("/")[2].partition("?")[0] in store.address
+
+
+def test_a_store_goes_on_after_an_idle_claim(store: Store) -> None:
+    assert store.claim(request()) is None
+    added(store, "a")
+    assert claimed(store).id == "a"

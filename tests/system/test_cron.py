@@ -1,0 +1,198 @@
+"""When cron expressions are due, on the days too when the clocks change."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.times import UTC
+from queuectl.system.cron import Cron, check_zone, local_zone
+
+BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def dues(cron: str, zone: str, after: str, number: int) -> list[str]:
+    """Return the next instants in UTC."""
+    found = islice(Cron(cron, zone).after(utc(after)), number)
+    return [f"{due:%Y-%m-%d %H:%M}" for due in found]
+
+
+def local_days(cron: str, zone: str, after: str, until: str) -> list[str]:
+    """Return the local times at which it is due in a stretch of time."""
+    found = []
+    for due in Cron(cron, zone).after(utc(after)):
+        if due > utc(until):
+            break
+        found.append(f"{due.astimezone(ZoneInfo(zone)):%d %H:%M %Z}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        ("*/15 * * * *", "2026-11-22 12:15"),
+        ("0 3 * * *", "2026-11-23 03:00"),
+        ("30 9 * * MON-FRI", "2026-11-23 09:30"),
+        ("0 0 1 1 *", "2027-01-01 00:00"),
+        ("0 12 L * *", "2026-11-30 12:00"),
+        ("0 0 29 2 *", "2028-02-29 00:00"),
+        ("@hourly", "2026-11-22 13:00"),
+        ("@Daily", "2026-11-23 00:00"),
+        (" 5  4 * * 7 ", "2026-11-29 04:05"),
+    ],
+)
+def test_an_expression_is_due_when_cron_would_start_it(cron: str, expected: str) -> None:
+    assert dues(cron, "UTC", "2026-11-22 12:00", 1) == [expected]
+
+
+def test_a_schedule_follows_the_wall_clock_of_its_zone() -> None:
+    assert dues("0 3 * * *", BERLIN, "2026-07-01", 1) == ["2026-07-01 01:00"]
+    assert dues("0 3 * * *", BERLIN, "2026-12-01", 1) == ["2026-12-01 02:00"]
+    assert dues("0 3 * * *", NEW_YORK, "2026-12-01", 1) == ["2026-12-01 08:00"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "after", "until", "before", "gap", "later"),
+    [
+        (BERLIN, "2026-03-27 12:00", "2026-03-30 12:00",
+         "28 02:30 CET", "29 03:00 CEST", "30 02:30 CEST"),
+        (NEW_YORK, "2026-03-06 17:00", "2026-03-09 17:00",
+         "07 02:30 EST", "08 03:00 EDT", "09 02:30 EDT"),
+    ],
+)  # fmt: skip
+def test_a_time_that_the_clocks_skip_is_due_once_right_after_the_gap(
+    zone: str, after: str, until: str, before: str, gap: str, later: str
+) -> None:
+    assert local_days("30 2 * * *", zone, after, until) == [before, gap, later]
+
+
+@pytest.mark.parametrize(
+    ("zone", "after", "until", "expected"),
+    [
+        (BERLIN, "2026-10-24 12:00", "2026-10-26 12:00", ["25 02:30 CEST", "26 02:30 CET"]),
+        (NEW_YORK, "2026-10-31 17:00", "2026-11-02 17:00", ["01 01:30 EDT", "02 01:30 EST"]),
+    ],
+)
+def test_a_time_that_comes_twice_is_due_once(
+    zone: str, after: str, until: str, expected: list[str]
+) -> None:
+    minute = "30 2 * * *" if zone == BERLIN else "30 1 * * *"
+    assert local_days(minute, zone, after, until) == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "overlap"), [(BERLIN, "2026-10-25 00:30"), (NEW_YORK, "2026-11-01 05:30")]
+)
+def test_a_time_that_comes_twice_is_not_due_again_for_who_asks_in_between(
+    zone: str, overlap: str
+) -> None:
+    cron = "30 2 * * *" if zone == BERLIN else "30 1 * * *"
+    first = utc(overlap)
+    for minutes in (0, 10, 30, 59, 60, 90):
+        following = Cron(cron, zone).following(first + timedelta(minutes=minutes))
+        assert following is not None
+        assert following - first == timedelta(hours=25)
+
+
+@pytest.mark.parametrize(
+    "day", ["2026-03-29", "2026-10-25", "2026-03-08", "2026-11-01", "2026-06-01"]
+)
+@pytest.mark.parametrize("zone", [BERLIN, NEW_YORK])
+def test_what_is_due_every_quarter_of_an_hour_follows_the_time_that_passes(
+    zone: str, day: str
+) -> None:
+    start = utc(day)
+    expected = [start + timedelta(minutes=15 * number) for number in range(1, 97)]
+    assert list(islice(Cron("*/15 * * * *", zone).after(start), 96)) == expected
+
+
+@pytest.mark.parametrize("cron", ["30 2 * * *", "15,30 1-3 * * *", "*/20 * * * *"])
+@pytest.mark.parametrize(
+    ("zone", "changes"),
+    [
+        (BERLIN, ["2026-03-29 01:00", "2026-10-25 01:00"]),
+        (NEW_YORK, ["2026-03-08 07:00", "2026-11-01 06:00"]),
+        ("Australia/Lord_Howe", ["2026-04-04 15:00", "2026-10-03 15:30"]),
+        ("Africa/Cairo", ["2026-04-23 22:00", "2026-10-29 21:00"]),
+    ],
+)
+def test_it_is_due_at_the_same_instants_wherever_one_begins_to_count(
+    cron: str, zone: str, changes: list[str]
+) -> None:
+    made = Cron(cron, zone)
+    for change in changes:
+        begin, end = utc(change) - timedelta(hours=4), utc(change) + timedelta(hours=4)
+        whole = [due for due in islice(made.after(begin), 50) if due <= end]
+        assert whole == sorted(set(whole))
+        for minutes in range(0, 480, 25):
+            moment = begin + timedelta(minutes=minutes)
+            expected = next((due for due in whole if due > moment), made.following(end))
+            assert made.following(moment) == expected
+
+
+@pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        ("* * * * *", "2026-11-22 12:00"),
+        ("7 * * * *", "2026-11-22 11:07"),
+        ("0 12 * * *", "2026-11-22 12:00"),
+        ("0 13 * * *", "2026-11-21 13:00"),
+        ("0 0 * * 1", "2026-11-16 00:00"),
+        ("0 0 1 * *", "2026-11-01 00:00"),
+        ("0 0 1 12 *", "2025-12-01 00:00"),
+    ],
+)
+def test_the_latest_instant_until_now_is_found(cron: str, expected: str) -> None:
+    assert Cron(cron, "UTC").latest(utc("2026-11-22 12:00")) == utc(expected)
+
+
+@pytest.mark.parametrize(
+    ("cron", "why"),
+    [
+        ("", "has 0 fields, not 5"),
+        ("0 3 * *", "has 4 fields, not 5"),
+        ("0 0 3 * * *", "has 6 fields, not 5"),
+        ("61 * * * *", "has a bad minute"),
+        ("0 24 * * *", "has a bad hour"),
+        ("0 0 31 2 *", "has a bad day-of-month"),
+        ("0 0 31 4,6 *", "has a bad day-of-month"),
+        ("0 0 * 13 *", "has a bad month"),
+        ("0 0 * * FUN", "has a bad day-of-week"),
+        ("*/0 * * * *", "has a bad minute"),
+        ("@reboot", "has 1 fields, not 5"),
+        ("1," * 200 + "1 * * * *", "is longer than"),
+    ],
+)
+def test_what_is_no_expression_or_never_due_is_refused(cron: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=why) as caught:
+        Cron(cron, "UTC")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert "MINUTE HOUR" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Olympus", "Europe", "../../etc/passwd", "a\0b"])
+def test_an_unknown_zone_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="unknown time zone"):
+        check_zone(name)
+
+
+def test_the_nearest_zone_is_named() -> None:
+    with pytest.raises(InvalidInput, match="did you mean 'Europe/Berlin'"):
+        check_zone("europe/berlin")
+
+
+def test_the_local_zone_is_one_that_every_host_knows() -> None:
+    assert check_zone(local_zone())
+
+
+def test_the_end_of_the_calendar_is_the_end_of_what_is_due() -> None:
+    assert Cron("0 0 * * *", BERLIN).following(datetime(9999, 12, 31, 12, tzinfo=UTC)) is None

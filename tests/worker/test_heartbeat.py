@@ -1,0 +1,191 @@
+"""The heartbeat: what it does for the claim in hand while it does chores."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.errors import StoreLocked
+from queuectl.domain.job import Job
+from queuectl.domain.schedule import Schedule
+from queuectl.domain.settings import Settings
+from queuectl.maintenance import maintenance
+from queuectl.stores.base import BATCH, Fired, Renewal
+from queuectl.stores.migrated import MOVED_TO
+from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.system.processes import boot_clock
+from queuectl.worker import heartbeat as lease_module
+from queuectl.worker import signals as control_module
+from queuectl.worker.heartbeat import Heartbeat
+from queuectl.worker.runs.watchdog import Guard, Post
+from queuectl.worker.signals import Control
+from queuectl.worker.store_retry import Absence
+from tests.stores.kit import added, claimed, worker_record
+from tests.worker.fleet import eventually
+
+LEASE_SECONDS = 4.0
+SLOW_SECONDS = 0.1
+CHORE_STEPS = 20
+
+
+class SlowStore(SqliteStore):
+    """A store with always more to promote, which notes how often a claim was renewed by then."""
+
+    def __init__(self, path: Path, seen: list[int]) -> None:
+        super().__init__(path)
+        self._renewals = 0
+        self._seen = seen
+
+    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+        """Renew a claim, counted."""
+        self._renewals += 1
+        return super().renew(job_id, claim_id, lease_seconds)
+
+    def promote(self, limit: int = BATCH) -> int:
+        """Take a while, and say that there is more to do."""
+        time.sleep(SLOW_SECONDS)
+        self._seen.append(self._renewals)
+        return limit
+
+
+def test_a_worker_leaves_a_store_that_was_moved(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with closing(SqliteStore.open(path)) as store:
+        record = worker_record(store, "w1")
+        store.register(record)
+        control, post = Control(), Post()
+        guard = Guard(post)
+        heartbeat = Heartbeat(
+            lambda: SqliteStore(path), record, control, guard, Absence(), Settings()
+        )
+        heartbeat.start()
+        try:
+            assert not control.is_stopping
+            store.set_mark(MOVED_TO, "mongodb://elsewhere")
+            eventually(lambda: control.is_stopping)
+        finally:
+            heartbeat.stop()
+            control.close()
+            post.close()
+
+
+def test_a_claim_is_renewed_in_the_middle_of_long_chores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "_PROMOTE_BUDGET_SECONDS", 60)
+    path = tmp_path / "queue.db"
+    with closing(SqliteStore.open(path)) as store:
+        added(store, "a")
+        job = claimed(store, lease=LEASE_SECONDS)
+        record = worker_record(store, "w1")
+        store.register(record)
+        seen: list[int] = []
+        control, post = Control(), Post()
+        guard = Guard(post)
+        settings = Settings(lease_seconds=LEASE_SECONDS)
+        heartbeat = Heartbeat(
+            lambda: SlowStore(path, seen), record, control, guard, Absence(), settings
+        )
+        assert job.claim is not None
+        heartbeat.hold(job.id, job.claim.id, boot_clock() + LEASE_SECONDS)
+        heartbeat.start()
+        try:
+            eventually(lambda: len(seen) > CHORE_STEPS)
+        finally:
+            heartbeat.stop()
+            control.close()
+            post.close()
+    assert seen[CHORE_STEPS - 1] > seen[0]
+
+
+class EndlessStore(SqliteStore):
+    """A store that takes for ever to enqueue the run of a schedule."""
+
+    def __init__(self, path: Path, begun: threading.Event) -> None:
+        super().__init__(path)
+        self._begun = begun
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Go on until the heartbeat has had enough."""
+        self._begun.set()
+        ends_at = time.monotonic() + 2 * LEASE_SECONDS
+        while time.monotonic() < ends_at:
+            self.between()
+        raise AssertionError(f"nobody broke it off: {before.name}, {job.id}, {after.rev}")
+
+
+def test_a_long_chore_is_broken_off_when_its_worker_leaves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, begun = tmp_path / "queue.db", threading.Event()
+    with closing(SqliteStore.open(path)) as store:
+        now = store.now()
+        assert store.put_schedule(Schedule("s", "* * * * *", "UTC", {"command": "true"}, now, now))
+        record = worker_record(store, "w1")
+        store.register(record)
+        control, post = Control(), Post()
+        heartbeat = Heartbeat(
+            lambda: EndlessStore(path, begun), record, control, Guard(post), Absence(), Settings()
+        )
+        heartbeat.start()
+        try:
+            assert begun.wait(60)
+        finally:
+            heartbeat.stop()
+            control.close()
+            post.close()
+    assert not caplog.records
+
+
+class Clock:
+    """What `boot_clock` tells in these tests."""
+
+    now = 1000.0
+
+
+class LockedStore(SqliteStore):
+    """A store into which nobody can write, which is found out after as long as that takes."""
+
+    def __init__(self, path: Path, clock: Clock, control: Control) -> None:
+        super().__init__(path)
+        self._clock = clock
+        self._control = control
+
+    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+        """Wait for turn and lock in vain, with the pause before it."""
+        self._clock.now += 3 * lease_seconds / 16
+        assert self._control.halt(claim_id) is None, "the job was stopped meanwhile"
+        fault = StoreLocked(f"claim {claim_id} of {job_id}: locked")
+        fault.claim_stands = True
+        raise fault
+
+
+@pytest.mark.parametrize("late", [0.0, 0.2, 0.4, 0.6, 0.8])
+@pytest.mark.parametrize("lease", [2, 4, 6, 8, 10, 15, 30, 300])
+def test_the_end_of_a_job_is_put_off_in_time_while_nobody_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lease: float, late: float
+) -> None:
+    clock = Clock()
+    for module in (lease_module, control_module):
+        monkeypatch.setattr(module, "boot_clock", lambda: clock.now)
+    control, post = Control(), Post()
+    with closing(LockedStore(tmp_path / "queue.db", clock, control)) as store:
+        heartbeat = Heartbeat(
+            lambda: store,
+            worker_record(store, "w1"),
+            control,
+            Guard(post),
+            Absence(),
+            Settings(lease_seconds=lease),
+        )
+        heartbeat.hold("a", "claim", clock.now + lease - late * 3 * lease / 16)
+        for _ in range(20):
+            heartbeat._next_renewal = 0.0
+            with pytest.raises(StoreLocked):
+                heartbeat._renew_in_time(store)
+        control.close()
+        post.close()

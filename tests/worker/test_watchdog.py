@@ -1,0 +1,255 @@
+"""The guard: nothing that a worker ran outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from queuectl.system.processes import boot_clock
+from queuectl.system.run_mark import RUN_ID_VARIABLE
+from queuectl.worker.runs import watchdog as guard
+from tests.worker.fleet import (
+    PATIENCE_SECONDS,
+    Fleet,
+    eventually,
+    innocent,
+    lives,
+    pids_in,
+    run_members,
+)
+
+RUN_ID, OTHER_RUN_ID = token_hex(12), token_hex(12)  # marks hold for the whole machine
+
+WORKER = """
+import fcntl, sys
+from queuectl.worker.runs.watchdog import Guard, Post
+from queuectl.system.processes import boot_clock
+
+def passed_on(notes):
+    with open(sys.argv[1], "w") as file:
+        file.write(" ".join(note.decode() for note in notes))
+
+post = Post(passed_on)
+post.man()
+guard = Guard(post)
+for line in sys.stdin:
+    word, *rest = line.split()
+    if word == "announce":
+        guard.announce(rest[0], boot_clock() + float(rest[1]))
+    elif word == "started":
+        guard.started(rest[0], int(rest[1]))
+    elif word == "ended":
+        guard.ended()
+    elif word == "keep":
+        assert guard.keep(rest[0].encode())
+    elif word == "forget":
+        guard.forget()
+    elif word == "fill":
+        while guard.keep(b"x" * 1000):
+            pass
+    elif word == "lock":
+        locked = open(rest[0], "w")
+        fcntl.flock(locked, fcntl.LOCK_EX)
+    print("done", flush=True)
+guard.close()
+"""
+
+
+class Guarded:
+    """A process with a guard, that does what it is told line by line."""
+
+    def __init__(self, notes: Path) -> None:
+        self.notes = notes
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(notes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def tell(self, line: str) -> None:
+        """Give an order and wait until it has been carried out."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+
+    def kill(self) -> None:
+        """Kill the process, not its guard."""
+        self.process.kill()
+        self.process.wait()
+
+    def guard(self) -> int:
+        """Return the pid of the guard. When it is gone, all that it was to kill is dead."""
+        pid = self.process.pid
+        (guard,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(guard)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Guarded]:
+    """A process with a guard."""
+    guarded = Guarded(tmp_path / "notes")
+    yield guarded
+    guarded.kill()
+    for stream in (guarded.process.stdin, guarded.process.stdout):
+        assert stream is not None
+        stream.close()
+
+
+@contextmanager
+def command(run_id: str = RUN_ID) -> Iterator[int]:
+    """A process in a group of its own that carries a run's id."""
+    environment = {**os.environ, RUN_ID_VARIABLE: run_id}
+    process = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_a_killed_worker_ran_is_killed(guarded: Guarded) -> None:
+    guarded.tell(f"announce {RUN_ID} 60")
+    with command() as pid:
+        guarded.tell(f"started {RUN_ID} {pid}")
+        assert lives(pid)
+        guarded.kill()
+        assert eventually(lambda: not lives(pid))
+
+
+def test_a_run_that_was_only_announced_is_found_by_its_id(guarded: Guarded) -> None:
+    guarded.tell(f"announce {RUN_ID} 60")
+    with command() as pid:
+        guarded.kill()
+        assert eventually(lambda: not lives(pid))
+
+
+def test_a_run_is_killed_at_its_deadline_though_its_worker_hangs(guarded: Guarded) -> None:
+    guarded.tell(f"announce {RUN_ID} 1")
+    with command() as pid:
+        guarded.tell(f"started {RUN_ID} {pid}")
+        assert eventually(lambda: not lives(pid))
+    assert lives(guarded.process.pid)
+
+
+def test_a_worker_that_is_stopped_past_the_deadline_of_its_run_is_killed(guarded: Guarded) -> None:
+    guarded.tell(f"announce {RUN_ID} 1")
+    with command() as pid:
+        guarded.tell(f"started {RUN_ID} {pid}")
+        guarded.process.send_signal(signal.SIGSTOP)
+        assert guarded.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
+        assert eventually(lambda: not lives(pid))
+
+
+def test_a_worker_that_was_stopped_with_a_lock_in_hand_is_killed(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    guarded.tell(f"lock {tmp_path / 'lock'}")
+    os.kill(guarded.process.pid, signal.SIGSTOP)
+    assert guarded.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
+
+
+def test_a_worker_that_was_stopped_without_a_lock_lives_on(guarded: Guarded) -> None:
+    os.kill(guarded.process.pid, signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        guarded.process.wait(timeout=guard._MOST_STOPPED_SECONDS + 2 * guard._LOOK_SECONDS)
+    os.kill(guarded.process.pid, signal.SIGCONT)
+    guarded.tell("ended")
+
+
+def test_what_has_ended_is_not_looked_for(guarded: Guarded) -> None:
+    guarded.tell(f"announce {RUN_ID} 60")
+    with command() as pid:
+        guarded.tell(f"started {RUN_ID} {pid}")
+        guarded.tell("ended")
+        with command(OTHER_RUN_ID) as other:
+            guarded.tell(f"announce {OTHER_RUN_ID} 60")
+            guarded.tell(f"started {OTHER_RUN_ID} {other}")
+            guard = guarded.guard()
+            guarded.kill()
+            assert eventually(lambda: not lives(guard))
+            assert not lives(other)
+        assert lives(pid)
+
+
+def test_a_group_number_that_was_given_to_a_stranger_is_spared(guarded: Guarded) -> None:
+    with innocent() as stranger, command() as pid:
+        # the stranger is older than the run that is said to have its number
+        assert eventually(lambda: _is_older(stranger))
+        guarded.tell(f"announce {RUN_ID} 60")
+        guarded.tell(f"started {RUN_ID} {stranger}")
+        guard = guarded.guard()
+        guarded.kill()
+        assert eventually(lambda: not lives(guard))
+        assert not lives(pid)
+        assert lives(stranger)
+
+
+def _is_older(pid: int) -> bool:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK") < boot_clock() - 0.1
+
+
+@pytest.mark.parametrize(
+    ("orders", "passed_on"),
+    [
+        (["keep a", "keep b"], "a b"),
+        (["keep a", "keep b", "forget", "keep c"], "c"),
+        (["keep a", "forget"], None),
+        (["ended"], None),
+    ],
+)
+def test_what_a_killed_worker_had_noted_is_passed_on(
+    guarded: Guarded, orders: list[str], passed_on: str | None
+) -> None:
+    for order in orders:
+        guarded.tell(order)
+    guard = guarded.guard()
+    guarded.kill()
+    assert eventually(lambda: not lives(guard))
+    assert (guarded.notes.read_text() if guarded.notes.exists() else None) == passed_on
+
+
+def test_notes_for_which_there_is_no_room_are_refused_and_the_others_kept(guarded: Guarded) -> None:
+    guarded.tell("keep a")
+    guarded.tell("fill")
+    guard = guarded.guard()
+    guarded.kill()
+    assert eventually(lambda: not lives(guard))
+    first, *others = guarded.notes.read_text().split()
+    assert first == "a"
+    assert 60 < len(others) <= 65
+    assert set(others) == {"x" * 1000}
+
+
+def test_the_guard_goes_when_its_worker_goes(guarded: Guarded) -> None:
+    guarded.tell("ended")
+    guard = guarded.guard()
+    assert lives(guard)
+    guarded.kill()
+    assert eventually(lambda: not lives(guard))
+
+
+def test_a_job_cannot_escape_by_leaving_its_session_and_its_parent(fleet: Fleet) -> None:
+    fleet.start()
+    job = fleet.running(
+        fleet.enqueue(
+            "echo $$ >> pids; setsid sh -c 'echo $$ >> pids; (sleep 60; :) & exec sleep 60' & "
+            "(setsid sh -c 'sh -c \"echo \\$\\$ >> pids; exec sleep 60\" &'); sleep 60"
+        )
+    )
+    pids = eventually(lambda: len(found := pids_in(fleet.root / "pids")) == 3 and found)
+    assert set(pids) <= set(run_members(job))
+    fleet.kill()
+    assert eventually(lambda: not run_members(job))
