@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -13,6 +14,8 @@ import pytest
 from tests.cli.harness import Cli, cli, home
 
 __all__ = ["cli", "home"]
+
+modules = import_module("docs.modules")
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -81,3 +84,8 @@ def test_what_is_not_understood_is_noticed(cli: Cli, monkeypatch: pytest.MonkeyP
 def test_a_link_leads_to_a_file(page: Path) -> None:
     for target in _LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_page_on_the_architecture_names_every_module_by_its_own_words() -> None:
+    page = modules.PAGE.read_text(encoding="utf-8")
+    assert modules.with_listing(page) == page, "python -m docs.modules writes it anew"

@@ -1,1 +1,1 @@
-"""Looking at the store again and again, for the live view and the web page."""
+"""What is seen of a store, looked at again and again, and how it is put for people."""
