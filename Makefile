@@ -31,8 +31,9 @@ format: ## Let ruff mend what it can
 types: ## Types: mypy, strict
 	$(BIN)/mypy --strict
 
-docs: ## Write anew what README.md and pages of docs show as printed
+docs: ## Write anew what README.md and pages of docs show as printed, and the list of modules
 	$(BIN)/python -m docs.printed
+	$(BIN)/python -m docs.modules
 
 coverage: ## How much of queuectl/ the tests run, by branches, programs that they start included
 # Left out are the tests of what is loaded before Ctrl-C is heeded: what measures is loaded too.
