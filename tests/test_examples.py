@@ -13,6 +13,7 @@ from queuectl.domain.job import Outcome
 from queuectl.domain.state_machine import settle
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.base import ClaimRequest
+from queuectl.stores.migrated import MOVING
 from queuectl.system.ids import new_token
 from queuectl.transfer.migration import release
 from tests.cli.harness import Cli, claim_next, cli, home
@@ -111,6 +112,11 @@ def a_file(name: str, text: str) -> Callable[[Queue], None]:
     return write
 
 
+def not_all_has_come(queue: Queue) -> None:
+    """Let a migration stand as it does when it was killed."""
+    queue.store.set_mark(MOVING, "once")
+
+
 def back_in_use(queue: Queue) -> None:
     """Use the store once more that was left, and make room for another job of a name."""
     release(queue.store)
@@ -136,6 +142,7 @@ BEFORE: dict[str, dict[str, Callable[[Queue], None]]] = {
     "keeping.md": {
         "queuectl purge --queue backup --dry-run": two_backups,
         "queuectl export": three_jobs,
+        "queuectl enqueue later": not_all_has_come,
         "queuectl enqueue deploy": back_in_use,
     },
     "queues.md": {},
