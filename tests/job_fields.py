@@ -63,7 +63,7 @@ EXCUSED: dict[str, dict[str, str]] = {
     "show": {
         **_NOT_STORED, "seq": _BY_STORE, "rev": _BY_STORE, "spec.generated_id": _OF_ID,
         "claim.id": _INSIDE, "claim.lease_until": _INSIDE, "cancel_requested": _INSIDE,
-        "has_children": _INSIDE, "unswept": _INSIDE, "delayed": _INSIDE,
+        "has_dependents": _INSIDE, "children_pending": _INSIDE, "delayed": _INSIDE,
     },
     "input": _NOT_GIVEN,
     "edit": _NOT_GIVEN,
@@ -77,9 +77,9 @@ EXCUSED: dict[str, dict[str, str]] = {
 
 SPELLED: dict[str, tuple[str, Callable[[Any], object]]] = {
     "outcome.error": ("last_error", lambda error: error),
-    "held": ("paused", lambda is_held: is_held),
+    "paused": ("paused", lambda is_paused: is_paused),
     "spec.environment": ("capture_env", lambda name: name is not None),
-    "waits_for": ("waits_for", lambda left: [word.partition(":")[2] for word in left]),
+    "blocked_by": ("waits_for", lambda left: [word.partition(":")[2] for word in left]),
 }
 """Fields that `--json` has by other names, or says otherwise."""
 
@@ -146,7 +146,7 @@ def full_job(state: State, job_id: str, turn: int = 0, **given: object) -> Job:
     spec = filled(Spec, turn, id=job_id)
     made = {
         "spec": spec,
-        "waits_for": blockers(spec),
+        "blocked_by": blockers(spec),
         "worker": "worker-1",  # kept once, for the job and for its claim
         "claim": filled(Claim, turn, worker="worker-1"),
         **given,

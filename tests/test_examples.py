@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import Outcome
-from queuectl.domain.state_machine import settle
+from queuectl.domain.state_machine import finish
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.base import ClaimRequest
 from queuectl.stores.migrated import MOVING
@@ -64,7 +64,7 @@ def work(queue: Queue) -> None:
     """Play a worker of all queues but the default one that runs all there is."""
     while job := queue.store.claim(ClaimRequest(new_token(), "worker1", 30, ALL_BUT_DEFAULT)):
         code = int(job.spec.command in ("exit 1", "./import.sh"))
-        change = settle(job, Outcome(exit_code=code, duration=0.01), queue.now())
+        change = finish(job, Outcome(exit_code=code, duration=0.01), queue.now())
         assert queue.store.commit(change)
 
 
@@ -78,7 +78,7 @@ def cancelled_report(queue: Queue) -> None:
     """Cancel that job, and play its worker."""
     queue.cancel("report")
     outcome = Outcome(signal=15, duration=1.0)
-    assert queue.store.commit(settle(queue.get("report"), outcome, queue.now()))
+    assert queue.store.commit(finish(queue.get("report"), outcome, queue.now()))
 
 
 def imports(queue: Queue) -> None:
@@ -114,7 +114,7 @@ def a_file(name: str, text: str) -> Callable[[Queue], None]:
 
 def not_all_has_come(queue: Queue) -> None:
     """Let a migration stand as it does when it was killed."""
-    queue.store.set_mark(MOVING, "once")
+    queue.store.set_meta(MOVING, "once")
 
 
 def back_in_use(queue: Queue) -> None:

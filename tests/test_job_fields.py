@@ -20,7 +20,7 @@ from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.request_form import build_request
 from queuectl.domain.settings import Settings
-from queuectl.maintenance.scheduler import Scheduling
+from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue import Queue
 from queuectl.web.api.openapi import description
 from tests.cli.harness import Cli, cli, home
@@ -219,8 +219,8 @@ def test_a_schedule_gives_every_field_to_its_runs(
     assert shown.keys() == given_fields(spec, "schedule").keys()
     store, added = queue.store, queue.schedules.get("nightly")
     due = replace(added, next_due=store.now() - timedelta(minutes=1), rev=added.rev + 1)
-    assert store.put_schedule(due, added)
-    assert Scheduling(store, store.now() - timedelta(hours=1)).enqueue_due(Settings()).enqueued
+    assert store.save_schedule(due, added)
+    assert Scheduler(store, store.now() - timedelta(hours=1)).enqueue_due(Settings()).enqueued
     (run,) = queue.schedules.runs("nightly", 2)
     survives("schedule", flat(spec, "spec."), flat(run.spec, "spec."))
 

@@ -186,7 +186,7 @@ def test_the_password_is_in_no_process_file_or_record(
             for pid in _family([*pids, *fleet.pids("supervisor")]):
                 for name in ("cmdline", "environ"):
                     assert TELLTALE.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
-        assert TELLTALE not in str([*fleet.queue.find(), *fleet.queue.workers(), fleet.place])
+        assert TELLTALE not in str([*fleet.queue.find(), *fleet.queue.workers(), fleet.location])
         assert TELLTALE not in _records(guarded)
         assert fleet.stop() == []
     assert TELLTALE.encode() not in _all_files(tmp_path)

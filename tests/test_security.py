@@ -15,7 +15,7 @@ from queuectl.domain.errors import InvalidInput, StoreError, StoreRefused
 from queuectl.domain.job import State
 from queuectl.queue import open_queue
 from queuectl.shell.history import PrivateHistory
-from queuectl.system.home import Home, find_place
+from queuectl.system.home import Home, find_location
 from queuectl.system.job_logs import JobLogs
 from queuectl.worker.runs.output import OutputFolder
 from tests.chaos.ground import command, refusal
@@ -225,10 +225,10 @@ def test_an_env_file_of_another_user_is_refused(tmp_path: Path) -> None:
         pytest.skip("giving a file away needs root")
     file = tmp_path / ".env"
     file.write_text("QUEUECTL_STORE=/tmp/theirs.db\n")
-    assert find_place(environ={}, cwd=tmp_path).store_url == "/tmp/theirs.db"
+    assert find_location(environ={}, cwd=tmp_path).store_url == "/tmp/theirs.db"
     os.chown(file, OTHER_USER, OTHER_USER)
     with pytest.raises(InvalidInput, match="others can write it") as caught:
-        find_place(environ={}, cwd=tmp_path)
+        find_location(environ={}, cwd=tmp_path)
     assert "chmod o-w" in caught.value.hint
 
 
@@ -238,16 +238,16 @@ def test_an_env_file_that_anybody_can_write_is_refused(tmp_path: Path, variable:
     file.write_text(f"{variable}=/tmp/theirs\n" if variable != "MONGO_URI" else f"{variable}=x\n")
     file.chmod(0o666)
     with pytest.raises(InvalidInput, match="others can write it"):
-        find_place(environ={}, cwd=tmp_path)
+        find_location(environ={}, cwd=tmp_path)
     named = {"QUEUECTL_HOME": str(tmp_path / "home"), "QUEUECTL_STORE": str(tmp_path / "q.db")}
-    assert find_place(environ=named, cwd=tmp_path).store_url == str(tmp_path / "q.db")
+    assert find_location(environ=named, cwd=tmp_path).store_url == str(tmp_path / "q.db")
 
 
 def test_an_env_file_that_says_nothing_of_ours_may_be_anybodys(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("COLOUR=green\n")
     file.chmod(0o666)
-    assert find_place("home", environ={}, cwd=tmp_path).home.root == tmp_path / "home"
+    assert find_location("home", environ={}, cwd=tmp_path).home.root == tmp_path / "home"
 
 
 def test_an_env_file_behind_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
@@ -257,4 +257,4 @@ def test_an_env_file_behind_a_link_of_another_user_is_refused(tmp_path: Path) ->
     (tmp_path / ".env").symlink_to(tmp_path / "real")
     os.lchown(tmp_path / ".env", OTHER_USER, OTHER_USER)
     with pytest.raises(InvalidInput, match="others can write it"):
-        find_place(environ={}, cwd=tmp_path)
+        find_location(environ={}, cwd=tmp_path)

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from queuectl.cli.root import COMPLETION_VARIABLE, root
-from queuectl.cli.session import Session, complain, end_line, note, silence_output
+from queuectl.cli.session import Session, end_line, print_error, print_hint, silence_output
 from queuectl.domain.errors import (
     ExitCode,
     InvalidInput,
@@ -42,7 +42,7 @@ def execute(args: Sequence[str], session: Session) -> int:
 
             traceback.print_exc()
         refusal = _as_refusal(fault)
-        complain(refusal)
+        print_error(refusal)
         return refusal.exit_code
 
 
@@ -139,7 +139,7 @@ def run_process(args: Sequence[str]) -> int:
     except BrokenPipeError:
         silence_output()
     except OSError as fault:
-        note(f"queuectl: cannot write the output: {_os_error(fault)}")
+        print_hint(f"queuectl: cannot write the output: {_os_error(fault)}")
         return code or ExitCode.FAILED
     return code
 

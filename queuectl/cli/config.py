@@ -7,7 +7,7 @@ import click
 from queuectl.cli.completions import SettingKey, SettingValue
 from queuectl.cli.jobs.show import json_option
 from queuectl.cli.root import Group
-from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_hint, print_line
 from queuectl.domain import settings as tunables
 from queuectl.presentation import tables
 
@@ -44,10 +44,10 @@ def get_setting(session: Session, key: str | None, as_json: bool) -> None:
     if as_json:
         tables.write_json(values[name] if name else values)
     elif name:
-        say(tunables.show(values[name]))
+        print_line(tunables.show(values[name]))
     else:
         for each, value in values.items():
-            say(f"{each} = {tunables.show(value)}")
+            print_line(f"{each} = {tunables.show(value)}")
 
 
 @config.command("show", epilog="queuectl config show")
@@ -63,7 +63,7 @@ def _values(session: Session, name: str | None = None) -> dict[str, tunables.Val
     stored = session.reading().store.settings()
     asked = {key: raw for key, raw in stored.items() if name in (None, key)}
     for fault in tunables.faults(asked):
-        note(fault)
+        print_hint(fault)
     return tunables.as_dict(tunables.from_stored(stored))
 
 
@@ -83,7 +83,7 @@ def set_setting(session: Session, key: str, value: str) -> None:
     """Change a setting; `-` and `_` are the same in its name."""
     tunables.parse_value(tunables.resolve_key(key), value)
     name, stored = session.queue().set_setting(key, value)
-    say(f"{name} = {tunables.show(stored)}")
+    print_line(f"{name} = {tunables.show(stored)}")
 
 
 @config.command("unset", epilog="queuectl config unset backoff-cap")
@@ -93,7 +93,7 @@ def unset_setting(session: Session, key: str) -> None:
     """Go back to a setting's default."""
     name, default = session.reading().unset_setting(key)
     if default is None:
-        say(f"{name} removed")
+        print_line(f"{name} removed")
         return
-    say(f"{name} = {tunables.show(default)}")
+    print_line(f"{name} = {tunables.show(default)}")
     session.hint("this is the default")

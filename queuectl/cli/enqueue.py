@@ -9,18 +9,25 @@ from typing import Any
 
 import click
 
-from queuectl.cli.enqueue_options import EnqueueCommand, Entry, asked_from, requests_of
+from queuectl.cli.enqueue_options import EnqueueCommand, InputJob, options_from, requests_of
 from queuectl.cli.job_options import enqueue_options
-from queuectl.cli.session import Session, complain, hint_at_missing_workers, note, on_terminal, say
+from queuectl.cli.session import (
+    Session,
+    hint_at_missing_workers,
+    on_terminal,
+    print_error,
+    print_hint,
+    print_line,
+)
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.domain.request import Request
-from queuectl.queue import Enqueued, Queue
+from queuectl.queue import EnqueueResult, Queue
 from queuectl.stores.base import BATCH
 
 _TOLD_ONE_BY_ONE = 10
 
 
-class Tally:
+class EnqueueCounts:
     """What became of a batch so far."""
 
     def __init__(self) -> None:
@@ -30,7 +37,7 @@ class Tally:
 
     def refuse(self, fault: QueuectlError, where: str) -> None:
         """Tell of one refusal; the exit code is that of the first."""
-        complain(fault, where)
+        print_error(fault, where)
         self.refused += 1
         self.code = self.code or fault.exit_code
 
@@ -55,28 +62,28 @@ def enqueue(
 ) -> int:
     """Store jobs: a command, JSON, or a file of jobs."""
     session = ctx.ensure_object(Session)
-    asked = asked_from(ctx, options)
+    asked = options_from(ctx, options)
     items = asked.items()  # before a store is made
     queue = session.queue()
     if as_json:
         report: Report = JsonReport(single=asked.is_single)
     else:
         report = _report_for_person() if asked.is_batch and not print_id else Report(print_id)
-    tally = Tally()
+    counts = EnqueueCounts()
     entries = asked.entries(items, queue)
     if atomic:
-        _enqueue_atomically(queue, list(entries), tally, report)
+        _enqueue_atomically(queue, list(entries), counts, report)
     else:
         while chunk := list(islice(entries, BATCH)):
-            _enqueue_chunk(queue, chunk, tally, report)
+            _enqueue_chunk(queue, chunk, counts, report)
     report.close()
-    if tally.refused and tally.stored + tally.refused > 1:
-        note(f"{tally.stored:,} enqueued, {tally.refused:,} refused")
-    if not tally.stored + tally.refused:
+    if counts.refused and counts.stored + counts.refused > 1:
+        print_hint(f"{counts.stored:,} enqueued, {counts.refused:,} refused")
+    if not counts.stored + counts.refused:
         raise NothingDone("there are no jobs in it")
-    if tally.stored:
+    if counts.stored:
         hint_at_missing_workers(queue)
-    return tally.code
+    return counts.code
 
 
 class Report:
@@ -85,21 +92,21 @@ class Report:
     def __init__(self, print_id: bool = False) -> None:
         self._print_id = print_id
 
-    def add(self, result: Enqueued) -> None:
+    def add(self, result: EnqueueResult) -> None:
         """Tell of one job that is stored."""
-        if self._print_id and result.held_by_key:
-            note(existing(result))
-        say(self._line(result))
+        if self._print_id and result.is_other_job:
+            print_hint(existing(result))
+        print_line(self._line(result))
 
-    def add_all(self, results: Sequence[Enqueued]) -> None:
+    def add_all(self, results: Sequence[EnqueueResult]) -> None:
         """Tell of many jobs that are stored."""
         for result in results:
             self.add(result)
 
-    def _line(self, result: Enqueued) -> str:
+    def _line(self, result: EnqueueResult) -> str:
         if self._print_id:
             return result.job_id
-        if result.held_by_key:
+        if result.is_other_job:
             return existing(result)
         return f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'"
 
@@ -107,7 +114,7 @@ class Report:
         """End the report."""
 
 
-def existing(result: Enqueued) -> str:
+def existing(result: EnqueueResult) -> str:
     """Return what to say where another job has the unique key, and nothing was enqueued."""
     return f"Job '{result.job_id}' with this unique key waits or runs already"
 
@@ -115,7 +122,7 @@ def existing(result: Enqueued) -> str:
 class LinesReport(Report):
     """Tells of a batch where nobody watches: in one piece, as ids hold nothing to be escaped."""
 
-    def add_all(self, results: Sequence[Enqueued]) -> None:
+    def add_all(self, results: Sequence[EnqueueResult]) -> None:
         """Tell of many jobs that are stored."""
         sys.stdout.write("".join([f"{self._line(result)}\n" for result in results]))
 
@@ -133,7 +140,7 @@ class BatchReport(Report):
         self._count = 0
         self._progress = Progress()
 
-    def add(self, result: Enqueued) -> None:
+    def add(self, result: EnqueueResult) -> None:
         """Tell of one job that is stored."""
         self._count += 1
         if not on_terminal() or self._count <= _TOLD_ONE_BY_ONE:
@@ -144,7 +151,7 @@ class BatchReport(Report):
         """Tell how many there were."""
         self._progress.clear()
         if on_terminal() and self._count > _TOLD_ONE_BY_ONE:
-            say(f"… {self._count:,} jobs enqueued")
+            print_line(f"… {self._count:,} jobs enqueued")
 
 
 def _report_for_person() -> Report:
@@ -164,7 +171,7 @@ class JsonReport(Report):
         self._write = tables.write_json
         self._array = None if single else tables.JsonArray()
 
-    def add(self, result: Enqueued) -> None:
+    def add(self, result: EnqueueResult) -> None:
         """Tell of one job that is stored."""
         value = {"id": result.job_id, "result": _outcome(result)}
         if self._array:
@@ -178,43 +185,47 @@ class JsonReport(Report):
             self._array.close()
 
 
-def _outcome(result: Enqueued) -> str:
-    if result.held_by_key:
+def _outcome(result: EnqueueResult) -> str:
+    if result.is_other_job:
         return "exists"
     return "replaced" if result.replaced else "enqueued"
 
 
-def _enqueue_chunk(queue: Queue, chunk: Sequence[Entry], tally: Tally, report: Report) -> None:
+def _enqueue_chunk(
+    queue: Queue, chunk: Sequence[InputJob], counts: EnqueueCounts, report: Report
+) -> None:
     """Store what can be stored, and tell of all in the order in which it was written."""
     stored_or_not = queue.enqueue_requests(requests_of(chunk))
     if len(stored_or_not) == len(chunk) and not any(each.error for each in stored_or_not):
-        tally.stored += len(chunk)
+        counts.stored += len(chunk)
         report.add_all(stored_or_not)
         return
     results = iter(stored_or_not)
     for entry in chunk:
         if isinstance(entry.result, QueuectlError):
-            tally.refuse(entry.result, entry.where)
+            counts.refuse(entry.result, entry.where)
             continue
         stored = next(results)
         if stored.error:
-            tally.refuse(stored.error, entry.where)
+            counts.refuse(stored.error, entry.where)
         else:
-            tally.stored += 1
+            counts.stored += 1
             report.add(stored)
 
 
 def _enqueue_atomically(
-    queue: Queue, entries: Sequence[Entry], tally: Tally, report: Report
+    queue: Queue, entries: Sequence[InputJob], counts: EnqueueCounts, report: Report
 ) -> None:
     for entry in entries:
         if isinstance(entry.result, QueuectlError):
-            tally.refuse(entry.result, entry.where)
-    if not tally.refused:
-        _enqueue_all(queue, requests_of(entries), tally, report)
+            counts.refuse(entry.result, entry.where)
+    if not counts.refused:
+        _enqueue_all(queue, requests_of(entries), counts, report)
 
 
-def _enqueue_all(queue: Queue, requests: Sequence[Request], tally: Tally, report: Report) -> None:
+def _enqueue_all(
+    queue: Queue, requests: Sequence[Request], counts: EnqueueCounts, report: Report
+) -> None:
     for result in queue.enqueue_requests(requests, atomic=True):
-        tally.stored += 1
+        counts.stored += 1
         report.add(result)

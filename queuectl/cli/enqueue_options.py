@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from queuectl.cli.enqueue_words import Item, Source, read_words, split_at_dashes
+from queuectl.cli.enqueue_words import Source, WrittenJob, read_words, split_at_dashes
 from queuectl.cli.job_options import fields_of
 from queuectl.cli.root import Command
-from queuectl.cli.session import note
+from queuectl.cli.session import print_hint
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.request import ALIASES, CHECKS, TIME_FIELDS, Request
@@ -21,7 +21,7 @@ from queuectl.stores.base import BATCH
 from queuectl.system.home import working_directory
 
 if TYPE_CHECKING:
-    from queuectl.domain.request_form import Form
+    from queuectl.domain.request_form import RequestForm
 
 _AFTER_DASHES = "queuectl.after_dashes"
 
@@ -45,7 +45,7 @@ def after_dashes(ctx: click.Context) -> tuple[str, ...] | None:
     return None if words is None else tuple(words)
 
 
-class Entry(NamedTuple):
+class InputJob(NamedTuple):
     """One job of a batch: where it stands, and its request or why there is none."""
 
     where: str
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
 
 
 @frozen
-class Asked:
+class EnqueueOptions:
     """What the words and options of one command line ask for."""
 
     source: Source
@@ -61,10 +61,10 @@ class Asked:
     replace: bool
     cwd: str
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[WrittenJob]:
         """Return every job as it was written; the first is read at once. Raises InvalidInput."""
         if self.source.command is not None:
-            return iter([Item({"command": self.source.command})])
+            return iter([WrittenJob({"command": self.source.command})])
         from queuectl.cli import job_input
 
         if self.source.file is not None:
@@ -82,7 +82,7 @@ class Asked:
         is_object = (self.source.json or "").lstrip().startswith("{")
         return self.source.command is not None or is_object
 
-    def entries(self, items: Iterator[Item], queue: Queue) -> Iterator[Entry]:
+    def entries(self, items: Iterator[WrittenJob], queue: Queue) -> Iterator[InputJob]:
         """Yield every job of `items` as it is asked for, in order, or why it cannot be."""
         form = queue.form(cwd=self.cwd, replace=self.replace)
         directories: dict[str | None, bool] = {} if "cwd" in self.fields else {self.cwd: True}
@@ -91,22 +91,22 @@ class Asked:
             if plain is None:
                 yield from self._entries_of(some, queue, form, directories)
             else:
-                yield from map(Entry, [item.where for item in some], plain)
+                yield from map(InputJob, [item.where for item in some], plain)
 
     def _entries_of(
         self,
-        items: Sequence[Item],
+        items: Sequence[WrittenJob],
         queue: Queue,
-        form: Form,
+        form: RequestForm,
         directories: dict[str | None, bool],
-    ) -> Iterator[Entry]:
+    ) -> Iterator[InputJob]:
         for item in items:
             try:
                 if item.fields is None:
                     raise item.error or InvalidInput("nothing to enqueue")
                 request = queue.request(self._completed(item.fields), form=form)
             except QueuectlError as fault:
-                yield Entry(item.where, fault)
+                yield InputJob(item.where, fault)
                 continue
             if request.notes:
                 _pass_on(request.notes, item.where)
@@ -114,7 +114,7 @@ class Asked:
                 from queuectl.cli.working_directory import warn_if_missing
 
                 warn_if_missing(request.spec.cwd, directories, item.where)
-            yield Entry(item.where, request)
+            yield InputJob(item.where, request)
 
     def _completed(self, fields: dict[str, object]) -> dict[str, object]:
         """Return the fields of one job with what the options say of all."""
@@ -129,10 +129,10 @@ class Asked:
 
 def _pass_on(notes: Sequence[str], where: str) -> None:
     for line in notes:
-        note(f"{where}: {line}" if where else line)
+        print_hint(f"{where}: {line}" if where else line)
 
 
-def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
+def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
     """Return what the parsed options of `enqueue_options` ask for. Raises InvalidInput."""
     source = read_words(
         options["words"],
@@ -143,7 +143,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
         verb=ctx.command.name or "enqueue",
     )
     if len(options["words"]) == 2 and _is_program(options["words"][0]):
-        note(
+        print_hint(
             f"note: '{options['words'][0]}' is taken as the id; "
             f"quotes around all of it make it the command"
         )
@@ -160,7 +160,7 @@ def asked_from(ctx: click.Context, options: dict[str, Any]) -> Asked:
         if word is not None:
             fields[name] = word
     cwd = str(working_directory(options["cwd"]))
-    return Asked(source, fields, options["replace"], cwd)
+    return EnqueueOptions(source, fields, options["replace"], cwd)
 
 
 def _is_program(word: str) -> bool:
@@ -192,6 +192,6 @@ def _slot(name: str) -> str:
     return "run_at" if key in TIME_FIELDS else ALIASES.get(key, key)
 
 
-def requests_of(entries: Sequence[Entry]) -> list[Request]:
+def requests_of(entries: Sequence[InputJob]) -> list[Request]:
     """Return the requests among the entries."""
     return [entry.result for entry in entries if isinstance(entry.result, Request)]

@@ -23,7 +23,7 @@ class Source(NamedTuple):
     id: str | None = None
 
 
-class Item(NamedTuple):
+class WrittenJob(NamedTuple):
     """One job as it was written: its fields, or why it cannot be read. `where` names its place."""
 
     fields: dict[str, object] | None

@@ -13,7 +13,14 @@ from queuectl.cli.completions import EventNames, HookName, PathName, QueueName
 from queuectl.cli.jobs.show import clock_of, json_option
 from queuectl.cli.root import Group
 from queuectl.cli.run import refuse_native_windows
-from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
+from queuectl.cli.session import (
+    Session,
+    for_each,
+    hint_at_missing_workers,
+    pass_session,
+    print_hint,
+    print_line,
+)
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.hook_messages import of_threshold, sentence
 from queuectl.domain.hooks import Format, Hook, Target, as_dict, parse_events
@@ -114,7 +121,7 @@ def add(
         ),
         replacing=replace,
     )
-    say(f"Added hook '{made.name}': queuectl hook test {made.name} tries it")
+    print_line(f"Added hook '{made.name}': queuectl hook test {made.name} tries it")
     hint_at_missing_workers(queue)
 
 
@@ -179,8 +186,8 @@ def show(session: Session, name: str, as_json: bool) -> None:
     found = queue.hooks.get(name)
     jobs = list(queue.hooks.deliveries(name, _SHOWN_DELIVERIES))
     if as_json:
-        around = queue.surroundings()
-        told = [job_as_dict(job, queue.now(), around) for job in jobs]
+        wait_context = queue.wait_context()
+        told = [job_as_dict(job, queue.now(), wait_context) for job in jobs]
         tables.write_json({**as_dict(found), "deliveries": told})
         return
     clock = clock_of(queue)
@@ -199,7 +206,7 @@ _names = click.argument("names", nargs=-1, required=True, metavar="NAME...", typ
 def pause(session: Session, names: tuple[str, ...]) -> int:
     """Tell nothing until the hooks are resumed; what happens meanwhile is never told."""
     hooks = session.reading().hooks
-    return for_each(names, lambda name: say(f"Paused hook '{hooks.pause(name).name}'"))
+    return for_each(names, lambda name: print_line(f"Paused hook '{hooks.pause(name).name}'"))
 
 
 @hook.command("resume", epilog="queuectl hook resume oncall")
@@ -208,7 +215,7 @@ def pause(session: Session, names: tuple[str, ...]) -> int:
 def resume(session: Session, names: tuple[str, ...]) -> int:
     """Tell again what happens from now on."""
     hooks = session.reading().hooks
-    return for_each(names, lambda name: say(f"Resumed hook '{hooks.resume(name).name}'"))
+    return for_each(names, lambda name: print_line(f"Resumed hook '{hooks.resume(name).name}'"))
 
 
 @hook.command("remove", epilog="queuectl hook remove oncall")
@@ -220,7 +227,7 @@ def remove(session: Session, names: tuple[str, ...]) -> int:
 
     def act(name: str) -> None:
         hooks.remove(name)
-        say(f"Removed hook '{name}'")
+        print_line(f"Removed hook '{name}'")
 
     return for_each(names, act)
 
@@ -230,11 +237,11 @@ def remove(session: Session, names: tuple[str, ...]) -> int:
 @pass_session
 def test(session: Session, name: str) -> None:
     """Deliver a made-up event from here, at once, and say what came of it."""
-    from queuectl.hooks.errors import Undelivered
+    from queuectl.hooks.errors import DeliveryError
 
     try:
-        say(f"Delivered: {session.reading().hooks.test(name)}")
-    except Undelivered as fault:
+        print_line(f"Delivered: {session.reading().hooks.test(name)}")
+    except DeliveryError as fault:
         raise QueuectlError(f"hook '{name}': {fault}") from None
 
 
@@ -261,15 +268,15 @@ def check(session: Session, as_json: bool) -> None:
         sys.stdout.flush()
     else:
         for each in changed:
-            say(f"hook '{each.name}': {sentence(of_threshold(each))}")
+            print_line(f"hook '{each.name}': {sentence(of_threshold(each))}")
         if not changed:
             session.hint("nothing has changed")
     if hooks.are_stranded():
         refuse_native_windows()
         from queuectl.worker.supervision import manager
 
-        manager.start(session.place(), count=1, queues=(DELIVERY_QUEUE,), drain=True)
-        note("no worker makes deliveries: one was started, which leaves after them")
+        manager.start(session.location(), count=1, queues=(DELIVERY_QUEUE,), drain=True)
+        print_hint("no worker makes deliveries: one was started, which leaves after them")
         ends_at = time.monotonic() + _DELIVERY_SECONDS
         while hooks.have_unbegun() and time.monotonic() < ends_at:
             time.sleep(_LOOK_SECONDS)

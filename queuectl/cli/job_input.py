@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
-from queuectl.cli.enqueue_words import Item
+from queuectl.cli.enqueue_words import WrittenJob
 from queuectl.domain.errors import InvalidInput
 from queuectl.stores.base import BATCH
 from queuectl.system.home import working_directory
@@ -31,12 +31,12 @@ class _Incomplete(InvalidInput):
     """JSON that ends too early: more lines may belong to it."""
 
 
-def from_text(text: str) -> Iterator[Item]:
+def from_text(text: str) -> Iterator[WrittenJob]:
     """Return the jobs of a JSON word. Raises InvalidInput when it is not JSON."""
     return _begun(_document(text, ""))
 
 
-def from_file(path: str) -> Iterator[Item]:
+def from_file(path: str) -> Iterator[WrittenJob]:
     """Return the jobs of a file (`-` is standard input), line by line where it has lines of JSON.
 
     A first line that is not a whole JSON value means that the file is one document. Raises
@@ -45,12 +45,12 @@ def from_file(path: str) -> Iterator[Item]:
     return _begun(_read(path))
 
 
-def _begun(items: Iterator[Item]) -> Iterator[Item]:
+def _begun(items: Iterator[WrittenJob]) -> Iterator[WrittenJob]:
     """Return the same with the first one read, so that nothing is made for what cannot be read."""
     return chain(list(islice(items, 1)), items)
 
 
-def _read(path: str) -> Iterator[Item]:
+def _read(path: str) -> Iterator[WrittenJob]:
     name = "standard input" if path == STANDARD_INPUT else path
     try:
         # As bytes, so that a line that is not UTF-8 is refused by itself.
@@ -65,7 +65,7 @@ def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
     return nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else Path(path).open("rb")
 
 
-def _items(stream: IO[bytes], name: str) -> Iterator[Item]:
+def _items(stream: IO[bytes], name: str) -> Iterator[WrittenJob]:
     lines = _numbered(stream)
     first = next(lines, None)
     if first is None:
@@ -85,7 +85,7 @@ def _items(stream: IO[bytes], name: str) -> Iterator[Item]:
         yield from _from_lines(some, name)
 
 
-def _from_lines(lines: Sequence[tuple[int, bytes]], name: str) -> Iterable[Item]:
+def _from_lines(lines: Sequence[tuple[int, bytes]], name: str) -> Iterable[WrittenJob]:
     """Return the jobs of some lines. As one array they are read in a third of the time.
 
     The words between the lines are not to be guessed. So when the array has them in their places
@@ -101,7 +101,9 @@ def _from_lines(lines: Sequence[tuple[int, bytes]], name: str) -> Iterable[Item]
     if len(values) != 2 * count - 1 or values[1::2] != [mark] * (count - 1):
         return [_from_line(line, f"{name}:{number}") for number, line in lines]
     return [
-        Item(value, f"{name}:{number}") if type(value) is dict else _item(value, f"{name}:{number}")
+        WrittenJob(value, f"{name}:{number}")
+        if type(value) is dict
+        else _item(value, f"{name}:{number}")
         for (number, _), value in zip(lines, values[::2], strict=True)
     ]
 
@@ -116,7 +118,7 @@ def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 def _rest_as_document(
     first: tuple[int, bytes], lines: Iterator[tuple[int, bytes]], name: str
-) -> Iterator[Item]:
+) -> Iterator[WrittenJob]:
     """Read all as one JSON value; when it is none, line by line after all."""
     every = [first, *lines]
     try:
@@ -135,14 +137,14 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _from_line(line: bytes, where: str) -> Item:
+def _from_line(line: bytes, where: str) -> WrittenJob:
     try:
         return _item(parse(_decoded(line.rstrip())), where)
     except InvalidInput as fault:
-        return Item(None, where, fault)
+        return WrittenJob(None, where, fault)
 
 
-def _document(text: str, name: str) -> Iterator[Item]:
+def _document(text: str, name: str) -> Iterator[WrittenJob]:
     value = parse(text)
     if not isinstance(value, list):
         yield _item(value, name)
@@ -151,10 +153,10 @@ def _document(text: str, name: str) -> Iterator[Item]:
         yield _item(element, f"{name}: job {number}" if name else f"job {number}")
 
 
-def _item(value: object, where: str) -> Item:
+def _item(value: object, where: str) -> WrittenJob:
     if isinstance(value, dict):
-        return Item(value, where)
-    return Item(
+        return WrittenJob(value, where)
+    return WrittenJob(
         None, where, InvalidInput(f"a job must be a JSON object, not {_KINDS[type(value)]}")
     )
 

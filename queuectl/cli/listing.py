@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from queuectl.cli.completions import JobId
-from queuectl.cli.session import Session, note, on_terminal
+from queuectl.cli.session import Session, on_terminal, print_hint
 from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.views import as_dict
@@ -52,7 +52,7 @@ def write_page(
         return False
     limit = TEXT_LIMIT if limit is None else limit
     page = _Page(queue, chosen, Page(limit or None, after, options["newest"]))
-    clock = tables.Clock(queue.now(), on_terminal(), queue.surroundings())
+    clock = tables.Clock(queue.now(), on_terminal(), queue.wait_context())
     shown = tables.table(page, columns(clock), colors=session.colors)
     if page.last is not None:
         _tell_of_the_next(queue, chosen, shown, page.last)
@@ -79,9 +79,9 @@ class _Page:
 
 def _write_json(queue: Queue, chosen: Filter, page: Page) -> None:
     """Write the jobs as one JSON array, with all of their fields."""
-    array, around = tables.JsonArray(), queue.surroundings()
+    array, wait_context = tables.JsonArray(), queue.wait_context()
     for job in queue.find(chosen, page):
-        array.add(as_dict(job, queue.now(), around))
+        array.add(as_dict(job, queue.now(), wait_context))
     array.close()
 
 
@@ -92,4 +92,4 @@ def _tell_of_the_next(queue: Queue, chosen: Filter, shown: int, last: Job) -> No
         what = f"{shown:,} {kind}, and there are more"
     else:
         what = f"{shown} of {total:,} {kind}"
-    note(f"{what}: --after {last.id} shows the next, --limit 0 all")
+    print_hint(f"{what}: --after {last.id} shows the next, --limit 0 all")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import click
 
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_hint, print_line
 from queuectl.domain.errors import InvalidInput, QueuectlError, shown
 
 _LOOPBACK = "127.0.0.1"
@@ -48,15 +48,15 @@ def _serve(session: Session, host: str, port: int) -> None:
     from queuectl.queue import Queue
     from queuectl.queue.metrics import serving
 
-    place = session.place()
+    place = session.location()
     Queue.look(place).close()  # what is wrong with it is told now
     shown_host = f"[{host}]" if ":" in host else host
     with _signals() as stopped:
         try:
             with serving(lambda: Queue.look(place), host, port) as bound:
-                say(f"Serving metrics at http://{shown_host}:{bound}/metrics")
+                print_line(f"Serving metrics at http://{shown_host}:{bound}/metrics")
                 sys.stdout.flush()
-                note("Ctrl-C stops it")
+                print_hint("Ctrl-C stops it")
                 stopped.wait()
         except OSError as fault:
             raise QueuectlError(

@@ -7,7 +7,7 @@ import click
 from queuectl.cli.completions import QueueName
 from queuectl.cli.jobs.show import json_option
 from queuectl.cli.root import Group
-from queuectl.cli.session import Session, for_each, pass_session, say
+from queuectl.cli.session import Session, for_each, pass_session, print_line
 from queuectl.domain.errors import NotFound, NothingDone
 from queuectl.domain.field_checks import MAX_SLOTS, check_name
 from queuectl.domain.queue_limits import OPEN
@@ -27,7 +27,7 @@ def queue() -> None:
 def list_queues(session: Session, as_json: bool) -> None:
     """List the queues with their jobs, and what was decided about them."""
     queue = session.reading()
-    views = queue_views(queue.counts(), queue.lanes())
+    views = queue_views(queue.counts(), queue.queue_limits())
     if as_json:
         tables.write_json([view_as_dict(view) for view in views])
     elif not tables.table(views, queue_columns(), colors=session.colors):
@@ -48,10 +48,10 @@ def pause_queues(session: Session, names: tuple[str, ...]) -> int:
 
     def act(name: str) -> None:
         check_name("queue", name)
-        if opened.lanes().get(name, OPEN).paused:
+        if opened.queue_limits().get(name, OPEN).paused:
             raise NothingDone(f"queue '{name}' is paused already")
         opened.pause_queue(name)
-        say(f"Paused queue '{name}'")
+        print_line(f"Paused queue '{name}'")
 
     return for_each(names, act)
 
@@ -65,17 +65,17 @@ def resume_queues(session: Session, names: tuple[str, ...]) -> int:
 
     def act(name: str) -> None:
         check_name("queue", name)
-        if not opened.lanes().get(name, OPEN).paused:
+        if not opened.queue_limits().get(name, OPEN).paused:
             _require_known(opened, name)
             raise NothingDone(f"queue '{name}' is not paused")
         opened.resume_queue(name)
-        say(f"Resumed queue '{name}'")
+        print_line(f"Resumed queue '{name}'")
 
     return for_each(names, act)
 
 
 def _require_known(opened: Queue, name: str) -> None:
-    if name not in opened.lanes() and name not in opened.counts().by_queue:
+    if name not in opened.queue_limits() and name not in opened.counts().by_queue:
         hint = opened.missing_hint or "queuectl queue list shows the queues there are"
         raise NotFound(f"no queue '{name}'", hint)
 
@@ -94,4 +94,6 @@ def limit_queue(session: Session, name: str, slots: int) -> None:
     """Let at most N slots of a queue run at once, over all workers; 0 is any number."""
     opened = session.queue()
     opened.limit_queue(name, slots)
-    say(f"Queue '{name}' runs at most {slots} at once" if slots else f"Queue '{name}' has no limit")
+    print_line(
+        f"Queue '{name}' runs at most {slots} at once" if slots else f"Queue '{name}' has no limit"
+    )

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from queuectl.cli.enqueue_options import EnqueueCommand, Entry, asked_from, requests_of
+from queuectl.cli.enqueue_options import EnqueueCommand, InputJob, options_from, requests_of
 from queuectl.cli.job_options import enqueue_options
 from queuectl.cli.jobs.follow import Choice, ending, follow
-from queuectl.cli.session import Session, complain, end_line, note
+from queuectl.cli.session import Session, end_line, print_error, print_hint
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.job import Job
 from queuectl.domain.views import exit_code, reason
@@ -42,7 +42,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     waits for one that is dead, cancelled or deleted, is left waiting, and the exit code is 1.
     """
     session = ctx.ensure_object(Session)
-    asked = asked_from(ctx, options)
+    asked = options_from(ctx, options)
     items = asked.items()  # before a store is made
     queue = session.queue()
     job_id = _enqueue_one(queue, list(asked.entries(items, queue)))
@@ -57,10 +57,10 @@ def run(ctx: click.Context, /, **options: Any) -> int:
 
 def _tell_of_failure(job: Job) -> None:
     if exit_code(job):
-        note(ending(job))
+        print_hint(ending(job))
 
 
-def _enqueue_one(queue: Queue, entries: Sequence[Entry]) -> str:
+def _enqueue_one(queue: Queue, entries: Sequence[InputJob]) -> str:
     if len(entries) != 1:
         raise InvalidInput(f"run takes one job, not {len(entries)}", hint="use queuectl enqueue")
     if isinstance(entries[0].result, QueuectlError):
@@ -68,8 +68,10 @@ def _enqueue_one(queue: Queue, entries: Sequence[Entry]) -> str:
     result = queue.enqueue_requests(requests_of(entries))[0]
     if result.error:
         raise result.error
-    if result.held_by_key:
-        note(f"job '{result.job_id}' with this unique key waits or runs already; following that")
+    if result.is_other_job:
+        print_hint(
+            f"job '{result.job_id}' with this unique key waits or runs already; following that"
+        )
     return result.job_id
 
 
@@ -82,9 +84,9 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
     if stuck := queue.cannot_start()(job):
         raise stuck
     wanted, living = job.spec.queue, queue.workers()
-    if job.waits_for and not living:
-        what = reason(job, queue.now(), around=queue.surroundings())
-        note(f"job '{job_id}' {what}, and no worker is running: queuectl worker start")
+    if job.blocked_by and not living:
+        what = reason(job, queue.now(), wait_context=queue.wait_context())
+        print_hint(f"job '{job_id}' {what}, and no worker is running: queuectl worker start")
     for worker in living:
         queues = worker.record.queues
         if worker.record.stop is None and (not queues or wanted in queues):
@@ -92,7 +94,7 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
     refuse_native_windows()
     from queuectl.worker.supervision import manager
 
-    manager.start(session.place(), only=job_id, log_format=queue.settings().log_format)
+    manager.start(session.location(), only=job_id, log_format=queue.settings().log_format)
 
 
 def _cancel(queue: Queue, job_id: str) -> None:
@@ -100,7 +102,7 @@ def _cancel(queue: Queue, job_id: str) -> None:
     end_line()
     try:
         queue.cancel(job_id)
-        note(f"cancelling job '{job_id}'")
+        print_hint(f"cancelling job '{job_id}'")
         next(queue.wait([job_id], _CANCEL_SECONDS))
     except QueuectlError as fault:
-        complain(fault)
+        print_error(fault)

@@ -14,7 +14,14 @@ from queuectl.cli.enqueue_options import EnqueueCommand, after_dashes
 from queuectl.cli.job_options import fields_of, schedule_options, variables
 from queuectl.cli.jobs.show import clock_of, json_option
 from queuectl.cli.root import Group
-from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
+from queuectl.cli.session import (
+    Session,
+    for_each,
+    hint_at_missing_workers,
+    pass_session,
+    print_hint,
+    print_line,
+)
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.schedule import Schedule, as_dict
 from queuectl.domain.views import as_dict as job_as_dict
@@ -79,7 +86,7 @@ def add(
         from queuectl.cli.working_directory import warn_if_missing
 
         warn_if_missing(str(fields["cwd"]), {})
-    say(f"Added schedule '{added.name}': next run {_moment(queue, added)}")
+    print_line(f"Added schedule '{added.name}': next run {_moment(queue, added)}")
     hint_at_missing_workers(queue)
 
 
@@ -138,8 +145,8 @@ def show(session: Session, name: str, as_json: bool) -> None:
     coming = queue.schedules.coming(found, _SHOWN_COMING)
     runs = list(queue.schedules.runs(name, _SHOWN_RUNS))
     if as_json:
-        around = queue.surroundings()
-        jobs = [job_as_dict(job, queue.now(), around) for job in runs]
+        wait_context = queue.wait_context()
+        jobs = [job_as_dict(job, queue.now(), wait_context) for job in runs]
         tables.write_json({**as_dict(found), "next": _as_json(coming), "jobs": jobs})
         return
     clock = clock_of(queue)
@@ -178,12 +185,12 @@ def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
         return
     clock = clock_of(queue)
     for instant in coming:
-        say(f"{clock.at(instant)} ({clock.around(instant)})" if clock.for_person
+        print_line(f"{clock.at(instant)} ({clock.around(instant)})" if clock.for_person
             else clock.at(instant))  # fmt: skip
     if found.paused:
-        note(f"it is paused: queuectl schedule resume {name}")
+        print_hint(f"it is paused: queuectl schedule resume {name}")
     elif not coming:
-        note("it is never due again")
+        print_hint("it is never due again")
 
 
 _names = click.argument("names", nargs=-1, required=True, metavar="NAME...", type=ScheduleName())
@@ -195,7 +202,9 @@ _names = click.argument("names", nargs=-1, required=True, metavar="NAME...", typ
 def pause(session: Session, names: tuple[str, ...]) -> int:
     """Enqueue no more runs until the schedule is resumed."""
     schedules = session.reading().schedules
-    return for_each(names, lambda name: say(f"Paused schedule '{schedules.pause(name).name}'"))
+    return for_each(
+        names, lambda name: print_line(f"Paused schedule '{schedules.pause(name).name}'")
+    )
 
 
 @schedule.command("resume", epilog="queuectl schedule resume nightly")
@@ -207,7 +216,7 @@ def resume(session: Session, names: tuple[str, ...]) -> int:
 
     def act(name: str) -> None:
         resumed = queue.schedules.resume(name)
-        say(f"Resumed schedule '{name}': next run {_moment(queue, resumed)}")
+        print_line(f"Resumed schedule '{name}': next run {_moment(queue, resumed)}")
 
     return for_each(names, act)
 
@@ -221,6 +230,6 @@ def remove(session: Session, names: tuple[str, ...]) -> int:
 
     def act(name: str) -> None:
         schedules.remove(name)
-        say(f"Removed schedule '{name}'")
+        print_line(f"Removed schedule '{name}'")
 
     return for_each(names, act)

@@ -11,7 +11,7 @@ import click
 
 from queuectl.domain.errors import ExitCode, QueuectlError
 from queuectl.domain.text import printable
-from queuectl.system.home import Place, find_place
+from queuectl.system.home import Location, find_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ class Session:
     no_color: bool = False
     verbose: bool = False
     in_shell: bool = False
-    opener: Callable[[Place, bool], Queue] | None = field(default=None, repr=False)
+    opener: Callable[[Location, bool], Queue] | None = field(default=None, repr=False)
     known: Callable[[Session], Catalog] | None = field(default=None, repr=False)
     _queue: Queue | None = field(default=None, repr=False)
     _hint: str = field(default="", repr=False)
@@ -47,9 +47,9 @@ class Session:
         """Return a session with the same options and nothing open."""
         return replace(self, _queue=None, _hint="", _spare=0)
 
-    def place(self) -> Place:
+    def location(self) -> Location:
         """Return the home and the store that the options and the environment mean."""
-        return find_place(self.home, self.store)
+        return find_location(self.home, self.store)
 
     def queue(self) -> Queue:
         """Return the open queue, made if it was missing; `close` lets it go."""
@@ -69,14 +69,14 @@ class Session:
             if frees_room:
                 from queuectl.stores import give_up_spare
 
-                self._spare = give_up_spare(self.place().store_url)
+                self._spare = give_up_spare(self.location().store_url)
             self._queue = self._open(make=False)
         return self._queue
 
     def _open(self, *, make: bool) -> Queue:
         from queuectl.queue import Queue
 
-        place = self.place()
+        place = self.location()
         if self.opener is not None:
             return self.opener(place, make)
         return Queue.open(place) if make else Queue.look(place)
@@ -86,12 +86,12 @@ class Session:
         if self._queue is not None and self._queue.missing:
             self._hint = line
         else:
-            note(line)
+            print_hint(line)
 
     def tell_of_missing(self) -> None:
         """Name on standard error what was read as empty because it is not there."""
         if self._queue is not None and self._queue.missing:
-            note(f"{self._hint or _NOTHING_YET} ({self._queue.missing} does not exist)")
+            print_hint(f"{self._hint or _NOTHING_YET} ({self._queue.missing} does not exist)")
 
     def catalog(self) -> Catalog:
         """Return what is known, for completion, of what the store holds."""
@@ -99,7 +99,7 @@ class Session:
             return self.known(self)
         from queuectl.presentation.store_catalog import StoreCatalog
 
-        return StoreCatalog(self.place)
+        return StoreCatalog(self.location)
 
     def close(self) -> None:
         """Close the queue if it was opened."""
@@ -110,7 +110,7 @@ class Session:
         if self._spare:
             from queuectl.stores import keep_spare
 
-            keep_spare(self.place().store_url, self._spare)
+            keep_spare(self.location().store_url, self._spare)
             self._spare = 0
 
     @property
@@ -146,7 +146,7 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Write one line of the result to standard output."""
     sys.stdout.write(printable(line) + "\n")
 
@@ -158,7 +158,7 @@ def silence_output() -> None:
     os.close(nowhere)
 
 
-def note(line: str) -> None:
+def print_hint(line: str) -> None:
     """Write one line that is not the result (a warning, a hint, progress) to standard error."""
     try:
         sys.stdout.flush()
@@ -175,11 +175,11 @@ def end_line() -> None:
         sys.stderr.flush()
 
 
-def complain(fault: QueuectlError, where: str = "") -> None:
+def print_error(fault: QueuectlError, where: str = "") -> None:
     """Write an error, and what to type next, as one line."""
     place = f"{where}: " if where else ""
     hint = f"; {fault.hint}" if fault.hint else ""
-    note(f"queuectl: {place}{fault}{hint}")
+    print_hint(f"queuectl: {place}{fault}{hint}")
 
 
 def for_each(words: Iterable[str], act: Callable[[str], None]) -> int:
@@ -194,7 +194,7 @@ def for_each(words: Iterable[str], act: Callable[[str], None]) -> int:
         except QueuectlError as refusal:
             if refusal.exit_code is ExitCode.STORE:
                 raise
-            complain(refusal)
+            print_error(refusal)
             code = code or refusal.exit_code
     return code
 
@@ -204,7 +204,7 @@ def hint_at_missing_workers(queue: Queue) -> None:
     if queue.missing or not (sys.stderr.isatty() and sys.stdout.isatty()):
         return
     if not queue.workers():
-        note("no worker is running: queuectl worker start")
-    shut = [name for name, lane in queue.lanes().items() if lane.paused]
+        print_hint("no worker is running: queuectl worker start")
+    shut = [name for name, limit in queue.queue_limits().items() if limit.paused]
     if shut:
-        note(f"paused: {', '.join(shut)} (queuectl queue resume {shut[0]})")
+        print_hint(f"paused: {', '.join(shut)} (queuectl queue resume {shut[0]})")

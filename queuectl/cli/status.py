@@ -41,7 +41,7 @@ def status(session: Session, deliveries: bool, as_json: bool) -> None:
         tables.write_json({**status_as_dict(queue), **more})
         return
     counts, workers = queue.counts(), queue.workers()
-    views = queue_views(counts, queue.lanes())
+    views = queue_views(counts, queue.queue_limits())
     tables.pairs([("store", queue.address)])
     sys.stdout.write("\n")
     _write_counts(counts, views, colors=session.colors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from queuectl.cli.session import note
+from queuectl.cli.session import print_hint
 
 _MOST_TOLD = 10
 
@@ -24,9 +24,9 @@ def warn_if_missing(cwd: str | None, known: dict[str | None, bool], where: str =
         return
     place = f"{where}: " if where else ""
     what = "is no directory" if os.path.lexists(cwd) else "does not exist"
-    note(
+    print_hint(
         f"warning: {place}the working directory {cwd} {what} on this host; "
         "a worker that does not have it fails the job"
     )
     if told == _MOST_TOLD:
-        note("warning: nothing is said of further working directories that are missing")
+        print_hint("warning: nothing is said of further working directories that are missing")

@@ -121,8 +121,8 @@ def refuse_circle(job_id: str, wanted: Iterable[str], look: Look) -> None:
     while ahead and job_id not in came_from:
         found = look(ahead)
         ahead = []
-        for child, waits_for in found.items():
-            for parent in map(parent_of, waits_for):
+        for child, blocked_by in found.items():
+            for parent in map(parent_of, blocked_by):
                 if parent not in came_from:
                     came_from[parent] = child
                     ahead.append(parent)

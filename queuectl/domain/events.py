@@ -1,6 +1,6 @@
 """How one run of a job ended, as small as statistics and notifications need it.
 
-A store keeps each ending, written with the change that it tells of, until it has been told:
+A store keeps each event, written with the change that it tells of, until it is processed:
 counted, and turned into what is to be sent.
 """
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 LONGEST_COMMAND = 200
 LONGEST_ERROR = 300
-"""The most characters that an ending keeps of a command and of an error."""
+"""The most characters that an event keeps of a command and of an error."""
 
 
-class Ended(str, Enum):
+class RunResult(str, Enum):
     """What a run came to, in the order that people read them."""
 
     COMPLETED = "completed"
@@ -37,20 +37,20 @@ class Ended(str, Enum):
 
 
 _PROCESSING = State.PROCESSING
-ENDED_BY_NAME = {ended.value: ended for ended in Ended}
+RUN_RESULT_BY_NAME = {ended.value: ended for ended in RunResult}
 
-_ENDED = {
-    State.COMPLETED: Ended.COMPLETED,
-    State.FAILED: Ended.FAILED,
-    State.DEAD: Ended.DEAD,
-    State.CANCELLED: Ended.CANCELLED,
-    State.PENDING: Ended.INTERRUPTED,
+_RESULTS = {
+    State.COMPLETED: RunResult.COMPLETED,
+    State.FAILED: RunResult.FAILED,
+    State.DEAD: RunResult.DEAD,
+    State.CANCELLED: RunResult.CANCELLED,
+    State.PENDING: RunResult.INTERRUPTED,
 }
 
 
 @frozen
-class Ending:
-    """One settled run. `seq` and `rev` name it: no two endings of a store share both.
+class RunFinished:
+    """One run that has finished. `seq` and `rev` name it: no two events of a store share both.
 
     `run` numbers it in the job's history, 0 for a job that was cancelled while it waited, which
     has no `started_at` either. `attempts` are those the job has made. `waited` is how many
@@ -64,7 +64,7 @@ class Ending:
     job_id: str
     run: int
     queue: str
-    outcome: Ended
+    outcome: RunResult
     finished_at: datetime
     attempts: int
     command: str
@@ -79,12 +79,12 @@ class Ending:
 
     @property
     def key(self) -> str:
-        """A name of this ending that no other has: `42.7`."""
+        """A name of this event that no other has: `42.7`."""
         return f"{self.seq}.{self.rev}"
 
 
-def ending_of(change: Transition) -> Ending | None:
-    """Return the ending that a change tells of; None when no run ends with it.
+def event_of(change: Transition) -> RunFinished | None:
+    """Return the event that a change makes; None when no run ends with it.
 
     A claim that is given back before anything was begun leaves none, nor does a run for which
     there is no room in the history.
@@ -100,13 +100,13 @@ def ending_of(change: Transition) -> Ending | None:
         outcome = after.outcome
         assert outcome is not None
         error = outcome.error
-        return Ending(
+        return RunFinished(
             before.seq,
             after.rev,
             spec.id,
             before.runs,
             spec.queue,
-            _ENDED[after.state],
+            _RESULTS[after.state],
             after.updated_at,
             after.attempts,
             command[:LONGEST_COMMAND],
@@ -120,13 +120,13 @@ def ending_of(change: Transition) -> Ending | None:
             error[:LONGEST_ERROR] if error else None,
         )
     if before.state in WAITING and after.state is State.CANCELLED:
-        return Ending(
+        return RunFinished(
             before.seq,
             after.rev,
             spec.id,
             0,
             spec.queue,
-            Ended.CANCELLED,
+            RunResult.CANCELLED,
             after.updated_at,
             after.attempts,
             command[:LONGEST_COMMAND],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from queuectl.domain.events import Ending
+from queuectl.domain.events import RunFinished
 from queuectl.domain.hooks import (
     CANCELLED,
     COMPLETED,
@@ -30,8 +30,8 @@ _VERBS = {
 }
 
 
-def event_of(hook: Hook, ending: Ending) -> str | None:
-    """Return what a hook calls an ending, or None when it does not want to know of it.
+def event_name(hook: Hook, ending: RunFinished) -> str | None:
+    """Return what a hook calls an event, or None when it does not want to know of it.
 
     The last attempt of a job, after which it is dead, has failed like the ones before.
     """
@@ -41,7 +41,7 @@ def event_of(hook: Hook, ending: Ending) -> str | None:
     return next(wanted, None) if ending.finished_at >= hook.created_at else None
 
 
-def of_ending(event: str, ending: Ending) -> Facts:
+def of_run(event: str, ending: RunFinished) -> Facts:
     """Return the facts of a run that has ended."""
     return {
         "event": event,

@@ -112,9 +112,9 @@ class Job:
 
     `seq` orders jobs by arrival (0 until a store has taken the job) and `rev` counts its
     changes. `worker`, `started_at`, `finished_at` and `outcome` are those of the latest run.
-    `waits_for` holds the blockers that are left (see `dependencies`), `held` says that somebody
-    paused the job, `has_children` that jobs were enqueued to follow it, and `unswept` that it
-    has ended and not all of them have been told.
+    `blocked_by` holds the blockers that are left (see `dependencies`), `paused` says that somebody
+    paused the job, `has_dependents` that jobs were enqueued to follow it, and `children_pending`
+    that it has ended and not all of them have been notified.
     `history`, the latest `HISTORY_RUNS` runs, is filled by `Store.get` and by a `find` that asks
     for it; elsewhere it is empty. `delayed` says that `run_at` was asked for as a length of time
     from then on; only a store without a clock of its own keeps that.
@@ -131,10 +131,10 @@ class Job:
     runs: int = 0
     interruptions: int = 0
     cancel_requested: bool = False
-    waits_for: tuple[str, ...] = ()
-    held: bool = False
-    has_children: bool = False
-    unswept: bool = False
+    blocked_by: tuple[str, ...] = ()
+    paused: bool = False
+    has_dependents: bool = False
+    children_pending: bool = False
     claim: Claim | None = None
     worker: str | None = None
     started_at: datetime | None = None
@@ -157,9 +157,9 @@ class Job:
     @property
     def is_free(self) -> bool:
         """Whether the job waits for nothing but its time, and for room in its queue."""
-        return self.state in WAITING and not self.waits_for and not self.held
+        return self.state in WAITING and not self.blocked_by and not self.paused
 
-    def is_held_by(self, claim_id: str) -> bool:
+    def is_claimed_by(self, claim_id: str) -> bool:
         """Whether that very claim is on the job."""
         return self.claim is not None and self.claim.id == claim_id
 

@@ -49,7 +49,7 @@ def queue_words(queue: str) -> str:
 
 
 @frozen
-class Lane:
+class QueueLimit:
     """One queue: whether it is paused, how many slots may run at once (0: any number).
 
     `used` counts the slots of its jobs that run; it is 0 where there is no limit.
@@ -81,8 +81,8 @@ class Lane:
         return None
 
 
-OPEN = Lane()
+OPEN = QueueLimit()
 """A queue about which nothing was decided."""
 
-Lanes = Mapping[str, Lane]
+QueueLimits = Mapping[str, QueueLimit]
 """The queues about which something was decided, by name."""

@@ -22,7 +22,7 @@ from queuectl.domain.settings import Settings
 _COMMAND_ALONE, _COMMAND_AND_ID = frozenset({"command"}), frozenset({"command", "id"})
 
 
-class Form:
+class RequestForm:
     """Turns one mapping of fields after another into requests.
 
     Fields that are absent or null take their default from `settings`, and the working directory
@@ -125,4 +125,4 @@ def build_request(
     new_id: Callable[[], str],
 ) -> Request:
     """Return the request that one mapping of fields asks for; see `Form`."""
-    return Form(settings, parse_time, new_id).fill(wanted)
+    return RequestForm(settings, parse_time, new_id).fill(wanted)

@@ -28,7 +28,7 @@ _AT = {name: at for at, name in enumerate(Job.__match_args__)}
 _values_of = attrgetter(*_AT)
 
 
-MARKS = ("cancel_requested", "held", "has_children")
+MARKS = ("cancel_requested", "paused", "has_dependents")
 """What others may mark on a running job; a mark that came meanwhile makes a verdict void."""
 
 
@@ -60,20 +60,20 @@ class Transition:
     run: Run | None = None
 
     @property
-    def is_burial(self) -> bool:
+    def to_dead(self) -> bool:
         """Whether the job moves into the dead letter queue."""
         return self.after is not None and self.after.state is _DEAD
 
     @property
-    def is_revival(self) -> bool:
+    def from_dead(self) -> bool:
         """Whether the job leaves the dead letter queue, to wait again or to be deleted."""
         return self.before.state is _DEAD
 
 
 def enqueue(spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False) -> Job:
     """Return a new pending job, due at `run_at` or at once; `delayed` as `Job` has it."""
-    waits_for = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
-    return Job(spec, _PENDING, run_at or now, now, now, waits_for=waits_for, delayed=delayed)
+    blocked_by = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
+    return Job(spec, _PENDING, run_at or now, now, now, blocked_by=blocked_by, delayed=delayed)
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:
@@ -95,7 +95,7 @@ def claim(job: Job, right: Claim, now: datetime) -> Transition:
     return Transition("claim", job, after, _REV)
 
 
-def settle(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
+def finish(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
     """The worker's verdict on its own run: completed, retried, buried, released or cancelled.
 
     Without an outcome the run had not begun, and is released.
@@ -169,7 +169,7 @@ def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
     return replace(change, fence=_LEASE)
 
 
-def smaller_forms(change: Transition, why: str) -> tuple[Transition, ...]:
+def reduced_forms(change: Transition, why: str) -> tuple[Transition, ...]:
     """Return the end of a run in less and less, for a store that refuses it as it is.
 
     First without the output, which then counts as cut off; then without an entry in the history
@@ -201,8 +201,8 @@ def cancel(job: Job, now: datetime) -> Transition:
             now,
             state=_CANCELLED,
             finished_at=now,
-            held=False,
-            unswept=job.has_children,
+            paused=False,
+            children_pending=job.has_dependents,
         )
         return Transition("cancel", job, after, _REV)
     if job.state is _PROCESSING:
@@ -222,7 +222,7 @@ def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
     change = cancel(job, now)
     assert change.after is not None
     outcome = replace(job.outcome or Outcome(), error=f"{CANNOT_START}{why}")
-    return replace(change, after=replace(change.after, outcome=outcome, waits_for=()))
+    return replace(change, after=replace(change.after, outcome=outcome, blocked_by=()))
 
 
 def root_cause(job_id: str, state: State | None, error: str | None) -> str:
@@ -239,8 +239,8 @@ def retry(job: Job, now: datetime) -> Transition:
     """A settled (or failed) job starts afresh, due now; its history is kept."""
     if job.state not in SETTLED and job.state is not _FAILED:
         raise Conflict(f"job '{job.id}' is {job.state}; there is nothing to retry")
-    _require_swept(job)
-    return Transition("retry", job, _afresh(job, job.spec, now, now, ()), _REV)
+    _require_children_notified(job)
+    return Transition("retry", job, _reset(job, job.spec, now, now, ()), _REV)
 
 
 def replace_job(
@@ -249,8 +249,8 @@ def replace_job(
     """A job that does not run gets a new specification and starts afresh."""
     if job.state is _PROCESSING:
         raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
-    _require_swept(job)
-    after = replace(_afresh(job, spec, run_at or now, now, blockers(spec)), delayed=delayed)
+    _require_children_notified(job)
+    after = replace(_reset(job, spec, run_at or now, now, blockers(spec)), delayed=delayed)
     return Transition("replace", job, after, _REV)
 
 
@@ -283,7 +283,7 @@ def edit(
         now,
         spec=spec,
         run_at=run_at,
-        waits_for=_left(job, spec),
+        blocked_by=_left(job, spec),
         delayed=job.delayed if run_at == job.run_at else delayed,
     )
     return Transition("edit", job, after, _REV)
@@ -295,9 +295,9 @@ def _left(job: Job, spec: Spec) -> tuple[str, ...]:
     left = []
     for blocker in blockers(spec):
         lost = gone(parent_of(blocker))
-        if blocker in job.waits_for or blocker not in had:
+        if blocker in job.blocked_by or blocker not in had:
             left.append(blocker)
-        elif lost in job.waits_for and blocker == wish_for(parent_of(blocker)):
+        elif lost in job.blocked_by and blocker == wish_for(parent_of(blocker)):
             left.append(lost)
     return tuple(left)
 
@@ -308,42 +308,42 @@ def has_new_blockers(change: Transition) -> bool:
     Then its parents are to be looked at.
     """
     before, after = change.before, change.after
-    if after is None or not after.waits_for:
+    if after is None or not after.blocked_by:
         return False
-    if not set(after.waits_for) <= set(before.waits_for):
+    if not set(after.blocked_by) <= set(before.blocked_by):
         return True
     return before.spec.on_parent_failure != after.spec.on_parent_failure == CANCEL
 
 
-def hold(job: Job, now: datetime) -> Transition:
+def pause(job: Job, now: datetime) -> Transition:
     """A waiting job is not claimed until it is resumed; a running one is stopped in its place.
 
     Raises NothingDone when it is paused already, Conflict when it has ended.
     """
-    if job.held:
+    if job.paused:
         raise NothingDone(f"job '{job.id}' is paused already")
-    return _marked(job, "hold", now, held=True)
+    return _marked(job, "pause", now, paused=True)
 
 
 def resume(job: Job, now: datetime) -> Transition:
-    """A job that was paused goes on. Raises NothingDone or Conflict as `hold` does."""
-    if not job.held and job.state not in SETTLED:
+    """A job that was paused goes on. Raises NothingDone or Conflict as `pause` does."""
+    if not job.paused and job.state not in SETTLED:
         raise NothingDone(f"job '{job.id}' is not paused")
-    return _marked(job, "resume", now, held=False)
+    return _marked(job, "resume", now, paused=False)
 
 
-def _marked(job: Job, event: str, now: datetime, *, held: bool) -> Transition:
+def _marked(job: Job, event: str, now: datetime, *, paused: bool) -> Transition:
     if job.state is _PROCESSING:
-        after = replace(job, held=held, updated_at=now)
+        after = replace(job, paused=paused, updated_at=now)
     elif job.state in WAITING:
-        after = _changed(job, now, held=held)
+        after = _changed(job, now, paused=paused)
     else:
         raise Conflict(f"job '{job.id}' is {job.state}")
     return Transition(event, job, after, _REV)
 
 
-def _require_swept(job: Job) -> None:
-    if job.unswept:
+def _require_children_notified(job: Job) -> None:
+    if job.children_pending:
         raise Conflict(f"job '{job.id}' has ended, but not all of its children know; try again")
 
 
@@ -374,8 +374,8 @@ def _ended(
         state=state,
         claim=None,
         cancel_requested=False,
-        unswept=state in SETTLED and job.has_children,
-        held=job.held and state not in SETTLED,
+        children_pending=state in SETTLED and job.has_dependents,
+        paused=job.paused and state not in SETTLED,
         finished_at=now if outcome else None,
         outcome=outcome or job.outcome,
         history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
@@ -399,8 +399,8 @@ def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> R
     )
 
 
-def _afresh(
-    job: Job, spec: Spec, run_at: datetime, now: datetime, waits_for: tuple[str, ...]
+def _reset(
+    job: Job, spec: Spec, run_at: datetime, now: datetime, blocked_by: tuple[str, ...]
 ) -> Job:
     return _changed(
         job,
@@ -411,8 +411,8 @@ def _afresh(
         attempts=0,
         interruptions=0,
         cancel_requested=False,
-        waits_for=waits_for,
-        held=False,
+        blocked_by=blocked_by,
+        paused=False,
         delayed=False,
         worker=None,
         started_at=None,

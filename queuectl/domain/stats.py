@@ -8,11 +8,11 @@ from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from queuectl.domain.events import Ended
+from queuectl.domain.events import RunResult
 from queuectl.domain.frozen import frozen
 
 if TYPE_CHECKING:
-    from queuectl.domain.events import Ending
+    from queuectl.domain.events import RunFinished
 
 BOUNDS = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0,
@@ -27,7 +27,7 @@ _MILLIS = tuple(round(bound * 1000) for bound in BOUNDS)
 _BUCKETS = (*(str(millis) for millis in _MILLIS), "more")
 _NOTHING = (0,) * len(_BUCKETS)
 
-Place = tuple[str, datetime]
+StatsBucket = tuple[str, datetime]
 """A queue, and the minute that begins at an instant."""
 
 
@@ -77,7 +77,7 @@ class Figures:
 
     `failed` counts attempts that were to be tried again, `dead` those that were the last.
     `run` has how long the completed, failed and dead ones took, and `wait` how long runs had
-    been due when they were started, as far as that is known (see `Ending`).
+    been due when they were started, as far as that is known (see `RunFinished`).
     """
 
     enqueued: int = 0
@@ -99,7 +99,7 @@ class Figures:
         """The share of finished attempts that completed, from 0 to 1; None without any."""
         return self.completed / self.finished if self.finished else None
 
-    def of(self, outcome: Ended) -> int:
+    def of(self, outcome: RunResult) -> int:
         """Return how many runs ended so."""
         number: int = getattr(self, outcome.value)
         return number
@@ -117,8 +117,8 @@ class Figures:
         )
 
 
-_COUNTS = ("enqueued", *(outcome.value for outcome in Ended))
-_MEASURED = frozenset({Ended.COMPLETED, Ended.FAILED, Ended.DEAD})
+_COUNTS = ("enqueued", *(outcome.value for outcome in RunResult))
+_MEASURED = frozenset({RunResult.COMPLETED, RunResult.FAILED, RunResult.DEAD})
 
 Numbers = Mapping[str, int]
 """Figures as a store keeps them: `completed`, `run_5` (took up to 5 ms), `run_micros` and so on.
@@ -156,22 +156,22 @@ def minute_of(instant: datetime) -> datetime:
 
 
 def counted(
-    endings: Iterable[Ending], enqueued: Mapping[Place, int]
-) -> dict[Place, dict[str, int]]:
-    """Return the numbers that endings and new jobs add to the figures of a queue and minute."""
-    found = {place: {"enqueued": number} for place, number in enqueued.items()}
-    for ending in endings:
-        place = (ending.queue, minute_of(ending.finished_at))
-        numbers = found.get(place)
+    events: Iterable[RunFinished], enqueued: Mapping[StatsBucket, int]
+) -> dict[StatsBucket, dict[str, int]]:
+    """Return the numbers that finished runs and new jobs add to the figures of each bucket."""
+    found = {bucket: {"enqueued": number} for bucket, number in enqueued.items()}
+    for event in events:
+        bucket = (event.queue, minute_of(event.finished_at))
+        numbers = found.get(bucket)
         if numbers is None:
-            numbers = found[place] = {}
-        outcome = ending.outcome
+            numbers = found[bucket] = {}
+        outcome = event.outcome
         name = outcome.value
         numbers[name] = numbers.get(name, 0) + 1
-        if ending.duration is not None and outcome in _MEASURED:
-            _measure(numbers, "run_", ending.duration)
-        if ending.waited is not None:
-            _measure(numbers, "wait_", ending.waited)
+        if event.duration is not None and outcome in _MEASURED:
+            _measure(numbers, "run_", event.duration)
+        if event.waited is not None:
+            _measure(numbers, "wait_", event.waited)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from queuectl.domain.frozen import frozen
-from queuectl.domain.stats import Figures, Place, minute_of
+from queuectl.domain.stats import Figures, StatsBucket, minute_of
 
 SERIES_MINUTES = 60
 """How many minutes a series has; the last of them is not over yet."""
@@ -51,7 +51,7 @@ def earliest(now: datetime) -> datetime:
 def report(
     now: datetime,
     since: datetime,
-    minutes: Mapping[Place, Figures],
+    minutes: Mapping[StatsBucket, Figures],
     totals: Mapping[str, Figures],
     queue: str | None = None,
 ) -> Report:

@@ -99,7 +99,7 @@ class Obstacles:
 
 
 def _blockers(job: Job) -> tuple[str, ...]:
-    return job.waits_for if job.state in WAITING else ()
+    return job.blocked_by if job.state in WAITING else ()
 
 
 def _direct(job: Job, word: str, job_id: str, parent: Job | None) -> Obstacle | None:

@@ -29,7 +29,7 @@ from queuectl.domain.queue_limits import (
     DELIVERY_QUEUE,
     ONE_JOB,
     OPEN,
-    Lanes,
+    QueueLimits,
     is_of_deliveries,
     queue_words,
 )
@@ -59,7 +59,7 @@ def masked_env(job: Job) -> dict[str, str]:
 
 
 @frozen
-class Surroundings:
+class WaitContext:
     """What, beside a job itself, decides why it waits.
 
     `state_of` tells how a parent stands, None when it is deleted, and `root_of` why it cannot
@@ -67,7 +67,7 @@ class Surroundings:
     when it has one; `first_of` which job of a limited queue is to start first.
     """
 
-    lanes: Lanes
+    queue_limits: QueueLimits
     state_of: Callable[[str], State | None]
     unserved: Callable[[str], str | None] = lambda _queue: None
     first_of: Callable[[str], Job | None] = lambda _queue: None
@@ -97,30 +97,30 @@ def unserved_by(bound: Iterable[Collection[str]]) -> Callable[[str], str | None]
 NO_WORKER = "no worker is running"
 """The reason of every job that is due while no worker lives."""
 
-ALONE = Surroundings({}, lambda _job_id: State.PENDING)
-"""The surroundings of a job of which no others are known."""
+NO_CONTEXT = WaitContext({}, lambda _job_id: State.PENDING)
+"""The context of a job of which no others are known."""
 
 
 def reason(
     job: Job,
     now: datetime,
     show: Callable[[datetime], str] = iso,
-    around: Surroundings = ALONE,
+    wait_context: WaitContext = NO_CONTEXT,
 ) -> str | None:
     """Return why a job waits, in a person's words; None for a job that does not wait.
 
     A running job has a reason while it is paused.
     """
-    if job.held:
+    if job.paused:
         return "paused"
     if job.state not in WAITING:
         return None
-    if job.waits_for:
-        awaited = dict.fromkeys(_awaited(blocker, around) for blocker in job.waits_for)
+    if job.blocked_by:
+        awaited = dict.fromkeys(_awaited(blocker, wait_context) for blocker in job.blocked_by)
         return f"waits for {', '.join(awaited)}"
     is_due = job.is_due(now)
     if is_due:
-        held_up = _shut_reason(job, around) or around.unserved(job.spec.queue)
+        held_up = _shut_reason(job, wait_context) or wait_context.unserved(job.spec.queue)
         if held_up:
             return held_up
     if job.state is State.FAILED:
@@ -129,20 +129,20 @@ def reason(
     return "due" if is_due else f"scheduled for {show(job.run_at)}"
 
 
-def _shut_reason(job: Job, around: Surroundings) -> str | None:
+def _shut_reason(job: Job, wait_context: WaitContext) -> str | None:
     """Return why a due job's queue does not let it start, or None."""
     queue = job.spec.queue
-    lane = around.lanes.get(queue, OPEN)
-    shut = lane.shut_reason(queue, job.spec.slots)
-    if shut or not lane.limit:
+    queue_limit = wait_context.queue_limits.get(queue, OPEN)
+    shut = queue_limit.shut_reason(queue, job.spec.slots)
+    if shut or not queue_limit.limit:
         return shut
-    first = around.first_of(queue)
-    if first is None or first.id == job.id or lane.has_room(first.spec.slots):
+    first = wait_context.first_of(queue)
+    if first is None or first.id == job.id or queue_limit.has_room(first.spec.slots):
         return None
     return f"behind {first.id}, which needs {first.spec.slots} slots"
 
 
-def _awaited(blocker: str, around: Surroundings) -> str:
+def _awaited(blocker: str, wait_context: WaitContext) -> str:
     """Return a blocker as people read it: `job7`, `job7 to fail`, `job7 (dead)`.
 
     Of a job that cannot start itself it names the root: `job7 (job1 is dead)`, and the job to
@@ -150,10 +150,10 @@ def _awaited(blocker: str, around: Surroundings) -> str:
     """
     word, job_id = blocker.split(":", 1)
     wanted = {FAILURE: f"{job_id} to fail", END: f"{job_id} to end"}.get(word, job_id)
-    state = None if word == GONE else around.state_of(job_id)
+    state = None if word == GONE else wait_context.state_of(job_id)
     if state is None:
         return f"{wanted} (deleted)"
-    root = around.root_of(job_id) if state in WAITING else None
+    root = wait_context.root_of(job_id) if state in WAITING else None
     how = root or (state if state in SETTLED else None)
     return f"{wanted} ({how})" if how else wanted
 
@@ -178,7 +178,7 @@ def exit_code(job: Job) -> int:
     return outcome.exit_code or 1
 
 
-def as_dict(job: Job, now: datetime, around: Surroundings = ALONE) -> dict[str, Any]:
+def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> dict[str, Any]:
     """Return a job as `--json` prints it: times in ISO 8601, durations in seconds."""
     outcome = job.outcome or Outcome()
     asked = asked_as_dict(job)
@@ -192,7 +192,7 @@ def as_dict(job: Job, now: datetime, around: Surroundings = ALONE) -> dict[str, 
         "max_retries": asked["max_retries"],
         "runs": job.runs,
         "interruptions": job.interruptions,
-        "reason": reason(job, now, around=around),
+        "reason": reason(job, now, wait_context=wait_context),
         "last_error": outcome.error,
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,
@@ -206,8 +206,8 @@ def as_dict(job: Job, now: datetime, around: Surroundings = ALONE) -> dict[str, 
         "failed_at": _when(job.failed_at),
         "worker": job.worker,
         **asked,
-        "waits_for": [blocker.split(":", 1)[1] for blocker in job.waits_for],
-        "paused": job.held,
+        "waits_for": [blocker.split(":", 1)[1] for blocker in job.blocked_by],
+        "paused": job.paused,
         "capture_env": job.spec.environment is not None,
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook_messages import Facts, sentence
 from queuectl.domain.hooks import Hook
-from queuectl.hooks.errors import Undelivered
+from queuectl.hooks.errors import DeliveryError
 
 SMTP_SECONDS = 10.0
 _HINT = "for example smtp://me@mail.example.com:587, or smtps://mail.example.com"
@@ -84,7 +84,7 @@ def message_of(hook: Hook, facts: Facts, delivery: str) -> EmailMessage:
 
 
 def send_mail(hook: Hook, facts: Facts, delivery: str) -> str:
-    """Hand one mail to the hook's server; return what is to be said of it. Raises Undelivered."""
+    """Hand one mail to the hook's server; return what is to be said of it. Raises DeliveryError."""
     server = parse_server(hook.smtp)
     message = message_of(hook, facts, delivery)
     try:
@@ -94,20 +94,20 @@ def send_mail(hook: Hook, facts: Facts, delivery: str) -> str:
             connection.send_message(message)
     except smtplib.SMTPAuthenticationError:
         why = f"{server.host} refused the user's name or password"
-        raise Undelivered(why, is_final=True) from None
+        raise DeliveryError(why, is_final=True) from None
     except smtplib.SMTPRecipientsRefused as fault:
         codes = {code for code, _ in fault.recipients.values()}
-        raise Undelivered(
+        raise DeliveryError(
             f"{server.host} refused the recipients ({_listed(codes)})",
             is_final=all(code >= 500 for code in codes),
         ) from None
     except smtplib.SMTPResponseException as fault:
-        raise Undelivered(
+        raise DeliveryError(
             f"{server.host} answered SMTP {fault.smtp_code}", is_final=fault.smtp_code >= 500
         ) from None
     except (smtplib.SMTPException, OSError) as fault:
         why = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
-        raise Undelivered(f"{server.host} cannot be reached: {why}") from None
+        raise DeliveryError(f"{server.host} cannot be reached: {why}") from None
     return f"{server.host} took the mail"
 
 
@@ -121,7 +121,7 @@ def _connection(server: Server) -> smtplib.SMTP:
         connection.ehlo()
         if not server.is_here:
             if not connection.has_extn("starttls"):
-                raise Undelivered(f"{server.host} offers no encryption", is_final=True)
+                raise DeliveryError(f"{server.host} offers no encryption", is_final=True)
             connection.starttls(context=context)
     except BaseException:
         connection.close()

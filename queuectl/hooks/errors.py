@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Undelivered(Exception):
+class DeliveryError(Exception):
     """An event did not arrive; the text says why and holds no secret.
 
     `is_final` says that another try would end the same.

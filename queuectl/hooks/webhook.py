@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook_messages import Facts, sentence
 from queuectl.domain.hooks import Format, Hook, Target
-from queuectl.hooks.errors import Undelivered
+from queuectl.hooks.errors import DeliveryError
 from queuectl.system.home import STORE_VARIABLES
 from queuectl.version import __version__
 
@@ -50,7 +50,7 @@ def _trust() -> SSLContext:
 
 
 def deliver(hook: Hook, facts: Facts, delivery: str) -> str:
-    """Deliver an event; return what is to be said of it. Raises Undelivered.
+    """Deliver an event; return what is to be said of it. Raises DeliveryError.
 
     `delivery` names the event: a receiver that gets it twice sees the same name.
     """
@@ -99,19 +99,19 @@ def _post(hook: Hook, facts: Facts, delivery: str) -> str:
         ):
             status = answer.status_code
     except httpx.TimeoutException:
-        raise Undelivered(f"{host} did not answer within {HTTP_SECONDS:g} s") from None
+        raise DeliveryError(f"{host} did not answer within {HTTP_SECONDS:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as fault:
         why = str(fault).replace(hook.address, "the URL") or type(fault).__name__
-        raise Undelivered(f"{host} cannot be reached: {why}") from None
+        raise DeliveryError(f"{host} cannot be reached: {why}") from None
     if 200 <= status < 300:
         return f"{host} answered HTTP {status}"
     is_final = 300 <= status < 500 and status not in _WORTH_A_RETRY
     moved = "; a hook follows no redirect" if status < 400 else ""
-    raise Undelivered(f"{host} answered HTTP {status}{moved}", is_final=is_final)
+    raise DeliveryError(f"{host} answered HTTP {status}{moved}", is_final=is_final)
 
 
 def _run(hook: Hook, facts: Facts, delivery: str) -> str:
-    """Run the hook's command, which finds the facts in its environment. Raises Undelivered."""
+    """Run the hook's command, which finds the facts in its environment. Raises DeliveryError."""
     environment = {k: v for k, v in os.environ.items() if k not in STORE_VARIABLES}
     environment |= facts_as_variables(hook, facts, delivery)
     try:
@@ -124,10 +124,10 @@ def _run(hook: Hook, facts: Facts, delivery: str) -> str:
         )
     except OSError as fault:
         why = f"{fault.strerror}: {fault.filename}" if fault.filename else str(fault)
-        raise Undelivered(f"the command could not be started: {why}") from None
+        raise DeliveryError(f"the command could not be started: {why}") from None
     if ended.returncode:
         how = f"signal {-ended.returncode}" if ended.returncode < 0 else str(ended.returncode)
-        raise Undelivered(f"the command ended with {how}")
+        raise DeliveryError(f"the command ended with {how}")
     return "the command ended with 0"
 
 

@@ -57,7 +57,7 @@ def are_left(home: Home, store: Store) -> bool:
     couriers = (entry for entry in pidfile.registered(home) if entry.role == pidfile.COURIER)
     if any(is_here(entry.process) and is_alive(entry.process) for entry in couriers):
         return False
-    return bool(store.held_by(courier_id(home)))
+    return bool(store.claimed_by(courier_id(home)))
 
 
 def take_back(home: Home, store: Store, max_interruptions: int) -> None:
@@ -66,7 +66,7 @@ def take_back(home: Home, store: Store, max_interruptions: int) -> None:
     Only for who has the lock of `taken`: nobody delivers meanwhile. It costs no attempt; a
     delivery that was interrupted `max_interruptions` times is dead. Raises StoreError.
     """
-    for job in store.held_by(courier_id(home)):
+    for job in store.claimed_by(courier_id(home)):
         if job.claim is not None:
             kill_run(job.claim.id, None, _KILL_SECONDS)
             store.commit(state_machine.expire(job, store.now(), max_interruptions))

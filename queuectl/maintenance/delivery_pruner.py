@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import State
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
 from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs
@@ -27,7 +27,7 @@ _BATCH = 100
 _LOGS_SECONDS = 3600.0
 
 
-class Delivered:
+class DeliveryPruner:
     """The ageing of the deliveries of one store, and of their logs in one home."""
 
     def __init__(self, store: Store, home: Home) -> None:
@@ -53,7 +53,7 @@ class Delivered:
         now = self._store.now()
         for state, age in KEPT.items():
             while batch := self._store.deliveries_ended(state, now - age, _BATCH):
-                if not tell_all(self._store, _TELL_SECONDS):
+                if not process_all_events(self._store, _TELL_SECONDS):
                     return False  # what they have been through would go with them
                 removed = self._store.remove(batch)
                 for job_id in removed:

@@ -16,12 +16,12 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.worker_record import WorkerRecord
 from queuectl.maintenance.abandoned_deliveries import are_left
-from queuectl.maintenance.pruner import Retention
-from queuectl.maintenance.scheduler import Scheduling
-from queuectl.queue.events import Telling
-from queuectl.queue.thresholds import Watching
+from queuectl.maintenance.pruner import Pruner
+from queuectl.maintenance.scheduler import Scheduler
+from queuectl.queue.events import EventProcessor
+from queuectl.queue.thresholds import Thresholds
 from queuectl.stores.base import BATCH, Leaving, Store
-from queuectl.stores.reduced_commit import store_less
+from queuectl.stores.reduced_commit import commit_reduced
 from queuectl.system import pidfile
 from queuectl.system.home import Home
 from queuectl.system.orphans import marked_orphans
@@ -60,7 +60,7 @@ class _Sighting:
     since: float
 
 
-class Upkeep:
+class Maintenance:
     """The chores of one worker over one store; `since` is when the worker began (now).
 
     `between` is called after each step of them, and by the store within long ones: on a slow store
@@ -87,16 +87,16 @@ class Upkeep:
         self._drains = drains
         self._courier_pace = Pace(_DELIVERY_SECONDS)
         self._may_be_left = True
-        self._scheduling = Scheduling(store, since or store.now())
-        self._telling = Telling(store)
-        self._watching = Watching(store)
-        self._retention = Retention(store, home) if home else None
+        self._scheduler = Scheduler(store, since or store.now())
+        self._events = EventProcessor(store)
+        self._thresholds = Thresholds(store)
+        self._pruner = Pruner(store, home) if home else None
         self._sightings: dict[str, _Sighting] = {}
         self._looks: dict[str, int] = {}
         self._next_sweep = self._next_repair = self._next_tidying = 0.0
         self._chores = (
             self._promote, self._schedule, self.recover, self._expire, self._sweep,
-            self._repair, self._telling.tick, self._watching.tick, self._deliver, self._age_out,
+            self._repair, self._events.tick, self._thresholds.tick, self._deliver, self._age_out,
             self._tidy,
         )  # fmt: skip
         self._hopeless: set[str] = set()
@@ -122,11 +122,11 @@ class Upkeep:
 
     def _promote(self, _settings: Settings) -> None:
         ends_at = time.monotonic() + _PROMOTE_BUDGET_SECONDS
-        while self._store.promote() == BATCH and time.monotonic() < ends_at:
+        while self._store.make_due_claimable() == BATCH and time.monotonic() < ends_at:
             self._between()
 
     def _schedule(self, settings: Settings) -> None:
-        self._scheduling.enqueue_due(settings)
+        self._scheduler.enqueue_due(settings)
 
     def _deliver(self, _settings: Settings) -> None:
         """See that there is a courier when there is something to deliver."""
@@ -140,23 +140,23 @@ class Upkeep:
             self._call_courier()
 
     def _sweep(self, _settings: Settings) -> None:
-        """Tell children that the commit of their parent's end did not reach."""
+        """Notify children that the commit of their parent's end did not reach."""
         now = time.monotonic()
         if now < self._next_sweep:
             return
         self._next_sweep = now + _SWEEP_SECONDS
-        is_more = self._store.sweep() > 0
-        if not is_more or not self._store.take_turn("sweep", _SWEEP_BUDGET_SECONDS):
+        is_more = self._store.notify_children() > 0
+        if not is_more or not self._store.try_acquire_turn("sweep", _SWEEP_BUDGET_SECONDS):
             return  # somebody else goes on
         while time.monotonic() < now + _SWEEP_BUDGET_SECONDS:
-            if not self._store.sweep():
+            if not self._store.notify_children():
                 return
             self._between()
         self._next_sweep = now
 
     def _age_out(self, settings: Settings) -> None:
-        if self._retention is not None:
-            self._retention.tick(settings)
+        if self._pruner is not None:
+            self._pruner.tick(settings)
 
     def _tidy(self, _settings: Settings) -> None:
         """Give back room in the store, a little with each tick."""
@@ -201,7 +201,7 @@ class Upkeep:
 
     def _take_back_all(self, worker: WorkerRecord, settings: Settings) -> bool:
         """Take back what a dead worker held; return whether nothing of it is left."""
-        held = self._store.held_by(worker.id)
+        held = self._store.claimed_by(worker.id)
         if any(job.claim and job.claim.id not in self._undying for job in held):
             time.sleep(_GUARD_SECONDS)
         is_clear = True
@@ -264,7 +264,7 @@ class Upkeep:
         if now < self._next_repair:
             return  # asking for the turn is a write, which idle workers should not do each second
         self._next_repair = now + _REPAIR_SECONDS / 2
-        if self._store.take_turn("repair", _REPAIR_SECONDS):
+        if self._store.try_acquire_turn("repair", _REPAIR_SECONDS):
             self._store.repair()
 
     def _take_back(self, job: Job, settings: Settings) -> None:
@@ -284,7 +284,7 @@ class Upkeep:
         try:
             return self._store.commit(change)
         except StoreRefused as fault:
-            return store_less(self._store.commit, change, fault)[1]
+            return commit_reduced(self._store.commit, change, fault)[1]
 
 
 def _kill(claim_id: str) -> list[int]:

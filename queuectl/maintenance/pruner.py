@@ -14,8 +14,8 @@ from queuectl.domain.errors import StoreError
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.settings import Settings
-from queuectl.maintenance.delivery_pruner import Delivered
-from queuectl.queue.events import tell_all
+from queuectl.maintenance.delivery_pruner import DeliveryPruner
+from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
 from queuectl.stores.removal import remove_unspared
 from queuectl.system.home import Home
@@ -35,14 +35,14 @@ _ENVIRONMENT_SECONDS = 3600.0
 """How long an environment is kept that no job names: its job may still be on the way."""
 
 
-class Retention:
+class Pruner:
     """The ageing of one store, and of the logs in one home, a little at a time."""
 
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._logs = LogKeeper(store, home)
         self._job_logs = JobLogs(home)
-        self._delivered = Delivered(store, home)
+        self._delivered = DeliveryPruner(store, home)
         self._next_look = self._next_environments = 0.0
         self._seen_until: dict[State, datetime | None] = {}
 
@@ -68,7 +68,7 @@ class Retention:
         if not due and not has_past:
             return
         self._next_look = present + _TURN_SECONDS
-        if not self._store.take_turn("retention", _TURN_SECONDS):
+        if not self._store.try_acquire_turn("retention", _TURN_SECONDS):
             return
         ends_at = time.monotonic() + _BUDGET_SECONDS
         is_done = True
@@ -87,7 +87,7 @@ class Retention:
         since = self._seen_until.pop(state, None)
         while True:
             batch = self._store.ended(state, before, _BATCH, since)
-            if batch and not tell_all(self._store, _TELL_SECONDS):
+            if batch and not process_all_events(self._store, _TELL_SECONDS):
                 self._seen_until[state] = since
                 return False  # what they have been through would go with them
             removed = remove_unspared(self._store, batch)
@@ -120,7 +120,7 @@ class Retention:
             return
         is_first = self._next_environments == 0
         self._next_environments = present + _ENVIRONMENT_SECONDS / 4
-        if not is_first and self._store.take_turn("environments", _ENVIRONMENT_SECONDS / 4):
+        if not is_first and self._store.try_acquire_turn("environments", _ENVIRONMENT_SECONDS / 4):
             unused_since = self._store.now() - timedelta(seconds=_ENVIRONMENT_SECONDS)
             self._store.forget_environments(unused_since)
 
@@ -165,7 +165,7 @@ class LogKeeper:
             if not is_wanted or present < self._next_walk:
                 return
             self._next_walk = present + _LOGS_SECONDS
-            if not self._store.take_turn(self._turn, _LOGS_SECONDS):
+            if not self._store.try_acquire_turn(self._turn, _LOGS_SECONDS):
                 return
             self._walk = self.keep(settings)
         ends_at = present + _LOGS_BUDGET_SECONDS

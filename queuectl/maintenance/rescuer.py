@@ -9,7 +9,7 @@ import os
 
 from queuectl.domain.settings import Settings, from_stored
 from queuectl.maintenance.abandoned_deliveries import are_left, take_back, taken
-from queuectl.maintenance.maintenance import Upkeep
+from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores.base import Store
 from queuectl.system import pidfile
 from queuectl.system.home import Home
@@ -41,7 +41,7 @@ def end_abandoned_runs(home: Home, store: Store) -> None:
         and not is_alive(worker.process)
     ]
     if lost and not supervisors:
-        Upkeep(store, home).recover(from_stored(store.settings()))
+        Maintenance(store, home).recover(from_stored(store.settings()))
     couriers = {
         entry.process.pid
         for entry in entries

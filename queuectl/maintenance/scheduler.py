@@ -36,7 +36,7 @@ class Round:
     next_due: datetime | None = None
 
 
-class Scheduling:
+class Scheduler:
     """The schedules of a store, as one worker serves them; `since` is when it began."""
 
     def __init__(self, store: Store, since: datetime) -> None:
@@ -73,7 +73,7 @@ class Scheduling:
             except Exception as fault:  # as one that is due, it does not stop the others
                 self._tell_once(schedule, fault)
                 continue
-            if after is not None and self._store.put_schedule(after, schedule):
+            if after is not None and self._store.save_schedule(after, schedule):
                 log.warning(
                     "schedule '%s': its next run is moved up from %s to %s, which is due by the "
                     "clock",
@@ -127,7 +127,7 @@ class Scheduling:
         return False, None
 
     def _skipped(self, before: Schedule, after: Schedule) -> Schedule | None:
-        if not self._store.put_schedule(after, before):
+        if not self._store.save_schedule(after, before):
             return None
         why = "no worker was there" if after.skipped_why == MISSED else "an earlier one goes on"
         log.warning(

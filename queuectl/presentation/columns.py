@@ -28,7 +28,7 @@ def state_text(job: Job) -> str:
     """Return a job's state, with the exit code or signal of a run that went wrong."""
     if job.state is State.PROCESSING and job.cancel_requested:
         return "cancelling"
-    if job.state is State.PROCESSING and job.held:
+    if job.state is State.PROCESSING and job.paused:
         return f"{job.state} (paused)"
     if job.state not in (State.FAILED, State.DEAD) or job.outcome is None:
         return job.state.value
@@ -57,10 +57,10 @@ def attempts_text(job: Job) -> str:
 
 def why(job: Job, clock: Clock) -> str:
     """Return why a job waits, what went wrong with it, or, for a person, how long it runs."""
-    is_running = job.state is State.PROCESSING and not job.held
+    is_running = job.state is State.PROCESSING and not job.paused
     if clock.for_person and is_running and job.started_at:
         return f"running for {rough(seconds_between(job.started_at, clock.now))}"
-    return reason(job, clock.now, clock.at, clock.surroundings) or job.last_error or ""
+    return reason(job, clock.now, clock.at, clock.wait_context) or job.last_error or ""
 
 
 def job_columns(clock: Clock) -> list[Column[Job]]:

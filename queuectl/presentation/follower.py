@@ -15,15 +15,15 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.query import Filter, Page
-from queuectl.domain.queue_limits import Lanes
+from queuectl.domain.queue_limits import QueueLimits
 from queuectl.domain.times import EPOCH
 from queuectl.domain.unmet_dependencies import Obstacles
-from queuectl.domain.views import Surroundings, unserved_by
+from queuectl.domain.views import WaitContext, unserved_by
 from queuectl.presentation.run_log import LogText, LogWanted, read_log
 from queuectl.presentation.snapshot import Meter, Snapshot, Wanted
 from queuectl.presentation.store_catalog import open_existing
 from queuectl.queue import Queue
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 
 INTERVAL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
@@ -62,7 +62,7 @@ class Feed(threading.Thread):
 
     def __init__(
         self,
-        place: Place,
+        place: Location,
         wanted: Wanted,
         changed: Callable[[], None],
         *,
@@ -72,7 +72,7 @@ class Feed(threading.Thread):
         self.seen = Seen()
         self.wanted = wanted
         self.log_wanted: LogWanted | None = None
-        self._place = place
+        self._location = place
         self._changed = changed
         self._interval = interval
         self._asked: queues.SimpleQueue[Action] = queues.SimpleQueue()
@@ -105,7 +105,7 @@ class Feed(threading.Thread):
         while not self._ended:
             self._asking_since = time.monotonic()
             try:
-                with Queue.look(self._place) as queue:
+                with Queue.look(self._location) as queue:
                     self._serve(queue)
                 if queue.missing:
                     self._await_store()
@@ -118,7 +118,7 @@ class Feed(threading.Thread):
         """Sleep until there is a store."""
         while not self._ended:
             self._sleep(self._interval)
-            if found := open_existing(self._place):
+            if found := open_existing(self._location):
                 found.close()
                 return
 
@@ -158,7 +158,7 @@ class Feed(threading.Thread):
         running = _newest(queue, Filter(frozenset({State.PROCESSING})), _MOST_RUNNING)
         dead = _newest(queue, Filter(frozenset({State.DEAD})), wanted.depth)
         jobs, workers = tuple(latest(queue, wanted)), tuple(queue.workers())
-        lanes, (states, roots) = queue.lanes(), fates(queue, (*jobs, *dead))
+        queue_limits, (states, roots) = queue.queue_limits(), fates(queue, (*jobs, *dead))
         return Snapshot(
             address=queue.address,
             now=queue.now(),
@@ -169,11 +169,11 @@ class Feed(threading.Thread):
             dead=tuple(sorted(dead, key=_buried_at, reverse=True)),
             rates=self._meter.rates(moment),
             per_minute=self._meter.per_minute(moment),
-            around=Surroundings(
-                lanes,
+            wait_context=WaitContext(
+                queue_limits,
                 states.get,
                 unserved_by(worker.record.queues for worker in workers),
-                _firsts(queue, jobs, lanes).get,
+                _firsts(queue, jobs, queue_limits).get,
                 roots.get,
             ),
             standing=_standing(queue) if wanted.with_standing else (),
@@ -224,7 +224,7 @@ def fates(
     states: dict[str, State | None] = {}
     roots: dict[str, str | None] = {}
     waiting = [job for job in known.values() if job is not None and job.state in WAITING]
-    for parent in {parent_of(blocker) for job in waiting for blocker in job.waits_for}:
+    for parent in {parent_of(blocker) for job in waiting for blocker in job.blocked_by}:
         found = find(parent)
         root = obstacles.before(found) if found is not None else None
         states[parent] = found.state if found is not None else None
@@ -232,11 +232,11 @@ def fates(
     return states, roots
 
 
-def _firsts(queue: Queue, jobs: Iterable[Job], lanes: Lanes) -> dict[str, Job | None]:
+def _firsts(queue: Queue, jobs: Iterable[Job], queue_limits: QueueLimits) -> dict[str, Job | None]:
     """Return which job goes first in each limited queue of those that the waiting ones are in."""
     waiting = {job.spec.queue for job in jobs if job.state in WAITING}
-    limited = (name for name in waiting if name in lanes and lanes[name].limit)
-    return {name: queue.store.edge(name) for name in limited}
+    limited = (name for name in waiting if name in queue_limits and queue_limits[name].limit)
+    return {name: queue.store.first_ready(name) for name in limited}
 
 
 def _newest(queue: Queue, chosen: Filter, limit: int) -> list[Job]:

@@ -11,7 +11,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import Counts, Filter
-from queuectl.domain.views import ALONE, Surroundings
+from queuectl.domain.views import NO_CONTEXT, WaitContext
 from queuectl.domain.worker_record import LiveWorker
 
 BUCKET_SECONDS = 2.0
@@ -34,7 +34,7 @@ class Snapshot:
     dead: tuple[Job, ...] = ()
     rates: tuple[int, ...] = ()
     per_minute: float = 0.0
-    around: Surroundings = ALONE
+    wait_context: WaitContext = NO_CONTEXT
     standing: tuple[tuple[str, int], ...] = ()
 
 

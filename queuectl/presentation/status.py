@@ -9,7 +9,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job import State
 from queuectl.domain.job_fields import DEFAULT_QUEUE
 from queuectl.domain.query import Counts
-from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, Lane, Lanes
+from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, QueueLimit, QueueLimits
 from queuectl.domain.times import iso
 from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation import tables
@@ -22,20 +22,20 @@ class QueueView:
     """One queue as it is told: what was decided about it, and its jobs by state."""
 
     name: str
-    lane: Lane
+    lane: QueueLimit
     states: Mapping[State, int]
 
 
-def queue_views(counts: Counts, lanes: Lanes) -> list[QueueView]:
+def queue_views(counts: Counts, queue_limits: QueueLimits) -> list[QueueView]:
     """Return every queue that has jobs or about which something was decided, by name.
 
     That of deliveries, which has no jobs as a rule, is told of while it is paused.
     """
-    states, decided = counts.by_queue, set(lanes)
-    if not lanes.get(DELIVERY_QUEUE, OPEN).paused:
+    states, decided = counts.by_queue, set(queue_limits)
+    if not queue_limits.get(DELIVERY_QUEUE, OPEN).paused:
         decided.discard(DELIVERY_QUEUE)
     names = sorted({*decided, *states}, key=lambda name: (name != DEFAULT_QUEUE, name))
-    return [QueueView(name, lanes.get(name, OPEN), states.get(name, {})) for name in names]
+    return [QueueView(name, queue_limits.get(name, OPEN), states.get(name, {})) for name in names]
 
 
 def totals(counts: Counts) -> dict[str, int]:
@@ -88,7 +88,7 @@ def status_as_dict(queue: Queue) -> dict[str, Any]:
         "home": str(queue.home.root),
         "counts": totals(counts),
         "workers": [worker_as_dict(worker) for worker in queue.workers()],
-        "queues": [view_as_dict(view) for view in queue_views(counts, queue.lanes())],
+        "queues": [view_as_dict(view) for view in queue_views(counts, queue.queue_limits())],
     }
 
 

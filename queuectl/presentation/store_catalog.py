@@ -10,12 +10,12 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.query import Counts, Filter, Page
-from queuectl.domain.queue_limits import OPEN, Lanes
+from queuectl.domain.queue_limits import OPEN, QueueLimits
 from queuectl.domain.settings import Value, as_dict
 from queuectl.domain.text import printable
 from queuectl.presentation.catalog import Known
 from queuectl.queue import Queue
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 
 _T = TypeVar("_T")
 
@@ -25,7 +25,7 @@ MOST_JOBS = 200
 _WIDEST_COMMAND = 60
 
 
-def open_existing(place: Place) -> Queue | None:
+def open_existing(place: Location) -> Queue | None:
     """Open the store of a place if there is one; make nothing. Raises as `Queue.open` does."""
     store = stores.open_existing(place.store_url)
     return None if store is None else Queue(store, place.home)
@@ -50,11 +50,11 @@ def live_workers(queue: Queue) -> list[Known]:
     ]
 
 
-def named_queues(counts: Counts, lanes: Lanes) -> list[Known]:
+def named_queues(counts: Counts, queue_limits: QueueLimits) -> list[Known]:
     """Return the queues there are: how many jobs each has and how many wait, whether it is shut."""
     found = []
-    for name in dict.fromkeys((*counts.by_queue, *lanes)):
-        states, lane = counts.by_queue.get(name, {}), lanes.get(name, OPEN)
+    for name in dict.fromkeys((*counts.by_queue, *queue_limits)):
+        states, lane = counts.by_queue.get(name, {}), queue_limits.get(name, OPEN)
         number, waiting = sum(states.values()), states.get(State.PENDING, 0)
         told = f"{number:,} job{'s' * (number != 1)}, {waiting:,} pending"
         told += f", {lane.used} of {lane.limit} slots" if lane.limit else ""
@@ -75,8 +75,8 @@ def named_hooks(queue: Queue) -> list[Known]:
 class StoreCatalog:
     """Asks the store of a place anew each time; knows nothing when that does not work."""
 
-    def __init__(self, find_place: Callable[[], Place]) -> None:
-        self._find_place = find_place
+    def __init__(self, find_location: Callable[[], Location]) -> None:
+        self._find_place = find_location
 
     def _ask(self, question: Callable[[Queue], _T], otherwise: _T) -> _T:
         try:
@@ -96,7 +96,7 @@ class StoreCatalog:
 
     def queues(self) -> Iterable[Known]:
         """Return the queues there are."""
-        return self._ask(lambda queue: named_queues(queue.counts(), queue.lanes()), [])
+        return self._ask(lambda queue: named_queues(queue.counts(), queue.queue_limits()), [])
 
     def schedules(self) -> Iterable[Known]:
         """Return the schedules."""

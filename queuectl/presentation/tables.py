@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from queuectl.domain.frozen import frozen
 from queuectl.domain.text import printable
 from queuectl.domain.times import iso
-from queuectl.domain.views import ALONE, Surroundings
+from queuectl.domain.views import NO_CONTEXT, WaitContext
 from queuectl.presentation.layout import GAP, arrange, cut, width
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ class Clock:
     """The moment at which jobs are told of, and how its times are written.
 
     `for_person` is for a terminal, else they are as in JSON. `now` is the store's time, so that
-    "in 5s" is true whatever this machine's clock says; `surroundings` is what else was so then.
+    "in 5s" is true whatever this machine's clock says; `wait_context` is what else was so then.
     """
 
     now: datetime
     for_person: bool
-    surroundings: Surroundings = ALONE
+    wait_context: WaitContext = NO_CONTEXT
 
     def at(self, instant: datetime) -> str:
         """Return a point in time: `14:30:05`, or `2030-01-31 14:30` when it is not today."""

@@ -15,11 +15,11 @@ from queuectl.domain.field_checks import MAX_SLOTS, check_name
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.domain.settings import Value
 from queuectl.queue.bulk import ManyChanges
-from queuectl.queue.enqueue import Enqueued, Enqueueing
+from queuectl.queue.enqueue import Enqueueing, EnqueueResult
 from queuectl.queue.read import Statistics
 from queuectl.stores import open_existing, open_store
 from queuectl.stores.base import Store
-from queuectl.system.home import Home, Place, find_place
+from queuectl.system.home import Home, Location, find_location
 
 if TYPE_CHECKING:
     from queuectl.domain.worker_record import StopRequest
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _Q = TypeVar("_Q", bound="Queue")
 
-__all__ = ["Enqueued", "Queue", "open_queue"]
+__all__ = ["EnqueueResult", "Queue", "open_queue"]
 
 
 class Queue(Enqueueing, ManyChanges, Statistics):
@@ -44,13 +44,13 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         self.missing = ""
 
     @classmethod
-    def open(cls: type[_Q], place: Place) -> _Q:
+    def open(cls: type[_Q], place: Location) -> _Q:
         """Open the store of a place, making home and store on first use."""
         place.home.make()
         return cls(open_store(place.store_url), place.home)
 
     @classmethod
-    def look(cls: type[_Q], place: Place) -> _Q:
+    def look(cls: type[_Q], place: Location) -> _Q:
         """Open a place to read: nothing is made, and a missing store reads as an empty one.
 
         `missing` then names what is not there.
@@ -104,7 +104,7 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         self._decide(name, limit=slots)
 
     def _decide(self, name: str, *, paused: bool | None = None, limit: int | None = None) -> None:
-        self._store.set_lane(check_name("queue", name), paused=paused, limit=limit)
+        self._store.set_queue_limit(check_name("queue", name), paused=paused, limit=limit)
         if name == DELIVERY_QUEUE:
             self.hooks.decide(paused=paused, limit=limit)
 
@@ -169,7 +169,7 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         return self._store
 
 
-def _missing(place: Place, address: str) -> str:
+def _missing(place: Location, address: str) -> str:
     """Return what is named as missing: the home where the store would be in it, else the store."""
     root = place.home.root
     return str(root) if place.is_store_inside and not root.exists() else address
@@ -180,4 +180,4 @@ def open_queue(home: str | None = None, store: str | None = None) -> Queue:
 
     Close it when done, or use it in a `with` statement.
     """
-    return Queue.open(find_place(home, store))
+    return Queue.open(find_location(home, store))

@@ -25,7 +25,7 @@ _TIDY_SECONDS = 2.0
 
 
 @frozen
-class Told:
+class ChangeResult:
     """What became of one of many jobs: as it is now, or as it was before it was deleted.
 
     With an `error` it was refused, and is as it was.
@@ -43,17 +43,17 @@ class ManyChanges(Changes):
     with the others is tried alone, which tells why.
     """
 
-    def cancel_all(self, chosen: Filter) -> Iterator[Told]:
+    def cancel_all(self, chosen: Filter) -> Iterator[ChangeResult]:
         """Cancel jobs as `cancel` does."""
         require_in_use(self._store)
         return self._all(chosen, state_machine.cancel, lambda job: self.cancel(job.id, only=chosen))
 
-    def retry_all(self, chosen: Filter) -> Iterator[Told]:
+    def retry_all(self, chosen: Filter) -> Iterator[ChangeResult]:
         """Start jobs afresh as `retry` does."""
         require_in_use(self._store)
         return self._all(chosen, state_machine.retry, lambda job: self.retry(job.id, only=chosen))
 
-    def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[Told]:
+    def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[ChangeResult]:
         """Forget jobs as `delete` does, with their logs on this machine."""
         from queuectl.system.job_logs import JobLogs
 
@@ -68,22 +68,24 @@ class ManyChanges(Changes):
             yield told
         self._store.tidy(_TIDY_SECONDS)
 
-    def _all(self, chosen: Filter, decide: Decide, alone: Callable[[Job], Job]) -> Iterator[Told]:
+    def _all(
+        self, chosen: Filter, decide: Decide, alone: Callable[[Job], Job]
+    ) -> Iterator[ChangeResult]:
         found = self.find(chosen)
         while jobs := list(islice(found, AT_ONCE)):
             done = self._at_once(jobs, if_it_fits(chosen, decide))
             for job in jobs:
                 if job.id in done:
-                    yield Told(done[job.id] or job)
+                    yield ChangeResult(done[job.id] or job)
                     continue
                 try:
-                    yield Told(alone(job))
+                    yield ChangeResult(alone(job))
                 except (NoLongerFits, NotFound):
                     continue  # somebody was faster
                 except StoreError:
                     raise
                 except QueuectlError as refusal:
-                    yield Told(job, refusal)
+                    yield ChangeResult(job, refusal)
 
     def _at_once(self, jobs: list[Job], decide: Decide) -> dict[str, Job | None]:
         """Change what can be changed together; return what became of it, by id."""
@@ -94,9 +96,9 @@ class ManyChanges(Changes):
             except QueuectlError:
                 continue  # alone it is refused with the reason
         if any(change.after is None for change in changes):
-            from queuectl.queue.events import tell_all  # which no one who enqueues needs
+            from queuectl.queue.events import process_all_events  # which no one who enqueues needs
 
-            tell_all(self._store)  # what they have been through goes with them
+            process_all_events(self._store)  # what they have been through goes with them
         try:
             applied = self._store.commit_all(changes) if changes else ()
         except StoreFull:

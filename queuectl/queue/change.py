@@ -45,7 +45,7 @@ class Changes(Reading):
 
     def pause(self, job_id: str) -> Job:
         """Hold a waiting job back, or have the worker of a running one stop it in its place."""
-        return self._changed(job_id, state_machine.hold)
+        return self._changed(job_id, state_machine.pause)
 
     def resume(self, job_id: str) -> Job:
         """Let a paused job go on."""
@@ -57,11 +57,12 @@ class Changes(Reading):
 
         require_in_use(self._store)
         decide = job_edit.move_last if last else job_edit.move_first
-        self._store.promote()
+        ready = self._store.last_ready if last else self._store.first_ready
+        self._store.make_due_claimable()
 
         def beside(job: Job, now: datetime) -> Transition:
             job_edit.require_waiting(job)
-            return decide(job, self._store.edge(job.spec.queue, last=last), now)
+            return decide(job, ready(job.spec.queue), now)
 
         return self._changed(job_id, beside)
 
@@ -108,7 +109,7 @@ class Changes(Reading):
         Raises NotFound for a parent, InvalidInput for a circle or for too many slots.
         """
         if spec.slots > 1:
-            self._store.lanes().get(spec.queue, OPEN).require(spec)
+            self._store.queue_limits().get(spec.queue, OPEN).require(spec)
         if blockers(spec) == blockers(known):
             return spec
         accepted = frozenset(parents(known))  # which may have been deleted since

@@ -102,7 +102,7 @@ def _ahead(
         name = names.pop()
         if name not in batch and name not in ahead:
             job = get(name)
-            ahead[name] = tuple(map(parent_of, job.waits_for)) if job else ()
+            ahead[name] = tuple(map(parent_of, job.blocked_by)) if job else ()
             names += ahead[name]
     return ahead
 
@@ -122,6 +122,6 @@ def refuse_circle(spec: Spec, get: Callable[[str], Job | None]) -> None:
     """Raise Circle when a job would come to wait for itself, by way of jobs that wait."""
 
     def look(ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        return {job_id: job.waits_for for job_id in ids if (job := get(job_id)) is not None}
+        return {job_id: job.blocked_by for job_id in ids if (job := get(job_id)) is not None}
 
     dependencies.refuse_circle(spec.id, blockers(spec), look)

@@ -13,7 +13,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.queue_limits import OPEN
 from queuectl.domain.request import Request
-from queuectl.domain.request_form import Form
+from queuectl.domain.request_form import RequestForm
 from queuectl.domain.settings import Settings
 from queuectl.queue.change import Changes
 from queuectl.queue.dependencies import checked, has_parents, refuse_circle
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Enqueued:
+class EnqueueResult:
     """What became of one request: `job_id` stands in the store unless `error` says otherwise.
 
-    `held_by_key` says that it is another job, which has the request's unique key.
+    `is_other_job` says that it is another job, which has the request's unique key.
     """
 
     job_id: str
     replaced: bool = False
-    held_by_key: bool = False
+    is_other_job: bool = False
     error: QueuectlError | None = None
 
 
@@ -47,7 +47,7 @@ class Enqueueing(Changes, Keeping):
         settings: Settings | None = None,
         *,
         replace: bool = False,
-        form: Form | None = None,
+        form: RequestForm | None = None,
     ) -> Request:
         """Return the request that a mapping of fields means. Raises InvalidInput.
 
@@ -72,13 +72,13 @@ class Enqueueing(Changes, Keeping):
 
     def form(
         self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
-    ) -> Form:
+    ) -> RequestForm:
         """Return what makes a request of each of many mappings, with the settings of now.
 
         Where a mapping names no working directory its job runs in `cwd`.
         """
         new_ids = new_job_ids()
-        return Form(
+        return RequestForm(
             settings or self.settings(),
             self._parse_time,
             lambda: next(new_ids),
@@ -99,7 +99,7 @@ class Enqueueing(Changes, Keeping):
         atomic: bool = False,
         replace: bool = False,
         **fields: object,
-    ) -> list[Enqueued]:
+    ) -> list[EnqueueResult]:
         """Store new jobs; return what became of each, in the order given.
 
         A job is a command (`"echo hi"`), a mapping of its fields (`{"command": "echo hi",
@@ -133,7 +133,7 @@ class Enqueueing(Changes, Keeping):
 
     def enqueue_requests(
         self, requests: Sequence[Request], *, atomic: bool = False
-    ) -> list[Enqueued]:
+    ) -> list[EnqueueResult]:
         """Store what requests ask for, as `enqueue` does."""
         require_in_use(self._store)
         if atomic and any(request.replace for request in requests):
@@ -151,21 +151,21 @@ class Enqueueing(Changes, Keeping):
             for request in requests
             if request is first[request.spec.id] and request.spec.id not in faults
         ]
-        refused = self._store.add(jobs, atomic=atomic)
+        refused = self._store.insert(jobs, atomic=atomic)
         if refused and atomic:
             taken = first[sorted(refused)[0]].spec
             raise Conflict(f"nothing was enqueued: {self._why_taken(taken)}")
         if not refused and len(jobs) == len(requests):
-            return [Enqueued(job.spec.id) for job in jobs]
+            return [EnqueueResult(job.spec.id) for job in jobs]
         results, seen = [], set[str]()
         for request in requests:
             job_id = request.spec.id
             is_taken = job_id in refused or job_id in seen
             seen.add(job_id)
             if job_id in faults:
-                results.append(Enqueued(job_id, error=faults[job_id]))
+                results.append(EnqueueResult(job_id, error=faults[job_id]))
             else:
-                results.append(self._refused(request) if is_taken else Enqueued(job_id))
+                results.append(self._refused(request) if is_taken else EnqueueResult(job_id))
         return results
 
     def _requests(
@@ -205,32 +205,32 @@ class Enqueueing(Changes, Keeping):
         if any(map(has_parents, specs)):
             requests, faults = checked(requests, self.resolve, self._store.get)
         if any(spec.slots > 1 for spec in specs):
-            lanes = self._store.lanes()
+            queue_limits = self._store.queue_limits()
             for request in requests:
                 try:
-                    lanes.get(request.spec.queue, OPEN).require(request.spec)
+                    queue_limits.get(request.spec.queue, OPEN).require(request.spec)
                 except InvalidInput as fault:
                     faults.setdefault(request.spec.id, fault)
         return requests, faults
 
-    def _refused(self, request: Request) -> Enqueued:
+    def _refused(self, request: Request) -> EnqueueResult:
         """Return what becomes of a request whose id, or whose unique key, a job has already."""
         spec = request.spec
-        holder = self._store.holder(spec.unique) if spec.unique else None
+        holder = self._store.unique_key_owner(spec.unique) if spec.unique else None
         if holder is not None and not (request.replace and holder == spec.id):
-            return Enqueued(holder, held_by_key=True)
+            return EnqueueResult(holder, is_other_job=True)
         if request.replace:
             return self._replace(request)
         if spec.unique and self._store.get(spec.id) is None:  # the key has become free since
             return self.enqueue_requests([request])[0]
-        return Enqueued(spec.id, error=Conflict(self._why_taken(spec)))
+        return EnqueueResult(spec.id, error=Conflict(self._why_taken(spec)))
 
     def _why_taken(self, spec: Spec) -> str:
         if spec.unique and self._store.get(spec.id) is None:
             return f"another job has the unique key '{spec.unique}'"
         return f"job '{spec.id}' exists already (--replace replaces it)"
 
-    def _replace(self, request: Request) -> Enqueued:
+    def _replace(self, request: Request) -> EnqueueResult:
         try:
             if has_parents(request.spec):
                 refuse_circle(request.spec, self._store.get)
@@ -241,5 +241,5 @@ class Enqueueing(Changes, Keeping):
                 ),
             )
         except QueuectlError as refusal:
-            return Enqueued(request.spec.id, error=refusal)
-        return Enqueued(request.spec.id, replaced=True)
+            return EnqueueResult(request.spec.id, error=refusal)
+        return EnqueueResult(request.spec.id, replaced=True)

@@ -1,4 +1,4 @@
-"""What has happened is told: to hooks, and into the figures; and then forgotten.
+"""What has happened is processed: sent to hooks, counted into the figures, and then forgotten.
 
 Any worker does it in turn every few seconds, and who wants to read figures does it first.
 """
@@ -12,10 +12,10 @@ from datetime import timedelta
 from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
 from queuectl.domain.stats import counted
-from queuectl.queue.hook_deliveries import announce
+from queuectl.queue.hook_deliveries import enqueue_deliveries
 from queuectl.stores.base import BATCH, Store
 
-_TELL_SECONDS = 3.0
+_LOOK_SECONDS = 3.0
 _LONGEST_PAUSE = 24.0
 """How seldom a worker looks while others are always faster: there may be hundreds."""
 
@@ -24,46 +24,46 @@ _BUDGET_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
 _AGE_SECONDS = 300.0
 _LEAST = 50
-"""Endings that are told at once at least, for a server that is slow."""
+"""Events that are processed at once at least, for a server that is slow."""
 
 _MOST_TRIES = 1000
 
 
-class Telling:
-    """The telling of one store by one worker, a little at a time."""
+class EventProcessor:
+    """Processes the events of one store for one worker, a little at a time."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._pause = _TELL_SECONDS
+        self._pause = _LOOK_SECONDS
         self._batches = _Batches(store, _LEAST)
         self._next_look = self._next_ageing = 0.0
 
     def tick(self, settings: Settings) -> None:
-        """Tell what is due, for no longer than a tenth of a second."""
+        """Process what is due, for no longer than a tenth of a second."""
         present = time.monotonic()
         if present >= self._next_look:
-            self._next_look = present + self._tell(present + _BUDGET_SECONDS)
+            self._next_look = present + self._process(present + _BUDGET_SECONDS)
         if settings.retention_stats and present >= self._next_ageing:
             self._next_ageing = present + _AGE_SECONDS
             self._age_out(settings.retention_stats)
 
-    def _tell(self, ends_at: float) -> float:
-        """Tell what there is until `ends_at`; return in how many seconds to look again."""
+    def _process(self, ends_at: float) -> float:
+        """Process what there is until `ends_at`; return in how many seconds to look again."""
         # looking is cheap, and most of the time there is nothing: only then ask for the turn
-        if self._store.untold(1).is_empty:
-            return _TELL_SECONDS
-        if not self._store.take_turn("telling", _BACKLOG_SECONDS):
+        if self._store.pending_events(1).is_empty:
+            return _LOOK_SECONDS
+        if not self._store.try_acquire_turn("events", _BACKLOG_SECONDS):
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             return self._pause
-        self._pause = _TELL_SECONDS
+        self._pause = _LOOK_SECONDS
         while self._batches.tell_next():
             if time.monotonic() >= ends_at:
                 return _BACKLOG_SECONDS
             time.sleep(_BREATH_SECONDS)
-        return _TELL_SECONDS
+        return _LOOK_SECONDS
 
     def _age_out(self, seconds: float) -> None:
-        if self._store.take_turn("figures", _AGE_SECONDS):
+        if self._store.try_acquire_turn("figures", _AGE_SECONDS):
             before = self._store.now() - timedelta(seconds=seconds)
             while self._store.forget_figures(before) == BATCH:
                 self._store.between()
@@ -80,7 +80,7 @@ class _Batches:
     def tell_next(self) -> bool:
         """Tell one batch; return whether there may be more."""
         begun = time.monotonic()
-        is_more = tell_some(self._store, self._limit)
+        is_more = process_events(self._store, self._limit)
         if time.monotonic() - begun > _BUDGET_SECONDS / 2:
             self._limit = max(self._limit // 2, _LEAST)
         elif is_more:
@@ -89,19 +89,19 @@ class _Batches:
         return is_more
 
 
-def tell_some(store: Store, limit: int = BATCH) -> bool:
-    """Tell one batch of what has happened; return whether there may be more."""
-    told = store.untold(limit)
-    if told.is_empty:
+def process_events(store: Store, limit: int = BATCH) -> bool:
+    """Process one batch of events; return whether there may be more."""
+    events = store.pending_events(limit)
+    if events.is_empty:
         return False
     # before they are forgotten: a crash in between repeats it, and adds no delivery twice
-    announce(store, told.endings)
-    is_told = store.tell(told, counted(told.endings, told.enqueued))
-    return not is_told or len(told.endings) >= limit
+    enqueue_deliveries(store, events.finished)
+    is_recorded = store.record_events(events, counted(events.finished, events.enqueued))
+    return not is_recorded or len(events.finished) >= limit
 
 
-def tell_all(store: Store, seconds: float = math.inf) -> bool:
-    """Tell everything that had happened before this call, whoever else tells it meanwhile.
+def process_all_events(store: Store, seconds: float = math.inf) -> bool:
+    """Process all events of before this call, whoever else processes them meanwhile.
 
     Returns False when `seconds` are over and there may be more; they are judged after a batch.
     """
@@ -119,6 +119,6 @@ def tell_of(store: Store, job: Job) -> None:
     """Tell what a job has been through, and what had happened before, but not what came later."""
     batches = _Batches(store, _LEAST)
     for _ in range(_MOST_TRIES):
-        first = store.untold(1).endings
+        first = store.pending_events(1).finished
         if not first or first[0].finished_at > job.updated_at or not batches.tell_next():
             return

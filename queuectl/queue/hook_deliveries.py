@@ -13,8 +13,8 @@ from datetime import datetime
 from hashlib import sha256
 
 from queuectl.domain import state_machine
-from queuectl.domain.events import Ending
-from queuectl.domain.hook_messages import Facts, event_of, of_empty_queue, of_ending
+from queuectl.domain.events import RunFinished
+from queuectl.domain.hook_messages import Facts, event_name, of_empty_queue, of_run
 from queuectl.domain.hooks import (
     DELIVERY_ATTEMPTS,
     DELIVERY_BACKOFF_BASE,
@@ -67,7 +67,7 @@ def facts_of(job: Job) -> Facts:
     return facts
 
 
-def verdict(outcome: Outcome) -> Outcome:
+def delivery_outcome(outcome: Outcome) -> Outcome:
     """Return how the run of a delivery ended, with what it said of that as its error."""
     if outcome.exit_code not in (REFUSED_FOR_GOOD, NOT_NOW) or outcome.timed_out:
         return outcome
@@ -76,13 +76,13 @@ def verdict(outcome: Outcome) -> Outcome:
     return replace(outcome, error=lines[-1] if lines else outcome.error, is_final=is_final)
 
 
-def announce(store: Store, endings: Sequence[Ending]) -> int:
-    """Add the deliveries of some endings; return how many there are.
+def enqueue_deliveries(store: Store, events: Sequence[RunFinished]) -> int:
+    """Enqueue the deliveries of some events; return how many there are.
 
-    Call it before the endings are forgotten. One look at the hooks serves the whole batch;
+    Call it before the events are forgotten. One look at the hooks serves the whole batch;
     deliveries themselves are told to nobody.
     """
-    told = [ending for ending in endings if hook_of(ending.job_id) is None]
+    told = [ending for ending in events if hook_of(ending.job_id) is None]
     if not told:
         return 0
     hooks = [hook for hook in store.hooks() if hook.events and not hook.paused]
@@ -90,29 +90,31 @@ def announce(store: Store, endings: Sequence[Ending]) -> int:
         return 0
     now = store.now()
     jobs = [
-        delivery_job(hook, of_ending(event, ending), ending.key, now)
+        delivery_job(hook, of_run(event, ending), ending.key, now)
         for ending in told
         for hook in hooks
-        if (event := event_of(hook, ending)) is not None
+        if (event := event_name(hook, ending)) is not None
     ]
     emptied = _emptied(store, hooks, told)
     looked_at = store.now() if emptied else now
     for queue, last in emptied.items():
         jobs += _of_empty(hooks, queue, last, now)
     if jobs:
-        store.add(jobs)
+        store.insert(jobs)
     for queue in emptied:
-        store.set_mark(f"{_EMPTIED}{queue}", iso(looked_at))
+        store.set_meta(f"{_EMPTIED}{queue}", iso(looked_at))
     return len(jobs)
 
 
-def _emptied(store: Store, hooks: Sequence[Hook], endings: Iterable[Ending]) -> dict[str, Ending]:
-    """Return the queues that became empty with these endings, each with its last one.
+def _emptied(
+    store: Store, hooks: Sequence[Hook], events: Iterable[RunFinished]
+) -> dict[str, RunFinished]:
+    """Return the queues that became empty with these events, each with its last one.
 
     What ended before a queue was last seen empty, and is told only now, says nothing new.
     """
-    last: dict[str, Ending] = {}
-    for ending in endings:
+    last: dict[str, RunFinished] = {}
+    for ending in events:
         if any(hook.wants(QUEUE_EMPTY, ending.queue) for hook in hooks):
             last[ending.queue] = max(last.get(ending.queue, ending), ending, key=_when)
     if not last:
@@ -123,15 +125,15 @@ def _emptied(store: Store, hooks: Sequence[Hook], endings: Iterable[Ending]) -> 
         queue: ending
         for queue, ending in last.items()
         if not any(counts.get(queue, {}).get(state) for state in unsettled)
-        and iso(ending.finished_at) > (store.mark(f"{_EMPTIED}{queue}") or "")
+        and iso(ending.finished_at) > (store.get_meta(f"{_EMPTIED}{queue}") or "")
     }
 
 
-def _when(ending: Ending) -> tuple[datetime, int, int]:
+def _when(ending: RunFinished) -> tuple[datetime, int, int]:
     return ending.finished_at, ending.seq, ending.rev
 
 
-def _of_empty(hooks: Sequence[Hook], queue: str, last: Ending, now: datetime) -> list[Job]:
+def _of_empty(hooks: Sequence[Hook], queue: str, last: RunFinished, now: datetime) -> list[Job]:
     facts = of_empty_queue(queue, last.finished_at)
     return [
         delivery_job(hook, facts, f"{queue} {last.key}", now)

@@ -17,7 +17,7 @@ from queuectl.domain.job import WAITING, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
 from queuectl.domain.thresholds import parse_threshold
-from queuectl.hooks.errors import Undelivered
+from queuectl.hooks.errors import DeliveryError
 from queuectl.stores.migrated import require_in_use
 from queuectl.system.ids import new_token
 
@@ -57,7 +57,7 @@ class Hooks:
                 told=before.changes,
                 rev=before.rev + 1,
             )
-        if self._store.put_hook(made, before):
+        if self._store.save_hook(made, before):
             return made
         if replacing:
             raise _too_fast(made.name)
@@ -65,14 +65,14 @@ class Hooks:
 
     def _limit_deliveries(self, name: str) -> None:
         """Let only a few deliveries of a hook run at once, unless somebody has said otherwise."""
-        lanes = self._store.lanes()
-        if self._store.mark(_LIMITED) is None:
-            if DELIVERY_QUEUE not in lanes:
-                self._store.set_lane(DELIVERY_QUEUE, limit=DELIVERY_SLOTS)
-                lanes = self._store.lanes()
-            self._store.set_mark(_LIMITED, "yes")
-        said = lanes.get(DELIVERY_QUEUE, OPEN)
-        self._store.set_lane(delivery_queue(name), paused=said.paused, limit=said.limit)
+        queue_limits = self._store.queue_limits()
+        if self._store.get_meta(_LIMITED) is None:
+            if DELIVERY_QUEUE not in queue_limits:
+                self._store.set_queue_limit(DELIVERY_QUEUE, limit=DELIVERY_SLOTS)
+                queue_limits = self._store.queue_limits()
+            self._store.set_meta(_LIMITED, "yes")
+        said = queue_limits.get(DELIVERY_QUEUE, OPEN)
+        self._store.set_queue_limit(delivery_queue(name), paused=said.paused, limit=said.limit)
 
     def decide(self, *, paused: bool | None = None, limit: int | None = None) -> None:
         """Pause or resume all deliveries, or limit those of each hook; None leaves it as it is.
@@ -80,8 +80,8 @@ class Hooks:
         Those of a hook that is gone may still wait, in a queue that was paused with all others.
         """
         queues = {delivery_queue(hook.name) for hook in self._store.hooks()}
-        for queue in queues.union(filter(is_of_deliveries, self._store.lanes())):
-            self._store.set_lane(queue, paused=paused, limit=limit)
+        for queue in queues.union(filter(is_of_deliveries, self._store.queue_limits())):
+            self._store.set_queue_limit(queue, paused=paused, limit=limit)
 
     def all(self) -> list[Hook]:
         """Return every hook, by name."""
@@ -102,7 +102,7 @@ class Hooks:
         """Forget a hook; its deliveries that still wait fail then. Raises NotFound."""
         self.get(name)
         self._store.remove_hook(name)
-        self._store.set_lane(delivery_queue(name), paused=False, limit=0)
+        self._store.set_queue_limit(delivery_queue(name), paused=False, limit=0)
 
     def pause(self, name: str) -> Hook:
         """Tell nothing more until the hook is resumed. Raises NothingDone when it is paused."""
@@ -116,7 +116,7 @@ class Hooks:
         for _ in range(_MAX_TRIES):
             before = self.get(name)
             after = decide(before)
-            if self._store.put_hook(after, before):
+            if self._store.save_hook(after, before):
                 return after
         raise _too_fast(name)
 
@@ -142,11 +142,11 @@ class Hooks:
 
     def check(self) -> list[Hook]:
         """Look at the thresholds now; return the hooks whose threshold has changed sides."""
-        from queuectl.queue.thresholds import Watching, watched
+        from queuectl.queue.thresholds import Thresholds, watched
 
         require_in_use(self._store)
         before = {hook.name: hook.changes for hook in self._store.hooks()}
-        Watching(self._store).look(watched(self._store.hooks()))
+        Thresholds(self._store).look(watched(self._store.hooks()))
         return [
             hook
             for hook in watched(self._store.hooks())
@@ -176,7 +176,7 @@ class Hooks:
     def test(self, name: str) -> str:
         """Deliver a made-up event at once, in this process; return what is to be said of it.
 
-        Raises `Undelivered`.
+        Raises `DeliveryError`.
         """
         from queuectl.hooks import webhook
 
@@ -185,7 +185,7 @@ class Hooks:
             try:
                 require_allowed(hook.address, self._settings())
             except InvalidInput as fault:
-                raise Undelivered(str(fault), is_final=True) from None
+                raise DeliveryError(str(fault), is_final=True) from None
         return webhook.deliver(hook, of_test(self._store.now()), f"test:{new_token()}")
 
     def _settings(self) -> Settings:

@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from queuectl.domain.errors import QueuectlError
-from queuectl.domain.events import Ended
+from queuectl.domain.events import RunResult
 from queuectl.domain.job import State
 from queuectl.domain.queue_limits import hook_of_queue
 from queuectl.domain.stats import BOUNDS, Figures, Histogram
@@ -138,7 +138,7 @@ def _ever(queue: Queue) -> Iterator[Metric]:
     )
     for name, figures in totals.items():
         enqueued.add_metric((name,), figures.enqueued)
-        for outcome in Ended:
+        for outcome in RunResult:
             runs.add_metric((name, outcome.value), figures.of(outcome))
     yield from (enqueued, runs)
     yield _histogram(

@@ -63,7 +63,7 @@ class Keeping(Reading):
         if self._captured is None:
             variables = environments.capture(os.environ)
             self._captured = environments.name_of(variables)
-            self._store.keep_environment(self._captured, variables)
+            self._store.save_environment(self._captured, variables)
         return given, self._captured
 
     def count(self, chosen: Filter) -> int:
@@ -86,7 +86,7 @@ class Keeping(Reading):
         import time
 
         from queuectl.domain.query import Page
-        from queuectl.queue.events import tell_all
+        from queuectl.queue.events import process_all_events
         from queuectl.stores.removal import remove_unspared
         from queuectl.system.job_logs import JobLogs
 
@@ -100,7 +100,7 @@ class Keeping(Reading):
             if not page:
                 self._store.tidy(_TIDY_SECONDS)
                 return
-            tell_all(self._store)
+            process_all_events(self._store)
             gone = remove_unspared(self._store, page)
             for job_id in gone:
                 logs.remove(job_id)

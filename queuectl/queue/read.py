@@ -21,10 +21,10 @@ from queuectl.system.polling import ROOTS_SECONDS, Pace
 
 if TYPE_CHECKING:
     from queuectl.domain.query import Counts, Filter, Page
-    from queuectl.domain.queue_limits import Lanes
+    from queuectl.domain.queue_limits import QueueLimits
     from queuectl.domain.stats import Figures
     from queuectl.domain.stats_report import Report
-    from queuectl.domain.views import Surroundings
+    from queuectl.domain.views import WaitContext
     from queuectl.domain.worker_record import LiveWorker
 
 
@@ -116,7 +116,7 @@ class Reading:
         for job_id in ids:
             pause = shortest
             while (job := self.get(job_id)).state not in SETTLED:
-                if roots.is_due and job.waits_for:
+                if roots.is_due and job.blocked_by:
                     with roots.look():
                         stuck = self.cannot_start()(job)
                     if stuck:
@@ -134,17 +134,17 @@ class Reading:
 
         return [job.id for job in self.find(Filter(frozenset(State) - SETTLED, queue))]
 
-    def lanes(self) -> Lanes:
+    def queue_limits(self) -> QueueLimits:
         """Return the queues about which something was decided, with the slots in use."""
         from queuectl.domain.queue_limits import is_of_deliveries
 
-        found = self._store.lanes().items()
+        found = self._store.queue_limits().items()
         return {name: lane for name, lane in found if not is_of_deliveries(name)}
 
-    def surroundings(self) -> Surroundings:
+    def wait_context(self) -> WaitContext:
         """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
         from queuectl.domain.unmet_dependencies import Obstacles
-        from queuectl.domain.views import Surroundings, unserved_by
+        from queuectl.domain.views import WaitContext, unserved_by
         from queuectl.system.processes import is_live
 
         find = cache(self._store.get)
@@ -172,11 +172,11 @@ class Reading:
                 record.queues for record in self._store.workers() if is_live(record, now)
             )
 
-        return Surroundings(
-            self._store.lanes(),
+        return WaitContext(
+            self._store.queue_limits(),
             state_of,
             lambda queue: unserved()(queue),
-            cache(self._store.edge),
+            cache(self._store.first_ready),
             root_of,
         )
 
@@ -191,7 +191,7 @@ class Reading:
         obstacles = Obstacles(cache(self._store.get))
 
         def why(job: Job) -> CannotStart | None:
-            if not job.waits_for or job.state not in WAITING:
+            if not job.blocked_by or job.state not in WAITING:
                 return None
             root = obstacles.before(job)
             if root is None:
@@ -225,9 +225,9 @@ class Statistics(Reading):
         of minutes are kept (the setting `retention_stats`).
         """
         from queuectl.domain.stats_report import earliest, report
-        from queuectl.queue.events import tell_all
+        from queuectl.queue.events import process_all_events
 
-        tell_all(self._store)
+        process_all_events(self._store)
         now = self._store.now()
         begun = since or now - _PERIOD
         minutes = self._store.figures(min(begun - timedelta(minutes=1), earliest(now)))
@@ -240,9 +240,9 @@ class Statistics(Reading):
 
     def totals(self) -> dict[str, Figures]:
         """Return the figures of each queue since the store was made. They never fall."""
-        from queuectl.queue.events import tell_all
+        from queuectl.queue.events import process_all_events
 
-        tell_all(self._store)
+        process_all_events(self._store)
         return self._totals(deliveries=False)
 
     def _totals(self, *, deliveries: bool) -> dict[str, Figures]:
@@ -252,7 +252,7 @@ class Statistics(Reading):
     def oldest_due(self) -> dict[str, datetime]:
         """Return, for each queue with jobs that are ready, since when one of them has been due."""
         for _ in range(_MOST_BATCHES):
-            if self._store.promote() < BATCH:
+            if self._store.make_due_claimable() < BATCH:
                 break
         found = self._store.oldest_due().items()
         return {name: since for name, since in found if not is_of_deliveries(name)}

@@ -77,7 +77,7 @@ class Schedules:
                 made, last_due=last_due, rev=before.rev + 1 if before else 1, created_at=now
             )
             after = replace(after, next_due=rules.not_before(after, now, following))
-            if self._store.put_schedule(after, before):
+            if self._store.save_schedule(after, before):
                 return after
         raise _too_fast(name)
 
@@ -134,7 +134,7 @@ class Schedules:
         for _ in range(_MAX_TRIES):
             before = self.get(name)
             after = decide(before, self._store.now())
-            if self._store.put_schedule(after, before):
+            if self._store.save_schedule(after, before):
                 return after
         raise _too_fast(name)
 

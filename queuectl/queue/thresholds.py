@@ -32,7 +32,7 @@ LOOK_SECONDS = 5.0
 _TURN = "thresholds"
 
 
-class Watching:
+class Thresholds:
     """The thresholds of one store."""
 
     def __init__(self, store: Store) -> None:
@@ -46,7 +46,7 @@ class Watching:
             return
         self._next_look = present + LOOK_SECONDS
         hooks = watched(self._store.hooks())
-        if hooks and self._store.take_turn(_TURN, LOOK_SECONDS * 0.9):
+        if hooks and self._store.try_acquire_turn(_TURN, LOOK_SECONDS * 0.9):
             self.look(hooks)
 
     def look(self, hooks: Sequence[Hook]) -> int:
@@ -58,7 +58,7 @@ class Watching:
         return changes
 
     def _judge(self, hook: Hook) -> int:
-        """Deal with one hook; a change that an earlier look left untold comes first."""
+        """Deal with one hook; a change that an earlier look did not tell comes first."""
         current = self._tell(hook) if is_owed(hook) else hook
         number = int(current is not hook and current is not None)
         current = self._measured(current) if current is not None else None
@@ -73,14 +73,14 @@ class Watching:
         if parse_threshold(hook.when).measure == NO_WORKER:
             after = seen(after, self._has_worker(hook, now), now)
         after = judged(after, self._measure(after, now), now)
-        return after if after is hook or self._store.put_hook(after, hook) else None
+        return after if after is hook or self._store.save_hook(after, hook) else None
 
     def _tell(self, hook: Hook) -> Hook | None:
         """Add the delivery of the latest change, then note that; None: another was faster."""
         job = delivery_job(hook, of_threshold(hook), str(hook.changes), self._store.now())
-        self._store.add([job])
+        self._store.insert([job])
         after = told(hook)
-        return after if self._store.put_hook(after, hook) else None
+        return after if self._store.save_hook(after, hook) else None
 
     def _measure(self, hook: Hook, now: datetime) -> float:
         measure = parse_threshold(hook.when).measure
@@ -93,11 +93,11 @@ class Watching:
                 for queue, states in counts.items()
                 if _counts(hook, queue)
             )
-        lanes = self._store.lanes()
+        queue_limits = self._store.queue_limits()
         waiting = [
             since
             for queue, since in self._store.oldest_due().items()
-            if _counts(hook, queue) and not lanes.get(queue, OPEN).paused
+            if _counts(hook, queue) and not queue_limits.get(queue, OPEN).paused
         ]
         return max(0.0, (now - min(waiting)).total_seconds()) if waiting else 0.0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from queuectl.cli.session import Session
     from queuectl.queue import Queue
-    from queuectl.system.home import Place
+    from queuectl.system.home import Location
 
 
 _FIRST_LOOK_SECONDS, _FIRST_LOOK_SECONDS_AT_SERVER = 1.0, 0.1
@@ -51,11 +51,11 @@ def _run_prompt(session: Session) -> int:
     from queuectl.shell.startup import HeldKeys, show
     from queuectl.system.store_url import is_mongo
 
-    place = session.place()
+    place = session.location()
     followed = Followed()
     live = Live(place, followed)
 
-    def opener(meant: Place, make: bool) -> Queue:
+    def opener(meant: Location, make: bool) -> Queue:
         if meant == place:
             return open_followed(meant, followed, make=make)
         return Queue.open(meant) if make else Queue.look(meant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.app import execute
-from queuectl.cli.session import Session, complain, end_line, say
+from queuectl.cli.session import Session, end_line, print_error, print_line
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.shell.grammar import SHELL_WORDS, SYSTEM_HELP
 from queuectl.shell.tokenizer import split_line
@@ -22,14 +22,14 @@ def run_line(line: str, session: Session) -> int:
     try:
         words = split_line(line)
     except InvalidInput as fault:
-        complain(fault)
+        print_error(fault)
         return fault.exit_code
     if not words:
         return ExitCode.OK
     if words[0] in SHELL_WORDS:
         return _run_shell_word(words)
     if words[0] == "help" and len(words) == 2 and words[1] in SHELL_WORDS:
-        say(SHELL_WORDS[words[1]])
+        print_line(SHELL_WORDS[words[1]])
         return ExitCode.OK
     code = execute(words, session.fork())
     if words == ["help"]:
@@ -40,10 +40,10 @@ def run_line(line: str, session: Session) -> int:
 def _run_shell_word(words: list[str]) -> int:
     """Run a command that exists only here, none of which takes arguments."""
     if words[1:] in (["-h"], ["--help"]):
-        say(SHELL_WORDS[words[0]])
+        print_line(SHELL_WORDS[words[0]])
         return ExitCode.OK
     if len(words) > 1:
-        complain(InvalidInput(f"'{words[0]}' takes no arguments", hint=words[0]))
+        print_error(InvalidInput(f"'{words[0]}' takes no arguments", hint=words[0]))
         return ExitCode.USAGE
     if words[0] in _LEAVING:
         raise Leave
@@ -55,10 +55,10 @@ def _run_shell_word(words: list[str]) -> int:
 
 def _tell_of_shell_words() -> None:
     """Add to the help what only the shell knows."""
-    say("")
-    say("Only here:")
+    print_line("")
+    print_line("Only here:")
     for word, text in [*SHELL_WORDS.items(), ("!COMMAND", SYSTEM_HELP)]:
-        say(f"  {word:<10}  {text}")
+        print_line(f"  {word:<10}  {text}")
 
 
 def _run_system(command: str) -> int:
@@ -66,7 +66,7 @@ def _run_system(command: str) -> int:
     import subprocess
 
     if "\0" in command:
-        complain(InvalidInput("a command must not contain a NUL byte"))
+        print_error(InvalidInput("a command must not contain a NUL byte"))
         return ExitCode.USAGE
     try:
         code = subprocess.run(command, shell=True, check=False).returncode
@@ -74,6 +74,6 @@ def _run_system(command: str) -> int:
         end_line()
         return ExitCode.INTERRUPTED
     except (OSError, ValueError) as fault:
-        complain(InvalidInput(f"cannot run it: {fault}"))
+        print_error(InvalidInput(f"cannot run it: {fault}"))
         return ExitCode.USAGE
     return ExitCode.OK if code == 0 else ExitCode.FAILED

@@ -10,10 +10,10 @@ from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.query import Filter
 from queuectl.domain.request import Request
 from queuectl.presentation.tables import duration
-from queuectl.queue import Enqueued, Queue
-from queuectl.queue.bulk import Told
+from queuectl.queue import EnqueueResult, Queue
+from queuectl.queue.bulk import ChangeResult
 from queuectl.stores.base import Store
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 
 Notice = tuple[State, str]
 """How a job ended, and the line that says so."""
@@ -103,7 +103,7 @@ class FollowedQueue(Queue):
 
     def enqueue_requests(
         self, requests: Sequence[Request], *, atomic: bool = False
-    ) -> list[Enqueued]:
+    ) -> list[EnqueueResult]:
         """Store new jobs, and follow them."""
         results = super().enqueue_requests(requests, atomic=atomic)
         self._followed.add(result.job_id for result in results if not result.error)
@@ -121,7 +121,7 @@ class FollowedQueue(Queue):
         self._followed.add([job.id])
         return job
 
-    def retry_all(self, chosen: Filter) -> Iterator[Told]:
+    def retry_all(self, chosen: Filter) -> Iterator[ChangeResult]:
         """Start many jobs afresh, and follow them."""
         for told in super().retry_all(chosen):
             if told.error is None:
@@ -136,7 +136,7 @@ class FollowedQueue(Queue):
         return job
 
 
-def open_followed(place: Place, followed: Followed, *, make: bool = True) -> Queue:
+def open_followed(place: Location, followed: Followed, *, make: bool = True) -> Queue:
     """Open the queue of a place as `Queue.open` does, with its new jobs followed.
 
     Without `make`, as `Queue.look` does.

@@ -57,7 +57,7 @@ class Prompt:
         self._followed = followed
         self._is_warm = False
         self._knows_jobs = False
-        self._history = PrivateHistory(session.place().home)
+        self._history = PrivateHistory(session.location().home)
         self._prompt: PromptSession[str] = PromptSession(
             input=_input(on_first),
             history=self._history,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from queuectl.cli.session import Session, note
+from queuectl.cli.session import Session, print_hint
 from queuectl.domain.errors import ExitCode
 from queuectl.shell.commands import Leave, run_line
 from queuectl.shell.tokenizer import is_continued
@@ -25,7 +25,7 @@ def run_script(lines: Iterable[str], session: Session, *, keep_going: bool) -> i
         if result == ExitCode.INTERRUPTED:
             return result
         if result and not keep_going:
-            note(f"stopped at line {number}: {line.strip()}")
+            print_hint(f"stopped at line {number}: {line.strip()}")
             return result
     return code
 

@@ -28,7 +28,7 @@ from queuectl.presentation.store_catalog import (
 )
 from queuectl.queue import Queue
 from queuectl.shell.followed_jobs import Followed
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.system.store_url import is_mongo, sqlite_path
 
 REFRESH_SECONDS = 1.0
@@ -83,9 +83,9 @@ class Live:
     that have ended.
     """
 
-    def __init__(self, place: Place, followed: Followed) -> None:
+    def __init__(self, place: Location, followed: Followed) -> None:
         self.snapshot = Snapshot(address=_address(place))
-        self._place = place
+        self._location = place
         self._followed = followed
         self.on_change: Callable[[], None] = lambda: None
         self._queue: Queue | None = None
@@ -182,10 +182,10 @@ class Live:
 
     def _look(self, queue: Queue | None) -> Snapshot:
         if queue is None:
-            return Snapshot(address=_address(self._place), is_known=True)
+            return Snapshot(address=_address(self._location), is_known=True)
         # Taken before anything is read, so that a change that comes meanwhile is seen next time.
         is_stale, self._is_stale = self._is_stale, False
-        counts, lanes, jobs = queue.counts(), queue.lanes(), self.snapshot.jobs
+        counts, queue_limits, jobs = queue.counts(), queue.queue_limits(), self.snapshot.jobs
         self._report(queue)
         is_moving = counts != self._jobs_counts or counts.of(State.PROCESSING) > 0
         is_due = time.monotonic() - self._jobs_read > _JOBS_SECONDS
@@ -197,8 +197,8 @@ class Live:
             is_known=True,
             counts=counts,
             jobs=jobs,
-            queues=tuple(named_queues(counts, lanes)),
-            paused=tuple(name for name, lane in lanes.items() if lane.paused),
+            queues=tuple(named_queues(counts, queue_limits)),
+            paused=tuple(name for name, limit in queue_limits.items() if limit.paused),
             schedules=tuple(named_schedules(queue)),
             hooks=tuple(named_hooks(queue)),
             workers=tuple(live_workers(queue)),
@@ -207,11 +207,11 @@ class Live:
 
     def _open(self) -> Queue | None:
         """Return the open queue; None while there is no store. A replaced file is opened anew."""
-        file = None if is_mongo(self._place.store_url) else self._identity()
+        file = None if is_mongo(self._location.store_url) else self._identity()
         if self._queue is not None and file != self._file:
             self._close()
         if self._queue is None:
-            self._queue, self._jobs_counts = open_existing(self._place), None
+            self._queue, self._jobs_counts = open_existing(self._location), None
             if self._queue is None and self._file is not None:
                 raise StoreUnavailable(f"{self.snapshot.address} is gone")
             self._file = file
@@ -219,7 +219,7 @@ class Live:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            found = sqlite_path(self._place.store_url).stat()
+            found = sqlite_path(self._location.store_url).stat()
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino
@@ -246,7 +246,7 @@ class Live:
             self._followed.tell(ended)
 
 
-def _address(place: Place) -> str:
+def _address(place: Location) -> str:
     """Return where a store is that has not been opened, without any password."""
     url = place.store_url
     return "MongoDB" if is_mongo(url) else _from_home(str(sqlite_path(url)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from queuectl.domain.hooks import Hook
     from queuectl.domain.job import Job, State
     from queuectl.domain.query import Counts, Filter, Page
-    from queuectl.domain.queue_limits import Lanes
+    from queuectl.domain.queue_limits import QueueLimits
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.state_machine import Transition
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
@@ -93,7 +93,7 @@ class Store(Counting, Protocol):
     A store that does all of a method in one transaction never calls it.
     """
 
-    def is_in_place(self) -> bool:
+    def is_same_file(self) -> bool:
         """Whether the address still leads to this store, and not to one that took its place."""
         ...
 
@@ -115,12 +115,12 @@ class Store(Counting, Protocol):
 
     # jobs
 
-    def add(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
+    def insert(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
         """Insert new jobs in their order of arrival; return the ids that are refused.
 
         Refused is an id that exists already, or whose unique key another job that waits or runs
-        has; the first of two in the batch is stored. Blockers on jobs that have ended are settled
-        on the way, a parent that is not there counts as deleted; a job that is to be cancelled
+        has; the first of two in the batch is stored. Blockers on jobs that have ended are taken
+        off on the way, a parent that is not there counts as deleted; a job that is to be cancelled
         with a parent that has failed is cancelled then. With `atomic`, nothing is stored when any
         id is refused, and no reader or worker ever sees a part of the batch. A call that is
         repeated inside after a lost reply does not refuse its own jobs. Batches of more than
@@ -143,17 +143,22 @@ class Store(Counting, Protocol):
         """
         ...
 
-    def edge(self, queue: str, *, last: bool = False) -> Job | None:
-        """Return the job that is to be claimed first (or last) of those of a queue that are ready.
+    def first_ready(self, queue: str) -> Job | None:
+        """Return the job that is to be claimed first of those of a queue that are ready.
 
         Without output and history, whether or not the queue is open.
         """
         ...
 
+    def last_ready(self, queue: str) -> Job | None:
+        """Return the ready job of a queue that is to be claimed last; else as `first_ready`."""
+        ...
+
     def oldest_due(self) -> dict[str, datetime]:
         """Return, for each queue with jobs that are ready, since when one of them has been due.
 
-        Whether or not the queue is open. What became due since the last `promote` may be missed.
+        Whether or not the queue is open. What became due since the last `make_due_claimable` may
+        be missed.
         """
         ...
 
@@ -161,7 +166,7 @@ class Store(Counting, Protocol):
         """Return how many jobs there are in each state of each queue. Cheap."""
         ...
 
-    # the two verbs that carry the risk
+    # the two methods that carry the risk
 
     def claim(self, request: ClaimRequest) -> Job | None:
         """Take the next job that is ready, atomically, as `state_machine.claim` says.
@@ -170,7 +175,7 @@ class Store(Counting, Protocol):
         queue the earliest `run_at`, then arrival. Queues that are paused are passed over, and
         those without room for their first job, which no later one overtakes. The cost does not
         grow with the backlog. The job comes without output and history. None: nothing is ready;
-        what has become due since the last `promote` may be passed over.
+        what has become due since the last `make_due_claimable` may be passed over.
         """
         ...
 
@@ -179,11 +184,11 @@ class Store(Counting, Protocol):
 
         The history keeps the latest `HISTORY_RUNS` runs.
 
-        Blockers that a changed specification adds are settled on the way, as `add` does it. The
-        end of a job is told to the first of its children: they are released, or cancelled with it
-        where it has failed and they ask for that, and so are theirs.
+        Blockers that a changed specification adds are looked at on the way, as `insert` does it.
+        The first of the children of a job that ends are notified: they are released, or cancelled
+        with it where it has failed and they ask for that, and so are theirs.
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
-        On MongoDB a job is deleted with what was not told of it: tell it first.
+        On MongoDB a job is deleted with its pending events: process them first.
         Repeated after a lost reply it returns True: the very run is in the history already.
         False: somebody else changed the job first, and nothing was written.
         """
@@ -198,25 +203,25 @@ class Store(Counting, Protocol):
         """
         ...
 
-    def settle(
+    def commit_and_claim(
         self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
     ) -> tuple[list[bool], list[Job]]:
         """Commit the ends of jobs, and claim a job for each request until there is none.
 
         Returns which ends were committed, and the jobs in the order of the requests; a lost
-        commit stops neither. Where a `handful` is more than one, a job that was interrupted before
-        comes alone, as it may be what ended its worker, and so does one of a limited queue, whose
-        room others wait for.
+        commit stops neither. Where `claim_batch_size` is more than one, a job that was interrupted
+        before comes alone, as it may be what ended its worker, and so does one of a limited
+        queue, whose room others wait for.
         """
         ...
 
     @property
-    def handful(self) -> int:
+    def claim_batch_size(self) -> int:
         """How many jobs it is worth while to claim at once, by a worker to which they are short."""
         ...
 
-    def sync(self) -> None:
-        """Return when what `claim` and `settle` wrote survives the crash of the machine.
+    def flush(self) -> None:
+        """Return when what `claim` and `commit_and_claim` wrote survives the crash of the machine.
 
         They leave that open when they return a job, so that it can be started meanwhile. What is
         lost with it is a claim, or an end that nobody has been told of: the job runs again. The
@@ -247,7 +252,7 @@ class Store(Counting, Protocol):
 
     # upkeep: small idempotent chores
 
-    def promote(self, limit: int = BATCH) -> int:
+    def make_due_claimable(self, limit: int = BATCH) -> int:
         """Make at most `limit` jobs claimable that have become due; return how many.
 
         A store whose clock is that of each process first shortens the waits that were reckoned by
@@ -263,12 +268,12 @@ class Store(Counting, Protocol):
         """Return the jobs whose lease ends before an instant, at most `BATCH`."""
         ...
 
-    def held_by(self, worker_id: str) -> list[Job]:
-        """Return the jobs that a worker has claimed and not settled."""
+    def claimed_by(self, worker_id: str) -> list[Job]:
+        """Return the jobs that a worker has claimed and not finished."""
         ...
 
-    def sweep(self) -> int:
-        """Tell children of parents that have ended or were deleted; return of how many parents.
+    def notify_children(self) -> int:
+        """Notify children of parents that have ended or were deleted; return of how many parents.
 
         `commit` does so at once for the first of them; this is for the rest, and after a crash.
         A call takes no longer than a second or so, and leaves what it did not come to to the next:
@@ -287,7 +292,7 @@ class Store(Counting, Protocol):
         """
         ...
 
-    def take_turn(self, chore: str, every_seconds: float) -> bool:
+    def try_acquire_turn(self, chore: str, every_seconds: float) -> bool:
         """Take the turn at a chore if it is due, for the whole fleet."""
         ...
 
@@ -313,7 +318,7 @@ class Store(Counting, Protocol):
     def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
         """Delete settled jobs that are still as they were read; return the ids that are gone.
 
-        A parent that a job waits for is kept, and one whose children have not all been told.
+        A parent that a job waits for is kept, and one whose children have not all been notified.
         Meant for a few hundred at a time, so that others can write in between.
         """
         ...
@@ -339,7 +344,7 @@ class Store(Counting, Protocol):
     def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
         """Insert jobs with their state and history, in this order; return the ids refused.
 
-        Refused are the ids that `add` would refuse. With `keep_numbers` each keeps its `seq`,
+        Refused are the ids that `insert` would refuse. With `keep_numbers` each keeps its `seq`,
         which nobody else may have, and all its marks; without it their parents that are here
         will tell them how they ended.
         """
@@ -347,17 +352,17 @@ class Store(Counting, Protocol):
 
     # notes about the store itself
 
-    def mark(self, name: str) -> str | None:
+    def get_meta(self, name: str) -> str | None:
         """Return what is noted under a name, or None."""
         ...
 
-    def set_mark(self, name: str, value: str | None) -> None:
+    def set_meta(self, name: str, value: str | None) -> None:
         """Note something under a name; None removes it."""
         ...
 
     # captured environments
 
-    def keep_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+    def save_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
         """Store an environment under the name that its content has, or renew its age."""
         ...
 
@@ -375,15 +380,17 @@ class Store(Counting, Protocol):
 
     # queues
 
-    def lanes(self) -> Lanes:
+    def queue_limits(self) -> QueueLimits:
         """Return the queues about which something was decided, with the slots in use."""
         ...
 
-    def set_lane(self, queue: str, *, paused: bool | None = None, limit: int | None = None) -> None:
+    def set_queue_limit(
+        self, queue: str, *, paused: bool | None = None, limit: int | None = None
+    ) -> None:
         """Pause or resume a queue, or limit its slots (0: no limit); None leaves it as it is."""
         ...
 
-    def holder(self, unique: str) -> str | None:
+    def unique_key_owner(self, unique: str) -> str | None:
         """Return the id of the job that waits or runs and has a unique key."""
         ...
 
@@ -400,7 +407,7 @@ class Store(Counting, Protocol):
         """Return one schedule."""
         ...
 
-    def put_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
+    def save_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
         """Store a schedule if it is as it was read: of the same `rev`, or not there (None).
 
         False: somebody else was faster, and nothing was written.
@@ -426,7 +433,7 @@ class Store(Counting, Protocol):
         """Return every hook, by name. Cheap: there are few."""
         ...
 
-    def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
+    def save_hook(self, after: Hook, before: Hook | None = None) -> bool:
         """Store a hook if it is as it was read: of the same `rev`, or not there (None).
 
         False: somebody else was faster, and nothing was written.

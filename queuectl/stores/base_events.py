@@ -10,52 +10,52 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from queuectl.domain.events import Ending
-    from queuectl.domain.stats import Figures, Numbers, Place
+    from queuectl.domain.events import RunFinished
+    from queuectl.domain.stats import Figures, Numbers, StatsBucket
 
 BATCH = 1000
 """How many records are written at once, where there are many; then others may write."""
 
 
 @frozen
-class Untold:
+class PendingEvents:
     """What has happened and is not in the figures yet: runs that ended, jobs that were enqueued.
 
-    `enqueued` counts jobs by queue and minute. `token` is the store's own: how often it was told
-    before, and where this ends.
+    `enqueued` counts jobs by queue and minute. `token` is the store's own: how many batches were
+    recorded before, and where this ends.
     """
 
-    endings: tuple[Ending, ...]
-    enqueued: Mapping[Place, int]
+    finished: tuple[RunFinished, ...]
+    enqueued: Mapping[StatsBucket, int]
     token: tuple[int, int]
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to tell."""
-        return not (self.endings or self.enqueued)
+        """Whether there is nothing to process."""
+        return not (self.finished or self.enqueued)
 
 
 class Counting(Protocol):
-    """A store that keeps what happened until it is told, and figures for as long as is wanted."""
+    """A store that keeps events until they are processed, and figures for as long as is wanted."""
 
-    def untold(self, limit: int = BATCH) -> Untold:
-        """Return what has happened and was not told, at most `limit` endings, the oldest first.
+    def pending_events(self, limit: int = BATCH) -> PendingEvents:
+        """Return what has happened and was not processed, at most `limit` runs, the oldest first.
 
-        `commit` leaves an ending (`ending_of`) in the write that applies the change, so that
-        each is told once, whoever is killed. `add` counts the jobs that it stores; on MongoDB
-        those of a call that was cut short may be counted too, or twice if it is repeated.
+        `commit` leaves an event (`event_of`) in the write that applies the change, so that
+        each is processed once, whoever is killed. `insert` counts the jobs that it stores; on
+        MongoDB those of a call that was cut short may be counted too, or twice if it is repeated.
         """
         ...
 
-    def tell(self, told: Untold, numbers: Mapping[Place, Numbers]) -> bool:
-        """Add to the figures, for the minute and for ever, and forget what was read as untold.
+    def record_events(self, events: PendingEvents, numbers: Mapping[StatsBucket, Numbers]) -> bool:
+        """Add to the figures, for the minute and for ever, and forget the events.
 
-        All of it or nothing, also over a crash. False: somebody else told some of it meanwhile,
+        All of it or nothing, also over a crash. False: somebody else recorded some of it meanwhile,
         and nothing was written.
         """
         ...
 
-    def figures(self, since: datetime) -> dict[Place, Figures]:
+    def figures(self, since: datetime) -> dict[StatsBucket, Figures]:
         """Return the figures of all minutes that began at an instant or later."""
         ...
 

@@ -20,8 +20,8 @@ ARRIVING = "arriving"
 
 def require_in_use(store: Store) -> None:
     """Raise Conflict for a store whose jobs are, or will be, in another one."""
-    elsewhere = store.mark(MOVED_TO)
-    if elsewhere and store.mark(MOVING):
+    elsewhere = store.get_meta(MOVED_TO)
+    if elsewhere and store.get_meta(MOVING):
         raise Conflict(
             f"this store is being moved to {elsewhere}, or was not moved completely",
             hint=f"run queuectl migrate --to {elsewhere} again, or queuectl migrate --release",
@@ -31,7 +31,7 @@ def require_in_use(store: Store) -> None:
             f"this store was moved to {elsewhere}",
             hint="name that one with --store, or use this one again: queuectl migrate --release",
         )
-    if store.mark(ARRIVING):
+    if store.get_meta(ARRIVING):
         raise Conflict(
             "another store is being moved here, and not all of it has come",
             hint="run queuectl migrate there again, which goes on where it stopped; "

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable
 
 from queuectl.domain.errors import StoreRefused
-from queuectl.domain.state_machine import Transition, smaller_forms
+from queuectl.domain.state_machine import Transition, reduced_forms
 
 log = logging.getLogger("queuectl.worker")
 
 
-def store_less(
+def commit_reduced(
     commit: Callable[[Transition], bool], change: Transition, fault: StoreRefused
 ) -> tuple[Transition, bool]:
     """Commit what can be of a refused change; return what was written, and whether it was.
@@ -20,7 +20,7 @@ def store_less(
     with it. Raises StoreRefused when nothing helps.
     """
     last = fault
-    for form in (change, *smaller_forms(change, str(fault))):
+    for form in (change, *reduced_forms(change, str(fault))):
         try:
             is_committed = commit(form)
         except StoreRefused as refusal:

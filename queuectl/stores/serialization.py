@@ -19,7 +19,7 @@ from queuectl.domain.job_fields import FIELDS, Kind, Spec, command_text, plain
 from queuectl.stores.soundness import sound
 
 if TYPE_CHECKING:
-    from queuectl.domain.events import Ending
+    from queuectl.domain.events import RunFinished
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
 
@@ -35,8 +35,8 @@ OUTCOME_FIELDS = (
 )  # fmt: skip
 _COURSE_FIELDS = (
     "rev", "run_at", "attempts", "runs", "interruptions", "cancel_requested", "worker",
-    "created_at", "updated_at", "started_at", "finished_at", "failed_at", "held", "has_children",
-    "unswept",
+    "created_at", "updated_at", "started_at", "finished_at", "failed_at", "paused",
+    "has_dependents", "children_pending",
 )  # fmt: skip
 """The fields of a job that are stored as they are: how it has fared so far."""
 
@@ -82,7 +82,7 @@ def job_to_document(job: Job) -> Document:
         "seq": job.seq,
         **_spec_to_document(job.spec),
         **{name: getattr(job, name) for name in _COURSE_FIELDS},
-        "waits_for": list(job.waits_for),
+        "blocked_by": list(job.blocked_by),
         "state": job.state.value,
         **_claim_to_document(job.claim),
         **outcome_to_document(job.outcome),
@@ -145,8 +145,8 @@ def changed_fields(before: Job, after: Job) -> Document:
             changed[name] = value
     if after.state is not before.state:
         changed["state"] = after.state.value
-    if after.waits_for != before.waits_for:
-        changed["waits_for"] = list(after.waits_for)
+    if after.blocked_by != before.blocked_by:
+        changed["blocked_by"] = list(after.blocked_by)
     if after.claim != before.claim:
         changed.update(_claim_to_document(after.claim))
     if after.spec is not before.spec:
@@ -175,10 +175,10 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
         runs=document["runs"],
         interruptions=document["interruptions"],
         cancel_requested=bool(document["cancel_requested"]),
-        waits_for=tuple(get("waits_for") or ()),
-        held=bool(get("held")),
-        has_children=bool(get("has_children")),
-        unswept=bool(get("unswept")),
+        blocked_by=tuple(get("blocked_by") or ()),
+        paused=bool(get("paused")),
+        has_dependents=bool(get("has_dependents")),
+        children_pending=bool(get("children_pending")),
         claim=Claim(claim_id, document["worker"], document["lease_until"]) if claim_id else None,
         worker=get("worker"),
         started_at=get("started_at"),
@@ -243,29 +243,29 @@ def run_from_document(document: Mapping[str, Any]) -> Run:
     return Run(**values)
 
 
-_ENDING_FIELDS = (
+_EVENT_FIELDS = (
     "rev", "run", "queue", "finished_at", "attempts", "command", "started_at", "waited",
     "duration", "exit_code", "signal", "timed_out", "error",
 )  # fmt: skip
 
 
-def ending_to_document(ending: Ending) -> Document:
-    """Return an ending as its job's document keeps it: without the job, and what is empty."""
-    values: Document = {name: getattr(ending, name) for name in _ENDING_FIELDS}
-    values["outcome"] = ending.outcome.value
-    if ending.labels:
-        values["labels"] = list(ending.labels)
+def event_to_document(event: RunFinished) -> Document:
+    """Return an event as its job's document keeps it: without the job, and what is empty."""
+    values: Document = {name: getattr(event, name) for name in _EVENT_FIELDS}
+    values["outcome"] = event.outcome.value
+    if event.labels:
+        values["labels"] = list(event.labels)
     return {name: value for name, value in values.items() if value is not None}
 
 
-def ending_from_document(document: Mapping[str, Any], job_id: str, seq: int) -> Ending:
-    """Return the ending that a job's document keeps."""
-    from queuectl.domain.events import Ended, Ending
+def event_from_document(document: Mapping[str, Any], job_id: str, seq: int) -> RunFinished:
+    """Return the event that a job's document keeps."""
+    from queuectl.domain.events import RunFinished, RunResult
 
-    values: Document = {name: document.get(name) for name in _ENDING_FIELDS}
-    values["outcome"] = Ended(document["outcome"])
+    values: Document = {name: document.get(name) for name in _EVENT_FIELDS}
+    values["outcome"] = RunResult(document["outcome"])
     values["labels"] = tuple(document.get("labels") or ())
-    return Ending(seq=seq, job_id=job_id, **values)
+    return RunFinished(seq=seq, job_id=job_id, **values)
 
 
 SCHEDULE_FIELDS = (

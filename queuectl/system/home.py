@@ -99,7 +99,7 @@ class Home:
 
 
 @frozen
-class Place:
+class Location:
     """A home, and the address of the store that goes with it (may hold a password)."""
 
     home: Home
@@ -111,17 +111,17 @@ class Place:
         return self.store_url == str(self.home.store_file)
 
     def __repr__(self) -> str:
-        return f"Place({str(self.home.root)!r})"
+        return f"Location({str(self.home.root)!r})"
 
 
-def find_place(
+def find_location(
     home: str | None = None,
     store: str | None = None,
     *,
     search: bool = True,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-) -> Place:
+) -> Location:
     """Return the home and store that options, environment and `.env` files mean.
 
     An option comes before the environment, that before `.env` in the working directory, that
@@ -139,7 +139,7 @@ def find_place(
     url = store or _first(variables, STORE_VARIABLES)
     for directory in (cwd, found.root):
         url = url or _from_file(directory, STORE_VARIABLES)
-    return Place(found, _absolute(url, cwd) if url else str(found.store_file))
+    return Location(found, _absolute(url, cwd) if url else str(found.store_file))
 
 
 def _first(variables: Mapping[str, str], names: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ _LOOK_SECONDS = 0.01
 
 
 @frozen
-class Entry:
+class ProcessEntry:
     """One process. Only a worker has a `worker_id`; `supervisor` is its parent's pid."""
 
     role: str
@@ -47,7 +47,7 @@ class Entry:
     supervisor: int = 0
 
 
-def living(home: Home) -> list[Entry]:
+def living(home: Home) -> list[ProcessEntry]:
     """Return this home's processes that are alive on this machine, in order of arrival.
 
     Raises StoreRefused when the file cannot be understood.
@@ -55,10 +55,10 @@ def living(home: Home) -> list[Entry]:
     return [entry for entry in registered(home) if is_alive(entry.process)]
 
 
-def add(home: Home, entry: Entry) -> None:
+def add(home: Home, entry: ProcessEntry) -> None:
     """Enter a process, once; a courier in the place of the one before it on this machine."""
 
-    def stays(other: Entry) -> bool:
+    def stays(other: ProcessEntry) -> bool:
         is_replaced = other.role == entry.role == COURIER and is_here(other.process)
         return other.process != entry.process and not is_replaced
 
@@ -86,7 +86,7 @@ def forget(home: Home, worker_id: str) -> None:
         _change(home, lambda entries: _without(entries, found[0]))
 
 
-def _without(entries: list[Entry], lost: Entry) -> list[Entry]:
+def _without(entries: list[ProcessEntry], lost: ProcessEntry) -> list[ProcessEntry]:
     left = [entry for entry in entries if entry.worker_id != lost.worker_id]
     family = (lost.process.boot, lost.supervisor)
     below = [each for each in left if (each.process.boot, each.supervisor) == family]
@@ -99,7 +99,7 @@ def _without(entries: list[Entry], lost: Entry) -> list[Entry]:
     ]
 
 
-def _change(home: Home, decide: Callable[[list[Entry]], list[Entry]]) -> None:
+def _change(home: Home, decide: Callable[[list[ProcessEntry]], list[ProcessEntry]]) -> None:
     with _locked(home):
         try:
             entries = registered(home)
@@ -109,7 +109,7 @@ def _change(home: Home, decide: Callable[[list[Entry]], list[Entry]]) -> None:
         _write(home, [entry for entry in decide(entries) if not _is_stale(entry)])
 
 
-def _is_stale(entry: Entry) -> bool:
+def _is_stale(entry: ProcessEntry) -> bool:
     """Whether nobody needs an entry any more: of a process of this machine that is gone.
 
     That of a courier tells that there may be deliveries to take back, until it is struck out.
@@ -162,7 +162,7 @@ def _set_aside(home: Home) -> None:
     home.pid_file.replace(home.pid_file.with_suffix(".pid.damaged"))
 
 
-def registered(home: Home) -> list[Entry]:
+def registered(home: Home) -> list[ProcessEntry]:
     """Return what is in the file, stale entries too. Raises as `living` does."""
     try:
         text = home.pid_file.read_text()
@@ -184,12 +184,12 @@ def _damaged(home: Home) -> StoreRefused:
     )
 
 
-def _entry(item: dict[str, Any]) -> Entry:
+def _entry(item: dict[str, Any]) -> ProcessEntry:
     process = ProcessIdentity(int(item["pid"]), str(item["started"]), str(item["boot"]))
-    return Entry(str(item["role"]), process, str(item["worker_id"]), int(item["supervisor"]))
+    return ProcessEntry(str(item["role"]), process, str(item["worker_id"]), int(item["supervisor"]))
 
 
-def _write(home: Home, entries: list[Entry]) -> None:
+def _write(home: Home, entries: list[ProcessEntry]) -> None:
     """Replace the file whole, or remove it when there is nothing to say."""
     if not entries:
         home.pid_file.unlink(missing_ok=True)

@@ -149,7 +149,7 @@ def _blamed(store: Path, file: Path) -> Iterator[None]:
 
 def _note_time(copy: sqlite3.Connection) -> None:
     now = iso(datetime.now(UTC))
-    copy.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (MADE_AT, now))
+    copy.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (MADE_AT, now))
 
 
 def contents(copy: sqlite3.Connection) -> Contents:

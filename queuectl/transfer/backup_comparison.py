@@ -79,7 +79,7 @@ def _count(copy: sqlite3.Connection, condition: str) -> int:
 
 
 def _mark(copy: sqlite3.Connection, name: str) -> str | None:
-    row = copy.execute("SELECT value FROM marks WHERE name = ?", (name,)).fetchone()
+    row = copy.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None
 
 

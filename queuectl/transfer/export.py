@@ -27,10 +27,15 @@ def lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterator[Line
     if chosen is None:
         for key, value in sorted(store.settings().items()):
             yield {"type": "setting", "key": key, "value": value}
-        for name, lane in store.lanes().items():
+        for name, queue_limit in store.queue_limits().items():
             if is_of_deliveries(name):
                 continue  # left out as hooks are, with what they tell
-            yield {"type": "queue", "name": name, "paused": lane.paused, "limit": lane.limit}
+            yield {
+                "type": "queue",
+                "name": name,
+                "paused": queue_limit.paused,
+                "limit": queue_limit.limit,
+            }
     told: set[str] = set()
     page = Page(with_output=True, with_history=True)
     for job in store.find((chosen or Filter()).of_jobs(), page):

@@ -41,7 +41,7 @@ class Intake:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._settings = store.settings()
-        self._lanes = store.lanes()
+        self._lanes = store.queue_limits()
         self._environments = set(store.environments())
         self._waiting: list[tuple[str, Job]] = []
         self._kinds: dict[str, Callable[[Mapping[str, Any]], None]] = {
@@ -131,16 +131,16 @@ class Intake:
             raise InvalidInput(f"paused must be true or false, not {shown(paused)}")
         if not isinstance(limit, int) or not 0 <= limit <= MAX_SLOTS:
             raise InvalidInput(f"limit must be a whole number, not {shown(limit)}")
-        lane = self._lanes.get(name)
-        if lane is None:
-            self._store.set_lane(name, paused=paused, limit=limit)
-        elif (lane.paused, lane.limit) != (paused, limit):
+        queue_limit = self._lanes.get(name)
+        if queue_limit is None:
+            self._store.set_queue_limit(name, paused=paused, limit=limit)
+        elif (queue_limit.paused, queue_limit.limit) != (paused, limit):
             raise Conflict(f"queue {name} has another pause or limit here")
 
     def _schedule(self, given: Mapping[str, Any]) -> None:
         """Store a schedule; the jobs of its runs must be there, or they would come again."""
         schedule = schedule_from_line(given)
-        if not self._store.put_schedule(schedule):
+        if not self._store.save_schedule(schedule):
             raise Conflict(f"schedule '{schedule.name}' exists already")
 
     def _environment(self, given: Mapping[str, Any]) -> None:
@@ -153,5 +153,5 @@ class Intake:
             is_whole = False
         if not is_whole:
             raise InvalidInput("the environment is not what its id says")
-        self._store.keep_environment(given["id"], variables)
+        self._store.save_environment(given["id"], variables)
         self._environments.add(given["id"])

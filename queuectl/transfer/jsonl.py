@@ -39,6 +39,12 @@ _COURSE = (
     "unswept claim_id lease_until worker created_at updated_at started_at finished_at failed_at "
     "history".split()
 )
+_SPELLED = {
+    "paused": "held", "blocked_by": "waits_for", "has_dependents": "has_children",
+    "children_pending": "unswept",
+}  # fmt: skip
+"""The fields that lines have under other names than stores."""
+
 _FIELDS = frozenset([*_SPEC, *_COURSE, *serialization.OUTCOME_FIELDS])
 
 
@@ -110,10 +116,10 @@ def job_from_line(fields: Mapping[str, Any]) -> Job:
         runs=take.number("runs"),
         interruptions=take.number("interruptions"),
         cancel_requested=take.flag("cancel_requested"),
-        waits_for=take.blockers(),
-        held=take.flag("held"),
-        has_children=take.flag("has_children"),
-        unswept=take.flag("unswept"),
+        blocked_by=take.blockers(),
+        paused=take.flag("held"),
+        has_dependents=take.flag("has_children"),
+        children_pending=take.flag("unswept"),
         worker=take.text("worker"),
         started_at=take.maybe_time("started_at"),
         finished_at=take.maybe_time("finished_at"),
@@ -134,7 +140,7 @@ def _at_rest(job: Job) -> Job:
         return job
     finished = job.finished_at or job.updated_at
     failed = (job.failed_at or finished) if job.state is State.DEAD else job.failed_at
-    return replace(job, finished_at=finished, failed_at=failed, waits_for=(), held=False)
+    return replace(job, finished_at=finished, failed_at=failed, blocked_by=(), paused=False)
 
 
 def _spec(fields: Mapping[str, Any]) -> Spec:

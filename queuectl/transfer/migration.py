@@ -21,7 +21,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import is_of_deliveries
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
 from queuectl.stores.migrated import ARRIVING, MOVED_TO, MOVING, require_in_use
 from queuectl.system.ids import new_token
@@ -70,7 +70,7 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     identity = _identity(source)
     if identity == _identity(target):
         raise Conflict("a store cannot be moved into itself")
-    if source.mark(MOVED_TO) != target.address:  # else it goes on where it stopped
+    if source.get_meta(MOVED_TO) != target.address:  # else it goes on where it stopped
         require_in_use(source)
     if (ended := _how_it_ended(source, target, identity)) is not None:
         yield ended
@@ -78,17 +78,17 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     for store in (source, target):
         require_no_workers(store, force=force)
     after = _resume_at(target, identity)
-    source.set_mark(MOVING, "yes")  # first, so that nobody ever reads that all was moved
-    source.set_mark(MOVED_TO, target.address)
+    source.set_meta(MOVING, "yes")  # first, so that nobody ever reads that all was moved
+    source.set_meta(MOVED_TO, target.address)
     try:
         require_no_workers(source, force=force)  # one may have begun before the mark
         yield from _move(source, target, identity, after)
     except BaseException:
         with contextlib.suppress(StoreError):  # else --release does it, as whoever is refused reads
-            source.set_mark(MOVED_TO, None)
-            source.set_mark(MOVING, None)
+            source.set_meta(MOVED_TO, None)
+            source.set_meta(MOVING, None)
         raise
-    source.set_mark(MOVING, None)
+    source.set_meta(MOVING, None)
 
 
 def require_no_workers(store: Store, *, force: bool) -> None:
@@ -99,7 +99,7 @@ def require_no_workers(store: Store, *, force: bool) -> None:
 
 def _move(source: Store, target: Store, identity: str, after: int) -> Iterator[Progress]:
     """Move what comes after a number, and compare the whole."""
-    tell_all(source)  # jobs move without what is untold, and figures do not move
+    process_all_events(source)  # jobs move without pending events, and figures do not move
     _move_small_things(source, target)
     _move_schedules(source, target)
     moved = 0
@@ -113,23 +113,23 @@ def _move(source: Store, target: Store, identity: str, after: int) -> Iterator[P
     for done in _compared(source, target):
         result = {name: getattr(done, name) for name in _NOTED}
         yield replace(done, moved=moved)
-    target.set_mark(_ARRIVED, json.dumps({"source": identity, "result": result}))
-    target.set_mark(ARRIVING, None)
+    target.set_meta(_ARRIVED, json.dumps({"source": identity, "result": result}))
+    target.set_meta(ARRIVING, None)
 
 
 def _how_it_ended(source: Store, target: Store, identity: str) -> Progress | None:
     """Return how an earlier move of this source to this target ended, or None if none did."""
-    arrived = json.loads(target.mark(_ARRIVED) or "{}")
+    arrived = json.loads(target.get_meta(_ARRIVED) or "{}")
     if arrived.get("source") != identity:
         return None
-    if source.mark(MOVED_TO) != target.address:
+    if source.get_meta(MOVED_TO) != target.address:
         raise Conflict(
             f"this store has been moved to {target.address} before, "
             "and is used again since queuectl migrate --release",
             hint="move it to an empty store",
         )
-    target.set_mark(ARRIVING, None)  # the last things that a move does may be left
-    source.set_mark(MOVING, None)
+    target.set_meta(ARRIVING, None)  # the last things that a move does may be left
+    source.set_meta(MOVING, None)
     return Progress(**arrived["result"], is_over=True)
 
 
@@ -138,23 +138,23 @@ def release(source: Store) -> bool:
 
     Returns whether it was one.
     """
-    marks = [name for name in (MOVED_TO, ARRIVING) if source.mark(name) is not None]
+    marks = [name for name in (MOVED_TO, ARRIVING) if source.get_meta(name) is not None]
     for name in (*marks, MOVING):
-        source.set_mark(name, None)
+        source.set_meta(name, None)
     return bool(marks)
 
 
 def _identity(store: Store) -> str:
-    identity = store.mark(_IDENTITY)
+    identity = store.get_meta(_IDENTITY)
     if identity is None:
         identity = new_token()
-        store.set_mark(_IDENTITY, identity)
+        store.set_meta(_IDENTITY, identity)
     return identity
 
 
 def _resume_at(target: Store, identity: str) -> int:
     """Return the number of the last job that the target has from this source."""
-    arriving = target.mark(ARRIVING)
+    arriving = target.get_meta(ARRIVING)
     if arriving:
         found = json.loads(arriving)
         if found["source"] != identity:
@@ -171,16 +171,16 @@ def _resume_at(target: Store, identity: str) -> int:
 
 
 def _note_arrival(target: Store, identity: str, seq: int) -> None:
-    target.set_mark(ARRIVING, json.dumps({"source": identity, "seq": seq}))
+    target.set_meta(ARRIVING, json.dumps({"source": identity, "seq": seq}))
 
 
 def _move_small_things(source: Store, target: Store) -> None:
     for key, value in source.settings().items():
         target.set_setting(key, value)
-    for name, lane in source.lanes().items():
-        target.set_lane(name, paused=lane.paused, limit=lane.limit)
+    for name, queue_limit in source.queue_limits().items():
+        target.set_queue_limit(name, paused=queue_limit.paused, limit=queue_limit.limit)
     for name in source.environments():
-        target.keep_environment(name, source.environment(name) or ())
+        target.save_environment(name, source.environment(name) or ())
     _move_hooks(source, target)
 
 
@@ -188,7 +188,7 @@ def _move_hooks(source: Store, target: Store) -> None:
     """Bring all hooks over, with their secrets and with what their thresholds have come to."""
     there = {hook.name: hook for hook in target.hooks()}
     for hook in source.hooks():
-        target.put_hook(hook, there.pop(hook.name, None))
+        target.save_hook(hook, there.pop(hook.name, None))
     for name in there:
         target.remove_hook(name)
 
@@ -197,7 +197,7 @@ def _move_schedules(source: Store, target: Store) -> None:
     """Bring all schedules over; no worker serves them there until everything has come."""
     there = {schedule.name: schedule for schedule in target.schedules()}
     for schedule in source.schedules():
-        target.put_schedule(schedule, there.pop(schedule.name, None))
+        target.save_schedule(schedule, there.pop(schedule.name, None))
     for name in there:
         target.remove_schedule(name)
 

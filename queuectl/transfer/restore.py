@@ -23,7 +23,7 @@ from queuectl.stores.sqlite.database import connect, translate, translated
 from queuectl.stores.sqlite.integrity import Layout, lay_out, layout_of, require_ours
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system import pidfile
-from queuectl.system.home import Home, Place, cannot, private_directory
+from queuectl.system.home import Home, Location, cannot, private_directory
 from queuectl.transfer.backup_comparison import Found, compare, number_runs
 from queuectl.transfer.live_workers import refuse_workers
 from queuectl.transfer.restored_state import Settled, Wishes, settle
@@ -53,7 +53,7 @@ class Restoration:
     unreadable: tuple[str, ...]
     """The ids of jobs whose records cannot be read, and which will not run."""
 
-    def __init__(self, place: Place, file: Path, progressed: Progressed) -> None:
+    def __init__(self, place: Location, file: Path, progressed: Progressed) -> None:
         self._home = place.home
         self._path = Path(place.store_url)
         self._file = file

@@ -43,7 +43,7 @@ class Settled:
 
 def settle(store: Store, wishes: Wishes) -> Settled:
     """Make of a copy what can go on now."""
-    store.set_mark(MADE_AT, None)
+    store.set_meta(MADE_AT, None)
     for worker in store.workers():
         store.unregister(worker.id)
     given_back = _give_back(store)
@@ -75,7 +75,7 @@ def _skip(store: Store, schedule: Schedule, now: datetime) -> bool:
     except InvalidInput:
         return False  # no worker here can serve it, and doctor says so
     after = skip_missed(schedule, now, cron.following, cron.latest)
-    return store.put_schedule(after, schedule)
+    return store.save_schedule(after, schedule)
 
 
 def _forget_deliveries(store: Store) -> int:
@@ -83,11 +83,13 @@ def _forget_deliveries(store: Store) -> int:
     now, number = store.now(), 0
     for job in _deliveries(store):
         number += store.commit(state_machine.cancel(job, now))
-    while not (untold := store.untold()).is_empty:
-        store.tell(untold, counted(untold.endings, untold.enqueued))
+    while not (pending_events := store.pending_events()).is_empty:
+        store.record_events(
+            pending_events, counted(pending_events.finished, pending_events.enqueued)
+        )
     for hook in store.hooks():
         if is_owed(hook):
-            store.put_hook(told(hook), hook)
+            store.save_hook(told(hook), hook)
     return number
 
 
@@ -103,9 +105,9 @@ def _pause_all(store: Store) -> tuple[str, ...]:
     """
     named = (str(each.fields.get("queue") or _DEFAULT) for each in store.schedules())
     hooks = (delivery_queue(hook.name) for hook in store.hooks())
-    queues = {_DEFAULT, *store.counts().by_queue, *store.lanes(), *named, *hooks}
+    queues = {_DEFAULT, *store.counts().by_queue, *store.queue_limits(), *named, *hooks}
     if any(map(is_of_deliveries, queues)):
         queues.add(DELIVERY_QUEUE)
     for queue in sorted(queues):
-        store.set_lane(queue, paused=True)
+        store.set_queue_limit(queue, paused=True)
     return tuple(sorted(queue for queue in queues if not is_of_deliveries(queue)))

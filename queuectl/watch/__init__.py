@@ -23,5 +23,5 @@ def run_watch(session: Session, typed: str = "") -> int:
     session.close()
     from queuectl.watch.app import Watch
 
-    Watch(session.place(), typed, colors=session.colors).run()
+    Watch(session.location(), typed, colors=session.colors).run()
     return ExitCode.OK

@@ -27,7 +27,7 @@ def _pause(job_id: str) -> Action:
     """Pause a job, or let it go on where it is paused."""
 
     def act(queue: Queue) -> str:
-        if queue.get(job_id).held:
+        if queue.get(job_id).paused:
             queue.resume(job_id)
             return f"Resumed job '{job_id}'"
         queue.pause(job_id)
@@ -41,7 +41,7 @@ def _pause_queue(job_id: str) -> Action:
 
     def act(queue: Queue) -> str:
         name = queue.get(job_id).spec.queue
-        if queue.lanes().get(name, OPEN).paused:
+        if queue.queue_limits().get(name, OPEN).paused:
             queue.resume_queue(name)
             return f"Resumed queue '{name}'"
         queue.pause_queue(name)

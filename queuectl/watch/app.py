@@ -19,7 +19,7 @@ from queuectl.presentation.columns import STATE_STYLES
 from queuectl.presentation.follower import Feed, Seen
 from queuectl.presentation.run_log import LogWanted
 from queuectl.presentation.snapshot import Wanted, parse_filter
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.watch.actions import ACTIONS
 from queuectl.watch.screen import draw, log_lines, log_room
 from queuectl.watch.view import Mode, Question, View, chosen_job, moved, position, scrolled, turned
@@ -53,7 +53,7 @@ Move = Callable[[int], None]
 class Watch:
     """One run of `queuectl watch`."""
 
-    def __init__(self, place: Place, typed: str = "", *, colors: bool = True) -> None:
+    def __init__(self, place: Location, typed: str = "", *, colors: bool = True) -> None:
         chosen = parse_filter(typed)
         self._view = View(typed=typed)
         self._shown = Seen()

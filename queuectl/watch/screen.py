@@ -129,7 +129,7 @@ def _title_of(snapshot: Snapshot, view: View, pane: Pane) -> str:
 
 
 def _paused(snapshot: Snapshot) -> str:
-    shut = [name for name, lane in snapshot.around.lanes.items() if lane.paused]
+    shut = [name for name, limit in snapshot.wait_context.queue_limits.items() if limit.paused]
     return f", paused: {printable(', '.join(shut))}" if shut else ""
 
 

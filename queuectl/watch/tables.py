@@ -120,9 +120,9 @@ def _when(job: Job, snapshot: Snapshot) -> str:
 
 def _note(job: Job, snapshot: Snapshot) -> str:
     """Return why a job waits or failed, or how long it took."""
-    if job.state in WAITING or job.held:
+    if job.state in WAITING or job.paused:
         show = Clock(snapshot.now, for_person=True).at
-        waits = reason(job, snapshot.now, show, snapshot.around) or ""
+        waits = reason(job, snapshot.now, show, snapshot.wait_context) or ""
         return waits if waits != "due" else ""
     if job.state is State.COMPLETED and job.outcome:
         return f"took {duration(job.outcome.duration)}"

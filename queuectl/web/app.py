@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Scope
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.field_checks import is_name
 from queuectl.queue.metrics import CONTENT_TYPE_LATEST, metrics_text
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.system.job_logs import JobLogs
 from queuectl.web.access import Policy
 from queuectl.web.api.endpoint import Endpoint
@@ -35,7 +35,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def build(place: Place, policy: Policy, token_file: Path | None = None) -> tuple[ASGIApp, Board]:
+def build(place: Location, policy: Policy, token_file: Path | None = None) -> tuple[ASGIApp, Board]:
     """Return the application that serves the queue of a place, and what its handlers share."""
     board = Board(place, policy, token_file)
 
@@ -94,7 +94,7 @@ def _events(board: Board) -> Handler:
         job, run = request.query_params.get("job", ""), request.query_params.get("run", "")
         if job and not (is_name(job) and run.isdecimal() and len(run) < 10):
             raise InvalidInput("job must be an id, and run a number")
-        logs = JobLogs(board.place.home)
+        logs = JobLogs(board.location.home)
         files = (logs.stdout(job, int(run)), logs.stderr(job, int(run))) if job else ()
         cookie = request.state.access.cookie
         was_known = request.state.access.session is not None

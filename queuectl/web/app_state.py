@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.web.access import Failures, Policy, Sessions
 from queuectl.web.live import Live
 from queuectl.web.pool import Pool
@@ -16,8 +16,8 @@ class Board:
     `token_file` is where the token can be read by whoever may.
     """
 
-    def __init__(self, place: Place, policy: Policy, token_file: Path | None) -> None:
-        self.place = place
+    def __init__(self, place: Location, policy: Policy, token_file: Path | None) -> None:
+        self.location = place
         self.token_file = token_file
         self.policy = policy
         self.pool = Pool(place)

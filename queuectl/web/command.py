@@ -70,5 +70,5 @@ def dashboard(
     session.close()
     wanted = Wanted(host, port, read_only, require_token, Path(token_file) if token_file else None,
                     url)  # fmt: skip
-    serve(session.place(), wanted)
+    serve(session.location(), wanted)
     return ExitCode.OK

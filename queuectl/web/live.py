@@ -12,7 +12,7 @@ from queuectl.domain.query import Filter
 from queuectl.presentation.follower import Feed, Seen
 from queuectl.presentation.snapshot import Snapshot, Wanted
 from queuectl.presentation.status import totals
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 
 MOST_CLIENTS = 200
 LOOK_SECONDS = 0.3
@@ -29,8 +29,8 @@ class Live:
     `version` is another number after each change that was seen.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, place: Location) -> None:
+        self._location = place
         self._feed: Feed | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: set[asyncio.Event] = set()
@@ -86,7 +86,7 @@ class Live:
         if self._feed is None and not self._is_over:
             self._loop = asyncio.get_running_loop()
             self._feed = Feed(
-                self._place,
+                self._location,
                 Wanted(Filter(), depth=_DEPTH, with_standing=True),
                 self._changed,
                 interval=LOOK_SECONDS,
@@ -125,7 +125,7 @@ def _mark(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.counts,
         tuple((job.id, job.rev) for job in (*snapshot.jobs, *snapshot.dead)),
         tuple((worker.record.id, worker.state, worker.job_id) for worker in snapshot.workers),
-        dict(snapshot.around.lanes),
+        dict(snapshot.wait_context.queue_limits),
         snapshot.standing,
     )
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from queuectl.domain.errors import StoreError
 from queuectl.queue import Queue
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 
 THREADS = 4
 _LOOK_SECONDS = 1.0
@@ -27,8 +27,8 @@ class Pool:
     A queue whose store failed is closed, and opened anew for the next use case.
     """
 
-    def __init__(self, place: Place, threads: int = THREADS) -> None:
-        self._place = place
+    def __init__(self, place: Location, threads: int = THREADS) -> None:
+        self._location = place
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._serve, name=f"web-{number}", daemon=True)
@@ -69,7 +69,7 @@ class Pool:
         if not done.set_running_or_notify_cancel():
             return queue
         try:
-            queue = queue or Queue.open(self._place)
+            queue = queue or Queue.open(self._location)
             done.set_result(act(queue))
         except StoreError as fault:
             if queue is not None:

@@ -7,7 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from queuectl.cli.session import note
+from queuectl.cli.session import print_hint
 from queuectl.domain.errors import InvalidInput
 from queuectl.system.home import Home, cannot, open_private
 
@@ -36,7 +36,7 @@ def named_token(path: Path) -> str:
     """Return the token in a file that the user names. Raises InvalidInput."""
     found = read_token(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o007:
-        note(f"others can read {path}: chmod o= {path}")
+        print_hint(f"others can read {path}: chmod o= {path}")
     return found
 
 

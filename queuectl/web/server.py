@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from queuectl.cli.session import note, say
+from queuectl.cli.session import print_hint, print_line
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.web.access import LOOPBACK_NAMES, Policy, is_loopback
 from queuectl.web.app import build
 from queuectl.web.app_state import Board
@@ -40,7 +40,7 @@ class Wanted:
     url: str | None = None
 
 
-def serve(place: Place, wanted: Wanted) -> None:
+def serve(place: Location, wanted: Wanted) -> None:
     """Serve until SIGINT or SIGTERM. Raises InvalidInput."""
     token_file = wanted.token_file or place.home.token_file
     token = named_token(token_file) if wanted.token_file else own_token(place.home)
@@ -112,10 +112,12 @@ def _announce(wanted: Wanted, policy: Policy, token_file: Path) -> None:
         needed = "read-only, log in" if policy.read_only else "log in"
         needed += " to make changes" if policy.open_reading else ""
         how = f"{needed} with the token in {token_file}"
-    say(f"Dashboard at {url}/ ({how})")
+    print_line(f"Dashboard at {url}/ ({how})")
     sys.stdout.flush()  # whoever reads it through a pipe is told now
     if not policy.origin and not is_loopback(wanted.host):
-        note("the token travels unencrypted: put a proxy with TLS in front and name it with --url")
+        print_hint(
+            "the token travels unencrypted: put a proxy with TLS in front and name it with --url"
+        )
 
 
 class _Server(uvicorn.Server):

@@ -8,10 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 from queuectl.system.run_mark import belong_to_no_run
 from queuectl.system.terminal_stops import be_a_command
-from queuectl.worker.claims import Orders
+from queuectl.worker.claims import WorkerOptions
 from queuectl.worker.logging import log_to_file
 from queuectl.worker.supervision.supervisor import Supervisor
 
@@ -21,8 +21,8 @@ def main() -> int:
     be_a_command()
     given = json.load(sys.stdin)
     belong_to_no_run()  # a job that starts workers does not take them with it
-    place = Place(Home(Path(given["home"])), given["store"])
-    orders = Orders(tuple(given["queues"]), drain=given["drain"], only=given["only"])
+    place = Location(Home(Path(given["home"])), given["store"])
+    options = WorkerOptions(tuple(given["queues"]), drain=given["drain"], only=given["only"])
     if os.fork():
         return 0  # whoever started us need not wait for the supervisor's end
     os.setsid()
@@ -38,10 +38,10 @@ def main() -> int:
         except OSError:
             return  # whoever started us has been told enough, or is gone
 
-    return Supervisor(place, orders, given["count"], report).run()
+    return Supervisor(place, options, given["count"], report).run()
 
 
-def _keep_a_log(place: Place, log_format: str, first: Path) -> None:
+def _keep_a_log(place: Location, log_format: str, first: Path) -> None:
     """Log into a file of our own, where errors of Python itself go too from now on.
 
     The file that held them until now is removed if there were none.

@@ -23,12 +23,12 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.state_machine import Transition
 from queuectl.stores.base import Store
-from queuectl.stores.reduced_commit import store_less
+from queuectl.stores.reduced_commit import commit_reduced
 from queuectl.worker import crash_journal
 from queuectl.worker.claims import Claims
 from queuectl.worker.logging import JobLog
-from queuectl.worker.runs.watchdog import Guard
-from queuectl.worker.store_retry import Patience
+from queuectl.worker.runs.watchdog import Watchdog
+from queuectl.worker.store_retry import StoreRetry
 
 log = logging.getLogger("queuectl.worker")
 
@@ -47,7 +47,7 @@ _UNKNOWN_SECONDS = 1.0
 
 
 @frozen
-class _Ended:
+class _EndedRun:
     """A job whose run has ended, when, and how; no outcome: it was not begun."""
 
     job: Job
@@ -55,7 +55,7 @@ class _Ended:
     at: datetime
 
 
-class Hand:
+class ClaimBatch:
     """The jobs of one worker, from the claim to the commit."""
 
     def __init__(
@@ -63,8 +63,8 @@ class Hand:
         store: Store,
         worker: str,
         claims: Claims,
-        patience: Patience,
-        guard: Guard,
+        retry: StoreRetry,
+        watchdog: Watchdog,
         job_log: JobLog,
         most: int,
         *,
@@ -73,13 +73,13 @@ class Hand:
         self._store = store
         self._worker = worker
         self._claims = claims
-        self._patience = patience
-        self._guard = guard
+        self._retry = retry
+        self._watchdog = watchdog
         self._log = job_log
         self._most = most
         self._show_output = show_output
         self._waiting: deque[Job] = deque()
-        self._ended: list[_Ended] = []
+        self._ended: list[_EndedRun] = []
         self._claimed_at = 0.0
         self._pace = _UNKNOWN_SECONDS
 
@@ -96,8 +96,8 @@ class Hand:
                 return None
             self._hold([job])
         job = self._waiting.popleft()
-        if self._guard.has_notes:
-            self._guard.keep(crash_journal.begun(job))
+        if self._watchdog.has_notes:
+            self._watchdog.keep(crash_journal.begun(job))
         return job
 
     def end(self, job: Job, outcome: Outcome | None, *, may_claim: bool) -> None:
@@ -106,7 +106,7 @@ class Hand:
         Whoever could not begin one job begins none of the others.
         """
         now = self._now()
-        self._ended.append(_Ended(job, outcome, now))
+        self._ended.append(_EndedRun(job, outcome, now))
         if outcome is None:
             self._give_back()
             self._settle(0)
@@ -129,7 +129,7 @@ class Hand:
         self._give_back()
         patience, self._store.patience = self._store.patience, _SHORT_PATIENCE
         try:
-            self._commit_all(partial(self._store.settle, requests=()))
+            self._commit_all(partial(self._store.commit_and_claim, requests=()))
         except StoreUnavailable as fault:
             log.debug("%s", fault)
             return _AGAIN_SECONDS
@@ -142,18 +142,18 @@ class Hand:
     def _note_end(self, job: Job, outcome: Outcome, at: datetime) -> bool:
         """Note how a run ended; what is long is committed instead, so that there is room."""
         note = crash_journal.ended(job, outcome, at)
-        return len(note) <= _LONGEST_NOTE and self._guard.keep(note)
+        return len(note) <= _LONGEST_NOTE and self._watchdog.keep(note)
 
     def _hold(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
         self._claimed_at = time.monotonic()
         if len(jobs) > 1:
-            self._guard.keep(crash_journal.claimed(jobs))
+            self._watchdog.keep(crash_journal.claimed(jobs))
 
     def _give_back(self) -> None:
         if self._waiting:
             now = self._now()
-            self._ended += [_Ended(job, None, now) for job in self._waiting]
+            self._ended += [_EndedRun(job, None, now) for job in self._waiting]
             self._waiting.clear()
 
     def _wanted(self) -> int:
@@ -165,7 +165,7 @@ class Hand:
     def _settle(self, wanted: int) -> None:
         """Commit what has ended and claim as many jobs as are wanted; each end alone if need be."""
         try:
-            jobs = self._commit_all(partial(self._claims.settle, wanted=wanted))
+            jobs = self._commit_all(partial(self._claims.commit_and_claim, wanted=wanted))
         except StoreRefused:  # one of them; it is found below
             jobs = []
         ended, self._ended = self._ended, []
@@ -182,8 +182,8 @@ class Hand:
         applied, jobs = settle(changes)
         done = list(zip(self._ended, changes, applied, strict=True))
         self._ended = [each for each, _, is_applied in done if not is_applied]
-        self._guard.forget()
-        self._log.tell_each(
+        self._watchdog.forget()
+        self._log.log_each(
             [
                 line
                 for each, change, is_applied in done
@@ -200,37 +200,37 @@ class Hand:
         lost and the outcome is discarded.
         """
         while True:
-            change = state_machine.settle(job, outcome, self._now())
+            change = state_machine.finish(job, outcome, self._now())
             try:
                 is_committed = self._commit(change)
             except StoreRefused as fault:
                 try:
-                    change, is_committed = store_less(self._commit, change, fault)
+                    change, is_committed = commit_reduced(self._commit, change, fault)
                 except StoreRefused as refusal:
                     self._give_up(job, refusal)
                     return
             if not is_committed:
-                fresh = self._patience.insist(partial(self._store.get, job.id))
-                if fresh is not None and job.claim and fresh.is_held_by(job.claim.id):
+                fresh = self._retry.call(partial(self._store.get, job.id))
+                if fresh is not None and job.claim and fresh.is_claimed_by(job.claim.id):
                     job = fresh
                     continue
             if is_committed:
-                self._log.tell_each(self._lines(job, change.after, outcome))
+                self._log.log_each(self._lines(job, change.after, outcome))
             else:
                 self._log.hold(job)
                 log.warning("job '%s': the claim was lost, its result is discarded", job.id)
             return
 
     def _commit(self, change: Transition) -> bool:
-        return self._patience.insist(partial(self._store.commit, change))
+        return self._retry.call(partial(self._store.commit, change))
 
     def _now(self) -> datetime:
-        return self._patience.insist(self._store.now)
+        return self._retry.call(self._store.now)
 
     def _give_up(self, job: Job, fault: StoreRefused) -> None:
         """Leave a job whose end cannot be stored; raise if the store refuses everything."""
         with contextlib.suppress(NotFound):  # even that is an answer
-            self._patience.insist(partial(self._store.heartbeat, self._worker))
+            self._retry.call(partial(self._store.heartbeat, self._worker))
         log.error("job '%s': its result cannot be stored: %s", job.id, fault)
 
     def _lines(self, job: Job, after: Job | None, outcome: Outcome | None) -> list[tuple[Job, str]]:
@@ -245,10 +245,10 @@ class Hand:
         return [*((job, f"job '{job.id}' | {line}") for line in output), said]
 
 
-def _change(ended: _Ended, now: datetime) -> Transition:
+def _change(ended: _EndedRun, now: datetime) -> Transition:
     """Return the end of a run as a transition, dated when it ended if that was just now.
 
     Who follows the changes looks back by seconds, so one that comes late is dated late.
     """
     at = ended.at if now - ended.at < _PROMPT else now
-    return state_machine.settle(ended.job, ended.outcome, at)
+    return state_machine.finish(ended.job, ended.outcome, at)

@@ -14,11 +14,11 @@ from queuectl.stores.base import ClaimRequest, Store
 from queuectl.system.ids import new_token
 from queuectl.system.processes import boot_clock
 from queuectl.worker.heartbeat import Heartbeat
-from queuectl.worker.store_retry import Patience
+from queuectl.worker.store_retry import StoreRetry
 
 
 @frozen
-class Orders:
+class WorkerOptions:
     """What a worker is started for: any queue unless `queues`, one job with `only`.
 
     With `drain` it leaves when nothing is due, running or awaiting its retry.
@@ -43,16 +43,16 @@ class Claims:
         self,
         store: Store,
         worker: str,
-        orders: Orders,
+        options: WorkerOptions,
         heartbeat: Heartbeat,
-        patience: Patience,
+        retry: StoreRetry,
     ) -> None:
         self.deadline = 0.0
         self._store = store
         self._worker = worker
-        self._orders = orders
+        self._options = options
         self._heartbeat = heartbeat
-        self._patience = patience
+        self._retry = retry
 
     def take(self) -> Job | None:
         """Claim the next job there is. Raises StoreUnavailable when it shall leave."""
@@ -65,9 +65,11 @@ class Claims:
         jobs = self._ask(ask, 1, may_leave=True)[1]
         return jobs[0] if jobs else None
 
-    def settle(self, changes: Sequence[Transition], wanted: int) -> tuple[list[bool], list[Job]]:
+    def commit_and_claim(
+        self, changes: Sequence[Transition], wanted: int
+    ) -> tuple[list[bool], list[Job]]:
         """Commit the ends of jobs and claim some; say which ends were committed."""
-        return self._ask(partial(self._store.settle, changes), wanted, may_leave=False)
+        return self._ask(partial(self._store.commit_and_claim, changes), wanted, may_leave=False)
 
     def _ask(self, ask: _Ask, wanted: int, *, may_leave: bool) -> tuple[list[bool], list[Job]]:
         """Ask for jobs, noting when their leases end: counted from before they were asked for."""
@@ -84,12 +86,12 @@ class Claims:
                 current = [replace(request, repeated=True) for request in requests]
                 raise
 
-        done, jobs = self._patience.insist(once, may_leave=may_leave)
+        done, jobs = self._retry.call(once, may_leave=may_leave)
         if jobs:
             self.deadline = asked_at + requests[0].lease_seconds
         if current is not requests and jobs:
             # they may have been claimed long before the answer came
-            now = self._patience.insist(self._store.now, may_leave=True)
+            now = self._retry.call(self._store.now, may_leave=True)
             ends = [job.claim.lease_until for job in jobs if job.claim]
             self.deadline = min(self.deadline, boot_clock() + (min(ends) - now).total_seconds())
         return done, jobs
@@ -97,5 +99,5 @@ class Claims:
     def _request(self) -> ClaimRequest:
         lease = self._heartbeat.settings.lease_seconds
         return ClaimRequest(
-            new_token(), self._worker, lease, self._orders.queues, self._orders.only
+            new_token(), self._worker, lease, self._options.queues, self._options.only
         )

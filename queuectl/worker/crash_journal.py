@@ -52,15 +52,15 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
     with closing(reopen_store(store_url)) as store:
         for job_id, (kind, claim_id, ending) in last.items():
             job = store.get(job_id) if kind != _BEGUN else None
-            if job is not None and job.is_held_by(claim_id):
+            if job is not None and job.is_claimed_by(claim_id):
                 store.commit(_change(job, ending, store.now()))
 
 
 def _change(job: Job, ending: list[Any], now: datetime) -> Transition:
     if not ending:
-        return state_machine.settle(job, None, now)
+        return state_machine.finish(job, None, now)
     at, values = ending
-    return state_machine.settle(job, Outcome(*values), from_millis(at))
+    return state_machine.finish(job, Outcome(*values), from_millis(at))
 
 
 def _claim_id(job: Job) -> str:

@@ -22,7 +22,7 @@ from queuectl.domain.errors import NotFound, StoreError, StoreLocked
 from queuectl.domain.frozen import frozen
 from queuectl.domain.settings import Settings
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
-from queuectl.maintenance.maintenance import Upkeep
+from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores.base import Leaving, Renewal, Store
 from queuectl.stores.migrated import MOVED_TO
 from queuectl.system import pidfile
@@ -30,9 +30,9 @@ from queuectl.system.home import Home
 from queuectl.system.polling import LONGEST_GAP, Pace
 from queuectl.system.processes import HEARTBEAT_SECONDS, boot_clock, rouse
 from queuectl.worker.logging import use_format
-from queuectl.worker.runs.watchdog import Guard
+from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control
-from queuectl.worker.store_retry import Absence
+from queuectl.worker.store_retry import OutageLog
 
 log = logging.getLogger("queuectl.worker")
 
@@ -58,8 +58,8 @@ class Heartbeat:
         open_store: Callable[[], Store],
         worker: WorkerRecord,
         control: Control,
-        guard: Guard,
-        absence: Absence,
+        watchdog: Watchdog,
+        outage: OutageLog,
         settings: Settings,
         is_in_place: Callable[[], bool] = lambda: True,
         call_courier: Callable[[], None] | None = None,
@@ -72,8 +72,8 @@ class Heartbeat:
         self._drains = drains
         self._worker = worker
         self._control = control
-        self._guard = guard
-        self._absence = absence
+        self._watchdog = watchdog
+        self._outage = outage
         self._held: _Held | None = None
         self._deadline = self._fence_at = 0.0
         self._is_locked = False
@@ -83,7 +83,7 @@ class Heartbeat:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._store: Store | None = None
-        self._upkeep: Upkeep | None = None
+        self._maintenance: Maintenance | None = None
         self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
         self._next_renewal = self._next_beat = self._next_settings = 0.0
         self._heed(settings)
@@ -119,7 +119,7 @@ class Heartbeat:
         self._deadline = max(self._deadline, now + lease / 3)
         self._fence_at = max(self._fence_at, now + lease / 4)
         self._control.fence(self._fence_at)
-        self._guard.extend(self._deadline)
+        self._watchdog.extend(self._deadline)
         if self._held is not held:
             self._control.fence(float("inf"))
 
@@ -129,20 +129,20 @@ class Heartbeat:
                 self._control.request_stop()
             if self._is_astray():
                 self._control.request_stop(at_once=True)  # no claim holds there, no end is taken
-            self._guard.rouse()
+            self._watchdog.rouse()
             rouse(self._parent)
             asked_at = time.monotonic()
             self._is_locked = False
             try:
                 self._tick()
-                self._absence.end("heartbeat")
+                self._outage.end("heartbeat")
             except StoreLocked as fault:
-                self._absence.begin("heartbeat", fault, asked_at)
+                self._outage.begin("heartbeat", fault, asked_at)
                 self._is_locked = True
-                if self._upkeep is not None:
-                    self._upkeep.watch_anew()
+                if self._maintenance is not None:
+                    self._maintenance.watch_anew()
             except StoreError as fault:
-                self._absence.begin("heartbeat", fault, asked_at)
+                self._outage.begin("heartbeat", fault, asked_at)
                 self._close_store()
                 self._control.rouse()  # so that whoever watches a job lets go of the store too
             except Leaving:
@@ -156,7 +156,7 @@ class Heartbeat:
             self._store = self._open_store()
             self._store.patience = self._patience
             home, store = Home(Path(self._worker.home)), self._store
-            self._upkeep = Upkeep(
+            self._maintenance = Maintenance(
                 store,
                 home,
                 self._worker.started_at,
@@ -173,9 +173,9 @@ class Heartbeat:
             self._heed_move(store)
             self._next_settings = now + _SETTINGS_SECONDS
         self._report_in_time(store)
-        if self._upkeep is not None and self._upkeep_pace.is_due:
+        if self._maintenance is not None and self._upkeep_pace.is_due:
             with self._upkeep_pace.look():
-                self._upkeep.tick(self.settings)
+                self._maintenance.tick(self.settings)
 
     def _is_alone(self) -> bool:
         """Whether the supervisor, which would replace this worker or its guard, is gone."""
@@ -230,13 +230,13 @@ class Heartbeat:
 
     def _heed(self, settings: Settings) -> None:
         self.settings = settings
-        self._guard.may_stop_for(settings.lease_seconds)
+        self._watchdog.may_stop_for(settings.lease_seconds)
         self._control.set_stop_grace(settings.stop_grace_seconds)
         use_format(settings.log_format)
 
     def _heed_move(self, store: Store) -> None:
         """Leave a store that was moved: its jobs are run where they are now."""
-        elsewhere = store.mark(MOVED_TO)
+        elsewhere = store.get_meta(MOVED_TO)
         if elsewhere and not self._control.is_stopping:
             log.error("this store is being moved to %s, or was: leaving", elsewhere)
             self._control.request_stop()
@@ -256,7 +256,7 @@ class Heartbeat:
             self._control.lose(held.claim_id)
             return
         self._fence(deadline)
-        self._guard.extend(deadline)
+        self._watchdog.extend(deadline)
         if self._held is not held:
             self._control.fence(float("inf"))
         elif renewal is Renewal.CANCEL_REQUESTED:
@@ -269,7 +269,9 @@ class Heartbeat:
             asked = store.heartbeat(self._worker.id)
         except NotFound:  # a fleet that took us for dead has removed us
             store.register(replace(self._worker, heartbeat_at=store.now()))
-            me = pidfile.Entry(pidfile.WORKER, self._worker.process, self._worker.id, self._parent)
+            me = pidfile.ProcessEntry(
+                pidfile.WORKER, self._worker.process, self._worker.id, self._parent
+            )
             pidfile.add(Home(Path(self._worker.home)), me)
             return
         if asked is not None:
@@ -279,4 +281,4 @@ class Heartbeat:
         if self._store is not None:
             with contextlib.suppress(StoreError):
                 self._store.close()
-        self._store = self._upkeep = None
+        self._store = self._maintenance = None

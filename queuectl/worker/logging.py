@@ -173,11 +173,11 @@ class JobLog:
         """Say with every line from now on that it is about a run of this job, or of none."""
         _context.job = job
 
-    def tell(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Log one line."""
-        self.tell_each([(_context.job, text)])
+        self.log_each([(_context.job, text)])
 
-    def tell_each(self, said: Sequence[tuple[Job | None, str]]) -> None:
+    def log_each(self, said: Sequence[tuple[Job | None, str]]) -> None:
         """Log lines, each about its job; all are written at once, and the last job is held."""
         if not said:
             return

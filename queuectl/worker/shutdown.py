@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from queuectl.domain.errors import StoreError
 from queuectl.domain.worker_record import StopRequest
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Leaving, Store
 from queuectl.system.processes import is_live
 from queuectl.worker.signals import Control
@@ -60,5 +60,5 @@ def _tell_for_a_moment(store: Store, control: Control) -> None:
     store.between = between
     with contextlib.suppress(Leaving):
         between()
-        tell_all(store)
+        process_all_events(store)
     store.between = lambda: None

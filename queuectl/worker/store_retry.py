@@ -20,7 +20,7 @@ LONGEST_PAUSE = 5.0
 T = TypeVar("T")
 
 
-class Absence:
+class OutageLog:
     """What the two threads of one worker know together: that the store is away.
 
     It is said once, by the first that misses it, and that it is back once, when all that had
@@ -55,19 +55,19 @@ class Absence:
             log.info("the store answers again")
 
 
-class Patience:
+class StoreRetry:
     """Repeats what a store has not answered, with exponential backoff.
 
     `recover` does what can be done for the store before it is asked again.
     """
 
-    def __init__(self, control: Control, absence: Absence, recover: Callable[[], None]) -> None:
+    def __init__(self, control: Control, outage: OutageLog, recover: Callable[[], None]) -> None:
         self._control = control
-        self._absence = absence
+        self._outage = outage
         self._recover = recover
         self.is_away = False
 
-    def insist(self, ask: Callable[[], T], *, may_leave: bool = False) -> T:
+    def call(self, ask: Callable[[], T], *, may_leave: bool = False) -> T:
         """Ask the store until it answers.
 
         Raises StoreUnavailable only when the worker has been told to leave at once, or to leave
@@ -85,7 +85,7 @@ class Patience:
                 has_nothing = may_leave or self._control.is_fenced
                 if self._control.stop_level > 1 or (has_nothing and self._control.is_stopping):
                     raise
-                self._absence.begin("loop", fault, asked_at)
+                self._outage.begin("loop", fault, asked_at)
                 self.pause(pause)
                 # to have asked for a lock was to wait for it: the first to ask again has it
                 is_locked = isinstance(fault, StoreLocked)
@@ -93,7 +93,7 @@ class Patience:
                 continue
             if self.is_away:
                 self.is_away = False
-                self._absence.end("loop")
+                self._outage.end("loop")
             return answer
 
     def pause(self, seconds: float) -> None:

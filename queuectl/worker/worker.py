@@ -17,27 +17,27 @@ from queuectl.domain.job_fields import command_text
 from queuectl.domain.query import Filter
 from queuectl.domain.queue_limits import ONE_JOB
 from queuectl.maintenance.abandoned_deliveries import are_left
-from queuectl.maintenance.maintenance import Upkeep
-from queuectl.maintenance.scheduler import Scheduling
+from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue.environments import Variables
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
 from queuectl.stores.migrated import require_in_use
-from queuectl.system.home import Home, Place
-from queuectl.worker.batch import Hand
-from queuectl.worker.claims import Claims, Orders
+from queuectl.system.home import Home, Location
+from queuectl.worker.batch import ClaimBatch
+from queuectl.worker.claims import Claims, WorkerOptions
 from queuectl.worker.environment import Environment, MissingEnvironment
 from queuectl.worker.heartbeat import Heartbeat
 from queuectl.worker.logging import JobLog
 from queuectl.worker.registration import new_record, new_worker_id
 from queuectl.worker.runs import unkillable
-from queuectl.worker.runs.executor import Run, Runner
+from queuectl.worker.runs.executor import Executor, Run
 from queuectl.worker.runs.output import OutputFolder, RunFiles
-from queuectl.worker.runs.watchdog import Guard
+from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.shutdown import leave
 from queuectl.worker.signals import Control
-from queuectl.worker.store_retry import LONGEST_PAUSE, Absence, Patience
+from queuectl.worker.store_retry import LONGEST_PAUSE, OutageLog, StoreRetry
 
 log = logging.getLogger("queuectl.worker")
 
@@ -60,55 +60,55 @@ class Worker:
 
     def __init__(
         self,
-        place: Place,
-        orders: Orders,
-        guard: Guard,
+        place: Location,
+        options: WorkerOptions,
+        watchdog: Watchdog,
         worker_id: str | None = None,
         call_courier: Callable[[], None] | None = None,
         *,
         is_adopter: bool = False,
     ) -> None:
         self._control = Control()
-        self._guard = guard
+        self._watchdog = watchdog
         self._control.install()
-        self._orders = orders
+        self._options = options
         self._call_courier = call_courier
         self._store: Store = reopen_store(place.store_url)
         require_in_use(self._store)
         self.record = new_record(
             worker_id or new_worker_id(),
             place.home,
-            orders.queues if orders.only is None else (ONE_JOB,),
+            options.queues if options.only is None else (ONE_JOB,),
             self._store.now(),
         )
-        self._runner = Runner(self._control, self._guard, is_adopter=is_adopter)
+        self._executor = Executor(self._control, self._watchdog, is_adopter=is_adopter)
         self._output = OutputFolder(place.home)
         self._environment = Environment(self.record.id, self._captured)
-        absence = Absence()
+        outage = OutageLog()
         self._heartbeat = Heartbeat(
             lambda: reopen_store(place.store_url),
             self.record,
             self._control,
-            self._guard,
-            absence,
+            self._watchdog,
+            outage,
             tunables.from_stored(self._store.settings()),
-            self._store.is_in_place,
+            self._store.is_same_file,
             call_courier,
-            drains=orders.drain,
+            drains=options.drain,
         )
-        self._patience = Patience(self._control, absence, self._store.recover)
-        self._claims = Claims(self._store, self.record.id, orders, self._heartbeat, self._patience)
-        self._scheduling = Scheduling(self._store, self.record.started_at)
+        self._retry = StoreRetry(self._control, outage, self._store.recover)
+        self._claims = Claims(self._store, self.record.id, options, self._heartbeat, self._retry)
+        self._scheduler = Scheduler(self._store, self.record.started_at)
         self._log = JobLog()
-        self._hand = Hand(
+        self._batch = ClaimBatch(
             self._store,
             self.record.id,
             self._claims,
-            self._patience,
-            self._guard,
+            self._retry,
+            self._watchdog,
             self._log,
-            1 if orders.only else self._store.handful,
-            show_output=orders.show_output,
+            1 if options.only else self._store.claim_batch_size,
+            show_output=options.show_output,
         )
         self._can_log = True
 
@@ -132,39 +132,39 @@ class Worker:
 
     def _take_back(self) -> None:
         """Let what was lost on this machine wait again, before anything newer is claimed."""
-        upkeep = Upkeep(self._store, since=self.record.started_at)
+        maintenance = Maintenance(self._store, since=self.record.started_at)
         try:
-            upkeep.recover(self._heartbeat.settings)
+            maintenance.recover(self._heartbeat.settings)
             if self._call_courier and are_left(Home(Path(self.record.home)), self._store):
                 self._call_courier()
         except StoreError as fault:
             log.warning("%s", fault)  # the upkeep of later will do it
 
     def _leave(self) -> None:
-        if not self._patience.is_away:  # else upkeep removes the entry
+        if not self._retry.is_away:  # else upkeep removes the entry
             leave(
                 self._store,
                 self.record.id,
                 self._control,
                 self._call_courier,
-                drains=self._orders.drain,
+                drains=self._options.drain,
             )
         self._store.close()
         self._output.close()
-        self._runner.close()
-        self._guard.close()
+        self._executor.close()
+        self._watchdog.close()
         log.info("stopped")
 
     def _work(self) -> None:
         while True:
-            if not self._can_log and self._hand.is_empty:
-                self._patience.pause(LONGEST_PAUSE)
-            if self._hand.is_empty and self._control.is_stopping:
+            if not self._can_log and self._batch.is_empty:
+                self._retry.pause(LONGEST_PAUSE)
+            if self._batch.is_empty and self._control.is_stopping:
                 return
-            job = self._hand.take()
+            job = self._batch.take()
             if job is not None:
                 self._do(job)
-            elif self._patience.insist(self._is_done, may_leave=True):
+            elif self._retry.call(self._is_done, may_leave=True):
                 return
             else:
                 self._idle()
@@ -172,14 +172,14 @@ class Worker:
     def _idle(self) -> None:
         """Sleep until there may be work: at most until the next job or schedule is due."""
         os.chdir("/")  # keeps no directory of a job busy
-        self._runner.reap()
+        self._executor.reap()
         settings = self._heartbeat.settings
 
         def sleep() -> None:
-            if self._store.promote():
+            if self._store.make_due_claimable():
                 return
             seconds = settings.poll_interval_sec
-            schedules = self._scheduling.enqueue_due(settings, ahead=seconds)
+            schedules = self._scheduler.enqueue_due(settings, ahead=seconds)
             if schedules.enqueued:
                 return
             for due in (self._store.next_due(), schedules.next_due):
@@ -188,32 +188,32 @@ class Worker:
             self._store.wait_for_work(seconds, self._control.wake)
             self._control.settle_down()
 
-        self._patience.insist(sleep, may_leave=True)
+        self._retry.call(sleep, may_leave=True)
 
     def _is_done(self) -> bool:
         """Whether a worker with limited orders has nothing left to do."""
-        if self._orders.only is not None:
-            job = self._store.get(self._orders.only)
+        if self._options.only is not None:
+            job = self._store.get(self._options.only)
             return job is None or job.state in SETTLED or self._cannot_start(job)
-        if not self._orders.drain:
+        if not self._options.drain:
             return False
         # a courier delivers what hooks were told of the last jobs
-        if self._store.hooks() and not tell_all(self._store, _TELL_SECONDS):
+        if self._store.hooks() and not process_all_events(self._store, _TELL_SECONDS):
             self._control.rouse()  # go on soon, once somebody could ask to stop
             return False
-        if self._store.sweep():
+        if self._store.notify_children():
             self._control.rouse()
             return False
         counts = self._store.counts().only(deliveries=False)
         unfinished = frozenset({State.PROCESSING, State.FAILED})
-        filters = [Filter(unfinished, queue) for queue in self._orders.queues or (None,)]
-        if any(map(counts.matching, filters)) or self._store.promote():
+        filters = [Filter(unfinished, queue) for queue in self._options.queues or (None,)]
+        if any(map(counts.matching, filters)) or self._store.make_due_claimable():
             return False
-        return not self._scheduling.enqueue_due(self._heartbeat.settings).enqueued
+        return not self._scheduler.enqueue_due(self._heartbeat.settings).enqueued
 
     def _cannot_start(self, job: Job) -> bool:
         """Whether a job waits for another that has ended otherwise."""
-        if not job.waits_for:
+        if not job.blocked_by:
             return False
         from queuectl.domain.unmet_dependencies import Obstacles
 
@@ -230,7 +230,7 @@ class Worker:
             # also what is given back at once is held: its lease ends the waiting for the store
             is_begun = not (self._control.is_stopping or self._control.is_fenced)
             outcome = self._run(job, job.claim.id) if is_begun else None
-            self._hand.end(job, outcome, may_claim=not self._control.is_stopping)
+            self._batch.end(job, outcome, may_claim=not self._control.is_stopping)
         finally:
             self._heartbeat.let_go()
             self._log.hold(None)
@@ -256,7 +256,7 @@ class Worker:
             log.info("the logs of jobs can be written again")
             self._can_log = True
         if self._log.tells_starts:
-            self._log.tell(f"running job '{job.id}': {command_text(job.spec.command)[:_SHOWN]}")
+            self._log.log(f"running job '{job.id}': {command_text(job.spec.command)[:_SHOWN]}")
         run = Run(
             claim_id,
             job.spec.command,
@@ -268,8 +268,8 @@ class Worker:
             self._claims.deadline,
         )
         try:
-            return self._runner.run(
-                run, files, self._sync, self._hand.lighten, self._look_after_store
+            return self._executor.run(
+                run, files, self._sync, self._batch.lighten, self._look_after_store
             )
         finally:
             self._put_away(files)
@@ -290,12 +290,12 @@ class Worker:
     def _sync(self) -> None:
         """Make the claim durable while its job runs; what fails now is tried before any write."""
         try:
-            self._store.sync()
+            self._store.flush()
         except StoreUnavailable as fault:
             log.debug("%s", fault)
 
     def _known(self, job_id: str) -> Job | None:
-        return self._patience.insist(partial(self._store.get, job_id))
+        return self._retry.call(partial(self._store.get, job_id))
 
     def _look_after_store(self) -> None:
         """Let go of files that were taken from the store; nobody can open it before."""
@@ -305,7 +305,7 @@ class Worker:
             log.debug("%s", fault)
 
     def _captured(self, name: str) -> Variables | None:
-        return self._patience.insist(partial(self._store.environment, name))
+        return self._retry.call(partial(self._store.environment, name))
 
     def _allowed(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
         """Return a run's environment. Raises _Refused when it must not or cannot be begun.

@@ -25,7 +25,7 @@ def five(fleet: Fleet) -> Fleet:
 def order(fleet: Fleet) -> list[str]:
     """Claim everything that is ready and return the ids in order, but for the other queue's."""
     ids = []
-    while fleet.queue.store.edge("default") is not None:
+    while fleet.queue.store.first_ready("default") is not None:
         ids.append(claim_next(fleet.queue).id)
     return [job_id for job_id in ids if job_id != "elsewhere"]
 
@@ -67,12 +67,12 @@ def test_only_a_job_that_waits_can_be_moved(five: Fleet, cli: Cli) -> None:
 
 def test_the_edges_of_a_queue_are_those_of_the_claim(store: Store) -> None:
     now = store.now()
-    assert store.edge("q") is None
+    assert store.first_ready("q") is None
     added(store, "early", later(now, -5), queue="q")
     added(store, "late", later(now, -1), queue="q")
     added(store, "future", later(now, 500), queue="q", priority=9)
     added(store, "low", later(now, -9), queue="q", priority=-1)
-    first, last = store.edge("q"), store.edge("q", last=True)
+    first, last = store.first_ready("q"), store.last_ready("q")
     assert first is not None
     assert last is not None
     assert [first.id, last.id] == ["early", "low"]

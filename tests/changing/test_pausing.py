@@ -14,7 +14,7 @@ from queuectl.domain.errors import NothingDone
 from queuectl.domain.job import Job, State
 from queuectl.domain.views import reason
 from queuectl.worker.runs import run_timer
-from queuectl.worker.runs.run_timer import Stopwatch
+from queuectl.worker.runs.run_timer import RunTimer
 from tests.changing.conftest import Cli
 from tests.stores.conftest import on_one_store
 from tests.worker.fleet import Fleet, eventually, lives, run_members
@@ -68,7 +68,7 @@ def test_pausing_twice_and_resuming_what_goes_on_change_nothing(fleet: Fleet, cl
     cli.ok("jobs", "pause", "a")
     assert "is paused already" in cli.refused(1, "jobs", "pause", "a")
     cli.ok("cancel", "a")
-    assert fleet.job("a").held is False
+    assert fleet.job("a").paused is False
     assert "is cancelled" in cli.refused(4, "jobs", "pause", "a")
     assert "no job 'b'" in cli.refused(3, "jobs", "pause", "b")
 
@@ -87,7 +87,7 @@ def test_a_running_job_stands_still_with_all_of_its_processes(fleet: Fleet, cli:
     assert cli.ok("jobs", "resume", "a").out == "Resuming job 'a'\n"
     ended = fleet.settled("a")
     assert ended.state is State.COMPLETED
-    assert (ended.runs, ended.held) == (1, False)
+    assert (ended.runs, ended.paused) == (1, False)
 
 
 @linux_only
@@ -120,7 +120,7 @@ def test_a_paused_run_that_is_cancelled_hears_that_it_shall_end(fleet: Fleet) ->
     eventually(lambda: stands_still(job))
     fleet.queue.cancel("a")
     ended = fleet.settled("a")
-    assert (ended.state, ended.held) == (State.CANCELLED, False)
+    assert (ended.state, ended.paused) == (State.CANCELLED, False)
     assert ended.outcome is not None
     assert (ended.outcome.stdout, ended.outcome.exit_code) == ("asked\n", 7)
 
@@ -137,7 +137,7 @@ def test_a_paused_run_is_given_back_when_its_worker_stops_at_once_and_stays_paus
     assert fleet.stop(now=True) == []
     assert not [pid for pid in pids if lives(pid)]
     left = fleet.job("a")
-    assert (left.state, left.attempts, left.held) == (State.PENDING, 0, True)
+    assert (left.state, left.attempts, left.paused) == (State.PENDING, 0, True)
     with pytest.raises(NothingDone):
         fleet.queue.pause("a")
 
@@ -147,7 +147,7 @@ def test_a_pause_does_not_count_towards_the_time_of_a_run(monkeypatch: pytest.Mo
     monkeypatch.setattr(time, "monotonic", lambda: present[0])
     monkeypatch.setattr(run_timer, "freeze_run", lambda *_: signals.append("stop"))
     monkeypatch.setattr(run_timer, "continue_run", lambda *_: signals.append("continue"))
-    watch = Stopwatch("run", 1, present[0])
+    watch = RunTimer("run", 1, present[0])
     for must_pause, later, worked in [(False, 2, 2), (True, 50, 2), (True, 9, 2), (False, 3, 5)]:
         watch.follow(must_pause)
         assert watch.is_paused is must_pause

@@ -71,7 +71,7 @@ def test_arrays_and_objects_are_json_and_nothing_means_the_default(fleet: Fleet,
 def test_nothing_is_changed_when_anything_is_wrong(
     fleet: Fleet, cli: Cli, words: list[str], said: str
 ) -> None:
-    fleet.queue.store.set_lane("gpu", limit=2)
+    fleet.queue.store.set_queue_limit("gpu", limit=2)
     fleet.enqueue("true", "a")
     fleet.enqueue("true", "child", after=["a"])
     before = fleet.job("a")

@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "SQLite tells what somebody else has told",
         FIGURES + "test_what_has_been_told_by_somebody_else_is_not_told_again[sqlite]",
-        (Cut("stores/sqlite/stats.py", "if self._tellings() != tellings:", "if False:"),),
+        (Cut("stores/sqlite/stats.py", "if self._counted_batches() != batches:", "if False:"),),
     ),
     Mutant(
         "MongoDB tells what somebody else has told",
@@ -127,17 +127,23 @@ MUTANTS = (
     Mutant(
         "a telling that is finished on MongoDB adds again what it had added",
         FIGURES + "test_a_telling_that_a_crash_cut_short_is_finished_once[3]",
-        (Cut("stores/mongo/stats.py", '"told": {"$lt": number}}, noted', "}, noted"),),
+        (Cut("stores/mongo/stats.py", '"batch": {"$lt": number}}, noted', "}, noted"),),
     ),
     Mutant(
         "a telling that a crash cut short on MongoDB is left as it is",
         FIGURES + "test_a_telling_that_a_crash_cut_short_is_finished_once[1]",
-        (Cut("stores/mongo/stats.py", 'if telling["is_open"]:', "if False:"),),
+        (Cut("stores/mongo/stats.py", 'if batch["is_open"]:', "if False:"),),
     ),
     Mutant(
         "a burial on MongoDB loses what was not told",
         FIGURES + "test_an_ending_outlives_the_moves_of_its_job[mongo-buried]",
-        (Cut("stores/mongo/documents.py", '"unswept", "untold",\n)', '"unswept",\n)'),),
+        (
+            Cut(
+                "stores/mongo/documents.py",
+                '"children_pending", "pending_events",\n)',
+                '"children_pending",\n)',
+            ),
+        ),
     ),
     Mutant(
         "a revival on MongoDB loses what was not told",
@@ -145,8 +151,8 @@ MUTANTS = (
         (
             Cut(
                 "stores/mongo/dead.py",
-                '"untold": untold} if untold else less',
-                "} if untold else less",
+                '"pending_events": pending_events} if pending_events else less',
+                "} if pending_events else less",
             ),
         ),
     ),
@@ -235,17 +241,23 @@ MUTANTS = (
     Mutant(
         "the end of a parent on SQLite ignores a child that came meanwhile",
         DEPENDENCIES + "test_a_child_added_while_its_parent_runs_is_told[sqlite]",
-        (Cut("domain/state_machine.py", '"held", "has_children")', '"held")'),),
+        (Cut("domain/state_machine.py", '"paused", "has_dependents")', '"paused")'),),
     ),
     Mutant(
         "the end of a parent on MongoDB ignores a child that came meanwhile",
         DEPENDENCIES + "test_a_child_added_while_its_parent_runs_is_told[mongo]",
-        (Cut("domain/state_machine.py", '"held", "has_children")', '"held")'),),
+        (Cut("domain/state_machine.py", '"paused", "has_dependents")', '"paused")'),),
     ),
     Mutant(
         "a parent that ended before is not looked at again on MongoDB",
         DEPENDENCIES + "test_a_parent_that_ended_before_is_known_when_the_child_is_added[mongo]",
-        (Cut("stores/mongo/batches.py", "    dependencies.settle(link, numbered, stamp)\n", ""),),
+        (
+            Cut(
+                "stores/mongo/batches.py",
+                "    dependencies.finish_linking(link, numbered, stamp)\n",
+                "",
+            ),
+        ),
     ),
     Mutant(
         "an edit on MongoDB does not see what another is about to write",
@@ -254,7 +266,7 @@ MUTANTS = (
         (
             Cut(
                 "stores/mongo/dependencies.py",
-                '*(announced["waits_for"] if announced else ()),',
+                '*(announced["blocked_by"] if announced else ()),',
                 "",
             ),
         ),

@@ -286,7 +286,7 @@ def test_a_store_that_is_replaced_under_a_worker_is_found(fleet: Fleet) -> None:
     with pytest.raises(StoreUnavailable, match=r"queue\.db was moved or removed"):
         fleet.queue.counts()
     fleet.queue.close()
-    fleet.queue = Queue.open(fleet.place)
+    fleet.queue = Queue.open(fleet.location)
     fleet.enqueue("echo two", "new")
     assert fleet.settled("new").state is State.COMPLETED
     assert "another file is where the store was" in fleet.log()

@@ -186,13 +186,13 @@ def test_a_store_whose_file_is_put_back_goes_on(home: Path, holder: SqliteStore)
 def test_what_is_exchanged_in_the_middle_of_a_write_is_found_before_the_answer(
     home: Path, holder: SqliteStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert = holder._add_here
+    insert = holder._insert_here
 
     def meddled(*args: Any, **options: Any) -> Any:
         move(home / name)
         return insert(*args, **options)
 
-    monkeypatch.setattr(holder, "_add_here", meddled)
+    monkeypatch.setattr(holder, "_insert_here", meddled)
     with pytest.raises(StoreUnavailable, match=name):
         added(holder, "late")
 
@@ -303,7 +303,7 @@ def test_workers_go_on_with_what_they_run_when_a_file_is_taken_from_the_store(
     acknowledged = [f"late{number}" for number in range(10)]
     for job_id in acknowledged:
         eventually(partial(is_taken, fleet.home.root, job_id))
-    fleet.queue = Queue.open(fleet.place)
+    fleet.queue = Queue.open(fleet.location)
     for job_id in acknowledged:
         assert fleet.settled(job_id).state is State.COMPLETED
     go.touch()
@@ -326,7 +326,7 @@ def test_workers_leave_a_store_in_whose_place_another_one_was_put(fleet: Fleet) 
     eventually(lambda: "another file is where the store was" in fleet.log())
     eventually(lambda: not run_members(job))
     (fleet.home.root / "queue.db-wal").unlink()
-    fleet.queue = Queue.open(fleet.place)
+    fleet.queue = Queue.open(fleet.location)
     assert fleet.running(job_id).history == ()
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from queuectl.domain.events import Ended
+from queuectl.domain.events import RunResult
 from queuectl.domain.job import State
 from queuectl.domain.query import Page
 from queuectl.queue import Queue
@@ -24,8 +24,8 @@ from tests.worker.fleet import Fleet, eventually
 JOBS = 30
 KILLS = 3
 _LAST = {
-    State.COMPLETED: Ended.COMPLETED,
-    State.DEAD: Ended.DEAD,
+    State.COMPLETED: RunResult.COMPLETED,
+    State.DEAD: RunResult.DEAD,
 }
 
 
@@ -57,7 +57,7 @@ def test_after_workers_were_killed_all_figures_are_those_of_the_store(chaos: Fle
     stats = chaos.queue.stats()
     figures = stats.total.ever
     assert figures.enqueued == JOBS
-    assert {str(each): figures.of(each) for each in Ended if figures.of(each)} == expected
+    assert {str(each): figures.of(each) for each in RunResult if figures.of(each)} == expected
     assert stats.total.period == figures
     assert figures.wait.total <= sum(expected.values())
     assert figures.run.total == figures.finished
@@ -67,8 +67,8 @@ def test_after_workers_were_killed_all_figures_are_those_of_the_store(chaos: Fle
         for sample in family.samples
     }
     assert told["queuectl_jobs_enqueued_total", ""] == JOBS
-    assert {str(each): told["queuectl_runs_total", str(each)] for each in Ended} == {
-        str(each): expected[str(each)] for each in Ended
+    assert {str(each): told["queuectl_runs_total", str(each)] for each in RunResult} == {
+        str(each): expected[str(each)] for each in RunResult
     }
     assert shown_by_the_dashboard(chaos) == {
         "ever": {"enqueued": JOBS, **expected},
@@ -77,12 +77,12 @@ def test_after_workers_were_killed_all_figures_are_those_of_the_store(chaos: Fle
         "jobs, by the API": {word: expected[word] for word in ("completed", "dead")},
         "jobs, on the page": {word: expected[word] for word in ("completed", "dead")},
     }
-    assert chaos.queue.store.untold().is_empty
+    assert chaos.queue.store.pending_events().is_empty
 
 
 def shown_by_the_dashboard(fleet: Fleet) -> dict[str, dict[str, int]]:
     """Return what its API and its first page tell, without what is 0."""
-    app, _ = build(fleet.place, policy())
+    app, _ = build(fleet.location, policy())
     with TestClient(app, f"http://{HOST}", client=("127.0.0.1", 50_000)) as dashboard:
         total = dashboard.get("/api/stats").json()["total"]
         counts = dashboard.get("/api/status").json()["counts"]
@@ -93,7 +93,7 @@ def shown_by_the_dashboard(fleet: Fleet) -> dict[str, dict[str, int]]:
     tiles = {word: int(text) for word, text in re.findall(r'data-count="(\w+)">(\d+)<', page)}
     assert counts.pop("total") == sum(tiles.values())
     figures = {"ever": total["ever"], "last hour": total, "minute by minute": minutes}
-    words = ("enqueued", *map(str, Ended))
+    words = ("enqueued", *map(str, RunResult))
     found = {name: {word: each[word] for word in words} for name, each in figures.items()}
     found |= {"jobs, by the API": counts, "jobs, on the page": tiles}
     return {

@@ -162,9 +162,9 @@ from pathlib import Path
 from queuectl.domain.settings import Settings
 from queuectl.system.home import Home
 from queuectl.stores import open_store
-from queuectl.maintenance.maintenance import Upkeep
+from queuectl.maintenance.maintenance import Maintenance
 with closing(open_store(sys.argv[1])) as store:
-    Upkeep(store, Home(Path(sys.argv[2]))).recover(Settings())
+    Maintenance(store, Home(Path(sys.argv[2]))).recover(Settings())
     print(len(store.workers()))
 """
 
@@ -177,7 +177,7 @@ def test_workers_are_not_taken_for_dead_where_start_times_are_shifted(fleet: Fle
     ):
         pytest.skip("no time namespace can be made here")
     _, command, job = hidden_run(fleet)
-    program = [*shifted, sys.executable, "-c", SHIFTED, fleet.place.store_url]
+    program = [*shifted, sys.executable, "-c", SHIFTED, fleet.location.store_url]
     ended = subprocess.run(
         [*program, str(fleet.home.root)],
         capture_output=True,

@@ -64,7 +64,7 @@ def test_a_claim_whose_reply_is_lost_takes_one_job(
     job = _again(lambda is_again: store.claim(request(claim_id="mine", repeated=is_again)))
     assert len(proxy.dropped) == times
     assert job is not None
-    assert [held.id for held in store.held_by("w1")] == [job.id]
+    assert [held.id for held in store.claimed_by("w1")] == [job.id]
     assert store.counts().of(State.PENDING) == len(names) - 1
     assert existing(store, job.id).runs == 1
 
@@ -75,7 +75,7 @@ def test_a_commit_whose_reply_is_lost_settles_once(
     store: MongoStore, proxy: Proxy, times: int, outcome: Outcome
 ) -> None:
     added(store, "a")
-    change = state_machine.settle(claimed(store), outcome, store.now())
+    change = state_machine.finish(claimed(store), outcome, store.now())
     proxy.drop("update", "jobs", times)
     assert _again(lambda _: store.commit(change))
     assert len(proxy.dropped) == times
@@ -111,10 +111,10 @@ def test_a_commit_is_recognised_after_somebody_else_has_claimed_the_job_again(
     store: MongoStore, proxy: Proxy
 ) -> None:
     added(store, "a", max_retries=3, backoff_base=0)
-    change = state_machine.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.finish(claimed(store), FAILURE, store.now())
     proxy.drop("update", "jobs", 1)
     assert _again(lambda _: store.commit(change))
-    store.promote()
+    store.make_due_claimable()
     settled(store, claimed(store, worker="w2"), SUCCESS)
     assert store.commit(change), "it was applied, whatever came after it"
     assert [run.exit_code for run in existing(store, "a").history] == [1, 0]
@@ -127,7 +127,7 @@ def test_an_enqueue_whose_reply_is_lost_stores_each_job_once(
 ) -> None:
     batch = [new_job(store, f"job{number}") for number in range(20)]
     proxy.drop("insert", "jobs", times)
-    assert store.add(batch, atomic=is_atomic) == frozenset(), "none is refused as there already"
+    assert store.insert(batch, atomic=is_atomic) == frozenset(), "none is refused as there already"
     assert len(proxy.dropped) == times
     assert listed(store) == [job.id for job in batch]
     assert faults(store) == []

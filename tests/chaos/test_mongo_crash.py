@@ -34,7 +34,7 @@ from tests.stores.kit import (
 )
 from tests.worker.fleet import eventually
 
-PLACES = ("jobs", "dlq", "meta", "batches", "lanes")
+PLACES = ("jobs", "dlq", "meta", "batches", "served_queues")
 CALLS = frozenset(
     "find find_one find_one_and_update update_one update_many replace_one delete_one delete_many "
     "insert_one insert_many aggregate count_documents bulk_write".split()
@@ -114,7 +114,7 @@ def is_whole(store: MongoStore, expected: list[Job | None]) -> Job | None:
     assert store.counts().total == (1 if found else 0)
     if found:
         assert store.counts().of(found.state) == 1
-        assert store.add([new_job(store, "a")]) == {"a"}
+        assert store.insert([new_job(store, "a")]) == {"a"}
     return found
 
 
@@ -136,7 +136,7 @@ def replaced(job: Job, now: datetime) -> Transition:
 
 
 MOVES: dict[str, tuple[Callable[[MongoStore], Job], Callable[[Job, datetime], Transition]]] = {
-    "burial": (running, lambda job, now: state_machine.settle(job, FAILURE, now)),
+    "burial": (running, lambda job, now: state_machine.finish(job, FAILURE, now)),
     "burial by interruptions": (running, lambda job, now: state_machine.expire(job, now, 1)),
     "retry": (dead, state_machine.retry),
     "replacement": (dead, replaced),
@@ -211,7 +211,7 @@ def test_an_atomic_batch_cut_short_at_any_call_is_there_whole_or_not_at_all(
 
 
 def _add_whole(batch: list[Job], store: MongoStore) -> frozenset[str]:
-    return store.add(batch, atomic=True)
+    return store.insert(batch, atomic=True)
 
 
 # the server itself
@@ -228,7 +228,7 @@ def _enqueue_on(url: str, prefix: str, acknowledged: list[str], over: threading.
         number = 0
         while not over.is_set():
             names = [f"{prefix}{number}-{n}" for n in range(3)]
-            refused = store.add([new_job(store, name) for name in names])
+            refused = store.insert([new_job(store, name) for name in names])
             assert not refused
             acknowledged += names
             number += 1
@@ -262,7 +262,7 @@ def test_no_acknowledged_enqueue_is_lost_when_the_server_is_killed_under_load(
 
 
 def test_the_injection_reaches_every_write_of_a_burial(store: MongoStore) -> None:
-    change = state_machine.settle(running(store), FAILURE, store.now())
+    change = state_machine.finish(running(store), FAILURE, store.now())
     reached = 0
     while crash_at(store, reached + 1, partial(_commit, change)):
         reached += 1

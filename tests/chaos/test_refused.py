@@ -36,12 +36,12 @@ ROOM = {"output": 2_000, "run": 170}
 
 def refuse(fleet: Fleet, what: str) -> Callable[[], None]:
     """Let the store refuse part of what would be written of the job `full`; return the remedy."""
-    if fleet.place.store_url.startswith("mongodb"):
-        return _fill_document(fleet.place.store_url, ROOM[what])
-    with closing(sqlite3.connect(fleet.place.store_url, isolation_level=None)) as database:
+    if fleet.location.store_url.startswith("mongodb"):
+        return _fill_document(fleet.location.store_url, ROOM[what])
+    with closing(sqlite3.connect(fleet.location.store_url, isolation_level=None)) as database:
         refusal = "BEGIN SELECT RAISE(ABORT, 'too large'); END"
         database.execute(f"CREATE TRIGGER refused {REFUSED[what]} {refusal}")
-    return lambda: _drop_trigger(fleet.place.store_url)
+    return lambda: _drop_trigger(fleet.location.store_url)
 
 
 def _drop_trigger(path: str) -> None:
@@ -147,8 +147,8 @@ def test_a_history_keeps_its_latest_runs_only(
         monkeypatch.setattr(f"{module}.HISTORY_RUNS", 3)
     added(store, "a", max_retries=100, backoff_base=0)
     for number in range(1, 6):
-        store.promote()
-        change = state_machine.settle(claimed(store), FAILURE, store.now())
+        store.make_due_claimable()
+        change = state_machine.finish(claimed(store), FAILURE, store.now())
         assert store.commit(change)
         assert store.commit(change), "it is recognised as applied"
         kept = [run.n for run in existing(store, "a").history]

@@ -25,7 +25,7 @@ def put_due(fleet: Fleet, name: str, seconds: float, **more: Any) -> Schedule:
         name, "0 0 1 1 *", "UTC", fields, store.now() + timedelta(seconds=seconds), store.now(),
         **more,
     )  # fmt: skip
-    assert store.put_schedule(schedule)
+    assert store.save_schedule(schedule)
     return schedule
 
 
@@ -89,7 +89,7 @@ def test_a_paused_schedule_survives_a_restart_and_stays_paused(chaos: Fleet) -> 
     eventually(lambda: runs_of(chaos, other.name))
     assert runs_of(chaos, "p") == []
     chaos.stop()
-    with closing(open_queue(str(chaos.home.root), chaos.place.store_url)) as again:
+    with closing(open_queue(str(chaos.home.root), chaos.location.store_url)) as again:
         kept_still = again.schedules.get("p")
     assert kept_still == replace(schedule, paused=True, rev=2)
 

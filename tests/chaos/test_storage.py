@@ -15,7 +15,7 @@ import pytest
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import Settings
-from queuectl.maintenance.maintenance import Upkeep
+from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores.sqlite.database import connect
 from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import added, claimed, claimed_ids, existing, settled
@@ -27,12 +27,12 @@ SEED = 20261122
 WRITER = """
 import sys
 from pathlib import Path
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 from queuectl.queue import Queue
 
 root, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 home = Home(root)
-with Queue.open(Place(home, str(home.store_file))) as queue:
+with Queue.open(Location(home, str(home.store_file))) as queue:
     settings = queue.settings()
     for number in range(first, first + count):
         queue.enqueue([queue.request({"id": f"job{number}", "command": "true"}, settings)])
@@ -109,7 +109,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep_of_the_rest(
             added(store, job_id)
             jobs.append(claimed(store, lease=0.05))
         spoil(store, "jobs", "spoilt-and-noted-once", env="no JSON")
-        upkeep = Upkeep(store)
+        upkeep = Maintenance(store)
 
         def swept() -> bool:
             upkeep.tick(Settings(lease_seconds=0.1))
@@ -126,7 +126,7 @@ def test_a_worker_entry_that_cannot_be_read_does_not_hide_the_others(fleet: Flee
     (record,) = fleet.queue.store.workers()
     for name in ("aaa", "zzz"):
         fleet.queue.store.register(replace(record, id=name))
-    with closing(connect(Path(fleet.place.store_url))) as connection:
+    with closing(connect(Path(fleet.location.store_url))) as connection:
         connection.execute("UPDATE workers SET queues = 'no JSON' WHERE id = 'aaa'")
     found = {worker.record.id for worker in fleet.queue.workers()}
     assert found == {record.id, "zzz"}
@@ -135,7 +135,7 @@ def test_a_worker_entry_that_cannot_be_read_does_not_hide_the_others(fleet: Flee
 
 def test_workers_go_on_beside_a_record_that_cannot_be_read(fleet: Fleet) -> None:
     poisoned, healthy = fleet.enqueue("true", priority=5), fleet.enqueue("true")
-    with closing(connect(Path(fleet.place.store_url))) as connection:
+    with closing(connect(Path(fleet.location.store_url))) as connection:
         connection.execute("UPDATE jobs SET env = 'no JSON' WHERE id = ?", (poisoned,))
     pids = fleet.start(2)
     assert fleet.settled(healthy).state is State.COMPLETED

@@ -14,7 +14,7 @@ from queuectl.domain import state_machine
 from queuectl.domain.hooks import Hook, Target
 from queuectl.domain.job import Job, State
 from queuectl.domain.times import EPOCH
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock
 from tests.chaos.mongod import Mongod, mongod_in
@@ -106,7 +106,7 @@ def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
         tell(fleet)
         eventually(lambda: AWAY in fleet.log())
         if is_taken_back:  # what the upkeep of another worker does once a lease is over
-            held = store.held_by(job.worker or "")
+            held = store.claimed_by(job.worker or "")
             now = store.now()
             assert store._write(state_machine.expire(held[0], now, 5), now)
     ended = fleet.settled(job_id)
@@ -131,7 +131,7 @@ def test_a_job_outlives_two_leases_in_which_the_file_is_locked_and_is_not_starte
         eventually(lambda: boot_clock() - locked_at > 2 * LEASE)
         assert run_members(job), "it was killed"
     renewed = eventually(lambda: (now := fleet.job(job_id)).claim != job.claim and now)
-    assert renewed.is_held_by(job.claim.id if job.claim else "")
+    assert renewed.is_claimed_by(job.claim.id if job.claim else "")
     tell(fleet)
     ended = fleet.settled(job_id)
     assert ended.state is State.COMPLETED
@@ -254,7 +254,7 @@ def _going_out(fleet: Fleet) -> Job:
     fleet.queue.hooks.add(made)
     fleet.start()
     fleet.ran("true")
-    tell_all(fleet.queue.store)
+    process_all_events(fleet.queue.store)
     (found,) = fleet.queue.hooks.deliveries("slow", 2)
     return started(fleet, found.id)
 

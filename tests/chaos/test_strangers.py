@@ -18,7 +18,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import later
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
-from queuectl.maintenance.maintenance import Upkeep
+from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores.base import ClaimRequest, Renewal, Store
 from queuectl.system import pidfile
 from queuectl.system.processes import identify, this_process
@@ -57,13 +57,13 @@ def test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong(
     assert job.claim is not None
     theirs = opened()
     shift_clock(monkeypatch, theirs, minutes)
-    upkeep = Upkeep(theirs)
+    upkeep = Maintenance(theirs)
     ends_at = time.monotonic() + 2 * LEASE_SECONDS
     while time.monotonic() < ends_at:
         assert store.renew(job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
         upkeep.tick(SETTINGS)
         time.sleep(LEASE_SECONDS / 10)
-    assert store.commit(state_machine.settle(existing(store, job.id), SUCCESS, store.now()))
+    assert store.commit(state_machine.finish(existing(store, job.id), SUCCESS, store.now()))
 
 
 def test_a_clock_that_steps_forward_steals_nothing_between_two_renewals(
@@ -71,7 +71,7 @@ def test_a_clock_that_steps_forward_steals_nothing_between_two_renewals(
 ) -> None:
     job = held(store, "far", FAR)
     theirs = opened()
-    upkeep = Upkeep(theirs)
+    upkeep = Maintenance(theirs)
     upkeep.tick(SETTINGS)
     shift_clock(monkeypatch, theirs, 10)
     upkeep.tick(SETTINGS)
@@ -84,7 +84,7 @@ def test_a_lease_that_nobody_renews_is_taken_back_after_it_was_watched(
 ) -> None:
     begun = time.monotonic()
     job = held(store, "far", FAR)
-    upkeep = Upkeep(opened())
+    upkeep = Maintenance(opened())
 
     def taken_back() -> bool:
         upkeep.tick(SETTINGS)
@@ -114,7 +114,7 @@ def test_a_worker_of_another_host_with_a_pid_of_ours_is_left_alone(store: Store)
         elsewhere = replace(ours, started="1", boot="the-boot-of-another-host")
         here, there = held(store, "here", ours), held(store, "there", elsewhere)
         for _ in range(3):
-            Upkeep(store).tick(SETTINGS)
+            Maintenance(store).tick(SETTINGS)
         for job in (here, there):
             assert existing(store, job.id).claim == job.claim
         assert {record.id for record in store.workers()} == {"here", "there"}
@@ -127,17 +127,17 @@ def test_a_worker_whose_pid_has_a_stranger_now_is_known_to_be_gone(
         stranger = identify(pid)
         assert stranger is not None
         job = held(store, "gone", replace(stranger, started="1"))
-        Upkeep(store).tick(SETTINGS)
+        Maintenance(store).tick(SETTINGS)
         assert existing(store, job.id).state is State.PENDING
         shift_clock(monkeypatch, store, 1)
-        Upkeep(store).tick(SETTINGS)
+        Maintenance(store).tick(SETTINGS)
         assert store.workers() == []
 
 
 def test_a_claim_that_comes_through_after_its_worker_died_is_taken_back_too(store: Store) -> None:
     gone = replace(this_process(), started="1")
     held(store, "gone", gone)
-    upkeep = Upkeep(store)
+    upkeep = Maintenance(store)
     upkeep.tick(SETTINGS)
     late = claimed(store, worker="gone", lease=LEASE_SECONDS)
     upkeep.tick(SETTINGS)
@@ -146,7 +146,7 @@ def test_a_claim_that_comes_through_after_its_worker_died_is_taken_back_too(stor
 
 def test_a_worker_that_is_alive_keeps_its_job_through_every_sweep(store: Store) -> None:
     job = held(store, "me", this_process())
-    Upkeep(store).tick(SETTINGS)
+    Maintenance(store).tick(SETTINGS)
     assert existing(store, job.id).claim == job.claim
 
 
@@ -159,11 +159,11 @@ def test_an_id_that_was_deleted_and_enqueued_again_refuses_the_old_worker(
     assert store.commit(state_machine.cancel(existing(store, old.id), store.now()))
     assert store.commit(state_machine.expire(existing(store, old.id), store.now(), 1))
     assert store.commit(state_machine.delete(existing(store, old.id)))
-    assert store.add([new_job(store, old.id)]) == frozenset()
+    assert store.insert([new_job(store, old.id)]) == frozenset()
 
     for _ in range(2):  # waiting, then in the hands of another worker
         before = existing(store, old.id)
-        assert not theirs.commit(state_machine.settle(old, SUCCESS, theirs.now()))
+        assert not theirs.commit(state_machine.finish(old, SUCCESS, theirs.now()))
         assert theirs.renew(old.id, old.claim.id, 60) is Renewal.LOST
         assert existing(store, old.id) == before
         again = store.claim(request_of("near"))

@@ -20,7 +20,7 @@ from queuectl.cli.app import execute
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
 from queuectl.domain.job import Job, Outcome
-from queuectl.domain.state_machine import settle
+from queuectl.domain.state_machine import finish
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.base import ClaimRequest
 
@@ -99,10 +99,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(work)
     yield found
     if (found / "workers.pid").exists():
-        from queuectl.system.home import Home, Place
+        from queuectl.system.home import Home, Location
         from queuectl.worker.supervision import manager
 
-        manager.stop(Place(Home(found), str(found / "queue.db")), now=True, timeout=20)
+        manager.stop(Location(Home(found), str(found / "queue.db")), now=True, timeout=20)
 
 
 def process(*args: str, stdin: str = "", timeout: float = 60) -> Result:
@@ -142,7 +142,7 @@ def environment() -> dict[str, str]:
 def run_next(queue: Queue, outcome: Outcome) -> Job:
     """Play a worker that claims the next job and ends it with an outcome."""
     job = claim_next(queue)
-    change = settle(job, outcome, queue.now())
+    change = finish(job, outcome, queue.now())
     assert queue.store.commit(change)
     return queue.get(job.id)
 
@@ -180,4 +180,4 @@ def fill(home: Path, number: int, digits: int) -> None:
             f" SELECT printf('job%0{digits}d', i), 2, {kept} FROM jobs, n"
         )
         base.execute("UPDATE counts SET jobs = ? WHERE state = 'pending'", (number,))
-        base.execute("UPDATE lanes SET ready = ?", (number,))
+        base.execute("UPDATE queue_priority_counters SET ready = ?", (number,))

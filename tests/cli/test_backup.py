@@ -112,7 +112,7 @@ def test_the_line_that_resumes_all_works_when_typed_deliveries_included(cli: Cli
     assert line == "queue resume default hooks"
     cli.ok(*line.split())
     with open_queue() as queue:
-        assert not any(lane.paused for lane in queue.store.lanes().values())
+        assert not any(lane.paused for lane in queue.store.queue_limits().values())
 
 
 def test_bad_files_are_told_by_exit_codes(filled: Cli) -> None:

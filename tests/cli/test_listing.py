@@ -97,7 +97,7 @@ def test_the_timeline_tells_of_every_run_and_what_came_of_it(cli: Cli) -> None:
     cli.ok("enqueue", "a", "false", "--backoff-base", "0", "--max-retries", "2")
     with open_queue() as queue:
         run_next(queue, BROKEN)
-        queue.store.promote()
+        queue.store.make_due_claimable()
         run_next(queue, LOST)
         run_next(queue, BROKEN)
         dead = cli.ok("show", "a").out.split("\n\n")[1].splitlines()

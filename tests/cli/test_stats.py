@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from queuectl.domain.events import Ended
+from queuectl.domain.events import RunResult
 from queuectl.domain.job import Outcome
 from queuectl.presentation.charts import length, sparkline
 from queuectl.queue import Queue, open_queue
@@ -103,7 +103,7 @@ def test_metrics_and_stats_tell_the_same(cli: Cli) -> None:
     for name, queue in found["queues"].items():
         ever = queue["ever"]
         assert value(text, "queuectl_jobs_enqueued_total", queue=name) == ever["enqueued"]
-        for outcome in map(str, Ended):
+        for outcome in map(str, RunResult):
             number = value(text, "queuectl_runs_total", queue=name, outcome=outcome)
             assert number == ever[outcome]
         count = value(text, "queuectl_run_duration_seconds_count", queue=name)

@@ -52,12 +52,12 @@ def cancelling(spec: Spec = SPEC) -> Job:
 
 def failed(spec: Spec = SPEC) -> Job:
     """Return a job that has failed once and waits for its retry."""
-    return result(state_machine.settle(processing(spec), FAILURE, NOW))
+    return result(state_machine.finish(processing(spec), FAILURE, NOW))
 
 
 def completed(spec: Spec = SPEC) -> Job:
     """Return a job that has succeeded."""
-    return result(state_machine.settle(processing(spec), SUCCESS, NOW))
+    return result(state_machine.finish(processing(spec), SUCCESS, NOW))
 
 
 def dead(spec: Spec = SPEC) -> Job:

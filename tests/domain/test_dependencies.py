@@ -14,8 +14,8 @@ from queuectl.domain.dependencies import blockers, left_by, met_by, parents, ref
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
 from queuectl.domain.job import Claim, State
 from queuectl.domain.job_fields import Spec
-from queuectl.domain.queue_limits import Lane
-from queuectl.domain.views import Surroundings, reason, unserved_by
+from queuectl.domain.queue_limits import QueueLimit
+from queuectl.domain.views import WaitContext, reason, unserved_by
 from tests.domain.jobs import (
     FAILURE,
     NOW,
@@ -70,21 +70,23 @@ def test_telling_twice_or_in_another_order_comes_to_the_same(
 
 def test_a_job_that_waits_for_another_is_not_claimed() -> None:
     blocked = pending(CHILD)
-    assert blocked.waits_for
+    assert blocked.blocked_by
     with pytest.raises(Conflict):
         state_machine.claim(blocked, Claim("x", "w", after(30)), NOW)
 
 
 def test_an_end_leaves_a_mark_only_for_children() -> None:
-    assert not completed().unswept
-    parent = replace(processing(), has_children=True)
-    assert result(state_machine.settle(parent, SUCCESS, NOW)).unswept
-    assert not result(state_machine.settle(parent, FAILURE, NOW)).unswept, "it is retried"
-    assert result(state_machine.cancel(replace(pending(), has_children=True), NOW)).unswept
+    assert not completed().children_pending
+    parent = replace(processing(), has_dependents=True)
+    assert result(state_machine.finish(parent, SUCCESS, NOW)).children_pending
+    assert not result(state_machine.finish(parent, FAILURE, NOW)).children_pending, "it is retried"
+    assert result(
+        state_machine.cancel(replace(pending(), has_dependents=True), NOW)
+    ).children_pending
 
 
 def test_a_job_whose_children_do_not_know_yet_is_not_started_afresh() -> None:
-    ended = replace(dead(), unswept=True)
+    ended = replace(dead(), children_pending=True)
     with pytest.raises(Conflict, match="children"):
         state_machine.retry(ended, NOW)
     with pytest.raises(Conflict, match="children"):
@@ -92,15 +94,15 @@ def test_a_job_whose_children_do_not_know_yet_is_not_started_afresh() -> None:
 
 
 def test_an_edit_adds_new_blockers_and_brings_none_back() -> None:
-    child = replace(pending(CHILD), waits_for=("failure:q",))
+    child = replace(pending(CHILD), blocked_by=("failure:q",))
     spec = replace(CHILD, after=("p", "s"), after_any=())
     edited = result(state_machine.edit(child, spec, NOW, NOW))
-    assert edited.waits_for == ("success:s", "failure:q")
+    assert edited.blocked_by == ("success:s", "failure:q")
 
 
 def test_a_retry_waits_for_nobody() -> None:
     cancelled = result(state_machine.cancel(pending(CHILD), NOW))
-    assert result(state_machine.retry(cancelled, NOW)).waits_for == ()
+    assert result(state_machine.retry(cancelled, NOW)).blocked_by == ()
 
 
 def test_a_circle_within_a_batch_is_refused_and_named() -> None:
@@ -117,48 +119,50 @@ def test_a_batch_without_a_circle_is_accepted(size: int) -> None:
 
 
 def test_a_paused_job_is_held_through_its_retry_and_freed_by_its_end() -> None:
-    running = result(state_machine.hold(processing(), NOW))
-    assert result(state_machine.settle(running, FAILURE, NOW)).held
-    assert not result(state_machine.settle(running, SUCCESS, NOW)).held
+    running = result(state_machine.pause(processing(), NOW))
+    assert result(state_machine.finish(running, FAILURE, NOW)).paused
+    assert not result(state_machine.finish(running, SUCCESS, NOW)).paused
     with pytest.raises(NothingDone):
-        state_machine.hold(running, NOW)
+        state_machine.pause(running, NOW)
     with pytest.raises(NothingDone):
         state_machine.resume(pending(), NOW)
-    for change in (state_machine.hold, state_machine.resume):
+    for change in (state_machine.pause, state_machine.resume):
         with pytest.raises(Conflict):
             change(completed(), NOW)
 
 
 @pytest.mark.parametrize(
-    ("lane", "slots", "why"),
+    ("limit", "slots", "why"),
     [
-        (Lane(), 1, "due"),
-        (Lane(paused=True), 1, "queue gpu is paused"),
-        (Lane(limit=2, used=2), 1, "queue gpu is at its limit (2)"),
-        (Lane(limit=2, used=1), 1, "due"),
-        (Lane(limit=2, used=1), 2, "queue gpu is at its limit (2)"),
-        (Lane(limit=2), 3, "needs 3 slots, queue gpu has 2"),
+        (QueueLimit(), 1, "due"),
+        (QueueLimit(paused=True), 1, "queue gpu is paused"),
+        (QueueLimit(limit=2, used=2), 1, "queue gpu is at its limit (2)"),
+        (QueueLimit(limit=2, used=1), 1, "due"),
+        (QueueLimit(limit=2, used=1), 2, "queue gpu is at its limit (2)"),
+        (QueueLimit(limit=2), 3, "needs 3 slots, queue gpu has 2"),
     ],
 )
-def test_the_reason_tells_of_the_queue(lane: Lane, slots: int, why: str) -> None:
+def test_the_reason_tells_of_the_queue(limit: QueueLimit, slots: int, why: str) -> None:
     job = pending(replace(SPEC, queue="gpu", slots=slots))
-    assert reason(job, NOW, around=Surroundings({"gpu": lane}, lambda _: None)) == why
+    assert reason(job, NOW, wait_context=WaitContext({"gpu": limit}, lambda _: None)) == why
 
 
 @pytest.mark.parametrize(
-    ("lane", "first", "why"),
+    ("limit", "first", "why"),
     [
-        (Lane(limit=3, used=2), "wide", "behind wide, which needs 3 slots"),
-        (Lane(limit=2), "wide", "behind wide, which needs 3 slots"),
-        (Lane(limit=3), "wide", "due"),
-        (Lane(), "wide", "due"),
-        (Lane(limit=3, used=2), SPEC.id, "due"),
+        (QueueLimit(limit=3, used=2), "wide", "behind wide, which needs 3 slots"),
+        (QueueLimit(limit=2), "wide", "behind wide, which needs 3 slots"),
+        (QueueLimit(limit=3), "wide", "due"),
+        (QueueLimit(), "wide", "due"),
+        (QueueLimit(limit=3, used=2), SPEC.id, "due"),
     ],
 )
-def test_the_reason_tells_of_a_wider_job_that_goes_first(lane: Lane, first: str, why: str) -> None:
+def test_the_reason_tells_of_a_wider_job_that_goes_first(
+    limit: QueueLimit, first: str, why: str
+) -> None:
     wide = pending(replace(SPEC, id=first, queue="gpu", slots=3))
-    around = Surroundings({"gpu": lane}, lambda _: None, first_of=lambda _queue: wide)
-    assert reason(pending(replace(SPEC, queue="gpu")), NOW, around=around) == why
+    wait_context = WaitContext({"gpu": limit}, lambda _: None, first_of=lambda _queue: wide)
+    assert reason(pending(replace(SPEC, queue="gpu")), NOW, wait_context=wait_context) == why
 
 
 @pytest.mark.parametrize(
@@ -175,19 +179,19 @@ def test_the_reason_tells_of_a_queue_from_which_no_worker_takes(
     bound: list[tuple[str, ...]], why: str
 ) -> None:
     job = pending(replace(SPEC, queue="gpu"))
-    around = Surroundings({}, lambda _: None, unserved_by(bound))
-    assert reason(job, NOW, around=around) == why
+    wait_context = WaitContext({}, lambda _: None, unserved_by(bound))
+    assert reason(job, NOW, wait_context=wait_context) == why
     later = replace(job, run_at=NOW + timedelta(hours=1))
-    assert str(reason(later, NOW, around=around)).startswith("scheduled for")
+    assert str(reason(later, NOW, wait_context=wait_context)).startswith("scheduled for")
 
 
 def test_the_reason_tells_of_parents_and_of_a_pause() -> None:
     assert reason(pending(CHILD), NOW) == "waits for p, q to fail, r to end, p to end"
-    assert reason(replace(pending(CHILD), held=True), NOW) == "paused"
+    assert reason(replace(pending(CHILD), paused=True), NOW) == "paused"
     fates = {"p": State.DEAD, "q": State.COMPLETED, "r": State.FAILED}.get
-    assert reason(pending(CHILD), NOW, around=Surroundings({}, fates)) == (
+    assert reason(pending(CHILD), NOW, wait_context=WaitContext({}, fates)) == (
         "waits for p (dead), q to fail (completed), r to end, p to end (dead)"
     )
     only = pending(Spec("c", "true", after=("gone",)))
-    assert reason(only, NOW, around=Surroundings({}, fates)) == "waits for gone (deleted)"
-    assert reason(replace(processing(), held=True), NOW) == "paused"
+    assert reason(only, NOW, wait_context=WaitContext({}, fates)) == "waits for gone (deleted)"
+    assert reason(replace(processing(), paused=True), NOW) == "paused"

@@ -122,7 +122,7 @@ class JobLife(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from([SUCCESS, FAILURE, FAILURE, FAILURE, TIMEOUT, INTERRUPTED]))
     def settle(self, outcome: Outcome) -> None:
         before = self.present
-        self.apply(state_machine.settle(before, outcome, self.now))
+        self.apply(state_machine.finish(before, outcome, self.now))
         if before.cancel_requested:
             expected = State.COMPLETED if outcome.succeeded else State.CANCELLED
             assert self.present.state is expected

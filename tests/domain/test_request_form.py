@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import MAX_ARGUMENT_BYTES
 from queuectl.domain.request import Request
-from queuectl.domain.request_form import Form
+from queuectl.domain.request_form import RequestForm
 from queuectl.domain.settings import Settings
 from tests.domain.test_request import parse_time
 
@@ -30,9 +30,11 @@ jobs = st.one_of(
 )
 
 
-def form(settings: Settings | None = None) -> Form:
+def form(settings: Settings | None = None) -> RequestForm:
     numbers = count(1)
-    return Form(settings or Settings(), parse_time, lambda: f"made{next(numbers)}", cwd="/srv")
+    return RequestForm(
+        settings or Settings(), parse_time, lambda: f"made{next(numbers)}", cwd="/srv"
+    )
 
 
 def one_by_one(many: list[Mapping[str, object]]) -> list[Request] | None:

@@ -37,10 +37,10 @@ Event = Callable[[Job, datetime], Transition]
 
 EVENTS: dict[str, Event] = {
     "claim": lambda job, now: state_machine.claim(job, right(2, now), now),
-    "succeed": lambda job, now: state_machine.settle(job, SUCCESS, now),
-    "fail": lambda job, now: state_machine.settle(job, FAILURE, now),
-    "time out": lambda job, now: state_machine.settle(job, TIMEOUT, now),
-    "interrupt": lambda job, now: state_machine.settle(job, INTERRUPTED, now),
+    "succeed": lambda job, now: state_machine.finish(job, SUCCESS, now),
+    "fail": lambda job, now: state_machine.finish(job, FAILURE, now),
+    "time out": lambda job, now: state_machine.finish(job, TIMEOUT, now),
+    "interrupt": lambda job, now: state_machine.finish(job, INTERRUPTED, now),
     "release": lambda job, now: state_machine.release(job, now),
     "expire": lambda job, now: state_machine.expire(job, now, 5),
     "cancel": state_machine.cancel,
@@ -106,7 +106,7 @@ def test_a_claim_counts_an_attempt_and_a_run_and_notes_whose_it_is() -> None:
 
 
 def test_a_success_keeps_its_outcome_and_one_line_of_history() -> None:
-    change = state_machine.settle(processing(), SUCCESS, after(5))
+    change = state_machine.finish(processing(), SUCCESS, after(5))
     job = result(change)
     assert job.outcome == SUCCESS
     assert job.finished_at == after(5)
@@ -121,7 +121,7 @@ def test_failures_wait_two_and_four_seconds_and_the_third_is_buried() -> None:
     for n in (1, 2, 3):
         now = job.run_at
         job = result(state_machine.claim(job, right(n, now), now))
-        job = result(state_machine.settle(job, FAILURE, now))
+        job = result(state_machine.finish(job, FAILURE, now))
         waits.append((job.run_at - now).total_seconds())
     assert waits[:2] == [2.0, 4.0]
     assert (job.state, job.attempts, job.failed_at) == (State.DEAD, 3, now)
@@ -130,7 +130,7 @@ def test_failures_wait_two_and_four_seconds_and_the_third_is_buried() -> None:
 
 
 def test_an_interrupted_run_gives_its_attempt_back_and_stays_in_the_history() -> None:
-    job = result(state_machine.settle(processing(), INTERRUPTED, after(1)))
+    job = result(state_machine.finish(processing(), INTERRUPTED, after(1)))
     assert (job.state, job.attempts, job.runs, job.interruptions) == (State.PENDING, 0, 1, 0)
     assert job.history[0].error == state_machine.INTERRUPTED
     assert job.run_at == NOW
@@ -158,7 +158,7 @@ def test_a_job_that_loses_its_workers_five_times_ends_in_the_dlq() -> None:
         change = state_machine.expire(job, NOW, 5)
         job = result(change)
     assert (job.state, job.attempts, job.interruptions, job.failed_at) == (State.DEAD, 0, 5, NOW)
-    assert change.is_burial
+    assert change.to_dead
     assert job.last_error == "worker lost (5 interruptions)"
     assert len(job.history) == 5
 
@@ -166,9 +166,9 @@ def test_a_job_that_loses_its_workers_five_times_ends_in_the_dlq() -> None:
 @pytest.mark.parametrize(
     "end",
     [
-        lambda job: state_machine.settle(job, FAILURE, NOW),
-        lambda job: state_machine.settle(job, TIMEOUT, NOW),
-        lambda job: state_machine.settle(job, INTERRUPTED, NOW),
+        lambda job: state_machine.finish(job, FAILURE, NOW),
+        lambda job: state_machine.finish(job, TIMEOUT, NOW),
+        lambda job: state_machine.finish(job, INTERRUPTED, NOW),
         lambda job: state_machine.release(job, NOW),
         lambda job: state_machine.expire(job, NOW, 1),
     ],
@@ -184,7 +184,7 @@ def test_whatever_ends_a_run_after_a_cancel_request_cancels_the_job(
 
 
 def test_a_success_after_a_cancel_request_stays_completed() -> None:
-    job = result(state_machine.settle(cancelling(), SUCCESS, NOW))
+    job = result(state_machine.finish(cancelling(), SUCCESS, NOW))
     assert (job.state, job.cancel_requested) == (State.COMPLETED, False)
 
 
@@ -199,7 +199,7 @@ def test_retry_clears_the_counters_and_keeps_history_and_revision() -> None:
     assert (job.attempts, job.interruptions, job.run_at) == (0, 0, after(9))
     assert (job.failed_at, job.last_error) == (None, None)
     assert (job.history, job.runs, job.rev) == (before.history, 1, before.rev + 1)
-    assert change.is_revival
+    assert change.from_dead
 
 
 def test_replace_takes_the_new_specification_and_goes_on_counting_runs() -> None:
@@ -232,12 +232,12 @@ def test_an_edit_leaves_every_failed_job_at_least_one_attempt(
 @pytest.mark.parametrize("max_retries", [0, 1])
 def test_no_retries_still_means_one_attempt(max_retries: int) -> None:
     job = processing(replace(SPEC, max_retries=max_retries))
-    assert result(state_machine.settle(job, FAILURE, NOW)).state is State.DEAD
+    assert result(state_machine.finish(job, FAILURE, NOW)).state is State.DEAD
 
 
 def test_each_change_is_fenced_by_what_it_depends_on() -> None:
     running = processing()
-    assert state_machine.settle(running, FAILURE, NOW).fence is Fence.CLAIM
+    assert state_machine.finish(running, FAILURE, NOW).fence is Fence.CLAIM
     assert state_machine.release(running, NOW).fence is Fence.CLAIM
     assert state_machine.expire(running, NOW, 5).fence is Fence.LEASE
     for event in ("claim", "cancel", "retry", "replace", "delete", "edit"):
@@ -246,4 +246,4 @@ def test_each_change_is_fenced_by_what_it_depends_on() -> None:
 
 def test_a_run_with_exit_code_0_that_exceeded_its_time_has_failed() -> None:
     late = Outcome(exit_code=0, timed_out=True, error="Job exceeded 1s timeout")
-    assert result(state_machine.settle(processing(), late, NOW)).state is State.FAILED
+    assert result(state_machine.finish(processing(), late, NOW)).state is State.FAILED

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.domain.events import Ended, Ending
+from queuectl.domain.events import RunFinished, RunResult
 from queuectl.domain.stats import (
     BOUNDS,
     Figures,
     Histogram,
-    Place,
+    StatsBucket,
     counted,
     from_numbers,
     minute_of,
@@ -25,9 +25,11 @@ NOW = EPOCH + timedelta(days=20_000, hours=10, minutes=30, seconds=30)
 THIS_MINUTE = minute_of(NOW)
 
 
-def ending(seconds: float, outcome: Ended = Ended.COMPLETED, queue: str = "q") -> Ending:
+def ending(
+    seconds: float, outcome: RunResult = RunResult.COMPLETED, queue: str = "q"
+) -> RunFinished:
     """Return the end of a run that took so long, and had waited twice as long."""
-    return Ending(
+    return RunFinished(
         1, 2, "a", 1, queue, outcome, NOW, 1, "true", waited=2 * seconds, duration=seconds
     )
 
@@ -80,15 +82,15 @@ def test_figures_of_two_stretches_add_up(first: list[float], second: list[float]
 
 
 def test_only_runs_that_came_to_an_end_of_their_own_are_measured() -> None:
-    (numbers,) = counted([ending(1.0, outcome) for outcome in Ended], {}).values()
+    (numbers,) = counted([ending(1.0, outcome) for outcome in RunResult], {}).values()
     figures = from_numbers(numbers)
-    assert [figures.of(outcome) for outcome in Ended] == [1, 1, 1, 1, 1]
+    assert [figures.of(outcome) for outcome in RunResult] == [1, 1, 1, 1, 1]
     assert (figures.run.total, figures.run.seconds) == (3, 3.0)
     assert (figures.wait.total, figures.wait.seconds) == (5, 10.0)
     assert figures.success_rate == pytest.approx(1 / 3)
 
 
-def minutes_ago(**by_minute: Figures) -> dict[Place, Figures]:
+def minutes_ago(**by_minute: Figures) -> dict[StatsBucket, Figures]:
     """Return figures of the queue `q` by how many minutes ago: `m5`."""
     return {
         ("q", THIS_MINUTE - timedelta(minutes=int(name[1:]))): figures

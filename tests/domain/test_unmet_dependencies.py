@@ -12,7 +12,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.settings import CANCEL
 from queuectl.domain.unmet_dependencies import Obstacles
-from queuectl.domain.views import Surroundings, reason
+from queuectl.domain.views import WaitContext, reason
 from tests.domain.jobs import NOW, completed, dead, pending, processing, result
 
 SAYS = {
@@ -76,10 +76,10 @@ def test_the_root_of_a_chain_is_named(way: str) -> None:
 
 
 def test_a_parent_that_was_deleted_is_one_though_its_id_was_used_again() -> None:
-    child = replace(waiting("c", after=("p",)), waits_for=("gone:p",))
+    child = replace(waiting("c", after=("p",)), blocked_by=("gone:p",))
     assert root(child, *parent(State.COMPLETED).values()) == "p was deleted"
-    around = Surroundings({}, lambda _job_id: State.COMPLETED)
-    assert reason(child, NOW, around=around) == "waits for p (deleted)"
+    wait_context = WaitContext({}, lambda _job_id: State.COMPLETED)
+    assert reason(child, NOW, wait_context=wait_context) == "waits for p (deleted)"
 
 
 def test_of_a_job_that_was_deleted_its_child_is_to_be_edited_and_others_retried() -> None:
@@ -96,7 +96,7 @@ def test_what_is_cancelled_with_its_parent_is_about_to_end_itself() -> None:
     gone = parent(State.DEAD).values()
     assert root(middle, *gone) is None
     assert root(child, middle, *gone) is None
-    other = replace(middle, waits_for=("success:q", "success:p"))
+    other = replace(middle, blocked_by=("success:q", "success:p"))
     stuck = waiting("q", after=("p",))
     assert root(other, stuck, *gone) == "p is dead", "q waits, and does not end"
 
@@ -109,6 +109,11 @@ def test_a_circle_ends() -> None:
 def test_the_reason_names_the_root_and_not_the_next_link_alone() -> None:
     states = {"p": State.DEAD, "m": State.PENDING}.get
     roots = {"m": "p is dead"}.get
-    around = Surroundings({}, states, root_of=roots)
-    assert reason(waiting("c", after=("m",)), NOW, around=around) == "waits for m (p is dead)"
-    assert reason(waiting("m", after=("p",)), NOW, around=around) == "waits for p (dead)"
+    wait_context = WaitContext({}, states, root_of=roots)
+    assert (
+        reason(waiting("c", after=("m",)), NOW, wait_context=wait_context)
+        == "waits for m (p is dead)"
+    )
+    assert (
+        reason(waiting("m", after=("p",)), NOW, wait_context=wait_context) == "waits for p (dead)"
+    )

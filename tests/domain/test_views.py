@@ -31,7 +31,7 @@ from tests.domain.jobs import (
 def buried(outcome: Outcome) -> Job:
     """Return a dead job whose only run ended so."""
     job = processing(replace(SPEC, max_retries=1))
-    return result(state_machine.settle(job, outcome, NOW))
+    return result(state_machine.finish(job, outcome, NOW))
 
 
 KNOWN_FROM_BEFORE = (
@@ -75,7 +75,7 @@ def test_a_completed_job_shows_times_in_utc_and_its_outcome() -> None:
 
 def test_a_run_and_its_job_show_one_duration_and_one_of_before_that_from_claim_to_commit() -> None:
     lasted = Outcome(exit_code=0, duration=0.0137)
-    job = result(state_machine.settle(processing(), lasted, after(0.027)))
+    job = result(state_machine.finish(processing(), lasted, after(0.027)))
     shown = as_dict(job, NOW)
     assert shown["duration"] == shown["history"][0]["duration"] == 0.0137
     before = replace(job, history=(replace(job.history[0], duration=None),))

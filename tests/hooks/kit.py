@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from queuectl.domain.events import Ended, Ending
+from queuectl.domain.events import RunFinished, RunResult
 from queuectl.domain.hooks import Hook, Target
 from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page
@@ -26,11 +26,11 @@ def hook(name: str = "a", **more: Any) -> Hook:
 def kept(store: Store, name: str = "a", **more: Any) -> Hook:
     """Store a hook and return it."""
     made = hook(name, **more)
-    assert store.put_hook(made)
+    assert store.save_hook(made)
     return made
 
 
-def ending(at: datetime, outcome: Ended = Ended.DEAD, **more: Any) -> Ending:
+def ending(at: datetime, outcome: RunResult = RunResult.DEAD, **more: Any) -> RunFinished:
     """Return the end of a run; each has a number of its own."""
     number = next(_numbers)
     wanted = {
@@ -38,7 +38,7 @@ def ending(at: datetime, outcome: Ended = Ended.DEAD, **more: Any) -> Ending:
         "attempts": 1, "command": "false", "started_at": at - timedelta(seconds=1),
         "exit_code": 1, "error": "Exit code 1",
     }  # fmt: skip
-    return Ending(outcome=outcome, finished_at=at, **{**wanted, **more})
+    return RunFinished(outcome=outcome, finished_at=at, **{**wanted, **more})
 
 
 def deliveries(store: Store) -> list[Job]:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.domain.events import Ended
+from queuectl.domain.events import RunResult
 from queuectl.domain.hooks import hook_of
-from queuectl.queue.hook_deliveries import announce
+from queuectl.queue.hook_deliveries import enqueue_deliveries
 from queuectl.stores.base import Store
 from tests.hooks.kit import deliveries, ending, events, kept
 from tests.stores.kit import added, claimed, settled
@@ -30,11 +30,11 @@ def test_a_hook_is_told_of_the_events_that_it_wants(
     kept(store, events=wanted)
     now = store.now()
     outcomes = {
-        "c": Ended.COMPLETED, "f": Ended.FAILED, "d": Ended.DEAD, "x": Ended.CANCELLED,
-        "i": Ended.INTERRUPTED,
+        "c": RunResult.COMPLETED, "f": RunResult.FAILED, "d": RunResult.DEAD,
+        "x": RunResult.CANCELLED, "i": RunResult.INTERRUPTED,
     }  # fmt: skip
     ends = [ending(now, outcome, job_id=name) for name, outcome in outcomes.items()]
-    assert announce(store, ends) == len(told)
+    assert enqueue_deliveries(store, ends) == len(told)
     assert events(store) == told
 
 
@@ -47,20 +47,20 @@ def test_of_other_queues_and_labels_a_hook_is_told_nothing(store: Store) -> None
         ending(now, job_id="gpu", queue="gpu", labels=("y",)),
         ending(now, job_id="both", labels=("y", "z", "x")),
     ]
-    announce(store, ends)
+    enqueue_deliveries(store, ends)
     assert sorted(events(store)) == ["dead both", "dead gpu"]
 
 
 def test_what_happened_before_a_hook_was_there_is_not_told(store: Store) -> None:
     now = store.now()
     kept(store, events=("dead",), created_at=now)
-    announce(store, [ending(now - timedelta(milliseconds=1)), ending(now, job_id="new")])
+    enqueue_deliveries(store, [ending(now - timedelta(milliseconds=1)), ending(now, job_id="new")])
     assert events(store) == ["dead new"]
 
 
 def test_a_hook_that_is_paused_is_told_nothing(store: Store) -> None:
     kept(store, events=("dead",), paused=True)
-    assert announce(store, [ending(store.now())]) == 0
+    assert enqueue_deliveries(store, [ending(store.now())]) == 0
     assert deliveries(store) == []
 
 
@@ -68,20 +68,20 @@ def test_what_is_told_twice_is_delivered_once_for_each_hook(store: Store) -> Non
     kept(store, "a", events=("dead",))
     kept(store, "b", events=("dead",))
     ends = [ending(store.now()), ending(store.now())]
-    announce(store, ends)
+    enqueue_deliveries(store, ends)
     ids = sorted(job.id for job in deliveries(store))
     assert [hook_of(job_id) for job_id in ids] == ["a", "a", "b", "b"]
     settled(store, claimed(store, deliveries=True))
-    announce(store, ends)
+    enqueue_deliveries(store, ends)
     assert sorted(job.id for job in deliveries(store)) == ids
 
 
 def test_deliveries_fire_no_hooks(store: Store) -> None:
     kept(store, events=("dead", "completed", "failed", "queue-empty"))
-    announce(store, [ending(store.now(), job_id="other", queue="busy")])
+    enqueue_deliveries(store, [ending(store.now(), job_id="other", queue="busy")])
     (delivery,) = (job for job in deliveries(store) if "dead" in dict(job.spec.env).popitem()[1])
     before = len(deliveries(store))
-    announce(store, [ending(store.now(), job_id=delivery.id, queue="hooks")])
+    enqueue_deliveries(store, [ending(store.now(), job_id=delivery.id, queue="hooks")])
     assert len(deliveries(store)) == before
 
 
@@ -91,15 +91,15 @@ def test_a_queue_is_told_to_be_empty_once_when_its_last_job_has_ended(store: Sto
         added(store, job_id)
     first, second, third = claimed(store), claimed(store), claimed(store)
     settled(store, first)
-    a = ending(store.now(), Ended.COMPLETED, job_id="a")
-    announce(store, [a])
+    a = ending(store.now(), RunResult.COMPLETED, job_id="a")
+    enqueue_deliveries(store, [a])
     assert events(store) == [], "two still run"
     settled(store, second)
     settled(store, third)
-    b, c = (ending(store.now(), Ended.COMPLETED, job_id=name) for name in "bc")
-    announce(store, [b])
-    announce(store, [b, c])
-    announce(store, [c])
+    b, c = (ending(store.now(), RunResult.COMPLETED, job_id=name) for name in "bc")
+    enqueue_deliveries(store, [b])
+    enqueue_deliveries(store, [b, c])
+    enqueue_deliveries(store, [c])
     assert events(store) == ["queue-empty default"]
 
 
@@ -109,7 +109,7 @@ def test_a_queue_that_becomes_empty_again_is_told_again(store: Store) -> None:
         added(store, job_id)
         settled(store, claimed(store, "default"))
         at = store.now() + timedelta(milliseconds=5)
-        announce(store, [ending(at, Ended.COMPLETED, job_id=job_id)])
+        enqueue_deliveries(store, [ending(at, RunResult.COMPLETED, job_id=job_id)])
         while store.now() <= at:
             pass  # the clock has whole milliseconds
     assert events(store) == ["queue-empty default"] * 2
@@ -118,5 +118,5 @@ def test_a_queue_that_becomes_empty_again_is_told_again(store: Store) -> None:
 def test_a_queue_with_jobs_that_wait_is_not_empty(store: Store) -> None:
     kept(store, events=("queue-empty",), queue="default")
     added(store, "later", store.now() + timedelta(hours=1))
-    announce(store, [ending(store.now()), ending(store.now(), queue="else")])
+    enqueue_deliveries(store, [ending(store.now()), ending(store.now(), queue="else")])
     assert events(store) == []

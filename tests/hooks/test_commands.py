@@ -13,7 +13,7 @@ from queuectl.cli.session import Session
 from queuectl.domain.hooks import delivery_id
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, delivery_queue
 from queuectl.queue import open_queue
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 from tests.cli.harness import Cli, home
 from tests.hooks.kit import events
 from tests.hooks.receiver import KEY, Receiver
@@ -92,7 +92,7 @@ def test_a_hook_is_replaced_only_when_asked_and_leaves_nothing_out(cli: Cli) -> 
     with open_queue() as queue:
         before = queue.hooks.get("a")
         changed = replace(before, changes=3, told=3, rev=before.rev + 1)
-        assert queue.store.put_hook(changed, before)
+        assert queue.store.save_hook(changed, before)
     assert "exists already" in cli.refused(4, "hook", "add", "a", "--on", "dead", "--url", URL)
     cli.ok("hook", "add", "a", "--when", "dlq-size > 5", "--url", URL, "--replace")
     with open_queue() as queue:
@@ -118,14 +118,17 @@ def test_hooks_are_paused_resumed_and_removed(cli: Cli) -> None:
 def test_deliveries_are_limited_until_somebody_says_otherwise(cli: Cli) -> None:
     cli.ok("hook", "add", "a", "--on", "dead", "--url", URL)
     with open_queue() as queue:
-        assert queue.store.lanes()[delivery_queue("a")].limit == 2
+        assert queue.store.queue_limits()[delivery_queue("a")].limit == 2
     cli.ok("queue", "limit", DELIVERY_QUEUE, "4")
     cli.ok("hook", "add", "b", "--on", "dead", "--url", URL)
     with open_queue() as queue:
-        assert [queue.store.lanes()[delivery_queue(name)].limit for name in ("a", "b")] == [4, 4]
+        assert [queue.store.queue_limits()[delivery_queue(name)].limit for name in ("a", "b")] == [
+            4,
+            4,
+        ]
     cli.ok("queue", "limit", DELIVERY_QUEUE, "0")
     with open_queue() as queue:
-        assert queue.store.lanes() == {}
+        assert queue.store.queue_limits() == {}
 
 
 def test_deliveries_can_be_paused_all_together(cli: Cli) -> None:
@@ -133,11 +136,14 @@ def test_deliveries_can_be_paused_all_together(cli: Cli) -> None:
     cli.ok("queue", "pause", DELIVERY_QUEUE)
     cli.ok("hook", "add", "b", "--on", "dead", "--url", URL)
     with open_queue() as queue:
-        assert [queue.store.lanes()[delivery_queue(name)].paused for name in ("a", "b")] == [1, 1]
+        assert [queue.store.queue_limits()[delivery_queue(name)].paused for name in ("a", "b")] == [
+            1,
+            1,
+        ]
     cli.ok("queue", "resume", DELIVERY_QUEUE)
     cli.ok("hook", "remove", "b")
     with open_queue() as queue:
-        found = queue.store.lanes()
+        found = queue.store.queue_limits()
     assert not found[delivery_queue("a")].paused
     assert delivery_queue("b") not in found
 
@@ -216,7 +222,7 @@ def test_what_hooks_tell_is_listed_and_counted_when_it_is_asked_for_and_not_else
     with open_queue() as queue:
         settled(queue.store, claimed(queue.store))
         buried(queue.store, "lost")
-        tell_all(queue.store)
+        process_all_events(queue.store)
         dead, waiting = (job.id for job in queue.hooks.deliveries("a", 9))
         settled(queue.store, claimed(queue.store, only=dead), REFUSED)
     assert [job["id"] for job in cli.ok("list", "--json").json] == ["mine", "lost"]
@@ -248,7 +254,7 @@ def test_what_changes_many_jobs_leaves_deliveries_alone_unless_they_are_meant(cl
     with open_queue() as queue:
         for number in range(2):
             buried(queue.store, f"lost{number}")
-        tell_all(queue.store)
+        process_all_events(queue.store)
         for job in queue.hooks.deliveries("a", 9):
             settled(queue.store, claimed(queue.store, only=job.id), REFUSED)
         ids = {job.id for job in queue.hooks.deliveries("a", 9)}

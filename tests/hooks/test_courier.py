@@ -21,8 +21,8 @@ from queuectl.domain.queue_limits import delivery_queue
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import EPOCH
 from queuectl.maintenance.abandoned_deliveries import taken
-from queuectl.maintenance.maintenance import Upkeep
-from queuectl.queue.events import tell_all
+from queuectl.maintenance.maintenance import Maintenance
+from queuectl.queue.events import process_all_events
 from queuectl.system import pidfile
 from queuectl.system.orphans import children_of
 from tests.cli.harness import Cli
@@ -108,7 +108,7 @@ def the_delivery(fleet: Fleet, name: str) -> Job:
 def told(fleet: Fleet, command: str = "true", **fields: Any) -> Job:
     """Run a job, and tell the hooks of it now instead of within seconds; return it."""
     job = fleet.ran(command, **fields)
-    tell_all(fleet.queue.store)
+    process_all_events(fleet.queue.store)
     return job
 
 
@@ -177,7 +177,7 @@ def test_workers_that_drain_leave_retries_to_others(either: Fleet) -> None:
     store, retry = either.queue.store, delivery_id("a", "0" * 32)
     added(store, retry, queue=delivery_queue("a"), max_retries=3, backoff_cap=0.001)
     settled(store, claimed(store, deliveries=True), FAILURE)
-    eventually(lambda: store.promote() or store.has_ready_deliveries())
+    eventually(lambda: store.make_due_claimable() or store.has_ready_deliveries())
     for _ in range(3):
         either.enqueue("true")
     either.start(drain=True)
@@ -191,10 +191,10 @@ def test_workers_that_drain_call_no_courier_for_a_retry(either: Fleet) -> None:
     store, called = either.queue.store, list[str]()
     added(store, "job1", queue=delivery_queue("a"), max_retries=3, backoff_cap=0.001)
     settled(store, claimed(store, deliveries=True), FAILURE)
-    eventually(lambda: store.promote() or store.has_ready_deliveries())
+    eventually(lambda: store.make_due_claimable() or store.has_ready_deliveries())
     for drains, name in ((True, "drain"), (False, "stay")):
         call = partial(called.append, name)
-        Upkeep(store, either.home, call_courier=call, drains=drains).tick(Settings())
+        Maintenance(store, either.home, call_courier=call, drains=drains).tick(Settings())
     assert called == ["stay"]
 
 
@@ -261,7 +261,7 @@ def test_what_was_going_out_when_all_who_deliver_were_killed_is_ended_by_the_nex
 ) -> None:
     either.set(lease_seconds=600)
     began = slow_delivery(either)
-    where = ("--home", str(either.home.root), "--store", either.place.store_url)
+    where = ("--home", str(either.home.root), "--store", either.location.store_url)
     workers, killed = either.pids(), [*either.pids(pidfile.SUPERVISOR), *who_deliver(either)]
     if others == "are killed":
         killed += workers

@@ -18,9 +18,9 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.queue_limits import delivery_queue
 from queuectl.domain.times import EPOCH
 from queuectl.maintenance import delivery_pruner
-from queuectl.maintenance.delivery_pruner import Delivered
+from queuectl.maintenance.delivery_pruner import DeliveryPruner
 from queuectl.queue import Queue
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
 from queuectl.system import pidfile
 from queuectl.system.home import Home
@@ -177,27 +177,29 @@ def test_a_command_that_is_not_allowed_is_not_run_as_a_hook_either(
 TELL_UNTIL_KILLED = """
 import os, signal, sys
 from queuectl.stores import open_store
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 store = open_store(sys.argv[1])
 setattr(store, sys.argv[2], lambda *args: os.kill(os.getpid(), signal.SIGKILL))
-tell_all(store)
+process_all_events(store)
 """
 
 
-@pytest.mark.parametrize("fatal", ["tell", "add"])
+@pytest.mark.parametrize("fatal", ["record_events", "insert"])
 def test_a_teller_that_is_killed_between_two_writes_loses_nothing_and_tells_nothing_twice(
     fleet: Fleet, receiver: Receiver, fatal: str
 ) -> None:
     add(fleet.queue, "a", receiver.url, secret=KEY, queue=None)
     buried(fleet.queue.store, "job1")
-    program = [sys.executable, "-c", TELL_UNTIL_KILLED, fleet.place.store_url, fatal]
+    program = [sys.executable, "-c", TELL_UNTIL_KILLED, fleet.location.store_url, fatal]
     ended = subprocess.run(program, env=environment(), check=False)
     assert ended.returncode == -signal.SIGKILL
     before = [job.id for job in deliveries(fleet.queue.store)]
-    assert len(before) == (1 if fatal == "tell" else 0)
+    assert len(before) == (1 if fatal == "record_events" else 0)
     fleet.start()
     job = delivered_by(fleet, "a")
-    eventually(lambda: not any(e.job_id == "job1" for e in fleet.queue.store.untold().endings))
+    eventually(
+        lambda: not any(e.job_id == "job1" for e in fleet.queue.store.pending_events().finished)
+    )
     assert [post.delivery for post in receiver.got(1)] == [job.id]
     assert [job.id for job in deliveries(fleet.queue.store)] == [job.id]
     assert before in ([], [job.id])
@@ -216,7 +218,7 @@ def test_without_a_hook_a_batch_costs_one_look(
         return hooks()
 
     monkeypatch.setattr(store, "hooks", counted)
-    tell_all(store)
+    process_all_events(store)
     assert len(looks) == 1
     assert deliveries(store) == []
 
@@ -224,9 +226,9 @@ def test_without_a_hook_a_batch_costs_one_look(
 def test_endings_are_announced_before_they_are_forgotten(store: Store) -> None:
     kept(store, events=("dead",))
     buried(store, "job1")
-    tell_all(store)
+    process_all_events(store)
     assert events(store) == ["dead job1"]
-    assert store.untold().endings == ()
+    assert store.pending_events().finished == ()
 
 
 def test_deliveries_that_ended_long_ago_are_let_go_and_nothing_else(
@@ -239,19 +241,19 @@ def test_deliveries_that_ended_long_ago_are_let_go_and_nothing_else(
     settled(store, claimed(store, only=ids[1]), FAILURE)
     settled(store, claimed(store, only="mine"))
     home = Home(tmp_path / "home")
-    Delivered(store, home).tick()
+    DeliveryPruner(store, home).tick()
     assert listed(store) == [*ids, "mine"]
     monkeypatch.setattr(
         delivery_pruner, "KEPT", dict.fromkeys(delivery_pruner.KEPT, timedelta(days=-1))
     )
-    Delivered(store, home).tick()
+    DeliveryPruner(store, home).tick()
     assert listed(store) == [ids[2], "mine"]
 
 
 def test_the_facts_of_a_delivery_are_in_its_job(store: Store) -> None:
     kept(store, events=("dead",))
     buried(store, "job1", labels=("x",))
-    tell_all(store)
+    process_all_events(store)
     (job,) = deliveries(store)
     facts = json.loads(dict(job.spec.env)["QUEUECTL_FACTS"])
     assert facts["job"]["labels"] == ["x"]

@@ -14,7 +14,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.hooks import Hook
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, delivery_queue
 from queuectl.domain.thresholds import parse_threshold
-from queuectl.queue.thresholds import Watching, watched
+from queuectl.queue.thresholds import Thresholds, watched
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.system.processes import this_process
@@ -25,7 +25,7 @@ from tests.stores.kit import added, buried, claimed, existing, settled, worker_r
 
 def look(store: Store) -> int:
     """Look at every threshold now."""
-    return Watching(store).look(watched(store.hooks()))
+    return Thresholds(store).look(watched(store.hooks()))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_job_that_has_been_due_for_long_is_told_of(store: Store) -> None:
     added(store, "later", store.now() + timedelta(hours=1))
     assert look(store) == 0
     added(store, "old", long_ago, queue="paused")
-    store.set_lane("paused", paused=True)
+    store.set_queue_limit("paused", paused=True)
     assert look(store) == 0, "that it waits is meant"
     added(store, "stuck", long_ago)
     assert look(store) == 1
@@ -118,7 +118,7 @@ def test_that_no_worker_lives_is_told_when_it_has_lasted(store: Store) -> None:
     (alone,) = store.hooks()
     assert alone.alone_since is not None
     ago = replace(alone, alone_since=alone.alone_since - timedelta(minutes=2), rev=alone.rev + 1)
-    assert store.put_hook(ago, alone)
+    assert store.save_hook(ago, alone)
     assert look(store) == 1
     store.register(replace(me, id="w2", queues=(DELIVERY_QUEUE,)))
     assert look(store) == 0, "one that only delivers does not count"
@@ -132,7 +132,7 @@ def test_what_a_crash_left_untold_is_told_by_whoever_looks_next(opened: OpenStor
     store = opened()
     hook = kept(store, when="dlq-size > 0")
     noted = thresholds.judged(hook, 1, store.now())
-    assert store.put_hook(noted, hook)
+    assert store.save_hook(noted, hook)
     other = opened()
     assert look(other) == 2, "that it was crossed, and then that it is cleared"
     assert events(store) == ["crossed", "cleared"]
@@ -143,7 +143,7 @@ def test_a_crash_after_the_delivery_was_added_tells_nothing_twice(
 ) -> None:
     kept(store, when="dlq-size > 0")
     buried(store, "a")
-    put = store.put_hook
+    put = store.save_hook
 
     def dies_before_noting(after: Hook, before: Hook | None = None) -> bool:
         if after.told == after.changes:
@@ -151,7 +151,7 @@ def test_a_crash_after_the_delivery_was_added_tells_nothing_twice(
         return put(after, before)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "put_hook", dies_before_noting)
+        patch.setattr(store, "save_hook", dies_before_noting)
         with pytest.raises(SystemExit):
             look(store)
     (first,) = deliveries(store)

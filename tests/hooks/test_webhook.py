@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.events import Ended
-from queuectl.domain.hook_messages import Facts, of_empty_queue, of_ending, of_test, sentence
+from queuectl.domain.events import RunResult
+from queuectl.domain.hook_messages import Facts, of_empty_queue, of_run, of_test, sentence
 from queuectl.domain.hooks import Format, Hook, Target
 from queuectl.domain.times import UTC
 from queuectl.hooks import email
 from queuectl.hooks import webhook as posting
-from queuectl.hooks.errors import Undelivered
+from queuectl.hooks.errors import DeliveryError
 from queuectl.hooks.webhook import check_url, deliver
 from tests.certificates import Certificate, certificate_in
 from tests.hooks.kit import ending, hook
 from tests.hooks.receiver import KEY, MailReceiver, Receiver, receiving
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-DEAD: Facts = of_ending("dead", ending(NOON, job_id="job<1>", run=3, error="Exit code 1 & more"))
+DEAD: Facts = of_run("dead", ending(NOON, job_id="job<1>", run=3, error="Exit code 1 & more"))
 
 
 def webhook(receiver: Receiver, **more: Any) -> Hook:
@@ -31,9 +31,9 @@ def webhook(receiver: Receiver, **more: Any) -> Hook:
     return hook(address=receiver.url, **more)
 
 
-def undelivered(hook: Hook, facts: Facts = DEAD) -> Undelivered:
+def undelivered(hook: Hook, facts: Facts = DEAD) -> DeliveryError:
     """Deliver what must not arrive, and return why."""
-    with pytest.raises(Undelivered) as caught:
+    with pytest.raises(DeliveryError) as caught:
         deliver(hook, facts, "d1")
     assert "s3cr3t" not in str(caught.value)
     return caught.value
@@ -204,13 +204,13 @@ def test_a_command_that_fails_has_not_delivered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (Ended.COMPLETED, "job 'j' completed (run 1, queue default)"),
-        (Ended.FAILED, "job 'j' failed and is retried (run 1, queue default): Exit code 1"),
-        (Ended.CANCELLED, "job 'j' was cancelled (queue default)"),
+        (RunResult.COMPLETED, "job 'j' completed (run 1, queue default)"),
+        (RunResult.FAILED, "job 'j' failed and is retried (run 1, queue default): Exit code 1"),
+        (RunResult.CANCELLED, "job 'j' was cancelled (queue default)"),
     ],
 )
-def test_an_event_is_said_in_one_sentence(outcome: Ended, said: str) -> None:
-    failed = outcome is Ended.FAILED
-    ended = ending(NOON, outcome, job_id="j", run=0 if outcome is Ended.CANCELLED else 1,
+def test_an_event_is_said_in_one_sentence(outcome: RunResult, said: str) -> None:
+    failed = outcome is RunResult.FAILED
+    ended = ending(NOON, outcome, job_id="j", run=0 if outcome is RunResult.CANCELLED else 1,
                    error="Exit code 1" if failed else None)  # fmt: skip
-    assert sentence(of_ending(outcome.value, ended)) == said
+    assert sentence(of_run(outcome.value, ended)) == said

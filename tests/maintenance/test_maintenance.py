@@ -13,10 +13,10 @@ from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import Settings
-from queuectl.maintenance.maintenance import Upkeep
+from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores.base import Store
 from queuectl.stores.sqlite.store import SqliteStore
-from tests.stores.kit import added, claimed, existing, new_job, settled, tell_in_stretches
+from tests.stores.kit import added, claimed, existing, new_job, notify_in_stretches, settled
 from tests.worker.fleet import eventually
 
 LEASE = 0.9
@@ -50,7 +50,7 @@ def is_taken_back(store: Store) -> bool:
     return existing(store, "a").state is State.PENDING
 
 
-def taken_back_after(store: Store, upkeep: Upkeep) -> float:
+def taken_back_after(store: Store, upkeep: Maintenance) -> float:
     """Do the chores until the job is taken back; return how many seconds that took."""
     began = time.monotonic()
 
@@ -62,7 +62,7 @@ def taken_back_after(store: Store, upkeep: Upkeep) -> float:
     return time.monotonic() - began
 
 
-def watched_until_it_is_over(store: LockableStore, upkeep: Upkeep) -> None:
+def watched_until_it_is_over(store: LockableStore, upkeep: Maintenance) -> None:
     """Watch the claim until its lease has ended, and not an instant longer."""
 
     def look() -> bool:
@@ -75,7 +75,7 @@ def watched_until_it_is_over(store: LockableStore, upkeep: Upkeep) -> None:
 
 
 def test_a_claim_is_watched_anew_when_the_lock_was_long_in_coming(store: LockableStore) -> None:
-    upkeep = Upkeep(store)
+    upkeep = Maintenance(store)
     watched_until_it_is_over(store, upkeep)
     store.wait = LEASE / 3 / 2
     begun = time.monotonic()
@@ -87,7 +87,7 @@ def test_a_claim_is_watched_anew_when_the_lock_was_long_in_coming(store: Lockabl
 
 
 def test_a_claim_is_watched_anew_after_the_store_was_locked(store: LockableStore) -> None:
-    upkeep = Upkeep(store)
+    upkeep = Maintenance(store)
     watched_until_it_is_over(store, upkeep)
     store.is_locked = True
     with pytest.raises(StoreLocked):
@@ -100,9 +100,9 @@ def test_a_claim_is_watched_anew_after_the_store_was_locked(store: LockableStore
 def test_of_several_workers_one_tells_the_many_children_of_a_job(
     store: LockableStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell_in_stretches(monkeypatch, 5)
+    notify_in_stretches(monkeypatch, 5)
     added(store, "p")
-    store.add([new_job(store, f"c{n}", after_any=("p",)) for n in range(40)])
+    store.insert([new_job(store, f"c{n}", after_any=("p",)) for n in range(40)])
     settled(store, claimed(store, only="p"))
     turns: list[str] = []
 
@@ -110,8 +110,8 @@ def test_of_several_workers_one_tells_the_many_children_of_a_job(
         turns.append(chore)
         return turns.count("sweep") > 1
 
-    monkeypatch.setattr(store, "take_turn", take_turn)
-    Upkeep(store).tick(SETTINGS)
-    assert sum(bool(job.waits_for) for job in store.find(Filter(), Page())) == 30
-    Upkeep(store).tick(SETTINGS)
-    assert not any(job.waits_for for job in store.find(Filter(), Page()))
+    monkeypatch.setattr(store, "try_acquire_turn", take_turn)
+    Maintenance(store).tick(SETTINGS)
+    assert sum(bool(job.blocked_by) for job in store.find(Filter(), Page())) == 30
+    Maintenance(store).tick(SETTINGS)
+    assert not any(job.blocked_by for job in store.find(Filter(), Page()))

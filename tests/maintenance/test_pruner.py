@@ -16,7 +16,7 @@ from queuectl.domain.job import State
 from queuectl.domain.schedule import Schedule, run_id
 from queuectl.domain.settings import Settings
 from queuectl.maintenance import pruner
-from queuectl.maintenance.pruner import LogKeeper, Retention
+from queuectl.maintenance.pruner import LogKeeper, Pruner
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.home import Home
 from tests.stores.kit import FAILURE, added, claimed, existing, faults, listed, new_job, settled
@@ -67,7 +67,7 @@ def before(store: SqliteStore) -> datetime:
 
 def finish(store: SqliteStore, number: int) -> None:
     """Let jobs be completed, and a moment pass."""
-    store.add([new_job(store, f"job{n}") for n in range(number)])
+    store.insert([new_job(store, f"job{n}") for n in range(number)])
     for _ in range(number):
         settled(store, claimed(store))
     # by the store's clock they must have ended longer ago than `SOON` says
@@ -78,7 +78,7 @@ def test_completed_jobs_that_are_too_old_go_with_their_logs(store: SqliteStore, 
     finish(store, 3)
     logs = logged(home, "job0", 5)
     added(store, "waiting")
-    Retention(store, home).tick(SOON)
+    Pruner(store, home).tick(SOON)
     assert listed(store) == ["waiting"]
     assert not logs.exists()
     assert faults(store) == []
@@ -87,14 +87,14 @@ def test_completed_jobs_that_are_too_old_go_with_their_logs(store: SqliteStore, 
 def test_nothing_goes_for_which_no_age_is_set(store: SqliteStore, home: Home) -> None:
     finish(store, 2)
     logs = logged(home, "gone", 5)
-    Retention(store, home).tick(Settings())
+    Pruner(store, home).tick(Settings())
     assert listed(store) == ["job0", "job1"]
     assert logs.exists()
 
 
 def test_jobs_that_are_young_enough_stay(store: SqliteStore, home: Home) -> None:
     finish(store, 2)
-    Retention(store, home).tick(Settings(retention_completed=3600))
+    Pruner(store, home).tick(Settings(retention_completed=3600))
     assert listed(store) == ["job0", "job1"]
 
 
@@ -110,7 +110,7 @@ def test_parents_that_are_still_waited_for_do_not_hide_the_jobs_behind_them(
     for n in range(5):
         added(store, f"dead{n}")
         settled(store, claimed(store, only=f"dead{n}"), FAILURE)
-    keeper = Retention(store, home)
+    keeper = Pruner(store, home)
     settings = Settings(retention_dead=0.001)
 
     def are_gone() -> bool:
@@ -129,7 +129,7 @@ def test_one_turn_takes_no_longer_than_its_share(
     monkeypatch.setattr(pruner, "_BUDGET_SECONDS", 0)
     monkeypatch.setattr(pruner, "_BATCH", 2)
     finish(store, 5)
-    keeper = Retention(store, home)
+    keeper = Pruner(store, home)
     keeper.tick(SOON)
     assert len(listed(store)) == 3
     keeper.tick(SOON)
@@ -140,7 +140,7 @@ def test_one_turn_takes_no_longer_than_its_share(
 def test_the_oldest_logs_of_settled_jobs_go_until_the_rest_is_small_enough(
     store: SqliteStore, home: Home
 ) -> None:
-    store.add([new_job(store, name) for name in ("old", "new", "running", "waiting")])
+    store.insert([new_job(store, name) for name in ("old", "new", "running", "waiting")])
     for name in ("old", "new"):
         settled(store, claimed(store, only=name))
     claimed(store, only="running")
@@ -196,7 +196,7 @@ def test_a_retried_job_is_not_removed_for_the_age_of_its_last_end(
     job = store.get("job0")
     assert job is not None
     assert store.commit(state_machine.retry(job, store.now()))
-    Retention(store, home).tick(SOON)
+    Pruner(store, home).tick(SOON)
     assert listed(store) == ["job0"]
 
 
@@ -240,15 +240,15 @@ def test_runs_that_their_schedule_has_not_advanced_past_stay(
     now = store.now()
     old, due = now - timedelta(days=2), now - timedelta(days=1)
     fields = {"command": "true"}
-    assert store.put_schedule(Schedule("s", "@daily", "UTC", fields, due, old, last_due=old))
+    assert store.save_schedule(Schedule("s", "@daily", "UTC", fields, due, old, last_due=old))
     for name in (run_id("s", old), run_id("s", due), run_id("gone", due)):
         added(store, name)
         settled(store, claimed(store, only=name))
     eventually(lambda: len(store.ended(State.COMPLETED, before(store), 3)) == 3)
-    Retention(store, home).tick(SOON)
+    Pruner(store, home).tick(SOON)
     assert listed(store) == [run_id("s", due)]
     schedule = store.schedule("s")
     assert schedule
-    assert store.put_schedule(replace(schedule, last_due=due, rev=schedule.rev + 1), schedule)
-    Retention(store, home).tick(SOON)
+    assert store.save_schedule(replace(schedule, last_due=due, rev=schedule.rev + 1), schedule)
+    Pruner(store, home).tick(SOON)
     assert listed(store) == []

@@ -14,7 +14,7 @@ from queuectl.domain.schedule import MISSED, OVERLAPPED, Schedule, moved_up, ste
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import UTC
 from queuectl.maintenance import scheduler
-from queuectl.maintenance.scheduler import Scheduling
+from queuectl.maintenance.scheduler import Scheduler
 from queuectl.stores.base import Fired, Store
 from queuectl.stores.mongo.store import MongoStore
 from queuectl.system.cron import Cron
@@ -64,7 +64,7 @@ def kept(store: Store, name: str = "a", cron: str = "* * * * *", **more: Any) ->
     fields = {"command": "true", **more.pop("fields", {})}
     wanted = {"next_due": NOON + MINUTE, "created_at": NOON, **more}
     schedule = Schedule(name, cron, "UTC", fields, **wanted)
-    assert store.put_schedule(schedule)
+    assert store.save_schedule(schedule)
     return schedule
 
 
@@ -77,7 +77,7 @@ def now_kept(store: Store, name: str = "a") -> Schedule:
 
 def tick(store: Store, since: datetime = NOON) -> int:
     """Play a worker that began at `since`; return how many runs it enqueued."""
-    return Scheduling(store, since).enqueue_due(SETTINGS).enqueued
+    return Scheduler(store, since).enqueue_due(SETTINGS).enqueued
 
 
 def finish_all(store: Store, number: int) -> None:
@@ -93,7 +93,7 @@ def test_a_run_is_enqueued_when_it_is_due_as_settings_say_then(
     kept(store, fields={"queue": "night", "priority": "high"})
     assert tick(store) == 0
     clock.now += MINUTE
-    assert Scheduling(store, NOON).enqueue_due(Settings(max_retries=7)).enqueued == 1
+    assert Scheduler(store, NOON).enqueue_due(Settings(max_retries=7)).enqueued == 1
     job = store.get("a@20261122T1201Z")
     assert job is not None
     assert (job.spec.queue, job.spec.priority, job.spec.max_retries) == ("night", 10, 7)
@@ -105,7 +105,7 @@ def test_the_next_schedule_is_seen_ahead(opened_then: Callable[[], Store], clock
     store = opened_then()
     kept(store)
     kept(store, "paused", paused=True, next_due=NOON + SECOND)
-    served = Scheduling(store, NOON)
+    served = Scheduler(store, NOON)
     assert served.enqueue_due(SETTINGS, ahead=59).next_due is None
     assert served.enqueue_due(SETTINGS, ahead=60).next_due == NOON + MINUTE
     clock.now += MINUTE
@@ -244,7 +244,7 @@ def test_one_bad_schedule_does_not_stop_the_others_and_is_told_of_once(
     kept(store, "bad2", fields={"timeout": "soon"})
     kept(store, "good")
     clock.now += MINUTE
-    served = Scheduling(store, NOON)
+    served = Scheduler(store, NOON)
     assert served.enqueue_due(SETTINGS).enqueued == 1
     assert served.enqueue_due(SETTINGS).enqueued == 0
     told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]

@@ -8,11 +8,11 @@ import pytest
 
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.query import Filter, Page
-from queuectl.domain.state_machine import settle
+from queuectl.domain.state_machine import finish
 from queuectl.presentation.follower import Feed, fates, latest
 from queuectl.presentation.snapshot import Wanted
 from queuectl.queue import open_queue
-from queuectl.system.home import find_place
+from queuectl.system.home import find_location
 from tests.cli.harness import bury, claim_next
 from tests.worker.fleet import eventually
 
@@ -25,7 +25,7 @@ def test_a_job_that_ends_while_jobs_are_read_is_shown_once(monkeypatch: pytest.M
         def find_and_end(chosen: Filter, page: Page) -> Iterator[Job]:
             found = list(find(chosen, page))
             if State.PROCESSING in chosen.states:
-                assert queue.store.commit(settle(running, Outcome(exit_code=0), queue.now()))
+                assert queue.store.commit(finish(running, Outcome(exit_code=0), queue.now()))
             return iter(found)
 
         monkeypatch.setattr(queue, "find", find_and_end)
@@ -34,7 +34,7 @@ def test_a_job_that_ends_while_jobs_are_read_is_shown_once(monkeypatch: pytest.M
 
 
 def test_a_feed_makes_no_store_and_sees_one_that_is_made_later() -> None:
-    place = find_place()
+    place = find_location()
     feed = Feed(place, Wanted(), lambda: None, interval=0.01)
     feed.start()
     try:

@@ -14,7 +14,7 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.stats import Figures
 from queuectl.domain.times import EPOCH
 from queuectl.queue import events
-from queuectl.queue.events import Telling, tell_of
+from queuectl.queue.events import EventProcessor, tell_of
 from queuectl.stores.base import Store
 from queuectl.worker import shutdown
 from queuectl.worker.shutdown import leave
@@ -29,10 +29,10 @@ ENDINGS = 5
 def happened(fleet: Fleet) -> None:
     """Let some runs end that nobody has counted."""
     store = fleet.queue.store
-    store.add([new_job(store, f"j{n}") for n in range(ENDINGS)])
+    store.insert([new_job(store, f"j{n}") for n in range(ENDINGS)])
     for _ in range(ENDINGS):
         settled(store, claimed(store))
-    assert len(store.untold().endings) == ENDINGS
+    assert len(store.pending_events().finished) == ENDINGS
 
 
 def test_a_tick_of_the_upkeep_counts_what_has_happened(
@@ -42,8 +42,8 @@ def test_a_tick_of_the_upkeep_counts_what_has_happened(
     monkeypatch.setattr(events, "_BUDGET_SECONDS", 60)
     happened(fleet)
     store = fleet.queue.store
-    Telling(store).tick(Settings())
-    assert store.untold().is_empty
+    EventProcessor(store).tick(Settings())
+    assert store.pending_events().is_empty
     assert store.totals()["default"].completed == ENDINGS
 
 
@@ -53,31 +53,31 @@ def test_a_worker_leaves_the_counting_to_one_that_was_faster(
     monkeypatch.setattr(events, "_BACKLOG_SECONDS", 3600.0)
     happened(fleet)
     store = fleet.queue.store
-    assert store.take_turn("telling", 3600)
-    Telling(store).tick(Settings())
-    assert len(store.untold().endings) == ENDINGS
+    assert store.try_acquire_turn("events", 3600)
+    EventProcessor(store).tick(Settings())
+    assert len(store.pending_events().finished) == ENDINGS
 
 
 def test_old_minutes_are_let_go_by_the_setting(fleet: Fleet) -> None:
     happened(fleet)
     store = fleet.queue.store
-    told = store.untold()
+    told = store.pending_events()
     long_ago = store.now() - timedelta(hours=3)
     minute = long_ago.replace(second=0, microsecond=0)
-    assert store.tell(told, {("default", minute): {"completed": ENDINGS}})
-    Telling(store).tick(replace(Settings(), retention_stats=4 * 3600.0))
+    assert store.record_events(told, {("default", minute): {"completed": ENDINGS}})
+    EventProcessor(store).tick(replace(Settings(), retention_stats=4 * 3600.0))
     assert store.figures(EPOCH) == {("default", minute): Figures(completed=ENDINGS)}
-    Telling(store).tick(Settings(retention_stats=0))
+    EventProcessor(store).tick(Settings(retention_stats=0))
     assert store.figures(EPOCH)
     _let_turns_pass(fleet)
-    Telling(store).tick(replace(Settings(), retention_stats=3600.0))
+    EventProcessor(store).tick(replace(Settings(), retention_stats=3600.0))
     assert store.figures(EPOCH) == {}
     assert store.totals()["default"].completed == ENDINGS
 
 
 def _let_turns_pass(fleet: Fleet) -> None:
     """Make every turn at a chore due again."""
-    with closing(sqlite3.connect(fleet.place.store_url)) as database, database:
+    with closing(sqlite3.connect(fleet.location.store_url)) as database, database:
         database.execute("DELETE FROM turns")
 
 
@@ -87,7 +87,7 @@ def test_the_last_worker_that_leaves_counts_what_is_left(fleet: Fleet) -> None:
     fleet.settled("a")
     fleet.stop()
     store = fleet.queue.store
-    assert store.untold().is_empty
+    assert store.pending_events().is_empty
     assert store.totals()["default"].completed == 1
 
 
@@ -96,7 +96,7 @@ def test_no_backlog_of_events_keeps_the_last_worker_from_leaving(
 ) -> None:
     store, control = opened(), Control()
     store.register(worker_record(store, "w1"))
-    store.add([new_job(store, f"j{n}") for n in range(ENDINGS)])
+    store.insert([new_job(store, f"j{n}") for n in range(ENDINGS)])
     for _ in range(ENDINGS):
         settled(store, claimed(store))
     seen: list[str] = []
@@ -108,7 +108,7 @@ def test_no_backlog_of_events_keeps_the_last_worker_from_leaving(
         assert time.monotonic() < too_late, "it never leaves"
         return True
 
-    monkeypatch.setattr(events, "tell_some", told_one)
+    monkeypatch.setattr(events, "process_events", told_one)
     monkeypatch.setattr(events, "_MOST_TRIES", 10**9)
     monkeypatch.setattr(shutdown, "LEAVE_SECONDS", 0.2)
     leave(store, "w1", control, None, drains=False)
@@ -120,11 +120,11 @@ def test_no_backlog_of_events_keeps_the_last_worker_from_leaving(
 
 def test_who_shall_leave_at_once_tells_nothing(opened: OpenStore) -> None:
     store, control = opened(), Control()
-    store.add([new_job(store, "j")])
+    store.insert([new_job(store, "j")])
     settled(store, claimed(store))
     control.request_stop(at_once=True)
     leave(store, "w1", control, None, drains=False)
-    assert len(store.untold().endings) == 1
+    assert len(store.pending_events().finished) == 1
     control.close()
 
 
@@ -134,7 +134,7 @@ def test_who_deletes_a_job_tells_what_it_has_been_through_and_nothing_later(
     monkeypatch.setattr(events, "_LEAST", 1)
     monkeypatch.setattr(events, "_BUDGET_SECONDS", 0)  # no batch grows
     store = opened()
-    store.add([new_job(store, f"j{n}") for n in range(ENDINGS)])
+    store.insert([new_job(store, f"j{n}") for n in range(ENDINGS)])
     first = settled(store, claimed(store))
     for _ in range(ENDINGS - 1):
         before = store.now()
@@ -142,5 +142,5 @@ def test_who_deletes_a_job_tells_what_it_has_been_through_and_nothing_later(
             pass
         settled(store, claimed(store))
     tell_of(store, first)
-    left = {each.job_id for each in store.untold().endings}
+    left = {each.job_id for each in store.pending_events().finished}
     assert left == {f"j{n}" for n in range(ENDINGS)} - {first.id}

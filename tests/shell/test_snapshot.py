@@ -23,7 +23,7 @@ from queuectl.shell.catalog import knowing
 from queuectl.shell.completer import LineCompleter
 from queuectl.shell.followed_jobs import Followed, notices, open_followed
 from queuectl.shell.snapshot import JobLine, Live, Snapshot
-from queuectl.system.home import Place, find_place
+from queuectl.system.home import Location, find_location
 from tests.cli.harness import Cli, bury, run_next
 
 SECONDS = 30.0
@@ -32,7 +32,7 @@ SECONDS = 30.0
 class Watched:
     """A live view whose snapshots can be waited for."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Location) -> None:
         self.followed = Followed()
         self.live = Live(place, self.followed)
         self._changed = threading.Condition()
@@ -53,7 +53,7 @@ class Watched:
 @pytest.fixture
 def watched() -> Iterator[Watched]:
     """A live view of this test's home."""
-    made = Watched(find_place())
+    made = Watched(find_location())
     made.live.start()
     yield made
     made.live.stop()
@@ -68,7 +68,7 @@ def completed(session: Session, line: str) -> list[str]:
 
 
 def test_a_search_during_which_something_was_learnt_is_made_again() -> None:
-    live = Live(find_place(), Followed())
+    live = Live(find_location(), Followed())
     searches: list[Session] = []
 
     def session() -> Session:
@@ -122,13 +122,13 @@ def test_a_store_that_kept_silent_for_long_is_seen_soon_after_it_is_back(
     monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     cli.ok("enqueue", "a", "true")
-    live = Live(find_place(), Followed())
+    live = Live(find_location(), Followed())
     passed = [0.0]
     clock = SimpleNamespace(monotonic=lambda: passed[0])
     monkeypatch.setattr("queuectl.shell.snapshot.time", clock)
     live._look_and_plan()
 
-    def keep_silent(_place: Place) -> NoReturn:
+    def keep_silent(_place: Location) -> NoReturn:
         passed[0] += 10.0
         raise StoreUnavailable("does not answer")
 
@@ -170,7 +170,7 @@ def test_completing_never_opens_the_store(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("queuectl.queue.open_store", refuse)
     monkeypatch.setattr("queuectl.queue.open_existing", refuse)
     monkeypatch.setattr("queuectl.stores.open_existing", refuse)
-    live = Live(find_place(), Followed())
+    live = Live(find_location(), Followed())
     lines = tuple(JobLine(f"job{n}", State.PENDING, "pending     true") for n in range(1000))
     counts = Counts({"default": {State.PENDING: 100_000}})
     live.snapshot = Snapshot(is_known=True, counts=counts, jobs=lines)
@@ -182,7 +182,7 @@ def test_completing_never_opens_the_store(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_jobs_on_the_line_are_not_offered_again() -> None:
-    live = Live(find_place(), Followed())
+    live = Live(find_location(), Followed())
     lines = tuple(JobLine(word, State.PENDING, "pending  true") for word in ("job1", "job2"))
     live.snapshot = Snapshot(is_known=True, jobs=lines)
     session = knowing(Session(), live)
@@ -192,7 +192,7 @@ def test_jobs_on_the_line_are_not_offered_again() -> None:
 
 def test_the_end_of_jobs_that_were_enqueued_here_is_told(watched: Watched) -> None:
     bury("before")
-    with open_followed(find_place(), watched.followed) as queue:
+    with open_followed(find_location(), watched.followed) as queue:
         for job_id, command in (("good", "true"), ("bad", "false")):
             fields = {"id": job_id, "command": command, "max_retries": 1, "priority": "high"}
             request = queue.request(fields)
@@ -221,7 +221,7 @@ def test_the_end_of_jobs_that_were_enqueued_here_is_told(watched: Watched) -> No
 
 
 def test_an_end_that_was_looked_at_is_not_told(watched: Watched) -> None:
-    with open_followed(find_place(), watched.followed) as queue:
+    with open_followed(find_location(), watched.followed) as queue:
         queue.enqueue([queue.request({"id": "a", "command": "true"})])
         run_next(queue, Outcome(exit_code=0))
         assert queue.get("a").state is State.COMPLETED

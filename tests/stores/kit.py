@@ -33,7 +33,7 @@ def new_job(store: Store, job_id: str, run_at: datetime | None = None, **spec: A
 
 def added(store: Store, job_id: str, run_at: datetime | None = None, **spec: Any) -> Job:
     """Add a job and return it as the store has it."""
-    assert store.add([new_job(store, job_id, run_at, **spec)]) == frozenset()
+    assert store.insert([new_job(store, job_id, run_at, **spec)]) == frozenset()
     return existing(store, job_id)
 
 
@@ -64,7 +64,7 @@ def claimed_ids(store: Store, number: int, *queues: str) -> list[str]:
 
 def settled(store: Store, job: Job, outcome: Outcome = SUCCESS) -> Job:
     """Settle a claimed job and return it as the store has it."""
-    assert store.commit(state_machine.settle(job, outcome, store.now()))
+    assert store.commit(state_machine.finish(job, outcome, store.now()))
     return existing(store, job.id)
 
 
@@ -93,7 +93,7 @@ def faults(store: Store) -> list[str]:
     return [fault for fault in store.check() if not fault.startswith("the index ")]
 
 
-def tell_in_stretches(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def notify_in_stretches(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Let a commit tell at most so many children of a job's end; a sweep tells the others."""
     for module in (sqlite_lanes, dependents):
-        monkeypatch.setattr(module, "TOLD_AT_ONCE", most)
+        monkeypatch.setattr(module, "NOTIFIED_AT_ONCE", most)

@@ -36,7 +36,7 @@ def test_every_change_is_applied_or_not_by_itself(store: Store) -> None:
     done = settled(store, claimed(store))
     running = claimed(store, only=added(store, "running").id)
     waiting, changed, renewed = (added(store, name) for name in ("waiting", "changed", "renewed"))
-    assert store.commit(state_machine.hold(changed, now))
+    assert store.commit(state_machine.pause(changed, now))
     assert store.commit(state_machine.delete(renewed))
     other = added(store, "renewed")
     assert other.rev == renewed.rev
@@ -55,7 +55,7 @@ def test_every_change_is_applied_or_not_by_itself(store: Store) -> None:
     assert len(existing(store, "dead").history) == 1
     assert existing(store, "running").cancel_requested
     assert existing(store, "waiting").state is State.CANCELLED
-    assert existing(store, "changed").held
+    assert existing(store, "changed").paused
     assert existing(store, "renewed") == other
     assert store.counts().of(State.PENDING) == 3
     assert (store.repair(), faults(store)) == (0, [])
@@ -76,20 +76,20 @@ def test_a_key_that_is_taken_keeps_one_job_back_and_no_other(store: Store) -> No
 
 
 def test_children_hear_of_parents_that_are_cancelled_or_deleted_with_others(store: Store) -> None:
-    store.add([
+    store.insert([
         new_job(store, "p"), new_job(store, "q"), new_job(store, "other"),
         new_job(store, "after-p", after_fail=("p",)), new_job(store, "after-q", after_any=("q",)),
     ])  # fmt: skip
     changes = [state_machine.cancel(existing(store, name), store.now()) for name in ("p", "other")]
     assert store.commit_all([*changes, state_machine.delete(existing(store, "q"))]) == [True] * 3
-    assert [existing(store, f"after-{name}").waits_for for name in "pq"] == [(), ()]
+    assert [existing(store, f"after-{name}").blocked_by for name in "pq"] == [(), ()]
 
 
 def test_jobs_that_are_alike_share_their_commands(
     watched_store: MongoStore, commands: Commands
 ) -> None:
     store = watched_store
-    store.add([new_job(store, f"job{n}") for n in range(MANY)])
+    store.insert([new_job(store, f"job{n}") for n in range(MANY)])
     jobs = [existing(store, f"job{n}") for n in range(MANY)]
     now = store.now()
     commands.entries.clear()

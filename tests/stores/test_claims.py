@@ -51,7 +51,7 @@ def test_a_claim_is_what_the_state_machine_says(store: Store) -> None:
 def test_the_second_claim_of_a_job_counts_on(store: Store) -> None:
     added(store, "a", max_retries=3, backoff_base=0)
     failed = settled(store, claimed(store), FAILURE)
-    store.promote()
+    store.make_due_claimable()
     wanted = request()
     taken = store.claim(wanted)
     assert taken is not None
@@ -149,7 +149,7 @@ def test_a_named_job_that_is_due_need_not_be_promoted(store: Store) -> None:
 def soon_due(store: Store, *job_ids: str) -> None:
     """Add jobs that are due a moment later, and return when that has come."""
     at = store.now() + 200 * MILLISECOND
-    store.add([new_job(store, job_id, at) for job_id in job_ids])
+    store.insert([new_job(store, job_id, at) for job_id in job_ids])
     while store.now() < at:
         pass
 
@@ -157,15 +157,15 @@ def soon_due(store: Store, *job_ids: str) -> None:
 def test_promotion_makes_due_jobs_claimable(store: Store) -> None:
     later_on = store.now() + HOUR
     added(store, "later", later_on)
-    assert store.promote() == 0
+    assert store.make_due_claimable() == 0
     assert store.next_due() == later_on
     soon_due(store, "a", "b", "c")
     due = store.next_due()
     assert due is not None
     assert due <= store.now()
-    assert store.promote(limit=2) == 2
-    assert store.promote() == 1
-    assert store.promote() == 0
+    assert store.make_due_claimable(limit=2) == 2
+    assert store.make_due_claimable() == 1
+    assert store.make_due_claimable() == 0
     assert store.next_due() == later_on
     assert sorted(claimed_ids(store, 3)) == ["a", "b", "c"]
     assert store.claim(request()) is None
@@ -174,7 +174,7 @@ def test_promotion_makes_due_jobs_claimable(store: Store) -> None:
 def test_promotion_is_no_change_of_the_job(store: Store) -> None:
     soon_due(store, "a")
     job = existing(store, "a")
-    store.promote()
+    store.make_due_claimable()
     assert existing(store, "a") == job
 
 
@@ -195,7 +195,7 @@ def test_a_repeated_claim_that_had_taken_nothing_takes_the_next_job(store: Store
 def test_claims_come_without_output_and_history(store: Store) -> None:
     added(store, "a", max_retries=3, backoff_base=0)
     settled(store, claimed(store), replace(FAILURE, stdout="long"))
-    store.promote()
+    store.make_due_claimable()
     job = claimed(store)
     assert job.outcome is not None
     assert (job.outcome.stdout, job.outcome.stderr, job.history) == ("", "", ())
@@ -222,8 +222,8 @@ def test_the_jobs_that_a_worker_holds_are_found(store: Store) -> None:
     claimed(store, worker="w2")
     last = claimed(store, worker="w1")
     settled(store, first)
-    assert store.held_by("w1") == [last]
-    assert store.held_by("nobody") == []
+    assert store.claimed_by("w1") == [last]
+    assert store.claimed_by("nobody") == []
 
 
 def test_a_claim_finds_what_another_has_just_added(opened: OpenStore) -> None:
@@ -238,7 +238,7 @@ def test_a_claim_finds_what_another_has_just_added(opened: OpenStore) -> None:
 
 def test_racing_workers_take_each_job_exactly_once(store: Store, store_url: str) -> None:
     jobs = 60 if "mongodb" not in store_url else 20
-    store.add([new_job(store, f"job{n}", queue=f"q{n % 3}") for n in range(jobs)])
+    store.insert([new_job(store, f"job{n}", queue=f"q{n % 3}") for n in range(jobs)])
 
     def work(number: int) -> list[str]:
         done: list[str] = []
@@ -251,8 +251,8 @@ def test_racing_workers_take_each_job_exactly_once(store: Store, store_url: str)
                     request(worker=f"w{number}", claim_id=f"{number}-{len(done)}-{n}")
                     for n in range(2)
                 ]
-                ends = [state_machine.settle(job, SUCCESS, own.now()) for job in held]
-                applied, held = own.settle(ends, wanted)
+                ends = [state_machine.finish(job, SUCCESS, own.now()) for job in held]
+                applied, held = own.commit_and_claim(ends, wanted)
                 assert all(applied)
         return done
 
@@ -269,7 +269,7 @@ def test_claims_by_name_leave_the_others_of_a_queue_to_be_claimed(store: Store) 
     while store.now() <= due:
         wait_readable([], 0.005)
     if store.claim(request(only="late")) is None:  # a store may want it to be promoted first
-        store.promote()
+        store.make_due_claimable()
         assert claimed(store, only="late").id == "late"
     assert claimed(store).id == "ready"
     added(store, "again")

@@ -62,8 +62,8 @@ def test_a_named_job_is_due_too(opened: OpenStore, ahead: Store) -> None:
 
 def test_many_are_claimed_together(opened: OpenStore, ahead: Store) -> None:
     store = opened()
-    ahead.add([new_job(ahead, f"job{n}") for n in range(3)])
-    _, jobs = store.settle([], [request() for _ in range(3)])
+    ahead.insert([new_job(ahead, f"job{n}") for n in range(3)])
+    _, jobs = store.commit_and_claim([], [request() for _ in range(3)])
     assert [job.id for job in jobs] == ["job0", "job1", "job2"]
 
 
@@ -75,7 +75,7 @@ def test_a_retry_waits_as_long_as_it_shall_and_no_longer(opened: OpenStore, ahea
     job = settled(ahead, claimed(ahead), FAILURE)
     assert job.state is State.FAILED
     assert store.claim(request()) is None
-    eventually(lambda: store.promote() == 1)
+    eventually(lambda: store.make_due_claimable() == 1)
     assert claimed(store).id == "a"
 
 
@@ -89,7 +89,7 @@ def test_a_delay_is_one_by_the_clock_of_who_runs_the_job(
         at = (store.now() + timedelta(minutes=1)).isoformat()
         wanted = [{"id": "soon", "in": "0.2s"}, {"id": "later", "in": "1h"}, {"id": "at", "at": at}]
         queue.enqueue([queue.request({"command": "true", **fields}) for fields in wanted])
-    eventually(lambda: store.promote() == 1)
+    eventually(lambda: store.make_due_claimable() == 1)
     assert claimed(store).id == "soon"
     assert existing(store, "at").run_at.isoformat()[:19] == at[:19], "that was asked for"
     assert existing(store, "later").run_at < store.now() + timedelta(minutes=61)
@@ -99,7 +99,7 @@ def test_a_child_is_due_when_its_parent_has_ended(opened: OpenStore, ahead: Stor
     store = opened()
     if has_own_clock(store):
         return
-    ahead.add([new_job(ahead, "p"), new_job(ahead, "c", after=("p",))])
+    ahead.insert([new_job(ahead, "p"), new_job(ahead, "c", after=("p",))])
     settled(store, claimed(store))
     assert claimed(store).id == "c"
 
@@ -112,7 +112,7 @@ def test_what_was_taken_for_due_too_early_waits_on_and_keeps_nobody_waiting(
     store = opened()
     added(store, "at", store.now() + timedelta(minutes=5), priority=9)
     added(store, "now")
-    assert ahead.promote() == 1
+    assert ahead.make_due_claimable() == 1
     assert claimed(store).id == "now"
     assert store.claim(request()) is None
     assert store.next_due() == existing(store, "at").run_at

@@ -28,11 +28,11 @@ def test_who_asks_for_a_job_is_never_given_a_delivery(store: Store) -> None:
     delivery(store, "a")
     assert store.claim(request()) is None
     assert store.claim(request("default", "hooks")) is None
-    assert store.settle([], [request(), request()]) == ([], [])
+    assert store.commit_and_claim([], [request(), request()]) == ([], [])
     added(store, "job1")
     assert claimed(store).id == "job1"
     added(store, "job2")
-    assert [job.id for job in store.settle([], [request(), request()])[1]] == ["job2"]
+    assert [job.id for job in store.commit_and_claim([], [request(), request()])[1]] == ["job2"]
 
 
 def test_who_asks_for_a_delivery_is_never_given_a_job(store: Store) -> None:
@@ -66,7 +66,7 @@ def test_a_claim_whose_answer_was_lost_finds_its_delivery_again(store: Store) ->
 
 
 def test_the_limit_of_a_hook_leaves_room_for_the_others(store: Store) -> None:
-    store.set_lane(delivery_queue("a"), limit=2)
+    store.set_queue_limit(delivery_queue("a"), limit=2)
     for number in range(4):
         delivery(store, "a", number)
     other = delivery(store, "b")
@@ -82,7 +82,7 @@ def test_the_limit_of_a_hook_leaves_room_for_the_others(store: Store) -> None:
 def test_a_hook_that_was_full_has_something_ready_again_when_a_delivery_has_ended(
     store: Store,
 ) -> None:
-    store.set_lane(delivery_queue("a"), limit=2)
+    store.set_queue_limit(delivery_queue("a"), limit=2)
     for number in range(4):
         delivery(store, "a", number)
     under_way = [claimed(store, deliveries=True) for _ in range(2)]
@@ -97,7 +97,7 @@ def test_a_hook_that_was_full_has_something_ready_again_when_others_have_ended_t
     store: Store, opened: Callable[[], Store]
 ) -> None:
     elsewhere = opened()
-    store.set_lane(delivery_queue("a"), limit=1)
+    store.set_queue_limit(delivery_queue("a"), limit=1)
     for number in range(2):
         delivery(store, "a", number)
     theirs = claimed(elsewhere, deliveries=True)
@@ -115,7 +115,7 @@ def test_who_asks_for_what_is_untried_is_never_given_a_retry(store: Store) -> No
     ]  # fmt: skip
     for _ in retries:
         settled(store, claimed(store, **asked), FAILURE)
-    eventually(lambda: store.promote() or store.has_ready_deliveries())
+    eventually(lambda: store.make_due_claimable() or store.has_ready_deliveries())
     assert not store.has_ready_deliveries(untried=True)
     assert store.claim(request(**asked)) is None
     new = [delivery(store, "a", 3), delivery(store, "b")]
@@ -151,7 +151,7 @@ def test_deliveries_can_be_claimed_of_some_hooks_alone(store: Store) -> None:
 
 def test_a_hook_that_is_paused_has_nothing_ready(store: Store) -> None:
     delivery(store, "a")
-    store.set_lane(delivery_queue("a"), paused=True)
+    store.set_queue_limit(delivery_queue("a"), paused=True)
     assert not store.has_ready_deliveries()
     assert store.claim(request(deliveries=True)) is None
     delivery(store, "b")

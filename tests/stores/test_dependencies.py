@@ -22,9 +22,9 @@ from tests.stores.kit import (
     claimed,
     existing,
     new_job,
+    notify_in_stretches,
     request,
     settled,
-    tell_in_stretches,
 )
 
 Change = Callable[[Job], state_machine.Transition]
@@ -32,7 +32,7 @@ Change = Callable[[Job], state_machine.Transition]
 
 def waits(store: Store, job_id: str) -> list[str]:
     """Return what a job still waits for."""
-    return sorted(existing(store, job_id).waits_for)
+    return sorted(existing(store, job_id).blocked_by)
 
 
 def apply(store: Store, job_id: str, decide: Change) -> None:
@@ -46,7 +46,7 @@ def cancelled(store: Store, job_id: str) -> None:
 
 
 def test_a_child_starts_after_its_parent_has_succeeded(store: Store) -> None:
-    store.add([new_job(store, "parent"), new_job(store, "child", after=("parent",))])
+    store.insert([new_job(store, "parent"), new_job(store, "child", after=("parent",))])
     parent = claimed(store)
     assert parent.id == "parent"
     assert store.claim(request()) is None
@@ -56,10 +56,10 @@ def test_a_child_starts_after_its_parent_has_succeeded(store: Store) -> None:
 
 
 def test_settling_the_parent_and_claiming_its_child_is_one_step(store: Store) -> None:
-    store.add([new_job(store, "parent"), new_job(store, "child", after=("parent",))])
+    store.insert([new_job(store, "parent"), new_job(store, "child", after=("parent",))])
     parent = claimed(store)
-    change = state_machine.settle(parent, SUCCESS, store.now())
-    applied, claimed_now = store.settle([change], [request()])
+    change = state_machine.finish(parent, SUCCESS, store.now())
+    applied, claimed_now = store.commit_and_claim([change], [request()])
     assert applied == [True]
     assert [job.id for job in claimed_now] == ["child"]
 
@@ -76,14 +76,14 @@ def test_how_a_parent_ends_decides_which_children_start(
     store: Store, condition: str, outcome: Outcome, is_released: bool
 ) -> None:
     spec: dict[str, Any] = {condition: ("p",)}
-    store.add([new_job(store, "p"), new_job(store, "c", **spec)])
+    store.insert([new_job(store, "p"), new_job(store, "c", **spec)])
     settled(store, claimed(store), outcome)
     assert (waits(store, "c") == []) is is_released
     assert (store.claim(request()) is not None) is is_released
 
 
 def test_a_cancelled_parent_has_failed(store: Store) -> None:
-    store.add([
+    store.insert([
         new_job(store, "p"),
         new_job(store, "good", after=("p",)),
         new_job(store, "bad", after_fail=("p",)),
@@ -98,14 +98,14 @@ def test_a_deleted_parent_counts_as_cancelled(store: Store, state: str) -> None:
     added(store, "p")
     if state != "pending":
         settled(store, claimed(store), SUCCESS if state == "completed" else FAILURE)
-    store.add([new_job(store, "ok", after=("p",)), new_job(store, "fail", after_fail=("p",))])
+    store.insert([new_job(store, "ok", after=("p",)), new_job(store, "fail", after_fail=("p",))])
     apply(store, "p", state_machine.delete)
     assert waits(store, "fail") == []
     assert waits(store, "ok") == ([] if state == "completed" else ["gone:p"])
 
 
 def test_a_retry_that_fails_once_more_leaves_the_child_waiting(store: Store) -> None:
-    store.add([new_job(store, "p", max_retries=2), new_job(store, "c", after=("p",))])
+    store.insert([new_job(store, "p", max_retries=2), new_job(store, "c", after=("p",))])
     settled(store, claimed(store), FAILURE)
     assert existing(store, "p").state is State.FAILED
     assert waits(store, "c") == ["success:p"]
@@ -129,7 +129,7 @@ def test_a_parent_that_ended_before_is_known_when_the_child_is_added(store: Stor
 
 
 def test_a_parent_that_is_gone_counts_as_deleted(store: Store) -> None:
-    store.add([new_job(store, "c", after=("gone",)), new_job(store, "d", after_any=("gone",))])
+    store.insert([new_job(store, "c", after=("gone",)), new_job(store, "d", after_any=("gone",))])
     assert waits(store, "c") == ["gone:gone"]
     assert waits(store, "d") == []
 
@@ -139,7 +139,7 @@ def test_a_child_added_while_its_parent_runs_is_told(opened: OpenStore) -> None:
     added(boss, "p")
     held = claimed(worker)
     added(boss, "c", after=("p",))
-    change = state_machine.settle(held, SUCCESS, worker.now())
+    change = state_machine.finish(held, SUCCESS, worker.now())
     assert not worker.commit(change), "the verdict was made without knowing of the child"
     settled(worker, existing(worker, "p"))
     assert claimed(worker).id == "c"
@@ -154,7 +154,7 @@ def test_a_cancellation_decided_before_a_child_was_added_is_decided_again(store:
 
 
 def test_a_diamond_waits_for_both_sides(store: Store) -> None:
-    store.add([
+    store.insert([
         new_job(store, "top"),
         new_job(store, "left", after=("top",)),
         new_job(store, "right", after=("top",)),
@@ -168,7 +168,7 @@ def test_a_diamond_waits_for_both_sides(store: Store) -> None:
 
 
 def test_a_released_child_stays_released(store: Store) -> None:
-    store.add([new_job(store, "p"), new_job(store, "c", after=("p",))])
+    store.insert([new_job(store, "p"), new_job(store, "c", after=("p",))])
     settled(store, claimed(store))
     apply(store, "p", lambda job: state_machine.retry(job, store.now()))
     assert waits(store, "c") == []
@@ -177,25 +177,25 @@ def test_a_released_child_stays_released(store: Store) -> None:
 def test_a_blocked_job_is_not_promoted_when_its_time_comes(store: Store) -> None:
     added(store, "p", queue="other")
     added(store, "c", store.now(), after=("p",), queue="mine")
-    store.promote()
+    store.make_due_claimable()
     assert store.claim(request("mine")) is None
 
 
 def test_many_children_are_told_in_stretches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell_in_stretches(monkeypatch, 10)
+    notify_in_stretches(monkeypatch, 10)
     added(store, "p")
-    store.add([new_job(store, f"c{n}", after=("p",)) for n in range(35)])
-    assert settled(store, claimed(store)).unswept, "the first ten know"
-    assert sum(not job.waits_for for job in store.find(Filter(), Page())) == 11
-    while store.sweep():
+    store.insert([new_job(store, f"c{n}", after=("p",)) for n in range(35)])
+    assert settled(store, claimed(store)).children_pending, "the first ten know"
+    assert sum(not job.blocked_by for job in store.find(Filter(), Page())) == 11
+    while store.notify_children():
         pass
-    assert not existing(store, "p").unswept
-    assert not any(job.waits_for for job in store.find(Filter(), Page()))
+    assert not existing(store, "p").children_pending
+    assert not any(job.blocked_by for job in store.find(Filter(), Page()))
 
 
 def test_an_atomic_batch_holds_parents_and_children(store: Store) -> None:
     batch = [new_job(store, "p"), new_job(store, "c", after=("p",)), new_job(store, "free")]
-    assert store.add(batch, atomic=True) == frozenset()
+    assert store.insert(batch, atomic=True) == frozenset()
     parent = claimed(store)
     assert claimed(store).id == "free"
     assert store.claim(request()) is None
@@ -204,7 +204,7 @@ def test_an_atomic_batch_holds_parents_and_children(store: Store) -> None:
 
 
 def test_an_edit_keeps_what_is_gone_and_takes_what_is_new(store: Store) -> None:
-    store.add([new_job(store, name) for name in ("p", "q", "r")])
+    store.insert([new_job(store, name) for name in ("p", "q", "r")])
     added(store, "c", after=("p", "q"))
     settled(store, claimed(store, only="p"))
     child = existing(store, "c")
@@ -215,19 +215,19 @@ def test_an_edit_keeps_what_is_gone_and_takes_what_is_new(store: Store) -> None:
 
 def test_only_one_live_job_has_a_unique_key(store: Store) -> None:
     added(store, "a", unique="k")
-    assert store.add([new_job(store, "b", unique="k")]) == {"b"}
-    assert store.holder("k") == "a"
+    assert store.insert([new_job(store, "b", unique="k")]) == {"b"}
+    assert store.unique_key_owner("k") == "a"
     job = claimed(store)
-    assert store.holder("k") == "a"
+    assert store.unique_key_owner("k") == "a"
     settled(store, job)
-    assert store.holder("k") is None
+    assert store.unique_key_owner("k") is None
     added(store, "b", unique="k")
-    assert store.holder("k") == "b"
+    assert store.unique_key_owner("k") == "b"
 
 
 def test_of_two_in_one_batch_with_a_unique_key_the_first_is_stored(store: Store) -> None:
     jobs = [new_job(store, name, unique="k") for name in ("a", "b")]
-    assert store.add(jobs) == {"b"}
+    assert store.insert(jobs) == {"b"}
 
 
 def test_a_job_is_not_retried_while_another_holds_its_unique_key(store: Store) -> None:
@@ -238,13 +238,13 @@ def test_a_job_is_not_retried_while_another_holds_its_unique_key(store: Store) -
     assert existing(store, "a").state is State.DEAD
     apply(store, "b", state_machine.delete)
     apply(store, "a", lambda job: state_machine.retry(job, store.now()))
-    assert store.holder("k") == "a"
+    assert store.unique_key_owner("k") == "a"
 
 
 def test_a_paused_job_is_passed_over_until_it_is_resumed(store: Store) -> None:
     added(store, "a")
     added(store, "b")
-    apply(store, "a", lambda job: state_machine.hold(job, store.now()))
+    apply(store, "a", lambda job: state_machine.pause(job, store.now()))
     assert claimed(store).id == "b"
     assert store.claim(request()) is None
     apply(store, "a", lambda job: state_machine.resume(job, store.now()))
@@ -255,9 +255,9 @@ def test_a_pause_of_a_running_job_is_heard_with_the_renewal(store: Store) -> Non
     added(store, "a", max_retries=3)
     job = claimed(store)
     assert job.claim is not None
-    apply(store, "a", lambda running: state_machine.hold(running, store.now()))
+    apply(store, "a", lambda running: state_machine.pause(running, store.now()))
     assert store.renew("a", job.claim.id, 30) is Renewal.PAUSED
-    assert not store.commit(state_machine.settle(job, FAILURE, store.now()))
+    assert not store.commit(state_machine.finish(job, FAILURE, store.now()))
     failed = settled(store, existing(store, "a"), FAILURE)
-    assert failed.held, "it stays paused for its retry"
+    assert failed.paused, "it stays paused for its retry"
     assert store.next_due() is None

@@ -24,7 +24,7 @@ DEAD = Filter(states=frozenset({State.DEAD}))
 
 def test_a_job_without_attempts_left_is_buried_with_output_and_history(store: Store) -> None:
     added(store, "a", command=("$x", "y z"), env=(("A", "1"),), labels=("l",))
-    change = state_machine.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.finish(claimed(store), FAILURE, store.now())
     assert store.commit(change)
     dead = existing(store, "a")
     assert dead == change.after

@@ -62,9 +62,9 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 def test_a_job_is_on_the_disk_before_its_enqueue_is_answered(
     disk: Disk, store: SqliteStore
 ) -> None:
-    store.add([new_job(store, "a")])
+    store.insert([new_job(store, "a")])
     assert disk.synced() == ["a pending"]
-    store.add([new_job(store, "b"), new_job(store, "c")], atomic=True)
+    store.insert([new_job(store, "b"), new_job(store, "c")], atomic=True)
     assert disk.synced() == ["a pending, b pending, c pending"]
 
 
@@ -83,9 +83,9 @@ def test_a_claim_is_synced_while_its_job_is_started(disk: Disk, store: SqliteSto
     disk.synced()
     claimed(store)
     assert disk.synced() == []
-    store.sync()
+    store.flush()
     assert disk.synced() == ["a processing"]
-    store.sync()
+    store.flush()
     assert disk.synced() == []
 
 
@@ -94,7 +94,7 @@ def test_an_end_is_synced_before_the_next_write_begins(disk: Disk, store: Sqlite
     added(store, "b")
     job = claimed(store)
     disk.synced()
-    assert store.settle([state_machine.settle(job, SUCCESS, store.now())], [request()])[1]
+    assert store.commit_and_claim([state_machine.finish(job, SUCCESS, store.now())], [request()])[1]
     assert disk.synced() == ["a processing, b pending"]
     store.renew("b", "somebody-else", 30)
     assert disk.synced() == ["a completed, b processing"] * 2
@@ -103,9 +103,11 @@ def test_an_end_is_synced_before_the_next_write_begins(disk: Disk, store: Sqlite
 def test_the_last_end_is_synced_at_once(disk: Disk, store: SqliteStore) -> None:
     added(store, "a")
     job = claimed(store)
-    store.sync()
+    store.flush()
     disk.synced()
-    assert not store.settle([state_machine.settle(job, SUCCESS, store.now())], [request()])[1]
+    assert not store.commit_and_claim(
+        [state_machine.finish(job, SUCCESS, store.now())], [request()]
+    )[1]
     assert disk.synced() == ["a completed"]
 
 
@@ -114,10 +116,10 @@ def test_a_sync_that_fails_is_said_and_done_again_before_anything_else(
 ) -> None:
     disk.faults = 2
     with pytest.raises(StoreUnavailable, match="cannot sync"):
-        store.add([new_job(store, "a")])
+        store.insert([new_job(store, "a")])
     with pytest.raises(StoreUnavailable, match="cannot sync"):
-        store.add([new_job(store, "b")])
-    store.add([new_job(store, "c")])
+        store.insert([new_job(store, "b")])
+    store.insert([new_job(store, "c")])
     assert disk.synced() == ["a pending", "a pending, c pending"]
 
 
@@ -131,7 +133,7 @@ def test_only_a_plain_no_relaxes_it(
     store.set_setting("full_durability", value)
     disk.synced()
     with closing(SqliteStore.open(tmp_path / "queue.db")) as again:
-        again.add([new_job(again, "a")])
+        again.insert([new_job(again, "a")])
     assert disk.synced() == ["a pending"] * is_synced
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from queuectl.domain import state_machine
-from queuectl.domain.events import Ended
+from queuectl.domain.events import RunResult
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import CANCEL
@@ -25,9 +25,9 @@ from tests.stores.kit import (
     claimed,
     existing,
     new_job,
+    notify_in_stretches,
     request,
     settled,
-    tell_in_stretches,
 )
 
 
@@ -58,7 +58,7 @@ def end(store: Store, job_id: str, how: str) -> None:
 def test_children_that_ask_for_it_are_cancelled_down_the_chain(
     store: Store, how: str, why: str
 ) -> None:
-    store.add([
+    store.insert([
         new_job(store, "p"),
         child(store, "c", "p"),
         child(store, "d", "c"),
@@ -70,11 +70,11 @@ def test_children_that_ask_for_it_are_cancelled_down_the_chain(
     assert states(store, "c", "d", "e", "waits") == ["cancelled"] * 3 + ["pending"]
     assert [existing(store, name).last_error for name in "cde"] == [f"cannot start: p {why}"] * 3
     assert claimed(store).id == "alarm", "the end of the chain was told too"
-    assert not any(existing(store, name).unswept for name in "cde")
+    assert not any(existing(store, name).children_pending for name in "cde")
 
 
 def test_a_success_cancels_nobody_and_a_met_wish_is_no_failure(store: Store) -> None:
-    store.add([
+    store.insert([
         new_job(store, "p"),
         child(store, "c", "p"),
         new_job(store, "other", after_any=("q",), on_parent_failure=CANCEL),
@@ -89,10 +89,10 @@ def test_a_success_cancels_nobody_and_a_met_wish_is_no_failure(store: Store) -> 
 
 def test_a_parent_that_has_failed_before_cancels_who_comes_later(store: Store) -> None:
     buried(store, "p")
-    assert store.add([child(store, "c", "p"), child(store, "d", "c")]) == frozenset()
+    assert store.insert([child(store, "c", "p"), child(store, "d", "c")]) == frozenset()
     assert states(store, "c", "d") == ["cancelled", "cancelled"]
     batch = [child(store, "x", "p"), new_job(store, "y"), child(store, "z", "gone")]
-    assert store.add(batch, atomic=True) == frozenset()
+    assert store.insert(batch, atomic=True) == frozenset()
     assert states(store, "x", "y", "z") == ["cancelled", "pending", "cancelled"]
 
 
@@ -133,18 +133,18 @@ def test_a_cancelled_child_keeps_what_it_has_been_through_and_may_be_retried(sto
 
 
 def test_nothing_keeps_the_parent_of_a_cancelled_child_from_being_let_go(store: Store) -> None:
-    store.add([new_job(store, "p"), child(store, "c", "p")])
+    store.insert([new_job(store, "p"), child(store, "c", "p")])
     end(store, "p", "dead")
-    assert existing(store, "c").waits_for == ()
+    assert existing(store, "c").blocked_by == ()
     assert store.remove([existing(store, "p")]) == {"p"}
 
 
 def test_each_cancellation_is_told(store: Store) -> None:
-    store.add([new_job(store, "p"), child(store, "c", "p"), child(store, "d", "c")])
+    store.insert([new_job(store, "p"), child(store, "c", "p"), child(store, "d", "c")])
     end(store, "p", "dead")
-    told = {(each.job_id, each.outcome) for each in store.untold(10).endings}
-    cancelled = Ended.CANCELLED
-    assert told == {("p", Ended.DEAD), ("c", cancelled), ("d", cancelled)}
+    told = {(each.job_id, each.outcome) for each in store.pending_events(10).finished}
+    cancelled = RunResult.CANCELLED
+    assert told == {("p", RunResult.DEAD), ("c", cancelled), ("d", cancelled)}
     counts = store.counts()
     assert (counts.of(State.CANCELLED), counts.of(State.PENDING)) == (2, 0)
 
@@ -152,37 +152,37 @@ def test_each_cancellation_is_told(store: Store) -> None:
 def test_a_crowd_of_children_is_cancelled_in_stretches(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell_in_stretches(monkeypatch, 5)
+    notify_in_stretches(monkeypatch, 5)
     added(store, "p")
-    store.add([child(store, f"c{n}", "p") for n in range(12)])
-    store.add([child(store, f"d{n}", "c3" if n == 0 else f"d{n - 1}") for n in range(20)])
+    store.insert([child(store, f"c{n}", "p") for n in range(12)])
+    store.insert([child(store, f"d{n}", "c3" if n == 0 else f"d{n - 1}") for n in range(20)])
     end(store, "p", "dead")
     assert store.counts().of(State.CANCELLED) < 32
-    while store.sweep():
+    while store.notify_children():
         pass
     assert store.counts().of(State.CANCELLED) == 32
     assert existing(store, "d19").last_error == "cannot start: p is dead"
 
 
 def test_a_child_of_a_deleted_job_waits_for_no_later_one_of_that_id(store: Store) -> None:
-    store.add([new_job(store, "p"), new_job(store, "c", after=("p",))])
+    store.insert([new_job(store, "p"), new_job(store, "c", after=("p",))])
     end(store, "p", "deleted")
-    store.add([new_job(store, "p"), new_job(store, "later", after=("p",))])
+    store.insert([new_job(store, "p"), new_job(store, "later", after=("p",))])
     settled(store, claimed(store))
-    assert existing(store, "c").waits_for == ("gone:p",)
+    assert existing(store, "c").blocked_by == ("gone:p",)
     assert claimed(store).id == "later"
     assert store.claim(request()) is None
 
 
 def test_an_edit_of_something_else_does_not_free_the_child_of_a_deleted_job(store: Store) -> None:
-    store.add([new_job(store, "p"), new_job(store, "q"), new_job(store, "c", after=("p", "q"))])
+    store.insert([new_job(store, "p"), new_job(store, "q"), new_job(store, "c", after=("p", "q"))])
     end(store, "p", "deleted")
     settled(store, claimed(store))
     job = existing(store, "c")
     assert store.commit(
         state_machine.edit(job, replace(job.spec, priority=5), job.run_at, store.now())
     )
-    assert existing(store, "c").waits_for == ("gone:p",)
+    assert existing(store, "c").blocked_by == ("gone:p",)
     job = existing(store, "c")
     assert store.commit(
         state_machine.edit(job, replace(job.spec, after=()), job.run_at, store.now())
@@ -194,24 +194,24 @@ def test_a_deletion_that_is_told_late_spares_the_children_of_a_later_job(opened:
     store = opened()
     if not isinstance(store, MongoStore):
         return  # elsewhere it is told in the transaction that deletes
-    store.add([new_job(store, "p"), new_job(store, "c", after=("p",))])
+    store.insert([new_job(store, "p"), new_job(store, "c", after=("p",))])
     parent = existing(store, "p")
     store.link.deleted.insert_one({"_id": "p", "seq": parent.seq, "announced_at": store.now()})
     store.link.jobs.delete_one({"_id": "p"})
     later = store.now()
     while store.now() == later:
         pass
-    store.add([new_job(store, "d", after=("p",)), new_job(store, "p")])
-    while store.sweep():
+    store.insert([new_job(store, "d", after=("p",)), new_job(store, "p")])
+    while store.notify_children():
         pass
-    assert existing(store, "c").waits_for == ("gone:p",)
-    assert existing(store, "d").waits_for == ("success:p",)
+    assert existing(store, "c").blocked_by == ("gone:p",)
+    assert existing(store, "d").blocked_by == ("success:p",)
 
 
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let whoever ends or deletes a parent tell only a few of its children."""
-    tell_in_stretches(monkeypatch, 2)
+    notify_in_stretches(monkeypatch, 2)
 
 
 @pytest.fixture
@@ -223,19 +223,19 @@ def mongo(mongo_url: str) -> Iterator[MongoStore]:
 
 def blockers(store: Store, prefix: str = "c") -> set[tuple[str, ...]]:
     """Return what the jobs whose ids begin so wait for."""
-    return {job.waits_for for job in store.find(Filter(), Page()) if job.id.startswith(prefix)}
+    return {job.blocked_by for job in store.find(Filter(), Page()) if job.id.startswith(prefix)}
 
 
 @pytest.mark.usefixtures("few_at_once")
 def test_the_upkeep_tells_the_many_children_of_a_deleted_job(mongo: MongoStore) -> None:
-    mongo.add([
+    mongo.insert([
         new_job(mongo, "p"),
         *(child(mongo, f"c{n}", "p") for n in range(9)),
         *(new_job(mongo, f"f{n}", after_fail=("p",)) for n in range(9)),
     ])  # fmt: skip
     end(mongo, "p", "deleted")
     assert mongo.counts().of(State.PENDING) > 9, "who deletes does not wait for all"
-    while mongo.sweep():
+    while mongo.notify_children():
         pass
     assert mongo.counts().of(State.CANCELLED) == 9
     assert {claimed(mongo).id for _ in range(9)} == {f"f{n}" for n in range(9)}
@@ -246,11 +246,11 @@ def test_the_upkeep_tells_the_many_children_of_a_deleted_job(mongo: MongoStore) 
 def test_children_who_did_not_know_of_a_success_learn_it_after_the_deletion(
     mongo: MongoStore,
 ) -> None:
-    mongo.add([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
-    assert settled(mongo, claimed(mongo, only="p")).unswept
+    mongo.insert([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
+    assert settled(mongo, claimed(mongo, only="p")).children_pending
     end(mongo, "p", "deleted")
-    assert mongo.add([new_job(mongo, "late", after=("p",))]) == frozenset()
-    while mongo.sweep():
+    assert mongo.insert([new_job(mongo, "late", after=("p",))]) == frozenset()
+    while mongo.notify_children():
         pass
     assert blockers(mongo) == {()}
     assert blockers(mongo, "late") == {("gone:p",)}
@@ -261,14 +261,14 @@ def test_children_who_did_not_know_of_a_success_learn_it_after_the_deletion(
 def test_the_end_of_a_later_job_of_its_id_frees_no_child_of_a_deleted_one(
     mongo: MongoStore,
 ) -> None:
-    mongo.add([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
+    mongo.insert([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
     end(mongo, "p", "deleted")
     later = mongo.now()
     while mongo.now() == later:
         pass
-    mongo.add([new_job(mongo, "p"), new_job(mongo, "late", after=("p",))])
+    mongo.insert([new_job(mongo, "p"), new_job(mongo, "late", after=("p",))])
     settled(mongo, claimed(mongo, only="p"))
-    while mongo.sweep():
+    while mongo.notify_children():
         pass
     assert blockers(mongo) == {("gone:p",)}
     assert claimed(mongo).id == "late"
@@ -276,15 +276,15 @@ def test_the_end_of_a_later_job_of_its_id_frees_no_child_of_a_deleted_one(
 
 @pytest.mark.usefixtures("few_at_once")
 def test_a_later_job_is_deleted_once_the_children_of_the_first_know(mongo: MongoStore) -> None:
-    mongo.add([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
+    mongo.insert([new_job(mongo, "p"), *(new_job(mongo, f"c{n}", after=("p",)) for n in range(9))])
     settled(mongo, claimed(mongo, only="p"))
     end(mongo, "p", "deleted")
-    mongo.add([new_job(mongo, "p"), new_job(mongo, "late", after=("p",))])
+    mongo.insert([new_job(mongo, "p"), new_job(mongo, "late", after=("p",))])
     tries = 1
     while not mongo.commit(state_machine.delete(existing(mongo, "p"))):
         tries += 1
     assert tries > 1
-    while mongo.sweep():
+    while mongo.notify_children():
         pass
     assert blockers(mongo) == {()}, "of the first, which has succeeded"
     assert blockers(mongo, "late") == {("gone:p",)}

@@ -28,7 +28,7 @@ def new_hook(name: str, **more: Any) -> Hook:
 def kept(store: Store, name: str, **more: Any) -> Hook:
     """Store a hook and return it."""
     hook = new_hook(name, **more)
-    assert store.put_hook(hook)
+    assert store.save_hook(hook)
     return hook
 
 
@@ -46,15 +46,15 @@ def test_a_hook_comes_back_as_it_was_stored(store: Store) -> None:
 
 def test_a_name_is_taken_once(store: Store) -> None:
     first = kept(store, "a")
-    assert not store.put_hook(new_hook("a", queue="other"))
+    assert not store.save_hook(new_hook("a", queue="other"))
     assert store.hooks() == [first]
 
 
 def test_a_hook_is_changed_only_as_it_was_read(store: Store) -> None:
     first = kept(store, "a")
     second = replace(first, is_crossed=True, rev=2)
-    assert store.put_hook(second, first)
-    assert not store.put_hook(replace(first, paused=True, rev=2), first)
+    assert store.save_hook(second, first)
+    assert not store.save_hook(replace(first, paused=True, rev=2), first)
     assert store.hooks() == [second]
 
 
@@ -62,9 +62,9 @@ def test_a_hook_that_was_removed_is_not_changed_any_more(store: Store) -> None:
     first = kept(store, "a")
     assert store.remove_hook("a")
     assert not store.remove_hook("a")
-    assert not store.put_hook(replace(first, rev=2), first)
+    assert not store.save_hook(replace(first, rev=2), first)
     other = kept(store, "a", created_at=NOON + MINUTE)
-    assert not store.put_hook(replace(first, rev=2), first), "another one of the name is there"
+    assert not store.save_hook(replace(first, rev=2), first), "another one of the name is there"
     assert store.hooks() == [other]
 
 
@@ -89,7 +89,7 @@ def test_of_racing_watchers_one_notes_that_a_threshold_is_crossed(store_url: str
             (before,) = store.hooks()
             start.wait()
             after = thresholds.judged(before, 4, NOON)
-            if store.put_hook(after, before):
+            if store.save_hook(after, before):
                 won.append(after)
 
     threads = [threading.Thread(target=race) for _ in range(racers)]

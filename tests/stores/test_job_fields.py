@@ -64,7 +64,7 @@ def test_what_a_change_says_of_each_field_is_read_again_in_every_state(
         if before.state is State.PROCESSING:
             run = filled(Run, turn, n=turn)
         after = full_job(
-            state, "job", turn, seq=before.seq, rev=before.rev + 1, unswept=False,
+            state, "job", turn, seq=before.seq, rev=before.rev + 1, children_pending=False,
             created_at=before.created_at, history=(*before.history, run) if run else before.history,
         )  # fmt: skip
         change = Transition("test", before, after, Fence.REV, run)
@@ -74,7 +74,7 @@ def test_what_a_change_says_of_each_field_is_read_again_in_every_state(
             assert store.commit(change)
         survives(kind_of(store), flat(after), flat(found(store, "job")))
         seen.append(after)
-    assert untried(seen) == {"unswept"}  # which a store takes off at once: nobody waits
+    assert untried(seen) == {"children_pending"}  # which a store takes off at once: nobody waits
 
 
 @pytest.mark.usefixtures("parents")
@@ -83,20 +83,20 @@ def test_a_job_keeps_its_fields_from_enqueue_to_claim_dlq_retry_and_end(store: S
     for number in (1, 2):
         specs = [filled(Spec, id=f"job{number}{n}", unique=f"{number}{n}") for n in range(number)]
         jobs = [state_machine.enqueue(spec, START, store.now(), delayed=True) for spec in specs]
-        assert store.add(jobs) == set()
+        assert store.insert(jobs) == set()
         for job in jobs:
             kept = existing(store, job.id)
             survives(kind_of(store), flat(job), flat(replace(kept, seq=0)))
-    before = full_job(State.PENDING, "job", waits_for=(), held=False, has_children=False,
-                      cancel_requested=False, unswept=False, attempts=0)  # fmt: skip
+    before = full_job(State.PENDING, "job", blocked_by=(), paused=False, has_dependents=False,
+                      cancel_requested=False, children_pending=False, attempts=0)  # fmt: skip
     before = replace(before, claim=None, spec=replace(before.spec, max_retries=1))
     assert store.restore([before]) == set()
     right = given_to_a_worker(store, existing(store, "job"))
-    dead = carried(store, state_machine.settle(right, replace(FAILURE, signal=9), store.now()))
+    dead = carried(store, state_machine.finish(right, replace(FAILURE, signal=9), store.now()))
     assert dead.state is State.DEAD
     waiting = carried(store, state_machine.retry(dead, store.now()))
     right = given_to_a_worker(store, waiting)
-    done = carried(store, state_machine.settle(right, SUCCESS, store.now()))
+    done = carried(store, state_machine.finish(right, SUCCESS, store.now()))
     assert (done.state, done.spec) == (State.COMPLETED, before.spec)
 
 
@@ -136,7 +136,7 @@ def fill(store: Store) -> list[Job]:
     jobs = []
     for turn, state in enumerate(State):
         variables = (("A", str(turn)),)
-        store.keep_environment(name_of(variables), variables)
+        store.save_environment(name_of(variables), variables)
         job = full_job(state, f"job{turn}", 2 * turn, seq=turn + 1)
         jobs.append(replace(job, spec=replace(job.spec, environment=name_of(variables))))
         assert store.restore(jobs[-1:], keep_numbers=True) == set()
@@ -172,4 +172,4 @@ def at_rest(job: Job) -> Job:
     if job.state is State.PROCESSING:
         assert job.cancel_requested
         job = replace(job, state=State.CANCELLED, attempts=job.attempts - 1)
-    return replace(job, waits_for=(), held=False) if job.state in SETTLED else job
+    return replace(job, blocked_by=(), paused=False) if job.state in SETTLED else job

@@ -38,7 +38,7 @@ HOUR = timedelta(hours=1)
 
 def test_a_job_comes_back_as_it_was_added(store: Store) -> None:
     job = new_job(store, "job1", store.now() + HOUR, queue="gpu", priority=-7, timeout=1.5)
-    store.add([job])
+    store.insert([job])
     kept = existing(store, "job1")
     assert kept.seq > 0
     assert kept == replace(job, seq=kept.seq)
@@ -56,7 +56,7 @@ def test_a_job_comes_back_as_it_was_added(store: Store) -> None:
 )
 def test_text_of_any_kind_is_kept_to_the_letter(store: Store, spec: dict[str, Any]) -> None:
     job = new_job(store, "job1", **spec)
-    store.add([job])
+    store.insert([job])
     assert existing(store, "job1").spec == job.spec
     assert next(iter(store.find(Filter(), Page()))).spec == job.spec
     assert claimed(store).spec == job.spec
@@ -85,42 +85,42 @@ def test_a_job_that_is_not_there_is_none(store: Store) -> None:
 def test_an_id_that_exists_is_refused_and_the_others_are_stored(store: Store) -> None:
     first = added(store, "job2", command="first")
     batch = [new_job(store, f"job{n}", command="second") for n in (1, 2, 3)]
-    assert store.add(batch) == {"job2"}
+    assert store.insert(batch) == {"job2"}
     assert listed(store) == ["job2", "job1", "job3"]
     assert existing(store, "job2") == first
 
 
 def test_the_first_of_two_with_one_id_is_stored(store: Store) -> None:
     batch = [new_job(store, "a", command="1"), new_job(store, "a", command="2")]
-    assert store.add(batch) == {"a"}
+    assert store.insert(batch) == {"a"}
     assert existing(store, "a").spec.command == "1"
 
 
 def test_an_id_in_the_dead_letter_queue_is_refused(store: Store) -> None:
     buried(store, "job1")
-    assert store.add([new_job(store, "job1")]) == {"job1"}
+    assert store.insert([new_job(store, "job1")]) == {"job1"}
     assert existing(store, "job1").state is State.DEAD
 
 
 def test_an_atomic_batch_with_an_id_that_exists_stores_nothing(store: Store) -> None:
     added(store, "job2")
     batch = [new_job(store, f"job{n}") for n in (1, 2, 3)]
-    assert store.add(batch, atomic=True) == {"job2"}
+    assert store.insert(batch, atomic=True) == {"job2"}
     assert listed(store) == ["job2"]
     assert store.counts().total == 1
-    assert store.add([batch[0], batch[2]], atomic=True) == frozenset()
+    assert store.insert([batch[0], batch[2]], atomic=True) == frozenset()
 
 
 def test_an_atomic_batch_with_an_id_twice_stores_nothing(store: Store) -> None:
     batch = [new_job(store, job_id) for job_id in ("a", "b", "a")]
-    assert store.add(batch, atomic=True) == {"a"}
+    assert store.insert(batch, atomic=True) == {"a"}
     assert listed(store) == []
 
 
 def test_an_atomic_batch_can_be_claimed_in_its_order(store: Store) -> None:
     later_on = store.now() + HOUR
     batch = [new_job(store, job_id) for job_id in ("c", "a", "b")]
-    assert store.add([*batch, new_job(store, "d", later_on)], atomic=True) == frozenset()
+    assert store.insert([*batch, new_job(store, "d", later_on)], atomic=True) == frozenset()
     assert listed(store) == ["c", "a", "b", "d"]
     assert store.next_due() == later_on
     assert store.counts().of(State.PENDING) == 4
@@ -128,8 +128,8 @@ def test_an_atomic_batch_can_be_claimed_in_its_order(store: Store) -> None:
 
 
 def test_nothing_to_add_is_nothing_added(store: Store) -> None:
-    assert store.add([]) == frozenset()
-    assert store.add([], atomic=True) == frozenset()
+    assert store.insert([]) == frozenset()
+    assert store.insert([], atomic=True) == frozenset()
 
 
 def test_a_batch_of_more_than_one_piece_is_stored_in_order(
@@ -140,7 +140,7 @@ def test_a_batch_of_more_than_one_piece_is_stored_in_order(
     if isinstance(store, MongoStore):
         store.link.inserts.size = piece
     batch = [new_job(store, f"job{n}", store.now() + HOUR) for n in range(2 * piece + 5)]
-    assert store.add(batch) == frozenset()
+    assert store.insert(batch) == frozenset()
     assert listed(store) == [job.id for job in batch]
 
 
@@ -157,11 +157,11 @@ def test_a_batch_of_jobs_that_differ_in_everything_is_stored_to_the_letter(store
         for n in range(250)
     ]
     batch[7:120:4] = [replace(job, spec=replace(job.spec, unique=None)) for job in batch[7:120:4]]
-    assert store.add(batch) == frozenset()
+    assert store.insert(batch) == frozenset()
     found = list(store.find(Filter(), Page()))
     assert [job.spec for job in found] == [job.spec for job in batch]
     assert [job.run_at for job in found] == [job.run_at for job in batch]
-    assert [job.waits_for for job in found] == [job.waits_for for job in batch]
+    assert [job.blocked_by for job in found] == [job.blocked_by for job in batch]
 
 
 def test_generated_ids_are_found_by_their_beginning(store: Store) -> None:
@@ -209,7 +209,7 @@ def test_a_listing_reads_output_and_history_only_when_asked(store: Store) -> Non
 
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_pages_follow_one_another_without_gap_or_repeat(store: Store, newest_first: bool) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(7)])
+    store.insert([new_job(store, f"job{n}") for n in range(7)])
     settled(store, claimed(store, only="job3"), FAILURE)
     seen = []
     after = 0
@@ -371,7 +371,7 @@ def test_a_replaced_job_keeps_its_place_and_its_history(store: Store) -> None:
 def test_how_long_each_run_took_is_kept_and_may_be_unknown(store: Store) -> None:
     added(store, "a", max_retries=2, backoff_base=0)
     settled(store, claimed(store), FAILURE)
-    store.promote()
+    store.make_due_claimable()
     done = settled(store, claimed(store), SUCCESS)
     assert [run.duration for run in done.history] == [FAILURE.duration, SUCCESS.duration]
     unknown = replace(done.history[0], duration=None)

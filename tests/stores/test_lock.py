@@ -38,7 +38,7 @@ path = Path(sys.argv[1])
 def obey(store, word):
     if word == "hold":
         store._transaction.__enter__()
-        store._connection.execute("INSERT INTO marks VALUES ('half', 'done')")
+        store._connection.execute("INSERT INTO meta VALUES ('half', 'done')")
     elif word == "free":
         store._transaction.__exit__(None, None, None)
     elif word == "turn":
@@ -136,7 +136,7 @@ def store(path: Path) -> Iterator[SqliteStore]:
 def refusal(store: SqliteStore) -> StoreLocked:
     """Try to write in vain; return the error."""
     with pytest.raises(StoreLocked) as caught:
-        store.add([new_job(store, "refused")])
+        store.insert([new_job(store, "refused")])
     return caught.value
 
 
@@ -183,7 +183,7 @@ def test_a_command_of_ours_that_stays_stopped_with_the_lock_is_ended_and_undone(
         other.stopped_by()
         added(store, "a")
         assert other.process.wait() == -signal.SIGKILL
-    assert store.mark("half") is None
+    assert store.get_meta("half") is None
     told, ended = (record.getMessage() for record in caplog.records)
     assert f"held by process {other.pid} (queuectl), which is stopped" in told
     assert f"ended process {other.pid} (queuectl)" in ended
@@ -208,7 +208,7 @@ def test_one_that_goes_on_in_time_is_not_ended(store: SqliteStore, path: Path) -
         assert "which is stopped" in str(refusal(store))
         os.kill(other.pid, signal.SIGCONT)
         other.tell("free")
-        assert store.mark("half") == "done"
+        assert store.get_meta("half") == "done"
 
 
 def test_one_that_was_stopped_with_no_more_than_the_turn_is_found_too(
@@ -240,7 +240,7 @@ def test_a_stop_from_the_terminal_waits_until_the_lock_is_free(
         other.send("free")
         assert other.stopped_by() == number
         added(store, "a")
-        assert store.mark("half") == "done"
+        assert store.get_meta("half") == "done"
         os.kill(other.pid, signal.SIGCONT)
         other.answer()
         os.kill(other.pid, number)  # and so it does the next time, with nothing in hand
@@ -269,13 +269,13 @@ def test_jobs_are_made_into_rows_before_the_lock_is_taken(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = []
-    make = SqliteStore._drafted
+    make = SqliteStore._prepare_insert
 
     def drafted(self: SqliteStore, *given: object) -> object:
         held.append(self._connection.in_transaction)
         return make(self, *given)  # type: ignore[arg-type]  # handed on as it came
 
-    monkeypatch.setattr(SqliteStore, "_drafted", drafted)
+    monkeypatch.setattr(SqliteStore, "_prepare_insert", drafted)
     added(store, "parent")
-    store.add([new_job(store, f"j{n}", after=("parent",)) for n in range(3)], atomic=True)
+    store.insert([new_job(store, f"j{n}", after=("parent",)) for n in range(3)], atomic=True)
     assert held == [False, False]

@@ -101,7 +101,7 @@ class Comparison(RuleBasedStateMachine):
         first = {job.id: job for job in reversed(added)}
         doubles = {job.id for job in added if first[job.id] is not job}
         refused = doubles | (first.keys() & self.jobs.keys())
-        assert self.store.add(added, atomic=atomic) == refused
+        assert self.store.insert(added, atomic=atomic) == refused
         if atomic and refused:
             return
         for job in first.values():
@@ -112,7 +112,7 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(queue=st.sampled_from(["", "a", "b"]), lease=st.sampled_from([1.0, 60.0]))
     def claim(self, queue: str, lease: float) -> None:
-        self.store.promote()
+        self.store.make_due_claimable()
         now = self.store.now()
         ready = [
             job for job in self.jobs.values() if job.is_ready(now) and queue in ("", job.spec.queue)
@@ -138,7 +138,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
     def settle(self, data: st.DataObject, outcome: Outcome) -> None:
         if job := self._some(data, State.PROCESSING):
-            self._commit(state_machine.settle(job, outcome, self.store.now()))
+            self._commit(state_machine.finish(job, outcome, self.store.now()))
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:

@@ -57,13 +57,13 @@ def test_a_job_costs_two_commands(
     jobs = 20
     for n in range(workers):
         store.register(worker_record(store, f"w{n}"))
-    store.add([new_job(store, f"job{n}", queue=f"q{n % queues}") for n in range(jobs + 1)])
+    store.insert([new_job(store, f"job{n}", queue=f"q{n % queues}") for n in range(jobs + 1)])
     job = claimed(store)
     commands.entries.clear()
     begun = time.monotonic()
     for _ in range(jobs):
-        change = state_machine.settle(job, SUCCESS, store.now())
-        applied, (job,) = store.settle([change], [request()])
+        change = state_machine.finish(job, SUCCESS, store.now())
+        applied, (job,) = store.commit_and_claim([change], [request()])
         assert applied == [True]
     seconds = time.monotonic() - begun
     names = commands.names()
@@ -75,7 +75,7 @@ def test_a_job_costs_two_commands(
 
 
 def test_a_claim_from_one_queue_is_one_command(store: MongoStore, commands: Commands) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(2)])
+    store.insert([new_job(store, f"job{n}") for n in range(2)])
     claimed(store, "default")
     commands.entries.clear()
     claimed(store, "default")
@@ -112,7 +112,7 @@ def test_writes_are_majority_and_journaled_whatever_the_address_says(
     commands.entries.clear()
     buried(other, "a")
     other.set_setting("a", 1)
-    other.add([new_job(other, "b"), new_job(other, "c")], atomic=True)
+    other.insert([new_job(other, "b"), new_job(other, "c")], atomic=True)
     other.close()
     writes = {"insert", "update", "delete", "findAndModify"}
     concerns = [entry.get("writeConcern") for name, entry in commands.entries if name in writes]
@@ -231,8 +231,8 @@ def test_two_workers_that_saw_the_same_room_do_not_both_take_it(
     mongo_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(MongoStore.open(mongo_url)) as first, closing(MongoStore.open(mongo_url)) as rival:
-        first.set_lane("gpu", limit=1)
-        first.add([new_job(first, name, queue="gpu") for name in ("a", "b")])
+        first.set_queue_limit("gpu", limit=1)
+        first.insert([new_job(first, name, queue="gpu") for name in ("a", "b")])
         place = "queuectl.stores.mongo.claims.free_numbers"
 
         def look_and_be_overtaken(*args: Any) -> list[str]:
@@ -243,7 +243,7 @@ def test_two_workers_that_saw_the_same_room_do_not_both_take_it(
 
         monkeypatch.setattr(place, look_and_be_overtaken)
         assert first.claim(request(worker="w1")) is None
-        assert first.lanes()["gpu"].used == 1
+        assert first.queue_limits()["gpu"].used == 1
 
 
 def test_a_job_that_is_started_before_its_past_runs_are_forgotten_keeps_them(
@@ -265,9 +265,9 @@ def test_a_job_that_is_started_before_its_past_runs_are_forgotten_keeps_them(
 
 
 WITHOUT_THE_SERVER = {
-    "close", "handful", "is_in_place", "recover", "require_writable", "sync", "tidy",
+    "close", "claim_batch_size", "is_same_file", "recover", "require_writable", "flush", "tidy",
 }  # fmt: skip
-BY_OTHERS = {"find", "now", "settle"}
+BY_OTHERS = {"find", "now", "commit_and_claim"}
 """What translates its errors itself, or is made of methods that do."""
 
 

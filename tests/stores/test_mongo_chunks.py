@@ -15,7 +15,7 @@ from queuectl.domain.settings import CANCEL
 from queuectl.stores.mongo import chunks
 from queuectl.stores.mongo.batches import mend
 from queuectl.stores.mongo.chunks import Pieces
-from queuectl.stores.mongo.dependents import sweep
+from queuectl.stores.mongo.dependents import notify_children
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Commands
 from tests.stores.kit import FAILURE, added, buried, claimed, existing, new_job, settled
@@ -58,26 +58,26 @@ def children(store: MongoStore, parent: str, prefix: str = "child") -> list[Job]
 
 def adds_children(store: MongoStore) -> None:
     added(store, "parent")
-    store.add(children(store, "parent"))
+    store.insert(children(store, "parent"))
 
 
 def adds_children_of_one_that_has_ended(store: MongoStore) -> None:
     added(store, "parent")
     settled(store, claimed(store))
-    store.add(children(store, "parent"))
-    assert all(not existing(store, f"child{n}").waits_for for n in range(MANY))
+    store.insert(children(store, "parent"))
+    assert all(not existing(store, f"child{n}").blocked_by for n in range(MANY))
 
 
 def adds_one_child_of_many(store: MongoStore) -> None:
     parents = [new_job(store, f"parent{n}") for n in range(MANY)]
-    store.add([*parents, new_job(store, "child", after=tuple(job.id for job in parents))])
-    assert all(existing(store, job.id).has_children for job in parents)
+    store.insert([*parents, new_job(store, "child", after=tuple(job.id for job in parents))])
+    assert all(existing(store, job.id).has_dependents for job in parents)
 
 
 def adds_a_whole_batch(store: MongoStore) -> None:
     later = store.now() + timedelta(hours=1)
     plain = [new_job(store, f"job{n}", later if n % 2 else None) for n in range(MANY)]
-    store.add([new_job(store, "parent"), *plain, *children(store, "parent")], atomic=True)
+    store.insert([new_job(store, "parent"), *plain, *children(store, "parent")], atomic=True)
     ready = {found["_id"] for found in store.link.jobs.find({"ready": True})}
     assert ready == {"parent", *(f"job{n}" for n in range(0, MANY, 2))}
     assert store.link.jobs.count_documents({"batch": {"$exists": True}}) == 0
@@ -86,7 +86,7 @@ def adds_a_whole_batch(store: MongoStore) -> None:
 def takes_a_batch_back(store: MongoStore) -> None:
     added(store, "taken")
     jobs = [new_job(store, f"job{n}") for n in range(MANY)]
-    assert store.add([*jobs, new_job(store, "taken")], atomic=True) == {"taken"}
+    assert store.insert([*jobs, new_job(store, "taken")], atomic=True) == {"taken"}
     assert store.link.jobs.count_documents({}) == 1
 
 
@@ -103,20 +103,20 @@ def mends_a_batch_that_was_given_up(store: MongoStore) -> None:
 def tells_many_children(store: MongoStore) -> None:
     adds_children(store)
     settled(store, claimed(store))
-    while sweep(store.link):
+    while notify_children(store.link):
         pass
     assert store.link.jobs.count_documents({"ready": True}) == MANY
 
 
 def promotes_many(store: MongoStore) -> None:
     soon = store.now() + timedelta(milliseconds=1)
-    store.add([new_job(store, f"job{n}", soon) for n in range(MANY)])
+    store.insert([new_job(store, f"job{n}", soon) for n in range(MANY)])
     assert store.now() > soon
-    assert store.promote() + store.link.jobs.count_documents({"ready": True}) >= MANY
+    assert store.make_due_claimable() + store.link.jobs.count_documents({"ready": True}) >= MANY
 
 
 def cancels_and_deletes_many(store: MongoStore) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(MANY)])
+    store.insert([new_job(store, f"job{n}") for n in range(MANY)])
     now = store.now()
     waiting = [existing(store, f"job{n}") for n in range(MANY)]
     assert all(store.commit_all([state_machine.cancel(job, now) for job in waiting]))
@@ -125,7 +125,7 @@ def cancels_and_deletes_many(store: MongoStore) -> None:
 
 
 def removes_many(store: MongoStore) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(MANY)])
+    store.insert([new_job(store, f"job{n}") for n in range(MANY)])
     done = [settled(store, claimed(store)) for _ in range(MANY)]
     dead = [buried(store, f"dead{n}") for n in range(2)]
     assert len(store.remove([*done, *dead])) == MANY + 2
@@ -138,7 +138,7 @@ def restores_many(store: MongoStore) -> None:
         added(store, job_id)
     child = state_machine.enqueue(new_job(store, "child", after=parents).spec, None, store.now())
     assert store.restore([child]) == frozenset()
-    assert store.link.jobs.count_documents({"has_children": True}) == MANY
+    assert store.link.jobs.count_documents({"has_dependents": True}) == MANY
 
 
 def forgets_many_figures(store: MongoStore) -> None:
@@ -152,7 +152,7 @@ def forgets_many_runs(store: MongoStore) -> None:
     for n in range(MANY):
         added(store, f"job{n}", max_retries=2, backoff_base=0)
         settled(store, claimed(store), FAILURE)
-        store.promote()
+        store.make_due_claimable()
         settled(store, claimed(store))
     gone, is_more = store.forget_runs(store.now() + timedelta(hours=1), 1000)
     assert (len(gone), is_more) == (MANY, False)
@@ -212,19 +212,21 @@ def test_one_sweep_goes_on_for_a_while_and_the_next_one_with_the_rest(
     store: MongoStore, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any], how: str
 ) -> None:
     added(store, "parent")
-    store.add([new_job(store, f"child{n}", **spec) for n in range(60)])
+    store.insert([new_job(store, f"child{n}", **spec) for n in range(60)])
     monkeypatch.setattr(chunks, "time", Clock(0.1))
     if how == "dead":
-        assert settled(store, claimed(store), FAILURE).unswept, "who ends a parent stops too"
+        assert settled(store, claimed(store), FAILURE).children_pending, (
+            "who ends a parent stops too"
+        )
     else:
         assert store.commit(state_machine.delete(existing(store, "parent")))
 
     def left() -> int:
-        waiting = {"waits_for": {"$exists": True}, "state": "pending"}
+        waiting = {"blocked_by": {"$exists": True}, "state": "pending"}
         return store.link.jobs.count_documents(waiting)
 
     seen = [60, left()]
-    while store.sweep():
+    while store.notify_children():
         seen.append(left())
     told = [before - after for before, after in pairwise(seen)]
     assert max(told) <= 6 * MOST, told

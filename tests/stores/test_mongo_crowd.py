@@ -38,7 +38,7 @@ def fleet(store: MongoStore, mongo_url: str) -> Iterator[dict[str, MongoStore]]:
 def test_every_worker_finds_jobs_that_no_other_is_after(
     store: MongoStore, fleet: dict[str, MongoStore], commands: Commands
 ) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(NEAR)])
+    store.insert([new_job(store, f"job{n}") for n in range(NEAR)])
     commands.entries.clear()
     taken = [
         claimed(own, worker=worker).id
@@ -50,7 +50,7 @@ def test_every_worker_finds_jobs_that_no_other_is_after(
 
 
 def test_the_highest_priority_goes_first(store: MongoStore) -> None:
-    store.add([new_job(store, f"job{n}", priority=n % 2) for n in range(40)])
+    store.insert([new_job(store, f"job{n}", priority=n % 2) for n in range(40)])
     order = claimed_ids(store, 40)
     top = [f"job{n}" for n in range(1, 40, 2)]
     assert sorted(order[:20]) == sorted(top)
@@ -59,24 +59,24 @@ def test_the_highest_priority_goes_first(store: MongoStore) -> None:
 
 
 def test_no_job_is_overtaken_by_those_far_behind_it(store: MongoStore) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(2 * NEAR)])
+    store.insert([new_job(store, f"job{n}") for n in range(2 * NEAR)])
     first = [int(job_id.removeprefix("job")) for job_id in claimed_ids(store, FOR_EACH_WORKER)]
     assert max(first) < NEAR
 
 
 def test_one_worker_alone_of_a_crowd_takes_every_job(store: MongoStore) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(30)])
+    store.insert([new_job(store, f"job{n}") for n in range(30)])
     assert sorted(claimed_ids(store, 30)) == sorted(f"job{n}" for n in range(30))
 
 
 def test_the_page_is_read_afresh_when_another_was_faster(
     store: MongoStore, fleet: dict[str, MongoStore], commands: Commands
 ) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(3)])
+    store.insert([new_job(store, f"job{n}") for n in range(3)])
     claimed(store, "default", worker=FLEET[0])
     for _ in range(2):
         claimed(fleet[FLEET[1]], "default", worker=FLEET[1])
-    store.add([new_job(store, "late")])
+    store.insert([new_job(store, "late")])
     commands.entries.clear()
     assert claimed(store, "default", worker=FLEET[0]).id == "late"
     # before them, the queues may be looked at
@@ -84,8 +84,8 @@ def test_the_page_is_read_afresh_when_another_was_faster(
 
 
 def test_a_claim_of_one_candidate_repeats_the_guard(store: MongoStore, commands: Commands) -> None:
-    store.add([new_job(store, "job1", queue="a", priority=3)])
-    store.add([new_job(store, "job2", queue="b", priority=1)])
+    store.insert([new_job(store, "job1", queue="a", priority=3)])
+    store.insert([new_job(store, "job2", queue="b", priority=1)])
     commands.entries.clear()
     assert claimed(store).id == "job1"
     (asked,) = [command for name, command in commands.entries if name == "findAndModify"]

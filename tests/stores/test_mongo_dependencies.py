@@ -48,7 +48,7 @@ def test_of_two_edits_that_would_close_a_circle_the_second_is_refused(
     with pytest.raises(Circle, match="b -> a -> b"):
         other.commit(replace(back, before=before))
     assert existing(one, "b") == before
-    assert existing(one, "a").waits_for == ("success:b",)
+    assert existing(one, "a").blocked_by == ("success:b",)
 
 
 def test_a_long_circle_is_refused_too_and_what_is_none_is_not(opened: OpenStore) -> None:
@@ -84,7 +84,10 @@ def test_an_edit_that_is_about_to_be_written_is_seen_by_the_one_that_comes_betwe
 
     monkeypatch.setattr(MongoCommits, "_apply", apply)
     assert store.commit(waiting_for(store, "a", "b"))
-    assert (existing(store, "a").waits_for, existing(store, "b").waits_for) == (("success:b",), ())
+    assert (existing(store, "a").blocked_by, existing(store, "b").blocked_by) == (
+        ("success:b",),
+        (),
+    )
 
 
 def test_what_a_crash_has_left_announced_stands_in_nobodys_way_for_long(
@@ -96,7 +99,7 @@ def test_what_a_crash_has_left_announced_stands_in_nobodys_way_for_long(
     change = waiting_for(store, "a", "b")
     with failing(store, "jobs", "update_one", Crash(), is_applied=True), pytest.raises(Crash):
         store.commit(change)
-    assert existing(store, "a").waits_for == ()
+    assert existing(store, "a").blocked_by == ()
     with pytest.raises(Circle):
         store.commit(waiting_for(store, "b", "a"))
     monkeypatch.setattr(dependencies, "STALE_SECONDS", -1.0)
@@ -119,7 +122,7 @@ def test_an_edit_whose_announcement_was_taken_away_is_not_written(
 
     monkeypatch.setattr(MongoCommits, "_apply", apply)
     assert not store.commit(waiting_for(store, "a", "b"))
-    assert existing(store, "a").waits_for == ()
+    assert existing(store, "a").blocked_by == ()
 
 
 @pytest.mark.parametrize("what", ["edit", "add", "atomic"])
@@ -136,12 +139,12 @@ def test_upkeep_settles_what_a_crash_has_left_between_a_write_and_its_parents(
     else:
         others = [new_job(store, "d", queue="other")] if what == "atomic" else []
         jobs = [new_job(store, "c", after=("p",)), *others]
-        write = partial(store.add, jobs, atomic=what == "atomic")
+        write = partial(store.insert, jobs, atomic=what == "atomic")
     with failing(store, "jobs", "find", Crash(), is_applied=False), pytest.raises(Crash):
         write()
-    assert existing(store, "c").waits_for == ("success:p",)
+    assert existing(store, "c").blocked_by == ("success:p",)
     store.repair()
-    assert existing(store, "c").waits_for == ("success:p",), "its writer may be at it still"
+    assert existing(store, "c").blocked_by == ("success:p",), "its writer may be at it still"
     monkeypatch.setattr(dependencies, "STALE_SECONDS", -1.0)
     assert store.repair() == 1
     assert store.repair() == 0

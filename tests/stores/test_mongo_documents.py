@@ -105,7 +105,7 @@ def test_only_a_waiting_job_that_is_due_is_ready(delay: float, is_ready: bool) -
 @pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.id)
 def test_a_settled_job_comes_back_with_its_run(link: Link, spec: Spec, outcome: Any) -> None:
-    change = state_machine.settle(stored(link, processing(spec)), outcome, NOW)
+    change = state_machine.finish(stored(link, processing(spec)), outcome, NOW)
     assert applied(link, change)
     assert change.after is not None
     assert change.run is not None
@@ -121,12 +121,12 @@ def test_a_fence_lets_through_the_holder_of_the_claim_and_nobody_else(link: Link
     job = stored(link, processing(SPECS[0]))
     assert job.claim is not None
     stranger = replace(job, claim=replace(job.claim, id="claim2"))
-    assert not applied(link, state_machine.settle(stranger, SUCCESS, NOW))
+    assert not applied(link, state_machine.finish(stranger, SUCCESS, NOW))
     link.jobs.update_one({"_id": job.id}, {"$set": {"cancel_requested": True}})
-    assert not applied(link, state_machine.settle(job, SUCCESS, NOW))
+    assert not applied(link, state_machine.finish(job, SUCCESS, NOW))
     asked = found(link, job.id)
-    assert applied(link, state_machine.settle(asked, SUCCESS, NOW))
-    assert not applied(link, state_machine.settle(asked, SUCCESS, NOW))
+    assert applied(link, state_machine.finish(asked, SUCCESS, NOW))
+    assert not applied(link, state_machine.finish(asked, SUCCESS, NOW))
 
 
 def test_an_expiry_is_defeated_by_a_renewal(link: Link) -> None:

@@ -72,7 +72,7 @@ def test_one_claim_id_never_holds_two_jobs(store: MongoStore) -> None:
 @pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
 def test_a_commit_whose_reply_was_lost_counts(store: MongoStore, outcome: Any) -> None:
     added(store, "a")
-    change = state_machine.settle(claimed(store), outcome, store.now())
+    change = state_machine.finish(claimed(store), outcome, store.now())
     with failing(store, "jobs", "update_one", LOST, is_applied=True):
         assert store.commit(change)
     assert existing(store, "a") == change.after
@@ -80,7 +80,7 @@ def test_a_commit_whose_reply_was_lost_counts(store: MongoStore, outcome: Any) -
 
 def test_a_commit_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
     added(store, "a")
-    change = state_machine.settle(claimed(store), SUCCESS, store.now())
+    change = state_machine.finish(claimed(store), SUCCESS, store.now())
     with (
         failing(store, "jobs", "update_one", LOST, is_applied=False),
         pytest.raises(StoreUnavailable),
@@ -109,7 +109,7 @@ def test_jobs_whose_reply_was_lost_are_not_refused(store: MongoStore, is_applied
     added(store, "b")
     batch = [new_job(store, job_id) for job_id in ("a", "b", "c")]
     with failing(store, "jobs", "insert_many", LOST, is_applied=is_applied):
-        assert store.add(batch) == {"b"}
+        assert store.insert(batch) == {"b"}
     assert sorted(listed(store)) == ["a", "b", "c"]
 
 
@@ -120,12 +120,12 @@ def test_an_atomic_batch_whose_reply_was_lost_is_stored_or_not(
     batch = [new_job(store, job_id) for job_id in ("a", "b")]
     with failing(store, "batches", "update_one", LOST, is_applied=is_applied):
         if is_applied:
-            assert store.add(batch, atomic=True) == frozenset()
+            assert store.insert(batch, atomic=True) == frozenset()
         else:
             with pytest.raises(StoreUnavailable):
-                store.add(batch, atomic=True)
+                store.insert(batch, atomic=True)
     assert listed(store) == (["a", "b"] if is_applied else [])
-    assert store.add(batch, atomic=True) == ({"a", "b"} if is_applied else frozenset())
+    assert store.insert(batch, atomic=True) == ({"a", "b"} if is_applied else frozenset())
 
 
 # crashes between two steps
@@ -143,7 +143,7 @@ def test_a_burial_cut_short_is_seen_once_and_finished(
     store: MongoStore, database: Any, place: str, method: str, is_applied: bool
 ) -> None:
     added(store, "a")
-    change = state_machine.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.finish(claimed(store), FAILURE, store.now())
     with (
         failing(store, place, method, Crash(), is_applied=is_applied),
         pytest.raises(Crash),
@@ -153,7 +153,7 @@ def test_a_burial_cut_short_is_seen_once_and_finished(
         assert existing(store, "a") == change.after
         assert listed(store) == listed(store, DEAD) == ["a"]
         assert store.counts().total == store.counts().of(State.DEAD) == 1
-        assert store.add([new_job(store, "a")]) == {"a"}
+        assert store.insert([new_job(store, "a")]) == {"a"}
         store.repair()
         assert faults(store) == []
     assert database.jobs.find_one({"_id": "a"})["stub"] is True
@@ -166,7 +166,7 @@ def test_a_job_is_retried_out_of_a_burial_cut_short(
     store: MongoStore, database: Any, place: str, method: str, is_applied: bool
 ) -> None:
     added(store, "a")
-    change = state_machine.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.finish(claimed(store), FAILURE, store.now())
     with failing(store, place, method, Crash(), is_applied=is_applied), pytest.raises(Crash):
         store.commit(change)
     retry = state_machine.retry(existing(store, "a"), store.now())
@@ -227,7 +227,7 @@ def test_a_staged_batch_is_seen_by_nobody(store: MongoStore, database: Any) -> N
         failing(store, "batches", "update_one", Crash(), is_applied=False),
         pytest.raises(Crash),
     ):
-        store.add(batch, atomic=True)
+        store.insert(batch, atomic=True)
     assert database.jobs.count_documents({}) == 2
     assert store.get("a") is None
     assert listed(store) == store.generated_ids("", 9) == []
@@ -241,7 +241,7 @@ def test_a_staged_batch_is_seen_by_nobody(store: MongoStore, database: Any) -> N
     assert faults(store) != []
     assert store.repair() == 1
     assert database.jobs.count_documents({}) == 0
-    assert store.add(batch, atomic=True) == frozenset()
+    assert store.insert(batch, atomic=True) == frozenset()
 
 
 def test_a_committed_batch_is_whole_before_it_can_be_claimed(store: MongoStore) -> None:
@@ -251,7 +251,7 @@ def test_a_committed_batch_is_whole_before_it_can_be_claimed(store: MongoStore) 
         failing(store, "jobs", "update_many", Crash(), is_applied=False),
         pytest.raises(Crash),
     ):
-        store.add([*due, later_on], atomic=True)
+        store.insert([*due, later_on], atomic=True)
     assert listed(store) == ["a", "b", "c"]
     assert store.counts().of(State.PENDING) == 3
     assert store.claim(request()) is None

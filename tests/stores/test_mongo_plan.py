@@ -41,7 +41,7 @@ def mongo_url(new_mongo_url: str) -> str:
 @pytest.fixture
 def store(watched_store: MongoStore, database: Any) -> MongoStore:
     """A store with a backlog in three queues and three priorities, on a server that plans."""
-    watched_store.add([new_job(watched_store, f"first{n}", queue="q0") for n in range(2)])
+    watched_store.insert([new_job(watched_store, f"first{n}", queue="q0") for n in range(2)])
     limited = {"find": "jobs", "filter": {"ready": True, "queue": "q0"}, "limit": 1}
     found = explained(database, limited)["executionStats"]
     if found["nReturned"] != 1:
@@ -51,7 +51,7 @@ def store(watched_store: MongoStore, database: Any) -> MongoStore:
         )
     jobs = [new_job(watched_store, f"job{n}", queue=f"q{n % 3}") for n in range(JOBS)]
     urgent = [new_job(watched_store, f"top{n}", queue="q0", priority=n % 3) for n in range(JOBS)]
-    watched_store.add([*jobs, *urgent])
+    watched_store.insert([*jobs, *urgent])
     return watched_store
 
 

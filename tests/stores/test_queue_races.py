@@ -82,7 +82,7 @@ def crowd(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
 def test_a_crowd_never_exceeds_a_limit_and_takes_nothing_from_a_paused_queue(
     store: Store, crowd: Crowd
 ) -> None:
-    store.add([new_job(store, f"job{n}") for n in range(JOBS)])
+    store.insert([new_job(store, f"job{n}") for n in range(JOBS)])
     held: list[Job] = []
     taken: list[str] = []
 
@@ -95,26 +95,26 @@ def test_a_crowd_never_exceeds_a_limit_and_takes_nothing_from_a_paused_queue(
     def settle(number: int) -> None:
         for job in [held.pop() for _ in range(number)]:
             taken.append(job.id)
-            assert store.commit(state_machine.settle(job, SUCCESS, store.now()))
+            assert store.commit(state_machine.finish(job, SUCCESS, store.now()))
 
     for limit, left in ((1, 1), (3, 0)):
-        store.set_lane("default", limit=limit)
+        store.set_queue_limit("default", limit=limit)
         eventually(partial(claimed, limit))
         settle(len(held) - left)
 
     paused_at: list[float] = []
 
     def pause() -> None:
-        store.set_lane("default", paused=True)
+        store.set_queue_limit("default", paused=True)
         paused_at.append(time.monotonic())
 
-    store.set_lane("default", limit=2)
+    store.set_queue_limit("default", limit=2)
     before = crowd.claim(pause)
     assert not [job.id for asked_at, job in before if asked_at > paused_at[0]]
     held.extend(job for _, job in before)
     settle(len(held))
     assert crowd.claim() == []
-    store.set_lane("default", paused=False, limit=0)
+    store.set_queue_limit("default", paused=False, limit=0)
 
     def is_empty() -> bool:
         held.extend(job for _, job in crowd.claim())

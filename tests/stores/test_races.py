@@ -49,13 +49,13 @@ def edit(store: Store, job: Job) -> Transition:
 
 def move(store: Store, job: Job) -> Transition:
     """Put a job before the others."""
-    return job_edit.move_first(job, store.edge(job.spec.queue), store.now())
+    return job_edit.move_first(job, store.first_ready(job.spec.queue), store.now())
 
 
 def pause(store: Store, job: Job) -> Transition:
     """Hold a job that waits."""
     job_edit.require_waiting(job)
-    return state_machine.hold(job, store.now())
+    return state_machine.pause(job, store.now())
 
 
 def resume(store: Store, job: Job) -> Transition:
@@ -158,7 +158,7 @@ class Race:
 def test_no_claim_is_of_a_job_as_it_was_before_a_change_and_no_change_is_lost(
     store_url: str, store: Store
 ) -> None:
-    store.add([new_job(store, f"job{n}", command="first") for n in range(JOBS)])
+    store.insert([new_job(store, f"job{n}", command="first") for n in range(JOBS)])
     for number in range(crowd_for(store_url)):  # as many of them as there are change the claim
         store.register(worker_record(store, f"w{number}"))
     race = Race(store_url)
@@ -190,4 +190,4 @@ def check(left: Job | None, claims: list[Job], changes: list[Transition]) -> Non
     elif last is not None and left is not None:
         assert left.spec == last.spec
         assert (left.state is State.PROCESSING) == bool(claims)
-        assert left.held == last.held
+        assert left.paused == last.paused

@@ -101,18 +101,18 @@ def test_a_request_to_stop_is_found_with_the_next_heartbeat(store: Store) -> Non
 
 def test_a_turn_is_taken_once_by_the_whole_fleet(opened: OpenStore) -> None:
     here, there = opened(), opened()
-    assert here.take_turn("sweep", 60)
-    assert not there.take_turn("sweep", 60)
-    assert not here.take_turn("sweep", 60)
-    assert there.take_turn("other", 60)
+    assert here.try_acquire_turn("sweep", 60)
+    assert not there.try_acquire_turn("sweep", 60)
+    assert not here.try_acquire_turn("sweep", 60)
+    assert there.try_acquire_turn("other", 60)
 
 
 def test_a_turn_comes_back_when_its_time_has_passed(store: Store) -> None:
-    assert store.take_turn("sweep", 0.02)
+    assert store.try_acquire_turn("sweep", 0.02)
     due = store.now() + timedelta(seconds=0.03)
     while store.now() < due:
         pass
-    assert store.take_turn("sweep", 60)
+    assert store.try_acquire_turn("sweep", 60)
 
 
 def test_waiting_ends_when_time_is_up(store: Store, pipe: tuple[int, int]) -> None:

@@ -115,7 +115,7 @@ def test_a_dead_parent_whose_children_have_gone_on_is_removed(store: Store) -> N
     added(store, "parent")
     added(store, "child", after_any=("parent",))
     settled(store, claimed(store, only="parent"), FAILURE)
-    while store.sweep():
+    while store.notify_children():
         pass
     assert store.remove([existing(store, "parent")]) == {"parent"}
     assert claimed(store).id == "child"
@@ -126,21 +126,21 @@ def test_a_parent_for_which_a_child_still_waits_is_kept(store: Store) -> None:
     added(store, "parent")
     added(store, "child", after=("parent",))
     parent = settled(store, claimed(store, only="parent"), FAILURE)
-    while store.sweep():
+    while store.notify_children():
         pass
     assert store.remove([existing(store, "parent")]) == frozenset()
     assert store.remove([parent]) == frozenset()
-    assert existing(store, "child").waits_for == ("success:parent",)
+    assert existing(store, "child").blocked_by == ("success:parent",)
 
 
 def test_a_parent_whose_children_have_gone_on_is_removed(store: Store) -> None:
     added(store, "parent")
     added(store, "child", after=("parent",))
     settled(store, claimed(store, only="parent"))
-    while store.sweep():
+    while store.notify_children():
         pass
     assert store.remove([existing(store, "parent")]) == {"parent"}
-    assert existing(store, "child").waits_for == ()
+    assert existing(store, "child").blocked_by == ()
     assert claimed(store).id == "child"
 
 
@@ -148,7 +148,7 @@ def test_a_parent_that_got_its_first_child_meanwhile_is_kept(store: Store) -> No
     dead = buried(store, "parent")
     added(store, "child", after=("parent",))
     assert store.remove([dead]) == frozenset()
-    assert existing(store, "child").waits_for == ("success:parent",)
+    assert existing(store, "child").blocked_by == ("success:parent",)
 
 
 def test_the_ids_that_are_present_are_told_apart(store: Store) -> None:
@@ -310,18 +310,18 @@ def test_numbers_that_are_kept_are_not_given_again(store: Store) -> None:
 def test_a_restored_child_hears_of_a_parent_that_had_ended_here(store: Store) -> None:
     completed(store, "parent")
     child = new_job(store, "child", after=("parent",))
-    assert child.waits_for
+    assert child.blocked_by
     store.restore([child])
-    while store.sweep():
+    while store.notify_children():
         pass
-    assert existing(store, "child").waits_for == ()
+    assert existing(store, "child").blocked_by == ()
 
 
 def test_a_restored_child_hears_of_a_parent_that_ends_later(store: Store) -> None:
     added(store, "parent")
     store.restore([new_job(store, "child", after=("parent",))])
     settled(store, claimed(store))
-    while store.sweep():
+    while store.notify_children():
         pass
     assert claimed(store).id == "child"
 
@@ -330,18 +330,18 @@ def test_a_restored_child_hears_of_a_parent_that_ends_later(store: Store) -> Non
 
 
 def test_a_note_stays_until_it_is_removed(store: Store) -> None:
-    assert store.mark("moved") is None
-    store.set_mark("moved", "there")
-    store.set_mark("moved", "elsewhere")
-    assert store.mark("moved") == "elsewhere"
-    store.set_mark("moved", None)
-    assert store.mark("moved") is None
+    assert store.get_meta("moved") is None
+    store.set_meta("moved", "there")
+    store.set_meta("moved", "elsewhere")
+    assert store.get_meta("moved") == "elsewhere"
+    store.set_meta("moved", None)
+    assert store.get_meta("moved") is None
 
 
 def test_an_environment_is_kept_once_by_its_name(store: Store) -> None:
     variables = (("PATH", "/bin"), ("TITLE", "a=b\nc"))
-    store.keep_environment("abc", variables)
-    store.keep_environment("abc", variables)
+    store.save_environment("abc", variables)
+    store.save_environment("abc", variables)
     assert store.environment("abc") == variables
     assert store.environments() == ["abc"]
     assert store.environment("other") is None
@@ -349,7 +349,7 @@ def test_an_environment_is_kept_once_by_its_name(store: Store) -> None:
 
 def test_an_environment_is_forgotten_when_no_job_names_it_any_more(store: Store) -> None:
     for name in ("waiting", "dead", "unused"):
-        store.keep_environment(name, ())
+        store.save_environment(name, ())
     added(store, "waiting", environment="waiting", queue="other")
     dead = buried(store, "dead", environment="dead")
     assert store.forget_environments(store.now() - HOUR) == 0
@@ -364,7 +364,7 @@ def test_a_dead_parent_can_be_started_afresh_once_its_children_know(store: Store
     added(store, "parent")
     added(store, "child", after=("parent",))
     settled(store, claimed(store, only="parent"), FAILURE)
-    while store.sweep():
+    while store.notify_children():
         pass
     change = state_machine.retry(existing(store, "parent"), store.now())
     assert store.commit(change)

@@ -34,7 +34,7 @@ def new_schedule(name: str, next_due: datetime | None = NOON, **more: Any) -> Sc
 def kept(store: Store, name: str, next_due: datetime | None = NOON, **more: Any) -> Schedule:
     """Store a schedule and return it."""
     schedule = new_schedule(name, next_due, **more)
-    assert store.put_schedule(schedule)
+    assert store.save_schedule(schedule)
     return schedule
 
 
@@ -83,15 +83,15 @@ def test_those_that_are_due_come_the_earliest_first(store: Store) -> None:
 
 def test_a_name_is_taken_once(store: Store) -> None:
     first = kept(store, "a")
-    assert not store.put_schedule(new_schedule("a", NOON + MINUTE))
+    assert not store.save_schedule(new_schedule("a", NOON + MINUTE))
     assert store.schedule("a") == first
 
 
 def test_a_schedule_is_changed_only_as_it_was_read(store: Store) -> None:
     first = kept(store, "a")
     second = advanced(first)
-    assert store.put_schedule(second, first)
-    assert not store.put_schedule(replace(first, paused=True, rev=2), first)
+    assert store.save_schedule(second, first)
+    assert not store.save_schedule(replace(first, paused=True, rev=2), first)
     assert store.schedule("a") == second
 
 
@@ -99,10 +99,10 @@ def test_a_schedule_that_was_removed_is_not_changed_or_fired_again(store: Store)
     first = kept(store, "a")
     assert store.remove_schedule("a")
     assert not store.remove_schedule("a")
-    assert not store.put_schedule(advanced(first), first)
+    assert not store.save_schedule(advanced(first), first)
     other = replace(first, created_at=NOON + MINUTE, cron="0 * * * *")
-    assert store.put_schedule(other)
-    assert not store.put_schedule(advanced(first), first), "another one of the name is there"
+    assert store.save_schedule(other)
+    assert not store.save_schedule(advanced(first), first), "another one of the name is there"
     assert fire(store, first) is Fired.LOST
     assert store.schedule("a") == other
     assert listed(store) == []
@@ -129,7 +129,7 @@ def test_who_comes_late_adds_no_run_even_if_the_first_is_gone(opened: OpenStore)
 
 def test_a_run_that_was_added_before_a_crash_is_not_added_again(store: Store) -> None:
     schedule = kept(store, "a")
-    assert store.add([run_of(store, schedule)]) == frozenset()
+    assert store.insert([run_of(store, schedule)]) == frozenset()
     done = settled(store, claimed(store))
     assert fire(store, schedule) is Fired.ENQUEUED
     assert store.schedule("a") == advanced(schedule)
@@ -159,7 +159,7 @@ def test_runs_that_may_overlap_do(store: Store) -> None:
 def test_a_schedule_that_cannot_be_read_hides_no_other(store: Store) -> None:
     kept(store, "good")
     bad = replace(new_schedule("bad"), cron="x")
-    assert store.put_schedule(bad)
+    assert store.save_schedule(bad)
     if isinstance(store, MongoStore):
         store.link.schedules.update_one({"_id": "bad"}, {"$set": {"fields": "{"}})
     else:

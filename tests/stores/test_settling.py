@@ -31,7 +31,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 def verdict(store: Store, job: Job, outcome: Outcome = SUCCESS) -> Transition:
     """Return what a worker commits at the end of a run."""
-    return state_machine.settle(job, outcome, store.now())
+    return state_machine.finish(job, outcome, store.now())
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_history_grows_with_every_run(store: Store) -> None:
     added(store, "a", max_retries=9, backoff_base=0)
     claims = []
     for outcome in (FAILURE, INTERRUPTED, FAILURE, SUCCESS):
-        store.promote()
+        store.make_due_claimable()
         job = claimed(store)
         assert job.claim is not None
         claims.append(job.claim.id)
@@ -168,17 +168,17 @@ def test_a_cancel_request_survives_a_renewal_in_between(store: Store) -> None:
 def test_settling_commits_and_claims_the_next(store: Store) -> None:
     added(store, "a")
     added(store, "b")
-    applied, (after,) = store.settle([verdict(store, claimed(store))], [request()])
+    applied, (after,) = store.commit_and_claim([verdict(store, claimed(store))], [request()])
     assert (applied, after.id) == ([True], "b")
     assert existing(store, "a").state is State.COMPLETED
-    assert store.settle([verdict(store, after)], [request()]) == ([True], [])
+    assert store.commit_and_claim([verdict(store, after)], [request()]) == ([True], [])
 
 
 def test_several_ends_are_committed_and_several_jobs_claimed_at_once(store: Store) -> None:
     for name in "abcde":
         added(store, name)
     ended = [claimed(store), claimed(store)]
-    applied, following = store.settle(
+    applied, following = store.commit_and_claim(
         [verdict(store, job) for job in ended], [request() for _ in range(5)]
     )
     assert applied == [True, True]
@@ -190,7 +190,7 @@ def test_several_ends_are_committed_and_several_jobs_claimed_at_once(store: Stor
 def test_equal_queues_take_turns_within_a_handful(store: Store) -> None:
     for name in ("x1", "x2", "y1", "y2"):
         added(store, name, queue=name[0])
-    _, following = store.settle([], [request() for _ in range(4)])
+    _, following = store.commit_and_claim([], [request() for _ in range(4)])
     assert sorted(job.id[0] for job in following[:2]) == ["x", "y"]
     assert sorted(job.id for job in following) == ["x1", "x2", "y1", "y2"]
 
@@ -198,7 +198,7 @@ def test_equal_queues_take_turns_within_a_handful(store: Store) -> None:
 def test_a_handful_leaves_the_rest_of_its_queue_to_be_claimed(store: Store) -> None:
     for name in "abcde":
         added(store, name)
-    _, following = store.settle([], [request() for _ in range(3)])
+    _, following = store.commit_and_claim([], [request() for _ in range(3)])
     assert [job.id for job in following] == ["a", "b", "c"]
     assert [claimed(store).id, claimed(store).id] == ["d", "e"]
     assert store.claim(request()) is None
@@ -210,7 +210,7 @@ def test_an_end_that_is_refused_spoils_neither_the_others_nor_the_claims(store: 
         added(store, name)
     ended = [claimed(store) for _ in range(3)]
     assert store.commit(state_machine.expire(ended[1], store.now(), 1))
-    applied, following = store.settle([verdict(store, job) for job in ended], [request()])
+    applied, following = store.commit_and_claim([verdict(store, job) for job in ended], [request()])
     assert (applied, [job.id for job in following]) == ([True, False, True], ["d"])
     assert existing(store, "b").state is State.DEAD
 
@@ -220,8 +220,8 @@ def test_claims_that_are_asked_for_again_are_the_same(store: Store) -> None:
         added(store, name)
     end = verdict(store, claimed(store))
     requests = [request(), request()]
-    first = store.settle([end], requests)
-    again = store.settle([end], [replace(each, repeated=True) for each in requests])
+    first = store.commit_and_claim([end], requests)
+    again = store.commit_and_claim([end], [replace(each, repeated=True) for each in requests])
     assert first[0] == again[0] == [True]
     assert [job.id for job in first[1]] == [job.id for job in again[1]] == ["b", "c"]
 
@@ -237,16 +237,16 @@ def test_a_job_that_was_interrupted_is_claimed_alone(store: Store, place: int) -
             state_machine.expire(job, now, 5) if is_it else state_machine.release(job, now)
         )
     found: list[str] = []
-    while jobs := store.settle([], [request() for _ in range(3)])[1]:
+    while jobs := store.commit_and_claim([], [request() for _ in range(3)])[1]:
         found.append("".join(job.id for job in jobs))
     assert found == [["a", "bc"], ["a", "b", "c"], ["ab", "c"]][place]
 
 
 @on_one_store
 def test_jobs_of_a_limited_queue_are_claimed_one_by_one(store: Store) -> None:
-    store.set_lane("gpu", limit=3)
-    store.add([new_job(store, f"g{n}", queue="gpu") for n in range(3)])
-    assert [job.id for job in store.settle([], [request(), request()])[1]] == ["g0"]
+    store.set_queue_limit("gpu", limit=3)
+    store.insert([new_job(store, f"g{n}", queue="gpu") for n in range(3)])
+    assert [job.id for job in store.commit_and_claim([], [request(), request()])[1]] == ["g0"]
 
 
 def test_a_lost_commit_does_not_stop_the_claim(store: Store) -> None:
@@ -254,16 +254,16 @@ def test_a_lost_commit_does_not_stop_the_claim(store: Store) -> None:
     added(store, "b")
     lost = claimed(store)
     assert store.commit(state_machine.expire(lost, store.now(), 1))
-    applied, (after,) = store.settle([verdict(store, lost)], [request()])
+    applied, (after,) = store.commit_and_claim([verdict(store, lost)], [request()])
     assert (applied, after.id) == ([False], "b")
 
 
 def test_a_commit_that_is_repeated_is_recognised_as_applied(store: Store) -> None:
     added(store, "a", max_retries=3, backoff_base=0)
-    change = state_machine.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.finish(claimed(store), FAILURE, store.now())
     assert store.commit(change)
     assert store.commit(change)
-    store.promote()
+    store.make_due_claimable()
     claimed(store, worker="w2")
     assert store.commit(change)
     assert len(existing(store, "a").history) == 1
@@ -272,7 +272,7 @@ def test_a_commit_that_is_repeated_is_recognised_as_applied(store: Store) -> Non
 
 def test_a_burial_that_is_repeated_is_recognised_as_applied(store: Store) -> None:
     added(store, "a")
-    change = state_machine.settle(claimed(store), FAILURE, store.now())
+    change = state_machine.finish(claimed(store), FAILURE, store.now())
     assert store.commit(change)
     assert store.commit(change)
     assert existing(store, "a") == change.after

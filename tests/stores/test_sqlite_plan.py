@@ -24,7 +24,7 @@ from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, 
 
 EXPLAINED = ("SELECT", "UPDATE", "DELETE")
 OF_JOBS = re.compile(r"\b(jobs|runs)\b")
-LANES = re.compile(r"SCALAR SUBQUERY \d+\n(SEARCH|SCAN) lanes\b.*", re.DOTALL)
+LANES = re.compile(r"SCALAR SUBQUERY \d+\n(SEARCH|SCAN) counter\b.*", re.DOTALL)
 FULL_SCAN = re.compile(r"SCAN (TABLE )?(jobs|runs)\b(?!.* INDEX \w+)")
 
 
@@ -61,8 +61,8 @@ def store(tmp_path: Path, connections: list[Noting]) -> Iterator[SqliteStore]:
     assert connections
     buried(store, "dead")
     later = store.now() + timedelta(hours=1)
-    store.add([new_job(store, f"later{n}", later) for n in range(9)])
-    store.add([new_job(store, f"job{n}", queue=f"q{n % 2}", priority=n % 3) for n in range(30)])
+    store.insert([new_job(store, f"later{n}", later) for n in range(9)])
+    store.insert([new_job(store, f"job{n}", queue=f"q{n % 2}", priority=n % 3) for n in range(30)])
     claimed(store, worker="w9")
     yield store
     store.close()
@@ -88,19 +88,19 @@ def plans_of(
 
 def promote(store: SqliteStore) -> None:
     added(store, "soon", store.now() + timedelta(milliseconds=300))
-    while not store.promote():
+    while not store.make_due_claimable():
         pass
 
 
 def settle_and_claim(store: SqliteStore) -> None:
     job = claimed(store)
-    change = state_machine.settle(job, SUCCESS, store.now())
-    assert store.settle([change], [request()])[1]
+    change = state_machine.finish(job, SUCCESS, store.now())
+    assert store.commit_and_claim([change], [request()])[1]
 
 
 def bury(store: SqliteStore) -> None:
     job = claimed(store)
-    assert store.commit(state_machine.settle(job, FAILURE, store.now()))
+    assert store.commit(state_machine.finish(job, FAILURE, store.now()))
 
 
 def renew(store: SqliteStore) -> None:
@@ -121,7 +121,7 @@ def past_runs(store: SqliteStore) -> None:
     assert store.commit(
         state_machine.retry(store.ended(State.DEAD, store.now(), 1)[0], store.now())
     )
-    assert store.commit(state_machine.settle(claimed(store, only="dead"), SUCCESS, store.now()))
+    assert store.commit(state_machine.finish(claimed(store, only="dead"), SUCCESS, store.now()))
     assert store.has_past_runs(store.now())
     assert store.forget_runs(store.now(), 5) == ([("dead", 1)], False)
 
@@ -152,16 +152,16 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
 @pytest.mark.parametrize(
     ("act", "indexes"),
     [
-        pytest.param(lambda store: store.claim(request()), "lanes_next jobs_claim", id="claim"),
+        pytest.param(lambda store: store.claim(request()), "counters_next jobs_claim", id="claim"),
         pytest.param(lambda store: store.claim(request("q0", "q1")), "jobs_claim", id="queues"),
         pytest.param(lambda store: store.claim(MINE), "sqlite_autoindex_jobs_1", id="one job"),
-        pytest.param(settle_and_claim, "lanes_next jobs_claim", id="settle"),
+        pytest.param(settle_and_claim, "counters_next jobs_claim", id="settle"),
         pytest.param(bury, "PRIMARY KEY", id="bury"),
         pytest.param(promote, "jobs_due", id="promote"),
         pytest.param(lambda store: store.next_due(), "jobs_due", id="next due"),
         pytest.param(renew, "sqlite_autoindex_jobs_1", id="renew"),
         pytest.param(leases, "jobs_state", id="leases"),
-        pytest.param(lambda store: store.held_by("w9"), "jobs_state", id="held by a worker"),
+        pytest.param(lambda store: store.claimed_by("w9"), "jobs_state", id="held by a worker"),
         pytest.param(
             lambda store: store.get("dead"),
             "sqlite_autoindex_jobs_1",
@@ -210,7 +210,7 @@ def test_what_every_job_passes_through_is_compiled_once(
     job = store.claim(request())
     assert job is not None
     connection.asked.clear()
-    store.settle([state_machine.settle(job, SUCCESS, store.now())], [request()])
+    store.commit_and_claim([state_machine.finish(job, SUCCESS, store.now())], [request()])
     statements = [each for each in connection.asked if each[0].startswith(EXPLAINED)]
     compiled: list[object] = []
 

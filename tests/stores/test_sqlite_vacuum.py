@@ -47,7 +47,7 @@ def asked(path: Path, pragma: str) -> int:
 
 def filled_and_emptied(store: SqliteStore, number: int = 1500) -> None:
     """Add jobs that take some megabytes and delete all but the first."""
-    store.add([new_job(store, f"j{n}", command=f"echo {LONG}") for n in range(number)])
+    store.insert([new_job(store, f"j{n}", command=f"echo {LONG}") for n in range(number)])
     with store._writing():
         store._connection.execute("DELETE FROM jobs WHERE seq > 1")
 
@@ -62,7 +62,7 @@ def grown_log(store: SqliteStore, path: Path, size: int) -> None:
     numbers = count()
 
     def write() -> bool:
-        store.set_mark("filler", filler(next(numbers)))
+        store.set_meta("filler", filler(next(numbers)))
         return log_of(path) > size
 
     eventually(write)
@@ -78,7 +78,7 @@ def readers(path: Path, number: int) -> Iterator[None]:
             is_over.wait(first)
             while not is_over.is_set():
                 connection.execute("BEGIN")
-                connection.execute("SELECT count(*) FROM marks").fetchone()
+                connection.execute("SELECT count(*) FROM meta").fetchone()
                 is_over.wait(0.02)
                 connection.execute("COMMIT")
 
@@ -176,7 +176,7 @@ def test_a_log_that_a_reader_has_let_grow_is_cut_once_the_reader_has_gone(
         reader.execute("COMMIT")
         store.tidy(1)
         assert log_of(path) == 0
-    assert (store.mark("filler") or "").startswith("0000")
+    assert (store.get_meta("filler") or "").startswith("0000")
 
 
 def test_a_very_long_log_is_cut_between_readers_that_overlap(
@@ -191,7 +191,7 @@ def test_a_very_long_log_is_cut_between_readers_that_overlap(
         numbers = count(1000)
 
         def cut() -> bool:
-            store.set_mark("filler", filler(next(numbers)))
+            store.set_meta("filler", filler(next(numbers)))
             store.tidy(1)
             return log_of(path) < 2 * MEGABYTE
 
@@ -218,7 +218,7 @@ def test_what_readers_made_of_the_log_is_cut_off_by_the_next_round_of_writes(
     numbers = count(1000)
 
     def write() -> bool:
-        store.set_mark("filler", filler(next(numbers)))
+        store.set_meta("filler", filler(next(numbers)))
         return log_of(path) <= limit
 
     eventually(write)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from queuectl.domain import state_machine
-from queuectl.domain.events import Ended, Ending
+from queuectl.domain.events import RunFinished, RunResult
 from queuectl.domain.job import Outcome
 from queuectl.domain.stats import Figures, counted, minute_of
 from queuectl.domain.times import EPOCH
-from queuectl.queue.events import tell_all, tell_some
+from queuectl.queue.events import process_all_events, process_events
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import stats
 from tests.stores.kit import (
@@ -32,14 +32,14 @@ from tests.stores.kit import (
 Opener = Callable[[], Store]
 
 
-def untold(store: Store) -> list[Ending]:
+def pending_events(store: Store) -> list[RunFinished]:
     """Return the endings that are in no figures yet."""
-    return list(store.untold().endings)
+    return list(store.pending_events().finished)
 
 
 def told(store: Store, queue: str = "default") -> Figures:
     """Return the figures of a queue once everything is told; both kinds must agree."""
-    tell_all(store)
+    process_all_events(store)
     minutes = [each for (name, _), each in store.figures(EPOCH).items() if name == queue]
     total = store.totals().get(queue, Figures())
     assert sum(minutes, Figures()) == total
@@ -50,11 +50,11 @@ def test_an_ending_says_what_became_of_a_run(store: Store) -> None:
     added(store, "a", max_retries=2, backoff_base=0, labels=("x",), queue="q", command="c" * 999)
     for outcome in (INTERRUPTED, FAILURE, FAILURE):
         settled(store, claimed(store, "q"), outcome)
-        store.promote()
+        store.make_due_claimable()
     job = existing(store, "a")
-    first, second, third = untold(store)
+    first, second, third = pending_events(store)
     assert [each.outcome for each in (first, second, third)] == [
-        Ended.INTERRUPTED, Ended.FAILED, Ended.DEAD,
+        RunResult.INTERRUPTED, RunResult.FAILED, RunResult.DEAD,
     ]  # fmt: skip
     assert [(each.run, each.attempts) for each in (first, second, third)] == [
         (1, 0),
@@ -62,13 +62,13 @@ def test_an_ending_says_what_became_of_a_run(store: Store) -> None:
         (3, 2),
     ]
     run = job.history[-1]
-    assert third == Ending(
+    assert third == RunFinished(
         job.seq,
         job.rev,
         "a",
         3,
         "q",
-        Ended.DEAD,
+        RunResult.DEAD,
         run.finished_at,
         2,
         "c" * 200,
@@ -92,53 +92,55 @@ def test_what_does_not_end_a_run_leaves_no_ending(store: Store) -> None:
     store.commit(state_machine.release(existing(store, "a"), store.now()))  # cancelled by that
     added(store, "b")
     store.commit(state_machine.release(claimed(store), store.now()))
-    store.commit(state_machine.hold(existing(store, "b"), store.now()))
+    store.commit(state_machine.pause(existing(store, "b"), store.now()))
     store.commit(state_machine.resume(existing(store, "b"), store.now()))
     store.commit(state_machine.cancel(existing(store, "b"), store.now()))
     store.commit(state_machine.retry(existing(store, "b"), store.now()))
     store.commit(state_machine.delete(existing(store, "b")))
-    assert [(each.job_id, each.outcome) for each in untold(store)][:1] == [("a", Ended.CANCELLED)]
+    assert [(each.job_id, each.outcome) for each in pending_events(store)][:1] == [
+        ("a", RunResult.CANCELLED)
+    ]
 
 
 def test_a_commit_that_is_refused_or_repeated_leaves_no_second_ending(store: Store) -> None:
     added(store, "a")
     job = claimed(store)
-    change = state_machine.settle(job, SUCCESS, store.now())
+    change = state_machine.finish(job, SUCCESS, store.now())
     assert store.commit(change)
     assert store.commit(change)
-    assert not store.commit(state_machine.settle(job, FAILURE, store.now() + timedelta(seconds=1)))
-    assert [each.outcome for each in untold(store)] == [Ended.COMPLETED]
+    assert not store.commit(state_machine.finish(job, FAILURE, store.now() + timedelta(seconds=1)))
+    assert [each.outcome for each in pending_events(store)] == [RunResult.COMPLETED]
 
 
 def test_every_ending_and_every_new_job_is_counted_once(store: Store) -> None:
-    store.add([new_job(store, f"j{n}", max_retries=1 + n % 2, queue="a.b") for n in range(6)])
-    store.add([new_job(store, "other"), new_job(store, "j0")], atomic=True)  # refused whole
-    store.add([new_job(store, "other"), new_job(store, "j0")])
-    store.add([new_job(store, f"one{n}") for n in range(3)], atomic=True)
+    store.insert([new_job(store, f"j{n}", max_retries=1 + n % 2, queue="a.b") for n in range(6)])
+    store.insert([new_job(store, "other"), new_job(store, "j0")], atomic=True)  # refused whole
+    store.insert([new_job(store, "other"), new_job(store, "j0")])
+    store.insert([new_job(store, f"one{n}") for n in range(3)], atomic=True)
     job = claimed(store, "a.b")
     for outcome in (SUCCESS, FAILURE, FAILURE, INTERRUPTED):
-        end = state_machine.settle(job, outcome, store.now())
-        _, (job,) = store.settle([end], [request("a.b")])
+        end = state_machine.finish(job, outcome, store.now())
+        _, (job,) = store.commit_and_claim([end], [request("a.b")])
     store.commit(state_machine.cancel(existing(store, "j5"), store.now()))
     figures = told(store, "a.b")
-    counts = [getattr(figures, name) for name in ("enqueued", *(each.value for each in Ended))]
+    counts = [getattr(figures, name) for name in ("enqueued", *(each.value for each in RunResult))]
     assert counts == [6, 1, 1, 1, 1, 1]
     assert (figures.run.total, figures.wait.total) == (3, 4)
     assert figures.run.micros == 1_000_000
     assert told(store).enqueued == 4
     assert told(store, "a.b") == figures
-    assert store.untold().is_empty
+    assert store.pending_events().is_empty
 
 
 def test_what_has_been_told_by_somebody_else_is_not_told_again(opened: Opener) -> None:
     mine, other = opened(), opened()
     added(mine, "a")
     settled(mine, claimed(mine))
-    read = mine.untold()
-    assert tell_some(other) is False
+    read = mine.pending_events()
+    assert process_events(other) is False
     added(other, "b")
     settled(other, claimed(other))
-    assert not mine.tell(read, counted(read.endings, read.enqueued))
+    assert not mine.record_events(read, counted(read.finished, read.enqueued))
     figures = told(mine)
     assert (figures.enqueued, figures.completed) == (2, 2)
 
@@ -146,19 +148,19 @@ def test_what_has_been_told_by_somebody_else_is_not_told_again(opened: Opener) -
 def test_runs_that_end_while_a_batch_is_told_are_told_next(store: Store) -> None:
     added(store, "a", max_retries=9, backoff_base=0)
     settled(store, claimed(store), FAILURE)
-    read = store.untold()
-    store.promote()
+    read = store.pending_events()
+    store.make_due_claimable()
     settled(store, claimed(store), FAILURE)
-    assert store.tell(read, counted(read.endings, read.enqueued))
-    assert [each.run for each in untold(store)] == [2]
+    assert store.record_events(read, counted(read.finished, read.enqueued))
+    assert [each.run for each in pending_events(store)] == [2]
     assert told(store).failed == 2
 
 
 def test_a_batch_has_the_oldest_endings(store: Store) -> None:
-    store.add([new_job(store, f"j{n}") for n in range(5)])
+    store.insert([new_job(store, f"j{n}") for n in range(5)])
     for _ in range(5):
         settled(store, claimed(store))
-    assert [each.job_id for each in store.untold(2).endings] == ["j0", "j1"]
+    assert [each.job_id for each in store.pending_events(2).finished] == ["j0", "j1"]
 
 
 @pytest.mark.parametrize("leave", ["buried", "revived", "replaced"])
@@ -193,8 +195,8 @@ def test_minutes_are_those_in_which_runs_ended(store: Store) -> None:
     added(store, "a")
     job = claimed(store)
     late = store.now() + timedelta(minutes=3)
-    store.commit(state_machine.settle(job, Outcome(exit_code=0, duration=7.0), late))
-    tell_all(store)
+    store.commit(state_machine.finish(job, Outcome(exit_code=0, duration=7.0), late))
+    process_all_events(store)
     assert store.figures(EPOCH)["default", minute_of(late)].completed == 1
 
 
@@ -207,7 +209,7 @@ def test_a_telling_that_a_crash_cut_short_is_finished_once(
 
     added(watched_store, "a", max_retries=2, backoff_base=0)
     settled(watched_store, claimed(watched_store), FAILURE)
-    steps = ["_add", "_add", "_forget_arrivals", "_forget_endings"]
+    steps = ["_add", "_add", "_forget_arrivals", "_forget_events"]
     left = [cut_after]
 
     def counting(step: Callable[..., None]) -> Callable[..., None]:
@@ -224,14 +226,14 @@ def test_a_telling_that_a_crash_cut_short_is_finished_once(
             patched.setattr(stats, name, counting(getattr(stats, name)))
         if cut_after <= len(steps):
             with pytest.raises(Cut):
-                tell_some(watched_store)
+                process_events(watched_store)
         else:
-            tell_some(watched_store)
-    watched_store.promote()
+            process_events(watched_store)
+    watched_store.make_due_claimable()
     settled(watched_store, claimed(watched_store), FAILURE)
     figures = told(watched_store)
     assert (figures.enqueued, figures.failed, figures.dead) == (1, 1, 1)
-    assert database["jobs"].find_one({"untold": {"$exists": True}}) is None
+    assert database["jobs"].find_one({"pending_events": {"$exists": True}}) is None
 
 
 def test_the_oldest_due_job_of_a_queue_is_found_at_every_priority(store: Store) -> None:
@@ -240,7 +242,7 @@ def test_the_oldest_due_job_of_a_queue_is_found_at_every_priority(store: Store) 
         added(store, f"j{n}", now - timedelta(seconds=(10, 30, 20, 5)[n]), queue=queue,
               priority=priority)  # fmt: skip
     added(store, "later", now + timedelta(hours=1), queue="c")
-    store.set_lane("b", paused=True)
+    store.set_queue_limit("b", paused=True)
     expected = {"a.x": now - timedelta(seconds=5), "b": now - timedelta(seconds=30)}
     assert store.oldest_due() == expected
     claimed(store, "a.x")

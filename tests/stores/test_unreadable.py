@@ -52,7 +52,7 @@ def test_a_handful_goes_on_to_the_next_jobs(store: Store, store_url: str) -> Non
     for name in ("a", "bad", "c", "d"):
         added(store, name)
     spoil(store_url, "jobs", "bad", "env")
-    _, following = store.settle([], [request() for _ in range(3)])
+    _, following = store.commit_and_claim([], [request() for _ in range(3)])
     assert [job.id for job in following] == ["a", "c", "d"]
 
 
@@ -73,7 +73,7 @@ def test_the_sweep_of_lost_claims_goes_on(store: Store, store_url: str) -> None:
     spoil(store_url, "jobs", "bad", "env")
     soon = store.now() + timedelta(seconds=60)
     assert [job.id for job in store.leases_ending(soon)] == ["good"]
-    assert [job.id for job in store.held_by("gone")] == ["good"]
+    assert [job.id for job in store.claimed_by("gone")] == ["good"]
 
 
 def test_the_registry_of_workers_can_still_be_read(store: Store, store_url: str) -> None:
@@ -103,11 +103,11 @@ def test_what_was_written_by_hand_is_set_aside_and_the_others_are_claimed(
     store: Store, store_url: str, how: str
 ) -> None:
     if how == "limited":
-        store.set_lane("default", limit=4)
+        store.set_queue_limit("default", limit=4)
     for number in range(CROWD + 1 if how == "in a crowd" else 0):
         store.register(worker_record(store, f"w{number}"))
     names = [f"bad{number}" for number in range(len(BY_HAND))]
-    store.add([new_job(store, name, store.now() - DAY, priority=5) for name in names])
+    store.insert([new_job(store, name, store.now() - DAY, priority=5) for name in names])
     for name, (field, in_mongo, in_sqlite) in zip(names, BY_HAND, strict=True):
         write(store_url, name, field, in_mongo if is_mongo(store_url) else in_sqlite)
     if how == "named":
@@ -164,21 +164,21 @@ def test_a_job_waits_for_a_parent_in_a_state_that_nobody_knows(
     added(store, "bad")
     write(store_url, "bad", "state", "weird")
     added(store, "child", after=("bad",))
-    assert [parent_of(blocker) for blocker in existing(store, "child").waits_for] == ["bad"]
+    assert [parent_of(blocker) for blocker in existing(store, "child").blocked_by] == ["bad"]
 
 
 def test_the_sweep_passes_over_a_parent_in_a_state_that_nobody_knows(
     store: Store, store_url: str
 ) -> None:
     added(store, "bad")
-    write(store_url, "bad", "unswept", True)
+    write(store_url, "bad", "children_pending", True)
     write(store_url, "bad", "state", "weird")
-    assert store.sweep() == 0
+    assert store.notify_children() == 0
 
 
 def test_a_time_that_is_none_is_not_the_oldest_nor_the_next(store: Store, store_url: str) -> None:
     added(store, "due")
-    store.add([new_job(store, "later", store.now() + DAY)])
+    store.insert([new_job(store, "later", store.now() + DAY)])
     for name in ("due", "later"):
         write(store_url, name, "run_at", "never")
     assert store.oldest_due() == {}

@@ -14,9 +14,9 @@ import pytest
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.system.home import (
     Home,
-    Place,
+    Location,
     cannot,
-    find_place,
+    find_location,
     open_private,
     private_directory,
     read_env_file,
@@ -58,8 +58,8 @@ def find(
     home: str | None = None,
     store: str | None = None,
     environ: Mapping[str, str] | None = None,
-) -> Place:
-    return find_place(home, store, environ=environ or {}, cwd=cwd)
+) -> Location:
+    return find_location(home, store, environ=environ or {}, cwd=cwd)
 
 
 def test_a_home_is_made_private_whatever_the_umask(under_umask: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_data_directory_that_is_not_absolute_is_ignored(
 
 def test_the_search_can_be_left_out_for_a_home_here(work: Path, tmp_path: Path) -> None:
     (tmp_path / ".queuectl").mkdir()
-    place = find_place(environ={}, cwd=work, search=False)
+    place = find_location(environ={}, cwd=work, search=False)
     assert place.home.root == work / ".queuectl"
 
 
@@ -246,7 +246,7 @@ def test_a_home_of_another_user_on_the_way_up_is_refused(
 
 
 def test_a_place_does_not_show_the_password_in_its_address(tmp_path: Path) -> None:
-    place = Place(Home(tmp_path), "mongodb://user:hunter2@host/db")
+    place = Location(Home(tmp_path), "mongodb://user:hunter2@host/db")
     assert "hunter2" not in f"{place!r} {place}"
     assert str(tmp_path) in repr(place)
 

@@ -19,11 +19,11 @@ from queuectl.domain.errors import StoreLocked, StoreRefused
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import later
 from queuectl.domain.worker_record import ProcessIdentity
-from queuectl.maintenance.maintenance import Upkeep
+from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores import open_store
 from queuectl.system import lock_holder, pidfile
 from queuectl.system.home import Home
-from queuectl.system.pidfile import Entry
+from queuectl.system.pidfile import ProcessEntry
 from queuectl.system.processes import identify, is_stopped, send_signal, this_process
 from queuectl.worker.registration import new_record
 from queuectl.worker.supervision import manager
@@ -73,8 +73,8 @@ def held_by_a_stopped(home: Home, whose: str) -> Iterator[subprocess.Popen[str]]
             process.kill()
 
 
-def worker(process: ProcessIdentity) -> Entry:
-    return Entry(pidfile.WORKER, process, "w1")
+def worker(process: ProcessIdentity) -> ProcessEntry:
+    return ProcessEntry(pidfile.WORKER, process, "w1")
 
 
 def test_a_stranger_that_keeps_the_lock_of_the_home_is_named_and_left_alone(
@@ -122,8 +122,8 @@ def test_entries_of_processes_that_are_gone_heal_by_themselves(home: Home) -> No
 
 
 def test_that_a_courier_has_gone_is_kept_until_it_is_struck_out_or_replaced(home: Home) -> None:
-    def courier(started: str) -> Entry:
-        return Entry(pidfile.COURIER, replace(this_process(), pid=7, started=started))
+    def courier(started: str) -> ProcessEntry:
+        return ProcessEntry(pidfile.COURIER, replace(this_process(), pid=7, started=started))
 
     pidfile.add(home, courier("1"))
     pidfile.add(home, worker(this_process()))
@@ -190,7 +190,7 @@ def test_a_pid_that_was_given_to_a_stranger_is_never_signalled(fleet: Fleet) -> 
                 )
             )
             assert not send_signal(wrong, signal.SIGKILL)
-            report = manager.stop(fleet.place, now=True, timeout=5)
+            report = manager.stop(fleet.location, now=True, timeout=5)
             assert (report.stopped, report.left) == ([], [])
 
 
@@ -207,25 +207,25 @@ def test_workers_of_a_container_that_was_killed_leave_the_file_when_the_registry
     gone = replace(this_process(), boot="another-container")
     with closing(open_store(str(home.store_file))) as store:
         right = store.now
-        pidfile.add(home, Entry(pidfile.SUPERVISOR, replace(gone, pid=1)))
+        pidfile.add(home, ProcessEntry(pidfile.SUPERVISOR, replace(gone, pid=1)))
         for pid, minutes in ((6, -20), (7, 0)):
             monkeypatch.setattr(store, "now", partial(later, right(), 60.0 * minutes))
             record = new_record(f"w{pid}", home, (), store.now())
             store.register(replace(record, process=replace(gone, pid=pid)))
-            pidfile.add(home, Entry(pidfile.WORKER, replace(gone, pid=pid), f"w{pid}", 1))
-        pidfile.add(home, Entry(pidfile.COURIER, replace(gone, pid=8), supervisor=1))
-        pidfile.add(home, Entry(pidfile.SUPERVISOR, this_process()))
+            pidfile.add(home, ProcessEntry(pidfile.WORKER, replace(gone, pid=pid), f"w{pid}", 1))
+        pidfile.add(home, ProcessEntry(pidfile.COURIER, replace(gone, pid=8), supervisor=1))
+        pidfile.add(home, ProcessEntry(pidfile.SUPERVISOR, this_process()))
 
-        Upkeep(store, home).tick(Settings())
+        Maintenance(store, home).tick(Settings())
         assert entered(home) == [1, 7, 8, os.getpid()]
         monkeypatch.setattr(store, "now", partial(later, right(), 60.0 * 20))
-        Upkeep(store, home).tick(Settings())
+        Maintenance(store, home).tick(Settings())
         assert entered(home) == [os.getpid()]
 
 
 def test_a_worker_that_was_forgotten_and_comes_back_enters_the_file_again(fleet: Fleet) -> None:
     (pid,) = fleet.start()
-    with closing(open_store(fleet.place.store_url)) as store:
+    with closing(open_store(fleet.location.store_url)) as store:
         (worker,) = store.workers()
         store.unregister(worker.id)
     pidfile.forget(fleet.home, worker.id)

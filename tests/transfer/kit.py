@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from queuectl.stores.sqlite.store import SqliteStore
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 from queuectl.transfer.backup import back_up
 from queuectl.transfer.restore import Restoration, Restored
 from queuectl.transfer.restored_state import Wishes
@@ -17,13 +17,13 @@ def not_told(_done: int, _total: int) -> None:
     """Do nothing with the progress."""
 
 
-def place_in(root: Path) -> Place:
+def place_in(root: Path) -> Location:
     """Return a home below a directory, with the embedded store."""
     home = Home(root / "home")
-    return Place(home, str(home.store_file))
+    return Location(home, str(home.store_file))
 
 
-def backup_of(place: Place, fill: Callable[[SqliteStore], object], name: str = "b.db") -> Path:
+def backup_of(place: Location, fill: Callable[[SqliteStore], object], name: str = "b.db") -> Path:
     """Fill the store of a place, and return a backup of it that lies outside."""
     with closing(SqliteStore.open(place.home.store_file)) as store:
         fill(store)
@@ -32,7 +32,7 @@ def backup_of(place: Place, fill: Callable[[SqliteStore], object], name: str = "
     return file
 
 
-def restored(place: Place, file: Path, **wishes: bool) -> Restored:
+def restored(place: Location, file: Path, **wishes: bool) -> Restored:
     """Restore a backup."""
     with Restoration(place, file, not_told) as ready:
         return ready.finish(Wishes(**wishes))

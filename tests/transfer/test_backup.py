@@ -226,5 +226,5 @@ def test_a_backup_that_cannot_be_written_is_told_and_leaves_nothing(
 def test_a_backup_says_when_it_was_made(path: Path, tmp_path: Path) -> None:
     back_up(path, tmp_path / "b.db", not_told)
     with closing(sqlite3.connect(tmp_path / "b.db")) as copy:
-        (made,) = copy.execute("SELECT value FROM marks").fetchone()
+        (made,) = copy.execute("SELECT value FROM meta").fetchone()
     assert made.endswith("Z")

@@ -43,7 +43,7 @@ def there_and_back(job: Job) -> Job:
 @pytest.mark.parametrize("spec", [FULL, Spec(id="job1", command="true", max_retries=3)])
 def test_a_job_comes_back_as_it_was(make: Any, spec: Spec) -> None:
     job = make(replace(spec, after=(), after_any=(), after_fail=()))
-    job = replace(job, spec=spec, waits_for=pending(spec).waits_for if make is pending else ())
+    job = replace(job, spec=spec, blocked_by=pending(spec).blocked_by if make is pending else ())
     assert there_and_back(job) == job
 
 

@@ -86,8 +86,8 @@ def target(stores: tuple[str, str]) -> Iterator[Store]:
 def fill(store: Store) -> None:
     """Put jobs of every state into a store, a limit, a pause, settings and an environment."""
     store.set_setting("max_retries", 7)
-    store.set_lane("gpu", paused=True, limit=3)
-    store.keep_environment("abc", (("A", "1"),))
+    store.set_queue_limit("gpu", paused=True, limit=3)
+    store.save_environment("abc", (("A", "1"),))
     added(store, "done", environment="abc", env=(("API_TOKEN", "hunter2"),))
     settled(store, claimed(store))
     buried(store, "dead", labels=("x",), cwd="/tmp", command=("printf", "ü\n"))
@@ -95,11 +95,11 @@ def fill(store: Store) -> None:
     added(store, "child", after=("parent",), after_any=("dead",))
     added(store, "orphan", after=("dead",))
     assert store.commit(state_machine.cancel(added(store, "off"), store.now()))
-    assert store.commit(state_machine.hold(added(store, "held"), store.now()))
+    assert store.commit(state_machine.pause(added(store, "held"), store.now()))
     added(store, "failed", max_retries=3)
     settled(store, claimed(store), FAILURE)
     added(store, "later", store.now() + timedelta(hours=1))
-    while store.sweep():
+    while store.notify_children():
         pass
     put_schedule(store, "nightly", env={"API_TOKEN": "hunter2"}, paused=True)
     put_schedule(store, "weekly", catch_up=True, skipped_why="missed")
@@ -111,7 +111,7 @@ def put_schedule(store: Store, name: str, env: object = None, **more: object) ->
     due = {"next_due": now + timedelta(days=1), "last_due": now, "skipped_at": now}
     fields = {"command": ["printf", "ü\n"], "env": env or {}, "priority": 2}
     schedule = Schedule(name, "0 3 * * *", "Europe/Berlin", fields, created_at=now, **due, **more)  # type: ignore[arg-type]  # fields by name
-    assert store.put_schedule(schedule)
+    assert store.save_schedule(schedule)
     return schedule
 
 
@@ -125,8 +125,8 @@ def test_hooks_come_over_with_their_secrets_and_what_they_have_come_to(
 ) -> None:
     made = Hook("a", Target.WEBHOOK, "https://example.com/x", source.now(), when="dlq-size > 0",
                 secret="s", is_crossed=True, changes=1, told=1)  # fmt: skip
-    assert source.put_hook(made)
-    assert target.put_hook(replace(made, secret="older")), "of an attempt that was cut short"
+    assert source.save_hook(made)
+    assert target.save_hook(replace(made, secret="older")), "of an attempt that was cut short"
     moved(source, target)
     assert target.hooks() == [made]
 
@@ -139,7 +139,7 @@ def test_everything_comes_over_in_order(source: Store, target: Store) -> None:
     assert done.compared == len(before)
     assert done.checksum
     assert target.settings() == source.settings()
-    assert target.lanes() == source.lanes()
+    assert target.queue_limits() == source.queue_limits()
     assert target.environment("abc") == (("A", "1"),)
     assert target.counts() == source.counts()
     assert done.schedules == 2
@@ -153,12 +153,12 @@ def test_the_target_goes_on_where_the_source_was(source: Store, target: Store) -
     moved(source, target)
     highest = max(job.seq for job in target.find(Filter(), EVERYTHING))
     assert added(target, "next").seq > highest
-    assert target.holder("key") == "parent"
-    target.set_lane("gpu", paused=False)
+    assert target.unique_key_owner("key") == "parent"
+    target.set_queue_limit("gpu", paused=False)
     settled(target, claimed(target, only="parent"))
-    while target.sweep():
+    while target.notify_children():
         pass
-    assert existing(target, "child").waits_for == ()
+    assert existing(target, "child").blocked_by == ()
     assert target.commit(state_machine.retry(existing(target, "dead"), target.now()))
 
 
@@ -188,7 +188,7 @@ def test_a_move_that_was_killed_before_it_could_tell_tells_when_it_is_repeated(
     source: Store, target: Store
 ) -> None:
     done = moved(source, target)
-    target.set_mark(ARRIVING, "{}")  # as if it had been killed before its last write
+    target.set_meta(ARRIVING, "{}")  # as if it had been killed before its last write
     target.register(worker_record(target, "w1"))
     assert moved(source, target) == replace(done, moved=0, is_over=True)
     require_in_use(target)
@@ -216,7 +216,7 @@ def test_schedules_that_change_between_two_attempts_come_as_they_are_at_last(
     next(migration.migrate(source, target))
     before = source.schedule("weekly")
     assert before
-    assert source.put_schedule(replace(before, cron="5 5 * * *", rev=before.rev + 1), before)
+    assert source.save_schedule(replace(before, cron="5 5 * * *", rev=before.rev + 1), before)
     assert source.remove_schedule("nightly")
     assert moved(source, target).schedules == 1
     assert [(each.name, each.cron) for each in target.schedules()] == [("weekly", "5 5 * * *")]
@@ -266,14 +266,14 @@ def test_workers_that_certainly_live_are_in_the_way_of_force_too(
 def test_a_worker_that_begins_just_before_the_mark_is_noticed(
     source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_mark = source.set_mark
+    set_meta = source.set_meta
 
     def late(name: str, value: str | None) -> None:
         if value == target.address:
             source.register(worker_record(source, "w9"))
-        set_mark(name, value)
+        set_meta(name, value)
 
-    monkeypatch.setattr(source, "set_mark", late)
+    monkeypatch.setattr(source, "set_meta", late)
     with pytest.raises(Conflict, match="w9"):
         moved(source, target)
     require_in_use(source)
@@ -296,7 +296,7 @@ def test_a_move_that_fails_leaves_the_source_in_use(source: Store, target: Store
 def test_a_move_that_is_cut_short_leaves_the_source_in_use_and_goes_on_later(
     source: Store, target: Store, monkeypatch: pytest.MonkeyPatch, fault: BaseException
 ) -> None:
-    source.add([new_job(source, f"job{n}") for n in range(30)])
+    source.insert([new_job(source, f"job{n}") for n in range(30)])
     monkeypatch.setattr(migration, "_BATCH", 10)
     note = migration._note_arrival
 
@@ -325,7 +325,7 @@ def test_a_store_that_was_moved_is_not_moved_elsewhere_too(
         assert "queuectl migrate --release" in refused.value.hint
         assert third.counts().total == 0
         require_in_use(third)
-        assert source.mark(MOVED_TO) == target.address
+        assert source.get_meta(MOVED_TO) == target.address
         migration.release(source)
         assert moved(source, third).compared == source.counts().total
 
@@ -417,7 +417,7 @@ def test_a_difference_in_the_end_is_told_by_the_job(source: Store, target: Store
     assert source.commit(state_machine.cancel(existing(source, "later"), source.now()))
     with pytest.raises(Conflict, match="job 'later' is not the same"):
         list(steps)
-    assert target.mark(ARRIVING)
+    assert target.get_meta(ARRIVING)
     with pytest.raises(Conflict, match="not all of it has come"):
         require_in_use(target)
 
@@ -425,7 +425,7 @@ def test_a_difference_in_the_end_is_told_by_the_job(source: Store, target: Store
 def test_after_kill_9_in_the_middle_it_goes_on_where_it_stopped(
     stores: tuple[str, str], source: Store, target: Store
 ) -> None:
-    source.add([new_job(source, f"job{n}") for n in range(90)])
+    source.insert([new_job(source, f"job{n}") for n in range(90)])
     for n in range(12):
         buried(source, f"buried{n}")
     killed = subprocess.run(

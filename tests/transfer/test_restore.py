@@ -27,7 +27,7 @@ from queuectl.stores.sqlite.schema import DEVELOPMENT_ID
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.stores.sqlite.transaction import WriterTurn
 from queuectl.system import pidfile
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.system.processes import this_process
 from queuectl.transfer.restore import Restoration
 from tests.cli.harness import ROOT, environment
@@ -37,7 +37,7 @@ from tests.transfer.kit import backup_of, not_told, place_in, restored
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 from queuectl.transfer.restore import Restoration
 from queuectl.transfer.restored_state import Wishes
 home = Home(Path(sys.argv[1]))
@@ -48,7 +48,7 @@ def step(done, total):
     if is_finishing and sys.argv[3] == (str(steps) if done < total else "last"):
         os.kill(os.getpid(), signal.SIGKILL)
 is_finishing = False
-with Restoration(Place(home, str(home.store_file)), Path(sys.argv[2]), step) as ready:
+with Restoration(Location(home, str(home.store_file)), Path(sys.argv[2]), step) as ready:
     is_finishing = True
     ready.finish(Wishes())
 """
@@ -56,19 +56,19 @@ with Restoration(Place(home, str(home.store_file)), Path(sys.argv[2]), step) as 
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> Location:
     """A home; its store holds `a` and `b` in the backup, and later `c` too."""
     return place_in(tmp_path)
 
 
 @pytest.fixture
-def file(place: Place) -> Path:
+def file(place: Location) -> Path:
     """The backup."""
     return backup_of(place, lambda store: [added(store, name) for name in "ab"])
 
 
 @pytest.fixture
-def store(place: Place, file: Path) -> Iterator[SqliteStore]:
+def store(place: Location, file: Path) -> Iterator[SqliteStore]:
     """The store as it is some time after the backup, open."""
     assert file.exists()
     with closing(SqliteStore.open(place.home.store_file)) as opened:
@@ -76,7 +76,7 @@ def store(place: Place, file: Path) -> Iterator[SqliteStore]:
         yield opened
 
 
-def names(place: Place) -> list[str]:
+def names(place: Location) -> list[str]:
     """Return the files in a home but for those that are made anew."""
     anew = ("-lock", "-wal", "-shm", "-wake", "-spare", ".lock")
     found = (each.name for each in place.home.root.iterdir())
@@ -102,7 +102,7 @@ def held(path: Path) -> list[str]:
 
 
 def test_who_has_the_store_open_goes_on_in_the_restored_one(
-    place: Place, store: SqliteStore, file: Path
+    place: Location, store: SqliteStore, file: Path
 ) -> None:
     path = place.home.store_file
     before = path.stat()
@@ -118,7 +118,9 @@ def test_who_has_the_store_open_goes_on_in_the_restored_one(
     assert names(place) == sorted(["queue.db", done.kept.name])
 
 
-def test_the_old_store_can_be_restored_again(place: Place, store: SqliteStore, file: Path) -> None:
+def test_the_old_store_can_be_restored_again(
+    place: Location, store: SqliteStore, file: Path
+) -> None:
     kept = restored(place, file).kept
     assert kept
     again = restored(place, kept).kept
@@ -128,7 +130,7 @@ def test_the_old_store_can_be_restored_again(place: Place, store: SqliteStore, f
     assert held(again) == ["a", "b"]
 
 
-def test_the_backup_is_left_as_it_is(place: Place, file: Path) -> None:
+def test_the_backup_is_left_as_it_is(place: Location, file: Path) -> None:
     before = file.read_bytes()
     restored(place, file)
     assert file.read_bytes() == before
@@ -136,7 +138,7 @@ def test_the_backup_is_left_as_it_is(place: Place, file: Path) -> None:
 
 
 def test_what_is_written_until_the_store_is_locked_is_kept(
-    place: Place, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+    place: Location, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     just_before_it_is_locked(monkeypatch, lambda: added(store, "late"))
     done = restored(place, file)
@@ -145,7 +147,7 @@ def test_what_is_written_until_the_store_is_locked_is_kept(
 
 
 def test_nobody_writes_between_what_is_kept_and_what_is_restored(
-    place: Place, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+    place: Location, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
     keep = sqlite_copy._keep
@@ -164,7 +166,7 @@ def test_nobody_writes_between_what_is_kept_and_what_is_restored(
 
 
 def test_a_worker_that_lives_is_named_and_nothing_is_restored(
-    place: Place, store: SqliteStore, file: Path
+    place: Location, store: SqliteStore, file: Path
 ) -> None:
     store.register(replace(worker_record(store, "w9"), process=this_process()))
     with pytest.raises(Conflict, match=rf"1 worker\(s\) live on .*w9 \(pid {os.getpid()}\)"):
@@ -174,7 +176,7 @@ def test_a_worker_that_lives_is_named_and_nothing_is_restored(
 
 
 def test_a_worker_that_comes_at_the_last_moment_is_noticed(
-    place: Place, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+    place: Location, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = replace(worker_record(store, "w9"), process=this_process())
     just_before_it_is_locked(monkeypatch, lambda: store.register(record))
@@ -184,7 +186,7 @@ def test_a_worker_that_comes_at_the_last_moment_is_noticed(
     assert names(place) == ["queue.db"]
 
 
-def test_workers_of_the_time_of_the_backup_are_forgotten(place: Place) -> None:
+def test_workers_of_the_time_of_the_backup_are_forgotten(place: Location) -> None:
     def fill(store: SqliteStore) -> None:
         added(store, "a")
         store.register(worker_record(store, "w1"))
@@ -197,7 +199,7 @@ def test_workers_of_the_time_of_the_backup_are_forgotten(place: Place) -> None:
 
 
 def test_a_store_that_stays_locked_is_not_waited_for_for_ever(
-    place: Place, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+    place: Location, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_copy, "BUSY_SECONDS", 0.2)
     with closing(sqlite3.connect(store.address, isolation_level=None)) as other:
@@ -211,10 +213,10 @@ def test_a_store_that_stays_locked_is_not_waited_for_for_ever(
 
 @pytest.mark.parametrize("step", ["1", "2", "last"])
 def test_killed_at_any_point_the_store_is_the_one_or_the_other_and_the_next_one_succeeds(
-    place: Place, step: str
+    place: Location, step: str
 ) -> None:
     with closing(SqliteStore.open(place.home.store_file)) as store:
-        store.add([new_job(store, f"late{n}", labels=("x" * 2000,)) for n in range(1200)])
+        store.insert([new_job(store, f"late{n}", labels=("x" * 2000,)) for n in range(1200)])
     big = backup_of(place, lambda store: added(store, "last"), "big.db")
     with closing(SqliteStore.open(place.home.store_file)) as store:
         added(store, "lost")
@@ -231,7 +233,7 @@ def test_killed_at_any_point_the_store_is_the_one_or_the_other_and_the_next_one_
     assert not [name for name in names(place) if "restoring" in name]
 
 
-def test_two_restores_do_not_meet(place: Place, file: Path) -> None:
+def test_two_restores_do_not_meet(place: Location, file: Path) -> None:
     with (
         Restoration(place, file, not_told),
         pytest.raises(Conflict, match="another restore"),
@@ -241,7 +243,7 @@ def test_two_restores_do_not_meet(place: Place, file: Path) -> None:
 
 
 def test_a_backup_with_its_log_beside_it_is_read_whole(
-    place: Place, store: SqliteStore, tmp_path: Path
+    place: Location, store: SqliteStore, tmp_path: Path
 ) -> None:
     """Somebody copied the files of a store, and not by `backup`."""
     raw = tmp_path / "raw.db"
@@ -255,7 +257,7 @@ def test_a_backup_with_its_log_beside_it_is_read_whole(
 
 
 def test_a_copy_that_was_made_in_the_middle_of_a_write_is_refused(
-    place: Place, store: SqliteStore, file: Path
+    place: Location, store: SqliteStore, file: Path
 ) -> None:
     Path(f"{file}-journal").write_bytes(b"what was there before")
     with pytest.raises(StoreRefused, match="was copied while it was written"):
@@ -265,7 +267,7 @@ def test_a_copy_that_was_made_in_the_middle_of_a_write_is_refused(
 
 @pytest.mark.parametrize("layout", [(1024, 0), (8192, 0), (4096, 1), (4096, 2), (512, 2)])
 def test_a_copy_of_another_layout_is_laid_out_anew(
-    place: Place, store: SqliteStore, file: Path, layout: tuple[int, int]
+    place: Location, store: SqliteStore, file: Path, layout: tuple[int, int]
 ) -> None:
     with closing(sqlite3.connect(file)) as copy:
         copy.execute("PRAGMA journal_mode=DELETE")
@@ -334,9 +336,9 @@ NOT_TAKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
     ),
     "a view": (changed("CREATE VIEW v AS SELECT 1"), StoreRefused, "view 'v' is not"),
     "a view for a table": (
-        changed("DROP TABLE marks; CREATE VIEW marks AS SELECT 'a' AS name, 'b' AS value"),
+        changed("DROP TABLE meta; CREATE VIEW meta AS SELECT 'a' AS name, 'b' AS value"),
         StoreRefused,
-        "view 'marks' is not",
+        "view 'meta' is not",
     ),
     "an index": (
         changed("CREATE INDEX i ON jobs (command)"), StoreRefused, "index 'i' is not"
@@ -351,7 +353,7 @@ NOT_TAKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
     ),
     "less": (changed("DROP INDEX jobs_claim"), StoreRefused, "'jobs_claim' is missing"),
     "without jobs": (
-        changed("DELETE FROM jobs; DELETE FROM counts; DELETE FROM lanes"),
+        changed("DELETE FROM jobs; DELETE FROM counts; DELETE FROM queue_priority_counters"),
         Conflict,
         "holds nothing",
     ),
@@ -360,7 +362,7 @@ NOT_TAKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
 
 @pytest.mark.parametrize("attack", NOT_TAKEN.values(), ids=NOT_TAKEN)
 def test_what_is_no_sound_backup_of_ours_is_refused_and_changes_nothing(
-    place: Place,
+    place: Location,
     store: SqliteStore,
     file: Path,
     attack: tuple[Callable[[Path], None], type[Exception], str],
@@ -375,7 +377,7 @@ def test_what_is_no_sound_backup_of_ours_is_refused_and_changes_nothing(
 
 
 def test_a_file_that_cannot_be_read_or_is_the_store_is_refused(
-    place: Place, store: SqliteStore, tmp_path: Path
+    place: Location, store: SqliteStore, tmp_path: Path
 ) -> None:
     os.link(store.address, tmp_path / "link.db")
     os.mkfifo(tmp_path / "fifo")
@@ -391,7 +393,7 @@ def test_a_file_that_cannot_be_read_or_is_the_store_is_refused(
     assert listed(store) == ["a", "b", "c"]
 
 
-def test_a_database_of_another_program_is_not_replaced(place: Place, file: Path) -> None:
+def test_a_database_of_another_program_is_not_replaced(place: Location, file: Path) -> None:
     path = place.home.store_file
     path.unlink()
     with closing(sqlite3.connect(path)) as other:
@@ -410,14 +412,14 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: os.truncate(path, 0),
     "cut": lambda path: os.truncate(path, 40960),
     "a page": scribbled,
-    "a table": changed("DROP TABLE marks"),
+    "a table": changed("DROP TABLE meta"),
     "newer": changed("PRAGMA user_version=999999"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_store_that_is_damaged_is_replaced_and_kept_as_it_is(
-    place: Place, file: Path, damage: Callable[[Path], object]
+    place: Location, file: Path, damage: Callable[[Path], object]
 ) -> None:
     path = place.home.store_file
     damage(path)
@@ -430,7 +432,7 @@ def test_a_store_that_is_damaged_is_replaced_and_kept_as_it_is(
 
 
 def test_a_log_of_writes_that_is_left_does_not_get_onto_the_restored_store(
-    place: Place, file: Path
+    place: Location, file: Path
 ) -> None:
     path = place.home.store_file
     with closing(SqliteStore.open(path)) as store:
@@ -444,7 +446,7 @@ def test_a_log_of_writes_that_is_left_does_not_get_onto_the_restored_store(
     assert Path(f"{done.kept}-wal").read_bytes() == log
 
 
-def test_a_store_that_is_gone_is_made_of_the_backup(place: Place, file: Path) -> None:
+def test_a_store_that_is_gone_is_made_of_the_backup(place: Location, file: Path) -> None:
     place.home.store_file.unlink()
     assert restored(place, file).kept is None
     assert held(place.home.store_file) == ["a", "b"]
@@ -465,11 +467,11 @@ def test_a_home_is_made_for_a_backup_that_is_good_and_not_for_another(
 
 
 def test_a_damaged_store_is_not_replaced_while_a_worker_of_the_home_lives(
-    place: Place, file: Path
+    place: Location, file: Path
 ) -> None:
     path = place.home.store_file
     path.write_bytes(b"garbage" * 1000)
-    pidfile.add(place.home, pidfile.Entry(pidfile.WORKER, this_process(), "w1"))
+    pidfile.add(place.home, pidfile.ProcessEntry(pidfile.WORKER, this_process(), "w1"))
     with pytest.raises(Conflict, match=f"running: pid {os.getpid()}"):
         restored(place, file)
     assert path.read_bytes() == b"garbage" * 1000

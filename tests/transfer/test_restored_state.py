@@ -17,9 +17,9 @@ from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import delivery_queue
 from queuectl.domain.schedule import MISSED, Schedule
 from queuectl.queue import Queue
-from queuectl.queue.events import tell_all
+from queuectl.queue.events import process_all_events
 from queuectl.stores.sqlite.store import SqliteStore
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.transfer.backup_comparison import Found
 from queuectl.transfer.restore import Restoration
 from tests.stores.kit import added, buried, claimed, existing, listed, new_job, settled
@@ -27,31 +27,31 @@ from tests.transfer.kit import backup_of, not_told, place_in, restored
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> Location:
     """A home."""
     return place_in(tmp_path)
 
 
 @pytest.fixture
-def store(place: Place) -> Iterator[SqliteStore]:
+def store(place: Location) -> Iterator[SqliteStore]:
     """Its store, open all the while."""
     with closing(SqliteStore.open(place.home.store_file)) as opened:
         yield opened
 
 
-def found(place: Place, file: Path) -> Found:
+def found(place: Location, file: Path) -> Found:
     """Look at a backup, and leave it at that."""
     with Restoration(place, file, not_told) as ready:
         return ready.found
 
 
-def test_jobs_that_ran_are_given_back_uncounted(place: Place, store: SqliteStore) -> None:
+def test_jobs_that_ran_are_given_back_uncounted(place: Location, store: SqliteStore) -> None:
     def fill(store: SqliteStore) -> None:
         for name in ("ran", "cancelled", "paused"):
             added(store, name)
             claimed(store, only=name)
         assert store.commit(state_machine.cancel(existing(store, "cancelled"), store.now()))
-        assert store.commit(state_machine.hold(existing(store, "paused"), store.now()))
+        assert store.commit(state_machine.pause(existing(store, "paused"), store.now()))
 
     done = restored(place, backup_of(place, fill))
     assert done.settled.given_back == 3
@@ -62,18 +62,18 @@ def test_jobs_that_ran_are_given_back_uncounted(place: Place, store: SqliteStore
         "interrupted: the store was restored from a backup"
     ]
     assert existing(store, "cancelled").state is State.CANCELLED
-    assert existing(store, "paused").held
+    assert existing(store, "paused").paused
     assert claimed(store).id == "ran"
     assert store.check() == []
 
 
 def test_what_a_worker_of_before_still_says_of_its_run_is_not_heard(
-    place: Place, store: SqliteStore
+    place: Location, store: SqliteStore
 ) -> None:
     file = backup_of(place, lambda store: added(store, "a"))
     lost = claimed(store)
     restored(place, file)
-    end = state_machine.settle(lost, Outcome(exit_code=0), store.now())
+    end = state_machine.finish(lost, Outcome(exit_code=0), store.now())
     assert not store.commit(end)
     assert existing(store, "a").state is State.PENDING
 
@@ -81,7 +81,7 @@ def test_what_a_worker_of_before_still_says_of_its_run_is_not_heard(
 # how many run again
 
 
-def test_jobs_that_will_run_and_run_again_are_counted(place: Place, store: SqliteStore) -> None:
+def test_jobs_that_will_run_and_run_again_are_counted(place: Location, store: SqliteStore) -> None:
     def fill(store: SqliteStore) -> None:
         for name in ("running", "waits", "done", "failed", "dead", "gone", "cancelled", "old"):
             added(store, name, max_retries=1 if name == "dead" else 3)
@@ -98,7 +98,7 @@ def test_jobs_that_will_run_and_run_again_are_counted(place: Place, store: Sqlit
     assert (seen.contents.jobs, seen.waiting, seen.again, seen.over) == (8, 7, 4, 2)
 
 
-def test_without_a_store_that_can_tell_nobody_knows_which_run_again(place: Place) -> None:
+def test_without_a_store_that_can_tell_nobody_knows_which_run_again(place: Location) -> None:
     file = backup_of(place, lambda store: added(store, "a"))
     place.home.store_file.write_bytes(b"garbage" * 1000)
     seen = found(place, file)
@@ -108,7 +108,7 @@ def test_without_a_store_that_can_tell_nobody_knows_which_run_again(place: Place
 # run numbers
 
 
-def log(place: Place, job_id: str, *names: str) -> None:
+def log(place: Location, job_id: str, *names: str) -> None:
     """Write log files of a job."""
     directory = place.home.job_logs / job_id
     directory.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def log(place: Place, job_id: str, *names: str) -> None:
 
 
 def test_no_run_gets_the_number_of_one_that_has_logs_or_was_counted(
-    place: Place, store: SqliteStore
+    place: Location, store: SqliteStore
 ) -> None:
     def fill(store: SqliteStore) -> None:
         for name in ("logged", "counted", "neither"):
@@ -138,7 +138,7 @@ def test_no_run_gets_the_number_of_one_that_has_logs_or_was_counted(
 
 
 def test_logs_of_jobs_that_only_the_old_store_knew_are_set_aside(
-    place: Place, store: SqliteStore
+    place: Location, store: SqliteStore
 ) -> None:
     file = backup_of(place, lambda store: added(store, "a"))
     added(store, "later")
@@ -151,7 +151,7 @@ def test_logs_of_jobs_that_only_the_old_store_knew_are_set_aside(
 
 
 def test_where_the_old_store_cannot_tell_all_logs_without_a_job_are_set_aside(
-    place: Place,
+    place: Location,
 ) -> None:
     file = backup_of(place, lambda store: added(store, "a"))
     place.home.store_file.write_bytes(b"garbage" * 1000)
@@ -173,13 +173,13 @@ def due_since(store: SqliteStore, name: str, hours: int, **more: object) -> Sche
     schedule = Schedule(
         name, "0 * * * *", "UTC", {"command": "true"}, now - timedelta(hours=hours), now, **more  # type: ignore[arg-type]  # fields by name
     )  # fmt: skip
-    assert store.put_schedule(schedule)
+    assert store.save_schedule(schedule)
     return schedule
 
 
 @pytest.mark.parametrize("catch_up", [False, True])
 def test_runs_that_schedules_missed_are_skipped_unless_told(
-    place: Place, store: SqliteStore, catch_up: bool
+    place: Location, store: SqliteStore, catch_up: bool
 ) -> None:
     def fill(store: SqliteStore) -> None:
         due_since(store, "each", 3, catch_up=True)
@@ -206,10 +206,10 @@ def test_runs_that_schedules_missed_are_skipped_unless_told(
         assert (schedule.skipped_at, schedule.skipped_why) == (schedule.last_due, MISSED)
 
 
-def test_a_schedule_that_cannot_be_understood_does_not_keep_the_others(place: Place) -> None:
+def test_a_schedule_that_cannot_be_understood_does_not_keep_the_others(place: Location) -> None:
     def fill(store: SqliteStore) -> None:
         bad = due_since(store, "bad", 3)
-        assert store.put_schedule(replace(bad, tz="No/Where", rev=2), bad)
+        assert store.save_schedule(replace(bad, tz="No/Where", rev=2), bad)
         due_since(store, "good", 3)
 
     assert restored(place, backup_of(place, fill)).settled.skipped == ("good",)
@@ -219,18 +219,18 @@ def test_a_schedule_that_cannot_be_understood_does_not_keep_the_others(place: Pl
 
 
 def hooked(store: SqliteStore) -> None:
-    """Store a hook with a delivery that waits, an ending untold, and a change untold."""
+    """Store a hook with a delivery that waits, a pending event, and a change that is to be told."""
     now = store.now()
     tells = Hook("tells", Target.WEBHOOK, "https://example.com/x", now, events=("completed",))
     watches = Hook("watches", Target.WEBHOOK, "https://example.com/y", now, when="dlq-size > 0",
                    is_crossed=True, changes=2, told=1)  # fmt: skip
     for hook in (tells, watches):
-        assert store.put_hook(hook)
-    for name in ("told", "untold"):
+        assert store.save_hook(hook)
+    for name in ("told", "pending_events"):
         added(store, name)
         settled(store, claimed(store, only=name))
         if name == "told":
-            tell_all(store)
+            process_all_events(store)
     added(store, "waits", queue="hooks")
 
 
@@ -240,22 +240,24 @@ def deliveries(store: SqliteStore) -> list[Job]:
     return [job for job in store.find(waiting, Page()) if hook_of(job.id)]
 
 
-def test_old_deliveries_are_not_made_unless_told(place: Place, store: SqliteStore) -> None:
+def test_old_deliveries_are_not_made_unless_told(place: Location, store: SqliteStore) -> None:
     file = backup_of(place, hooked)
     done = restored(place, file)
     assert done.settled.undelivered == 1
-    tell_all(store)
+    process_all_events(store)
     assert deliveries(store) == []
     assert existing(store, "waits").state is State.PENDING
     assert {hook.name: hook.told for hook in store.hooks()} == {"tells": 0, "watches": 2}
     assert sum(figures.completed for figures in store.totals().values()) == 2
 
 
-def test_old_deliveries_are_made_when_that_is_asked_for(place: Place, store: SqliteStore) -> None:
+def test_old_deliveries_are_made_when_that_is_asked_for(
+    place: Location, store: SqliteStore
+) -> None:
     file = backup_of(place, hooked)
     done = restored(place, file, deliver=True)
     assert done.settled.undelivered == 0
-    tell_all(store)
+    process_all_events(store)
     assert len(deliveries(store)) == 2
     assert {hook.name: hook.told for hook in store.hooks()} == {"tells": 0, "watches": 1}
 
@@ -263,24 +265,26 @@ def test_old_deliveries_are_made_when_that_is_asked_for(place: Place, store: Sql
 # pausing
 
 
-def test_everything_can_be_left_paused(place: Place, store: SqliteStore) -> None:
+def test_everything_can_be_left_paused(place: Location, store: SqliteStore) -> None:
     def fill(store: SqliteStore) -> None:
         added(store, "a", queue="gpu")
-        store.set_lane("limited", limit=2)
+        store.set_queue_limit("limited", limit=2)
         schedule = due_since(store, "s", -3)
         after = replace(schedule, fields={"command": "true", "queue": "nightly"}, rev=2)
-        assert store.put_schedule(after, schedule)
+        assert store.save_schedule(after, schedule)
 
     done = restored(place, backup_of(place, fill), paused=True)
     assert done.settled.paused == ("default", "gpu", "limited", "nightly")
-    assert {name for name, lane in store.lanes().items() if lane.paused} == set(done.settled.paused)
-    assert store.lanes()["limited"].limit == 2
-    store.add([new_job(store, "b")])
+    assert {name for name, lane in store.queue_limits().items() if lane.paused} == set(
+        done.settled.paused
+    )
+    assert store.queue_limits()["limited"].limit == 2
+    store.insert([new_job(store, "b")])
     assert listed(store) == ["a", "b"]
 
 
 def test_with_all_else_deliveries_are_paused_and_one_name_resumes_those_of_every_hook(
-    place: Place, store: SqliteStore
+    place: Location, store: SqliteStore
 ) -> None:
     def fill(store: SqliteStore) -> None:
         hooked(store)
@@ -289,15 +293,15 @@ def test_with_all_else_deliveries_are_paused_and_one_name_resumes_those_of_every
     file = backup_of(place, fill)
     done = restored(place, file, paused=True, deliver=True)
     assert done.settled.paused == ("default", "hooks")
-    assert {delivery_queue("gone"), delivery_queue("tells"), "hooks"} <= store.lanes().keys()
-    assert all(lane.paused for lane in store.lanes().values())
+    assert {delivery_queue("gone"), delivery_queue("tells"), "hooks"} <= store.queue_limits().keys()
+    assert all(lane.paused for lane in store.queue_limits().values())
     queue = Queue(store, place.home)
     for name in done.settled.paused:
         queue.resume_queue(name)
-    assert not any(lane.paused for lane in store.lanes().values())
+    assert not any(lane.paused for lane in store.queue_limits().values())
 
 
-def test_the_time_of_a_backup_is_told(place: Place, store: SqliteStore) -> None:
+def test_the_time_of_a_backup_is_told(place: Location, store: SqliteStore) -> None:
     before = store.now()
     file = backup_of(place, lambda store: added(store, "a"))
     made_at = found(place, file).made_at
@@ -305,4 +309,4 @@ def test_the_time_of_a_backup_is_told(place: Place, store: SqliteStore) -> None:
     at = datetime.fromisoformat(made_at.replace("Z", "+00:00"))
     assert before <= at <= store.now()
     restored(place, file)
-    assert store.mark("backed_up_at") is None
+    assert store.get_meta("backed_up_at") is None

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from queuectl.queue import Queue, open_queue
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 from tests.cli.harness import home
 from tests.web.kit import TOKEN, Served, fill, policy
 
@@ -28,7 +28,7 @@ def queue() -> Iterator[Queue]:
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with ten jobs, in every state; it is made once and copied."""
     made = Home(tmp_path_factory.mktemp("filled"))
-    with Queue.open(Place(made, str(made.store_file))) as opened:
+    with Queue.open(Location(made, str(made.store_file))) as opened:
         fill(opened)
     return made.root
 

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from queuectl.domain.job import Outcome
 from queuectl.queue import Queue
-from queuectl.system.home import find_place
+from queuectl.system.home import find_location
 from queuectl.web.access import Policy
 from queuectl.web.app import build
 from tests.cli.harness import claim_next, run_next
@@ -39,7 +39,7 @@ class Served:
     """A dashboard that is served while the context lasts."""
 
     def __init__(self, wanted: Policy) -> None:
-        self.app, self.board = build(find_place(), wanted)
+        self.app, self.board = build(find_location(), wanted)
         self._main = TestClient(self.app)
 
     def __enter__(self) -> Served:

@@ -130,7 +130,7 @@ def test_queues_schedules_hooks_and_settings_are_changed(api: TestClient, full: 
         assert answer.status_code == 200
         conforms(answer, by_name(name))
     assert api.put("/api/queues/mail/limit", json={"limit": 2}).json()["limit"] == 2
-    assert full.lanes()["mail"].limit == 2
+    assert full.queue_limits()["mail"].limit == 2
     for value, stored in ((5, 5), ("7", 7)):
         answer = api.put("/api/settings/max-retries", json={"value": value})
         assert answer.json() == {"key": "max_retries", "value": stored}

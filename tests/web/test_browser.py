@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from queuectl.domain.job import Outcome, State
 from queuectl.queue import Queue, open_queue
-from queuectl.system.home import find_place
+from queuectl.system.home import find_location
 from queuectl.system.job_logs import JobLogs
 from queuectl.web.app import build
 from tests.cli.harness import claim_next, run_next
@@ -71,7 +71,7 @@ def site() -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        app, board = build(find_place(), policy(port=port))
+        app, board = build(find_location(), policy(port=port))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

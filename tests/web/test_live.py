@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from queuectl.queue import Queue
-from queuectl.system.home import find_place
+from queuectl.system.home import find_location
 from queuectl.web.live import Live
 from tests.hooks.kit import hook
 from tests.web.kit import add
@@ -30,7 +30,7 @@ async def next_event(stream: AsyncGenerator[bytes, None], kind: str) -> dict[str
 def test_each_change_of_the_store_is_told_to_every_browser_by_one_thread(queue: Queue) -> None:
     async def play() -> None:
         queue.hooks.add(hook("team", when="dlq-size > 1"))
-        live = Live(find_place())
+        live = Live(find_location())
         one, other = live.stream((), lambda: True), live.stream((), lambda: True)
         first = [await next_event(stream, "look") for stream in (one, other)]
         assert [each["counts"]["total"] for each in first] == [0, 0]
@@ -59,7 +59,7 @@ def test_a_log_that_grows_is_told(queue: Queue, tmp_path: Path) -> None:
     log = tmp_path / "1.out"
 
     async def play() -> None:
-        live = Live(find_place())
+        live = Live(find_location())
         stream = live.stream((log,), lambda: True)
         await next_event(stream, "look")
         log.write_text("more\n")
@@ -72,7 +72,7 @@ def test_a_log_that_grows_is_told(queue: Queue, tmp_path: Path) -> None:
 
 def test_streams_end_when_the_dashboard_does_and_when_the_session_has() -> None:
     async def play() -> None:
-        live, allowed = Live(find_place()), [True]
+        live, allowed = Live(find_location()), [True]
         one, other = live.stream((), lambda: allowed[0]), live.stream((), lambda: True)
         for stream in (one, other):
             await next_event(stream, "look")

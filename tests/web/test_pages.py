@@ -155,7 +155,7 @@ def test_a_job_has_a_row_for_each_attempt_with_its_own_output(
     add(queue, "a", "exit 1", max_retries=3, backoff_base=0)
     logs = JobLogs(queue.home)
     for number in (1, 2):
-        queue.store.promote()
+        queue.store.make_due_claimable()
         logs.directory("a").mkdir(parents=True, exist_ok=True)
         logs.stdout("a", number).write_text(f"output {number}\n")
         run_next(queue, Outcome(exit_code=number, error=f"Exit code {number}"))
@@ -251,7 +251,7 @@ def test_queues_schedules_hooks_and_settings_are_changed_by_forms(
     press(browser, "/schedules", "pauseSchedule", name="nightly")
     press(browser, "/hooks", "pauseHook", name="team")
     press(browser, "/settings", "setSetting", key="max_retries", value="7")
-    lane = full.lanes()["mail"]
+    lane = full.queue_limits()["mail"]
     assert (lane.paused, lane.limit) == (False, 3)
     assert full.schedules.get("nightly").paused
     assert full.hooks.get("team").paused

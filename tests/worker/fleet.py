@@ -16,7 +16,7 @@ from queuectl.domain.query import Filter, Page
 from queuectl.domain.worker_record import WorkerRecord
 from queuectl.queue import Queue
 from queuectl.system import pidfile
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 from queuectl.system.orphans import children_of
 from queuectl.system.processes import identify, send_signal
 from queuectl.system.run_processes import kill_run, members
@@ -54,14 +54,14 @@ class Fleet:
     def __init__(self, root: Path, store_url: str | None = None) -> None:
         home = Home(root / "home")
         self.root = root
-        self.place = Place(home, store_url or str(home.store_file))
-        self.queue = Queue.open(self.place)
+        self.location = Location(home, store_url or str(home.store_file))
+        self.queue = Queue.open(self.location)
         self.supervisors: set[int] = set()
 
     @property
     def home(self) -> Home:
         """The fleet's home."""
-        return self.place.home
+        return self.location.home
 
     # jobs
 
@@ -117,13 +117,13 @@ class Fleet:
         self, count: int = 1, *, queues: tuple[str, ...] = (), drain: bool = False
     ) -> list[int]:
         """Start workers in the background and return their pids."""
-        pids = manager.start(self.place, count=count, queues=queues, drain=drain)
+        pids = manager.start(self.location, count=count, queues=queues, drain=drain)
         self.supervisors.update(self.pids(pidfile.SUPERVISOR))
         return pids
 
     def stop(self, *, now: bool = False, timeout: float | None = PATIENCE_SECONDS) -> list[int]:
         """Stop the workers and return the pids of those that are left."""
-        return manager.stop(self.place, now=now, timeout=timeout).left
+        return manager.stop(self.location, now=now, timeout=timeout).left
 
     def pids(self, role: str = pidfile.WORKER) -> list[int]:
         """Return the pids of the living workers (or supervisors)."""

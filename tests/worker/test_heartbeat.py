@@ -21,9 +21,9 @@ from queuectl.system.processes import boot_clock
 from queuectl.worker import heartbeat as lease_module
 from queuectl.worker import signals as control_module
 from queuectl.worker.heartbeat import Heartbeat
-from queuectl.worker.runs.watchdog import Guard, Post
+from queuectl.worker.runs.watchdog import Post, Watchdog
 from queuectl.worker.signals import Control
-from queuectl.worker.store_retry import Absence
+from queuectl.worker.store_retry import OutageLog
 from tests.stores.kit import added, claimed, worker_record
 from tests.worker.fleet import eventually
 
@@ -45,7 +45,7 @@ class SlowStore(SqliteStore):
         self._renewals += 1
         return super().renew(job_id, claim_id, lease_seconds)
 
-    def promote(self, limit: int = BATCH) -> int:
+    def make_due_claimable(self, limit: int = BATCH) -> int:
         """Take a while, and say that there is more to do."""
         time.sleep(SLOW_SECONDS)
         self._seen.append(self._renewals)
@@ -58,14 +58,14 @@ def test_a_worker_leaves_a_store_that_was_moved(tmp_path: Path) -> None:
         record = worker_record(store, "w1")
         store.register(record)
         control, post = Control(), Post()
-        guard = Guard(post)
+        guard = Watchdog(post)
         heartbeat = Heartbeat(
-            lambda: SqliteStore(path), record, control, guard, Absence(), Settings()
+            lambda: SqliteStore(path), record, control, guard, OutageLog(), Settings()
         )
         heartbeat.start()
         try:
             assert not control.is_stopping
-            store.set_mark(MOVED_TO, "mongodb://elsewhere")
+            store.set_meta(MOVED_TO, "mongodb://elsewhere")
             eventually(lambda: control.is_stopping)
         finally:
             heartbeat.stop()
@@ -85,10 +85,10 @@ def test_a_claim_is_renewed_in_the_middle_of_long_chores(
         store.register(record)
         seen: list[int] = []
         control, post = Control(), Post()
-        guard = Guard(post)
+        guard = Watchdog(post)
         settings = Settings(lease_seconds=LEASE_SECONDS)
         heartbeat = Heartbeat(
-            lambda: SlowStore(path, seen), record, control, guard, Absence(), settings
+            lambda: SlowStore(path, seen), record, control, guard, OutageLog(), settings
         )
         assert job.claim is not None
         heartbeat.hold(job.id, job.claim.id, boot_clock() + LEASE_SECONDS)
@@ -124,12 +124,17 @@ def test_a_long_chore_is_broken_off_when_its_worker_leaves(
     path, begun = tmp_path / "queue.db", threading.Event()
     with closing(SqliteStore.open(path)) as store:
         now = store.now()
-        assert store.put_schedule(Schedule("s", "* * * * *", "UTC", {"command": "true"}, now, now))
+        assert store.save_schedule(Schedule("s", "* * * * *", "UTC", {"command": "true"}, now, now))
         record = worker_record(store, "w1")
         store.register(record)
         control, post = Control(), Post()
         heartbeat = Heartbeat(
-            lambda: EndlessStore(path, begun), record, control, Guard(post), Absence(), Settings()
+            lambda: EndlessStore(path, begun),
+            record,
+            control,
+            Watchdog(post),
+            OutageLog(),
+            Settings(),
         )
         heartbeat.start()
         try:
@@ -178,8 +183,8 @@ def test_the_end_of_a_job_is_put_off_in_time_while_nobody_can_write(
             lambda: store,
             worker_record(store, "w1"),
             control,
-            Guard(post),
-            Absence(),
+            Watchdog(post),
+            OutageLog(),
             Settings(lease_seconds=lease),
         )
         heartbeat.hold("a", "claim", clock.now + lease - late * 3 * lease / 16)

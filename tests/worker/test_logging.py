@@ -26,7 +26,7 @@ from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.times import iso
 from queuectl.queue import Queue
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 from queuectl.worker import log_files
 from queuectl.worker import logging as logs
 from tests.cli.harness import ROOT
@@ -134,7 +134,7 @@ def test_full_files_give_way_and_no_line_is_torn_or_lost_among_the_last(here: Ho
             say(f"{name} {number}")
 
     threads = [
-        threading.Thread(target=tell, args=("told", job_log.tell)),
+        threading.Thread(target=tell, args=("told", job_log.log)),
         threading.Thread(target=tell, args=("logged", log.info)),
     ]
     for thread in threads:
@@ -153,7 +153,7 @@ def test_full_files_give_way_and_no_line_is_torn_or_lost_among_the_last(here: Ho
 
 def test_lines_that_are_told_together_name_each_its_own_job(here: Home) -> None:
     jobs = [replace(pending(Spec(id=name, command="true")), attempts=1) for name in "ab"]
-    logs.JobLog().tell_each([(job, f"{job.id} is done") for job in jobs])
+    logs.JobLog().log_each([(job, f"{job.id} is done") for job in jobs])
     assert [line.partition(", job ")[2] for line in written(here)] == [
         "a, attempt 1] a is done",
         "b, attempt 1] b is done",
@@ -161,9 +161,9 @@ def test_lines_that_are_told_together_name_each_its_own_job(here: Home) -> None:
 
 
 def test_a_log_that_was_removed_with_its_directory_is_begun_again(here: Home) -> None:
-    logs.JobLog().tell("one")
+    logs.JobLog().log("one")
     shutil.rmtree(here.logs)
-    logs.JobLog().tell("two")
+    logs.JobLog().log("two")
     (line,) = written(here)
     assert line.endswith("two")
     assert stat.S_IMODE(here.logs.stat().st_mode) == 0o700
@@ -173,7 +173,7 @@ def test_a_log_that_was_removed_with_its_directory_is_begun_again(here: Home) ->
 def test_no_password_is_logged_and_no_line_can_be_forged(here: Home, log_format: str) -> None:
     logs.use_format(log_format)
     address = f"mongodb://me:{SECRET}@host/jobs"
-    logs.JobLog().tell(f"told of {address}\n2030-01-01T00:00:00.000 [worker 9] forged \x1b[2J")
+    logs.JobLog().log(f"told of {address}\n2030-01-01T00:00:00.000 [worker 9] forged \x1b[2J")
     log = logging.getLogger("queuectl.worker")
     log.warning("cannot reach %s", address)
     try:
@@ -242,9 +242,9 @@ def test_lines_of_either_form_are_events_of_one_form_for_programs(
     logger, log = logging.getLogger("queuectl"), logs.JobLog()
     for log_format in ("text", "json"):
         logs.use_format(log_format)
-        log.tell("alone")
+        log.log("alone")
         log.hold(replace(pending(Spec(id="a", command="true")), attempts=2, runs=3))
-        log.tell("job 'a' -> completed")
+        log.log("job 'a' -> completed")
         try:
             raise ValueError("no [worker 1] error: a")
         except ValueError:
@@ -266,7 +266,7 @@ def test_lines_of_either_form_are_events_of_one_form_for_programs(
 
 def test_logs_are_followed_from_file_to_file(here: Home) -> None:
     job_log = logs.JobLog()
-    job_log.tell("line 0")
+    job_log.log("line 0")
     reader = subprocess.Popen(
         [sys.executable, "-m", "queuectl", "worker", "logs", "-f", "--home", str(here.root)],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -275,7 +275,7 @@ def test_logs_are_followed_from_file_to_file(here: Home) -> None:
     try:
         found = [reader.stdout.readline()]
         for number in range(1, 31):
-            job_log.tell(f"line {number}")
+            job_log.log(f"line {number}")
             if number % 10 == 0:  # in less than all files together, so that nothing can be lost
                 found += [reader.stdout.readline() for _ in range(10)]
     finally:
@@ -286,7 +286,7 @@ def test_logs_are_followed_from_file_to_file(here: Home) -> None:
 
 
 def test_in_the_foreground_a_collector_gets_events_too(home: Home) -> None:
-    with Queue.open(Place(home, str(home.store_file))) as queue:
+    with Queue.open(Location(home, str(home.store_file))) as queue:
         queue.set_setting("log_format", "json")
         queue.enqueue([queue.request({"id": "a", "command": "echo 'said\taloud'"})])
     ended = subprocess.run(

@@ -112,7 +112,7 @@ def test_where_there_are_no_unnamed_files_they_have_names_at_once(
     def refused(_folder: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(output, "UnnamedFile", refused)
+    monkeypatch.setattr(output, "TempFile", refused)
     home = Home(tmp_path / "home")
     folder = OutputFolder(home)
     for run in (1, 2):

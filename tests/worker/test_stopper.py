@@ -12,7 +12,7 @@ import pytest
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import State
 from queuectl.domain.worker_record import StopRequest
-from queuectl.system.home import Home, Place
+from queuectl.system.home import Home, Location
 from queuectl.worker.supervision import manager
 from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
 
@@ -63,7 +63,7 @@ def test_who_asks_again_does_not_end_the_jobs_that_were_promised_to_finish(fleet
     (pid,) = fleet.start()
     eventually((fleet.root / "begun").exists)
     for _ in range(3):
-        assert manager.stop(fleet.place, timeout=0.3).left == [pid]
+        assert manager.stop(fleet.location, timeout=0.3).left == [pid]
     (fleet.root / "go").touch()
     assert fleet.stop() == []
     job = fleet.job(job_id)
@@ -74,7 +74,7 @@ def test_a_worker_that_was_asked_to_leave_can_still_be_told_to_leave_now(fleet: 
     job_id = fleet.enqueue("sleep 60")
     (pid,) = fleet.start()
     fleet.running(job_id)
-    assert manager.stop(fleet.place, timeout=0.3).left == [pid]
+    assert manager.stop(fleet.location, timeout=0.3).left == [pid]
     assert fleet.stop(now=True) == []
     assert fleet.job(job_id).state is State.PENDING
 
@@ -83,7 +83,7 @@ def test_workers_are_found_without_the_pid_file(tmp_path: Path, store_url: str) 
     with fleet_in(tmp_path, store_url) as fleet:
         pids = fleet.start(2)
         fleet.home.pid_file.unlink()
-        report = manager.stop(fleet.place, timeout=30)
+        report = manager.stop(fleet.location, timeout=30)
         assert sorted(report.stopped) == pids
         eventually(lambda: not any(map(lives, fleet.supervisors)))
 
@@ -93,21 +93,21 @@ def test_workers_are_found_by_another_name_of_their_home(fleet: Fleet) -> None:
     fleet.home.pid_file.unlink()
     (fleet.root / "link").symlink_to(fleet.home.root)
     link = Home(fleet.root / "link")
-    assert manager.stop(Place(link, fleet.place.store_url), timeout=30).stopped == [pid]
+    assert manager.stop(Location(link, fleet.location.store_url), timeout=30).stopped == [pid]
 
 
 def test_workers_are_found_with_a_damaged_pid_file_which_is_told(fleet: Fleet) -> None:
     (pid,) = fleet.start()
     fleet.home.pid_file.write_text("{")
     told: list[QueuectlError] = []
-    report = manager.stop(fleet.place, timeout=30, on_fault=told.append)
+    report = manager.stop(fleet.location, timeout=30, on_fault=told.append)
     assert report.stopped == [pid]
     assert [str(fault) for fault in told] == [f"{fleet.home.pid_file} is damaged"]
 
 
 def test_workers_of_another_home_that_share_the_store_are_left_alone(fleet: Fleet) -> None:
     (pid,) = fleet.start()
-    elsewhere = Place(Home(fleet.root / "other"), fleet.place.store_url)
+    elsewhere = Location(Home(fleet.root / "other"), fleet.location.store_url)
     assert manager.stop(elsewhere, timeout=30).stopped == []
     assert fleet.pids() == [pid]
     assert not elsewhere.home.root.exists()
@@ -138,7 +138,7 @@ def test_a_stop_that_takes_too_long_names_who_is_left(fleet: Fleet) -> None:
     job_id = fleet.enqueue("sleep 60")
     (pid,) = fleet.start()
     fleet.running(job_id)
-    report = manager.stop(fleet.place, timeout=0.3)
+    report = manager.stop(fleet.location, timeout=0.3)
     assert (report.stopped, report.left) == ([], [pid])
     assert fleet.job(job_id).state is State.PROCESSING
     assert fleet.stop(now=True) == []
@@ -164,7 +164,7 @@ def test_idle_workers_stop_at_once(fleet: Fleet) -> None:
 
 def test_one_worker_of_several_can_be_stopped_and_is_not_replaced(fleet: Fleet) -> None:
     first, second = fleet.start(2)
-    report = manager.stop(fleet.place, pids={first}, timeout=30)
+    report = manager.stop(fleet.location, pids={first}, timeout=30)
     assert report.stopped == [first]
     assert fleet.ran("true").state is State.COMPLETED
     assert fleet.pids() == [second]
@@ -180,7 +180,7 @@ def test_workers_can_be_asked_through_the_store(fleet: Fleet) -> None:
 
 
 def test_stopping_where_nobody_works_is_no_error(fleet: Fleet) -> None:
-    assert manager.stop(fleet.place, timeout=1).stopped == []
+    assert manager.stop(fleet.location, timeout=1).stopped == []
 
 
 def test_a_worker_that_left_is_no_longer_registered(fleet: Fleet) -> None:

@@ -17,7 +17,7 @@ from queuectl.domain.errors import StoreError
 from queuectl.domain.job import State
 from queuectl.stores.sqlite.database import connect
 from queuectl.system import pidfile
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.system.run_processes import members
 from queuectl.worker.supervision import manager
 from tests.cli.harness import environment
@@ -59,14 +59,14 @@ def test_starting_on_a_store_that_is_refused_is_one_clear_error(fleet: Fleet) ->
     damaged = fleet.root / "damaged.db"
     damaged.write_text("this is no database at all, but a text that is long enough to look\n" * 20)
     with pytest.raises(StoreError, match="not a database"):
-        manager.start(Place(fleet.home, str(damaged)), count=3)
+        manager.start(Location(fleet.home, str(damaged)), count=3)
     assert eventually(lambda: not pidfile.living(fleet.home))
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_replacement_waits_for_a_store_that_is_away(fleet: Fleet) -> None:
     fleet.start()
-    with closing(connect(Path(fleet.place.store_url))) as rival:
+    with closing(connect(Path(fleet.location.store_url))) as rival:
         rival.execute("BEGIN EXCLUSIVE")
         (pid,) = fleet.pids()
         os.kill(pid, signal.SIGKILL)
@@ -86,10 +86,10 @@ def test_workers_started_by_a_job_are_not_killed_with_it(fleet: Fleet) -> None:
     job = fleet.running(
         fleet.enqueue(
             f"cd {Path(__file__).parents[2]}; python3 -c 'from pathlib import Path; "
-            "from queuectl.system.home import Home, Place; "
+            "from queuectl.system.home import Home, Location; "
             "from queuectl.worker.supervision import manager; "
             f'home = Home(Path("{fleet.home.root}")); '
-            f'manager.start(Place(home, "{fleet.place.store_url}"))\'; sleep 60',
+            f'manager.start(Location(home, "{fleet.location.store_url}"))\'; sleep 60',
             env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
         )
     )

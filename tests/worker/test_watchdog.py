@@ -30,7 +30,7 @@ RUN_ID, OTHER_RUN_ID = token_hex(12), token_hex(12)  # marks hold for the whole 
 
 WORKER = """
 import fcntl, sys
-from queuectl.worker.runs.watchdog import Guard, Post
+from queuectl.worker.runs.watchdog import Post, Watchdog
 from queuectl.system.processes import boot_clock
 
 def passed_on(notes):
@@ -39,7 +39,7 @@ def passed_on(notes):
 
 post = Post(passed_on)
 post.man()
-guard = Guard(post)
+guard = Watchdog(post)
 for line in sys.stdin:
     word, *rest = line.split()
     if word == "announce":

@@ -15,8 +15,8 @@ from queuectl.queue import Queue
 from queuectl.stores.mongo.store import MongoStore
 from queuectl.stores.sqlite import transaction
 from queuectl.system.job_logs import JobLogs
-from queuectl.worker.claims import Orders
-from queuectl.worker.runs.watchdog import Guard, Post
+from queuectl.worker.claims import WorkerOptions
+from queuectl.worker.runs.watchdog import Post, Watchdog
 from queuectl.worker.supervision import manager
 from queuectl.worker.worker import Worker
 from tests.worker.fleet import PATIENCE_SECONDS, Fleet, eventually, fleet_in
@@ -95,7 +95,7 @@ def test_a_running_job_is_cancelled_within_two_seconds(workers: Fleet) -> None:
 def test_a_job_that_is_waited_for_with_only_is_the_only_one_run(fleet: Fleet) -> None:
     other = fleet.enqueue("true")
     wanted = fleet.enqueue("true")
-    (pid,) = manager.start(fleet.place, only=wanted)
+    (pid,) = manager.start(fleet.location, only=wanted)
     assert fleet.settled(wanted).state is State.COMPLETED
     assert eventually(lambda: pid not in fleet.pids())
     assert fleet.job(other).state is State.PENDING
@@ -194,7 +194,7 @@ def test_the_claim_reaches_the_disk_while_its_job_runs(fleet: Fleet) -> None:
 def work_and_tell_of_syncs(fleet: Fleet, job_id: str) -> None:
     """Be the worker of one job; make the file `synced` when it syncs while the job runs."""
 
-    own = Queue.open(fleet.place)
+    own = Queue.open(fleet.location)
 
     def sync(descriptor: int) -> None:
         os.fdatasync(descriptor)
@@ -206,4 +206,4 @@ def work_and_tell_of_syncs(fleet: Fleet, job_id: str) -> None:
 
     transaction._sync_data = sync
     post = Post()
-    Worker(fleet.place, Orders(only=job_id), Guard(post)).run(lambda: None)
+    Worker(fleet.location, WorkerOptions(only=job_id), Watchdog(post)).run(lambda: None)

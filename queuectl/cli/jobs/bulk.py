@@ -14,27 +14,27 @@ from queuectl.cli.progress import Progress
 from queuectl.cli.root import Command
 from queuectl.cli.session import (
     Session,
-    complain,
     for_each,
     hint_at_missing_workers,
-    note,
     on_terminal,
     pass_session,
-    say,
+    print_error,
+    print_hint,
+    print_line,
 )
 from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, NothingDone
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
 from queuectl.queue import Queue
-from queuectl.queue.bulk import Told
+from queuectl.queue.bulk import ChangeResult
 
 _TOLD_ONE_BY_ONE = 10
 _WENT_WRONG = frozenset({State.FAILED, State.DEAD})
 
 
 @frozen
-class Deed:
+class BulkAction:
     """What is done to jobs: to which states it can be done, and to which unless said."""
 
     verb: str
@@ -43,7 +43,7 @@ class Deed:
     act: Callable[[Queue, str], str]
     """Does it to one job that is named; returns the line that says so."""
 
-    act_on_all: Callable[[Queue, Filter], Iterator[Told]]
+    act_on_all: Callable[[Queue, Filter], Iterator[ChangeResult]]
     line: Callable[[Job], str]
     """Returns the line that says that it was done to one of them."""
 
@@ -68,7 +68,7 @@ class Deed:
 def cancel(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Cancel jobs: at once when they wait, else their worker stops them."""
     possible = WAITING | {State.PROCESSING}
-    deed = Deed(
+    action = BulkAction(
         "cancel",
         possible,
         possible,
@@ -76,7 +76,7 @@ def cancel(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
         lambda queue, chosen: queue.cancel_all(chosen),
         _cancelled,
     )
-    return _do(session, deed, ids, options)
+    return _do(session, action, ids, options)
 
 
 def _cancelled(job: Job) -> str:
@@ -106,7 +106,7 @@ def _retried(job: Job) -> str:
     return f"Job '{job.id}' is pending again"
 
 
-RETRY = Deed(
+RETRY = BulkAction(
     "retry",
     SETTLED | {State.FAILED},
     _WENT_WRONG,
@@ -137,7 +137,7 @@ def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: An
         return f"Job '{job_id}' deleted"
 
     possible = frozenset(State) - (frozenset() if force else {State.PROCESSING})
-    deed = Deed(
+    action = BulkAction(
         "delete",
         possible,
         possible,
@@ -146,80 +146,80 @@ def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: An
         lambda job: f"Job '{job.id}' deleted",
         unless="" if force else " without --force",
     )
-    return _do(session, deed, ids, options)
+    return _do(session, action, ids, options)
 
 
-def _do(session: Session, deed: Deed, ids: tuple[str, ...], options: dict[str, Any]) -> int:
+def _do(session: Session, action: BulkAction, ids: tuple[str, ...], options: dict[str, Any]) -> int:
     """Do it to the jobs that are named, or to those that the options choose."""
-    queue = session.reading(frees_room=deed.frees_room)
-    chosen = _filter(queue, deed, options)
+    queue = session.reading(frees_room=action.frees_room)
+    chosen = _filter(queue, action, options)
     if bool(ids) == (chosen is not None):
         raise InvalidInput(
             "name the jobs, or choose them by --state, --queue, --label or --older-than"
         )
     if chosen is not None:
-        return _do_all(queue, deed, chosen, options)
+        return _do_all(queue, action, chosen, options)
     if options["dry_run"]:
-        return for_each(ids, lambda word: say(_tried(deed, queue.get(word))))
-    return for_each(ids, lambda word: say(deed.act(queue, queue.resolve(word))))
+        return for_each(ids, lambda word: print_line(_tried(action, queue.get(word))))
+    return for_each(ids, lambda word: print_line(action.act(queue, queue.resolve(word))))
 
 
-def _filter(queue: Queue, deed: Deed, options: dict[str, Any]) -> Filter | None:
+def _filter(queue: Queue, action: BulkAction, options: dict[str, Any]) -> Filter | None:
     """Return the filter that options ask for, None without any. Raises InvalidInput."""
     if not is_any_named(options):
         return None
-    chosen = filter_of(options, queue.now(), deed.unless_said)
-    if impossible := chosen.states - deed.possible:
+    chosen = filter_of(options, queue.now(), action.unless_said)
+    if impossible := chosen.states - action.possible:
         words = ", ".join(sorted(state.value for state in impossible))
-        raise InvalidInput(f"there is no way to {deed.verb} jobs that are {words}{deed.unless}")
+        raise InvalidInput(f"there is no way to {action.verb} jobs that are {words}{action.unless}")
     return chosen
 
 
-def _do_all(queue: Queue, deed: Deed, chosen: Filter, options: dict[str, Any]) -> int:
+def _do_all(queue: Queue, action: BulkAction, chosen: Filter, options: dict[str, Any]) -> int:
     """Do it to every job that fits, each only while it still does."""
     if options["dry_run"]:
-        _tell(queue, (_would(deed, job.id) for job in queue.find(chosen)))
+        _tell(queue, (_would(action, job.id) for job in queue.find(chosen)))
         return ExitCode.OK
     if is_to_be_asked(options):
         counts = Counter(job.state for job in queue.find(chosen))
-        if counts and not click.confirm(_question(deed, counts), err=True):
+        if counts and not click.confirm(_question(action, counts), err=True):
             raise NothingDone("nothing was changed")
-    return carry_out(queue, deed, chosen)
+    return carry_out(queue, action, chosen)
 
 
-def carry_out(queue: Queue, deed: Deed, chosen: Filter) -> int:
+def carry_out(queue: Queue, action: BulkAction, chosen: Filter) -> int:
     """Do it to every job that fits a filter; return the exit code of the first refusal."""
     code: int = ExitCode.OK
 
     def lines() -> Iterator[str]:
         nonlocal code
-        for told in deed.act_on_all(queue, chosen):
+        for told in action.act_on_all(queue, chosen):
             if told.error is None:
-                yield deed.line(told.job)
+                yield action.line(told.job)
             else:
-                complain(told.error)
+                print_error(told.error)
                 code = code or told.error.exit_code
 
     _tell(queue, lines())
     return code
 
 
-def _tried(deed: Deed, job: Job) -> str:
+def _tried(action: BulkAction, job: Job) -> str:
     """Return what would be done to a job that is named. Raises Conflict when it cannot be."""
-    if job.state not in deed.possible:
-        no_way = f"there is no way to {deed.verb} it{deed.unless}"
+    if job.state not in action.possible:
+        no_way = f"there is no way to {action.verb} it{action.unless}"
         raise Conflict(f"job '{job.id}' is {job.state}: {no_way}")
-    return _would(deed, job.id)
+    return _would(action, job.id)
 
 
-def _would(deed: Deed, job_id: str) -> str:
-    return f"Would {deed.verb} job '{job_id}'"
+def _would(action: BulkAction, job_id: str) -> str:
+    return f"Would {action.verb} job '{job_id}'"
 
 
-def _question(deed: Deed, counts: Counter[State]) -> str:
+def _question(action: BulkAction, counts: Counter[State]) -> str:
     """Return what to ask about so many jobs in these states."""
     parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
-    return f"{deed.verb.capitalize()} {counts.total():,} job(s) ({parts})?"
+    return f"{action.verb.capitalize()} {counts.total():,} job(s) ({parts})?"
 
 
 def _tell(queue: Queue, lines: Iterable[str]) -> None:
@@ -230,9 +230,9 @@ def _tell(queue: Queue, lines: Iterable[str]) -> None:
             count += 1
             if not for_person or count <= _TOLD_ONE_BY_ONE:
                 progress.clear()
-                say(line)
+                print_line(line)
             progress.show(f"{count:,} jobs")
     if not count and not queue.missing:
-        note("no such jobs: nothing to do")
+        print_hint("no such jobs: nothing to do")
     elif for_person and count > _TOLD_ONE_BY_ONE:
-        say(f"… {count:,} jobs in all")
+        print_line(f"… {count:,} jobs in all")

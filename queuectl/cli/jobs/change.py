@@ -10,7 +10,7 @@ import click
 from queuectl.cli.completions import JobId
 from queuectl.cli.jobs.show import ids_argument
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, for_each, note, pass_session, say
+from queuectl.cli.session import Session, for_each, pass_session, print_hint, print_line
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import WAITING, State
 from queuectl.domain.request import resolve_field
@@ -27,7 +27,7 @@ def pause(session: Session, ids: tuple[str, ...]) -> int:
 
     def act(word: str) -> None:
         job = queue.pause(queue.resolve(word))
-        say(f"{'Pausing' if job.state is State.PROCESSING else 'Paused'} job '{job.id}'")
+        print_line(f"{'Pausing' if job.state is State.PROCESSING else 'Paused'} job '{job.id}'")
 
     return for_each(ids, act)
 
@@ -41,7 +41,7 @@ def resume(session: Session, ids: tuple[str, ...]) -> int:
 
     def act(word: str) -> None:
         job = queue.resume(queue.resolve(word))
-        say(f"{'Resuming' if job.state is State.PROCESSING else 'Resumed'} job '{job.id}'")
+        print_line(f"{'Resuming' if job.state is State.PROCESSING else 'Resumed'} job '{job.id}'")
 
     return for_each(ids, act)
 
@@ -65,7 +65,7 @@ def move(session: Session, ids: tuple[str, ...], first: bool, last: bool) -> int
 
     def act(word: str) -> None:
         job = queue.move(queue.resolve(word), last=last)
-        say(f"Job '{job.id}' is {'first' if first else 'last'} in queue {job.spec.queue}")
+        print_line(f"Job '{job.id}' is {'first' if first else 'last'} in queue {job.spec.queue}")
 
     # of several that go first, the first one named shall be the very first
     return for_each(reversed(ids) if first else ids, act)
@@ -89,10 +89,10 @@ def set_fields(session: Session, job_id: str, changes: tuple[str, ...]) -> None:
     queue = session.reading()
     found = queue.get(job_id)
     if not queue.check_edit(found, wanted):
-        note(f"job '{found.id}' is like that already")
+        print_hint(f"job '{found.id}' is like that already")
         return
     changed = queue.edit(found.id, wanted)
-    say(f"Changed job '{changed.id}'")
+    print_line(f"Changed job '{changed.id}'")
     if "cwd" in wanted:
         from queuectl.cli.working_directory import warn_if_missing
 

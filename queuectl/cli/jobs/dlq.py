@@ -14,7 +14,14 @@ from queuectl.cli.jobs.purge import purge_dead
 from queuectl.cli.jobs.show import json_option, show_job
 from queuectl.cli.listing import page_options, write_page
 from queuectl.cli.root import Group
-from queuectl.cli.session import Session, for_each, hint_at_missing_workers, note, pass_session, say
+from queuectl.cli.session import (
+    Session,
+    for_each,
+    hint_at_missing_workers,
+    pass_session,
+    print_hint,
+    print_line,
+)
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
@@ -49,11 +56,11 @@ def list_dead(session: Session, /, **options: Any) -> None:
 
 def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> None:
     if after is not None:
-        note(f"no more dead jobs after '{after}'")
+        print_hint(f"no more dead jobs after '{after}'")
     elif chosen.deliveries:
         session.hint("no such dead deliveries: queuectl list --deliveries shows all")
     elif session.reading().counts().of(State.DEAD):
-        note("no such dead jobs: queuectl dlq list shows all")
+        print_hint("no such dead jobs: queuectl dlq list shows all")
     else:
         session.hint("the dead letter queue is empty: queuectl list shows all jobs")
 
@@ -86,7 +93,7 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool, deliveries: 
     queue = session.reading()
 
     def act(word: str) -> None:
-        say(f"Job '{queue.retry_dead(queue.resolve(word)).id}' is pending again")
+        print_line(f"Job '{queue.retry_dead(queue.resolve(word)).id}' is pending again")
 
     if not every:
         code = for_each(ids, act)

@@ -14,7 +14,7 @@ import click
 from queuectl.cli.jobs import job_file
 from queuectl.cli.jobs.show import ids_argument
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, complain, note, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
 from queuectl.cli.working_directory import warn_if_missing
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound
 from queuectl.domain.job import WAITING, Job
@@ -76,7 +76,7 @@ class _Editing:
             except (InvalidInput, Conflict, NotFound) as fault:
                 if not _may_ask():
                     raise
-                complain(fault)
+                print_error(fault)
                 if not click.confirm("Edit it again?", default=True, err=True):
                     raise
                 self._look_again()
@@ -97,11 +97,11 @@ class _Editing:
             if queue.check_edit(self._jobs[job_id], fields)
         }
         if not wanted:
-            note("nothing was changed")
+            print_hint("nothing was changed")
         directories: dict[str | None, bool] = {}
         for job_id, fields in wanted.items():
             job = queue.edit(job_id, fields, rev=self._jobs[job_id].rev)
-            say(f"Changed job '{job_id}'")
+            print_line(f"Changed job '{job_id}'")
             if "cwd" in fields:
                 warn_if_missing(job.spec.cwd, directories)
 

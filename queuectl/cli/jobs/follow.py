@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from queuectl.cli.jobs.show import clock_of
-from queuectl.cli.session import note, on_terminal
+from queuectl.cli.session import on_terminal, print_hint
 from queuectl.domain.errors import CannotStart, NotFound, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
@@ -159,7 +159,9 @@ def print_run(queue: Queue, job: Job, run: int, choice: Choice) -> None:
 def _print_record(job: Job, outcome: Outcome, choice: Choice) -> None:
     for stream in choice.streams:
         if cut := getattr(outcome, f"{stream}_cut"):
-            note(f"job '{job.id}': the first {cut:,} bytes of {stream} are on the host that ran it")
+            print_hint(
+                f"job '{job.id}': the first {cut:,} bytes of {stream} are on the host that ran it"
+            )
         text = last_lines(getattr(outcome, stream), choice.lines)
         choice.write(stream, job.id, text.encode())
 
@@ -198,7 +200,7 @@ class Follower:
                 self._announce(job)
         if job.state in SETTLED:
             self._finish(job)
-        elif job.waits_for and self._roots.is_due:
+        elif job.blocked_by and self._roots.is_due:
             with self._roots.look():
                 stuck = self._queue.cannot_start()(job)
             if stuck:
@@ -214,19 +216,19 @@ class Follower:
         self._is_told = True
         clock = clock_of(self._queue)
         if sys.stderr.isatty():
-            why = reason(job, clock.now, clock.at, clock.surroundings) or ""
+            why = reason(job, clock.now, clock.at, clock.wait_context) or ""
         else:
-            why = clock.surroundings.unserved(job.spec.queue) or ""
+            why = clock.wait_context.unserved(job.spec.queue) or ""
         if not why or self._queue.get(job.id).state not in WAITING:
             return  # the worker that ran it meanwhile may have left
         if why == NO_WORKER and not self._choice.has_worker:
-            note(f"job '{job.id}' is {job.state}, and {why}: queuectl worker start")
+            print_hint(f"job '{job.id}' is {job.state}, and {why}: queuectl worker start")
         elif why != NO_WORKER and not why.endswith("due"):
-            note(f"job '{job.id}' is {job.state}: {why}")
+            print_hint(f"job '{job.id}' is {job.state}: {why}")
 
     def _turn_to(self, run: int) -> None:
         if run > 1:
-            note(f"job '{self._job_id}': run {run}")
+            print_hint(f"job '{self._job_id}': run {run}")
         logs = JobLogs(self._queue.home)
         paths = {"stdout": logs.stdout, "stderr": logs.stderr}
         self._outputs = {
@@ -254,7 +256,7 @@ class Follower:
             if entry.n < job.runs or job.state in WAITING:
                 why = reason(job, self._queue.now(), clock_of(self._queue).at)
                 what = why if entry.n == job.runs else "tried again"
-                note(f"job '{job.id}': {entry.error or 'completed'} (run {entry.n}); {what}")
+                print_hint(f"job '{job.id}': {entry.error or 'completed'} (run {entry.n}); {what}")
 
     def _finish(self, job: Job) -> None:
         logs = JobLogs(self._queue.home)

@@ -10,7 +10,7 @@ import click
 from queuectl.cli.jobs.follow import STREAMS, Choice, ending, follow, prefixes, print_run
 from queuectl.cli.jobs.show import ids_argument
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, complain, for_each, note, pass_session
+from queuectl.cli.session import Session, for_each, pass_session, print_error, print_hint
 from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError
 from queuectl.domain.views import exit_code
 
@@ -52,7 +52,7 @@ def logs(
     def act(word: str) -> None:
         job = queue.get(word)
         if not job.runs:
-            note(f"job '{job.id}' has not run yet")
+            print_hint(f"job '{job.id}' has not run yet")
             return
         if attempt is not None and attempt > job.runs:
             raise NotFound(f"job '{job.id}' has no run {attempt}: there are {job.runs}")
@@ -75,8 +75,8 @@ def _follow_each(session: Session, ids: Sequence[str], choice: Choice) -> int:
 
     def refuse(refusal: QueuectlError) -> None:
         nonlocal code
-        complain(refusal)
+        print_error(refusal)
         code = code or refusal.exit_code
 
-    settled = follow(queue, named, choice, lambda job: note(ending(job)), refuse)
+    settled = follow(queue, named, choice, lambda job: print_hint(ending(job)), refuse)
     return exit_code(settled[0]) if is_alone and settled else code

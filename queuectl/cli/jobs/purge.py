@@ -9,7 +9,7 @@ import click
 from queuectl.cli.filters import filter_of, filter_options, is_to_be_asked
 from queuectl.cli.progress import Progress
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_hint, print_line
 from queuectl.domain.errors import ExitCode, InvalidInput, NothingDone
 from queuectl.domain.job import SETTLED, State
 from queuectl.queue.purge import Purged
@@ -56,7 +56,7 @@ def _purge(session: Session, unless_said: frozenset[State], options: dict[str, A
         count = queue.count(chosen)
         what = f"{count:,} {_words(chosen.states)} job(s)"
         if is_dry:
-            say(f"Would delete {what}")
+            print_line(f"Would delete {what}")
             return ExitCode.OK
         if count and not click.confirm(f"Delete {what} with their logs?", err=True):
             raise NothingDone("nothing was deleted")
@@ -64,9 +64,11 @@ def _purge(session: Session, unless_said: frozenset[State], options: dict[str, A
     with Progress() as progress:
         for done in queue.purge(chosen):
             progress.show(f"{done.deleted:,} jobs deleted")
-    say(f"Deleted {done.deleted:,} job(s)")
+    print_line(f"Deleted {done.deleted:,} job(s)")
     if done.kept:
-        note(f"{done.kept:,} kept: jobs or schedules still need them, or they have just changed")
+        print_hint(
+            f"{done.kept:,} kept: jobs or schedules still need them, or they have just changed"
+        )
     return ExitCode.OK
 
 

@@ -11,7 +11,7 @@ from queuectl.cli.completions import JobId
 from queuectl.cli.filters import filter_of, filter_options
 from queuectl.cli.listing import page_options, write_page
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, note, on_terminal, pass_session
+from queuectl.cli.session import Session, on_terminal, pass_session, print_hint
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
@@ -33,7 +33,7 @@ def ids_argument(*states: State, required: bool = True) -> Callable[[_F], _F]:
 
 def clock_of(queue: Queue) -> tables.Clock:
     """Return how times are written on this standard output."""
-    return tables.Clock(queue.now(), on_terminal(), queue.surroundings())
+    return tables.Clock(queue.now(), on_terminal(), queue.wait_context())
 
 
 @click.command(
@@ -65,13 +65,13 @@ def list_jobs(session: Session, /, **options: Any) -> None:
 
 def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> None:
     if after is not None:
-        note(f"no more jobs after '{after}'")
+        print_hint(f"no more jobs after '{after}'")
     elif chosen.deliveries:
         session.hint("no such deliveries: queuectl hook list shows the hooks")
     elif chosen == Filter() or not session.reading().counts().total:
         session.hint('no jobs yet: queuectl enqueue hello "echo Hello"')
     else:
-        note("no such jobs: queuectl status counts those there are")
+        print_hint("no such jobs: queuectl status counts those there are")
 
 
 @click.command(cls=Command, epilog="queuectl show job1")
@@ -90,11 +90,11 @@ def show_job(session: Session, job_id: str, *, as_json: bool, only: State | None
     if only and job.state is not only:
         raise Conflict(f"job '{job.id}' is {job.state}, not {only}", hint=f"queuectl show {job.id}")
     if as_json:
-        tables.write_json(as_dict(job, queue.now(), queue.surroundings()))
+        tables.write_json(as_dict(job, queue.now(), queue.wait_context()))
         return
     from queuectl.presentation.job_details import write_details
 
     write_details(job, clock_of(queue), colors=session.colors)
     if job.outcome and (job.outcome.stdout or job.outcome.stderr):
         more = ", --attempt N that of an earlier run" if job.runs > 1 else ""
-        note(f"queuectl logs {job.id} shows all of the output{more}")
+        print_hint(f"queuectl logs {job.id} shows all of the output{more}")

@@ -14,7 +14,7 @@ from queuectl.cli.jobs.follow import ending
 from queuectl.cli.jobs.show import json_option
 from queuectl.cli.progress import Progress
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, complain, note, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.field_checks import check_name
@@ -72,11 +72,11 @@ def wait(
     for job, stuck in waiting.ended():
         codes.append(stuck.exit_code if stuck else exit_code(job))
         if array:
-            array.add(as_dict(job, queue.now(), queue.surroundings()))
+            array.add(as_dict(job, queue.now(), queue.wait_context()))
         if stuck:
-            complain(stuck)
+            print_error(stuck)
         elif not array:
-            say(ending(job))
+            print_line(ending(job))
             sys.stdout.flush()
     if array:
         array.close()
@@ -170,7 +170,7 @@ class Waiting:
             for line in _missing(self._queue, sorted(self._waiting_in)):
                 if line not in self._told:
                     self._told.add(line)
-                    note(line)
+                    print_hint(line)
         self._waiting_in.clear()
 
     def _refuse_to_go_on(self) -> None:
@@ -198,11 +198,11 @@ class Waiting:
 
 def _missing(queue: Queue, names: Sequence[str]) -> Iterator[str]:
     """Yield what jobs of some queues lack to be started, each with what to type."""
-    around = queue.surroundings()
+    wait_context = queue.wait_context()
     for name in names:
-        if name in around.lanes and around.lanes[name].paused:
+        if name in wait_context.queue_limits and wait_context.queue_limits[name].paused:
             yield f"queue {name} is paused: queuectl queue resume {name}"
-        why = around.unserved(name)
+        why = wait_context.unserved(name)
         if why == NO_WORKER and queue.workers():
             continue  # one that takes a single job, this one perhaps
         if why:

@@ -12,7 +12,7 @@ from queuectl.cli.completions import PathName
 from queuectl.cli.filters import confirm, yes_option
 from queuectl.cli.progress import Progress
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, note, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_hint, print_line
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.system.home import working_directory
 from queuectl.system.store_url import is_mongo, sqlite_path
@@ -46,7 +46,7 @@ def backup(session: Session, file: str) -> None:
     store = _embedded(session, "backup")
     with Progress() as progress:
         found = back_up(store, _named(file, "backup"), _shown(progress, "copied"))
-    say(f"Backed up {_told(found)} to {file}")
+    print_line(f"Backed up {_told(found)} to {file}")
 
 
 @click.command(
@@ -80,21 +80,23 @@ def restore(
     from queuectl.transfer.restored_state import Wishes
 
     _embedded(session, "restore")
-    source, place = _named(file, "restore"), session.place()
+    source, place = _named(file, "restore"), session.location()
     if stop and not dry_run:
         _stop_workers(session)
     with Progress() as progress, Restoration(place, source, _shown(progress, "copied")) as ready:
         progress.clear()
         _warn_of_unreadable(ready.unreadable)
         if dry_run:
-            say(f"Would restore {_told(ready.found.contents)} from {file}{_age(ready.found)}")
+            print_line(
+                f"Would restore {_told(ready.found.contents)} from {file}{_age(ready.found)}"
+            )
             _tell_waiting(ready.found)
             return ExitCode.OK
         ready.refuse_workers()
         if ready.replaces:
             _ask(ready.found, place.store_url, file, yes=yes)
         done = ready.finish(Wishes(paused=paused, catch_up=catch_up, deliver=deliver))
-    say(f"Restored {_told(ready.found.contents)} from {file}{_age(ready.found)}")
+    print_line(f"Restored {_told(ready.found.contents)} from {file}{_age(ready.found)}")
     _tell_waiting(ready.found)
     _tell(done)
     _warn_of_moves(ready.found)
@@ -103,7 +105,7 @@ def restore(
 
 def _embedded(session: Session, verb: str) -> Path:
     """Return the file of the embedded store. Raises InvalidInput where the store is another."""
-    url = session.place().store_url
+    url = session.location().store_url
     if is_mongo(url):
         raise InvalidInput(
             f"{verb} is for the embedded store, and this one is on MongoDB", hint=_ON_MONGO[verb]
@@ -129,9 +131,9 @@ def _stop_workers(session: Session) -> None:
     from queuectl.worker.supervision import manager
 
     def tell(pid: int) -> None:
-        say(f"Worker {pid} stopped")
+        print_line(f"Worker {pid} stopped")
 
-    manager.stop(session.place(), now=True, timeout=_STOP_SECONDS, on_stopped=tell)
+    manager.stop(session.location(), now=True, timeout=_STOP_SECONDS, on_stopped=tell)
 
 
 def _ask(found: Found, store: str, file: str, *, yes: bool) -> None:
@@ -160,44 +162,46 @@ def _tell_waiting(found: Found) -> None:
         return
     line = f"{found.waiting:,} job(s) wait in it and will run"
     if found.again is None or found.over is None:
-        say(f"{line}; which of them have run since cannot be known")
+        print_line(f"{line}; which of them have run since cannot be known")
         return
     parts = [f"{found.again:,} of them again"] if found.again else []
     if found.over:
         parts.append(f"{found.over:,} although cancelled or deleted since")
-    say(f"{line}: {', '.join(parts) or 'none of them again'}")
+    print_line(f"{line}: {', '.join(parts) or 'none of them again'}")
 
 
 def _tell(done: Restored) -> None:
     """Say what was done besides."""
     settled = done.settled
     if settled.given_back:
-        say(f"{settled.given_back:,} that ran at that time were given back")
+        print_line(f"{settled.given_back:,} that ran at that time were given back")
     if settled.skipped:
-        note(f"what was due since then is not enqueued, of {', '.join(settled.skipped)}")
+        print_hint(f"what was due since then is not enqueued, of {', '.join(settled.skipped)}")
     if settled.undelivered:
-        note(f"{settled.undelivered:,} old deliveries to hooks were cancelled")
+        print_hint(f"{settled.undelivered:,} old deliveries to hooks were cancelled")
     if done.kept:
-        say(f"The store as it was is kept as {done.kept}")
+        print_line(f"The store as it was is kept as {done.kept}")
     if done.kept_logs:
-        note(f"logs of jobs that only that one knows are in {done.kept_logs}")
+        print_hint(f"logs of jobs that only that one knows are in {done.kept_logs}")
     if settled.paused:
-        note(f"all is paused: queuectl queue resume {' '.join(settled.paused)}")
+        print_hint(f"all is paused: queuectl queue resume {' '.join(settled.paused)}")
 
 
 def _warn_of_unreadable(ids: tuple[str, ...]) -> None:
     if ids:
         more = f" and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else ""
         named = f"{', '.join(ids[:_MOST_NAMED])}{more}"
-        note(f"jobs in it whose records cannot be read, and which will not run: {named}")
+        print_hint(f"jobs in it whose records cannot be read, and which will not run: {named}")
 
 
 def _warn_of_moves(found: Found) -> None:
     if found.moved_to:
         was = "was being" if found.is_moving else "had been"
-        note(
+        print_hint(
             f"it {was} moved to {found.moved_to} and refuses jobs: "
             "queuectl migrate --release lets it be used again"
         )
     elif found.is_arriving:
-        note("another store was being moved there when it was made: it refuses jobs until all came")
+        print_hint(
+            "another store was being moved there when it was made: it refuses jobs until all came"
+        )

@@ -14,7 +14,7 @@ import click
 
 from queuectl.cli.jobs.show import json_option
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_line
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRefused
 from queuectl.domain.frozen import frozen
@@ -24,7 +24,7 @@ from queuectl.presentation import tables
 from queuectl.queue import Queue
 from queuectl.stores.migrated import require_in_use
 from queuectl.system.file_access import access_to, own_name
-from queuectl.system.home import Place, cannot, find_place
+from queuectl.system.home import Location, cannot, find_location
 from queuectl.system.store_url import is_mongo, sqlite_path
 
 _CLOCK_SECONDS = 5.0
@@ -41,14 +41,14 @@ _MOST_NAMED = 5
 @pass_session
 def init(session: Session) -> None:
     """Make `.queuectl` here (or the home that is named) and its store."""
-    place = find_place(session.home, session.store, search=False)
+    place = find_location(session.home, session.store, search=False)
     is_new = not (
         place.home.root.is_dir() if is_mongo(place.store_url) else Path(place.store_url).exists()
     )
     with Queue.open(place) as queue:
         queue.store.check(quick=True)
         address = queue.address
-    say(f"Initialized {address}" if is_new else f"{address} already initialized")
+    print_line(f"Initialized {address}" if is_new else f"{address} already initialized")
 
 
 @frozen
@@ -92,13 +92,15 @@ def doctor(session: Session, quick: bool, as_json: bool) -> int:
     else:
         for finding in findings:
             advice = f"; {finding.advice}" if finding.advice else ""
-            say(f"{'OK  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.detail}{advice}")
+            print_line(
+                f"{'OK  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.detail}{advice}"
+            )
     return code or (ExitCode.OK if all(found.ok for found in findings) else ExitCode.FAILED)
 
 
 def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]:
     """Yield the checks, from the ground up."""
-    place = session.place()
+    place = session.location()
     home = place.home
 
     def _check_home() -> Finding:
@@ -114,7 +116,7 @@ def _checks(session: Session, *, quick: bool) -> Iterator[Callable[[], Finding]]
 
     def _check_store() -> Finding:
         queue = session.reading()
-        _refuse_stopped_holder(session.place().store_url)
+        _refuse_stopped_holder(session.location().store_url)
         require_in_use(queue.store)
         faults = [] if quick else queue.store.check()
         advice = _cure_of(queue.address) if faults else ""
@@ -215,7 +217,7 @@ def _cure_of(address: str) -> str:
     return f"restore a backup ({how}), or name another store"
 
 
-def _permissions(place: Place) -> Finding:
+def _permissions(place: Location) -> Finding:
     """Whether all that is in the home, and the store, is the user's own and nobody else's to read.
 
     What belongs to another user, root perhaps, keeps workers from starting.

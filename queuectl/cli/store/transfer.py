@@ -18,12 +18,12 @@ from queuectl.cli.completions import PathName
 from queuectl.cli.filters import confirm, filter_of, filter_options, yes_option
 from queuectl.cli.progress import Progress
 from queuectl.cli.root import Command
-from queuectl.cli.session import Session, complain, note, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
 from queuectl.cli.signals import ended_by_signals
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.query import Filter
 from queuectl.domain.text import without_passwords
-from queuectl.system.home import cannot, find_place, open_private, working_directory
+from queuectl.system.home import cannot, find_location, open_private, working_directory
 
 STANDARD_OUTPUT = "-"
 
@@ -47,7 +47,7 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     chosen = filter_of(options, queue.now())
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
     if is_shown and not mask:
-        note("secrets are masked on a terminal: queuectl export FILE writes all")
+        print_hint("secrets are masked on a terminal: queuectl export FILE writes all")
     from queuectl.transfer.export import lines
 
     found = lines(queue.store, None if chosen == Filter() else chosen, masked=mask or is_shown)
@@ -57,7 +57,7 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     working_directory(file)  # which may be gone
     with _replaced(Path(file)) as stream, Progress() as progress:
         written = _write(found, stream, progress)
-    say(f"Exported {_told(written['job'], written['schedule'])} to {file}")
+    print_line(f"Exported {_told(written['job'], written['schedule'])} to {file}")
 
 
 def _write(
@@ -128,7 +128,7 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
             elif each.existing and skip_existing:
                 skipped += 1
             else:
-                complain(each.error, each.where)
+                print_error(each.error, each.where)
                 code = code or each.error.exit_code
 
     with Progress() as progress:
@@ -140,9 +140,9 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
             tell(intake.take(item.where, item.fields))
             progress.show(f"{stored['job']:,} jobs imported")
         tell(intake.finish())
-    say(f"Imported {_told(stored['job'], stored['schedule'])}")
+    print_line(f"Imported {_told(stored['job'], stored['schedule'])}")
     if skipped:
-        note(f"{skipped:,} skipped: they exist already")
+        print_hint(f"{skipped:,} skipped: they exist already")
     return code
 
 
@@ -173,7 +173,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     source = queue.store
     if url is None:
         was_moved = migration.release(source)
-        say(f"{source.address} is in use again" if was_moved else "this store was not moved")
+        print_line(f"{source.address} is in use again" if was_moved else "this store was not moved")
         return ExitCode.OK
     shown = without_passwords(url)
     confirm(
@@ -183,7 +183,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
         otherwise="nothing was moved",
         hint=f"queuectl migrate --yes --to {shown}",
     )
-    store_url = find_place(store=url).store_url
+    store_url = find_location(store=url).store_url
     if not _is_there(store_url):
         require_in_use(source)  # or an empty store would be left there
         migration.require_no_workers(source, force=force)
@@ -197,11 +197,11 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
                 progress.show(f"{count:,} jobs {verb}")
         before = " before" if done.is_over else ""
         jobs = done.compared - done.deliveries
-        say(f"Moved {_told(jobs, done.schedules)} to {target.address}{before}")
-        say(f"Checksum {done.checksum[:16]} is the same in both")
-        note(f"{source.address} is left as it was, and refuses jobs and workers now")
-        note("to use it again all the same: queuectl migrate --release")
-        note("next: name the other store with --store, QUEUECTL_STORE or a line in .env")
+        print_line(f"Moved {_told(jobs, done.schedules)} to {target.address}{before}")
+        print_line(f"Checksum {done.checksum[:16]} is the same in both")
+        print_hint(f"{source.address} is left as it was, and refuses jobs and workers now")
+        print_hint("to use it again all the same: queuectl migrate --release")
+        print_hint("next: name the other store with --store, QUEUECTL_STORE or a line in .env")
     return ExitCode.OK
 
 

@@ -13,7 +13,7 @@ from queuectl.cli.jobs.show import clock_of, json_option
 from queuectl.cli.progress import Progress
 from queuectl.cli.root import Group
 from queuectl.cli.run import refuse_native_windows
-from queuectl.cli.session import Session, complain, note, pass_session, say
+from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
 from queuectl.cli.workers.stop_progress import Farewell, in_hand, told_of
 from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import ExitCode, NotFound, QueuectlError, WaitTimedOut
@@ -78,13 +78,13 @@ def start(
     from queuectl.worker.supervision import manager
 
     pids = manager.start(
-        session.place(),
+        session.location(),
         count=count,
         queues=_names(queues),
         drain=drain,
         log_format=queue.settings().log_format,
     )
-    say(f"Started {len(pids)} worker(s): {pids}")
+    print_line(f"Started {len(pids)} worker(s): {pids}")
     return ExitCode.OK
 
 
@@ -106,7 +106,7 @@ def _run_here(session: Session, count: int, queues: Sequence[str], drain: bool) 
     log_format = session.queue().settings().log_format
     session.close()  # the workers open the store; who only looks after them has no part in it
     return manager.run_in_foreground(
-        session.place(),
+        session.location(),
         count=count,
         queues=_names(queues),
         drain=drain,
@@ -155,7 +155,7 @@ def stop(
     refuse_native_windows()
     from queuectl.worker.supervision import stopper
 
-    place = session.place()
+    place = session.location()
     pids = stopper.find_pids(place, ids) if ids else None
     faults: list[QueuectlError] = []
     with Farewell(session) as farewell:
@@ -173,10 +173,10 @@ def stop(
     if not report.stopped:
         if faults:  # there may be some that nobody could tell of
             raise faults[0]
-        say("No workers are running")
+        print_line("No workers are running")
         _tell_of_others(session)
     for fault in faults:
-        complain(fault)
+        print_error(fault)
     return ExitCode.OK
 
 
@@ -194,7 +194,7 @@ def _tell_of_others(session: Session) -> None:
     """Say which workers of the store are not this home's, so that nobody takes them for gone."""
     others = session.reading().workers()
     if others:
-        note(
+        print_hint(
             f"{len(others)} worker(s) of other homes or hosts use this store: "
             "queuectl worker stop --all-hosts"
         )
@@ -210,7 +210,7 @@ def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | No
     if ids and not waiting:
         raise NotFound(f"no worker '{ids[0]}'", hint="queuectl worker list shows them")
     if not waiting:
-        say("No workers are running")
+        print_line("No workers are running")
         return ExitCode.OK
     queue.ask_workers_to_stop(waiting, StopRequest.NOW if now else StopRequest.GRACEFUL)
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -220,7 +220,7 @@ def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | No
             left = {worker.record.id for worker in living}
             for gone in sorted(waiting - left):
                 progress.clear()
-                say(f"Worker {gone} stopped")
+                print_line(f"Worker {gone} stopped")
             sys.stdout.flush()
             waiting = left
             if waiting and deadline is not None and time.monotonic() >= deadline:
@@ -255,6 +255,6 @@ def worker_logs(
     """Show the logs of this home's workers; with --json one object a line."""
     from queuectl.cli.workers.logs import show_logs
 
-    home = session.place().home
+    home = session.location().home
     if not show_logs(home.worker_logs, worker_id, lines, live=live, as_json=as_json):
-        note(f"no worker has run in the background of {home.root}: queuectl worker start")
+        print_hint(f"no worker has run in the background of {home.root}: queuectl worker start")

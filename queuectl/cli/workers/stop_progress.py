@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from queuectl.cli.progress import Progress
-from queuectl.cli.session import Session, note, say
+from queuectl.cli.session import Session, print_hint, print_line
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation import tables
@@ -36,12 +36,12 @@ class Farewell:
     ) -> None:
         self._progress.clear()
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            note("not waited for any longer; what was asked of the workers holds")
+            print_hint("not waited for any longer; what was asked of the workers holds")
 
     def stopped(self, pid: int) -> None:
         """Tell that a worker has gone."""
         self._progress.clear()
-        say(f"Worker {pid} stopped")
+        print_line(f"Worker {pid} stopped")
 
     def waiting(self, pids: Sequence[int]) -> None:
         """Show which workers are waited for, and for which jobs."""

@@ -40,7 +40,7 @@ _OPEN, _COMMITTED, _ABORTED = "open", "committed", "aborted"
 
 
 def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
-    """Insert new jobs as `Store.add` says; return the ids that are refused."""
+    """Insert new jobs as `Store.insert` says; return the ids that are refused."""
     first: dict[str, Job] = {}
     refused = {job.id for job in jobs if first.setdefault(job.id, job) is not job}
     if not first or (atomic and refused):
@@ -53,8 +53,8 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
     stamp = new_stamp()
     documents = [to_document(job, now) for job in numbered]
     for job, document in zip(numbered, documents, strict=True):
-        if job.waits_for:
-            document["linking"] = dependencies.mark(link, stamp, job.waits_for)
+        if job.blocked_by:
+            document["linking"] = dependencies.mark(link, stamp, job.blocked_by)
     if atomic and len(documents) > 1:
         there = _add_staged(link, documents, now)
         missing = list(first.values()) if there else []
@@ -65,7 +65,7 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
         less = {field: -jobs for field, jobs in _arrivals(missing, now).items()}
         link.meta.update_one({"_id": SEQUENCE}, {"$inc": less})
     refused |= there
-    dependencies.settle(link, numbered, stamp)
+    dependencies.finish_linking(link, numbered, stamp)
     return frozenset(refused)
 
 
@@ -169,7 +169,7 @@ def publish(link: Link, batch: str) -> None:
     # blocked ones first: one that is released meanwhile is then free, here or by who released it
     listed: Document = {"$unset": {"batch": ""}}
     for where, change in (
-        ({"batch": batch, "waits_for": {"$ne": None}}, listed),
+        ({"batch": batch, "blocked_by": {"$ne": None}}, listed),
         ({"batch": batch, "run_at": {"$lte": link.now()}}, {**listed, "$set": {"ready": True}}),
         ({"batch": batch}, {**listed, "$set": {"ready": False}}),
     ):

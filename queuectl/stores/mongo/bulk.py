@@ -25,9 +25,9 @@ _DEAD = {"state": State.DEAD.value}
 
 def is_plain(change: Transition) -> bool:
     """Whether one write to `jobs` is all it takes: no run ends, nobody is to be told before."""
-    if change.fence is not Fence.REV or change.run is not None or change.is_burial:
+    if change.fence is not Fence.REV or change.run is not None or change.to_dead:
         return False
-    return not (change.before.has_children if change.after is None else has_new_blockers(change))
+    return not (change.before.has_dependents if change.after is None else has_new_blockers(change))
 
 
 def apply(link: Link, changes: Sequence[Transition], now: datetime) -> set[str]:
@@ -46,7 +46,7 @@ def apply(link: Link, changes: Sequence[Transition], now: datetime) -> set[str]:
     applied = _applied(link, changes, stamp)
     if doubt is not None and len(applied) < len(changes):
         raise doubt
-    left = [change.before for change in changes if change.is_revival]
+    left = [change.before for change in changes if change.from_dead]
     drop_copies(link, [job for job in left if job.id in applied])
     return applied
 
@@ -58,8 +58,8 @@ def _write(link: Link, changes: Sequence[Transition], now: datetime, stamp: str)
     revivals: list[tuple[Transition, Job]] = []
     for change in changes:
         if change.after is None:
-            deleted.setdefault((change.is_revival, change.before.rev), []).append(change)
-        elif change.is_revival:
+            deleted.setdefault((change.from_dead, change.before.rev), []).append(change)
+        elif change.from_dead:
             revivals.append((change, change.after))
         else:
             written = update(change, change.after, now, stamp)
@@ -87,7 +87,7 @@ def _revive(
     dead = wholes(link, [after.id for _, after in revivals])
     writes = [
         ReplaceOne(
-            {**fence(change), **_DEAD, "untold": dead[after.id].get("untold")},
+            {**fence(change), **_DEAD, "pending_events": dead[after.id].get("pending_events")},
             revived(dead[after.id], change, after, now, stamp),
         )
         for change, after in revivals

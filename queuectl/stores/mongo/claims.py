@@ -25,7 +25,7 @@ from queuectl.stores.mongo.connection import (
 )
 from queuectl.stores.mongo.crowd import Crowd
 from queuectl.stores.mongo.documents import BARE, readable, set_aside
-from queuectl.stores.mongo.queue_order import UNTRIED, Lane, Lanes
+from queuectl.stores.mongo.queue_order import UNTRIED, ReadyQueue, ReadyQueues
 from queuectl.stores.mongo.queues import NoRoom, free_numbers
 from queuectl.stores.mongo.schema import CLAIM_ORDER
 
@@ -37,7 +37,7 @@ class Claims:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self.lanes = Lanes(link)
+        self.ready_queues = ReadyQueues(link)
         self._crowd = Crowd(link)
         self._has_asked = False
 
@@ -56,37 +56,37 @@ class Claims:
     def _claim(self, request: ClaimRequest) -> Job | None:
         if request.only is not None:
             return self._claim_only(request, request.only)
-        lanes = self.lanes
+        ready_queues = self.ready_queues
         for _ in range(_TRIES):
-            is_fresh = lanes.refresh(
+            is_fresh = ready_queues.refresh(
                 request.queues, deliveries=request.deliveries, untried=request.untried
             )
-            lane = lanes.next()
-            if lane is None and is_fresh:
+            ready = ready_queues.next()
+            if ready is None and is_fresh:
                 return None
-            if lane is None:
-                lanes.forget()
+            if ready is None:
+                ready_queues.forget()
                 continue
             try:
-                job = self._take_from(request, lane)
+                job = self._take_from(request, ready)
             except NoRoom:
-                lanes.note_full(lane)
+                ready_queues.note_full(ready)
                 continue
             if job:
-                lanes.note_served(lane, job)
+                ready_queues.note_served(ready, job)
                 return job
-            lanes.forget()
+            ready_queues.forget()
         return None
 
-    def _take_from(self, request: ClaimRequest, lane: Lane) -> Job | None:
+    def _take_from(self, request: ClaimRequest, ready: ReadyQueue) -> Job | None:
         """Take a job of a queue. Raises NoRoom when its limit leaves none for the first one."""
-        where: Document = {"queue": lane.queue, **(UNTRIED if request.untried else {})}
-        floor, limit = self.lanes.floor(lane), self.lanes.policy.limit(lane.queue)
+        where: Document = {"queue": ready.queue, **(UNTRIED if request.untried else {})}
+        floor, limit = self.ready_queues.floor(ready), self.ready_queues.policy.limit(ready.queue)
         if floor is not None:
             where["priority"] = {"$gte": floor}
         if limit:
-            return self._take_limited(request, lane.queue, where, limit)
-        return self._take_spread(request, lane.queue, where)
+            return self._take_limited(request, ready.queue, where, limit)
+        return self._take_spread(request, ready.queue, where)
 
     def _take_limited(
         self, request: ClaimRequest, queue: str, where: Document, limit: int
@@ -128,7 +128,7 @@ class Claims:
         found = self._link.jobs.find_one({**where, "ready": True}, {"queue": True, "slots": True})
         if found is None:
             return None
-        policy, queue, slots = self.lanes.policy, found["queue"], found.get("slots", 1)
+        policy, queue, slots = self.ready_queues.policy, found["queue"], found.get("slots", 1)
         policy.refresh()
         if policy.is_shut(queue):
             return None

@@ -88,7 +88,7 @@ class Link:
         self.workers = self.database["queuectl_workers"]
         self.turns = self.database["queuectl_turns"]
         self.batches = self.database["queuectl_batches"]
-        self.lanes = self.database["queuectl_lanes"]
+        self.served_queues = self.database["queuectl_served_queues"]
         self.queues = self.database["queuectl_queues"]
         self.schedules = self.database["queuectl_schedules"]
         self.hooks = self.database["queuectl_hooks"]

@@ -41,20 +41,20 @@ def wholes(link: Link, ids: Sequence[str]) -> dict[str, Document]:
     found = list(link.jobs.find({**wanted, "state": _DEAD})) if ids else []
     copies = {_key(copy): copy for copy in link.dlq.find(wanted)} if found else {}
     return {
-        each["_id"]: with_untold(whole, each)
+        each["_id"]: with_pending_events(whole, each)
         for each in found
         if (whole := copies.get(_key(each)) if each.get("stub") else each) is not None
     }
 
 
-def with_untold(dead: Document, found: Document) -> Document:
-    """Return the whole document of a dead job with the endings that only `jobs` has of it.
+def with_pending_events(dead: Document, found: Document) -> Document:
+    """Return the whole document of a dead job with the events that only `jobs` has of it.
 
-    Whoever writes it compares them: they may be told, and taken off, meanwhile.
+    Whoever writes it compares them: they may be processed, and taken off, meanwhile.
     """
-    less = {name: value for name, value in dead.items() if name != "untold"}
-    untold = found.get("untold")
-    return {**less, "untold": untold} if untold else less
+    less = {name: value for name, value in dead.items() if name != "pending_events"}
+    pending_events = found.get("pending_events")
+    return {**less, "pending_events": pending_events} if pending_events else less
 
 
 def finish_burial(link: Link, job_id: str) -> bool:
@@ -62,7 +62,7 @@ def finish_burial(link: Link, job_id: str) -> bool:
     dead = link.jobs.find_one({"_id": job_id, "state": _DEAD, "moving": True})
     if dead is None:
         return False
-    copy = {name: value for name, value in dead.items() if name not in ("moving", "untold")}
+    copy = {name: value for name, value in dead.items() if name not in ("moving", "pending_events")}
     try:
         # never over the copy of a later burial
         older = [{"seq": {"$lt": dead["seq"]}}, {"seq": dead["seq"], "rev": {"$lte": dead["rev"]}}]
@@ -70,7 +70,7 @@ def finish_burial(link: Link, job_id: str) -> bool:
     except DuplicateKeyError:
         return False
     # a mark that was set or taken off since it was read: then it is done again
-    marked = {name: dead.get(name) for name in ("has_children", "untold")}
+    marked = {name: dead.get(name) for name in ("has_dependents", "pending_events")}
     unmoved = {**_copy_of(dead), "state": _DEAD, "moving": True, **marked}
     if link.jobs.replace_one(unmoved, to_stub(dead)).matched_count:
         return True
@@ -106,10 +106,10 @@ def revive(
         dead = whole(link, found)
         if dead is None:
             return False
-        alive = revived(with_untold(dead, found), change, change.after, now, stamp)
+        alive = revived(with_pending_events(dead, found), change, change.after, now, stamp)
         if linking is not None:
             alive["linking"] = linking
-        if not _replace(link, {**decided, "untold": alive.get("untold")}, alive):
+        if not _replace(link, {**decided, "pending_events": alive.get("pending_events")}, alive):
             return False
     _drop_copy(link, found)
     return True

@@ -1,7 +1,7 @@
 """Writing what a job waits for, without transactions.
 
 `linking` on a document says that its blockers are being written: by which call, since when, and
-which they shall be. It is there before they count, and goes when they are settled.
+which they shall be. It is there before they count, and goes when those that have ended are dropped.
 
 - Two edits at one instant must not close a circle. Each is announced, then reads what others wait
   for *or are announced to*, and is written only if its announcement still stands. Of the two, the
@@ -24,18 +24,18 @@ from queuectl.domain.state_machine import Transition
 from queuectl.stores.base import BATCH
 from queuectl.stores.mongo.chunks import by_id
 from queuectl.stores.mongo.connection import MAJORITY, Document, Link, one_by_one
-from queuectl.stores.mongo.dependents import settle_blockers, with_children_marked
+from queuectl.stores.mongo.dependents import drop_ended_blockers, with_children_marked
 from queuectl.stores.mongo.documents import fence
 
 STALE_SECONDS = 60.0
 """What stands for so long was left by a crash."""
 
-_READ = {"waits_for": True, "linking": True}
+_READ = {"blocked_by": True, "linking": True}
 
 
-def mark(link: Link, stamp: str, waits_for: Sequence[str]) -> Document:
+def mark(link: Link, stamp: str, blocked_by: Sequence[str]) -> Document:
     """Return the mark of a call that is about to write these blockers."""
-    return {"stamp": stamp, "at": link.now(), "waits_for": list(waits_for)}
+    return {"stamp": stamp, "at": link.now(), "blocked_by": list(blocked_by)}
 
 
 def announce(link: Link, change: Transition, after: Job, stamp: str) -> Document | None:
@@ -44,11 +44,11 @@ def announce(link: Link, change: Transition, after: Job, stamp: str) -> Document
     Raises Circle, with the announcement taken back.
     """
     with_children_marked(link, [after])
-    announced = mark(link, stamp, after.waits_for)
+    announced = mark(link, stamp, after.blocked_by)
     if not link.jobs.update_one(fence(change), {"$set": {"linking": announced}}).matched_count:
         return None
     try:
-        refuse_circle(after.id, after.waits_for, lambda ids: _waiting(link, ids))
+        refuse_circle(after.id, after.blocked_by, lambda ids: _waiting(link, ids))
     except BaseException:
         withdraw(link, after.id, stamp)
         raise
@@ -61,11 +61,11 @@ def withdraw(link: Link, job_id: str, stamp: str) -> None:
         _clear(link, [job_id], stamp)
 
 
-def settle(link: Link, jobs: Sequence[Job], stamp: str) -> None:
-    """Settle the blockers of jobs that one call has written, and take its marks away."""
-    linked = [job for job in jobs if job.waits_for]
+def finish_linking(link: Link, jobs: Sequence[Job], stamp: str) -> None:
+    """Drop blockers that have ended of jobs that one call wrote; clear its marks."""
+    linked = [job for job in jobs if job.blocked_by]
     if linked:
-        settle_blockers(link, {blocker for job in linked for blocker in job.waits_for})
+        drop_ended_blockers(link, {blocker for job in linked for blocker in job.blocked_by})
         _clear(link, [job.id for job in linked], stamp)
 
 
@@ -85,13 +85,13 @@ def _waiting(link: Link, ids: Collection[str]) -> dict[str, list[str]]:
             _finish(link, found)
             announced = None
         waiting[found["_id"]] = [
-            *(found.get("waits_for") or ()), *(announced["waits_for"] if announced else ()),
+            *(found.get("blocked_by") or ()), *(announced["blocked_by"] if announced else ()),
         ]  # fmt: skip
     return waiting
 
 
 def mend(link: Link) -> int:
-    """Finish what a crash has left between an edit and the settling; return how many there were."""
+    """Finish what a crash has left between an edit and its end; return how many there were."""
     old = link.now() - timedelta(seconds=STALE_SECONDS)
     left = list(link.jobs.find({"linking.at": {"$lt": old}}, _READ).limit(BATCH))
     for found in one_by_one(link, left):
@@ -100,9 +100,9 @@ def mend(link: Link) -> int:
 
 
 def _finish(link: Link, found: Document) -> None:
-    """Settle one job that bears an old mark, and take that away: its writer comes too late then."""
-    settle_blockers(link, found.get("waits_for") or ())
+    """Finish one job that bears an old mark, and take that away: its writer comes too late then."""
+    drop_ended_blockers(link, found.get("blocked_by") or ())
     _clear(link, [found["_id"]], found["linking"]["stamp"])
     # it may have been written just before
-    left = link.jobs.find_one({"_id": found["_id"]}, {"waits_for": True}) or {}
-    settle_blockers(link, left.get("waits_for") or ())
+    left = link.jobs.find_one({"_id": found["_id"]}, {"blocked_by": True}) or {}
+    drop_ended_blockers(link, left.get("blocked_by") or ())

@@ -1,10 +1,11 @@
 """Jobs that wait for other jobs, without transactions.
 
-A child's `waits_for` is a set, and telling a child removes members of it, so everything here may
-be done twice, and what one call does not come to is found by the next. Before children are
-inserted their parents are marked, so that whoever settles one leaves the mark `unswept` with the
-same write; after it the parents are read again, for those that had ended before they were marked.
-A deleted parent is remembered in a collection of its own until its children know.
+A child's `blocked_by` is a set, and notifying a child removes members of it, so everything here
+may be done twice, and what one call does not come to is found by the next. Before children are
+inserted their parents are marked, so that whoever finishes one leaves the mark
+`children_pending` with the same write; after it the parents are read again, for those that had
+ended before they were marked. A deleted parent is remembered in a collection of its own until its
+children know.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from queuectl.stores.serialization import parent_state
 
 KEPT_SECONDS = 60.0
 _TRIES = 20
-TOLD_AT_ONCE = 200
+NOTIFIED_AT_ONCE = 200
 """How many children the one who ends their parent tells at once, at most; upkeep does the rest."""
 
 _AT_ONCE_SECONDS = 1.0
@@ -35,23 +36,23 @@ SWEEP_SECONDS = 0.3
 _WAITING = sorted(state.value for state in WAITING)
 _CANCELLED = State.CANCELLED.value
 _ENDED = {"state": True, "seq": True}
-_UNMARKED = {"has_children": {"$ne": True}}
+_UNMARKED = {"has_dependents": {"$ne": True}}
 
 
 def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
     """Mark the parents of new jobs, here and in the store; return the jobs to insert."""
-    wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
+    wanted = {parent_of(blocker) for job in jobs for blocker in job.blocked_by}
     if not wanted:
         return list(jobs)
     for some in link.changes.of(sorted(wanted)):
         _mark(link, some)
-    return [replace(job, has_children=True) if job.id in wanted else job for job in jobs]
+    return [replace(job, has_dependents=True) if job.id in wanted else job for job in jobs]
 
 
 def _mark(link: Link, parents: Sequence[str]) -> None:
     """Mark parents as such. Raises StoreUnavailable."""
     ids = {"_id": {"$in": list(parents)}}
-    marked = {"$set": {"has_children": True}}
+    marked = {"$set": {"has_dependents": True}}
     for _ in range(_TRIES):
         # a change that was decided on a waiting job without children must be decided again
         link.jobs.update_many(
@@ -64,12 +65,12 @@ def _mark(link: Link, parents: Sequence[str]) -> None:
     raise StoreUnavailable("the jobs to wait for change too fast; try again")
 
 
-def settle_blockers(link: Link, waits_for: Collection[str]) -> None:
+def drop_ended_blockers(link: Link, blocked_by: Collection[str]) -> None:
     """Take parents that have ended off what jobs that were just written wait for.
 
     Those that are to be cancelled with a parent are, if it has failed.
     """
-    wanted = set(map(parent_of, waits_for))
+    wanted = set(map(parent_of, blocked_by))
     if not wanted:
         return
     certain = link.jobs.with_options(read_concern=MAJORITY)
@@ -78,20 +79,20 @@ def settle_blockers(link: Link, waits_for: Collection[str]) -> None:
     for parent in sorted(wanted):
         state = states.get(parent)
         if state is None or state in SETTLED:
-            _tell_children(link, parent, state, Budget())
-    for blocker in filter(is_gone, waits_for):
+            _release_or_cancel(link, parent, state, Budget())
+    for blocker in filter(is_gone, blocked_by):
         cancel(link, End(parent_of(blocker), None), Budget())
     if any(has_failed(states.get(parent)) for parent in wanted):
-        _sweep_on(link, _little())
+        _notify_down(link, _little())
 
 
 def _little() -> Budget:
     """Return what is done at once by whoever ends or deletes a parent."""
-    return Budget(TOLD_AT_ONCE, _AT_ONCE_SECONDS)
+    return Budget(NOTIFIED_AT_ONCE, _AT_ONCE_SECONDS)
 
 
-def _tell_children(link: Link, parent: str, state: State | None, budget: Budget) -> bool:
-    """Tell the children of a job of its end; return whether all know.
+def _release_or_cancel(link: Link, parent: str, state: State | None, budget: Budget) -> bool:
+    """Notify the children of a job of its end; return whether all know.
 
     Those of an earlier job of its id, which was deleted, come first: this end is not theirs.
     """
@@ -99,11 +100,11 @@ def _tell_children(link: Link, parent: str, state: State | None, budget: Budget)
 
 
 def _tell_of_earlier(link: Link, job_id: str, budget: Budget) -> bool:
-    """Tell the children of a deleted job which had this id; return whether all know."""
+    """Notify the children of a deleted job which had this id; return whether all know."""
     deleted = link.deleted.find_one({"_id": job_id})
     if deleted is None or _exists(link, deleted):
         return True
-    return _forsake(link, deleted, budget)
+    return _detach_children(link, deleted, budget)
 
 
 def _exists(link: Link, announced: Document) -> bool:
@@ -112,53 +113,57 @@ def _exists(link: Link, announced: Document) -> bool:
     return link.jobs.find_one(named, {"_id": True}) is not None
 
 
-def _sweep_one(link: Link, parent: Document, budget: Budget) -> None:
-    """Tell the children of one job that has ended (`_id`, `state`, `seq`); clear its mark."""
-    if _tell_children(link, parent["_id"], State(parent["state"]), budget):
+def _notify_children_of(link: Link, parent: Document, budget: Budget) -> None:
+    """Notify the children of one job that has ended (`_id`, `state`, `seq`); clear its mark."""
+    if _release_or_cancel(link, parent["_id"], State(parent["state"]), budget):
         ended = {"_id": parent["_id"], "seq": parent["seq"], "state": parent["state"]}
         if parent["state"] == State.DEAD.value:
             # its copy first: the mark that upkeep looks for is the one in `jobs`
-            link.dlq.update_one({**ended, "unswept": True}, {"$unset": {"unswept": ""}})
-        link.jobs.update_one({**ended, "unswept": True}, {"$unset": {"unswept": ""}})
+            link.dlq.update_one(
+                {**ended, "children_pending": True}, {"$unset": {"children_pending": ""}}
+            )
+        link.jobs.update_one(
+            {**ended, "children_pending": True}, {"$unset": {"children_pending": ""}}
+        )
 
 
-def try_to_sweep(link: Link, after: Job) -> None:
-    """Tell the first children of a job that has just ended; `sweep` does the rest."""
+def try_to_notify(link: Link, after: Job) -> None:
+    """Notify the first children of a job that has just ended; `notify_children` does the rest."""
     ended = {"_id": after.id, "seq": after.seq, "state": after.state.value}
     budget = _little()
     try:
-        _sweep_one(link, ended, budget)
+        _notify_children_of(link, ended, budget)
         if has_failed(after.state):
-            _sweep_on(link, budget)
+            _notify_down(link, budget)
     except PyMongoError as fault:
         if not is_doubtful(fault):
             raise
 
 
-def _sweep_on(link: Link, budget: Budget) -> None:
+def _notify_down(link: Link, budget: Budget) -> None:
     """Go on with the children of those that were cancelled with a parent, down the chain."""
     while not budget.is_spent:
-        ended = link.jobs.find_one({"unswept": True, "state": _CANCELLED}, _ENDED)
+        ended = link.jobs.find_one({"children_pending": True, "state": _CANCELLED}, _ENDED)
         if ended is None:
             return
         budget.left -= 1
-        _sweep_one(link, ended, budget)
+        _notify_children_of(link, ended, budget)
 
 
-def sweep(link: Link) -> int:
-    """Tell children of jobs that have ended or were deleted, for a while; return of how many."""
+def notify_children(link: Link) -> int:
+    """Notify children of jobs that have ended or were deleted, for a while; return of how many."""
     told, budget = 0, Budget(seconds=SWEEP_SECONDS)
     known = {"$in": [state.value for state in State]}
-    for parent in link.jobs.find({"unswept": True, "state": known}, _ENDED).limit(10):
+    for parent in link.jobs.find({"children_pending": True, "state": known}, _ENDED).limit(10):
         if budget.is_spent:
             return told
-        _sweep_one(link, parent, budget)
+        _notify_children_of(link, parent, budget)
         told += 1
     for deleted in link.deleted.find().limit(10):
         if budget.is_spent:
             return told
         if not _exists(link, deleted):
-            _forsake(link, deleted, budget)
+            _detach_children(link, deleted, budget)
             told += 1
         elif link.now() - deleted["announced_at"] > timedelta(seconds=KEPT_SECONDS):
             # it was not deleted after all
@@ -175,23 +180,23 @@ def announce_deletion(link: Link, job: Job) -> bool:
     if not _tell_of_earlier(link, job.id, _little()):
         return False
     announced: Document = {"seq": job.seq, "announced_at": link.now()}
-    if job.unswept:
+    if job.children_pending:
         announced["state"] = job.state.value
     link.deleted.replace_one({"_id": job.id}, announced, upsert=True)
     return True
 
 
-def forsake(link: Link, job: Job) -> None:
-    """Tell the first children of a deleted job; `sweep` does the rest."""
+def detach_children(link: Link, job: Job) -> None:
+    """Notify the first children of a deleted job; `notify_children` does the rest."""
     budget = _little()
     deleted = link.deleted.find_one({"_id": job.id, "seq": job.seq})
     if deleted is not None:
-        _forsake(link, deleted, budget)
-    _sweep_on(link, budget)
+        _detach_children(link, deleted, budget)
+    _notify_down(link, budget)
 
 
-def _forsake(link: Link, deleted: Document, budget: Budget) -> bool:
-    """Tell the children of a deleted job of its end and its deletion; return whether all know."""
+def _detach_children(link: Link, deleted: Document, budget: Budget) -> bool:
+    """Notify the children of a deleted job of its end and its deletion; return whether all know."""
     job_id, state = deleted["_id"], deleted.get("state")
     # whoever waits for one that failed is told the same by its deletion
     if state == State.COMPLETED.value:

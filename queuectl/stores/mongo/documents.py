@@ -1,12 +1,12 @@
 """What a job looks like in `jobs` and in `dlq`, beyond the fields that `codec` names.
 
 - `ready`: true on a job that can be claimed, false on one that waits for its time, else absent;
-- `token`: the call of `add` that inserted it; `stamp`: the commit that wrote it last;
+- `token`: the call of `insert` that inserted it; `stamp`: the commit that wrote it last;
 - `batch`: the atomic batch it was staged by; it exists for readers once that is committed;
 - `moving`: true on a dead job whose move to `dlq` is not finished;
 - `linking`: on a job whose blockers are being written (`mongo_linking`);
 - `unique_live`: the unique key of a job that waits or runs, under a unique index;
-- `untold`: what ended with the job and is in no figures yet; see `mongo_figures`;
+- `pending_events`: what ended with the job and is in no figures yet; see `mongo_figures`;
 - `past_since`: on a job with more than one run in its history, when the first of those that are
   not the latest ended, or `EPOCH` until somebody has looked; see `mongo_history`;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
@@ -19,7 +19,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
-from queuectl.domain.events import ending_of
+from queuectl.domain.events import event_of
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, Job, State
 from queuectl.domain.query import Page
 from queuectl.domain.state_machine import MARKS, Fence, Transition
@@ -29,7 +29,7 @@ from queuectl.stores.serialization import (
     OUTPUT_FIELDS,
     UNREADABLE,
     changed_fields,
-    ending_to_document,
+    event_to_document,
     job_from_document,
     job_to_document,
     note_unreadable,
@@ -39,9 +39,9 @@ from queuectl.stores.serialization import (
 
 STUB_FIELDS = (
     "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
-    "has_children", "unswept", "untold",
+    "has_dependents", "children_pending", "pending_events",
 )  # fmt: skip
-BARE = dict.fromkeys(("history", "untold", *OUTPUT_FIELDS), False)
+BARE = dict.fromkeys(("history", "pending_events", *OUTPUT_FIELDS), False)
 """The projection that leaves out what costs most to read."""
 
 
@@ -74,10 +74,10 @@ def to_document(job: Job, now: datetime) -> Document:
 def _absent(job: Job) -> set[str]:
     """Return the fields that a document of this job lacks, which keeps them out of indexes."""
     absent = set() if job.is_free else {"ready"}
-    if not job.waits_for:
-        absent.add("waits_for")
-    if not job.unswept:
-        absent.add("unswept")
+    if not job.blocked_by:
+        absent.add("blocked_by")
+    if not job.children_pending:
+        absent.add("children_pending")
     if job.spec.unique is None or job.state in SETTLED:
         absent.add("unique_live")
     if job.state is not State.PROCESSING:
@@ -149,7 +149,7 @@ def update(change: Transition, after: Job, now: datetime, stamp: str) -> Documen
     """Return the update that applies a transition to a document in `jobs`."""
     fields = {**new_fields(change, after, now), "state": after.state.value, "stamp": stamp}
     unset = dict.fromkeys(("batch", *sorted(_absent(after))), "")
-    if change.is_burial:
+    if change.to_dead:
         fields["moving"] = True
     operators: dict[str, Any] = {"$set": fields, "$unset": unset}
     if change.run is not None:
@@ -157,9 +157,9 @@ def update(change: Transition, after: Job, now: datetime, stamp: str) -> Documen
         operators["$push"] = {"history": {"$each": entry, "$slice": -HISTORY_RUNS}}
         if change.run.n > 1:
             operators["$max"] = {"past_since": EPOCH}  # stays where it is there already
-    ending = ending_of(change)
-    if ending is not None:
-        operators.setdefault("$push", {})["untold"] = ending_to_document(ending)
+    event = event_of(change)
+    if event is not None:
+        operators.setdefault("$push", {})["pending_events"] = event_to_document(event)
     return operators
 
 

@@ -66,8 +66,8 @@ class MongoSchedules:
         return serialization.the_schedule(_named(found)) if found else None
 
     @guarded
-    def put_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
-        """Store a schedule if it is as it was read; see `Store.put_schedule`."""
+    def save_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
+        """Store a schedule if it is as it was read; see `Store.save_schedule`."""
         return put(self.link.schedules, _document(after), _fence(before) if before else None)
 
     def is_unchanged(self, schedule: Schedule) -> bool:
@@ -106,8 +106,8 @@ class MongoHooks:
         return readable_hooks((each["_id"], each.get("record")) for each in found)
 
     @guarded
-    def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
-        """Store a hook if it is as it was read; see `Store.put_hook`."""
+    def save_hook(self, after: Hook, before: Hook | None = None) -> bool:
+        """Store a hook if it is as it was read; see `Store.save_hook`."""
         document = {**_hook_fence(after), "record": hook_to_text(after)}
         return put(self.link.hooks, document, _hook_fence(before) if before else None)
 

@@ -43,12 +43,12 @@ def tell_end(link: Link, end: End, budget: Budget) -> bool:
 
 
 def release(link: Link, end: End, budget: Budget) -> bool:
-    """Tell children of a parent's end, a piece a round; return whether all have been told."""
+    """Notify children of a parent's end, a piece a round; return whether all have been notified."""
     met = dict.fromkeys(met_by(end.parent, end.state), "")
     if end.state is None:
         met[wish_for(end.parent)] = gone(end.parent)
-    waiting = {"waits_for": {"$in": sorted(met)}}
-    fields = dict.fromkeys(("waits_for", "state", "held", "batch"), True)
+    waiting = {"blocked_by": {"$in": sorted(met)}}
+    fields = dict.fromkeys(("blocked_by", "state", "paused", "batch"), True)
     while not budget.is_spent:
         whose = _whose(link, end)
         children = list(link.jobs.find({**waiting, **whose}, fields).limit(_piece(link, budget)))
@@ -83,7 +83,7 @@ def _whose(link: Link, end: End) -> Document:
 def cancel(link: Link, end: End, budget: Budget) -> bool:
     """Cancel the children of a failed job that ask for it; return whether all are."""
     unwanted: Document = {
-        "waits_for": unwanted_by(end.parent, end.state),
+        "blocked_by": unwanted_by(end.parent, end.state),
         "on_parent_failure": CANCEL,
         "state": {"$in": _WAITING},
         "batch": None,
@@ -120,7 +120,7 @@ def _root_cause(link: Link, end: End) -> str:
 
 
 _Seen = tuple[tuple[str, ...], bool, bool]
-"""What decides how a child changes: its blockers, whether it is held, and its state and batch."""
+"""What decides how a child changes: its blockers, whether it is paused, and its state and batch."""
 
 
 def _alike(children: list[Document]) -> dict[_Seen, list[str]]:
@@ -128,7 +128,7 @@ def _alike(children: list[Document]) -> dict[_Seen, list[str]]:
     groups: dict[_Seen, list[str]] = {}
     for child in children:
         is_listed = child["state"] in _WAITING and "batch" not in child
-        seen = (tuple(child["waits_for"]), bool(child.get("held")), is_listed)
+        seen = (tuple(child["blocked_by"]), bool(child.get("paused")), is_listed)
         groups.setdefault(seen, []).append(child["_id"])
     return groups
 
@@ -138,19 +138,19 @@ def _tell(link: Link, children: Sequence[str], seen: _Seen, met: dict[str, str])
 
     `met` has the blockers that are gone, with what takes the place of each.
     """
-    waits_for, is_held, is_listed = seen
+    blocked_by, is_paused, is_listed = seen
     ids = list(children)
-    left = [named for blocker in waits_for if (named := met.get(blocker, blocker))]
-    where: Document = {"_id": {"$in": ids}, "waits_for": list(waits_for)}
-    where["held"] = True if is_held else {"$ne": True}
+    left = [named for blocker in blocked_by if (named := met.get(blocker, blocker))]
+    where: Document = {"_id": {"$in": ids}, "blocked_by": list(blocked_by)}
+    where["paused"] = True if is_paused else {"$ne": True}
     if is_listed:
         where |= {"state": {"$in": _WAITING}, "batch": None}
     change: Document = {"$inc": {"rev": 1}}
     if left:
-        change["$set"] = {"waits_for": left}
+        change["$set"] = {"blocked_by": left}
     else:
-        change["$unset"] = {"waits_for": ""}
-        if is_listed and not is_held:
+        change["$unset"] = {"blocked_by": ""}
+        if is_listed and not is_paused:
             change["$set"] = {"ready": False}
     link.jobs.update_many(where, change)
     if not left:

@@ -26,7 +26,7 @@ UNTRIED: Document = {"attempts": 0}
 
 
 @dataclass(slots=True)
-class Lane:
+class ReadyQueue:
     """A queue that has ready jobs: the highest priority there, and when it was last served."""
 
     queue: str
@@ -34,13 +34,13 @@ class Lane:
     served: int = 0
 
 
-class Lanes:
+class ReadyQueues:
     """The queues as one worker sees them."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self.policy = Policy(link)
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, ReadyQueue] = {}
         self._chosen_from: tuple[str, ...] = ()
         self._deliveries = False
         self._untried = False
@@ -55,21 +55,21 @@ class Lanes:
 
     def note_ready(self, queue: str, priority: int) -> None:
         """Remember that a job has become ready, so that it need not be discovered."""
-        lane = self._lanes.get(queue)
-        if lane is not None:
-            lane.top = max(lane.top, priority)
+        ready = self._queues.get(queue)
+        if ready is not None:
+            ready.top = max(ready.top, priority)
         elif self._is_wanted(queue):
-            self._lanes[queue] = Lane(queue, priority, self._served.get(queue, 0))
+            self._queues[queue] = ReadyQueue(queue, priority, self._served.get(queue, 0))
 
     def _is_wanted(self, queue: str) -> bool:
         if self._chosen_from:
             return queue in self._chosen_from
         return is_of_deliveries(queue) is self._deliveries
 
-    def note_full(self, lane: Lane) -> None:
+    def note_full(self, ready: ReadyQueue) -> None:
         """Pass a queue over until the queues are read afresh."""
-        self.policy.note_full(lane.queue)
-        del self._lanes[lane.queue]
+        self.policy.note_full(ready.queue)
+        del self._queues[ready.queue]
 
     def note_room(self, queue: str) -> None:
         """Remember that a run has ended, which may leave room in its queue."""
@@ -98,32 +98,36 @@ class Lanes:
             tops = self._tops_of(queues) if queues else self._tops_of_any()
             self._exchange_served(list(tops))
         served = self._served
-        self._lanes = {name: Lane(name, top, served.get(name, 0)) for name, top in tops.items()}
+        self._queues = {
+            name: ReadyQueue(name, top, served.get(name, 0)) for name, top in tops.items()
+        }
         self._chosen_from = queues
         return True
 
-    def next(self) -> Lane | None:
+    def next(self) -> ReadyQueue | None:
         """Return the queue to serve: of the highest priority, the least recently served."""
-        lanes = self._lanes.values()
-        return min(lanes, key=lambda lane: (-lane.top, lane.served, lane.queue), default=None)
+        ready_queues = self._queues.values()
+        return min(
+            ready_queues, key=lambda ready: (-ready.top, ready.served, ready.queue), default=None
+        )
 
-    def floor(self, chosen: Lane) -> int | None:
+    def floor(self, chosen: ReadyQueue) -> int | None:
         """Return the lowest priority at which the chosen queue still goes before the others."""
-        others = [lane for lane in self._lanes.values() if lane is not chosen]
+        others = [ready for ready in self._queues.values() if ready is not chosen]
         if not others:
             return None
-        best = max(lane.top for lane in others)
-        rivals = [(lane.served, lane.queue) for lane in others if lane.top == best]
+        best = max(ready.top for ready in others)
+        rivals = [(ready.served, ready.queue) for ready in others if ready.top == best]
         return best if (chosen.served, chosen.queue) < min(rivals) else best + 1
 
-    def note_served(self, lane: Lane, job: Job) -> None:
+    def note_served(self, ready: ReadyQueue, job: Job) -> None:
         """Remember that a job was taken from a queue."""
-        lane.top = job.spec.priority
-        if len(self._lanes) > 1:
-            latest = max((other.served for other in self._lanes.values()), default=0)
-            lane.served = max(to_millis(self._link.now()), latest + 1)
-            self._served[lane.queue] = lane.served
-            self._unsaved.add(lane.queue)
+        ready.top = job.spec.priority
+        if len(self._queues) > 1:
+            latest = max((other.served for other in self._queues.values()), default=0)
+            ready.served = max(to_millis(self._link.now()), latest + 1)
+            self._served[ready.queue] = ready.served
+            self._unsaved.add(ready.queue)
 
     def _tops_of(self, queues: tuple[str, ...]) -> dict[str, int]:
         is_open = (name for name in queues[:MOST_QUEUES] if not self.policy.is_shut(name))
@@ -186,15 +190,15 @@ class Lanes:
 
     def _exchange_served(self, queues: list[str]) -> None:
         """Tell the others which queues were served, and hear it of them; nothing for one queue."""
-        lanes = self._link.lanes
+        ready_queues = self._link.served_queues
         if self._unsaved:
             changes = [
                 UpdateOne({"_id": name}, {"$max": {"served": self._served[name]}}, upsert=True)
                 for name in sorted(self._unsaved)
             ]
             self._unsaved.clear()
-            lanes.bulk_write(changes, ordered=False)
+            ready_queues.bulk_write(changes, ordered=False)
         if len(queues) > 1:
-            for found in lanes.find({"_id": {"$in": queues}}):
+            for found in ready_queues.find({"_id": {"$in": queues}}):
                 name, served = found["_id"], found["served"]
                 self._served[name] = max(served, self._served.get(name, 0))

@@ -11,7 +11,7 @@ import random
 import time
 from typing import Any
 
-from queuectl.domain.queue_limits import OPEN, Lane
+from queuectl.domain.queue_limits import OPEN, QueueLimit
 from queuectl.stores.mongo.connection import Document, Link
 
 _POLICY = "queues"
@@ -22,10 +22,10 @@ class NoRoom(Exception):
     """A queue's limit leaves no room for the job that goes first there."""
 
 
-def decided(link: Link) -> dict[str, Lane]:
+def decided(link: Link) -> dict[str, QueueLimit]:
     """Return the queues about which something was decided, without the slots in use."""
     found = link.queues.find().sort("_id", 1)
-    return {each["_id"]: Lane(each["paused"], each["limit"]) for each in found}
+    return {each["_id"]: QueueLimit(each["paused"], each["limit"]) for each in found}
 
 
 def decide(link: Link, queue: str, paused: bool | None, limit: int | None) -> None:
@@ -72,7 +72,7 @@ class Policy:
         self._link = link
         self._changes = -1
         self._read_at = float("-inf")
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, QueueLimit] = {}
         self._full: set[str] = set()
 
     def refresh(self) -> bool:

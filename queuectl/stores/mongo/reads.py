@@ -42,7 +42,7 @@ def get(link: Link, job_id: str, left_out: dict[str, bool] | None = None) -> Job
     return None
 
 
-def edge(link: Link, queue: str, *, last: bool) -> Job | None:
+def ready_job(link: Link, queue: str, *, last: bool = False) -> Job | None:
     """Return the first or last ready job of a queue, without output and history."""
     order = [("queue", ASCENDING), *CLAIM_ORDER]
     document = link.jobs.find_one(

@@ -27,7 +27,7 @@ class MongoFleet:
         self.link = link
 
     @guarded
-    def take_turn(self, chore: str, every_seconds: float) -> bool:
+    def try_acquire_turn(self, chore: str, every_seconds: float) -> bool:
         """Take the turn at a chore if it is due, for the whole fleet."""
         now = self.link.now()
         due = {"_id": chore, "next_at": {"$lte": now}}

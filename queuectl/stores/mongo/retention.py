@@ -68,11 +68,11 @@ class MongoKeeping(MongoFleet):
     @guarded
     def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
         """Delete settled jobs in one command, parents one by one; see `Store.remove`."""
-        settled = [job for job in jobs if job.state in SETTLED and not job.unswept]
-        childless = [job for job in settled if not job.has_children]
+        settled = [job for job in jobs if job.state in SETTLED and not job.children_pending]
+        childless = [job for job in settled if not job.has_dependents]
         removed = self._remove_childless(childless)
         for job in one_by_one(self.link, settled):
-            is_parent = job.has_children and not self._is_awaited(job.id)
+            is_parent = job.has_dependents and not self._is_awaited(job.id)
             # it announces its deletion, for a child that is being added just now
             if is_parent and self.commit(state_machine.delete(job)):
                 removed.add(job.id)
@@ -81,7 +81,7 @@ class MongoKeeping(MongoFleet):
     def _remove_childless(self, jobs: list[Job]) -> set[str]:
         if not jobs:
             return set()
-        unchanged = {"has_children": {"$ne": True}, "unswept": {"$ne": True}}
+        unchanged = {"has_dependents": {"$ne": True}, "children_pending": {"$ne": True}}
         deletes = [DeleteOne({**_key(job), "state": job.state.value, **unchanged}) for job in jobs]
         for some in self.link.changes.of(deletes):
             self.link.jobs.bulk_write(some, ordered=False)
@@ -96,7 +96,7 @@ class MongoKeeping(MongoFleet):
     def _is_awaited(self, job_id: str) -> bool:
         """Whether a job waits for this one."""
         forms = [f"{word}:{job_id}" for word in (SUCCESS, FAILURE, END)]
-        return self.link.jobs.find_one({"waits_for": {"$in": forms}}, {"_id": True}) is not None
+        return self.link.jobs.find_one({"blocked_by": {"$in": forms}}, {"_id": True}) is not None
 
     @guarded
     def has_past_runs(self, before: datetime) -> bool:
@@ -141,36 +141,36 @@ class MongoKeeping(MongoFleet):
 
     def _mark_parents(self, jobs: list[Job]) -> None:
         """Let parents that are here tell these children of their end, if they have ended."""
-        wanted = sorted({parent_of(blocker) for job in jobs for blocker in job.waits_for})
+        wanted = sorted({parent_of(blocker) for job in jobs for blocker in job.blocked_by})
         for some in self.link.changes.of(wanted):
             self._mark_some(some)
 
     def _mark_some(self, parents: Sequence[str]) -> None:
         settled = sorted(state.value for state in SETTLED)
         ids = {"_id": {"$in": list(parents)}}
-        marked = {"has_children": True}
+        marked = {"has_dependents": True}
         self.link.jobs.update_many(
-            {**ids, "state": {"$in": settled}}, {"$set": {**marked, "unswept": True}}
+            {**ids, "state": {"$in": settled}}, {"$set": {**marked, "children_pending": True}}
         )
         self.link.dlq.update_many(ids, {"$set": marked})
-        others = {**ids, "has_children": {"$ne": True}}
+        others = {**ids, "has_dependents": {"$ne": True}}
         self.link.jobs.update_many({**others, "state": _PROCESSING}, {"$set": marked})
         self.link.jobs.update_many(
             {**others, "state": {"$nin": [_PROCESSING, *settled]}},
             {"$set": marked, "$inc": {"rev": 1}},
         )
 
-    # marks
+    # notes about the store itself
 
     @guarded
-    def mark(self, name: str) -> str | None:
-        """Return what is noted about this store; see `Store.mark`."""
+    def get_meta(self, name: str) -> str | None:
+        """Return what is noted about this store; see `Store.get_meta`."""
         found = self.link.meta.find_one({"_id": f"mark:{name}"})
         return found["value"] if found else None
 
     @guarded
-    def set_mark(self, name: str, value: str | None) -> None:
-        """Note something about this store; see `Store.set_mark`."""
+    def set_meta(self, name: str, value: str | None) -> None:
+        """Note something about this store; see `Store.set_meta`."""
         key = {"_id": f"mark:{name}"}
         if value is None:
             self.link.meta.delete_one(key)
@@ -180,8 +180,8 @@ class MongoKeeping(MongoFleet):
     # captured environments
 
     @guarded
-    def keep_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
-        """Store a captured environment; see `Store.keep_environment`."""
+    def save_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        """Store a captured environment; see `Store.save_environment`."""
         kept = {"variables": [list(pair) for pair in variables], "kept_at": self.link.now()}
         with suppress(DuplicateKeyError):  # somebody else has just stored the same
             self.link.environments.update_one({"_id": name}, {"$set": kept}, upsert=True)

@@ -47,9 +47,9 @@ JOB_INDEXES = (
     IndexModel([("queue", ASCENDING)], name="running", partialFilterExpression=_PROCESSING),
     IndexModel([("slots_held", ASCENDING)], name="slots_held", unique=True, sparse=True),
     IndexModel([("unique_live", ASCENDING)], name="unique_live", unique=True, sparse=True),
-    IndexModel([("waits_for", ASCENDING)], name="waits_for", sparse=True),
-    IndexModel([("unswept", ASCENDING)], name="unswept", sparse=True),
-    IndexModel([("untold.finished_at", ASCENDING)], name="untold", sparse=True),
+    IndexModel([("blocked_by", ASCENDING)], name="blocked_by", sparse=True),
+    IndexModel([("children_pending", ASCENDING)], name="children_pending", sparse=True),
+    IndexModel([("pending_events.finished_at", ASCENDING)], name="pending_events", sparse=True),
     IndexModel([("worker", ASCENDING)], name="worker", partialFilterExpression=_PROCESSING),
     IndexModel([("seq", ASCENDING)], name="seq"),
     # `batch` ends it so that counting needs the index alone

@@ -16,7 +16,7 @@ import pymongo
 
 from queuectl.domain.job import WAITING, Job
 from queuectl.domain.query import Counts, Filter, Page
-from queuectl.domain.queue_limits import Lane
+from queuectl.domain.queue_limits import QueueLimit
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import EPOCH, later
@@ -27,7 +27,7 @@ from queuectl.stores.mongo.connection import BRIEF_SECONDS, Document, Link, guar
 from queuectl.stores.mongo.documents import BARE, readable
 from queuectl.stores.mongo.named import MongoHooks, MongoSchedules
 from queuectl.stores.mongo.schema import missing_indexes, prepare
-from queuectl.stores.mongo.stats import finish_telling
+from queuectl.stores.mongo.stats import finish_batch
 from queuectl.stores.mongo.writes import MongoCommits
 from queuectl.stores.soundness import unreadable
 from queuectl.system.polling import wait_readable
@@ -96,8 +96,8 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Nothing is left to do; see `Store.tidy`."""
         return False
 
-    def is_in_place(self) -> bool:
-        """Nothing takes the place of a database of a server; see `Store.is_in_place`."""
+    def is_same_file(self) -> bool:
+        """Nothing takes the place of a database of a server; see `Store.is_same_file`."""
         return True
 
     def recover(self, patience: float = 0) -> None:
@@ -110,13 +110,13 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
     # jobs
 
     @guarded
-    def add(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
+    def insert(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
         """Insert new jobs; return the ids that exist already."""
         refused = mongo_batches.add(self.link, jobs, atomic=atomic)
         now = self.now()
         due = {(job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now)}
         for queue, priority in due:
-            self._claims.lanes.note_ready(queue, priority)
+            self._claims.ready_queues.note_ready(queue, priority)
         return refused
 
     @guarded
@@ -134,9 +134,14 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         return reads.find(self.link, chosen, page)
 
     @guarded
-    def edge(self, queue: str, *, last: bool = False) -> Job | None:
-        """Return the first or last ready job of a queue."""
-        return reads.edge(self.link, queue, last=last)
+    def first_ready(self, queue: str) -> Job | None:
+        """Return the ready job of a queue that is to be claimed first."""
+        return reads.ready_job(self.link, queue)
+
+    @guarded
+    def last_ready(self, queue: str) -> Job | None:
+        """Return the ready job of a queue that is to be claimed last."""
+        return reads.ready_job(self.link, queue, last=True)
 
     @guarded
     def oldest_due(self) -> dict[str, datetime]:
@@ -148,7 +153,7 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Return how many jobs there are in each state of each queue."""
         return reads.counts(self.link)
 
-    # the two verbs that carry the risk
+    # the two methods that carry the risk
 
     @guarded
     def claim(self, request: ClaimRequest) -> Job | None:
@@ -159,10 +164,10 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
             self._pause = SHORTEST_POLL
         return job
 
-    def settle(
+    def commit_and_claim(
         self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
     ) -> tuple[list[bool], list[Job]]:
-        """Commit the ends of jobs and claim others: a command for each; see `Store.settle`."""
+        """Commit the ends of jobs and claim others, one by one; see `Store.commit_and_claim`."""
         applied = [self.commit(change) for change in changes]
         claimed: list[Job] = []
         for request in requests:
@@ -173,17 +178,17 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         return applied, claimed
 
     @property
-    def handful(self) -> int:
+    def claim_batch_size(self) -> int:
         """One: nothing is saved by claiming more at once."""
         return 1
 
-    def sync(self) -> None:
-        """Nothing is left to do: the server acknowledges what is journaled; see `Store.sync`."""
+    def flush(self) -> None:
+        """Nothing is left to do: the server acknowledges what is journaled; see `Store.flush`."""
 
     @guarded
     def has_ready_deliveries(self, *, untried: bool = False) -> bool:
         """Whether there may be a delivery of a hook to claim; see `Store.has_ready_deliveries`."""
-        return self._claims.lanes.has_deliveries(untried=untried)
+        return self._claims.ready_queues.has_deliveries(untried=untried)
 
     @guarded
     def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
@@ -192,16 +197,16 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
             held = self.link.jobs.find_one_and_update(
                 {"_id": job_id, **_PROCESSING, "claim_id": claim_id},
                 {"$set": {"lease_until": later(self.now(), lease_seconds)}},
-                {"cancel_requested": True, "held": True},
+                {"cancel_requested": True, "paused": True},
             )
         if held is None:
             return Renewal.LOST
-        return Renewal.of(held["cancel_requested"], held.get("held", False))
+        return Renewal.of(held["cancel_requested"], held.get("paused", False))
 
     # queues
 
     @guarded
-    def lanes(self) -> dict[str, Lane]:
+    def queue_limits(self) -> dict[str, QueueLimit]:
         """Return the queues about which something was decided, with the slots in use."""
         return {
             name: replace(lane, used=queues.used_slots(self.link, name)) if lane.limit else lane
@@ -209,12 +214,14 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         }
 
     @guarded
-    def set_lane(self, queue: str, *, paused: bool | None = None, limit: int | None = None) -> None:
+    def set_queue_limit(
+        self, queue: str, *, paused: bool | None = None, limit: int | None = None
+    ) -> None:
         """Pause or resume a queue, or limit its slots."""
         queues.decide(self.link, queue, paused, limit)
 
     @guarded
-    def holder(self, unique: str) -> str | None:
+    def unique_key_owner(self, unique: str) -> str | None:
         """Return the id of the job that waits or runs and has a unique key."""
         found = self.link.jobs.find_one({"unique_live": unique}, {"batch": True})
         return found["_id"] if found and mongo_batches.existing(self.link, [found]) else None
@@ -226,22 +233,22 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         """Add the run of a schedule, then advance it; a crash in between is made good later."""
         if not self.is_unchanged(before):
             return Fired.LOST
-        if self.add([job]) and not self._has({"_id": job.id}):
+        if self.insert([job]) and not self._has({"_id": job.id}):
             return Fired.OVERLAPS
-        return Fired.ENQUEUED if self.put_schedule(after, before) else Fired.LOST
+        return Fired.ENQUEUED if self.save_schedule(after, before) else Fired.LOST
 
     # upkeep
 
     @guarded
-    def sweep(self) -> int:
-        """Tell children of parents that have ended or were deleted; see `Store.sweep`."""
-        told = dependents.sweep(self.link)
+    def notify_children(self) -> int:
+        """Notify children of parents that have ended; see `Store.notify_children`."""
+        told = dependents.notify_children(self.link)
         if told:
-            self._claims.lanes.forget()
+            self._claims.ready_queues.forget()
         return told
 
     @guarded
-    def promote(self, limit: int = BATCH) -> int:
+    def make_due_claimable(self, limit: int = BATCH) -> int:
         """Make at most `limit` jobs claimable that have become due."""
         due = {"ready": False, "run_at": {"$lte": self.now()}}
         found = self.link.jobs.find(due, {"_id": True}).sort("run_at", 1).limit(limit)
@@ -257,7 +264,7 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
             still_due = {"_id": {"$in": list(some)}, **due, "state": {"$in": states}}
             made = self.link.jobs.update_many(still_due, {"$set": {"ready": True}})
             promoted += made.modified_count
-        self._claims.lanes.forget()
+        self._claims.ready_queues.forget()
         return promoted
 
     @guarded
@@ -275,8 +282,8 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         return [job for job in map(readable, found) if job is not None]
 
     @guarded
-    def held_by(self, worker_id: str) -> list[Job]:
-        """Return the jobs that a worker has claimed and not settled."""
+    def claimed_by(self, worker_id: str) -> list[Job]:
+        """Return the jobs that a worker has claimed and not finished."""
         held = {**_PROCESSING, "worker": worker_id}
         found = self.link.jobs.find(held, BARE)
         return [job for job in map(readable, found) if job is not None]
@@ -287,7 +294,7 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
 
         One call looks at one stretch of the DLQ for leftovers; the next call at the next.
         """
-        finish_telling(self.link)
+        finish_batch(self.link)
         mended = mongo_batches.mend(self.link) + dependencies.mend(self.link)
         mended += dead.finish_burials(self.link)
         lost, self._swept_to = dead.unbelieved(self.link, self._swept_to)
@@ -298,7 +305,10 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
     @guarded
     def wait_for_work(self, seconds: float, wake: int) -> None:
         """Poll for a ready job of the queues last claimed from, more slowly while there is none."""
-        where: Document = {"ready": True, "queue": self._claims.lanes.open_queues(self._queues)}
+        where: Document = {
+            "ready": True,
+            "queue": self._claims.ready_queues.open_queues(self._queues),
+        }
         ends_at = time.monotonic() + seconds
         while self.link.jobs.find_one(where, {"_id": True}, hint="claim") is None:
             remaining = ends_at - time.monotonic()
@@ -307,7 +317,7 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
                 return
             self._pause = min(self._pause * 2, LONGEST_POLL)
         self._pause = SHORTEST_POLL
-        self._claims.lanes.forget()
+        self._claims.ready_queues.forget()
 
     @guarded
     def check(self, *, quick: bool = False) -> list[str]:

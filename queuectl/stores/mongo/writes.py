@@ -35,7 +35,7 @@ class MongoCommits(MongoFigures):
                 return False
             is_applied = self._apply(change, now, stamp, linking)
             if is_applied:
-                dependencies.settle(self.link, [after], stamp)
+                dependencies.finish_linking(self.link, [after], stamp)
             else:
                 dependencies.withdraw(self.link, after.id, stamp)
         if is_applied:
@@ -59,10 +59,10 @@ class MongoCommits(MongoFigures):
         self, change: Transition, now: datetime, stamp: str, linking: Document | None = None
     ) -> bool:
         """Write a change if its fence holds, and the mark `linking` where there is one."""
-        is_deleted_parent = change.after is None and change.before.has_children
+        is_deleted_parent = change.after is None and change.before.has_dependents
         if is_deleted_parent and not dependents.announce_deletion(self.link, change.before):
             return False
-        if change.is_revival:
+        if change.from_dead:
             return dead.revive(self.link, change, now, stamp, linking)
         if change.after is None:
             return self._delete(change)
@@ -72,15 +72,15 @@ class MongoCommits(MongoFigures):
         """Do what follows from a change that was applied; upkeep does what fails here."""
         after, queue = change.after, change.before.spec.queue
         if change.before.state is State.PROCESSING:
-            self._claims.lanes.note_room(queue)
-        if change.is_burial:
+            self._claims.ready_queues.note_room(queue)
+        if change.to_dead:
             dead.try_to_finish_burial(self.link, change.before.id)
         elif after is not None and after.is_ready(now):
-            self._claims.lanes.note_ready(after.spec.queue, after.spec.priority)
-        if after is not None and after.unswept:
-            dependents.try_to_sweep(self.link, after)
-        elif after is None and change.before.has_children:
-            dependents.forsake(self.link, change.before)
+            self._claims.ready_queues.note_ready(after.spec.queue, after.spec.priority)
+        if after is not None and after.children_pending:
+            dependents.try_to_notify(self.link, after)
+        elif after is None and change.before.has_dependents:
+            dependents.detach_children(self.link, change.before)
 
     def _change(
         self,

@@ -42,7 +42,7 @@ class SqliteClaims(SqliteWrites):
         """Claim from the only lane that is open, as far as its jobs ask for no more care."""
         if any(each.repeated or each.only or each.deliveries for each in requests):
             return []
-        lane = self._only_lane(requests[0].queues)
+        lane = self._only_priority(requests[0].queues)
         if lane is None:
             return []
         now = self.now()
@@ -83,8 +83,8 @@ class SqliteClaims(SqliteWrites):
         return [change.after for change in changes if change.after]
 
     def _claimed_before(self, request: ClaimRequest) -> Job | None:
-        held = self.held_by(request.worker)
-        return next((job for job in held if job.is_held_by(request.claim_id)), None)
+        held = self.claimed_by(request.worker)
+        return next((job for job in held if job.is_claimed_by(request.claim_id)), None)
 
     def _named(self, job_id: str, now: datetime) -> Job | None:
         """Return one job if it is ready; one that has become due is promoted, as lanes count it."""

@@ -93,7 +93,7 @@ def copy_into(
     Raises StoreUnavailable when it stays locked, StoreRefused when it is too damaged for that;
     `kept` is not there then.
     """
-    draft = copy.with_name("kept")
+    prepared = copy.with_name("kept")
     turn = WriterTurn(path, BUSY_SECONDS)
     try:
         with (
@@ -102,13 +102,13 @@ def copy_into(
             contextlib.closing(connect(path)) as reader,
             contextlib.closing(connect(path)) as target,
         ):
-            version = copy_from(reader, draft, _told_nothing)
+            version = copy_from(reader, prepared, _told_nothing)
 
             def step(done: int, total: int) -> None:
                 # now that the target is locked and still as it was, what was kept can be proved
                 if not kept.exists():
                     allow()
-                    _keep(reader, version, draft, kept)
+                    _keep(reader, version, prepared, kept)
                 progressed(done, total)
 
             target.execute("PRAGMA busy_timeout=50")  # the rest of the waiting is done in `_copy`
@@ -127,13 +127,13 @@ def _told_nothing(_done: int, _total: int) -> None:
     pass
 
 
-def _keep(reader: sqlite3.Connection, version: int, draft: Path, kept: Path) -> None:
+def _keep(reader: sqlite3.Connection, version: int, prepared: Path, kept: Path) -> None:
     """Give the copy its name, once it has what was written since it was made."""
     (current,) = reader.execute("PRAGMA data_version").fetchone()
     if current != version:
-        draft.unlink()
-        copy_from(reader, draft, _told_nothing)
-    draft.rename(kept)
+        prepared.unlink()
+        copy_from(reader, prepared, _told_nothing)
+    prepared.rename(kept)
     sync_directory(kept.parent)
 
 

@@ -187,24 +187,24 @@ def _create(path: Path) -> None:
 
     So a half-made store is never seen, and of two that are made at once the first one wins.
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
+    prepared = path.with_name(f"{path.name}.{os.getpid()}.new")
+    prepared.unlink(missing_ok=True)
     try:
-        os.close(open_private(draft, os.O_RDWR | os.O_EXCL))
-        with translated(path), contextlib.closing(connect(draft)) as connection:
+        os.close(open_private(prepared, os.O_RDWR | os.O_EXCL))
+        with translated(path), contextlib.closing(connect(prepared)) as connection:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `sqlite_room`
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             _make_schema(connection)
         with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
+            os.link(prepared, path)
         from queuectl.stores.sqlite import spare_room  # as few commands make a store
 
         spare_room.keep(path)
     except OSError as fault:
         raise cannot("make", path, fault) from fault
     finally:
-        for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
+        for leftover in (prepared, Path(f"{prepared}-wal"), Path(f"{prepared}-shm")):
             leftover.unlink(missing_ok=True)
 
 

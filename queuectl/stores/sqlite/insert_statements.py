@@ -13,7 +13,7 @@ from queuectl.stores import serialization
 from queuectl.stores.sqlite import rows
 
 if TYPE_CHECKING:
-    from queuectl.domain.events import Ending
+    from queuectl.domain.events import RunFinished
 
 Statement = tuple[str, list[object]]
 """SQL, and the values for it."""
@@ -48,28 +48,28 @@ def inserts_of_runs(runs: Iterable[tuple[int, Run]]) -> Iterator[Statement]:
     )
 
 
-def inserts_of_endings(endings: Iterable[Ending]) -> Iterator[Statement]:
-    """Yield the statements that keep endings until they are told."""
-    return _inserts_into("endings", (*rows.ENDING, "rest"), map(_ending_values, endings))
+def inserts_of_events(events: Iterable[RunFinished]) -> Iterator[Statement]:
+    """Yield the statements that keep events until they are processed."""
+    return _inserts_into("events", (*rows.EVENT, "rest"), map(_event_values, events))
 
 
-def _ending_values(ending: Ending) -> list[object]:
-    started_at = ending.started_at
-    is_plain = ending.exit_code == 0 and not (ending.error or ending.labels or ending.timed_out)
-    rest = "" if is_plain else rows.dump_json({name: getattr(ending, name) for name in rows.REST})
+def _event_values(event: RunFinished) -> list[object]:
+    started_at = event.started_at
+    is_plain = event.exit_code == 0 and not (event.error or event.labels or event.timed_out)
+    rest = "" if is_plain else rows.dump_json({name: getattr(event, name) for name in rows.REST})
     return [
-        ending.seq,
-        ending.rev,
-        ending.job_id,
-        ending.run,
-        ending.queue,
-        ending.outcome.value,
-        to_millis(ending.finished_at),
-        ending.attempts,
-        ending.command,
+        event.seq,
+        event.rev,
+        event.job_id,
+        event.run,
+        event.queue,
+        event.outcome.value,
+        to_millis(event.finished_at),
+        event.attempts,
+        event.command,
         None if started_at is None else to_millis(started_at),
-        ending.waited,
-        ending.duration,
+        event.waited,
+        event.duration,
         rest,
     ]
 

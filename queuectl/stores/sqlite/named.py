@@ -49,8 +49,8 @@ class SqliteSchedules(SqliteFleet):
             row = self._connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
         return serialization.the_schedule(_document(row)) if row else None
 
-    def put_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
-        """Store a schedule if it is as it was read; see `Store.put_schedule`."""
+    def save_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
+        """Store a schedule if it is as it was read; see `Store.save_schedule`."""
         with self._writing():
             if before is not None:
                 return self._advance(before, after)
@@ -120,8 +120,8 @@ class SqliteHooks(SqliteFleet):
 
         return readable_hooks(rows)
 
-    def put_hook(self, after: Hook, before: Hook | None = None) -> bool:
-        """Store a hook if it is as it was read; see `Store.put_hook`."""
+    def save_hook(self, after: Hook, before: Hook | None = None) -> bool:
+        """Store a hook if it is as it was read; see `Store.save_hook`."""
         with self._writing():
             if before is None:
                 written = self._connection.execute(

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.domain.job import Job
-    from queuectl.domain.queue_limits import Lane
+    from queuectl.domain.queue_limits import QueueLimit
     from queuectl.stores.base import ClaimRequest
 
-TOLD_AT_ONCE = 1000
-"""How many children a settled parent tells inside the transaction that settles it."""
+NOTIFIED_AT_ONCE = 1000
+"""How many children are notified inside the transaction that ends their parent."""
 
 _SWEEP_SECONDS = 0.5
 """How long children are told in one transaction, and in one call of `sweep`: others wait for it."""
@@ -63,8 +63,8 @@ class Parents:
         return [
             replace(
                 job,
-                waits_for=left_by(job.waits_for, self.states),
-                has_children=job.id in self.wanted,
+                blocked_by=left_by(job.blocked_by, self.states),
+                has_dependents=job.id in self.wanted,
             )
             for job in jobs
         ]
@@ -76,21 +76,23 @@ _NO_PARENTS = Parents(frozenset(), {})
 class SqliteLanes(SqliteFleet):
     """The part of `SqliteStore` that knows queues, limits and dependencies."""
 
-    def lanes(self) -> dict[str, Lane]:
+    def queue_limits(self) -> dict[str, QueueLimit]:
         """Return what was decided about queues; see `Store.lanes`."""
-        from queuectl.domain.queue_limits import Lane
+        from queuectl.domain.queue_limits import QueueLimit
 
         with translated(self._path):
             found = self._connection.execute(
                 "SELECT name, paused, slot_limit FROM queues ORDER BY name"
             ).fetchall()
             return {
-                name: Lane(bool(paused), limit, self._used(name) if limit else 0)
+                name: QueueLimit(bool(paused), limit, self._used(name) if limit else 0)
                 for name, paused, limit in found
             }
 
-    def set_lane(self, queue: str, *, paused: bool | None = None, limit: int | None = None) -> None:
-        """Pause, resume or limit a queue; see `Store.set_lane`."""
+    def set_queue_limit(
+        self, queue: str, *, paused: bool | None = None, limit: int | None = None
+    ) -> None:
+        """Pause, resume or limit a queue; see `Store.set_queue_limit`."""
         execute = self._connection.execute
         with self._writing():
             execute("INSERT OR IGNORE INTO queues (name) VALUES (?)", (queue,))
@@ -99,7 +101,7 @@ class SqliteLanes(SqliteFleet):
             if limit is not None:
                 execute("UPDATE queues SET slot_limit = ? WHERE name = ?", (limit, queue))
             execute(
-                "UPDATE lanes SET full = 0, "
+                "UPDATE queue_priority_counters SET full = 0, "
                 "paused = (SELECT paused FROM queues WHERE name = ?1) WHERE queue = ?1",
                 (queue,),
             )
@@ -114,14 +116,14 @@ class SqliteLanes(SqliteFleet):
         if not untried or not self._has_ready(deliveries=True):
             return self._has_ready(deliveries=True)
         with translated(self._path):
-            lanes = self._open_lanes((), _ALL, deliveries=True)
+            lanes = self._open_priorities((), _ALL, deliveries=True)
             return any(self._first_rows(*lane[:2], 1, untried=True) for lane in lanes)
 
     def _has_ready(self, *, deliveries: bool = False) -> bool:
         kind = _OF_DELIVERIES if deliveries else _OF_JOBS
         with translated(self._path):
             row = self._connection.execute(
-                f"SELECT 1 FROM lanes WHERE {_OPEN} AND {kind} LIMIT 1"
+                f"SELECT 1 FROM queue_priority_counters WHERE {_OPEN} AND {kind} LIMIT 1"
             ).fetchone()
         return row is not None
 
@@ -133,7 +135,7 @@ class SqliteLanes(SqliteFleet):
         if request.untried:
             return self._next_untried(request)
         while True:
-            found = self._open_lanes(request.queues, 1, deliveries=request.deliveries)
+            found = self._open_priorities(request.queues, 1, deliveries=request.deliveries)
             if not found:
                 return None
             queue, priority, limit = found[0]
@@ -145,7 +147,7 @@ class SqliteLanes(SqliteFleet):
 
     def _next_untried(self, request: ClaimRequest) -> tuple[Sequence[Any], bool] | None:
         """Return what `_next` does, past lanes where all that is ready has been tried before."""
-        lanes = self._open_lanes(request.queues, _ALL, deliveries=request.deliveries)
+        lanes = self._open_priorities(request.queues, _ALL, deliveries=request.deliveries)
         for queue, priority, limit in lanes:
             first = self._first_rows(queue, priority, 1, untried=True)
             if first and self._has_room(queue, limit, first[0]):
@@ -158,18 +160,20 @@ class SqliteLanes(SqliteFleet):
             return True
         if self._used(queue) + row[_SLOTS] <= limit:
             return True
-        self._connection.execute("UPDATE lanes SET full = 1 WHERE queue = ?", (queue,))
+        self._connection.execute(
+            "UPDATE queue_priority_counters SET full = 1 WHERE queue = ?", (queue,)
+        )
         return False
 
-    def _only_lane(self, queues: tuple[str, ...]) -> tuple[str, int] | None:
+    def _only_priority(self, queues: tuple[str, ...]) -> tuple[str, int] | None:
         """Return the queue and the priority that all jobs to be claimed have, without a limit."""
-        found = self._open_lanes(queues, 2)
+        found = self._open_priorities(queues, 2)
         if len(found) != 1:
             return None
         queue, priority, limit = found[0]
         return None if limit else (queue, priority)
 
-    def _open_lanes(
+    def _open_priorities(
         self, queues: tuple[str, ...], most: int, *, deliveries: bool = False
     ) -> list[tuple[str, int, int]]:
         """Return queue, priority and limit of the lanes that go next."""
@@ -177,7 +181,8 @@ class SqliteLanes(SqliteFleet):
         named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
         return self._connection.execute(
             "SELECT queue, priority, COALESCE((SELECT slot_limit FROM queues "
-            f"WHERE name = queue), 0) FROM lanes WHERE {_OPEN} AND {kind} {named} "
+            f"WHERE name = queue), 0) FROM queue_priority_counters "
+            f"WHERE {_OPEN} AND {kind} {named} "
             "ORDER BY priority DESC, served LIMIT ?",
             (*queues, most),
         ).fetchall()
@@ -196,7 +201,8 @@ class SqliteLanes(SqliteFleet):
     def _serve(self, queue: str, priority: int, number: int) -> None:
         """Take jobs that are claimed off their lane; their queue has had its turn."""
         self._connection.execute(
-            "UPDATE lanes SET served = ?, ready = ready - (priority = ?) * ? WHERE queue = ?",
+            "UPDATE queue_priority_counters SET served = ?, ready = ready - (priority = ?) * ? "
+            "WHERE queue = ?",
             (time.time_ns(), priority, number, queue),
         )
 
@@ -214,7 +220,7 @@ class SqliteLanes(SqliteFleet):
 
     def _parents_of(self, jobs: Sequence[Job]) -> Parents:
         """Return the jobs that new ones wait for, as they are now."""
-        wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
+        wanted = {parent_of(blocker) for job in jobs for blocker in job.blocked_by}
         if not wanted:
             return _NO_PARENTS
         new = {job.id for job in jobs}
@@ -223,11 +229,11 @@ class SqliteLanes(SqliteFleet):
         return Parents(wanted, states)
 
     def _mark_wanted(self, wanted: Collection[str]) -> None:
-        """Let parents know that they have children to tell."""
+        """Let parents know that they have children to notify."""
         ids = rows.dump_json(sorted(wanted))
         self._connection.execute(
-            "UPDATE jobs SET has_children = 1, rev = rev + (state IN ('pending', 'failed')) "
-            "WHERE has_children = 0 AND id IN (SELECT value FROM json_each(?))",
+            "UPDATE jobs SET has_dependents = 1, rev = rev + (state IN ('pending', 'failed')) "
+            "WHERE has_dependents = 0 AND id IN (SELECT value FROM json_each(?))",
             (ids,),
         )
 
@@ -237,16 +243,16 @@ class SqliteLanes(SqliteFleet):
 
         parents = self._parents_of([job])
         self._mark_wanted(parents.wanted)
-        return replace(job, waits_for=left_by(job.waits_for, parents.states))
+        return replace(job, blocked_by=left_by(job.blocked_by, parents.states))
 
     def _waiting(self, ids: Iterable[str]) -> dict[str, list[str]]:
         """Return what jobs wait for, without those that wait for none."""
         found = self._connection.execute(
-            "SELECT id, waits_for FROM jobs WHERE waits_for IS NOT NULL "
+            "SELECT id, blocked_by FROM jobs WHERE blocked_by IS NOT NULL "
             "AND id IN (SELECT value FROM json_each(?))",
             (rows.dump_json(list(ids)),),
         )
-        return {job_id: rows.load_json(waits_for) for job_id, waits_for in found}
+        return {job_id: rows.load_json(blocked_by) for job_id, blocked_by in found}
 
     def _states(self, ids: Iterable[str]) -> dict[str, State | None]:
         found = self._connection.execute(
@@ -256,7 +262,7 @@ class SqliteLanes(SqliteFleet):
         return {job_id: serialization.parent_state(state) for job_id, state in found}
 
     def _release(self, job_id: str, state: State | None, now: datetime, limit: int) -> bool:
-        """Take a parent off what its children wait for; return whether all have been told."""
+        """Take a parent off what its children wait for; return whether all have been notified."""
         execute = self._connection.execute
         met = met_by(job_id, state)
         wish = wish_for(job_id) if state is None else None
@@ -268,74 +274,75 @@ class SqliteLanes(SqliteFleet):
         told = rows.dump_json([seq for (seq,) in found[:limit]])
         chosen = "seq IN (SELECT value FROM json_each(?))"
         execute(
-            "UPDATE jobs SET rev = rev + 1, waits_for = "
+            "UPDATE jobs SET rev = rev + 1, blocked_by = "
             "(SELECT CASE count(*) WHEN 0 THEN NULL "
             "ELSE json_group_array(CASE value WHEN ? THEN ? ELSE value END) END "
-            f"FROM json_each(waits_for) WHERE value NOT IN ({', '.join('?' * len(met))})) "
+            f"FROM json_each(blocked_by) WHERE value NOT IN ({', '.join('?' * len(met))})) "
             f"WHERE {chosen}",
             (wish, gone(job_id), *met, told),
         )
         execute(
             f"UPDATE jobs SET ready = (run_at <= max(?, updated_at)) "
-            f"WHERE {chosen} AND waits_for IS NULL "
-            "AND ready IS NULL AND held = 0 AND state IN ('pending', 'failed')",
+            f"WHERE {chosen} AND blocked_by IS NULL "
+            "AND ready IS NULL AND paused = 0 AND state IN ('pending', 'failed')",
             (to_millis(now), told),
         )
         return len(found) <= limit
 
-    def _forsake(self, deleted: Job) -> None:
-        """Tell the children of a job that is deleted, and of its end if they do not know yet."""
+    def _detach_children(self, deleted: Job) -> None:
+        """Notify the children of a job that is deleted, and of its end if they do not know yet."""
         now = self.now()
-        if deleted.unswept:
+        if deleted.children_pending:
             self._release(deleted.id, deleted.state, now, _ALL)
         self._release(deleted.id, None, now, _ALL)
-        self._sweep_down(self._cancel_children(deleted.id, None, None, now, _ALL), now)
+        self._notify_down(self._cancel_children(deleted.id, None, None, now, _ALL), now)
 
-    def sweep(self) -> int:
-        """Tell children of their parents' ends; see `Store.sweep`."""
+    def notify_children(self) -> int:
+        """Notify children of their parents' ends; see `Store.notify_children`."""
         with translated(self._path):
             found = self._connection.execute(
-                f"SELECT seq FROM jobs WHERE unswept = 1 AND {_IS_KNOWN} LIMIT 10"
+                f"SELECT seq FROM jobs WHERE children_pending = 1 AND {_IS_KNOWN} LIMIT 10"
             ).fetchall()
         ends_at = time.monotonic() + _SWEEP_SECONDS
         for (seq,) in found:
             with self._writing():
-                self._sweep(seq, self.now())
+                self._notify_children(seq, self.now())
             if time.monotonic() >= ends_at:
                 break
         return len(found)
 
-    def _sweep(self, seq: int, now: datetime) -> None:
-        """Tell the children of one job that has ended, and clear its mark once all know."""
-        self._sweep_down([seq], now)
+    def _notify_children(self, seq: int, now: datetime) -> None:
+        """Notify the children of one job that has ended, and clear its mark once all know."""
+        self._notify_down([seq], now)
 
-    def _sweep_down(self, ended: list[int], now: datetime) -> None:
-        """Tell the children of jobs that have ended, and theirs where that cancels them.
+    def _notify_down(self, ended: list[int], now: datetime) -> None:
+        """Notify the children of jobs that have ended, and theirs where that cancels them.
 
         The upkeep goes on where the chain is long, or there are many: others wait to write.
         """
         done = 0
         ends_at = time.monotonic() + _SWEEP_SECONDS
-        while done < min(len(ended), TOLD_AT_ONCE) and time.monotonic() < ends_at:
-            ended += self._sweep_one(ended[done], now)
+        while done < min(len(ended), NOTIFIED_AT_ONCE) and time.monotonic() < ends_at:
+            ended += self._notify_children_of(ended[done], now)
             done += 1
 
-    def _sweep_one(self, seq: int, now: datetime) -> list[int]:
-        """Tell the children of one job; return which parents were cancelled with it."""
+    def _notify_children_of(self, seq: int, now: datetime) -> list[int]:
+        """Notify the children of one job; return which parents were cancelled with it."""
         marked = self._connection.execute(
-            f"SELECT id, state, last_error FROM jobs WHERE seq = ? AND unswept = 1 AND {_IS_KNOWN}",
+            "SELECT id, state, last_error FROM jobs "
+            f"WHERE seq = ? AND children_pending = 1 AND {_IS_KNOWN}",
             (seq,),
         ).fetchone()
         if marked is None:
             return []
         job_id, state, error = marked[0], State(marked[1]), marked[2]
-        all_know = self._release(job_id, state, now, TOLD_AT_ONCE)
+        all_know = self._release(job_id, state, now, NOTIFIED_AT_ONCE)
         cancelled: list[int] = []
         if has_failed(state):
-            cancelled = self._cancel_children(job_id, state, error, now, TOLD_AT_ONCE)
-            all_know = all_know and len(cancelled) < TOLD_AT_ONCE
+            cancelled = self._cancel_children(job_id, state, error, now, NOTIFIED_AT_ONCE)
+            all_know = all_know and len(cancelled) < NOTIFIED_AT_ONCE
         if all_know:
-            self._connection.execute("UPDATE jobs SET unswept = 0 WHERE seq = ?", (seq,))
+            self._connection.execute("UPDATE jobs SET children_pending = 0 WHERE seq = ?", (seq,))
         return cancelled
 
     def _cancel_children(

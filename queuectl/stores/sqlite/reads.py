@@ -24,7 +24,8 @@ _PAGE = 500
 
 _OLDEST_DUE = (
     "SELECT queue, min(since) FROM (SELECT queue, (SELECT min(run_at) FROM jobs WHERE ready = 1 "
-    "AND queue = lanes.queue AND priority = lanes.priority) AS since FROM lanes WHERE ready > 0) "
+    "AND queue = counter.queue AND priority = counter.priority) AS since "
+    "FROM queue_priority_counters AS counter WHERE ready > 0) "
     "WHERE since IS NOT NULL GROUP BY queue"
 )
 
@@ -56,13 +57,20 @@ class SqliteReads(SqliteFleet):
         )
         return [rows.run_from_row(row) for row in found]
 
-    def edge(self, queue: str, *, last: bool = False) -> Job | None:
-        """Return the first or last ready job of a queue; see `Store.edge`."""
-        extreme, order = ("min", "run_at DESC, seq DESC") if last else ("max", "run_at, seq")
+    def first_ready(self, queue: str) -> Job | None:
+        """Return the ready job to be claimed first; see `Store.first_ready`."""
+        return self._ready_job(queue, "max", "run_at, seq")
+
+    def last_ready(self, queue: str) -> Job | None:
+        """Return the ready job to be claimed last; see `Store.last_ready`."""
+        return self._ready_job(queue, "min", "run_at DESC, seq DESC")
+
+    def _ready_job(self, queue: str, extreme: str, order: str) -> Job | None:
         with translated(self._path):
             row = self._connection.execute(
                 f"SELECT {rows.SELECTED} FROM jobs WHERE ready = 1 AND queue = ?1 AND priority = "
-                f"(SELECT {extreme}(priority) FROM lanes WHERE queue = ?1 AND ready > 0) "
+                f"(SELECT {extreme}(priority) FROM queue_priority_counters "
+                "WHERE queue = ?1 AND ready > 0) "
                 f"ORDER BY {order} LIMIT 1",
                 (queue,),
             ).fetchone()
@@ -83,8 +91,8 @@ class SqliteReads(SqliteFleet):
             )
             return [job_id for (job_id,) in found]
 
-    def holder(self, unique: str) -> str | None:
-        """Return the id of the job that has a unique key now; see `Store.holder`."""
+    def unique_key_owner(self, unique: str) -> str | None:
+        """Return the id of the job that has a unique key now; see `Store.unique_key_owner`."""
         with translated(self._path):
             row = self._connection.execute(
                 f"SELECT id FROM jobs WHERE {rows.IS_LIVE} AND unique_key = ?", (unique,)
@@ -140,8 +148,8 @@ class SqliteReads(SqliteFleet):
             f"state = 'processing' AND lease_until < ? LIMIT {BATCH}", to_millis(before)
         )
 
-    def held_by(self, worker_id: str) -> list[Job]:
-        """Return the jobs that a worker has claimed and not settled."""
+    def claimed_by(self, worker_id: str) -> list[Job]:
+        """Return the jobs that a worker has claimed and not finished."""
         return self._jobs_where("state = 'processing' AND worker = ?", worker_id)
 
     def _jobs_where(self, condition: str, value: object) -> list[Job]:

@@ -59,7 +59,7 @@ class SqliteFleet:
                     (key, dump_json(value)),
                 )
 
-    def take_turn(self, chore: str, every_seconds: float) -> bool:
+    def try_acquire_turn(self, chore: str, every_seconds: float) -> bool:
         """Take the turn at a chore if it is due."""
         now = to_millis(self.now())
         with self._writing():

@@ -24,8 +24,8 @@ _IN_ARRAY = "IN (SELECT value FROM json_each(?))"
 _REMOVABLE = (
     "SELECT job.id, job.seq FROM json_each(?) AS each CROSS JOIN jobs AS job "
     "ON job.seq = json_extract(each.value, '$[0]') AND job.rev = json_extract(each.value, '$[1]') "
-    "WHERE job.state IN ('completed', 'cancelled', 'dead') AND job.unswept = 0 "
-    "AND (job.has_children = 0 OR NOT EXISTS (SELECT 1 FROM blockers WHERE blocker IN "
+    "WHERE job.state IN ('completed', 'cancelled', 'dead') AND job.children_pending = 0 "
+    "AND (job.has_dependents = 0 OR NOT EXISTS (SELECT 1 FROM blockers WHERE blocker IN "
     "('success:' || job.id, 'failure:' || job.id, 'end:' || job.id)))"
 )
 
@@ -141,52 +141,53 @@ class SqliteKeeping(SqliteWrites):
         execute(rows.COUNT_IN, (job.spec.queue, job.state.value, 1))
         if changes.ready_flag(job, now):
             execute(rows.READY_IN, (job.spec.queue, job.spec.priority, 1))
-        if job.waits_for:
+        if job.blocked_by:
             execute(rows.BLOCKED_IN, (job.spec.id,))
 
     def _mark_parents(self, jobs: list[Job]) -> None:
         """Let parents that are here tell these children of their end, if they have ended."""
-        wanted = {parent_of(blocker) for job in jobs for blocker in job.waits_for}
+        wanted = {parent_of(blocker) for job in jobs for blocker in job.blocked_by}
         if not wanted:
             return
         settled = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
         ids = rows.dump_json(sorted(wanted))
         self._connection.execute(
-            "UPDATE jobs SET rev = rev + 1, has_children = 1, "
-            f"unswept = state IN ({settled}) WHERE state <> 'processing' AND id {_IN_ARRAY}",
+            "UPDATE jobs SET rev = rev + 1, has_dependents = 1, "
+            f"children_pending = state IN ({settled}) "
+            f"WHERE state <> 'processing' AND id {_IN_ARRAY}",
             (ids,),
         )
         self._connection.execute(
-            f"UPDATE jobs SET has_children = 1 WHERE state = 'processing' AND id {_IN_ARRAY}",
+            f"UPDATE jobs SET has_dependents = 1 WHERE state = 'processing' AND id {_IN_ARRAY}",
             (ids,),
         )
 
-    # marks
+    # notes about the store itself
 
-    def mark(self, name: str) -> str | None:
-        """Return what is noted about this store; see `Store.mark`."""
+    def get_meta(self, name: str) -> str | None:
+        """Return what is noted about this store; see `Store.get_meta`."""
         with translated(self._path):
             row = self._connection.execute(
-                "SELECT value FROM marks WHERE name = ?", (name,)
+                "SELECT value FROM meta WHERE name = ?", (name,)
             ).fetchone()
         return row[0] if row else None
 
-    def set_mark(self, name: str, value: str | None) -> None:
-        """Note something about this store; see `Store.set_mark`."""
+    def set_meta(self, name: str, value: str | None) -> None:
+        """Note something about this store; see `Store.set_meta`."""
         with self._writing():
             if value is None:
-                self._connection.execute("DELETE FROM marks WHERE name = ?", (name,))
+                self._connection.execute("DELETE FROM meta WHERE name = ?", (name,))
             else:
                 self._connection.execute(
-                    "INSERT INTO marks VALUES (?, ?) "
+                    "INSERT INTO meta VALUES (?, ?) "
                     "ON CONFLICT DO UPDATE SET value = excluded.value",
                     (name, value),
                 )
 
     # captured environments
 
-    def keep_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
-        """Store a captured environment; see `Store.keep_environment`."""
+    def save_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        """Store a captured environment; see `Store.save_environment`."""
         with self._writing():
             self._connection.execute(
                 "INSERT INTO environments VALUES (?, ?, ?) "

@@ -40,7 +40,7 @@ _USUAL: dict[str, object] = {
 
 _USUAL_ASKED = [_USUAL.get(field.column) for field in FIELDS.values()]
 
-_READINESS = ("state", "run_at", "waits_for", "held")
+_READINESS = ("state", "run_at", "blocked_by", "paused")
 """What decides whether a job is ready."""
 
 
@@ -65,12 +65,13 @@ def ready_flag(job: Job, now: datetime) -> int | None:
 class NewRows:
     """New jobs on their way in: statements with their values, and how many are where.
 
-    `states` counts them by queue and state, `lanes` those that are ready by queue and priority.
+    `states` counts them by queue and state, `ready_counts` those that are ready by queue and
+    priority.
     """
 
     inserts: list[Statement]
     states: Counter[tuple[object, ...]]
-    lanes: Counter[tuple[object, ...]]
+    ready_counts: Counter[tuple[object, ...]]
 
 
 def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
@@ -95,11 +96,17 @@ def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
     def each(name: str) -> Iterable[object]:
         return varied[name] if name in varied else repeat(shared[name], len(jobs))
 
-    lanes = Counter(zip(each("queue"), each("priority"), each("ready"), strict=True))
+    ready_counts = Counter(zip(each("queue"), each("priority"), each("ready"), strict=True))
     return NewRows(
         list(_inserts(shared, varied)),
         Counter(zip(each("queue"), each("state"), strict=True)),
-        Counter({(queue, rank): number for (queue, rank, ready), number in lanes.items() if ready}),
+        Counter(
+            {
+                (queue, rank): number
+                for (queue, rank, ready), number in ready_counts.items()
+                if ready
+            }
+        ),
     )
 
 

@@ -18,13 +18,13 @@ from queuectl.stores.soundness import sound
 from queuectl.stores.sqlite.schema import is_nullable
 
 if TYPE_CHECKING:
-    from queuectl.domain.events import Ending
+    from queuectl.domain.events import RunFinished
 
 SPEC = ("command", "argv", *(field.column for field in FIELDS.values()))
 COURSE = (
     "rev", "state", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
-    "waits_for", "held", "has_children", "unswept", "worker", "updated_at", "started_at",
-    "finished_at", "failed_at", "delayed",
+    "blocked_by", "paused", "has_dependents", "children_pending", "worker", "updated_at",
+    "started_at", "finished_at", "failed_at", "delayed",
 )  # fmt: skip
 """How a job fares: columns that are named as the fields of `Job`."""
 
@@ -39,7 +39,7 @@ COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, *OUTCOME)
 ALL_COLUMNS = (*COLUMNS, *serialization.OUTPUT_FIELDS)
 NEW = (
     "created_at", "updated_at", "rev", "state", "run_at", "attempts", "runs", "interruptions",
-    "cancel_requested", "waits_for", "held", "has_children", "unswept", "delayed",
+    "cancel_requested", "blocked_by", "paused", "has_dependents", "children_pending", "delayed",
 )  # fmt: skip
 """What is said of a job that has never run, besides its specification; the rest is NULL."""
 
@@ -53,17 +53,17 @@ ARRIVED = (
     "INSERT INTO arrivals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
 )
 READY_IN = (
-    "INSERT INTO lanes (queue, priority, ready) VALUES (?, ?, ?) "
+    "INSERT INTO queue_priority_counters (queue, priority, ready) VALUES (?, ?, ?) "
     "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
 )
-ENDING = (
+EVENT = (
     "seq", "rev", "job_id", "run", "queue", "outcome", "finished_at", "attempts", "command",
     "started_at", "waited", "duration",
 )  # fmt: skip
 REST = ("labels", "exit_code", "signal", "timed_out", "error")
 BLOCKED_IN = (
     "INSERT OR IGNORE INTO blockers "
-    "SELECT value, seq FROM jobs, json_each(waits_for) WHERE jobs.id = ?"
+    "SELECT value, seq FROM jobs, json_each(blocked_by) WHERE jobs.id = ?"
 )
 IS_LIVE = "unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing')"
 """What the index over unique keys covers, as it is written there."""
@@ -103,7 +103,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
     seq, job_id, created_at, command, argv, *asked = row[:_ASKED_END]
     (
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
-        waits_for, held, has_children, unswept, worker, updated_at, started_at,
+        blocked_by, paused, has_dependents, children_pending, worker, updated_at, started_at,
         finished_at, failed_at, delayed,
         claim_id, lease_until,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
@@ -137,10 +137,10 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         runs,
         interruptions,
         bool(cancel_requested),
-        _listed(waits_for),
-        bool(held),
-        bool(has_children),
-        bool(unswept),
+        _listed(blocked_by),
+        bool(paused),
+        bool(has_dependents),
+        bool(children_pending),
         Claim(claim_id, worker, from_millis(lease_until)) if claim_id else None,
         worker,
         _instant_or_none(started_at),
@@ -172,9 +172,9 @@ def run_from_row(row: Sequence[Any]) -> Run:
     )
 
 
-def ending_from_row(row: Sequence[Any]) -> Ending:
-    """Return the ending in a row of `ENDING` and `rest`; one of success has no more to say."""
-    from queuectl.domain.events import ENDED_BY_NAME, Ending
+def event_from_row(row: Sequence[Any]) -> RunFinished:
+    """Return the event in a row of `EVENT` and `rest`; one of success has no more to say."""
+    from queuectl.domain.events import RUN_RESULT_BY_NAME, RunFinished
 
     (
         seq, rev, job_id, run, queue, outcome, finished_at, attempts, command,
@@ -185,13 +185,13 @@ def ending_from_row(row: Sequence[Any]) -> Ending:
         labels, others = tuple(more["labels"]), [more[name] for name in REST[1:]]
     else:
         labels, others = (), [0]
-    return Ending(
+    return RunFinished(
         seq,
         rev,
         job_id,
         run,
         queue,
-        ENDED_BY_NAME[outcome],
+        RUN_RESULT_BY_NAME[outcome],
         from_millis(finished_at),
         attempts,
         command,

@@ -68,10 +68,10 @@ _COLUMNS = f"""
   started_at INTEGER,
   finished_at INTEGER,
   failed_at INTEGER,
-  waits_for TEXT,
-  held INTEGER NOT NULL DEFAULT 0,
-  has_children INTEGER NOT NULL DEFAULT 0,
-  unswept INTEGER NOT NULL DEFAULT 0,
+  blocked_by TEXT,
+  paused INTEGER NOT NULL DEFAULT 0,
+  has_dependents INTEGER NOT NULL DEFAULT 0,
+  children_pending INTEGER NOT NULL DEFAULT 0,
   delayed INTEGER,
   command TEXT NOT NULL,
   argv TEXT,
@@ -98,7 +98,7 @@ CREATE INDEX jobs_ended ON jobs (state, finished_at)
 CREATE INDEX jobs_generated ON jobs (id) WHERE generated_id = 1;
 CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key)
   WHERE unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing');
-CREATE INDEX jobs_unswept ON jobs (seq) WHERE unswept = 1;
+CREATE INDEX jobs_children_pending ON jobs (seq) WHERE children_pending = 1;
 CREATE INDEX jobs_environment ON jobs (environment) WHERE environment IS NOT NULL;
 -- those that wait for a time which was reckoned by a clock that was ahead of ours
 CREATE INDEX jobs_ahead ON jobs (updated_at) WHERE ready = 0;
@@ -138,18 +138,18 @@ CREATE TRIGGER runs_followed AFTER INSERT ON runs WHEN new.n > 1 BEGIN
 END;
 """
 
-# `blockers` is an index over the members of `waits_for`, kept by triggers.
+# `blockers` is an index over the members of `blocked_by`, kept by triggers.
 _BLOCKERS = """
 CREATE TABLE blockers (
   blocker TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (blocker, seq)
 ) WITHOUT ROWID;
 CREATE INDEX blockers_of ON blockers (seq);
-CREATE TRIGGER jobs_blocked_over AFTER UPDATE OF waits_for ON jobs
-WHEN new.waits_for IS NOT old.waits_for BEGIN
+CREATE TRIGGER jobs_blocked_over AFTER UPDATE OF blocked_by ON jobs
+WHEN new.blocked_by IS NOT old.blocked_by BEGIN
   DELETE FROM blockers WHERE seq = old.seq;
-  INSERT INTO blockers SELECT value, new.seq FROM json_each(new.waits_for) WHERE true;
+  INSERT INTO blockers SELECT value, new.seq FROM json_each(new.blocked_by) WHERE true;
 END;
-CREATE TRIGGER jobs_blocked_out AFTER DELETE ON jobs WHEN old.waits_for IS NOT NULL BEGIN
+CREATE TRIGGER jobs_blocked_out AFTER DELETE ON jobs WHEN old.blocked_by IS NOT NULL BEGIN
   DELETE FROM blockers WHERE seq = old.seq;
 END;
 """
@@ -157,56 +157,57 @@ END;
 # `jobs.ready` is 1 for a job that may be claimed, 0 for one that waits for its time, else NULL.
 # Lanes count the claimable jobs of each queue and priority, so that a claim never looks at the
 # rest; what claims a job takes it off its lane, in the statement that says when its queue was
-# served. A lane is `full` when its first job found no room in the queue's limit; what may make
+# served. A counter is `full` when its first job found no room in the queue's limit; what may make
 # room, or another first job, opens it again.
-_LANES = """
+_COUNTERS = """
 CREATE TABLE queues (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, slot_limit INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE TABLE lanes (
+CREATE TABLE queue_priority_counters (
   queue TEXT NOT NULL, priority INTEGER NOT NULL, ready INTEGER NOT NULL,
   served INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0,
   full INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (queue, priority)
 ) WITHOUT ROWID;
-CREATE INDEX lanes_next ON lanes (priority DESC, served)
+CREATE INDEX counters_next ON queue_priority_counters (priority DESC, served)
   WHERE ready > 0 AND paused = 0 AND full = 0;
-CREATE TRIGGER lanes_born AFTER INSERT ON lanes BEGIN
-  UPDATE lanes SET
+CREATE TRIGGER counters_born AFTER INSERT ON queue_priority_counters BEGIN
+  UPDATE queue_priority_counters SET
     paused = EXISTS (SELECT 1 FROM queues WHERE name = new.queue AND paused = 1),
-    served = (SELECT max(served) FROM lanes WHERE queue = new.queue)
+    served = (SELECT max(served) FROM queue_priority_counters WHERE queue = new.queue)
   WHERE queue = new.queue AND priority = new.priority;
-  UPDATE lanes SET full = 0 WHERE queue = new.queue AND full = 1;
+  UPDATE queue_priority_counters SET full = 0 WHERE queue = new.queue AND full = 1;
 END;
-CREATE TRIGGER lanes_filled AFTER UPDATE OF ready ON lanes
+CREATE TRIGGER counters_filled AFTER UPDATE OF ready ON queue_priority_counters
 WHEN new.full = 1 AND new.ready <> old.ready BEGIN
-  UPDATE lanes SET full = 0 WHERE queue = new.queue;
+  UPDATE queue_priority_counters SET full = 0 WHERE queue = new.queue;
 END;
-CREATE TRIGGER jobs_lane_out AFTER DELETE ON jobs WHEN old.ready = 1 BEGIN
-  UPDATE lanes SET ready = ready - 1 WHERE queue = old.queue AND priority = old.priority;
+CREATE TRIGGER jobs_counter_out AFTER DELETE ON jobs WHEN old.ready = 1 BEGIN
+  UPDATE queue_priority_counters SET ready = ready - 1
+    WHERE queue = old.queue AND priority = old.priority;
 END;
 CREATE TRIGGER jobs_reordered AFTER UPDATE OF slots, run_at ON jobs WHEN new.ready = 1 BEGIN
-  UPDATE lanes SET full = 0 WHERE queue = new.queue AND full = 1;
+  UPDATE queue_priority_counters SET full = 0 WHERE queue = new.queue AND full = 1;
 END;
 CREATE TRIGGER jobs_made_room AFTER UPDATE OF state ON jobs
 WHEN old.state = 'processing' AND new.state <> 'processing' BEGIN
-  UPDATE lanes SET full = 0 WHERE queue = old.queue AND full = 1;
+  UPDATE queue_priority_counters SET full = 0 WHERE queue = old.queue AND full = 1;
 END;
-CREATE TRIGGER jobs_lane_over AFTER UPDATE OF ready, queue, priority ON jobs
+CREATE TRIGGER jobs_counter_over AFTER UPDATE OF ready, queue, priority ON jobs
 WHEN (new.ready, new.queue, new.priority) IS NOT (old.ready, old.queue, old.priority)
   AND (new.claim_id IS NULL OR old.claim_id IS NOT NULL)
 BEGIN
-  UPDATE lanes SET ready = ready - 1
+  UPDATE queue_priority_counters SET ready = ready - 1
     WHERE old.ready = 1 AND queue = old.queue AND priority = old.priority;
-  INSERT INTO lanes (queue, priority, ready)
+  INSERT INTO queue_priority_counters (queue, priority, ready)
     SELECT new.queue, new.priority, 1 WHERE new.ready = 1
     ON CONFLICT DO UPDATE SET ready = ready + 1;
 END;
 """
 
-# `endings` and `arrivals` keep what happened until it is told: added to `figures` and `totals`.
-# What only few endings have, the exit code of a failure for one, is JSON in `rest`.
+# `events` and `arrivals` keep what happened until it is processed: added to `figures` and `totals`.
+# What only few events have, the exit code of a failure for one, is JSON in `rest`.
 _FIGURES = """
-CREATE TABLE endings (
+CREATE TABLE events (
   n INTEGER PRIMARY KEY,
   seq INTEGER NOT NULL, rev INTEGER NOT NULL, job_id TEXT NOT NULL, run INTEGER NOT NULL,
   queue TEXT NOT NULL, outcome TEXT NOT NULL, finished_at INTEGER NOT NULL,
@@ -246,8 +247,8 @@ CREATE TABLE workers (
   heartbeat_at INTEGER NOT NULL, stop TEXT
 );
 CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-SCHEMA = _JOBS + _DLQ + _RUNS + _BLOCKERS + _LANES + _FIGURES + _NAMED
+SCHEMA = _JOBS + _DLQ + _RUNS + _BLOCKERS + _COUNTERS + _FIGURES + _NAMED
 """The script that makes the tables in an empty database."""

@@ -1,6 +1,6 @@
 """What happened in the embedded store, and the figures made of it.
 
-Endings and arrivals are written with what they tell of; here they are read, told and forgotten.
+Events and arrivals are written with what they tell of; here they are read, counted and forgotten.
 Minutes are kept by their number since 1970.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
-from queuectl.stores.base_events import BATCH, Untold
+from queuectl.stores.base_events import BATCH, PendingEvents
 from queuectl.stores.sqlite import rows
 from queuectl.stores.sqlite.database import translated
 from queuectl.stores.sqlite.retention import SqliteKeeping
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from queuectl.domain.events import Ending
-    from queuectl.domain.stats import Figures, Numbers, Place
+    from queuectl.domain.events import RunFinished
+    from queuectl.domain.stats import Figures, Numbers, StatsBucket
 
-_ENDINGS = f"SELECT n, {', '.join(rows.ENDING)}, rest FROM endings ORDER BY n LIMIT ?"
-_TELLINGS = "tellings"
+_EVENTS = f"SELECT n, {', '.join(rows.EVENT)}, rest FROM events ORDER BY n LIMIT ?"
+_COUNTED_BATCHES = "event_batches"
 _COUNTED = "UPDATE arrivals SET jobs = jobs - ? WHERE minute = ? AND queue = ?"
 _FIGURE = (
     "INSERT INTO figures VALUES (?, ?, ?, ?) "
@@ -41,39 +41,41 @@ _OLDEST = "SELECT minute, queue, name FROM figures WHERE minute < ? ORDER BY min
 class SqliteFigures(SqliteKeeping):
     """The part of `SqliteStore` that counts."""
 
-    def untold(self, limit: int = BATCH) -> Untold:
-        """Return what was not told; see `Store.untold`."""
+    def pending_events(self, limit: int = BATCH) -> PendingEvents:
+        """Return what was not processed yet; see `Store.pending_events`."""
         with translated(self._path):
-            tellings = self._tellings()
-            found = self._connection.execute(_ENDINGS, (limit,)).fetchall()
+            batches = self._counted_batches()
+            found = self._connection.execute(_EVENTS, (limit,)).fetchall()
             arrived = self._connection.execute("SELECT minute, queue, jobs FROM arrivals")
             enqueued = {(queue, _instant(minute)): jobs for minute, queue, jobs in arrived}
-        endings = tuple(ending for ending in map(_readable, found) if ending is not None)
-        return Untold(endings, enqueued, (tellings, found[-1][0] if found else 0))
+        events = tuple(event for event in map(_readable, found) if event is not None)
+        return PendingEvents(events, enqueued, (batches, found[-1][0] if found else 0))
 
-    def tell(self, told: Untold, numbers: Mapping[Place, Numbers]) -> bool:
-        """Count what was untold, in one transaction; see `Store.tell`."""
-        tellings, last = told.token
+    def record_events(self, events: PendingEvents, numbers: Mapping[StatsBucket, Numbers]) -> bool:
+        """Count these events, in one transaction; see `Store.record_events`."""
+        batches, last = events.token
         with self._writing():
-            if self._tellings() != tellings:
+            if self._counted_batches() != batches:
                 return False
             execute, many = self._connection.execute, self._connection.executemany
-            execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (_TELLINGS, str(tellings + 1)))
-            execute("DELETE FROM endings WHERE n <= ?", (last,))
-            many(_COUNTED, _arrivals(told))
+            execute(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_COUNTED_BATCHES, str(batches + 1))
+            )
+            execute("DELETE FROM events WHERE n <= ?", (last,))
+            many(_COUNTED, _arrivals(events))
             execute("DELETE FROM arrivals WHERE jobs <= 0")
             many(_FIGURE, _by_minute(numbers))
             many(_TOTAL, _by_queue(numbers))
         return True
 
-    def _tellings(self) -> int:
-        """Return how often was told: who has read the same number has read what is still there."""
+    def _counted_batches(self) -> int:
+        """Return how many batches were recorded: a reader compares it to see what is new."""
         found = self._connection.execute(
-            "SELECT value FROM marks WHERE name = ?", (_TELLINGS,)
+            "SELECT value FROM meta WHERE name = ?", (_COUNTED_BATCHES,)
         ).fetchone()
         return int(found[0]) if found else 0
 
-    def figures(self, since: datetime) -> dict[Place, Figures]:
+    def figures(self, since: datetime) -> dict[StatsBucket, Figures]:
         """Return the figures of the latest minutes; see `Store.figures`."""
         from queuectl.domain.stats import from_numbers
 
@@ -111,12 +113,12 @@ class SqliteFigures(SqliteKeeping):
             ).rowcount
 
 
-def _readable(row: Sequence[Any]) -> Ending | None:
-    """Return the ending in a row, or None, noted once, when there is none."""
+def _readable(row: Sequence[Any]) -> RunFinished | None:
+    """Return the event in a row, or None, noted once, when there is none."""
     try:
-        return rows.ending_from_row(row[1:])
+        return rows.event_from_row(row[1:])
     except serialization.UNREADABLE:
-        serialization.note_unreadable("endings", row[0])
+        serialization.note_unreadable("events", row[0])
         return None
 
 
@@ -128,17 +130,17 @@ def _number(minute: datetime) -> int:
     return to_millis(minute) // rows.MINUTE
 
 
-def _arrivals(told: Untold) -> list[tuple[int, int, str]]:
-    return [(jobs, _number(minute), queue) for (queue, minute), jobs in told.enqueued.items()]
+def _arrivals(events: PendingEvents) -> list[tuple[int, int, str]]:
+    return [(jobs, _number(minute), queue) for (queue, minute), jobs in events.enqueued.items()]
 
 
-def _by_minute(numbers: Mapping[Place, Numbers]) -> Iterator[tuple[int, str, str, int]]:
+def _by_minute(numbers: Mapping[StatsBucket, Numbers]) -> Iterator[tuple[int, str, str, int]]:
     for (queue, minute), found in numbers.items():
         for name, number in found.items():
             yield _number(minute), queue, name, number
 
 
-def _by_queue(numbers: Mapping[Place, Numbers]) -> Iterator[tuple[str, str, int]]:
+def _by_queue(numbers: Mapping[StatsBucket, Numbers]) -> Iterator[tuple[str, str, int]]:
     for (queue, _), found in numbers.items():
         for name, number in found.items():
             yield queue, name, number

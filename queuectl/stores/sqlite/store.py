@@ -35,7 +35,7 @@ from queuectl.stores.sqlite.transaction import (
     WriteTransaction,
 )
 from queuectl.stores.sqlite.wakeup import WakeFifo
-from queuectl.stores.sqlite.writes import Draft
+from queuectl.stores.sqlite.writes import PreparedInsert
 from queuectl.system.polling import wait_readable
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         """The path of the file."""
         return str(self._path)
 
-    def is_in_place(self) -> bool:
-        """Whether no other file has been put where this one was; see `Store.is_in_place`."""
+    def is_same_file(self) -> bool:
+        """Whether no other file has been put where this one was; see `Store.is_same_file`."""
         return not self._files.is_replaced()
 
     def recover(self, patience: float = EXCHANGED_SECONDS) -> None:
@@ -148,8 +148,8 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     # jobs
 
-    def add(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
-        """Insert new jobs; see `Store.add`."""
+    def insert(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
+        """Insert new jobs; see `Store.insert`."""
         if atomic:
             return self._add_batch(jobs, atomic=True)
         refused: set[str] = set()
@@ -161,15 +161,17 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     def _add_batch(self, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
         self.recover()
-        draft = self._drafted(jobs, self.now())
+        prepared = self._prepare_insert(jobs, self.now())
         with self._adding:
-            return self._add_here(draft, atomic=atomic)
+            return self._insert_here(prepared, atomic=atomic)
 
-    def _add_here(self, draft: Draft, *, atomic: bool) -> frozenset[str]:
+    def _insert_here(self, prepared: PreparedInsert, *, atomic: bool) -> frozenset[str]:
         """Insert new jobs within a transaction; return the ids that are refused."""
-        fresh, refused = self._divided(draft.jobs)
+        fresh, refused = self._divided(prepared.jobs)
         if not (atomic and refused):
-            self._insert(draft if fresh is draft.jobs else self._drafted(fresh, draft.at))
+            self._insert(
+                prepared if fresh is prepared.jobs else self._prepare_insert(fresh, prepared.at)
+            )
         return frozenset(refused)
 
     def _divided(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], set[str]]:
@@ -194,11 +196,11 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
         """Add the run of a schedule and advance it, in one transaction; see `Store.fire`."""
-        draft = self._drafted([job], self.now())
+        prepared = self._prepare_insert([job], self.now())
         with self._writing():
             if not self._is_unchanged(before):
                 return Fired.LOST
-            if self._add_here(draft, atomic=False) and not self._taken([job.id]):
+            if self._insert_here(prepared, atomic=False) and not self._taken([job.id]):
                 return Fired.OVERLAPS
             self._advance(before, after)
         self._wake.notify()
@@ -218,10 +220,10 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         self._after_claim(claimed)
         return claimed[0] if claimed else None
 
-    def settle(
+    def commit_and_claim(
         self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
     ) -> tuple[list[bool], list[Job]]:
-        """Commit the ends of jobs and claim others in one transaction; see `Store.settle`."""
+        """Commit and claim in one transaction; see `Store.commit_and_claim`."""
         now = self.now()
         self.recover()
         with self._claiming:
@@ -232,18 +234,18 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         return applied, claimed
 
     @property
-    def handful(self) -> int:
+    def claim_batch_size(self) -> int:
         """As many as make a transaction cost little more than its rows."""
         return _HANDFUL
 
-    def sync(self) -> None:
-        """Return when what was written is on the disk; see `Store.sync`."""
+    def flush(self) -> None:
+        """Return when what was written is on the disk; see `Store.flush`."""
         self._log.catch_up()
 
     def _after_claim(self, claimed: list[Job]) -> None:
         """A worker that was just woken wakes the next one, if there is more to do."""
         if not claimed:
-            self.sync()
+            self.flush()
         elif self._has_slept:
             self._has_slept = False
             if self._has_ready():
@@ -281,7 +283,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
             with self._writing():
                 row = self._connection.execute(
                     "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
-                    "RETURNING cancel_requested, held",
+                    "RETURNING cancel_requested, paused",
                     (until, job_id, claim_id),
                 ).fetchone()
         except StoreLocked as fault:
@@ -304,8 +306,8 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
 
     # upkeep
 
-    def promote(self, limit: int = BATCH) -> int:
-        """Make due jobs claimable; see `Store.promote`."""
+    def make_due_claimable(self, limit: int = BATCH) -> int:
+        """Make due jobs claimable; see `Store.make_due_claimable`."""
         now = to_millis(self.now())
         with translated(self._path):
             due, ahead = self._connection.execute(_HAS_DUE, (now, now + _SKEW)).fetchone()
@@ -333,10 +335,14 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
         room = Room(self._connection, self._path, self._lock, self._claiming, self._log)
         is_more = has_shrunk = False
         with contextlib.suppress(StoreUnavailable):  # a full disk, or others who write: later
-            if room.is_old() and self._is_idle() and self.take_turn("rebuild", _REBUILD_SECONDS):
+            if (
+                room.is_old()
+                and self._is_idle()
+                and self.try_acquire_turn("rebuild", _REBUILD_SECONDS)
+            ):
                 room.rebuild()
                 has_shrunk = True
-            if room.has_surplus() and self.take_turn("tidy", _TIDY_SECONDS):
+            if room.has_surplus() and self.try_acquire_turn("tidy", _TIDY_SECONDS):
                 is_more = room.give_back(seconds)
                 has_shrunk = not is_more
         with contextlib.suppress(StoreUnavailable):
@@ -344,7 +350,7 @@ class SqliteStore(SqliteClaims, SqliteFigures, SqliteSchedules, SqliteHooks):
                 room.shorten_log(
                     is_quiet=not self._has_ready(),
                     has_shrunk=has_shrunk,
-                    may_wait=lambda: self.take_turn("cut", _CUT_SECONDS),
+                    may_wait=lambda: self.try_acquire_turn("cut", _CUT_SECONDS),
                 )
         return is_more
 

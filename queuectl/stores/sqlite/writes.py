@@ -27,12 +27,12 @@ from queuectl.stores.sqlite.queues import Parents, SqliteLanes
 from queuectl.stores.sqlite.reads import SqliteReads
 
 if TYPE_CHECKING:
-    from queuectl.domain.events import Ending
+    from queuectl.domain.events import RunFinished
 
 _ALL = 2**31
 
 
-class Draft:
+class PreparedInsert:
     """New jobs as they were at an instant, made into rows before the lock is taken.
 
     The rows are right if their parents are then as they were found.
@@ -46,42 +46,42 @@ class Draft:
         self.at = at
         self.parents = parents
         self.new = changes.new_rows(linked, at) if linked else None
-        self.waiting = [(job.spec.id,) for job in linked if job.waits_for]
+        self.waiting = [(job.spec.id,) for job in linked if job.blocked_by]
 
 
 class SqliteWrites(SqliteReads, SqliteLanes):
     """The part of `SqliteStore` that writes jobs."""
 
-    def _drafted(self, jobs: Sequence[Job], now: datetime) -> Draft:
+    def _prepare_insert(self, jobs: Sequence[Job], now: datetime) -> PreparedInsert:
         """Do what can be done before the lock is taken for new jobs: with many that takes long."""
         with translated(self._path):
-            return Draft(jobs, now, self._parents_of(jobs))
+            return PreparedInsert(jobs, now, self._parents_of(jobs))
 
-    def _insert(self, draft: Draft) -> None:
+    def _insert(self, prepared: PreparedInsert) -> None:
         """Insert new jobs; rows that are not right any more are made anew."""
-        if draft.parents.wanted:
-            parents = self._parents_of(draft.jobs)
-            if parents.states != draft.parents.states:
-                draft = Draft(draft.jobs, draft.at, parents)
-            self._mark_wanted(draft.parents.wanted)
-        new = draft.new
+        if prepared.parents.wanted:
+            parents = self._parents_of(prepared.jobs)
+            if parents.states != prepared.parents.states:
+                prepared = PreparedInsert(prepared.jobs, prepared.at, parents)
+            self._mark_wanted(prepared.parents.wanted)
+        new = prepared.new
         if new is None:
             return
         for statement, values in new.inserts:
             self._connection.execute(statement, values)
         many = self._connection.executemany
-        many(rows.BLOCKED_IN, draft.waiting)
+        many(rows.BLOCKED_IN, prepared.waiting)
         many(rows.COUNT_IN, [(*place, number) for place, number in new.states.items()])
-        minute = to_millis(draft.at) // rows.MINUTE
+        minute = to_millis(prepared.at) // rows.MINUTE
         many(rows.ARRIVED, [(minute, queue, n) for (queue, _), n in new.states.items()])
-        many(rows.READY_IN, [(*lane, number) for lane, number in new.lanes.items()])
-        if draft.parents.wanted:
-            self._cancel_those_of_failed(draft.linked, draft.at)
+        many(rows.READY_IN, [(*lane, number) for lane, number in new.ready_counts.items()])
+        if prepared.parents.wanted:
+            self._cancel_those_of_failed(prepared.linked, prepared.at)
 
     def _cancel_those_of_failed(self, jobs: Sequence[Job], now: datetime) -> None:
         """Cancel jobs that were just linked to parents which have failed, if they ask for it."""
         asking = [job for job in jobs if job.spec.on_parent_failure == CANCEL]
-        blockers = {blocker for job in asking for blocker in job.waits_for}
+        blockers = {blocker for job in asking for blocker in job.blocked_by}
         if not blockers:
             return
         states = self._states(map(parent_of, blockers))
@@ -90,7 +90,7 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             state = None if is_gone(blocker) else states.get(parent)
             if has_failed(state):
                 error = self._error_of(parent)
-                self._sweep_down(self._cancel_children(parent, state, error, now, _ALL), now)
+                self._notify_down(self._cancel_children(parent, state, error, now, _ALL), now)
 
     def _error_of(self, job_id: str) -> str | None:
         row = self._connection.execute(
@@ -182,14 +182,14 @@ class SqliteWrites(SqliteReads, SqliteLanes):
             return self._forget(change)
         is_linked = has_new_blockers(change)
         if is_linked:
-            refuse_circle(after.id, after.waits_for, self._waiting)  # two may be made at once
+            refuse_circle(after.id, after.blocked_by, self._waiting)  # two may be made at once
             after = self._relinked(after)
         if not self._update([(change, after)], now):
             return False
         if is_linked:
             self._cancel_those_of_failed([after], now)
-        if after.unswept:
-            self._sweep(seq, now)
+        if after.children_pending:
+            self._notify_children(seq, now)
         return True
 
     def _update(self, made: Sequence[tuple[Transition, Job]], now: datetime) -> set[int]:
@@ -201,7 +201,7 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         return written
 
     def _record(self, written: Sequence[Transition]) -> None:
-        """Enter runs that have ended into the history, and keep what has ended until it is told."""
+        """Enter runs that have ended into the history, and keep their events until processed."""
         execute = self._connection.execute
         runs = [(change.before.seq, change.run) for change in written if change.run is not None]
         for insert in inserts.inserts_of_runs(runs):
@@ -209,8 +209,8 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         for seq, run in runs:
             if run.n > HISTORY_RUNS:
                 execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
-        endings = [ending for ending in map(_ending_of(), written) if ending is not None]
-        for insert in inserts.inserts_of_endings(endings):
+        events = [event for event in map(_event_of(), written) if event is not None]
+        for insert in inserts.inserts_of_events(events):
             execute(*insert)
 
     def _forget(self, change: Transition) -> bool:
@@ -221,20 +221,20 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         ).rowcount
         if deleted:
             self._connection.execute("DELETE FROM runs WHERE seq = ?", (seq,))
-            if change.before.has_children:
-                self._forsake(change.before)
+            if change.before.has_dependents:
+                self._detach_children(change.before)
         return deleted > 0
 
 
 def _is_plain(change: Transition) -> bool:
     """Whether a change touches nothing but its own row."""
     after = change.after
-    return after is not None and not (after.waits_for or after.unswept)
+    return after is not None and not (after.blocked_by or after.children_pending)
 
 
 @cache
-def _ending_of() -> Callable[[Transition], Ending | None]:
+def _event_of() -> Callable[[Transition], RunFinished | None]:
     """Return the function; who only enqueues needs none, and who settles needs it quickly."""
-    from queuectl.domain.events import ending_of
+    from queuectl.domain.events import event_of
 
-    return ending_of
+    return event_of

@@ -9,8 +9,8 @@ from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError, StoreE
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
 from queuectl.queue import Queue
-from queuectl.queue.bulk import Told
-from queuectl.web.api.endpoint import Asked, Endpoint
+from queuectl.queue.bulk import ChangeResult
+from queuectl.web.api.endpoint import Arguments, Endpoint
 from queuectl.web.api.params import BODY, Param
 from queuectl.web.api.read import DEAD, FILTER, filter_of
 from queuectl.web.api.schemas import FLAG, NAME, array, named
@@ -25,7 +25,7 @@ _CHOICE = (
 )
 
 One = Callable[[Queue, str], object]
-All = Callable[[Queue, Filter], Iterator[Told]]
+All = Callable[[Queue, Filter], Iterator[ChangeResult]]
 
 
 def _purge(queue: Queue, job_id: str) -> None:
@@ -35,10 +35,10 @@ def _purge(queue: Queue, job_id: str) -> None:
     queue.delete(job.id, only=Filter(DEAD))
 
 
-def _many(one: One, every: All) -> Callable[[Queue, Asked], Any]:
+def _many(one: One, every: All) -> Callable[[Queue, Arguments], Any]:
     """Return what does something to dead jobs: by one of them, or by all at once."""
 
-    def done(queue: Queue, asked: Asked) -> Any:
+    def done(queue: Queue, asked: Arguments) -> Any:
         if ("ids" in asked) == bool(asked.get("all")):
             raise InvalidInput("name the jobs by ids, or say all")
         if "ids" in asked:
@@ -68,8 +68,8 @@ def _sum(ended: Sequence[QueuectlError | None]) -> dict[str, Any]:
     }
 
 
-def _told(verb: str) -> Callable[[Asked, Any], str]:
-    def told(_asked: Asked, answer: Any) -> str:
+def _told(verb: str) -> Callable[[Arguments, Any], str]:
+    def told(_asked: Arguments, answer: Any) -> str:
         jobs = "1 job" if answer["done"] == 1 else f"{answer['done']:,} jobs"
         kept = f"; {answer['kept']:,} not: {answer['refused'][0]}" if answer["kept"] else ""
         return f"{verb} {jobs}{kept}"

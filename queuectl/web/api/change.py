@@ -11,7 +11,14 @@ from queuectl.domain.settings import show
 from queuectl.domain.worker_record import StopRequest
 from queuectl.presentation.status import queue_views, view_as_dict
 from queuectl.queue import Queue
-from queuectl.web.api.endpoint import JOB_ID, QUEUE_NAME, SETTING_KEY, WORKER_ID, Asked, Endpoint
+from queuectl.web.api.endpoint import (
+    JOB_ID,
+    QUEUE_NAME,
+    SETTING_KEY,
+    WORKER_ID,
+    Arguments,
+    Endpoint,
+)
 from queuectl.web.api.params import BODY, QUERY, Param
 from queuectl.web.api.read import shown
 from queuectl.web.api.schemas import FLAG, LIMIT, named
@@ -20,7 +27,7 @@ _OF_THE_ENQUEUER = frozenset({"env_file", "capture_env"})
 """Fields that read files and variables of whoever enqueues, which here is the dashboard."""
 
 
-def _enqueue(queue: Queue, asked: Asked) -> Any:
+def _enqueue(queue: Queue, asked: Arguments) -> Any:
     fields = asked["fields"]
     for name in fields:
         if name.strip().lower().replace("-", "_") in _OF_THE_ENQUEUER:
@@ -30,39 +37,39 @@ def _enqueue(queue: Queue, asked: Asked) -> Any:
     if result.error:
         raise result.error
     answer = shown(queue, queue.get(result.job_id))
-    return _Holder(answer) if result.held_by_key else answer
+    return _Holder(answer) if result.is_other_job else answer
 
 
 class _Holder(dict[str, Any]):
     """Another job that has the unique key of one that was not enqueued for that."""
 
 
-def _told_of_enqueue(_asked: Asked, job: Any) -> str:
+def _told_of_enqueue(_asked: Arguments, job: Any) -> str:
     if isinstance(job, _Holder):
         return f"Job '{job['id']}' with this unique key waits or runs already"
     return f"Enqueued job '{job['id']}'"
 
 
-def _on_job(act: Callable[[Queue, str], Job]) -> Callable[[Queue, Asked], Any]:
+def _on_job(act: Callable[[Queue, str], Job]) -> Callable[[Queue, Arguments], Any]:
     """Return what does something to one job and shows what it is then."""
     return lambda queue, asked: shown(queue, act(queue, queue.resolve(asked["id"])))
 
 
-def _delete(queue: Queue, asked: Asked) -> Any:
+def _delete(queue: Queue, asked: Arguments) -> Any:
     job_id = queue.resolve(asked["id"])
     queue.delete(job_id, force=asked.get("force", False))
     return {"deleted": job_id}
 
 
-def _told_of_cancel(_asked: Asked, job: Any) -> str:
+def _told_of_cancel(_asked: Arguments, job: Any) -> str:
     is_done = job["state"] == State.CANCELLED.value
     return f"Cancelled job '{job['id']}'" if is_done else f"Stopping job '{job['id']}'"
 
 
-def _on_queue(act: Callable[[Queue, Asked], None]) -> Callable[[Queue, Asked], Any]:
-    def done(queue: Queue, asked: Asked) -> Any:
+def _on_queue(act: Callable[[Queue, Arguments], None]) -> Callable[[Queue, Arguments], Any]:
+    def done(queue: Queue, asked: Arguments) -> Any:
         act(queue, asked)
-        views = queue_views(queue.counts(), queue.lanes())
+        views = queue_views(queue.counts(), queue.queue_limits())
         found = [view for view in views if view.name == asked["name"]]
         if not found:
             raise NotFound(f"no queue '{asked['name']}'", hint="it has no jobs and no limit")
@@ -71,12 +78,12 @@ def _on_queue(act: Callable[[Queue, Asked], None]) -> Callable[[Queue, Asked], A
     return done
 
 
-def _told_of_limit(asked: Asked, _answer: Any) -> str:
+def _told_of_limit(asked: Arguments, _answer: Any) -> str:
     limit = asked["limit"]
     return f"Queue '{asked['name']}' " + (f"runs at most {limit}" if limit else "has no limit")
 
 
-def _stop_worker(queue: Queue, asked: Asked) -> Any:
+def _stop_worker(queue: Queue, asked: Arguments) -> Any:
     from queuectl.presentation.status import worker_as_dict
 
     found = [worker for worker in queue.workers() if worker.record.id == asked["id"]]
@@ -87,12 +94,12 @@ def _stop_worker(queue: Queue, asked: Asked) -> Any:
     return {**worker_as_dict(found[0]), "state": "stopping"}
 
 
-def _set(queue: Queue, asked: Asked) -> Any:
+def _set(queue: Queue, asked: Arguments) -> Any:
     key, value = queue.set_setting(asked["key"], asked["value"])
     return {"key": key, "value": value}
 
 
-def _unset(queue: Queue, asked: Asked) -> Any:
+def _unset(queue: Queue, asked: Arguments) -> Any:
     key, value = queue.unset_setting(asked["key"])
     return {"key": key, "value": value}
 
@@ -104,7 +111,7 @@ def _job(name: str, verb: str, about: str, act: Callable[[Queue, str], Job], don
     )  # fmt: skip
 
 
-def _queue(verb: str, about: str, act: Callable[[Queue, Asked], None], done: str) -> Endpoint:
+def _queue(verb: str, about: str, act: Callable[[Queue, Arguments], None], done: str) -> Endpoint:
     return Endpoint(
         f"{verb}Queue", "POST", f"/queues/{{name}}/{verb}", about, _on_queue(act), named("Queue"),
         (QUEUE_NAME,), told=lambda asked, _answer: f"{done} queue '{asked['name']}'",

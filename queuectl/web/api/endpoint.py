@@ -10,11 +10,11 @@ from queuectl.queue import Queue
 from queuectl.web.api.params import PATH, Param, Schema
 from queuectl.web.api.schemas import NAME
 
-Asked = Mapping[str, Any]
+Arguments = Mapping[str, Any]
 """The values of an endpoint's parameters, by their names; those not given are not there."""
 
 
-def _nothing(_asked: Asked, _answer: Any) -> str:
+def _nothing(_asked: Arguments, _answer: Any) -> str:
     return ""
 
 
@@ -29,11 +29,11 @@ class Endpoint:
     method: str
     path: str
     about: str
-    act: Callable[[Queue, Asked], Any]
+    act: Callable[[Queue, Arguments], Any]
     answer: Schema
     params: tuple[Param, ...] = ()
     status: int = 200
-    told: Callable[[Asked, Any], str] = _nothing
+    told: Callable[[Arguments, Any], str] = _nothing
 
     @property
     def changes(self) -> bool:

@@ -13,7 +13,7 @@ from queuectl.domain.schedule import as_dict as schedule_as_dict
 from queuectl.domain.times import iso
 from queuectl.domain.views import as_dict
 from queuectl.queue import Queue
-from queuectl.web.api.endpoint import Asked, Endpoint
+from queuectl.web.api.endpoint import Arguments, Endpoint
 from queuectl.web.api.params import PATH, Param
 from queuectl.web.api.schemas import NAME, array, named
 
@@ -77,30 +77,30 @@ class Kind:
                      self._remove, named("Deleted"), name, told=self._told("Removed")),
         )  # fmt: skip
 
-    def _list(self, queue: Queue, _asked: Asked) -> Any:
+    def _list(self, queue: Queue, _asked: Arguments) -> Any:
         return [self.as_dict(each) for each in self.of(queue).all()]
 
-    def _get(self, queue: Queue, asked: Asked) -> Any:
+    def _get(self, queue: Queue, asked: Arguments) -> Any:
         found = self.of(queue).get(asked["name"])
         return {**self.as_dict(found), **self.parts(queue, found)}
 
-    def _pause(self, queue: Queue, asked: Asked) -> Any:
+    def _pause(self, queue: Queue, asked: Arguments) -> Any:
         return self.as_dict(self.of(queue).pause(asked["name"]))
 
-    def _resume(self, queue: Queue, asked: Asked) -> Any:
+    def _resume(self, queue: Queue, asked: Arguments) -> Any:
         return self.as_dict(self.of(queue).resume(asked["name"]))
 
-    def _remove(self, queue: Queue, asked: Asked) -> Any:
+    def _remove(self, queue: Queue, asked: Arguments) -> Any:
         self.of(queue).remove(asked["name"])
         return {"deleted": asked["name"]}
 
-    def _told(self, done: str) -> Callable[[Asked, Any], str]:
+    def _told(self, done: str) -> Callable[[Arguments, Any], str]:
         return lambda asked, _answer: f"{done} {self.word} '{asked['name']}'"
 
 
 def _jobs(queue: Queue, jobs: list[Job]) -> list[Shown]:
-    now, around = queue.now(), queue.surroundings()
-    return [as_dict(job, now, around) for job in jobs]
+    now, wait_context = queue.now(), queue.wait_context()
+    return [as_dict(job, now, wait_context) for job in jobs]
 
 
 def _of_schedule(queue: Queue, found: Any) -> Shown:

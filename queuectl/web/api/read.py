@@ -16,7 +16,7 @@ from queuectl.domain.views import as_dict
 from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, status_as_dict, view_as_dict, worker_as_dict
 from queuectl.queue import Queue
-from queuectl.web.api.endpoint import JOB_ID, Asked, Endpoint
+from queuectl.web.api.endpoint import JOB_ID, Arguments, Endpoint
 from queuectl.web.api.params import QUERY, Param
 from queuectl.web.api.schemas import FLAG, NAME, SEQ, STATE, TEXT, array, named
 
@@ -49,7 +49,7 @@ class Listing:
     next: int | None
 
 
-def filter_of(asked: Asked, states: frozenset[State] = frozenset()) -> Filter:
+def filter_of(asked: Arguments, states: frozenset[State] = frozenset()) -> Filter:
     """Return the filter that parameters ask for; of these states unless they name some."""
     return Filter(
         states=frozenset(State(word) for word in asked.get("state", ())) or states,
@@ -61,7 +61,11 @@ def filter_of(asked: Asked, states: frozenset[State] = frozenset()) -> Filter:
 
 
 def page_of(
-    queue: Queue, asked: Asked, states: frozenset[State] = frozenset(), *, deliveries: bool = False
+    queue: Queue,
+    asked: Arguments,
+    states: frozenset[State] = frozenset(),
+    *,
+    deliveries: bool = False,
 ) -> Listing:
     """Return one page of jobs, or of what hooks have told, of one of them if that is asked.
 
@@ -84,32 +88,32 @@ def page_of(
 
 
 def _listed(queue: Queue, listing: Listing) -> dict[str, Any]:
-    now, around = queue.now(), queue.surroundings()
-    return {"jobs": [as_dict(job, now, around) for job in listing.jobs], "next": listing.next}
+    now, wait_context = queue.now(), queue.wait_context()
+    return {"jobs": [as_dict(job, now, wait_context) for job in listing.jobs], "next": listing.next}
 
 
-def _list_jobs(queue: Queue, asked: Asked) -> Any:
+def _list_jobs(queue: Queue, asked: Arguments) -> Any:
     return _listed(queue, page_of(queue, asked))
 
 
-def _list_dead(queue: Queue, asked: Asked) -> Any:
+def _list_dead(queue: Queue, asked: Arguments) -> Any:
     return _listed(queue, page_of(queue, asked, DEAD))
 
 
-def _list_deliveries(queue: Queue, asked: Asked) -> Any:
+def _list_deliveries(queue: Queue, asked: Arguments) -> Any:
     return _listed(queue, page_of(queue, asked, deliveries=True))
 
 
 def shown(queue: Queue, job: Job) -> dict[str, Any]:
     """Return a job as the API tells it."""
-    return as_dict(job, queue.now(), queue.surroundings())
+    return as_dict(job, queue.now(), queue.wait_context())
 
 
-def _get_job(queue: Queue, asked: Asked) -> Any:
+def _get_job(queue: Queue, asked: Arguments) -> Any:
     return shown(queue, queue.get(asked["id"]))
 
 
-def _get_log(queue: Queue, asked: Asked) -> Any:
+def _get_log(queue: Queue, asked: Arguments) -> Any:
     job_id = queue.resolve(asked["id"])
     log = read_log(queue, LogWanted(job_id, asked.get("run"), asked.get("stream")))
     return {
@@ -123,23 +127,23 @@ def _get_log(queue: Queue, asked: Asked) -> Any:
     }
 
 
-def _list_queues(queue: Queue, _asked: Asked) -> Any:
-    return [view_as_dict(view) for view in queue_views(queue.counts(), queue.lanes())]
+def _list_queues(queue: Queue, _asked: Arguments) -> Any:
+    return [view_as_dict(view) for view in queue_views(queue.counts(), queue.queue_limits())]
 
 
-def _list_workers(queue: Queue, _asked: Asked) -> Any:
+def _list_workers(queue: Queue, _asked: Arguments) -> Any:
     return [worker_as_dict(worker) for worker in queue.workers()]
 
 
-def _get_settings(queue: Queue, _asked: Asked) -> Mapping[str, Any]:
+def _get_settings(queue: Queue, _asked: Arguments) -> Mapping[str, Any]:
     return tunables.as_dict(queue.settings())
 
 
-def _get_stats(queue: Queue, asked: Asked) -> Any:
+def _get_stats(queue: Queue, asked: Arguments) -> Any:
     return report_as_dict(queue.stats(asked.get("queue")))
 
 
-def _get_status(queue: Queue, _asked: Asked) -> Any:
+def _get_status(queue: Queue, _asked: Arguments) -> Any:
     return status_as_dict(queue)
 
 

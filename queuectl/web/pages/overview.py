@@ -8,7 +8,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
 from queuectl.presentation.status import totals
 from queuectl.queue import Queue
-from queuectl.web.api.endpoint import Asked
+from queuectl.web.api.endpoint import Arguments
 from queuectl.web.pages.charts import charts
 from queuectl.web.pages.reasons import stuck, why
 from queuectl.web.pages.svg import states_bar
@@ -17,7 +17,7 @@ _RECENT = 6
 _RUNNING = 8
 
 
-def overview(queue: Queue, _asked: Asked) -> dict[str, Any]:
+def overview(queue: Queue, _asked: Arguments) -> dict[str, Any]:
     """Return the values of the overview."""
     counts, workers = totals(queue.counts()), queue.workers()
     return {

@@ -13,7 +13,7 @@ from queuectl.domain.views import masked_env
 from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, totals
 from queuectl.queue import Queue
-from queuectl.web.api.endpoint import JOB_ID, Asked
+from queuectl.web.api.endpoint import JOB_ID, Arguments
 from queuectl.web.api.endpoints import BY_NAME
 from queuectl.web.api.named import COMING
 from queuectl.web.api.params import QUERY, Param
@@ -24,11 +24,11 @@ from queuectl.web.pages.reasons import why
 from queuectl.web.pages.timeline import timeline
 
 Values = dict[str, Any]
-Page = tuple[str, str, tuple[Param, ...], Callable[[Queue, Asked], Values]]
+Page = tuple[str, str, tuple[Param, ...], Callable[[Queue, Arguments], Values]]
 """The template and the title of a page, what it is asked, and what it reads."""
 
 
-def _listing(queue: Queue, asked: Asked, states: frozenset[State] = frozenset()) -> Values:
+def _listing(queue: Queue, asked: Arguments, states: frozenset[State] = frozenset()) -> Values:
     counts = queue.counts()
     found = page_of(queue, asked, states)
     return {
@@ -47,21 +47,21 @@ def _listing(queue: Queue, asked: Asked, states: frozenset[State] = frozenset())
 _FILTERS = ("state", "queue", "label", "text", "exit_code")
 
 
-def _with(asked: Asked, **changes: object) -> str:
+def _with(asked: Arguments, **changes: object) -> str:
     """Return the query of a page with some parameters changed; None takes one away."""
     kept = {name: value for name, value in {**asked, **changes}.items() if value not in (None, "")}
     return "?" + urlencode(kept, doseq=True)
 
 
-def _jobs(queue: Queue, asked: Asked) -> Values:
+def _jobs(queue: Queue, asked: Arguments) -> Values:
     return _listing(queue, asked)
 
 
-def _dlq(queue: Queue, asked: Asked) -> Values:
+def _dlq(queue: Queue, asked: Arguments) -> Values:
     return _listing(queue, asked, DEAD)
 
 
-def _deliveries(queue: Queue, asked: Asked) -> Values:
+def _deliveries(queue: Queue, asked: Arguments) -> Values:
     found = page_of(queue, asked, deliveries=True)
     return {
         "asked": {name: asked.get(name) for name in _TOLD_BY},
@@ -79,7 +79,7 @@ def _deliveries(queue: Queue, asked: Asked) -> Values:
 _TOLD_BY = ("state", "hook", "text")
 
 
-def _job(queue: Queue, asked: Asked) -> Values:
+def _job(queue: Queue, asked: Arguments) -> Values:
     job = queue.get(asked["id"])
     now = queue.now()
     log = read_log(queue, LogWanted(job.id, asked.get("run"), asked.get("stream")))
@@ -97,7 +97,7 @@ def _job(queue: Queue, asked: Asked) -> Values:
 
 def _parents(queue: Queue, job: Job) -> list[tuple[str, str, str]]:
     """Return the jobs that one waits for or has waited for: how, which, and their state."""
-    spec, found, root_of = job.spec, [], queue.surroundings().root_of
+    spec, found, root_of = job.spec, [], queue.wait_context().root_of
     ways = (("after", spec.after), ("after any", spec.after_any), ("after fail", spec.after_fail))
     for how, ids in ways:
         for job_id in ids[:_MOST_PARENTS]:
@@ -112,11 +112,11 @@ def _parents(queue: Queue, job: Job) -> list[tuple[str, str, str]]:
 _MOST_PARENTS = 20
 
 
-def _queues(queue: Queue, _asked: Asked) -> Values:
-    return {"views": queue_views(queue.counts(), queue.lanes())}
+def _queues(queue: Queue, _asked: Arguments) -> Values:
+    return {"views": queue_views(queue.counts(), queue.queue_limits())}
 
 
-def _workers(queue: Queue, _asked: Asked) -> Values:
+def _workers(queue: Queue, _asked: Arguments) -> Values:
     workers = queue.workers()
     held = (worker.job_id for worker in workers if worker.job_id)
     return {"workers": workers, "running": {job_id: _found(queue, job_id) for job_id in held}}
@@ -129,7 +129,7 @@ def _found(queue: Queue, job_id: str) -> Job | None:
         return None
 
 
-def _schedules(queue: Queue, _asked: Asked) -> Values:
+def _schedules(queue: Queue, _asked: Arguments) -> Values:
     schedules = queue.schedules
     found = schedules.all()
     return {
@@ -139,7 +139,7 @@ def _schedules(queue: Queue, _asked: Asked) -> Values:
     }
 
 
-def _hooks(queue: Queue, _asked: Asked) -> Values:
+def _hooks(queue: Queue, _asked: Arguments) -> Values:
     hooks = queue.hooks
     found = hooks.all()
     return {
@@ -151,7 +151,7 @@ def _hooks(queue: Queue, _asked: Asked) -> Values:
 _DELIVERIES = 3
 
 
-def _settings(queue: Queue, _asked: Asked) -> Values:
+def _settings(queue: Queue, _asked: Arguments) -> Values:
     values = tunables.as_dict(queue.settings())
     return {
         "settings": [

@@ -9,7 +9,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job import WAITING, Job
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.times import iso
-from queuectl.domain.views import Surroundings, reason
+from queuectl.domain.views import WaitContext, reason
 from queuectl.presentation.columns import seconds_between
 from queuectl.queue import Queue
 
@@ -37,21 +37,21 @@ class Stuck:
 
 def why(queue: Queue) -> Callable[[Job], str]:
     """Return what tells why a job waits, as things stand now; nothing for one that does not."""
-    now, around = queue.now(), queue.surroundings()
-    return lambda job: _reason(job, now, around)
+    now, wait_context = queue.now(), queue.wait_context()
+    return lambda job: _reason(job, now, wait_context)
 
 
-def _reason(job: Job, now: datetime, around: Surroundings) -> str:
-    return reason(job, now, lambda at: f"{MOMENT}{iso(at)}{MOMENT}", around) or ""
+def _reason(job: Job, now: datetime, wait_context: WaitContext) -> str:
+    return reason(job, now, lambda at: f"{MOMENT}{iso(at)}{MOMENT}", wait_context) or ""
 
 
 def stuck(queue: Queue) -> list[Stuck]:
     """Return why jobs do not start that could, by their time, for all of the oldest that wait."""
-    now, around = queue.now(), queue.surroundings()
+    now, wait_context = queue.now(), queue.wait_context()
     groups: dict[str, list[Job]] = {}
     looked_at = list(queue.find(Filter(WAITING), Page(limit=LOOKED_AT)))
     for job in looked_at:
-        if told := _held_up(job, now, around):
+        if told := _held_up(job, now, wait_context):
             groups.setdefault(told, []).append(job)
     is_cut = len(looked_at) == LOOKED_AT
     found = [
@@ -60,11 +60,11 @@ def stuck(queue: Queue) -> list[Stuck]:
     return sorted(found, key=lambda each: -each.number)[:_MOST_GROUPS]
 
 
-def _held_up(job: Job, now: datetime, around: Surroundings) -> str:
+def _held_up(job: Job, now: datetime, wait_context: WaitContext) -> str:
     """Return what keeps a job from starting now; nothing where it is only early, or just due."""
-    told = _reason(job, now, around)
-    if job.held or job.waits_for:
-        return told if job.held or _is_hopeless(told) else ""
+    told = _reason(job, now, wait_context)
+    if job.paused or job.blocked_by:
+        return told if job.paused or _is_hopeless(told) else ""
     if not job.is_due(now):
         return ""
     if told != "due" and not told.endswith(" due"):

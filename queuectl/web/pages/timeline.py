@@ -47,7 +47,7 @@ def timeline(job: Job, now: datetime) -> list[Attempt]:
     found = [_ended(run, *placed(run.started_at, run.finished_at)) for run in runs]
     if is_running and job.started_at:
         left, width = placed(job.started_at, now)
-        label = "paused" if job.held else "running"
+        label = "paused" if job.paused else "running"
         seconds = seconds_between(job.started_at, now)
         found.append(
             Attempt(job.runs, "processing", label, job.worker or "", job.started_at, None,

@@ -27,8 +27,8 @@ from queuectl.queue import hook_deliveries
 from queuectl.stores import reopen_store
 from queuectl.stores.base import ClaimRequest, Renewal, Store
 from queuectl.stores.migrated import require_in_use
-from queuectl.stores.reduced_commit import store_less
-from queuectl.system.home import Place
+from queuectl.stores.reduced_commit import commit_reduced
+from queuectl.system.home import Location
 from queuectl.system.ids import new_token
 from queuectl.system.polling import Pace, wait_readable
 from queuectl.system.processes import boot_clock
@@ -80,7 +80,7 @@ class Courier:
     to deliver, and then it makes no second attempt at anything: that is left to others.
     """
 
-    def __init__(self, place: Place, lock: int, supervisor: int, *, drain: bool) -> None:
+    def __init__(self, place: Location, lock: int, supervisor: int, *, drain: bool) -> None:
         os.nice(_NICENESS)
         self._room = Postroom(lock)
         self._control = Control()
@@ -136,7 +136,7 @@ class Courier:
 
     def _step(self) -> bool:
         """Do what there is to do now; return whether to go on."""
-        if os.getppid() != self._supervisor or not self._store.is_in_place():
+        if os.getppid() != self._supervisor or not self._store.is_same_file():
             self._control.request_stop()
         for run_id, outcome in self._room.endings().items():
             if run_id in self._held:
@@ -174,7 +174,7 @@ class Courier:
         """Claim and begin deliveries while there are some and there is room."""
         if self._promote_pace.is_due:
             with self._promote_pace.look():
-                self._store.promote()
+                self._store.make_due_claimable()
         if self._asked is None and not self._store.has_ready_deliveries(untried=self._drain):
             return
         self._heed()
@@ -251,7 +251,7 @@ class Courier:
         for run_id, held in list(self._held.items()):
             if held.outcome is None:
                 continue
-            outcome = hook_deliveries.verdict(held.outcome)
+            outcome = hook_deliveries.delivery_outcome(held.outcome)
             self._sluggish.note(hook_of(held.job.id) or "", outcome)
             if held.is_given_back:
                 outcome = replace(outcome, interrupted=True, error=None)
@@ -264,12 +264,12 @@ class Courier:
     def _commit(self, job: Job, outcome: Outcome) -> None:
         """Commit the end of a delivery; decided again if it was asked to be cancelled meanwhile."""
         while job.claim is not None:
-            change = state_machine.settle(job, outcome, self._store.now())
+            change = state_machine.finish(job, outcome, self._store.now())
             if self._applied(change):
                 self._say(change, outcome)
                 return
             fresh = self._store.get(job.id)
-            if fresh is None or not fresh.is_held_by(job.claim.id):
+            if fresh is None or not fresh.is_claimed_by(job.claim.id):
                 log.warning("delivery '%s': the claim was lost, its result is discarded", job.id)
                 return
             job = fresh
@@ -278,7 +278,7 @@ class Courier:
         try:
             return self._store.commit(change)
         except StoreRefused as fault:
-            return store_less(self._store.commit, change, fault)[1]
+            return commit_reduced(self._store.commit, change, fault)[1]
 
     def _say(self, change: Transition, outcome: Outcome) -> None:
         if change.after is not None and not outcome.succeeded:

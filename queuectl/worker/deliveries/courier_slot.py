@@ -18,9 +18,9 @@ from queuectl.domain.errors import ExitCode, QueuectlError, StoreError
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.maintenance.abandoned_deliveries import taken
 from queuectl.system import pidfile
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.system.processes import identify
-from queuectl.worker.claims import Orders
+from queuectl.worker.claims import WorkerOptions
 from queuectl.worker.logging import be_worker
 
 log = logging.getLogger("queuectl.worker")
@@ -38,9 +38,9 @@ _MOST_DEATHS = 5
 """After so many couriers that were killed one after the other, the next has to be called."""
 
 
-def delivers(orders: Orders) -> bool:
+def delivers(options: WorkerOptions) -> bool:
     """Whether workers with such orders see that deliveries are made: not if bound elsewhere."""
-    return orders.only is None and (not orders.queues or DELIVERY_QUEUE in orders.queues)
+    return options.only is None and (not options.queues or DELIVERY_QUEUE in options.queues)
 
 
 class CourierSeat:
@@ -49,10 +49,10 @@ class CourierSeat:
     `bell` is readable when a worker has called.
     """
 
-    def __init__(self, place: Place, orders: Orders) -> None:
+    def __init__(self, place: Location, options: WorkerOptions) -> None:
         self.pid = 0
-        self._place = place
-        self._orders = orders
+        self._location = place
+        self._options = options
         self._is_wanted = False
         self._fill_at = 0.0
         self._deaths = 0
@@ -88,7 +88,7 @@ class CourierSeat:
             try:
                 letting_go()
                 patience = _POSTROOM_SECONDS if self._deaths else _RESCUE_SECONDS
-                code = _live(self._place, self._orders, supervisor, held, patience)
+                code = _live(self._location, self._options, supervisor, held, patience)
             finally:
                 logging.shutdown()
                 os._exit(code)
@@ -110,7 +110,7 @@ class CourierSeat:
             return
         self.pid = 0
         try:
-            pidfile.remove(self._place.home, {pid})
+            pidfile.remove(self._location.home, {pid})
         except StoreError as fault:
             log.warning("%s", fault)  # the stale entry will heal
         code = os.waitstatus_to_exitcode(status)
@@ -129,12 +129,12 @@ class CourierSeat:
         """
         with contextlib.suppress(BlockingIOError):
             if os.read(self.bell, 4096):
-                self._is_wanted = not self.pid or self._orders.drain
+                self._is_wanted = not self.pid or self._options.drain
 
 
 def _live(
-    place: Place,
-    orders: Orders,
+    place: Location,
+    options: WorkerOptions,
     supervisor: int,
     held: Collection[signal.Signals],
     patience: float,
@@ -151,8 +151,8 @@ def _live(
         be_worker(place.home, log_id, role="courier")
         me = identify(os.getpid())
         assert me is not None
-        pidfile.add(place.home, pidfile.Entry(pidfile.COURIER, me, supervisor=supervisor))
-        courier = Courier(place, lock, supervisor, drain=orders.drain)
+        pidfile.add(place.home, pidfile.ProcessEntry(pidfile.COURIER, me, supervisor=supervisor))
+        courier = Courier(place, lock, supervisor, drain=options.drain)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
         courier.run()
     except QueuectlError as fault:

@@ -24,7 +24,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.hooks import NOT_NOW, REFUSED_FOR_GOOD, Hook, Target
 from queuectl.domain.job import Outcome
 from queuectl.hooks import webhook
-from queuectl.hooks.errors import Undelivered
+from queuectl.hooks.errors import DeliveryError
 from queuectl.stores.hook_serialization import hook_from_text, hook_to_text
 from queuectl.system.processes import boot_clock
 from queuectl.system.run_mark import RUN_ID_VARIABLE, Marker, mark_of
@@ -313,7 +313,7 @@ def _deliver(hook: Hook, order: dict[str, Any]) -> int:
     """Deliver, and say what came of it; return an exit code."""
     try:
         said = webhook.deliver(hook, order["facts"], order["name"])
-    except Undelivered as fault:
+    except DeliveryError as fault:
         os.write(2, f"hook '{hook.name}': {fault}\n".encode(errors="backslashreplace"))
         return REFUSED_FOR_GOOD if fault.is_final else NOT_NOW
     os.write(1, f"{said}\n".encode(errors="backslashreplace"))

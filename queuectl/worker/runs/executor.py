@@ -25,8 +25,8 @@ from queuectl.system.run_processes import kill_run, members, signal_run
 from queuectl.worker.runs import programs, unkillable
 from queuectl.worker.runs.output import RunFiles
 from queuectl.worker.runs.programs import CannotStart
-from queuectl.worker.runs.run_timer import Stopwatch
-from queuectl.worker.runs.watchdog import Guard
+from queuectl.worker.runs.run_timer import RunTimer
+from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control, Halt
 
 _SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
@@ -56,16 +56,16 @@ class Run:
     deadline: float
 
 
-class Runner:
+class Executor:
     """Runs one command after another for one worker.
 
     Where this process adopts orphans (`is_adopter`), each process of its runs is its descendant,
     and every child of its that ends is its to reap.
     """
 
-    def __init__(self, control: Control, guard: Guard, *, is_adopter: bool = False) -> None:
+    def __init__(self, control: Control, watchdog: Watchdog, *, is_adopter: bool = False) -> None:
         self._control = control
-        self._guard = guard
+        self._watchdog = watchdog
         self._is_adopter = is_adopter
         self._marker = Marker()
         self._has_children = not is_adopter
@@ -93,18 +93,18 @@ class Runner:
         a one; they must not raise.
         """
         begun = time.monotonic()
-        self._guard.announce(run.id, run.deadline)
+        self._watchdog.announce(run.id, run.deadline)
         try:
             pid = self._spawn(run, files)
         except CannotStart as fault:
-            self._guard.ended()
+            self._watchdog.ended()
             files.show()
             return Outcome(error=str(fault))
-        self._guard.started(run.id, pid)
+        self._watchdog.started(run.id, pid)
         on_started()
         slow = partial(_slow, files, on_slow)
         status, halt, left = self._await(pid, run, slow, on_woken, begun)
-        self._guard.ended()
+        self._watchdog.ended()
         self.reap()
         if status != 0:
             files.show()
@@ -160,7 +160,7 @@ class Runner:
         Of a command that cannot be killed the status is None, and the last list has the pids that
         are left of it.
         """
-        watch = Stopwatch(run.id, pid, begun)
+        watch = RunTimer(run.id, pid, begun)
         longest, is_slow = _QUICK_SECONDS, False
         while True:
             self._sleep(run, watch, longest)
@@ -180,7 +180,7 @@ class Runner:
                 return status, halt, left or ([pid] if status is None else [])
             watch.follow(self._control.is_paused(run.id))
 
-    def _sleep(self, run: Run, watch: Stopwatch, longest: float) -> None:
+    def _sleep(self, run: Run, watch: RunTimer, longest: float) -> None:
         """Sleep until a child has ended, the control says something, or a time is up."""
         seconds = min(longest, self._control.next_check())
         if run.timeout and not watch.is_paused:
@@ -195,7 +195,7 @@ class Runner:
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         return was_killed and self._control.halt(run.id) is Halt.LOST
 
-    def _stop(self, pid: int, run: Run, halt: Halt, watch: Stopwatch) -> list[int]:
+    def _stop(self, pid: int, run: Run, halt: Halt, watch: RunTimer) -> list[int]:
         """End every process of a run: ask, wait a while, kill. Its leader stays unreaped.
 
         Returns the pids of those that cannot be killed.

@@ -17,12 +17,12 @@ from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.job import TAIL_BYTES
 from queuectl.system.home import DIRECTORY_MODE, FILE_MODE, Home, cannot, private_directory
-from queuectl.worker.runs.temp_file import SpawnAction, UnnamedFile
+from queuectl.worker.runs.temp_file import SpawnAction, TempFile
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NOTHING = ("", 0)
-_Pair = tuple[UnnamedFile, UnnamedFile]
+_Pair = tuple[TempFile, TempFile]
 T = TypeVar("T")
 
 
@@ -210,9 +210,9 @@ def _make_files(run: int, directory: int) -> RunFiles:
 
 
 def _unnamed_pair(folder: int) -> _Pair:
-    first = UnnamedFile(folder)
+    first = TempFile(folder)
     try:
-        return first, UnnamedFile(folder)
+        return first, TempFile(folder)
     except OSError:
         first.close()
         raise

@@ -7,7 +7,7 @@ import time
 from queuectl.system.run_processes import continue_run, freeze_run
 
 
-class Stopwatch:
+class RunTimer:
     """The processes of one run, which a pause stops, and the time that counts for its limit."""
 
     def __init__(self, run_id: str, group: int, begun: float) -> None:

@@ -28,7 +28,7 @@ _WRITE = os.O_WRONLY | os.O_APPEND
 _ON_DISK = "/proc/self/fd"
 
 
-class UnnamedFile:
+class TempFile:
     """An empty file that no directory knows; it is gone when nobody has it open any more."""
 
     def __init__(self, folder: int) -> None:

@@ -65,14 +65,14 @@ Heir = Callable[[Sequence[bytes]], None]
 class Post:
     """What one worker and its guard share, as whoever starts both keeps it.
 
-    Start the guard first and the worker then, which takes its side of it with `Guard(post)`;
+    Start the guard first and the worker then, which takes its side of it with `Watchdog(post)`;
     then `hand_over` leaves the pipe to the worker alone.
     """
 
     def __init__(self, heir: Heir = lambda _: None) -> None:
         self.memory = mmap.mmap(-1, _MEMORY_BYTES)
         self.reader, self.writer = os.pipe()
-        self.guard = 0
+        self.watchdog = 0
         self._heir = heir
 
     def man(self) -> None:
@@ -80,9 +80,9 @@ class Post:
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
-                _be_guard(self.memory, self.reader, self._heir)
+                _be_watchdog(self.memory, self.reader, self._heir)
             os._exit(1)
-        self.guard = pid
+        self.watchdog = pid
 
     def hand_over(self) -> None:
         """Let go of the end of the pipe that is the worker's."""
@@ -97,7 +97,7 @@ class Post:
         self.memory.close()
 
 
-class Guard:
+class Watchdog:
     """A worker's side: says what it runs and until when it may."""
 
     def __init__(self, post: Post) -> None:
@@ -168,7 +168,7 @@ class Guard:
         os.close(self._pipe)
 
 
-def _be_guard(memory: mmap.mmap, reader: int, heir: Heir) -> None:
+def _be_watchdog(memory: mmap.mmap, reader: int, heir: Heir) -> None:
     """Be a guard in a process that was forked for it."""
     _GUARD.pack_into(memory, _GUARD_AT, os.getpid())
     _detach(keep=reader)

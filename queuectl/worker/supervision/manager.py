@@ -13,7 +13,7 @@ from pathlib import Path
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.settings import default_of
 from queuectl.system import pidfile
-from queuectl.system.home import STORE_VARIABLES, Home, Place, open_private, private_directory
+from queuectl.system.home import STORE_VARIABLES, Home, Location, open_private, private_directory
 from queuectl.system.run_mark import RUN_ID_VARIABLE
 from queuectl.worker.supervision.stopper import StopReport, stop
 
@@ -42,7 +42,7 @@ _NOT_INHERITED = (
 
 
 def start(
-    place: Place,
+    place: Location,
     *,
     count: int = 1,
     queues: tuple[str, ...] = (),
@@ -61,7 +61,7 @@ def start(
     pidfile.require_usable(place.home)
     log_file = place.home.worker_logs / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
     reader, writer = os.pipe()
-    orders = {
+    options = {
         "home": str(place.home.root),
         "store": place.store_url,
         "count": count,
@@ -89,7 +89,7 @@ def start(
         os.close(log)
         os.close(writer)
     try:
-        process.communicate(json.dumps(orders).encode())  # it forks, and this one ends
+        process.communicate(json.dumps(options).encode())  # it forks, and this one ends
         return _await_ready(reader, count)
     finally:
         os.close(reader)
@@ -122,7 +122,7 @@ def _await_ready(reader: int, count: int) -> list[int]:
 
 
 def run_in_foreground(
-    place: Place,
+    place: Location,
     *,
     count: int = 1,
     queues: tuple[str, ...] = (),
@@ -130,7 +130,7 @@ def run_in_foreground(
     log_format: str = DEFAULT_FORMAT,
 ) -> int:
     """Be the supervisor, with the workers' log on standard output; return an exit code."""
-    from queuectl.worker.claims import Orders
+    from queuectl.worker.claims import WorkerOptions
     from queuectl.worker.logging import log_to_terminal
     from queuectl.worker.supervision.supervisor import Supervisor
 
@@ -143,8 +143,8 @@ def run_in_foreground(
         if word == "failed":
             failures.append(rest)
 
-    orders = Orders(queues, drain=drain, show_output=True)
-    return Supervisor(place, orders, count, report).run()
+    options = WorkerOptions(queues, drain=drain, show_output=True)
+    return Supervisor(place, options, count, report).run()
 
 
 def unsupervised(home: Home) -> list[int]:

@@ -16,8 +16,8 @@ from queuectl.domain.errors import NotFound, QueuectlError, StoreUnavailable
 from queuectl.domain.frozen import frozen
 from queuectl.stores import open_existing
 from queuectl.system import pidfile
-from queuectl.system.home import Home, Place
-from queuectl.system.pidfile import Entry
+from queuectl.system.home import Home, Location
+from queuectl.system.pidfile import ProcessEntry
 from queuectl.system.processes import is_alive, is_stopped, send_signal
 from queuectl.worker.signals import LEAVE, LEAVE_NOW
 
@@ -35,7 +35,7 @@ class StopReport:
 
 
 def stop(
-    place: Place,
+    place: Location,
     *,
     pids: Collection[int] | None = None,
     now: bool = False,
@@ -53,7 +53,7 @@ def stop(
     worker is another user's.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    targets: list[Entry] = []
+    targets: list[ProcessEntry] = []
     for found in _sources(place, on_fault):  # those of the file need not wait for the store
         known = {entry.process for entry in targets}
         fresh = [
@@ -82,7 +82,7 @@ def stop(
     return StopReport(stopped, left)
 
 
-def find_pids(place: Place, words: Collection[str]) -> list[int]:
+def find_pids(place: Location, words: Collection[str]) -> list[int]:
     """Return the pids of those of this home's workers that pids or ids name.
 
     Raises NotFound for a word that names none.
@@ -91,21 +91,21 @@ def find_pids(place: Place, words: Collection[str]) -> list[int]:
     return [_pid_of(known, word) for word in words]
 
 
-def _pid_of(known: list[Entry], word: str) -> int:
+def _pid_of(known: list[ProcessEntry], word: str) -> int:
     for entry in known:
         if entry.role == pidfile.WORKER and word in (str(entry.process.pid), entry.worker_id):
             return entry.process.pid
     raise NotFound(f"no worker '{word}' in this home", hint="queuectl worker list shows them")
 
 
-def _is_worker_of(entry: Entry, pids: Collection[int]) -> bool:
+def _is_worker_of(entry: ProcessEntry, pids: Collection[int]) -> bool:
     return entry.role == pidfile.WORKER and entry.process.pid in pids
 
 
-def _sources(place: Place, on_fault: OnFault) -> Iterator[list[Entry]]:
+def _sources(place: Location, on_fault: OnFault) -> Iterator[list[ProcessEntry]]:
     """Yield this home's living processes: those of the file, then those of the registry."""
     faults: list[QueuectlError] = []
-    looks: tuple[Callable[[], list[Entry]], ...] = (
+    looks: tuple[Callable[[], list[ProcessEntry]], ...] = (
         lambda: pidfile.living(place.home),
         lambda: _registered(place),
     )
@@ -122,14 +122,14 @@ def _sources(place: Place, on_fault: OnFault) -> Iterator[list[Entry]]:
         on_fault(each)
 
 
-def _registered(place: Place) -> list[Entry]:
+def _registered(place: Location) -> list[ProcessEntry]:
     """Return this home's living workers as the store knows them. Raises as `open_store` does."""
     store = open_existing(place.store_url)
     if store is None:
         return []
     with contextlib.closing(store):
         return [
-            Entry(pidfile.WORKER, record.process, record.id)
+            ProcessEntry(pidfile.WORKER, record.process, record.id)
             for record in store.workers()
             if is_alive(record.process) and _is_same(record.home, place.home)
         ]
@@ -140,7 +140,7 @@ def _is_same(home: str, other: Home) -> bool:
     return home == str(other.root) or os.path.realpath(home) == os.path.realpath(other.root)
 
 
-def _ask_to_leave(entries: list[Entry], *, now: bool) -> None:
+def _ask_to_leave(entries: list[ProcessEntry], *, now: bool) -> None:
     """Signal workers and supervisors; a worker is told by its supervisor if that is among them.
 
     Raises QueuectlError when some belong to another user; the others have been told.
@@ -161,7 +161,7 @@ def _ask_to_leave(entries: list[Entry], *, now: bool) -> None:
     _let_go_on(entries)
 
 
-def _let_go_on(entries: list[Entry]) -> None:
+def _let_go_on(entries: list[ProcessEntry]) -> None:
     """Wake processes that stand still (SIGSTOP), so that they can act on what they were told."""
     for entry in entries:
         with contextlib.suppress(PermissionError):

@@ -21,17 +21,17 @@ from functools import partial
 
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreUnavailable
 from queuectl.system import pidfile
-from queuectl.system.home import Place
+from queuectl.system.home import Location
 from queuectl.system.orphans import adopt_orphans
 from queuectl.system.polling import wait_readable
 from queuectl.system.processes import identify, rouse, this_process
 from queuectl.system.store_url import is_mongo
 from queuectl.worker import crash_journal
-from queuectl.worker.claims import Orders
+from queuectl.worker.claims import WorkerOptions
 from queuectl.worker.deliveries.courier_slot import CourierSeat, delivers
 from queuectl.worker.logging import be_worker
 from queuectl.worker.registration import new_worker_id
-from queuectl.worker.runs.watchdog import Guard, Post
+from queuectl.worker.runs.watchdog import Post, Watchdog
 from queuectl.worker.signals import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control
 from queuectl.worker.worker import Worker
 
@@ -70,15 +70,15 @@ class _Guarding:
     @property
     def fill_at(self) -> float | None:
         """When to man the post, if nobody does."""
-        return None if self.post.guard else self.manned_at + _GUARD_PAUSE
+        return None if self.post.watchdog else self.manned_at + _GUARD_PAUSE
 
 
 @dataclass(slots=True)
 class Supervisor:
     """Keeps `count` workers alive until it is told to stop, or they have nothing left to do."""
 
-    place: Place
-    orders: Orders
+    location: Location
+    options: WorkerOptions
     count: int
     report: Report
     _control: Control = field(default_factory=Control)
@@ -93,10 +93,10 @@ class Supervisor:
         """Work until every worker has left; return an exit code."""
         self._control.install()
         adopt_orphans()
-        _preload(self.place.store_url)
-        pidfile.add(self.place.home, pidfile.Entry(pidfile.SUPERVISOR, this_process()))
+        _preload(self.location.store_url)
+        pidfile.add(self.location.home, pidfile.ProcessEntry(pidfile.SUPERVISOR, this_process()))
         self._seats = [_Seat() for _ in range(self.count)]
-        self._courier = CourierSeat(self.place, self.orders)
+        self._courier = CourierSeat(self.location, self.options)
         try:
             while self._seats or self._posts or self._courier.is_needed:
                 self._fill_seats()
@@ -108,7 +108,7 @@ class Supervisor:
                 self._hand_on_stop()
                 self._reap()
         finally:
-            pidfile.remove(self.place.home, {os.getpid()})
+            pidfile.remove(self.location.home, {os.getpid()})
             self._control.close()
         return self._exit_code
 
@@ -139,7 +139,7 @@ class Supervisor:
         if time.monotonic() < self._rouse_at:
             return
         self._rouse_at = time.monotonic() + _ROUSE_SECONDS
-        for pid in (self._courier.pid, *(each.post.guard for each in self._posts)):
+        for pid in (self._courier.pid, *(each.post.watchdog for each in self._posts)):
             if pid:
                 rouse(pid)
 
@@ -147,15 +147,17 @@ class Supervisor:
         """Fork a guard and its worker, with stop signals held back until the worker counts them."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         supervisor = os.getpid()
-        post = Post(partial(crash_journal.act_on, self.place.store_url))
+        post = Post(partial(crash_journal.act_on, self.location.store_url))
         post.man()
         seat.pid = os.fork()
         if seat.pid == 0:
             code = int(ExitCode.FAILED)
             try:
                 self._control.close()
-                call = self._courier.call if delivers(self.orders) else None
-                code = _live(self.place, self.orders, supervisor, self.report, call, Guard(post))
+                call = self._courier.call if delivers(self.options) else None
+                code = _live(
+                    self.location, self.options, supervisor, self.report, call, Watchdog(post)
+                )
             finally:
                 logging.shutdown()
                 os._exit(code)
@@ -187,17 +189,17 @@ class Supervisor:
             if pid:
                 self._emptied(seat, os.waitstatus_to_exitcode(status))
         for each in list(self._posts):
-            if each.post.guard:
+            if each.post.watchdog:
                 self._reap_guard(each)
         own = {self._courier.pid, *(seat.pid for seat in self._seats)}
-        reap_strangers(own | {each.post.guard for each in self._posts})
+        reap_strangers(own | {each.post.watchdog for each in self._posts})
 
     def _reap_guard(self, guarding: _Guarding) -> None:
         """Note that a guard has ended: all is done if it left by itself, since its worker has."""
-        pid, status = os.waitpid(guarding.post.guard, os.WNOHANG)
+        pid, status = os.waitpid(guarding.post.watchdog, os.WNOHANG)
         if not pid:
             return
-        guarding.post.guard = 0
+        guarding.post.watchdog = 0
         if status == 0:
             guarding.post.close()
             self._posts.remove(guarding)
@@ -206,7 +208,7 @@ class Supervisor:
         """A worker has ended: fill its seat again unless it left of its own accord."""
         pid, seat.pid = seat.pid, 0
         try:
-            pidfile.remove(self.place.home, {pid})
+            pidfile.remove(self.location.home, {pid})
         except StoreError as fault:
             log.warning("%s", fault)  # the stale entry will heal
         is_hopeless = code == ExitCode.STORE and seat.failures == 0
@@ -237,12 +239,12 @@ def _preload(store_url: str) -> None:
 
 
 def _live(
-    place: Place,
-    orders: Orders,
+    place: Location,
+    options: WorkerOptions,
     supervisor: int,
     report: Report,
     call_courier: Callable[[], None] | None,
-    guard: Guard,
+    watchdog: Watchdog,
 ) -> int:
     """Be one worker from the fork on; return its exit code."""
     os.setsid()
@@ -254,7 +256,9 @@ def _live(
         has_been_ready = True
         me = identify(os.getpid())
         assert me is not None
-        pidfile.add(place.home, pidfile.Entry(pidfile.WORKER, me, worker.record.id, supervisor))
+        pidfile.add(
+            place.home, pidfile.ProcessEntry(pidfile.WORKER, me, worker.record.id, supervisor)
+        )
         report(f"ready {os.getpid()}")
 
     try:
@@ -262,7 +266,7 @@ def _live(
             raise StoreUnavailable(f"{place.home.root} is gone", hint="put it back")
         worker_id = new_worker_id()
         be_worker(place.home, worker_id)
-        worker = Worker(place, orders, guard, worker_id, call_courier, is_adopter=is_adopter)
+        worker = Worker(place, options, watchdog, worker_id, call_courier, is_adopter=is_adopter)
         if os.getppid() != supervisor:
             return ExitCode.OK  # it died before the worker could watch it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
