@@ -45,11 +45,15 @@ _LATE_SECONDS = 2 * HEARTBEAT_SECONDS
 _ADOPTERS = (1,)
 """Who has the orphans of a worker whose supervisor is dead too, as a rule."""
 
-_GUARD_SECONDS = 0.2
-"""How long a dead worker's guard takes to commit what had ended and give back what had not begun.
+_GUARD_SECONDS, _LATE_GUARD_SECONDS = 0.2, 2.0
+"""How long a dead worker's guard takes to commit what had ended and give back what had not begun;
+and on a busy machine, at most.
 
 A command that its worker was just starting shows sooner whose it is.
 """
+
+_BEGUN_AT_MOST = 1
+"""How many claims of a dead worker are left when its guard has done that."""
 
 
 @frozen
@@ -201,14 +205,25 @@ class Maintenance:
 
     def _take_back_all(self, worker: WorkerRecord, settings: Settings) -> bool:
         """Take back what a dead worker held; return whether nothing of it is left."""
-        held = self._store.claimed_by(worker.id)
-        if any(job.claim and job.claim.id not in self._undying for job in held):
-            time.sleep(_GUARD_SECONDS)
+        held = self._left_by_guard(worker)
         is_clear = True
         for job in held:
             is_clear &= self._end_claim(job, settings)
             self._between()
         return is_clear
+
+    def _left_by_guard(self, worker: WorkerRecord) -> list[Job]:
+        """Return what a dead worker held, once its guard has had the time to do its part."""
+        ends_at = time.monotonic() + _LATE_GUARD_SECONDS
+        held = self._store.claimed_by(worker.id)
+        if not any(job.claim and job.claim.id not in self._undying for job in held):
+            return held
+        while True:
+            time.sleep(_GUARD_SECONDS)
+            self._between()
+            held = self._store.claimed_by(worker.id)
+            if len(held) <= _BEGUN_AT_MOST or time.monotonic() >= ends_at:
+                return held
 
     def _end_claim(self, job: Job, settings: Settings) -> bool:
         """Kill what is left here of a lost claim's run and take it back; return whether it was.

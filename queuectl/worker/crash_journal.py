@@ -50,10 +50,12 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
         kind, claims, *ending = marshal.loads(note)
         last |= {job_id: (kind, claim_id, ending) for job_id, claim_id in claims}
     with closing(reopen_store(store_url)) as store:
+        changes = []
         for job_id, (kind, claim_id, ending) in last.items():
             job = store.get(job_id) if kind != _BEGUN else None
             if job is not None and job.is_claimed_by(claim_id):
-                store.commit(_change(job, ending, store.now()))
+                changes.append(_change(job, ending, store.now()))
+        store.commit_all(changes)  # at once: whoever takes back what was lost waits for it
 
 
 def _change(job: Job, ending: list[Any], now: datetime) -> Transition:

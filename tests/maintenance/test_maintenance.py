@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
@@ -16,7 +18,15 @@ from queuectl.domain.settings import Settings
 from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores.base import Store
 from queuectl.stores.sqlite.store import SqliteStore
-from tests.stores.kit import added, claimed, existing, new_job, notify_in_stretches, settled
+from tests.stores.kit import (
+    added,
+    claimed,
+    existing,
+    new_job,
+    notify_in_stretches,
+    settled,
+    worker_record,
+)
 from tests.worker.fleet import eventually
 
 LEASE = 0.9
@@ -115,3 +125,22 @@ def test_of_several_workers_one_tells_the_many_children_of_a_job(
     assert sum(bool(job.blocked_by) for job in store.find(Filter(), Page())) == 30
     Maintenance(store).tick(SETTINGS)
     assert not any(job.blocked_by for job in store.find(Filter(), Page()))
+
+
+def test_what_the_guard_of_a_dead_worker_is_late_to_give_back_is_waited_for(
+    store: LockableStore,
+) -> None:
+    begun = existing(store, "a")
+    not_begun = [claimed(store, only=added(store, name).id) for name in ("b", "c", "d")]
+
+    def be_a_late_guard() -> None:
+        time.sleep(0.5)
+        with closing(SqliteStore(Path(store.address))) as other:
+            now = other.now()
+            other.commit_all([state_machine.finish(job, None, now) for job in not_begun])
+
+    guard = threading.Thread(target=be_a_late_guard)
+    guard.start()
+    left = Maintenance(store)._left_by_guard(worker_record(store, "w1"))
+    guard.join()
+    assert [job.id for job in left] == [begun.id]
