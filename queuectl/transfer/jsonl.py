@@ -57,7 +57,8 @@ def job_to_line(job: Job, *, masked: bool = False) -> dict[str, Any]:
     if masked:
         document["env"] = masked_pairs(job.spec.env)
     document["history"] = [_run_to_line(run) for run in job.history]
-    line = json_times(document, serialization.TIME_FIELDS)
+    spelled = {_SPELLED.get(name, name): value for name, value in document.items()}
+    line = json_times(spelled, serialization.TIME_FIELDS)
     return {name: value for name, value in line.items() if value not in (None, [])}
 
 
