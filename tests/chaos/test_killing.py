@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import pytest
 
@@ -187,9 +188,15 @@ def test_a_worker_in_the_middle_of_a_job_takes_back_what_another_has_lost(chaos:
     chaos.start(2)
     jobs = [chaos.running(chaos.enqueue("sleep 60")) for _ in range(2)]
     (supervisor,) = chaos.pids(pidfile.SUPERVISOR)
-    os.kill(supervisor, signal.SIGSTOP)  # so that nobody takes the place of the dead
+
+    def look() -> Job | Literal[False]:
+        os.kill(supervisor, signal.SIGSTOP)  # again and again, as its workers let it go on
+        job = chaos.job(jobs[0].id)
+        return job.interruptions == 1 and job
+
+    look()  # so that nobody takes the place of the dead
     kill_the_worker_of(chaos, jobs[0])
-    lost = eventually(lambda: (job := chaos.job(jobs[0].id)).interruptions == 1 and job)
+    lost = eventually(look)
     assert lost.state is State.PENDING
     busy = chaos.job(jobs[1].id)
     assert (busy.state, busy.runs) == (State.PROCESSING, 1)
