@@ -55,7 +55,8 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
             job = store.get(job_id) if kind != _BEGUN else None
             if job is not None and job.is_claimed_by(claim_id):
                 changes.append(_change(job, ending, store.now()))
-        store.commit_all(changes)  # at once: whoever takes back what was lost waits for it
+        if changes:
+            store.commit_all(changes)  # at once: whoever takes back what was lost waits for it
 
 
 def _change(job: Job, ending: list[Any], now: datetime) -> Transition:

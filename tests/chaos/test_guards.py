@@ -113,7 +113,8 @@ def test_a_stopped_guard_of_a_killed_worker_does_its_duty_and_leaves(fleet: Flee
     (guard,) = guards(fleet)
     os.kill(guard, signal.SIGSTOP)
     killed(worker)
-    assert eventually(lambda: not lives(guard) and not lives(command))
+    assert eventually(lambda: not lives(command))
+    assert eventually(lambda: not lives(guard))
     assert fleet.stop(now=True) == []
 
 

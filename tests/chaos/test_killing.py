@@ -10,7 +10,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
 import pytest
 
@@ -189,14 +188,10 @@ def test_a_worker_in_the_middle_of_a_job_takes_back_what_another_has_lost(chaos:
     jobs = [chaos.running(chaos.enqueue("sleep 60")) for _ in range(2)]
     (supervisor,) = chaos.pids(pidfile.SUPERVISOR)
 
-    def look() -> Job | Literal[False]:
-        os.kill(supervisor, signal.SIGSTOP)  # again and again, as its workers let it go on
-        job = chaos.job(jobs[0].id)
-        return job.interruptions == 1 and job
-
-    look()  # so that nobody takes the place of the dead
+    chaos.queue.pause_queue("default")  # so that it is not claimed again at once
+    os.kill(supervisor, signal.SIGSTOP)  # so that nobody takes the place of the dead
     kill_the_worker_of(chaos, jobs[0])
-    lost = eventually(look)
+    lost = eventually(lambda: (job := chaos.job(jobs[0].id)).interruptions == 1 and job)
     assert lost.state is State.PENDING
     busy = chaos.job(jobs[1].id)
     assert (busy.state, busy.runs) == (State.PROCESSING, 1)
