@@ -89,7 +89,7 @@ def be_a_command() -> None:
     """Be a command or worker of queuectl from now on, not a program that merely uses it.
 
     Call it once, in the main thread. Terminal stops wait for locks, and a process that is stopped
-    with one in hand may be ended by whoever waits for it (see `lockholder`).
+    with one in hand may be ended by whoever waits for it (see `lock_holder`).
     """
     HOLDING.install()
     bear_mark()

@@ -1,9 +1,9 @@
 """Which job a worker gets: one command a claim, however long the backlog.
 
 A claim names one queue and a floor of priority, so that the server walks one index to the
-first match. Which queue that is comes from `mongo_lanes`, a view of the queues; before a claim
+first match. Which queue that is comes from `queue_order`, a view of the queues; before a claim
 comes back empty-handed the view is read afresh. Among many workers the job comes from
-`mongo_crowd`, and is claimed by its id.
+`crowd`, and is claimed by its id.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What a job looks like in `jobs` and in `dlq`, beyond the fields that `codec` names.
+"""What a job looks like in `jobs` and in `dlq`, beyond the fields that `serialization` names.
 
 - `ready`: true on a job that can be claimed, false on one that waits for its time, else absent;
 - `token`: the call of `insert` that inserted it; `stamp`: the commit that wrote it last;
 - `batch`: the atomic batch it was staged by; it exists for readers once that is committed;
 - `moving`: true on a dead job whose move to `dlq` is not finished;
-- `linking`: on a job whose blockers are being written (`mongo_linking`);
+- `linking`: on a job whose blockers are being written (`dependencies`);
 - `unique_live`: the unique key of a job that waits or runs, under a unique index;
-- `pending_events`: what ended with the job and is in no figures yet; see `mongo_figures`;
+- `pending_events`: what ended with the job and is in no figures yet; see `stats`;
 - `past_since`: on a job with more than one run in its history, when the first of those that are
-  not the latest ended, or `EPOCH` until somebody has looked; see `mongo_history`;
+  not the latest ended, or `EPOCH` until somebody has looked; see `past_runs`;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
 - `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
 """

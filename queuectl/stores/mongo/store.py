@@ -1,7 +1,7 @@
 """MongoDB as a store: many hosts share one queue. Needs no transactions, only single writes.
 
-The parts: `mongo_link` connects, `mongo_schema` marks and indexes, `mongo_batches` adds,
-`mongo_claims` chooses, `mongo_commits` applies, `mongo_dlq` moves the dead, `mongo_reads` looks.
+The parts: `connection` connects, `schema` marks and indexes, `batches` adds,
+`claims` chooses, `writes` applies, `dead` moves the dead, `reads` looks.
 """
 
 from __future__ import annotations

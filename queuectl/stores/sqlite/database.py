@@ -60,7 +60,7 @@ def open_database(
             connection.execute(f"PRAGMA wal_autocheckpoint={pages}")  # the log is copied home
             connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             add_missing_columns(connection)
-            connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `sqlite_sync`
+            connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `transaction`
     except BaseException:
         close_database(connection, files)
         raise
@@ -192,7 +192,7 @@ def _create(path: Path) -> None:
     try:
         os.close(open_private(prepared, os.O_RDWR | os.O_EXCL))
         with translated(path), contextlib.closing(connect(prepared)) as connection:
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `sqlite_room`
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `vacuum`
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             _make_schema(connection)

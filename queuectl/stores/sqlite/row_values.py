@@ -185,7 +185,7 @@ def spec_values(spec: Spec) -> list[object]:
         command if is_line else command_text(command),
         None if is_line else rows.dump_json(command),
         *[
-            None if usual is not None and value == usual else stored(value)
+            stored(_or_none(value, usual))
             for value, usual in zip(_asked_of(spec), _USUAL_ASKED, strict=True)
         ],
     ]

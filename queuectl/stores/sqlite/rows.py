@@ -1,7 +1,7 @@
 """Rows as jobs: instants are whole milliseconds there, lists are JSON.
 
 Every job passes through here, so nothing is looked up by name: values stand in the order of the
-columns. `sqlite_changes` has the way in.
+columns. `row_values` has the way in.
 """
 
 from __future__ import annotations
