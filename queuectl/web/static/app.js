@@ -274,8 +274,13 @@
   }, 1000);
   for (const toast of toasts.querySelectorAll(".toast")) setTimeout(() => toast.remove(), 8000);
   main.querySelector(".log")?.scrollTo(0, 1e9);
-  // on a phone the row of pages is wider than the screen
-  document.querySelector("nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  // on a phone the row of pages is wider than the screen; scrollIntoView would move where Tab begins
+  const current = document.querySelector("nav a[aria-current]");
+  if (current) {
+    const row = current.closest("nav");
+    const [word, room] = [current.getBoundingClientRect(), row.getBoundingClientRect()];
+    row.scrollLeft += word.left + word.width / 2 - (room.left + room.width / 2);
+  }
   tellTimes();
   tellChartTimes();
   follow();
