@@ -22,7 +22,7 @@ from queuectl.domain.request_form import build_request
 from queuectl.domain.settings import Settings
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue import Queue
-from queuectl.web.api.openapi import description
+from queuectl.web.api import description
 from tests.cli.harness import Cli, cli, home
 from tests.job_fields import (
     CHOSEN,

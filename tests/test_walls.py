@@ -47,7 +47,7 @@ BREAKS = {
         "def f():\n    import queuectl.worker.supervision.manager\n",
     ),
     "the dashboard asks the queue, not its store": (
-        "web/secret.py",
+        "web/access.py",
         "from queuectl.stores import open_store\n",
     ),
     "what the dashboard and the live view show is not taken from commands": (
@@ -58,7 +58,7 @@ BREAKS = {
         "presentation/layout.py",
         "import click\n",
     ),
-    "no packages in a circle": ("web/api/schemas.py", "import queuectl.web.pages.svg\n"),
+    "no packages in a circle": ("web/api/schemas.py", "import queuectl.web.pages.charts\n"),
 }
 """For each wall, by the words that its contract begins or ends with, an import that breaks it."""
 

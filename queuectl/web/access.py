@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
+import stat
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
+
+from queuectl.cli.session import print_hint
+from queuectl.domain.errors import InvalidInput
+from queuectl.system.home import Home, cannot, open_private
 
 SESSION_SECONDS = 12 * 3600.0
 MOST_SESSIONS = 1000
 MOST_FAILURES = 10
 FAILURE_SECONDS = 60.0
+SHORTEST_TOKEN = 16
+"""The fewest characters of a token that is accepted; those that are made here have 43."""
+
 _MOST_ADDRESSES = 10_000
+_MOST_TOKEN_BYTES = 4096
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -26,7 +37,7 @@ class Policy:
     With `open_reading` whoever comes from loopback may look without it; with `read_only` nobody
     may change anything. `hosts` are the names by which it is called, to which a page of another
     site cannot point its own; `any_address` allows every bare address beside them. `origin` is
-    its address behind a proxy, if any, and `secure` says that browsers reach it by https.
+    its address behind a proxy, if any.
     """
 
     token: str = field(repr=False)
@@ -47,27 +58,19 @@ class Policy:
         """Whether browsers reach it by https."""
         return bool(self.origin and self.origin.startswith("https:"))
 
-    def is_token(self, shown: str) -> bool:
-        """Whether it is the token; takes as long for any other."""
-        return is_same(shown, self.token)
-
     def is_host(self, header: str) -> bool:
-        """Whether the name in a Host header is one of ours."""
-        name = host_name(header)
+        """Whether the name in a Host header, `name:port` or `[address]:port`, is one of ours."""
+        name = header.strip().lower()
+        if name.startswith("["):
+            name = name[1:].partition("]")[0]
+        elif name.count(":") == 1:
+            name = name.rpartition(":")[0]
         return name in self.hosts or (self.any_address and _is_address(name))
 
 
 def is_same(one: str, other: str) -> bool:
     """Compare secrets in a time that tells nothing of them."""
     return hmac.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))
-
-
-def host_name(header: str) -> str:
-    """Return the name in `name:port` or `[address]:port`, in lower case."""
-    name = header.strip().lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.rpartition(":")[0] if name.count(":") == 1 else name
 
 
 def _is_address(name: str) -> bool:
@@ -80,19 +83,16 @@ def _is_address(name: str) -> bool:
 
 def is_loopback(name: str) -> bool:
     """Whether an address, or a name to listen at, can be reached from this machine alone."""
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
+    return ip_address(name).is_loopback if _is_address(name) else name == "localhost"
 
 
 @dataclass
 class Session:
-    """A browser that has logged in: what its forms must carry, and what to tell it next."""
+    """A browser that has logged in: what its forms must carry, and what to show it next."""
 
     csrf: str
     ends_at: float
-    told: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
     """Lines for the next page, each with `ok` or `error`."""
 
 
@@ -101,27 +101,28 @@ class Sessions:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._found: dict[str, Session] = {}
+        self._by_name: dict[str, Session] = {}
 
     def open(self) -> tuple[str, Session]:
         """Return a new session and the value of its cookie; the oldest gives way."""
-        if len(self._found) >= MOST_SESSIONS:
-            self._found.pop(next(iter(self._found)))
+        if len(self._by_name) >= MOST_SESSIONS:
+            self._by_name.pop(next(iter(self._by_name)))
         name = secrets.token_urlsafe(32)
         session = Session(secrets.token_urlsafe(32), self._clock() + SESSION_SECONDS)
-        self._found[name] = session
+        self._by_name[name] = session
         return name, session
 
     def get(self, name: str) -> Session | None:
         """Return a session that has not run out."""
-        session = self._found.get(name)
-        if session is None or session.ends_at > self._clock():
-            return session
-        return self._found.pop(name, None) and None
+        session = self._by_name.get(name)
+        if session is not None and session.ends_at <= self._clock():
+            self.close(name)
+            return None
+        return session
 
     def close(self, name: str) -> None:
         """Forget a session."""
-        self._found.pop(name, None)
+        self._by_name.pop(name, None)
 
 
 class Failures:
@@ -129,20 +130,20 @@ class Failures:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._of: dict[str, deque[float]] = {}
+        self._times: dict[str, deque[float]] = {}
 
     def add(self, address: str) -> None:
         """Note that an address has shown something that is not the token."""
-        if address not in self._of and len(self._of) >= _MOST_ADDRESSES:
-            self._of.pop(next(iter(self._of)))
-        self._of.setdefault(address, deque(maxlen=MOST_FAILURES)).append(self._clock())
+        if address not in self._times and len(self._times) >= _MOST_ADDRESSES:
+            self._times.pop(next(iter(self._times)))
+        self._times.setdefault(address, deque(maxlen=MOST_FAILURES)).append(self._clock())
 
     def seconds_left(self, address: str) -> float:
         """Return how long an address must wait before it may try again; 0 is not at all."""
-        found = self._of.get(address)
-        if found is None or len(found) < MOST_FAILURES:
+        times = self._times.get(address)
+        if times is None or len(times) < MOST_FAILURES:
             return 0.0
-        return max(0.0, found[0] + FAILURE_SECONDS - self._clock())
+        return max(0.0, times[0] + FAILURE_SECONDS - self._clock())
 
 
 @dataclass(frozen=True)
@@ -158,3 +159,43 @@ class Access:
     def csrf(self) -> str:
         """What a form of this browser must carry."""
         return self.session.csrf if self.session else ""
+
+
+def own_token(home: Home) -> str:
+    """Return the token of a home, made on first use. Raises what opening files raises."""
+    path = home.token_file
+    if not path.exists():
+        descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
+        with os.fdopen(descriptor, "w") as file:
+            if not os.fstat(descriptor).st_size:
+                file.write(secrets.token_urlsafe(32) + "\n")
+    if path.is_symlink():
+        raise InvalidInput(f"{path} is a symbolic link, which is not followed", hint="remove it")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise InvalidInput(f"others can read {path}", hint=f"chmod 600 {path}")
+    return _read_token(path)
+
+
+def named_token(path: Path) -> str:
+    """Return the token in a file that the user names. Raises InvalidInput."""
+    token = _read_token(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o007:
+        print_hint(f"others can read {path}: chmod o= {path}")
+    return token
+
+
+def _read_token(path: Path) -> str:
+    """Return the one line of a file. Raises InvalidInput where it cannot be a token."""
+    try:
+        with path.open("rb") as file:
+            token = file.read(_MOST_TOKEN_BYTES).decode().strip()
+    except OSError as fault:
+        raise cannot("read", path, fault) from fault
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not text") from None
+    if len(token) < SHORTEST_TOKEN or not token.isprintable() or not token.isascii():
+        raise InvalidInput(
+            f"{path} does not hold a token: one line of {SHORTEST_TOKEN} characters or more",
+            hint="python3 -c 'import secrets; print(secrets.token_urlsafe(32))' makes one",
+        )
+    return token

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -19,120 +20,100 @@ from queuectl.domain.field_checks import is_name
 from queuectl.queue.metrics import CONTENT_TYPE_LATEST, metrics_text
 from queuectl.system.home import Location
 from queuectl.system.job_logs import JobLogs
-from queuectl.web.access import Policy
-from queuectl.web.api.endpoint import Endpoint
-from queuectl.web.api.endpoints import ENDPOINTS
-from queuectl.web.api.openapi import description
-from queuectl.web.api.params import BODY, Given, read
-from queuectl.web.app_state import Board
+from queuectl.web.access import Access, Policy
+from queuectl.web.api import ENDPOINTS, description
+from queuectl.web.api.endpoint import BODY, Endpoint, read
+from queuectl.web.app_state import AppState, state_of
 from queuectl.web.guard import Guard
 from queuectl.web.http import json_answer, problem, read_json
-from queuectl.web.pages.browser import on_error, routes
+from queuectl.web.pages.browser import ROUTES, show_error
 from queuectl.web.pages.templates import STATIC
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def build(place: Location, policy: Policy, token_file: Path | None = None) -> tuple[ASGIApp, Board]:
+def build(
+    location: Location, policy: Policy, token_file: Path | None = None
+) -> tuple[ASGIApp, AppState]:
     """Return the application that serves the queue of a place, and what its handlers share."""
-    board = Board(place, policy, token_file)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            board.close()
-
+    state = AppState(location, policy, token_file)
     app = Starlette(
         routes=[
-            *(Route(f"/api{e.path}", _api(board, e), methods=[e.method]) for e in ENDPOINTS),
+            *(Route(f"/api{e.path}", partial(_serve, e), methods=[e.method]) for e in ENDPOINTS),
             Route("/api/openapi.json", _openapi),
-            Route("/events", _events(board)),
-            Route("/healthz", _healthz(board)),
-            Route("/metrics", _metrics(board)),
-            *routes(board),
+            Route("/events", _events),
+            Route("/healthz", _healthz),
+            Route("/metrics", _metrics),
+            *ROUTES,
             Mount("/static", _Static(directory=STATIC)),
         ],
-        lifespan=lifespan,
+        lifespan=_lifespan,
         exception_handlers={
-            HTTPException: on_error(board),
-            QueuectlError: on_error(board),
-            Exception: _on_surprise,
+            HTTPException: show_error,
+            QueuectlError: show_error,
+            Exception: _surprise,
         },
     )
+    app.state.shared = state
     app.router.redirect_slashes = False  # an address is ours or it is not
-    return Guard(app, policy, board.sessions, board.failures), board
+    return Guard(app, state), state
 
 
-def _api(board: Board, endpoint: Endpoint) -> Handler:
-    """Return what serves one endpoint to programs."""
-    has_body = any(param.place == BODY for param in endpoint.params)
+@contextlib.asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        app.state.shared.close()
 
-    async def serve(request: Request) -> Response:
-        body = await read_json(request) if has_body else {}
-        given = Given(request.path_params, request.query_params.multi_items(), body)
-        asked = read(endpoint.params, given)
-        answer = await board.pool.run(lambda queue: endpoint.act(queue, asked))
-        return json_answer(answer, endpoint.status, endpoint.told(asked, answer))
 
-    return serve
+async def _serve(endpoint: Endpoint, request: Request) -> Response:
+    """Serve one endpoint of the API."""
+    body = await read_json(request) if endpoint.params_in(BODY) else {}
+    arguments = read(endpoint.params, request.path_params, request.query_params, body)
+    answer = await state_of(request).pool.run(lambda queue: endpoint.act(queue, arguments))
+    return json_answer(answer, endpoint.status, endpoint.message_for(arguments, answer))
 
 
 async def _openapi(_request: Request) -> Response:
     return json_answer(description())
 
 
-def _events(board: Board) -> Handler:
-    """Return the stream of what changes, for the page of one job with its log."""
-
-    async def serve(request: Request) -> Response:
-        if board.live.is_full:
-            return problem(503, "too many pages are open", "close some")
-        job, run = request.query_params.get("job", ""), request.query_params.get("run", "")
-        if job and not (is_name(job) and run.isdecimal() and len(run) < 10):
-            raise InvalidInput("job must be an id, and run a number")
-        logs = JobLogs(board.location.home)
-        files = (logs.stdout(job, int(run)), logs.stderr(job, int(run))) if job else ()
-        cookie = request.state.access.cookie
-        was_known = request.state.access.session is not None
-
-        def may_go_on() -> bool:
-            return not was_known or board.sessions.get(cookie) is not None
-
-        return StreamingResponse(
-            board.live.stream(files, may_go_on),
-            media_type="text/event-stream",
-            headers={"x-accel-buffering": "no"},
-        )
-
-    return serve
+async def _events(request: Request) -> Response:
+    """Stream what changes, for the page of one job with its log."""
+    state, access = state_of(request), request.state.access
+    if state.live.is_full:
+        return problem(503, "too many pages are open", "close some")
+    job, run = request.query_params.get("job", ""), request.query_params.get("run", "")
+    if job and not (is_name(job) and run.isdecimal() and len(run) < 10):
+        raise InvalidInput("job must be an id, and run a number")
+    logs = JobLogs(state.location.home)
+    files = (logs.stdout(job, int(run)), logs.stderr(job, int(run))) if job else ()
+    stream = state.live.stream(files, partial(_may_go_on, state, access))
+    return StreamingResponse(
+        stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+    )
 
 
-def _healthz(board: Board) -> Handler:
-    """Return what says whether the store answers; why not, only to those who may read."""
-
-    async def serve(request: Request) -> Response:
-        try:
-            await board.pool.run(lambda queue: queue.counts())
-        except QueuectlError as fault:
-            told = str(fault) if request.state.access.may_read else "the store does not answer"
-            return PlainTextResponse(f"{told}\n", 503)
-        return PlainTextResponse("ok\n")
-
-    return serve
+def _may_go_on(state: AppState, access: Access) -> bool:
+    """Whether a stream's browser, if it had logged in, still is."""
+    return access.session is None or state.sessions.get(access.cookie) is not None
 
 
-def _metrics(board: Board) -> Handler:
-    """Return what Prometheus asks."""
+async def _healthz(request: Request) -> Response:
+    """Say whether the store answers; why not, only to those who may read."""
+    try:
+        await state_of(request).pool.run(lambda queue: queue.counts())
+    except QueuectlError as fault:
+        why = str(fault) if request.state.access.may_read else "the store does not answer"
+        return PlainTextResponse(f"{why}\n", 503)
+    return PlainTextResponse("ok\n")
 
-    async def serve(_request: Request) -> Response:
-        text = await board.pool.run(metrics_text)
-        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
-    return serve
+async def _metrics(request: Request) -> Response:
+    """Serve what Prometheus asks."""
+    text = await state_of(request).pool.run(metrics_text)
+    return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 class _Static(StaticFiles):
@@ -146,5 +127,5 @@ class _Static(StaticFiles):
         return response
 
 
-async def _on_surprise(_request: Request, fault: Exception) -> Response:
+async def _surprise(_request: Request, fault: Exception) -> Response:
     return problem(500, f"unexpected {type(fault).__name__}", "the log of the dashboard says more")

@@ -1,27 +1,112 @@
-"""What the handlers of one dashboard share."""
+"""What the handlers of one dashboard share, and the few threads that ask the store for them."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
+from starlette.requests import Request
+
+from queuectl.domain.errors import StoreError
+from queuectl.queue import Queue
 from queuectl.system.home import Location
 from queuectl.web.access import Failures, Policy, Sessions
 from queuectl.web.live import Live
-from queuectl.web.pool import Pool
+
+THREADS = 4
+_IDLE_SECONDS = 1.0
+"""How often a thread with nothing to do sees that it does not hold files others wait for."""
+
+T = TypeVar("T")
+_Task = tuple[Callable[[Queue], Any], "Future[Any]"]
 
 
-class Board:
+class Pool:
+    """Runs use cases, each thread with an open queue of its own; the event loop never waits.
+
+    A queue whose store failed is closed, and opened anew for the next use case.
+    """
+
+    def __init__(self, location: Location, threads: int = THREADS) -> None:
+        self._location = location
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"web-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self, act: Callable[[Queue], T]) -> T:
+        """Return what a use case returns. Raises what it raises, and what opening raises."""
+        done: Future[T] = Future()
+        self._tasks.put((act, done))
+        return await asyncio.wrap_future(done)
+
+    def close(self) -> None:
+        """Let the threads end and close their queues, once they have done what was asked."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
+    def _serve(self) -> None:
+        queue: Queue | None = None
+        while True:
+            try:
+                task = self._tasks.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                queue = _recovered(queue)
+                continue
+            if task is None:
+                break
+            queue = self._do(queue, *task)
+        if queue is not None:
+            queue.close()
+
+    def _do(
+        self, queue: Queue | None, act: Callable[[Queue], Any], done: Future[Any]
+    ) -> Queue | None:
+        """Do one thing; return the queue to go on with."""
+        if not done.set_running_or_notify_cancel():
+            return queue
+        try:
+            queue = queue or Queue.open(self._location)
+            done.set_result(act(queue))
+        except BaseException as fault:  # whoever asked has it, and the thread goes on
+            if isinstance(fault, StoreError) and queue is not None:
+                queue.close()
+                queue = None
+            done.set_exception(fault)
+        return queue
+
+
+def _recovered(queue: Queue | None) -> Queue | None:
+    """Return the queue to go on with: none where its store cannot be had as it is."""
+    if queue is not None:
+        try:
+            queue.store.recover(0)
+        except StoreError:
+            queue.close()
+            return None
+    return queue
+
+
+class AppState:
     """The threads that ask the store, the streams to browsers, and who has logged in.
 
     `token_file` is where the token can be read by whoever may.
     """
 
-    def __init__(self, place: Location, policy: Policy, token_file: Path | None) -> None:
-        self.location = place
+    def __init__(self, location: Location, policy: Policy, token_file: Path | None) -> None:
+        self.location = location
         self.token_file = token_file
         self.policy = policy
-        self.pool = Pool(place)
-        self.live = Live(place)
+        self.pool = Pool(location)
+        self.live = Live(location)
         self.sessions = Sessions()
         self.failures = Failures()
 
@@ -29,3 +114,9 @@ class Board:
         """End streams and threads."""
         self.live.close()
         self.pool.close()
+
+
+def state_of(request: Request) -> AppState:
+    """Return what the handlers of a request's application share."""
+    state: AppState = request.app.state.shared
+    return state

@@ -64,11 +64,10 @@ def dashboard(
         raise InvalidInput(
             f"the dashboard needs {', '.join(missing)}", hint="pip install 'queuectl-shell[web]'"
         )
-    from queuectl.web.server import Wanted, serve
+    from queuectl.web.server import Options, serve
 
     session.queue()  # a store that cannot be used is refused before anything is served
     session.close()
-    wanted = Wanted(host, port, read_only, require_token, Path(token_file) if token_file else None,
-                    url)  # fmt: skip
-    serve(session.location(), wanted)
+    file = Path(token_file) if token_file else None
+    serve(session.location(), Options(host, port, read_only, require_token, file, url))
     return ExitCode.OK

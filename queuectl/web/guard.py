@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from queuectl.web.access import Access, Failures, Policy, Sessions, is_loopback, is_same
+from queuectl.web.access import Access, is_loopback, is_same
+from queuectl.web.app_state import AppState
 from queuectl.web.http import problem
 
 CSRF_HEADER = "x-csrf-token"
@@ -19,12 +20,11 @@ FORM_PATHS = frozenset({"/do", "/logout"})
 _OPEN = frozenset({"/healthz", "/login"})
 _SAFE = frozenset({"GET", "HEAD"})
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
 _HEADERS = {
-    "content-security-policy": _POLICY,
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
@@ -36,31 +36,36 @@ _HEADERS = {
 class Guard:
     """Refuses what is not allowed before any handler sees it, and marks every answer."""
 
-    def __init__(
-        self, app: ASGIApp, policy: Policy, sessions: Sessions, failures: Failures
-    ) -> None:
+    def __init__(self, app: ASGIApp, state: AppState) -> None:
         self._app = app
-        self._policy = policy
-        self._sessions = sessions
-        self._failures = failures
+        self._state = state
+        self._policy = state.policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        refusal = self._admit(request)
-        await (refusal or self._app)(scope, receive, _marked(send))
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        refusal = self._admit(Request(scope))
+        await (refusal or self._app)(scope, receive, marked)
 
     def _admit(self, request: Request) -> Response | None:
         """Note in the request what it may do; return why it is refused, if it is."""
         if not self._policy.is_host(request.headers.get("host", "")):
             hint = "call it by the address that it printed, or start it with --url"
             return problem(421, "this is not the address of the dashboard", hint)
-        shown = bearer(request)
-        if shown is not None:
-            if refusal := try_token(self._policy, self._failures, request, shown):
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        by_token = scheme.lower() == "bearer"
+        if by_token:
+            if refusal := try_token(self._state, request, token.strip()):
                 return refusal
             access = Access(True, not self._policy.read_only)
         else:
@@ -70,25 +75,25 @@ class Guard:
         if request.method in _SAFE:
             is_open = path in _OPEN or path.startswith("/static/")
             return None if access.may_read or is_open else _unknown(request)
-        return None if path == "/login" else self._may_change(request, access, shown is not None)
+        return None if path == "/login" else self._refused_change(request, access, by_token)
 
     def _of_browser(self, request: Request) -> Access:
         cookie = request.cookies.get(self._policy.cookie, "")
-        session = self._sessions.get(cookie) if cookie else None
+        session = self._state.sessions.get(cookie)
         is_known = session is not None
         may_read = is_known or (self._policy.open_reading and is_local(request))
         return Access(may_read, is_known and not self._policy.read_only, session, cookie)
 
-    def _may_change(self, request: Request, access: Access, by_token: bool) -> Response | None:
-        if self._policy.read_only and request.url.path != "/logout":
+    def _refused_change(self, request: Request, access: Access, by_token: bool) -> Response | None:
+        path = request.url.path
+        if self._policy.read_only and path != "/logout":
             return problem(403, "this dashboard is read-only", "start it without --read-only")
         if not by_token and access.session is None:
             return _unknown(request)
         if not self._is_own_origin(request):
             return problem(403, "this was sent by a page of another site")
-        is_form = request.url.path in FORM_PATHS
-        given = request.headers.get(CSRF_HEADER, "")
-        if by_token or is_form or is_same(given, access.csrf):
+        csrf = request.headers.get(CSRF_HEADER, "")
+        if by_token or path in FORM_PATHS or is_same(csrf, access.csrf):
             return None
         return problem(403, f"the header {CSRF_HEADER} is missing or wrong", "load the page again")
 
@@ -101,22 +106,16 @@ class Guard:
         return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
 
 
-def bearer(request: Request) -> str | None:
-    """Return the token that a program shows, None when it shows none."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" else None
-
-
-def try_token(policy: Policy, failures: Failures, request: Request, shown: str) -> Response | None:
+def try_token(state: AppState, request: Request, token: str) -> Response | None:
     """Return why a token is refused; None when it is the right one."""
     address = request.client.host if request.client else ""
-    if left := failures.seconds_left(address):
+    if left := state.failures.seconds_left(address):
         refusal = problem(429, "too many wrong tokens", f"try again in {left:.0f} s")
         refusal.headers["retry-after"] = f"{left + 1:.0f}"
         return refusal
-    if policy.is_token(shown):
+    if is_same(token, state.policy.token):
         return None
-    failures.add(address)
+    state.failures.add(address)
     return problem(401, "this is not the token of the dashboard")
 
 
@@ -137,18 +136,3 @@ def _unknown(request: Request) -> Response:
         return refusal
     back = path if request.method in _SAFE else "/"
     return RedirectResponse(f"/login?next={quote(back)}", status_code=303)
-
-
-def _marked(send: Send) -> Send:
-    """Return a `send` that adds the headers of every answer."""
-
-    async def marked(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = list(message.get("headers", ()))
-            headers = MutableHeaders(raw=message["headers"])
-            for name, value in _HEADERS.items():
-                headers[name] = value
-            headers.setdefault("cache-control", "no-store")
-        await send(message)
-
-    return marked

@@ -39,7 +39,7 @@ class Served:
     """A dashboard that is served while the context lasts."""
 
     def __init__(self, wanted: Policy) -> None:
-        self.app, self.board = build(find_location(), wanted)
+        self.app, self.state = build(find_location(), wanted)
         self._main = TestClient(self.app)
 
     def __enter__(self) -> Served:

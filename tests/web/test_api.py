@@ -14,9 +14,8 @@ from starlette.testclient import TestClient
 from queuectl.domain.job import State
 from queuectl.domain.settings import KEYS
 from queuectl.queue import Queue
+from queuectl.web.api import ENDPOINTS, description
 from queuectl.web.api.endpoint import Endpoint
-from queuectl.web.api.endpoints import ENDPOINTS
-from queuectl.web.api.openapi import description
 from queuectl.web.http import MESSAGE_HEADER
 from tests.cli.harness import Cli, cli
 from tests.web.kit import Served, add

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from queuectl.queue import open_queue
-from queuectl.web.api.endpoints import ENDPOINTS
-from queuectl.web.pages.pages import PAGES
+from queuectl.web.api import ENDPOINTS
+from queuectl.web.pages import PAGES
 from tests.stores.conftest import mongo_url
 from tests.web.kit import TOKEN, Served, fill, policy
 from tests.web.test_api import conforms

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from queuectl.domain.job import Outcome, State
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
-from queuectl.web.pages import reasons
+from queuectl.web import pages
 from tests.cli.harness import run_next
 from tests.web.kit import ANSI, HOSTILE, KEY, Served, add, policy, press
 
@@ -84,7 +84,7 @@ def test_the_overview_says_that_more_may_be_stuck_than_it_has_looked_at(
     for number in range(3):
         add(queue, f"a{number}")
     assert "3 no worker is running" in text_of(browser.get("/").text)
-    monkeypatch.setattr(reasons, "LOOKED_AT", 2)
+    monkeypatch.setattr(pages, "LOOKED_AT", 2)
     assert "2+ no worker is running" in text_of(browser.get("/").text)
 
 

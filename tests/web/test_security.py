@@ -11,10 +11,16 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
 from queuectl.queue import Queue
 from queuectl.system.home import Home
-from queuectl.web.access import FAILURE_SECONDS, MOST_FAILURES, Failures, Sessions
-from queuectl.web.api.endpoints import ENDPOINTS
-from queuectl.web.secret import named_token, own_token
-from queuectl.web.server import Wanted, policy_of
+from queuectl.web.access import (
+    FAILURE_SECONDS,
+    MOST_FAILURES,
+    Failures,
+    Sessions,
+    named_token,
+    own_token,
+)
+from queuectl.web.api import ENDPOINTS
+from queuectl.web.server import Options, policy_of
 from tests.web.kit import HOST, TOKEN, Served, add, csrf_of, policy, press
 
 FAR = "192.0.2.7"
@@ -120,21 +126,21 @@ def test_our_own_names_are_answered(served: Served, host: str) -> None:
 
 
 def test_the_policy_follows_from_host_and_url() -> None:
-    near = policy_of(Wanted("127.0.0.1", 0), TOKEN, 8273)
+    near = policy_of(Options("127.0.0.1", 0), TOKEN, 8273)
     assert near.open_reading
     assert not near.is_host("192.0.2.1")
-    far = policy_of(Wanted("0.0.0.0", 0), TOKEN, 8273)
+    far = policy_of(Options("0.0.0.0", 0), TOKEN, 8273)
     assert not far.open_reading
     assert far.is_host("192.0.2.1:8273")
     assert not far.is_host("evil.example")
-    behind = policy_of(Wanted("127.0.0.1", 0, url="https://queue.example.org"), TOKEN, 8273)
+    behind = policy_of(Options("127.0.0.1", 0, url="https://queue.example.org"), TOKEN, 8273)
     assert not behind.open_reading
     assert behind.secure
     assert behind.is_host("queue.example.org")
-    assert not policy_of(Wanted("127.0.0.1", 0, require_token=True), TOKEN, 1).open_reading
+    assert not policy_of(Options("127.0.0.1", 0, require_token=True), TOKEN, 1).open_reading
     for url in ("queue.example.org", "ftp://a", "https://a/path"):
         with pytest.raises(InvalidInput):
-            policy_of(Wanted("127.0.0.1", 0, url=url), TOKEN, 1)
+            policy_of(Options("127.0.0.1", 0, url=url), TOKEN, 1)
 
 
 def test_every_answer_tells_the_browser_to_run_nothing_but_our_script(served: Served) -> None:

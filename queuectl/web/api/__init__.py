@@ -1,1 +1,98 @@
 """The JSON API: one table of endpoints, which routes, describes and serves the forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from queuectl.version import __version__
+from queuectl.web.api.change import CHANGING
+from queuectl.web.api.endpoint import BODY, WHOLE_BODY, Endpoint
+from queuectl.web.api.named import NAMED
+from queuectl.web.api.read import READING
+from queuectl.web.api.schemas import SCHEMAS, Schema, named, record
+
+ENDPOINTS: tuple[Endpoint, ...] = (*READING, *CHANGING, *NAMED)
+BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+
+_REFUSALS = {
+    "400": "What was asked cannot be accepted.",
+    "401": "The token is missing or wrong.",
+    "403": "The dashboard is read-only, or the request is a forged one.",
+    "404": "There is no such thing.",
+    "409": "The thing exists already, or is in a state that refuses the change.",
+    "413": "The body is too large.",
+    "429": "Too many wrong tokens were shown.",
+    "503": "The store does not answer.",
+}
+
+
+def description() -> dict[str, Any]:
+    """Return the description of the whole API in OpenAPI 3.1."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(f"/api{endpoint.path}", {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "queuectl",
+            "version": __version__,
+            "description": "The job queue for shell commands. Times are ISO 8601 in UTC, "
+            "durations are seconds.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "responses": {
+                f"Refused{status}": {
+                    "description": about,
+                    "content": {"application/problem+json": {"schema": named("Problem")}},
+                }
+                for status, about in _REFUSALS.items()
+            },
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.about,
+        "tags": [endpoint.path.split("/")[1]],
+        "parameters": [
+            {
+                "name": param.name,
+                "in": param.place,
+                "required": param.required,
+                "description": param.about,
+                "schema": param.schema,
+            }
+            for param in endpoint.params
+            if param.place != BODY
+        ],
+        "responses": {
+            str(endpoint.status): {
+                "description": "Done.",
+                "content": {"application/json": {"schema": endpoint.answer}},
+            },
+            **{status: {"$ref": f"#/components/responses/Refused{status}"} for status in _REFUSALS},
+        },
+    }
+    if body := _body(endpoint):
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body}},
+        }
+    return operation
+
+
+def _body(endpoint: Endpoint) -> Schema | None:
+    params = endpoint.params_in(BODY)
+    if not params:
+        return None
+    if params[0].name == WHOLE_BODY:
+        return params[0].schema
+    body = record(**{each.name: {**each.schema, "description": each.about} for each in params})
+    return {**body, "required": [each.name for each in params if each.required]}

@@ -1,28 +1,54 @@
-"""One entry of the API: where it is, what it is told, what it does, and what it answers."""
+"""One entry of the API: where it is, its parameters and how they are read, and what it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from starlette.datastructures import ImmutableMultiDict
+
+from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.frozen import frozen
 from queuectl.queue import Queue
-from queuectl.web.api.params import PATH, Param, Schema
-from queuectl.web.api.schemas import NAME
+from queuectl.web.api.schemas import NAME, Schema
+
+PATH, QUERY, BODY = "path", "query", "body"
+
+WHOLE_BODY = "*"
+"""The name of a parameter that stands for all fields of the body, whatever their names."""
 
 Arguments = Mapping[str, Any]
 """The values of an endpoint's parameters, by their names; those not given are not there."""
 
+Texts = ImmutableMultiDict[str, str]
+"""The parameters of a query, or the fields of a form."""
 
-def _nothing(_asked: Arguments, _answer: Any) -> str:
-    return ""
+_WHOLE = re.compile(r"-?\d{1,16}")
+_FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "": False}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
+    "array": (list,), "object": (dict,),
+}  # fmt: skip
+
+
+@frozen
+class Param:
+    """One parameter: in the path, in the query, or a field of a JSON body."""
+
+    name: str
+    place: str
+    schema: Schema
+    about: str
+    required: bool = False
 
 
 @frozen
 class Endpoint:
     """What a method on a path below /api does; `{name}` in the path is a parameter.
 
-    `act` returns the answer as JSON knows it; `told` says what became of a change in one line.
+    `act` returns the answer as JSON has it; `message` says what became of a change in one line,
+    with the names of parameters and fields of the answer in braces.
     """
 
     name: str
@@ -33,15 +59,130 @@ class Endpoint:
     answer: Schema
     params: tuple[Param, ...] = ()
     status: int = 200
-    told: Callable[[Arguments, Any], str] = _nothing
+    message: str | Callable[[Arguments, Any], str] = ""
 
     @property
     def changes(self) -> bool:
         """Whether it changes anything."""
         return self.method != "GET"
 
+    def message_for(self, arguments: Arguments, answer: Any) -> str:
+        """Return what became of a change in one line; nothing where nothing is changed."""
+        if callable(self.message):
+            return self.message(arguments, answer)
+        return self.message and self.message.format_map({**arguments, **answer})
+
+    def params_in(self, place: str) -> tuple[Param, ...]:
+        """Return the parameters that are in the path, in the query or in the body."""
+        return tuple(param for param in self.params if param.place == place)
+
 
 JOB_ID = Param("id", PATH, NAME, "the id of a job, or a prefix of one that was made", True)
-QUEUE_NAME = Param("name", PATH, NAME, "the name of a queue", True)
-SETTING_KEY = Param("key", PATH, {"type": "string", "maxLength": 64}, "a setting", True)
-WORKER_ID = Param("id", PATH, NAME, "the id of a worker", True)
+
+
+def read(
+    params: Sequence[Param], path: Mapping[str, str], query: Texts, body: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the value of every parameter that was given. Raises InvalidInput.
+
+    Those in path and query are text and are read as their schema says.
+    """
+    _refuse_unknown("parameter", query, [each.name for each in params if each.place == QUERY])
+    fields = [each.name for each in params if each.place == BODY]
+    if WHOLE_BODY not in fields:
+        _refuse_unknown("field", body, fields)
+    values: dict[str, Any] = {}
+    for param in params:
+        name, schema = param.name, param.schema
+        if name == WHOLE_BODY:
+            values["fields"] = body
+        elif param.place == PATH:
+            values[name] = _from_text(name, [path[name]], schema)
+        elif param.place == QUERY and name in query:
+            values[name] = _from_text(name, query.getlist(name), schema)
+        elif param.place == BODY and name in body:
+            values[name] = check(name, body[name], schema)
+        elif param.required:
+            raise InvalidInput(f"'{name}' is missing: {param.about}")
+    return values
+
+
+def read_fields(params: Sequence[Param], fields: Texts) -> dict[str, Any]:
+    """Return the same from the fields of an HTML form, which are all text.
+
+    Fields that are left empty are not given, and those that are unknown, or begin with `_`, are
+    passed over.
+    """
+    values: dict[str, Any] = {}
+    own = {param.name for param in params}
+    for param in params:
+        name, texts = param.name, fields.getlist(param.name)
+        if name == WHOLE_BODY:
+            others = [key for key in fields if key not in own and not key.startswith("_")]
+            values["fields"] = {key: fields[key] for key in others if fields[key]}
+        elif any(texts):
+            values[name] = _from_text(name, texts, param.schema)
+        elif param.required:
+            raise InvalidInput(f"'{name}' is missing: {param.about}")
+    return values
+
+
+def _refuse_unknown(what: str, words: Iterable[str], known: list[str]) -> None:
+    for word in words:
+        if word not in known:
+            raise InvalidInput(f"unknown {what} {shown(word)}{nearest(word, known)}")
+
+
+def _from_text(name: str, texts: Sequence[str], schema: Schema) -> Any:
+    if schema.get("type") == "array":
+        return check(name, [_from_text(name, [text], schema["items"]) for text in texts], schema)
+    if len(texts) > 1:
+        raise InvalidInput(f"'{name}' is given twice")
+    text = texts[0]
+    if schema.get("type") == "integer":
+        if not _WHOLE.fullmatch(text):
+            raise InvalidInput(f"{name} must be a whole number, not {shown(text)}")
+        return check(name, int(text), schema)
+    if schema.get("type") == "boolean":
+        if text.lower() not in _FLAGS:
+            raise InvalidInput(f"{name} must be true or false, not {shown(text)}")
+        return _FLAGS[text.lower()]
+    return check(name, text, schema)
+
+
+def check(name: str, value: Any, schema: Schema) -> Any:
+    """Return a value that fits a schema. Raises InvalidInput otherwise."""
+    kinds = schema.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    if isinstance(value, float) and kinds == ["integer"] and value.is_integer():
+        value = int(value)  # JSON knows one kind of number
+    if kinds and not any(_is_of_type(value, kind) for kind in kinds):
+        raise InvalidInput(f"{name} must be of type {' or '.join(kinds)}, not {shown(value)}")
+    for word, (is_met, why) in _RULES.items():
+        if word in schema and not is_met(value, schema[word]):
+            raise InvalidInput(f"{name} {why(schema[word])}, not {shown(value)}")
+    if kinds == ["array"]:
+        for each in value:
+            check(name, each, schema["items"])
+    return value
+
+
+def _is_of_type(value: Any, kind: str) -> bool:
+    return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
+
+
+_RULES: dict[str, tuple[Callable[[Any, Any], bool], Callable[[Any], str]]] = {
+    "minimum": (lambda value, least: value >= least, "must be at least {}".format),
+    "maximum": (lambda value, most: value <= most, "must be at most {}".format),
+    "maxLength": (lambda value, most: len(value) <= most, "has over {} characters".format),
+    "maxItems": (lambda value, most: len(value) <= most, "has more than {}".format),
+    "enum": (
+        lambda value, words: value in words,
+        lambda words: f"must be one of {', '.join(words)}",
+    ),
+    "pattern": (
+        lambda value, form: re.search(form, value) is not None,
+        lambda _form: "must be letters, digits and . _ : @ -",
+    ),
+}
+"""The words of JSON schemas that `check` heeds: whether one is met, and what to say if not."""

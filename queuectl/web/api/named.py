@@ -1,4 +1,4 @@
-"""What stands by its name until it is removed: schedules and hooks, which are steered alike."""
+"""Schedules and hooks: what stands by its name until it is removed, and is steered alike."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, Protocol
 
-from queuectl.domain.frozen import frozen
 from queuectl.domain.hooks import as_dict as hook_as_dict
-from queuectl.domain.job import Job
 from queuectl.domain.schedule import as_dict as schedule_as_dict
 from queuectl.domain.times import iso
-from queuectl.domain.views import as_dict
 from queuectl.queue import Queue
-from queuectl.web.api.endpoint import Arguments, Endpoint
-from queuectl.web.api.params import PATH, Param
+from queuectl.web.api.endpoint import PATH, Arguments, Endpoint, Param
+from queuectl.web.api.read import as_dicts
 from queuectl.web.api.schemas import NAME, array, named
 
 COMING = 3
 RUNS = 10
 
-Shown = dict[str, Any]
 
-
-class Steered(Protocol):
+class UseCases(Protocol):
     """The use cases that `Queue.schedules` and `Queue.hooks` have in common."""
 
     def all(self) -> list[Any]:
@@ -42,92 +37,66 @@ class Steered(Protocol):
         """Forget it. Raises NotFound."""
 
 
-@frozen
-class Kind:
-    """One of the two: what it is called, where its use cases are, and how one is told of.
+def _endpoints(
+    word: str,
+    of: Callable[[Queue], UseCases],
+    as_dict: Callable[[Any], dict[str, Any]],
+    details: Callable[[Queue, Any], dict[str, Any]],
+    about: dict[str, str],
+) -> tuple[Endpoint, ...]:
+    """Return the list of a kind, one of it with its `details`, and each change of one."""
+    title, path, one = word.title(), f"/{word}s", f"/{word}s/{{name}}"
+    params = (Param("name", PATH, NAME, f"the name of a {word}", True),)
 
-    `parts` is what is told of one alone, beside what a list tells.
-    """
+    def get(queue: Queue, arguments: Arguments) -> Any:
+        record = of(queue).get(arguments["name"])
+        return {**as_dict(record), **details(queue, record)}
 
-    word: str
-    plural: str
-    of: Callable[[Queue], Steered]
-    as_dict: Callable[[Any], Shown]
-    parts: Callable[[Queue, Any], Shown]
-    about_one: str
-    about_pause: str
-    about_resume: str
-    about_remove: str
+    def remove(queue: Queue, arguments: Arguments) -> Any:
+        of(queue).remove(arguments["name"])
+        return {"deleted": arguments["name"]}
 
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """Return what can be asked for: the list, one, and each change of one."""
-        path, one = f"/{self.plural}", f"/{self.plural}/{{name}}"
-        shape, title = named(self.word.title()), self.word.title()
-        name = (Param("name", PATH, NAME, f"the name of a {self.word}", True),)
-        return (
-            Endpoint(f"list{title}s", "GET", path, f"List the {self.plural}.",
-                     self._list, array(shape)),
-            Endpoint(f"get{title}", "GET", one, self.about_one,
-                     self._get, named(f"{title}Shown"), name),
-            Endpoint(f"pause{title}", "POST", f"{one}/pause", self.about_pause,
-                     self._pause, shape, name, told=self._told("Paused")),
-            Endpoint(f"resume{title}", "POST", f"{one}/resume", self.about_resume,
-                     self._resume, shape, name, told=self._told("Resumed")),
-            Endpoint(f"remove{title}", "DELETE", one, self.about_remove,
-                     self._remove, named("Deleted"), name, told=self._told("Removed")),
+    def change(verb: str, done: str) -> Endpoint:
+        return Endpoint(
+            f"{verb}{title}", "POST", f"{one}/{verb}", about[verb],
+            lambda queue, arguments: as_dict(getattr(of(queue), verb)(arguments["name"])),
+            named(title), params,
+            message=f"{done} {word} '{{name}}'",
         )  # fmt: skip
 
-    def _list(self, queue: Queue, _asked: Arguments) -> Any:
-        return [self.as_dict(each) for each in self.of(queue).all()]
-
-    def _get(self, queue: Queue, asked: Arguments) -> Any:
-        found = self.of(queue).get(asked["name"])
-        return {**self.as_dict(found), **self.parts(queue, found)}
-
-    def _pause(self, queue: Queue, asked: Arguments) -> Any:
-        return self.as_dict(self.of(queue).pause(asked["name"]))
-
-    def _resume(self, queue: Queue, asked: Arguments) -> Any:
-        return self.as_dict(self.of(queue).resume(asked["name"]))
-
-    def _remove(self, queue: Queue, asked: Arguments) -> Any:
-        self.of(queue).remove(asked["name"])
-        return {"deleted": asked["name"]}
-
-    def _told(self, done: str) -> Callable[[Arguments, Any], str]:
-        return lambda asked, _answer: f"{done} {self.word} '{asked['name']}'"
+    return (
+        Endpoint(f"list{title}s", "GET", path, f"List the {word}s.",
+                 lambda queue, _arguments: [as_dict(each) for each in of(queue).all()],
+                 array(named(title))),
+        Endpoint(f"get{title}", "GET", one, about["get"], get, named(f"{title}Shown"), params),
+        change("pause", "Paused"),
+        change("resume", "Resumed"),
+        Endpoint(f"remove{title}", "DELETE", one, about["remove"], remove, named("Deleted"), params,
+                 message=f"Removed {word} '{{deleted}}'"),
+    )  # fmt: skip
 
 
-def _jobs(queue: Queue, jobs: list[Job]) -> list[Shown]:
-    now, wait_context = queue.now(), queue.wait_context()
-    return [as_dict(job, now, wait_context) for job in jobs]
+def _of_schedule(queue: Queue, schedule: Any) -> dict[str, Any]:
+    runs = list(islice(queue.schedules.runs(schedule.name, RUNS), RUNS))
+    coming = [iso(instant) for instant in queue.schedules.coming(schedule, COMING)]
+    return {"next": coming, "jobs": as_dicts(queue, runs)}
 
 
-def _of_schedule(queue: Queue, found: Any) -> Shown:
-    schedules = queue.schedules
-    runs = list(islice(schedules.runs(found.name, RUNS), RUNS))
-    coming = [iso(instant) for instant in schedules.coming(found, COMING)]
-    return {"next": coming, "jobs": _jobs(queue, runs)}
+def _of_hook(queue: Queue, hook: Any) -> dict[str, Any]:
+    return {"deliveries": as_dicts(queue, list(queue.hooks.deliveries(hook.name, RUNS)))}
 
 
-def _of_hook(queue: Queue, found: Any) -> Shown:
-    return {"deliveries": _jobs(queue, list(queue.hooks.deliveries(found.name, RUNS)))}
-
-
-_SCHEDULE = Kind(
-    "schedule", "schedules", lambda queue: queue.schedules, schedule_as_dict, _of_schedule,
-    about_one="Show one schedule, when it is due, and the jobs of its latest runs.",
-    about_pause="Enqueue no more runs.",
-    about_resume="Go on with the next run.",
-    about_remove="Forget a schedule; the jobs of its runs stay.",
+NAMED = (
+    *_endpoints("schedule", lambda queue: queue.schedules, schedule_as_dict, _of_schedule, {
+        "get": "Show one schedule, when it is due, and the jobs of its latest runs.",
+        "pause": "Enqueue no more runs.",
+        "resume": "Go on with the next run.",
+        "remove": "Forget a schedule; the jobs of its runs stay.",
+    }),
+    *_endpoints("hook", lambda queue: queue.hooks, hook_as_dict, _of_hook, {
+        "get": "Show one hook, without its secrets, and the jobs that delivered what it told.",
+        "pause": "Tell nothing until the hook is resumed.",
+        "resume": "Tell again what happens from now on.",
+        "remove": "Forget a hook, with its secrets; deliveries that still wait are not made.",
+    }),
 )  # fmt: skip
-_HOOK = Kind(
-    "hook", "hooks", lambda queue: queue.hooks, hook_as_dict, _of_hook,
-    about_one="Show one hook, without its secrets, and the jobs that delivered what it told.",
-    about_pause="Tell nothing until the hook is resumed.",
-    about_resume="Tell again what happens from now on.",
-    about_remove="Forget a hook, with its secrets; deliveries that still wait are not made.",
-)  # fmt: skip
-
-STANDING = (*_SCHEDULE.endpoints(), *_HOOK.endpoints())
-"""Everything about schedules and hooks."""

@@ -1,13 +1,11 @@
-"""What the API tells: jobs in pages, one job, its output, and how everything else stands."""
+"""Read-only endpoints, except those of schedules and hooks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from queuectl.domain import settings as tunables
-from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import delivery_queue
@@ -16,16 +14,17 @@ from queuectl.domain.views import as_dict
 from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, status_as_dict, view_as_dict, worker_as_dict
 from queuectl.queue import Queue
-from queuectl.web.api.endpoint import JOB_ID, Arguments, Endpoint
-from queuectl.web.api.params import QUERY, Param
-from queuectl.web.api.schemas import FLAG, NAME, SEQ, STATE, TEXT, array, named
+from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Endpoint, Param
+from queuectl.web.api.schemas import FLAG, NAME, SEQ, STATE, STREAM, TEXT, array, named
 
 MOST_LISTED = 500
 DEAD = frozenset({State.DEAD})
 
 _WORDS = {**TEXT, "maxLength": 200}
+_QUEUE = Param("queue", QUERY, NAME, "only of this queue")
+_STATES = Param("state", QUERY, {**array(STATE), "maxItems": 6}, "only in these states")
 FILTER = (
-    Param("queue", QUERY, NAME, "only of this queue"),
+    _QUEUE,
     Param("label", QUERY, {**array(_WORDS), "maxItems": 16}, "only with all of these labels"),
     Param("text", QUERY, _WORDS, "only with all of these words in id, command or last error"),
     Param("exit_code", QUERY, {"type": "integer", "minimum": 0, "maximum": 255},
@@ -38,84 +37,68 @@ _PAGING = (
     Param("oldest_first", QUERY, FLAG, "in order of arrival; the newest come first unless said"),
     Param("full", QUERY, FLAG, "with output and history, which are empty unless said"),
 )  # fmt: skip
-_STATES = Param("state", QUERY, {**array(STATE), "maxItems": 6}, "only in these states")
+_OF_DELIVERIES = (
+    Param("hook", QUERY, NAME, "only of this hook"),
+    Param("text", QUERY, _WORDS, "only with all of these words in id or last error"),
+)
 
 
-@frozen
-class Listing:
-    """One page of jobs; `next` is where the next one begins, None at the end."""
-
-    jobs: list[Job]
-    next: int | None
-
-
-def filter_of(asked: Arguments, states: frozenset[State] = frozenset()) -> Filter:
+def filter_of(arguments: Arguments, states: frozenset[State] = frozenset()) -> Filter:
     """Return the filter that parameters ask for; of these states unless they name some."""
     return Filter(
-        states=frozenset(State(word) for word in asked.get("state", ())) or states,
-        queue=asked.get("queue"),
-        labels=tuple(asked.get("label", ())),
-        texts=tuple(asked.get("text", "").split()),
-        exit_code=asked.get("exit_code"),
+        states=frozenset(State(word) for word in arguments.get("state", ())) or states,
+        queue=arguments.get("queue"),
+        labels=tuple(arguments.get("label", ())),
+        texts=tuple(arguments.get("text", "").split()),
+        exit_code=arguments.get("exit_code"),
     )
 
 
 def page_of(
     queue: Queue,
-    asked: Arguments,
+    arguments: Arguments,
     states: frozenset[State] = frozenset(),
     *,
     deliveries: bool = False,
-) -> Listing:
-    """Return one page of jobs, or of what hooks have told, of one of them if that is asked.
+) -> tuple[list[Job], int | None]:
+    """Return a page of jobs, or of deliveries, and where the next one begins: None at the end.
 
     However many there are, it reads a limited number at a time.
     """
-    limit, full = asked.get("limit", 50), asked.get("full", False)
+    limit, full = arguments.get("limit", 50), arguments.get("full", False)
     page = Page(
         limit=limit + 1,
-        after_seq=asked.get("after", 0),
-        newest_first=not asked.get("oldest_first", False),
+        after_seq=arguments.get("after", 0),
+        newest_first=not arguments.get("oldest_first", False),
         with_output=full,
         with_history=full,
     )
-    chosen = filter_of(asked, states)
+    selection = filter_of(arguments, states)
     if deliveries:
-        hook = asked.get("hook")
-        chosen = replace(chosen, queue=hook and delivery_queue(hook), deliveries=True)
-    found = list(queue.find(chosen, page))
-    return Listing(found[:limit], found[limit - 1].seq if len(found) > limit else None)
+        hook = arguments.get("hook")
+        selection = replace(selection, queue=hook and delivery_queue(hook), deliveries=True)
+    jobs = list(queue.find(selection, page))
+    return jobs[:limit], jobs[limit - 1].seq if len(jobs) > limit else None
 
 
-def _listed(queue: Queue, listing: Listing) -> dict[str, Any]:
+def _as_page(queue: Queue, page: tuple[list[Job], int | None]) -> dict[str, Any]:
+    return {"jobs": as_dicts(queue, page[0]), "next": page[1]}
+
+
+def as_dicts(queue: Queue, jobs: list[Job]) -> list[dict[str, Any]]:
+    """Return jobs as the API tells them."""
     now, wait_context = queue.now(), queue.wait_context()
-    return {"jobs": [as_dict(job, now, wait_context) for job in listing.jobs], "next": listing.next}
+    return [as_dict(job, now, wait_context) for job in jobs]
 
 
-def _list_jobs(queue: Queue, asked: Arguments) -> Any:
-    return _listed(queue, page_of(queue, asked))
+def job_as_dict(queue: Queue, job: Job) -> dict[str, Any]:
+    """Return one job as the API tells it."""
+    return as_dicts(queue, [job])[0]
 
 
-def _list_dead(queue: Queue, asked: Arguments) -> Any:
-    return _listed(queue, page_of(queue, asked, DEAD))
-
-
-def _list_deliveries(queue: Queue, asked: Arguments) -> Any:
-    return _listed(queue, page_of(queue, asked, deliveries=True))
-
-
-def shown(queue: Queue, job: Job) -> dict[str, Any]:
-    """Return a job as the API tells it."""
-    return as_dict(job, queue.now(), queue.wait_context())
-
-
-def _get_job(queue: Queue, asked: Arguments) -> Any:
-    return shown(queue, queue.get(asked["id"]))
-
-
-def _get_log(queue: Queue, asked: Arguments) -> Any:
-    job_id = queue.resolve(asked["id"])
-    log = read_log(queue, LogWanted(job_id, asked.get("run"), asked.get("stream")))
+def _log(queue: Queue, arguments: Arguments) -> dict[str, Any]:
+    job_id = queue.resolve(arguments["id"])
+    log = read_log(queue, LogWanted(job_id, arguments.get("run"), arguments.get("stream")))
     return {
         "job": job_id,
         "run": log.run,
@@ -127,58 +110,40 @@ def _get_log(queue: Queue, asked: Arguments) -> Any:
     }
 
 
-def _list_queues(queue: Queue, _asked: Arguments) -> Any:
-    return [view_as_dict(view) for view in queue_views(queue.counts(), queue.queue_limits())]
-
-
-def _list_workers(queue: Queue, _asked: Arguments) -> Any:
-    return [worker_as_dict(worker) for worker in queue.workers()]
-
-
-def _get_settings(queue: Queue, _asked: Arguments) -> Mapping[str, Any]:
-    return tunables.as_dict(queue.settings())
-
-
-def _get_stats(queue: Queue, asked: Arguments) -> Any:
-    return report_as_dict(queue.stats(asked.get("queue")))
-
-
-def _get_status(queue: Queue, _asked: Arguments) -> Any:
-    return status_as_dict(queue)
-
-
 READING = (
     Endpoint("getStatus", "GET", "/status", "Count the jobs and show the workers that are alive.",
-             _get_status, named("Status")),
+             lambda queue, _arguments: status_as_dict(queue), named("Status")),
     Endpoint("getStats", "GET", "/stats", "Tell what happened in the last hour, and how fast.",
-             _get_stats, named("Report"), (Param("queue", QUERY, NAME, "only of this queue"),)),
+             lambda queue, arguments: report_as_dict(queue.stats(arguments.get("queue"))),
+             named("Report"), (_QUEUE,)),
     Endpoint("listJobs", "GET", "/jobs", "List jobs, dead ones included, a page at a time.",
-             _list_jobs, named("JobPage"), (_STATES, *FILTER, *_PAGING)),
+             lambda queue, arguments: _as_page(queue, page_of(queue, arguments)),
+             named("JobPage"), (_STATES, *FILTER, *_PAGING)),
     Endpoint("getJob", "GET", "/jobs/{id}", "Show everything about one job.",
-             _get_job, named("Job"), (JOB_ID,)),
+             lambda queue, arguments: job_as_dict(queue, queue.get(arguments["id"])),
+             named("Job"), (JOB_ID,)),
     Endpoint("getLog", "GET", "/jobs/{id}/logs", "Show the end of what a run wrote.",
-             _get_log, named("Log"), (
+             _log, named("Log"), (
                  JOB_ID,
                  Param("run", QUERY, {"type": "integer", "minimum": 1, "maximum": 2**31},
                        "which run; the latest unless said"),
-                 Param("stream", QUERY, {"type": "string", "enum": ["stdout", "stderr"]},
+                 Param("stream", QUERY, STREAM,
                        "which of the two; standard error unless said where it is all there is"),
              )),
     Endpoint("listDead", "GET", "/dlq", "List the dead jobs, a page at a time.",
-             _list_dead, named("JobPage"), (*FILTER, *_PAGING)),
+             lambda queue, arguments: _as_page(queue, page_of(queue, arguments, DEAD)),
+             named("JobPage"), (*FILTER, *_PAGING)),
     Endpoint("listDeliveries", "GET", "/deliveries",
              "List what hooks tell, each delivery as a job, a page at a time.",
-             _list_deliveries, named("JobPage"), (
-                 _STATES,
-                 Param("hook", QUERY, NAME, "only of this hook"),
-                 Param("text", QUERY, _WORDS, "only with all of these words in id or last error"),
-                 *_PAGING,
-             )),
+             lambda queue, arguments: _as_page(queue, page_of(queue, arguments, deliveries=True)),
+             named("JobPage"), (_STATES, *_OF_DELIVERIES, *_PAGING)),
     Endpoint("listQueues", "GET", "/queues", "List the queues with their jobs.",
-             _list_queues, array(named("Queue"))),
+             lambda queue, _arguments: [
+                 view_as_dict(view) for view in queue_views(queue.counts(), queue.queue_limits())
+             ], array(named("Queue"))),
     Endpoint("listWorkers", "GET", "/workers", "List the workers that are alive.",
-             _list_workers, array(named("Worker"))),
+             lambda queue, _arguments: [worker_as_dict(worker) for worker in queue.workers()],
+             array(named("Worker"))),
     Endpoint("getSettings", "GET", "/settings", "Show every setting with its value.",
-             _get_settings, named("Settings")),
+             lambda queue, _arguments: tunables.as_dict(queue.settings()), named("Settings")),
 )  # fmt: skip
-"""What only looks, but for what stands by name."""

@@ -1,1 +1,268 @@
-"""The pages that a browser shows."""
+"""The pages that a browser shows: for each its template, and the values that it reads for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import NotFound
+from queuectl.domain.frozen import frozen
+from queuectl.domain.job import WAITING, Job, State
+from queuectl.domain.query import Counts, Filter
+from queuectl.domain.query import Page as Paging
+from queuectl.domain.times import iso
+from queuectl.domain.views import WaitContext, masked_env, reason
+from queuectl.presentation.columns import seconds_between
+from queuectl.presentation.run_log import LogWanted, read_log
+from queuectl.presentation.status import queue_views, totals
+from queuectl.queue import Queue
+from queuectl.web.api import BY_NAME
+from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Param
+from queuectl.web.api.named import COMING
+from queuectl.web.api.read import DEAD, page_of
+from queuectl.web.pages.ansi import lines_of
+from queuectl.web.pages.charts import charts, states_bar, timeline
+
+MOMENT = "\x1f"
+"""Stands around a time in a reason, so that the page can show it in the reader's own zone."""
+
+LOOKED_AT = 300
+"""How many of the oldest jobs that wait are looked at to say what is stuck."""
+
+_PATIENCE_SECONDS = 5.0
+_MOST_GROUPS = 6
+_MOST_PARENTS = 20
+_FAILURES, _RUNNING, _DELIVERIES = 6, 8, 3
+"""How many of each are shown."""
+
+Values = dict[str, Any]
+
+
+@frozen
+class Page:
+    """A page: its template and title, what it is asked, and what reads the template's values."""
+
+    template: str
+    title: str
+    params: tuple[Param, ...]
+    values: Callable[[Queue, Arguments], Values]
+
+
+# why jobs wait
+
+
+@frozen
+class Stuck:
+    """Jobs that wait for the same reason; `first` has waited longest, since `since`.
+
+    There may be more than `number` where `is_cut`: only the oldest that wait were looked at.
+    """
+
+    reason: str
+    number: int
+    first: Job
+    since: datetime
+    is_cut: bool
+
+
+def why(queue: Queue) -> Callable[[Job], str]:
+    """Return what tells why a job waits, as things stand now; nothing for one that does not."""
+    now, wait_context = queue.now(), queue.wait_context()
+    return lambda job: _reason(job, now, wait_context)
+
+
+def _reason(job: Job, now: datetime, wait_context: WaitContext) -> str:
+    return reason(job, now, lambda at: f"{MOMENT}{iso(at)}{MOMENT}", wait_context) or ""
+
+
+def stuck(queue: Queue) -> list[Stuck]:
+    """Return why jobs do not start that could, by their time, for all of the oldest that wait."""
+    now, wait_context = queue.now(), queue.wait_context()
+    groups: dict[str, list[Job]] = {}
+    waiting = list(queue.find(Filter(WAITING), Paging(limit=LOOKED_AT)))
+    for job in waiting:
+        if text := _held_up(job, now, wait_context):
+            groups.setdefault(text, []).append(job)
+    is_cut = len(waiting) == LOOKED_AT
+    largest = sorted(groups.items(), key=lambda group: -len(group[1]))[:_MOST_GROUPS]
+    return [Stuck(text, len(jobs), jobs[0], jobs[0].run_at, is_cut) for text, jobs in largest]
+
+
+def _held_up(job: Job, now: datetime, wait_context: WaitContext) -> str:
+    """Return what keeps a job from starting now; nothing where it is only early, or just due.
+
+    The reason of a job that waits for one which has ended otherwise, or is gone, ends with `)`.
+    """
+    text = _reason(job, now, wait_context)
+    if job.paused or job.blocked_by:
+        return text if job.paused or text.endswith(")") else ""
+    if not job.is_due(now):
+        return ""
+    if text != "due" and not text.endswith(" due"):
+        return text
+    is_late = seconds_between(job.run_at, now) > _PATIENCE_SECONDS
+    return "all workers are busy" if is_late else ""
+
+
+# what each page shows
+
+
+def _overview(queue: Queue, _arguments: Arguments) -> Values:
+    counts, workers = totals(queue.counts()), queue.workers()
+    failed = [*_newest(queue, State.FAILED, 50), *_newest(queue, State.DEAD, 50)]
+    return {
+        "counts": counts,
+        "workers": workers,
+        "busy": sum(worker.state == "busy" for worker in workers),
+        "states": states_bar(counts),
+        "charts": charts(queue),
+        "stuck": stuck(queue),
+        "failures": sorted(failed, key=lambda job: job.updated_at, reverse=True)[:_FAILURES],
+        "running": _newest(queue, State.PROCESSING, _RUNNING),
+        "why": why(queue),
+    }
+
+
+def _newest(queue: Queue, state: State, number: int) -> list[Job]:
+    return list(queue.find(Filter(frozenset({state})), Paging(limit=number, newest_first=True)))
+
+
+def _jobs(queue: Queue, arguments: Arguments) -> Values:
+    return _jobs_in(queue, arguments, frozenset())
+
+
+def _dlq(queue: Queue, arguments: Arguments) -> Values:
+    return _jobs_in(queue, arguments, DEAD)
+
+
+def _jobs_in(queue: Queue, arguments: Arguments, states: frozenset[State]) -> Values:
+    counts = queue.counts()
+    filters = ("state", "queue", "label", "text", "exit_code")
+    listing = _listing(queue, arguments, filters, page_of(queue, arguments, states), counts)
+    return {**listing, "queues": sorted(counts.by_queue)}
+
+
+def _deliveries(queue: Queue, arguments: Arguments) -> Values:
+    counts, found = queue.counts(deliveries=True), page_of(queue, arguments, deliveries=True)
+    listing = _listing(queue, arguments, ("state", "hook", "text"), found, counts)
+    return {**listing, "hooks": [hook.name for hook in queue.hooks.all()]}
+
+
+def _listing(
+    queue: Queue,
+    arguments: Arguments,
+    filters: Sequence[str],
+    page: tuple[list[Job], int | None],
+    counts: Counts,
+) -> Values:
+    """Return what pages with a list of jobs have in common; `filters` are the names of theirs."""
+    jobs, following = page
+    query = {name: arguments.get(name) for name in filters}
+
+    def link(**changes: object) -> str:
+        """Return the query of this page with some parameters changed; None takes one away."""
+        changed = {**arguments, "after": None, **changes}
+        kept = {name: value for name, value in changed.items() if value not in (None, "")}
+        return "?" + urlencode(kept, doseq=True)
+
+    return {
+        "query": query,
+        "counts": totals(counts),
+        "jobs": jobs,
+        "why": why(queue),
+        "older": link(after=following) if following is not None else None,
+        "newest": link() if arguments.get("after") else None,
+        "is_filtered": any(value not in (None, "") for value in query.values()),
+        "link": link,
+    }
+
+
+def _job(queue: Queue, arguments: Arguments) -> Values:
+    job = queue.get(arguments["id"])
+    log = read_log(queue, LogWanted(job.id, arguments.get("run"), arguments.get("stream")))
+    return {
+        "job": job,
+        "env": masked_env(job),
+        "why": why(queue),
+        "log": log,
+        "lines": lines_of(log.text),
+        "timeline": timeline(job, queue.now()),
+        "is_waiting": job.state in WAITING,
+        "parents": _parents(queue, job),
+    }
+
+
+def _parents(queue: Queue, job: Job) -> list[tuple[str, str, str]]:
+    """Return the jobs that one waits for or has waited for: how, which, and their state."""
+    spec, root_of = job.spec, queue.wait_context().root_of
+    ways = (("after", spec.after), ("after any", spec.after_any), ("after fail", spec.after_fail))
+    rows = []
+    for how, job_id in ((how, job_id) for how, ids in ways for job_id in ids[:_MOST_PARENTS]):
+        parent, root = _found(queue, job_id), root_of(job_id)
+        state = parent.state.value if parent else "deleted"
+        rows.append((how, job_id, f"{state}: {root}" if parent and root else state))
+    return rows
+
+
+def _found(queue: Queue, job_id: str) -> Job | None:
+    try:
+        return queue.get(job_id)
+    except NotFound:
+        return None
+
+
+def _queues(queue: Queue, _arguments: Arguments) -> Values:
+    return {"views": queue_views(queue.counts(), queue.queue_limits())}
+
+
+def _workers(queue: Queue, _arguments: Arguments) -> Values:
+    workers = queue.workers()
+    ids = [worker.job_id for worker in workers if worker.job_id]
+    return {"workers": workers, "running": {job_id: _found(queue, job_id) for job_id in ids}}
+
+
+def _schedules(queue: Queue, _arguments: Arguments) -> Values:
+    schedules = queue.schedules.all()
+    return {
+        "schedules": schedules,
+        "coming": {each.name: queue.schedules.coming(each, COMING) for each in schedules},
+        "latest": {each.name: queue.schedules.latest_run(each) for each in schedules},
+    }
+
+
+def _hooks(queue: Queue, _arguments: Arguments) -> Values:
+    hooks = queue.hooks.all()
+    latest = {hook.name: list(queue.hooks.deliveries(hook.name, _DELIVERIES)) for hook in hooks}
+    return {"hooks": hooks, "deliveries": latest}
+
+
+def _settings(queue: Queue, _arguments: Arguments) -> Values:
+    values = tunables.as_dict(queue.settings())
+    return {
+        "settings": [
+            (key, value, tunables.default_of(key), tunables.help_of(key))
+            for key, value in values.items()
+        ]
+    }
+
+
+_OF_JOBS = BY_NAME["listJobs"].params_in(QUERY)
+_OF_DELIVERIES = BY_NAME["listDeliveries"].params_in(QUERY)
+_OF_LOG = BY_NAME["getLog"].params_in(QUERY)
+
+PAGES: dict[str, Page] = {
+    "/": Page("overview.html", "Overview", (), _overview),
+    "/jobs": Page("jobs.html", "Jobs", _OF_JOBS, _jobs),
+    "/jobs/{id}": Page("job.html", "Job", (JOB_ID, *_OF_LOG), _job),
+    "/dlq": Page("dlq.html", "Dead letter queue", _OF_JOBS, _dlq),
+    "/queues": Page("queues.html", "Queues", (), _queues),
+    "/workers": Page("workers.html", "Workers", (), _workers),
+    "/schedules": Page("schedules.html", "Schedules", (), _schedules),
+    "/deliveries": Page("deliveries.html", "Deliveries", _OF_DELIVERIES, _deliveries),
+    "/hooks": Page("hooks.html", "Hooks", (), _hooks),
+    "/settings": Page("settings.html", "Settings", (), _settings),
+}
+"""Every page by its path."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from queuectl.domain.hooks import Hook, shown_address
@@ -24,8 +23,8 @@ from queuectl.presentation.charts import length
 from queuectl.presentation.columns import attempts_text, state_text
 from queuectl.presentation.hook_columns import delivered_text
 from queuectl.presentation.tables import Clock
-from queuectl.web.api.endpoints import BY_NAME
-from queuectl.web.pages.reasons import MOMENT
+from queuectl.web.api import BY_NAME
+from queuectl.web.pages import MOMENT
 
 HERE = Path(__file__).parents[1]
 STATIC = HERE / "static"
@@ -40,26 +39,26 @@ def static(name: str) -> str:
     return f"/static/{name}?v={mark}"
 
 
-def _utc(instant: datetime) -> datetime:
-    return instant.astimezone(UTC)
+def _utc(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def ago(instant: datetime | None, now: datetime) -> Markup:
-    """Return a time seen from now, `2m ago`; the script keeps it true."""
+@pass_context
+def ago(context: Context, instant: datetime | None) -> Markup:
+    """Return a time seen from the page's `now`, such as `2m ago`; the script keeps it true."""
     if instant is None:
         return Markup("–")
-    return Markup('<time datetime="{}" title="{}" data-rel>{}</time>').format(
-        iso(instant), f"{_utc(instant):%Y-%m-%d %H:%M:%S} UTC", Clock(now, True).around(instant)
-    )
+    words = Clock(context["now"], True).around(instant)
+    html = Markup('<time datetime="{}" title="{}" data-rel>{}</time>')
+    return html.format(iso(instant), _utc(instant), words)
 
 
 def at(instant: datetime | None) -> Markup:
     """Return a point in time in UTC; the script shows it in the reader's zone."""
     if instant is None:
         return Markup("–")
-    return Markup('<time datetime="{}" data-at>{} UTC</time>').format(
-        iso(instant), f"{_utc(instant):%Y-%m-%d %H:%M:%S}"
-    )
+    html = Markup('<time datetime="{}" data-at>{}</time>')
+    return html.format(iso(instant), _utc(instant))
 
 
 def moments(text: str) -> Markup:
@@ -82,23 +81,22 @@ def size(number: int) -> str:
 def _line(command: str | tuple[str, ...]) -> str:
     """Return the beginning of a command on one line, as much of it as any list shows."""
     text = command_text(command)
-    cut = text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}…"
-    return printable(cut)
+    return printable(text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}…")
 
 
-def _shown_lines(text: str) -> str:
+def _printable_lines(text: str) -> str:
     """Return text with its lines kept and its other control characters written as escapes."""
     return "\n".join(printable(line) for line in text.expandtabs(8).split("\n"))
 
 
 def _of_fields(command: str | list[str]) -> str:
     """Return the command in the fields of a schedule."""
-    return _shown_lines(command_text(command if isinstance(command, str) else tuple(command)))
+    return _printable_lines(command_text(command if isinstance(command, str) else tuple(command)))
 
 
 def _hook_address(hook: Hook) -> str:
     """Return where a hook leads, without what is secret of it."""
-    return _shown_lines(shown_address(hook))
+    return _printable_lines(shown_address(hook))
 
 
 def _hook_value(hook: Hook) -> str:
@@ -106,42 +104,30 @@ def _hook_value(hook: Hook) -> str:
     return parse_threshold(hook.when).shown(hook.value or 0)
 
 
-def worker_name(worker: LiveWorker) -> str:
+def _worker_name(worker: LiveWorker) -> str:
     """Return a worker as people know it."""
     return f"{worker.record.host} · {worker.record.process.pid}"
 
 
-@cache
 def environment() -> Environment:
     """Return the templates with what they may use."""
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    environment.filters |= {
         "at": at, "moments": moments, "span": length, "line": _line, "size": size,
         "state_text": state_text, "attempts": attempts_text, "printable": printable,
-        "value": show, "worker_name": worker_name, "printable_lines": _shown_lines,
+        "value": show, "worker_name": _worker_name, "printable_lines": _printable_lines,
         "line_of_fields": _of_fields, "delivered": delivered_text, "hook_address": _hook_address,
         "hook_value": _hook_value, "queue_title": queue_title, "hook_of_queue": hook_of_queue,
         "is_of_deliveries": is_of_deliveries,
     }  # fmt: skip
-    made.globals |= {
-        "static": static,
-        "endpoint": BY_NAME.__getitem__,
-        "command_text": command_text,
-        "iso": iso,
-    }
-    return made
-
-
-def render(template: str, now: datetime, values: Mapping[str, Any]) -> str:
-    """Return a page; `now` is the store's time."""
-
-    def seen(instant: datetime | None) -> Markup:
-        return ago(instant, now)
-
-    return environment().get_template(template).render(now=now, ago=seen, **values)
+    environment.globals |= {
+        "ago": ago, "static": static, "endpoint": BY_NAME.__getitem__,
+        "command_text": command_text, "iso": iso,
+    }  # fmt: skip
+    return environment
