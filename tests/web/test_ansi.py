@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuectl.web.pages.ansi import MOST_LINES, lines_of
+from queuectl.web.pages.templates import MOST_LINES, output_lines
 
 
 @pytest.mark.parametrize(
@@ -32,24 +32,24 @@ from queuectl.web.pages.ansi import MOST_LINES, lines_of
     ],
 )  # fmt: skip
 def test_a_line_is_shown_as_a_terminal_would_leave_it(output: str, html: str) -> None:
-    assert lines_of(output) == [html]
+    assert output_lines(output) == [html]
 
 
 def test_a_colour_goes_on_in_the_next_line() -> None:
-    assert lines_of("\x1b[31ma\nb\x1b[0m\nc\n") == [
+    assert output_lines("\x1b[31ma\nb\x1b[0m\nc\n") == [
         '<span class="i1">a</span>', '<span class="i1">b</span>', "c",
     ]  # fmt: skip
 
 
 def test_only_the_last_lines_are_shown() -> None:
-    found = lines_of("\n".join(map(str, range(MOST_LINES + 5))))
+    found = output_lines("\n".join(map(str, range(MOST_LINES + 5))))
     assert (len(found), found[0], found[-1]) == (MOST_LINES, "5", str(MOST_LINES + 4))
 
 
 @settings(max_examples=60, deadline=None, database=None)
 @given(st.text(st.sampled_from("\x1b[]0;123m<>&\"'\r\n\tab\x07é\u202e")))
 def test_nothing_but_spans_with_our_classes_comes_out(output: str) -> None:
-    for line in lines_of(output):
+    for line in output_lines(output):
         rest = line
         while rest:
             text, tag, rest = rest.partition("<")

@@ -23,7 +23,6 @@ from queuectl.web.api import BY_NAME
 from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Param
 from queuectl.web.api.named import COMING
 from queuectl.web.api.read import DEAD, page_of
-from queuectl.web.pages.ansi import lines_of
 from queuectl.web.pages.charts import charts, states_bar, timeline
 
 MOMENT = "\x1f"
@@ -188,7 +187,6 @@ def _job(queue: Queue, arguments: Arguments) -> Values:
         "env": masked_env(job),
         "why": why(queue),
         "log": log,
-        "lines": lines_of(log.text),
         "timeline": timeline(job, queue.now()),
         "is_waiting": job.state in WAITING,
         "parents": _parents(queue, job),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -10,6 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
+from rich.ansi import AnsiDecoder
+from rich.color import Color, ColorType
+from rich.style import Style
 
 from queuectl.domain.hooks import Hook, shown_address
 from queuectl.domain.job_fields import command_text
@@ -28,8 +32,21 @@ from queuectl.web.pages import MOMENT
 
 HERE = Path(__file__).parents[1]
 STATIC = HERE / "static"
+MOST_LINES = 2000
+"""How many lines of an output are shown."""
 
 _LONGEST_LINE = 300
+_CODE = re.compile(
+    r"\x1b(?:\[(?P<sgr>[\d;:]{0,99})m|\[[0-?]*[ -/]*[@-~]"
+    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
+)
+_COLORS = (
+    (0, 0, 0), (205, 49, 49), (13, 188, 121), (229, 229, 16),
+    (36, 114, 200), (188, 63, 188), (17, 168, 205), (229, 229, 229),
+    (102, 102, 102), (241, 76, 76), (35, 209, 139), (245, 245, 67),
+    (59, 142, 234), (214, 112, 214), (41, 184, 219), (255, 255, 255),
+)  # fmt: skip
+"""The sixteen colours that the style sheet has; the others are shown by the nearest of them."""
 
 
 @cache
@@ -78,6 +95,57 @@ def size(number: int) -> str:
     return f"{number} B"
 
 
+def output_lines(text: str) -> list[Markup]:
+    """Return the last lines of an output, each as HTML that can only show it.
+
+    Colours become classes. A carriage return writes over its line, moves of the cursor are left
+    out, and control characters are written as escapes.
+    """
+    decoder = AnsiDecoder()  # which keeps the style from one line to the next
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return [_output_line(line.rstrip("\r"), decoder) for line in lines][-MOST_LINES:]
+
+
+def _output_line(line: str, decoder: AnsiDecoder) -> Markup:
+    parts: list[Markup] = []
+    at = 0
+    for code in (*_CODE.finditer(line), None):
+        _, overwritten, piece = line[at : code.start() if code else None].rpartition("\r")
+        if overwritten:
+            parts.clear()
+        safe, classes = escape(printable(piece.expandtabs(8))), _classes(decoder.style)
+        html = Markup('<span class="{}">{}</span>') if piece and classes else Markup("{1}")
+        parts.append(html.format(classes, safe))
+        if code is not None:
+            at = code.end()
+            if code["sgr"] is not None:
+                decoder.decode_line(f"\x1b[{code['sgr'].replace(':', ';')}m")
+    return Markup("").join(parts)
+
+
+def _classes(style: Style) -> str:
+    """Return the classes of the style sheet that show a style."""
+    colors = (("i", style.color), ("p", style.bgcolor))
+    names = [f"{at}{_nearest(color)}" for at, color in colors if color and not color.is_default]
+    looks = {
+        "bold": style.bold, "dim": style.dim, "italic": style.italic,
+        "underlined": style.underline, "inverse": style.reverse,
+    }  # fmt: skip
+    return " ".join([*names, *(name for name, is_so in looks.items() if is_so)])
+
+
+def _nearest(color: Color) -> int:
+    """Return the number of the nearest of the sixteen colours."""
+    if color.type is ColorType.STANDARD and color.number is not None:
+        return color.number
+    wanted = color.get_truecolor()
+
+    def distance(number: int) -> int:
+        return sum((a - b) ** 2 for a, b in zip(wanted, _COLORS[number], strict=True))
+
+    return min(range(16), key=distance)
+
+
 def _line(command: str | tuple[str, ...]) -> str:
     """Return the beginning of a command on one line, as much of it as any list shows."""
     text = command_text(command)
@@ -124,7 +192,7 @@ def environment() -> Environment:
         "value": show, "worker_name": _worker_name, "printable_lines": _printable_lines,
         "line_of_fields": _of_fields, "delivered": delivered_text, "hook_address": _hook_address,
         "hook_value": _hook_value, "queue_title": queue_title, "hook_of_queue": hook_of_queue,
-        "is_of_deliveries": is_of_deliveries,
+        "is_of_deliveries": is_of_deliveries, "output_lines": output_lines,
     }  # fmt: skip
     environment.globals |= {
         "ago": ago, "static": static, "endpoint": BY_NAME.__getitem__,
