@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -50,15 +50,7 @@ NEEDED = ("jinja2", "starlette", "uvicorn")
     "--url", metavar="URL", help="The address by which a proxy makes it reachable, if one does."
 )
 @pass_session
-def dashboard(
-    session: Session,
-    host: str,
-    port: int,
-    read_only: bool,
-    require_token: bool,
-    token_file: str | None,
-    url: str | None,
-) -> int:
+def dashboard(session: Session, /, **options: Any) -> int:
     """Serve the queue as a web page, with a JSON API and live figures."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise InvalidInput(
@@ -68,6 +60,5 @@ def dashboard(
 
     session.queue()  # a store that cannot be used is refused before anything is served
     session.close()
-    file = Path(token_file) if token_file else None
-    serve(session.location(), Options(host, port, read_only, require_token, file, url))
+    serve(session.location(), Options(**options))
     return ExitCode.OK

@@ -35,13 +35,13 @@ class Options:
     port: int
     read_only: bool = False
     require_token: bool = False
-    token_file: Path | None = None
+    token_file: str | None = None
     url: str | None = None
 
 
 def serve(location: Location, options: Options) -> None:
     """Serve until SIGINT or SIGTERM. Raises InvalidInput."""
-    token_file = options.token_file or location.home.token_file
+    token_file = Path(options.token_file or location.home.token_file)
     token = named_token(token_file) if options.token_file else own_token(location.home)
     with listening(options.host, options.port) as listener:
         policy = policy_of(options, token, listener.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -160,7 +161,8 @@ def check(name: str, value: Any, schema: Schema) -> Any:
         raise InvalidInput(f"{name} must be of type {' or '.join(kinds)}, not {shown(value)}")
     for word, (is_met, why) in _RULES.items():
         if word in schema and not is_met(value, schema[word]):
-            raise InvalidInput(f"{name} {why(schema[word])}, not {shown(value)}")
+            limit = ", ".join(schema[word]) if word == "enum" else schema[word]
+            raise InvalidInput(f"{name} {why.format(limit)}, not {shown(value)}")
     if kinds == ["array"]:
         for each in value:
             check(name, each, schema["items"])
@@ -171,18 +173,13 @@ def _is_of_type(value: Any, kind: str) -> bool:
     return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-_RULES: dict[str, tuple[Callable[[Any, Any], bool], Callable[[Any], str]]] = {
-    "minimum": (lambda value, least: value >= least, "must be at least {}".format),
-    "maximum": (lambda value, most: value <= most, "must be at most {}".format),
-    "maxLength": (lambda value, most: len(value) <= most, "has over {} characters".format),
-    "maxItems": (lambda value, most: len(value) <= most, "has more than {}".format),
-    "enum": (
-        lambda value, words: value in words,
-        lambda words: f"must be one of {', '.join(words)}",
-    ),
-    "pattern": (
-        lambda value, form: re.search(form, value) is not None,
-        lambda _form: "must be letters, digits and . _ : @ -",
-    ),
-}
+_RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "minimum": (operator.ge, "must be at least {}"),
+    "maximum": (operator.le, "must be at most {}"),
+    "maxLength": (lambda value, most: len(value) <= most, "has over {} characters"),
+    "maxItems": (lambda value, most: len(value) <= most, "has more than {}"),
+    "enum": (lambda value, words: value in words, "must be one of {}"),
+    "pattern": (lambda value, form: re.search(form, value) is not None,
+                "must be letters, digits and . _ : @ -"),
+}  # fmt: skip
 """The words of JSON schemas that `check` heeds: whether one is met, and what to say if not."""

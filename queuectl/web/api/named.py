@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from queuectl.domain.hooks import as_dict as hook_as_dict
 from queuectl.domain.schedule import as_dict as schedule_as_dict
 from queuectl.domain.times import iso
 from queuectl.queue import Queue
+from queuectl.queue.hooks import Hooks
+from queuectl.queue.schedules import Schedules
 from queuectl.web.api.endpoint import PATH, Arguments, Endpoint, Param
 from queuectl.web.api.read import as_dicts
 from queuectl.web.api.schemas import NAME, array, named
@@ -18,28 +20,9 @@ COMING = 3
 RUNS = 10
 
 
-class UseCases(Protocol):
-    """The use cases that `Queue.schedules` and `Queue.hooks` have in common."""
-
-    def all(self) -> list[Any]:
-        """Return every one, by name."""
-
-    def get(self, name: str) -> Any:
-        """Return one. Raises NotFound."""
-
-    def pause(self, name: str) -> Any:
-        """Let it do nothing; return it. Raises NothingDone."""
-
-    def resume(self, name: str) -> Any:
-        """Let it go on; return it. Raises NothingDone."""
-
-    def remove(self, name: str) -> None:
-        """Forget it. Raises NotFound."""
-
-
 def _endpoints(
     word: str,
-    of: Callable[[Queue], UseCases],
+    of: Callable[[Queue], Schedules | Hooks],
     as_dict: Callable[[Any], dict[str, Any]],
     details: Callable[[Queue, Any], dict[str, Any]],
     about: dict[str, str],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -53,20 +54,6 @@ class Page:
 # why jobs wait
 
 
-@frozen
-class Stuck:
-    """Jobs that wait for the same reason; `first` has waited longest, since `since`.
-
-    There may be more than `number` where `is_cut`: only the oldest that wait were looked at.
-    """
-
-    reason: str
-    number: int
-    first: Job
-    since: datetime
-    is_cut: bool
-
-
 def why(queue: Queue) -> Callable[[Job], str]:
     """Return what tells why a job waits, as things stand now; nothing for one that does not."""
     now, wait_context = queue.now(), queue.wait_context()
@@ -77,8 +64,12 @@ def _reason(job: Job, now: datetime, wait_context: WaitContext) -> str:
     return reason(job, now, lambda at: f"{MOMENT}{iso(at)}{MOMENT}", wait_context) or ""
 
 
-def stuck(queue: Queue) -> list[Stuck]:
-    """Return why jobs do not start that could, by their time, for all of the oldest that wait."""
+def _stuck(queue: Queue) -> list[Values]:
+    """Return why jobs do not start that could, by their time: for each reason how many there are.
+
+    `first` has waited longest. There may be more than `number` where `is_cut`: only the oldest that
+    wait were looked at.
+    """
     now, wait_context = queue.now(), queue.wait_context()
     groups: dict[str, list[Job]] = {}
     waiting = list(queue.find(Filter(WAITING), Paging(limit=LOOKED_AT)))
@@ -87,7 +78,10 @@ def stuck(queue: Queue) -> list[Stuck]:
             groups.setdefault(text, []).append(job)
     is_cut = len(waiting) == LOOKED_AT
     largest = sorted(groups.items(), key=lambda group: -len(group[1]))[:_MOST_GROUPS]
-    return [Stuck(text, len(jobs), jobs[0], jobs[0].run_at, is_cut) for text, jobs in largest]
+    return [
+        {"reason": text, "number": len(jobs), "first": jobs[0], "is_cut": is_cut}
+        for text, jobs in largest
+    ]
 
 
 def _held_up(job: Job, now: datetime, wait_context: WaitContext) -> str:
@@ -118,7 +112,7 @@ def _overview(queue: Queue, _arguments: Arguments) -> Values:
         "busy": sum(worker.state == "busy" for worker in workers),
         "states": states_bar(counts),
         "charts": charts(queue),
-        "stuck": stuck(queue),
+        "stuck": _stuck(queue),
         "failures": sorted(failed, key=lambda job: job.updated_at, reverse=True)[:_FAILURES],
         "running": _newest(queue, State.PROCESSING, _RUNNING),
         "why": why(queue),
@@ -129,15 +123,7 @@ def _newest(queue: Queue, state: State, number: int) -> list[Job]:
     return list(queue.find(Filter(frozenset({state})), Paging(limit=number, newest_first=True)))
 
 
-def _jobs(queue: Queue, arguments: Arguments) -> Values:
-    return _jobs_in(queue, arguments, frozenset())
-
-
-def _dlq(queue: Queue, arguments: Arguments) -> Values:
-    return _jobs_in(queue, arguments, DEAD)
-
-
-def _jobs_in(queue: Queue, arguments: Arguments, states: frozenset[State]) -> Values:
+def _jobs(queue: Queue, arguments: Arguments, states: frozenset[State] = frozenset()) -> Values:
     counts = queue.counts()
     filters = ("state", "queue", "label", "text", "exit_code")
     listing = _listing(queue, arguments, filters, page_of(queue, arguments, states), counts)
@@ -212,10 +198,6 @@ def _found(queue: Queue, job_id: str) -> Job | None:
         return None
 
 
-def _queues(queue: Queue, _arguments: Arguments) -> Values:
-    return {"views": queue_views(queue.counts(), queue.queue_limits())}
-
-
 def _workers(queue: Queue, _arguments: Arguments) -> Values:
     workers = queue.workers()
     ids = [worker.job_id for worker in workers if worker.job_id]
@@ -255,12 +237,14 @@ PAGES: dict[str, Page] = {
     "/": Page("overview.html", "Overview", (), _overview),
     "/jobs": Page("jobs.html", "Jobs", _OF_JOBS, _jobs),
     "/jobs/{id}": Page("job.html", "Job", (JOB_ID, *_OF_LOG), _job),
-    "/dlq": Page("dlq.html", "Dead letter queue", _OF_JOBS, _dlq),
-    "/queues": Page("queues.html", "Queues", (), _queues),
+    "/dlq": Page("dlq.html", "Dead letter queue", _OF_JOBS, partial(_jobs, states=DEAD)),
+    "/queues": Page("queues.html", "Queues", (), lambda queue, _arguments: {
+        "views": queue_views(queue.counts(), queue.queue_limits())
+    }),
     "/workers": Page("workers.html", "Workers", (), _workers),
     "/schedules": Page("schedules.html", "Schedules", (), _schedules),
     "/deliveries": Page("deliveries.html", "Deliveries", _OF_DELIVERIES, _deliveries),
     "/hooks": Page("hooks.html", "Hooks", (), _hooks),
     "/settings": Page("settings.html", "Settings", (), _settings),
-}
+}  # fmt: skip
 """Every page by its path."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -41,21 +42,11 @@ class Series:
     values: Sequence[float | None]
 
 
-@frozen
-class Chart:
-    """A chart with its title, the name and the look of each thing in it, and a line below."""
-
-    title: str
-    legend: tuple[tuple[str, str], ...]
-    svg: Markup
-    note: str
-
-
-def charts(queue: Queue) -> list[Chart]:
+def charts(queue: Queue) -> list[dict[str, Any]]:
     """Return the charts of the overview: how fast jobs have been done in the last hour.
 
-    Their moments, in ISO 8601, are when each minute began; the script shows them in the reader's
-    zone.
+    Each has a `title`, the name and the look of each thing in it, and a `note` below. Moments, in
+    ISO 8601, are when each minute began; the script shows them in the reader's zone.
     """
     report = queue.stats()
     last = report.now.replace(second=0, microsecond=0)
@@ -63,7 +54,7 @@ def charts(queue: Queue) -> list[Chart]:
     return [_throughput(report.total, moments), _waits(report.total, moments)]
 
 
-def _throughput(total: QueueReport, moments: Sequence[str]) -> Chart:
+def _throughput(total: QueueReport, moments: Sequence[str]) -> dict[str, Any]:
     names = ("completed", "failed", "dead")
     series = [Series(name, name, [getattr(each, name) for each in total.series]) for name in names]
     rate = total.period.success_rate
@@ -71,17 +62,19 @@ def _throughput(total: QueueReport, moments: Sequence[str]) -> Chart:
     rates = ", ".join(f"{number:,.1f} in {span}" for span, number in total.throughput.items())
     note = f"A minute: {rates}{success}"
     svg = columns(series, moments, f"Attempts that ended, by minute. {note}")
-    return Chart("Throughput", tuple((name, f"fill-{name}") for name in names), svg, note)
+    legend = [(name, f"fill-{name}") for name in names]
+    return {"title": "Throughput", "legend": legend, "svg": svg, "note": note}
 
 
-def _waits(total: QueueReport, moments: Sequence[str]) -> Chart:
+def _waits(total: QueueReport, moments: Sequence[str]) -> dict[str, Any]:
     series = [
         Series(name, look, [each.wait.quantile(share) for each in total.series])
         for name, look, share in (("p50", "first", 0.5), ("p95", "second", 0.95))
     ]
     note = f"Waits: {_quantiles(total.period.wait)}. Runs: {_quantiles(total.period.run)}"
     svg = lines(series, moments, f"How long jobs had been due when they started. {note}", length)
-    return Chart("Waiting time", tuple((e.name, f"line-{e.look}") for e in series), svg, note)
+    legend = [(each.name, f"line-{each.look}") for each in series]
+    return {"title": "Waiting time", "legend": legend, "svg": svg, "note": note}
 
 
 def _quantiles(histogram: Histogram) -> str:
@@ -228,47 +221,37 @@ def str_of_count(value: float) -> str:
     return f"{value:g}"
 
 
-@frozen
-class Attempt:
-    """One run of a timeline: `left` and `width` are thousandths of the whole line."""
+def timeline(job: Job, now: datetime) -> list[dict[str, Any]]:
+    """Return the runs of a job, the one that goes on included, the earliest first.
 
-    n: int
-    state: str
-    label: str
-    worker: str
-    started_at: datetime
-    seconds: float
-    left: float
-    width: float
-
-
-def timeline(job: Job, now: datetime) -> list[Attempt]:
-    """Return the runs of a job, the one that goes on included, the earliest first."""
+    Of each, `left` and `width` are thousandths of the whole line.
+    """
     runs = job.history[-_MOST_RUNS:]
     running_since = job.started_at if job.state is State.PROCESSING else None
     start = runs[0].started_at if runs else job.started_at or now
     end = now if running_since or not runs else runs[-1].finished_at
     whole = max(seconds_between(start, end), 0.001)
 
-    def placed(started_at: datetime, finished_at: datetime) -> tuple[float, float]:
+    def placed(started_at: datetime, finished_at: datetime) -> dict[str, Any]:
         left = 1000 * seconds_between(start, started_at) / whole
         width = max(_NARROWEST, 1000 * seconds_between(started_at, finished_at) / whole)
         left = max(0.0, min(left, 1000 - _NARROWEST))
-        return round(left, 1), round(min(width, 1000 - left), 1)
+        width = round(min(width, 1000 - left), 1)
+        return {"started_at": started_at, "left": round(left, 1), "width": width}
 
-    attempts = []
+    rows = []
     for run in runs:
         how = ending_text(run)
         state = "failed" if run.error or how else "completed"
         label = run.error or (f"ended with {how}" if how else state)
-        place = placed(run.started_at, run.finished_at)
-        attempts.append(
-            Attempt(run.n, state, label, run.worker, run.started_at, run.seconds, *place)
-        )
+        rows.append({
+            "n": run.n, "state": state, "label": label, "worker": run.worker,
+            "seconds": run.seconds, **placed(run.started_at, run.finished_at),
+        })  # fmt: skip
     if running_since:
-        label, seconds = "paused" if job.paused else "running", seconds_between(running_since, now)
-        place = placed(running_since, now)
-        attempts.append(
-            Attempt(job.runs, "processing", label, job.worker or "", running_since, seconds, *place)
-        )
-    return attempts
+        rows.append({
+            "n": job.runs, "state": "processing", "label": "paused" if job.paused else "running",
+            "worker": job.worker or "", "seconds": seconds_between(running_since, now),
+            **placed(running_since, now),
+        })  # fmt: skip
+    return rows
