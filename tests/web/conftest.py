@@ -27,10 +27,10 @@ def queue() -> Iterator[Queue]:
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with ten jobs, in every state; it is made once and copied."""
-    made = Home(tmp_path_factory.mktemp("filled"))
-    with Queue.open(Location(made, str(made.store_file))) as opened:
+    home = Home(tmp_path_factory.mktemp("filled"))
+    with Queue.open(Location(home, str(home.store_file))) as opened:
         fill(opened)
-    return made.root
+    return home.root
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def full(home: Path, filled: Path) -> Iterator[Queue]:
 @pytest.fixture
 def served() -> Iterator[Served]:
     """The dashboard as it is served to this machine."""
-    with Served(policy()) as made:
-        yield made
+    with Served(policy()) as dashboard:
+        yield dashboard
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import TracebackType
 from typing import Any
 
 from starlette.testclient import TestClient
@@ -38,21 +37,16 @@ def policy(**changes: Any) -> Policy:
 class Served:
     """A dashboard that is served while the context lasts."""
 
-    def __init__(self, wanted: Policy) -> None:
-        self.app, self.state = build(find_location(), wanted)
+    def __init__(self, policy: Policy) -> None:
+        self.app, self.state = build(find_location(), policy)
         self._main = TestClient(self.app)
 
     def __enter__(self) -> Served:
         self._main.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._main.__exit__(kind, value, trace)
+    def __exit__(self, *fault: Any) -> None:
+        self._main.__exit__(*fault)
 
     def client(self, address: str = "127.0.0.1", host: str = HOST) -> TestClient:
         """Return who asks from an address, a browser or a program, unknown as yet."""

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from queuectl.domain.job import State
 from queuectl.domain.settings import KEYS
 from queuectl.queue import Queue
-from queuectl.web.api import ENDPOINTS, description
+from queuectl.web.api import BY_NAME, ENDPOINTS, description
 from queuectl.web.api.endpoint import Endpoint
 from queuectl.web.http import MESSAGE_HEADER
 from tests.cli.harness import Cli, cli
@@ -37,117 +37,106 @@ def conforms(answer: Any, endpoint: Endpoint) -> None:
     Draft202012Validator(whole).validate(answer.json())
 
 
-def by_name(name: str) -> Endpoint:
-    """Return an endpoint."""
-    return next(endpoint for endpoint in ENDPOINTS if endpoint.name == name)
+def call(client: TestClient, name: str, body: Any = None, /, query: str = "", **path: str) -> Any:
+    """Ask for an endpoint by its name; return the answer, which is one that was promised."""
+    endpoint = BY_NAME[name]
+    address = f"/api{endpoint.path.format_map(path)}{query}"
+    answer = client.request(endpoint.method, address, json=body)
+    conforms(answer, endpoint)
+    return answer
 
 
 @pytest.mark.usefixtures("full")
 def test_everything_that_is_told_is_what_the_command_line_tells(api: TestClient, cli: Cli) -> None:
-    for path, words in {
-        "/api/status": ["status"],
-        "/api/jobs/dead1": ["show", "dead1"],
-        "/api/jobs?full=true&oldest_first=true": ["list"],
-        "/api/dlq?full=true&oldest_first=true": ["dlq", "list"],
-        "/api/deliveries?full=true&oldest_first=true": ["list", "--deliveries"],
-        "/api/queues": ["queue", "list"],
-        "/api/workers": ["worker", "list"],
-        "/api/schedules": ["schedule", "list"],
-        "/api/schedules/nightly": ["schedule", "show", "nightly"],
-        "/api/hooks": ["hook", "list"],
-        "/api/hooks/team": ["hook", "show", "team"],
-        "/api/settings": ["config", "get"],
-    }.items():
-        answer = api.get(path).json()
-        told = answer["jobs"] if "full=true" in path else answer
-        assert told == cli.ok(*words, "--json").json, path
-    assert api.get("/api/stats").json()["total"]["enqueued"] == 10
-
-
-@pytest.mark.usefixtures("full")
-def test_every_reading_endpoint_keeps_its_promise(api: TestClient) -> None:
-    for endpoint in ENDPOINTS:
-        if not endpoint.changes:
-            for job, name in (("dead1", "nightly"), ("running1", "team"), ("nobody", "nobody")):
-                path = endpoint.path.replace("{id}", job).replace("{name}", name)
-                conforms(api.get(f"/api{path}"), endpoint)
+    whole = "?full=true&oldest_first=true"
+    for name, query, words in (
+        ("getStatus", "", "status"),
+        ("getJob", "", "show dead1"),
+        ("listJobs", whole, "list"),
+        ("listDead", whole, "dlq list"),
+        ("listDeliveries", whole, "list --deliveries"),
+        ("listQueues", "", "queue list"),
+        ("listWorkers", "", "worker list"),
+        ("listSchedules", "", "schedule list"),
+        ("getSchedule", "", "schedule show nightly"),
+        ("listHooks", "", "hook list"),
+        ("getHook", "", "hook show team"),
+        ("getSettings", "", "config get"),
+    ):
+        one = "team" if "Hook" in name else "nightly"
+        answer = call(api, name, query=query, id="dead1", name=one).json()
+        value = answer["jobs"] if query else answer
+        assert value == cli.ok(*words.split(), "--json").json, name
+    assert call(api, "getStats").json()["total"]["enqueued"] == 10
+    assert call(api, "getLog", id="dead1").json()["text"] == "oh no\n"
+    for name in ("getJob", "getLog", "getSchedule", "getHook"):
+        assert call(api, name, id="nobody", name="nobody").status_code == 404
 
 
 def test_a_job_is_enqueued_changed_and_deleted(api: TestClient, queue: Queue) -> None:
-    made = api.post("/api/jobs", json={"id": "a", "command": ["echo", "a b"], "priority": "high"})
-    conforms(made, by_name("enqueue"))
+    fields = {"id": "a", "command": ["echo", "a b"], "priority": "high"}
+    made = call(api, "enqueue", fields)
     assert (made.status_code, made.json()["command"]) == (201, ["echo", "a b"])
-    assert api.post("/api/jobs", json={"id": "a", "command": "true"}).status_code == 409
-    replaced = api.post("/api/jobs?replace=true", json={"id": "a", "command": "false"})
+    assert call(api, "enqueue", fields).status_code == 409
+    replaced = call(api, "enqueue", {**fields, "command": "false"}, query="?replace=true")
     assert replaced.json()["command"] == "false"
     for verb, state in (("pause", "pending"), ("resume", "pending"), ("cancel", "cancelled"),
                         ("retry", "pending")):  # fmt: skip
-        answer = api.post(f"/api/jobs/a/{verb}")
-        conforms(answer, by_name(f"{verb}Job"))
-        assert answer.json()["state"] == state
-    assert api.post("/api/jobs/a/retry").status_code == 409
-    assert api.delete("/api/jobs/a").json() == {"deleted": "a"}
-    assert api.get("/api/jobs/a").status_code == 404
+        assert call(api, f"{verb}Job", id="a").json()["state"] == state
+    assert call(api, "retryJob", id="a").status_code == 409
+    assert call(api, "deleteJob", id="a").json() == {"deleted": "a"}
+    assert call(api, "getJob", id="a").status_code == 404
     assert queue.counts().total == 0
 
 
 def test_a_job_that_has_the_unique_key_already_is_not_told_to_be_enqueued(
     api: TestClient, queue: Queue
 ) -> None:
-    told = []
-    for job_id in ("a", "b"):
-        fields = {"id": job_id, "command": "true", "unique": "k"}
-        answer = api.post("/api/jobs", json=fields)
-        conforms(answer, by_name("enqueue"))
-        assert answer.json()["id"] == "a"
-        told.append(unquote(answer.headers[MESSAGE_HEADER]))
-    assert told == ["Enqueued job 'a'", "Job 'a' with this unique key waits or runs already"]
+    answers = [call(api, "enqueue", {"id": i, "command": "true", "unique": "k"}) for i in "ab"]
+    assert [answer.json()["id"] for answer in answers] == ["a", "a"]
+    assert [unquote(answer.headers[MESSAGE_HEADER]) for answer in answers] == [
+        "Enqueued job 'a'", "Job 'a' with this unique key waits or runs already",
+    ]  # fmt: skip
     assert queue.counts().total == 1
 
 
 def test_dead_jobs_are_retried_and_purged(api: TestClient, full: Queue) -> None:
-    both = api.post("/api/dlq/retry", json={"ids": ["dead1", "done1", "nobody"]})
-    conforms(both, by_name("retryDead"))
-    assert both.json()["done"] == 1
-    assert both.json()["kept"] == 2
+    some = call(api, "retryDead", {"ids": ["dead1", "done1", "nobody"]}).json()
+    assert (some["done"], some["kept"]) == (1, 2)
     assert full.get("dead1").state is State.PENDING
-    assert full.get("done1").state is State.COMPLETED
-    assert api.post("/api/dlq/purge", json={"ids": ["done1"]}).json()["done"] == 0
-    assert api.post("/api/dlq/purge", json={"all": True}).json()["done"] == 1
+    assert call(api, "purgeDead", {"ids": ["done1"]}).json()["done"] == 0
+    assert call(api, "purgeDead", {"all": True}).json()["done"] == 1
     assert full.counts().of(State.DEAD) == 0
-    assert full.get("done1")
+    assert full.get("done1").state is State.COMPLETED
     for body in ({}, {"all": False}, {"all": True, "ids": ["a"]}, {"ids": "a"}):
-        assert api.post("/api/dlq/purge", json=body).status_code == 400
+        assert call(api, "purgeDead", body).status_code == 400
 
 
 def test_queues_schedules_hooks_and_settings_are_changed(api: TestClient, full: Queue) -> None:
-    for path, name in (("queues/mail/resume", "resumeQueue"), ("queues/mail/pause", "pauseQueue"),
-                       ("hooks/team/pause", "pauseHook"), ("hooks/team/resume", "resumeHook"),
-                       ("schedules/nightly/pause", "pauseSchedule"),
-                       ("schedules/nightly/resume", "resumeSchedule")):  # fmt: skip
-        answer = api.post(f"/api/{path}")
-        assert answer.status_code == 200
-        conforms(answer, by_name(name))
-    assert api.put("/api/queues/mail/limit", json={"limit": 2}).json()["limit"] == 2
+    for kind, name in (("Queue", "mail"), ("Hook", "team"), ("Schedule", "nightly")):
+        call(api, f"resume{kind}", name=name)
+        for verb, is_paused in (("pause", True), ("resume", False)):
+            answer = call(api, f"{verb}{kind}", name=name)
+            assert (answer.status_code, answer.json()["paused"]) == (200, is_paused)
+    assert call(api, "limitQueue", {"limit": 2}, name="mail").json()["limit"] == 2
     assert full.queue_limits()["mail"].limit == 2
     for value, stored in ((5, 5), ("7", 7)):
-        answer = api.put("/api/settings/max-retries", json={"value": value})
+        answer = call(api, "setSetting", {"value": value}, key="max-retries")
         assert answer.json() == {"key": "max_retries", "value": stored}
-        conforms(answer, by_name("setSetting"))
-    assert api.put("/api/settings/max_retries", json={"value": -1}).status_code == 400
-    assert api.delete("/api/settings/max_retries").json()["value"] == 3
-    assert api.delete("/api/schedules/nightly").json() == {"deleted": "nightly"}
-    assert full.schedules.all() == []
-    assert api.post("/api/hooks/team/resume").status_code == 409
-    assert api.delete("/api/hooks/team").json() == {"deleted": "team"}
-    assert full.hooks.all() == []
+    assert call(api, "setSetting", {"value": -1}, key="max_retries").status_code == 400
+    assert call(api, "unsetSetting", key="max_retries").json()["value"] == 3
+    assert call(api, "resumeHook", name="team").status_code == 409
+    for kind, name in (("Hook", "team"), ("Schedule", "nightly")):
+        assert call(api, f"remove{kind}", name=name).json() == {"deleted": name}
+    assert (full.schedules.all(), full.hooks.all()) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "told"),
+    ("method", "path", "status", "words"),
     [
         ("GET", "/api/jobs/nobody", 404, "no job 'nobody'"),
-        ("GET", "/api/jobs?limit=0", 400, "limit must be at least 1"),
+        ("GET", "/api/jobs?limit=0", 400, "limit must be at least 1, not 0"),
+        ("GET", "/api/jobs?state=happy", 400, "state must be one of pending, processing, "),
         ("GET", "/api/jobs?limti=5", 400, "did you mean 'limit'?"),
         ("GET", "/api/jobs?after=1&after=2", 400, "given twice"),
         ("PUT", "/api/settings/max_retrys", 400, "did you mean 'max_retries'?"),
@@ -157,14 +146,12 @@ def test_queues_schedules_hooks_and_settings_are_changed(api: TestClient, full: 
     ],
 )
 def test_an_error_is_problem_json_with_our_own_words(
-    api: TestClient, method: str, path: str, status: int, told: str
+    api: TestClient, method: str, path: str, status: int, words: str
 ) -> None:
-    body = {"value": 1} if method == "PUT" else {}
-    answer = api.request(method, path, json=body)
-    assert answer.status_code == status
+    answer = api.request(method, path, json={"value": 1} if method == "PUT" else {})
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["status"] == status
-    assert told in answer.json()["detail"]
+    assert words in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"1", b"[" * 100_000, b"\xff\xfe", b"{'a':1}"])
@@ -190,11 +177,10 @@ def test_health_and_metrics_are_told(served: Served, queue: Queue) -> None:
 def test_a_store_that_does_not_answer_is_503_and_one_line(served: Served, queue: Queue) -> None:
     add(queue, "a")
     queue.home.store_file.write_bytes(b"this is no store" * 1000)
-    for near, told in (("127.0.0.1", "queue.db"), ("192.0.2.7", "the store does not answer\n")):
+    for near, words in (("127.0.0.1", "queue.db"), ("192.0.2.7", "the store does not answer\n")):
         answer = served.client(near).get("/healthz")
-        assert answer.status_code == 503
-        assert told in answer.text
-        assert answer.text.count("\n") == 1
+        assert (answer.status_code, answer.text.count("\n")) == (503, 1)
+        assert words in answer.text
     answer = served.client().get("/api/status")
     assert (answer.status_code, answer.json()["status"]) == (503, 503)
 
@@ -206,15 +192,14 @@ _NAMES = st.sampled_from(
 )
 _ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
                  st.lists(st.integers(), max_size=2), st.just({"a": {}}))  # fmt: skip
+_FIELDS = st.sampled_from(["id", "command", "queue", "priority", "labels", "in", "after", "env"])
+_NO_SUCH_PATH = ("Not Found", "Method Not Allowed")
 
 
 def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Return what makes values that fit a schema."""
     if "$ref" in schema:
-        return st.dictionaries(
-            st.sampled_from(["id", "command", "queue", "priority", "labels", "in", "after", "env"]),
-            st.one_of(_ODD, _NAMES),
-        )
+        return st.dictionaries(_FIELDS, st.one_of(_ODD, _NAMES))
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     kind = schema["type"]
@@ -256,16 +241,6 @@ def test_no_request_surprises_the_api(api: TestClient, full: Queue) -> None:
     assert full.counts().total
     seen = set()
 
-    def answered(endpoint: Endpoint, request: dict[str, Any]) -> None:
-        try:
-            answer = api.request(endpoint.method, **request)
-        except (ValueError, TypeError):
-            return  # what no JSON and no address can hold is never sent
-        if answer.status_code in (404, 405) and answer.json()["detail"] in _NO_SUCH_PATH:
-            return  # the name in the path made another path of it
-        seen.add((endpoint.name, answer.status_code))
-        conforms(answer, endpoint)
-
     def try_out(endpoint: Endpoint) -> None:
         @settings(
             max_examples=6, deadline=None, database=None, derandomize=True,
@@ -273,14 +248,18 @@ def test_no_request_surprises_the_api(api: TestClient, full: Queue) -> None:
         )  # fmt: skip
         @given(requests(endpoint))
         def some(request: dict[str, Any]) -> None:
-            answered(endpoint, request)
+            try:
+                answer = api.request(endpoint.method, **request)
+            except (ValueError, TypeError):
+                return  # what no JSON and no address can hold is never sent
+            if answer.status_code in (404, 405) and answer.json()["detail"] in _NO_SUCH_PATH:
+                return  # the name in the path made another path of it
+            seen.add((endpoint.name, answer.status_code))
+            conforms(answer, endpoint)
 
         some()
 
     for endpoint in ENDPOINTS:
         try_out(endpoint)
-    assert {name for name, _ in seen} == {endpoint.name for endpoint in ENDPOINTS}
+    assert {name for name, _ in seen} == {*BY_NAME}
     assert {status for _, status in seen} >= {200, 400, 404}
-
-
-_NO_SUCH_PATH = ("Not Found", "Method Not Allowed")

@@ -11,7 +11,7 @@ from queuectl.web.api import ENDPOINTS
 from queuectl.web.pages import PAGES
 from tests.stores.conftest import mongo_url
 from tests.web.kit import TOKEN, Served, fill, policy
-from tests.web.test_api import conforms
+from tests.web.test_api import call
 
 __all__ = ["mongo_url"]
 
@@ -48,13 +48,11 @@ def test_every_page_and_every_endpoint_answers_on_mongodb(
 
         client.headers["authorization"] = f"Bearer {TOKEN}"
         for endpoint in ENDPOINTS:
-            name = _NAMES.get(endpoint.name, "dead2")
-            kind = "nightly" if "/schedules/" in endpoint.path else "team"
-            path = endpoint.path.replace("{id}", name).replace("{key}", "max_retries")
-            path = path.replace("{name}", name if "/queues/" in path else kind)
+            job = _NAMES.get(endpoint.name, "dead2")
+            named = "nightly" if "/schedules/" in endpoint.path else "team"
+            name = job if "/queues/" in endpoint.path else named
             body = _BODIES.get(endpoint.name)
-            answer = client.request(endpoint.method, f"/api{path}", json=body)
-            conforms(answer, endpoint)
+            answer = call(client, endpoint.name, body, id=job, name=name, key="max_retries")
             expected = 404 if endpoint.name == "stopWorker" else endpoint.status
             assert answer.status_code == expected, (endpoint.name, answer.text)
         with open_queue() as queue:
