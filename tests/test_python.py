@@ -40,64 +40,56 @@ def test_a_command_is_a_job_and_runs_where_the_program_is(queue: Queue) -> None:
     (job,) = stored(queue)
     assert (job.id, result.error) == (result.job_id, None)
     assert (job.spec.command, job.spec.cwd) == ("echo hi", str(Path.cwd()))
+    fields = {"id": "build", "command": "make", "cwd": "sub"}
+    assert queue.enqueue_one(fields) == "build"
+    assert queue.get("build").spec.cwd == str(Path.cwd() / "sub")
+    assert fields["cwd"] == "sub"  # what the caller has is left as it was
 
 
-def test_a_mapping_is_a_job_with_its_fields(queue: Queue) -> None:
-    wanted = {"id": "build", "command": ["make", "-j4"], "queue": "gpu", "cwd": "sub"}
-    assert [result.job_id for result in queue.enqueue(wanted)] == ["build"]
-    (job,) = stored(queue)
-    assert job.spec.command == ("make", "-j4")
-    assert (job.spec.queue, job.spec.cwd) == ("gpu", str(Path.cwd() / "sub"))
-    assert wanted["cwd"] == "sub"  # what the caller has is left as it was
-
-
-def test_a_list_holds_jobs_of_every_form(queue: Queue) -> None:
-    request = queue.request({"id": "c", "command": "echo c"})
-    results = queue.enqueue(["echo a", {"id": "b", "command": "echo b"}, request])
-    assert [job.spec.command for job in stored(queue)] == ["echo a", "echo b", "echo c"]
-    assert [result.job_id for result in results] == [job.id for job in stored(queue)]
-    assert queue.enqueue([]) == []
-
-
-def test_jobs_may_come_from_anything_that_can_be_gone_through(queue: Queue) -> None:
-    queue.enqueue(f"echo {number}" for number in range(3))
-    queue.enqueue(("echo 3", "echo 4"))
-    assert [job.spec.command for job in stored(queue)] == [f"echo {n}" for n in range(5)]
+def test_jobs_come_in_every_form(queue: Queue) -> None:
+    results = [
+        *queue.enqueue({"id": "a", "command": ["make", "-j4"]}),
+        *queue.enqueue(["echo 1", {"command": "echo 2"}, queue.request({"command": "echo 3"})]),
+        *queue.enqueue(f"echo {number}" for number in range(4, 6)),
+        *queue.enqueue(("echo 6", "echo 7")),
+        *queue.enqueue(command="echo 8"),
+        *queue.enqueue([]),
+    ]
+    jobs = stored(queue)
+    assert [result.job_id for result in results] == [job.id for job in jobs]
+    assert [job.spec.command for job in jobs] == [
+        ("make", "-j4"),
+        *(f"echo {n}" for n in range(1, 9)),
+    ]
 
 
 def test_fields_named_in_the_call_hold_for_all_its_jobs(queue: Queue) -> None:
     queue.enqueue(["echo a", {"command": "echo b", "queue": "gpu"}], queue="cpu", timeout=5)
     assert [(job.spec.queue, job.spec.timeout) for job in stored(queue)] == [("cpu", 5.0)] * 2
-
-
-def test_fields_alone_are_one_job(queue: Queue) -> None:
-    assert queue.enqueue_one(command=["make", "-j4"], id="a", queue="gpu") == "a"
-    (second,) = queue.enqueue(command="echo hi")
-    found = [(job.id, job.spec.command, job.spec.queue) for job in stored(queue)]
-    assert found == [("a", ("make", "-j4"), "gpu"), (second.job_id, "echo hi", "default")]
     with pytest.raises(TypeError, match="not None"):
         queue.enqueue(queue="gpu")
 
 
 def test_one_job_is_enqueued_and_its_id_returned(queue: Queue) -> None:
-    made = queue.enqueue_one("echo hi")
-    named = queue.enqueue_one({"command": "echo hi"}, id="named", after=[made])
-    request = queue.enqueue_one(queue.request({"id": "asked", "command": "true"}))
-    assert [made, named, request] == [job.id for job in stored(queue)]
-    assert (named, request) == ("named", "asked")
+    ids = [
+        queue.enqueue_one("echo hi"),
+        queue.enqueue_one({"command": "echo hi"}, id="named"),
+        queue.enqueue_one(queue.request({"id": "asked", "command": "true"})),
+        queue.enqueue_one(command=["make", "-j4"], id="a", after=["asked"]),
+    ]
+    assert ids == [job.id for job in stored(queue)]
+    assert ids[1:] == ["named", "asked", "a"]
 
 
-def test_one_job_whose_id_exists_is_refused_unless_it_replaces(queue: Queue) -> None:
-    queue.enqueue_one("echo hi", id="a")
+def test_one_job_whose_id_exists_is_refused_unless_it_replaces_or_has_the_same_key(
+    queue: Queue,
+) -> None:
+    queue.enqueue_one("echo hi", id="a", unique="k")
     with pytest.raises(Conflict, match="job 'a' exists already"):
         queue.enqueue_one("echo other", id="a")
+    assert queue.enqueue_one("echo hi", unique="k") == "a"
     assert queue.enqueue_one("echo other", id="a", replace=True) == "a"
     assert [job.spec.command for job in stored(queue)] == ["echo other"]
-
-
-def test_one_job_whose_unique_key_is_taken_is_the_one_that_has_it(queue: Queue) -> None:
-    first = queue.enqueue_one("echo hi", unique="k")
-    assert queue.enqueue_one("echo hi", unique="k") == first
 
 
 def test_a_wrong_field_names_its_job_and_nothing_is_stored(queue: Queue) -> None:
@@ -111,7 +103,7 @@ def test_a_wrong_field_names_its_job_and_nothing_is_stored(queue: Queue) -> None
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "words"),
     [
         (5, "enqueue takes \"echo hi\" or {\"command\": .* not an int"),
         (None, "not None"),
@@ -123,23 +115,20 @@ def test_a_wrong_field_names_its_job_and_nothing_is_stored(queue: Queue) -> None
     ],
 )  # fmt: skip
 def test_what_is_no_job_is_a_type_error_that_names_the_right_form(
-    queue: Queue, wrong: Any, told: str
+    queue: Queue, wrong: Any, words: str
 ) -> None:
-    with pytest.raises(TypeError, match=told):
+    with pytest.raises(TypeError, match=words):
         queue.enqueue(wrong)
     assert stored(queue) == []
 
 
-@pytest.mark.parametrize("wrong", [5, None, ["make", "-j4"], [{"command": "true"}]])
-def test_several_are_not_one(queue: Queue, wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"enqueue_one takes .* an argument list goes as"):
-        queue.enqueue_one(wrong)
-
-
-def test_a_request_and_fields_for_it_are_not_given_at_once(queue: Queue) -> None:
-    request = queue.request({"command": "true"})
+def test_several_are_not_one_and_a_request_takes_no_fields(queue: Queue) -> None:
+    several: list[Any] = [5, None, ["make", "-j4"], [{"command": "true"}]]
+    for wrong in several:
+        with pytest.raises(TypeError, match=r"enqueue_one takes .* an argument list goes as"):
+            queue.enqueue_one(wrong)
     with pytest.raises(TypeError, match=r"queue\.request"):
-        queue.enqueue([request], priority=5)
+        queue.enqueue([queue.request({"command": "true"})], priority=5)
     text: Any = "echo hi"
     with pytest.raises(TypeError, match="request takes fields"):
         queue.request(text)

@@ -20,11 +20,14 @@ from queuectl.cli.session import Session
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.stores import open_store
+from queuectl.system.orphans import children_of
 from tests.certificates import certificate_in
 from tests.chaos.mongod import Mongod, mongod_in
-from tests.cli.harness import VARIABLES, Result
-from tests.worker.fleet import Fleet, eventually, fleet_in
+from tests.cli.harness import Result, home
+from tests.worker.fleet import eventually, fleet_in
 from tests.worker.impatient import become_impatient
+
+__all__ = ["home"]
 
 PASSWORD = "s3cr3t:pass/@x"
 ENCODED = "s3cr3t%3Apass%2F%40x"
@@ -70,15 +73,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         yield Guarded(mongod, made.authority)
 
 
-@pytest.fixture(autouse=True)
-def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what the environment says of stores."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-
-
 def verbose(*args: str) -> Result:
     """Run a command line in this process, with the traceback of whatever goes wrong."""
     out, err = io.StringIO(), io.StringIO()
@@ -87,13 +81,12 @@ def verbose(*args: str) -> Result:
     return Result(code, out.getvalue(), err.getvalue())
 
 
+def with_children(pids: list[int]) -> list[int]:
+    """Return processes and their children: watchdogs are children of workers."""
+    return [*pids, *(child for pid in pids for child in children_of(pid))]
+
+
 # login and encryption
-
-
-def test_a_store_opens_with_a_login_over_tls(guarded: Guarded) -> None:
-    with closing(open_store(guarded.url())) as store:
-        assert store.check() == []
-        assert store.address == f"mongodb://{guarded.mongod.address}/queuectl"
 
 
 @pytest.mark.parametrize(
@@ -122,19 +115,22 @@ def test_a_user_who_may_only_read_can_look_and_change_nothing(guarded: Guarded) 
     assert "readWrite" in caught.value.hint
 
 
-def test_a_server_that_cannot_prove_who_it_is_gets_no_password(guarded: Guarded) -> None:
-    with pytest.raises(StoreUnavailable, match="TLS") as caught:
-        open_store(guarded.url(options="&tls=true"))
-    assert "tlsCAFile" in caught.value.hint
-
-
-def test_a_connection_that_is_not_encrypted_is_refused(guarded: Guarded) -> None:
+@pytest.mark.parametrize(
+    ("options", "hint"), [("&tls=true", "tlsCAFile"), ("&tls=false", "")], ids=["unproven", "plain"]
+)
+def test_a_server_that_cannot_prove_who_it_is_or_is_not_encrypted_gets_no_password(
+    guarded: Guarded, options: str, hint: str
+) -> None:
     with pytest.raises(StoreUnavailable) as caught:
-        open_store(guarded.url(options="&tls=false"))
-    assert TELLTALE not in str(caught.value)
+        open_store(guarded.url(options=options))
+    assert hint in caught.value.hint
+    assert TELLTALE not in f"{caught.value} {caught.value.hint}"
 
 
 def test_a_fleet_works_with_a_login_over_tls(guarded: Guarded, tmp_path: Path) -> None:
+    with closing(open_store(guarded.url())) as store:
+        assert store.check() == []
+        assert store.address == f"mongodb://{guarded.mongod.address}/queuectl"
     with fleet_in(tmp_path, guarded.url()) as fleet:
         fleet.start()
         assert fleet.ran("true").state is State.COMPLETED
@@ -164,9 +160,9 @@ def test_no_command_shows_the_password_of_an_address(
     for module in ("queuectl.stores.mongo.connection", "queuectl.stores.mongo.schema"):
         monkeypatch.setattr(f"{module}.SELECTION_SECONDS", 0.05)
     monkeypatch.setattr("pymongo.common.MIN_HEARTBEAT_INTERVAL", 0.02)
-    home, url = str(tmp_path / "home"), address(guarded)
+    url = address(guarded)
     for words in COMMANDS:
-        result = verbose("--home", home, "--store", url, *words.split())
+        result = verbose("--store", url, *words.split())
         assert TELLTALE not in result.out + result.err, words
     assert TELLTALE.encode() not in _all_files(tmp_path)
 
@@ -183,7 +179,7 @@ def test_the_password_is_in_no_process_file_or_record(
         assert "QUEUECTL_JOB_ID" in job.outcome.stdout
         fleet.ran("exit 1")
         if sys.platform == "linux":
-            for pid in _family([*pids, *fleet.pids("supervisor")]):
+            for pid in with_children([*pids, *fleet.pids("supervisor")]):
                 for name in ("cmdline", "environ"):
                     assert TELLTALE.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
         assert TELLTALE not in str([*fleet.queue.find(), *fleet.queue.workers(), fleet.location])
@@ -207,16 +203,6 @@ def test_a_server_that_goes_away_is_logged_without_the_password(
         assert TELLTALE not in fleet.log()
 
 
-def _family(pids: list[int]) -> list[int]:
-    """Return processes and their children: guards are children of workers."""
-    children = [
-        int(child)
-        for pid in pids
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    ]
-    return [*pids, *children]
-
-
 def _records(guarded: Guarded) -> str:
     with MongoClient[dict[str, Any]](guarded.url()) as client:
         database = client["queuectl"]
@@ -237,7 +223,7 @@ def test_workers_in_the_foreground_hide_the_password_that_was_typed(
         with subprocess.Popen([*program, *words], cwd=Path(__file__).parents[1]) as process:
             try:
                 (pid,) = eventually(fleet.pids)
-                for shown in (process.pid, *_family([pid])):
+                for shown in (process.pid, *with_children([pid])):
                     line = Path(f"/proc/{shown}/cmdline").read_bytes()
                     assert TELLTALE.encode() not in line
                     assert guarded.mongod.address.encode() in line, "the rest is as it was"
@@ -256,23 +242,22 @@ def test_values_that_look_secret_are_masked_in_every_display_and_reach_the_comma
     with fleet_in(tmp_path) as fleet:
         environment = {**dict.fromkeys(names, TELLTALE), "COLOUR": "green"}
         fleet.enqueue("test $API_KEY = $MY_SECRET", "job1", env=environment)
-        _shows_nothing(fleet, "green")
+        _shows_nothing("green")
         fleet.start()
         assert fleet.settled("job1").state is State.COMPLETED
-        _shows_nothing(fleet, "green")
+        _shows_nothing("green")
         assert TELLTALE not in fleet.log()
         assert fleet.stop() == []
 
 
-def _shows_nothing(fleet: Fleet, shown: str) -> None:
-    home = str(fleet.home.root)
-    told = ""
+def _shows_nothing(shown: str) -> None:
+    text = ""
     for words in ("show job1", "show job1 --json", "list", "list --json", "status --json", "status",
                   "logs job1", "doctor --json"):  # fmt: skip
-        result = verbose("--home", home, *words.split())
+        result = verbose(*words.split())
         assert TELLTALE not in result.out + result.err, words
-        told += result.out
-    assert shown in told, "what is no secret is shown"
+        text += result.out
+    assert shown in text, "what is no secret is shown"
 
 
 def test_a_home_is_all_that_holds_secrets_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

@@ -19,19 +19,12 @@ from queuectl.system.home import Home, find_location
 from queuectl.system.job_logs import JobLogs
 from queuectl.worker.runs.output import OutputFolder
 from tests.chaos.ground import command, refusal
-from tests.cli.harness import VARIABLES
+from tests.cli.harness import home
 from tests.worker.fleet import eventually, fleet_in
 
+__all__ = ["home"]
+
 OTHER_USER = 65_534
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what the environment says of stores."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -88,10 +81,10 @@ LINKS = (
 @pytest.mark.parametrize("name", LINKS)
 @pytest.mark.parametrize("is_directory", [False, True], ids=["file", "directory"])
 def test_a_link_in_a_home_is_not_followed_for_writing(
-    tmp_path: Path, name: str, is_directory: bool
+    home: Path, tmp_path: Path, name: str, is_directory: bool
 ) -> None:
-    home, target = tmp_path / "home", tmp_path / "target"
-    with open_queue(str(home)) as queue:
+    target = tmp_path / "target"
+    with open_queue() as queue:
         queue.enqueue([queue.request({"id": "a", "command": "echo hi"})])
     if is_directory:
         target.mkdir()
@@ -101,20 +94,17 @@ def test_a_link_in_a_home_is_not_followed_for_writing(
     link.parent.mkdir(exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(target)
-    command(home, "enqueue", "b", "true")
-    command(home, "worker", "start", "--drain")
-    command(home, "run", "c", "--", "echo", "hi")
-    command(home, "delete", "a")
-    command(home, "worker", "stop", "--now")
+    for line in ("enqueue b true", "worker start --drain", "run c -- echo hi", "delete a",
+                 "worker stop --now"):  # fmt: skip
+        command(home, *line.split())
     if is_directory:
         assert list(target.iterdir()) == []
     else:
         assert target.read_text() == "precious"
 
 
-def test_a_link_in_place_of_the_room_kept_back_is_not_followed(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with open_queue(str(home)) as queue:
+def test_a_link_in_place_of_the_room_kept_back_is_not_followed(home: Path, tmp_path: Path) -> None:
+    with open_queue() as queue:
         queue.enqueue([queue.request({"id": "a", "command": "true"})])
     link = home / "queue.db-spare"
     link.unlink(missing_ok=True)
@@ -125,9 +115,10 @@ def test_a_link_in_place_of_the_room_kept_back_is_not_followed(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", "-lock"])
-def test_a_link_beside_the_store_is_named_with_what_to_do(tmp_path: Path, suffix: str) -> None:
-    home = tmp_path / "home"
-    open_queue(str(home)).close()
+def test_a_link_beside_the_store_is_named_with_what_to_do(
+    home: Path, tmp_path: Path, suffix: str
+) -> None:
+    open_queue().close()
     link = home / f"queue.db{suffix}"
     link.unlink(missing_ok=True)
     link.symlink_to(tmp_path / "target")
@@ -173,17 +164,12 @@ def test_links_in_place_of_a_jobs_logs_are_not_followed(tmp_path: Path) -> None:
             assert "symbolic link, which is not followed" in (job.outcome.error or "")
         JobLogs(fleet.home).remove("a")
         assert fleet.stop() == []
-    assert [path.name for path in outside.iterdir()] == ["keep"]
+        jobs.rename(outside / "jobs")
+        jobs.symlink_to(outside / "jobs")
+        JobLogs(fleet.home).remove("b")
+    assert {path.name for path in outside.iterdir()} == {"keep", "jobs"}
     assert (outside / "keep").read_text() == "precious"
-
-
-def test_a_deletion_removes_nothing_behind_a_link(tmp_path: Path) -> None:
-    home, outside = Home(tmp_path / "home"), tmp_path / "outside"
-    (outside / "a").mkdir(parents=True)
-    home.logs.mkdir(parents=True)
-    home.job_logs.symlink_to(outside)
-    JobLogs(home).remove("a")
-    assert (outside / "a").is_dir()
+    assert (outside / "jobs" / "b").is_dir()
 
 
 # ids as paths
@@ -220,41 +206,38 @@ def test_a_record_whose_id_was_made_a_path_by_hand_writes_nothing_outside(tmp_pa
 # whose .env is believed
 
 
-def test_an_env_file_of_another_user_is_refused(tmp_path: Path) -> None:
+def give_away(path: Path) -> None:
+    """Make a file, or a link, another user's."""
     if os.geteuid() != 0:
         pytest.skip("giving a file away needs root")
+    os.chown(path, OTHER_USER, OTHER_USER, follow_symlinks=False)
+
+
+@pytest.mark.parametrize("is_link", [False, True], ids=["file", "link"])
+def test_an_env_file_of_another_user_is_refused(tmp_path: Path, is_link: bool) -> None:
     file = tmp_path / ".env"
-    file.write_text("QUEUECTL_STORE=/tmp/theirs.db\n")
+    text = tmp_path / "real" if is_link else file
+    text.write_text("QUEUECTL_STORE=/tmp/theirs.db\n")
+    if is_link:
+        file.symlink_to(text)
     assert find_location(environ={}, cwd=tmp_path).store_url == "/tmp/theirs.db"
-    os.chown(file, OTHER_USER, OTHER_USER)
+    give_away(file)
     with pytest.raises(InvalidInput, match="others can write it") as caught:
         find_location(environ={}, cwd=tmp_path)
     assert "chmod o-w" in caught.value.hint
 
 
-@pytest.mark.parametrize("variable", ["QUEUECTL_STORE", "MONGO_URI", "QUEUECTL_HOME"])
-def test_an_env_file_that_anybody_can_write_is_refused(tmp_path: Path, variable: str) -> None:
+@pytest.mark.parametrize("variable", ["QUEUECTL_STORE", "MONGO_URI", "QUEUECTL_HOME", "COLOUR"])
+def test_an_env_file_that_anybody_can_write_is_refused_if_it_says_something_of_ours(
+    tmp_path: Path, variable: str
+) -> None:
     file = tmp_path / ".env"
-    file.write_text(f"{variable}=/tmp/theirs\n" if variable != "MONGO_URI" else f"{variable}=x\n")
+    file.write_text(f"{variable}={'x' if variable == 'MONGO_URI' else '/tmp/theirs'}\n")
     file.chmod(0o666)
-    with pytest.raises(InvalidInput, match="others can write it"):
-        find_location(environ={}, cwd=tmp_path)
+    if variable == "COLOUR":
+        assert find_location("home", environ={}, cwd=tmp_path).home.root == tmp_path / "home"
+    else:
+        with pytest.raises(InvalidInput, match="others can write it"):
+            find_location(environ={}, cwd=tmp_path)
     named = {"QUEUECTL_HOME": str(tmp_path / "home"), "QUEUECTL_STORE": str(tmp_path / "q.db")}
     assert find_location(environ=named, cwd=tmp_path).store_url == str(tmp_path / "q.db")
-
-
-def test_an_env_file_that_says_nothing_of_ours_may_be_anybodys(tmp_path: Path) -> None:
-    file = tmp_path / ".env"
-    file.write_text("COLOUR=green\n")
-    file.chmod(0o666)
-    assert find_location("home", environ={}, cwd=tmp_path).home.root == tmp_path / "home"
-
-
-def test_an_env_file_behind_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("giving a link away needs root")
-    (tmp_path / "real").write_text("MONGO_URI=mongodb://localhost\n")
-    (tmp_path / ".env").symlink_to(tmp_path / "real")
-    os.lchown(tmp_path / ".env", OTHER_USER, OTHER_USER)
-    with pytest.raises(InvalidInput, match="others can write it"):
-        find_location(environ={}, cwd=tmp_path)
