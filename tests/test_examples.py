@@ -53,11 +53,10 @@ def steps(page: str) -> Iterator[tuple[str, str]]:
             yield line, printed
 
 
-def add(opened: Queue, /, *ids: str, command: str = "true", **fields: object) -> None:
+def add(queue: Queue, /, *ids: str, command: str = "true", **fields: object) -> None:
     """Enqueue what a page takes as given."""
     for job_id in ids:
-        wanted = {"id": job_id, "command": command, **fields}
-        assert not opened.enqueue([opened.request(wanted)])[0].error
+        queue.enqueue_one({"command": command, **fields}, id=job_id)
 
 
 def work(queue: Queue) -> None:
@@ -83,10 +82,8 @@ def cancelled_report(queue: Queue) -> None:
 
 def imports(queue: Queue) -> None:
     """Let three jobs fail."""
-    add(
-        queue, "old1", "old2", "old3",
-        command="./import.sh", queue="work", labels=["import"], max_retries=1,
-    )  # fmt: skip
+    fields = {"queue": "work", "labels": ["import"], "max_retries": 1}
+    add(queue, "old1", "old2", "old3", command="./import.sh", **fields)
     work(queue)
 
 
@@ -98,23 +95,15 @@ def two_backups(queue: Queue) -> None:
 
 def three_jobs(queue: Queue) -> None:
     """Let three jobs wait, of which one has an environment that was captured."""
-    for job_id in ("report", "deploy"):
-        add(queue, job_id, command=f"./{job_id}.sh")
+    add(queue, "report", command="./report.sh")
+    add(queue, "deploy", command="./deploy.sh")
     add(queue, "build", command="make build", capture_env=True)
 
 
-def a_file(name: str, text: str) -> Callable[[Queue], None]:
-    """Return what writes a file where the commands are typed."""
-
-    def write(_queue: Queue) -> None:
-        Path(name).write_text(text)
-
-    return write
-
-
-def not_all_has_come(queue: Queue) -> None:
-    """Let a migration stand as it does when it was killed."""
-    queue.store.set_meta(MOVING, "once")
+def a_graph(_queue: Queue) -> None:
+    """Write the file that the page shows where the commands are typed."""
+    page = (PAGES / "graphs.md").read_text(encoding="utf-8")
+    Path("build.json").write_text("".join(_JSON.findall(page)))
 
 
 def back_in_use(queue: Queue) -> None:
@@ -134,15 +123,14 @@ BEFORE: dict[str, dict[str, Callable[[Queue], None]]] = {
         "queuectl delete --state dead,cancelled": work,
     },
     "graphs.md": {
-        "queuectl enqueue --file": a_file(
-            "build.json", "".join(_JSON.findall((PAGES / "graphs.md").read_text("utf-8")))
-        ),
+        "queuectl enqueue --file": a_graph,
         "queuectl wait alarm tidy-up": work,
     },
     "keeping.md": {
         "queuectl purge --queue backup --dry-run": two_backups,
         "queuectl export": three_jobs,
-        "queuectl enqueue later": not_all_has_come,
+        # a migration stands as it does when it was killed
+        "queuectl enqueue later": lambda queue: queue.store.set_meta(MOVING, "once"),
         "queuectl enqueue deploy": back_in_use,
     },
     "queues.md": {},
