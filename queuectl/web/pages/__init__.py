@@ -15,7 +15,7 @@ from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.query import Counts, Filter
 from queuectl.domain.query import Page as Paging
 from queuectl.domain.times import iso
-from queuectl.domain.views import WaitContext, masked_env, reason
+from queuectl.domain.views import masked_env, reason
 from queuectl.presentation.columns import seconds_between
 from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, totals
@@ -54,27 +54,26 @@ class Page:
 # why jobs wait
 
 
-def why(queue: Queue) -> Callable[[Job], str]:
+def _why(queue: Queue) -> Callable[[Job], str]:
     """Return what tells why a job waits, as things stand now; nothing for one that does not."""
     now, wait_context = queue.now(), queue.wait_context()
-    return lambda job: _reason(job, now, wait_context)
+
+    def show(instant: datetime) -> str:
+        return f"{MOMENT}{iso(instant)}{MOMENT}"
+
+    return lambda job: reason(job, now, show, wait_context) or ""
 
 
-def _reason(job: Job, now: datetime, wait_context: WaitContext) -> str:
-    return reason(job, now, lambda at: f"{MOMENT}{iso(at)}{MOMENT}", wait_context) or ""
-
-
-def _stuck(queue: Queue) -> list[Values]:
+def _stuck(queue: Queue, why: Callable[[Job], str]) -> list[Values]:
     """Return why jobs do not start that could, by their time: for each reason how many there are.
 
     `first` has waited longest. There may be more than `number` where `is_cut`: only the oldest that
     wait were looked at.
     """
-    now, wait_context = queue.now(), queue.wait_context()
-    groups: dict[str, list[Job]] = {}
+    now, groups = queue.now(), dict[str, list[Job]]()
     waiting = list(queue.find(Filter(WAITING), Paging(limit=LOOKED_AT)))
     for job in waiting:
-        if text := _held_up(job, now, wait_context):
+        if text := _held_up(job, why(job), now):
             groups.setdefault(text, []).append(job)
     is_cut = len(waiting) == LOOKED_AT
     largest = sorted(groups.items(), key=lambda group: -len(group[1]))[:_MOST_GROUPS]
@@ -84,12 +83,11 @@ def _stuck(queue: Queue) -> list[Values]:
     ]
 
 
-def _held_up(job: Job, now: datetime, wait_context: WaitContext) -> str:
+def _held_up(job: Job, text: str, now: datetime) -> str:
     """Return what keeps a job from starting now; nothing where it is only early, or just due.
 
     The reason of a job that waits for one which has ended otherwise, or is gone, ends with `)`.
     """
-    text = _reason(job, now, wait_context)
     if job.paused or job.blocked_by:
         return text if job.paused or text.endswith(")") else ""
     if not job.is_due(now):
@@ -104,7 +102,7 @@ def _held_up(job: Job, now: datetime, wait_context: WaitContext) -> str:
 
 
 def _overview(queue: Queue, _arguments: Arguments) -> Values:
-    counts, workers = totals(queue.counts()), queue.workers()
+    counts, workers, why = totals(queue.counts()), queue.workers(), _why(queue)
     failed = [*_newest(queue, State.FAILED, 50), *_newest(queue, State.DEAD, 50)]
     return {
         "counts": counts,
@@ -112,10 +110,10 @@ def _overview(queue: Queue, _arguments: Arguments) -> Values:
         "busy": sum(worker.state == "busy" for worker in workers),
         "states": states_bar(counts),
         "charts": charts(queue),
-        "stuck": _stuck(queue),
+        "stuck": _stuck(queue, why),
         "failures": sorted(failed, key=lambda job: job.updated_at, reverse=True)[:_FAILURES],
         "running": _newest(queue, State.PROCESSING, _RUNNING),
-        "why": why(queue),
+        "why": why,
     }
 
 
@@ -157,7 +155,7 @@ def _listing(
         "query": query,
         "counts": totals(counts),
         "jobs": jobs,
-        "why": why(queue),
+        "why": _why(queue),
         "older": link(after=following) if following is not None else None,
         "newest": link() if arguments.get("after") else None,
         "is_filtered": any(value not in (None, "") for value in query.values()),
@@ -171,7 +169,7 @@ def _job(queue: Queue, arguments: Arguments) -> Values:
     return {
         "job": job,
         "env": masked_env(job),
-        "why": why(queue),
+        "why": _why(queue),
         "log": log,
         "timeline": timeline(job, queue.now()),
         "is_waiting": job.state in WAITING,
