@@ -24,7 +24,7 @@ from queuectl.web.api import BY_NAME
 from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Param
 from queuectl.web.api.named import COMING
 from queuectl.web.api.read import DEAD, page_of
-from queuectl.web.pages.charts import charts, states_bar, timeline
+from queuectl.web.pages import charts
 
 MOMENT = "\x1f"
 """Stands around a time in a reason, so that the page can show it in the reader's own zone."""
@@ -108,8 +108,9 @@ def _overview(queue: Queue, _arguments: Arguments) -> Values:
         "counts": counts,
         "workers": workers,
         "busy": sum(worker.state == "busy" for worker in workers),
-        "states": states_bar(counts),
-        "charts": charts(queue),
+        "states": charts.states_bar(counts),
+        "charts": charts.charts(queue),
+        "frame": charts,
         "stuck": _stuck(queue, why),
         "failures": sorted(failed, key=lambda job: job.updated_at, reverse=True)[:_FAILURES],
         "running": _newest(queue, State.PROCESSING, _RUNNING),
@@ -171,7 +172,7 @@ def _job(queue: Queue, arguments: Arguments) -> Values:
         "env": masked_env(job),
         "why": _why(queue),
         "log": log,
-        "timeline": timeline(job, queue.now()),
+        "timeline": charts.timeline(job, queue.now()),
         "is_waiting": job.state in WAITING,
         "parents": _parents(queue, job),
     }

@@ -1,7 +1,4 @@
-"""Charts as SVG, drawn here so that they need no script; colours are classes of the style sheet.
-
-Names and moments are our own words and figures, with nothing in them that HTML would read.
-"""
+"""Charts of the last hour and timelines of jobs: the figures that templates draw as SVG."""
 
 from __future__ import annotations
 
@@ -10,9 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from markupsafe import Markup, escape
-
-from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job, State
 from queuectl.domain.stats import Histogram
 from queuectl.domain.stats_report import SERIES_MINUTES, QueueReport
@@ -22,8 +16,10 @@ from queuectl.presentation.columns import ending_text, seconds_between
 from queuectl.queue import Queue
 
 WIDTH, HEIGHT = 640.0, 170.0
-_LEFT, _TOP, _FLOOR = 44.0, 10.0, 146.0
-_ROOM = _FLOOR - _TOP
+LEFT, TOP, FLOOR = 44.0, 10.0, 146.0
+"""The frame of a chart: its axes are at `LEFT` and `FLOOR`."""
+
+_STEP = (WIDTH - LEFT) / SERIES_MINUTES
 _DOT = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0"
 """What is drawn for a point that has no neighbour."""
 
@@ -32,20 +28,14 @@ _NARROWEST = 6.0
 _MOST_RUNS = 100
 """How many of the latest runs a timeline shows."""
 
-
-@frozen
-class Series:
-    """Figures of one kind, the oldest first; None where nothing is known. `look` is a class."""
-
-    name: str
-    look: str
-    values: Sequence[float | None]
+Values = dict[str, Any]
 
 
-def charts(queue: Queue) -> list[dict[str, Any]]:
+def charts(queue: Queue) -> list[Values]:
     """Return the charts of the overview: how fast jobs have been done in the last hour.
 
-    Each has a `title`, the name and the look of each thing in it, and a `note` below. Moments, in
+    Each has its `title`, a `note` below it and what it is `about`; a `legend` of names and classes
+    of the style sheet; `bars` for each minute or `paths`; and lines and labels. Moments, in
     ISO 8601, are when each minute began; the script shows them in the reader's zone.
     """
     report = queue.stats()
@@ -54,27 +44,50 @@ def charts(queue: Queue) -> list[dict[str, Any]]:
     return [_throughput(report.total, moments), _waits(report.total, moments)]
 
 
-def _throughput(total: QueueReport, moments: Sequence[str]) -> dict[str, Any]:
+def _throughput(total: QueueReport, moments: Sequence[str]) -> Values:
+    """Return stacked columns of how many attempts ended how, one for each minute."""
     names = ("completed", "failed", "dead")
-    series = [Series(name, name, [getattr(each, name) for each in total.series]) for name in names]
+    rows = [[(name, getattr(each, name)) for name in names] for each in total.series]
+    top = nice(max(sum(number for _, number in row) for row in rows))
+    bars: list[list[tuple[str, float, float]]] = []
+    for row in rows:
+        bars.append([])
+        floor = FLOOR
+        for name, number in row:
+            height = number / top * (FLOOR - TOP)
+            floor -= height
+            bars[-1] += [(name, floor, height)] if height else []
+    texts = [", ".join(f"{number:,} {name}" for name, number in row) for row in rows]
     rate = total.period.success_rate
     success = f"; {rate * 100:.1f} % succeeded" if rate is not None else ""
     rates = ", ".join(f"{number:,.1f} in {span}" for span, number in total.throughput.items())
     note = f"A minute: {rates}{success}"
-    svg = columns(series, moments, f"Attempts that ended, by minute. {note}")
-    legend = [(name, f"fill-{name}") for name in names]
-    return {"title": "Throughput", "legend": legend, "svg": svg, "note": note}
+    return {
+        "title": "Throughput", "note": note, "about": f"Attempts that ended, by minute. {note}",
+        "legend": [(name, f"fill-{name}") for name in names], "bars": bars, "paths": [],
+        **_framed(top, str_of_count, moments, texts),
+    }  # fmt: skip
 
 
-def _waits(total: QueueReport, moments: Sequence[str]) -> dict[str, Any]:
-    series = [
-        Series(name, look, [each.wait.quantile(share) for each in total.series])
-        for name, look, share in (("p50", "first", 0.5), ("p95", "second", 0.95))
-    ]
+def _waits(total: QueueReport, moments: Sequence[str]) -> Values:
+    """Return lines of how long jobs had waited, broken where nothing is known."""
+    series = {"p50": [each.wait.quantile(0.5) for each in total.series],
+              "p95": [each.wait.quantile(0.95) for each in total.series]}  # fmt: skip
+    looks = {"p50": "line-first", "p95": "line-second"}
+    known = [value for values in series.values() for value in values if value is not None]
+    top = nice(max(known, default=0), whole=False)
+    texts = []
+    for at in range(SERIES_MINUTES):
+        row = [(name, values[at]) for name, values in series.items()]
+        texts.append(", ".join(f"{name} {length(n)}" for name, n in row if n is not None))
     note = f"Waits: {_quantiles(total.period.wait)}. Runs: {_quantiles(total.period.run)}"
-    svg = lines(series, moments, f"How long jobs had been due when they started. {note}", length)
-    legend = [(each.name, f"line-{each.look}") for each in series]
-    return {"title": "Waiting time", "legend": legend, "svg": svg, "note": note}
+    return {
+        "title": "Waiting time", "note": note,
+        "about": f"How long jobs had been due when they started. {note}",
+        "legend": [*looks.items()], "bars": [],
+        "paths": [(looks[name], _path(values, top)) for name, values in series.items()],
+        **_framed(top, length, moments, texts),
+    }  # fmt: skip
 
 
 def _quantiles(histogram: Histogram) -> str:
@@ -83,125 +96,37 @@ def _quantiles(histogram: Histogram) -> str:
     return f"p50 {length(histogram.quantile(0.5))}, p95 {length(histogram.quantile(0.95))}"
 
 
-def states_bar(counts: Mapping[str, int]) -> Markup:
-    """Return one bar of all jobs, divided by state."""
-    parts, words, left = [], [], 0.0
-    for state in (state for state in State if counts[state.value]):
-        number = counts[state.value]
-        width = max(1000 * number / counts["total"], 6.0)
-        words.append(f"{number:,} {state}")
-        parts.append(
-            f'<rect x="{left:.1f}" y="0" width="{width:.1f}" height="10" class="fill-{state}">'
-            f"<title>{state}: {number:,}</title></rect>"
-        )
-        left += width
-    about = f"Jobs by state: {', '.join(words) or 'none'}"
-    return Markup(
-        f'<svg class="statesbar" viewBox="0 0 {left or 1000:.1f} 10" preserveAspectRatio="none"'
-        f' role="img" aria-label="{about}">{"".join(parts)}</svg>'
-    )
-
-
-def columns(series: Sequence[Series], moments: Sequence[str], about: str) -> Markup:
-    """Return stacked columns, one for each moment."""
-    rows = [
-        [value or 0 for value in each] for each in zip(*(s.values for s in series), strict=True)
-    ]
-    top = nice(max(map(sum, rows), default=0))
-    step = _step(moments)
-    bars = []
-    for at, (moment, row) in enumerate(zip(moments, rows, strict=True)):
-        floor = _FLOOR
-        text = ", ".join(f"{n:,.0f} {each.name}" for n, each in zip(row, series, strict=True))
-        rects = [_hit(at, step, moment, text)]
-        for number, each in zip(row, series, strict=True):
-            height = number / top * _ROOM
-            if height:
-                floor -= height
-                rects.append(
-                    f'<rect class="fill-{each.look}" x="{_LEFT + at * step + 1:.2f}"'
-                    f' y="{floor:.2f}" width="{max(1.0, step - 2):.2f}" height="{height:.2f}"'
-                    ' rx="1.5"/>'
-                )
-        bars.append(f"<g>{''.join(rects)}</g>")
-    return _framed(top, str_of_count, moments, about, "".join(bars))
-
-
-def lines(
-    series: Sequence[Series], moments: Sequence[str], about: str, show: Callable[[float], str]
-) -> Markup:
-    """Return a line for each series, broken where nothing is known."""
-    known = [value for each in series for value in each.values if value is not None]
-    top = nice(max(known, default=0), whole=False)
-    step = _step(moments)
-    drawn = []
-    for each in series:
-        heights = [None if value is None else value / top * _ROOM for value in each.values]
-        drawn.append(f'<path class="line-{each.look}" d="{_path(heights, step)}"/>')
-    for at, moment in enumerate(moments):
-        values = [(each.name, each.values[at]) for each in series]
-        text = ", ".join(f"{name} {show(value)}" for name, value in values if value is not None)
-        drawn.append(_hit(at, step, moment, text))
-    return _framed(top, show, moments, about, "".join(drawn))
-
-
-def _step(moments: Sequence[str]) -> float:
-    return (WIDTH - _LEFT) / max(1, len(moments))
-
-
-def _hit(at: int, step: float, moment: str, words: str) -> str:
-    """Return the place of one moment, which tells its figures when one points at it."""
-    text = f"{_clock(moment)} · {words or 'no runs'}"
-    return (
-        f'<rect class="hit" x="{_LEFT + at * step:.2f}" y="{_TOP}" width="{step:.2f}"'
-        f' height="{_ROOM}"><title data-at="{moment}" data-told="{words}">{text}</title></rect>'
-    )
-
-
-def _clock(moment: str) -> str:
-    """Return the time of day, which the script shows in the reader's zone."""
-    return moment[11:16]
-
-
-def _path(heights: Sequence[float | None], step: float) -> str:
+def _path(values: Sequence[float | None], top: float) -> str:
     words, is_drawing = [], False
-    for at, height in enumerate(heights):
-        if height is None:
+    for at, value in enumerate(values):
+        if value is None:
             is_drawing = False
             continue
-        point = f"{_LEFT + (at + 0.5) * step:.1f} {_FLOOR - height:.1f}"
-        words.append(f"{'L' if is_drawing else 'M'}{point}")
-        is_alone = not is_drawing and (at + 1 == len(heights) or heights[at + 1] is None)
+        height = FLOOR - value / top * (FLOOR - TOP)
+        words.append(f"{'L' if is_drawing else 'M'}{LEFT + (at + 0.5) * _STEP:.1f} {height:.1f}")
+        is_alone = not is_drawing and (at + 1 == len(values) or values[at + 1] is None)
         words += [_DOT] if is_alone else []
         is_drawing = True
     return " ".join(words)
 
 
 def _framed(
-    top: float, show: Callable[[float], str], moments: Sequence[str], about: str, inner: str
-) -> Markup:
-    """Return a chart with its lines and labels."""
-    rules = []
-    for share in (0.0, 0.5, 1.0):
-        y = _FLOOR - share * _ROOM
-        rules.append(
-            f'<line class="rule" x1="{_LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="axis" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
-            f"{show(top * share)}</text>"
-        )
-    for moment, x, anchor in (
-        (moments[0], _LEFT, "start"),
-        (moments[len(moments) // 2], (_LEFT + WIDTH) / 2, "middle"),
-        (moments[-1], WIDTH, "end"),
-    ):
-        rules.append(
-            f'<text class="axis" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}"'
-            f' data-at="{moment}">{_clock(moment)}</text>'
-        )
-    return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img"'
-        f' aria-label="{escape(about)}">{"".join(rules)}{inner}</svg>'
-    )
+    top: float, show: Callable[[float], str], moments: Sequence[str], texts: Sequence[str]
+) -> Values:
+    """Return what all charts have: lines and labels, and the figures of each moment."""
+    return {
+        "rules": [(FLOOR - share * (FLOOR - TOP), show(top * share)) for share in (0.0, 0.5, 1.0)],
+        "ends": [
+            (LEFT, "start", moments[0]),
+            ((LEFT + WIDTH) / 2, "middle", moments[len(moments) // 2]),
+            (WIDTH, "end", moments[-1]),
+        ],
+        "step": _STEP,
+        "moments": [
+            (LEFT + at * _STEP, moment, text)
+            for at, (moment, text) in enumerate(zip(moments, texts, strict=True))
+        ],
+    }
 
 
 def nice(most: float, *, whole: bool = True) -> float:
@@ -221,7 +146,20 @@ def str_of_count(value: float) -> str:
     return f"{value:g}"
 
 
-def timeline(job: Job, now: datetime) -> list[dict[str, Any]]:
+def states_bar(counts: Mapping[str, int]) -> list[tuple[str, int, float, float]]:
+    """Return the parts of one bar of all jobs: state, number, and where each begins and how wide.
+
+    Widths are thousandths of all jobs, but none is too narrow to be seen.
+    """
+    parts, left = [], 0.0
+    for state in (state.value for state in State if counts[state.value]):
+        width = max(1000 * counts[state] / counts["total"], _NARROWEST)
+        parts.append((state, counts[state], left, width))
+        left += width
+    return parts
+
+
+def timeline(job: Job, now: datetime) -> list[Values]:
     """Return the runs of a job, the one that goes on included, the earliest first.
 
     Of each, `left` and `width` are thousandths of the whole line.
