@@ -13,7 +13,7 @@ from queuectl.domain.job import Outcome
 from queuectl.domain.state_machine import finish
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.base import ClaimRequest
-from queuectl.stores.migrated import MOVING
+from queuectl.stores.rules import MOVING
 from queuectl.system.ids import new_token
 from queuectl.transfer.migration import release
 from tests.cli.harness import Cli, claim_next, cli, home

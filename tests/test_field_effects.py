@@ -13,8 +13,8 @@ import queuectl
 from queuectl.domain.job_fields import ASKED
 
 PACKAGE = Path(queuectl.__file__).parent
-SHOWING = {"cli", "web", "watch", "shell", "presentation", "looking"}
-KEEPING = {"view.py", "views.py", "soundness.py"}
+SHOWING = {"cli", "web", "watch", "shell", "presentation"}
+KEEPING = {"view.py", "views.py", "serialization.py"}
 
 
 def effective_modules() -> Iterator[Path]:
@@ -25,7 +25,7 @@ def effective_modules() -> Iterator[Path]:
 
 
 def is_spec(node: ast.expr) -> bool:
-    """Whether an expression is the specification of a job: `spec`, `job.spec`, `new_spec`."""
+    """Whether an expression is the specification of a job, by its name: `spec`, `job.spec`."""
     if isinstance(node, ast.Attribute):
         return node.attr == "spec"
     return isinstance(node, ast.Name) and node.id.endswith("spec")

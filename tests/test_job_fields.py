@@ -18,7 +18,7 @@ from queuectl.domain.dependencies import parents
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec
-from queuectl.domain.request_form import build_request
+from queuectl.domain.request import build_request
 from queuectl.domain.settings import Settings
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue import Queue
@@ -72,39 +72,27 @@ def options_of(given: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def by_json_lines(cli: Cli, given: Mapping[str, Any]) -> None:
-    cli.ok("enqueue", "--file", "-", stdin=json.dumps(given) + "\n")
-
-
-def by_json_word(cli: Cli, given: Mapping[str, Any]) -> None:
-    cli.ok("enqueue", json.dumps(given))
-
-
-def by_options(cli: Cli, given: Mapping[str, Any]) -> None:
-    cli.ok("enqueue", *options_of(given))
-
-
-@pytest.mark.parametrize("way", [by_json_lines, by_json_word, by_options])
-def test_a_command_line_can_ask_for_every_field(
-    cli: Cli, queue: Queue, way: Callable[[Cli, Mapping[str, Any]], None]
-) -> None:
-    spec = asked(queue)
-    way(cli, given_fields(spec))
-    survives("input", flat(spec, "spec."), flat(queue.get("job").spec, "spec."))
-
-
-def test_a_program_can_ask_for_every_field(queue: Queue) -> None:
-    spec = asked(queue)
-    queue.enqueue_one(given_fields(spec))
-    survives("input", flat(spec, "spec."), flat(queue.get("job").spec, "spec."))
-
-
-def test_the_web_can_ask_for_every_field(api: TestClient, queue: Queue) -> None:
-    spec = asked(queue)
-    answer = api.post("/api/jobs", json=given_fields(spec))
+def by_web(api: TestClient, given: Mapping[str, Any]) -> None:
+    answer = api.post("/api/jobs", json=given)
     assert answer.status_code == 201, answer.text
+    assert {name: answer.json()[name] for name in given} == given
+
+
+WAYS: dict[str, Callable[[Cli, Queue, TestClient, Mapping[str, Any]], object]] = {
+    "lines": lambda cli, _q, _a, given: cli.ok("enqueue", "--file", "-", stdin=json.dumps(given)),
+    "word": lambda cli, _queue, _api, given: cli.ok("enqueue", json.dumps(given)),
+    "options": lambda cli, _queue, _api, given: cli.ok("enqueue", *options_of(given)),
+    "program": lambda _cli, queue, _api, given: queue.enqueue_one(given),
+    "web": lambda _cli, _queue, api, given: by_web(api, given),
+}
+"""How one asks for a job."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_field_can_be_asked_for(cli: Cli, queue: Queue, api: TestClient, way: str) -> None:
+    spec = asked(queue)
+    WAYS[way](cli, queue, api, given_fields(spec))
     survives("input", flat(spec, "spec."), flat(queue.get("job").spec, "spec."))
-    assert {name: answer.json()[name] for name in given_fields(spec)} == given_fields(spec)
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.DEAD])
@@ -119,18 +107,18 @@ def test_every_field_is_shown_to_programs(
     assert cli.ok("list", "--json").json == [shown]
     answer = api.get("/api/jobs/job").json()
     assert answer == shown
-    told = description()
-    job_schema = told["components"]["schemas"]["Job"]
+    components = description()["components"]
+    job_schema = components["schemas"]["Job"]
     assert job_schema["properties"].keys() == shown.keys()
-    Draft202012Validator({**job_schema, "components": told["components"]}).validate(answer)
+    Draft202012Validator({**job_schema, "components": components}).validate(answer)
 
 
 def test_every_field_is_described_where_the_web_takes_a_job() -> None:
-    told = description()["components"]["schemas"]["Enqueue"]
+    schema = description()["components"]["schemas"]["Enqueue"]
     for turn in (0, 1):
         given = given_fields(filled(Spec, turn))
-        assert given.keys() <= told["properties"].keys()
-        Draft202012Validator(told).validate(given)
+        assert given.keys() <= schema["properties"].keys()
+        Draft202012Validator(schema).validate(given)
 
 
 def test_every_field_is_shown_to_people(cli: Cli, queue: Queue) -> None:
@@ -201,20 +189,15 @@ def test_set_takes_another_value_for_every_field(cli: Cli, queue: Queue) -> None
     survives("edit", flat(second, "spec."), flat(queue.get("job").spec, "spec."))
 
 
-def by_its_options(cli: Cli, _queue: Queue, given: dict[str, Any]) -> None:
-    cli.ok("schedule", "add", "nightly", "* * * * *", given.pop("command"), *options_of(given))
-
-
-def by_its_fields(_cli: Cli, queue: Queue, given: dict[str, Any]) -> None:
-    queue.schedules.add("nightly", "* * * * *", given)
-
-
-@pytest.mark.parametrize("way", [by_its_options, by_its_fields])
-def test_a_schedule_gives_every_field_to_its_runs(
-    cli: Cli, queue: Queue, way: Callable[[Cli, Queue, dict[str, Any]], None]
-) -> None:
+@pytest.mark.parametrize("way", ["options", "fields"])
+def test_a_schedule_gives_every_field_to_its_runs(cli: Cli, queue: Queue, way: str) -> None:
     spec = asked(queue)
-    way(cli, queue, given_fields(spec, "schedule"))
+    given = given_fields(spec, "schedule")
+    if way == "options":
+        words = [given.pop("command"), *options_of(given)]
+        cli.ok("schedule", "add", "nightly", "* * * * *", *words)
+    else:
+        queue.schedules.add("nightly", "* * * * *", given)
     shown = cli.ok("schedule", "show", "nightly", "--json").json["job"]
     assert shown.keys() == given_fields(spec, "schedule").keys()
     store, added = queue.store, queue.schedules.get("nightly")

@@ -1,8 +1,13 @@
-"""Every file and directory that the documentation names is there."""
+"""What is named is there: files in the documentation, and names in comments and docstrings."""
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,3 +60,56 @@ def test_a_path_that_is_not_there_is_noticed() -> None:
 
 def test_contributing_names_paths() -> None:
     assert len(named_paths(PAGES[0].read_text(encoding="utf-8"))) > 10
+
+
+# names in comments and docstrings
+
+_NAME = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)*)(?:\(\))?`")
+ELSEWHERE = frozenset("emit histogram_quantile nohup run_5 run_micros __setattr__".split())
+"""Names that other programs give, and those that are put together."""
+
+
+def texts_in(source: str) -> tuple[list[str], set[str]]:
+    """Return the comments and docstrings of a file, and the words that its code is made of."""
+    prose = [
+        token.string
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    words: set[str] = set()
+    docstrings = set()
+    for node in ast.walk(ast.parse(source)):  # a statement before the expression in it
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            prose.append(str(node.value.value))
+            docstrings.add(node.value)
+        elif isinstance(node, ast.Constant) and node not in docstrings:
+            words.update(re.findall(r"\w+", str(node.value)))
+        for name in ("id", "attr", "arg", "name", "module"):
+            words.update(str(getattr(node, name, "")).split("."))
+    return prose, words
+
+
+def named_in(prose: Iterable[str]) -> set[str]:
+    """Return the parts of the names between back quotes."""
+    return {part for text in prose for name in _NAME.findall(text) for part in name.split(".")}
+
+
+@cache
+def python_files() -> dict[Path, tuple[set[str], set[str]]]:
+    """Return of each Python file what it names between back quotes, and the words of its code."""
+    files = {}
+    for path in (path for top in MODULES for path in sorted((ROOT / top).rglob("*.py"))):
+        prose, words = texts_in(path.read_text(encoding="utf-8"))
+        files[path] = named_in(prose), words | {*path.relative_to(ROOT).with_suffix("").parts}
+    return files
+
+
+def test_each_name_in_comments_and_docstrings_is_that_of_something() -> None:
+    known = {"py", "toml", *ELSEWHERE}.union(*(words for _, words in python_files().values()))
+    lost = {str(path): named - known for path, (named, _) in python_files().items()}
+    assert {path: names for path, names in lost.items() if names} == {}
+
+
+def test_a_name_of_nothing_is_noticed() -> None:
+    prose, words = texts_in('"""As `house.gone` and `f()` say."""\nf = 1  # see `house`\n')
+    assert named_in(prose) - words == {"house", "gone"}

@@ -108,9 +108,11 @@ def test_no_file_is_part_of_an_import_circle() -> None:
     assert circle_in({name: graph.find_modules_directly_imported_by(name) for name in files}) == []
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "domain").rglob("*.py")), ids=lambda p: p.stem)
-def test_a_file_of_the_domain_imports_nothing_that_touches_the_world(path: Path) -> None:
-    assert impure(path.read_text(encoding="utf-8")) == []
+def test_no_file_of_the_domain_imports_anything_that_touches_the_world() -> None:
+    files = list((PACKAGE / "domain").rglob("*.py"))
+    assert len(files) > 10
+    impurities = {path.name: impure(path.read_text(encoding="utf-8")) for path in files}
+    assert {name: modules for name, modules in impurities.items() if modules} == {}
 
 
 def test_each_wall_falls_where_an_import_goes_through_it(tmp_path: Path) -> None:
@@ -139,14 +141,9 @@ def test_a_circle_through_a_function_is_seen(
     assert {*circle_in(imported)} == {"house.one", "house.two"}
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import os",
-        "from time import time",
-        "def now():\n    import random",
-        "from secrets import *",
-    ],
-)
-def test_what_touches_the_world_is_seen(source: str) -> None:
-    assert len(impure(source)) == 1
+def test_what_touches_the_world_is_seen() -> None:
+    assert impure("import os\nfrom time import time\ndef f():\n    from random import *") == [
+        "os",
+        "time",
+        "random",
+    ]

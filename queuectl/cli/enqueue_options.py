@@ -21,7 +21,7 @@ from queuectl.stores.base import BATCH
 from queuectl.system.home import working_directory
 
 if TYPE_CHECKING:
-    from queuectl.domain.request_form import RequestForm
+    from queuectl.domain.request import RequestForm
 
 _AFTER_DASHES = "queuectl.after_dashes"
 

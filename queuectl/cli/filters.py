@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import click
 
 from queuectl.cli.completions import QueueName, States
-from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import InvalidInput, NothingDone
 from queuectl.domain.field_checks import check_name, check_text
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, parse_states
+from queuectl.domain.times import parse_duration
 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Ask no question.")
 

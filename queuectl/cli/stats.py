@@ -14,8 +14,7 @@ from queuectl.cli.session import Session, on_terminal, pass_session
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.queue_limits import queue_title
-from queuectl.domain.stats import Histogram
-from queuectl.domain.stats_report import SERIES_MINUTES, QueueReport, Report, as_dict, counts_of
+from queuectl.domain.stats import SERIES_MINUTES, Histogram, QueueReport, Report, as_dict, counts_of
 from queuectl.presentation import tables
 from queuectl.presentation.charts import length, sparkline
 from queuectl.queue import Queue

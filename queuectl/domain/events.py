@@ -94,52 +94,31 @@ def event_of(change: Transition) -> RunFinished | None:
         return None
     spec = before.spec
     command = spec.command if isinstance(spec.command, str) else command_text(spec.command)
+    command = command[:LONGEST_COMMAND]
     if before.state is _PROCESSING:
         if after.finished_at is None or change.run is None:
             return None
         outcome = after.outcome
         assert outcome is not None
-        error = outcome.error
+        duration = None if change.event == "expire" else outcome.duration
+        error = outcome.error[:LONGEST_ERROR] if outcome.error else None
         return RunFinished(
-            before.seq,
-            after.rev,
-            spec.id,
-            before.runs,
-            spec.queue,
-            _RESULTS[after.state],
-            after.updated_at,
-            after.attempts,
-            command[:LONGEST_COMMAND],
-            spec.labels,
-            before.started_at,
-            _waited(before),
-            None if change.event == "expire" else outcome.duration,
-            outcome.exit_code,
-            outcome.signal,
-            outcome.timed_out,
-            error[:LONGEST_ERROR] if error else None,
-        )
+            before.seq, after.rev, spec.id, before.runs, spec.queue, _RESULTS[after.state],
+            after.updated_at, after.attempts, command, spec.labels, before.started_at,
+            _waited(before), duration, outcome.exit_code, outcome.signal, outcome.timed_out, error,
+        )  # fmt: skip
     if before.state in WAITING and after.state is State.CANCELLED:
         return RunFinished(
-            before.seq,
-            after.rev,
-            spec.id,
-            0,
-            spec.queue,
-            RunResult.CANCELLED,
-            after.updated_at,
-            after.attempts,
-            command[:LONGEST_COMMAND],
-            spec.labels,
-        )
+            before.seq, after.rev, spec.id, 0, spec.queue, RunResult.CANCELLED,
+            after.updated_at, after.attempts, command, spec.labels,
+        )  # fmt: skip
     return None
 
 
 def _waited(job: Job) -> float | None:
     """Return how many seconds a running job had been due when it was started."""
     spec = job.spec
-    if job.started_at is None or job.interruptions or spec.after or spec.after_any:
-        return None
-    if spec.after_fail:
+    waits_for_jobs = spec.after or spec.after_any or spec.after_fail
+    if job.started_at is None or job.interruptions or waits_for_jobs:
         return None
     return max(0.0, (job.started_at - job.run_at).total_seconds())

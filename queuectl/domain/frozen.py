@@ -23,16 +23,16 @@ def _is_equal(self: Any, other: Any) -> bool:
     return all(getattr(self, name) == getattr(other, name) for name in self.__match_args__)
 
 
-def _hashed(self: Any) -> int:
+def _hash(self: Any) -> int:
     return hash(tuple(getattr(self, name) for name in self.__match_args__))
 
 
-def _shown(self: Any) -> str:
-    told = (f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
-    return f"{self.__class__.__qualname__}({', '.join(told)})"
+def _repr(self: Any) -> str:
+    values = (f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+    return f"{self.__class__.__qualname__}({', '.join(values)})"
 
 
-_SHARED = {"__eq__": _is_equal, "__hash__": _hashed, "__repr__": _shown}
+_SHARED = {"__eq__": _is_equal, "__hash__": _hash, "__repr__": _repr}
 """What all records have in common; a dataclass would compile these anew for each class."""
 
 _UNWANTED = ("__dict__", "__weakref__")
@@ -48,13 +48,13 @@ class _Unfinished:
     To finish one takes half a millisecond, and a command meets dozens that it never makes.
     """
 
-    def __init__(self, cls: type, made: type) -> None:
-        self._cls, self._made = cls, made
+    def __init__(self, cls: type, record: type) -> None:
+        self._cls, self._record = cls, record
 
     def __get__(self, record: object, _owner: type) -> Any:
         """Return the fields, as `dataclasses` looks for them."""
         self.finish()
-        return vars(self._made)[_FIELDS]
+        return vars(self._record)[_FIELDS]
 
     def first_init(self) -> Callable[..., None]:
         """Return an `__init__` that puts the finished one in its own place."""
@@ -73,7 +73,7 @@ class _Unfinished:
         copy = type(self._cls.__name__, self._cls.__bases__, dict(vars(self._cls)))
         whole = vars(dataclass(repr=False, eq=False)(copy))
         for name in (_FIELDS, _INIT):
-            setattr(self._made, name, whole[name])
+            setattr(self._record, name, whole[name])
 
 
 @dataclass_transform(frozen_default=True)
@@ -85,10 +85,10 @@ def frozen(cls: type[T]) -> type[T]:
     """
     names = tuple(cls.__annotations__)
     own = {name: value for name, value in vars(cls).items() if name not in (*names, *_UNWANTED)}
-    kept = {**_SHARED, **own, "__slots__": names, "__match_args__": names}
-    made: type[T] = type(cls.__name__, cls.__bases__, kept)
-    unfinished = _Unfinished(cls, made)
-    made.__qualname__ = cls.__qualname__
-    setattr(made, _FIELDS, unfinished)
-    setattr(made, _INIT, unfinished.first_init())
-    return made
+    namespace = {**_SHARED, **own, "__slots__": names, "__match_args__": names}
+    record: type[T] = type(cls.__name__, cls.__bases__, namespace)
+    unfinished = _Unfinished(cls, record)
+    record.__qualname__ = cls.__qualname__
+    setattr(record, _FIELDS, unfinished)
+    setattr(record, _INIT, unfinished.first_init())
+    return record

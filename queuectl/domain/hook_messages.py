@@ -15,9 +15,9 @@ from queuectl.domain.hooks import (
     TEST,
     THRESHOLD,
     Hook,
+    parse_threshold,
 )
-from queuectl.domain.thresholds import parse_threshold
-from queuectl.domain.times import iso
+from queuectl.domain.times import iso, iso_or_none
 
 Facts = dict[str, Any]
 """`event`, `at`, and beside them `job`, `queue`, or `condition`, `crossed` and `value`."""
@@ -59,7 +59,7 @@ def of_run(event: str, ending: RunFinished) -> Facts:
             "signal": ending.signal,
             "timed_out": ending.timed_out,
             "error": ending.error,
-            "started_at": iso(ending.started_at) if ending.started_at else None,
+            "started_at": iso_or_none(ending.started_at),
             "finished_at": iso(ending.finished_at),
             "duration": ending.duration,
         },

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from operator import attrgetter
+from typing import Any
 
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job_fields import Spec
@@ -144,6 +146,17 @@ class Job:
     history: tuple[Run, ...] = ()
     delayed: bool = False
 
+    def changed(self, now: datetime, **changed: Any) -> Job:
+        """Return the job in its next revision, which `now` has made, with other values.
+
+        As `dataclasses.replace` would, in a quarter of the time.
+        """
+        values = list(_values_of(self))
+        values[_AT["rev"]], values[_AT["updated_at"]] = self.rev + 1, now
+        for name, value in changed.items():
+            values[_AT[name]] = value
+        return Job(*values)
+
     @property
     def id(self) -> str:
         """The job's id, unique over jobs and DLQ."""
@@ -158,6 +171,11 @@ class Job:
     def is_free(self) -> bool:
         """Whether the job waits for nothing but its time, and for room in its queue."""
         return self.state in WAITING and not self.blocked_by and not self.paused
+
+    @property
+    def has_attempts_left(self) -> bool:
+        """Whether it is tried again once its latest attempt has failed."""
+        return self.attempts < attempts_allowed(self.spec.max_retries)
 
     def is_claimed_by(self, claim_id: str) -> bool:
         """Whether that very claim is on the job."""
@@ -174,3 +192,12 @@ class Job:
         once by the clock of whoever changed it, and does not wait where that was ahead of ours.
         """
         return self.run_at <= now or self.run_at <= self.updated_at
+
+
+_AT = {name: at for at, name in enumerate(Job.__match_args__)}
+_values_of = attrgetter(*_AT)
+
+
+def attempts_allowed(max_retries: int) -> int:
+    """Return how many attempts a job has in all: `max_retries`, and never fewer than one."""
+    return max(1, max_retries)

@@ -8,11 +8,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from queuectl.domain import state_machine
-from queuectl.domain.command_policy import require_allowed
 from queuectl.domain.errors import Conflict, InvalidInput, shown
 from queuectl.domain.job import WAITING, Job
 from queuectl.domain.job_fields import defaults_of
-from queuectl.domain.request import CHECKS, RESULT_FIELDS, TIME_FIELDS, ParseTime, resolve_field
+from queuectl.domain.request import (
+    CHECKS,
+    RESULT_FIELDS,
+    TIME_FIELDS,
+    ParseTime,
+    require_allowed,
+    resolve_field,
+)
 from queuectl.domain.settings import Settings
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.views import MASK
@@ -80,7 +86,6 @@ def changes_nothing(change: Transition) -> bool:
 
 def move_first(job: Job, head: Job | None, now: datetime) -> Transition:
     """A job that waits goes before the one that was to be next in its queue, and is due."""
-    require_waiting(job)
     if head is None or head.id == job.id:
         return state_machine.edit(job, job.spec, min(job.run_at, now), now)
     spec = replace(job.spec, priority=max(job.spec.priority, head.spec.priority))
@@ -89,7 +94,6 @@ def move_first(job: Job, head: Job | None, now: datetime) -> Transition:
 
 def move_last(job: Job, tail: Job | None, now: datetime) -> Transition:
     """A job that waits goes behind the last one of its queue that is due."""
-    require_waiting(job)
     if tail is None or tail.id == job.id:
         return state_machine.edit(job, job.spec, job.run_at, now)
     spec = replace(job.spec, priority=min(job.spec.priority, tail.spec.priority))

@@ -1,16 +1,27 @@
-"""From what a person wrote (options, or a JSON object) to a validated `Request`."""
+"""From what a person wrote (options, or a JSON object) to a validated `Request`.
+
+Two settings with patterns say which commands may run here; they are asked again at each run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.field_checks import check_command, check_name
+from queuectl.domain.field_checks import (
+    Command,
+    are_plain_commands,
+    are_plain_ids,
+    check_command,
+    check_cwd,
+    check_name,
+)
 from queuectl.domain.frozen import frozen
-from queuectl.domain.job_fields import ASKED, Spec
+from queuectl.domain.job_fields import ASKED, Spec, command_text, defaults_of
+from queuectl.domain.settings import Settings
 
 RESULT_FIELDS = frozenset(
     "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "
@@ -64,3 +75,146 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     **{name: partial(field.check, name) for name, field in ASKED.items() if field.check},
 }
 """Every field that a person may set, and what turns what was written into its value."""
+
+
+_COMMAND_ALONE, _COMMAND_AND_ID = frozenset({"command"}), frozenset({"command", "id"})
+
+
+class RequestForm:
+    """Turns one mapping of fields after another into requests.
+
+    Fields that are absent or null take their default from `settings`, and the working directory
+    is `cwd` then; ids are made by `new_id` where there is none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        parse_time: ParseTime,
+        new_id: Callable[[], str],
+        *,
+        cwd: str | None = None,
+        replace: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._is_restricted = bool(settings.allowed_commands or settings.denied_commands)
+        self._defaults = defaults_of(settings)
+        if cwd is not None:
+            self._defaults["cwd"] = check_cwd("cwd", cwd)
+        self._named: tuple[Any, ...] = tuple(self._defaults.values())
+        self._unnamed: tuple[Any, ...] = tuple({**self._defaults, "generated_id": True}.values())
+        self._parse_time = parse_time
+        self._new_id = new_id
+        self._replace = replace
+
+    def fill(self, wanted: Mapping[str, object]) -> Request:
+        """Return the request that a mapping asks for.
+
+        Raises InvalidInput, with the field's name, for the first thing that is wrong.
+        """
+        given: dict[str, Any] = {}
+        notes: list[str] = []
+        run_at: datetime | None = None
+        delayed = False
+        for word, value in wanted.items():
+            if value is not None and word in CHECKS and word not in given:
+                given[word] = CHECKS[word](value)
+                continue
+            key = resolve_field(word)
+            if key in RESULT_FIELDS:
+                notes.append(f"field {shown(word)} is a result and was ignored")
+            elif value is None:
+                continue
+            elif key in TIME_FIELDS:
+                if run_at is not None:
+                    raise InvalidInput(f"field {shown(word)}: the time is given twice")
+                delayed = TIME_FIELDS[key] == "in"
+                run_at = self._parse_time(TIME_FIELDS[key], value)
+            elif key in given:
+                raise InvalidInput(f"field {shown(word)} is given twice")
+            else:
+                given[key] = CHECKS[key](value)
+        if "command" not in given:
+            raise InvalidInput("field 'command' is missing")
+        spec = self._spec(given)
+        if self._is_restricted:
+            require_allowed(spec.command, self._settings)
+        return Request(spec, run_at, tuple(notes), self._replace, delayed)
+
+    def fill_plain(self, many: Sequence[Mapping[str, object]]) -> list[Request] | None:
+        """Return the requests of mappings that have no more than a command and an id.
+
+        They are looked at together, in a fraction of the time. None stands for mappings that
+        `fill` has to look at one by one; it may find nothing wrong with them either.
+        """
+        kinds = {frozenset(wanted) for wanted in many}
+        if self._is_restricted or len(kinds) != 1:
+            return None
+        commands = [wanted.get("command") for wanted in many]
+        if kinds == {_COMMAND_ALONE} and are_plain_commands(commands):
+            specs = [Spec(self._new_id(), command, *self._unnamed) for command in commands]
+        elif kinds == {_COMMAND_AND_ID} and are_plain_commands(commands):
+            ids = [wanted["id"] for wanted in many]
+            if not are_plain_ids(ids):
+                return None
+            pairs = zip(ids, commands, strict=True)
+            specs = [Spec(job_id, command, *self._named) for job_id, command in pairs]
+        else:
+            return None
+        return [Request(spec, None, (), self._replace) for spec in specs]
+
+    def _spec(self, given: dict[str, Any]) -> Spec:
+        if len(given) == 1:  # a command and at most an id, as in most files of many jobs
+            return Spec(self._new_id(), given["command"], *self._unnamed)
+        if len(given) == 2 and "id" in given:
+            return Spec(given["id"], given["command"], *self._named)
+        if "id" not in given:
+            given |= {"id": self._new_id(), "generated_id": True}
+        job_id, command = given.pop("id"), given.pop("command")
+        return Spec(job_id, command, *{**self._defaults, **given}.values())
+
+
+def build_request(
+    wanted: Mapping[str, object],
+    settings: Settings,
+    parse_time: ParseTime,
+    new_id: Callable[[], str],
+) -> Request:
+    """Return the request that one mapping of fields asks for; see `RequestForm`."""
+    return RequestForm(settings, parse_time, new_id).fill(wanted)
+
+
+@lru_cache(maxsize=8)
+def command_patterns(text: str) -> tuple[str, ...]:
+    """Return the patterns in a setting: one a line, or with commas between them on one line."""
+    parts = text.splitlines() if "\n" in text else text.split(",")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def command_refusal(command: Command, settings: Settings) -> str | None:
+    """Return why a command may not run, or None. A pattern must fit the whole command.
+
+    `*` stands for anything, blanks and further commands included; `?` for one character.
+    """
+    if not settings.denied_commands and not settings.allowed_commands:
+        return None
+    from fnmatch import fnmatchcase
+
+    text = command_text(command).strip()
+    for pattern in command_patterns(settings.denied_commands):
+        if fnmatchcase(text, pattern):
+            return f"denied_commands has '{pattern}'"
+    allowed = command_patterns(settings.allowed_commands)
+    if allowed and not any(fnmatchcase(text, pattern) for pattern in allowed):
+        return f"it fits none of allowed_commands: {', '.join(allowed)}"
+    return None
+
+
+def require_allowed(command: Command, settings: Settings) -> None:
+    """Raise InvalidInput for a command that the settings do not let run."""
+    why = command_refusal(command, settings)
+    if why:
+        raise InvalidInput(
+            f"this command is not allowed here: {why}",
+            hint="queuectl config get shows what is",
+        )

@@ -14,7 +14,7 @@ from typing import Any
 from queuectl.domain.errors import InvalidInput, NothingDone, shown
 from queuectl.domain.field_checks import MAX_NAME, is_name
 from queuectl.domain.request import TIME_FIELDS
-from queuectl.domain.times import UTC, iso
+from queuectl.domain.times import UTC, iso, iso_or_none
 from queuectl.domain.views import MASK, looks_secret
 
 ON_TIME_SECONDS = 10.0
@@ -239,13 +239,9 @@ def as_dict(schedule: Schedule) -> dict[str, Any]:
         "catch_up": schedule.catch_up,
         "overlap": schedule.overlap,
         "paused": schedule.paused,
-        "next_due": _iso(schedule.next_due),
-        "last_due": _iso(schedule.last_due),
-        "skipped_at": _iso(schedule.skipped_at),
+        "next_due": iso_or_none(schedule.next_due),
+        "last_due": iso_or_none(schedule.last_due),
+        "skipped_at": iso_or_none(schedule.skipped_at),
         "skipped_why": schedule.skipped_why,
         "created_at": iso(schedule.created_at),
     }
-
-
-def _iso(instant: datetime | None) -> str | None:
-    return iso(instant) if instant else None

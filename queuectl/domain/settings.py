@@ -209,7 +209,7 @@ def _in_its_unit(raw: object, unit: str) -> object:
     if not isinstance(raw, str) or not raw.strip()[-1:].isalpha():
         return raw
     if unit == "seconds":
-        from queuectl.domain.durations import parse_duration
+        from queuectl.domain.times import parse_duration
 
         try:
             return parse_duration(raw)

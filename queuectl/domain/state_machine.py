@@ -9,24 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
-from operator import attrgetter
+from typing import Any
 
-from queuectl.domain.backoff import attempts_allowed, backoff_seconds, has_attempts_left
-from queuectl.domain.dependencies import blockers, fate, gone, parent_of, wish_for
+from queuectl.domain.dependencies import CANNOT_START, blockers, left_after_edit
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, WAITING, Claim, Job, Outcome, Run, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.settings import CANCEL
-from queuectl.domain.times import later
+from queuectl.domain.times import backoff_seconds, later
 
 WORKER_LOST = "worker lost"
-CANNOT_START = "cannot start: "
 INTERRUPTED = "interrupted"
-
-_AT = {name: at for at, name in enumerate(Job.__match_args__)}
-_values_of = attrgetter(*_AT)
-
 
 MARKS = ("cancel_requested", "paused", "has_dependents")
 """What others may mark on a running job; a mark that came meanwhile makes a verdict void."""
@@ -43,7 +37,7 @@ class Fence(str, Enum):
 # To look a member up in its class takes ten times as long on Python 3.11, and jobs are many.
 _PENDING, _PROCESSING, _COMPLETED = State.PENDING, State.PROCESSING, State.COMPLETED
 _FAILED, _DEAD, _CANCELLED = State.FAILED, State.DEAD, State.CANCELLED
-_CLAIM, _LEASE, _REV = Fence.CLAIM, Fence.LEASE, Fence.REV
+_LEASE, _REV = Fence.LEASE, Fence.REV
 
 
 @frozen
@@ -69,6 +63,19 @@ class Transition:
         """Whether the job leaves the dead letter queue, to wait again or to be deleted."""
         return self.before.state is _DEAD
 
+    @property
+    def has_new_blockers(self) -> bool:
+        """Whether a job is to wait for what it did not wait for before, or to fail with a parent.
+
+        Then its parents are to be looked at.
+        """
+        before, after = self.before, self.after
+        if after is None or not after.blocked_by:
+            return False
+        if not set(after.blocked_by) <= set(before.blocked_by):
+            return True
+        return before.spec.on_parent_failure != after.spec.on_parent_failure == CANCEL
+
 
 def enqueue(spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False) -> Job:
     """Return a new pending job, due at `run_at` or at once; `delayed` as `Job` has it."""
@@ -80,18 +87,11 @@ def claim(job: Job, right: Claim, now: datetime) -> Transition:
     """A worker takes a job that waits and is due. Raises Conflict for any other."""
     if not job.is_ready(now):
         raise Conflict(f"job '{job.id}' is {job.state} and cannot be claimed")
-    after = _changed(
-        job,
-        now,
-        state=_PROCESSING,
-        run_at=job.run_at if job.run_at <= now else now,
-        attempts=job.attempts + 1,
-        runs=job.runs + 1,
-        claim=right,
-        worker=right.worker,
-        started_at=now,
-        finished_at=None,
-    )
+    after = job.changed(
+        now, state=_PROCESSING, run_at=job.run_at if job.run_at <= now else now,
+        attempts=job.attempts + 1, runs=job.runs + 1,
+        claim=right, worker=right.worker, started_at=now, finished_at=None,
+    )  # fmt: skip
     return Transition("claim", job, after, _REV)
 
 
@@ -100,17 +100,15 @@ def finish(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
 
     Without an outcome the run had not begun, and is released.
     """
-    if outcome is None:
-        return release(job, now)
-    if outcome.postponed:
-        return release(job, now, wait=outcome.postponed)
+    if outcome is None or outcome.postponed:
+        return release(job, now, wait=outcome.postponed if outcome else 0.0)
     if outcome.succeeded:
         return _ended(job, "succeed", _COMPLETED, outcome, now)
     if outcome.interrupted:
         return release(job, now, outcome)
     if job.cancel_requested:
         return _ended(job, "cancel", _CANCELLED, outcome, now)
-    if has_attempts_left(job.attempts, job.spec.max_retries) and not outcome.is_final:
+    if job.has_attempts_left and not outcome.is_final:
         wait = backoff_seconds(job.spec.backoff_base, job.attempts, job.spec.backoff_cap)
         return _ended(job, "fail", _FAILED, outcome, now, run_at=later(now, wait))
     return _ended(job, "bury", _DEAD, outcome, now, failed_at=now)
@@ -124,7 +122,6 @@ def release(
     Without an outcome the run had not begun, and leaves no trace in the history; with `wait` it
     is due in so many seconds.
     """
-    _require_processing(job)
     if outcome is None and not job.cancel_requested:
         run_at = later(now, wait) if wait else job.run_at
         attempts = job.attempts - 1
@@ -141,70 +138,23 @@ def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
 
     Nobody knows how long it ran; it is taken to have run until now.
     """
-    _require_processing(job)
-    lasted = max(0.0, (now - (job.started_at or now)).total_seconds())
-    lost = Outcome(error=WORKER_LOST, duration=lasted)
     count = job.interruptions + 1
-    given_back = job.attempts - 1
+    changed: dict[str, Any] = {"interruptions": count, "attempts": job.attempts - 1}
+    state, error = _PENDING, WORKER_LOST
     if job.cancel_requested:
-        change = _ended(
-            job, "expire", _CANCELLED, lost, now, interruptions=count, attempts=given_back
-        )
+        state = _CANCELLED
     elif count >= max_interruptions:
-        lost = replace(lost, error=f"{WORKER_LOST} ({count} interruptions)")
-        change = _ended(
-            job,
-            "expire",
-            _DEAD,
-            lost,
-            now,
-            interruptions=count,
-            attempts=given_back,
-            failed_at=now,
-        )
-    else:
-        change = _ended(
-            job, "expire", _PENDING, lost, now, interruptions=count, attempts=given_back
-        )
-    return replace(change, fence=_LEASE)
-
-
-def reduced_forms(change: Transition, why: str) -> tuple[Transition, ...]:
-    """Return the end of a run in less and less, for a store that refuses it as it is.
-
-    First without the output, which then counts as cut off; then without an entry in the history
-    too, and with the reason in the job's last error. The verdict stays.
-    """
-    after, outcome = change.after, change.after.outcome if change.after else None
-    if after is None or outcome is None:
-        return ()
-    bare = replace(
-        outcome,
-        stdout="",
-        stderr="",
-        stdout_cut=outcome.stdout_cut + len(outcome.stdout.encode()),
-        stderr_cut=outcome.stderr_cut + len(outcome.stderr.encode()),
-    )
-    said = f"{bare.error or 'done'}; the store did not take its result: {why}"
-    unlisted = replace(after, outcome=replace(bare, error=said), history=change.before.history)
-    return (
-        replace(change, after=replace(after, outcome=bare)),
-        replace(change, after=unlisted, run=None),
-    )
+        state, error = _DEAD, f"{WORKER_LOST} ({count} interruptions)"
+        changed["failed_at"] = now
+    lasted = max(0.0, (now - (job.started_at or now)).total_seconds())
+    lost = Outcome(error=error, duration=lasted)
+    return _ended(job, "expire", state, lost, now, _LEASE, **changed)
 
 
 def cancel(job: Job, now: datetime) -> Transition:
     """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
     if job.state in WAITING:
-        after = _changed(
-            job,
-            now,
-            state=_CANCELLED,
-            finished_at=now,
-            paused=False,
-            children_pending=job.has_dependents,
-        )
-        return Transition("cancel", job, after, _REV)
+        return _cancelled(job, now)
     if job.state is _PROCESSING:
         after = replace(job, cancel_requested=True, updated_at=now)
         return Transition("request_cancel", job, after, _REV)
@@ -219,28 +169,20 @@ def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
     """
     if job.state not in WAITING:
         raise Conflict(f"job '{job.id}' is {job.state}")
-    change = cancel(job, now)
-    assert change.after is not None
     outcome = replace(job.outcome or Outcome(), error=f"{CANNOT_START}{why}")
-    return replace(change, after=replace(change.after, outcome=outcome, blocked_by=()))
+    return _cancelled(job, now, outcome=outcome, blocked_by=())
 
 
-def root_cause(job_id: str, state: State | None, error: str | None) -> str:
-    """Return why the children of a job that has failed are cancelled; None is deleted.
-
-    What was cancelled with a parent of its own hands on which that was.
-    """
-    if state is _CANCELLED and error and error.startswith(CANNOT_START):
-        return error.removeprefix(CANNOT_START)
-    return fate(job_id, state)
+def _cancelled(job: Job, now: datetime, **changed: Any) -> Transition:
+    changed |= {"paused": False, "children_pending": job.has_dependents}
+    return _changed(job, "cancel", now, state=_CANCELLED, finished_at=now, **changed)
 
 
 def retry(job: Job, now: datetime) -> Transition:
     """A settled (or failed) job starts afresh, due now; its history is kept."""
     if job.state not in SETTLED and job.state is not _FAILED:
         raise Conflict(f"job '{job.id}' is {job.state}; there is nothing to retry")
-    _require_children_notified(job)
-    return Transition("retry", job, _reset(job, job.spec, now, now, ()), _REV)
+    return _reset(job, "retry", replace(enqueue(job.spec, now, now), blocked_by=()))
 
 
 def replace_job(
@@ -249,9 +191,7 @@ def replace_job(
     """A job that does not run gets a new specification and starts afresh."""
     if job.state is _PROCESSING:
         raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
-    _require_children_notified(job)
-    after = replace(_reset(job, spec, run_at or now, now, blockers(spec)), delayed=delayed)
-    return Transition("replace", job, after, _REV)
+    return _reset(job, "replace", enqueue(spec, run_at, now, delayed=delayed))
 
 
 def delete(job: Job) -> Transition:
@@ -272,47 +212,15 @@ def edit(
     `max_retries` would leave it no attempt.
     """
     if job.state not in WAITING:
-        raise Conflict(f"job '{job.id}' is {job.state}; only a job that waits can be edited")
-    if attempts_allowed(spec.max_retries) < job.attempts + 1:
+        raise Conflict(f"job '{job.id}' is {job.state}; only a job that waits can be changed")
+    if job.attempts and spec.max_retries <= job.attempts:
         raise InvalidInput(
             f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
             f"it has made {job.attempts} attempt(s)"
         )
-    after = _changed(
-        job,
-        now,
-        spec=spec,
-        run_at=run_at,
-        blocked_by=_left(job, spec),
-        delayed=job.delayed if run_at == job.run_at else delayed,
-    )
-    return Transition("edit", job, after, _REV)
-
-
-def _left(job: Job, spec: Spec) -> tuple[str, ...]:
-    """Return what a job waits for once it has another specification."""
-    had = blockers(job.spec)
-    left = []
-    for blocker in blockers(spec):
-        lost = gone(parent_of(blocker))
-        if blocker in job.blocked_by or blocker not in had:
-            left.append(blocker)
-        elif lost in job.blocked_by and blocker == wish_for(parent_of(blocker)):
-            left.append(lost)
-    return tuple(left)
-
-
-def has_new_blockers(change: Transition) -> bool:
-    """Whether a job is to wait for what it did not wait for before, or to fail with a parent.
-
-    Then its parents are to be looked at.
-    """
-    before, after = change.before, change.after
-    if after is None or not after.blocked_by:
-        return False
-    if not set(after.blocked_by) <= set(before.blocked_by):
-        return True
-    return before.spec.on_parent_failure != after.spec.on_parent_failure == CANCEL
+    left = left_after_edit(job.blocked_by, job.spec, spec)
+    delayed = job.delayed if run_at == job.run_at else delayed
+    return _changed(job, "edit", now, spec=spec, run_at=run_at, blocked_by=left, delayed=delayed)
 
 
 def pause(job: Job, now: datetime) -> Transition:
@@ -334,42 +242,37 @@ def resume(job: Job, now: datetime) -> Transition:
 
 def _marked(job: Job, event: str, now: datetime, *, paused: bool) -> Transition:
     if job.state is _PROCESSING:
-        after = replace(job, paused=paused, updated_at=now)
-    elif job.state in WAITING:
-        after = _changed(job, now, paused=paused)
-    else:
-        raise Conflict(f"job '{job.id}' is {job.state}")
-    return Transition(event, job, after, _REV)
+        return Transition(event, job, replace(job, paused=paused, updated_at=now), _REV)
+    if job.state in WAITING:
+        return _changed(job, event, now, paused=paused)
+    raise Conflict(f"job '{job.id}' is {job.state}")
 
 
-def _require_children_notified(job: Job) -> None:
-    if job.children_pending:
-        raise Conflict(f"job '{job.id}' has ended, but not all of its children know; try again")
-
-
-def _require_processing(job: Job) -> Claim:
-    if job.state is not _PROCESSING or job.claim is None:
-        raise Conflict(f"job '{job.id}' is {job.state}, not processing")
-    return job.claim
-
-
-def _changed(job: Job, now: datetime, **changed: object) -> Job:
-    """Return the job with other values, as `dataclasses.replace` would in five times the time."""
-    values = list(_values_of(job))
-    values[_AT["rev"]], values[_AT["updated_at"]] = job.rev + 1, now
-    for name, value in changed.items():
-        values[_AT[name]] = value
-    return Job(*values)
+def _changed(job: Job, event: str, now: datetime, **changed: Any) -> Transition:
+    """Return a change that counts only if nobody has changed the job meanwhile."""
+    return Transition(event, job, job.changed(now, **changed), _REV)
 
 
 def _ended(
-    job: Job, event: str, state: State, outcome: Outcome | None, now: datetime, **changed: object
+    job: Job,
+    event: str,
+    state: State,
+    outcome: Outcome | None,
+    now: datetime,
+    fence: Fence = Fence.CLAIM,
+    **changed: Any,
 ) -> Transition:
     """Return the transition that ends a run, with its history entry where there is an outcome."""
-    right = _require_processing(job)
-    run = _history_entry(job, right, outcome, now) if outcome else None
-    after = _changed(
-        job,
+    right = job.claim
+    if job.state is not _PROCESSING or right is None:
+        raise Conflict(f"job '{job.id}' is {job.state}, not processing")
+    run = None
+    if outcome:
+        run = Run(
+            job.runs, right.id, right.worker, job.started_at or now, now,
+            outcome.exit_code, outcome.signal, outcome.timed_out, outcome.error, outcome.duration,
+        )  # fmt: skip
+    after = job.changed(
         now,
         state=state,
         claim=None,
@@ -381,42 +284,15 @@ def _ended(
         history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
         **changed,
     )
-    return Transition(event, job, after, _CLAIM, run)
+    return Transition(event, job, after, fence, run)
 
 
-def _history_entry(job: Job, right: Claim, outcome: Outcome, now: datetime) -> Run:
-    return Run(
-        job.runs,
-        right.id,
-        right.worker,
-        job.started_at or now,
-        now,
-        outcome.exit_code,
-        outcome.signal,
-        outcome.timed_out,
-        outcome.error,
-        outcome.duration,
-    )
-
-
-def _reset(
-    job: Job, spec: Spec, run_at: datetime, now: datetime, blocked_by: tuple[str, ...]
-) -> Job:
-    return _changed(
-        job,
-        now,
-        spec=spec,
-        state=_PENDING,
-        run_at=run_at,
-        attempts=0,
-        interruptions=0,
-        cancel_requested=False,
-        blocked_by=blocked_by,
-        paused=False,
-        delayed=False,
-        worker=None,
-        started_at=None,
-        finished_at=None,
-        failed_at=None,
-        outcome=None,
-    )
+def _reset(job: Job, event: str, fresh: Job) -> Transition:
+    """A job becomes a new one: of what it has been through, its runs and their history stay."""
+    if job.children_pending:
+        raise Conflict(f"job '{job.id}' has ended, but not all of its children know; try again")
+    after = replace(
+        fresh, seq=job.seq, rev=job.rev + 1, created_at=job.created_at,
+        runs=job.runs, history=job.history, has_dependents=job.has_dependents,
+    )  # fmt: skip
+    return Transition(event, job, after, _REV)

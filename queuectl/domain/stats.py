@@ -1,15 +1,16 @@
-"""Figures: what was enqueued and how runs ended, counted by queue and minute."""
+"""Figures: what was enqueued and how runs ended, by queue and minute, and reports made of them."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from queuectl.domain.events import RunResult
 from queuectl.domain.frozen import frozen
+from queuectl.domain.times import iso
 
 if TYPE_CHECKING:
     from queuectl.domain.events import RunFinished
@@ -105,19 +106,13 @@ class Figures:
         return number
 
     def __add__(self, other: Figures) -> Figures:
-        return Figures(
-            self.enqueued + other.enqueued,
-            self.completed + other.completed,
-            self.failed + other.failed,
-            self.dead + other.dead,
-            self.cancelled + other.cancelled,
-            self.interrupted + other.interrupted,
-            self.run + other.run,
-            self.wait + other.wait,
-        )
+        names = Figures.__match_args__
+        return Figures(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
-_COUNTS = ("enqueued", *(outcome.value for outcome in RunResult))
+COUNTS = ("enqueued", *(outcome.value for outcome in RunResult))
+"""The fields of `Figures` that count: jobs that were enqueued, and runs by what they came to."""
+
 _MEASURED = frozenset({RunResult.COMPLETED, RunResult.FAILED, RunResult.DEAD})
 
 Numbers = Mapping[str, int]
@@ -130,19 +125,8 @@ is left out.
 
 def from_numbers(numbers: Numbers) -> Figures:
     """Return the figures that a store kept; names that are unknown are passed over."""
-    enqueued, completed, failed, dead, cancelled, interrupted = (
-        numbers.get(name, 0) for name in _COUNTS
-    )
-    return Figures(
-        enqueued,
-        completed,
-        failed,
-        dead,
-        cancelled,
-        interrupted,
-        _histogram("run_", numbers),
-        _histogram("wait_", numbers),
-    )
+    counts = {name: numbers.get(name, 0) for name in COUNTS}
+    return Figures(**counts, run=_histogram("run_", numbers), wait=_histogram("wait_", numbers))
 
 
 def _histogram(kind: str, numbers: Numbers) -> Histogram:
@@ -179,3 +163,128 @@ def _measure(numbers: dict[str, int], kind: str, seconds: float) -> None:
     bucket, micros = kind + _BUCKETS[bisect_left(BOUNDS, seconds)], kind + "micros"
     numbers[bucket] = numbers.get(bucket, 0) + 1
     numbers[micros] = numbers.get(micros, 0) + round(seconds * 1_000_000)
+
+
+SERIES_MINUTES = 60
+"""How many minutes a series has; the last of them is not over yet."""
+
+SPANS = {"1m": 1, "5m": 5, "1h": 60}
+"""The stretches over which throughput is told, in minutes."""
+
+_MINUTE = timedelta(minutes=1)
+_NO_FIGURES = Figures()
+
+
+@frozen
+class QueueReport:
+    """What happened in one queue, or in all of them.
+
+    `period` has the figures of the time that was asked for, `ever` those since the store was
+    made. `series` has the latest `SERIES_MINUTES`, one for each minute, the newest last.
+    `throughput` is how many attempts were finished a minute, by the names in `SPANS`.
+    """
+
+    period: Figures
+    ever: Figures
+    series: tuple[Figures, ...]
+    throughput: Mapping[str, float]
+
+
+@frozen
+class Report:
+    """Figures at one instant: of the minutes from `since` on, by queue, and `total` of all."""
+
+    now: datetime
+    since: datetime
+    total: QueueReport
+    queues: Mapping[str, QueueReport]
+
+
+def earliest(now: datetime) -> datetime:
+    """Return when the first minute of a series began."""
+    return minute_of(now) - (SERIES_MINUTES - 1) * _MINUTE
+
+
+def report(
+    now: datetime,
+    since: datetime,
+    minutes: Mapping[StatsBucket, Figures],
+    totals: Mapping[str, Figures],
+    queue: str | None = None,
+) -> Report:
+    """Return the report on what happened since the minute of an instant.
+
+    `minutes` must reach back to that and to `earliest`; `queue` leaves only that one.
+    """
+    since = minute_of(since)
+    by_queue: dict[str, dict[datetime, Figures]] = {name: {} for name in totals}
+    for (name, minute), figures in minutes.items():
+        by_queue.setdefault(name, {})[minute] = figures
+    if queue is not None:
+        by_queue = {queue: by_queue.get(queue, {})}
+    queues = {
+        name: _of_queue(now, since, found, totals.get(name, _NO_FIGURES))
+        for name, found in sorted(by_queue.items())
+    }
+    return Report(now, since, _together(list(queues.values()), now), queues)
+
+
+def _of_queue(
+    now: datetime, since: datetime, found: Mapping[datetime, Figures], ever: Figures
+) -> QueueReport:
+    first = earliest(now)
+    series = tuple(found.get(first + n * _MINUTE, _NO_FIGURES) for n in range(SERIES_MINUTES))
+    period = sum((each for minute, each in found.items() if minute >= since), _NO_FIGURES)
+    return QueueReport(period, ever, series, _throughput(series, now))
+
+
+def _together(queues: list[QueueReport], now: datetime) -> QueueReport:
+    minutes = (tuple(each.series[n] for each in queues) for n in range(SERIES_MINUTES))
+    series = tuple(sum(each, _NO_FIGURES) for each in minutes)
+    period = sum((each.period for each in queues), _NO_FIGURES)
+    ever = sum((each.ever for each in queues), _NO_FIGURES)
+    return QueueReport(period, ever, series, _throughput(series, now))
+
+
+def _throughput(series: tuple[Figures, ...], now: datetime) -> dict[str, float]:
+    """Return finished attempts a minute: over whole minutes, and what has passed of this one."""
+    begun = (now - minute_of(now)).total_seconds() / 60
+    found = {}
+    for name, minutes in SPANS.items():
+        some = series[-minutes - 1 :]
+        found[name] = sum(each.finished for each in some) / (len(some) - 1 + begun)
+    return found
+
+
+def as_dict(found: Report) -> dict[str, object]:
+    """Return a report as `--json` prints it; times are ISO 8601, lengths of time seconds."""
+    return {
+        "now": iso(found.now),
+        "since": iso(found.since),
+        "total": _queue_as_dict(found.total),
+        "queues": {name: _queue_as_dict(each) for name, each in found.queues.items()},
+    }
+
+
+def _queue_as_dict(found: QueueReport) -> dict[str, object]:
+    period, ever = found.period, found.ever
+    return {
+        **counts_of(period),
+        "success_rate": period.success_rate,
+        "run_seconds": {"p50": period.run.quantile(0.5), "p95": period.run.quantile(0.95)},
+        "wait_seconds": {"p50": period.wait.quantile(0.5), "p95": period.wait.quantile(0.95)},
+        "throughput": dict(found.throughput),
+        "ever": {
+            **counts_of(ever),
+            "runs_measured": ever.run.total,
+            "run_seconds_sum": ever.run.seconds,
+            "waits_measured": ever.wait.total,
+            "wait_seconds_sum": ever.wait.seconds,
+        },
+        "series": [counts_of(each) for each in found.series],
+    }
+
+
+def counts_of(figures: Figures) -> dict[str, int]:
+    """Return how many jobs were enqueued, and how many runs came to each end."""
+    return {name: getattr(figures, name) for name in COUNTS}

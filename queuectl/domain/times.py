@@ -1,9 +1,13 @@
-"""Instants: aware datetimes in UTC with whole milliseconds, and their two written forms."""
+"""Instants, aware datetimes in UTC with whole milliseconds; and lengths of time in seconds."""
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+
+from queuectl.domain.errors import InvalidInput, shown
 
 UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,6 +50,81 @@ def iso(instant: datetime) -> str:
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+def iso_or_none(instant: datetime | None) -> str | None:
+    """Return an instant as `iso` does, and None as it is."""
+    return iso(instant) if instant else None
+
+
+def backoff_seconds(base: float, attempts: int, cap: float) -> float:
+    """Return the wait before the next attempt: min(base ** attempts, cap) seconds.
+
+    The formula is exponential backoff without jitter; `attempts` counts those already made,
+    so base 2 waits 2, 4, 8 … seconds. Large powers are compared through logarithms and never
+    overflow.
+    """
+    if attempts <= 0 or base <= 0:
+        return min(1.0 if attempts <= 0 else 0.0, cap)
+    if base > 1 and cap > 0 and attempts * math.log(base) > math.log(cap) + 1:
+        return cap
+    try:
+        return min(float(base) ** attempts, cap)
+    except OverflowError:
+        return cap
+
+
 def short_seconds(seconds: float) -> str:
     """Return a number of seconds as people write it: `10s`, `1.5s`."""
     return f"{seconds:g}s"
+
+
+_UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_WORDS = {
+    "w": "w|weeks?",
+    "d": "d|days?",
+    "h": "h|hrs?|hours?",
+    "m": "m|mins?|minutes?",
+    "s": "s|secs?|seconds?",
+    "ms": "ms|millis|milliseconds?",
+}
+_PART = (
+    r"(?i)(?P<number>\d+(?:\.\d+)?)\s*(?:"
+    + "|".join(f"(?P<{unit}>{words})" for unit, words in _WORDS.items())
+    + r")(?![^\W\d])[\s,]*(?:and\s+)?"
+)
+MAX_SECONDS = 100 * 366 * 86_400.0
+
+
+def parse_duration(raw: object, name: str = "duration") -> float:
+    """Return seconds from a number or from text such as `90`, `5m`, `1h30m`, `2 days`.
+
+    Raises InvalidInput when it is none, negative, or more than a hundred years.
+    """
+    if isinstance(raw, (int, float)) and not isinstance(raw, bool):
+        seconds = raw
+    elif isinstance(raw, str):
+        seconds = _seconds(raw.strip(), name)
+    else:
+        raise _no_duration(name, raw)
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise InvalidInput(f"{name} {shown(raw)} must be between 0 and a hundred years")
+    return float(seconds)
+
+
+def _seconds(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    total, end = 0.0, 0
+    match = re.compile(_PART).match  # not before, as most commands read no duration
+    while part := match(text, end):
+        unit = next(unit for unit in _UNITS if part.group(unit))
+        total += float(part.group("number")) * _UNITS[unit]
+        end = part.end()
+    if end == 0 or end != len(text):
+        raise _no_duration(name, text)
+    return total
+
+
+def _no_duration(name: str, raw: object) -> InvalidInput:
+    return InvalidInput(f"{name} {shown(raw)} is not a duration", hint="for example 30s, 5m, 1h30m")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from queuectl.domain.backoff import attempts_allowed
 from queuectl.domain.dependencies import END, FAILURE, GONE
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import (
@@ -22,6 +21,7 @@ from queuectl.domain.job import (
     Outcome,
     Run,
     State,
+    attempts_allowed,
 )
 from queuectl.domain.job_fields import ASKED, plain
 from queuectl.domain.query import SIGNALLED, TIMED_OUT
@@ -34,7 +34,7 @@ from queuectl.domain.queue_limits import (
     queue_words,
 )
 from queuectl.domain.text import MASK as MASK
-from queuectl.domain.times import iso
+from queuectl.domain.times import iso, iso_or_none
 
 _SECRET = (
     r"(?i)pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
@@ -201,9 +201,9 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
         "created_at": iso(job.created_at),
         "updated_at": iso(job.updated_at),
         "run_at": iso(job.run_at),
-        "started_at": _when(job.started_at),
-        "finished_at": _when(job.finished_at),
-        "failed_at": _when(job.failed_at),
+        "started_at": iso_or_none(job.started_at),
+        "finished_at": iso_or_none(job.finished_at),
+        "failed_at": iso_or_none(job.failed_at),
         "worker": job.worker,
         **asked,
         "waits_for": [blocker.split(":", 1)[1] for blocker in job.blocked_by],
@@ -237,7 +237,3 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "duration": run.seconds,
         "error": run.error,
     }
-
-
-def _when(instant: datetime | None) -> str | None:
-    return iso(instant) if instant else None

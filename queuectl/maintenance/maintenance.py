@@ -21,7 +21,7 @@ from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue.events import EventProcessor
 from queuectl.queue.thresholds import Thresholds
 from queuectl.stores.base import BATCH, Leaving, Store
-from queuectl.stores.reduced_commit import commit_reduced
+from queuectl.stores.rules import commit_reduced
 from queuectl.system import pidfile
 from queuectl.system.home import Home
 from queuectl.system.orphans import marked_orphans

@@ -17,7 +17,7 @@ from queuectl.domain.settings import Settings
 from queuectl.maintenance.delivery_pruner import DeliveryPruner
 from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
-from queuectl.stores.removal import remove_unspared
+from queuectl.stores.rules import remove_unspared
 from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs
 

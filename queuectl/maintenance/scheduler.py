@@ -10,7 +10,7 @@ from queuectl.domain import state_machine
 from queuectl.domain.errors import InvalidInput, StoreError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job
-from queuectl.domain.request_form import build_request
+from queuectl.domain.request import build_request
 from queuectl.domain.schedule import MISSED, Schedule, moved_up, run_id, step
 from queuectl.domain.settings import Settings
 from queuectl.stores.base import Fired, Leaving, Store

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from queuectl.domain.dependencies import parent_of
+from queuectl.domain.dependencies import Obstacles, parent_of
 from queuectl.domain.errors import NotFound, QueuectlError, StoreError, StoreRefused
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import WAITING, Job, State
@@ -17,7 +17,6 @@ from queuectl.domain.job_fields import Spec
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import QueueLimits
 from queuectl.domain.times import EPOCH
-from queuectl.domain.unmet_dependencies import Obstacles
 from queuectl.domain.views import WaitContext, unserved_by
 from queuectl.presentation.run_log import LogText, LogWanted, read_log
 from queuectl.presentation.snapshot import Meter, Snapshot, Wanted

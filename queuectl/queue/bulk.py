@@ -12,7 +12,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job
 from queuectl.domain.state_machine import Transition
 from queuectl.queue.change import Changes, Decide, if_it_fits
-from queuectl.stores.migrated import require_in_use
+from queuectl.stores.rules import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.query import Filter

@@ -17,7 +17,7 @@ from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import iso
 from queuectl.queue.dependencies import refuse_circle, with_parents
 from queuectl.queue.read import Reading
-from queuectl.stores.migrated import require_in_use
+from queuectl.stores.rules import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.query import Filter

@@ -12,13 +12,12 @@ from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.queue_limits import OPEN
-from queuectl.domain.request import Request
-from queuectl.domain.request_form import RequestForm
+from queuectl.domain.request import Request, RequestForm
 from queuectl.domain.settings import Settings
 from queuectl.queue.change import Changes
 from queuectl.queue.dependencies import checked, has_parents, refuse_circle
 from queuectl.queue.purge import Keeping
-from queuectl.stores.migrated import require_in_use
+from queuectl.stores.rules import require_in_use
 from queuectl.system.ids import new_job_ids
 
 if TYPE_CHECKING:

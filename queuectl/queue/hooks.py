@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain import hooks as rules
 from queuectl.domain import settings as tunables
-from queuectl.domain.command_policy import require_allowed
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, nearest
 from queuectl.domain.field_checks import check_command, check_labels, check_name, check_text
 from queuectl.domain.hook_messages import of_test
-from queuectl.domain.hooks import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target
+from queuectl.domain.hooks import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target, parse_threshold
 from queuectl.domain.job import WAITING, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
-from queuectl.domain.thresholds import parse_threshold
+from queuectl.domain.request import require_allowed
 from queuectl.hooks.errors import DeliveryError
-from queuectl.stores.migrated import require_in_use
+from queuectl.stores.rules import require_in_use
 from queuectl.system.ids import new_token
 
 if TYPE_CHECKING:

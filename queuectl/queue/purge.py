@@ -87,7 +87,7 @@ class Keeping(Reading):
 
         from queuectl.domain.query import Page
         from queuectl.queue.events import process_all_events
-        from queuectl.stores.removal import remove_unspared
+        from queuectl.stores.rules import remove_unspared
         from queuectl.system.job_logs import JobLogs
 
         if not chosen.states or not chosen.states <= SETTLED:

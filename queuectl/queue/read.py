@@ -22,8 +22,7 @@ from queuectl.system.polling import ROOTS_SECONDS, Pace
 if TYPE_CHECKING:
     from queuectl.domain.query import Counts, Filter, Page
     from queuectl.domain.queue_limits import QueueLimits
-    from queuectl.domain.stats import Figures
-    from queuectl.domain.stats_report import Report
+    from queuectl.domain.stats import Figures, Report
     from queuectl.domain.views import WaitContext
     from queuectl.domain.worker_record import LiveWorker
 
@@ -143,7 +142,7 @@ class Reading:
 
     def wait_context(self) -> WaitContext:
         """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
-        from queuectl.domain.unmet_dependencies import Obstacles
+        from queuectl.domain.dependencies import Obstacles
         from queuectl.domain.views import WaitContext, unserved_by
         from queuectl.system.processes import is_live
 
@@ -186,7 +185,7 @@ class Reading:
         It waits, by way of others perhaps, for one that has ended otherwise or was deleted. A
         retry of that one may still revive it.
         """
-        from queuectl.domain.unmet_dependencies import Obstacles
+        from queuectl.domain.dependencies import Obstacles
 
         obstacles = Obstacles(cache(self._store.get))
 
@@ -224,7 +223,7 @@ class Statistics(Reading):
         It begins with the minute of that instant, and not before the time for which the figures
         of minutes are kept (the setting `retention_stats`).
         """
-        from queuectl.domain.stats_report import earliest, report
+        from queuectl.domain.stats import earliest, report
         from queuectl.queue.events import process_all_events
 
         process_all_events(self._store)

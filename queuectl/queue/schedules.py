@@ -14,7 +14,7 @@ from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavai
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.schedule import Schedule, parse_run_id
-from queuectl.stores.migrated import require_in_use
+from queuectl.stores.rules import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job

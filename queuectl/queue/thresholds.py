@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from queuectl.domain.hook_messages import of_threshold
-from queuectl.domain.hooks import Hook
-from queuectl.domain.job import State
-from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, is_of_deliveries
-from queuectl.domain.settings import Settings
-from queuectl.domain.thresholds import (
+from queuectl.domain.hooks import (
     DLQ_SIZE,
     NO_WORKER,
+    Hook,
     is_owed,
     judged,
     parse_threshold,
     seen,
     told,
 )
+from queuectl.domain.job import State
+from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, is_of_deliveries
+from queuectl.domain.settings import Settings
 from queuectl.domain.worker_record import WorkerRecord
 from queuectl.queue.hook_deliveries import delivery_job
 from queuectl.stores.base import Store

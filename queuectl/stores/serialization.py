@@ -8,20 +8,15 @@ int, float, bool, None, aware datetimes, lists of str and lists of pairs. What o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from queuectl.domain.errors import StoreRefused
 from queuectl.domain.field_checks import Command
 from queuectl.domain.job import Claim, Job, Outcome, Run, State
 from queuectl.domain.job_fields import FIELDS, Kind, Spec, command_text, plain
-from queuectl.stores.soundness import sound
-
-if TYPE_CHECKING:
-    from queuectl.domain.events import RunFinished
-    from queuectl.domain.schedule import Schedule
-    from queuectl.domain.worker_record import StopRequest, WorkerRecord
 
 Document = dict[str, Any]
 
@@ -89,6 +84,7 @@ def job_to_document(job: Job) -> Document:
     }
 
 
+_outcome_values = attrgetter(*(name.removeprefix("last_") for name in OUTCOME_FIELDS))
 _spec_values = attrgetter(*FIELDS)
 _SPEC_FIELDS = [field.column for field in FIELDS.values()]
 _SPEC_DEFAULTS = [field.default for field in FIELDS.values()]
@@ -119,17 +115,7 @@ def outcome_to_document(outcome: Outcome | None) -> Document:
     """Return the fields of a run's outcome; `duration` is None when there is none."""
     if outcome is None:
         return dict.fromkeys(OUTCOME_FIELDS)
-    return {
-        "exit_code": outcome.exit_code,
-        "signal": outcome.signal,
-        "timed_out": outcome.timed_out,
-        "last_error": outcome.error,
-        "duration": outcome.duration,
-        "stdout_cut": outcome.stdout_cut,
-        "stderr_cut": outcome.stderr_cut,
-        "stdout": outcome.stdout,
-        "stderr": outcome.stderr,
-    }
+    return dict(zip(OUTCOME_FIELDS, _outcome_values(outcome), strict=True))
 
 
 def changed_fields(before: Job, after: Job) -> Document:
@@ -243,105 +229,47 @@ def run_from_document(document: Mapping[str, Any]) -> Run:
     return Run(**values)
 
 
-_EVENT_FIELDS = (
-    "rev", "run", "queue", "finished_at", "attempts", "command", "started_at", "waited",
-    "duration", "exit_code", "signal", "timed_out", "error",
-)  # fmt: skip
+_WHOLE, _NUMBER, _TEXT = (int,), (int, float), (str,)
+_TYPES = {
+    Kind.TEXT: _TEXT, Kind.MAYBE_TEXT: (str, type(None)), Kind.WHOLE: _WHOLE, Kind.NUMBER: _NUMBER,
+    Kind.FLAG: (bool,), Kind.WORDS: (tuple,), Kind.PAIRS: (tuple,),
+}  # fmt: skip
+_SPEC = {
+    "id": _TEXT, "command": (str, tuple),
+    **{name: _TYPES[field.kind] for name, field in FIELDS.items()},
+}  # fmt: skip
+_COURSE = {
+    "seq": _WHOLE, "rev": _WHOLE, "attempts": _WHOLE, "runs": _WHOLE, "interruptions": _WHOLE,
+    "run_at": (datetime,), "created_at": (datetime,), "updated_at": (datetime,),
+}  # fmt: skip
+_WANTED = {**{f"spec.{name}": types for name, types in _SPEC.items()}, **_COURSE}
+_values_of = attrgetter(*_WANTED)
+_known: set[tuple[type, ...]] = set()
+"""Types of whole jobs that have been looked at: nearly all jobs are alike."""
 
 
-def event_to_document(event: RunFinished) -> Document:
-    """Return an event as its job's document keeps it: without the job, and what is empty."""
-    values: Document = {name: getattr(event, name) for name in _EVENT_FIELDS}
-    values["outcome"] = event.outcome.value
-    if event.labels:
-        values["labels"] = list(event.labels)
-    return {name: value for name, value in values.items() if value is not None}
+def unreadable(job_id: object) -> str:
+    """Return what is told of a job whose record cannot be read."""
+    return f"the record of job '{job_id}' cannot be read"
 
 
-def event_from_document(document: Mapping[str, Any], job_id: str, seq: int) -> RunFinished:
-    """Return the event that a job's document keeps."""
-    from queuectl.domain.events import RunFinished, RunResult
+def sound(job: Job) -> Job:
+    """Return a job that was read. Raises TypeError or ValueError when it could not be run.
 
-    values: Document = {name: document.get(name) for name in _EVENT_FIELDS}
-    values["outcome"] = RunResult(document["outcome"])
-    values["labels"] = tuple(document.get("labels") or ())
-    return RunFinished(seq=seq, job_id=job_id, **values)
-
-
-SCHEDULE_FIELDS = (
-    "name", "cron", "tz", "fields", "next_due", "created_at", "catch_up", "overlap", "paused",
-    "last_due", "skipped_at", "skipped_why", "rev",
-)  # fmt: skip
-SCHEDULE_TIMES = ("next_due", "created_at", "last_due", "skipped_at")
-
-
-def schedule_to_document(schedule: Schedule) -> Document:
-    """Return a schedule; `fields` is text, because a store may not like the names in it."""
-    from json import dumps
-
-    document = {name: getattr(schedule, name) for name in SCHEDULE_FIELDS}
-    return {**document, "fields": dumps(schedule.fields)}
-
-
-def schedule_from_document(document: Mapping[str, Any]) -> Schedule:
-    """Return the schedule that a document holds."""
-    from json import loads
-
-    from queuectl.domain.schedule import Schedule
-
-    values: Document = {name: document[name] for name in SCHEDULE_FIELDS}
-    for name in ("catch_up", "overlap", "paused"):
-        values[name] = bool(values[name])
-    values["fields"] = loads(values["fields"])
-    return Schedule(**values)
-
-
-def the_schedule(document: Mapping[str, Any]) -> Schedule:
-    """Return the schedule that was asked for by its name. Raises StoreRefused for a damaged one."""
-    try:
-        return schedule_from_document(document)
-    except UNREADABLE as fault:
-        name = document["name"]
-        raise StoreRefused(
-            f"the record of schedule '{name}' is damaged ({fault})",
-            hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
-        ) from fault
-
-
-def worker_to_document(worker: WorkerRecord) -> Document:
-    """Return a worker's entry in the registry."""
-    return {
-        "id": worker.id,
-        "pid": worker.process.pid,
-        "started": worker.process.started,
-        "boot": worker.process.boot,
-        "host": worker.host,
-        "home": worker.home,
-        "queues": list(worker.queues),
-        "started_at": worker.started_at,
-        "heartbeat_at": worker.heartbeat_at,
-        "stop": worker.stop.value if worker.stop else None,
-    }
-
-
-def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
-    """Return the worker that a document holds."""
-    from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
-
-    return WorkerRecord(
-        id=document["id"],
-        process=ProcessIdentity(document["pid"], document["started"], document["boot"]),
-        host=document["host"],
-        home=document["home"],
-        queues=tuple(document["queues"]),
-        started_at=document["started_at"],
-        heartbeat_at=document["heartbeat_at"],
-        stop=stop_request(document.get("stop")),
-    )
-
-
-def stop_request(word: str | None) -> StopRequest | None:
-    """Return what a worker is asked, if it is asked to stop; an unknown word asks nothing."""
-    from queuectl.domain.worker_record import StopRequest
-
-    return StopRequest(word) if word in list(StopRequest) else None
+    Nobody but queuectl is meant to write into a store, but people do, and no worker must end of it.
+    """
+    types = tuple(map(type, _values_of(job)))
+    if types not in _known:
+        for (name, wanted), found in zip(_WANTED.items(), types, strict=True):
+            if not issubclass(found, wanted):
+                raise TypeError(f"{name.rpartition('.')[2]} is of type {found.__name__}")
+        _known.add(types)
+    spec = job.spec
+    words = spec.command if isinstance(spec.command, tuple) else (spec.command,)
+    for word in (*words, *spec.labels, spec.cwd or "", *chain.from_iterable(spec.env)):
+        if "\0" in word:
+            raise ValueError("it holds a NUL character")
+    for name, _ in spec.env:
+        if not name or "=" in name:
+            raise ValueError(f"{name!r} is no name of a variable")
+    return job

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import InvalidInput, shown
-from queuectl.domain.times import UTC, later, whole_millis
+from queuectl.domain.times import UTC, later, parse_duration, whole_millis
 
 __all__ = ["parse_duration", "parse_time"]
 

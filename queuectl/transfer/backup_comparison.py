@@ -10,7 +10,7 @@ from pathlib import Path
 
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.frozen import frozen
-from queuectl.stores.migrated import ARRIVING, MOVED_TO, MOVING
+from queuectl.stores.rules import ARRIVING, MOVED_TO, MOVING
 from queuectl.system.home import Home
 from queuectl.transfer.backup import MADE_AT, Contents, contents
 

@@ -13,7 +13,7 @@ from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.field_checks import check_text
 from queuectl.domain.job import SETTLED, Job, Run, State
 from queuectl.domain.job_fields import ASKED, FIELDS, Field, Kind, Spec
-from queuectl.domain.request_form import build_request
+from queuectl.domain.request import build_request
 from queuectl.domain.schedule import (
     MISSED,
     OVERLAPPED,
@@ -25,7 +25,7 @@ from queuectl.domain.schedule import (
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import iso
 from queuectl.domain.views import MASK, looks_secret
-from queuectl.stores import serialization
+from queuectl.stores import records, serialization
 from queuectl.system.cron import Cron
 from queuectl.transfer.format import Taker, parse_instant, refuse_unknown
 
@@ -181,15 +181,15 @@ def _no_time(_kind: str, raw: object) -> datetime:
 
 def schedule_to_line(schedule: Schedule, *, masked: bool = False) -> dict[str, Any]:
     """Return a schedule as JSON has it, with everything; what is empty is left out."""
-    document = {name: getattr(schedule, name) for name in serialization.SCHEDULE_FIELDS}
-    line = json_times(document, serialization.SCHEDULE_TIMES)
+    document = {name: getattr(schedule, name) for name in records.SCHEDULE_FIELDS}
+    line = json_times(document, records.SCHEDULE_TIMES)
     line["fields"] = as_dict(schedule)["job"] if masked else dict(schedule.fields)
     return {name: value for name, value in line.items() if value is not None}
 
 
 def schedule_from_line(fields: Mapping[str, Any]) -> Schedule:
     """Return the schedule in a line, each field checked. Raises InvalidInput for what is wrong."""
-    refuse_unknown(fields, serialization.SCHEDULE_FIELDS)
+    refuse_unknown(fields, records.SCHEDULE_FIELDS)
     take = Taker(fields)
     job = fields.get("fields")
     if not isinstance(job, Mapping):

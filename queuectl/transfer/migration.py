@@ -23,7 +23,7 @@ from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import is_of_deliveries
 from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
-from queuectl.stores.migrated import ARRIVING, MOVED_TO, MOVING, require_in_use
+from queuectl.stores.rules import ARRIVING, MOVED_TO, MOVING, require_in_use
 from queuectl.system.ids import new_token
 from queuectl.system.store_url import is_mongo
 from queuectl.transfer.jsonl import digest, schedule_digest

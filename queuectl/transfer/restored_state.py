@@ -7,13 +7,12 @@ from datetime import datetime
 from queuectl.domain import state_machine
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen
-from queuectl.domain.hooks import hook_of
+from queuectl.domain.hooks import hook_of, is_owed, told
 from queuectl.domain.job import WAITING, Job, Outcome, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, delivery_queue, is_of_deliveries
 from queuectl.domain.schedule import Schedule, skip_missed
 from queuectl.domain.stats import counted
-from queuectl.domain.thresholds import is_owed, told
 from queuectl.stores.base import Store
 from queuectl.system.cron import Cron
 from queuectl.transfer.backup import MADE_AT

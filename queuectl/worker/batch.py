@@ -23,7 +23,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.state_machine import Transition
 from queuectl.stores.base import Store
-from queuectl.stores.reduced_commit import commit_reduced
+from queuectl.stores.rules import commit_reduced
 from queuectl.worker import crash_journal
 from queuectl.worker.claims import Claims
 from queuectl.worker.logging import JobLog

@@ -24,7 +24,7 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
 from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores.base import Leaving, Renewal, Store
-from queuectl.stores.migrated import MOVED_TO
+from queuectl.stores.rules import MOVED_TO
 from queuectl.system import pidfile
 from queuectl.system.home import Home
 from queuectl.system.polling import LONGEST_GAP, Pace

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from queuectl.domain import settings as tunables
-from queuectl.domain.command_policy import refusal
 from queuectl.domain.errors import StoreError, StoreRefused, StoreReplaced, StoreUnavailable
 from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import SETTLED, Job, Outcome, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.query import Filter
 from queuectl.domain.queue_limits import ONE_JOB
+from queuectl.domain.request import command_refusal
 from queuectl.maintenance.abandoned_deliveries import are_left
 from queuectl.maintenance.maintenance import Maintenance
 from queuectl.maintenance.scheduler import Scheduler
@@ -23,7 +23,7 @@ from queuectl.queue.environments import Variables
 from queuectl.queue.events import process_all_events
 from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
-from queuectl.stores.migrated import require_in_use
+from queuectl.stores.rules import require_in_use
 from queuectl.system.home import Home, Location
 from queuectl.worker.batch import ClaimBatch
 from queuectl.worker.claims import Claims, WorkerOptions
@@ -55,7 +55,7 @@ class Worker:
     """One worker process. Make it in the process that shall work, before any thread.
 
     `call_courier` is called when there are deliveries of hooks, which it never makes itself.
-    `is_adopter` says that the process adopts the orphans of what it runs (see `adoption`).
+    `is_adopter` says that the process adopts the orphans of what it runs (see `adopt_orphans`).
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class Worker:
         """Whether a job waits for another that has ended otherwise."""
         if not job.blocked_by:
             return False
-        from queuectl.domain.unmet_dependencies import Obstacles
+        from queuectl.domain.dependencies import Obstacles
 
         return Obstacles(self._store.get).before(job) is not None
 
@@ -314,7 +314,7 @@ class Worker:
         """
         if hook_of(job.id) is not None:
             raise _Refused("its id belongs to the deliveries of hooks")
-        why = refusal(job.spec.command, self._heartbeat.settings)
+        why = command_refusal(job.spec.command, self._heartbeat.settings)
         if why:
             raise _Refused(f"Command is not allowed: {why}")
         try:

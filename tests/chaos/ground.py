@@ -1,4 +1,4 @@
-"""What the tests of this folder stand on: file systems of their own, and command lines."""
+"""What the tests of this folder share: disks of their own, command lines, jobs that wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import pytest
 
 from queuectl.cli.app import execute
 from queuectl.cli.session import Session
+from queuectl.domain.job import Job
 from tests.cli.harness import Result
+from tests.worker.fleet import Fleet, eventually
 
 
 def command(home: Path, *args: str) -> Result:
@@ -95,3 +97,42 @@ def _is_full(disk: Path) -> bool:
     finally:
         (disk / "more").unlink(missing_ok=True)
     return False
+
+
+def gated(fleet: Fleet, then: str = "true") -> str:
+    """Return a command that notes each of its runs and goes on when `open_gate` lets it."""
+    gate = f"until [ -e {fleet.root}/go ]; do sleep 0.02; done"
+    return f"echo $QUEUECTL_ATTEMPT >> ran; {gate}; {then}"
+
+
+def open_gate(fleet: Fleet) -> None:
+    """Let gated commands go on."""
+    (fleet.root / "go").touch()
+
+
+def runs_begun(fleet: Fleet) -> int:
+    """Return how often a gated command was begun."""
+    noted = fleet.root / "ran"
+    return len(noted.read_text().splitlines()) if noted.exists() else 0
+
+
+def begun(fleet: Fleet, job_id: str) -> Job:
+    """Wait until a job's gated command runs, and return the job."""
+    job = fleet.running(job_id)
+    eventually(lambda: runs_begun(fleet) > 0)
+    return job
+
+
+def in_hand(
+    fleet: Fleet,
+    job_id: str | None = None,
+    *,
+    workers: int = 1,
+    then: str = "true",
+    **fields: object,
+) -> Job:
+    """Start workers, if any are wanted, and return a job whose gated command one of them runs."""
+    added = fleet.enqueue(gated(fleet, then), job_id, **fields)
+    if workers:
+        fleet.start(workers)
+    return begun(fleet, added)

@@ -21,20 +21,12 @@ from queuectl.stores.sqlite import integrity
 from queuectl.stores.sqlite.schema import DEVELOPMENT_ID, SCHEMA_VERSION
 from queuectl.system import pidfile
 from queuectl.system.home import Home
-from tests.chaos.ground import command, read_only, refusal
-from tests.cli.harness import VARIABLES
+from tests.chaos.ground import command, in_hand, open_gate, read_only, refusal
 from tests.worker.fleet import Fleet, eventually
 
+pytestmark = pytest.mark.usefixtures("nothing_of_the_users")
+
 Damage = Callable[[bytes], bytes]
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what the environment says of stores."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.fixture
@@ -77,15 +69,11 @@ def told(home: Path, name: str, *, code: int) -> str:
 
 
 def cut(length: int) -> Damage:
-    return lambda data: data[:length] if length >= 0 else data[: len(data) + length]
+    return lambda data: data[:length]
 
 
 def garbage_from(start: int) -> Damage:
     return lambda data: data[:start] + random.Random(start).randbytes(len(data) - start)
-
-
-def blank_from(start: int) -> Damage:
-    return lambda data: data[:start] + bytes(len(data) - start)
 
 
 DAMAGES = {
@@ -94,7 +82,7 @@ DAMAGES = {
     "garbage": garbage_from(0),
     "garbage after the header": garbage_from(100),
     "garbage after the first page": garbage_from(4096),
-    "nothing but zeros": blank_from(0),
+    "nothing but zeros": lambda data: bytes(len(data)),
     "a text": lambda _data: b"these are the notes of my grandmother\n" * 200,
 }
 
@@ -111,31 +99,29 @@ def test_a_store_that_is_damaged_is_refused_and_left_as_it_is(home: Path, damage
     assert bytes_of(home) == before
 
 
-def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(home: Path) -> None:
+@pytest.mark.parametrize(
+    ("statement", "refused", "advice"),
+    [
+        (f"PRAGMA user_version={SCHEMA_VERSION + 1}", "newer queuectl", "upgrade queuectl"),
+        (
+            f"PRAGMA application_id={DEVELOPMENT_ID}",
+            "queuectl export FILE of that version",
+            "queuectl export FILE of that version",
+        ),
+        ("CREATE TABLE jobs (mine)", "another program", "--store"),
+    ],
+    ids=["newer", "development version", "another program"],
+)
+def test_a_store_that_this_version_does_not_know_is_refused_and_left_as_it_is(
+    home: Path, statement: str, refused: str, advice: str
+) -> None:
+    if statement.startswith("CREATE"):
+        (home / "queue.db").unlink()
     with closing(sqlite3.connect(home / "queue.db")) as database:
-        database.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+        database.execute(statement)
     before = bytes_of(home)
-    assert "newer queuectl" in refusal(home, "enqueue", "d", "true")
-    assert "upgrade queuectl" in told(home, "store", code=5)
-    assert bytes_of(home) == before
-
-
-def test_a_store_of_a_development_version_is_refused_with_what_to_do(home: Path) -> None:
-    with closing(sqlite3.connect(home / "queue.db")) as database:
-        database.execute(f"PRAGMA application_id={DEVELOPMENT_ID}")
-    before = bytes_of(home)
-    assert "queuectl export FILE of that version" in refusal(home, "enqueue", "d", "true")
-    assert "queuectl export FILE of that version" in told(home, "store", code=5)
-    assert bytes_of(home) == before
-
-
-def test_a_database_of_another_program_is_refused_and_left_as_it_is(home: Path) -> None:
-    (home / "queue.db").unlink()
-    with closing(sqlite3.connect(home / "queue.db")) as database:
-        database.execute("CREATE TABLE jobs (mine)")
-    before = bytes_of(home)
-    assert "another program" in refusal(home, "enqueue", "d", "true")
-    assert "--store" in told(home, "store", code=5)
+    assert refused in refusal(home, "enqueue", "d", "true")
+    assert advice in told(home, "store", code=5)
     assert bytes_of(home) == before
 
 
@@ -232,14 +218,16 @@ def test_settings_with_bad_values_count_as_unset_and_are_named(home: Path) -> No
     assert "queuectl config unset" in line or "config unset" in line
 
 
-def test_a_poisoned_record_stops_neither_its_neighbours_nor_the_listing(fleet: Fleet) -> None:
+def test_a_record_that_cannot_be_read_stops_neither_workers_nor_the_listing(fleet: Fleet) -> None:
     fleet.enqueue_all({"id": name, "command": "true", "cwd": "/"} for name in "abc")
     with closing(sqlite3.connect(fleet.home.store_file)) as database:
         database.execute("UPDATE jobs SET argv = '{', env = 'x' WHERE id = 'a'")
         database.commit()
-    fleet.start()
+    pids = fleet.start(2)
     for name in "bc":
         assert fleet.settled(name).state is State.COMPLETED
+    assert sorted(fleet.pids()) == pids
+    assert eventually(lambda: "cannot be read" in fleet.log())
     result = command(fleet.home.root, "list")
     assert result.code == 0
     assert "completed" in result.out
@@ -306,14 +294,11 @@ def test_a_home_that_cannot_be_written_is_told_and_left_as_it_is(home: Path) -> 
 def test_a_worker_whose_home_becomes_read_only_goes_on_when_it_is_writable_again(
     fleet: Fleet,
 ) -> None:
-    job_id = fleet.enqueue(f"echo >> ran; until [ -e {fleet.root}/go ]; do sleep 0.02; done")
-    fleet.start()
-    fleet.running(job_id)
-    eventually((fleet.root / "ran").exists)
+    job = in_hand(fleet)
     with read_only(fleet.home.root):
-        (fleet.root / "go").touch()
+        open_gate(fleet)
         refusal(fleet.home.root, "enqueue", "x", "true")
-    ended = fleet.settled(job_id)
+    ended = fleet.settled(job.id)
     assert (ended.state, len(ended.history)) == (State.COMPLETED, 1)
     assert fleet.pids()
 

@@ -15,21 +15,14 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter
 from queuectl.queue import open_queue
 from queuectl.system.home import Home
-from tests.chaos.ground import command, fill, refusal, small_disk
-from tests.cli.harness import VARIABLES
+from tests.chaos.ground import command, fill, in_hand, open_gate, refusal, runs_begun, small_disk
 from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
+
+pytestmark = pytest.mark.usefixtures("nothing_of_the_users")
 
 FULL = "is full; make room and try again"
 FULL_FOR_NOW = "is full; make room"
 BATCH = 400
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what the environment says of stores."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -63,29 +56,34 @@ def ids_in(home: Path) -> set[str]:
         return {job.id for job in queue.find(Filter())}
 
 
-def test_an_enqueue_on_a_full_disk_is_refused_and_stores_nothing(disk: Path) -> None:
+@pytest.fixture
+def full(disk: Path) -> Path:
+    """That disk with the job `before` in its store, and no room left."""
     assert command(disk, "enqueue", "before", "true").code == 0
-    filler = fill(disk)
-    assert "disk" in refusal(disk, "enqueue", "refused", "true")
-    filler.unlink()
-    assert is_sound(disk)
-    assert command(disk, "enqueue", "after", "true").code == 0
-    assert ids_in(disk) == {"before", "after"}
+    fill(disk)
+    return disk
+
+
+def test_an_enqueue_on_a_full_disk_is_refused_and_stores_nothing(full: Path) -> None:
+    assert "disk" in refusal(full, "enqueue", "refused", "true")
+    (full / "filler").unlink()
+    assert is_sound(full)
+    assert command(full, "enqueue", "after", "true").code == 0
+    assert ids_in(full) == {"before", "after"}
 
 
 @pytest.mark.parametrize("words", ["status", "list", "worker start", "enqueue late true", "stats"])
 def test_a_command_that_a_full_disk_keeps_from_opening_the_store_says_so(
-    disk: Path, words: str
+    full: Path, words: str
 ) -> None:
-    assert command(disk, "enqueue", "before", "true").code == 0
-    fill(disk)
-    assert "is full; make room" in refusal(disk, *words.split())
+    assert "is full; make room" in refusal(full, *words.split())
+    assert not Home(full).pid_file.exists()
+    (full / "filler").unlink()
+    assert is_sound(full)
 
 
-def test_doctor_says_that_the_disk_is_full(disk: Path) -> None:
-    assert command(disk, "enqueue", "before", "true").code == 0
-    fill(disk)
-    result = command(disk, "doctor")
+def test_doctor_says_that_the_disk_is_full(full: Path) -> None:
+    result = command(full, "doctor")
     assert result.code == 5
     assert "FAIL  store: the disk of" in result.out
 
@@ -162,21 +160,16 @@ def test_what_was_acknowledged_before_the_disk_was_full_is_there_and_nothing_els
 
 
 def test_a_worker_keeps_its_result_until_there_is_room(cramped: Fleet) -> None:
-    go = cramped.root / "go"
-    job_id = cramped.enqueue(f"echo >> ran; until [ -e {go} ]; do sleep 0.02; done")
     cramped.set(lease_seconds=60)
-    cramped.start()
-    cramped.running(job_id)
+    job = in_hand(cramped)
     filler = fill(cramped.home.root)
-    go.touch()
-    log = cramped.home.worker_logs
-    assert log.is_dir()
+    open_gate(cramped)
+    assert cramped.home.worker_logs.is_dir()
     eventually(lambda: cramped.queue.counts().of(State.PROCESSING) == 1)
     assert "disk" in refusal(cramped.home.root, "enqueue", "refused", "true")
     filler.unlink()
-    ended = cramped.settled(job_id)
-    assert (ended.state, len(ended.history)) == (State.COMPLETED, 1)
-    assert (cramped.root / "ran").read_text() == "\n"
+    ended = cramped.settled(job.id)
+    assert (ended.state, len(ended.history), runs_begun(cramped)) == (State.COMPLETED, 1, 1)
     assert cramped.ran("true").state is State.COMPLETED
     assert is_sound(cramped.home.root)
 
@@ -262,12 +255,3 @@ def test_a_server_whose_disk_is_full_is_told_as_unavailable(tmp_path: Path, mong
             client.admin.command("configureFailPoint", "failCommand", mode="off")
     assert "cannot be used now" in line
     assert command(home, "--store", mongo_url, "enqueue", "refused", "true").code == 0
-
-
-def test_workers_are_not_started_on_a_full_disk(disk: Path) -> None:
-    assert command(disk, "enqueue", "a", "true").code == 0
-    filler = fill(disk)
-    refusal(disk, "worker", "start")
-    assert not Home(disk).pid_file.exists()
-    filler.unlink()
-    assert is_sound(disk)

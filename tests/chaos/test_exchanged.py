@@ -28,10 +28,11 @@ from queuectl.stores.base import ClaimRequest
 from queuectl.stores.sqlite import store as sqlite
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.orphans import children_of
-from tests.chaos.ground import command, refusal
-from tests.cli.harness import VARIABLES
+from tests.chaos.ground import command, in_hand, open_gate, refusal, runs_begun
 from tests.stores.kit import added
 from tests.worker.fleet import Fleet, eventually, run_members
+
+pytestmark = pytest.mark.usefixtures("nothing_of_the_users")
 
 USER = """
 import sys
@@ -42,15 +43,6 @@ print("stored", flush=True)
 sys.stdin.readline()
 queue.close()
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what the environment says of stores."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.fixture
@@ -294,10 +286,7 @@ def test_a_copy_that_is_not_in_wal_mode_is_used_as_the_store_it_is(home: Path) -
 def test_workers_go_on_with_what_they_run_when_a_file_is_taken_from_the_store(
     fleet: Fleet, name: str
 ) -> None:
-    go = fleet.root / "go"
-    long = fleet.enqueue(f"echo >> ran; until [ -e {go} ]; do sleep 0.02; done")
-    fleet.start(2)
-    fleet.running(long)
+    long = in_hand(fleet, workers=2).id
     (fleet.home.root / name).unlink()
     fleet.queue.close()
     acknowledged = [f"late{number}" for number in range(10)]
@@ -306,10 +295,9 @@ def test_workers_go_on_with_what_they_run_when_a_file_is_taken_from_the_store(
     fleet.queue = Queue.open(fleet.location)
     for job_id in acknowledged:
         assert fleet.settled(job_id).state is State.COMPLETED
-    go.touch()
+    open_gate(fleet)
     ended = fleet.settled(long)
-    assert (ended.state, len(ended.history)) == (State.COMPLETED, 1)
-    assert (fleet.root / "ran").read_text() == "\n"
+    assert (ended.state, len(ended.history), runs_begun(fleet)) == (State.COMPLETED, 1, 1)
     assert fleet.stop() == []
     fleet.queue.close()
     assert ids_in(fleet.home.store_file) == {long, *acknowledged}

@@ -43,6 +43,12 @@ def killed(*pids: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def is_started_again(fleet: Fleet, job: Job) -> None:
+    """Wait until a job that was interrupted once runs again."""
+    again = eventually(lambda: (now := fleet.job(job.id)).runs == 2 and now)
+    assert again.interruptions == 1
+
+
 def test_a_guard_that_was_killed_is_replaced(fleet: Fleet) -> None:
     worker, command, job = hidden_run(fleet)
     (guard,) = guards(fleet)
@@ -52,8 +58,7 @@ def test_a_guard_that_was_killed_is_replaced(fleet: Fleet) -> None:
     assert lives(command)
     killed(worker)
     assert eventually(lambda: not lives(command))
-    again = eventually(lambda: (now := fleet.job(job.id)).runs == 2 and now)
-    assert again.interruptions == 1
+    is_started_again(fleet, job)
 
 
 def test_a_run_ends_though_worker_and_guard_were_killed_together(fleet: Fleet) -> None:
@@ -62,33 +67,37 @@ def test_a_run_ends_though_worker_and_guard_were_killed_together(fleet: Fleet) -
     assert eventually(lambda: not lives(command))
 
 
-def test_a_guard_that_was_stopped_goes_on(fleet: Fleet) -> None:
+@pytest.mark.parametrize("role", ["guard", "supervisor"])
+def test_a_guard_or_a_supervisor_that_was_stopped_is_let_go_on(fleet: Fleet, role: str) -> None:
     fleet.start()
-    (guard,) = guards(fleet)
-    os.kill(guard, signal.SIGSTOP)
-    assert eventually(lambda: is_stopped(guard))
-    assert eventually(lambda: not is_stopped(guard))
+    (stopped,) = guards(fleet) if role == "guard" else fleet.supervisors
+    os.kill(stopped, signal.SIGSTOP)
+    assert eventually(lambda: is_stopped(stopped))
+    assert eventually(lambda: not is_stopped(stopped))
 
 
-def test_no_guard_is_left_when_the_workers_have_stopped(fleet: Fleet) -> None:
+def test_guards_are_not_called_like_what_people_kill_by_name_and_leave_with_their_workers(
+    fleet: Fleet,
+) -> None:
     fleet.start(2)
     found = guards(fleet)
     assert len(found) == 2
+    for guard in found:
+        title = eventually(Path(f"/proc/{guard}/cmdline").read_bytes)
+        assert title.rstrip(b"\0") == b"guard of a worker"
     assert fleet.stop() == []
     assert not any(map(lives, found))
 
 
-def test_a_guard_is_not_called_like_what_people_kill_by_name(fleet: Fleet) -> None:
-    fleet.start()
-    (guard,) = guards(fleet)
-    title = eventually(lambda: Path(f"/proc/{guard}/cmdline").read_bytes().rstrip(b"\0"))
-    assert title == b"guard of a worker"
-
-
-def test_the_next_command_ends_what_was_left_when_all_were_killed(fleet: Fleet) -> None:
+@pytest.mark.parametrize("has_pid_file", [True, False])
+def test_the_next_command_ends_what_was_left_when_all_were_killed(
+    fleet: Fleet, has_pid_file: bool
+) -> None:
     worker, command, job = hidden_run(fleet)
-    (supervisor,) = fleet.pids(pidfile.SUPERVISOR)
-    killed(supervisor, *guards(fleet), worker)
+    found = [*fleet.supervisors, *guards(fleet), worker]
+    if not has_pid_file:
+        fleet.home.pid_file.unlink()
+    killed(*found)
     assert eventually(lambda: not lives(worker))
     assert lives(command)
     assert process("--home", str(fleet.home.root), "status").code == 0
@@ -104,8 +113,7 @@ def test_a_worker_is_replaced_though_its_guard_was_stopped_with_it(fleet: Fleet)
     for pid in (*guards(fleet), worker):
         os.kill(pid, signal.SIGSTOP)
     assert eventually(lambda: not lives(worker) and not lives(command))
-    again = eventually(lambda: (now := fleet.job(job.id)).runs == 2 and now)
-    assert again.interruptions == 1
+    is_started_again(fleet, job)
 
 
 def test_a_stopped_guard_of_a_killed_worker_does_its_duty_and_leaves(fleet: Fleet) -> None:
@@ -118,14 +126,6 @@ def test_a_stopped_guard_of_a_killed_worker_does_its_duty_and_leaves(fleet: Flee
     assert fleet.stop(now=True) == []
 
 
-def test_a_supervisor_that_was_stopped_is_let_go_on_by_its_workers(fleet: Fleet) -> None:
-    fleet.start()
-    (supervisor,) = fleet.supervisors
-    os.kill(supervisor, signal.SIGSTOP)
-    assert eventually(lambda: is_stopped(supervisor))
-    assert eventually(lambda: not is_stopped(supervisor))
-
-
 def test_the_next_command_lets_a_stopped_supervisor_go_on_that_has_no_worker(fleet: Fleet) -> None:
     worker, command, job = hidden_run(fleet)
     (supervisor,) = fleet.supervisors
@@ -134,16 +134,7 @@ def test_the_next_command_lets_a_stopped_supervisor_go_on_that_has_no_worker(fle
     killed(guard, worker)
     assert process("--home", str(fleet.home.root), "status").code == 0
     assert eventually(lambda: not lives(command))
-    assert eventually(lambda: fleet.job(job.id).runs == 2)
-
-
-def test_the_next_command_ends_what_was_left_though_the_pid_file_is_gone(fleet: Fleet) -> None:
-    worker, command, job = hidden_run(fleet)
-    fleet.home.pid_file.unlink()
-    killed(*fleet.supervisors, *guards(fleet), worker)
-    assert process("--home", str(fleet.home.root), "list").code == 0
-    assert not lives(command)
-    assert fleet.job(job.id).state is State.PENDING
+    is_started_again(fleet, job)
 
 
 def test_doctor_tells_of_workers_that_nobody_would_replace(fleet: Fleet) -> None:

@@ -15,6 +15,7 @@ from pymongo.collection import Collection
 from queuectl.domain import state_machine
 from queuectl.domain.job import Job, State
 from queuectl.stores.base import Store
+from tests.chaos.ground import in_hand, open_gate
 from tests.stores.conftest import on_one_store, slow_on_mongo
 from tests.stores.kit import FAILURE, added, claimed, existing
 from tests.worker.fleet import Fleet, eventually
@@ -69,17 +70,14 @@ def _empty_document(url: str) -> None:
         client.get_default_database()["jobs"].update_one({"_id": "full"}, {"$unset": {"pad": ""}})
 
 
-def held_up(fleet: Fleet, then: str) -> Job:
-    """Return a running job, `full`, that goes on with `then` once it is told to."""
-    command = f"echo >> ran; until [ -e {fleet.root}/go ]; do sleep 0.02; done; {then}"
-    job = fleet.running(fleet.enqueue(command, "full", max_retries=1))
-    eventually((fleet.root / "ran").exists)
-    return job
+def full_in_hand(fleet: Fleet, then: str) -> Job:
+    """Return the running job `full`, which goes on with `then` when the gate opens."""
+    return in_hand(fleet, "full", workers=0, then=then, max_retries=1)
 
 
 def ended(fleet: Fleet) -> Job:
     """Let the job `full` end, and return what became of it."""
-    (fleet.root / "go").touch()
+    open_gate(fleet)
     return fleet.settled("full")
 
 
@@ -91,7 +89,7 @@ def works_on(fleet: Fleet, pids: list[int]) -> bool:
 @slow_on_mongo
 def test_a_result_whose_output_is_refused_is_stored_without_it(chaos: Fleet) -> None:
     pids = chaos.start()
-    held_up(chaos, f"head -c {LONG} /dev/zero | tr '\\0' x")
+    full_in_hand(chaos, f"head -c {LONG} /dev/zero | tr '\\0' x")
     refuse(chaos, "output")
     job = ended(chaos)
     assert job.outcome is not None
@@ -104,7 +102,7 @@ def test_a_result_whose_output_is_refused_is_stored_without_it(chaos: Fleet) -> 
 @slow_on_mongo
 def test_a_result_whose_history_is_refused_is_stored_with_the_reason(chaos: Fleet) -> None:
     pids = chaos.start()
-    held_up(chaos, "exit 3")
+    full_in_hand(chaos, "exit 3")
     remedy = refuse(chaos, "run")
     job = ended(chaos)
     assert job.outcome is not None
@@ -120,9 +118,9 @@ def test_a_result_that_is_refused_altogether_leaves_the_worker_to_the_next_job(
 ) -> None:
     chaos.set(lease_seconds=1)
     pids = chaos.start()
-    held_up(chaos, "true")
+    full_in_hand(chaos, "true")
     remedy = refuse(chaos, "anything")
-    (chaos.root / "go").touch()
+    open_gate(chaos)
     assert works_on(chaos, pids)
     eventually(lambda: "job 'full' cannot be taken back" in chaos.log())
     assert chaos.job("full").state is State.PROCESSING

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from queuectl.maintenance.maintenance import Maintenance
 from queuectl.stores.sqlite.database import connect
 from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import added, claimed, claimed_ids, existing, settled
-from tests.worker.fleet import Fleet, eventually
+from tests.worker.fleet import eventually
 
 ENQUEUES = 10_000
 SEED = 20261122
@@ -119,25 +118,3 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep_of_the_rest(
         noted = [record for record in caplog.records if "noted-once" in record.getMessage()]
         assert len(noted) == 1
         assert settled(store, claimed(store)).state is State.COMPLETED
-
-
-def test_a_worker_entry_that_cannot_be_read_does_not_hide_the_others(fleet: Fleet) -> None:
-    fleet.start()
-    (record,) = fleet.queue.store.workers()
-    for name in ("aaa", "zzz"):
-        fleet.queue.store.register(replace(record, id=name))
-    with closing(connect(Path(fleet.location.store_url))) as connection:
-        connection.execute("UPDATE workers SET queues = 'no JSON' WHERE id = 'aaa'")
-    found = {worker.record.id for worker in fleet.queue.workers()}
-    assert found == {record.id, "zzz"}
-    assert fleet.ran("true").state is State.COMPLETED
-
-
-def test_workers_go_on_beside_a_record_that_cannot_be_read(fleet: Fleet) -> None:
-    poisoned, healthy = fleet.enqueue("true", priority=5), fleet.enqueue("true")
-    with closing(connect(Path(fleet.location.store_url))) as connection:
-        connection.execute("UPDATE jobs SET env = 'no JSON' WHERE id = ?", (poisoned,))
-    pids = fleet.start(2)
-    assert fleet.settled(healthy).state is State.COMPLETED
-    assert sorted(fleet.pids()) == pids
-    assert eventually(lambda: "cannot be read" in fleet.log())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from queuectl.domain.times import EPOCH
 from queuectl.queue.events import process_all_events
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock
+from tests.chaos.ground import begun, gated, in_hand, open_gate, runs_begun
 from tests.chaos.mongod import Mongod, mongod_in
 from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
 
@@ -29,6 +31,9 @@ SHORT = 36
 """Enough jobs for a worker to find out that they are short, and to take many at once."""
 
 LOST = "the claim was lost, its result is discarded"
+
+Outage = tuple[Fleet, Callable[[], AbstractContextManager[object]]]
+"""A home, and what takes its store away for a while."""
 
 
 @pytest.fixture
@@ -60,83 +65,81 @@ def locked(fleet: Fleet) -> Iterator[sqlite3.Connection]:
         other.execute("ROLLBACK")
 
 
-def until_told(fleet: Fleet) -> str:
-    """Return a command that notes each run and ends when `tell` says so."""
-    return f"echo $QUEUECTL_ATTEMPT >> ran; until [ -e {fleet.root}/go ]; do sleep 0.02; done"
+@contextmanager
+def killed(mongod: Mongod) -> Iterator[None]:
+    """Kill a server, and start it again at the same address."""
+    mongod.kill()
+    yield
+    mongod.start()
 
 
-def tell(fleet: Fleet) -> None:
-    """Let the commands of `until_told` end."""
-    (fleet.root / "go").touch()
+@pytest.fixture
+def outage(request: pytest.FixtureRequest) -> Outage:
+    """A store whose file is locked for longer than a writer waits, or whose server is killed."""
+    if request.param == "sqlite":
+        fleet: Fleet = request.getfixturevalue("fleet")
+        return fleet, partial(locked, fleet)
+    mongod: Mongod = request.getfixturevalue("mongod")
+    return request.getfixturevalue("far"), partial(killed, mongod)
 
 
-def runs_noted(fleet: Fleet) -> int:
-    """Return how often a command of `until_told` was begun."""
-    noted = fleet.root / "ran"
-    return len(noted.read_text().splitlines()) if noted.exists() else 0
-
-
-def started(fleet: Fleet, job_id: str) -> Job:
-    """Wait until a job's command runs."""
-    job = fleet.running(job_id)
-    eventually(lambda: runs_noted(fleet) > 0)
-    return job
-
-
-def said(fleet: Fleet) -> tuple[int, int]:
+def notices(fleet: Fleet) -> tuple[int, int]:
     """Return how often the log says that the store is away, and that it is back."""
     log = fleet.log()
     return log.count(AWAY), log.count(BACK)
 
 
-# the embedded store, locked for longer than a writer waits
+@pytest.mark.parametrize("outage", ["sqlite", "mongo"], indirect=True)
+def test_a_result_is_kept_while_the_store_is_away_and_settles_once(outage: Outage) -> None:
+    fleet, away = outage
+    fleet.set(lease_seconds=120)
+    job = in_hand(fleet)
+    with away():
+        open_gate(fleet)
+        eventually(lambda: AWAY in fleet.log())
+    ended = fleet.settled(job.id)
+    assert ended.state is State.COMPLETED
+    assert ([run.error for run in ended.history], runs_begun(fleet)) == ([None], 1)
+    eventually(lambda: BACK in fleet.log())
+    assert notices(fleet) == (1, 1)
+    assert LOST not in fleet.log()
 
 
-@pytest.mark.parametrize("is_taken_back", [False, True])
-def test_a_result_is_kept_while_the_file_is_locked_and_settles_once(
-    fleet: Fleet, is_taken_back: bool
+def test_a_result_of_what_was_taken_back_while_the_file_was_locked_is_discarded(
+    fleet: Fleet,
 ) -> None:
     fleet.set(lease_seconds=60)
-    job_id = fleet.enqueue(until_told(fleet))
-    fleet.start()
-    job = started(fleet, job_id)
+    job = in_hand(fleet)
     store = fleet.queue.store
     assert isinstance(store, SqliteStore)
     with store._writing():
-        tell(fleet)
+        open_gate(fleet)
         eventually(lambda: AWAY in fleet.log())
-        if is_taken_back:  # what the upkeep of another worker does once a lease is over
-            held = store.claimed_by(job.worker or "")
-            now = store.now()
-            assert store._write(state_machine.expire(held[0], now, 5), now)
-    ended = fleet.settled(job_id)
+        held, now = store.claimed_by(job.worker or ""), store.now()
+        assert store._write(state_machine.expire(held[0], now, 5), now)  # as another worker does
+    ended = fleet.settled(job.id)
     assert ended.state is State.COMPLETED
-    errors = [run.error for run in ended.history]
-    assert errors == (["worker lost", None] if is_taken_back else [None])
-    assert runs_noted(fleet) == len(errors)
-    eventually(lambda: (LOST in fleet.log()) is is_taken_back)
-    eventually(lambda: BACK in fleet.log())
-    assert said(fleet) == (1, 1)
+    assert [run.error for run in ended.history] == ["worker lost", None]
+    assert runs_begun(fleet) == 2
+    eventually(lambda: LOST in fleet.log() and BACK in fleet.log())
+    assert notices(fleet) == (1, 1)
 
 
 def test_a_job_outlives_two_leases_in_which_the_file_is_locked_and_is_not_started_twice(
     fleet: Fleet,
 ) -> None:
     fleet.set(lease_seconds=LEASE, poll_interval_sec=0.1)
-    job_id = fleet.enqueue(until_told(fleet))
-    fleet.start(2)
-    job = started(fleet, job_id)
+    job = in_hand(fleet, workers=2)
     with locked(fleet):
         locked_at = boot_clock()
         eventually(lambda: boot_clock() - locked_at > 2 * LEASE)
         assert run_members(job), "it was killed"
-    renewed = eventually(lambda: (now := fleet.job(job_id)).claim != job.claim and now)
+    renewed = eventually(lambda: (now := fleet.job(job.id)).claim != job.claim and now)
     assert renewed.is_claimed_by(job.claim.id if job.claim else "")
-    tell(fleet)
-    ended = fleet.settled(job_id)
+    open_gate(fleet)
+    ended = fleet.settled(job.id)
     assert ended.state is State.COMPLETED
-    assert [run.error for run in ended.history] == [None]
-    assert runs_noted(fleet) == 1
+    assert ([run.error for run in ended.history], runs_begun(fleet)) == ([None], 1)
 
 
 def test_what_had_ended_before_the_file_was_locked_is_not_run_again_while_a_long_job_runs(
@@ -145,7 +148,7 @@ def test_what_had_ended_before_the_file_was_locked_is_not_run_again_while_a_long
     fleet.set(lease_seconds=LEASE, poll_interval_sec=0.1)
     root = fleet.root
     grab = f"echo g >> lines; touch {root}/grab; until [ -e {root}/held ]; do :; done"
-    commands = [*["echo s >> lines"] * SHORT, grab, until_told(fleet)]
+    commands = [*["echo s >> lines"] * SHORT, grab, gated(fleet)]
     *short, long = fleet.enqueue_all(
         [{"command": command, "cwd": str(root)} for command in commands]
     )
@@ -155,10 +158,10 @@ def test_what_had_ended_before_the_file_was_locked_is_not_run_again_while_a_long
         locking.result()
     for job_id in short:
         assert [run.error for run in fleet.settled(job_id).history] == [None]
-    tell(fleet)
+    open_gate(fleet)
     assert [run.error for run in fleet.settled(long).history] == [None]
     assert len((root / "lines").read_text().split()) == len(short)
-    assert runs_noted(fleet) == 1
+    assert runs_begun(fleet) == 1
 
 
 def _lock_when_asked(fleet: Fleet, seconds: float) -> None:
@@ -172,19 +175,15 @@ def _lock_when_asked(fleet: Fleet, seconds: float) -> None:
 
 def test_a_claim_that_was_lost_while_others_wrote_is_no_reason_to_go_on(fleet: Fleet) -> None:
     fleet.set(lease_seconds=LEASE, poll_interval_sec=0.1)
-    job_id = fleet.enqueue(until_told(fleet))
-    fleet.start()
-    job = started(fleet, job_id)
-    store = fleet.queue.store
-    assert isinstance(store, SqliteStore)
+    job = in_hand(fleet)
     with locked(fleet) as other:
-        other.execute("UPDATE jobs SET claim_id = 'another' WHERE id = ?", (job_id,))
+        other.execute("UPDATE jobs SET claim_id = 'another' WHERE id = ?", (job.id,))
         other.execute("COMMIT")
         other.execute("BEGIN IMMEDIATE")
         eventually(lambda: not run_members(job), within=LEASE + 5)
 
 
-def _sees_it_stopped_in_time(job: Job, lease: float) -> None:
+def _is_stopped_in_time(job: Job, lease: float) -> None:
     cut_off = boot_clock()  # no renewal comes through any more
     eventually(lambda: not run_members(job), within=lease + 5)
     assert boot_clock() - cut_off < lease, "it ran on after its lease"
@@ -196,43 +195,38 @@ def test_a_graceful_stop_ends_while_the_file_is_locked(fleet: Fleet) -> None:
         assert fleet.stop() == []
 
 
-def test_a_worker_that_shall_leave_at_once_while_the_file_is_locked_does_so(fleet: Fleet) -> None:
-    job_id = _in_hand(fleet)
-    with locked(fleet):
-        assert fleet.stop(now=True) == []
-    _is_run_again(fleet, job_id)
-
-
-def _in_hand(fleet: Fleet) -> str:
-    """Let a worker run a job whose lease does not end soon."""
+@pytest.mark.parametrize(
+    "outage", ["sqlite", pytest.param("mongo", marks=pytest.mark.slow)], indirect=True
+)
+def test_a_worker_that_shall_leave_at_once_while_the_store_is_away_does_so(outage: Outage) -> None:
+    fleet, away = outage
     fleet.set(lease_seconds=120)
-    job_id = fleet.enqueue(until_told(fleet))
-    fleet.start()
-    started(fleet, job_id)
-    return job_id
-
-
-def _is_run_again(fleet: Fleet, job_id: str) -> None:
-    """See that a job could not be given back, was killed, and is taken back by another worker."""
-    left = fleet.job(job_id)
+    job = in_hand(fleet)
+    with away():
+        assert fleet.stop(now=True) == []
+    # it could not be given back, was killed, and is taken back by another worker
+    left = fleet.job(job.id)
     assert (left.state, left.history, run_members(left)) == (State.PROCESSING, (), [])
-    tell(fleet)
+    open_gate(fleet)
     fleet.start()
-    ended = fleet.settled(job_id)
+    ended = fleet.settled(job.id)
     assert (ended.state, ended.attempts) == (State.COMPLETED, 1)
     assert [run.error for run in ended.history] == ["worker lost", None]
-    assert runs_noted(fleet) == 2
+    assert runs_begun(fleet) == 2
+
+
+# deliveries
 
 
 def test_what_was_delivered_while_the_file_is_locked_is_committed_once(fleet: Fleet) -> None:
     fleet.set(lease_seconds=60)
     delivery = _going_out(fleet)
     with locked(fleet):
-        tell(fleet)
-        eventually(lambda: AWAY in _of_courier(fleet))
+        open_gate(fleet)
+        eventually(lambda: AWAY in _log_of_courier(fleet))
     ended = fleet.settled(delivery.id)
-    assert (ended.state, ended.runs, runs_noted(fleet)) == (State.COMPLETED, 1, 1)
-    eventually(lambda: BACK in _of_courier(fleet))
+    assert (ended.state, ended.runs, runs_begun(fleet)) == (State.COMPLETED, 1, 1)
+    eventually(lambda: BACK in _log_of_courier(fleet))
 
 
 def test_a_delivery_is_stopped_before_its_lease_ends_while_the_file_is_locked(
@@ -241,46 +235,30 @@ def test_a_delivery_is_stopped_before_its_lease_ends_while_the_file_is_locked(
     fleet.set(lease_seconds=4)
     delivery = _going_out(fleet)
     with locked(fleet):
-        _sees_it_stopped_in_time(delivery, lease=4)
-        tell(fleet)
+        _is_stopped_in_time(delivery, lease=4)
+        open_gate(fleet)
     ended = fleet.settled(delivery.id)
-    assert (ended.state, ended.attempts, runs_noted(fleet)) == (State.COMPLETED, 1, 2)
+    assert (ended.state, ended.attempts, runs_begun(fleet)) == (State.COMPLETED, 1, 2)
 
 
 def _going_out(fleet: Fleet) -> Job:
-    """Let a hook's command run that ends when `tell` says so, and return its delivery."""
-    command = until_told(fleet)
-    made = Hook("slow", Target.COMMAND, command, EPOCH, ("completed",), cwd=str(fleet.root))
-    fleet.queue.hooks.add(made)
+    """Let a hook's command run that ends when the gate opens, and return its delivery."""
+    hook = Hook(
+        "slow", Target.COMMAND, gated(fleet), EPOCH, ("completed",), cwd=str(fleet.root)
+    )  # fmt: skip
+    fleet.queue.hooks.add(hook)
     fleet.start()
     fleet.ran("true")
     process_all_events(fleet.queue.store)
-    (found,) = fleet.queue.hooks.deliveries("slow", 2)
-    return started(fleet, found.id)
+    (delivery,) = fleet.queue.hooks.deliveries("slow", 2)
+    return begun(fleet, delivery.id)
 
 
-def _of_courier(fleet: Fleet) -> str:
+def _log_of_courier(fleet: Fleet) -> str:
     return "".join(path.read_text() for path in fleet.home.worker_logs.glob("*-courier.log"))
 
 
-# the server, killed and started again at the same address
-
-
-def test_a_worker_finds_its_server_again_and_commits_what_it_had(
-    far: Fleet, mongod: Mongod
-) -> None:
-    far.set(lease_seconds=120)
-    job_id = far.enqueue(until_told(far))
-    far.start()
-    started(far, job_id)
-    mongod.kill()
-    tell(far)
-    eventually(lambda: AWAY in far.log())
-    mongod.start()
-    ended = far.settled(job_id)
-    assert (ended.state, len(ended.history), runs_noted(far)) == (State.COMPLETED, 1, 1)
-    eventually(lambda: BACK in far.log())
-    assert said(far) == (1, 1)
+# the server alone
 
 
 @pytest.mark.slow
@@ -291,7 +269,7 @@ def test_an_idle_worker_outlives_its_server_and_says_so_once(far: Fleet, mongod:
     mongod.start()
     assert far.ran("true").state is State.COMPLETED
     eventually(lambda: BACK in far.log())
-    assert said(far) == (1, 1)
+    assert notices(far) == (1, 1)
 
 
 @pytest.mark.slow
@@ -299,21 +277,17 @@ def test_a_job_is_stopped_before_its_lease_ends_when_its_server_is_killed(
     far: Fleet, mongod: Mongod
 ) -> None:
     far.set(lease_seconds=3)
-    job_id = far.enqueue(until_told(far))
-    far.start()
-    job = started(far, job_id)
-    mongod.kill()
-    _sees_it_stopped_in_time(job, lease=3)
-    mongod.start()
-    tell(far)
-    ended = far.settled(job_id)
-    assert ended.state is State.COMPLETED
+    job = in_hand(far)
+    with killed(mongod):
+        _is_stopped_in_time(job, lease=3)
+    open_gate(far)
+    ended = far.settled(job.id)
+    assert (ended.state, ended.attempts) == (State.COMPLETED, 1)
     first, *others = ended.history
     assert first.exit_code is None
     assert [run.error for run in others][-1:] == [None], "the server may be slow once more"
     assert [run.error for run in ended.history].count(None) == 1
-    assert ended.attempts == 1
-    assert runs_noted(far) == len(ended.history)
+    assert runs_begun(far) == len(ended.history)
 
 
 @pytest.mark.slow
@@ -321,24 +295,10 @@ def test_a_graceful_stop_with_a_result_in_hand_waits_no_longer_than_the_lease(
     far: Fleet, mongod: Mongod
 ) -> None:
     far.set(lease_seconds=4)
-    job_id = far.enqueue(until_told(far))
-    far.start()
-    started(far, job_id)
-    mongod.kill()
-    tell(far)
-    eventually(lambda: AWAY in far.log())
-    assert far.stop(timeout=30) == []
-    mongod.start()
-    held = far.job(job_id)  # nobody could be told of the result: upkeep has it run again
+    job = in_hand(far)
+    with killed(mongod):
+        open_gate(far)
+        eventually(lambda: AWAY in far.log())
+        assert far.stop(timeout=30) == []
+    held = far.job(job.id)  # nobody could be given the result: it is run again
     assert (held.state, held.history) == (State.PROCESSING, ())
-
-
-@pytest.mark.slow
-def test_a_worker_that_shall_leave_at_once_while_its_server_is_away_does_so(
-    far: Fleet, mongod: Mongod
-) -> None:
-    job_id = _in_hand(far)
-    mongod.kill()
-    assert far.stop(now=True) == []
-    mongod.start()
-    _is_run_again(far, job_id)

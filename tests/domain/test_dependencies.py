@@ -1,27 +1,35 @@
-"""What a job waits for, and what becomes of that."""
+"""What a job waits for, what becomes of that, and which jobs cannot start by themselves."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.domain import state_machine
-from queuectl.domain.dependencies import blockers, left_by, met_by, parents, refuse_cycles
+from queuectl.domain.dependencies import (
+    Obstacles,
+    blockers,
+    left_by,
+    met_by,
+    parents,
+    refuse_cycles,
+)
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
-from queuectl.domain.job import Claim, State
+from queuectl.domain.job import Claim, Job, State
 from queuectl.domain.job_fields import Spec
-from queuectl.domain.queue_limits import QueueLimit
-from queuectl.domain.views import WaitContext, reason, unserved_by
+from queuectl.domain.settings import CANCEL
+from queuectl.domain.views import WaitContext, reason
 from tests.domain.jobs import (
     FAILURE,
     NOW,
     SPEC,
     SUCCESS,
     after,
+    cancelled,
     completed,
     dead,
     pending,
@@ -131,67 +139,94 @@ def test_a_paused_job_is_held_through_its_retry_and_freed_by_its_end() -> None:
             change(completed(), NOW)
 
 
-@pytest.mark.parametrize(
-    ("limit", "slots", "why"),
-    [
-        (QueueLimit(), 1, "due"),
-        (QueueLimit(paused=True), 1, "queue gpu is paused"),
-        (QueueLimit(limit=2, used=2), 1, "queue gpu is at its limit (2)"),
-        (QueueLimit(limit=2, used=1), 1, "due"),
-        (QueueLimit(limit=2, used=1), 2, "queue gpu is at its limit (2)"),
-        (QueueLimit(limit=2), 3, "needs 3 slots, queue gpu has 2"),
-    ],
-)
-def test_the_reason_tells_of_the_queue(limit: QueueLimit, slots: int, why: str) -> None:
-    job = pending(replace(SPEC, queue="gpu", slots=slots))
-    assert reason(job, NOW, wait_context=WaitContext({"gpu": limit}, lambda _: None)) == why
+# what keeps a job from ever starting by itself
+
+SAYS = {
+    State.DEAD: "p is dead",
+    State.CANCELLED: "p is cancelled",
+    State.COMPLETED: "p is completed",
+    None: "p was deleted",
+}
+
+
+def waiting(job_id: str, **spec: Any) -> Job:
+    """Return a job that waits for others."""
+    return pending(Spec(job_id, "true", **spec))
+
+
+def parent(state: State | None) -> dict[str, Job]:
+    """Return the job `p` in a state, by its id; none when it is deleted."""
+    spec = Spec("p", "true")
+    made = {
+        State.PENDING: pending(spec),
+        State.PROCESSING: processing(spec),
+        State.COMPLETED: completed(spec),
+        State.DEAD: dead(spec),
+        State.CANCELLED: cancelled(spec),
+    }
+    return {"p": made[state]} if state else {}
+
+
+def root(job: Job, *others: Job) -> str | None:
+    """Return what keeps a job from starting, in words."""
+    found = Obstacles({each.id: each for each in (job, *others)}.get).before(job)
+    return str(found) if found else None
 
 
 @pytest.mark.parametrize(
-    ("limit", "first", "why"),
+    ("way", "hopeless"),
     [
-        (QueueLimit(limit=3, used=2), "wide", "behind wide, which needs 3 slots"),
-        (QueueLimit(limit=2), "wide", "behind wide, which needs 3 slots"),
-        (QueueLimit(limit=3), "wide", "due"),
-        (QueueLimit(), "wide", "due"),
-        (QueueLimit(limit=3, used=2), SPEC.id, "due"),
+        ("after", {State.DEAD, State.CANCELLED, None}),
+        ("after_fail", {State.COMPLETED}),
+        ("after_any", set[State]()),
     ],
 )
-def test_the_reason_tells_of_a_wider_job_that_goes_first(
-    limit: QueueLimit, first: str, why: str
+@pytest.mark.parametrize(
+    "state",
+    [State.PENDING, State.PROCESSING, State.COMPLETED, State.DEAD, State.CANCELLED, None],
+)
+def test_an_end_that_is_not_the_one_waited_for_is_an_obstacle(
+    way: str, hopeless: set[State | None], state: State | None
 ) -> None:
-    wide = pending(replace(SPEC, id=first, queue="gpu", slots=3))
-    wait_context = WaitContext({"gpu": limit}, lambda _: None, first_of=lambda _queue: wide)
-    assert reason(pending(replace(SPEC, queue="gpu")), NOW, wait_context=wait_context) == why
+    child = waiting("c", **{way: ("p",)})
+    expected = SAYS[state] if state in hopeless else None
+    assert root(child, *parent(state).values()) == expected
 
 
-@pytest.mark.parametrize(
-    ("bound", "why"),
-    [
-        ([], "no worker is running"),
-        ([("gpu",)], "due"),
-        ([("cpu",), ("gpu", "x")], "due"),
-        ([("cpu",), ()], "due"),
-        ([("cpu",), ("x", "y")], "no worker takes from queue gpu"),
-    ],
-)
-def test_the_reason_tells_of_a_queue_from_which_no_worker_takes(
-    bound: list[tuple[str, ...]], why: str
-) -> None:
-    job = pending(replace(SPEC, queue="gpu"))
-    wait_context = WaitContext({}, lambda _: None, unserved_by(bound))
-    assert reason(job, NOW, wait_context=wait_context) == why
-    later = replace(job, run_at=NOW + timedelta(hours=1))
-    assert str(reason(later, NOW, wait_context=wait_context)).startswith("scheduled for")
+@pytest.mark.parametrize("way", ["after", "after_fail", "after_any"])
+def test_the_root_of_a_chain_is_named(way: str) -> None:
+    chain = [waiting(f"c{n}", **{way: (f"c{n - 1}",)}) for n in range(1, 4000)]
+    first = waiting("c0", after=("p",))
+    assert root(chain[-1], first, *chain, *parent(State.DEAD).values()) == "p is dead"
+    assert root(chain[-1], first, *chain, *parent(State.PENDING).values()) is None
 
 
-def test_the_reason_tells_of_parents_and_of_a_pause() -> None:
-    assert reason(pending(CHILD), NOW) == "waits for p, q to fail, r to end, p to end"
-    assert reason(replace(pending(CHILD), paused=True), NOW) == "paused"
-    fates = {"p": State.DEAD, "q": State.COMPLETED, "r": State.FAILED}.get
-    assert reason(pending(CHILD), NOW, wait_context=WaitContext({}, fates)) == (
-        "waits for p (dead), q to fail (completed), r to end, p to end (dead)"
-    )
-    only = pending(Spec("c", "true", after=("gone",)))
-    assert reason(only, NOW, wait_context=WaitContext({}, fates)) == "waits for gone (deleted)"
-    assert reason(replace(processing(), paused=True), NOW) == "paused"
+def test_a_parent_that_was_deleted_is_one_though_its_id_was_used_again() -> None:
+    child = replace(waiting("c", after=("p",)), blocked_by=("gone:p",))
+    assert root(child, *parent(State.COMPLETED).values()) == "p was deleted"
+    wait_context = WaitContext({}, lambda _job_id: State.COMPLETED)
+    assert reason(child, NOW, wait_context=wait_context) == "waits for p (deleted)"
+
+
+def test_of_a_job_that_was_deleted_its_child_is_to_be_edited_and_others_retried() -> None:
+    chain = [waiting("c0", after=("p",)), *(waiting(f"c{n}", after=(f"c{n - 1}",)) for n in (1, 2))]
+    for state, remedy in ((None, "edit c0"), (State.DEAD, "retry p")):
+        jobs = {each.id: each for each in chain} | parent(state)
+        found = [Obstacles(jobs.get).before(job) for job in chain]
+        assert [each and each.remedy for each in found] == [remedy] * 3
+
+
+def test_what_is_cancelled_with_its_parent_is_about_to_end_itself() -> None:
+    middle = waiting("m", after=("p",), on_parent_failure=CANCEL)
+    child = waiting("c", after_fail=("m",))
+    gone = parent(State.DEAD).values()
+    assert root(middle, *gone) is None
+    assert root(child, middle, *gone) is None
+    other = replace(middle, blocked_by=("success:q", "success:p"))
+    stuck = waiting("q", after=("p",))
+    assert root(other, stuck, *gone) == "p is dead", "q waits, and does not end"
+
+
+def test_a_circle_ends() -> None:
+    one, other = waiting("a", after=("b",)), waiting("b", after=("a",))
+    assert root(one, other) is None

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from queuectl.domain.events import RunFinished, RunResult
 from queuectl.domain.stats import (
     BOUNDS,
+    SERIES_MINUTES,
     Figures,
     Histogram,
     StatsBucket,
+    as_dict,
     counted,
     from_numbers,
     minute_of,
+    report,
 )
-from queuectl.domain.stats_report import SERIES_MINUTES, as_dict, report
 from queuectl.domain.times import EPOCH
 
 NOW = EPOCH + timedelta(days=20_000, hours=10, minutes=30, seconds=30)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from queuectl.domain import state_machine
-from queuectl.domain.job import COMMAND_NOT_FOUND, Job, Outcome
+from queuectl.domain.job import COMMAND_NOT_FOUND, Job, Outcome, State
 from queuectl.domain.job_fields import ASKED, Spec, command_text
-from queuectl.domain.views import MASK, as_dict, exit_code, looks_secret, masked_env, reason
+from queuectl.domain.queue_limits import QueueLimit
+from queuectl.domain.views import (
+    MASK,
+    WaitContext,
+    as_dict,
+    exit_code,
+    looks_secret,
+    masked_env,
+    reason,
+    unserved_by,
+)
 from tests.domain.jobs import (
     FAILURE,
     NOW,
@@ -160,3 +170,83 @@ def test_secrets_in_the_environment_of_a_job_are_masked_everywhere() -> None:
     job = completed(replace(SPEC, env=env))
     assert masked_env(job) == {"API_TOKEN": MASK, "MODE": "fast"}
     assert "hunter2" not in json.dumps(as_dict(job, NOW))
+
+
+# why a job waits
+
+CHILD = Spec("c", "true", after=("p",), after_fail=("q",), after_any=("r", "p"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "slots", "why"),
+    [
+        (QueueLimit(), 1, "due"),
+        (QueueLimit(paused=True), 1, "queue gpu is paused"),
+        (QueueLimit(limit=2, used=2), 1, "queue gpu is at its limit (2)"),
+        (QueueLimit(limit=2, used=1), 1, "due"),
+        (QueueLimit(limit=2, used=1), 2, "queue gpu is at its limit (2)"),
+        (QueueLimit(limit=2), 3, "needs 3 slots, queue gpu has 2"),
+    ],
+)
+def test_the_reason_tells_of_the_queue(limit: QueueLimit, slots: int, why: str) -> None:
+    job = pending(replace(SPEC, queue="gpu", slots=slots))
+    assert reason(job, NOW, wait_context=WaitContext({"gpu": limit}, lambda _: None)) == why
+
+
+@pytest.mark.parametrize(
+    ("limit", "first", "why"),
+    [
+        (QueueLimit(limit=3, used=2), "wide", "behind wide, which needs 3 slots"),
+        (QueueLimit(limit=2), "wide", "behind wide, which needs 3 slots"),
+        (QueueLimit(limit=3), "wide", "due"),
+        (QueueLimit(), "wide", "due"),
+        (QueueLimit(limit=3, used=2), SPEC.id, "due"),
+    ],
+)
+def test_the_reason_tells_of_a_wider_job_that_goes_first(
+    limit: QueueLimit, first: str, why: str
+) -> None:
+    wide = pending(replace(SPEC, id=first, queue="gpu", slots=3))
+    wait_context = WaitContext({"gpu": limit}, lambda _: None, first_of=lambda _queue: wide)
+    assert reason(pending(replace(SPEC, queue="gpu")), NOW, wait_context=wait_context) == why
+
+
+@pytest.mark.parametrize(
+    ("bound", "why"),
+    [
+        ([], "no worker is running"),
+        ([("gpu",)], "due"),
+        ([("cpu",), ("gpu", "x")], "due"),
+        ([("cpu",), ()], "due"),
+        ([("cpu",), ("x", "y")], "no worker takes from queue gpu"),
+    ],
+)
+def test_the_reason_tells_of_a_queue_from_which_no_worker_takes(
+    bound: list[tuple[str, ...]], why: str
+) -> None:
+    job = pending(replace(SPEC, queue="gpu"))
+    wait_context = WaitContext({}, lambda _: None, unserved_by(bound))
+    assert reason(job, NOW, wait_context=wait_context) == why
+    later = replace(job, run_at=NOW + timedelta(hours=1))
+    assert str(reason(later, NOW, wait_context=wait_context)).startswith("scheduled for")
+
+
+def test_the_reason_tells_of_parents_and_of_a_pause() -> None:
+    assert reason(pending(CHILD), NOW) == "waits for p, q to fail, r to end, p to end"
+    assert reason(replace(pending(CHILD), paused=True), NOW) == "paused"
+    fates = {"p": State.DEAD, "q": State.COMPLETED, "r": State.FAILED}.get
+    assert reason(pending(CHILD), NOW, wait_context=WaitContext({}, fates)) == (
+        "waits for p (dead), q to fail (completed), r to end, p to end (dead)"
+    )
+    only = pending(Spec("c", "true", after=("gone",)))
+    assert reason(only, NOW, wait_context=WaitContext({}, fates)) == "waits for gone (deleted)"
+    assert reason(replace(processing(), paused=True), NOW) == "paused"
+
+
+def test_the_reason_names_the_root_and_not_the_next_link_alone() -> None:
+    states = {"p": State.DEAD, "m": State.PENDING}.get
+    roots = {"m": "p is dead"}.get
+    wait_context = WaitContext({}, states, root_of=roots)
+    for parent, why in (("m", "waits for m (p is dead)"), ("p", "waits for p (dead)")):
+        job = pending(Spec("c", "true", after=(parent,)))
+        assert reason(job, NOW, wait_context=wait_context) == why

@@ -9,11 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from queuectl.domain import thresholds
+from queuectl.domain import hooks
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.hooks import Hook
+from queuectl.domain.hooks import Hook, parse_threshold
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, delivery_queue
-from queuectl.domain.thresholds import parse_threshold
 from queuectl.queue.thresholds import Thresholds, watched
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
@@ -131,7 +130,7 @@ def test_that_no_worker_lives_is_told_when_it_has_lasted(store: Store) -> None:
 def test_what_a_crash_left_untold_is_told_by_whoever_looks_next(opened: OpenStore) -> None:
     store = opened()
     hook = kept(store, when="dlq-size > 0")
-    noted = thresholds.judged(hook, 1, store.now())
+    noted = hooks.judged(hook, 1, store.now())
     assert store.save_hook(noted, hook)
     other = opened()
     assert look(other) == 2, "that it was crossed, and then that it is cleared"

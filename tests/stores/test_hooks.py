@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from queuectl.domain import thresholds
+from queuectl.domain import hooks
 from queuectl.domain.hooks import Format, Hook, Target
 from queuectl.domain.times import UTC
 from queuectl.stores import open_store
@@ -88,7 +88,7 @@ def test_of_racing_watchers_one_notes_that_a_threshold_is_crossed(store_url: str
         with closing(open_store(store_url)) as store:
             (before,) = store.hooks()
             start.wait()
-            after = thresholds.judged(before, 4, NOON)
+            after = hooks.judged(before, 4, NOON)
             if store.save_hook(after, before):
                 won.append(after)
 

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from queuectl.domain.durations import MAX_SECONDS
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.times import UTC
+from queuectl.domain.times import MAX_SECONDS, UTC
 from queuectl.system.time_parser import parse_duration, parse_past, parse_time
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)  # a Saturday

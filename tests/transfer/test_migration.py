@@ -22,7 +22,7 @@ from queuectl.domain.schedule import Schedule
 from queuectl.queue import Queue
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.migrated import ARRIVING, MOVED_TO, require_in_use
+from queuectl.stores.rules import ARRIVING, MOVED_TO, require_in_use
 from queuectl.system.home import Home
 from queuectl.system.processes import this_process
 from queuectl.transfer import migration

@@ -15,7 +15,7 @@ from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import Settings
 from queuectl.maintenance import maintenance
 from queuectl.stores.base import BATCH, Fired, Renewal
-from queuectl.stores.migrated import MOVED_TO
+from queuectl.stores.rules import MOVED_TO
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock
 from queuectl.worker import heartbeat as lease_module

@@ -15,10 +15,10 @@ from queuectl.cli.jobs.show import json_option
 from queuectl.cli.progress import Progress
 from queuectl.cli.root import Command
 from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
-from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.times import parse_duration
 from queuectl.domain.views import NO_WORKER, as_dict, exit_code
 from queuectl.presentation import tables
 from queuectl.queue import Queue

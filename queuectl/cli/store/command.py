@@ -22,7 +22,7 @@ from queuectl.domain.job import SETTLED
 from queuectl.domain.times import UTC
 from queuectl.presentation import tables
 from queuectl.queue import Queue
-from queuectl.stores.migrated import require_in_use
+from queuectl.stores.rules import require_in_use
 from queuectl.system.file_access import access_to, own_name
 from queuectl.system.home import Location, cannot, find_location
 from queuectl.system.store_url import is_mongo, sqlite_path

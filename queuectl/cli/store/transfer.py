@@ -111,7 +111,7 @@ def _replaced(path: Path) -> Iterator[IO[str]]:
 @pass_session
 def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     """Read what `export` wrote into this store."""
-    from queuectl.stores.migrated import require_in_use
+    from queuectl.stores.rules import require_in_use
     from queuectl.transfer.import_lines import Intake, Taken
 
     items = job_input.from_file(file)  # before a store is made
@@ -164,7 +164,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     if (url is None) != release:
         raise InvalidInput("name the store to move to, with --to URL (or --release this one)")
     from queuectl.stores import open_store
-    from queuectl.stores.migrated import require_in_use
+    from queuectl.stores.rules import require_in_use
     from queuectl.transfer import migration
 
     queue = session.reading()

@@ -15,15 +15,15 @@ from queuectl.cli.root import Group
 from queuectl.cli.run import refuse_native_windows
 from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
 from queuectl.cli.workers.stop_progress import Farewell, in_hand, told_of
-from queuectl.domain.durations import parse_duration
 from queuectl.domain.errors import ExitCode, NotFound, QueuectlError, WaitTimedOut
 from queuectl.domain.field_checks import check_name
+from queuectl.domain.times import parse_duration
 from queuectl.domain.worker_record import LiveWorker, StopRequest
 from queuectl.presentation import tables
 from queuectl.presentation.columns import worker_columns
 from queuectl.presentation.status import worker_as_dict
 from queuectl.queue import Queue
-from queuectl.stores.migrated import require_in_use
+from queuectl.stores.rules import require_in_use
 
 _MOST_WORKERS = 1000
 _POLL_SECONDS = 0.1

@@ -15,7 +15,7 @@ from pymongo import ReplaceOne, UpdateMany
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from queuectl.domain.job import Job, State
-from queuectl.domain.state_machine import Fence, Transition, has_new_blockers
+from queuectl.domain.state_machine import Fence, Transition
 from queuectl.stores.mongo.connection import MAJORITY, Document, Link, is_doubtful
 from queuectl.stores.mongo.dead import drop_copies, revived, wholes
 from queuectl.stores.mongo.documents import fence, new_stamp, update
@@ -27,7 +27,7 @@ def is_plain(change: Transition) -> bool:
     """Whether one write to `jobs` is all it takes: no run ends, nobody is to be told before."""
     if change.fence is not Fence.REV or change.run is not None or change.to_dead:
         return False
-    return not (change.before.has_dependents if change.after is None else has_new_blockers(change))
+    return not (change.before.has_dependents if change.after is None else change.has_new_blockers)
 
 
 def apply(link: Link, changes: Sequence[Transition], now: datetime) -> set[str]:

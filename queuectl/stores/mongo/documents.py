@@ -25,11 +25,11 @@ from queuectl.domain.query import Page
 from queuectl.domain.state_machine import MARKS, Fence, Transition
 from queuectl.domain.times import EPOCH
 from queuectl.stores.mongo.connection import Document, Link
+from queuectl.stores.records import event_to_document
 from queuectl.stores.serialization import (
     OUTPUT_FIELDS,
     UNREADABLE,
     changed_fields,
-    event_to_document,
     job_from_document,
     job_to_document,
     note_unreadable,

@@ -9,10 +9,10 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from queuectl.domain.hooks import Hook
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import EPOCH
-from queuectl.stores import serialization
-from queuectl.stores.hook_serialization import hook_to_text, readable_hooks
+from queuectl.stores import records, serialization
 from queuectl.stores.mongo.connection import Document, Documents, Link, guarded, is_doubtful
 from queuectl.stores.mongo.documents import new_stamp
+from queuectl.stores.records import hook_to_text, readable_hooks
 
 
 def put(place: Documents, document: Document, before: Document | None) -> bool:
@@ -54,7 +54,7 @@ class MongoSchedules:
         schedules = []
         for document in found:
             try:
-                schedules.append(serialization.schedule_from_document(_named(document)))
+                schedules.append(records.schedule_from_document(_named(document)))
             except serialization.UNREADABLE:
                 serialization.note_unreadable("schedules", document["_id"])
         return schedules
@@ -63,7 +63,7 @@ class MongoSchedules:
     def schedule(self, name: str) -> Schedule | None:
         """Return one schedule."""
         found = self.link.schedules.find_one({"_id": name})
-        return serialization.the_schedule(_named(found)) if found else None
+        return records.the_schedule(_named(found)) if found else None
 
     @guarded
     def save_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
@@ -81,7 +81,7 @@ class MongoSchedules:
 
 
 def _document(schedule: Schedule) -> Document:
-    fields = serialization.schedule_to_document(schedule)
+    fields = records.schedule_to_document(schedule)
     return {"_id": fields.pop("name"), **fields}
 
 

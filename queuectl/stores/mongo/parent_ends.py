@@ -13,7 +13,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from queuectl.domain import state_machine
-from queuectl.domain.dependencies import gone, has_failed, met_by, unwanted_by, wish_for
+from queuectl.domain.dependencies import gone, has_failed, met_by, root_cause, unwanted_by, wish_for
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import WAITING, State
 from queuectl.domain.settings import CANCEL
@@ -116,7 +116,7 @@ def _written(link: Link, writes: Sequence[UpdateOne]) -> bool:
 
 def _root_cause(link: Link, end: End) -> str:
     found = link.jobs.find_one({"_id": end.parent}, {"last_error": True}) or {}
-    return state_machine.root_cause(end.parent, end.state, found.get("last_error"))
+    return root_cause(end.parent, end.state, found.get("last_error"))
 
 
 _Seen = tuple[tuple[str, ...], bool, bool]

@@ -11,13 +11,8 @@ from queuectl.domain.errors import NotFound
 from queuectl.domain.times import later
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
 from queuectl.stores.mongo.connection import BRIEF_SECONDS, Link, guarded
-from queuectl.stores.serialization import (
-    UNREADABLE,
-    note_unreadable,
-    stop_request,
-    worker_from_document,
-    worker_to_document,
-)
+from queuectl.stores.records import stop_request, worker_from_document, worker_to_document
+from queuectl.stores.serialization import UNREADABLE, note_unreadable
 
 
 class MongoFleet:

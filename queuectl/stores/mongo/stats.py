@@ -23,7 +23,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from queuectl.domain.events import RunFinished
 from queuectl.domain.stats import Figures, Numbers, StatsBucket, from_numbers
 from queuectl.domain.times import EPOCH, from_millis, to_millis
-from queuectl.stores import serialization
+from queuectl.stores import records, serialization
 from queuectl.stores.base_events import BATCH, PendingEvents
 from queuectl.stores.mongo.chunks import Pieces
 from queuectl.stores.mongo.connection import MAJORITY, Document, Documents, Link, guarded
@@ -201,7 +201,7 @@ def _events(document: Document) -> list[RunFinished]:
     found = []
     for entry in document["pending_events"]:
         try:
-            found.append(serialization.event_from_document(entry, document["_id"], document["seq"]))
+            found.append(records.event_from_document(entry, document["_id"], document["seq"]))
         except serialization.UNREADABLE:
             serialization.note_unreadable("jobs", document["_id"])
     return found

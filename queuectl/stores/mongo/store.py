@@ -29,7 +29,7 @@ from queuectl.stores.mongo.named import MongoHooks, MongoSchedules
 from queuectl.stores.mongo.schema import missing_indexes, prepare
 from queuectl.stores.mongo.stats import finish_batch
 from queuectl.stores.mongo.writes import MongoCommits
-from queuectl.stores.soundness import unreadable
+from queuectl.stores.serialization import unreadable
 from queuectl.system.polling import wait_readable
 
 SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5

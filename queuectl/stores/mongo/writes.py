@@ -8,7 +8,7 @@ from datetime import datetime
 from pymongo.errors import PyMongoError
 
 from queuectl.domain.job import Job, State
-from queuectl.domain.state_machine import Transition, has_new_blockers
+from queuectl.domain.state_machine import Transition
 from queuectl.stores.mongo import bulk, dead, dependencies, dependents
 from queuectl.stores.mongo.claims import Claims
 from queuectl.stores.mongo.connection import MAJORITY, Document, Link, guarded, is_doubtful
@@ -27,7 +27,7 @@ class MongoCommits(MongoFigures):
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""
         now, stamp, after = self.link.now(), new_stamp(), change.after
-        if after is None or not has_new_blockers(change):
+        if after is None or not change.has_new_blockers:
             is_applied = self._apply(change, now, stamp)
         else:
             linking = dependencies.announce(self.link, change, after, stamp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queuectl.domain.times import from_millis, to_millis
-from queuectl.stores import serialization
+from queuectl.stores import records, serialization
 from queuectl.stores.sqlite.database import translated
 from queuectl.stores.sqlite.registry import SqliteFleet
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from queuectl.domain.schedule import Schedule
 
 
-_COLUMNS = ", ".join(serialization.SCHEDULE_FIELDS)
+_COLUMNS = ", ".join(records.SCHEDULE_FIELDS)
 _SELECT = f"SELECT {_COLUMNS} FROM schedules"
 
 
@@ -38,7 +38,7 @@ class SqliteSchedules(SqliteFleet):
         schedules = []
         for row in found:
             try:
-                schedules.append(serialization.schedule_from_document(_document(row)))
+                schedules.append(records.schedule_from_document(_document(row)))
             except serialization.UNREADABLE:
                 serialization.note_unreadable("schedules", row[0])
         return schedules
@@ -47,7 +47,7 @@ class SqliteSchedules(SqliteFleet):
         """Return one schedule."""
         with translated(self._path):
             row = self._connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
-        return serialization.the_schedule(_document(row)) if row else None
+        return records.the_schedule(_document(row)) if row else None
 
     def save_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
         """Store a schedule if it is as it was read; see `Store.save_schedule`."""
@@ -56,7 +56,7 @@ class SqliteSchedules(SqliteFleet):
                 return self._advance(before, after)
             written = self._connection.execute(
                 f"INSERT OR IGNORE INTO schedules ({_COLUMNS}) "
-                f"VALUES ({', '.join('?' * len(serialization.SCHEDULE_FIELDS))})",
+                f"VALUES ({', '.join('?' * len(records.SCHEDULE_FIELDS))})",
                 _row(after),
             )
         return written.rowcount > 0
@@ -76,7 +76,7 @@ class SqliteSchedules(SqliteFleet):
 
     def _advance(self, before: Schedule, after: Schedule) -> bool:
         """Store a schedule within a transaction, if it is as it was read."""
-        places = ", ".join("?" * len(serialization.SCHEDULE_FIELDS))
+        places = ", ".join("?" * len(records.SCHEDULE_FIELDS))
         written = self._connection.execute(
             f"UPDATE schedules SET ({_COLUMNS}) = ({places}) "
             "WHERE name = ? AND rev = ? AND created_at = ?",
@@ -91,16 +91,16 @@ def _fence(schedule: Schedule) -> list[Any]:
 
 
 def _row(schedule: Schedule) -> list[Any]:
-    document = serialization.schedule_to_document(schedule)
-    for name in serialization.SCHEDULE_TIMES:
+    document = records.schedule_to_document(schedule)
+    for name in records.SCHEDULE_TIMES:
         if document[name] is not None:
             document[name] = to_millis(document[name])
     return list(document.values())
 
 
 def _document(row: Sequence[Any]) -> serialization.Document:
-    document = dict(zip(serialization.SCHEDULE_FIELDS, row, strict=True))
-    for name in serialization.SCHEDULE_TIMES:
+    document = dict(zip(records.SCHEDULE_FIELDS, row, strict=True))
+    for name in records.SCHEDULE_TIMES:
         if document[name] is not None:
             document[name] = from_millis(document[name])
     return document
@@ -116,7 +116,7 @@ class SqliteHooks(SqliteFleet):
             rows = found.fetchall()
         if not rows:
             return []
-        from queuectl.stores.hook_serialization import readable_hooks
+        from queuectl.stores.records import readable_hooks
 
         return readable_hooks(rows)
 
@@ -143,6 +143,6 @@ class SqliteHooks(SqliteFleet):
 
 
 def _hook_row(hook: Hook) -> list[Any]:
-    from queuectl.stores.hook_serialization import hook_to_text
+    from queuectl.stores.records import hook_to_text
 
     return [hook.name, hook.rev, to_millis(hook.created_at), hook_to_text(hook)]

@@ -10,7 +10,7 @@ from queuectl.domain.job import Job, Run, State
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
 from queuectl.stores.base import BATCH
-from queuectl.stores.soundness import unreadable
+from queuectl.stores.serialization import unreadable
 from queuectl.stores.sqlite import rows
 from queuectl.stores.sqlite.database import translated
 from queuectl.stores.sqlite.registry import SqliteFleet

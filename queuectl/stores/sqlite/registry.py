@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
-from queuectl.stores import serialization
+from queuectl.stores import records, serialization
 from queuectl.stores.sqlite.database import translated
 from queuectl.stores.sqlite.rows import dump_json, load_json
 
@@ -75,7 +75,7 @@ class SqliteFleet:
         from queuectl.stores.sqlite import spare_room  # which few commands need
 
         spare_room.keep(self._path)
-        document = serialization.worker_to_document(worker)
+        document = records.worker_to_document(worker)
         document["queues"] = dump_json(document["queues"])
         document["started_at"] = to_millis(document["started_at"])
         document["heartbeat_at"] = to_millis(self.now())
@@ -95,7 +95,7 @@ class SqliteFleet:
             ).fetchone()
         if row is None:
             raise NotFound(f"worker '{worker_id}' is not registered")
-        return serialization.stop_request(row[0])
+        return records.stop_request(row[0])
 
     def unregister(self, worker_id: str) -> None:
         """Remove a worker from the registry."""
@@ -161,4 +161,4 @@ def _worker(document: serialization.Document) -> WorkerRecord:
     document["queues"] = load_json(document["queues"])
     document["started_at"] = from_millis(document["started_at"])
     document["heartbeat_at"] = from_millis(document["heartbeat_at"])
-    return serialization.worker_from_document(document)
+    return records.worker_from_document(document)

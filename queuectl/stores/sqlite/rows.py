@@ -14,7 +14,7 @@ from queuectl.domain.job import Claim, Job, Outcome, Run, State
 from queuectl.domain.job_fields import FIELDS, Field, Kind, Spec
 from queuectl.domain.times import from_millis
 from queuectl.stores import serialization
-from queuectl.stores.soundness import sound
+from queuectl.stores.serialization import sound
 from queuectl.stores.sqlite.schema import is_nullable
 
 if TYPE_CHECKING:

@@ -13,10 +13,17 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from queuectl.domain import state_machine
-from queuectl.domain.dependencies import has_failed, is_gone, parent_of, refuse_circle, unwanted_by
+from queuectl.domain.dependencies import (
+    has_failed,
+    is_gone,
+    parent_of,
+    refuse_circle,
+    root_cause,
+    unwanted_by,
+)
 from queuectl.domain.job import HISTORY_RUNS, Job, State
 from queuectl.domain.settings import CANCEL
-from queuectl.domain.state_machine import Transition, has_new_blockers
+from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis
 from queuectl.stores.sqlite import insert_statements as inserts
 from queuectl.stores.sqlite import row_values as changes
@@ -110,7 +117,7 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         ).fetchall()
         children = [job for job in map(self._readable, found) if job is not None]
         if children:
-            why = state_machine.root_cause(job_id, state, error)
+            why = root_cause(job_id, state, error)
             changes = [state_machine.cancel_with_parent(job, why, now) for job in children]
             self._update([(change, change.after) for change in changes if change.after], now)
             self._record(changes)
@@ -180,7 +187,7 @@ class SqliteWrites(SqliteReads, SqliteLanes):
         seq, after = change.before.seq, change.after
         if after is None:
             return self._forget(change)
-        is_linked = has_new_blockers(change)
+        is_linked = change.has_new_blockers
         if is_linked:
             refuse_circle(after.id, after.blocked_by, self._waiting)  # two may be made at once
             after = self._relinked(after)

@@ -9,7 +9,7 @@ from queuectl.domain import settings as tunables
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import delivery_queue
-from queuectl.domain.stats_report import as_dict as report_as_dict
+from queuectl.domain.stats import as_dict as report_as_dict
 from queuectl.domain.views import as_dict
 from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, status_as_dict, view_as_dict, worker_as_dict

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from queuectl.domain.job import Job, State
-from queuectl.domain.stats import Histogram
-from queuectl.domain.stats_report import SERIES_MINUTES, QueueReport
+from queuectl.domain.stats import SERIES_MINUTES, Histogram, QueueReport
 from queuectl.domain.times import iso
 from queuectl.presentation.charts import length
 from queuectl.presentation.columns import ending_text, seconds_between

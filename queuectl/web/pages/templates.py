@@ -15,12 +15,11 @@ from rich.ansi import AnsiDecoder
 from rich.color import Color, ColorType
 from rich.style import Style
 
-from queuectl.domain.hooks import Hook, shown_address
+from queuectl.domain.hooks import Hook, parse_threshold, shown_address
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.queue_limits import hook_of_queue, is_of_deliveries, queue_title
 from queuectl.domain.settings import show
 from queuectl.domain.text import printable
-from queuectl.domain.thresholds import parse_threshold
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation.charts import length

@@ -17,17 +17,16 @@ from typing import TypeVar
 
 from queuectl.domain import settings as tunables
 from queuectl.domain import state_machine
-from queuectl.domain.command_policy import require_allowed
 from queuectl.domain.errors import Conflict, InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.domain.hooks import DELIVERY_TIMEOUT, REFUSED_FOR_GOOD, Hook, Target, hook_of
 from queuectl.domain.job import Job, Outcome
+from queuectl.domain.request import require_allowed
 from queuectl.domain.state_machine import Transition
 from queuectl.maintenance.abandoned_deliveries import courier_id, take_back
 from queuectl.queue import hook_deliveries
 from queuectl.stores import reopen_store
 from queuectl.stores.base import ClaimRequest, Renewal, Store
-from queuectl.stores.migrated import require_in_use
-from queuectl.stores.reduced_commit import commit_reduced
+from queuectl.stores.rules import commit_reduced, require_in_use
 from queuectl.system.home import Location
 from queuectl.system.ids import new_token
 from queuectl.system.polling import Pace, wait_readable

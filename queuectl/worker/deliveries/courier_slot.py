@@ -32,7 +32,7 @@ _POSTROOM_SECONDS = 10.0
 """How long the postroom of a courier that was killed takes at most to end what it was doing."""
 
 _RESCUE_SECONDS = 1.0
-"""How long a command takes to end what a courier has left, as a rule (see `rescue`)."""
+"""How long a command takes to end what a courier has left, as a rule (see `rescuer`)."""
 
 _MOST_DEATHS = 5
 """After so many couriers that were killed one after the other, the next has to be called."""

@@ -1,0 +1,165 @@
+"""Hooks, schedules, workers and events <-> what a store keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from queuectl.domain.errors import StoreRefused
+from queuectl.domain.times import from_millis, to_millis
+from queuectl.stores.serialization import UNREADABLE, Document, note_unreadable
+
+if TYPE_CHECKING:
+    from queuectl.domain.events import RunFinished
+    from queuectl.domain.hooks import Hook
+    from queuectl.domain.schedule import Schedule
+    from queuectl.domain.worker_record import StopRequest, WorkerRecord
+
+_EVENT_FIELDS = (
+    "rev", "run", "queue", "finished_at", "attempts", "command", "started_at", "waited",
+    "duration", "exit_code", "signal", "timed_out", "error",
+)  # fmt: skip
+
+
+def event_to_document(event: RunFinished) -> Document:
+    """Return an event as its job's document keeps it: without the job, and what is empty."""
+    values: Document = {name: getattr(event, name) for name in _EVENT_FIELDS}
+    values["outcome"] = event.outcome.value
+    if event.labels:
+        values["labels"] = list(event.labels)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def event_from_document(document: Mapping[str, Any], job_id: str, seq: int) -> RunFinished:
+    """Return the event that a job's document keeps."""
+    from queuectl.domain.events import RunFinished, RunResult
+
+    values: Document = {name: document.get(name) for name in _EVENT_FIELDS}
+    values["outcome"] = RunResult(document["outcome"])
+    values["labels"] = tuple(document.get("labels") or ())
+    return RunFinished(seq=seq, job_id=job_id, **values)
+
+
+SCHEDULE_FIELDS = (
+    "name", "cron", "tz", "fields", "next_due", "created_at", "catch_up", "overlap", "paused",
+    "last_due", "skipped_at", "skipped_why", "rev",
+)  # fmt: skip
+SCHEDULE_TIMES = ("next_due", "created_at", "last_due", "skipped_at")
+
+
+def schedule_to_document(schedule: Schedule) -> Document:
+    """Return a schedule; `fields` is text, because a store may not like the names in it."""
+    from json import dumps
+
+    document = {name: getattr(schedule, name) for name in SCHEDULE_FIELDS}
+    return {**document, "fields": dumps(schedule.fields)}
+
+
+def schedule_from_document(document: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that a document holds."""
+    from json import loads
+
+    from queuectl.domain.schedule import Schedule
+
+    values: Document = {name: document[name] for name in SCHEDULE_FIELDS}
+    for name in ("catch_up", "overlap", "paused"):
+        values[name] = bool(values[name])
+    values["fields"] = loads(values["fields"])
+    return Schedule(**values)
+
+
+def the_schedule(document: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that was asked for by its name. Raises StoreRefused for a damaged one."""
+    try:
+        return schedule_from_document(document)
+    except UNREADABLE as fault:
+        name = document["name"]
+        raise StoreRefused(
+            f"the record of schedule '{name}' is damaged ({fault})",
+            hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
+        ) from fault
+
+
+def worker_to_document(worker: WorkerRecord) -> Document:
+    """Return a worker's entry in the registry."""
+    return {
+        "id": worker.id,
+        "pid": worker.process.pid,
+        "started": worker.process.started,
+        "boot": worker.process.boot,
+        "host": worker.host,
+        "home": worker.home,
+        "queues": list(worker.queues),
+        "started_at": worker.started_at,
+        "heartbeat_at": worker.heartbeat_at,
+        "stop": worker.stop.value if worker.stop else None,
+    }
+
+
+def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
+    """Return the worker that a document holds."""
+    from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
+
+    return WorkerRecord(
+        id=document["id"],
+        process=ProcessIdentity(document["pid"], document["started"], document["boot"]),
+        host=document["host"],
+        home=document["home"],
+        queues=tuple(document["queues"]),
+        started_at=document["started_at"],
+        heartbeat_at=document["heartbeat_at"],
+        stop=stop_request(document.get("stop")),
+    )
+
+
+def stop_request(word: str | None) -> StopRequest | None:
+    """Return what a worker is asked, if it is asked to stop; an unknown word asks nothing."""
+    from queuectl.domain.worker_record import StopRequest
+
+    return StopRequest(word) if word in list(StopRequest) else None
+
+
+_HOOK_TIMES = ("created_at", "changed_at", "alone_since")
+
+
+def hook_to_text(hook: Hook) -> str:
+    """Return a hook as one text of JSON, because nothing looks for what is in it.
+
+    Its times are in milliseconds.
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    document = asdict(hook)
+    for name in _HOOK_TIMES:
+        if document[name] is not None:
+            document[name] = to_millis(document[name])
+    return dumps(document)
+
+
+def hook_from_text(text: str) -> Hook:
+    """Return the hook in a text."""
+    from json import loads
+
+    from queuectl.domain.hooks import Format, Hook, Target
+
+    document = loads(text)
+    for name in _HOOK_TIMES:
+        if document[name] is not None:
+            document[name] = from_millis(document[name])
+    document["target"] = Target(document["target"])
+    document["format"] = Format(document["format"])
+    document["events"] = tuple(document["events"])
+    document["labels"] = tuple(document["labels"])
+    return Hook(**document)
+
+
+def readable_hooks(found: Iterable[tuple[str, Any]]) -> list[Hook]:
+    """Return the hooks in pairs of name and text; one that cannot be read is passed over."""
+    hooks = []
+    for name, text in found:
+        try:
+            hooks.append(hook_from_text(text))
+        except UNREADABLE:
+            note_unreadable("hooks", name)
+    return hooks
