@@ -77,8 +77,8 @@ def _as_refusal(fault: Exception) -> QueuectlError:
         return fault
     if isinstance(fault, click.UsageError):
         path = fault.ctx.command_path if fault.ctx else "queuectl"
-        told = _one_line(fault.format_message()).replace(*_OUR_WORDS)
-        return InvalidInput(told, hint=f"{path} --help")
+        text = _one_line(fault.format_message()).replace(*_OUR_WORDS)
+        return InvalidInput(text, hint=f"{path} --help")
     if isinstance(fault, click.ClickException):
         return InvalidInput(_one_line(fault.format_message()))
     if isinstance(fault, MemoryError):

@@ -16,7 +16,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from queuectl.cli.root import COMPLETION_VARIABLE, Command, root
+from queuectl.cli.root import COMPLETION_VARIABLE, Command, examples, root
 from queuectl.cli.session import Session
 from queuectl.domain.text import printable
 
@@ -26,21 +26,24 @@ MOST_SECONDS = 2.0
 
 def candidates(session: Session, args: list[str], incomplete: str) -> list[CompletionItem]:
     """Return what may stand for `incomplete` after the words `args`; nothing after wrong ones."""
-    return _candidates(
-        ShellComplete(root, {"obj": session}, "queuectl", COMPLETION_VARIABLE), args, incomplete
-    )
+    asker = _Completion(root, {"obj": session}, "queuectl", COMPLETION_VARIABLE)
+    return asker.get_completions(args, incomplete)
 
 
-def _candidates(asker: ShellComplete, args: list[str], incomplete: str) -> list[CompletionItem]:
-    try:
-        found = ShellComplete.get_completions(asker, args, incomplete)
-        if not found and not incomplete and not _awaits_value(args):
-            found = ShellComplete.get_completions(asker, args, "--")
-    except Exception:  # whatever is wrong with the line is told when it is run
-        return []
-    for item in found:
-        item.help = printable(item.help.replace("\n", " ")) if item.help else None
-    return found
+class _Completion(ShellComplete):
+    """What click offers, and the options of a command where it has nothing to offer."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """Return what may stand there, each with its help on one line."""
+        try:
+            items = super().get_completions(args, incomplete)
+            if not items and not incomplete and not _awaits_value(args):
+                items = super().get_completions(args, "--")
+        except Exception:  # whatever is wrong with the line is told when it is run
+            return []
+        for item in items:
+            item.help = printable(item.help.replace("\n", " ")) if item.help else None
+        return items
 
 
 def _awaits_value(args: list[str]) -> bool:
@@ -60,7 +63,7 @@ def _awaits_value(args: list[str]) -> bool:
     )
 
 
-class _Bash(BashComplete):
+class _Bash(_Completion, BashComplete):
     """Completion for bash by the line itself, so that ids with `:` and files after `@` work.
 
     Readline replaces only what stands after the last of its word breaks.
@@ -96,10 +99,6 @@ complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
             return words[1:], ""
         return words[1:-1], words[-1]
 
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        """Return what may stand there."""
-        return _candidates(self, args, incomplete)
-
     def format_completion(self, item: CompletionItem) -> str:
         """Return one line: the kind, and as much of the value as readline shall put in."""
         incomplete = self.get_completion_args()[1]
@@ -111,14 +110,12 @@ complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
         return f"{kind}\t{item.value[cut:]}"
 
 
-class _Zsh(ZshComplete):
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        return _candidates(self, args, incomplete)
+class _Zsh(_Completion, ZshComplete):
+    pass
 
 
-class _Fish(FishComplete):
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        return _candidates(self, args, incomplete)
+class _Fish(_Completion, FishComplete):
+    pass
 
 
 _SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
@@ -130,11 +127,11 @@ def answer(request: str) -> int:
     if shell not in _SHELLS or instruction != "complete":
         return 1
     asker = _SHELLS[shell](root, {"obj": Session()}, "queuectl", COMPLETION_VARIABLE)
-    found: list[str] = []
+    answers: list[str] = []
 
     def ask() -> None:
         try:
-            found.append(asker.complete())
+            answers.append(asker.complete())
         except Exception:  # nothing may be written over the line that is being typed
             return
 
@@ -142,20 +139,18 @@ def answer(request: str) -> int:
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(MOST_SECONDS)
-    if not found:
+    if not answers:
         return 1
-    sys.stdout.write(found[0] + "\n" if found[0] else "")
+    sys.stdout.write(answers[0] + "\n" if answers[0] else "")
     return 0
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     eval "$(queuectl completion bash)"                  (in ~/.bashrc)
     eval "$(queuectl completion zsh)"                   (in ~/.zshrc, after compinit)
     queuectl completion fish > ~/.config/fish/completions/queuectl.fish
-    """,
-)
+""")
+@click.command(cls=Command)
 @click.argument("shell", type=click.Choice(list(_SHELLS)))
 def completion(shell: str) -> None:
     """Print a script that lets bash, zsh or fish complete commands, options and live job ids."""

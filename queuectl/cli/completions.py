@@ -6,12 +6,16 @@ ask it. None of them checks a value: that is the business of who uses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
+from queuectl.system.home import expanded
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -38,8 +42,8 @@ class Word(ParamType):
         """Return what may stand here, as click wants it."""
         from click.shell_completion import CompletionItem
 
-        found = self.known(ctx, incomplete)
-        return [CompletionItem(word, help=text or None) for word, text in found]
+        known = self.known(ctx, incomplete)
+        return [CompletionItem(word, help=text or None) for word, text in known]
 
 
 def catalog_of(ctx: click.Context) -> Catalog:
@@ -61,65 +65,74 @@ class JobId(Word):
 
     def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
         """Return jobs that are not on the line yet."""
-        typed = {word for value in ctx.params.values() for word in _words(value)}
-        found = catalog_of(ctx).jobs(incomplete, self.states)
-        return [(job_id, text) for job_id, text in found if job_id not in typed]
+        typed: set[Any] = set()
+        for value in ctx.params.values():
+            typed.update(value if isinstance(value, tuple) else (value,))
+        known = catalog_of(ctx).jobs(incomplete, self.states)
+        return [(job_id, text) for job_id, text in known if job_id not in typed]
 
 
-def _words(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+class OneOf(Word):
+    """A word that is one of those that `every` returns, each with what there is to say of it.
 
+    With `lower` all are in small letters, whatever is typed.
+    """
 
-class QueueName(Word):
-    """The name of a queue."""
-
-    def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the queues that have jobs."""
-        return _beginning(catalog_of(ctx).queues(), incomplete)
-
-
-class ScheduleName(Word):
-    """The name of a schedule."""
-
-    def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the schedules there are."""
-        return _beginning(catalog_of(ctx).schedules(), incomplete)
-
-
-class HookName(Word):
-    """The name of a hook."""
+    def __init__(
+        self, every: Callable[[click.Context], Iterable[Known]], *, lower: bool = False
+    ) -> None:
+        self._every = every
+        self._lower = lower
 
     def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the hooks there are."""
-        return _beginning(catalog_of(ctx).hooks(), incomplete)
+        """Return those that begin so."""
+        return _beginning(self._every(ctx), incomplete.lower() if self._lower else incomplete)
 
 
-class EventNames(Word):
-    """Events that a hook may be told of, with commas between them."""
-
-    def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the events that are not named yet, after those that are."""
-        from queuectl.domain.hooks import EVENTS
-
-        return _listed(EVENTS, incomplete)
-
-
-class ZoneName(Word):
-    """The name of a time zone."""
-
-    def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the zones that this machine knows."""
-        from zoneinfo import available_timezones
-
-        return _beginning(((zone, "") for zone in sorted(available_timezones())), incomplete)
-
-
-class WorkerId(Word):
-    """The pid or the id of a worker."""
+class SomeOf(OneOf):
+    """Such words with commas between them."""
 
     def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the workers that are alive."""
-        return _beginning(catalog_of(ctx).workers(), incomplete)
+        """Return the words that are not named yet, after those that are."""
+        named, comma, last = incomplete.rpartition(",")
+        taken = named.lower().split(",")
+        known = _beginning(self._every(ctx), last.lower())
+        return [(named + comma + word, text) for word, text in known if word not in taken]
+
+
+def _zones(_ctx: click.Context) -> Iterable[Known]:
+    from zoneinfo import available_timezones
+
+    return ((zone, "") for zone in sorted(available_timezones()))
+
+
+def _priorities(_ctx: click.Context) -> Iterable[Known]:
+    from queuectl.domain.field_checks import PRIORITIES
+
+    return ((word, str(number)) for word, number in PRIORITIES.items())
+
+
+def _parent_rules(_ctx: click.Context) -> Iterable[Known]:
+    from queuectl.domain import settings as tunables
+
+    return ((word, "") for word in tunables.choices_of("on_parent_failure"))
+
+
+def _events(_ctx: click.Context) -> Iterable[Known]:
+    from queuectl.domain.hooks import EVENTS
+
+    return ((word, "") for word in EVENTS)
+
+
+QUEUE_NAME = OneOf(lambda ctx: catalog_of(ctx).queues())
+SCHEDULE_NAME = OneOf(lambda ctx: catalog_of(ctx).schedules())
+HOOK_NAME = OneOf(lambda ctx: catalog_of(ctx).hooks())
+WORKER_ID = OneOf(lambda ctx: catalog_of(ctx).workers())
+ZONE_NAME = OneOf(_zones)
+PRIORITY = OneOf(_priorities)
+PARENT_RULE = OneOf(_parent_rules, lower=True)
+EVENT_NAMES = SomeOf(_events)
+STATES = SomeOf(lambda _ctx: ((state.value, "") for state in State))
 
 
 class SettingKey(Word):
@@ -133,10 +146,10 @@ class SettingKey(Word):
         typed = incomplete.lower().replace("-", "_")
         for key in tunables.KEYS:
             if key.startswith(typed):
-                shown = f"= {tunables.show(values[key])}  " if key in values else ""
+                value = f"= {tunables.show(values[key])}  " if key in values else ""
                 # The shells keep only what goes on as it was typed.
                 word = key.replace("_", "-") if "-" in incomplete else key
-                yield word, shown + tunables.help_of(key)
+                yield word, value + tunables.help_of(key)
 
 
 class SettingValue(Word):
@@ -145,55 +158,17 @@ class SettingValue(Word):
     def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
         """Return the value in force and the default."""
         from queuectl.domain import settings as tunables
-        from queuectl.domain.errors import InvalidInput
 
         try:
             key = tunables.resolve_key(ctx.params.get("key") or "")
         except InvalidInput:
             return []
-        found = dict.fromkeys(tunables.choices_of(key), "")
+        known = dict.fromkeys(tunables.choices_of(key), "")
         values = catalog_of(ctx).settings()
         if key in values:
-            found[tunables.show(values[key])] = "in force now"
-        found.setdefault(tunables.show(tunables.default_of(key)), "the default")
-        return _beginning(found.items(), incomplete)
-
-
-class States(Word):
-    """States of jobs, with commas between them."""
-
-    def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the states that are not named yet, after those that are."""
-        return _listed([state.value for state in State], incomplete)
-
-
-def _listed(words: Iterable[str], incomplete: str) -> list[Known]:
-    """Return what a list with commas may go on with: words that it does not have yet."""
-    named, comma, last = incomplete.rpartition(",")
-    taken = named.lower().split(",")
-    left = [(word, "") for word in words if word not in taken]
-    return [(named + comma + word, text) for word, text in _beginning(left, last.lower())]
-
-
-class Priority(Word):
-    """A number, or a word for one."""
-
-    def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the words."""
-        from queuectl.domain.field_checks import PRIORITIES
-
-        return _beginning(((word, str(number)) for word, number in PRIORITIES.items()), incomplete)
-
-
-class ParentRule(Word):
-    """What becomes of a job when one that it waits for has failed for good."""
-
-    def known(self, _ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return the two words."""
-        from queuectl.domain import settings as tunables
-
-        choices = tunables.choices_of("on_parent_failure")
-        return _beginning(((word, "") for word in choices), incomplete.lower())
+            known[tunables.show(values[key])] = "in force now"
+        known.setdefault(tunables.show(tunables.default_of(key)), "the default")
+        return _beginning(known.items(), incomplete)
 
 
 class PathName(ParamType):
@@ -220,6 +195,29 @@ class EnqueueWord(Word):
         """Return the files that `@FILE` may go on with."""
         if not incomplete.startswith("@"):
             return []
-        from queuectl.cli.paths import beginning_with
+        return [("@" + path, "") for path in paths_beginning(incomplete[1:])]
 
-        return [("@" + path, "") for path in beginning_with(incomplete[1:])]
+
+MOST_PATHS = 200
+"""No more names of files are offered at once."""
+
+
+def paths_beginning(typed: str, *, only_directories: bool = False) -> list[str]:
+    """Return the paths that begin as typed, directories with a final slash; `~` is kept.
+
+    Hidden files come only when the dot has been typed. What cannot be read is empty.
+    """
+    folder, name = typed[: typed.rfind("/") + 1], typed[typed.rfind("/") + 1 :]
+    paths: list[str] = []
+    try:
+        with os.scandir(expanded(Path(folder or "."))) as entries:
+            for entry in entries:
+                if not entry.name.startswith(name) or (entry.name[0] == "." and not name):
+                    continue
+                if entry.is_dir():
+                    paths.append(f"{folder}{entry.name}/")
+                elif not only_directories:
+                    paths.append(f"{folder}{entry.name}")
+    except (OSError, InvalidInput):  # InvalidInput: no home for ~
+        return []
+    return sorted(paths)[:MOST_PATHS]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from queuectl.cli.completions import SettingKey, SettingValue
-from queuectl.cli.jobs.show import json_option
-from queuectl.cli.root import Group
+from queuectl.cli.root import Group, examples, json_option
 from queuectl.cli.session import Session, pass_session, print_hint, print_line
 from queuectl.domain import settings as tunables
 from queuectl.presentation import tables
@@ -27,13 +26,11 @@ def config() -> None:
     """Settings, shared by every worker, in force without a restart."""
 
 
-@config.command(
-    "get",
-    epilog="""
+@examples("""
     queuectl config get
     queuectl config get max-retries
-    """,
-)
+""")
+@config.command("get")
 @click.argument("key", required=False, type=SettingKey())
 @json_option
 @pass_session
@@ -61,8 +58,8 @@ def show_settings(session: Session) -> None:
 def _values(session: Session, name: str | None = None) -> dict[str, tunables.Value]:
     """Return the settings in force; say of those asked for which stored ones are not used."""
     stored = session.reading().store.settings()
-    asked = {key: raw for key, raw in stored.items() if name in (None, key)}
-    for fault in tunables.faults(asked):
+    chosen = {key: raw for key, raw in stored.items() if name in (None, key)}
+    for fault in tunables.faults(chosen):
         print_hint(fault)
     return tunables.as_dict(tunables.from_stored(stored))
 

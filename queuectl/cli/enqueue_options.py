@@ -1,20 +1,31 @@
-"""What the words and options of `enqueue` and `run` ask for."""
+"""The options of `enqueue`, `run` and `schedule add`, and what those of one line ask for.
+
+Options are made from the fields of a job.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from queuectl.cli.completions import (
+    PARENT_RULE,
+    PRIORITY,
+    QUEUE_NAME,
+    EnqueueWord,
+    JobId,
+    PathName,
+)
 from queuectl.cli.enqueue_words import Source, WrittenJob, read_words, split_at_dashes
-from queuectl.cli.job_options import fields_of
-from queuectl.cli.root import Command
-from queuectl.cli.session import print_hint
+from queuectl.cli.root import Command, Option, with_options
+from queuectl.cli.session import print_hint, warn_if_missing
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
+from queuectl.domain.job_fields import ASKED, Field, Kind
 from queuectl.domain.request import ALIASES, CHECKS, TIME_FIELDS, Request
 from queuectl.queue import Queue
 from queuectl.stores.base import BATCH
@@ -24,6 +35,111 @@ if TYPE_CHECKING:
     from queuectl.domain.request import RequestForm
 
 _AFTER_DASHES = "queuectl.after_dashes"
+_COMPLETED: Mapping[str, click.ParamType[Any]] = {
+    "queue": QUEUE_NAME,
+    "priority": PRIORITY,
+    "cwd": PathName("dir"),
+    "after": JobId(),
+    "after_any": JobId(),
+    "after_fail": JobId(),
+    "on_parent_failure": PARENT_RULE,
+}
+"""What may stand for the value of an option, where that is known."""
+
+
+def _option_of(field: Field) -> Option:
+    """Return the option that sets a field."""
+    word = f"--{field.option.replace('_', '-')}"
+    if field.kind is Kind.FLAG:
+        return click.option(word, field.name, is_flag=True, help=field.help)
+    return click.option(
+        word,
+        field.name,
+        metavar=field.metavar or "VALUE",
+        multiple=field.kind in (Kind.WORDS, Kind.PAIRS),
+        type=_COMPLETED.get(field.name),
+        help=field.help,
+    )
+
+
+_BEFORE = (
+    click.option("--id", "job_id", metavar="ID", help="The job's id; made if missing."),
+    click.option("--command", metavar="COMMAND", help="The command, a line for /bin/sh."),
+    click.option("--file", "-f", type=PathName(), metavar="FILE",
+                 help="Jobs as JSON; - is standard input."),
+    click.option("--replace", is_flag=True, help="Replace a job of this id unless it runs."),
+)  # fmt: skip
+_BEHIND = {
+    "priority": (
+        click.option("--at", "--run-at", "at", metavar="TIME",
+                     help="When: 2030-01-31T14:30, 'tomorrow 9:00'."),
+        click.option("--in", "--delay", "delay", metavar="TIME",
+                     help="How long from now: 90, 5m, 1h."),
+    ),
+    "env": (
+        click.option("--env-file", type=PathName(), metavar="FILE",
+                     help="Variables from a file like .env."),
+        click.option("--capture-env", is_flag=True,
+                     help="Run it in the environment of this command."),
+    ),
+}  # fmt: skip
+"""The options that set no field of their own, by the field behind whose option they stand."""
+
+_BEHIND_OF_SCHEDULE = {
+    "env": (
+        click.option("--env-file", type=PathName(), metavar="FILE",
+                     help="Variables from a file, as it is now."),
+    ),
+}  # fmt: skip
+
+enqueue_options = with_options(
+    *_BEFORE,
+    *(
+        each
+        for name, field in ASKED.items()
+        for each in (_option_of(field), *_BEHIND.get(name, ()))
+    ),
+    click.argument("words", nargs=-1, metavar="[ID] [COMMAND | JSON | @FILE]", type=EnqueueWord()),
+)
+"""Gives a command the words and options that say what to enqueue."""
+
+schedule_options = with_options(
+    *(
+        each
+        for name, field in ASKED.items()
+        if field.of_schedule
+        for each in (_option_of(field), *_BEHIND_OF_SCHEDULE.get(name, ()))
+    )
+)
+"""Gives a command the options that say what the jobs of a schedule are like."""
+
+
+def fields_of(options: Mapping[str, Any]) -> dict[str, object]:
+    """Return the fields that parsed options set. Raises InvalidInput for a bad variable."""
+    fields: dict[str, object] = {}
+    for name, field in ASKED.items():
+        value = options.get(name)
+        if value is None or value is False or value == ():
+            continue
+        if field.kind is Kind.PAIRS:
+            value = variables(value)
+        elif field.splits:
+            value = [word for each in value for word in each.split(",")]
+        elif field.kind is Kind.WORDS:
+            value = list(value)
+        fields[name] = value
+    return fields
+
+
+def variables(words: Sequence[str]) -> dict[str, str]:
+    """Return environment variables given as NAME=VALUE. Raises InvalidInput."""
+    pairs: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InvalidInput(f"--env '{word}' must be NAME=VALUE")
+        pairs[name] = value
+    return pairs
 
 
 class EnqueueCommand(Command):
@@ -39,10 +155,10 @@ class EnqueueCommand(Command):
         return [*super().collect_usage_pieces(ctx), "[-- ARGUMENT...]"]
 
 
-def after_dashes(ctx: click.Context) -> tuple[str, ...] | None:
+def after_dashes(ctx: click.Context) -> list[str] | None:
     """Return the words after `--` on the line of an `EnqueueCommand`, or None without it."""
-    words = ctx.meta.get(_AFTER_DASHES)
-    return None if words is None else tuple(words)
+    words: list[str] | None = ctx.meta.get(_AFTER_DASHES)
+    return words
 
 
 class InputJob(NamedTuple):
@@ -50,6 +166,11 @@ class InputJob(NamedTuple):
 
     where: str
     result: Request | QueuectlError
+
+
+def requests_of(jobs: Sequence[InputJob]) -> list[Request]:
+    """Return the requests of the jobs that have one."""
+    return [job.result for job in jobs if isinstance(job.result, Request)]
 
 
 @frozen
@@ -72,95 +193,73 @@ class EnqueueOptions:
         return job_input.from_text(self.source.json or "")
 
     @property
-    def is_batch(self) -> bool:
-        """Whether the jobs come from a file."""
-        return self.source.file is not None
-
-    @property
     def is_single(self) -> bool:
         """Whether at most one job can be meant."""
         is_object = (self.source.json or "").lstrip().startswith("{")
         return self.source.command is not None or is_object
 
-    def entries(self, items: Iterator[WrittenJob], queue: Queue) -> Iterator[InputJob]:
+    def jobs(self, items: Iterator[WrittenJob], queue: Queue) -> Iterator[InputJob]:
         """Yield every job of `items` as it is asked for, in order, or why it cannot be."""
         form = queue.form(cwd=self.cwd, replace=self.replace)
         directories: dict[str | None, bool] = {} if "cwd" in self.fields else {self.cwd: True}
         while some := list(islice(items, BATCH)):
             plain = None if self.fields else form.fill_plain([item.fields or {} for item in some])
-            if plain is None:
-                yield from self._entries_of(some, queue, form, directories)
-            else:
+            if plain is not None:
                 yield from map(InputJob, [item.where for item in some], plain)
-
-    def _entries_of(
-        self,
-        items: Sequence[WrittenJob],
-        queue: Queue,
-        form: RequestForm,
-        directories: dict[str | None, bool],
-    ) -> Iterator[InputJob]:
-        for item in items:
-            try:
-                if item.fields is None:
-                    raise item.error or InvalidInput("nothing to enqueue")
-                request = queue.request(self._completed(item.fields), form=form)
-            except QueuectlError as fault:
-                yield InputJob(item.where, fault)
                 continue
-            if request.notes:
-                _pass_on(request.notes, item.where)
-            if request.spec.cwd not in directories:
-                from queuectl.cli.working_directory import warn_if_missing
-
+            for item in some:
+                try:
+                    request = self._request(item, queue, form)
+                except QueuectlError as fault:
+                    yield InputJob(item.where, fault)
+                    continue
+                for line in request.notes:
+                    print_hint(f"{item.where}: {line}" if item.where else line)
                 warn_if_missing(request.spec.cwd, directories, item.where)
-            yield InputJob(item.where, request)
+                yield InputJob(item.where, request)
 
-    def _completed(self, fields: dict[str, object]) -> dict[str, object]:
-        """Return the fields of one job with what the options say of all."""
-        if self.fields:
-            fields = _overridden(fields, self.fields)
-        if "cwd" not in fields and CHECKS.keys() >= fields.keys():
-            return fields  # the form knows where it runs then
-        from queuectl.queue.python_jobs import absolute_cwd
+    def _request(self, item: WrittenJob, queue: Queue, form: RequestForm) -> Request:
+        """Return what one job asks for, with what the options say of all. Raises QueuectlError."""
+        if item.fields is None:
+            raise item.error or InvalidInput("nothing to enqueue")
+        fields = _overridden(item.fields, self.fields) if self.fields else item.fields
+        if "cwd" in fields or not CHECKS.keys() >= fields.keys():
+            from queuectl.queue.python_jobs import absolute_cwd
 
-        return absolute_cwd(fields, self.cwd)
-
-
-def _pass_on(notes: Sequence[str], where: str) -> None:
-    for line in notes:
-        print_hint(f"{where}: {line}" if where else line)
+            fields = absolute_cwd(fields, self.cwd)  # else the form knows where it runs
+        return queue.request(fields, form=form)
 
 
 def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
     """Return what the parsed options of `enqueue_options` ask for. Raises InvalidInput."""
+    words = options["words"]
     source = read_words(
-        options["words"],
-        ctx.meta.get(_AFTER_DASHES),
+        words,
+        after_dashes(ctx),
         command=options["command"],
         file=options["file"],
         job_id=options["job_id"],
         verb=ctx.command.name or "enqueue",
     )
-    if len(options["words"]) == 2 and _is_program(options["words"][0]):
+    if len(words) == 2 and _is_program(words[0]):
         print_hint(
-            f"note: '{options['words'][0]}' is taken as the id; "
-            f"quotes around all of it make it the command"
+            f"note: '{words[0]}' is taken as the id; quotes around all of it make it the command"
         )
-    fields = fields_of(options)
-    if options["env_file"] is not None:
-        fields["env_file"] = options["env_file"]
-    if options["capture_env"]:
-        fields["capture_env"] = True
-    if source.id is not None:
-        fields["id"] = source.id
     if options["at"] is not None and options["delay"] is not None:
         raise InvalidInput("--at and --in cannot both be given")
-    for name, word in (("at", options["at"]), ("in", options["delay"])):
-        if word is not None:
-            fields[name] = word
-    cwd = str(working_directory(options["cwd"]))
-    return EnqueueOptions(source, fields, options["replace"], cwd)
+    others = {
+        "env_file": options["env_file"],
+        "capture_env": options["capture_env"] or None,
+        "id": source.id,
+        "at": options["at"],
+        "in": options["delay"],
+    }
+    fields = fields_of(options) | {
+        name: value for name, value in others.items() if value is not None
+    }
+    return EnqueueOptions(
+        source, fields, options["replace"], str(working_directory(options["cwd"]))
+    )
 
 
 def _is_program(word: str) -> bool:
@@ -171,18 +270,19 @@ def _is_program(word: str) -> bool:
 
 def _overridden(fields: dict[str, object], options: dict[str, object]) -> dict[str, object]:
     """Return a job's fields with the options over them; variables and labels are added up."""
+    by_slot = {_slot(option): option for option in options}
     merged = dict(options)
     kept: dict[str, object] = {}
     for name, value in fields.items():
-        over = next((option for option in options if _slot(option) == _slot(name)), None)
-        if over is None:
+        option = by_slot.get(_slot(name))
+        if option is None:
             kept[name] = value
             continue
-        asked = options[over]
-        if isinstance(asked, dict) and isinstance(value, dict):
-            merged[over] = {**value, **asked}
-        elif isinstance(asked, list) and isinstance(value, list):
-            merged[over] = [*value, *asked]
+        over = options[option]
+        if isinstance(over, dict) and isinstance(value, dict):
+            merged[option] = {**value, **over}
+        elif isinstance(over, list) and isinstance(value, list):
+            merged[option] = [*value, *over]
     return {**kept, **merged}
 
 
@@ -190,8 +290,3 @@ def _slot(name: str) -> str:
     """Return what a field's name stands for, so that an option finds the field it overrides."""
     key = name.strip().lower().replace("-", "_")
     return "run_at" if key in TIME_FIELDS else ALIASES.get(key, key)
-
-
-def requests_of(entries: Sequence[InputJob]) -> list[Request]:
-    """Return the requests among the entries."""
-    return [entry.result for entry in entries if isinstance(entry.result, Request)]

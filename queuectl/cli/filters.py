@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import reduce
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from queuectl.cli.completions import QueueName, States
+from queuectl.cli.completions import QUEUE_NAME, STATES
+from queuectl.cli.root import Option, with_options
 from queuectl.domain.errors import InvalidInput, NothingDone
 from queuectl.domain.field_checks import check_name, check_text
 from queuectl.domain.job import State
@@ -23,6 +22,11 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Ask no question.")
 def is_asked() -> bool:
     """Whether there is a person who can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def is_to_be_asked(options: dict[str, Any]) -> bool:
+    """Whether a person is there to be asked first, and has not said yes already."""
+    return not options["yes"] and is_asked()
 
 
 def confirm(question: str, *, yes: bool, otherwise: str, hint: str) -> None:
@@ -39,57 +43,42 @@ def confirm(question: str, *, yes: bool, otherwise: str, hint: str) -> None:
         raise NothingDone(otherwise)
 
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _NAMES = ("state", "queue_name", "label", "text", "exit_code", "since", "until", "older_than")
-
 _FILTER = (
-    click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Of this queue."),
+    click.option("--queue", "queue_name", type=QUEUE_NAME, metavar="NAME", help="Of this queue."),
     click.option("--label", multiple=True, metavar="LABEL", help="With this label (repeat)."),
-    click.option(
-        "--text",
-        multiple=True,
-        metavar="TEXT",
-        help="With this in id, command or last error (repeat).",
-    ),
-    click.option(
-        "--exit-code",
-        type=click.IntRange(0, 255),
-        metavar="N",
-        help="Whose last run ended so; 137 is also signal 9, 124 a time-out.",
-    ),
-    click.option(
-        "--since", metavar="TIME", help="Changed since: 2h (ago), 9:00, yesterday, 2030-01-31."
-    ),
+    click.option("--text", multiple=True, metavar="TEXT",
+                 help="With this in id, command or last error (repeat)."),
+    click.option("--exit-code", type=click.IntRange(0, 255), metavar="N",
+                 help="Whose last run ended so; 137 is also signal 9, 124 a time-out."),
+    click.option("--since", metavar="TIME",
+                 help="Changed since: 2h (ago), 9:00, yesterday, 2030-01-31."),
     click.option("--until", metavar="TIME", help="Last changed before such a time."),
-)
+    click.option("--older-than", metavar="TIME",
+                 help="Unchanged for so long: 12h, 7d, 2 weeks."),
+)  # fmt: skip
 _DELIVERIES = click.option(
     "--deliveries", is_flag=True, help="Of what hooks tell, instead of jobs."
 )
-_AGE = (
-    click.option("--older-than", metavar="TIME", help="Unchanged for so long: 12h, 7d, 2 weeks."),
-)
-_CARE = (
-    click.option("--dry-run", is_flag=True, help="Only say what would be done."),
-    yes_option,
-)
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 
 
 def filter_options(
     states: str | None = "In these states.", *, careful: bool = True, deliveries: bool = True
-) -> Callable[[_F], _F]:
+) -> Option:
     """Give a command the options that choose jobs; `states` is the help of `--state`, if any.
 
     With `careful` there are `--dry-run` and `--yes` too, as for all that changes many jobs.
     Without `deliveries` it is for jobs alone.
     """
-    options = [*_FILTER, *_AGE]
+    chosen = [*_FILTER]
     if deliveries:
-        options.append(_DELIVERIES)
+        chosen.append(_DELIVERIES)
     if careful:
-        options += _CARE
+        chosen += [_DRY_RUN, yes_option]
     if states is not None:
-        options.insert(0, click.option("--state", type=States(), metavar="STATE,...", help=states))
-    return lambda function: reduce(lambda made, option: option(made), reversed(options), function)
+        chosen.insert(0, click.option("--state", type=STATES, metavar="STATE,...", help=states))
+    return with_options(*chosen)
 
 
 def is_any_named(options: dict[str, Any]) -> bool:
@@ -123,10 +112,11 @@ def filter_of(
 
 def _end(until: str | None, older_than: str | None, now: datetime) -> datetime | None:
     """Return the instant before which a job must have changed last."""
-    ends = [] if until is None else [_past(until, now)]
-    if older_than is not None:
-        ends.append(now - timedelta(seconds=parse_duration(older_than, "--older-than")))
-    return min((end for end in ends if end is not None), default=None)
+    end = _past(until, now)
+    if older_than is None:
+        return end
+    age = now - timedelta(seconds=parse_duration(older_than, "--older-than"))
+    return min(end or age, age)
 
 
 def _past(typed: str | None, now: datetime) -> datetime | None:
@@ -135,8 +125,3 @@ def _past(typed: str | None, now: datetime) -> datetime | None:
     from queuectl.system.time_parser import parse_past
 
     return parse_past(typed, now)
-
-
-def is_to_be_asked(options: dict[str, Any]) -> bool:
-    """Whether a person is there to be asked first, and has not said yes already."""
-    return not options["yes"] and is_asked()

@@ -6,29 +6,30 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from queuectl.cli.completions import EventNames, HookName, PathName, QueueName
-from queuectl.cli.jobs.show import clock_of, json_option
-from queuectl.cli.root import Group
-from queuectl.cli.run import refuse_native_windows
+from queuectl.cli.completions import EVENT_NAMES, HOOK_NAME, QUEUE_NAME, PathName
+from queuectl.cli.jobs import clock_of, jobs_as_dicts
+from queuectl.cli.root import Group, examples, json_option, names_argument
 from queuectl.cli.session import (
     Session,
-    for_each,
+    each_by_itself,
     hint_at_missing_workers,
     pass_session,
     print_hint,
     print_line,
+    refuse_native_windows,
 )
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.hook_messages import of_threshold, sentence
 from queuectl.domain.hooks import Format, Hook, Target, as_dict, parse_events
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.domain.times import EPOCH
-from queuectl.domain.views import as_dict as job_as_dict
 from queuectl.presentation import tables
 from queuectl.presentation.hook_columns import delivery_columns, hook_columns, hook_details
+from queuectl.queue import Queue
 from queuectl.system.home import cannot, working_directory
 
 _SHOWN_DELIVERIES = 10
@@ -43,22 +44,20 @@ def hook() -> None:
     """Who is told when jobs end, a queue is empty, or a threshold is crossed."""
 
 
-@hook.command(
-    "add",
-    epilog="""
+@examples("""
     queuectl hook add oncall --on dead --url https://example.com/hook --secret-file key
     queuectl hook add team --on dead,queue-empty --queue gpu --format slack --url-file slack.url
     queuectl hook add page --on dead --label billing --command 'notify-send "$QUEUECTL_EVENT_TEXT"'
     queuectl hook add mail --when "dlq-size > 100" --mail me@example.com --smtp smtp://localhost:25
     queuectl hook add late --when "oldest-due-age > 10m" --queue gpu --url-file slack.url
-    """,
-)
+""")
+@hook.command("add")
 @click.argument("name", metavar="NAME")
-@click.option("--on", "events", type=EventNames(), multiple=True, metavar="EVENT,...",
+@click.option("--on", "events", type=EVENT_NAMES, multiple=True, metavar="EVENT,...",
               help="completed, failed (each attempt), dead, cancelled, queue-empty.")  # fmt: skip
 @click.option("--when", metavar="MEASURE > LIMIT",
               help="dlq-size, oldest-due-age, no-worker: told when over, and cleared.")  # fmt: skip
-@click.option("--queue", "queue_name", type=QueueName(), metavar="NAME", help="Only this queue.")
+@click.option("--queue", "queue_name", type=QUEUE_NAME, metavar="NAME", help="Only this queue.")
 @click.option("--label", metavar="LABEL", multiple=True, help="Only with this label (repeat).")
 @click.option("--url", metavar="URL", help="Post to this address.")
 @click.option("--url-file", type=PathName(), metavar="FILE",
@@ -74,54 +73,38 @@ def hook() -> None:
 @click.option("--secret-env", metavar="VAR", help="The same from an environment variable.")
 @click.option("--replace", is_flag=True, help="Replace a hook of this name.")
 @pass_session
-def add(
-    session: Session,
-    /,
-    name: str,
-    events: tuple[str, ...],
-    when: str | None,
-    queue_name: str | None,
-    label: tuple[str, ...],
-    url: str | None,
-    url_file: str | None,
-    body: str | None,
-    command: str | None,
-    mail: str | None,
-    smtp: str | None,
-    sender: str | None,
-    secret_file: str | None,
-    secret_env: str | None,
-    replace: bool,
-) -> None:
+def add(session: Session, /, name: str, replace: bool, **options: Any) -> None:
     """Tell a webhook, a local command or somebody by mail what happens from now on."""
-    if url_file is not None:
-        url = _one_of(("--url", url), ("--url-file", _read(url_file)))[1]
-    given = (("--url", url), ("--command", command), ("--mail", mail))
-    option, address = _one_of(*given)
+    url, body = options["url"], options["body"]
+    if options["url_file"] is not None:
+        url = _one_of(("--url", url), ("--url-file", _read(options["url_file"])))[1]
+    option, address = _one_of(
+        ("--url", url), ("--command", options["command"]), ("--mail", options["mail"])
+    )
     target = _TARGETS[option]
     if body is not None and target is not Target.WEBHOOK:
         raise InvalidInput("--format goes with --url only")
-    secret = _secret(secret_file, secret_env)
+    secret = _secret(options["secret_file"], options["secret_env"])
     queue = session.queue()
-    made = queue.hooks.add(
+    added = queue.hooks.add(
         Hook(
             name=name,
             target=target,
             address=address,
             created_at=EPOCH,
-            events=parse_events(events) if events else (),
-            when=when or "",
-            queue=queue_name,
-            labels=label,
+            events=parse_events(options["events"]) if options["events"] else (),
+            when=options["when"] or "",
+            queue=options["queue_name"],
+            labels=options["label"],
             format=Format(body or Format.JSON),
             secret=secret,
-            smtp=smtp or "",
-            sender=sender or "",
+            smtp=options["smtp"] or "",
+            sender=options["sender"] or "",
             cwd=str(working_directory()) if target is Target.COMMAND else "",
         ),
         replacing=replace,
     )
-    print_line(f"Added hook '{made.name}': queuectl hook test {made.name} tries it")
+    print_line(f"Added hook '{added.name}': queuectl hook test {added.name} tries it")
     hint_at_missing_workers(queue)
 
 
@@ -133,10 +116,10 @@ def _one_of(*options: tuple[str, str | None]) -> tuple[str, str]:
 
     What was given is not quoted: it may be secret.
     """
-    found = [(name, value) for name, value in options if value is not None]
-    if len(found) != 1:
+    used = [(name, value) for name, value in options if value is not None]
+    if len(used) != 1:
         raise InvalidInput(f"give one of {', '.join(name for name, _ in options)}")
-    return found[0]
+    return used[0]
 
 
 def _secret(file: str | None, variable: str | None) -> str | None:
@@ -167,73 +150,64 @@ def _read(file: str) -> str:
 def list_hooks(session: Session, as_json: bool) -> None:
     """List the hooks, without their secrets."""
     queue = session.reading()
-    found = queue.hooks.all()
+    rows = queue.hooks.all()
     if as_json:
-        tables.write_json([as_dict(each) for each in found])
-    elif not tables.table(found, hook_columns(clock_of(queue)), colors=session.colors):
+        tables.write_json([as_dict(each) for each in rows])
+    elif not tables.table(rows, hook_columns(clock_of(queue)), colors=session.colors):
         session.hint(
             "no hooks yet: queuectl hook add oncall --on dead --url https://example.com/hook"
         )
 
 
 @hook.command("show", epilog="queuectl hook show oncall")
-@click.argument("name", metavar="NAME", type=HookName())
+@click.argument("name", metavar="NAME", type=HOOK_NAME)
 @json_option
 @pass_session
 def show(session: Session, name: str, as_json: bool) -> None:
     """Show one hook, and the jobs that have delivered what it told."""
     queue = session.reading()
-    found = queue.hooks.get(name)
+    one = queue.hooks.get(name)
     jobs = list(queue.hooks.deliveries(name, _SHOWN_DELIVERIES))
     if as_json:
-        wait_context = queue.wait_context()
-        told = [job_as_dict(job, queue.now(), wait_context) for job in jobs]
-        tables.write_json({**as_dict(found), "deliveries": told})
+        tables.write_json({**as_dict(one), "deliveries": list(jobs_as_dicts(queue, jobs))})
         return
     clock = clock_of(queue)
-    tables.pairs(pair for pair in hook_details(found, clock) if pair[1])
+    tables.pairs(pair for pair in hook_details(one, clock) if pair[1])
     if jobs:
         sys.stdout.write("\n")
         tables.table(jobs, delivery_columns(clock), colors=session.colors)
 
 
-_names = click.argument("names", nargs=-1, required=True, metavar="NAME...", type=HookName())
+_names = names_argument(HOOK_NAME)
 
 
 @hook.command("pause", epilog="queuectl hook pause oncall")
 @_names
-@pass_session
-def pause(session: Session, names: tuple[str, ...]) -> int:
+@each_by_itself
+def pause(queue: Queue, name: str) -> str:
     """Tell nothing until the hooks are resumed; what happens meanwhile is never told."""
-    hooks = session.reading().hooks
-    return for_each(names, lambda name: print_line(f"Paused hook '{hooks.pause(name).name}'"))
+    return f"Paused hook '{queue.hooks.pause(name).name}'"
 
 
 @hook.command("resume", epilog="queuectl hook resume oncall")
 @_names
-@pass_session
-def resume(session: Session, names: tuple[str, ...]) -> int:
+@each_by_itself
+def resume(queue: Queue, name: str) -> str:
     """Tell again what happens from now on."""
-    hooks = session.reading().hooks
-    return for_each(names, lambda name: print_line(f"Resumed hook '{hooks.resume(name).name}'"))
+    return f"Resumed hook '{queue.hooks.resume(name).name}'"
 
 
 @hook.command("remove", epilog="queuectl hook remove oncall")
 @_names
-@pass_session
-def remove(session: Session, names: tuple[str, ...]) -> int:
+@each_by_itself
+def remove(queue: Queue, name: str) -> str:
     """Forget hooks, with their secrets; deliveries that still wait are not made."""
-    hooks = session.reading().hooks
-
-    def act(name: str) -> None:
-        hooks.remove(name)
-        print_line(f"Removed hook '{name}'")
-
-    return for_each(names, act)
+    queue.hooks.remove(name)
+    return f"Removed hook '{name}'"
 
 
 @hook.command("test", epilog="queuectl hook test oncall")
-@click.argument("name", metavar="NAME", type=HookName())
+@click.argument("name", metavar="NAME", type=HOOK_NAME)
 @pass_session
 def test(session: Session, name: str) -> None:
     """Deliver a made-up event from here, at once, and say what came of it."""
@@ -245,13 +219,11 @@ def test(session: Session, name: str) -> None:
         raise QueuectlError(f"hook '{name}': {fault}") from None
 
 
-@hook.command(
-    "check",
-    epilog="""
+@examples("""
     queuectl hook check
     queuectl hook check --json
-    """,
-)
+""")
+@hook.command("check")
 @json_option
 @pass_session
 def check(session: Session, as_json: bool) -> None:

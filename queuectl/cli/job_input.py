@@ -179,7 +179,8 @@ def parse(text: str) -> object:
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as fault:
-        kind = _Incomplete if fault.pos >= len(text.rstrip()) or _is_open(fault) else InvalidInput
+        is_open = fault.msg.startswith("Unterminated string")
+        kind = _Incomplete if is_open or fault.pos >= len(text.rstrip()) else InvalidInput
         place = f"column {fault.colno}"
         if fault.lineno > 1:
             place = f"line {fault.lineno}, {place}"
@@ -190,17 +191,13 @@ def parse(text: str) -> object:
         raise InvalidInput("not valid JSON: a number is too long") from None
 
 
-def _is_open(fault: json.JSONDecodeError) -> bool:
-    return fault.msg.startswith("Unterminated string")
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidInput(f"not valid JSON: field '{twice}' is given twice")
-    return found
+    return fields
 
 
 def _refuse_constant(word: str) -> object:

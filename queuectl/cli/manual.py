@@ -1,14 +1,19 @@
-"""The manual page queuectl(1), made from the click tree."""
+"""`help`, and the manual page queuectl(1), made from the click tree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
+from queuectl.cli.root import Command, Group, examples, root
 from queuectl.domain import settings as tunables
-from queuectl.domain.errors import ExitCode
+from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.version import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _EXIT_CODES = {
     ExitCode.OK: "done",
@@ -36,12 +41,49 @@ Without a command, queuectl opens a prompt, where every command works without th
 """
 
 
-def manual(root: click.Group) -> str:
+def _at(ctx: click.Context, words: Sequence[str]) -> click.Context:
+    """Return a context of the command that words name. Raises InvalidInput."""
+    at = ctx.find_root()
+    for word in words:
+        if not isinstance(at.command, click.Group):
+            raise InvalidInput(f"'{at.command_path}' has no command '{word}'")
+        name, command, _ = at.command.resolve_command(at, [word])
+        assert command is not None
+        at = click.Context(command, info_name=name, parent=at)
+    return at
+
+
+def _commands_below(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the commands that `help` may go on with."""
+    at = _at(ctx, ctx.params.get("words") or ())
+    return at.command.shell_complete(at, incomplete) if isinstance(at.command, Group) else []
+
+
+@examples("""
+    queuectl help worker start
+    queuectl help --man | man -l -
+""")
+@click.command("help", cls=Command)
+@click.argument("words", nargs=-1, metavar="[COMMAND]...", shell_complete=_commands_below)
+@click.option("--man", is_flag=True, help="The whole manual page, in roff.")
+@click.pass_context
+def help_command(ctx: click.Context, words: tuple[str, ...], man: bool) -> None:
+    """Show the help of a command."""
+    if man:
+        click.echo(manual(), nl=False)
+        return
+    at = _at(ctx, words)
+    click.echo(at.command.get_help(at))
+
+
+def manual() -> str:
     """Return the manual page as roff, for `man -l` or `groff -man`."""
-    return "\n".join(_lines(root)) + "\n"
+    return "\n".join(_lines()) + "\n"
 
 
-def _lines(root: click.Group) -> Iterator[str]:
+def _lines() -> Iterator[str]:
     ctx = click.Context(root, info_name="queuectl", **root.context_settings)
     yield f'.TH QUEUECTL 1 "" "queuectl {__version__}" "User Commands"'
     yield ".SH NAME"
@@ -71,14 +113,14 @@ def _lines(root: click.Group) -> Iterator[str]:
 def _commands(group: click.Group, ctx: click.Context) -> Iterator[click.Context]:
     """Yield a context for every command below a group, each once, depth first."""
     for name in group.list_commands(ctx):
-        found = group.get_command(ctx, name)
-        if found is None or found.hidden:
+        command = group.get_command(ctx, name)
+        if command is None or command.hidden:
             continue
-        below = click.Context(found, info_name=name, parent=ctx)
+        below = click.Context(command, info_name=name, parent=ctx)
         yield below
         # `jobs` holds commands of the top again; they are not told twice.
-        if isinstance(found, click.Group) and name != "jobs":
-            yield from _commands(found, below)
+        if isinstance(command, click.Group) and name != "jobs":
+            yield from _commands(command, below)
 
 
 def _command(ctx: click.Context) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from queuectl.cli.root import Command
+from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session, print_hint, print_line
 from queuectl.domain.errors import InvalidInput, QueuectlError, shown
 
@@ -18,14 +18,12 @@ _LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65_535
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl metrics
     queuectl metrics --serve 9187
     queuectl metrics --serve 0.0.0.0:9187
-    """,
-)
+""")
+@click.command(cls=Command)
 @click.option(
     "--serve",
     "address",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from types import TracebackType
+from collections.abc import Iterator
 
 from queuectl.domain.text import printable
 from queuectl.presentation.layout import cut
@@ -17,23 +18,12 @@ _ERASE = "\r\x1b[K"
 
 
 class Progress:
-    """The line, for a person at a terminal; elsewhere nothing is written. A context manager."""
+    """The line, for a person at a terminal; elsewhere nothing is written."""
 
     def __init__(self) -> None:
         self._is_on = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._next = time.monotonic() + _AT_FIRST_SECONDS
         self._is_shown = False
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.clear()
 
     def is_due(self) -> bool:
         """Whether it is time to show something new; false away from a terminal."""
@@ -50,9 +40,23 @@ class Progress:
         self._is_shown = True
         self._next = time.monotonic() + _EVERY_SECONDS
 
+    def show_copied(self, done: int, total: int) -> None:
+        """Write which part of a file has been copied, if that is due."""
+        self.show(f"{100 * done // max(total, 1)} % copied")
+
     def clear(self) -> None:
         """Take the line away, so that something else can be written there."""
         if self._is_shown:
             sys.stderr.write(_ERASE)
             sys.stderr.flush()
             self._is_shown = False
+
+
+@contextlib.contextmanager
+def progress_line() -> Iterator[Progress]:
+    """Return the line, which is taken away in the end."""
+    progress = Progress()
+    try:
+        yield progress
+    finally:
+        progress.clear()

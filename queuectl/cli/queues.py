@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from queuectl.cli.completions import QueueName
-from queuectl.cli.jobs.show import json_option
-from queuectl.cli.root import Group
-from queuectl.cli.session import Session, for_each, pass_session, print_line
+from queuectl.cli.completions import QUEUE_NAME
+from queuectl.cli.root import Group, examples, json_option, names_argument
+from queuectl.cli.session import Session, each_by_itself, for_each, pass_session, print_line
 from queuectl.domain.errors import NotFound, NothingDone
 from queuectl.domain.field_checks import MAX_SLOTS, check_name
 from queuectl.domain.queue_limits import OPEN
@@ -36,7 +35,7 @@ def list_queues(session: Session, as_json: bool) -> None:
         )
 
 
-_names = click.argument("names", nargs=-1, required=True, metavar="QUEUE...", type=QueueName())
+_names = names_argument(QUEUE_NAME, "QUEUE...")
 
 
 @queue.command("pause", epilog="queuectl queue pause gpu")
@@ -58,36 +57,25 @@ def pause_queues(session: Session, names: tuple[str, ...]) -> int:
 
 @queue.command("resume", epilog="queuectl queue resume gpu")
 @_names
-@pass_session
-def resume_queues(session: Session, names: tuple[str, ...]) -> int:
+@each_by_itself
+def resume_queues(opened: Queue, name: str) -> str:
     """Let workers take jobs from queues again."""
-    opened = session.reading()
-
-    def act(name: str) -> None:
-        check_name("queue", name)
-        if not opened.queue_limits().get(name, OPEN).paused:
-            _require_known(opened, name)
-            raise NothingDone(f"queue '{name}' is not paused")
-        opened.resume_queue(name)
-        print_line(f"Resumed queue '{name}'")
-
-    return for_each(names, act)
+    check_name("queue", name)
+    if not opened.queue_limits().get(name, OPEN).paused:
+        if name not in opened.queue_limits() and name not in opened.counts().by_queue:
+            hint = opened.missing_hint or "queuectl queue list shows the queues there are"
+            raise NotFound(f"no queue '{name}'", hint)
+        raise NothingDone(f"queue '{name}' is not paused")
+    opened.resume_queue(name)
+    return f"Resumed queue '{name}'"
 
 
-def _require_known(opened: Queue, name: str) -> None:
-    if name not in opened.queue_limits() and name not in opened.counts().by_queue:
-        hint = opened.missing_hint or "queuectl queue list shows the queues there are"
-        raise NotFound(f"no queue '{name}'", hint)
-
-
-@queue.command(
-    "limit",
-    epilog="""
+@examples("""
     queuectl queue limit gpu 1
     queuectl queue limit gpu 0
-    """,
-)
-@click.argument("name", metavar="QUEUE", type=QueueName())
+""")
+@queue.command("limit")
+@click.argument("name", metavar="QUEUE", type=QUEUE_NAME)
 @click.argument("slots", metavar="N", type=click.IntRange(0, MAX_SLOTS))
 @pass_session
 def limit_queue(session: Session, name: str, slots: int) -> None:

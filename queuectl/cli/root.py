@@ -2,64 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import click
 
-from queuectl.cli.completions import PathName
+from queuectl.cli.completions import JobId, OneOf, PathName
 from queuectl.cli.session import Session
 from queuectl.domain.errors import InvalidInput, nearest
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
+from queuectl.domain.job import State
 
 COMMANDS = {
-    "init": "queuectl.cli.store.command:init",
-    "enqueue": "queuectl.cli.enqueue:enqueue",
-    "run": "queuectl.cli.run:run",
-    "status": "queuectl.cli.status:status",
-    "list": "queuectl.cli.jobs.show:list_jobs",
-    "show": "queuectl.cli.jobs.show:show",
-    "logs": "queuectl.cli.jobs.logs:logs",
-    "wait": "queuectl.cli.jobs.wait:wait",
-    "watch": "queuectl.watch.command:watch",
-    "dashboard": "queuectl.web.command:dashboard",
-    "stats": "queuectl.cli.stats:stats",
-    "metrics": "queuectl.cli.metrics:metrics",
-    "cancel": "queuectl.cli.jobs.bulk:cancel",
-    "retry": "queuectl.cli.jobs.bulk:retry",
-    "delete": "queuectl.cli.jobs.bulk:delete",
-    "edit": "queuectl.cli.jobs.edit:edit",
-    "set": "queuectl.cli.jobs.change:set_fields",
-    "purge": "queuectl.cli.jobs.purge:purge",
-    "export": "queuectl.cli.store.transfer:export",
-    "import": "queuectl.cli.store.transfer:import_jobs",
-    "migrate": "queuectl.cli.store.transfer:migrate",
-    "backup": "queuectl.cli.store.backup:backup",
-    "restore": "queuectl.cli.store.backup:restore",
-    "jobs": "queuectl.cli.root:jobs",
-    "queue": "queuectl.cli.queues:queue",
-    "dlq": "queuectl.cli.jobs.dlq:dlq",
-    "schedule": "queuectl.cli.schedules:schedule",
-    "hook": "queuectl.cli.hooks:hook",
-    "worker": "queuectl.cli.workers.command:worker",
-    "config": "queuectl.cli.config:config",
-    "doctor": "queuectl.cli.store.command:doctor",
-    "shell": "queuectl.shell.command:shell",
-    "completion": "queuectl.cli.completion:completion",
-    "help": "queuectl.cli.root:help_command",
+    "init": ("cli.store", "Make `.queuectl` here (or the home that is named) and its store."),
+    "enqueue": ("cli.enqueue", "Store jobs: a command, JSON, or a file of jobs."),
+    "run": ("cli.run", "Enqueue one job, follow its output, and end with its exit code."),
+    "status": ("cli.status", "Count the jobs in each state, and show the workers that are alive."),
+    "list": ("cli.jobs:list_jobs", "List jobs in order of arrival, dead ones included."),
+    "show": ("cli.jobs", "Show everything about one job, with every attempt."),
+    "logs": (
+        "cli.logs",
+        "Show the output of jobs; of several, each line begins with its job's id.",
+    ),
+    "wait": ("cli.wait", "Wait until jobs are completed, dead or cancelled."),
+    "watch": (
+        "watch.command",
+        "Watch counts, workers and jobs live; read logs, cancel, retry and delete.",
+    ),
+    "dashboard": (
+        "web.command",
+        "Serve the queue as a web page, with a JSON API and live figures.",
+    ),
+    "stats": (
+        "cli.stats",
+        "Tell how much succeeded, how long runs took and waited, and how many there were.",
+    ),
+    "metrics": (
+        "cli.metrics",
+        "Print metrics in the text format of Prometheus, or serve them over HTTP.",
+    ),
+    "cancel": ("cli.bulk", "Cancel jobs: at once when they wait, else their worker stops them."),
+    "retry": ("cli.bulk", "Start settled or failed jobs afresh, dead or not."),
+    "delete": ("cli.bulk", "Delete jobs that do not run, with their logs."),
+    "edit": (
+        "cli.edit",
+        "Change jobs that wait in $VISUAL or $EDITOR: all of them, or none on an error.",
+    ),
+    "set": (
+        "cli.change:set_fields",
+        "Change fields of a job that waits: all that are named, or none on an error.",
+    ),
+    "purge": ("cli.bulk", "Delete settled jobs that nobody needs any more, with their logs."),
+    "export": ("cli.transfer", "Write jobs, settings, queues and schedules as JSON lines."),
+    "import": ("cli.transfer:import_jobs", "Read what `export` wrote into this store."),
+    "migrate": ("cli.transfer", "Move a whole store to another, and compare the two at the end."),
+    "backup": ("cli.backup", "Copy the whole embedded store into a new file, while workers work."),
+    "restore": (
+        "cli.backup",
+        "Put a backup in the place of the embedded store, which is kept beside it.",
+    ),
+    "jobs": ("cli.root", "The commands on jobs, also under this name."),
+    "queue": ("cli.queues", "Queues: list, pause, resume and limit them."),
+    "dlq": ("cli.dlq", "The dead letter queue: look at its jobs, retry or purge them."),
+    "schedule": (
+        "cli.schedules",
+        "Jobs that are enqueued again and again, as cron would start them.",
+    ),
+    "hook": (
+        "cli.hooks",
+        "Who is told when jobs end, a queue is empty, or a threshold is crossed.",
+    ),
+    "worker": ("cli.workers", "The processes that run jobs."),
+    "config": ("cli.config", "Settings, shared by every worker, in force without a restart."),
+    "doctor": ("cli.store", "Look over home, permissions, store, clock, PID file and workers."),
+    "shell": ("shell.command", "Open the prompt, or run a file of commands, one a line."),
+    "completion": (
+        "cli.completion",
+        "Print a script that lets bash, zsh or fish complete commands, options and live job ids.",
+    ),
+    "help": ("cli.manual:help_command", "Show the help of a command."),
 }
-"""Every top-level command, in the order of `--help`, and the module and name that hold it."""
+"""Every top-level command, in the order of `--help`: where it is, and the first line of its help.
+
+It is an attribute of a module below `queuectl`, of the command's own name where none follows the
+colon. The help has the line from here, so that it need not load the commands.
+"""
 
 JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete edit set".split()
 """The top-level commands that `jobs` holds too."""
 
 ONE_JOB_COMMANDS = {
-    "pause": "queuectl.cli.jobs.change:pause",
-    "resume": "queuectl.cli.jobs.change:resume",
-    "move": "queuectl.cli.jobs.change:move",
+    "pause": ("cli.change", "Pause jobs: one that waits is held back, one that runs stands still."),
+    "resume": ("cli.change", "Let paused jobs go on."),
+    "move": ("cli.change", "Move jobs to the head of their queue, or to its end."),
 }
 """The commands that `jobs` alone holds, because a queue or a schedule has others of the name."""
 
@@ -68,6 +103,46 @@ COMPLETION_VARIABLE = "_QUEUECTL_COMPLETE"
 
 ALIASES = {"ls": "list", "rm": "delete", "ps": "status", "job": "jobs"}
 
+AnyCommand = TypeVar("AnyCommand", bound=click.Command)
+
+Option = Callable[[Any], Any]
+"""What `click.option` returns: a decorator of the function of a command."""
+
+
+def with_options(*each: Option) -> Option:
+    """Return a decorator that gives a command some options, shown in their order."""
+
+    def give(function: Any) -> Any:
+        for option in reversed(each):
+            function = option(function)
+        return function
+
+    return give
+
+
+def examples(lines: str) -> Callable[[AnyCommand], AnyCommand]:
+    """Return a decorator that gives a command its examples, one a line, for the end of its help."""
+
+    def give(command: AnyCommand) -> AnyCommand:
+        command.epilog = lines
+        return command
+
+    return give
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+
+
+def ids_argument(*states: State, required: bool = True) -> Option:
+    """Give a command the ids of jobs, for which those in `states` (any, if none) are offered."""
+    metavar = "ID..." if required else "[ID]..."
+    return click.argument("ids", nargs=-1, required=required, metavar=metavar, type=JobId(*states))
+
+
+def names_argument(word: OneOf, metavar: str = "NAME...") -> Option:
+    """Give a command one or more names, of which `word` knows those there are."""
+    return click.argument("names", nargs=-1, required=True, metavar=metavar, type=word)
+
 
 def _keep_global(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Put a global option, wherever on the line it stood, into the session."""
@@ -75,28 +150,23 @@ def _keep_global(ctx: click.Context, param: click.Parameter, value: Any) -> None
         setattr(ctx.ensure_object(Session), str(param.name), value)
 
 
-def _global(*names: str, **attributes: Any) -> click.Option:
+def _global(*names: str, help: str, **attributes: Any) -> click.Option:
     """Return an option that every command takes and that only the root's help shows."""
-    return click.Option(names, expose_value=False, callback=_keep_global, **attributes)
+    return click.Option(names, expose_value=False, callback=_keep_global, help=help, **attributes)
 
 
 GLOBAL_OPTIONS = (
-    _global(
-        "--home",
-        type=PathName("dir"),
-        metavar="DIR",
-        help="The directory with the store, logs and PID file.",
-    ),
-    _global(
-        "--store", type=PathName(), metavar="URL", help="A SQLite file, or mongodb://HOST/DATABASE."
-    ),
+    _global("--home", type=PathName("dir"), metavar="DIR",
+            help="The directory with the store, logs and PID file."),
+    _global("--store", type=PathName(), metavar="URL",
+            help="A SQLite file, or mongodb://HOST/DATABASE."),
     _global("--no-color", is_flag=True, help="No colours, as NO_COLOR does."),
     _global("-v", "--verbose", is_flag=True, help="Show where an unexpected error comes from."),
-)
+)  # fmt: skip
 
 
-class Command(click.Command):
-    """A command that takes the global options after its name too."""
+class _WithGlobals(click.Command):
+    """What commands and groups of ours have in common."""
 
     def get_short_help_str(self, limit: int = 100) -> str:
         """Return the first sentence; completion has more room for it than click thinks."""
@@ -106,44 +176,45 @@ class Command(click.Command):
         """Return the command's own options and the global ones."""
         return [*super().get_params(ctx), *GLOBAL_OPTIONS]
 
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they are to be typed, one a line."""
+        with formatter.section("Examples"):
+            for line in (self.epilog or "").strip().splitlines():
+                formatter.write(f"  {line.strip()}\n")
+
+
+class Command(_WithGlobals):
+    """A command that takes the global options after its name too."""
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options; the global ones are in `queuectl --help`.
 
         Its arguments are in the line on its usage, and not here, as click would have it.
         """
-        options = (each for each in super().get_params(ctx) if isinstance(each, click.Option))
-        own = [option.get_help_record(ctx) for option in options]
+        own = (each for each in self.get_params(ctx) if each not in GLOBAL_OPTIONS)
+        records = [each.get_help_record(ctx) for each in own if isinstance(each, click.Option)]
         with formatter.section("Options"):
-            formatter.write_dl([record for record in own if record])
-
-    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples as they are to be typed."""
-        write_examples(self, formatter)
+            formatter.write_dl([record for record in records if record])
 
 
-class Group(click.Group):
-    """A group whose commands may be loaded on first use, by the name of their module."""
+class Group(_WithGlobals, click.Group):
+    """A group whose commands may be loaded on first use: `lazy` is a table like `COMMANDS`."""
 
     command_class = Command
 
-    def __init__(self, *args: Any, lazy: Sequence[str] = (), **attributes: Any) -> None:
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **attributes: Any
+    ) -> None:
         super().__init__(*args, **attributes)
-        self.lazy = lazy
+        self.lazy = lazy or {}
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a line for each command; loading them all would take longer than the rest."""
-        from queuectl.cli.summaries import SUMMARIES
-
-        known = SUMMARIES if self.lazy else {}
-        names = self.list_commands(ctx)
-        rows = [(name, known.get(name) or self._summary(ctx, name)) for name in names]
+        """Write a line for each command: the whole first sentence, which click would cut."""
+        lines = {name: line for name, (_, line) in self.lazy.items()}
+        for name in self.list_commands(ctx):
+            lines[name] = lines.get(name) or self.commands[name].get_short_help_str(200)
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-    def _summary(self, ctx: click.Context, name: str) -> str:
-        """Return the whole first sentence; click would cut it to a line."""
-        command = self.get_command(ctx, name)
-        return command.get_short_help_str(200) if command else ""
+            formatter.write_dl([*lines.items()])
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order in which they are declared."""
@@ -163,42 +234,20 @@ class Group(click.Group):
         """Return the command of that name or alias."""
         name = ALIASES.get(cmd_name, cmd_name)
         if name in self.lazy and name not in self.commands:
-            module, attribute = {**COMMANDS, **ONE_JOB_COMMANDS}[name].split(":")
-            loaded = import_module(module)
-            self.add_command(getattr(loaded, attribute), name)
+            module, _, attribute = self.lazy[name][0].partition(":")
+            self.add_command(getattr(import_module(f"queuectl.{module}"), attribute or name), name)
         return self.commands.get(name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the first word names. Raises InvalidInput with the nearest."""
-        found = self.get_command(ctx, args[0])
-        if found is None:
+        command = self.get_command(ctx, args[0])
+        if command is None:
             close = nearest(args[0], [*self.list_commands(ctx), *ALIASES])
-            path = ctx.command_path
-            raise InvalidInput(
-                f"no such command '{args[0]}'{close}", hint=f"{path} --help lists the commands"
-            )
-        return found.name, found, args[1:]
-
-    def get_short_help_str(self, limit: int = 100) -> str:
-        """Return the first sentence; completion has more room for it than click thinks."""
-        return super().get_short_help_str(limit)
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the group's own options and the global ones."""
-        return [*super().get_params(ctx), *GLOBAL_OPTIONS]
-
-    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples as they are to be typed."""
-        write_examples(self, formatter)
-
-
-def write_examples(command: click.Command, formatter: click.HelpFormatter) -> None:
-    """Write a command's epilog, one example a line, unwrapped."""
-    with formatter.section("Examples"):
-        for line in (command.epilog or "").strip().splitlines():
-            formatter.write(f"  {line.strip()}\n")
+            hint = f"{ctx.command_path} --help lists the commands"
+            raise InvalidInput(f"no such command '{args[0]}'{close}", hint=hint)
+        return command.name, command, args[1:]
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
@@ -213,7 +262,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) 
 
 @click.group(
     cls=Group,
-    lazy=list(COMMANDS),
+    lazy=COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""
@@ -225,14 +274,8 @@ def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) 
 @click.option(
     "--keep-going", is_flag=True, help="Lines from standard input: go on after a failure."
 )
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the version and exit.",
-)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False,
+              callback=_print_version, help="Show the version and exit.")  # fmt: skip
 @click.pass_context
 def root(ctx: click.Context, keep_going: bool) -> int | None:
     """The job queue for shell commands. Without a command it opens the prompt."""
@@ -244,48 +287,10 @@ def root(ctx: click.Context, keep_going: bool) -> int | None:
     return code
 
 
-@click.group(cls=Group, lazy=[*JOB_COMMANDS, *ONE_JOB_COMMANDS], epilog="queuectl jobs delete job1")
+@click.group(
+    cls=Group,
+    lazy={**{name: COMMANDS[name] for name in JOB_COMMANDS}, **ONE_JOB_COMMANDS},
+    epilog="queuectl jobs delete job1",
+)
 def jobs() -> None:
     """The commands on jobs, also under this name."""
-
-
-def _at(ctx: click.Context, words: Sequence[str]) -> click.Context:
-    """Return a context of the command that words name. Raises InvalidInput."""
-    at = ctx.find_root()
-    for word in words:
-        if not isinstance(at.command, click.Group):
-            raise InvalidInput(f"'{at.command_path}' has no command '{word}'")
-        name, found, _ = at.command.resolve_command(at, [word])
-        assert found is not None
-        at = click.Context(found, info_name=name, parent=at)
-    return at
-
-
-def _commands_below(
-    ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Return the commands that `help` may go on with."""
-    at = _at(ctx, ctx.params.get("words") or ())
-    return at.command.shell_complete(at, incomplete) if isinstance(at.command, Group) else []
-
-
-@click.command(
-    "help",
-    cls=Command,
-    epilog="""
-    queuectl help worker start
-    queuectl help --man | man -l -
-    """,
-)
-@click.argument("words", nargs=-1, metavar="[COMMAND]...", shell_complete=_commands_below)
-@click.option("--man", is_flag=True, help="The whole manual page, in roff.")
-@click.pass_context
-def help_command(ctx: click.Context, words: tuple[str, ...], man: bool) -> None:
-    """Show the help of a command."""
-    if man:
-        from queuectl.cli.manual import manual
-
-        click.echo(manual(root), nl=False)
-        return
-    at = _at(ctx, words)
-    click.echo(at.command.get_help(at))

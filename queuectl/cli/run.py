@@ -1,38 +1,41 @@
-"""`run` and `wait`: commands that end with the exit code of a job."""
+"""`run`: enqueue one job, follow it, and end with its exit code."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from queuectl.cli.enqueue_options import EnqueueCommand, InputJob, options_from, requests_of
-from queuectl.cli.job_options import enqueue_options
-from queuectl.cli.jobs.follow import Choice, ending, follow
-from queuectl.cli.session import Session, end_line, print_error, print_hint
+from queuectl.cli.enqueue_options import (
+    EnqueueCommand,
+    InputJob,
+    enqueue_options,
+    options_from,
+    requests_of,
+)
+from queuectl.cli.logs import ending, follow
+from queuectl.cli.root import examples
+from queuectl.cli.run_output import Choice
+from queuectl.cli.session import (
+    Session,
+    end_line,
+    print_error,
+    print_hint,
+    refuse_native_windows,
+)
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
-from queuectl.domain.job import Job
 from queuectl.domain.views import exit_code, reason
 from queuectl.queue import Queue
 
 _CANCEL_SECONDS = 10.0
 
 
-def refuse_native_windows() -> None:
-    """Raise where no worker can run: job control there is another world."""
-    if os.name == "nt":
-        raise QueuectlError("workers need Linux or macOS", hint="on Windows run queuectl in WSL")
-
-
-@click.command(
-    cls=EnqueueCommand,
-    epilog="""
+@examples("""
     queuectl run "make test"
     queuectl run build -- make -j4 "all tests"
-    """,
-)
+""")
+@click.command(cls=EnqueueCommand)
 @enqueue_options
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> int:
@@ -42,30 +45,29 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     waits for one that is dead, cancelled or deleted, is left waiting, and the exit code is 1.
     """
     session = ctx.ensure_object(Session)
-    asked = options_from(ctx, options)
-    items = asked.items()  # before a store is made
+    requested = options_from(ctx, options)
+    items = requested.items()  # before a store is made
     queue = session.queue()
-    job_id = _enqueue_one(queue, list(asked.entries(items, queue)))
+    job_id = _enqueue_one(queue, list(requested.jobs(items, queue)))
     try:
         _provide_worker(session, queue, job_id)
-        job = follow(queue, [job_id], Choice(has_worker=True), _tell_of_failure)[0]
+        job = next(follow(queue, [job_id], Choice(has_worker=True)))
     except KeyboardInterrupt:
         _cancel(queue, job_id)
         return ExitCode.INTERRUPTED
-    return exit_code(job)
-
-
-def _tell_of_failure(job: Job) -> None:
-    if exit_code(job):
+    if isinstance(job, QueuectlError):
+        raise job
+    if code := exit_code(job):
         print_hint(ending(job))
+    return code
 
 
-def _enqueue_one(queue: Queue, entries: Sequence[InputJob]) -> str:
-    if len(entries) != 1:
-        raise InvalidInput(f"run takes one job, not {len(entries)}", hint="use queuectl enqueue")
-    if isinstance(entries[0].result, QueuectlError):
-        raise entries[0].result
-    result = queue.enqueue_requests(requests_of(entries))[0]
+def _enqueue_one(queue: Queue, jobs: Sequence[InputJob]) -> str:
+    if len(jobs) != 1:
+        raise InvalidInput(f"run takes one job, not {len(jobs)}", hint="use queuectl enqueue")
+    if isinstance(jobs[0].result, QueuectlError):
+        raise jobs[0].result
+    result = queue.enqueue_requests(requests_of(jobs))[0]
     if result.error:
         raise result.error
     if result.is_other_job:
@@ -83,13 +85,13 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
     job = queue.get(job_id)
     if stuck := queue.cannot_start()(job):
         raise stuck
-    wanted, living = job.spec.queue, queue.workers()
+    living = queue.workers()
     if job.blocked_by and not living:
         what = reason(job, queue.now(), wait_context=queue.wait_context())
         print_hint(f"job '{job_id}' {what}, and no worker is running: queuectl worker start")
     for worker in living:
         queues = worker.record.queues
-        if worker.record.stop is None and (not queues or wanted in queues):
+        if worker.record.stop is None and (not queues or job.spec.queue in queues):
             return
     refuse_native_windows()
     from queuectl.worker.supervision import manager

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
-from queuectl.cli.completions import ScheduleName, ZoneName
-from queuectl.cli.enqueue_options import EnqueueCommand, after_dashes
-from queuectl.cli.job_options import fields_of, schedule_options, variables
-from queuectl.cli.jobs.show import clock_of, json_option
-from queuectl.cli.root import Group
+from queuectl.cli.completions import SCHEDULE_NAME, ZONE_NAME
+from queuectl.cli.enqueue_options import (
+    EnqueueCommand,
+    after_dashes,
+    fields_of,
+    schedule_options,
+    variables,
+)
+from queuectl.cli.jobs import clock_of, jobs_as_dicts
+from queuectl.cli.root import Group, examples, json_option, names_argument
 from queuectl.cli.session import (
     Session,
-    for_each,
+    each_by_itself,
     hint_at_missing_workers,
     pass_session,
     print_hint,
     print_line,
+    warn_if_missing,
 )
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.schedule import Schedule, as_dict
-from queuectl.domain.views import as_dict as job_as_dict
+from queuectl.domain.schedule import as_dict
+from queuectl.domain.times import iso
 from queuectl.presentation import tables
 from queuectl.presentation.schedule_columns import run_columns, schedule_columns, schedule_details
 from queuectl.queue import Queue
@@ -41,21 +46,16 @@ def schedule() -> None:
     """Jobs that are enqueued again and again, as cron would start them."""
 
 
-@schedule.command(
-    "add",
-    cls=EnqueueCommand,
-    epilog="""
+@examples("""
     queuectl schedule add nightly "0 3 * * *" "./backup.sh" --tz Europe/Berlin
     queuectl schedule add report "@hourly" --timeout 600 -- ./report.sh --all
     queuectl schedule add bills "0 9 1 * *" "./bills.sh" --catch-up
-    """,
-)
+""")
+@schedule.command("add", cls=EnqueueCommand)
 @click.argument("name", metavar="NAME")
 @click.argument("cron", metavar="CRON")
 @click.argument("command", metavar="[COMMAND]", required=False)
-@click.option(
-    "--tz", type=ZoneName(), metavar="ZONE", help="The time zone of CRON; this machine's."
-)
+@click.option("--tz", type=ZONE_NAME, metavar="ZONE", help="The time zone of CRON; this machine's.")
 @click.option(
     "--catch-up/--skip-missed",
     help="Runs that were due while no worker was there: enqueue each one later, or drop them.",
@@ -83,21 +83,23 @@ def add(
         name, cron, fields, tz=tz, catch_up=catch_up, overlap=overlap, replacing=replace
     )
     if options["cwd"] is not None:
-        from queuectl.cli.working_directory import warn_if_missing
-
         warn_if_missing(str(fields["cwd"]), {})
-    print_line(f"Added schedule '{added.name}': next run {_moment(queue, added)}")
+    print_line(
+        f"Added schedule '{added.name}': next run {_moment(clock_of(queue), added.next_due)}"
+    )
     hint_at_missing_workers(queue)
 
 
 def _command(ctx: click.Context, command: str | None) -> str | list[str]:
     arguments = after_dashes(ctx)
-    if (command is None) == (arguments is None):
-        raise InvalidInput(
-            "one command is needed, in quotes or after '--'",
-            hint='for example: queuectl schedule add nightly "0 3 * * *" "./backup.sh"',
-        )
-    return command if command is not None else list(arguments or ())
+    if command is not None and arguments is None:
+        return command
+    if command is None and arguments is not None:
+        return arguments
+    raise InvalidInput(
+        "one command is needed, in quotes or after '--'",
+        hint='for example: queuectl schedule add nightly "0 3 * * *" "./backup.sh"',
+    )
 
 
 def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, object]:
@@ -110,13 +112,13 @@ def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, obje
     return absolute_cwd(fields, str(working_directory(options["cwd"])))
 
 
-def _moment(queue: Queue, schedule: Schedule) -> str:
+def _moment(clock: tables.Clock, instant: datetime | None) -> str:
     """Return when a schedule is due next, as one reads it in a sentence."""
-    if schedule.next_due is None:
+    if instant is None:
         return "never"
-    clock = clock_of(queue)
-    at = clock.at(schedule.next_due)
-    return f"{at} ({clock.around(schedule.next_due)})" if clock.for_person else at
+    return (
+        f"{clock.at(instant)} ({clock.around(instant)})" if clock.for_person else clock.at(instant)
+    )
 
 
 @schedule.command("list", epilog="queuectl schedule list --json")
@@ -125,51 +127,42 @@ def _moment(queue: Queue, schedule: Schedule) -> str:
 def list_schedules(session: Session, as_json: bool) -> None:
     """List the schedules with their next and latest runs."""
     queue = session.reading()
-    found = queue.schedules.all()
+    rows = queue.schedules.all()
     if as_json:
-        tables.write_json([as_dict(each) for each in found])
+        tables.write_json([as_dict(each) for each in rows])
         return
-    latest = {each.name: queue.schedules.latest_run(each) for each in found}
-    if not tables.table(found, schedule_columns(clock_of(queue), latest), colors=session.colors):
+    latest = {each.name: queue.schedules.latest_run(each) for each in rows}
+    if not tables.table(rows, schedule_columns(clock_of(queue), latest), colors=session.colors):
         session.hint('no schedules yet: queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
 
 
 @schedule.command("show", epilog="queuectl schedule show nightly")
-@click.argument("name", metavar="NAME", type=ScheduleName())
+@click.argument("name", metavar="NAME", type=SCHEDULE_NAME)
 @json_option
 @pass_session
 def show(session: Session, name: str, as_json: bool) -> None:
     """Show one schedule, when it is due, and the jobs of its latest runs."""
     queue = session.reading()
-    found = queue.schedules.get(name)
-    coming = queue.schedules.coming(found, _SHOWN_COMING)
+    one = queue.schedules.get(name)
+    coming = queue.schedules.coming(one, _SHOWN_COMING)
     runs = list(queue.schedules.runs(name, _SHOWN_RUNS))
     if as_json:
-        wait_context = queue.wait_context()
-        jobs = [job_as_dict(job, queue.now(), wait_context) for job in runs]
-        tables.write_json({**as_dict(found), "next": _as_json(coming), "jobs": jobs})
+        parts = {"next": [*map(iso, coming)], "jobs": list(jobs_as_dicts(queue, runs))}
+        tables.write_json({**as_dict(one), **parts})
         return
     clock = clock_of(queue)
-    tables.pairs(pair for pair in schedule_details(found, coming, clock) if pair[1])
+    tables.pairs(pair for pair in schedule_details(one, coming, clock) if pair[1])
     if runs:
         sys.stdout.write("\n")
         tables.table(runs, run_columns(clock), colors=session.colors)
 
 
-def _as_json(instants: Sequence[datetime]) -> list[str]:
-    from queuectl.domain.times import iso
-
-    return [iso(instant) for instant in instants]
-
-
-@schedule.command(
-    "next",
-    epilog="""
+@examples("""
     queuectl schedule next nightly
     queuectl schedule next nightly -n 20
-    """,
-)
-@click.argument("name", metavar="NAME", type=ScheduleName())
+""")
+@schedule.command("next")
+@click.argument("name", metavar="NAME", type=SCHEDULE_NAME)
 @click.option(
     "-n", "number", type=click.IntRange(1, _MOST), default=5, metavar="N", help="How many; 5."
 )
@@ -178,58 +171,44 @@ def _as_json(instants: Sequence[datetime]) -> list[str]:
 def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
     """Show when a schedule is due next."""
     queue = session.reading()
-    found = queue.schedules.get(name)
-    coming = queue.schedules.coming(found, number)
+    one = queue.schedules.get(name)
+    coming = queue.schedules.coming(one, number)
     if as_json:
-        tables.write_json(_as_json(coming))
+        tables.write_json([*map(iso, coming)])
         return
     clock = clock_of(queue)
     for instant in coming:
-        print_line(f"{clock.at(instant)} ({clock.around(instant)})" if clock.for_person
-            else clock.at(instant))  # fmt: skip
-    if found.paused:
+        print_line(_moment(clock, instant))
+    if one.paused:
         print_hint(f"it is paused: queuectl schedule resume {name}")
     elif not coming:
         print_hint("it is never due again")
 
 
-_names = click.argument("names", nargs=-1, required=True, metavar="NAME...", type=ScheduleName())
+_names = names_argument(SCHEDULE_NAME)
 
 
 @schedule.command("pause", epilog="queuectl schedule pause nightly")
 @_names
-@pass_session
-def pause(session: Session, names: tuple[str, ...]) -> int:
+@each_by_itself
+def pause(queue: Queue, name: str) -> str:
     """Enqueue no more runs until the schedule is resumed."""
-    schedules = session.reading().schedules
-    return for_each(
-        names, lambda name: print_line(f"Paused schedule '{schedules.pause(name).name}'")
-    )
+    return f"Paused schedule '{queue.schedules.pause(name).name}'"
 
 
 @schedule.command("resume", epilog="queuectl schedule resume nightly")
 @_names
-@pass_session
-def resume(session: Session, names: tuple[str, ...]) -> int:
+@each_by_itself
+def resume(queue: Queue, name: str) -> str:
     """Go on with the next run; those that were due meanwhile are dropped."""
-    queue = session.reading()
-
-    def act(name: str) -> None:
-        resumed = queue.schedules.resume(name)
-        print_line(f"Resumed schedule '{name}': next run {_moment(queue, resumed)}")
-
-    return for_each(names, act)
+    resumed = queue.schedules.resume(name)
+    return f"Resumed schedule '{name}': next run {_moment(clock_of(queue), resumed.next_due)}"
 
 
 @schedule.command("remove", epilog="queuectl schedule remove nightly")
 @_names
-@pass_session
-def remove(session: Session, names: tuple[str, ...]) -> int:
+@each_by_itself
+def remove(queue: Queue, name: str) -> str:
     """Forget schedules; the jobs of their runs stay."""
-    schedules = session.reading().schedules
-
-    def act(name: str) -> None:
-        schedules.remove(name)
-        print_line(f"Removed schedule '{name}'")
-
-    return for_each(names, act)
+    queue.schedules.remove(name)
+    return f"Removed schedule '{name}'"

@@ -199,6 +199,21 @@ def for_each(words: Iterable[str], act: Callable[[str], None]) -> int:
     return code
 
 
+def each_by_itself(act: Callable[[Queue, str], str]) -> Callable[..., int]:
+    """Make of `act` the function of a command that takes the session and one or more words.
+
+    It does something for one of them and returns the line that says so.
+    """
+
+    @pass_session
+    def command(session: Session, /, **arguments: tuple[str, ...]) -> int:
+        queue, (words,) = session.reading(), arguments.values()
+        return for_each(words, lambda word: print_line(act(queue, word)))
+
+    command.__name__, command.__doc__ = act.__name__, act.__doc__
+    return command
+
+
 def hint_at_missing_workers(queue: Queue) -> None:
     """Tell a person at a terminal when nothing will run the job; scripts do not pay for it."""
     if queue.missing or not (sys.stderr.isatty() and sys.stdout.isatty()):
@@ -208,3 +223,34 @@ def hint_at_missing_workers(queue: Queue) -> None:
     shut = [name for name, limit in queue.queue_limits().items() if limit.paused]
     if shut:
         print_hint(f"paused: {', '.join(shut)} (queuectl queue resume {shut[0]})")
+
+
+def refuse_native_windows() -> None:
+    """Raise where no worker can run: job control there is another world."""
+    if os.name == "nt":
+        raise QueuectlError("workers need Linux or macOS", hint="on Windows run queuectl in WSL")
+
+
+_MOST_DIRECTORIES = 10
+
+
+def warn_if_missing(cwd: str | None, known: dict[str | None, bool], where: str = "") -> None:
+    """Warn of a working directory that is none on this host: another may have it.
+
+    Each is looked at once: `known` says of those that were whether they are there. `where` names
+    the place of the job in a file.
+    """
+    if cwd in known:
+        return
+    known[cwd] = cwd is None or os.path.isdir(cwd)  # noqa: PTH112  # a str as the system takes it
+    missing = sum(not is_there for is_there in known.values())
+    if known[cwd] or cwd is None or missing > _MOST_DIRECTORIES:
+        return
+    place = f"{where}: " if where else ""
+    what = "is no directory" if os.path.lexists(cwd) else "does not exist"
+    print_hint(
+        f"warning: {place}the working directory {cwd} {what} on this host; "
+        "a worker that does not have it fails the job"
+    )
+    if missing == _MOST_DIRECTORIES:
+        print_hint("warning: nothing is said of further working directories that are missing")

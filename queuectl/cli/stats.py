@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 
 import click
 
-from queuectl.cli.completions import QueueName
-from queuectl.cli.jobs.show import json_option
-from queuectl.cli.root import Command
+from queuectl.cli.completions import QUEUE_NAME
+from queuectl.cli.root import Command, examples, json_option
 from queuectl.cli.session import Session, on_terminal, pass_session
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import check_name
@@ -26,16 +25,14 @@ _ALL = "all"
 _STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "cancelled": "dim"}
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl stats
     queuectl stats --queue gpu --since 24h
     queuectl stats --json
     queuectl stats --deliveries
-    """,
-)
-@click.option("--queue", "name", metavar="Q", type=QueueName(), help="Only this queue.")
+""")
+@click.command(cls=Command)
+@click.option("--queue", "name", metavar="Q", type=QUEUE_NAME, help="Only this queue.")
 @click.option("--since", metavar="TIME", help="From when on: 10m, 24h or a time; 1h unless said.")
 @click.option("--deliveries", is_flag=True, help="Of what hooks tell, instead of jobs.")
 @json_option
@@ -48,11 +45,11 @@ def stats(
     if name is not None:
         check_name("queue", name)
     begun = _instant(since, queue) if since else None
-    found = queue.stats(name, begun, deliveries=deliveries)
+    report = queue.stats(name, begun, deliveries=deliveries)
     if as_json:
-        tables.write_json(as_dict(found))
+        tables.write_json(as_dict(report))
         return
-    if not any(counts_of(found.total.ever).values()):
+    if not any(counts_of(report.total.ever).values()):
         if name is not None:
             session.hint(
                 f"nothing has happened in queue '{name}' yet: queuectl queue list shows the queues"
@@ -63,10 +60,10 @@ def stats(
             session.hint('nothing has happened yet: queuectl enqueue hello "echo Hello"')
         return
     if on_terminal():
-        _write_charts(found, colors=session.colors)
-    rows: list[Row] = list(found.queues.items())
+        _write_charts(report, colors=session.colors)
+    rows: list[Row] = list(report.queues.items())
     if len(rows) > 1:
-        rows.append((_ALL, found.total))
+        rows.append((_ALL, report.total))
     if not on_terminal() or len(rows) > 1:
         tables.table(rows, _columns(), colors=session.colors)
 
@@ -79,16 +76,16 @@ def _instant(words: str, queue: Queue) -> datetime:
     try:
         return now - timedelta(seconds=parse_duration(words))
     except (InvalidInput, OverflowError):
-        found = parse_time("at", words, now)
-    if found > now:
+        instant = parse_time("at", words, now)
+    if instant > now:
         raise InvalidInput("--since must not lie in the future", hint="for example --since 24h")
-    return found
+    return instant
 
 
-def _write_charts(found: Report, *, colors: bool) -> None:
+def _write_charts(report: Report, *, colors: bool) -> None:
     """Write the figures of all that was asked for, with the last hour minute by minute."""
-    total, period = found.total, found.total.period
-    since = tables.Clock(found.now, for_person=True).at(found.since)
+    total, period = report.total, report.total.period
+    since = tables.Clock(report.now, for_person=True).at(report.since)
     fast = ", ".join(f"{rate:.1f} over {span}" for span, rate in total.throughput.items())
     lines = [
         ("since", since, ""),
@@ -109,21 +106,21 @@ def _write_charts(found: Report, *, colors: bool) -> None:
         "completed": [each.completed for each in total.series],
         "failed": [each.failed + each.dead for each in total.series],
     }
-    shown = [(name, sparkline(values), _STYLES.get(name, "")) for name, values in charts.items()]
+    rows = [(name, sparkline(values), _STYLES.get(name, "")) for name, values in charts.items()]
     axis = ("", "1 h ago".ljust(SERIES_MINUTES - len("now")) + "now", "dim")
-    tables.styled([*shown, axis], colors=colors)
-    if len(found.queues) > 1:
+    tables.styled([*rows, axis], colors=colors)
+    if len(report.queues) > 1:
         sys.stdout.write("\n")
 
 
-def _percentiles(found: Histogram) -> str:
-    if not found.total:
+def _percentiles(durations: Histogram) -> str:
+    if not durations.total:
         return "-"
-    return f"p50 {length(found.quantile(0.5))}, p95 {length(found.quantile(0.95))}"
+    return f"p50 {length(durations.quantile(0.5))}, p95 {length(durations.quantile(0.95))}"
 
 
-def _percent(found: QueueReport) -> str:
-    rate = found.period.success_rate
+def _percent(report: QueueReport) -> str:
+    rate = report.period.success_rate
     return "-" if rate is None else f"{rate * 100:.1f} %"
 
 

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from queuectl.cli.jobs.show import clock_of, json_option
-from queuectl.cli.root import Command
+from queuectl.cli.jobs import clock_of
+from queuectl.cli.root import Command, examples, json_option
 from queuectl.cli.session import Session, on_terminal, pass_session
 from queuectl.domain.query import Counts
 from queuectl.domain.queue_limits import OPEN
@@ -22,14 +22,12 @@ from queuectl.presentation.status import (
 )
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl status
     queuectl status --json
     queuectl status --deliveries
-    """,
-)
+""")
+@click.command(cls=Command)
 @click.option("--deliveries", is_flag=True, help="Count what hooks tell, too.")
 @json_option
 @pass_session
@@ -47,8 +45,10 @@ def status(session: Session, deliveries: bool, as_json: bool) -> None:
     _write_counts(counts, views, colors=session.colors)
     sys.stdout.write("\n")
     if deliveries:
-        told = totals(queue.counts(deliveries=True))
-        tables.pairs((f"deliveries {name}", str(count)) for name, count in told.items())
+        deliveries_by_state = totals(queue.counts(deliveries=True))
+        tables.pairs(
+            (f"deliveries {name}", str(count)) for name, count in deliveries_by_state.items()
+        )
         sys.stdout.write("\n")
     tables.pairs([("workers", str(len(workers)))])
     if workers:
@@ -58,27 +58,22 @@ def status(session: Session, deliveries: bool, as_json: bool) -> None:
 
 
 def _write_counts(counts: Counts, views: list[QueueView], *, colors: bool) -> None:
-    """Write how many jobs there are; a person sees at a glance where there are some."""
-    if not on_terminal():
-        tables.pairs((name, str(count)) for name, count in totals(counts).items())
-        _write_decided(views)
-        return
-    styles = {state.value: f"bold {style}" for state, style in STATE_STYLES.items()}
-    tables.styled(
-        (
+    """Write how many jobs there are, and queues; a person sees at a glance where there are some.
+
+    Off a terminal only those queues are there about which something was decided.
+    """
+    decided = [view for view in views if view.lane != OPEN]
+    if on_terminal():
+        styles = {state.value: f"bold {style}" for state, style in STATE_STYLES.items()}
+        lines = (
             (name, f"{count:,}", styles.get(name, "bold") if count else "dim")
             for name, count in totals(counts).items()
-        ),
-        colors=colors,
-    )
-    if len(views) > 1 or any(view.lane != OPEN for view in views):
+        )
+        tables.styled(lines, colors=colors)
+        rows = views if len(views) > 1 or decided else []
+    else:
+        tables.pairs((name, str(count)) for name, count in totals(counts).items())
+        rows = decided
+    if rows:
         sys.stdout.write("\n")
-        tables.table(views, queue_columns(), colors=colors)
-
-
-def _write_decided(views: list[QueueView]) -> None:
-    """Write the queues about which something was decided, a line each."""
-    decided = [view for view in views if view.lane != OPEN]
-    if decided:
-        sys.stdout.write("\n")
-        tables.table(decided, queue_columns(), colors=False)
+        tables.table(rows, queue_columns(), colors=colors)

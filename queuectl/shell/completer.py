@@ -12,7 +12,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from queuectl.cli.completion import candidates
-from queuectl.cli.paths import MOST, beginning_with
+from queuectl.cli.completions import MOST_PATHS, paths_beginning
 from queuectl.cli.session import Session
 from queuectl.shell.grammar import SHELL_WORDS
 from queuectl.shell.tokenizer import PROGRAM, Kind, scan
@@ -83,12 +83,12 @@ class LineCompleter(Completer):
             yield completion
 
     def _items(self, before: list[str], word: str) -> Iterator[CompletionItem]:
-        for item in candidates(self._session(), before, word)[:MOST]:
+        for item in candidates(self._session(), before, word)[:MOST_PATHS]:
             if item.type == "plain":
                 yield item if not _is_joined(word) else _joined(word, item)
                 continue
             typed = item.value
-            for path in beginning_with(typed, only_directories=item.type == "dir"):
+            for path in paths_beginning(typed, only_directories=item.type == "dir"):
                 found = CompletionItem(path)
                 yield found if not _is_joined(word) else _joined(word, found)
         if not before:

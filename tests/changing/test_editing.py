@@ -9,7 +9,7 @@ from shlex import quote
 
 import pytest
 
-from queuectl.cli.jobs import job_file
+from queuectl.cli import edit as job_file
 from queuectl.domain import state_machine
 from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec
@@ -157,7 +157,7 @@ def test_a_job_that_changed_meanwhile_is_refused_and_the_text_is_kept(
             fleet.queue.delete("a")
         path.write_text(path.read_text().replace("priority = 0", "priority = 5"))
 
-    monkeypatch.setattr("queuectl.cli.jobs.edit._run_editor", meanwhile)
+    monkeypatch.setattr("queuectl.cli.edit._run_editor", meanwhile)
     line = cli.refused(3 if change == "delete" else 4, "edit", "a")
     (left,) = kept(fleet)
     assert str(left) in line

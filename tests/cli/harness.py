@@ -9,10 +9,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import pytest
 
@@ -70,6 +70,14 @@ class Cli:
         assert result.code == 0, result
         return result
 
+    def ids(self, *options: str) -> list[str]:
+        """Return the ids of the jobs that `list` shows with some options."""
+        return [job["id"] for job in self.ok("list", *options, "--json").json]
+
+    def job(self, job_id: str) -> Any:
+        """Return all that `show` tells of a job."""
+        return self.ok("show", job_id, "--json").json
+
     def refused(self, code: int, *args: str, stdin: str | bytes = "") -> str:
         """Run a command line that must be refused with one line; return that line."""
         result = self(*args, stdin=stdin)
@@ -107,16 +115,44 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def process(*args: str, stdin: str = "", timeout: float = 60) -> Result:
     """Run `python3 -m queuectl.cli` as a process of its own, away from any terminal."""
+    return program([sys.executable, "-m", "queuectl.cli", *args], stdin=stdin, timeout=timeout)
+
+
+def program(args: Sequence[str], *, stdin: str = "", timeout: float = 60) -> Result:
+    """Run a program to its end, with this checkout on its path."""
     ended = subprocess.run(
-        [sys.executable, "-m", "queuectl.cli", *args],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=environment(),
+        args, input=stdin, capture_output=True, text=True, timeout=timeout, env=environment(),
         check=False,
-    )
+    )  # fmt: skip
     return Result(ended.returncode, ended.stdout, ended.stderr)
+
+
+@contextmanager
+def running(*args: str, **variables: str) -> Iterator[Running]:
+    """Run a command line as a process of its own, with more variables in its environment."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "queuectl", *args],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**environment(), **variables},
+    ) as popen:  # fmt: skip
+        assert popen.stdout is not None
+        assert popen.stderr is not None
+        yield Running(popen, popen.stdout, popen.stderr)
+
+
+class Running(NamedTuple):
+    """A process that runs, and the streams that it writes."""
+
+    popen: subprocess.Popen[str]
+    out: IO[str]
+    err: IO[str]
+
+    def ends(self, number: int | None = None) -> Result:
+        """Return how it has ended, after a signal of that number if there is one."""
+        if number is not None:
+            self.popen.send_signal(number)
+        out, err = self.popen.communicate(timeout=30)
+        return Result(self.popen.returncode, out, err)
 
 
 def answered(args: Sequence[str], question: str, answer: str) -> int:

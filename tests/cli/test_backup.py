@@ -28,11 +28,6 @@ def filled(cli: Cli) -> Cli:
     return cli
 
 
-def ids(cli: Cli) -> list[str]:
-    """Return the jobs there are."""
-    return [job["id"] for job in cli.ok("list", "--json").json]
-
-
 def test_a_backup_is_restored_and_the_old_store_kept(filled: Cli, home: Path) -> None:
     result = filled.ok("restore", "b.db", "-y")
     made, waiting, kept = result.out.splitlines()
@@ -40,13 +35,10 @@ def test_a_backup_is_restored_and_the_old_store_kept(filled: Cli, home: Path) ->
     assert waiting == "1 job(s) wait in it and will run: none of them again"
     path = kept.removeprefix("The store as it was is kept as ")
     assert Path(path).parent == home
-    assert ids(filled) == ["one"]
-    assert [job["id"] for job in filled.ok("--store", path, "list", "--json").json] == [
-        "one",
-        "two",
-    ]
+    assert filled.ids() == ["one"]
+    assert filled.ids("--store", path) == ["one", "two"]
     filled.ok("restore", "--yes", path)
-    assert ids(filled) == ["one", "two"]
+    assert filled.ids() == ["one", "two"]
 
 
 def test_deliveries_of_hooks_are_in_a_backup_and_not_counted_as_jobs(cli: Cli) -> None:
@@ -73,25 +65,25 @@ def test_restore_needs_yes_where_nobody_can_be_asked(filled: Cli, home: Path) ->
     refused = filled.refused(2, "restore", "b.db")
     assert f"Replace everything in {home}/queue.db by 1 job(s) and 1 schedule(s)" in refused
     assert "queuectl restore --yes b.db" in refused
-    assert ids(filled) == ["one", "two"]
+    assert filled.ids() == ["one", "two"]
     assert sorted(each.name for each in home.glob("*.db")) == ["queue.db"]
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 2), ("y", 0, 1)])
 def test_restore_does_what_a_person_answers(filled: Cli, answer: str, code: int, left: int) -> None:
     assert answered(["restore", "b.db"], "Replace everything in", answer) == code
-    assert len(ids(filled)) == left
+    assert len(filled.ids()) == left
 
 
 def test_where_there_is_no_store_nothing_needs_to_be_asked(filled: Cli) -> None:
     filled.ok("--home", "other", "restore", "b.db")
-    assert [job["id"] for job in filled.ok("--home", "other", "list", "--json").json] == ["one"]
+    assert filled.ids("--home", "other") == ["one"]
 
 
 def test_a_dry_run_looks_and_changes_nothing(filled: Cli, home: Path) -> None:
     result = filled.ok("restore", "--dry-run", "b.db")
     assert result.out.startswith("Would restore 1 job(s) and 1 schedule(s) from b.db, made 20")
-    assert ids(filled) == ["one", "two"]
+    assert filled.ids() == ["one", "two"]
     Path("b.db").write_bytes(b"garbage" * 1000)
     assert "b.db is damaged" in filled.refused(5, "restore", "--dry-run", "b.db")
     assert sorted(each.name for each in home.iterdir() if "restor" in each.name) == []
@@ -148,7 +140,7 @@ def test_both_work_at_the_prompt_which_has_the_store_open(filled: Cli) -> None:
     assert result.code == 0, result
     listed = result.out[result.out.index("[") : result.out.rindex("]") + 1]
     assert [job["id"] for job in json.loads(listed)] == ["one"]
-    assert ids(filled) == []
+    assert filled.ids() == []
 
 
 def test_a_store_that_had_been_moved_says_so_when_it_is_restored(filled: Cli) -> None:
@@ -163,7 +155,7 @@ def test_a_store_that_had_been_moved_says_so_when_it_is_restored(filled: Cli) ->
 def test_workers_are_named_and_stopped_only_when_that_is_asked_for(cli: Cli) -> None:
     cli.ok("enqueue", "long", "sleep 600")
     (pid,) = json.loads(cli.ok("worker", "start").out.partition(": ")[2])
-    eventually(lambda: cli.ok("show", "long", "--json").json["state"] == "processing")
+    eventually(lambda: cli.job("long")["state"] == "processing")
     cli.ok("backup", "b.db")
     refused = cli.refused(4, "restore", "-y", "b.db")
     assert f"(pid {pid})" in refused
@@ -174,7 +166,7 @@ def test_workers_are_named_and_stopped_only_when_that_is_asked_for(cli: Cli) -> 
     assert result.out.startswith(f"Worker {pid} stopped\n")
     assert "1 job(s) wait in it and will run: 1 of them again\n" in result.out
     assert not lives(pid)
-    job = cli.ok("show", "long", "--json").json
+    job = cli.job("long")
     assert (job["state"], job["attempts"], job["interruptions"]) == ("pending", 0, 0)
 
 
@@ -184,7 +176,7 @@ def test_damage_names_the_way_back(filled: Cli, home: Path) -> None:
         assert "queuectl restore FILE" in filled.refused(5, *words)
     assert "queuectl restore FILE" in filled("doctor").out
     filled.ok("restore", "-y", "b.db")
-    assert ids(filled) == ["one"]
+    assert filled.ids() == ["one"]
     assert "FAIL  store" not in filled("doctor").out
 
 

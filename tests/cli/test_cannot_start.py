@@ -101,17 +101,6 @@ def test_a_retry_lets_the_chain_go_on(cli: Cli) -> None:
     assert reason(cli, "c1") == "waits for b1"
 
 
-def test_the_child_of_a_job_that_was_deleted_says_so_though_its_id_is_used_again(cli: Cli) -> None:
-    cli.ok("enqueue", "a1", "true")
-    cli.ok("enqueue", "b1", "true", "--after", "a1")
-    cli.ok("delete", "a1")
-    cli.ok("enqueue", "a1", "true")
-    assert reason(cli, "b1") == "waits for a1 (deleted)"
-    assert "b1 cannot start: a1 was deleted" in cli.refused(1, "wait", "b1")
-    cli.ok("jobs", "set", "b1", "after=")
-    assert reason(cli, "b1") == "no worker is running"
-
-
 @pytest.mark.parametrize("is_used_again", [False, True])
 def test_below_a_job_that_was_deleted_the_one_that_names_it_is_to_be_edited(
     cli: Cli, is_used_again: bool
@@ -131,8 +120,8 @@ def test_below_a_job_that_was_deleted_the_one_that_names_it_is_to_be_edited(
         assert listed(cli)[name]["reason"] == reason(cli, name) == expected
         assert expected in cli.ok("show", name).out
         assert expected in cli.ok("list").out
-    cli.ok("set", "a1", "after=")
-    assert reason(cli, "c1") == "waits for b1"
+    cli.ok("jobs", "set", "a1", "after=")
+    assert (reason(cli, "a1"), reason(cli, "c1")) == ("no worker is running", "waits for b1")
 
 
 # --on-parent-failure
@@ -167,28 +156,6 @@ def test_another_word_is_refused(cli: Cli) -> None:
     line = cli.refused(2, "enqueue", "a", "true", "--on-parent-failure", "skip")
     assert "on_parent_failure must be wait or cancel, not 'skip'" in line
     assert "on_parent_failure" in cli.refused(2, "config", "set", "on_parent_failure", "x")
-
-
-def test_the_field_comes_back_from_wherever_a_job_goes(cli: Cli) -> None:
-    cli.ok("enqueue", "a1", "true")
-    cli.ok("enqueue", "b1", "true", "--after", "a1")
-    cli.ok("set", "b1", "on_parent_failure=cancel")
-    exported = cli.ok("export").out
-    assert '"on_parent_failure": "cancel"' in exported
-    cli.ok("delete", "b1")
-    cli.ok("import", "-", stdin=exported.splitlines()[-1])
-    assert listed(cli)["b1"]["on_parent_failure"] == "cancel"
-    shown = cli.ok("show", "b1", "--json").out
-    cli.ok("enqueue", shown, "--replace")
-    assert listed(cli)["b1"]["on_parent_failure"] == "cancel"
-    cli.ok("set", "b1", "on_parent_failure=")
-    assert listed(cli)["b1"]["on_parent_failure"] == "wait"
-
-
-def test_a_schedule_keeps_it_for_its_runs(cli: Cli) -> None:
-    cli.ok("schedule", "add", "s", "@daily", "true", "--tz", "UTC", "--on-parent-failure", "cancel")
-    assert cli.ok("schedule", "show", "s", "--json").json["job"]["on_parent_failure"] == "cancel"
-    assert "on_parent_failure  cancel" in cli.ok("schedule", "show", "s").out
 
 
 def test_whoever_waits_for_the_failure_of_what_has_completed_is_to_be_edited(cli: Cli) -> None:

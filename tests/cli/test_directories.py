@@ -25,16 +25,15 @@ def test_a_directory_that_does_not_exist_here_is_told_and_the_job_enqueued(cli: 
     result = cli.ok("enqueue", "a", "true", "--cwd", "/no/such/directory")
     assert result.out == "Enqueued job 'a'\n"
     assert result.err == warning("/no/such/directory")
-    assert cli.ok("show", "a", "--json").json["cwd"] == "/no/such/directory"
+    assert cli.job("a")["cwd"] == "/no/such/directory"
 
 
-def test_a_file_is_no_directory(cli: Cli, tmp_path: Path) -> None:
+def test_a_file_is_no_directory_and_nothing_is_said_of_one_that_is(
+    cli: Cli, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
-    told = cli.ok("enqueue", json.dumps({"command": "true", "cwd": f"{tmp_path}/file"})).err
-    assert told == warning(tmp_path / "file", what="is no directory")
-
-
-def test_nothing_is_said_of_what_is_there(cli: Cli, tmp_path: Path) -> None:
+    err = cli.ok("enqueue", json.dumps({"command": "true", "cwd": f"{tmp_path}/file"})).err
+    assert err == warning(tmp_path / "file", what="is no directory")
     assert cli.ok("enqueue", "a", "true", "--cwd", str(tmp_path)).err == ""
     assert cli.ok("enqueue", "b", "true", "--queue", "other").err == ""
 

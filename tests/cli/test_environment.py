@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,30 +10,22 @@ from queuectl.queue import open_queue
 from tests.cli.harness import Cli
 
 
-def env_of(cli: Cli, job_id: str) -> Any:
-    """Return a job's own variables, as they are shown."""
-    return cli.ok("show", job_id, "--json").json["env"]
-
-
 def test_a_file_of_variables_comes_under_those_that_are_named(cli: Cli) -> None:
     Path("job.env").write_text("# of the job\nA=1\nexport B='two words'\nC=3\n")
     cli.ok("enqueue", "job1", "make", "--env-file", "job.env", "--env", "C=4")
-    assert env_of(cli, "job1") == {"A": "1", "B": "two words", "C": "4"}
+    assert cli.job("job1")["env"] == {"A": "1", "B": "two words", "C": "4"}
 
 
 def test_a_file_of_variables_may_be_a_field(cli: Cli) -> None:
     Path("job.env").write_text("A=1\nAPI_TOKEN=hunter2\n")
     cli.ok("enqueue", '{"id": "job1", "command": "true", "env_file": "job.env"}')
-    assert env_of(cli, "job1") == {"A": "1", "API_TOKEN": "********"}
+    assert cli.job("job1")["env"] == {"A": "1", "API_TOKEN": "********"}
     assert "hunter2" not in cli.ok("show", "job1").out
 
 
-@pytest.mark.parametrize("word", ["missing.env", "."])
-def test_a_file_of_variables_that_is_none_is_refused(cli: Cli, word: str) -> None:
-    assert "is not a file" in cli.refused(2, "enqueue", "make all", "--env-file", word)
-
-
 def test_a_line_that_would_be_left_out_refuses_the_file_and_is_not_shown(cli: Cli) -> None:
+    for word in ("missing.env", "."):
+        assert "is not a file" in cli.refused(2, "enqueue", "make all", "--env-file", word)
     Path("job.env").write_text("A='two\nlines'\nAPI_TOKEN: hunter2\n")
     err = cli.refused(2, "enqueue", "make all", "--env-file", "job.env")
     assert "job.env:3: this is not NAME=VALUE" in err
@@ -55,7 +46,7 @@ def test_a_captured_environment_is_stored_once_and_never_shown(
     assert not {"MONGO_URI", "QUEUECTL_HOME", "PWD"} & variables.keys()
     for command in (["show", "job1"], ["show", "job1", "--json"], ["list", "--json"]):
         assert "hunter2" not in cli.ok(*command).out
-    assert cli.ok("show", "job1", "--json").json["capture_env"] is True
+    assert cli.job("job1")["capture_env"] is True
     assert "captured" in cli.ok("show", "job1").out
     assert "hunter2" not in cli.ok("export", "--mask").out
 
@@ -78,12 +69,9 @@ def test_a_captured_environment_comes_along_with_an_export(
     assert "its captured environment is missing" in result.err
 
 
-def test_clean_and_captured_exclude_each_other(cli: Cli) -> None:
+def test_the_setting_for_clean_environments_is_copied_into_the_job(cli: Cli) -> None:
     why = cli.refused(2, "enqueue", "make all", "--capture-env", "--clean-env")
     assert "exclude each other" in why
-
-
-def test_the_setting_for_clean_environments_is_copied_into_the_job(cli: Cli) -> None:
     cli.ok("config", "set", "clean-env", "yes")
     cli.ok("enqueue", "job1", "make all")
     cli.ok("enqueue", '{"id": "job2", "command": "true", "clean_env": false}')

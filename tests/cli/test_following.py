@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
-import subprocess
-import sys
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, bury, claim_next, environment, process, run_next
+from tests.cli.harness import Cli, bury, claim_next, environment, process, run_next, running
 
 if os.name == "nt":
     pytest.skip("pexpect needs a Unix terminal", allow_module_level=True)
@@ -96,31 +95,22 @@ def test_whoever_waits_is_told_of_a_queue_that_is_paused_and_of_workers_that_tak
 def test_whoever_waits_is_told_of_workers_that_have_left_since(cli: Cli) -> None:
     cli.ok("enqueue", "a", "true", "--in", "1h")
     cli.ok("worker", "start")
-    with subprocess.Popen(
-        [sys.executable, "-m", "queuectl", "wait", "a"],
-        env=environment(), stderr=subprocess.PIPE, text=True,
-    ) as waiting:  # fmt: skip
-        assert waiting.stderr is not None
-        assert not select.select([waiting.stderr], [], [], 1.5)[0]
+    with running("wait", "a") as waiting:
+        assert not select.select([waiting.err], [], [], 1.5)[0]
         cli.ok("worker", "stop")
-        is_told = select.select([waiting.stderr], [], [], 30)[0]
-        waiting.terminate()
+        is_told = select.select([waiting.err], [], [], 30)[0]
+        waiting.popen.terminate()
         assert is_told
-        assert waiting.stderr.readline() == "no worker is running: queuectl worker start\n"
+        assert waiting.err.readline() == "no worker is running: queuectl worker start\n"
 
 
 def meanwhile_read(*command: str) -> tuple[str, str]:
     """Return both streams of a command that waits, ended once it has told of something."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "queuectl", *command],
-        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as waiting:  # fmt: skip
-        assert waiting.stderr is not None
-        is_told = select.select([waiting.stderr], [], [], 30)[0]
-        said = waiting.stderr.readline() if is_told else ""
-        waiting.terminate()
-        out, more = waiting.communicate(timeout=30)
-    return out, said + more
+    with running(*command) as waiting:
+        is_told = select.select([waiting.err], [], [], 30)[0]
+        line = waiting.err.readline() if is_told else ""
+        result = waiting.ends(signal.SIGTERM)
+    return result.out, line + result.err
 
 
 def test_nothing_is_said_of_workers_where_nothing_is_waited_for(cli: Cli) -> None:
@@ -157,7 +147,9 @@ def test_a_run_after_the_first_is_announced() -> None:
     followed = process("run", "--id", "a", "--command", "echo hi; exit 1", *options)
     assert (followed.code, followed.out) == (1, "hi\nhi\n")
     assert "job 'a': run 2\n" in followed.err
-    assert followed.err.splitlines()[-1].startswith("job 'a' dead")
+    assert "retry 2/2" in followed.err
+    last = followed.err.splitlines()[-1]
+    assert (last[:12], last[-11:]) == ("job 'a' dead", "Exit code 1")
     assert "run 2" in process("logs", "-f", "a").err
 
 
@@ -203,7 +195,7 @@ def test_an_interrupted_run_says_that_it_cancels(run: Start, cli: Cli) -> None:
     running.press("ctrl-c")
     running.shows("\ncancelling job 'a'")
     assert running.ends() == 130
-    assert cli.ok("show", "a", "--json").json["state"] == "cancelled"
+    assert cli.job("a")["state"] == "cancelled"
 
 
 def test_stopping_says_which_job_is_waited_for(run: Start, cli: Cli, tmp_path: Path) -> None:

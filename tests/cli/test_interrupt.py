@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 
 import pytest
 
-from tests.cli.harness import environment
+from tests.cli.harness import program
 
 PROGRAM = """
 import signal, sys
@@ -32,38 +31,24 @@ main()
 """Presses Ctrl-C when so many modules have been asked for, there or where nothing can be raised."""
 
 
-def interrupted(at: int, what: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a command line in which Ctrl-C is pressed with the nth import after the start."""
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(at), what, *args],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-        env=environment(),
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("what", ["here", "in a callback"])
 @pytest.mark.parametrize("at", [1, 2, 5, 15, 40, 80, 120])
 def test_ctrl_c_while_a_command_is_loaded_ends_it_without_a_word(at: int, what: str) -> None:
     for command in (["enqueue", "a", "true"], ["status"]):
-        ended = interrupted(at, what, *command)
-        assert (ended.returncode, ended.stderr) in [(130, ""), (0, "")], ended
+        ended = program([sys.executable, "-c", PROGRAM, str(at), what, *command])
+        assert (ended.code, ended.err) in [(130, ""), (0, "")], ended
         if at <= 40:
-            assert ended.returncode == 130
+            assert ended.code == 130
 
 
 def test_ctrl_c_that_is_ignored_where_a_command_is_started_stays_so() -> None:
-    ignored = subprocess.run(
-        ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", PROGRAM, "5",
-         "here", "enqueue", "a", "true"],
-        capture_output=True, text=True, timeout=60, check=False, env=environment(),
-    )  # fmt: skip
-    assert (ignored.returncode, ignored.stdout) == (0, "Enqueued job 'a'\n")
+    words = [sys.executable, "-c", PROGRAM, "5", "here", "enqueue", "a", "true"]
+    ignored = program(["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *words])
+    assert (ignored.code, ignored.out) == (0, "Enqueued job 'a'\n")
 
 
 def test_what_a_command_loads_before_it_heeds_ctrl_c_is_nearly_nothing() -> None:
     code = "import sys; before = set(sys.modules); import queuectl.cli; "
     code += "print(sorted(set(sys.modules) - before))"
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
-    )
-    assert ast.literal_eval(shown.stdout) == ["__future__", "queuectl", "queuectl.cli"]
+    shown = program([sys.executable, "-c", code])
+    assert ast.literal_eval(shown.out) == ["__future__", "queuectl", "queuectl.cli"]

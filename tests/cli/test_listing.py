@@ -111,7 +111,7 @@ def test_the_timeline_tells_of_every_run_and_what_came_of_it(cli: Cli) -> None:
     running = cli.ok("show", "a").out.split("\n\n")[1].splitlines()
     assert running[4].split()[0] == "4"
     assert "processing" in running[4]
-    history = cli.ok("show", "a", "--json").json["history"]
+    history = cli.job("a")["history"]
     assert [(run["n"], run["exit_code"], run["signal"]) for run in history] == [
         (1, 75, None), (2, None, 15), (3, 75, None),
     ]  # fmt: skip

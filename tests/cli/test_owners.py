@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, environment
+from tests.cli.harness import Cli, process
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="files have owners on a Unix")
 
@@ -82,7 +81,7 @@ def test_whoever_has_no_home_directory_works_with_a_home_that_is_named(cli: Cli)
     cli.ok("init")
     cli.ok("enqueue", "a", "true")
     assert "no user 'zoe'" in cli.refused(2, "--home", "~zoe/jobs", "list")
-    assert [job["id"] for job in cli.ok("list", "--json").json] == ["a"]
+    assert cli.ids() == ["a"]
     assert cli.ok("completion", "bash").out
 
 
@@ -256,7 +255,7 @@ def test_what_needs_no_working_directory_works_without_one(cli: Cli, command: st
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells where it was")
 @pytest.mark.usefixtures("gone")
 def test_the_home_above_a_removed_directory_is_still_the_one_that_is_meant(cli: Cli) -> None:
-    assert [job["id"] for job in cli.ok("list", "--json").json] == ["a"]
+    assert cli.ids() == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -273,11 +272,10 @@ def test_what_needs_a_working_directory_says_that_it_was_removed(
     assert not gone.exists()
 
 
-def test_workers_are_started_and_stopped_from_a_removed_directory(gone: Path) -> None:
-    env = {**environment(), "QUEUECTL_HOME": str(gone.parents[1] / ".queuectl")}
+def test_workers_are_started_and_stopped_from_a_removed_directory(
+    gone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUEUECTL_HOME", str(gone.parents[1] / ".queuectl"))
     for command in ("worker start", "wait a --timeout 30", "worker stop"):
-        ended = subprocess.run(
-            [sys.executable, "-m", "queuectl", *command.split()],
-            env=env, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert (ended.returncode, ended.stderr) == (0, ""), ended
+        ended = process(*command.split())
+        assert (ended.code, ended.err) == (0, ""), ended

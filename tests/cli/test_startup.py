@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,8 +11,7 @@ import click
 import pytest
 
 from queuectl.cli.root import COMMANDS, ONE_JOB_COMMANDS, jobs, root
-from queuectl.cli.summaries import SUMMARIES
-from tests.cli.harness import ROOT, environment
+from tests.cli.harness import ROOT, program
 
 HEAVY = frozenset(
     "rich prompt_toolkit pymongo bson psutil dateparser dotenv logging subprocess difflib asyncio "
@@ -32,18 +30,15 @@ raise SystemExit(code)
 
 def modules_of(*args: str) -> set[str]:
     """Return the modules that are imported when a command line has run."""
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *args],
-        capture_output=True, text=True, env=environment(), check=True,
-    )  # fmt: skip
-    return set(ast.literal_eval(ended.stderr.splitlines()[-1]))
+    ended = program([sys.executable, "-c", PROGRAM, *args])
+    assert ended.code == 0, ended
+    return set(ast.literal_eval(ended.err.splitlines()[-1]))
 
 
 def modules_of_click() -> set[str]:
     """Return what click costs in any case."""
     code = "import sys, click; print(sorted(sys.modules))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(ast.literal_eval(shown.stdout))
+    return set(ast.literal_eval(program([sys.executable, "-c", code]).out))
 
 
 @pytest.mark.parametrize("args", [["enqueue", "a", "true"], ["config", "get"], ["--version"]])
@@ -68,11 +63,10 @@ def test_no_command_needs_fcntl_to_be_imported() -> None:
         assert not any(re.match(r"(import|from) fcntl", line) for line in lines), path
 
 
-def test_the_summaries_are_the_commands_own_words() -> None:
+def test_the_lines_of_the_help_are_the_commands_own_words() -> None:
     context = click.Context(root)
-    own = {}
-    for name in [*COMMANDS, *ONE_JOB_COMMANDS]:
-        command = (root if name in COMMANDS else jobs).get_command(context, name)
-        assert command is not None
-        own[name] = command.get_short_help_str(200)
-    assert own == SUMMARIES
+    for group, table in ((root, COMMANDS), (jobs, ONE_JOB_COMMANDS)):
+        for name, (_, line) in table.items():
+            command = group.get_command(context, name)
+            assert command is not None
+            assert command.get_short_help_str(200) == line

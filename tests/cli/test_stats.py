@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from queuectl.domain.job import Outcome
 from queuectl.presentation.charts import length, sparkline
 from queuectl.queue import Queue, open_queue
 from queuectl.queue.metrics import metrics_text
-from tests.cli.harness import ROOT, Cli, cli, environment, home, run_next
+from tests.cli.harness import ROOT, Cli, cli, environment, home, run_next, running
 from tests.terminal import Terminal
 
 __all__ = ["cli", "home"]
@@ -134,13 +132,9 @@ def test_what_is_deleted_and_purged_stays_counted(cli: Cli) -> None:
 
 def test_metrics_are_served_until_the_server_is_asked_to_stop(cli: Cli) -> None:
     cli.ok("enqueue", "a", "true")
-    with subprocess.Popen(
-        [sys.executable, "-m", "queuectl", "metrics", "--serve", "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment(),
-    ) as server:  # fmt: skip
-        assert server.stdout is not None
+    with running("metrics", "--serve", "0") as server:
         try:
-            address = server.stdout.readline().split()[-1]
+            address = server.out.readline().split()[-1]
             assert address.startswith("http://127.0.0.1:")
             with urllib.request.urlopen(address, timeout=60) as answer:
                 assert answer.headers["Content-Type"].startswith("text/plain")
@@ -155,8 +149,8 @@ def test_metrics_are_served_until_the_server_is_asked_to_stop(cli: Cli) -> None:
             with urllib.request.urlopen(address, timeout=60) as answer:
                 assert value(answer.read().decode(), "queuectl_up") == 0
         finally:
-            server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
+            ended = server.ends(signal.SIGTERM)
+        assert ended.code == 0
 
 
 @pytest.mark.parametrize("address", ["x", "70000", "1.2.3.4:", "-1"])

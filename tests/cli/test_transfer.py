@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from queuectl.domain.job import Outcome
 from queuectl.domain.queue_limits import delivery_queue
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, answered, bury, claim_next, environment, run_next
+from tests.cli.harness import Cli, Result, answered, bury, program, run_next
 from tests.stores.kit import added, worker_record
 
 
@@ -190,16 +189,6 @@ def test_a_file_of_a_newer_format_is_refused_whole(cli: Cli) -> None:
     assert "upgrade queuectl" in cli.refused(2, "import", "-", stdin=text)
 
 
-def test_a_job_that_was_running_is_imported_as_pending(cli: Cli) -> None:
-    cli.ok("enqueue", "running", "true")
-    with open_queue() as queue:
-        claim_next(queue)
-    cli.ok("export", "all.jsonl")
-    cli.ok("--home", "other", "import", "all.jsonl")
-    job = cli.ok("--home", "other", "show", "running", "--json").json
-    assert (job["state"], job["attempts"], job["runs"]) == ("pending", 0, 1)
-
-
 def test_migrate_moves_all_and_the_old_store_refuses_jobs_and_workers(filled: Cli) -> None:
     result = filled.ok("migrate", "--to", "new.db", "-y")
     assert result.out.startswith("Moved 3 job(s) to ")
@@ -271,16 +260,17 @@ main()
 """Is sent a signal in the middle of a migration."""
 
 
+def migration_ended_by(number: signal.Signals, target: Path) -> Result:
+    """Return how a migration ended that was sent a signal."""
+    words = ["migrate", "--yes", "--to", str(target)]
+    return program([sys.executable, "-c", ENDED, str(int(number)), *words])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_migration_that_is_asked_to_end_leaves_the_store_in_use(
     filled: Cli, tmp_path: Path, number: signal.Signals
 ) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", ENDED, str(int(number)), "migrate", "--yes", "--to",
-         str(tmp_path / "other.db")],
-        capture_output=True, text=True, timeout=60, check=False, env=environment(),
-    )  # fmt: skip
-    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", "")
+    assert migration_ended_by(number, tmp_path / "other.db") == Result(128 + number, "", "")
     filled.ok("enqueue", "next", "true")
     filled.ok("migrate", "--yes", "--to", str(tmp_path / "third.db"))
     assert "this store was moved to" in filled.refused(4, "enqueue", "late", "true")
@@ -288,12 +278,7 @@ def test_a_migration_that_is_asked_to_end_leaves_the_store_in_use(
 
 def test_a_migration_that_was_killed_is_not_called_done(filled: Cli, tmp_path: Path) -> None:
     target = tmp_path / "other.db"
-    killed = subprocess.run(
-        [sys.executable, "-c", ENDED, str(int(signal.SIGKILL)), "migrate", "--yes", "--to",
-         str(target)],
-        capture_output=True, text=True, timeout=60, check=False, env=environment(),
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL
+    assert migration_ended_by(signal.SIGKILL, target).code == -signal.SIGKILL
     assert filled.refused(4, "enqueue", "late", "true") == (
         f"queuectl: this store is being moved to {target}, or was not moved completely; "
         f"run queuectl migrate --to {target} again, or queuectl migrate --release\n"

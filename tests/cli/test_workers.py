@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.harness import Cli, environment, process
+from tests.cli.harness import Cli, process, running
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="workers need a Unix")
 
@@ -23,11 +21,6 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
-
-
-def state_of(cli: Cli, job_id: str) -> str:
-    """Return a job's state as the command line tells it."""
-    return str(cli.ok("show", job_id, "--json").json["state"])
 
 
 def test_workers_are_started_added_shown_and_stopped(cli: Cli) -> None:
@@ -68,7 +61,7 @@ def test_stopping_takes_no_longer_than_asked(cli: Cli, tmp_path: Path) -> None:
     until(begun.exists)  # one that is claimed and not begun is given back at once
     assert "--now" in cli.refused(124, "worker", "stop", "--timeout", "0.2")
     cli.ok("worker", "stop", "--now")
-    assert state_of(cli, "a") == "pending"
+    assert cli.job("a")["state"] == "pending"
 
 
 def test_when_stopping_at_once_takes_too_long_the_advice_is_another(cli: Cli) -> None:
@@ -100,39 +93,31 @@ def test_ctrl_c_while_workers_are_waited_for_leaves_the_jobs_their_time(cli: Cli
     process("worker", "start")
     until(Path("begun").exists)
     for _ in range(2):
-        with subprocess.Popen(
-            [sys.executable, "-m", "queuectl", "worker", "stop"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-        ) as stopping:  # fmt: skip
+        with running("worker", "stop") as stopping:
             time.sleep(0.5)  # for the signal to have gone out; too early only tests less
-            stopping.send_signal(signal.SIGINT)
-            _, told = stopping.communicate(timeout=20)
-        assert stopping.returncode == 130
-        assert "Traceback" not in told
-    assert state_of(cli, "a") == "processing"
+            result = stopping.ends(signal.SIGINT)
+        assert result.code == 130
+        assert "Traceback" not in result.err
+    assert cli.job("a")["state"] == "processing"
     Path("go").touch()
     cli.ok("worker", "stop")
-    assert state_of(cli, "a") == "completed"
+    assert cli.job("a")["state"] == "completed"
 
 
 def test_the_foreground_shows_what_happens_and_stops_gracefully(cli: Cli) -> None:
     cli.ok("enqueue", "job1", "echo Hello")
-    with subprocess.Popen(
-        [sys.executable, "-m", "queuectl", "worker", "start"],
-        stdout=subprocess.PIPE, text=True, env={**environment(), "QUEUECTL_FOREGROUND": "1"},
-    ) as worker:  # fmt: skip
-        until(lambda: state_of(cli, "job1") == "completed")
-        worker.send_signal(signal.SIGTERM)
-        shown, _ = worker.communicate(timeout=20)
-    assert worker.returncode == 0
+    with running("worker", "start", QUEUECTL_FOREGROUND="1") as worker:
+        until(lambda: cli.job("job1")["state"] == "completed")
+        result = worker.ends(signal.SIGTERM)
+    assert result.code == 0
     for part in ("started", "running job 'job1': echo Hello", "Hello", "'job1' -> completed"):
-        assert part in shown
+        assert part in result.out
 
 
 def test_a_drain_ends_by_itself(cli: Cli) -> None:
     cli.ok("enqueue", "a", "exit 3", "--max-retries", "2", "--backoff-base", "0")
     assert process("worker", "run", "--drain").code == 0
-    assert state_of(cli, "a") == "dead"
+    assert cli.job("a")["state"] == "dead"
 
 
 @pytest.mark.parametrize(
@@ -152,16 +137,13 @@ def test_a_worker_that_another_run_started_for_itself_is_none_for_this_run(
 ) -> None:
     begun = tmp_path / "begun"
     command = f"touch {begun}; until test -e {begun}2; do sleep 0.05; done"
-    with subprocess.Popen(
-        [sys.executable, "-m", "queuectl", "run", command],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
-    ) as first:  # fmt: skip
+    with running("run", command) as first:
         until(begun.exists)
         assert process("run", "echo two").out == "two\n"
         cli.ok("enqueue", "waits", "true")
-        assert cli.ok("show", "waits", "--json").json["reason"] == "no worker is running"
+        assert cli.job("waits")["reason"] == "no worker is running"
         (tmp_path / "begun2").touch()
-        assert first.wait() == 0
+        assert first.ends().code == 0
 
 
 def test_run_of_a_job_that_is_there_already_follows_that_and_says_so(cli: Cli) -> None:
@@ -175,33 +157,20 @@ def test_run_ends_with_124_when_the_job_times_out() -> None:
     assert process("run", "sleep 20", "--max-retries", "1", "--timeout", "0.2").code == 124
 
 
-def test_run_announces_retries_and_follows_every_run() -> None:
-    result = process("run", "echo out; exit 5", "--max-retries", "2", "--backoff-base", "0.1")
-    assert (result.code, result.out) == (5, "out\nout\n")
-    assert "retry 2/2" in result.err
-    assert result.err.splitlines()[-1].endswith("Exit code 5")
-
-
 def test_run_uses_a_worker_that_is_alive(cli: Cli) -> None:
     process("worker", "start")
     result = process("run", "a", "--", "sh", "-c", "echo $0 $1", "x y", "z")
     assert (result.code, result.out) == (0, "x y z\n")
     worker = cli.ok("status", "--json").json["workers"][0]["id"]
-    assert cli.ok("show", "a", "--json").json["worker"] == worker
+    assert cli.job("a")["worker"] == worker
 
 
 def test_an_interrupted_run_cancels_its_job(cli: Cli) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "queuectl", "run", "--id", "a", "--command", "echo up; sleep 30"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    ) as running:  # fmt: skip
-        assert running.stdout is not None
-        assert running.stdout.readline() == "up\n"
-        running.send_signal(signal.SIGINT)
-        _, told = running.communicate(timeout=20)
-    assert running.returncode == 130
-    assert told == "cancelling job 'a'\n"
-    assert state_of(cli, "a") == "cancelled"
+    with running("run", "--id", "a", "--command", "echo up; sleep 30") as run:
+        assert run.out.readline() == "up\n"
+        result = run.ends(signal.SIGINT)
+    assert (result.code, result.err) == (130, "cancelling job 'a'\n")
+    assert cli.job("a")["state"] == "cancelled"
 
 
 def test_logs_are_followed_to_the_end(cli: Cli) -> None:
@@ -219,7 +188,7 @@ def test_logs_are_followed_to_the_end(cli: Cli) -> None:
 def test_a_running_job_is_cancelled(cli: Cli) -> None:
     cli.ok("enqueue", "a", "sleep 30")
     process("worker", "start")
-    until(lambda: state_of(cli, "a") == "processing")
+    until(lambda: cli.job("a")["state"] == "processing")
     assert cli.ok("cancel", "a").out == "Stopping job 'a'\n"
     assert cli("wait", "a", "--timeout", "20").code == 143
 
@@ -227,7 +196,7 @@ def test_a_running_job_is_cancelled(cli: Cli) -> None:
 def test_a_running_job_is_deleted_by_force(cli: Cli) -> None:
     cli.ok("enqueue", "a", "sleep 30")
     process("worker", "start")
-    until(lambda: state_of(cli, "a") == "processing")
+    until(lambda: cli.job("a")["state"] == "processing")
     cli.refused(4, "delete", "a")
     assert "deleted" in cli.ok("delete", "--force", "a").out
     cli.refused(3, "show", "a")

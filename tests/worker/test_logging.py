@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.cli.workers.logs import show_logs
+from queuectl.cli.worker_logs import show_logs
 from queuectl.domain.errors import NotFound, StoreRefused
 from queuectl.domain.job import State
 from queuectl.domain.job_fields import Spec

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 import click
 
-from queuectl.cli.completions import JobId, QueueName
-from queuectl.cli.jobs.follow import ending
-from queuectl.cli.jobs.show import json_option
-from queuectl.cli.progress import Progress
-from queuectl.cli.root import Command
+from queuectl.cli.completions import QUEUE_NAME
+from queuectl.cli.logs import ending
+from queuectl.cli.progress import progress_line
+from queuectl.cli.root import Command, examples, ids_argument, json_option
 from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
 from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.field_checks import check_name
@@ -32,17 +33,14 @@ _AT_ONCE = 100
 """How many of the jobs are looked at between two pauses."""
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl wait job1 && echo "job1 is done"
     queuectl wait --queue imports --timeout 600
-    """,
-)
-@click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId())
-@click.option(
-    "--queue", "queue_name", type=QueueName(), metavar="NAME", help="Every job of this queue."
-)
+""")
+@click.command(cls=Command)
+@ids_argument(required=False)
+@click.option("--queue", "queue_name", type=QUEUE_NAME, metavar="NAME",
+              help="Every job of this queue.")  # fmt: skip
 @click.option("--all", "every", is_flag=True, help="Every job that is not settled now.")
 @click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
 @json_option
@@ -68,7 +66,7 @@ def wait(
     chosen = check_name("queue", queue_name) if queue_name is not None else None
     waiting = Waiting(queue, named or queue.unsettled(chosen), seconds, forgive=not named)
     array = tables.JsonArray() if as_json else None
-    codes = []
+    codes: list[int] = []
     for job, stuck in waiting.ended():
         codes.append(stuck.exit_code if stuck else exit_code(job))
         if array:
@@ -99,10 +97,10 @@ class Waiting:
         self._ended: Counter[State] = Counter()
         self._forgive = forgive
         self._waiting_in: set[str] = set()
-        self._told: set[str] = set()
+        self._hinted: set[str] = set()
         self._roots, self._reasons = Pace(ROOTS_SECONDS), Pace(_REASONS_SECONDS)
         self._started = time.monotonic()
-        self._deadline = None if seconds is None else self._started + seconds
+        self._deadline = self._started + (math.inf if seconds is None else seconds)
 
     def ended(self) -> Iterator[tuple[Job, CannotStart | None]]:
         """Yield each job when it has ended, or cannot start, and why that is.
@@ -111,44 +109,38 @@ class Waiting:
         """
         shortest, longest = _POLL_SECONDS
         pause, at_once = shortest, len(self._left)
-        with Progress() as progress:
+        with progress_line() as progress:
             while self._left:
-                found = False
+                is_new = False
                 for job, stuck in self._round(list(self._left)[:at_once]):
                     progress.clear()
                     yield job, stuck
-                    found = True
+                    is_new = True
                 self._refuse_to_go_on()
                 self._warn()
                 if progress.is_due():
                     progress.show(self._how_far())
-                pause = shortest if found else min(pause * 1.5, longest)
+                pause = shortest if is_new else min(pause * 1.5, longest)
                 at_once = _AT_ONCE
                 if self._left:
-                    time.sleep(self._no_longer_than(pause))
+                    time.sleep(max(0.0, min(pause, self._deadline - time.monotonic())))
 
     def _round(self, ids: Sequence[str]) -> Iterator[tuple[Job, CannotStart | None]]:
         """Look at some jobs once; now and then also whether they can still start."""
-        if self._roots.is_due:
-            with self._roots.look():
-                yield from self._over(ids, self._queue.cannot_start())
-        else:
-            yield from self._over(ids, lambda _job: None)
-
-    def _over(
-        self, ids: Sequence[str], cannot_start: Callable[[Job], CannotStart | None]
-    ) -> Iterator[tuple[Job, CannotStart | None]]:
-        for job_id in ids:
-            job = self._look_at(job_id)
-            if job is None:
-                continue
-            stuck = cannot_start(job)
-            if stuck or job.state in SETTLED:
-                del self._left[job.id]
-                self._ended[job.state] += 1
-                yield job, stuck
-            elif job.state in WAITING:
-                self._waiting_in.add(job.spec.queue)
+        is_due = self._roots.is_due
+        with self._roots.look() if is_due else nullcontext():
+            cannot_start = self._queue.cannot_start() if is_due else None
+            for job_id in ids:
+                job = self._look_at(job_id)
+                if job is None:
+                    continue
+                stuck = cannot_start(job) if cannot_start else None
+                if stuck or job.state in SETTLED:
+                    del self._left[job.id]
+                    self._ended[job.state] += 1
+                    yield job, stuck
+                elif job.state in WAITING:
+                    self._waiting_in.add(job.spec.queue)
 
     def _look_at(self, job_id: str) -> Job | None:
         """Return a job and put it behind the others; None when it may be gone, and is."""
@@ -168,22 +160,17 @@ class Waiting:
             return
         with self._reasons.look():
             for line in _missing(self._queue, sorted(self._waiting_in)):
-                if line not in self._told:
-                    self._told.add(line)
+                if line not in self._hinted:
+                    self._hinted.add(line)
                     print_hint(line)
         self._waiting_in.clear()
 
     def _refuse_to_go_on(self) -> None:
-        if not self._left or self._deadline is None or time.monotonic() < self._deadline:
+        if not self._left or time.monotonic() < self._deadline:
             return
         (job_id, state), others = next(iter(self._left.items())), len(self._left) - 1
         more = f", and {others:,} more have not ended" if others else ""
         raise WaitTimedOut(f"job '{job_id}' is still {state}{more}")
-
-    def _no_longer_than(self, pause: float) -> float:
-        if self._deadline is None:
-            return pause
-        return max(0.0, min(pause, self._deadline - time.monotonic()))
 
     def _how_far(self) -> str:
         clock = tables.elapsed(time.monotonic() - self._started)
@@ -192,8 +179,8 @@ class Waiting:
             job_id, state = next(iter(self._left.items()))
             return f"{clock}  job '{job_id}' is {state}"
         states = self._ended + Counter(self._left.values())
-        told = ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
-        return f"{clock}  {done:,} of {done + len(self._left):,} done: {told}"
+        counts = ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
+        return f"{clock}  {done:,} of {done + len(self._left):,} done: {counts}"
 
 
 def _missing(queue: Queue, names: Sequence[str]) -> Iterator[str]:

@@ -7,20 +7,17 @@ from typing import Any
 
 import click
 
+from queuectl.cli.bulk import RETRY, carry_out, do_one, purge_all
 from queuectl.cli.completions import JobId
 from queuectl.cli.filters import filter_of, filter_options
-from queuectl.cli.jobs.bulk import RETRY, carry_out
-from queuectl.cli.jobs.purge import purge_dead
-from queuectl.cli.jobs.show import json_option, show_job
-from queuectl.cli.listing import page_options, write_page
-from queuectl.cli.root import Group
+from queuectl.cli.jobs import page_options, show_job, write_page
+from queuectl.cli.root import Group, examples, json_option
 from queuectl.cli.session import (
     Session,
     for_each,
     hint_at_missing_workers,
     pass_session,
     print_hint,
-    print_line,
 )
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.domain.job import State
@@ -28,6 +25,7 @@ from queuectl.domain.query import Filter
 from queuectl.presentation.columns import dead_columns
 
 _DEAD = Filter(states=frozenset({State.DEAD}))
+_RETRY_DEAD = replace(RETRY, act=lambda queue, job_id: queue.retry_dead(job_id))
 
 
 @click.group(cls=Group, epilog="queuectl dlq list")
@@ -35,14 +33,12 @@ def dlq() -> None:
     """The dead letter queue: look at its jobs, retry or purge them."""
 
 
-@dlq.command(
-    "list",
-    epilog="""
+@examples("""
     queuectl dlq list --newest
     queuectl dlq list --text timeout --since 2d
     queuectl dlq list --json
-    """,
-)
+""")
+@dlq.command("list")
 @filter_options(states=None, careful=False)
 @page_options
 @pass_session
@@ -50,16 +46,13 @@ def list_dead(session: Session, /, **options: Any) -> None:
     """List the dead jobs with their last error."""
     queue = session.reading()
     chosen = filter_of(options, queue.now(), _DEAD.states)
-    if write_page(session, chosen, dead_columns, options):
-        _tell_of_nothing(session, chosen, options["after"])
-
-
-def _tell_of_nothing(session: Session, chosen: Filter, after: str | None) -> None:
-    if after is not None:
-        print_hint(f"no more dead jobs after '{after}'")
+    if not write_page(session, chosen, dead_columns, options):
+        return
+    if options["after"] is not None:
+        print_hint(f"no more dead jobs after '{options['after']}'")
     elif chosen.deliveries:
         session.hint("no such dead deliveries: queuectl list --deliveries shows all")
-    elif session.reading().counts().of(State.DEAD):
+    elif queue.counts().of(State.DEAD):
         print_hint("no such dead jobs: queuectl dlq list shows all")
     else:
         session.hint("the dead letter queue is empty: queuectl list shows all jobs")
@@ -74,14 +67,12 @@ def show_dead(session: Session, job_id: str, as_json: bool) -> None:
     show_job(session, job_id, as_json=as_json, only=State.DEAD)
 
 
-@dlq.command(
-    "retry",
-    epilog="""
+@examples("""
     queuectl dlq retry job1 job2
     queuectl dlq retry --all
     queuectl dlq retry --all --deliveries
-    """,
-)
+""")
+@dlq.command("retry")
 @click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId(State.DEAD))
 @click.option("--all", "every", is_flag=True, help="Every dead job.")
 @click.option("--deliveries", is_flag=True, help="With --all: what hooks could not tell, instead.")
@@ -91,12 +82,8 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool, deliveries: 
     if every == bool(ids):
         raise InvalidInput("name the jobs, or --all", hint="queuectl dlq list shows them")
     queue = session.reading()
-
-    def act(word: str) -> None:
-        print_line(f"Job '{queue.retry_dead(queue.resolve(word)).id}' is pending again")
-
     if not every:
-        code = for_each(ids, act)
+        code = for_each(ids, lambda word: do_one(queue, _RETRY_DEAD, word))
     elif queue.counts(deliveries=deliveries).of(State.DEAD):
         code = carry_out(queue, RETRY, replace(_DEAD, deliveries=deliveries))
     else:
@@ -107,4 +94,13 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool, deliveries: 
     return code
 
 
-dlq.add_command(purge_dead)
+@examples("""
+    queuectl dlq purge --older-than 30d
+    queuectl dlq purge --yes
+""")
+@dlq.command("purge")
+@filter_options(states=None)
+@pass_session
+def purge_dead(session: Session, /, **options: Any) -> int:
+    """Delete dead jobs, with their logs."""
+    return purge_all(session, _DEAD.states, options)

@@ -1,4 +1,4 @@
-"""Cancelling, retrying and deleting jobs: those that are named, or all that fit a filter."""
+"""Cancelling, retrying, deleting and purging jobs: those that are named, or that fit a filter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from queuectl.cli.filters import filter_of, filter_options, is_any_named, is_to_be_asked
-from queuectl.cli.jobs.show import ids_argument
-from queuectl.cli.progress import Progress
-from queuectl.cli.root import Command
+from queuectl.cli.progress import progress_line
+from queuectl.cli.root import Command, examples, ids_argument
 from queuectl.cli.session import (
     Session,
     for_each,
@@ -22,15 +21,16 @@ from queuectl.cli.session import (
     print_hint,
     print_line,
 )
-from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, NothingDone
+from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, NothingDone, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
 from queuectl.queue import Queue
 from queuectl.queue.bulk import ChangeResult
+from queuectl.queue.purge import Purged
 
 _TOLD_ONE_BY_ONE = 10
-_WENT_WRONG = frozenset({State.FAILED, State.DEAD})
+_ACTIVE = WAITING | {State.PROCESSING}
 
 
 @frozen
@@ -40,12 +40,12 @@ class BulkAction:
     verb: str
     possible: frozenset[State]
     unless_said: frozenset[State]
-    act: Callable[[Queue, str], str]
-    """Does it to one job that is named; returns the line that says so."""
+    act: Callable[[Queue, str], Job | None]
+    """Does it to one job that is named; returns the job, where there still is one."""
 
     act_on_all: Callable[[Queue, Filter], Iterator[ChangeResult]]
-    line: Callable[[Job], str]
-    """Returns the line that says that it was done to one of them."""
+    line: Callable[[str, Job | None], str]
+    """Returns the line that says that it was done to a job, by its id and as it is now."""
 
     frees_room: bool = True
     """Whether it is what a full disk asks for."""
@@ -54,43 +54,50 @@ class BulkAction:
     """What would let it be done in the other states, as it is said."""
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+def _cancelled(job_id: str, job: Job | None) -> str:
+    is_done = job is None or job.state is State.CANCELLED
+    return f"Cancelled job '{job_id}'" if is_done else f"Stopping job '{job_id}'"
+
+
+# A lambda calls what a queue of the prompt's has in place of the method, too.
+CANCEL = BulkAction(
+    "cancel",
+    _ACTIVE,
+    _ACTIVE,
+    lambda queue, job_id: queue.cancel(job_id),
+    lambda queue, chosen: queue.cancel_all(chosen),
+    _cancelled,
+)
+RETRY = BulkAction(
+    "retry",
+    SETTLED | {State.FAILED},
+    frozenset({State.FAILED, State.DEAD}),
+    lambda queue, job_id: queue.retry(job_id),
+    lambda queue, chosen: queue.retry_all(chosen),
+    lambda job_id, _job: f"Job '{job_id}' is pending again",
+    frees_room=False,
+)
+
+
+@examples("""
     queuectl cancel job1 job2
     queuectl cancel --queue imports --dry-run
     queuectl cancel --state pending --label nightly --yes
-    """,
-)
-@ids_argument(*WAITING, State.PROCESSING, required=False)
+""")
+@click.command(cls=Command)
+@ids_argument(*_ACTIVE, required=False)
 @filter_options()
 @pass_session
 def cancel(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Cancel jobs: at once when they wait, else their worker stops them."""
-    possible = WAITING | {State.PROCESSING}
-    action = BulkAction(
-        "cancel",
-        possible,
-        possible,
-        lambda queue, job_id: _cancelled(queue.cancel(job_id)),
-        lambda queue, chosen: queue.cancel_all(chosen),
-        _cancelled,
-    )
-    return _do(session, action, ids, options)
+    return _do(session, CANCEL, ids, options)
 
 
-def _cancelled(job: Job) -> str:
-    is_done = job.state is State.CANCELLED
-    return f"Cancelled job '{job.id}'" if is_done else f"Stopping job '{job.id}'"
-
-
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl retry job1
     queuectl retry --state failed --queue imports
-    """,
-)
+""")
+@click.command(cls=Command)
 @ids_argument(*SETTLED, State.FAILED, required=False)
 @filter_options()
 @pass_session
@@ -102,48 +109,26 @@ def retry(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     return code
 
 
-def _retried(job: Job) -> str:
-    return f"Job '{job.id}' is pending again"
-
-
-RETRY = BulkAction(
-    "retry",
-    SETTLED | {State.FAILED},
-    _WENT_WRONG,
-    lambda queue, job_id: _retried(queue.retry(job_id)),
-    lambda queue, chosen: queue.retry_all(chosen),
-    _retried,
-    frees_room=False,
-)
-
-
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl delete job1 job2
     queuectl jobs delete --force job3
     queuectl delete --state completed --older-than 7d --dry-run
-    """,
-)
+""")
+@click.command(cls=Command)
 @ids_argument(required=False)
 @click.option("--force", is_flag=True, help="Cancel a running job first.")
 @filter_options()
 @pass_session
 def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: Any) -> int:
     """Delete jobs that do not run, with their logs."""
-
-    def act(queue: Queue, job_id: str) -> str:
-        queue.delete(job_id, force=force)
-        return f"Job '{job_id}' deleted"
-
     possible = frozenset(State) - (frozenset() if force else {State.PROCESSING})
     action = BulkAction(
         "delete",
         possible,
         possible,
-        act,
+        lambda queue, job_id: queue.delete(job_id, force=force),
         lambda queue, chosen: queue.delete_all(chosen, force=force),
-        lambda job: f"Job '{job.id}' deleted",
+        lambda job_id, _job: f"Job '{job_id}' deleted",
         unless="" if force else " without --force",
     )
     return _do(session, action, ids, options)
@@ -161,7 +146,13 @@ def _do(session: Session, action: BulkAction, ids: tuple[str, ...], options: dic
         return _do_all(queue, action, chosen, options)
     if options["dry_run"]:
         return for_each(ids, lambda word: print_line(_tried(action, queue.get(word))))
-    return for_each(ids, lambda word: print_line(action.act(queue, queue.resolve(word))))
+    return for_each(ids, lambda word: do_one(queue, action, word))
+
+
+def do_one(queue: Queue, action: BulkAction, word: str) -> None:
+    """Do it to one job that is named, and say so. Raises QueuectlError."""
+    job_id = queue.resolve(word)
+    print_line(action.line(job_id, action.act(queue, job_id)))
 
 
 def _filter(queue: Queue, action: BulkAction, options: dict[str, Any]) -> Filter | None:
@@ -178,30 +169,21 @@ def _filter(queue: Queue, action: BulkAction, options: dict[str, Any]) -> Filter
 def _do_all(queue: Queue, action: BulkAction, chosen: Filter, options: dict[str, Any]) -> int:
     """Do it to every job that fits, each only while it still does."""
     if options["dry_run"]:
-        _tell(queue, (_would(action, job.id) for job in queue.find(chosen)))
-        return ExitCode.OK
+        return _write_lines(queue, (_would(action, job.id) for job in queue.find(chosen)))
     if is_to_be_asked(options):
         counts = Counter(job.state for job in queue.find(chosen))
-        if counts and not click.confirm(_question(action, counts), err=True):
+        parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
+        question = f"{action.verb.capitalize()} {counts.total():,} job(s) ({parts})?"
+        if counts and not click.confirm(question, err=True):
             raise NothingDone("nothing was changed")
     return carry_out(queue, action, chosen)
 
 
 def carry_out(queue: Queue, action: BulkAction, chosen: Filter) -> int:
     """Do it to every job that fits a filter; return the exit code of the first refusal."""
-    code: int = ExitCode.OK
-
-    def lines() -> Iterator[str]:
-        nonlocal code
-        for told in action.act_on_all(queue, chosen):
-            if told.error is None:
-                yield action.line(told.job)
-            else:
-                print_error(told.error)
-                code = code or told.error.exit_code
-
-    _tell(queue, lines())
-    return code
+    results = action.act_on_all(queue, chosen)
+    lines = (each.error or action.line(each.job.id, each.job) for each in results)
+    return _write_lines(queue, lines)
 
 
 def _tried(action: BulkAction, job: Job) -> str:
@@ -216,17 +198,19 @@ def _would(action: BulkAction, job_id: str) -> str:
     return f"Would {action.verb} job '{job_id}'"
 
 
-def _question(action: BulkAction, counts: Counter[State]) -> str:
-    """Return what to ask about so many jobs in these states."""
-    parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
-    return f"{action.verb.capitalize()} {counts.total():,} job(s) ({parts})?"
+def _write_lines(queue: Queue, lines: Iterable[str | QueuectlError]) -> int:
+    """Write lines as they come; on a terminal the first ones, and how many there were.
 
-
-def _tell(queue: Queue, lines: Iterable[str]) -> None:
-    """Write lines as they come; on a terminal the first ones, and how many there were."""
+    Refusals among them are told of too; returns the exit code of the first.
+    """
+    code: int = ExitCode.OK
     count, for_person = 0, on_terminal()
-    with Progress() as progress:
+    with progress_line() as progress:
         for line in lines:
+            if isinstance(line, QueuectlError):
+                print_error(line)
+                code = code or line.exit_code
+                continue
             count += 1
             if not for_person or count <= _TOLD_ONE_BY_ONE:
                 progress.clear()
@@ -236,3 +220,51 @@ def _tell(queue: Queue, lines: Iterable[str]) -> None:
         print_hint("no such jobs: nothing to do")
     elif for_person and count > _TOLD_ONE_BY_ONE:
         print_line(f"… {count:,} jobs in all")
+    return code
+
+
+@examples("""
+    queuectl purge --older-than 7d
+    queuectl purge --state completed --queue imports --dry-run
+""")
+@click.command(cls=Command)
+@filter_options("In these states; completed,cancelled unless said.")
+@pass_session
+def purge(session: Session, /, **options: Any) -> int:
+    """Delete settled jobs that nobody needs any more, with their logs."""
+    # the DLQ is there to be looked at
+    return purge_all(session, frozenset({State.COMPLETED, State.CANCELLED}), options)
+
+
+def purge_all(session: Session, unless_said: frozenset[State], options: dict[str, Any]) -> int:
+    """Delete the settled jobs that options choose, in the states `unless_said` without `--state`.
+
+    Raises InvalidInput for states that are not settled, NothingDone where a person says no.
+    """
+    queue = session.reading(frees_room=True)
+    chosen = filter_of(options, queue.now(), unless_said)
+    if unsettled := sorted(chosen.states - SETTLED):
+        raise InvalidInput(
+            f"{unsettled[0]} jobs cannot be purged",
+            hint="queuectl cancel stops jobs, and purge deletes completed, cancelled, dead ones",
+        )
+    is_dry = options["dry_run"]
+    if is_dry or is_to_be_asked(options):
+        count = queue.count(chosen)
+        words = " or ".join(state.value for state in State if state in chosen.states)
+        what = f"{count:,} {words} job(s)"
+        if is_dry:
+            print_line(f"Would delete {what}")
+            return ExitCode.OK
+        if count and not click.confirm(f"Delete {what} with their logs?", err=True):
+            raise NothingDone("nothing was deleted")
+    done = Purged()
+    with progress_line() as progress:
+        for done in queue.purge(chosen):
+            progress.show(f"{done.deleted:,} jobs deleted")
+    print_line(f"Deleted {done.deleted:,} job(s)")
+    if done.kept:
+        print_hint(
+            f"{done.kept:,} kept: jobs or schedules still need them, or they have just changed"
+        )
+    return ExitCode.OK

@@ -52,21 +52,21 @@ def for_programs(lines: bytes, log: str) -> str:
     if text.startswith("{"):
         return text
     head, _, below = text.rstrip("\n").partition("\n")
-    found = _TEXT.fullmatch(head)
+    parts = _TEXT.fullmatch(head)
     event: dict[str, Any] = dict.fromkeys(
         "time level logger process pid worker job run attempt message".split()
     )
-    if found is None:
+    if parts is None:
         moment = moment_of(lines)
         event["time"] = iso(datetime.fromtimestamp(moment).astimezone()) if moment else None
         event["message"] = head
     else:
-        event |= found.groupdict()
-        event["time"] = iso(datetime.fromisoformat(found["time"]).astimezone())
-        event["level"] = found["level"] or "info"
-        event["pid"] = int(found["pid"])
-        event["attempt"] = int(found["attempt"]) if found["attempt"] else None
-        event["worker"] = log if found["process"] == "worker" else None
+        event |= parts.groupdict()
+        event["time"] = iso(datetime.fromisoformat(parts["time"]).astimezone())
+        event["level"] = parts["level"] or "info"
+        event["pid"] = int(parts["pid"])
+        event["attempt"] = int(parts["attempt"]) if parts["attempt"] else None
+        event["worker"] = log if parts["process"] == "worker" else None
     return json.dumps({**event, "exception": below} if below else event) + "\n"
 
 
@@ -106,13 +106,13 @@ def show_logs(
     logged here. Raises NotFound for one that has not.
     """
     trails: dict[str, _Trail] = {}
-    found = list(_news(folder, worker_id, trails, lines))
+    entries = list(_news(folder, worker_id, trails, lines))
     if worker_id and not trails:
         raise NotFound(
             f"worker '{worker_id}' has no log in this home",
             hint="queuectl worker list shows those alive, queuectl worker logs all logs",
         )
-    _write(found[max(0, len(found) - lines) :], as_json=as_json)
+    _write(entries[max(0, len(entries) - lines) :], as_json=as_json)
     while live:
         time.sleep(_FOLLOW_SECONDS)
         _write(_news(folder, worker_id, trails, None), as_json=as_json)
@@ -146,8 +146,8 @@ class _Trail:
 
     def read(self, paths: list[Path], lines: int | None) -> bytes:
         """Return the whole lines that are new; with `lines` at least so many of the last."""
-        found: list[tuple[int, bytes]] = []
-        wanted = lines
+        read: list[tuple[int, bytes]] = []
+        missing = lines
         # The newest is opened first: a file that moves on meanwhile is met again, not missed.
         for path in reversed(paths):
             try:
@@ -156,35 +156,35 @@ class _Trail:
                 continue
             with file:
                 number = os.fstat(file.fileno()).st_ino
-                if any(number == known for known, _ in found):
+                if any(number == known for known, _ in read):
                     continue
                 is_last = number == self._file
                 file.seek(self._offset if is_last else 0)
-                found.append((number, file.read()))
-            if wanted is not None:
-                wanted -= found[-1][1].count(b"\n")
-            if is_last or (wanted is not None and wanted <= 0):
+                read.append((number, file.read()))
+            if missing is not None:
+                missing -= read[-1][1].count(b"\n")
+            if is_last or (missing is not None and missing <= 0):
                 break
-        if not found:
+        if not read:
             return b""
-        newest, data = found[0]
+        newest, data = read[0]
         whole = data[: data.rfind(b"\n") + 1]
         self._offset = len(whole) + (self._offset if newest == self._file else 0)
         self._file = newest
-        return b"".join([*(older for _, older in found[:0:-1]), whole])
+        return b"".join([*(older for _, older in read[:0:-1]), whole])
 
 
 def _entries(data: bytes, log: str) -> Iterator[Entry]:
     """Yield lines with their times; one without, as of a traceback, goes with that before it."""
     moment, kept = 0.0, b""
     for line in data.splitlines(keepends=True):
-        found = moment_of(line)
-        if found is None:
+        logged_at = moment_of(line)
+        if logged_at is None:
             kept += line
             continue
         if kept:
             yield moment, kept, log
-        moment, kept = found, line
+        moment, kept = logged_at, line
     if kept:
         yield moment, kept, log
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from queuectl.cli.completions import QueueName, WorkerId
-from queuectl.cli.jobs.show import clock_of, json_option
-from queuectl.cli.progress import Progress
-from queuectl.cli.root import Group
-from queuectl.cli.run import refuse_native_windows
-from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
-from queuectl.cli.workers.stop_progress import Farewell, in_hand, told_of
+from queuectl.cli.completions import QUEUE_NAME, WORKER_ID
+from queuectl.cli.jobs import clock_of
+from queuectl.cli.progress import Progress, progress_line
+from queuectl.cli.root import Group, examples, json_option, with_options
+from queuectl.cli.session import (
+    Session,
+    pass_session,
+    print_error,
+    print_hint,
+    print_line,
+    refuse_native_windows,
+)
 from queuectl.domain.errors import ExitCode, NotFound, QueuectlError, WaitTimedOut
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.times import parse_duration
@@ -28,21 +34,16 @@ from queuectl.stores.rules import require_in_use
 _MOST_WORKERS = 1000
 _POLL_SECONDS = 0.1
 
-_count = click.option(
-    "--count", "-c", type=click.IntRange(1, _MOST_WORKERS), default=1, metavar="N",
-    help="How many workers; 1 unless said.",
+_LOOK_SECONDS = 1.0
+
+_count = click.option("--count", "-c", type=click.IntRange(1, _MOST_WORKERS), default=1,
+                      metavar="N", help="How many workers; 1 unless said.")  # fmt: skip
+_scope = with_options(
+    click.option("--queue", "queues", type=QUEUE_NAME, multiple=True, metavar="NAME",
+                 help="Only this queue (repeat)."),
+    click.option("--drain", is_flag=True,
+                 help="End when nothing is due, running or awaiting its retry."),
 )  # fmt: skip
-_queues = click.option(
-    "--queue",
-    "queues",
-    type=QueueName(),
-    multiple=True,
-    metavar="NAME",
-    help="Only this queue (repeat).",
-)
-_drain = click.option(
-    "--drain", is_flag=True, help="End when nothing is due, running or awaiting its retry."
-)
 
 
 @click.group(cls=Group, epilog="queuectl worker start --count 3")
@@ -50,20 +51,18 @@ def worker() -> None:
     """The processes that run jobs."""
 
 
-@worker.command(
-    epilog="""
+@examples("""
     queuectl worker start --count 3
     queuectl worker start --foreground --queue imports
     queuectl worker start --drain
-    """
-)
+""")
+@worker.command()
 @_count
 @click.option(
     "--foreground", "-f", is_flag=True, envvar="QUEUECTL_FOREGROUND",
     help="Stay, with the log on this terminal; also QUEUECTL_FOREGROUND=1.",
 )  # fmt: skip
-@_queues
-@_drain
+@_scope
 @pass_session
 def start(
     session: Session, count: int, foreground: bool, queues: tuple[str, ...], drain: bool
@@ -90,8 +89,7 @@ def start(
 
 @worker.command("run", epilog="queuectl worker run --count 2")
 @_count
-@_queues
-@_drain
+@_scope
 @pass_session
 def run_workers(session: Session, count: int, queues: tuple[str, ...], drain: bool) -> int:
     """Work on this terminal until Ctrl-C, as `worker start --foreground` does."""
@@ -106,11 +104,7 @@ def _run_here(session: Session, count: int, queues: Sequence[str], drain: bool) 
     log_format = session.queue().settings().log_format
     session.close()  # the workers open the store; who only looks after them has no part in it
     return manager.run_in_foreground(
-        session.location(),
-        count=count,
-        queues=_names(queues),
-        drain=drain,
-        log_format=log_format,
+        session.location(), count=count, queues=_names(queues), drain=drain, log_format=log_format
     )
 
 
@@ -124,23 +118,20 @@ def _names(queues: Sequence[str]) -> tuple[str, ...]:
 def list_workers(session: Session, as_json: bool) -> None:
     """List the workers that are alive, with the job each has in hand."""
     queue = session.reading()
-    found = queue.workers()
+    workers = queue.workers()
     if as_json:
-        tables.write_json([worker_as_dict(each) for each in found])
-    elif found:
-        tables.table(found, worker_columns(clock_of(queue)), colors=session.colors)
-    else:
+        tables.write_json([worker_as_dict(each) for each in workers])
+    elif not tables.table(workers, worker_columns(clock_of(queue)), colors=session.colors):
         session.hint("no worker is running: queuectl worker start")
 
 
-@worker.command(
-    epilog="""
+@examples("""
     queuectl worker stop
     queuectl worker stop 12345 --timeout 30
     queuectl worker stop --now
-    """
-)
-@click.argument("ids", nargs=-1, metavar="[ID | PID]...", type=WorkerId())
+""")
+@worker.command()
+@click.argument("ids", nargs=-1, metavar="[ID | PID]...", type=WORKER_ID)
 @click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
 @click.option("--now", is_flag=True, help="Stop the jobs too; they are run again later.")
 @click.option("--all-hosts", is_flag=True, help="Every worker of the store, on every host.")
@@ -158,7 +149,7 @@ def stop(
     place = session.location()
     pids = stopper.find_pids(place, ids) if ids else None
     faults: list[QueuectlError] = []
-    with Farewell(session) as farewell:
+    with _farewell(session) as farewell:
         report = stopper.stop(
             place,
             pids=pids,
@@ -174,7 +165,11 @@ def stop(
         if faults:  # there may be some that nobody could tell of
             raise faults[0]
         print_line("No workers are running")
-        _tell_of_others(session)
+        if others := session.reading().workers():  # which nobody is to take for gone
+            print_hint(
+                f"{len(others)} worker(s) of other homes or hosts use this store: "
+                "queuectl worker stop --all-hosts"
+            )
     for fault in faults:
         print_error(fault)
     return ExitCode.OK
@@ -190,23 +185,64 @@ def _still_running(pids: Sequence[int], *, now: bool) -> WaitTimedOut:
     return WaitTimedOut(f"still running: {names.replace(' ', ', ')}", hint=hint)
 
 
-def _tell_of_others(session: Session) -> None:
-    """Say which workers of the store are not this home's, so that nobody takes them for gone."""
-    others = session.reading().workers()
-    if others:
-        print_hint(
-            f"{len(others)} worker(s) of other homes or hosts use this store: "
-            "queuectl worker stop --all-hosts"
-        )
+class _Farewell:
+    """Tells who has stopped, and on a terminal who is waited for."""
+
+    def __init__(self, session: Session, progress: Progress) -> None:
+        self._session = session
+        self._progress = progress
+        self._started = time.monotonic()
+        self._looked = self._started - _LOOK_SECONDS
+        self._jobs: dict[int, str] = {}
+
+    def stopped(self, pid: int) -> None:
+        """Tell that a worker has gone."""
+        self._progress.clear()
+        print_line(f"Worker {pid} stopped")
+
+    def waiting(self, pids: Sequence[int]) -> None:
+        """Show which workers are waited for, and for which jobs."""
+        if not self._progress.is_due():
+            return
+        if time.monotonic() >= self._looked + _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            with contextlib.suppress(QueuectlError):  # a store that is away is no hindrance
+                self._jobs = _in_hand(self._session.reading().workers())
+        clock = tables.elapsed(time.monotonic() - self._started)
+        whom = _named(pids, self._jobs) or "what hooks are being told"
+        self._progress.show(f"{clock}  waiting for {whom}")
 
 
-def _is_meant(worker: LiveWorker, ids: Sequence[str]) -> bool:
-    return not ids or worker.record.id in ids or str(worker.record.process.pid) in ids
+@contextlib.contextmanager
+def _farewell(session: Session) -> Iterator[_Farewell]:
+    """Return what tells of the stop; a person who does not wait learns that it goes on."""
+    try:
+        with progress_line() as progress:
+            yield _Farewell(session, progress)
+    except KeyboardInterrupt:
+        print_hint("not waited for any longer; what was asked of the workers holds")
+        raise
+
+
+def _in_hand(workers: Sequence[LiveWorker]) -> dict[int, str]:
+    """Return the job that each worker of these has in hand, by its pid."""
+    return {each.record.process.pid: each.job_id for each in workers if each.job_id}
+
+
+def _named(pids: Sequence[int], jobs: Mapping[int, str]) -> str:
+    """Return `worker 4711 (job1), 4712`, those with a job first."""
+    ordered = sorted(pids, key=lambda pid: pid not in jobs)
+    return ", ".join(
+        f"worker {pid}" + (f" ({jobs[pid]})" if pid in jobs else "") for pid in ordered
+    )
 
 
 def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | None) -> int:
     """Ask through the store, which every host reads, and wait until they have left it."""
-    waiting = {worker.record.id for worker in queue.workers() if _is_meant(worker, ids)}
+    records = [worker.record for worker in queue.workers()]
+    waiting = {
+        each.id for each in records if not ids or each.id in ids or str(each.process.pid) in ids
+    }
     if ids and not waiting:
         raise NotFound(f"no worker '{ids[0]}'", hint="queuectl worker list shows them")
     if not waiting:
@@ -214,7 +250,7 @@ def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | No
         return ExitCode.OK
     queue.ask_workers_to_stop(waiting, StopRequest.NOW if now else StopRequest.GRACEFUL)
     deadline = None if seconds is None else time.monotonic() + seconds
-    with Progress() as progress:
+    with progress_line() as progress:
         while waiting:
             living = [worker for worker in queue.workers() if worker.record.id in waiting]
             left = {worker.record.id for worker in living}
@@ -230,20 +266,18 @@ def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | No
                 )
             if waiting:
                 pids = [worker.record.process.pid for worker in living]
-                progress.show(f"waiting for {told_of(pids, in_hand(living))}")
+                progress.show(f"waiting for {_named(pids, _in_hand(living))}")
                 time.sleep(_POLL_SECONDS)
     return ExitCode.OK
 
 
-@worker.command(
-    "logs",
-    epilog="""
+@examples("""
     queuectl worker logs -f
     queuectl worker logs 12345 -n 20
     queuectl worker logs --json
-    """,
-)
-@click.argument("worker_id", metavar="[ID | PID]", required=False, type=WorkerId())
+""")
+@worker.command("logs")
+@click.argument("worker_id", metavar="[ID | PID]", required=False, type=WORKER_ID)
 @click.option("-f", "--follow", "live", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=100, metavar="LINES",
               help="The last lines; 100 unless said.")  # fmt: skip
@@ -253,7 +287,7 @@ def worker_logs(
     session: Session, worker_id: str | None, live: bool, lines: int, as_json: bool
 ) -> None:
     """Show the logs of this home's workers; with --json one object a line."""
-    from queuectl.cli.workers.logs import show_logs
+    from queuectl.cli.worker_logs import show_logs
 
     home = session.location().home
     if not show_logs(home.worker_logs, worker_id, lines, live=live, as_json=as_json):

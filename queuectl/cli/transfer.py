@@ -5,36 +5,40 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from queuectl.cli import job_input
 from queuectl.cli.completions import PathName
+from queuectl.cli.enqueue_words import WrittenJob
 from queuectl.cli.filters import confirm, filter_of, filter_options, yes_option
-from queuectl.cli.progress import Progress
-from queuectl.cli.root import Command
+from queuectl.cli.progress import Progress, progress_line
+from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
-from queuectl.cli.signals import ended_by_signals
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.query import Filter
 from queuectl.domain.text import without_passwords
 from queuectl.system.home import cannot, find_location, open_private, working_directory
 
+if TYPE_CHECKING:
+    from queuectl.transfer.import_lines import Intake, Taken
+
 STANDARD_OUTPUT = "-"
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl export backup.jsonl
     queuectl export --state dead --queue imports | gzip > dead.jsonl.gz
-    """,
-)
+""")
+@click.command(cls=Command)
 @click.argument("file", required=False, type=PathName(), metavar="[FILE]")
 @filter_options("Only jobs in these states.", careful=False, deliveries=False)
 @click.option("--mask", is_flag=True, help="Hide secrets; such an export cannot be imported.")
@@ -50,22 +54,22 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
         print_hint("secrets are masked on a terminal: queuectl export FILE writes all")
     from queuectl.transfer.export import lines
 
-    found = lines(queue.store, None if chosen == Filter() else chosen, masked=mask or is_shown)
+    every = lines(queue.store, None if chosen == Filter() else chosen, masked=mask or is_shown)
     if file is None or file == STANDARD_OUTPUT:
-        _write(found, sys.stdout)
+        _write(every, sys.stdout)
         return
     working_directory(file)  # which may be gone
-    with _replaced(Path(file)) as stream, Progress() as progress:
-        written = _write(found, stream, progress)
-    print_line(f"Exported {_told(written['job'], written['schedule'])} to {file}")
+    with _replaced(Path(file)) as stream, progress_line() as progress:
+        written = _write(every, stream, progress)
+    print_line(f"Exported {jobs_and_schedules(written['job'], written['schedule'])} to {file}")
 
 
 def _write(
-    found: Iterator[dict[str, object]], stream: IO[str], progress: Progress | None = None
+    lines: Iterator[dict[str, object]], stream: IO[str], progress: Progress | None = None
 ) -> Counter[object]:
     """Write lines; return how many there were of each type."""
     written = Counter[object]()
-    for line in found:
+    for line in lines:
         stream.write(json.dumps(line) + "\n")
         written[line["type"]] += 1
         if progress:
@@ -73,7 +77,7 @@ def _write(
     return written
 
 
-def _told(jobs: int, schedules: int) -> str:
+def jobs_and_schedules(jobs: int, schedules: int) -> str:
     """Return how many jobs there were, and schedules if any."""
     return f"{jobs:,} job(s)" + (f" and {schedules:,} schedule(s)" if schedules else "")
 
@@ -98,62 +102,57 @@ def _replaced(path: Path) -> Iterator[IO[str]]:
         draft.unlink(missing_ok=True)
 
 
-@click.command(
-    "import",
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl import backup.jsonl
     zcat dead.jsonl.gz | queuectl import - --skip-existing
-    """,
-)
+""")
+@click.command("import", cls=Command)
 @click.argument("file", type=PathName(), metavar="FILE")
 @click.option("--skip-existing", is_flag=True, help="Say nothing of what is there already.")
 @pass_session
 def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     """Read what `export` wrote into this store."""
     from queuectl.stores.rules import require_in_use
-    from queuectl.transfer.import_lines import Intake, Taken
+    from queuectl.transfer.import_lines import Intake
 
     items = job_input.from_file(file)  # before a store is made
     queue = session.queue()
     require_in_use(queue.store)
-    intake = Intake(queue.store)
     stored, skipped, code = Counter[str](), 0, int(ExitCode.OK)
-
-    def tell(taken: list[Taken]) -> None:
-        nonlocal skipped, code
-        for each in taken:
-            if each.error is None:
-                stored[each.kind] += 1
-            elif each.existing and skip_existing:
+    with progress_line() as progress:
+        for taken in _take_in(items, Intake(queue.store)):
+            if taken.error is None:
+                stored[taken.kind] += 1
+            elif taken.existing and skip_existing:
                 skipped += 1
             else:
-                print_error(each.error, each.where)
-                code = code or each.error.exit_code
-
-    with Progress() as progress:
-        for item in items:
-            if item.fields is None:
-                fault = item.error or InvalidInput("nothing to import")
-                tell([Taken(item.where, fault)])
-                continue
-            tell(intake.take(item.where, item.fields))
+                print_error(taken.error, taken.where)
+                code = code or taken.error.exit_code
             progress.show(f"{stored['job']:,} jobs imported")
-        tell(intake.finish())
-    print_line(f"Imported {_told(stored['job'], stored['schedule'])}")
+    print_line(f"Imported {jobs_and_schedules(stored['job'], stored['schedule'])}")
     if skipped:
         print_hint(f"{skipped:,} skipped: they exist already")
     return code
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+def _take_in(items: Iterator[WrittenJob], intake: Intake) -> Iterator[Taken]:
+    """Bring lines in; yield what became of each."""
+    from queuectl.transfer.import_lines import Taken
+
+    for item in items:
+        if item.fields is None:
+            yield Taken(item.where, item.error or InvalidInput("nothing to import"))
+        else:
+            yield from intake.take(item.where, item.fields)
+    yield from intake.finish()
+
+
+@examples("""
     queuectl migrate --to mongodb://db1/queuectl
     queuectl --store mongodb://db1/queuectl migrate --yes --to ./queue.db
     queuectl migrate --release
-    """,
-)
+""")
+@click.command(cls=Command)
 @click.option("--to", "url", type=PathName(), metavar="URL", help="An empty store: where to.")
 @click.option("--force", is_flag=True, help="Even if workers elsewhere seem to live on a store.")
 @click.option("--release", is_flag=True, help="Use this store again, though it was moved.")
@@ -175,29 +174,28 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
         was_moved = migration.release(source)
         print_line(f"{source.address} is in use again" if was_moved else "this store was not moved")
         return ExitCode.OK
-    shown = without_passwords(url)
+    contents = jobs_and_schedules(queue.counts().total, len(source.schedules()))
+    address = without_passwords(url)
     confirm(
-        f"Move {_told(queue.counts().total, len(source.schedules()))} and all else from "
-        f"{source.address} to {shown}, and let this store refuse jobs then?",
+        f"Move {contents} and all else from {source.address} to {address}, "
+        "and let this store refuse jobs then?",
         yes=yes,
         otherwise="nothing was moved",
-        hint=f"queuectl migrate --yes --to {shown}",
+        hint=f"queuectl migrate --yes --to {address}",
     )
     store_url = find_location(store=url).store_url
     if not _is_there(store_url):
         require_in_use(source)  # or an empty store would be left there
         migration.require_no_workers(source, force=force)
-    with ended_by_signals(), contextlib.closing(open_store(store_url)) as target:
+    with _ended_by_signals(), contextlib.closing(open_store(store_url)) as target:
         done = migration.Progress()
-        with Progress() as progress:
+        with progress_line() as progress:
             for done in migration.migrate(source, target, force=force):
-                verb, count = (
-                    ("compared", done.compared) if done.compared else ("moved", done.moved)
-                )
-                progress.show(f"{count:,} jobs {verb}")
+                how_far = f"{done.compared:,} jobs compared" if done.compared else ""
+                progress.show(how_far or f"{done.moved:,} jobs moved")
         before = " before" if done.is_over else ""
         jobs = done.compared - done.deliveries
-        print_line(f"Moved {_told(jobs, done.schedules)} to {target.address}{before}")
+        print_line(f"Moved {jobs_and_schedules(jobs, done.schedules)} to {target.address}{before}")
         print_line(f"Checksum {done.checksum[:16]} is the same in both")
         print_hint(f"{source.address} is left as it was, and refuses jobs and workers now")
         print_hint("to use it again all the same: queuectl migrate --release")
@@ -209,7 +207,29 @@ def _is_there(store_url: str) -> bool:
     """Whether there is a store already."""
     from queuectl.stores import open_existing
 
-    found = open_existing(store_url)
-    if found is not None:
-        found.close()
-    return found is not None
+    store = open_existing(store_url)
+    if store is not None:
+        store.close()
+    return store is not None
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise SystemExit with 128 and their number, as Ctrl-C raises.
+
+    The first one counts: what it undoes is not disturbed by another. One that whoever started
+    this process has it ignore, as `nohup` does, stays ignored.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    heard = [each for each in _ENDING_SIGNALS if signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, leave) for each in heard}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

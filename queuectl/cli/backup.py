@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,10 @@ import click
 
 from queuectl.cli.completions import PathName
 from queuectl.cli.filters import confirm, yes_option
-from queuectl.cli.progress import Progress
-from queuectl.cli.root import Command
+from queuectl.cli.progress import progress_line
+from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session, print_hint, print_line
+from queuectl.cli.transfer import jobs_and_schedules
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.system.home import working_directory
 from queuectl.system.store_url import is_mongo, sqlite_path
@@ -30,13 +30,11 @@ _ON_MONGO = {
 }
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl backup ~/queue-monday.db
     queuectl backup /mnt/backup/queue.db && queuectl restore --dry-run /mnt/backup/queue.db
-    """,
-)
+""")
+@click.command(cls=Command)
 @click.argument("file", type=PathName(), metavar="FILE")
 @pass_session
 def backup(session: Session, file: str) -> None:
@@ -44,19 +42,17 @@ def backup(session: Session, file: str) -> None:
     from queuectl.transfer.backup import back_up
 
     store = _embedded(session, "backup")
-    with Progress() as progress:
-        found = back_up(store, _named(file, "backup"), _shown(progress, "copied"))
-    print_line(f"Backed up {_told(found)} to {file}")
+    with progress_line() as progress:
+        contents = back_up(store, _named(file, "backup"), progress.show_copied)
+    print_line(f"Backed up {_contents(contents)} to {file}")
 
 
-@click.command(
-    cls=Command,
-    epilog="""
+@examples("""
     queuectl restore ~/queue-monday.db
     queuectl restore --dry-run ~/queue-monday.db
     queuectl restore --stop --paused --yes ~/queue-monday.db
-    """,
-)
+""")
+@click.command(cls=Command)
 @click.argument("file", type=PathName(), metavar="FILE")
 @click.option("--paused", is_flag=True, help="Leave all queues paused, so that nothing starts.")
 @click.option("--catch-up", is_flag=True, help="Let schedules enqueue what they missed since.")
@@ -66,14 +62,7 @@ def backup(session: Session, file: str) -> None:
 @yes_option
 @pass_session
 def restore(
-    session: Session,
-    file: str,
-    paused: bool,
-    catch_up: bool,
-    deliver: bool,
-    stop: bool,
-    dry_run: bool,
-    yes: bool,
+    session: Session, /, file: str, stop: bool, dry_run: bool, yes: bool, **wishes: bool
 ) -> int:
     """Put a backup in the place of the embedded store, which is kept beside it."""
     from queuectl.transfer.restore import Restoration
@@ -83,20 +72,25 @@ def restore(
     source, place = _named(file, "restore"), session.location()
     if stop and not dry_run:
         _stop_workers(session)
-    with Progress() as progress, Restoration(place, source, _shown(progress, "copied")) as ready:
+    with progress_line() as progress, Restoration(place, source, progress.show_copied) as ready:
         progress.clear()
         _warn_of_unreadable(ready.unreadable)
+        contents = _contents(ready.found.contents)
+        age = f", made {ready.found.made_at}" if ready.found.made_at else ""
         if dry_run:
-            print_line(
-                f"Would restore {_told(ready.found.contents)} from {file}{_age(ready.found)}"
-            )
+            print_line(f"Would restore {contents} from {file}{age}")
             _tell_waiting(ready.found)
             return ExitCode.OK
         ready.refuse_workers()
         if ready.replaces:
-            _ask(ready.found, place.store_url, file, yes=yes)
-        done = ready.finish(Wishes(paused=paused, catch_up=catch_up, deliver=deliver))
-    print_line(f"Restored {_told(ready.found.contents)} from {file}{_age(ready.found)}")
+            confirm(
+                f"Replace everything in {place.store_url} by {contents}{age}?",
+                yes=yes,
+                otherwise="nothing was restored",
+                hint=f"queuectl restore --yes {file}",
+            )
+        done = ready.finish(Wishes(**wishes))
+    print_line(f"Restored {contents} from {file}{age}")
     _tell_waiting(ready.found)
     _tell(done)
     _warn_of_moves(ready.found)
@@ -120,13 +114,6 @@ def _named(file: str, verb: str) -> Path:
     return Path(file)
 
 
-def _shown(progress: Progress, verb: str) -> Callable[[int, int], None]:
-    def show(done: int, total: int) -> None:
-        progress.show(f"{100 * done // max(total, 1)} % {verb}")
-
-    return show
-
-
 def _stop_workers(session: Session) -> None:
     from queuectl.worker.supervision import manager
 
@@ -136,37 +123,21 @@ def _stop_workers(session: Session) -> None:
     manager.stop(session.location(), now=True, timeout=_STOP_SECONDS, on_stopped=tell)
 
 
-def _ask(found: Found, store: str, file: str, *, yes: bool) -> None:
-    what = f"{_told(found.contents)}{_age(found)}"
-    confirm(
-        f"Replace everything in {store} by {what}?",
-        yes=yes,
-        otherwise="nothing was restored",
-        hint=f"queuectl restore --yes {file}",
-    )
+def _contents(of: Contents) -> str:
+    return jobs_and_schedules(of.jobs, of.schedules)
 
 
-def _told(found: Contents) -> str:
-    """Return what a store holds, as far as people count it."""
-    schedules = f" and {found.schedules:,} schedule(s)" if found.schedules else ""
-    return f"{found.jobs:,} job(s){schedules}"
-
-
-def _age(found: Found) -> str:
-    return f", made {found.made_at}" if found.made_at else ""
-
-
-def _tell_waiting(found: Found) -> None:
+def _tell_waiting(copy: Found) -> None:
     """Say how many jobs will run, and how many of them again."""
-    if not found.waiting:
+    if not copy.waiting:
         return
-    line = f"{found.waiting:,} job(s) wait in it and will run"
-    if found.again is None or found.over is None:
+    line = f"{copy.waiting:,} job(s) wait in it and will run"
+    if copy.again is None or copy.over is None:
         print_line(f"{line}; which of them have run since cannot be known")
         return
-    parts = [f"{found.again:,} of them again"] if found.again else []
-    if found.over:
-        parts.append(f"{found.over:,} although cancelled or deleted since")
+    parts = [f"{copy.again:,} of them again"] if copy.again else []
+    if copy.over:
+        parts.append(f"{copy.over:,} although cancelled or deleted since")
     print_line(f"{line}: {', '.join(parts) or 'none of them again'}")
 
 
@@ -194,14 +165,14 @@ def _warn_of_unreadable(ids: tuple[str, ...]) -> None:
         print_hint(f"jobs in it whose records cannot be read, and which will not run: {named}")
 
 
-def _warn_of_moves(found: Found) -> None:
-    if found.moved_to:
-        was = "was being" if found.is_moving else "had been"
+def _warn_of_moves(copy: Found) -> None:
+    if copy.moved_to:
+        was = "was being" if copy.is_moving else "had been"
         print_hint(
-            f"it {was} moved to {found.moved_to} and refuses jobs: "
+            f"it {was} moved to {copy.moved_to} and refuses jobs: "
             "queuectl migrate --release lets it be used again"
         )
-    elif found.is_arriving:
+    elif copy.is_arriving:
         print_hint(
             "another store was being moved there when it was made: it refuses jobs until all came"
         )

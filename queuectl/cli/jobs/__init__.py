@@ -1,1 +1,0 @@
-"""The commands on jobs that are in the store."""

@@ -1,0 +1,223 @@
+"""The output of jobs: of runs that are over, or as it comes, over retries, until they settle."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import click
+
+from queuectl.cli.jobs import clock_of
+from queuectl.cli.root import Command, examples, ids_argument
+from queuectl.cli.run_output import (
+    STREAMS,
+    Choice,
+    RunOutput,
+    outputs,
+    prefixes,
+    print_record,
+    print_run,
+)
+from queuectl.cli.session import Session, for_each, pass_session, print_error, print_hint
+from queuectl.domain.errors import CannotStart, InvalidInput, NotFound, QueuectlError
+from queuectl.domain.job import SETTLED, WAITING, Job
+from queuectl.domain.views import NO_WORKER, exit_code, reason
+from queuectl.presentation import tables
+from queuectl.queue import Queue
+from queuectl.system.job_logs import JobLogs
+from queuectl.system.polling import ROOTS_SECONDS, Pace
+
+_POLL_SECONDS = (0.01, 0.2)
+
+
+@examples("""
+    queuectl logs job1
+    queuectl logs job1 --attempt 2 --stderr
+    queuectl logs -f job1 job2
+""")
+@click.command(cls=Command)
+@ids_argument()
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of run N, not the last.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), metavar="LINES", help="The last lines.")
+@click.option("-f", "--follow", "live", is_flag=True, help="Go on until the job is settled.")
+@click.option("--stderr", "only", flag_value="stderr", help="Standard error alone.")
+@click.option("--stdout", "only", flag_value="stdout", help="Standard output alone.")
+@pass_session
+def logs(
+    session: Session,
+    ids: tuple[str, ...],
+    attempt: int | None,
+    lines: int | None,
+    live: bool,
+    only: str | None,
+) -> int:
+    """Show the output of jobs; of several, each line begins with its job's id."""
+    if live and attempt is not None:
+        raise InvalidInput("--attempt is over and cannot be followed", hint="leave out -f")
+    queue = session.reading()
+    choice = Choice((only,) if only else STREAMS, lines)
+    if live:
+        return _follow_each(session, ids, choice)
+
+    def act(word: str) -> None:
+        job = queue.get(word)
+        if not job.runs:
+            print_hint(f"job '{job.id}' has not run yet")
+            return
+        if attempt is not None and attempt > job.runs:
+            raise NotFound(f"job '{job.id}' has no run {attempt}: there are {job.runs}")
+        print_run(queue, job, attempt or job.runs, choice)
+
+    if len(ids) > 1:
+        choice = replace(choice, prefixes=prefixes(ids, colors=session.colors))
+    return for_each(ids, act)
+
+
+def _follow_each(session: Session, ids: Sequence[str], choice: Choice) -> int:
+    """Follow jobs; return the exit code of the first that cannot be followed to its end.
+
+    Without such, that of the job where there is one alone, else 0.
+    """
+    queue, resolved = session.reading(), list[str]()
+    code = for_each(ids, lambda word: resolved.append(queue.resolve(word)))
+    named = list(dict.fromkeys(resolved))
+    is_alone = len(named) == 1 and not code
+    if not is_alone:
+        choice = replace(choice, prefixes=prefixes(named, colors=session.colors))
+    for end in follow(queue, named, choice):
+        if isinstance(end, QueuectlError):
+            print_error(end)
+            code = code or end.exit_code
+        else:
+            print_hint(ending(end))
+            if is_alone:
+                code = exit_code(end)
+    return code
+
+
+def follow(
+    queue: Queue, ids: Sequence[str], choice: Choice
+) -> Iterator[Job | NotFound | CannotStart]:
+    """Write the output of jobs as it comes; yield each when it is settled, until all are.
+
+    For one that is deleted or cannot start its NotFound or CannotStart is yielded.
+    """
+    active = [Follower(queue, job_id, choice) for job_id in ids]
+    shortest, longest = _POLL_SECONDS
+    pause = shortest
+    while True:
+        is_new = False
+        for follower in list(active):
+            end: Job | NotFound | CannotStart | None
+            try:
+                is_new = follower.step() or is_new
+                end = follower.settled
+            except (NotFound, CannotStart) as gone:
+                end = gone
+            if end is not None:
+                active.remove(follower)
+                yield end
+        if not active:
+            return
+        pause = shortest if is_new else min(pause * 1.5, longest)
+        time.sleep(pause)
+
+
+class Follower:
+    """Follows one job: writes what is new, announces retries, notices the end."""
+
+    def __init__(self, queue: Queue, job_id: str, choice: Choice) -> None:
+        self._queue = queue
+        self._job_id = job_id
+        self._choice = choice
+        self._run = 0
+        self._announced = 0  # the latest run that was told of
+        self._has_begun = False
+        self._roots = Pace(ROOTS_SECONDS)
+        self._outputs: dict[str, RunOutput] = {}
+        self.settled: Job | None = None
+
+    def step(self) -> bool:
+        """Write what there is; return whether anything was new.
+
+        Raises CannotStart for a job that waits for what will not come by itself, or NotFound.
+        """
+        job = self._queue.get(self._job_id)  # before the files, so that none is left out
+        is_first, self._has_begun = not self._has_begun, True
+        if is_first:
+            self._announced = max((run.n for run in job.history if run.n < job.runs), default=0)
+        is_new = False
+        for run in range(self._run or max(1, job.runs), job.runs + 1):
+            if run != self._run:
+                is_new = self._pump(ended=True) or is_new
+                self._turn_to(run)
+            is_over = run < job.runs or job.finished_at is not None
+            is_new = self._pump(ended=is_over) or is_new
+            if is_over:
+                self._announce(job)
+        if job.state in SETTLED:
+            self._finish(job)
+        elif job.blocked_by and self._roots.is_due:
+            with self._roots.look():
+                stuck = self._queue.cannot_start()(job)
+            if stuck:
+                raise stuck
+        if is_first and job.state in WAITING:
+            self._tell_of_waiting(job)
+        return is_new
+
+    def _tell_of_waiting(self, job: Job) -> None:
+        """Tell what a job that does not run yet waits for; a script of workers alone."""
+        clock = clock_of(self._queue)
+        if sys.stderr.isatty():
+            why = reason(job, clock.now, clock.at, clock.wait_context) or ""
+        else:
+            why = clock.wait_context.unserved(job.spec.queue) or ""
+        if not why or self._queue.get(job.id).state not in WAITING:
+            return  # the worker that ran it meanwhile may have left
+        if why == NO_WORKER and not self._choice.has_worker:
+            print_hint(f"job '{job.id}' is {job.state}, and {why}: queuectl worker start")
+        elif why != NO_WORKER and not why.endswith("due"):
+            print_hint(f"job '{job.id}' is {job.state}: {why}")
+
+    def _turn_to(self, run: int) -> None:
+        if run > 1:
+            print_hint(f"job '{self._job_id}': run {run}")
+        last = self._choice.lines if self._run == 0 else None
+        self._outputs = outputs(self._queue.home, self._job_id, run, self._choice, last)
+        self._run = run
+
+    def _pump(self, *, ended: bool) -> bool:
+        is_new = False
+        for stream, output in self._outputs.items():
+            while data := output.read(whole_lines=bool(self._choice.prefixes) and not ended):
+                self._choice.write(stream, self._job_id, data)
+                is_new = True
+        return is_new
+
+    def _announce(self, job: Job) -> None:
+        """Tell of every run that ended and is not the last."""
+        for entry in job.history:
+            if entry.n <= self._announced:
+                continue
+            self._announced = entry.n
+            if entry.n < job.runs or job.state in WAITING:
+                why = reason(job, self._queue.now(), clock_of(self._queue).at)
+                what = why if entry.n == job.runs else "tried again"
+                print_hint(f"job '{job.id}': {entry.error or 'completed'} (run {entry.n}); {what}")
+
+    def _finish(self, job: Job) -> None:
+        """Write the output from the record where no file has it; the job is settled."""
+        logs = JobLogs(self._queue.home)
+        if job.runs and not logs.stdout(job.id, job.runs).exists() and job.outcome:
+            print_record(job, job.outcome, self._choice)
+        self.settled = job
+
+
+def ending(job: Job) -> str:
+    """Return how a settled job ended, as a line: `job 'a' completed in 5.0 s`."""
+    took = f" in {tables.duration(job.outcome.duration)}" if job.outcome and job.runs else ""
+    error = f": {job.last_error}" if job.last_error and exit_code(job) else ""
+    return f"job '{job.id}' {job.state}{took}{error}"

@@ -1,1 +1,0 @@
-"""The commands on a whole store: making, checking, backing up, moving."""
