@@ -20,12 +20,11 @@ from queuectl.cli.session import Session
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.stores import open_store
-from queuectl.system.orphans import children_of
+from queuectl.system.run_processes import children_of
 from tests.certificates import certificate_in
 from tests.chaos.mongod import Mongod, mongod_in
 from tests.cli.harness import Result, home
 from tests.worker.fleet import eventually, fleet_in
-from tests.worker.impatient import become_impatient
 
 __all__ = ["home"]
 
@@ -189,9 +188,8 @@ def test_the_password_is_in_no_process_file_or_record(
 
 
 def test_a_server_that_goes_away_is_logged_without_the_password(
-    guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    guarded: Guarded, tmp_path: Path
 ) -> None:
-    become_impatient(monkeypatch)
     with fleet_in(tmp_path, guarded.url()) as fleet:
         fleet.start()
         guarded.mongod.kill()

@@ -24,10 +24,9 @@ from queuectl.stores.base import BATCH, Leaving, Store
 from queuectl.stores.rules import commit_reduced
 from queuectl.system import pidfile
 from queuectl.system.home import Home
-from queuectl.system.orphans import marked_orphans
 from queuectl.system.polling import Pace
 from queuectl.system.processes import HEARTBEAT_SECONDS, SILENCE_SECONDS, is_alive, is_here
-from queuectl.system.run_processes import kill_run, members
+from queuectl.system.run_processes import kill_run, marked_orphans, members
 
 log = logging.getLogger("queuectl.worker")
 

@@ -53,8 +53,8 @@ class Holder:
     is_ours: bool
 
     def __str__(self) -> str:
-        told = f"process {self.pid} ({self.name})"
-        return f"{told}, which is stopped" if self.is_stopped else told
+        text = f"process {self.pid} ({self.name})"
+        return f"{text}, which is stopped" if self.is_stopped else text
 
 
 def holder_of(store_file: Path) -> Holder | None:
@@ -62,20 +62,17 @@ def holder_of(store_file: Path) -> Holder | None:
 
     The store is open in this process. None: nobody does at this moment, or it cannot be told.
     """
-    if not _CAN_ASK:
-        return None
     with contextlib.suppress(OSError, ValueError):
-        turn = Path(f"{store_file}-lock")
-        return _described(_pid_at_lock(store_file) or _pid_at_flock(turn))
+        if _CAN_ASK:
+            turn = Path(f"{store_file}-lock")
+            return _described(_pid_at_lock(store_file) or _pid_at_flock(turn))
     return None
 
 
 def flock_holder_of(lock_file: Path) -> Holder | None:
     """Return the other process that holds the lock of a whole file (flock), as `holder_of` does."""
-    if not _CAN_ASK:
-        return None
     with contextlib.suppress(OSError, ValueError):
-        return _described(_pid_at_flock(lock_file))
+        return _described(_pid_at_flock(lock_file)) if _CAN_ASK else None
     return None
 
 
@@ -156,8 +153,8 @@ def _pid_at_lock(store_file: Path) -> int:
     descriptor = _own_descriptor(Path(f"{store_file}-shm"))
     if descriptor is None:
         return 0
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _WRITE_LOCK_AT, 1, 0)
-    kind, *_, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _WRITE_LOCK_AT, 1, 0)
+    kind, *_, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, request))
     return 0 if kind == fcntl.F_UNLCK else int(pid)
 
 

@@ -103,8 +103,8 @@ def _change(home: Home, decide: Callable[[list[ProcessEntry]], list[ProcessEntry
     with _locked(home):
         try:
             entries = registered(home)
-        except StoreRefused:
-            _set_aside(home)
+        except StoreRefused:  # kept beside the new one: data is never overwritten
+            home.pid_file.replace(home.pid_file.with_suffix(".pid.damaged"))
             entries = []
         _write(home, [entry for entry in decide(entries) if not _is_stale(entry)])
 
@@ -155,11 +155,6 @@ def _take(descriptor: int, path: Path) -> None:
                 raise locked_by(flock_holder_of(path), path) from None
         HOLDING.pause()
         time.sleep(_LOOK_SECONDS)
-
-
-def _set_aside(home: Home) -> None:
-    """Keep a damaged file beside the new one: data is never overwritten."""
-    home.pid_file.replace(home.pid_file.with_suffix(".pid.damaged"))
 
 
 def registered(home: Home) -> list[ProcessEntry]:

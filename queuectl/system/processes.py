@@ -25,6 +25,8 @@ SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
 IS_LINUX = sys.platform == "linux"
 _DEAD_STATES = b"ZXx"
 _TERMINAL, _THREADS = 4, 17  # of what `stat_fields` has, counted from its first
+_ARGUMENTS = slice(45, 47)
+"""Where that says from which to which address the command line stands."""
 
 _LOCK = rb"lock:\s+\d+: \S+\s+\S+\s+WRITE "
 
@@ -163,3 +165,23 @@ def started_between(pid: int, earliest: float, latest: float) -> bool:
 def boot_clock() -> float:
     """Return seconds that go on while the machine sleeps, on the scale of start times."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if IS_LINUX else time.monotonic()
+
+
+def set_title(title: str) -> None:
+    """Call this process something else than what it was started as, where that can be done.
+
+    Its command line is overwritten in place, and cut to the room that is there.
+    """
+    if not IS_LINUX:
+        return
+    import ctypes
+
+    with contextlib.suppress(OSError, ValueError):
+        Path("/proc/self/comm").write_text(title)
+    fields = stat_fields(os.getpid())
+    if fields is None:
+        return
+    start, end = (int(address) for address in fields[_ARGUMENTS])
+    if 0 < start < end:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, title.encode()[: end - start - 1], min(len(title), end - start - 1))

@@ -1,8 +1,13 @@
-"""The processes of one run: found, stopped in their place, and killed.
+"""The processes of one run: found, stopped in their place, and killed; and who adopts orphans.
 
 What belongs to a run is its process group, what bears its mark (`run_mark`), and all that descends
 from these, unless it bears another mark. On Linux this is read from /proc; elsewhere psutil is
 asked.
+
+A process whose parent has ended becomes a child of the nearest ancestor that asked for orphans
+(PR_SET_CHILD_SUBREAPER, see prctl(2)), else of the first process of the machine. A worker that
+asks has every process of its runs below it, can end those that fork faster than a look at /proc
+takes, and knows for certain when none is left: it has no child any more.
 """
 
 from __future__ import annotations
@@ -14,9 +19,11 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from queuectl.system.processes import IS_LINUX, is_over, stat_fields
+from queuectl.system.processes import IS_LINUX, has_ended, is_over, stat_fields
 from queuectl.system.run_mark import RUN_ID_VARIABLE, is_mark, mark_of, read_mark
 
+_PR_SET_CHILD_SUBREAPER = 36
+_CHILDREN_BYTES = 65536
 _KILL_PAUSE = 0.005
 _REFUSED_SECONDS = 0.5
 """How long to ask again what refuses to be killed, while others may still be dying."""
@@ -194,3 +201,55 @@ def _environment(pid: int) -> list[bytes]:
     except OSError:
         return []
     return text.split(b"\0")
+
+
+def adopt_orphans() -> bool:
+    """Let orphans that descend from this process become its children; whether they will."""
+    if not IS_LINUX:
+        return False
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    return False
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the children of a process's first thread, those it has adopted among them.
+
+    One that is gone has none. Children that come and go meanwhile may be missing.
+    """
+    try:
+        descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
+    except OSError:
+        return []
+    try:
+        return [int(word) for word in os.read(descriptor, _CHILDREN_BYTES).split()]
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
+
+
+def reap_adopted() -> bool:
+    """Let every child that has ended go; return whether some are alive."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def marked_orphans(run_id: str, adopters: Collection[int]) -> list[int]:
+    """Return the processes of a run among the children of those who may have adopted them.
+
+    The newest come first: of processes that fork and end all the time they are the living ones.
+    """
+    mark = mark_of(run_id)
+    return [
+        pid
+        for adopter in adopters
+        for pid in reversed(children_of(adopter))
+        if read_mark(pid) == mark and not has_ended(pid)
+    ]

@@ -11,34 +11,37 @@ from pathlib import Path
 from queuectl.system.home import Home, Location
 from queuectl.system.run_mark import belong_to_no_run
 from queuectl.system.terminal_stops import be_a_command
-from queuectl.worker.claims import WorkerOptions
 from queuectl.worker.logging import log_to_file
+from queuectl.worker.options import Timings, WorkerOptions
 from queuectl.worker.supervision.supervisor import Supervisor
 
 
 def main() -> int:
     """Read the orders, let go of the terminal, and supervise."""
     be_a_command()
-    given = json.load(sys.stdin)
+    orders = json.load(sys.stdin)
     belong_to_no_run()  # a job that starts workers does not take them with it
-    place = Location(Home(Path(given["home"])), given["store"])
-    options = WorkerOptions(tuple(given["queues"]), drain=given["drain"], only=given["only"])
+    place = Location(Home(Path(orders["home"])), orders["store"])
+    options = WorkerOptions(
+        tuple(orders["queues"]),
+        orders["drain"],
+        orders["only"],
+        timings=Timings(**orders["timings"]),
+    )
     if os.fork():
         return 0  # whoever started us need not wait for the supervisor's end
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir("/")
-    _keep_a_log(place, given["log_format"], Path(given["log"]))
-    writer = given["report"]
+    _keep_a_log(place, orders["log_format"], Path(orders["log"]))
+    writer = orders["report"]
     os.set_inheritable(writer, False)
 
     def report(line: str) -> None:
-        try:
+        with contextlib.suppress(OSError):  # whoever started us knows enough, or is gone
             os.write(writer, f"{line}\n".encode())
-        except OSError:
-            return  # whoever started us has been told enough, or is gone
 
-    return Supervisor(place, options, given["count"], report).run()
+    return Supervisor(place, options, orders["count"], report).run()
 
 
 def _keep_a_log(place: Location, log_format: str, first: Path) -> None:

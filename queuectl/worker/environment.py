@@ -1,16 +1,20 @@
-"""The environment of a worker's jobs."""
+"""The environment of a worker's jobs, and what is not run in any."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import lru_cache, partial
 
+from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import Job
-from queuectl.queue.environments import Variables
+from queuectl.domain.request import command_refusal
+from queuectl.domain.settings import Settings
+from queuectl.stores.base import Store
 from queuectl.system.home import STORE_VARIABLES
 from queuectl.system.run_mark import RUN_ID_VARIABLE
+from queuectl.worker.store_retry import StoreRetry
 
 CLEAN = ("PATH", "HOME", "LANG")
 """What a job with a clean environment still gets of its worker's."""
@@ -25,19 +29,19 @@ _DOTS = re.compile(r"/\.{0,2}(/|$)")
 """What a path has in it that is not the short way to a directory."""
 
 
-class MissingEnvironment(Exception):
-    """A job names a captured environment that the store does not have."""
+class NotAllowed(Exception):
+    """A run that is not begun, now or ever; the text says why."""
 
 
 class Environment:
     """What the jobs of one worker get, less the store's address.
 
     The base is the worker's own environment, a few variables of that (`clean_env`), or one that
-    was captured, which `captured` looks up by its name; a job's own variables go over it. `PWD`
+    was captured, which the store has by its name; a job's own variables go over it. `PWD`
     is the job's own directory, and `OLDPWD` nowhere, as a shell would have it that begins there.
     """
 
-    def __init__(self, worker_id: str, captured: Callable[[str], Variables | None]) -> None:
+    def __init__(self, worker_id: str, store: Store, retry: StoreRetry) -> None:
         own = {"QUEUECTL_WORKER_ID": worker_id}
         inherited = {k: v for k, v in os.environ.items() if k not in _OF_THE_WORKERS}
         clean = {name: inherited[name] for name in CLEAN if name in inherited}
@@ -46,16 +50,24 @@ class Environment:
 
         @lru_cache(maxsize=_REMEMBERED)
         def base_of(name: str) -> dict[bytes, bytes]:
-            variables = captured(name)
+            variables = retry.call(partial(store.environment, name))
             if variables is None:
-                raise MissingEnvironment(f"Captured environment {name} is not in the store")
+                raise NotAllowed(f"Captured environment {name} is not in the store")
             kept = {k: v for k, v in variables if k not in _OF_THE_WORKERS}
             return _encoded({**kept, **own})
 
         self._base_of = base_of
 
-    def of(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
-        """Return the environment of one run, as the system takes it. Raises MissingEnvironment."""
+    def of(self, job: Job, claim_id: str, settings: Settings) -> dict[bytes, bytes]:
+        """Return the environment of one run, as the system takes it. Raises NotAllowed.
+
+        What has the id of a delivery and is none was brought in past all checks.
+        """
+        if hook_of(job.id) is not None:
+            raise NotAllowed("its id belongs to the deliveries of hooks")
+        why = command_refusal(job.spec.command, settings)
+        if why:
+            raise NotAllowed(f"Command is not allowed: {why}")
         return {
             **self._base(job),
             **({} if job.spec.clean_env else {b"PWD": _directory(job.spec.cwd)}),

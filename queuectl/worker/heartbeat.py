@@ -1,4 +1,4 @@
-"""The heartbeat: a thread that renews the claim in hand, and does the upkeep.
+"""The heartbeat: a thread that renews the claim in hand, and does maintenance.
 
 It has a store of its own and no part in the path of a job. When a renewal is refused, or has not
 succeeded in time, the job is stopped before its lease ends: the worker fences itself. A store that
@@ -84,7 +84,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._store: Store | None = None
         self._maintenance: Maintenance | None = None
-        self._upkeep_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
+        self._maintenance_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
         self._next_renewal = self._next_beat = self._next_settings = 0.0
         self._heed(settings)
 
@@ -173,8 +173,8 @@ class Heartbeat:
             self._heed_move(store)
             self._next_settings = now + _SETTINGS_SECONDS
         self._report_in_time(store)
-        if self._maintenance is not None and self._upkeep_pace.is_due:
-            with self._upkeep_pace.look():
+        if self._maintenance is not None and self._maintenance_pace.is_due:
+            with self._maintenance_pace.look():
                 self._maintenance.tick(self.settings)
 
     def _is_alone(self) -> bool:
@@ -266,7 +266,7 @@ class Heartbeat:
 
     def _report(self, store: Store) -> None:
         try:
-            asked = store.heartbeat(self._worker.id)
+            request = store.heartbeat(self._worker.id)
         except NotFound:  # a fleet that took us for dead has removed us
             store.register(replace(self._worker, heartbeat_at=store.now()))
             me = pidfile.ProcessEntry(
@@ -274,8 +274,8 @@ class Heartbeat:
             )
             pidfile.add(Home(Path(self._worker.home)), me)
             return
-        if asked is not None:
-            self._control.request_stop(at_once=asked is StopRequest.NOW)
+        if request is not None:
+            self._control.request_stop(at_once=request is StopRequest.NOW)
 
     def _close_store(self) -> None:
         if self._store is not None:

@@ -71,6 +71,11 @@ class LogFile(logging.handlers.RotatingFileHandler):
             self.doRollover()
 
 
+def new_worker_id() -> str:
+    """Return an id for a worker that is this process: HOST-PID-TOKEN."""
+    return f"{socket.gethostname()}-{os.getpid()}-{new_token()[:6]}"
+
+
 def worker_log(worker_id: str) -> str:
     """Return the name of a worker's log file; its id is HOST-PID-TOKEN."""
     return f"{_safe(worker_id)}.log"
@@ -80,19 +85,19 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w.-]", "_", name)
 
 
-def supervisor_log(pid: int) -> str:
-    """Return the name of a new supervisor's log file."""
-    return worker_log(f"supervisor-{socket.gethostname()}-{pid}-{new_token()[:6]}")
+def supervisor_log() -> str:
+    """Return the name of a log file for this process, a new supervisor."""
+    return worker_log(f"supervisor-{new_worker_id()}")
 
 
 def logs_of(folder: Path) -> dict[str, list[Path]]:
     """Return the log files in a folder by the process they are of, its oldest file first."""
-    found: defaultdict[str, list[tuple[int, Path]]] = defaultdict(list)
+    files: defaultdict[str, list[tuple[int, Path]]] = defaultdict(list)
     with contextlib.suppress(FileNotFoundError):
         for path in folder.iterdir():
             if suffix := _SUFFIX.search(path.name):
-                found[path.name[: suffix.start()]].append((-int(suffix[1] or 0), path))
-    return {name: [path for _, path in sorted(paths)] for name, paths in found.items()}
+                files[path.name[: suffix.start()]].append((-int(suffix[1] or 0), path))
+    return {name: [path for _, path in sorted(paths)] for name, paths in files.items()}
 
 
 def pid_of(name: str) -> str:

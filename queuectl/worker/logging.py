@@ -54,7 +54,7 @@ def log_to_file(home: Home, log_format: str) -> int:
 
     Raises StoreUnavailable or StoreRefused when it cannot be opened.
     """
-    handler = log_files.LogFile(home.worker_logs / log_files.supervisor_log(os.getpid()))
+    handler = log_files.LogFile(home.worker_logs / log_files.supervisor_log())
     _log_with(handler, logging.INFO)
     use_format(log_format)
     return handler.fileno()
@@ -109,7 +109,8 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as a line, with the traceback below it."""
         level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
-        head, *below = _PLAIN.format(record).split("\n") if record.exc_info else [_told(record)]
+        message = _PLAIN.format(record) if record.exc_info else record.getMessage()
+        head, *below = message.split("\n") if record.exc_info else [message]
         text = self.line((level if self._is_file else "") + head, record.created)
         return "\n".join([text, *(without_passwords(line) for line in below)])
 
@@ -134,7 +135,7 @@ class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as a line; a traceback is in `exception`."""
         trace = _PLAIN.formatException(record.exc_info) if record.exc_info else ""
-        return self.line(_told(record), record.created, record.levelname, record.name, trace)
+        return self.line(record.getMessage(), record.created, record.levelname, record.name, trace)
 
     def line(
         self, text: str, moment: float, level: str = "INFO", logger: str = "", trace: str = ""
@@ -156,11 +157,6 @@ class _Json(logging.Formatter):
         if trace:
             event["exception"] = without_passwords(trace)
         return json.dumps(event)
-
-
-def _told(record: logging.LogRecord) -> str:
-    """Return what a record says, without any traceback."""
-    return record.getMessage()
 
 
 class JobLog:

@@ -7,13 +7,18 @@ loop and the runner act on them.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from enum import Enum
 from types import FrameType
 
+from queuectl.domain.errors import ExitCode, QueuectlError
 from queuectl.system.processes import boot_clock
+
+log = logging.getLogger("queuectl.worker")
 
 _DEBOUNCE_SECONDS = 0.2
 _LONGEST_SLEEP = 60.0
@@ -173,6 +178,31 @@ class Control:
         signal.set_wakeup_fd(-1)
         os.close(self.wake)
         os.close(self._waker)
+
+
+def fork_process(control: Control, live: Callable[[], int], failure: str) -> int:
+    """Fork a process that ends with the exit code which `live` returns; return its pid.
+
+    It lets go of its parent's `control`, and stop signals are held back until it unblocks them,
+    when it counts them itself. `failure` is what is logged with an error of Python's.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    pid = os.fork()
+    if pid == 0:
+        code = int(ExitCode.FAILED)
+        try:
+            control.close()
+            code = live()
+        except QueuectlError as fault:
+            log.error("%s", fault)
+            code = int(fault.exit_code)
+        except Exception:
+            log.exception(failure)
+        finally:
+            logging.shutdown()
+            os._exit(code)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    return pid
 
 
 def _on_child(_number: int, _frame: FrameType | None) -> None:

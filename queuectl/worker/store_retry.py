@@ -15,7 +15,6 @@ from queuectl.worker.signals import Control
 log = logging.getLogger("queuectl.worker")
 
 SHORTEST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
 
 T = TypeVar("T")
 
@@ -61,10 +60,17 @@ class StoreRetry:
     `recover` does what can be done for the store before it is asked again.
     """
 
-    def __init__(self, control: Control, outage: OutageLog, recover: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        control: Control,
+        outage: OutageLog,
+        recover: Callable[[], None],
+        longest_pause: float,
+    ) -> None:
         self._control = control
         self._outage = outage
         self._recover = recover
+        self._longest_pause = longest_pause
         self.is_away = False
 
     def call(self, ask: Callable[[], T], *, may_leave: bool = False) -> T:
@@ -89,7 +95,7 @@ class StoreRetry:
                 self.pause(pause)
                 # to have asked for a lock was to wait for it: the first to ask again has it
                 is_locked = isinstance(fault, StoreLocked)
-                pause = SHORTEST_PAUSE if is_locked else min(pause * 2, LONGEST_PAUSE)
+                pause = SHORTEST_PAUSE if is_locked else min(pause * 2, self._longest_pause)
                 continue
             if self.is_away:
                 self.is_away = False

@@ -2,53 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import StoreError, StoreRefused, StoreReplaced, StoreUnavailable
-from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import SETTLED, Job, Outcome, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.query import Filter
 from queuectl.domain.queue_limits import ONE_JOB
-from queuectl.domain.request import command_refusal
+from queuectl.domain.worker_record import StopRequest, WorkerRecord
 from queuectl.maintenance.abandoned_deliveries import are_left
 from queuectl.maintenance.maintenance import Maintenance
 from queuectl.maintenance.scheduler import Scheduler
-from queuectl.queue.environments import Variables
 from queuectl.queue.events import process_all_events
 from queuectl.stores import reopen_store
-from queuectl.stores.base import Store
+from queuectl.stores.base import Leaving, Store
 from queuectl.stores.rules import require_in_use
 from queuectl.system.home import Home, Location
+from queuectl.system.processes import is_live, this_process
 from queuectl.worker.batch import ClaimBatch
-from queuectl.worker.claims import Claims, WorkerOptions
-from queuectl.worker.environment import Environment, MissingEnvironment
+from queuectl.worker.environment import Environment, NotAllowed
 from queuectl.worker.heartbeat import Heartbeat
 from queuectl.worker.logging import JobLog
-from queuectl.worker.registration import new_record, new_worker_id
-from queuectl.worker.runs import unkillable
-from queuectl.worker.runs.executor import Executor, Run
-from queuectl.worker.runs.output import OutputFolder, RunFiles
+from queuectl.worker.options import WorkerOptions
+from queuectl.worker.runs.executor import Executor
+from queuectl.worker.runs.outcome import Run, postponed
+from queuectl.worker.runs.output import OutputFolder
 from queuectl.worker.runs.watchdog import Watchdog
-from queuectl.worker.shutdown import leave
 from queuectl.worker.signals import Control
-from queuectl.worker.store_retry import LONGEST_PAUSE, OutageLog, StoreRetry
+from queuectl.worker.store_retry import OutageLog, StoreRetry
 
 log = logging.getLogger("queuectl.worker")
 
+_COMMAND_LENGTH = 200
+"""How much of a command is logged when it starts."""
 
-_SHOWN = 200
-_TELL_SECONDS = 0.5
-"""How long a worker that drains tells what has happened until it looks whether it shall stop."""
-
-
-class _Refused(Exception):
-    """A run that is not begun, now or ever; the text says why."""
+_EVENTS_SECONDS = 0.5
+"""How long a worker that drains processes events until it looks whether it shall stop."""
 
 
 class Worker:
@@ -63,7 +60,7 @@ class Worker:
         place: Location,
         options: WorkerOptions,
         watchdog: Watchdog,
-        worker_id: str | None = None,
+        worker_id: str,
         call_courier: Callable[[], None] | None = None,
         *,
         is_adopter: bool = False,
@@ -74,16 +71,22 @@ class Worker:
         self._options = options
         self._call_courier = call_courier
         self._store: Store = reopen_store(place.store_url)
+        self._store.patience = options.timings.lock
         require_in_use(self._store)
-        self.record = new_record(
-            worker_id or new_worker_id(),
-            place.home,
-            options.queues if options.only is None else (ONE_JOB,),
-            self._store.now(),
+        now = self._store.now()
+        self.record = WorkerRecord(
+            id=worker_id,
+            process=this_process(),
+            host=socket.gethostname(),
+            home=str(place.home.root),
+            queues=options.queues if options.only is None else (ONE_JOB,),
+            started_at=now,
+            heartbeat_at=now,
         )
-        self._executor = Executor(self._control, self._watchdog, is_adopter=is_adopter)
+        self._executor = Executor(
+            self._control, self._watchdog, options.timings.quick, is_adopter=is_adopter
+        )
         self._output = OutputFolder(place.home)
-        self._environment = Environment(self.record.id, self._captured)
         outage = OutageLog()
         self._heartbeat = Heartbeat(
             lambda: reopen_store(place.store_url),
@@ -96,19 +99,20 @@ class Worker:
             call_courier,
             drains=options.drain,
         )
-        self._retry = StoreRetry(self._control, outage, self._store.recover)
-        self._claims = Claims(self._store, self.record.id, options, self._heartbeat, self._retry)
+        self._retry = StoreRetry(
+            self._control, outage, self._store.recover, options.timings.longest_pause
+        )
+        self._environment = Environment(worker_id, self._store, self._retry)
         self._scheduler = Scheduler(self._store, self.record.started_at)
         self._log = JobLog()
         self._batch = ClaimBatch(
             self._store,
-            self.record.id,
-            self._claims,
+            worker_id,
+            options,
+            self._heartbeat,
             self._retry,
             self._watchdog,
             self._log,
-            1 if options.only else self._store.claim_batch_size,
-            show_output=options.show_output,
         )
         self._can_log = True
 
@@ -126,7 +130,13 @@ class Worker:
                 raise
         finally:
             self._heartbeat.stop()
-            self._leave()
+            if not self._retry.is_away:  # else maintenance removes the entry
+                leave(self._store, self.record.id, self._control, self._options, self._call_courier)
+            self._store.close()
+            self._output.close()
+            self._executor.close()
+            self._watchdog.close()
+            log.info("stopped")
         if self._heartbeat.is_astray:
             raise StoreReplaced(f"{self._store.address} is not the file that it was")
 
@@ -138,27 +148,12 @@ class Worker:
             if self._call_courier and are_left(Home(Path(self.record.home)), self._store):
                 self._call_courier()
         except StoreError as fault:
-            log.warning("%s", fault)  # the upkeep of later will do it
-
-    def _leave(self) -> None:
-        if not self._retry.is_away:  # else upkeep removes the entry
-            leave(
-                self._store,
-                self.record.id,
-                self._control,
-                self._call_courier,
-                drains=self._options.drain,
-            )
-        self._store.close()
-        self._output.close()
-        self._executor.close()
-        self._watchdog.close()
-        log.info("stopped")
+            log.warning("%s", fault)  # the maintenance of later will do it
 
     def _work(self) -> None:
         while True:
             if not self._can_log and self._batch.is_empty:
-                self._retry.pause(LONGEST_PAUSE)
+                self._retry.pause(self._options.timings.longest_pause)
             if self._batch.is_empty and self._control.is_stopping:
                 return
             job = self._batch.take()
@@ -167,28 +162,24 @@ class Worker:
             elif self._retry.call(self._is_done, may_leave=True):
                 return
             else:
-                self._idle()
+                os.chdir("/")  # keeps no directory of a job busy
+                self._executor.reap()
+                self._retry.call(self._sleep, may_leave=True)
 
-    def _idle(self) -> None:
+    def _sleep(self) -> None:
         """Sleep until there may be work: at most until the next job or schedule is due."""
-        os.chdir("/")  # keeps no directory of a job busy
-        self._executor.reap()
         settings = self._heartbeat.settings
-
-        def sleep() -> None:
-            if self._store.make_due_claimable():
-                return
-            seconds = settings.poll_interval_sec
-            schedules = self._scheduler.enqueue_due(settings, ahead=seconds)
-            if schedules.enqueued:
-                return
-            for due in (self._store.next_due(), schedules.next_due):
-                if due is not None:
-                    seconds = min(seconds, max(0.0, (due - self._store.now()).total_seconds()))
-            self._store.wait_for_work(seconds, self._control.wake)
-            self._control.settle_down()
-
-        self._retry.call(sleep, may_leave=True)
+        if self._store.make_due_claimable():
+            return
+        seconds = settings.poll_interval_sec
+        schedules = self._scheduler.enqueue_due(settings, ahead=seconds)
+        if schedules.enqueued:
+            return
+        for due in (self._store.next_due(), schedules.next_due):
+            if due is not None:
+                seconds = min(seconds, max(0.0, (due - self._store.now()).total_seconds()))
+        self._store.wait_for_work(seconds, self._control.wake)
+        self._control.settle_down()
 
     def _is_done(self) -> bool:
         """Whether a worker with limited orders has nothing left to do."""
@@ -198,11 +189,9 @@ class Worker:
         if not self._options.drain:
             return False
         # a courier delivers what hooks were told of the last jobs
-        if self._store.hooks() and not process_all_events(self._store, _TELL_SECONDS):
+        has_events = self._store.hooks() and not process_all_events(self._store, _EVENTS_SECONDS)
+        if has_events or self._store.notify_children():
             self._control.rouse()  # go on soon, once somebody could ask to stop
-            return False
-        if self._store.notify_children():
-            self._control.rouse()
             return False
         counts = self._store.counts().only(deliveries=False)
         unfinished = frozenset({State.PROCESSING, State.FAILED})
@@ -222,9 +211,9 @@ class Worker:
     # running
 
     def _do(self, job: Job) -> None:
-        """Run one claimed job, and settle it when its time has come."""
+        """Run one claimed job, and commit its end when its time has come."""
         assert job.claim is not None
-        self._heartbeat.hold(job.id, job.claim.id, self._claims.deadline)
+        self._heartbeat.hold(job.id, job.claim.id, self._batch.deadline)
         self._log.hold(job)
         try:
             # also what is given back at once is held: its lease ends the waiting for the store
@@ -238,7 +227,7 @@ class Worker:
     def _run(self, job: Job, claim_id: str) -> Outcome | None:
         """Run a job's command; None when its log cannot be written and it was given back."""
         settings = self._heartbeat.settings
-        if put_off := unkillable.postponed(job, self._known):
+        if put_off := postponed(job, self._known):
             return put_off
         try:
             files = self._output.open(job.id, job.runs)
@@ -248,15 +237,16 @@ class Worker:
         except StoreRefused as fault:
             return Outcome(error=str(fault))
         try:
-            environment = self._allowed(job, claim_id)
-        except _Refused as fault:
+            environment = self._environment.of(job, claim_id, settings)
+        except NotAllowed as fault:
             files.close()
             return Outcome(error=str(fault), is_final=True)
         if not self._can_log:
             log.info("the logs of jobs can be written again")
             self._can_log = True
         if self._log.tells_starts:
-            self._log.log(f"running job '{job.id}': {command_text(job.spec.command)[:_SHOWN]}")
+            command = command_text(job.spec.command)[:_COMMAND_LENGTH]
+            self._log.log(f"running job '{job.id}': {command}")
         run = Run(
             claim_id,
             job.spec.command,
@@ -265,21 +255,17 @@ class Worker:
             job.spec.timeout,
             settings.kill_grace_seconds,
             settings.kill_leftovers,
-            self._claims.deadline,
+            self._batch.deadline,
         )
         try:
             return self._executor.run(
                 run, files, self._sync, self._batch.lighten, self._look_after_store
             )
         finally:
-            self._put_away(files)
-
-    def _put_away(self, files: RunFiles) -> None:
-        """Close a run's files; what could not be kept is in its record, up to a length."""
-        try:
-            files.close()
-        except (StoreUnavailable, StoreRefused) as fault:
-            self._note_no_logs(f"{fault}; what a job wrote is kept in its record alone")
+            try:
+                files.close()
+            except (StoreUnavailable, StoreRefused) as fault:
+                self._note_no_logs(f"{fault}; what a job wrote is kept in its record alone")
 
     def _note_no_logs(self, text: str) -> None:
         """Say once that the logs of jobs cannot be written."""
@@ -304,20 +290,43 @@ class Worker:
         except StoreError as fault:
             log.debug("%s", fault)
 
-    def _captured(self, name: str) -> Variables | None:
-        return self._retry.call(partial(self._store.environment, name))
 
-    def _allowed(self, job: Job, claim_id: str) -> dict[bytes, bytes]:
-        """Return a run's environment. Raises _Refused when it must not or cannot be begun.
+def leave(
+    store: Store,
+    worker_id: str,
+    control: Control,
+    options: WorkerOptions,
+    call_courier: Callable[[], None] | None,
+) -> None:
+    """Sign off a worker that has no job in hand; a fault of the store is only logged.
 
-        What has the id of a delivery and is none was brought in past all checks.
-        """
-        if hook_of(job.id) is not None:
-            raise _Refused("its id belongs to the deliveries of hooks")
-        why = command_refusal(job.spec.command, self._heartbeat.settings)
-        if why:
-            raise _Refused(f"Command is not allowed: {why}")
+    It unregisters last, so that it is listed (as stopping) until it is about to end.
+    """
+    try:
         try:
-            return self._environment.of(job, claim_id)
-        except MissingEnvironment as fault:
-            raise _Refused(str(fault)) from None
+            store.ask_to_stop([worker_id], StopRequest.GRACEFUL)
+            now = store.now()
+            if not any(is_live(each, now) and not each.stop for each in store.workers()):
+                _process_last_events(store, control, options.timings.leave)
+                store.tidy(0.0)
+            if call_courier and store.has_ready_deliveries(untried=options.drain):
+                call_courier()
+        finally:
+            store.unregister(worker_id)
+    except StoreError as fault:
+        log.warning("%s", fault)
+
+
+def _process_last_events(store: Store, control: Control, seconds: float) -> None:
+    """Process the events that nobody who stays will, unless the worker shall leave at once."""
+    ends_at = time.monotonic() + seconds
+
+    def between() -> None:
+        if control.stop_level > 1 or time.monotonic() >= ends_at:
+            raise Leaving
+
+    store.between = between
+    with contextlib.suppress(Leaving):
+        between()
+        process_all_events(store)
+    store.between = lambda: None

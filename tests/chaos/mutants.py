@@ -379,7 +379,7 @@ MUTANTS = (
                 "            if limit == mark:\n",
                 "            if False:\n",
             ),
-            Cut("system/orphans.py", "if read_mark(pid) == mark and", "if False and"),
+            Cut("system/run_processes.py", "if read_mark(pid) == mark and", "if False and"),
         ),
     ),
     Mutant(
@@ -391,7 +391,7 @@ MUTANTS = (
                 "            if limit == mark:\n",
                 "            if False:\n",
             ),
-            Cut("system/orphans.py", "if read_mark(pid) == mark and", "if False and"),
+            Cut("system/run_processes.py", "if read_mark(pid) == mark and", "if False and"),
             Cut("worker/runs/executor.py", "if theirs == mark or", "if False and"),
         ),
     ),
@@ -409,7 +409,7 @@ MUTANTS = (
     Mutant(
         "nobody takes the place of a guard that died",
         GUARDS + "test_a_guard_that_was_killed_is_replaced",
-        (Cut("worker/supervision/supervisor.py", "                each.post.man()\n", ""),),
+        (Cut("worker/supervision/supervisor.py", "                post.man()\n", ""),),
     ),
     Mutant(
         "a worker that stays stopped is left as it is",
@@ -422,7 +422,7 @@ MUTANTS = (
         (
             Cut(
                 "worker/worker.py",
-                "if put_off := unkillable.postponed(job, self._known):",
+                "if put_off := postponed(job, self._known):",
                 "if False:",
             ),
         ),

@@ -15,6 +15,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter
 from queuectl.queue import open_queue
 from queuectl.system.home import Home
+from queuectl.worker.options import Timings
 from tests.chaos.ground import command, fill, in_hand, open_gate, refusal, runs_begun, small_disk
 from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
 
@@ -209,12 +210,11 @@ def test_a_run_whose_log_cannot_be_made_is_given_back_until_there_is_room(
         assert fleet.stop() == []
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_worker_that_cannot_write_logs_pauses_before_it_claims_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fleet: Fleet,
 ) -> None:
-    monkeypatch.setenv("PAUSE_OF_THE_TEST", "3600")
-    with fleet_in(tmp_path) as fleet, without_room_for_logs(fleet):
+    fleet.timings = Timings(longest_pause=3600)
+    with without_room_for_logs(fleet):
         job_id = fleet.enqueue("echo hi")
         assert is_given_back(fleet, job_id).runs == 1
         assert fleet.stop() == [], "it hears that it shall leave all the same"

@@ -27,7 +27,7 @@ from queuectl.queue import Queue
 from queuectl.stores.base import ClaimRequest
 from queuectl.stores.sqlite import store as sqlite
 from queuectl.stores.sqlite.store import SqliteStore
-from queuectl.system.orphans import children_of
+from queuectl.system.run_processes import children_of
 from tests.chaos.ground import command, in_hand, open_gate, refusal, runs_begun
 from tests.stores.kit import added
 from tests.worker.fleet import Fleet, eventually, run_members

@@ -13,8 +13,8 @@ import pytest
 
 from queuectl.domain.job import Job, State
 from queuectl.system import pidfile
-from queuectl.system.orphans import children_of
 from queuectl.system.processes import is_stopped
+from queuectl.system.run_processes import children_of
 from tests.cli.harness import environment, process
 from tests.worker.fleet import Fleet, eventually, lives, pids_in
 

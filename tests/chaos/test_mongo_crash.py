@@ -234,7 +234,6 @@ def _enqueue_on(url: str, prefix: str, acknowledged: list[str], over: threading.
             number += 1
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.slow
 def test_no_acknowledged_enqueue_is_lost_when_the_server_is_killed_under_load(
     tmp_path: Path, acknowledged: list[str]

@@ -24,7 +24,7 @@ from queuectl.maintenance.abandoned_deliveries import taken
 from queuectl.maintenance.maintenance import Maintenance
 from queuectl.queue.events import process_all_events
 from queuectl.system import pidfile
-from queuectl.system.orphans import children_of
+from queuectl.system.run_processes import children_of
 from tests.cli.harness import Cli
 from tests.hooks.receiver import Receiver
 from tests.stores.kit import FAILURE, added, claimed, settled

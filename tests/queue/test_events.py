@@ -16,9 +16,9 @@ from queuectl.domain.times import EPOCH
 from queuectl.queue import events
 from queuectl.queue.events import EventProcessor, tell_of
 from queuectl.stores.base import Store
-from queuectl.worker import shutdown
-from queuectl.worker.shutdown import leave
+from queuectl.worker.options import Timings, WorkerOptions
 from queuectl.worker.signals import Control
+from queuectl.worker.worker import leave
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import claimed, new_job, settled, worker_record
 from tests.worker.fleet import Fleet
@@ -110,8 +110,7 @@ def test_no_backlog_of_events_keeps_the_last_worker_from_leaving(
 
     monkeypatch.setattr(events, "process_events", told_one)
     monkeypatch.setattr(events, "_MOST_TRIES", 10**9)
-    monkeypatch.setattr(shutdown, "LEAVE_SECONDS", 0.2)
-    leave(store, "w1", control, None, drains=False)
+    leave(store, "w1", control, WorkerOptions(timings=Timings(leave=0.2)), None)
     assert seen
     assert set(seen) == {"graceful"}, "it is listed as stopping until it goes"
     assert store.workers() == []
@@ -123,7 +122,7 @@ def test_who_shall_leave_at_once_tells_nothing(opened: OpenStore) -> None:
     store.insert([new_job(store, "j")])
     settled(store, claimed(store))
     control.request_stop(at_once=True)
-    leave(store, "w1", control, None, drains=False)
+    leave(store, "w1", control, WorkerOptions(), None)
     assert len(store.pending_events().finished) == 1
     control.close()
 

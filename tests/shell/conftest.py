@@ -22,11 +22,9 @@ else:
         """Opens shells, each on a terminal of its own, and closes them."""
         with ExitStack() as stack:
 
-            def open_one(
-                columns: int = 80, rows: int = 24, module: str = "queuectl", **variables: str
-            ) -> Shell:
+            def open_one(columns: int = 80, rows: int = 24, **variables: str) -> Shell:
                 env = {**environment(), **variables}
-                shell = stack.enter_context(Shell([], env, columns, rows, module=module))
+                shell = stack.enter_context(Shell([], env, columns, rows))
                 shell.frees()
                 shell.until(lambda: shell.lines[-1] != "", "row at the bottom")
                 return shell

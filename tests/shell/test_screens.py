@@ -118,11 +118,11 @@ def test_a_job_is_found_by_its_command(cli: Cli, open_shell: OpenShell) -> None:
 def test_a_word_typed_before_the_jobs_are_known_gets_its_menu_when_they_are(
     cli: Cli, open_shell: OpenShell
 ) -> None:
-    cli.ok("enqueue", "sleep 5 && echo done")
-    shell = open_shell(module="tests.patient", PATIENCE_UNTIL_JOBS="2")
+    shell = open_shell()
+    shell.status("no jobs")
     shell.press("cancel sleep")
     shell.is_at("cancel sleep")
-    assert "pending     sleep" not in shell.text
+    cli.ok("enqueue", "sleep 5 && echo done")
     shell.shows("pending     sleep 5 && echo done")
 
 
@@ -244,19 +244,15 @@ def test_a_store_that_goes_away_is_told_of_and_comes_back(
     assert shell.prompt_row.startswith("queuectl > list --sta")
 
 
-def test_a_server_that_does_not_answer_blocks_nothing(open_shell: OpenShell) -> None:
-    shell = open_shell(module="tests.patient", **AWAY, PATIENCE_OF_THE_TEST="600")
+def test_a_server_that_does_not_answer_blocks_nothing_and_is_told_of(
+    open_shell: OpenShell,
+) -> None:
+    shell = open_shell(**AWAY)
     shell.press("show x")
     shell.is_at("show x")
     shell.status("looking")
-    shell.clear()
-    shell.enter("exit")
-    assert shell.ends() == 0
-
-
-def test_a_server_that_is_away_is_told_of(open_shell: OpenShell) -> None:
-    shell = open_shell(module="tests.patient", **AWAY, PATIENCE_OF_THE_TEST="0.5")
     shell.status("store away: MongoDB at 127.0.0.1:9 does not answer")
+    shell.clear()
     shell.enter("exit")
     assert shell.ends() == 0
 

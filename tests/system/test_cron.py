@@ -60,32 +60,24 @@ def test_a_schedule_follows_the_wall_clock_of_its_zone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "after", "until", "before", "gap", "later"),
+    ("cron", "zone", "after", "until", "expected"),
     [
-        (BERLIN, "2026-03-27 12:00", "2026-03-30 12:00",
-         "28 02:30 CET", "29 03:00 CEST", "30 02:30 CEST"),
-        (NEW_YORK, "2026-03-06 17:00", "2026-03-09 17:00",
-         "07 02:30 EST", "08 03:00 EDT", "09 02:30 EDT"),
+        # one that the clocks skip comes right after the gap
+        ("30 2 * * *", BERLIN, "2026-03-27 12:00", "2026-03-30 12:00",
+         ["28 02:30 CET", "29 03:00 CEST", "30 02:30 CEST"]),
+        ("30 2 * * *", NEW_YORK, "2026-03-06 17:00", "2026-03-09 17:00",
+         ["07 02:30 EST", "08 03:00 EDT", "09 02:30 EDT"]),
+        # one that comes twice is the first
+        ("30 2 * * *", BERLIN, "2026-10-24 12:00", "2026-10-26 12:00",
+         ["25 02:30 CEST", "26 02:30 CET"]),
+        ("30 1 * * *", NEW_YORK, "2026-10-31 17:00", "2026-11-02 17:00",
+         ["01 01:30 EDT", "02 01:30 EST"]),
     ],
 )  # fmt: skip
-def test_a_time_that_the_clocks_skip_is_due_once_right_after_the_gap(
-    zone: str, after: str, until: str, before: str, gap: str, later: str
+def test_a_time_of_day_is_due_once_on_the_days_when_the_clocks_change(
+    cron: str, zone: str, after: str, until: str, expected: list[str]
 ) -> None:
-    assert local_days("30 2 * * *", zone, after, until) == [before, gap, later]
-
-
-@pytest.mark.parametrize(
-    ("zone", "after", "until", "expected"),
-    [
-        (BERLIN, "2026-10-24 12:00", "2026-10-26 12:00", ["25 02:30 CEST", "26 02:30 CET"]),
-        (NEW_YORK, "2026-10-31 17:00", "2026-11-02 17:00", ["01 01:30 EDT", "02 01:30 EST"]),
-    ],
-)
-def test_a_time_that_comes_twice_is_due_once(
-    zone: str, after: str, until: str, expected: list[str]
-) -> None:
-    minute = "30 2 * * *" if zone == BERLIN else "30 1 * * *"
-    assert local_days(minute, zone, after, until) == expected
+    assert local_days(cron, zone, after, until) == expected
 
 
 @pytest.mark.parametrize(

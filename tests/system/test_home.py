@@ -62,16 +62,11 @@ def find(
     return find_location(home, store, environ=environ or {}, cwd=cwd)
 
 
-def test_a_home_is_made_private_whatever_the_umask(under_umask: Path) -> None:
-    home = Home(under_umask / "home")
+def test_homes_and_files_are_made_private_whatever_the_umask(under_umask: Path) -> None:
+    home, path = Home(under_umask / "home"), under_umask / "file"
     home.make()
-    assert mode(home.root) == 0o700
-
-
-def test_a_file_is_made_private_whatever_the_umask(under_umask: Path) -> None:
-    path = under_umask / "file"
     os.close(open_private(path, os.O_WRONLY))
-    assert mode(path) == 0o600
+    assert (mode(home.root), mode(path)) == (0o700, 0o600)
 
 
 def test_a_file_that_others_could_read_is_made_private_when_it_is_opened(tmp_path: Path) -> None:
@@ -95,20 +90,15 @@ def test_a_file_that_cannot_be_made_private_is_refused_in_one_line(
         open_private(path, os.O_WRONLY)
 
 
-def test_a_link_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    link = tmp_path / "link"
-    link.symlink_to(target)
+def test_a_link_in_place_of_a_file_or_an_inner_directory_is_not_followed(tmp_path: Path) -> None:
+    target, file, inner = (tmp_path / name for name in ("target", "file", "logs"))
+    file.symlink_to(target)
     with pytest.raises(StoreRefused, match="symbolic link"):
-        open_private(link, os.O_WRONLY)
+        open_private(file, os.O_WRONLY)
     assert not target.exists()
-
-
-def test_a_link_in_place_of_an_inner_directory_is_refused(tmp_path: Path) -> None:
-    link = tmp_path / "logs"
-    link.symlink_to(tmp_path, target_is_directory=True)
+    inner.symlink_to(tmp_path, target_is_directory=True)
     with pytest.raises(StoreRefused, match="is not a directory"):
-        private_directory(link)
+        private_directory(inner)
 
 
 def test_a_file_in_place_of_the_home_is_refused(tmp_path: Path) -> None:
@@ -179,18 +169,12 @@ def test_a_home_comes_from_the_option_then_the_environment_then_the_env_file(
     (work / ".queuectl").mkdir()
     (work / ".env").write_text(f"QUEUECTL_HOME={tmp_path / 'file'}\n")
     environ = {"QUEUECTL_HOME": str(tmp_path / "variable")}
-    assert find(work, home=str(tmp_path / "option"), environ=environ).home.root == (
-        tmp_path / "option"
-    )
+    option = tmp_path / "option"
+    assert find(work, home=str(option), environ=environ).home.root == option
     assert find(work, environ=environ).home.root == tmp_path / "variable"
-    assert find(work).home.root == tmp_path / "file"
+    assert find(work, environ={"QUEUECTL_HOME": ""}).home.root == tmp_path / "file"
     (work / ".env").unlink()
     assert find(work).home.root == work / ".queuectl"
-
-
-def test_an_empty_variable_counts_as_absent(work: Path, tmp_path: Path) -> None:
-    (work / ".env").write_text(f"QUEUECTL_HOME={tmp_path / 'file'}\n")
-    assert find(work, environ={"QUEUECTL_HOME": ""}).home.root == tmp_path / "file"
 
 
 def test_a_store_comes_from_option_environment_here_and_home_in_that_order(work: Path) -> None:
@@ -209,13 +193,16 @@ def test_a_store_comes_from_option_environment_here_and_home_in_that_order(work:
     )
 
 
-@pytest.mark.parametrize("url", ["other.db", "sqlite:///other.db"])
-def test_a_relative_store_is_the_same_from_every_directory(work: Path, url: str) -> None:
-    assert find(work, home="h", store=url).store_url == str(work / "other.db")
-
-
-def test_an_absolute_store_stays_as_it_is(work: Path) -> None:
-    assert find(work, home="h", store="sqlite:////srv/q.db").store_url == "/srv/q.db"
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("other.db", "{work}/other.db"),
+        ("sqlite:///other.db", "{work}/other.db"),
+        ("sqlite:////srv/q.db", "/srv/q.db"),
+    ],
+)
+def test_a_store_is_the_same_from_every_directory(work: Path, url: str, path: str) -> None:
+    assert find(work, home="h", store=url).store_url == path.format(work=work)
 
 
 def test_a_way_up_is_followed_as_the_system_follows_it(work: Path, tmp_path: Path) -> None:
@@ -251,12 +238,9 @@ def test_a_place_does_not_show_the_password_in_its_address(tmp_path: Path) -> No
     assert str(tmp_path) in repr(place)
 
 
-def test_an_env_file_is_optional(tmp_path: Path) -> None:
-    assert read_env_file(tmp_path / ".env") == {}
-
-
-def test_an_env_file_that_is_not_text_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_an_env_file_is_optional_and_one_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / ".env"
+    assert read_env_file(path) == {}
     path.write_bytes(b"\xff\xfe\x00A=1")
     with pytest.raises(InvalidInput, match="is not UTF-8 text"):
         read_env_file(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -25,8 +24,8 @@ from queuectl.system import lock_holder, pidfile
 from queuectl.system.home import Home
 from queuectl.system.pidfile import ProcessEntry
 from queuectl.system.processes import identify, is_stopped, send_signal, this_process
-from queuectl.worker.registration import new_record
 from queuectl.worker.supervision import manager
+from tests.stores.kit import worker_record
 from tests.worker.fleet import Fleet, eventually, innocent, lives
 
 
@@ -99,26 +98,10 @@ def test_a_command_of_ours_that_is_stopped_with_the_lock_of_the_home_is_ended(
 
 
 def test_entries_of_processes_that_are_gone_heal_by_themselves(home: Home) -> None:
-    gone = replace(this_process(), started="1")
-    home.pid_file.write_text(
-        json.dumps(
-            {
-                "processes": [
-                    {
-                        "role": "worker",
-                        "pid": gone.pid,
-                        "started": gone.started,
-                        "boot": gone.boot,
-                        "worker_id": "w0",
-                        "supervisor": 1,
-                    }
-                ]
-            }
-        )
-    )
+    pidfile._write(home, [worker(replace(this_process(), started="1"))])
     assert pidfile.living(home) == []
     pidfile.add(home, worker(this_process()))
-    assert [e["worker_id"] for e in json.loads(home.pid_file.read_text())["processes"]] == ["w1"]
+    assert pidfile.registered(home) == [worker(this_process())]
 
 
 def test_that_a_courier_has_gone_is_kept_until_it_is_struck_out_or_replaced(home: Home) -> None:
@@ -159,7 +142,7 @@ def test_a_process_of_another_machine_is_kept_but_not_believed_alive(home: Home)
     elsewhere = replace(this_process(), boot="another-boot")
     pidfile.add(home, worker(elsewhere))
     pidfile.add(home, worker(this_process()))
-    assert len(json.loads(home.pid_file.read_text())["processes"]) == 2
+    assert len(entered(home)) == 2
     assert [entry.process for entry in pidfile.living(home)] == [this_process()]
 
 
@@ -172,33 +155,11 @@ def test_a_pid_that_was_given_to_a_stranger_is_never_signalled(fleet: Fleet) -> 
             replace(stranger, started=str(int(stranger.started) - 1)),
             replace(stranger, boot="another-boot"),
         ):
-            fleet.home.pid_file.write_text(
-                json.dumps(
-                    {
-                        "processes": [
-                            {
-                                "role": role,
-                                "pid": pid,
-                                "started": wrong.started,
-                                "boot": wrong.boot,
-                                "worker_id": "w1",
-                                "supervisor": 0,
-                            }
-                            for role in (pidfile.WORKER, pidfile.SUPERVISOR)
-                        ]
-                    }
-                )
-            )
+            roles = (pidfile.WORKER, pidfile.SUPERVISOR)
+            pidfile._write(fleet.home, [ProcessEntry(role, wrong, "w1") for role in roles])
             assert not send_signal(wrong, signal.SIGKILL)
             report = manager.stop(fleet.location, now=True, timeout=5)
             assert (report.stopped, report.left) == ([], [])
-
-
-def test_the_file_is_removed_when_the_last_worker_has_stopped(fleet: Fleet) -> None:
-    (pid,) = fleet.start()
-    assert fleet.stop() == []
-    assert not lives(pid)
-    assert eventually(lambda: not fleet.home.pid_file.exists())
 
 
 def test_workers_of_a_container_that_was_killed_leave_the_file_when_the_registry_forgets_them(
@@ -210,8 +171,8 @@ def test_workers_of_a_container_that_was_killed_leave_the_file_when_the_registry
         pidfile.add(home, ProcessEntry(pidfile.SUPERVISOR, replace(gone, pid=1)))
         for pid, minutes in ((6, -20), (7, 0)):
             monkeypatch.setattr(store, "now", partial(later, right(), 60.0 * minutes))
-            record = new_record(f"w{pid}", home, (), store.now())
-            store.register(replace(record, process=replace(gone, pid=pid)))
+            record = worker_record(store, f"w{pid}")
+            store.register(replace(record, home=str(home.root), process=replace(gone, pid=pid)))
             pidfile.add(home, ProcessEntry(pidfile.WORKER, replace(gone, pid=pid), f"w{pid}", 1))
         pidfile.add(home, ProcessEntry(pidfile.COURIER, replace(gone, pid=8), supervisor=1))
         pidfile.add(home, ProcessEntry(pidfile.SUPERVISOR, this_process()))
@@ -235,7 +196,4 @@ def test_a_worker_that_was_forgotten_and_comes_back_enters_the_file_again(fleet:
 
 
 def entered(home: Home) -> list[int]:
-    if not home.pid_file.exists():
-        return []
-    entries = json.loads(home.pid_file.read_text())["processes"]
-    return [entry["pid"] for entry in entries]
+    return [entry.process.pid for entry in pidfile.registered(home)]

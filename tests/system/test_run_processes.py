@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
 from queuectl.domain.job import Job, State
-from queuectl.system.run_mark import NO_RUN, Marker, mark_of, read_mark
+from queuectl.system.run_mark import NO_RUN, RUN_ID_VARIABLE, Marker, mark_of, read_mark
+from queuectl.system.run_processes import kill_run, members
 from tests.worker.fleet import Fleet, eventually, lives, pids_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -28,6 +31,9 @@ with open("pids", "a") as file:
     print(os.getpid(), file=file)
 ctypes.CDLL(None).syscall(60 if platform.machine() == "x86_64" else 93, 0)
 """
+
+LOOKS = 200
+RUN = token_hex(12)  # marks hold for the whole machine
 
 
 @pytest.fixture
@@ -180,3 +186,15 @@ def test_a_process_that_is_gone_has_no_mark() -> None:
     pid = os.posix_spawnp("true", ["true"], {})
     os.waitpid(pid, 0)
     assert read_mark(pid) is None
+
+
+def test_a_process_that_becomes_another_program_again_and_again_is_never_overlooked() -> None:
+    environment = {**os.environ, RUN_ID_VARIABLE: RUN, "BECOME": 'exec sh -c "$BECOME"'}
+    process = subprocess.Popen(["sh", "-c", 'eval "$BECOME"'], env=environment)
+    try:
+        eventually(lambda: members(RUN, None))
+        overlooked = [look for look in range(LOOKS) if not members(RUN, None)]
+        assert (overlooked, process.poll()) == ([], None)
+    finally:
+        assert kill_run(RUN, None) == []
+        process.wait()

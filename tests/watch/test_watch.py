@@ -29,12 +29,8 @@ def watch() -> Iterator[Start]:
     """Start `queuectl watch`, with a filter, on a terminal of some size."""
     with ExitStack() as stack:
 
-        def start(
-            *words: str, columns: int = 80, rows: int = 24, module: str = "queuectl"
-        ) -> Terminal:
-            args = ["watch", *words]
-            terminal = Terminal(args, environment(), columns, rows, module=module)
-            return stack.enter_context(terminal)
+        def start(*words: str, columns: int = 80, rows: int = 24) -> Terminal:
+            return stack.enter_context(Terminal(["watch", *words], environment(), columns, rows))
 
         yield start
 
@@ -320,8 +316,7 @@ def test_a_store_that_is_away_is_told_of_and_found_again(
     with server.running(executable, tmp_path) as address:
         monkeypatch.setenv("QUEUECTL_STORE", f"{address}/jobs_of_this_test")
         cli.ok("enqueue", "a", "true")
-        monkeypatch.setenv("PATIENCE_OF_THE_TEST", "0.5")
-        screen = watch(module="tests.patient")
+        screen = watch()
         screen.shows("a  pending")
     screen.shows("trying again")
     assert "a  pending" in screen.text

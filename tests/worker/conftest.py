@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.worker.options import Timings
 from tests.stores.conftest import mongo_url, opened, store_url
 from tests.worker.fleet import Fleet, fleet_in
-from tests.worker.impatient import become_impatient
-from tests.worker.leisurely import become_leisurely
 
 __all__ = ["fleet", "impatient", "mongo_url", "opened", "store_url", "workers"]
 
@@ -33,11 +32,11 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process and its workers wait no more than a second or two for a store."""
-    become_impatient(monkeypatch)
+    """Let workers wait no more than a second for a store that is locked."""
+    monkeypatch.setattr(Fleet, "timings", Timings(lock=1.0, longest_pause=0.5))
 
 
 @pytest.fixture
 def leisurely(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let workers hold a handful of jobs however long each takes."""
-    become_leisurely(monkeypatch)
+    """Let workers take every command for a quick one, so that they hold a handful of jobs."""
+    monkeypatch.setattr(Fleet, "timings", Timings(together=60.0, stale=60.0, quick=60.0))

@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.worker_record import WorkerRecord
 from queuectl.queue import Queue
 from queuectl.system import pidfile
 from queuectl.system.home import Home, Location
-from queuectl.system.orphans import children_of
 from queuectl.system.processes import identify, send_signal
-from queuectl.system.run_processes import kill_run, members
+from queuectl.system.run_processes import children_of, kill_run, members
+from queuectl.worker.options import Timings
 from queuectl.worker.supervision import manager
 
 T = TypeVar("T")
@@ -49,7 +49,9 @@ def pids_in(path: Path) -> list[int]:
 
 
 class Fleet:
-    """A home, its queue, and the workers that the test starts there."""
+    """A home, its queue, and the workers that the test starts there, at the pace of `timings`."""
+
+    timings = Timings()
 
     def __init__(self, root: Path, store_url: str | None = None) -> None:
         home = Home(root / "home")
@@ -93,6 +95,12 @@ class Fleet:
         wanted = {"command": command, "cwd": str(self.root), "max_retries": 1, **fields}
         return self.settled(self.enqueue_all([wanted])[0])
 
+    def outcome(self, command: object, **fields: Any) -> Outcome:
+        """Enqueue a job that gets one attempt, wait for its end and return how that run ended."""
+        outcome = self.ran(command, **fields).outcome
+        assert outcome is not None
+        return outcome
+
     def claimed(self, job_id: str) -> Job:
         """Wait until a worker has a job, and return it; its command may have ended already."""
         return eventually(lambda: (job := self.job(job_id)).state is State.PROCESSING and job)
@@ -117,7 +125,9 @@ class Fleet:
         self, count: int = 1, *, queues: tuple[str, ...] = (), drain: bool = False
     ) -> list[int]:
         """Start workers in the background and return their pids."""
-        pids = manager.start(self.location, count=count, queues=queues, drain=drain)
+        pids = manager.start(
+            self.location, count=count, queues=queues, drain=drain, timings=self.timings
+        )
         self.supervisors.update(self.pids(pidfile.SUPERVISOR))
         return pids
 

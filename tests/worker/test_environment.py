@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
-from queuectl.domain.job import State
+from queuectl.domain.job import Outcome, State
 from queuectl.system.home import STORE_VARIABLES
 from tests.worker.fleet import Fleet, eventually
 
 
 @pytest.fixture
-def marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that the enqueuer has and a worker inherits, and an address of a store."""
+def marked(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """A fleet of one worker, with a variable that the enqueuer has and the worker inherits."""
     monkeypatch.setenv("MARKED", "by the caller")
-
-
-def test_a_clean_environment_has_only_the_few_and_what_is_named(fleet: Fleet, marked: None) -> None:
-    del marked
     fleet.start()
-    job = fleet.ran(["env"], clean_env=True, env={"OWN": "1"})
-    assert job.outcome is not None
-    names = {line.partition("=")[0] for line in job.outcome.stdout.splitlines()}
+    return fleet
+
+
+def variables_of(outcome: Outcome) -> dict[str, str]:
+    """Return what `env` has written."""
+    return dict(line.partition("=")[::2] for line in outcome.stdout.splitlines())
+
+
+def test_a_clean_environment_has_only_the_few_and_what_is_named(marked: Fleet) -> None:
+    names = set(variables_of(marked.outcome(["env"], clean_env=True, env={"OWN": "1"})))
     allowed = {"PATH", "HOME", "LANG", "OWN"}
     assert {name for name in names if not name.startswith("QUEUECTL_")} <= allowed
     assert {"PATH", "OWN", "QUEUECTL_JOB_ID", "QUEUECTL_WORKER_ID"} <= names
@@ -43,30 +49,21 @@ def test_the_directory_that_a_job_is_told_is_its_own_and_not_its_workers(
         "/": "/",
     }
     for cwd, expected in told.items():
-        job = fleet.ran(["env"], cwd=cwd)
-        assert job.outcome is not None
-        variables = dict(line.partition("=")[::2] for line in job.outcome.stdout.splitlines())
+        variables = variables_of(fleet.outcome(["env"], cwd=cwd))
         assert variables["PWD"] == expected
         assert "OLDPWD" not in variables
-    job = fleet.ran("pwd; echo ${OLDPWD-none}", cwd=str(link))
-    assert job.outcome is not None
-    assert job.outcome.stdout == f"{link}\nnone\n"
-    captured, named = fleet.ran(["env"], capture_env=True), fleet.ran(["env"], env={"PWD": "/x"})
-    assert captured.outcome is not None
-    assert f"\nPWD={fleet.root}\n" in "\n" + captured.outcome.stdout
-    assert named.outcome is not None
-    assert "\nPWD=/x\n" in "\n" + named.outcome.stdout
+    shown = fleet.outcome("pwd; echo ${OLDPWD-none}", cwd=str(link))
+    assert shown.stdout == f"{link}\nnone\n"
+    captured = fleet.outcome(["env"], capture_env=True)
+    assert variables_of(captured)["PWD"] == str(fleet.root)
+    assert variables_of(fleet.outcome(["env"], env={"PWD": "/x"}))["PWD"] == "/x"
 
 
-def test_the_setting_makes_it_the_rule_for_jobs_that_say_nothing(
-    fleet: Fleet, marked: None
-) -> None:
-    del marked
-    fleet.start()
-    inherited = fleet.ran("echo $MARKED")
-    fleet.set(clean_env=True)
-    cleaned, kept = fleet.ran("echo $MARKED"), fleet.ran("echo $MARKED", clean_env=False)
-    outputs = [job.outcome.stdout for job in (inherited, cleaned, kept) if job.outcome]
+def test_the_setting_makes_it_the_rule_for_jobs_that_say_nothing(marked: Fleet) -> None:
+    inherited = marked.outcome("echo $MARKED")
+    marked.set(clean_env=True)
+    cleaned, kept = (marked.outcome("echo $MARKED", **env) for env in ({}, {"clean_env": False}))
+    outputs = [each.stdout for each in (inherited, cleaned, kept)]
     assert outputs == ["by the caller\n", "\n", "by the caller\n"]
 
 
@@ -77,11 +74,10 @@ def test_a_captured_environment_is_the_enqueuers_and_not_the_workers(
     monkeypatch.setenv("MARKED", "by the caller")
     for name in STORE_VARIABLES:
         monkeypatch.setenv(name, "mongodb://user:secret@db")
-    job = fleet.ran("env", capture_env=True, env={"OWN": "1"})
-    assert job.outcome is not None
-    assert "MARKED=by the caller" in job.outcome.stdout
-    assert "OWN=1" in job.outcome.stdout
-    assert "secret@db" not in job.outcome.stdout
+    captured = fleet.outcome("env", capture_env=True, env={"OWN": "1"})
+    found = variables_of(captured)
+    assert (found["MARKED"], found["OWN"]) == ("by the caller", "1")
+    assert "secret@db" not in captured.stdout
     fleet.enqueue_all({"command": "true", "capture_env": True} for _ in range(5))
     assert len(fleet.queue.store.environments()) == 1
 
@@ -89,9 +85,6 @@ def test_a_captured_environment_is_the_enqueuers_and_not_the_workers(
 def test_a_job_whose_environment_is_gone_is_buried_at_once(fleet: Fleet) -> None:
     job_id = fleet.enqueue("true", max_retries=3, capture_env=True)
     assert fleet.queue.store.forget_environments(fleet.queue.now()) == 0
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(fleet.home.store_file)) as base, base:
         base.execute("DELETE FROM environments")
     fleet.start()

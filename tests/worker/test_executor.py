@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from tests.worker.fleet import Fleet, lives, pids_in
         ("/etc/passwd", 126, "Permission denied"),
         (["/etc/passwd"], None, "Permission denied"),
         ("exit 126", 126, "Exit code 126"),
+        ("kill -9 $$", None, "Killed by signal 9 (Killed)"),
     ],
 )
 def test_a_run_ends_with_its_exit_code_and_a_reason(
@@ -33,14 +33,8 @@ def test_a_run_ends_with_its_exit_code_and_a_reason(
     job = workers.ran(command)
     assert job.outcome is not None
     assert (job.outcome.exit_code, job.last_error) == (exit_code, error)
+    assert job.outcome.signal == (9 if error and "signal" in error else None)
     assert job.state is (State.DEAD if error else State.COMPLETED)
-
-
-def test_a_run_that_a_signal_ended_names_the_signal(workers: Fleet) -> None:
-    job = workers.ran("kill -9 $$")
-    assert job.outcome is not None
-    assert (job.outcome.exit_code, job.outcome.signal) == (None, 9)
-    assert job.last_error == "Killed by signal 9 (Killed)"
 
 
 def test_a_missing_working_directory_fails_the_attempt_clearly(workers: Fleet) -> None:
@@ -49,16 +43,38 @@ def test_a_missing_working_directory_fails_the_attempt_clearly(workers: Fleet) -
     assert job.attempts == 1
 
 
-def test_a_command_runs_in_its_working_directory(workers: Fleet) -> None:
-    job = workers.ran("pwd -P")
-    assert job.outcome is not None
-    assert job.outcome.stdout.strip() == str(workers.root.resolve())
+ROW = "yes é | tr -d '\\n' | head -c"
 
 
-def test_an_argument_list_is_run_without_a_shell(workers: Fleet) -> None:
-    job = workers.ran(["printf", "%s|", "$HOME", "a b", "; exit 9"])
-    assert job.outcome is not None
-    assert job.outcome.stdout == "$HOME|a b|; exit 9|"
+@pytest.mark.parametrize(
+    ("command", "stdout"),
+    [
+        pytest.param("pwd -P", "{root}\n", id="it runs in its working directory"),
+        pytest.param(
+            ["printf", "%s|", "$HOME", "a b", "; exit 9"], "$HOME|a b|; exit 9|",
+            id="an argument list is run without a shell",
+        ),
+        pytest.param(
+            "readlink /proc/self/fd/0; cat; echo end", "/dev/null\nend\n", id="nothing to read"
+        ),
+        pytest.param(  # the standard three, and the directory that ls reads
+            "ls /proc/self/fd | wc -l", "4\n", id="no descriptor of its worker"
+        ),
+        pytest.param(
+            "set -- $(cut -d ' ' -f 1,5,6 /proc/$$/stat); [ $1 = $2 ] && [ $2 = $3 ] && echo own",
+            "own\n", id="a session and a process group of its own",
+        ),
+        pytest.param(r"printf 'ok \377\376 ok'", "ok \ufffd\ufffd ok", id="kept readable"),
+        pytest.param(
+            f"{ROW} {TAIL_BYTES}; echo", "é" * (TAIL_BYTES // 2 - 1) + "\n",
+            id="a character that the cut splits is dropped",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_command_finds_and_what_is_kept_of_its_output(
+    workers: Fleet, command: object, stdout: str
+) -> None:
+    assert workers.outcome(command).stdout == stdout.format(root=workers.root.resolve())
 
 
 def test_a_program_is_found_on_the_path_that_the_job_asks_for(workers: Fleet) -> None:
@@ -67,19 +83,17 @@ def test_a_program_is_found_on_the_path_that_the_job_asks_for(workers: Fleet) ->
     (tools / "only-here").write_text("#!/bin/sh\necho found\n")
     (tools / "only-here").chmod(0o700)
     for command in (["only-here"], "only-here"):
-        job = workers.ran(command, env={"PATH": f"{tools}:/usr/bin:/bin"})
-        assert job.outcome is not None
-        assert job.outcome.stdout == "found\n"
+        found = workers.outcome(command, env={"PATH": f"{tools}:/usr/bin:/bin"})
+        assert found.stdout == "found\n"
 
 
 def test_a_run_is_told_who_it_is(workers: Fleet) -> None:
     names = ("JOB_ID", "ATTEMPT", "RUN_ID", "QUEUE", "WORKER_ID")
     text = " ".join(f"$QUEUECTL_{name}" for name in names)
     job = workers.ran(f"echo {text}", queue="special", env={"QUEUECTL_JOB_ID": "forged"})
-    assert job.outcome is not None
     run = job.history[0]
-    expected = f"{job.id} 1 {run.claim_id} special {run.worker}"
-    assert job.outcome.stdout.strip() == expected
+    assert job.outcome is not None
+    assert job.outcome.stdout == f"{job.id} 1 {run.claim_id} special {run.worker}\n"
 
 
 def test_the_stores_address_is_not_inherited(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,28 +101,8 @@ def test_the_stores_address_is_not_inherited(fleet: Fleet, monkeypatch: pytest.M
     monkeypatch.setenv("MONGO_URI", "mongodb://u:secret@h/d")
     monkeypatch.setenv("PLAIN", "kept")
     fleet.start()
-    job = fleet.ran('echo "${QUEUECTL_STORE-none} ${MONGO_URI-none} $PLAIN"')
-    assert job.outcome is not None
-    assert job.outcome.stdout == "none none kept\n"
-
-
-def test_a_command_has_nothing_to_read(workers: Fleet) -> None:
-    job = workers.ran("readlink /proc/self/fd/0; cat; echo end")
-    assert job.outcome is not None
-    assert job.outcome.stdout == "/dev/null\nend\n"
-
-
-def test_a_command_inherits_no_descriptor_of_its_worker(workers: Fleet) -> None:
-    job = workers.ran("ls /proc/self/fd | wc -l")
-    assert job.outcome is not None
-    assert job.outcome.stdout.strip() == "4"  # the standard three, and the directory that ls reads
-
-
-def test_a_command_has_a_session_and_a_process_group_of_its_own(workers: Fleet) -> None:
-    job = workers.ran("cut -d ' ' -f 1,5,6 /proc/$$/stat")
-    assert job.outcome is not None
-    pid, group, session = job.outcome.stdout.split()
-    assert pid == group == session
+    told = fleet.outcome('echo "${QUEUECTL_STORE-none} ${MONGO_URI-none} $PLAIN"')
+    assert told.stdout == "none none kept\n"
 
 
 def test_a_command_starts_with_no_signal_ignored_or_blocked_whatever_started_its_worker(
@@ -121,52 +115,31 @@ def test_a_command_starts_with_no_signal_ignored_or_blocked_whatever_started_its
     finally:
         for number, handler in zip(ignored, before, strict=True):
             signal.signal(number, handler)
-    job = fleet.ran(["grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"])
-    assert job.outcome is not None
-    blocked, not_heard = (int(mask, 16) for mask in job.outcome.stdout.split()[1::2])
+    masks = fleet.outcome(["grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"]).stdout
+    blocked, not_heard = (int(mask, 16) for mask in masks.split()[1::2])
     assert not blocked
     # those that nobody can name are the C library's own
     assert not [number for number in signal.valid_signals() if not_heard & 1 << (number - 1)]
 
 
-def test_output_goes_into_files_of_the_run(workers: Fleet) -> None:
+def test_output_goes_into_files_of_the_run_and_its_end_into_the_record(workers: Fleet) -> None:
     job = workers.ran("echo out; echo err >&2")
-    logs = JobLogs(workers.home)
-    assert logs.stdout(job.id, 1).read_text() == "out\n"
-    assert logs.stderr(job.id, 1).read_text() == "err\n"
-    for path in (logs.stdout(job.id, 1), logs.stderr(job.id, 1)):
-        assert path.stat().st_mode & 0o777 == 0o600
+    for path, text in (("1.out", "out\n"), ("1.err", "err\n")):
+        file = JobLogs(workers.home).directory(job.id) / path
+        assert (file.read_text(), file.stat().st_mode & 0o777) == (text, 0o600)
     assert job.outcome is not None
     assert (job.outcome.stdout, job.outcome.stderr) == ("out\n", "err\n")
-
-
-def test_the_record_keeps_the_last_64_kib_and_counts_the_rest(workers: Fleet) -> None:
-    job = workers.ran("yes 0123456789abcde | head -c 100000")
-    outcome = job.outcome
-    assert outcome is not None
-    assert len(outcome.stdout) == TAIL_BYTES
-    assert outcome.stdout_cut == 100_000 - TAIL_BYTES
-    assert JobLogs(workers.home).stdout(job.id, 1).stat().st_size == 100_000
-
-
-def test_output_that_is_not_utf8_is_kept_readable(workers: Fleet) -> None:
-    job = workers.ran(r"printf 'ok \377\376 ok'")
-    assert job.outcome is not None
-    assert job.outcome.stdout == "ok \ufffd\ufffd ok"
-
-
-def test_a_character_that_the_cut_splits_is_dropped(workers: Fleet) -> None:
-    job = workers.ran(f"yes é | tr -d '\\n' | head -c {TAIL_BYTES}; echo")
-    assert job.outcome is not None
-    assert "\ufffd" not in job.outcome.stdout
-    assert job.outcome.stdout.startswith("é")
+    long = workers.ran("yes 0123456789abcde | head -c 100000")
+    assert long.outcome is not None
+    assert len(long.outcome.stdout) == TAIL_BYTES
+    assert long.outcome.stdout_cut == 100_000 - TAIL_BYTES
+    assert JobLogs(workers.home).stdout(long.id, 1).stat().st_size == 100_000
 
 
 def test_children_left_in_the_background_live_on(workers: Fleet) -> None:
-    pids = workers.root / "left"
     job = workers.ran("sleep 60 & echo $! > left")
     assert job.state is State.COMPLETED
-    (left,) = pids_in(pids)
+    (left,) = pids_in(workers.root / "left")
     assert lives(left)
     assert kill_run(job.history[0].claim_id, None) == []
 
@@ -189,34 +162,25 @@ def test_a_timeout_kills_the_whole_tree(workers: Fleet) -> None:
     pids = workers.root / "pids"
     pids.unlink(missing_ok=True)
     job = workers.ran(TREE, timeout=0.7)
-    assert job.outcome is not None
-    assert job.outcome.timed_out
     assert job.last_error == "Job exceeded 0.7s timeout"
     assert len(pids_in(pids)) == 4
     assert not [pid for pid in pids_in(pids) if lives(pid)]
 
 
-def test_a_command_that_is_stopped_is_asked_first(workers: Fleet) -> None:
-    job = workers.ran("trap 'echo asked; exit 0' TERM; sleep 60 & wait", timeout=0.3)
-    assert job.outcome is not None
-    assert job.outcome.stdout == "asked\n"
-    assert job.outcome.timed_out
-    assert job.state is State.DEAD
-
-
-def test_a_command_that_ignores_the_question_is_killed_after_the_grace(workers: Fleet) -> None:
-    begun = time.monotonic()
-    job = workers.ran("trap '' TERM; while :; do sleep 0.05; done", timeout=0.3)
-    assert job.outcome is not None
-    assert job.outcome.signal == signal.SIGKILL
-    assert job.outcome.duration >= 0.6  # the timeout and kill_grace_seconds
-    assert time.monotonic() - begun < 10
-
-
-def test_a_stopped_command_is_killed_by_its_timeout_too(workers: Fleet) -> None:
-    job = workers.ran("kill -STOP $$", timeout=0.3)
-    assert job.outcome is not None
-    assert job.outcome.timed_out
+@pytest.mark.parametrize(
+    ("command", "stdout", "number"),
+    [
+        ("trap 'echo asked; exit 0' TERM; sleep 60 & wait", "asked\n", None),
+        ("trap '' TERM; while :; do sleep 0.05; done", "", signal.SIGKILL),
+        ("kill -STOP $$", "", signal.SIGTERM),  # it hears that once it goes on
+    ],
+)
+def test_a_command_whose_time_is_up_is_asked_to_end_and_then_killed(
+    workers: Fleet, command: str, stdout: str, number: int | None
+) -> None:
+    ended = workers.outcome(command, timeout=0.3)
+    assert (ended.timed_out, ended.stdout, ended.signal) == (True, stdout, number)
+    assert ended.duration >= (0.6 if number is signal.SIGKILL else 0.3)  # kill_grace_seconds
 
 
 def test_a_symbolic_link_in_place_of_the_log_directory_is_not_followed(
@@ -226,8 +190,7 @@ def test_a_symbolic_link_in_place_of_the_log_directory_is_not_followed(
     (workers.home.job_logs / "linked").symlink_to(tmp_path)
     job = workers.ran("touch ran", id="linked")
     assert job.state is State.DEAD
-    assert job.last_error is not None
-    assert "symbolic link" in job.last_error
+    assert "symbolic link" in (job.last_error or "")
     assert list(tmp_path.iterdir()) == []
     assert len(workers.pids()) == 2  # no worker was lost by it
 

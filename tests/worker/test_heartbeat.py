@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,12 @@ from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import Settings
 from queuectl.maintenance import maintenance
-from queuectl.stores.base import BATCH, Fired, Renewal
+from queuectl.stores.base import BATCH, Fired, Renewal, Store
 from queuectl.stores.rules import MOVED_TO
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock
-from queuectl.worker import heartbeat as lease_module
-from queuectl.worker import signals as control_module
+from queuectl.worker import heartbeat as heartbeat_module
+from queuectl.worker import signals as signals_module
 from queuectl.worker.heartbeat import Heartbeat
 from queuectl.worker.runs.watchdog import Post, Watchdog
 from queuectl.worker.signals import Control
@@ -30,6 +32,36 @@ from tests.worker.fleet import eventually
 LEASE_SECONDS = 4.0
 SLOW_SECONDS = 0.1
 CHORE_STEPS = 20
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """An embedded store."""
+    with closing(SqliteStore.open(tmp_path / "queue.db")) as store:
+        yield store
+
+
+@pytest.fixture
+def control() -> Control:
+    """The flags of a worker."""
+    return Control()
+
+
+@contextmanager
+def heartbeat_of(
+    store: Store, open_store: Callable[[], Store], settings: Settings, control: Control
+) -> Iterator[Heartbeat]:
+    """The heartbeat of a registered worker, which is stopped in the end if it was started."""
+    record, post = worker_record(store, "w1"), Post()
+    store.register(record)
+    heartbeat = Heartbeat(open_store, record, control, Watchdog(post), OutageLog(), settings)
+    try:
+        yield heartbeat
+    finally:
+        if heartbeat._thread.is_alive():
+            heartbeat.stop()
+        control.close()
+        post.close()
 
 
 class SlowStore(SqliteStore):
@@ -52,53 +84,27 @@ class SlowStore(SqliteStore):
         return limit
 
 
-def test_a_worker_leaves_a_store_that_was_moved(tmp_path: Path) -> None:
-    path = tmp_path / "queue.db"
-    with closing(SqliteStore.open(path)) as store:
-        record = worker_record(store, "w1")
-        store.register(record)
-        control, post = Control(), Post()
-        guard = Watchdog(post)
-        heartbeat = Heartbeat(
-            lambda: SqliteStore(path), record, control, guard, OutageLog(), Settings()
-        )
+def test_a_worker_leaves_a_store_that_was_moved(store: SqliteStore, control: Control) -> None:
+    with heartbeat_of(store, partial(SqliteStore, store._path), Settings(), control) as heartbeat:
         heartbeat.start()
-        try:
-            assert not control.is_stopping
-            store.set_meta(MOVED_TO, "mongodb://elsewhere")
-            eventually(lambda: control.is_stopping)
-        finally:
-            heartbeat.stop()
-            control.close()
-            post.close()
+        assert not control.is_stopping
+        store.set_meta(MOVED_TO, "mongodb://elsewhere")
+        eventually(lambda: control.is_stopping)
 
 
 def test_a_claim_is_renewed_in_the_middle_of_long_chores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "_PROMOTE_BUDGET_SECONDS", 60)
-    path = tmp_path / "queue.db"
-    with closing(SqliteStore.open(path)) as store:
-        added(store, "a")
-        job = claimed(store, lease=LEASE_SECONDS)
-        record = worker_record(store, "w1")
-        store.register(record)
-        seen: list[int] = []
-        control, post = Control(), Post()
-        guard = Watchdog(post)
-        settings = Settings(lease_seconds=LEASE_SECONDS)
-        heartbeat = Heartbeat(
-            lambda: SlowStore(path, seen), record, control, guard, OutageLog(), settings
-        )
-        assert job.claim is not None
+    added(store, "a")
+    job = claimed(store, lease=LEASE_SECONDS)
+    assert job.claim is not None
+    seen: list[int] = []
+    slow, settings = partial(SlowStore, store._path, seen), Settings(lease_seconds=LEASE_SECONDS)
+    with heartbeat_of(store, slow, settings, control) as heartbeat:
         heartbeat.hold(job.id, job.claim.id, boot_clock() + LEASE_SECONDS)
         heartbeat.start()
-        try:
-            eventually(lambda: len(seen) > CHORE_STEPS)
-        finally:
-            heartbeat.stop()
-            control.close()
-            post.close()
+        eventually(lambda: len(seen) > CHORE_STEPS)
     assert seen[CHORE_STEPS - 1] > seen[0]
 
 
@@ -119,30 +125,14 @@ class EndlessStore(SqliteStore):
 
 
 def test_a_long_chore_is_broken_off_when_its_worker_leaves(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: SqliteStore, control: Control, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path, begun = tmp_path / "queue.db", threading.Event()
-    with closing(SqliteStore.open(path)) as store:
-        now = store.now()
-        assert store.save_schedule(Schedule("s", "* * * * *", "UTC", {"command": "true"}, now, now))
-        record = worker_record(store, "w1")
-        store.register(record)
-        control, post = Control(), Post()
-        heartbeat = Heartbeat(
-            lambda: EndlessStore(path, begun),
-            record,
-            control,
-            Watchdog(post),
-            OutageLog(),
-            Settings(),
-        )
+    now, begun = store.now(), threading.Event()
+    assert store.save_schedule(Schedule("s", "* * * * *", "UTC", {"command": "true"}, now, now))
+    endless = partial(EndlessStore, store._path, begun)
+    with heartbeat_of(store, endless, Settings(), control) as heartbeat:
         heartbeat.start()
-        try:
-            assert begun.wait(60)
-        finally:
-            heartbeat.stop()
-            control.close()
-            post.close()
+        assert begun.wait(60)
     assert not caplog.records
 
 
@@ -172,25 +162,18 @@ class LockedStore(SqliteStore):
 @pytest.mark.parametrize("late", [0.0, 0.2, 0.4, 0.6, 0.8])
 @pytest.mark.parametrize("lease", [2, 4, 6, 8, 10, 15, 30, 300])
 def test_the_end_of_a_job_is_put_off_in_time_while_nobody_can_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lease: float, late: float
+    tmp_path: Path, control: Control, monkeypatch: pytest.MonkeyPatch, lease: float, late: float
 ) -> None:
     clock = Clock()
-    for module in (lease_module, control_module):
+    for module in (heartbeat_module, signals_module):
         monkeypatch.setattr(module, "boot_clock", lambda: clock.now)
-    control, post = Control(), Post()
-    with closing(LockedStore(tmp_path / "queue.db", clock, control)) as store:
-        heartbeat = Heartbeat(
-            lambda: store,
-            worker_record(store, "w1"),
-            control,
-            Watchdog(post),
-            OutageLog(),
-            Settings(lease_seconds=lease),
-        )
+    settings = Settings(lease_seconds=lease)
+    with (
+        closing(LockedStore(tmp_path / "queue.db", clock, control)) as store,
+        heartbeat_of(store, lambda: store, settings, control) as heartbeat,
+    ):
         heartbeat.hold("a", "claim", clock.now + lease - late * 3 * lease / 16)
         for _ in range(20):
             heartbeat._next_renewal = 0.0
             with pytest.raises(StoreLocked):
                 heartbeat._renew_in_time(store)
-        control.close()
-        post.close()

@@ -44,16 +44,20 @@ def test_a_command_that_succeeds_at_once_without_a_word_leaves_no_files(fleet: F
     assert not JobLogs(fleet.home).directory(job.id).exists()
 
 
-def test_what_a_command_wrote_is_in_its_files(workers: Fleet) -> None:
-    said = workers.ran("echo out")
-    warned = workers.ran("echo err >&2")
-    assert files_of(workers, said.id) == {"1.out": "out\n", "1.err": ""}
-    assert files_of(workers, warned.id) == {"1.out": "", "1.err": "err\n"}
-
-
-@pytest.mark.parametrize("command", ["exit 3", "kill -9 $$", ["no-such-program-anywhere"]])
-def test_a_run_that_failed_has_files_whatever_it_wrote(workers: Fleet, command: object) -> None:
-    assert files_of(workers, workers.ran(command).id) == {"1.out": "", "1.err": ""}
+@pytest.mark.parametrize(
+    ("command", "out", "err"),
+    [
+        ("echo out", "out\n", ""),
+        ("echo err >&2", "", "err\n"),
+        ("exit 3", "", ""),  # a run that failed has files whatever it wrote
+        ("kill -9 $$", "", ""),
+        (["no-such-program-anywhere"], "", ""),
+    ],
+)
+def test_what_a_command_wrote_is_in_its_files(
+    workers: Fleet, command: object, out: str, err: str
+) -> None:
+    assert files_of(workers, workers.ran(command).id) == {"1.out": out, "1.err": err}
 
 
 def test_the_output_of_a_running_command_can_be_seen(fleet: Fleet) -> None:

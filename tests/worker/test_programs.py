@@ -48,9 +48,9 @@ def _start(command: tuple[str, ...]) -> None:
             return
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "/no/such/program", "/etc/passwd/x"])
-def test_what_is_not_there_is_not_found(here: Path, name: str) -> None:
-    del here
+def test_what_is_not_there_is_not_found(name: str) -> None:
     assert refusal(name) == "Command not found"
 
 
@@ -72,15 +72,16 @@ def test_on_the_path_a_file_that_is_no_program_is_denied_and_a_folder_passed_ove
             to_start((name,), on_path)
 
 
-def test_an_interpreter_that_is_missing_is_named(here: Path) -> None:
-    script = a_file(here / "script", "#! /no/such/perl -w\n")
-    assert refusal(script) == f"Interpreter not found: /no/such/perl, named in {script}"
-
-
-def test_line_ends_of_windows_are_named_as_what_is_wrong(here: Path) -> None:
-    script = a_file(here / "script", "#!/bin/sh\r\necho hi\r\n")
-    told = f"Interpreter not found: /bin/sh, named in {script}, with the line ends of Windows"
-    assert refusal(script) == told
+@pytest.mark.parametrize(
+    ("first_line", "told"),
+    [
+        ("#! /no/such/perl -w\n", "/no/such/perl, named in {script}"),
+        ("#!/bin/sh\r\n", "/bin/sh, named in {script}, with the line ends of Windows"),
+    ],
+)
+def test_an_interpreter_that_is_missing_is_named(here: Path, first_line: str, told: str) -> None:
+    script = a_file(here / "script", first_line)
+    assert refusal(script) == f"Interpreter not found: {told.format(script=script)}"
 
 
 def test_an_interpreter_that_is_no_program_is_named(here: Path) -> None:
@@ -106,19 +107,16 @@ def test_a_script_without_a_first_line_for_the_kernel_is_run_by_the_shell(here: 
     assert instead(fault, to_start(("./script",), PLAIN), PLAIN).argv == ["sh", "./script"]
 
 
-def test_arguments_that_are_too_much_together_are_named_with_the_environment(here: Path) -> None:
-    del here
-    many = ["x" * 100_000] * (os.sysconf("SC_ARG_MAX") // 100_000 + 1)
-    told = refusal("true", *many)
+MANY = ["x" * 100_000] * (os.sysconf("SC_ARG_MAX") // 100_000 + 1)
+
+
+@pytest.mark.usefixtures("here")
+def test_arguments_that_are_too_long_are_named_alone_or_with_the_environment() -> None:
+    told = refusal("true", *MANY)
     assert told.startswith("Arguments and environment are too long: ")
     assert f" bytes of arguments and {len('PATH=') + len(PATH) + 9:,} of environment; " in told
     assert told.endswith(f"the system takes {os.sysconf('SC_ARG_MAX'):,} together")
-
-
-def test_one_argument_that_is_too_long_is_named(here: Path) -> None:
-    del here
-    told = refusal("true", "short", "x" * 131_072)
-    assert told == (
+    assert refusal("true", "short", "x" * 131_072) == (
         "Arguments and environment are too long: argument 2 has 131,072 bytes; "
         "the system takes 131,071 in one"
     )
@@ -156,12 +154,9 @@ def test_the_codes_of_a_shell_are_explained_by_the_file_that_it_was_to_start(
 def test_a_worker_runs_and_refuses_as_a_shell_would(workers: Fleet) -> None:
     script = a_file(workers.root / "script", 'echo "$0 $1"\n')
     a_file(workers.root / "lost", "#!/no/such/perl\n")
-    ran = workers.ran(["./script", "a b"])
-    assert ran.outcome is not None
-    assert (ran.last_error, ran.outcome.stdout) == (None, "./script a b\n")
-    by_path = workers.ran(["script", "x"], env={"PATH": f"{workers.root}:/usr/bin:/bin"})
-    assert by_path.outcome is not None
-    assert by_path.outcome.stdout == f"{script} x\n"
+    assert workers.outcome(["./script", "a b"]).stdout == "./script a b\n"
+    by_path = workers.outcome(["script", "x"], env={"PATH": f"{workers.root}:/usr/bin:/bin"})
+    assert by_path.stdout == f"{script} x\n"
     lost = f"Interpreter not found: /no/such/perl, named in {workers.root}/lost"
     assert workers.ran("./lost").last_error == lost
     assert workers.ran(["/tmp"]).last_error == workers.ran("/tmp").last_error == "Permission denied"
@@ -170,21 +165,13 @@ def test_a_worker_runs_and_refuses_as_a_shell_would(workers: Fleet) -> None:
 def test_long_arguments_run_where_each_and_all_of_them_are_within_the_limits(
     workers: Fleet,
 ) -> None:
-    ran = workers.ran(["sh", "-c", "echo ${#1} ${#2}", "sh", "x" * 131_071, "y" * 100_000])
-    assert ran.outcome is not None
-    assert ran.outcome.stdout == "131071 100000\n"
-    many = ["x" * 100_000] * (os.sysconf("SC_ARG_MAX") // 100_000 + 1)
-    refused = workers.ran(["true", *many])
-    assert refused.last_error is not None
-    assert refused.last_error.startswith("Arguments and environment are too long: ")
+    longest = ["sh", "-c", "echo ${#1} ${#2}", "sh", "x" * 131_071, "y" * 100_000]
+    assert workers.outcome(longest).stdout == "131071 100000\n"
+    too_long = workers.ran(["true", *MANY]).last_error or ""
+    assert too_long.startswith("Arguments and environment are too long: ")
 
 
-def test_an_empty_path_means_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "prog").write_text("#!/bin/sh\n")
-    (tmp_path / "prog").chmod(0o755)
-    for path in (b"", b":/usr/bin"):
-        found = to_start(("prog",), {b"PATH": path})
-        assert Path(found.program).samefile(tmp_path / "prog")
+@pytest.mark.parametrize("path", [b"", b":/usr/bin"])
+def test_an_empty_path_means_the_working_directory(here: Path, path: bytes) -> None:
+    a_file(here / "prog", "#!/bin/sh\n")
+    assert Path(to_start(("prog",), {b"PATH": path}).program).samefile(here / "prog")

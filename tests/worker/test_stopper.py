@@ -70,15 +70,6 @@ def test_who_asks_again_does_not_end_the_jobs_that_were_promised_to_finish(fleet
     assert (job.state, job.runs, job.interruptions) == (State.COMPLETED, 1, 0)
 
 
-def test_a_worker_that_was_asked_to_leave_can_still_be_told_to_leave_now(fleet: Fleet) -> None:
-    job_id = fleet.enqueue("sleep 60")
-    (pid,) = fleet.start()
-    fleet.running(job_id)
-    assert manager.stop(fleet.location, timeout=0.3).left == [pid]
-    assert fleet.stop(now=True) == []
-    assert fleet.job(job_id).state is State.PENDING
-
-
 def test_workers_are_found_without_the_pid_file(tmp_path: Path, store_url: str) -> None:
     with fleet_in(tmp_path, store_url) as fleet:
         pids = fleet.start(2)
@@ -134,7 +125,9 @@ def test_stopping_now_gives_every_job_back(fleet: Fleet) -> None:
     assert {fleet.job(job_id).state for job_id in ids} == {State.PENDING}
 
 
-def test_a_stop_that_takes_too_long_names_who_is_left(fleet: Fleet) -> None:
+def test_a_stop_that_takes_too_long_names_who_is_left_and_can_be_made_one_at_once(
+    fleet: Fleet,
+) -> None:
     job_id = fleet.enqueue("sleep 60")
     (pid,) = fleet.start()
     fleet.running(job_id)
@@ -142,6 +135,7 @@ def test_a_stop_that_takes_too_long_names_who_is_left(fleet: Fleet) -> None:
     assert (report.stopped, report.left) == ([], [pid])
     assert fleet.job(job_id).state is State.PROCESSING
     assert fleet.stop(now=True) == []
+    assert fleet.job(job_id).state is State.PENDING
 
 
 def test_stop_grace_ends_a_job_that_goes_on_for_too_long(fleet: Fleet) -> None:
@@ -179,13 +173,13 @@ def test_workers_can_be_asked_through_the_store(fleet: Fleet) -> None:
     assert fleet.job(job_id).state is State.PENDING
 
 
-def test_stopping_where_nobody_works_is_no_error(fleet: Fleet) -> None:
-    assert manager.stop(fleet.location, timeout=1).stopped == []
-
-
-def test_a_worker_that_left_is_no_longer_registered(fleet: Fleet) -> None:
+def test_workers_that_left_are_not_replaced_nor_registered_and_to_stop_nobody_is_no_error(
+    fleet: Fleet,
+) -> None:
     fleet.start(2)
     assert len(fleet.queue.workers()) == 2
-    fleet.stop()
+    assert fleet.stop() == []
+    assert not any(map(lives, fleet.supervisors))
     assert fleet.queue.store.workers() == []
     assert not fleet.home.pid_file.exists()
+    assert manager.stop(fleet.location, timeout=1).stopped == []

@@ -21,7 +21,7 @@ from queuectl.system.home import Location
 from queuectl.system.run_processes import members
 from queuectl.worker.supervision import manager
 from tests.cli.harness import environment
-from tests.worker.fleet import Fleet, eventually, lives
+from tests.worker.fleet import Fleet, eventually
 
 
 def test_a_worker_that_was_killed_is_replaced(fleet: Fleet) -> None:
@@ -45,14 +45,6 @@ def _seconds_to_replace_the_worker_of(fleet: Fleet) -> float:
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: fleet.pids() not in ([], [pid]))
     return time.monotonic() - begun
-
-
-def test_workers_that_were_told_to_stop_are_not_replaced(fleet: Fleet) -> None:
-    fleet.start(2)
-    supervisors = fleet.pids(pidfile.SUPERVISOR)
-    assert fleet.stop() == []
-    assert not any(map(lives, supervisors))
-    assert fleet.pids() == []
 
 
 def test_starting_on_a_store_that_is_refused_is_one_clear_error(fleet: Fleet) -> None:

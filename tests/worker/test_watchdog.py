@@ -1,4 +1,4 @@
-"""The guard: nothing that a worker ran outlives it."""
+"""The watchdog: nothing that a worker ran outlives it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from queuectl.system.processes import boot_clock
 from queuectl.system.run_mark import RUN_ID_VARIABLE
-from queuectl.worker.runs import watchdog as guard
+from queuectl.worker.runs import watchdog
 from tests.worker.fleet import (
     PATIENCE_SECONDS,
     Fleet,
@@ -39,32 +39,16 @@ def passed_on(notes):
 
 post = Post(passed_on)
 post.man()
-guard = Watchdog(post)
+watchdog = Watchdog(post)
 for line in sys.stdin:
-    word, *rest = line.split()
-    if word == "announce":
-        guard.announce(rest[0], boot_clock() + float(rest[1]))
-    elif word == "started":
-        guard.started(rest[0], int(rest[1]))
-    elif word == "ended":
-        guard.ended()
-    elif word == "keep":
-        assert guard.keep(rest[0].encode())
-    elif word == "forget":
-        guard.forget()
-    elif word == "fill":
-        while guard.keep(b"x" * 1000):
-            pass
-    elif word == "lock":
-        locked = open(rest[0], "w")
-        fcntl.flock(locked, fcntl.LOCK_EX)
+    exec(line)
     print("done", flush=True)
-guard.close()
+watchdog.close()
 """
 
 
 class Guarded:
-    """A process with a guard, that does what it is told line by line."""
+    """A process with a watchdog, that does what it is told line by line."""
 
     def __init__(self, notes: Path) -> None:
         self.notes = notes
@@ -77,28 +61,38 @@ class Guarded:
         )
 
     def tell(self, line: str) -> None:
-        """Give an order and wait until it has been carried out."""
+        """Give an order, a line of Python, and wait until it has been carried out."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "done\n"
 
+    def announce(self, seconds: float, run_id: str = RUN_ID) -> None:
+        """Let it say that a run begins, and for how long it may go."""
+        self.tell(f"watchdog.announce({run_id!r}, boot_clock() + {seconds})")
+
+    def started(self, pid: int, run_id: str = RUN_ID) -> None:
+        """Let it say which process group the run has."""
+        self.tell(f"watchdog.started({run_id!r}, {pid})")
+
     def kill(self) -> None:
-        """Kill the process, not its guard."""
+        """Kill the process, not its watchdog."""
         self.process.kill()
         self.process.wait()
 
-    def guard(self) -> int:
-        """Return the pid of the guard. When it is gone, all that it was to kill is dead."""
+    def kill_and_wait(self) -> None:
+        """Kill the process, and wait until all that its watchdog was to kill is dead."""
         pid = self.process.pid
-        (guard,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(guard)
+        (watchdog,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        assert lives(int(watchdog))
+        self.kill()
+        assert eventually(lambda: not lives(int(watchdog)))
 
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    """A process with a guard."""
+    """A process with a watchdog."""
     guarded = Guarded(tmp_path / "notes")
     yield guarded
     guarded.kill()
@@ -120,33 +114,33 @@ def command(run_id: str = RUN_ID) -> Iterator[int]:
 
 
 def test_what_a_killed_worker_ran_is_killed(guarded: Guarded) -> None:
-    guarded.tell(f"announce {RUN_ID} 60")
+    guarded.announce(60)
     with command() as pid:
-        guarded.tell(f"started {RUN_ID} {pid}")
+        guarded.started(pid)
         assert lives(pid)
         guarded.kill()
         assert eventually(lambda: not lives(pid))
 
 
 def test_a_run_that_was_only_announced_is_found_by_its_id(guarded: Guarded) -> None:
-    guarded.tell(f"announce {RUN_ID} 60")
+    guarded.announce(60)
     with command() as pid:
         guarded.kill()
         assert eventually(lambda: not lives(pid))
 
 
 def test_a_run_is_killed_at_its_deadline_though_its_worker_hangs(guarded: Guarded) -> None:
-    guarded.tell(f"announce {RUN_ID} 1")
+    guarded.announce(1)
     with command() as pid:
-        guarded.tell(f"started {RUN_ID} {pid}")
+        guarded.started(pid)
         assert eventually(lambda: not lives(pid))
     assert lives(guarded.process.pid)
 
 
 def test_a_worker_that_is_stopped_past_the_deadline_of_its_run_is_killed(guarded: Guarded) -> None:
-    guarded.tell(f"announce {RUN_ID} 1")
+    guarded.announce(1)
     with command() as pid:
-        guarded.tell(f"started {RUN_ID} {pid}")
+        guarded.started(pid)
         guarded.process.send_signal(signal.SIGSTOP)
         assert guarded.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
         assert eventually(lambda: not lives(pid))
@@ -155,30 +149,28 @@ def test_a_worker_that_is_stopped_past_the_deadline_of_its_run_is_killed(guarded
 def test_a_worker_that_was_stopped_with_a_lock_in_hand_is_killed(
     guarded: Guarded, tmp_path: Path
 ) -> None:
-    guarded.tell(f"lock {tmp_path / 'lock'}")
-    os.kill(guarded.process.pid, signal.SIGSTOP)
+    guarded.tell(f"file = open({str(tmp_path / 'lock')!r}, 'w'); fcntl.flock(file, fcntl.LOCK_EX)")
+    guarded.process.send_signal(signal.SIGSTOP)
     assert guarded.process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 def test_a_worker_that_was_stopped_without_a_lock_lives_on(guarded: Guarded) -> None:
-    os.kill(guarded.process.pid, signal.SIGSTOP)
+    guarded.process.send_signal(signal.SIGSTOP)
     with pytest.raises(subprocess.TimeoutExpired):
-        guarded.process.wait(timeout=guard._MOST_STOPPED_SECONDS + 2 * guard._LOOK_SECONDS)
-    os.kill(guarded.process.pid, signal.SIGCONT)
-    guarded.tell("ended")
+        guarded.process.wait(timeout=watchdog._MOST_STOPPED_SECONDS + 2 * watchdog._LOOK_SECONDS)
+    guarded.process.send_signal(signal.SIGCONT)
+    guarded.tell("watchdog.ended()")
 
 
 def test_what_has_ended_is_not_looked_for(guarded: Guarded) -> None:
-    guarded.tell(f"announce {RUN_ID} 60")
+    guarded.announce(60)
     with command() as pid:
-        guarded.tell(f"started {RUN_ID} {pid}")
-        guarded.tell("ended")
+        guarded.started(pid)
+        guarded.tell("watchdog.ended()")
         with command(OTHER_RUN_ID) as other:
-            guarded.tell(f"announce {OTHER_RUN_ID} 60")
-            guarded.tell(f"started {OTHER_RUN_ID} {other}")
-            guard = guarded.guard()
-            guarded.kill()
-            assert eventually(lambda: not lives(guard))
+            guarded.announce(60, OTHER_RUN_ID)
+            guarded.started(other, OTHER_RUN_ID)
+            guarded.kill_and_wait()
             assert not lives(other)
         assert lives(pid)
 
@@ -187,11 +179,9 @@ def test_a_group_number_that_was_given_to_a_stranger_is_spared(guarded: Guarded)
     with innocent() as stranger, command() as pid:
         # the stranger is older than the run that is said to have its number
         assert eventually(lambda: _is_older(stranger))
-        guarded.tell(f"announce {RUN_ID} 60")
-        guarded.tell(f"started {RUN_ID} {stranger}")
-        guard = guarded.guard()
-        guarded.kill()
-        assert eventually(lambda: not lives(guard))
+        guarded.announce(60)
+        guarded.started(stranger)
+        guarded.kill_and_wait()
         assert not lives(pid)
         assert lives(stranger)
 
@@ -204,41 +194,29 @@ def _is_older(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("orders", "passed_on"),
     [
-        (["keep a", "keep b"], "a b"),
-        (["keep a", "keep b", "forget", "keep c"], "c"),
-        (["keep a", "forget"], None),
-        (["ended"], None),
+        (["keep(b'a')", "keep(b'b')"], "a b"),
+        (["keep(b'a')", "keep(b'b')", "forget()", "keep(b'c')"], "c"),
+        (["keep(b'a')", "forget()"], None),
+        (["ended()"], None),
     ],
 )
 def test_what_a_killed_worker_had_noted_is_passed_on(
     guarded: Guarded, orders: list[str], passed_on: str | None
 ) -> None:
     for order in orders:
-        guarded.tell(order)
-    guard = guarded.guard()
-    guarded.kill()
-    assert eventually(lambda: not lives(guard))
+        guarded.tell(f"assert watchdog.{order} is not False")
+    guarded.kill_and_wait()
     assert (guarded.notes.read_text() if guarded.notes.exists() else None) == passed_on
 
 
 def test_notes_for_which_there_is_no_room_are_refused_and_the_others_kept(guarded: Guarded) -> None:
-    guarded.tell("keep a")
-    guarded.tell("fill")
-    guard = guarded.guard()
-    guarded.kill()
-    assert eventually(lambda: not lives(guard))
+    guarded.tell("watchdog.keep(b'a')")
+    guarded.tell("while watchdog.keep(b'x' * 1000): pass")
+    guarded.kill_and_wait()
     first, *others = guarded.notes.read_text().split()
     assert first == "a"
     assert 60 < len(others) <= 65
     assert set(others) == {"x" * 1000}
-
-
-def test_the_guard_goes_when_its_worker_goes(guarded: Guarded) -> None:
-    guarded.tell("ended")
-    guard = guarded.guard()
-    assert lives(guard)
-    guarded.kill()
-    assert eventually(lambda: not lives(guard))
 
 
 def test_a_job_cannot_escape_by_leaving_its_session_and_its_parent(fleet: Fleet) -> None:

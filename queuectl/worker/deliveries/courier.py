@@ -21,7 +21,6 @@ from queuectl.domain.errors import Conflict, InvalidInput, StoreRefused, StoreUn
 from queuectl.domain.hooks import DELIVERY_TIMEOUT, REFUSED_FOR_GOOD, Hook, Target, hook_of
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.request import require_allowed
-from queuectl.domain.state_machine import Transition
 from queuectl.maintenance.abandoned_deliveries import courier_id, take_back
 from queuectl.queue import hook_deliveries
 from queuectl.stores import reopen_store
@@ -33,6 +32,7 @@ from queuectl.system.polling import Pace, wait_readable
 from queuectl.system.processes import boot_clock
 from queuectl.worker.deliveries.senders import Limits, Postroom, PostroomGone
 from queuectl.worker.deliveries.slow_hooks import Sluggish
+from queuectl.worker.options import WorkerOptions
 from queuectl.worker.signals import Control
 
 log = logging.getLogger("queuectl.worker")
@@ -75,18 +75,19 @@ def _renewed(asked_at: float, lease: float) -> tuple[float, float]:
 class Courier:
     """One courier, in the process that shall be it. `lock` is that of `taken`.
 
-    It leaves when `supervisor`, its parent, has gone; with `drain` as soon as there is nothing
-    to deliver, and then it makes no second attempt at anything: that is left to others.
+    It leaves when `supervisor`, its parent, has gone; where workers drain as soon as there is
+    nothing to deliver, and then it makes no second attempt at anything: that is left to others.
     """
 
-    def __init__(self, place: Location, lock: int, supervisor: int, *, drain: bool) -> None:
+    def __init__(self, place: Location, lock: int, supervisor: int, options: WorkerOptions) -> None:
         os.nice(_NICENESS)
         self._room = Postroom(lock)
         self._control = Control()
         self._control.install()
-        self._drain = drain
+        self._drain = options.drain
         self._supervisor = supervisor
         self._store: Store = reopen_store(place.store_url)
+        self._store.patience = options.timings.lock
         require_in_use(self._store)
         self._home = place.home
         self._id = courier_id(place.home)
@@ -102,7 +103,8 @@ class Courier:
     def run(self) -> None:
         """Deliver until it is told to leave, or there is nothing to do."""
         log.info("delivering what hooks are told")
-        self._insist(self._take_back)
+        # the claims of the courier before this one, whose postroom may have died with it
+        self._insist(lambda: take_back(self._home, self._store, self._settings.max_interruptions))
         try:
             while self._insist(self._step) is not False and not self._must_go():
                 pause = _AWAY_SECONDS if self._is_away else _LOOK_SECONDS
@@ -146,28 +148,24 @@ class Courier:
                 self._heed()
         self._renew()
         if self._control.halt(""):
-            self._give_back_all()
+            for run_id, held in self._held.items():
+                if not held.is_given_back and held.outcome is None:
+                    held.is_given_back = True
+                    self._room.end(run_id)
         if self._control.is_stopping:
             return bool(self._held)
         self._fill()
-        return self._has_work()
+        if self._held:
+            self._busy_at = time.monotonic()
+            return True
+        return not self._drain and time.monotonic() - self._busy_at < LINGER_SECONDS
 
     def _heed(self) -> None:
         """Read the settings, by which a hook's command is allowed or not."""
         self._settings = tunables.from_stored(self._store.settings())
         self._control.set_stop_grace(self._settings.stop_grace_seconds)
 
-    def _has_work(self) -> bool:
-        if self._held:
-            self._busy_at = time.monotonic()
-            return True
-        return not self._drain and time.monotonic() - self._busy_at < LINGER_SECONDS
-
     # claiming
-
-    def _take_back(self) -> None:
-        """End the claims of the courier before this one; its postroom may have died with it."""
-        take_back(self._home, self._store, self._settings.max_interruptions)
 
     def _fill(self) -> None:
         """Claim and begin deliveries while there are some and there is room."""
@@ -237,12 +235,6 @@ class Courier:
             held.renew_at, held.until = _renewed(asked_at, lease)
             self._room.extend(run_id, held.until)
 
-    def _give_back_all(self) -> None:
-        for run_id, held in self._held.items():
-            if not held.is_given_back and held.outcome is None:
-                held.is_given_back = True
-                self._room.end(run_id)
-
     # settling
 
     def _settle(self) -> None:
@@ -264,21 +256,17 @@ class Courier:
         """Commit the end of a delivery; decided again if it was asked to be cancelled meanwhile."""
         while job.claim is not None:
             change = state_machine.finish(job, outcome, self._store.now())
-            if self._applied(change):
-                self._say(change, outcome)
+            try:
+                is_committed = self._store.commit(change)
+            except StoreRefused as fault:
+                change, is_committed = commit_reduced(self._store.commit, change, fault)
+            if is_committed:
+                if change.after is not None and not outcome.succeeded:
+                    after = change.after
+                    log.info("delivery '%s' -> %s (%s)", after.id, after.state, outcome.error)
                 return
             fresh = self._store.get(job.id)
             if fresh is None or not fresh.is_claimed_by(job.claim.id):
                 log.warning("delivery '%s': the claim was lost, its result is discarded", job.id)
                 return
             job = fresh
-
-    def _applied(self, change: Transition) -> bool:
-        try:
-            return self._store.commit(change)
-        except StoreRefused as fault:
-            return commit_reduced(self._store.commit, change, fault)[1]
-
-    def _say(self, change: Transition, outcome: Outcome) -> None:
-        if change.after is not None and not outcome.succeeded:
-            log.info("delivery '%s' -> %s (%s)", change.after.id, change.after.state, outcome.error)

@@ -12,16 +12,17 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection
+from functools import partial
 
-from queuectl.domain.errors import ExitCode, QueuectlError, StoreError
+from queuectl.domain.errors import ExitCode, StoreError
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.maintenance.abandoned_deliveries import taken
 from queuectl.system import pidfile
 from queuectl.system.home import Location
-from queuectl.system.processes import identify
-from queuectl.worker.claims import WorkerOptions
+from queuectl.system.processes import this_process
 from queuectl.worker.logging import be_worker
+from queuectl.worker.options import WorkerOptions
+from queuectl.worker.signals import STOP_SIGNALS, Control, fork_process
 
 log = logging.getLogger("queuectl.worker")
 
@@ -71,28 +72,14 @@ class CourierSeat:
         self._listen()
         return bool(self.pid) or (self._is_wanted and self._fill_at <= time.monotonic())
 
-    def fill(self, held: Collection[signal.Signals], letting_go: Callable[[], None]) -> None:
-        """Fork a courier if one is wanted and there is none.
-
-        `held` are the signals that it counts from its beginning, and `letting_go` is what it does
-        first.
-        """
+    def fill(self, control: Control) -> None:
+        """Fork a courier if one is wanted and there is none; `control` is the supervisor's."""
         if self.pid or not self.is_needed:
             return
         self._is_wanted = False
-        supervisor = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, held)
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = int(ExitCode.FAILED)
-            try:
-                letting_go()
-                patience = _POSTROOM_SECONDS if self._deaths else _RESCUE_SECONDS
-                code = _live(self._location, self._options, supervisor, held, patience)
-            finally:
-                logging.shutdown()
-                os._exit(code)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+        patience = _POSTROOM_SECONDS if self._deaths else _RESCUE_SECONDS
+        live = partial(_live, self._location, self._options, os.getpid(), patience)
+        self.pid = fork_process(control, live, "courier failed")
 
     def hand_on(self, number: int) -> None:
         """Send the courier a signal that came to its supervisor; none is made any more."""
@@ -132,33 +119,20 @@ class CourierSeat:
                 self._is_wanted = not self.pid or self._options.drain
 
 
-def _live(
-    place: Location,
-    options: WorkerOptions,
-    supervisor: int,
-    held: Collection[signal.Signals],
-    patience: float,
-) -> int:
+def _live(place: Location, options: WorkerOptions, supervisor: int, patience: float) -> int:
     """Be the courier from the fork on; return its exit code."""
     from queuectl.worker.deliveries.courier import Courier  # which few supervisors ever need
 
     os.setsid()
-    try:
-        lock = taken(place.home, patience)
-        if lock is None:
-            return ExitCode.CONFLICT  # another supervisor's courier makes the deliveries
-        log_id = f"{socket.gethostname()}-{os.getpid()}-courier"
-        be_worker(place.home, log_id, role="courier")
-        me = identify(os.getpid())
-        assert me is not None
-        pidfile.add(place.home, pidfile.ProcessEntry(pidfile.COURIER, me, supervisor=supervisor))
-        courier = Courier(place, lock, supervisor, drain=options.drain)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
-        courier.run()
-    except QueuectlError as fault:
-        log.error("%s", fault)
-        return int(fault.exit_code)
-    except Exception:
-        log.exception("courier failed")
-        return ExitCode.FAILED
+    lock = taken(place.home, patience)
+    if lock is None:
+        return ExitCode.CONFLICT  # another supervisor's courier makes the deliveries
+    log_id = f"{socket.gethostname()}-{os.getpid()}-courier"
+    be_worker(place.home, log_id, role="courier")
+    pidfile.add(
+        place.home, pidfile.ProcessEntry(pidfile.COURIER, this_process(), supervisor=supervisor)
+    )
+    courier = Courier(place, lock, supervisor, options)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    courier.run()
     return ExitCode.OK

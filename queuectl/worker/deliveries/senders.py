@@ -98,8 +98,8 @@ class Postroom:
                 self._unread += chunk
             raise PostroomGone
         *lines, self._unread = self._unread.split(b"\n")
-        told = [json.loads(line) for line in lines]
-        return {each.pop("run"): Outcome(**each) for each in told}
+        ends = [json.loads(line) for line in lines]
+        return {each.pop("run"): Outcome(**each) for each in ends}
 
     def close(self) -> None:
         """Dismiss the postroom; what it still delivers is killed."""
@@ -159,7 +159,9 @@ class _Room:
             poller.register(descriptor, select.POLLIN)
         try:
             while True:
-                poller.poll(self._milliseconds())
+                monotonic, boot = time.monotonic(), boot_clock()
+                left = [min(e.ends_at - monotonic, e.until - boot) for e in self._going.values()]
+                poller.poll(max(0.0, min(left)) * 1000 if left else None)
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake, _CHUNK)
                 if not self._listen():
@@ -169,11 +171,6 @@ class _Room:
         finally:
             for run_id in self._going:
                 self._kill(run_id)
-
-    def _milliseconds(self) -> float | None:
-        monotonic, boot = time.monotonic(), boot_clock()
-        left = [min(each.ends_at - monotonic, each.until - boot) for each in self._going.values()]
-        return max(0.0, min(left)) * 1000 if left else None
 
     def _listen(self) -> bool:
         """Do what the courier says; return whether it is there."""
@@ -188,15 +185,12 @@ class _Room:
             order = json.loads(line)
             if "hook" in order:
                 self._begin(order)
-            elif order["run"] in self._going:
-                self._change(order["run"], order.get("until"))
+            elif going := self._going.get(order["run"]):
+                if "until" in order:
+                    going.until = order["until"]
+                else:
+                    self._kill(order["run"])
         return bool(chunk)
-
-    def _change(self, run_id: str, until: float | None) -> None:
-        if until is None:
-            self._kill(run_id)
-        else:
-            self._going[run_id].until = until
 
     def _begin(self, order: dict[str, Any]) -> None:
         run_id, hook = order["run"], hook_from_text(order["hook"])
@@ -272,15 +266,9 @@ class _Room:
             self._tell(run_id, _outcome(delivery, os.waitstatus_to_exitcode(status)))
 
     def _tell(self, run_id: str, outcome: Outcome) -> None:
-        told = {name: getattr(outcome, name) for name in _TOLD}
+        fields = {name: getattr(outcome, name) for name in Outcome.__match_args__}
         with contextlib.suppress(OSError):  # then it is seen that the courier has gone
-            self._link.sendall(json.dumps({"run": run_id, **told}).encode() + b"\n")
-
-
-_TOLD = (
-    "exit_code", "signal", "timed_out", "error", "duration", "interrupted",
-    "stdout", "stderr", "stdout_cut", "stderr_cut",
-)  # fmt: skip
+            self._link.sendall(json.dumps({"run": run_id, **fields}).encode() + b"\n")
 
 
 def _outcome(delivery: _Delivery, code: int) -> Outcome:

@@ -11,21 +11,25 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import partial
 
-from queuectl.domain.field_checks import Command
-from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Outcome
-from queuectl.domain.times import short_seconds
-from queuectl.system.orphans import children_of, reap_adopted
 from queuectl.system.polling import wait_readable
 from queuectl.system.run_mark import Marker, is_mark, mark_of, read_mark
-from queuectl.system.run_processes import kill_run, members, signal_run
-from queuectl.worker.runs import programs, unkillable
+from queuectl.system.run_processes import (
+    children_of,
+    continue_run,
+    freeze_run,
+    kill_run,
+    members,
+    reap_adopted,
+    signal_run,
+)
+from queuectl.worker.runs import programs
+from queuectl.worker.runs.outcome import Run, outcome_of
 from queuectl.worker.runs.output import RunFiles
 from queuectl.worker.runs.programs import CannotStart
-from queuectl.worker.runs.run_timer import RunTimer
 from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control, Halt
 
@@ -34,38 +38,52 @@ _SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 
 Named all, as posix_spawn of the GNU C library asks twice about each signal that is not named.
 """
-_TIMEOUT, _GIVEN_BACK = Halt.TIMEOUT, (Halt.RELEASE, Halt.LOST)
-"""Looked up once: to look a member up in its class takes long on Python 3.11."""
-
 _LOOK_SECONDS = 0.02
-_QUICK_SECONDS = 0.02
-"""What a command writes can be seen from then on, or when it has ended."""
 
 
-@frozen
-class Run:
-    """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`."""
+class RunTimer:
+    """The processes of one run, which a pause stops, and the time that counts for its limit."""
 
-    id: str
-    command: Command
-    environment: Mapping[bytes, bytes]
-    cwd: str | None
-    timeout: float
-    kill_grace: float
-    kill_leftovers: bool
-    deadline: float
+    def __init__(self, run_id: str, group: int, begun: float) -> None:
+        self._run_id = run_id
+        self._group = group
+        self._begun = begun
+        self._paused_at: float | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the run is stopped in its place."""
+        return self._paused_at is not None
+
+    def seconds(self) -> float:
+        """Return how long the run has worked, pauses left out."""
+        return (time.monotonic() if self._paused_at is None else self._paused_at) - self._begun
+
+    def follow(self, must_pause: bool) -> None:
+        """Pause the run, or let it go on, where that is not so already."""
+        if must_pause and self._paused_at is None:
+            self._paused_at = time.monotonic()
+            freeze_run(self._run_id, self._group)
+        elif not must_pause and self._paused_at is not None:
+            continue_run(self._run_id, self._group)
+            self._begun += time.monotonic() - self._paused_at
+            self._paused_at = None
 
 
 class Executor:
     """Runs one command after another for one worker.
 
-    Where this process adopts orphans (`is_adopter`), each process of its runs is its descendant,
-    and every child of its that ends is its to reap.
+    What a command writes can be seen when it has run for `quick` seconds, or has ended. Where this
+    process adopts orphans (`is_adopter`), each process of its runs is its descendant, and every
+    child of its that ends is its to reap.
     """
 
-    def __init__(self, control: Control, watchdog: Watchdog, *, is_adopter: bool = False) -> None:
+    def __init__(
+        self, control: Control, watchdog: Watchdog, quick: float, *, is_adopter: bool = False
+    ) -> None:
         self._control = control
         self._watchdog = watchdog
+        self._quick = quick
         self._is_adopter = is_adopter
         self._marker = Marker()
         self._has_children = not is_adopter
@@ -102,15 +120,14 @@ class Executor:
             return Outcome(error=str(fault))
         self._watchdog.started(run.id, pid)
         on_started()
-        slow = partial(_slow, files, on_slow)
-        status, halt, left = self._await(pid, run, slow, on_woken, begun)
+        status, halt, left = self._await(pid, run, files, on_slow, on_woken, begun)
         self._watchdog.ended()
         self.reap()
         if status != 0:
             files.show()
         if halt is None and self._was_fenced(run, status):
             halt = Halt.LOST
-        return _outcome(status, halt, left, run, files, time.monotonic() - begun)
+        return outcome_of(status, halt, left, run, files, time.monotonic() - begun)
 
     def reap(self) -> None:
         """Let what ended runs have left behind, and has ended since, go."""
@@ -119,7 +136,11 @@ class Executor:
 
     def _spawn(self, run: Run, files: RunFiles) -> int:
         """Start the command; its pid is also its process group. Raises CannotStart."""
-        self._enter(run.cwd)
+        cwd = run.cwd or "/"
+        try:
+            os.chdir(cwd)  # posix_spawn cannot do that for the child alone
+        except OSError as fault:
+            raise CannotStart(f"Working directory {cwd}: {fault.strerror}") from None
         start = programs.to_start(run.command, run.environment)
         self._marker.put(mark_of(run.id))
         try:
@@ -139,18 +160,11 @@ class Executor:
         finally:
             self._marker.take_back()
 
-    def _enter(self, cwd: str | None) -> None:
-        """Change into a run's directory; posix_spawn cannot do that for the child alone."""
-        wanted = cwd or "/"
-        try:
-            os.chdir(wanted)
-        except OSError as fault:
-            raise CannotStart(f"Working directory {wanted}: {fault.strerror}") from None
-
     def _await(
         self,
         pid: int,
         run: Run,
+        files: RunFiles,
         on_slow: Callable[[], float],
         on_woken: Callable[[], None],
         begun: float,
@@ -161,7 +175,7 @@ class Executor:
         are left of it.
         """
         watch = RunTimer(run.id, pid, begun)
-        longest, is_slow = _QUICK_SECONDS, False
+        longest, is_slow = self._quick, False
         while True:
             self._sleep(run, watch, longest)
             status = self._reaped(pid, run)
@@ -170,6 +184,7 @@ class Executor:
             if is_slow:
                 on_woken()
             if longest < float("inf"):
+                files.show()
                 longest, is_slow = on_slow(), True
             halt = self._control.halt(run.id)
             if halt is None and run.timeout and watch.seconds() >= run.timeout:
@@ -259,50 +274,5 @@ class Executor:
                 return
 
 
-def _slow(files: RunFiles, on_slow: Callable[[], float]) -> float:
-    files.show()
-    return on_slow()
-
-
 def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _outcome(
-    status: int | None,
-    halt: Halt | None,
-    left: list[int],
-    run: Run,
-    files: RunFiles,
-    duration: float,
-) -> Outcome:
-    exit_code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
-    number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
-    error = _error(exit_code, number, halt, run)
-    (stdout, stdout_cut), (stderr, stderr_cut) = files.tails()
-    return Outcome(
-        exit_code,
-        number,
-        halt is _TIMEOUT,
-        unkillable.error(error or "Stopped", left) if left else error,
-        round(duration, 6),
-        stdout,
-        stderr,
-        stdout_cut,
-        stderr_cut,
-        halt in _GIVEN_BACK,
-    )
-
-
-def _error(exit_code: int | None, number: int | None, halt: Halt | None, run: Run) -> str | None:
-    """Return what to say of a run that did not succeed."""
-    if halt is _TIMEOUT:
-        return f"Job exceeded {short_seconds(run.timeout)} timeout"
-    if halt is not None:
-        return str(halt.value).capitalize()
-    if number is not None:
-        return f"Killed by signal {number} ({signal.strsignal(number)})"
-    if not exit_code:
-        return None
-    why = programs.explained(exit_code, run.command, run.environment, run.cwd)
-    return why or f"Exit code {exit_code}"

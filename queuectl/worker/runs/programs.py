@@ -104,9 +104,8 @@ def explained(
 
 def _find(name: str, environment: Environment) -> str:
     """Return the path of a program, found as the command's own PATH says."""
-    found = shutil.which(name, path=_path(environment))
-    if found is not None:
-        return found
+    if program := shutil.which(name, path=_path(environment)):
+        return program
     is_path = "/" in name
     for place in [name] if is_path else _places(name, environment):
         try:
@@ -209,9 +208,9 @@ def _missing_loader(program: str) -> str | None:
 
 def _asked_of_env(words: list[str]) -> str:
     """Return which program a script asks env for: `env python3`, `env -S python3 -u`."""
-    asked = (words[1] if len(words) > 1 else "").split(" ")
-    found = (word for word in asked if word and word[0] != "-" and not _ASSIGNMENT.match(word))
-    return next(found, "")
+    options = (words[1] if len(words) > 1 else "").split(" ")
+    names = (word for word in options if word and word[0] != "-" and not _ASSIGNMENT.match(word))
+    return next(names, "")
 
 
 def _too_long(argv: list[str], environment: Environment) -> str:

@@ -24,10 +24,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from queuectl.system.orphans import marked_orphans
-from queuectl.system.process_title import set_title
-from queuectl.system.processes import boot_clock, has_write_lock, is_stopped, rouse, started_between
-from queuectl.system.run_processes import kill_run
+from queuectl.system.processes import (
+    boot_clock,
+    has_write_lock,
+    is_stopped,
+    rouse,
+    set_title,
+    started_between,
+)
+from queuectl.system.run_processes import kill_run, marked_orphans
 
 _RECORD = struct.Struct("=d q d d 32s")
 """Deadline and times by `boot_clock`: deadline, group, earliest and latest start, run id."""
@@ -72,11 +77,12 @@ class Post:
     def __init__(self, heir: Heir = lambda _: None) -> None:
         self.memory = mmap.mmap(-1, _MEMORY_BYTES)
         self.reader, self.writer = os.pipe()
-        self.watchdog = 0
+        self.watchdog, self.manned_at = 0, 0.0
         self._heir = heir
 
     def man(self) -> None:
         """Fork a guard: the first one, or one in place of another that has died."""
+        self.manned_at = time.monotonic()
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
@@ -15,6 +16,7 @@ from queuectl.domain.settings import default_of
 from queuectl.system import pidfile
 from queuectl.system.home import STORE_VARIABLES, Home, Location, open_private, private_directory
 from queuectl.system.run_mark import RUN_ID_VARIABLE
+from queuectl.worker.options import USUAL, Timings, WorkerOptions
 from queuectl.worker.supervision.stopper import StopReport, stop
 
 __all__ = [
@@ -25,9 +27,6 @@ __all__ = [
     "stop",
     "unsupervised",
 ]
-
-PROGRAM = "queuectl.worker"
-"""The module that is run to be a supervisor in the background."""
 
 DEFAULT_FORMAT = str(default_of("log_format"))
 _START_SECONDS = 30.0
@@ -49,6 +48,7 @@ def start(
     drain: bool = False,
     only: str | None = None,
     log_format: str = DEFAULT_FORMAT,
+    timings: Timings = USUAL,
 ) -> list[int]:
     """Start workers in the background; return their pids once each can claim.
 
@@ -68,6 +68,7 @@ def start(
         "queues": list(queues),
         "drain": drain,
         "only": only,
+        "timings": asdict(timings),
         "report": writer,
         "log": str(log_file),
         "log_format": log_format,
@@ -76,7 +77,7 @@ def start(
     log = open_private(log_file, os.O_WRONLY | os.O_APPEND)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", PROGRAM],
+            [sys.executable, "-m", "queuectl.worker"],
             cwd=_package_root(),
             env=environment,
             stdin=subprocess.PIPE,
@@ -130,7 +131,6 @@ def run_in_foreground(
     log_format: str = DEFAULT_FORMAT,
 ) -> int:
     """Be the supervisor, with the workers' log on standard output; return an exit code."""
-    from queuectl.worker.claims import WorkerOptions
     from queuectl.worker.logging import log_to_terminal
     from queuectl.worker.supervision.supervisor import Supervisor
 

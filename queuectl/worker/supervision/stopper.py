@@ -11,12 +11,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 
 from queuectl.domain.errors import NotFound, QueuectlError, StoreUnavailable
 from queuectl.domain.frozen import frozen
 from queuectl.stores import open_existing
 from queuectl.system import pidfile
-from queuectl.system.home import Home, Location
+from queuectl.system.home import Location
 from queuectl.system.pidfile import ProcessEntry
 from queuectl.system.processes import is_alive, is_stopped, send_signal
 from queuectl.worker.signals import LEAVE, LEAVE_NOW
@@ -54,12 +55,13 @@ def stop(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     targets: list[ProcessEntry] = []
-    for found in _sources(place, on_fault):  # those of the file need not wait for the store
+    for entries in _sources(place, on_fault):  # those of the file need not wait for the store
         known = {entry.process for entry in targets}
         fresh = [
             entry
-            for entry in found
-            if entry.process not in known and (pids is None or _is_worker_of(entry, pids))
+            for entry in entries
+            if entry.process not in known
+            and (pids is None or (entry.role == pidfile.WORKER and entry.process.pid in pids))
         ]
         _ask_to_leave(fresh, now=now)
         targets += fresh
@@ -87,19 +89,16 @@ def find_pids(place: Location, words: Collection[str]) -> list[int]:
 
     Raises NotFound for a word that names none.
     """
-    known = [entry for found in _sources(place, lambda _fault: None) for entry in found]
-    return [_pid_of(known, word) for word in words]
-
-
-def _pid_of(known: list[ProcessEntry], word: str) -> int:
-    for entry in known:
-        if entry.role == pidfile.WORKER and word in (str(entry.process.pid), entry.worker_id):
-            return entry.process.pid
-    raise NotFound(f"no worker '{word}' in this home", hint="queuectl worker list shows them")
-
-
-def _is_worker_of(entry: ProcessEntry, pids: Collection[int]) -> bool:
-    return entry.role == pidfile.WORKER and entry.process.pid in pids
+    pids: dict[str, int] = {}
+    for entry in chain.from_iterable(_sources(place, lambda _fault: None)):
+        if entry.role == pidfile.WORKER:
+            pids |= {str(entry.process.pid): entry.process.pid, entry.worker_id: entry.process.pid}
+    for word in words:
+        if word not in pids:
+            raise NotFound(
+                f"no worker '{word}' in this home", hint="queuectl worker list shows them"
+            )
+    return [pids[word] for word in words]
 
 
 def _sources(place: Location, on_fault: OnFault) -> Iterator[list[ProcessEntry]]:
@@ -131,13 +130,9 @@ def _registered(place: Location) -> list[ProcessEntry]:
         return [
             ProcessEntry(pidfile.WORKER, record.process, record.id)
             for record in store.workers()
-            if is_alive(record.process) and _is_same(record.home, place.home)
+            if is_alive(record.process)
+            and os.path.realpath(record.home) == os.path.realpath(place.home.root)
         ]
-
-
-def _is_same(home: str, other: Home) -> bool:
-    """Whether two paths mean one home, by whatever way they lead there."""
-    return home == str(other.root) or os.path.realpath(home) == os.path.realpath(other.root)
 
 
 def _ask_to_leave(entries: list[ProcessEntry], *, now: bool) -> None:

@@ -22,17 +22,17 @@ from functools import partial
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreUnavailable
 from queuectl.system import pidfile
 from queuectl.system.home import Location
-from queuectl.system.orphans import adopt_orphans
 from queuectl.system.polling import wait_readable
-from queuectl.system.processes import identify, rouse, this_process
+from queuectl.system.processes import rouse, this_process
+from queuectl.system.run_processes import adopt_orphans
 from queuectl.system.store_url import is_mongo
 from queuectl.worker import crash_journal
-from queuectl.worker.claims import WorkerOptions
 from queuectl.worker.deliveries.courier_slot import CourierSeat, delivers
+from queuectl.worker.log_files import new_worker_id
 from queuectl.worker.logging import be_worker
-from queuectl.worker.registration import new_worker_id
+from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.watchdog import Post, Watchdog
-from queuectl.worker.signals import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control
+from queuectl.worker.signals import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control, fork_process
 from queuectl.worker.worker import Worker
 
 log = logging.getLogger("queuectl.worker")
@@ -42,9 +42,6 @@ _STEADY_SECONDS = 10.0
 _ROUSE_SECONDS = 2.0
 _GUARD_PAUSE = 0.05
 """How long a guard that dies is waited for at the least before the next, so that nothing spins."""
-
-_HELD = frozenset(STOP_SIGNALS)
-"""The signals that a process which is forked counts from its beginning."""
 
 Report = Callable[[str], None]
 """Tells whoever started the workers: `ready PID`, or `failed MESSAGE`."""
@@ -61,19 +58,6 @@ class _Seat:
 
 
 @dataclass(slots=True)
-class _Guarding:
-    """One worker's post, kept until the worker has ended and a guard has seen to what it left."""
-
-    post: Post
-    manned_at: float
-
-    @property
-    def fill_at(self) -> float | None:
-        """When to man the post, if nobody does."""
-        return None if self.post.watchdog else self.manned_at + _GUARD_PAUSE
-
-
-@dataclass(slots=True)
 class Supervisor:
     """Keeps `count` workers alive until it is told to stop, or they have nothing left to do."""
 
@@ -83,7 +67,7 @@ class Supervisor:
     report: Report
     _control: Control = field(default_factory=Control)
     _seats: list[_Seat] = field(default_factory=list)
-    _posts: list[_Guarding] = field(default_factory=list)
+    _posts: list[Post] = field(default_factory=list)
     _courier: CourierSeat = field(init=False)
     _handed_on: int = 0
     _exit_code: int = 0
@@ -101,7 +85,7 @@ class Supervisor:
             while self._seats or self._posts or self._courier.is_needed:
                 self._fill_seats()
                 self._man_posts()
-                self._courier.fill(_HELD, self._control.close)
+                self._courier.fill(self._control)
                 wait_readable([self._control.wake, self._courier.bell], self._next_look())
                 self._control.settle_down()
                 self._rouse()
@@ -119,16 +103,15 @@ class Supervisor:
 
     def _man_posts(self) -> None:
         """Put another guard in the place of each that has died."""
-        for each in self._posts:
-            if (due := each.fill_at) is not None and due <= time.monotonic():
-                each.manned_at = time.monotonic()
-                each.post.man()
+        for post in self._posts:
+            if not post.watchdog and post.manned_at + _GUARD_PAUSE <= time.monotonic():
+                post.man()
                 log.warning("the guard of a worker died; another takes its place")
 
     def _next_look(self) -> float:
         """Return in how many seconds there is something to do, or to be looked after."""
         dues = [seat.fill_at for seat in self._seats if not seat.pid]
-        dues += [due for each in self._posts if (due := each.fill_at) is not None]
+        dues += [post.manned_at + _GUARD_PAUSE for post in self._posts if not post.watchdog]
         return min((due - time.monotonic() for due in (*dues, self._rouse_at)), default=0.0)
 
     def _rouse(self) -> None:
@@ -139,32 +122,21 @@ class Supervisor:
         if time.monotonic() < self._rouse_at:
             return
         self._rouse_at = time.monotonic() + _ROUSE_SECONDS
-        for pid in (self._courier.pid, *(each.post.watchdog for each in self._posts)):
+        for pid in (self._courier.pid, *(post.watchdog for post in self._posts)):
             if pid:
                 rouse(pid)
 
     def _fork(self, seat: _Seat) -> None:
         """Fork a guard and its worker, with stop signals held back until the worker counts them."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-        supervisor = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         post = Post(partial(crash_journal.act_on, self.location.store_url))
         post.man()
-        seat.pid = os.fork()
-        if seat.pid == 0:
-            code = int(ExitCode.FAILED)
-            try:
-                self._control.close()
-                call = self._courier.call if delivers(self.options) else None
-                code = _live(
-                    self.location, self.options, supervisor, self.report, call, Watchdog(post)
-                )
-            finally:
-                logging.shutdown()
-                os._exit(code)
+        call = self._courier.call if delivers(self.options) else None
+        live = partial(_live, self.location, self.options, os.getpid(), self.report, call, post)
+        seat.pid = fork_process(self._control, live, "worker failed")
         post.hand_over()
         seat.since = time.monotonic()
-        self._posts.append(_Guarding(post, seat.since))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        self._posts.append(post)
 
     def _hand_on_stop(self) -> None:
         """Tell each worker what was asked of this supervisor."""
@@ -188,21 +160,20 @@ class Supervisor:
             pid, status = os.waitpid(seat.pid, os.WNOHANG)
             if pid:
                 self._emptied(seat, os.waitstatus_to_exitcode(status))
-        for each in list(self._posts):
-            if each.post.watchdog:
-                self._reap_guard(each)
+        for post in list(self._posts):
+            if post.watchdog:
+                self._reap_watchdog(post)
         own = {self._courier.pid, *(seat.pid for seat in self._seats)}
-        reap_strangers(own | {each.post.watchdog for each in self._posts})
+        reap_strangers(own | {post.watchdog for post in self._posts})
 
-    def _reap_guard(self, guarding: _Guarding) -> None:
+    def _reap_watchdog(self, post: Post) -> None:
         """Note that a guard has ended: all is done if it left by itself, since its worker has."""
-        pid, status = os.waitpid(guarding.post.watchdog, os.WNOHANG)
-        if not pid:
-            return
-        guarding.post.watchdog = 0
-        if status == 0:
-            guarding.post.close()
-            self._posts.remove(guarding)
+        pid, status = os.waitpid(post.watchdog, os.WNOHANG)
+        if pid:
+            post.watchdog = 0
+            if status == 0:
+                post.close()
+                self._posts.remove(post)
 
     def _emptied(self, seat: _Seat, code: int) -> None:
         """A worker has ended: fill its seat again unless it left of its own accord."""
@@ -221,19 +192,14 @@ class Supervisor:
         first, longest = _BACKOFF_SECONDS
         wait = 0.0 if seat.failures == 1 else min(first * 2.0 ** (seat.failures - 2), longest)
         seat.fill_at = time.monotonic() + wait
-        log.warning("worker %d died (%s); another takes its place", pid, _cause(code))
-
-
-def _cause(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+        cause = f"signal {-code}" if code < 0 else f"exit code {code}"
+        log.warning("worker %d died (%s); another takes its place", pid, cause)
 
 
 def _preload(store_url: str) -> None:
     """Import what workers need before they are forked, and keep it out of their collections."""
-    is_far = is_mongo(store_url)
-    importlib.import_module(
-        "queuectl.stores.mongo.store" if is_far else "queuectl.stores.sqlite.store"
-    )
+    kind = "mongo" if is_mongo(store_url) else "sqlite"
+    importlib.import_module(f"queuectl.stores.{kind}.store")
     gc.collect()
     gc.freeze()
 
@@ -244,9 +210,10 @@ def _live(
     supervisor: int,
     report: Report,
     call_courier: Callable[[], None] | None,
-    watchdog: Watchdog,
+    post: Post,
 ) -> int:
     """Be one worker from the fork on; return its exit code."""
+    watchdog = Watchdog(post)
     os.setsid()
     is_adopter = adopt_orphans()
     has_been_ready = False
@@ -254,11 +221,8 @@ def _live(
     def on_ready() -> None:
         nonlocal has_been_ready
         has_been_ready = True
-        me = identify(os.getpid())
-        assert me is not None
-        pidfile.add(
-            place.home, pidfile.ProcessEntry(pidfile.WORKER, me, worker.record.id, supervisor)
-        )
+        me = pidfile.ProcessEntry(pidfile.WORKER, this_process(), worker.record.id, supervisor)
+        pidfile.add(place.home, me)
         report(f"ready {os.getpid()}")
 
     try:
@@ -269,16 +233,12 @@ def _live(
         worker = Worker(place, options, watchdog, worker_id, call_courier, is_adopter=is_adopter)
         if os.getppid() != supervisor:
             return ExitCode.OK  # it died before the worker could watch it
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         worker.run(on_ready)
     except QueuectlError as fault:
-        log.error("%s", fault)
         if not has_been_ready:
             report(f"failed {fault}")
-        return int(fault.exit_code)
-    except Exception:
-        log.exception("worker failed")
-        return ExitCode.FAILED
+        raise
     return ExitCode.OK
 
 
