@@ -19,8 +19,8 @@ from queuectl.system.store_url import is_mongo, sqlite_path
 
 if TYPE_CHECKING:
     from queuectl.transfer.backup import Contents
-    from queuectl.transfer.backup_comparison import Found
     from queuectl.transfer.restore import Restored
+    from queuectl.transfer.restored_state import Found
 
 _STOP_SECONDS = 60.0
 _MOST_NAMED = 5
@@ -72,7 +72,7 @@ def restore(
     source, place = _named(file, "restore"), session.location()
     if stop and not dry_run:
         _stop_workers(session)
-    with progress_line() as progress, Restoration(place, source, progress.show_copied) as ready:
+    with progress_line() as progress, Restoration.of(place, source, progress.show_copied) as ready:
         progress.clear()
         _warn_of_unreadable(ready.unreadable)
         contents = _contents(ready.found.contents)

@@ -26,8 +26,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
 from queuectl.queue import Queue
-from queuectl.queue.bulk import ChangeResult
-from queuectl.queue.purge import Purged
+from queuectl.queue.bulk import ChangeResult, Purged
 
 _TOLD_ONE_BY_ONE = 10
 _ACTIVE = WAITING | {State.PROCESSING}

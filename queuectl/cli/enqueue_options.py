@@ -224,7 +224,7 @@ class EnqueueOptions:
             raise item.error or InvalidInput("nothing to enqueue")
         fields = _overridden(item.fields, self.fields) if self.fields else item.fields
         if "cwd" in fields or not CHECKS.keys() >= fields.keys():
-            from queuectl.queue.python_jobs import absolute_cwd
+            from queuectl.queue.requests import absolute_cwd
 
             fields = absolute_cwd(fields, self.cwd)  # else the form knows where it runs
         return queue.request(fields, form=form)

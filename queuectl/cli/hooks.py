@@ -211,7 +211,7 @@ def remove(queue: Queue, name: str) -> str:
 @pass_session
 def test(session: Session, name: str) -> None:
     """Deliver a made-up event from here, at once, and say what came of it."""
-    from queuectl.hooks.errors import DeliveryError
+    from queuectl.hooks import DeliveryError
 
     try:
         print_line(f"Delivered: {session.reading().hooks.test(name)}")
@@ -233,8 +233,10 @@ def check(session: Session, as_json: bool) -> None:
     that delivers and leaves is started where no other will, and waited for. JSON is an array of
     the hooks whose threshold has just been crossed or cleared.
     """
-    hooks = session.reading().hooks
-    changed = hooks.check()
+    from queuectl.maintenance.thresholds import check
+
+    queue = session.reading()
+    changed, hooks = check(queue.store), queue.hooks
     if as_json:
         tables.write_json([as_dict(each) for each in changed])
         sys.stdout.flush()

@@ -33,7 +33,7 @@ from queuectl.domain.times import iso
 from queuectl.presentation import tables
 from queuectl.presentation.schedule_columns import run_columns, schedule_columns, schedule_details
 from queuectl.queue import Queue
-from queuectl.queue.python_jobs import absolute_cwd
+from queuectl.queue.requests import absolute_cwd
 from queuectl.system.home import working_directory
 
 _MOST = 1000

@@ -28,7 +28,7 @@ from queuectl.domain.text import without_passwords
 from queuectl.system.home import cannot, find_location, open_private, working_directory
 
 if TYPE_CHECKING:
-    from queuectl.transfer.import_lines import Intake, Taken
+    from queuectl.transfer.jsonl import Intake, Taken
 
 STANDARD_OUTPUT = "-"
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -52,9 +52,10 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
     if is_shown and not mask:
         print_hint("secrets are masked on a terminal: queuectl export FILE writes all")
-    from queuectl.transfer.export import lines
+    from queuectl.transfer.jsonl import export_lines
 
-    every = lines(queue.store, None if chosen == Filter() else chosen, masked=mask or is_shown)
+    only = None if chosen == Filter() else chosen
+    every = export_lines(queue.store, only, masked=mask or is_shown)
     if file is None or file == STANDARD_OUTPUT:
         _write(every, sys.stdout)
         return
@@ -113,7 +114,7 @@ def _replaced(path: Path) -> Iterator[IO[str]]:
 def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     """Read what `export` wrote into this store."""
     from queuectl.stores.rules import require_in_use
-    from queuectl.transfer.import_lines import Intake
+    from queuectl.transfer.jsonl import Intake
 
     items = job_input.from_file(file)  # before a store is made
     queue = session.queue()
@@ -137,7 +138,7 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
 
 def _take_in(items: Iterator[WrittenJob], intake: Intake) -> Iterator[Taken]:
     """Bring lines in; yield what became of each."""
-    from queuectl.transfer.import_lines import Taken
+    from queuectl.transfer.jsonl import Taken
 
     for item in items:
         if item.fields is None:

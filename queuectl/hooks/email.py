@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook_messages import Facts, sentence
 from queuectl.domain.hooks import Hook
-from queuectl.hooks.errors import DeliveryError
+from queuectl.hooks import DeliveryError
 
 SMTP_SECONDS = 10.0
 _HINT = "for example smtp://me@mail.example.com:587, or smtps://mail.example.com"
@@ -59,27 +59,27 @@ def parse_server(url: str) -> Server:
 
 def check_addresses(text: str) -> str:
     """Return the addresses of people, with commas between them. Raises InvalidInput."""
-    found = [each.strip() for each in text.split(",")]
-    for each in found:
+    addresses = [each.strip() for each in text.split(",")]
+    for each in addresses:
         name, at, domain = each.rpartition("@")
         if not (name and at and domain) or not each.isprintable() or " " in each:
             raise InvalidInput(f"{shown(each)} is not an e-mail address", "for example me@home.org")
-    return ", ".join(found)
+    return ", ".join(addresses)
 
 
 def message_of(hook: Hook, facts: Facts, delivery: str) -> EmailMessage:
     """Return the mail that tells an event; its id is made of the delivery's."""
-    told = sentence(facts)
+    text = sentence(facts)
     host = socket.gethostname() or "localhost"
     message = EmailMessage()
-    message["Subject"] = "queuectl: " + " ".join(told.split())
+    message["Subject"] = "queuectl: " + " ".join(text.split())
     message["From"] = hook.sender or f"queuectl@{host}"
     message["To"] = hook.address
     message["Date"] = formatdate()
     message["Message-ID"] = f"<{delivery.replace(':', '.')}@queuectl>"
     message["Auto-Submitted"] = "auto-generated"
     details = json.dumps(facts, indent=2, ensure_ascii=False)
-    message.set_content(f"{told}\n\nhook: {hook.name}\n\n{details}\n")
+    message.set_content(f"{text}\n\nhook: {hook.name}\n\n{details}\n")
     return message
 
 
@@ -96,10 +96,10 @@ def send_mail(hook: Hook, facts: Facts, delivery: str) -> str:
         why = f"{server.host} refused the user's name or password"
         raise DeliveryError(why, is_final=True) from None
     except smtplib.SMTPRecipientsRefused as fault:
-        codes = {code for code, _ in fault.recipients.values()}
+        codes = sorted({code for code, _ in fault.recipients.values()})
+        listed = ", ".join(f"SMTP {code}" for code in codes)
         raise DeliveryError(
-            f"{server.host} refused the recipients ({_listed(codes)})",
-            is_final=all(code >= 500 for code in codes),
+            f"{server.host} refused the recipients ({listed})", is_final=codes[0] >= 500
         ) from None
     except smtplib.SMTPResponseException as fault:
         raise DeliveryError(
@@ -127,7 +127,3 @@ def _connection(server: Server) -> smtplib.SMTP:
         connection.close()
         raise
     return connection
-
-
-def _listed(codes: set[int]) -> str:
-    return ", ".join(f"SMTP {code}" for code in sorted(codes))

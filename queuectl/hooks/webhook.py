@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook_messages import Facts, sentence
 from queuectl.domain.hooks import Format, Hook, Target
-from queuectl.hooks.errors import DeliveryError
+from queuectl.hooks import DeliveryError
 from queuectl.system.home import STORE_VARIABLES
 from queuectl.version import __version__
 
@@ -65,12 +65,12 @@ def deliver(hook: Hook, facts: Facts, delivery: str) -> str:
 
 def body_of(hook: Hook, facts: Facts, delivery: str) -> bytes:
     """Return what a webhook is sent."""
-    told = sentence(facts)
+    text = sentence(facts)
     if hook.format is Format.SLACK:
         for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-            told = told.replace(char, entity)
-        return json.dumps({"text": f"queuectl: {told}"}).encode()
-    return json.dumps({"id": delivery, "hook": hook.name, "text": told, **facts}).encode()
+            text = text.replace(char, entity)
+        return json.dumps({"text": f"queuectl: {text}"}).encode()
+    return json.dumps({"id": delivery, "hook": hook.name, "text": text, **facts}).encode()
 
 
 def signature(secret: str, body: bytes, at: int) -> str:
@@ -134,7 +134,7 @@ def _run(hook: Hook, facts: Facts, delivery: str) -> str:
 def facts_as_variables(hook: Hook, facts: Facts, delivery: str) -> dict[str, str]:
     """Return the facts of an event as environment variables; what is unknown is empty."""
     job = facts.get("job") or {}
-    told = {
+    values = {
         "EVENT": facts["event"],
         "EVENT_TEXT": sentence(facts),
         "EVENT_JSON": body_of(hook, facts, delivery).decode(),
@@ -150,7 +150,7 @@ def facts_as_variables(hook: Hook, facts: Facts, delivery: str) -> dict[str, str
     }
     return {
         f"QUEUECTL_{name}": "" if value is None else str(value).replace("\0", "")
-        for name, value in told.items()
+        for name, value in values.items()
     }
 
 

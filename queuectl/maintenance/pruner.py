@@ -1,4 +1,7 @@
-"""What gets too old or too large is let go: settled jobs, past runs, logs and environments."""
+"""What gets too old or too large is let go: settled jobs, past runs, logs and environments.
+
+Deliveries that have ended go by themselves, so that none pile up.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,43 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from queuectl.domain.errors import StoreError
 from queuectl.domain.field_checks import is_name
+from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.settings import Settings
-from queuectl.maintenance.delivery_pruner import DeliveryPruner
 from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
 from queuectl.stores.rules import remove_unspared
 from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs
+from queuectl.system.polling import Timer
 
 log = logging.getLogger("queuectl.worker")
+
+DELIVERIES_KEPT = {
+    State.COMPLETED: timedelta(hours=1),
+    State.CANCELLED: timedelta(days=1),
+    State.DEAD: timedelta(days=7),
+}
+"""How long a delivery is kept in each state: long enough to be looked at."""
 
 _BATCH = 100
 _BUDGET_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
-_TELL_SECONDS = 0.5
+_EVENTS_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 _TURN_SECONDS = 0.5
+_DELIVERIES_SECONDS = 60.0
+_DELIVERY_LOGS_SECONDS = 3600.0
 _LOGS_SECONDS = 60.0
 _LOGS_BUDGET_SECONDS = 0.05
-_ENVIRONMENT_SECONDS = 3600.0
+_UNUSED_SECONDS = 900.0
+_UNUSED_KEPT = timedelta(hours=1)
 """How long an environment is kept that no job names: its job may still be on the way."""
 
 
@@ -41,24 +56,32 @@ class Pruner:
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
         self._logs = LogKeeper(store, home)
+        self._home = home
         self._job_logs = JobLogs(home)
-        self._delivered = DeliveryPruner(store, home)
-        self._next_look = self._next_environments = 0.0
+        self._timer = Timer(_IDLE_SECONDS)
+        self._environments_timer = Timer(_UNUSED_SECONDS, first=_UNUSED_SECONDS)
+        self._deliveries_timer = Timer(_DELIVERIES_SECONDS)
+        self._delivery_logs_timer = Timer(_DELIVERY_LOGS_SECONDS, first=_DELIVERY_LOGS_SECONDS)
         self._seen_until: dict[State, datetime | None] = {}
 
     def tick(self, settings: Settings) -> None:
-        """Do what is due, for no longer than a tenth of a second."""
+        """Do what is due, each for no longer than a tenth of a second."""
         self._age_out(settings)
-        self._forget_environments()
+        is_due = self._environments_timer.rings()
+        if is_due and self._store.try_acquire_turn("environments", _UNUSED_SECONDS):
+            self._store.forget_environments(self._store.now() - _UNUSED_KEPT)
         self._logs.tick(settings)
-        self._delivered.tick()
+        is_due = self._deliveries_timer.rings()
+        if is_due and not self._remove_deliveries(time.monotonic() + _BUDGET_SECONDS):
+            self._deliveries_timer.ring_in(1)
+        if self._delivery_logs_timer.rings():
+            self._remove_delivery_logs()
 
     def _age_out(self, settings: Settings) -> None:
-        present = time.monotonic()
         ages = kept_for(settings)
-        if not (ages or settings.retention_history) or present < self._next_look:
+        if not (ages or settings.retention_history) or not self._timer.rings():
             return
-        self._next_look = present + _IDLE_SECONDS
+        ends_at = time.monotonic() + _BUDGET_SECONDS
         now = self._store.now()
         limits = {state: now - timedelta(seconds=age) for state, age in ages.items()}
         # looking is cheap, and most of the time there is nothing: only then ask for the turn
@@ -67,17 +90,15 @@ class Pruner:
         has_past = settings.retention_history > 0 and self._store.has_past_runs(past)
         if not due and not has_past:
             return
-        self._next_look = present + _TURN_SECONDS
-        if not self._store.try_acquire_turn("retention", _TURN_SECONDS):
-            return
-        ends_at = time.monotonic() + _BUDGET_SECONDS
-        is_done = True
-        for state in due:
-            is_done &= self._remove_ended(state, limits[state], ends_at)
-        if has_past:
-            is_done &= self._forget_runs(past, ends_at)
-        if is_done:
-            self._next_look = present + _IDLE_SECONDS
+        is_done = False
+        if self._store.try_acquire_turn("retention", _TURN_SECONDS):
+            is_done = True
+            for state in due:
+                is_done &= self._remove_ended(state, limits[state], ends_at)
+            if has_past:
+                is_done &= self._forget_runs(past, ends_at)
+        if not is_done:
+            self._timer.ring_in(_TURN_SECONDS)
 
     def _remove_ended(self, state: State, before: datetime, ends_at: float) -> bool:
         """Remove jobs that ended before an instant; return whether there are no more of them.
@@ -87,20 +108,28 @@ class Pruner:
         since = self._seen_until.pop(state, None)
         while True:
             batch = self._store.ended(state, before, _BATCH, since)
-            if batch and not process_all_events(self._store, _TELL_SECONDS):
+            removed = self._remove(batch)
+            if removed is None:
                 self._seen_until[state] = since
-                return False  # what they have been through would go with them
-            removed = remove_unspared(self._store, batch)
-            for job_id in removed:
-                self._job_logs.remove(job_id)
+                return False
             if len(batch) < _BATCH:
                 return True
             if len(removed) < _BATCH / 2:
-                since = _past(batch, since)  # most are parents that are waited for, or runs
+                last = batch[-1].finished_at  # most are parents that are waited for, or runs
+                since = last + timedelta(milliseconds=1) if last and last == since else last
             if time.monotonic() >= ends_at:
                 self._seen_until[state] = since
                 return False
             time.sleep(_BREATH_SECONDS)
+
+    def _remove(self, batch: list[Job]) -> frozenset[str] | None:
+        """Remove settled jobs with their logs; None if their events, which go too, come first."""
+        if batch and not process_all_events(self._store, _EVENTS_SECONDS):
+            return None
+        removed = remove_unspared(self._store, batch)
+        for job_id in removed:
+            self._job_logs.remove(job_id)
+        return removed
 
     def _forget_runs(self, before: datetime, ends_at: float) -> bool:
         """Forget past runs that ended before an instant; return whether there are no more."""
@@ -114,15 +143,32 @@ class Pruner:
                 return False
             time.sleep(_BREATH_SECONDS)
 
-    def _forget_environments(self) -> None:
-        present = time.monotonic()
-        if present < self._next_environments:
-            return
-        is_first = self._next_environments == 0
-        self._next_environments = present + _ENVIRONMENT_SECONDS / 4
-        if not is_first and self._store.try_acquire_turn("environments", _ENVIRONMENT_SECONDS / 4):
-            unused_since = self._store.now() - timedelta(seconds=_ENVIRONMENT_SECONDS)
-            self._store.forget_environments(unused_since)
+    def _remove_deliveries(self, ends_at: float) -> bool:
+        """Remove deliveries that ended long ago; return whether all of them were looked at."""
+        now = self._store.now()
+        for state, age in DELIVERIES_KEPT.items():
+            while batch := self._store.deliveries_ended(state, now - age, _BATCH):
+                removed = self._remove(batch)
+                if removed is None:
+                    return False
+                if len(batch) < _BATCH or not removed:
+                    break
+                if time.monotonic() >= ends_at:
+                    return False
+        return True
+
+    def _remove_delivery_logs(self) -> None:
+        """Remove the logs of deliveries that a worker of another host may have removed."""
+        oldest = time.time() - max(DELIVERIES_KEPT.values()).total_seconds() - 86_400
+        names: list[str] = []
+        with suppress(FileNotFoundError), os.scandir(self._home.job_logs) as entries:
+            names += [
+                entry.name
+                for entry in entries
+                if hook_of(entry.name) and entry.stat(follow_symlinks=False).st_mtime < oldest
+            ]
+        for name in names:
+            self._job_logs.remove(name)
 
 
 def kept_for(settings: Settings) -> dict[State, float]:
@@ -133,14 +179,6 @@ def kept_for(settings: Settings) -> dict[State, float]:
         State.DEAD: settings.retention_dead,
     }
     return {state: age for state, age in ages.items() if age > 0}
-
-
-def _past(batch: list[Job], since: datetime | None) -> datetime | None:
-    """Return where to go on after a batch of which most is kept; always further."""
-    last = batch[-1].finished_at
-    if last is not None and last == since:
-        return last + timedelta(milliseconds=1)
-    return last
 
 
 class LogKeeper:
@@ -154,21 +192,19 @@ class LogKeeper:
         self._home = home
         self._job_logs = JobLogs(home)
         self._turn = f"logs {socket.gethostname()} {home.root}"
-        self._next_walk = 0.0
+        self._timer = Timer(_LOGS_SECONDS)
         self._walk: Iterator[None] | None = None
 
     def tick(self, settings: Settings) -> None:
         """Go on with a walk, or begin one when it is due."""
-        present = time.monotonic()
+        ends_at = time.monotonic() + _LOGS_BUDGET_SECONDS
         if self._walk is None:
             is_wanted = settings.max_log_bytes or settings.retention_history or kept_for(settings)
-            if not is_wanted or present < self._next_walk:
+            if not is_wanted or not self._timer.rings():
                 return
-            self._next_walk = present + _LOGS_SECONDS
             if not self._store.try_acquire_turn(self._turn, _LOGS_SECONDS):
                 return
             self._walk = self.keep(settings)
-        ends_at = present + _LOGS_BUDGET_SECONDS
         try:
             for _ in self._walk:
                 if time.monotonic() >= ends_at:
@@ -184,7 +220,9 @@ class LogKeeper:
             return
         found: list[tuple[float, int, str]] = []
         for path in _directories(self._home.job_logs):
-            found.append((*_age_and_size(path), path.name))
+            status = _statuses(path).values()
+            written = max((each.st_mtime for each in status), default=0.0)
+            found.append((written, sum(each.st_size for each in status), path.name))
             yield
         found.sort()
         ages = kept_for(settings)
@@ -235,39 +273,24 @@ class LogKeeper:
 
 def _directories(folder: Path) -> Iterator[Path]:
     """Yield the directories of jobs in a folder; there may be none."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_name(entry.name) and entry.is_dir(follow_symlinks=False):
-                    yield Path(entry.path)
-    except FileNotFoundError:
-        return
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if is_name(entry.name) and entry.is_dir(follow_symlinks=False):
+                yield Path(entry.path)
 
 
-def _age_and_size(directory: Path) -> tuple[float, int]:
-    """Return when a job's logs were last written to, and how many bytes they have."""
-    written, size = 0.0, 0
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                written = max(written, status.st_mtime)
-                size += status.st_size
-    except FileNotFoundError:
-        pass  # removed meanwhile
-    return written, size
+def _statuses(directory: Path) -> dict[str, os.stat_result]:
+    """Return the status of each log in a directory, none if that is removed meanwhile."""
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
+        return {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+    return {}
 
 
 def _runs_written_before(directory: Path, oldest: float) -> set[int]:
     """Return the runs whose logs were last written to before an instant, but for the latest run."""
     written: dict[int, float] = {}
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                number, _, suffix = entry.name.partition(".")
-                if number.isdecimal() and suffix in ("out", "err"):
-                    at = entry.stat(follow_symlinks=False).st_mtime
-                    written[int(number)] = max(at, written.get(int(number), 0.0))
-    except FileNotFoundError:
-        pass  # removed meanwhile
+    for name, status in _statuses(directory).items():
+        number, _, suffix = name.partition(".")
+        if number.isdecimal() and suffix in ("out", "err"):
+            written[int(number)] = max(status.st_mtime, written.get(int(number), 0.0))
     return {run for run, at in written.items() if at < oldest and run < max(written)}

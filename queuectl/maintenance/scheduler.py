@@ -16,6 +16,7 @@ from queuectl.domain.settings import Settings
 from queuectl.stores.base import Fired, Leaving, Store
 from queuectl.system.cron import Cron
 from queuectl.system.ids import new_job_id
+from queuectl.system.polling import Timer
 from queuectl.system.time_parser import parse_time
 
 log = logging.getLogger("queuectl.worker")
@@ -43,14 +44,13 @@ class Scheduler:
         self._store = store
         self._since = since
         self._crons: dict[tuple[str, str], Cron] = {}
-        self._told: dict[str, str] = {}
-        self._look_again_at = float("-inf")
+        self._logged: dict[str, str] = {}
+        self._timer = Timer(LOOK_SECONDS)
 
     def enqueue_due(self, settings: Settings, ahead: float = 0.0) -> Round:
         """Enqueue the runs that are due; look for the next one at most `ahead` seconds ahead."""
         now, began_at = self._store.now(), time.monotonic()
-        if began_at >= self._look_again_at:
-            self._look_again_at = began_at + LOOK_SECONDS
+        if self._timer.rings():
             self._move_up(now)
         upcoming = self._store.schedules(due_by=now + timedelta(seconds=ahead))
         due = [each for each in upcoming if each.next_due and each.next_due <= now]
@@ -71,7 +71,7 @@ class Scheduler:
                 cron = self._cron(schedule)
                 after = moved_up(schedule, now, cron.following, cron.awaited)
             except Exception as fault:  # as one that is due, it does not stop the others
-                self._tell_once(schedule, fault)
+                self._log_once(schedule, fault)
                 continue
             if after is not None and self._store.save_schedule(after, schedule):
                 log.warning(
@@ -96,7 +96,7 @@ class Scheduler:
             except (StoreError, Leaving):
                 raise
             except Exception as fault:
-                self._tell_once(schedule, fault)
+                self._log_once(schedule, fault)
                 continue
             number += fired
             if after is not None and after.next_due and after.next_due <= now:
@@ -141,10 +141,10 @@ class Scheduler:
             self._crons[key] = Cron(*key)
         return self._crons[key]
 
-    def _tell_once(self, schedule: Schedule, fault: Exception) -> None:
+    def _log_once(self, schedule: Schedule, fault: Exception) -> None:
         """Log what is wrong with a schedule; it may be in order for a worker elsewhere."""
-        if self._told.get(schedule.name) != str(fault):
-            self._told[schedule.name] = str(fault)
+        if self._logged.get(schedule.name) != str(fault):
+            self._logged[schedule.name] = str(fault)
             log.error(
                 "schedule '%s' cannot be served here: %s",
                 schedule.name,

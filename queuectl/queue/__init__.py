@@ -5,43 +5,48 @@ The command line, the shell and other people's programs call this and nothing be
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from types import TracebackType
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from queuectl.domain import settings as tunables
+from queuectl.domain import state_machine
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import MAX_SLOTS, check_name
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
-from queuectl.domain.settings import Value
-from queuectl.queue.bulk import ManyChanges
-from queuectl.queue.enqueue import Enqueueing, EnqueueResult
-from queuectl.queue.read import Statistics
+from queuectl.queue import bulk, change, enqueue
+from queuectl.queue.enqueue import EnqueueResult
+from queuectl.queue.read import Reader
+from queuectl.queue.requests import Requests, as_one
 from queuectl.stores import open_existing, open_store
-from queuectl.stores.base import Store
 from queuectl.system.home import Home, Location, find_location
 
 if TYPE_CHECKING:
+    from queuectl.domain.job import Job
+    from queuectl.domain.query import Filter
+    from queuectl.domain.request import Request, RequestForm
+    from queuectl.domain.settings import Settings, Value
     from queuectl.domain.worker_record import StopRequest
+    from queuectl.queue.bulk import ChangeResult, Purged
     from queuectl.queue.hooks import Hooks
+    from queuectl.queue.requests import Written
     from queuectl.queue.schedules import Schedules
+    from queuectl.stores.base import Store
 
 _Q = TypeVar("_Q", bound="Queue")
 
 __all__ = ["EnqueueResult", "Queue", "open_queue"]
 
 
-class Queue(Enqueueing, ManyChanges, Statistics):
+class Queue(Reader):
     """An open store with its home. A context manager; use it from one thread.
 
-    Every method may raise `StoreUnavailable` or `StoreRefused`. What reads is in `Reading`, what
-    changes a job that is in the store in `Changes` and `ManyChanges`.
+    Every method may raise `StoreUnavailable` or `StoreRefused`. All that enqueues or changes jobs,
+    but for deleting, raises Conflict in a store that was moved: its jobs are in another one.
     """
 
     def __init__(self, store: Store, home: Home) -> None:
-        self._store = store
-        self.home = home
-        self.missing = ""
+        super().__init__(store, home)
+        self._requests = Requests(store)
 
     @classmethod
     def open(cls: type[_Q], place: Location) -> _Q:
@@ -61,28 +66,168 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         from queuectl.stores.missing import NoStore
 
         queue = cls(NoStore(place.store_url), place.home)
-        queue.missing = _missing(place, queue.address)
+        root = place.home.root
+        is_home_missing = place.is_store_inside and not root.exists()
+        queue.missing = str(root) if is_home_missing else queue.address
         return queue
 
     def __enter__(self) -> Queue:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_fault: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Let go of the store."""
         self._store.close()
 
-    @property
-    def address(self) -> str:
-        """Where the store is, without any password."""
-        return self._store.address
+    # new jobs
+
+    def request(
+        self,
+        fields: Mapping[str, object],
+        settings: Settings | None = None,
+        *,
+        replace: bool = False,
+        form: RequestForm | None = None,
+    ) -> Request:
+        """Return the request that a mapping of fields means. Raises InvalidInput.
+
+        `replace` lets it replace a job of its id. When there are many, pass their `form`.
+        """
+        return self._requests.of(fields, form or self.form(settings, replace=replace))
+
+    def form(
+        self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
+    ) -> RequestForm:
+        """Return what makes a request of each of many mappings, with the settings of now.
+
+        Where a mapping names no working directory its job runs in `cwd`.
+        """
+        return self._requests.form(settings, cwd=cwd, replace=replace)
+
+    def enqueue(
+        self,
+        jobs: Written | Iterable[Written] | None = None,
+        /,
+        *,
+        atomic: bool = False,
+        replace: bool = False,
+        **fields: object,
+    ) -> list[EnqueueResult]:
+        """Store new jobs; return what became of each, in the order given.
+
+        A job is a command (`"echo hi"`), a mapping of its fields (`{"command": "echo hi",
+        "queue": "gpu"}`) or a `Request`; there may be one, or several of these. `fields` named
+        here hold for all, and are a job themselves where no other is given. `replace` lets a job
+        replace another of its id. One that names no working directory runs in this program's.
+
+        An id that exists is a `Conflict` in that job's result; with `atomic` it is raised
+        and nothing is stored. Raises InvalidInput for a field that is wrong, and TypeError for
+        what is no job at all; nothing is stored then either.
+        """
+        requests = self._requests.of_call(jobs, fields, replace=replace)
+        return self.enqueue_requests(requests, atomic=atomic)
+
+    def enqueue_one(
+        self, job: Written | None = None, /, *, replace: bool = False, **fields: object
+    ) -> str:
+        """Store one job, written as for `enqueue`, and return its id.
+
+        That is the id of another job where that one waits or runs and has its unique key. Raises
+        Conflict when the id exists, InvalidInput for a field that is wrong, TypeError for what is
+        no job.
+        """
+        requests = self._requests.of_call(as_one(job, fields), fields, replace=replace)
+        (result,) = self.enqueue_requests(requests)
+        if result.error:
+            raise result.error
+        return result.job_id
+
+    def enqueue_requests(
+        self, requests: Sequence[Request], *, atomic: bool = False
+    ) -> list[EnqueueResult]:
+        """Store what requests ask for, as `enqueue` does."""
+        return enqueue.enqueue(self._store, requests, atomic=atomic)
+
+    # one job
+
+    def cancel(self, job_id: str, *, only: Filter | None = None) -> Job:
+        """Cancel a waiting job, or ask the worker of a running one to stop it.
+
+        Raises NoLongerFits for one that is not what the filter `only` means.
+        """
+        return change.changed(self._store, job_id, state_machine.cancel, only)
+
+    def pause(self, job_id: str) -> Job:
+        """Hold a waiting job back, or have the worker of a running one stop it in its place."""
+        return change.changed(self._store, job_id, state_machine.pause)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on."""
+        return change.changed(self._store, job_id, state_machine.resume)
+
+    def move(self, job_id: str, *, last: bool = False) -> Job:
+        """Put a waiting job before all others of its queue that are due, or behind them."""
+        return change.move(self._store, job_id, last=last)
+
+    def edit(self, job_id: str, wanted: Mapping[str, object], *, rev: int | None = None) -> Job:
+        """Give fields of a waiting job other values; all of them, or none on an error.
+
+        None is what a new job would have. With `rev` the job must still be as it was read.
+        Raises InvalidInput, Conflict, or NotFound.
+        """
+        edit = change.Edit(self._store, wanted, self.settings(), rev)
+        return change.changed(self._store, job_id, edit.decide)
+
+    def check_edit(self, job: Job, wanted: Mapping[str, object]) -> bool:
+        """Return whether an edit would change a job. Raises what `edit` would raise."""
+        from queuectl.domain.job_edit import changes_nothing
+
+        edit = change.Edit(self._store, wanted, self.settings())
+        return not changes_nothing(edit.decide(job, self.now()))
+
+    def retry(self, job_id: str, *, only: Filter | None = None) -> Job:
+        """Start a settled or failed job afresh, due now.
+
+        Raises NoLongerFits for one that is not what the filter `only` means.
+        """
+        return change.changed(self._store, job_id, state_machine.retry, only)
+
+    def retry_dead(self, job_id: str) -> Job:
+        """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
+        return change.changed(self._store, job_id, change.retry_dead)
+
+    def delete(self, job_id: str, *, force: bool = False, only: Filter | None = None) -> None:
+        """Forget a job that does not run, and its logs on this machine.
+
+        With `force` a running one is cancelled first. Raises Conflict when it does not end
+        before its lease would, or does not fit the filter `only`.
+        """
+        change.delete(self, job_id, force=force, only=only)
+
+    # many jobs, each done or refused by itself
+
+    def cancel_all(self, chosen: Filter) -> Iterator[ChangeResult]:
+        """Cancel jobs as `cancel` does."""
+        return bulk.change_all(self, chosen, state_machine.cancel)
+
+    def retry_all(self, chosen: Filter) -> Iterator[ChangeResult]:
+        """Start jobs afresh as `retry` does."""
+        return bulk.change_all(self, chosen, state_machine.retry)
+
+    def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[ChangeResult]:
+        """Forget jobs as `delete` does, with their logs on this machine."""
+        return bulk.delete_all(self, chosen, force=force)
+
+    def purge(self, chosen: Filter) -> Iterator[Purged]:
+        """Delete the settled jobs that a filter selects, with their logs on this machine.
+
+        Yields how far it has come, a few hundred jobs at a time, and lets others write in
+        between. Jobs for which others wait are kept, and the latest runs of schedules. Raises
+        InvalidInput for a state that is not settled.
+        """
+        return bulk.purge(self, chosen)
 
     # queues
 
@@ -108,22 +253,18 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         if name == DELIVERY_QUEUE:
             self.hooks.decide(paused=paused, limit=limit)
 
-    # the fleet
+    # workers, schedules and hooks
 
     def ask_workers_to_stop(self, ids: Collection[str], how: StopRequest) -> None:
         """Ask workers, wherever they are, to leave with their next heartbeat."""
         self._store.ask_to_stop(ids, how)
-
-    # schedules
 
     @property
     def schedules(self) -> Schedules:
         """What is enqueued again and again."""
         from queuectl.queue.schedules import Schedules
 
-        return Schedules(self._store, self.request, self.missing_hint)
-
-    # hooks
+        return Schedules(self._store, self.missing_hint)
 
     @property
     def hooks(self) -> Hooks:
@@ -132,7 +273,7 @@ class Queue(Enqueueing, ManyChanges, Statistics):
 
         return Hooks(self._store, self.missing_hint)
 
-    # settings
+    # settings, and the store itself
 
     def set_setting(self, word: str, raw: object) -> tuple[str, Value]:
         """Store a setting; return its key and value. Raises InvalidInput."""
@@ -153,8 +294,6 @@ class Queue(Enqueueing, ManyChanges, Statistics):
         self._store.set_setting(key, None)
         return key, tunables.default_of(key)
 
-    # looking after the store
-
     def faults(self) -> list[str]:
         """Return one line for each fault of the store and of what it holds."""
         return [
@@ -162,17 +301,6 @@ class Queue(Enqueueing, ManyChanges, Statistics):
             *tunables.faults(self._store.settings()),
             *self.schedules.faults(),
         ]
-
-    @property
-    def store(self) -> Store:
-        """The store itself, for what runs jobs."""
-        return self._store
-
-
-def _missing(place: Location, address: str) -> str:
-    """Return what is named as missing: the home where the store would be in it, else the store."""
-    root = place.home.root
-    return str(root) if place.is_store_inside and not root.exists() else address
 
 
 def open_queue(home: str | None = None, store: str | None = None) -> Queue:

@@ -1,4 +1,8 @@
-"""The use cases that change all jobs which fit a filter, many with one write."""
+"""Changes of all jobs that fit a filter, many with one write.
+
+Each job is done or refused by itself, in order of arrival, and only while it fits the filter;
+one that somebody else was faster with is passed over.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,30 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from queuectl.domain import state_machine
-from queuectl.domain.errors import NoLongerFits, NotFound, QueuectlError, StoreError, StoreFull
+from queuectl.domain.errors import (
+    InvalidInput,
+    NoLongerFits,
+    NotFound,
+    QueuectlError,
+    StoreError,
+    StoreFull,
+)
 from queuectl.domain.frozen import frozen
-from queuectl.domain.job import Job
-from queuectl.domain.state_machine import Transition
-from queuectl.queue.change import Changes, Decide, if_it_fits
+from queuectl.domain.job import SETTLED, Job
+from queuectl.queue.change import Decide, changed, delete, require_fit
 from queuectl.stores.rules import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.query import Filter
+    from queuectl.domain.state_machine import Transition
+    from queuectl.queue.read import Reader
+    from queuectl.stores.base import Store
 
-AT_ONCE = 100
+_AT_ONCE = 100
 """So many jobs are changed with one write; other writers come between two of these."""
 
+_PURGED_AT_ONCE = 200
+_BREATH_SECONDS = 0.002
 _TIDY_SECONDS = 2.0
 """For how long room is given back after many jobs were deleted; workers go on with it."""
 
@@ -35,76 +50,112 @@ class ChangeResult:
     error: QueuectlError | None = None
 
 
-class ManyChanges(Changes):
-    """The part of `Queue` that does to many jobs what `Changes` does to one.
+@frozen
+class Purged:
+    """How far a purge has come: jobs deleted, and jobs that are still needed and kept."""
 
-    Each job is done or refused by itself, in order of arrival, and only while it fits the
-    filter; one that somebody else was faster with is passed over. What the store does not take
-    with the others is tried alone, which tells why.
-    """
+    deleted: int = 0
+    kept: int = 0
 
-    def cancel_all(self, chosen: Filter) -> Iterator[ChangeResult]:
-        """Cancel jobs as `cancel` does."""
-        require_in_use(self._store)
-        return self._all(chosen, state_machine.cancel, lambda job: self.cancel(job.id, only=chosen))
 
-    def retry_all(self, chosen: Filter) -> Iterator[ChangeResult]:
-        """Start jobs afresh as `retry` does."""
-        require_in_use(self._store)
-        return self._all(chosen, state_machine.retry, lambda job: self.retry(job.id, only=chosen))
+def change_all(reader: Reader, chosen: Filter, decide: Decide) -> Iterator[ChangeResult]:
+    """Change all jobs of a filter; yield what became of each. Raises Conflict in a moved store."""
+    require_in_use(reader.store)
+    return _change_all(
+        reader, chosen, decide, lambda job: changed(reader.store, job.id, decide, chosen)
+    )
 
-    def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[ChangeResult]:
-        """Forget jobs as `delete` does, with their logs on this machine."""
-        from queuectl.system.job_logs import JobLogs
 
-        def alone(job: Job) -> Job:
-            self.delete(job.id, force=force, only=chosen)
-            return job
+def delete_all(reader: Reader, chosen: Filter, *, force: bool) -> Iterator[ChangeResult]:
+    """Delete all jobs of a filter, with their logs on this machine; yield what became of each."""
+    from queuectl.system.job_logs import JobLogs
 
-        logs = JobLogs(self.home)
-        for told in self._all(chosen, lambda job, _now: state_machine.delete(job), alone):
-            if told.error is None:
-                logs.remove(told.job.id)
-            yield told
-        self._store.tidy(_TIDY_SECONDS)
+    def decide(job: Job, _now: object) -> Transition:
+        return state_machine.delete(job)
 
-    def _all(
-        self, chosen: Filter, decide: Decide, alone: Callable[[Job], Job]
-    ) -> Iterator[ChangeResult]:
-        found = self.find(chosen)
-        while jobs := list(islice(found, AT_ONCE)):
-            done = self._at_once(jobs, if_it_fits(chosen, decide))
-            for job in jobs:
-                if job.id in done:
-                    yield ChangeResult(done[job.id] or job)
-                    continue
-                try:
-                    yield ChangeResult(alone(job))
-                except (NoLongerFits, NotFound):
-                    continue  # somebody was faster
-                except StoreError:
-                    raise
-                except QueuectlError as refusal:
-                    yield ChangeResult(job, refusal)
+    def delete_alone(job: Job) -> Job:
+        delete(reader, job.id, force=force, only=chosen)
+        return job
 
-    def _at_once(self, jobs: list[Job], decide: Decide) -> dict[str, Job | None]:
-        """Change what can be changed together; return what became of it, by id."""
-        now, changes = self._store.now(), list[Transition]()
-        for job in jobs:
+    logs = JobLogs(reader.home)
+    for result in _change_all(reader, chosen, decide, delete_alone):
+        if result.error is None:
+            logs.remove(result.job.id)
+        yield result
+    reader.store.tidy(_TIDY_SECONDS)
+
+
+def _change_all(
+    reader: Reader, chosen: Filter, decide: Decide, change_alone: Callable[[Job], Job]
+) -> Iterator[ChangeResult]:
+    """Change jobs together; what the store does not take with the others is tried alone."""
+    jobs = reader.find(chosen)
+    while batch := list(islice(jobs, _AT_ONCE)):
+        now = reader.store.now()
+        changes: list[Transition] = []
+        for job in batch:
             try:
+                require_fit(job, chosen)
                 changes.append(decide(job, now))
             except QueuectlError:
                 continue  # alone it is refused with the reason
-        if any(change.after is None for change in changes):
-            from queuectl.queue.events import process_all_events  # which no one who enqueues needs
+        done = _commit_all(reader.store, changes)
+        for job in batch:
+            if job.id in done:
+                yield ChangeResult(done[job.id] or job)
+                continue
+            try:
+                yield ChangeResult(change_alone(job))
+            except (NoLongerFits, NotFound):
+                continue  # somebody was faster
+            except StoreError:
+                raise
+            except QueuectlError as refusal:
+                yield ChangeResult(job, refusal)
 
-            process_all_events(self._store)  # what they have been through goes with them
-        try:
-            applied = self._store.commit_all(changes) if changes else ()
-        except StoreFull:
-            return {}  # for one alone there may be room
-        return {
-            change.before.id: change.after
-            for change, is_applied in zip(changes, applied, strict=True)
-            if is_applied
-        }
+
+def _commit_all(store: Store, changes: list[Transition]) -> dict[str, Job | None]:
+    """Commit what can be committed together; return what became of these jobs, by id."""
+    if any(change.after is None for change in changes):
+        from queuectl.queue.events import process_all_events  # which no one who enqueues needs
+
+        process_all_events(store)  # the events of deleted jobs go with them
+    try:
+        applied = store.commit_all(changes) if changes else ()
+    except StoreFull:
+        return {}  # for one alone there may be room
+    return {
+        change.before.id: change.after
+        for change, is_applied in zip(changes, applied, strict=True)
+        if is_applied
+    }
+
+
+def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
+    """Delete the settled jobs that a filter selects, with their logs on this machine.
+
+    Yields how far it has come, and lets others write in between. Raises InvalidInput for a state
+    that is not settled.
+    """
+    import time
+
+    from queuectl.domain.query import Page
+    from queuectl.queue.events import process_all_events
+    from queuectl.stores.rules import remove_unspared
+    from queuectl.system.job_logs import JobLogs
+
+    if not chosen.states or not chosen.states <= SETTLED:
+        raise InvalidInput("only completed, cancelled and dead jobs can be purged")
+    store, logs = reader.store, JobLogs(reader.home)
+    store.counts()  # which logs what is in no state that can be chosen
+    done, after = Purged(), 0
+    while page := list(reader.find(chosen, Page(limit=_PURGED_AT_ONCE, after_seq=after))):
+        process_all_events(store)
+        gone = remove_unspared(store, page)
+        for job_id in gone:
+            logs.remove(job_id)
+        done = Purged(done.deleted + len(gone), done.kept + len(page) - len(gone))
+        after = page[-1].seq
+        yield done
+        time.sleep(_BREATH_SECONDS)
+    store.tidy(_TIDY_SECONDS)

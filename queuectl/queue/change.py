@@ -1,209 +1,199 @@
-"""The use cases that change a job which is in the store; `Queue` has them all."""
+"""Changes of one job that is in the store: read, decided, and stored by compare-and-set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from queuectl.domain import state_machine
 from queuectl.domain.dependencies import blockers, parents
 from queuectl.domain.errors import Conflict, NoLongerFits, NotFound, StoreUnavailable, WaitTimedOut
 from queuectl.domain.job import Job, State
-from queuectl.domain.job_fields import Spec
 from queuectl.domain.queue_limits import OPEN
-from queuectl.domain.settings import Settings
-from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import iso
 from queuectl.queue.dependencies import refuse_circle, with_parents
-from queuectl.queue.read import Reading
+from queuectl.queue.read import Reader, resolve
 from queuectl.stores.rules import require_in_use
 
 if TYPE_CHECKING:
+    from queuectl.domain.job_fields import Spec
     from queuectl.domain.query import Filter
+    from queuectl.domain.settings import Settings
+    from queuectl.domain.state_machine import Transition
+    from queuectl.stores.base import Store
 
 _MAX_TRIES = 50
 _CANCEL_SECONDS = 5.0
 """How long a worker may take to notice that its job is cancelled, with room to spare."""
 
-Decide = Callable[[Job, datetime], Transition]
+Decide = Callable[[Job, datetime], "Transition"]
 """Computes a change from a job as it was read, and the store's time."""
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
-class Changes(Reading):
-    """The part of `Queue` that changes jobs, each by compare-and-set.
 
-    All but deleting raises Conflict in a store that was moved: its jobs are in another one.
+class Outpaced(StoreUnavailable):
+    """Somebody else was faster than a compare-and-set; `what` names what was to be changed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} changes too fast; try again")
+
+
+def retry_on_conflict(attempt: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have a function begin anew when it raises Outpaced, which is passed on after 50 tries."""
+
+    @wraps(attempt)
+    def retried(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        for _ in range(_MAX_TRIES - 1):
+            try:
+                return attempt(*args, **kwargs)
+            except Outpaced:
+                continue
+        return attempt(*args, **kwargs)
+
+    return retried
+
+
+@retry_on_conflict
+def change(store: Store, job_id: str, decide: Decide, only: Filter | None = None) -> Transition:
+    """Change a job, and return the change. Raises NotFound, NoLongerFits, and as `decide` does."""
+    job = store.get(job_id)
+    if job is None:
+        raise NotFound(f"no job '{job_id}'", hint="queuectl list shows the jobs there are")
+    require_fit(job, only)
+    decided = decide(job, store.now())
+    if not store.commit(decided):
+        raise Outpaced(f"job '{job_id}'")
+    return decided
+
+
+def changed(store: Store, job_id: str, decide: Decide, only: Filter | None = None) -> Job:
+    """Change a job, and return it as it is then. Raises Conflict in a store that was moved too."""
+    require_in_use(store)
+    after = change(store, job_id, decide, only).after
+    assert after is not None
+    return after
+
+
+def require_fit(job: Job, only: Filter | None) -> None:
+    """Raise NoLongerFits for a job that is not what a filter means."""
+    if only is not None and not only.fits(job):
+        raise NoLongerFits(f"job '{job.id}' has changed meanwhile")
+
+
+def move(store: Store, job_id: str, *, last: bool) -> Job:
+    """Put a waiting job before all others of its queue that are due, or behind them."""
+    from queuectl.domain import job_edit
+
+    def beside(job: Job, now: datetime) -> Transition:
+        job_edit.require_waiting(job)
+        if last:
+            return job_edit.move_last(job, store.last_ready(job.spec.queue), now)
+        return job_edit.move_first(job, store.first_ready(job.spec.queue), now)
+
+    require_in_use(store)
+    store.make_due_claimable()
+    return changed(store, job_id, beside)
+
+
+class Edit:
+    """Other values for fields of a waiting job, each as people write it; None is the default.
+
+    With `rev` the job must still be as it was read.
     """
 
-    def cancel(self, job_id: str, *, only: Filter | None = None) -> Job:
-        """Cancel a waiting job, or ask the worker of a running one to stop it.
+    def __init__(
+        self,
+        store: Store,
+        values: Mapping[str, object],
+        settings: Settings,
+        rev: int | None = None,
+    ) -> None:
+        self._store = store
+        self._values = values
+        self._settings = settings
+        self._rev = rev
 
-        Raises NoLongerFits for one that is not what the filter `only` means.
-        """
-        return self._changed(job_id, if_it_fits(only, state_machine.cancel))
-
-    def pause(self, job_id: str) -> Job:
-        """Hold a waiting job back, or have the worker of a running one stop it in its place."""
-        return self._changed(job_id, state_machine.pause)
-
-    def resume(self, job_id: str) -> Job:
-        """Let a paused job go on."""
-        return self._changed(job_id, state_machine.resume)
-
-    def move(self, job_id: str, *, last: bool = False) -> Job:
-        """Put a waiting job before all others of its queue that are due, or behind them."""
-        from queuectl.domain import job_edit
-
-        require_in_use(self._store)
-        decide = job_edit.move_last if last else job_edit.move_first
-        ready = self._store.last_ready if last else self._store.first_ready
-        self._store.make_due_claimable()
-
-        def beside(job: Job, now: datetime) -> Transition:
-            job_edit.require_waiting(job)
-            return decide(job, ready(job.spec.queue), now)
-
-        return self._changed(job_id, beside)
-
-    def edit(self, job_id: str, wanted: Mapping[str, object], *, rev: int | None = None) -> Job:
-        """Give fields of a waiting job other values; all of them, or none on an error.
-
-        None is what a new job would have. With `rev` the job must still be as it was read.
-        Raises InvalidInput, Conflict, or NotFound.
-        """
-        settings = self.settings()
-
-        def decide(job: Job, now: datetime) -> Transition:
-            if rev is not None and job.rev != rev:
-                raise Conflict(f"job '{job.id}' has changed meanwhile")
-            return self._edited(job, wanted, settings, now)
-
-        return self._changed(job_id, decide)
-
-    def check_edit(self, job: Job, wanted: Mapping[str, object]) -> bool:
-        """Return whether an edit would change a job. Raises what `edit` would raise."""
-        from queuectl.domain import job_edit
-
-        change = self._edited(job, wanted, self.settings(), self._store.now())
-        return not job_edit.changes_nothing(change)
-
-    def _edited(
-        self, job: Job, wanted: Mapping[str, object], settings: Settings, now: datetime
-    ) -> Transition:
+    def decide(self, job: Job, now: datetime) -> Transition:
+        """Return the change. Raises InvalidInput, Conflict, or NotFound for a parent."""
         from queuectl.domain import job_edit
         from queuectl.system.time_parser import parse_time
 
-        change = job_edit.edit(
-            job, wanted, settings, lambda kind, raw: parse_time(kind, raw, now), now
+        if self._rev not in (None, job.rev):
+            raise Conflict(f"job '{job.id}' has changed meanwhile")
+        edited = job_edit.edit(
+            job, self._values, self._settings, lambda kind, raw: parse_time(kind, raw, now), now
         )
-        if change.after is None or change.after.spec == job.spec:
-            return change
-        spec = self._looked_up(change.after.spec, known=job.spec)
-        after = change.after
+        after = edited.after
+        if after is None or after.spec == job.spec:
+            return edited
+        spec = self._checked(after.spec, job.spec)
         return state_machine.edit(job, spec, after.run_at, now, delayed=after.delayed)
 
-    def _looked_up(self, spec: Spec, known: Spec) -> Spec:
-        """Return a changed specification with its parents found; `known` is what it was.
+    def _checked(self, spec: Spec, before: Spec) -> Spec:
+        """Return a changed specification with its parents found.
 
         Raises NotFound for a parent, InvalidInput for a circle or for too many slots.
         """
         if spec.slots > 1:
             self._store.queue_limits().get(spec.queue, OPEN).require(spec)
-        if blockers(spec) == blockers(known):
+        if blockers(spec) == blockers(before):
             return spec
-        accepted = frozenset(parents(known))  # which may have been deleted since
-        found = with_parents(spec, lambda word: word if word in accepted else self.resolve(word))
-        refuse_circle(found, self._store.get)
-        return found
-
-    def retry(self, job_id: str, *, only: Filter | None = None) -> Job:
-        """Start a settled or failed job afresh, due now.
-
-        Raises NoLongerFits for one that is not what the filter `only` means.
-        """
-        return self._changed(job_id, if_it_fits(only, state_machine.retry))
-
-    def retry_dead(self, job_id: str) -> Job:
-        """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
-
-        def decide(job: Job, now: datetime) -> Transition:
-            if job.state is not State.DEAD:
-                raise Conflict(f"job '{job.id}' is {job.state}, not dead")
-            return state_machine.retry(job, now)
-
-        return self._changed(job_id, decide)
-
-    def delete(self, job_id: str, *, force: bool = False, only: Filter | None = None) -> None:
-        """Forget a job that does not run, and its logs on this machine.
-
-        With `force` a running one is cancelled first. Raises Conflict when it does not end
-        before its lease would, or does not fit the filter `only`.
-        """
-        from queuectl.system.job_logs import JobLogs
-
-        if force and self._make_it_end(job_id, only):
-            only = None  # it did fit, and has changed because we made it end
-        self._change(job_id, if_it_fits(only, self._deleted))
-        JobLogs(self.home).remove(job_id)
-
-    def _deleted(self, job: Job, _now: datetime) -> Transition:
-        """Return the deletion of a job, once what it has been through is told."""
-        from queuectl.queue.events import tell_of
-
-        change = state_machine.delete(job)
-        tell_of(self._store, job)
-        return change
-
-    def _make_it_end(self, job_id: str, only: Filter | None) -> bool:
-        """Cancel a running job and wait for it; end the claim of a worker that is gone.
-
-        Returns whether there was a run to end.
-        """
-        job = self.get(job_id)
-        if job.state is not State.PROCESSING:
-            return False
-        settings = self.settings()
-        self._change(job_id, if_it_fits(only, state_machine.cancel))
-        try:
-            next(self.wait([job_id], settings.kill_grace_seconds + _CANCEL_SECONDS))
-        except WaitTimedOut:
-            self._change(job_id, _expire_if_overdue)
-        return True
-
-    def _changed(self, job_id: str, decide: Decide) -> Job:
-        require_in_use(self._store)
-        after = self._change(job_id, decide).after
-        assert after is not None
-        return after
-
-    def _change(self, job_id: str, decide: Decide) -> Transition:
-        """Read, decide, compare-and-set; again from the start when somebody was faster."""
-        for _ in range(_MAX_TRIES):
-            job = self._store.get(job_id)
-            if job is None:
-                raise NotFound(f"no job '{job_id}'", hint="queuectl list shows the jobs there are")
-            change = decide(job, self._store.now())
-            if self._store.commit(change):
-                return change
-        raise StoreUnavailable(f"job '{job_id}' changes too fast; try again")
+        accepted = frozenset(parents(before))  # which may have been deleted since
+        spec = with_parents(
+            spec, lambda word: word if word in accepted else resolve(self._store, word)
+        )
+        refuse_circle(self._store, spec)
+        return spec
 
 
-def if_it_fits(only: Filter | None, decide: Decide) -> Decide:
-    """Return a decision that refuses a job which does not fit a filter."""
-    if only is None:
-        return decide
+def retry_dead(job: Job, now: datetime) -> Transition:
+    """Decide to start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
+    if job.state is not State.DEAD:
+        raise Conflict(f"job '{job.id}' is {job.state}, not dead")
+    return state_machine.retry(job, now)
 
-    def checked(job: Job, now: datetime) -> Transition:
-        if not only.fits(job):
-            raise NoLongerFits(f"job '{job.id}' has changed meanwhile")
-        return decide(job, now)
 
-    return checked
+def delete(reader: Reader, job_id: str, *, force: bool, only: Filter | None) -> None:
+    """Forget a job, and its logs on this machine; with `force` a running one is cancelled first.
+
+    Raises NotFound, NoLongerFits, or Conflict for a run that goes on.
+    """
+    from queuectl.queue.events import process_events_of
+    from queuectl.system.job_logs import JobLogs
+
+    def decide(job: Job, _now: datetime) -> Transition:
+        decided = state_machine.delete(job)
+        process_events_of(reader.store, job)
+        return decided
+
+    if force and _end_run(reader, job_id, only):
+        only = None  # it did fit, and has changed because we made it end
+    change(reader.store, job_id, decide, only)
+    JobLogs(reader.home).remove(job_id)
+
+
+def _end_run(reader: Reader, job_id: str, only: Filter | None) -> bool:
+    """Cancel a running job and wait for it; end the claim of a worker that is gone.
+
+    Returns whether there was a run to end.
+    """
+    if reader.get(job_id).state is not State.PROCESSING:
+        return False
+    patience = reader.settings().kill_grace_seconds + _CANCEL_SECONDS
+    change(reader.store, job_id, state_machine.cancel, only)
+    try:
+        next(reader.wait([job_id], patience))
+    except WaitTimedOut:
+        change(reader.store, job_id, _expire_if_overdue)
+    return True
 
 
 def _expire_if_overdue(job: Job, now: datetime) -> Transition:
-    """End the claim of a worker that has let its lease run out."""
+    """Decide to end the claim of a worker that has let its lease run out. Raises Conflict."""
     if job.claim is not None and job.claim.lease_until > now:
         raise Conflict(
             f"job '{job.id}' is processing and its worker does not answer",

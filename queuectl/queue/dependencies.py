@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from queuectl.domain import dependencies
 from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
 from queuectl.domain.errors import Circle, NotFound, QueuectlError
-from queuectl.domain.job import Job
-from queuectl.domain.job_fields import Spec
-from queuectl.domain.request import Request
+from queuectl.queue.read import resolve
+
+if TYPE_CHECKING:
+    from queuectl.domain.job_fields import Spec
+    from queuectl.domain.request import Request
+    from queuectl.stores.base import Store
 
 Resolve = Callable[[str], str]
 """Turns an id, or a prefix of one, into the id of a job that exists. Raises NotFound, Conflict."""
@@ -49,14 +53,14 @@ def with_parents(spec: Spec, resolve: Resolve, batch: Mapping[str, Spec] | None 
 
 
 def checked(
-    requests: Sequence[Request], resolve: Resolve, get: Callable[[str], Job | None]
+    store: Store, requests: Sequence[Request]
 ) -> tuple[list[Request], dict[str, QueuectlError]]:
     """Return a batch with its parents found, and why some of it is refused, by id.
 
     What waits for a job of the batch that is refused is refused with it.
     """
     batch = {request.spec.id: request.spec for request in requests}
-    look_up = cache(resolve)  # thousands may wait for one
+    look_up = cache(partial(resolve, store))  # thousands may wait for one
     refused: dict[str, QueuectlError] = {}
     found: list[Request] = []
     for request in requests:
@@ -66,19 +70,17 @@ def checked(
             except QueuectlError as fault:
                 refused[request.spec.id] = fault
         found.append(request)
-    _refuse_circles(found, refused, get)
+    _refuse_circles(store, found, refused)
     _refuse_orphans(found, refused)
     return found, refused
 
 
 def _refuse_circles(
-    found: Sequence[Request],
-    refused: dict[str, QueuectlError],
-    get: Callable[[str], Job | None],
+    store: Store, found: Sequence[Request], refused: dict[str, QueuectlError]
 ) -> None:
     """Refuse every job that is in a circle; a batch may have several."""
     batch = {request.spec.id: parents(request.spec) for request in found}
-    left = batch | _ahead(batch, get)
+    left = batch | _ahead(store, batch)
     while True:
         try:
             refuse_cycles(left)
@@ -89,9 +91,7 @@ def _refuse_circles(
             return
 
 
-def _ahead(
-    batch: Mapping[str, Iterable[str]], get: Callable[[str], Job | None]
-) -> dict[str, tuple[str, ...]]:
+def _ahead(store: Store, batch: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
     """Return for which jobs those wait that are there already and that a batch waits for.
 
     One of them may wait for an id of the batch: that of a job which has been deleted.
@@ -101,7 +101,7 @@ def _ahead(
     while names:
         name = names.pop()
         if name not in batch and name not in ahead:
-            job = get(name)
+            job = store.get(name)
             ahead[name] = tuple(map(parent_of, job.blocked_by)) if job else ()
             names += ahead[name]
     return ahead
@@ -118,10 +118,10 @@ def _refuse_orphans(found: Sequence[Request], refused: dict[str, QueuectlError])
                 refused[request.spec.id] = NotFound(f"no job '{lost}' to wait for")
 
 
-def refuse_circle(spec: Spec, get: Callable[[str], Job | None]) -> None:
+def refuse_circle(store: Store, spec: Spec) -> None:
     """Raise Circle when a job would come to wait for itself, by way of jobs that wait."""
 
     def look(ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        return {job_id: job.blocked_by for job_id in ids if (job := get(job_id)) is not None}
+        return {job_id: job.blocked_by for job_id in ids if (job := store.get(job_id)) is not None}
 
     dependencies.refuse_circle(spec.id, blockers(spec), look)

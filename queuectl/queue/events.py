@@ -14,6 +14,7 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.stats import counted
 from queuectl.queue.hook_deliveries import enqueue_deliveries
 from queuectl.stores.base import BATCH, Store
+from queuectl.system.polling import Timer
 
 _LOOK_SECONDS = 3.0
 _LONGEST_PAUSE = 24.0
@@ -36,15 +37,14 @@ class EventProcessor:
         self._store = store
         self._pause = _LOOK_SECONDS
         self._batches = _Batches(store, _LEAST)
-        self._next_look = self._next_ageing = 0.0
+        self._timer = Timer(_LOOK_SECONDS)
+        self._ageing_timer = Timer(_AGE_SECONDS)
 
     def tick(self, settings: Settings) -> None:
         """Process what is due, for no longer than a tenth of a second."""
-        present = time.monotonic()
-        if present >= self._next_look:
-            self._next_look = present + self._process(present + _BUDGET_SECONDS)
-        if settings.retention_stats and present >= self._next_ageing:
-            self._next_ageing = present + _AGE_SECONDS
+        if self._timer.rings():
+            self._timer.ring_in(self._process(time.monotonic() + _BUDGET_SECONDS))
+        if settings.retention_stats and self._ageing_timer.rings():
             self._age_out(settings.retention_stats)
 
     def _process(self, ends_at: float) -> float:
@@ -56,7 +56,7 @@ class EventProcessor:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             return self._pause
         self._pause = _LOOK_SECONDS
-        while self._batches.tell_next():
+        while self._batches.process_next():
             if time.monotonic() >= ends_at:
                 return _BACKLOG_SECONDS
             time.sleep(_BREATH_SECONDS)
@@ -71,14 +71,14 @@ class EventProcessor:
 
 
 class _Batches:
-    """The batches in which it is told: how long one takes decides how large the next one is."""
+    """The batches of events: how long one takes decides how large the next one is."""
 
     def __init__(self, store: Store, first: int) -> None:
         self._store = store
         self._limit = first
 
-    def tell_next(self) -> bool:
-        """Tell one batch; return whether there may be more."""
+    def process_next(self) -> bool:
+        """Process one batch; return whether there may be more."""
         begun = time.monotonic()
         is_more = process_events(self._store, self._limit)
         if time.monotonic() - begun > _BUDGET_SECONDS / 2:
@@ -108,17 +108,17 @@ def process_all_events(store: Store, seconds: float = math.inf) -> bool:
     ends_at = time.monotonic() + seconds
     batches = _Batches(store, BATCH if math.isinf(seconds) else _LEAST)
     for _ in range(_MOST_TRIES):
-        if not batches.tell_next():
+        if not batches.process_next():
             return True
         if time.monotonic() >= ends_at:
             break
     return False
 
 
-def tell_of(store: Store, job: Job) -> None:
-    """Tell what a job has been through, and what had happened before, but not what came later."""
+def process_events_of(store: Store, job: Job) -> None:
+    """Process the events of a job, and those of before its latest one."""
     batches = _Batches(store, _LEAST)
     for _ in range(_MOST_TRIES):
         first = store.pending_events(1).finished
-        if not first or first[0].finished_at > job.updated_at or not batches.tell_next():
+        if not first or first[0].finished_at > job.updated_at or not batches.process_next():
             return

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
+from operator import attrgetter
 
 from queuectl.domain import state_machine
 from queuectl.domain.events import RunFinished
@@ -36,6 +37,7 @@ from queuectl.stores.base import Store
 FACTS_VARIABLE = "QUEUECTL_FACTS"
 """Where a delivery's job keeps what it tells."""
 
+_WHEN = attrgetter("finished_at", "seq", "rev")
 _EMPTIED = "emptied:"
 """The mark of a queue: until when it is known to have been told that it is empty."""
 
@@ -97,8 +99,12 @@ def enqueue_deliveries(store: Store, events: Sequence[RunFinished]) -> int:
     ]
     emptied = _emptied(store, hooks, told)
     looked_at = store.now() if emptied else now
-    for queue, last in emptied.items():
-        jobs += _of_empty(hooks, queue, last, now)
+    jobs += [
+        delivery_job(hook, of_empty_queue(queue, last.finished_at), f"{queue} {last.key}", now)
+        for queue, last in emptied.items()
+        for hook in hooks
+        if hook.wants(QUEUE_EMPTY, queue) and last.finished_at >= hook.created_at
+    ]
     if jobs:
         store.insert(jobs)
     for queue in emptied:
@@ -116,7 +122,7 @@ def _emptied(
     last: dict[str, RunFinished] = {}
     for ending in events:
         if any(hook.wants(QUEUE_EMPTY, ending.queue) for hook in hooks):
-            last[ending.queue] = max(last.get(ending.queue, ending), ending, key=_when)
+            last[ending.queue] = max(last.get(ending.queue, ending), ending, key=_WHEN)
     if not last:
         return {}
     counts = store.counts().by_queue
@@ -127,16 +133,3 @@ def _emptied(
         if not any(counts.get(queue, {}).get(state) for state in unsettled)
         and iso(ending.finished_at) > (store.get_meta(f"{_EMPTIED}{queue}") or "")
     }
-
-
-def _when(ending: RunFinished) -> tuple[datetime, int, int]:
-    return ending.finished_at, ending.seq, ending.rev
-
-
-def _of_empty(hooks: Sequence[Hook], queue: str, last: RunFinished, now: datetime) -> list[Job]:
-    facts = of_empty_queue(queue, last.finished_at)
-    return [
-        delivery_job(hook, facts, f"{queue} {last.key}", now)
-        for hook in hooks
-        if hook.wants(QUEUE_EMPTY, queue) and last.finished_at >= hook.created_at
-    ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queuectl.domain import hooks as rules
 from queuectl.domain import settings as tunables
-from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, nearest
+from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.field_checks import check_command, check_labels, check_name, check_text
 from queuectl.domain.hook_messages import of_test
 from queuectl.domain.hooks import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target, parse_threshold
@@ -16,7 +16,9 @@ from queuectl.domain.job import WAITING, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
 from queuectl.domain.request import require_allowed
-from queuectl.hooks.errors import DeliveryError
+from queuectl.hooks import DeliveryError
+from queuectl.queue.change import retry_on_conflict
+from queuectl.queue.named import NamedRecords
 from queuectl.stores.rules import require_in_use
 from queuectl.system.ids import new_token
 
@@ -24,43 +26,39 @@ if TYPE_CHECKING:
     from queuectl.domain.job import Job
     from queuectl.domain.query import Counts
     from queuectl.domain.settings import Settings
-    from queuectl.stores.base import Store
 
-_MAX_TRIES = 50
 _LONGEST_SECRET = 4096
 _LIMITED = "hooks_limited"
 """The mark of a store whose deliveries have been limited once: then it is people's to decide."""
 
 
-class Hooks:
-    """The hooks of a store; `missing_hint` is what to say of one not found, where no store is."""
+class Hooks(NamedRecords[Hook]):
+    """The hooks of a store."""
 
-    def __init__(self, store: Store, missing_hint: str = "") -> None:
-        self._store = store
-        self._hint = missing_hint or "queuectl hook list shows the hooks there are"
+    KIND = "hook"
+    HINT = "queuectl hook list shows the hooks there are"
 
+    @retry_on_conflict
     def add(self, hook: Hook, *, replacing: bool = False) -> Hook:
         """Store a hook (its `created_at` is set here) and limit its queue of deliveries.
 
         Raises InvalidInput, or Conflict when there is one of the name that is not to be replaced.
         """
         require_in_use(self._store)
-        made = checked(replace(hook, created_at=self._store.now()), self._settings())
-        self._limit_deliveries(made.name)
-        before = self._find(made.name) if replacing else None
-        if before is not None:  # it goes on where that one stood, so that nothing is left out
-            made = replace(
-                made,
+        after = checked(replace(hook, created_at=self._store.now()), self._settings())
+        self._limit_deliveries(after.name)
+        before = self._find(after.name)
+        if before is not None:
+            if not replacing:
+                raise Conflict(f"hook '{after.name}' exists already (--replace replaces it)")
+            after = replace(  # it goes on where that one stood, so that nothing is left out
+                after,
                 created_at=before.created_at,
                 changes=before.changes,
                 told=before.changes,
                 rev=before.rev + 1,
             )
-        if self._store.save_hook(made, before):
-            return made
-        if replacing:
-            raise _too_fast(made.name)
-        raise Conflict(f"hook '{made.name}' exists already (--replace replaces it)")
+        return self._saved(after, before)
 
     def _limit_deliveries(self, name: str) -> None:
         """Let only a few deliveries of a hook run at once, unless somebody has said otherwise."""
@@ -89,13 +87,8 @@ class Hooks:
     def _find(self, name: str) -> Hook | None:
         return next((hook for hook in self._store.hooks() if hook.name == name), None)
 
-    def get(self, name: str) -> Hook:
-        """Return one hook. Raises NotFound with the nearest name."""
-        found = self._find(name)
-        if found is None:
-            close = nearest(name, [hook.name for hook in self._store.hooks()])
-            raise NotFound(f"no hook '{name}'{close}", hint=self._hint)
-        return found
+    def _save(self, after: Hook, before: Hook | None) -> bool:
+        return self._store.save_hook(after, before)
 
     def remove(self, name: str) -> None:
         """Forget a hook; its deliveries that still wait fail then. Raises NotFound."""
@@ -110,14 +103,6 @@ class Hooks:
     def resume(self, name: str) -> Hook:
         """Tell again what happens from now on. Raises NothingDone when it is not paused."""
         return self._change(name, rules.resume)
-
-    def _change(self, name: str, decide: Callable[[Hook], Hook]) -> Hook:
-        for _ in range(_MAX_TRIES):
-            before = self.get(name)
-            after = decide(before)
-            if self._store.save_hook(after, before):
-                return after
-        raise _too_fast(name)
 
     def deliveries(self, name: str, number: int) -> Iterator[Job]:
         """Yield the jobs of a hook's latest deliveries, the newest first."""
@@ -138,19 +123,6 @@ class Hooks:
             said = f"{dead} event(s) were not delivered; queuectl list --deliveries --state dead"
             found.append(said)
         return found
-
-    def check(self) -> list[Hook]:
-        """Look at the thresholds now; return the hooks whose threshold has changed sides."""
-        from queuectl.queue.thresholds import Thresholds, watched
-
-        require_in_use(self._store)
-        before = {hook.name: hook.changes for hook in self._store.hooks()}
-        Thresholds(self._store).look(watched(self._store.hooks()))
-        return [
-            hook
-            for hook in watched(self._store.hooks())
-            if hook.changes > before.get(hook.name, hook.changes)
-        ]
 
     def have_unbegun(self) -> bool:
         """Whether there are deliveries that nobody has tried yet, or that run just now."""
@@ -208,25 +180,18 @@ def checked(hook: Hook, settings: Settings) -> Hook:
         labels=check_labels("labels", hook.labels),
         when=str(parse_threshold(hook.when)) if hook.when else "",
     )
-    return _CHECKS[hook.target](_with_checked_secret(hook), settings)
-
-
-def _with_checked_secret(hook: Hook) -> Hook:
     secret = check_text("secret", hook.secret).rstrip("\r\n") if hook.secret is not None else None
     if secret is not None and not 0 < len(secret) <= _LONGEST_SECRET:
         raise InvalidInput(f"a secret has 1 to {_LONGEST_SECRET:,} characters")
-    return replace(hook, secret=secret)
+    hook = replace(hook, secret=secret)
+    if hook.target is Target.MAIL:
+        return _checked_mail(hook)
+    if hook.smtp or hook.sender:
+        raise InvalidInput("--smtp and --from go with --mail only")
+    if hook.target is Target.WEBHOOK:
+        from queuectl.hooks.webhook import check_url
 
-
-def _checked_webhook(hook: Hook, _settings: Settings) -> Hook:
-    from queuectl.hooks.webhook import check_url
-
-    _refuse_mail_options(hook)
-    return replace(hook, address=check_url(hook.address))
-
-
-def _checked_command(hook: Hook, settings: Settings) -> Hook:
-    _refuse_mail_options(hook)
+        return replace(hook, address=check_url(hook.address))
     if hook.secret is not None:
         raise InvalidInput("a secret does not go with a command: nothing is signed")
     check_command("command", hook.address)
@@ -234,7 +199,7 @@ def _checked_command(hook: Hook, settings: Settings) -> Hook:
     return hook
 
 
-def _checked_mail(hook: Hook, _settings: Settings) -> Hook:
+def _checked_mail(hook: Hook) -> Hook:
     from queuectl.hooks.email import check_addresses, parse_server
 
     if not hook.smtp:
@@ -249,19 +214,3 @@ def _checked_mail(hook: Hook, _settings: Settings) -> Hook:
         )
     sender = check_addresses(hook.sender) if hook.sender else ""
     return replace(hook, address=check_addresses(hook.address), sender=sender)
-
-
-def _refuse_mail_options(hook: Hook) -> None:
-    if hook.smtp or hook.sender:
-        raise InvalidInput("--smtp and --from go with --mail only")
-
-
-_CHECKS: Mapping[Target, Callable[[Hook, Settings], Hook]] = {
-    Target.WEBHOOK: _checked_webhook,
-    Target.COMMAND: _checked_command,
-    Target.MAIL: _checked_mail,
-}
-
-
-def _too_fast(name: str) -> StoreUnavailable:
-    return StoreUnavailable(f"hook '{name}' changes too fast; try again")

@@ -7,7 +7,7 @@ docs/metrics.md says what each of them means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.domain.events import RunResult
 from queuectl.domain.job import State
 from queuectl.domain.queue_limits import hook_of_queue
-from queuectl.domain.stats import BOUNDS, Figures, Histogram
+from queuectl.domain.stats import BOUNDS, Histogram
 
 if TYPE_CHECKING:
     from queuectl.queue import Queue
@@ -54,13 +54,20 @@ class StoreCollector(Collector):
         """Yield every metric."""
         try:
             with self._open_queue() as queue:
-                found = [*_now(queue), *_ever(queue)]
+                metrics = _all(queue)
         except QueuectlError:
-            found = []
-        up = GaugeMetricFamily("queuectl_up", "Whether the store can be read (1) or not (0).")
-        up.add_metric([], float(bool(found)))
-        yield up
-        yield from found
+            metrics = [_up(is_up=False)]
+        yield from metrics
+
+
+class _Collected(Collector):
+    """Metrics that were collected before."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
 
 
 def metrics_text(queue: Queue) -> str:
@@ -68,8 +75,7 @@ def metrics_text(queue: Queue) -> str:
 
     Raises StoreUnavailable, StoreRefused.
     """
-    queue.counts()  # what a store that is away says is to be told, not `queuectl_up 0`
-    return generate_latest(_registry(lambda: nullcontext(queue))).decode()
+    return generate_latest(_registry(_Collected(_all(queue)))).decode()
 
 
 @contextmanager
@@ -80,7 +86,7 @@ def serving(open_queue: OpenQueue, host: str, port: int) -> Iterator[int]:
     """
     from prometheus_client import start_http_server
 
-    server, thread = start_http_server(port, host, _registry(open_queue))
+    server, thread = start_http_server(port, host, _registry(StoreCollector(open_queue)))
     try:
         yield server.server_port
     finally:
@@ -89,10 +95,19 @@ def serving(open_queue: OpenQueue, host: str, port: int) -> Iterator[int]:
         thread.join()
 
 
-def _registry(open_queue: OpenQueue) -> CollectorRegistry:
+def _registry(collector: Collector) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(StoreCollector(open_queue))
+    registry.register(collector)
     return registry
+
+
+def _all(queue: Queue) -> list[Metric]:
+    return [_up(is_up=True), *_now(queue), *_ever(queue)]
+
+
+def _up(*, is_up: bool) -> Metric:
+    text = "Whether the store can be read (1) or not (0)."
+    return GaugeMetricFamily("queuectl_up", text, value=float(is_up))
 
 
 def _now(queue: Queue) -> Iterator[Metric]:
@@ -129,38 +144,30 @@ def _now(queue: Queue) -> Iterator[Metric]:
 
 def _ever(queue: Queue) -> Iterator[Metric]:
     """Yield what has been counted since the store was made."""
-    totals = queue.totals()
     enqueued = CounterMetricFamily(
         "queuectl_jobs_enqueued", "Jobs that were enqueued.", labels=("queue",)
     )
     runs = CounterMetricFamily(
         "queuectl_runs", "Runs that ended, by how they did.", labels=("queue", "outcome")
     )
-    for name, figures in totals.items():
+    durations = HistogramMetricFamily(
+        "queuectl_run_duration_seconds",
+        "How long runs took that completed or failed.",
+        labels=("queue",),
+    )
+    waits = HistogramMetricFamily(
+        "queuectl_wait_seconds",
+        "How long runs had been due when they were started.",
+        labels=("queue",),
+    )
+    for name, figures in queue.totals().items():
         enqueued.add_metric((name,), figures.enqueued)
         for outcome in RunResult:
             runs.add_metric((name, outcome.value), figures.of(outcome))
-    yield from (enqueued, runs)
-    yield _histogram(
-        "queuectl_run_duration_seconds",
-        "How long runs took that completed or failed.",
-        totals,
-        lambda figures: figures.run,
-    )
-    yield _histogram(
-        "queuectl_wait_seconds",
-        "How long runs had been due when they were started.",
-        totals,
-        lambda figures: figures.wait,
-    )
+        durations.add_metric((name,), _buckets(figures.run), figures.run.seconds)
+        waits.add_metric((name,), _buckets(figures.wait), figures.wait.seconds)
+    yield from (enqueued, runs, durations, waits)
 
 
-def _histogram(
-    name: str, text: str, totals: dict[str, Figures], chosen: Callable[[Figures], Histogram]
-) -> Metric:
-    made = HistogramMetricFamily(name, text, labels=("queue",))
-    for queue, figures in totals.items():
-        found = chosen(figures)
-        buckets = list(zip(_LABELS, map(float, accumulate(found.counts)), strict=True))
-        made.add_metric((queue,), buckets, found.seconds)
-    return made
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    return list(zip(_LABELS, map(float, accumulate(histogram.counts)), strict=True))

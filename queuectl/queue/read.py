@@ -1,4 +1,4 @@
-"""The use cases that only read, and the figures; those that change something are made of them."""
+"""The use cases that only read, the figures among them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,44 @@ if TYPE_CHECKING:
 
 
 _POLL_SECONDS = (0.01, 0.25)
+_STATS_PERIOD = timedelta(hours=1)
+_MOST_BATCHES = 20
 
 
-class Reading:
+def resolve(store: Store, word: str, hint: str = "") -> str:
+    """Return the id that a word means: itself, or a prefix of one made for the user.
+
+    Raises NotFound, or Conflict when a prefix fits several.
+    """
+    if is_name(word):
+        if store.get(word) is not None:
+            return word
+        fitting = store.generated_ids(word, 2) if len(word) >= PREFIX_LENGTH else []
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise Conflict(f"'{word}' fits several jobs: {', '.join(fitting)} …")
+    raise NotFound(f"no job '{word}'", hint or "queuectl list shows the jobs there are")
+
+
+class Reader:
     """The part of `Queue` that reads."""
 
-    home: Home
-    missing: str
-    """The path or address where there is nothing, if this only stands for a store; else empty."""
+    def __init__(self, store: Store, home: Home) -> None:
+        self._store = store
+        self.home = home
+        self.missing = ""
+        """The path or address where there is nothing, if this stands for a store; else empty."""
 
-    _store: Store
+    @property
+    def store(self) -> Store:
+        """The store itself, for what runs jobs."""
+        return self._store
+
+    @property
+    def address(self) -> str:
+        """Where the store is, without any password."""
+        return self._store.address
 
     @property
     def missing_hint(self) -> str:
@@ -57,17 +85,7 @@ class Reading:
 
         Raises NotFound, or Conflict when a prefix fits several.
         """
-        if is_name(word) and self._store.get(word) is not None:
-            return word
-        if is_name(word) and len(word) >= PREFIX_LENGTH:
-            fitting = self._store.generated_ids(word, 2)
-            if len(fitting) == 1:
-                return fitting[0]
-            if fitting:
-                raise Conflict(f"'{word}' fits several jobs: {', '.join(fitting)} …")
-        raise NotFound(
-            f"no job '{word}'", self.missing_hint or "queuectl list shows the jobs there are"
-        )
+        return resolve(self._store, word, self.missing_hint)
 
     def get(self, word: str) -> Job:
         """Return one job with its output and history; `word` is an id or a prefix."""
@@ -88,6 +106,11 @@ class Reading:
     def counts(self, *, deliveries: bool = False) -> Counts:
         """Return how many jobs there are in each state of each queue, or how many `deliveries`."""
         return self._store.counts().only(deliveries=deliveries)
+
+    def count(self, chosen: Filter) -> int:
+        """Return how many jobs a filter selects; costly where it is more than states and queue."""
+        counted = self._store.counts().matching(chosen.of_jobs())
+        return sum(1 for _ in self.find(chosen)) if counted is None else counted
 
     def workers(self) -> list[LiveWorker]:
         """Return the workers that are alive, the earliest first, each with its job."""
@@ -135,10 +158,8 @@ class Reading:
 
     def queue_limits(self) -> QueueLimits:
         """Return the queues about which something was decided, with the slots in use."""
-        from queuectl.domain.queue_limits import is_of_deliveries
-
         found = self._store.queue_limits().items()
-        return {name: lane for name, lane in found if not is_of_deliveries(name)}
+        return {name: each for name, each in found if not is_of_deliveries(name)}
 
     def wait_context(self) -> WaitContext:
         """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
@@ -202,14 +223,6 @@ class Reading:
 
         return why
 
-
-_PERIOD = timedelta(hours=1)
-_MOST_BATCHES = 20
-
-
-class Statistics(Reading):
-    """The part of `Queue` that counts. What has just happened is told first, so all is in it."""
-
     def stats(
         self,
         queue: str | None = None,
@@ -228,7 +241,7 @@ class Statistics(Reading):
 
         process_all_events(self._store)
         now = self._store.now()
-        begun = since or now - _PERIOD
+        begun = since or now - _STATS_PERIOD
         minutes = self._store.figures(min(begun - timedelta(minutes=1), earliest(now)))
         kept = {
             place: figures

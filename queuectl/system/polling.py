@@ -43,6 +43,26 @@ class Pace:
         self._next = ended + max(self._seconds, min((ended - begun) * _SHARE, self._longest))
 
 
+class Timer:
+    """Rings each `seconds` for something that is done now and then; `first` is until it begins."""
+
+    def __init__(self, seconds: float, first: float = 0.0) -> None:
+        self._seconds = seconds
+        self._next = time.monotonic() + first
+
+    def rings(self) -> bool:
+        """Return whether it is time; then it rings again after its `seconds`."""
+        present = time.monotonic()
+        if present < self._next:
+            return False
+        self._next = present + self._seconds
+        return True
+
+    def ring_in(self, seconds: float) -> None:
+        """Ring next in so many seconds."""
+        self._next = time.monotonic() + seconds
+
+
 def wait_readable(descriptors: list[int], seconds: float | None) -> bool:
     """Sleep until a descriptor is readable (True) or time is up (False; None waits for ever)."""
     poller = select.poll()

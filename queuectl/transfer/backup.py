@@ -72,7 +72,8 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
                     f"{store} is not as queuectl makes it: {odd}, so no backup was made of it",
                     hint=odd.remedy(store),
                 )
-            _note_time(copy)
+            now = iso(datetime.now(UTC))
+            copy.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (MADE_AT, now))
             found = contents(copy)
         _give_name(draft, file)
     except OSError as fault:
@@ -115,20 +116,13 @@ def _is_left(draft: Path, host: str, pid: int) -> bool:
     """Whether nobody makes a draft any more; those of another host are judged by their age."""
     if host != _host():
         return time.time() - draft.stat().st_mtime > _OLD_SECONDS
-    return not _is_of_another(pid)
-
-
-def _is_of_another(pid: int) -> bool:
-    """Whether another process has a number now, be it ours to signal or not."""
-    if pid == os.getpid():
-        return False
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
-        return False
+        return True
     except PermissionError:
-        pass
-    return True
+        return False  # somebody else's process has that number
+    return pid == os.getpid()
 
 
 @contextlib.contextmanager
@@ -147,26 +141,11 @@ def _blamed(store: Path, file: Path) -> Iterator[None]:
         raise translate(store, fault) from fault
 
 
-def _note_time(copy: sqlite3.Connection) -> None:
-    now = iso(datetime.now(UTC))
-    copy.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (MADE_AT, now))
-
-
 def contents(copy: sqlite3.Connection) -> Contents:
     """Return how much there is in an open store."""
-    return Contents(*_counted(copy))
-
-
-def _counted(copy: sqlite3.Connection) -> Iterator[int]:
-    of_jobs = f"WHERE queue >= '{FIRST_NAME}'"
-    yield _rows(copy, "jobs", of_jobs)
-    for table in ("schedules", "hooks", "settings", "queues"):
-        yield _rows(copy, table)
-
-
-def _rows(copy: sqlite3.Connection, table: str, which: str = "") -> int:
-    count: int = copy.execute(f"SELECT count(*) FROM {table} {which}").fetchone()[0]
-    return count
+    tables = (f"jobs WHERE queue >= '{FIRST_NAME}'", "schedules", "hooks", "settings", "queues")
+    counts = [copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
+    return Contents(*counts)
 
 
 def _give_name(draft: Path, file: Path) -> None:

@@ -1,228 +1,203 @@
-"""A job, or a schedule, as one line of JSON with all that a store knows of it, and back."""
+"""What `export` writes, typed lines of JSON with jobs in order of arrival, and taking that in."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
-from queuectl.domain.errors import InvalidInput, shown
-from queuectl.domain.field_checks import check_text
-from queuectl.domain.job import SETTLED, Job, Run, State
-from queuectl.domain.job_fields import ASKED, FIELDS, Field, Kind, Spec
-from queuectl.domain.request import build_request
-from queuectl.domain.schedule import (
-    MISSED,
-    OVERLAPPED,
-    Schedule,
-    as_dict,
-    check_schedule_name,
-    refuse_own_fields,
-)
-from queuectl.domain.settings import Settings
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError, shown
+from queuectl.domain.field_checks import MAX_SLOTS, check_env, check_name
+from queuectl.domain.frozen import frozen
+from queuectl.domain.hooks import hook_of
+from queuectl.domain.job import Job
+from queuectl.domain.query import Filter, Page
+from queuectl.domain.queue_limits import delivery_queue, is_of_deliveries
 from queuectl.domain.times import iso
-from queuectl.domain.views import MASK, looks_secret
-from queuectl.stores import records, serialization
-from queuectl.system.cron import Cron
-from queuectl.transfer.format import Taker, parse_instant, refuse_unknown
-
-_RUN_TIMES = ("started_at", "finished_at")
-_FRACTIONS = (
-    *(field.column for field in FIELDS.values() if field.kind is Kind.NUMBER), "duration",
-)  # fmt: skip
-_SPEC = ("id", "command", "argv", *(field.column for field in FIELDS.values()))
-_COURSE = (
-    "seq rev state run_at attempts runs interruptions cancel_requested waits_for held has_children "
-    "unswept claim_id lease_until worker created_at updated_at started_at finished_at failed_at "
-    "history".split()
+from queuectl.queue.environments import name_of
+from queuectl.stores.base import Store
+from queuectl.transfer.format import (
+    job_from_line,
+    job_to_line,
+    masked_pairs,
+    schedule_from_line,
+    schedule_to_line,
 )
-_SPELLED = {
-    "paused": "held", "blocked_by": "waits_for", "has_dependents": "has_children",
-    "children_pending": "unswept",
-}  # fmt: skip
-"""The fields that lines have under other names than stores."""
 
-_FIELDS = frozenset([*_SPEC, *_COURSE, *serialization.OUTCOME_FIELDS])
+FORMAT = 1
+_AT_ONCE = 200
+
+Line = dict[str, Any]
 
 
-def job_to_line(job: Job, *, masked: bool = False) -> dict[str, Any]:
-    """Return a job as JSON has it, with everything; what is empty is left out."""
-    document = serialization.job_to_document(job)
-    for name in _FRACTIONS:
-        if document[name] is not None:
-            document[name] = float(document[name])
-    if masked:
-        document["env"] = masked_pairs(job.spec.env)
-    document["history"] = [_run_to_line(run) for run in job.history]
-    spelled = {_SPELLED.get(name, name): value for name, value in document.items()}
-    line = json_times(spelled, serialization.TIME_FIELDS)
-    return {name: value for name, value in line.items() if value not in (None, [])}
+def export_lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterator[Line]:
+    """Yield a heading, then everything, or the jobs that a filter selects.
 
-
-def _run_to_line(run: Run) -> dict[str, Any]:
-    line = json_times(serialization.run_to_document(run), _RUN_TIMES)
-    if run.duration is None:  # as it is in files and checksums of before
-        return {name: value for name, value in line.items() if name != "duration"}
-    return {**line, "duration": float(run.duration)}
-
-
-def masked_pairs(pairs: tuple[tuple[str, str], ...]) -> list[list[str]]:
-    """Return variables with the values of secrets hidden."""
-    return [[name, MASK if looks_secret(name) else value] for name, value in pairs]
-
-
-def json_times(document: serialization.Document, names: Collection[str]) -> serialization.Document:
-    """Return a document with its times as JSON has them."""
-    return {
-        name: iso(value) if name in names and value is not None else value
-        for name, value in document.items()
-    }
-
-
-def digest(job: Job) -> str:
-    """Return a checksum over all of a job that two stores must agree on.
-
-    `rev` is left out: it counts the changes that one store has made.
+    A captured environment comes before the first job that names it. With `masked` the values of
+    secrets are hidden, and the whole cannot be imported.
     """
-    return checksum(job_to_line(job))
+    heading: Line = {"type": "queuectl", "format": FORMAT, "exported_at": iso(store.now())}
+    yield {**heading, "masked": True} if masked else heading
+    schedules = store.schedules() if chosen is None else []
+    if chosen is None:
+        for key, value in sorted(store.settings().items()):
+            yield {"type": "setting", "key": key, "value": value}
+        for name, queue_limit in store.queue_limits().items():
+            if is_of_deliveries(name):
+                continue  # left out as hooks are, with what they tell
+            yield {
+                "type": "queue",
+                "name": name,
+                "paused": queue_limit.paused,
+                "limit": queue_limit.limit,
+            }
+    written: set[str] = set()
+    page = Page(with_output=True, with_history=True)
+    for job in store.find((chosen or Filter()).of_jobs(), page):
+        environment = job.spec.environment
+        if environment and environment not in written:
+            written.add(environment)
+            yield from _environment(store, environment, masked=masked)
+        yield {"type": "job", **job_to_line(job, masked=masked)}
+    # read before the jobs and written behind them: no run is left out, and none enqueued again
+    for schedule in schedules:
+        yield {"type": "schedule", **schedule_to_line(schedule, masked=masked)}
 
 
-def checksum(line: Mapping[str, Any]) -> str:
-    """Return a checksum over all of a line but `rev`."""
-    compared = {name: value for name, value in line.items() if name != "rev"}
-    text = json.dumps(compared, sort_keys=True, separators=(",", ":"))
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def _environment(store: Store, name: str, *, masked: bool) -> Iterator[Line]:
+    variables = store.environment(name)
+    if variables is not None:
+        pairs = masked_pairs(variables) if masked else [list(pair) for pair in variables]
+        yield {"type": "environment", "id": name, "variables": pairs}
 
 
-def job_from_line(fields: Mapping[str, Any]) -> Job:
-    """Return the job in a line, each field checked. Raises InvalidInput for what is wrong.
+@frozen
+class Taken:
+    """One line that was taken in, or why it was not; `kind` is the type of what was stored."""
 
-    A job that was being run waits again, with its attempt given back.
-    """
-    refuse_unknown(fields, _FIELDS)
-    take = Taker(fields)
-    created = take.time("created_at")
-    updated = take.time("updated_at", created)
-    job = Job(
-        spec=_spec(fields),
-        state=take.state(),
-        run_at=take.time("run_at", created),
-        created_at=created,
-        updated_at=updated,
-        rev=take.number("rev", 1, least=1),
-        attempts=take.number("attempts"),
-        runs=take.number("runs"),
-        interruptions=take.number("interruptions"),
-        cancel_requested=take.flag("cancel_requested"),
-        blocked_by=take.blockers(),
-        paused=take.flag("held"),
-        has_dependents=take.flag("has_children"),
-        children_pending=take.flag("unswept"),
-        worker=take.text("worker"),
-        started_at=take.maybe_time("started_at"),
-        finished_at=take.maybe_time("finished_at"),
-        failed_at=take.maybe_time("failed_at"),
-        outcome=take.outcome(),
-        history=take.history(),
-    )
-    return _at_rest(job)
+    where: str
+    error: QueuectlError | None = None
+    kind: str = ""
+
+    @property
+    def existing(self) -> bool:
+        """Whether the store had something of that name already."""
+        return isinstance(self.error, Conflict)
 
 
-def _at_rest(job: Job) -> Job:
-    """Return a job as it can be without its worker, with the marks that its state demands."""
-    if job.state is State.PROCESSING:
-        ended = State.CANCELLED if job.cancel_requested else State.PENDING
-        job = replace(job, state=ended, attempts=max(0, job.attempts - 1))
-    job = replace(job, cancel_requested=False, claim=None)
-    if job.state not in SETTLED:
+class Intake:
+    """Takes lines into a store; jobs some hundred at a time, in their order."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._settings = store.settings()
+        self._queue_limits = store.queue_limits()
+        self._environments = set(store.environments())
+        self._waiting: list[tuple[str, Job]] = []
+        self._kinds: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "setting": self._setting,
+            "queue": self._queue,
+            "environment": self._environment,
+            "schedule": self._schedule,
+        }
+
+    def take(self, where: str, fields: Mapping[str, Any]) -> list[Taken]:
+        """Take one line in; return what has become of it, and of jobs that waited for company.
+
+        A line that cannot be read is refused by itself. A heading of another format, or of an
+        export without its secrets, raises InvalidInput.
+        """
+        kind = fields.get("type", "job")
+        given = {name: value for name, value in fields.items() if name != "type"}
+        if kind == "queuectl":
+            self._heading(given)
+            return []
+        stored: list[Taken] = []
+        try:
+            if kind == "job":
+                self._waiting.append((where, self._job(given)))
+                return self.finish() if len(self._waiting) >= _AT_ONCE else []
+            if not isinstance(kind, str) or kind not in self._kinds:
+                raise InvalidInput(f"unknown type {shown(kind)}")
+            if kind == "schedule":
+                stored = self.finish()
+            self._kinds[kind](given)
+        except (InvalidInput, Conflict) as fault:
+            return [*stored, Taken(where, fault)]
+        return [*stored, Taken(where, kind=kind)]
+
+    def finish(self) -> list[Taken]:
+        """Store the jobs that were taken in and not stored yet."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        refused = set(self._store.restore([job for _, job in waiting]))
+        taken, seen = [], set[str]()
+        for where, job in waiting:
+            is_refused = job.id in refused or job.id in seen
+            seen.add(job.id)
+            fault = Conflict(f"job '{job.id}' or its unique key exists already")
+            taken.append(Taken(where, fault if is_refused else None, kind="job"))
+        return taken
+
+    def _heading(self, given: Mapping[str, Any]) -> None:
+        if given.get("format") != FORMAT:
+            raise InvalidInput(
+                f"this is of format {shown(given.get('format'))}; this queuectl reads {FORMAT}",
+                hint="upgrade queuectl",
+            )
+        if given.get("masked"):
+            raise InvalidInput(
+                "its secrets are masked, so it cannot be imported",
+                hint="export it to a file, without --mask",
+            )
+
+    def _job(self, given: Mapping[str, Any]) -> Job:
+        job = job_from_line(given)
+        if (hook := hook_of(job.id)) is not None:  # of a version that did not leave them out
+            job = replace(job, spec=replace(job.spec, queue=delivery_queue(hook)))
+        environment = job.spec.environment
+        if environment and environment not in self._environments:
+            raise InvalidInput(f"job '{job.id}': its captured environment is missing")
         return job
-    finished = job.finished_at or job.updated_at
-    failed = (job.failed_at or finished) if job.state is State.DEAD else job.failed_at
-    return replace(job, finished_at=finished, failed_at=failed, blocked_by=(), paused=False)
 
+    def _setting(self, given: Mapping[str, Any]) -> None:
+        key = tunables.resolve_key(str(given.get("key")))
+        value = tunables.parse_value(key, given.get("value"))
+        if key not in self._settings:
+            self._store.set_setting(key, value)
+        elif self._settings[key] != value:
+            raise Conflict(f"setting {key} is {shown(self._settings[key])} here")
 
-def _spec(fields: Mapping[str, Any]) -> Spec:
-    wanted: dict[str, object] = {
-        name: _as_asked(field, fields[field.column])
-        for name, field in ASKED.items()
-        if field.column in fields
-    }
-    wanted["command"] = fields["argv"] if fields.get("argv") else fields.get("command")
-    if fields.get("id") is None:
-        raise InvalidInput("field 'id' is missing")
-    wanted["id"] = fields["id"]
-    spec = build_request(wanted, Settings(), _no_time, str).spec
-    environment = fields.get("environment")
-    if environment is not None:
-        environment = check_text("environment", environment)
-    return replace(spec, generated_id=fields.get("generated_id") is True, environment=environment)
+    def _queue(self, given: Mapping[str, Any]) -> None:
+        name = check_name("queue", given.get("name"))
+        paused, limit = given.get("paused", False), given.get("limit", 0)
+        if not isinstance(paused, bool):
+            raise InvalidInput(f"paused must be true or false, not {shown(paused)}")
+        if not isinstance(limit, int) or not 0 <= limit <= MAX_SLOTS:
+            raise InvalidInput(f"limit must be a whole number, not {shown(limit)}")
+        queue_limit = self._queue_limits.get(name)
+        if queue_limit is None:
+            self._store.set_queue_limit(name, paused=paused, limit=limit)
+        elif (queue_limit.paused, queue_limit.limit) != (paused, limit):
+            raise Conflict(f"queue {name} has another pause or limit here")
 
+    def _schedule(self, given: Mapping[str, Any]) -> None:
+        """Store a schedule; the jobs of its runs must be there, or they would come again."""
+        schedule = schedule_from_line(given)
+        if not self._store.save_schedule(schedule):
+            raise Conflict(f"schedule '{schedule.name}' exists already")
 
-def _as_asked(field: Field, value: object) -> object:
-    """Return the value of a field in a line as a person would write it."""
-    if field.kind is not Kind.PAIRS:
-        return value
-    pairs = value or []
-    if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
-        raise InvalidInput(f"{field.name} must be an array of pairs")
-    return dict(pairs)
-
-
-def _is_pair(pair: object) -> bool:
-    return isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair)
-
-
-def _no_time(_kind: str, raw: object) -> datetime:
-    return parse_instant("run_at", raw)
-
-
-def schedule_to_line(schedule: Schedule, *, masked: bool = False) -> dict[str, Any]:
-    """Return a schedule as JSON has it, with everything; what is empty is left out."""
-    document = {name: getattr(schedule, name) for name in records.SCHEDULE_FIELDS}
-    line = json_times(document, records.SCHEDULE_TIMES)
-    line["fields"] = as_dict(schedule)["job"] if masked else dict(schedule.fields)
-    return {name: value for name, value in line.items() if value is not None}
-
-
-def schedule_from_line(fields: Mapping[str, Any]) -> Schedule:
-    """Return the schedule in a line, each field checked. Raises InvalidInput for what is wrong."""
-    refuse_unknown(fields, records.SCHEDULE_FIELDS)
-    take = Taker(fields)
-    job = fields.get("fields")
-    if not isinstance(job, Mapping):
-        raise InvalidInput(f"fields must be those of a job, not {shown(job)}")
-    _check_job(job)
-    skipped_why = take.text("skipped_why")
-    if skipped_why not in (None, MISSED, OVERLAPPED):
-        raise InvalidInput(f"skipped_why must be {MISSED} or {OVERLAPPED}")
-    schedule = Schedule(
-        name=check_schedule_name(take.text("name") or ""),
-        cron=take.text("cron") or "",
-        tz=take.text("tz") or "UTC",
-        fields=job,
-        next_due=take.maybe_time("next_due"),
-        created_at=take.time("created_at"),
-        catch_up=take.flag("catch_up"),
-        overlap=take.flag("overlap"),
-        paused=take.flag("paused"),
-        last_due=take.maybe_time("last_due"),
-        skipped_at=take.maybe_time("skipped_at"),
-        skipped_why=skipped_why,
-        rev=take.number("rev", 1, least=1),
-    )
-    Cron(schedule.cron, schedule.tz)  # looks at both
-    return schedule
-
-
-def _check_job(fields: Mapping[str, Any]) -> None:
-    """Raise InvalidInput unless a run can be made of these fields."""
-    refuse_own_fields(fields)
-    build_request(fields, Settings(), parse_instant, str)
-
-
-def schedule_digest(schedule: Schedule) -> str:
-    """Return a checksum over all of a schedule that two stores must agree on, as of a job."""
-    return checksum(schedule_to_line(schedule))
+    def _environment(self, given: Mapping[str, Any]) -> None:
+        try:
+            variables = tuple((name, value) for name, value in given["variables"])
+            for name, value in variables:
+                check_env("env", {name: value})
+            is_whole = name_of(variables) == given.get("id")
+        except (KeyError, TypeError, ValueError):
+            is_whole = False
+        if not is_whole:
+            raise InvalidInput("the environment is not what its id says")
+        self._store.save_environment(given["id"], variables)
+        self._environments.add(given["id"])

@@ -15,19 +15,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from itertools import zip_longest
+from typing import TypeVar
 
 from queuectl.domain.errors import Conflict, StoreError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import is_of_deliveries
+from queuectl.domain.schedule import Schedule
 from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
 from queuectl.stores.rules import ARRIVING, MOVED_TO, MOVING, require_in_use
 from queuectl.system.ids import new_token
 from queuectl.system.store_url import is_mongo
-from queuectl.transfer.jsonl import digest, schedule_digest
-from queuectl.transfer.live_workers import refuse_workers
+from queuectl.transfer import refuse_workers
+from queuectl.transfer.format import job_to_line, schedule_to_line
 
 _IDENTITY = "identity"
 _ARRIVED = "arrived_whole"
@@ -39,6 +41,8 @@ _BATCH = 200
 _BREATH_SECONDS = 0.002
 _NOTED = ("compared", "deliveries", "schedules", "checksum")
 _WHOLE = Page(with_output=True, with_history=True)
+
+_R = TypeVar("_R", Job, Schedule)
 
 
 @frozen
@@ -213,42 +217,48 @@ def _batches(source: Store, after: int) -> Iterator[list[Job]]:
 
 
 def _compared(source: Store, target: Store) -> Iterator[Progress]:
-    """Read both side by side. Raises Conflict for the first job that is not the same."""
-    total, compared, deliveries = sha256(), 0, 0
+    """Read both side by side. Raises Conflict for the first record that is not the same."""
+    total, compared, deliveries, schedules = sha256(), 0, 0, 0
     for ours, theirs in zip_longest(source.find(Filter(), _WHOLE), target.find(Filter(), _WHOLE)):
-        if ours is None or theirs is None or digest(ours) != digest(theirs):
-            job = ours or theirs
-            raise Conflict(
-                f"job '{job.id if job else ''}' is not the same in both stores",
-                hint="something changed a store meanwhile; stop it, and move to an empty store; "
-                "this one is in use as before",
-            )
-        total.update(digest(ours).encode())
+        job, digest = _same(ours, theirs, "stop it, and move to an empty store; this one is in use")
+        total.update(digest)
         compared += 1
-        deliveries += is_of_deliveries(ours.spec.queue)
+        deliveries += is_of_deliveries(job.spec.queue)
         if compared % _BATCH == 0:
             yield Progress(compared=compared)
-    schedules = _compared_schedules(source, target)
-    for each in schedules:
-        total.update(each.encode())
+    for here, there in zip_longest(source.schedules(), target.schedules()):
+        _, digest = _same(here, there, "run the same command again; until then this one is in use")
+        total.update(digest)
+        schedules += 1
     yield Progress(
         compared=compared,
         deliveries=deliveries,
-        schedules=len(schedules),
+        schedules=schedules,
         checksum=total.hexdigest(),
     )
 
 
-def _compared_schedules(source: Store, target: Store) -> list[str]:
-    """Return the checksums of all schedules. Raises Conflict for the first that differs."""
-    digests = []
-    for ours, theirs in zip_longest(source.schedules(), target.schedules()):
-        if ours is None or theirs is None or schedule_digest(ours) != schedule_digest(theirs):
-            schedule = ours or theirs
-            raise Conflict(
-                f"schedule '{schedule.name if schedule else ''}' is not the same in both stores",
-                hint="something changed a store meanwhile; run the same command again; "
-                "until then this one is in use as before",
-            )
-        digests.append(schedule_digest(ours))
-    return digests
+def _same(ours: _R | None, theirs: _R | None, advice: str) -> tuple[_R, bytes]:
+    """Return a record that two stores have, and its checksum. Raises Conflict where they differ."""
+    if ours is not None and theirs is not None:
+        digest = checksum(ours)
+        if digest == checksum(theirs):
+            return ours, digest.encode()
+    record = ours or theirs
+    assert record is not None
+    name = f"job '{record.id}'" if isinstance(record, Job) else f"schedule '{record.name}'"
+    raise Conflict(
+        f"{name} is not the same in both stores",
+        hint=f"something changed a store meanwhile; {advice} as before",
+    )
+
+
+def checksum(record: Job | Schedule) -> str:
+    """Return a checksum over all of a job or a schedule that two stores must agree on.
+
+    `rev` is left out: it counts the changes that one store has made.
+    """
+    line = job_to_line(record) if isinstance(record, Job) else schedule_to_line(record)
+    line.pop("rev")
+    text = json.dumps(line, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

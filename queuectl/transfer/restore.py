@@ -24,9 +24,8 @@ from queuectl.stores.sqlite.integrity import Layout, lay_out, layout_of, require
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system import pidfile
 from queuectl.system.home import Home, Location, cannot, private_directory
-from queuectl.transfer.backup_comparison import Found, compare, number_runs
-from queuectl.transfer.live_workers import refuse_workers
-from queuectl.transfer.restored_state import Settled, Wishes, settle
+from queuectl.transfer import refuse_workers
+from queuectl.transfer.restored_state import Found, Settled, Wishes, compare, number_runs, settle
 
 _STOP = "queuectl worker stop, then again; or --stop, which stops those of this home"
 _WHERE_FROM = "name a file that queuectl backup made; queuectl import reads an export"
@@ -42,49 +41,52 @@ class Restored:
 
 
 class Restoration:
-    """One backup on its way into one place, from which `finish` takes it; a context manager.
+    """A checked copy of a backup on its way into one place, where `finish` puts it.
 
-    Entering copies and checks it. Raises InvalidInput for what cannot be read, StoreRefused for
-    what is no sound store of queuectl's, Conflict for one that holds nothing, and while another
-    restore goes on.
+    `found` is what it holds. `unreadable` are the ids of jobs whose records cannot be read, and
+    which will not run.
     """
 
     found: Found
     unreadable: tuple[str, ...]
-    """The ids of jobs whose records cannot be read, and which will not run."""
 
     def __init__(self, place: Location, file: Path, progressed: Progressed) -> None:
         self._home = place.home
         self._path = Path(place.store_url)
         self._file = file
         self._progressed = progressed
-        self._copy = _working_directory(self._path) / "copy.db"
-        self._stack = contextlib.ExitStack()
+        self._copy = self._path.with_name(f".{self._path.name}.restoring") / "copy.db"
 
-    def __enter__(self) -> Restoration:
-        with contextlib.ExitStack() as stack:
-            _require_file(self._file, self._path)
-            stack.enter_context(_alone(self._copy.parent))
-            with self._judged(), contextlib.closing(_opened(self._file)) as source:
-                copy_from(source, self._copy, self._progressed)
-            layout = self._look()
-            with self._judged(), contextlib.closing(connect(self._copy)) as copy:
-                require_ours(copy, self._file)
-                lay_out(copy, layout)
-            with self._judged(), contextlib.closing(connect(self._copy)) as copy:
-                self.found = compare(copy, self._path if layout else None)
-            if self.found.contents.is_empty:
-                raise Conflict(
-                    f"{self._file} holds nothing: no job, schedule, hook, queue or setting",
-                    hint="queuectl delete and queuectl purge empty a store",
-                )
-            with contextlib.closing(SqliteStore.open(self._copy)) as store:
-                self.unreadable = tuple(map(str, store.unreadable_jobs()))
-            self._stack = stack.pop_all()
-        return self
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, place: Location, file: Path, progressed: Progressed) -> Iterator[Restoration]:
+        """Copy a backup, and check it.
 
-    def __exit__(self, *_fault: object) -> None:
-        self._stack.close()
+        Raises InvalidInput for what cannot be read, StoreRefused for what is no sound store of
+        queuectl's, Conflict for one that holds nothing, and while another restore goes on.
+        """
+        restoration = cls(place, file, progressed)
+        _require_file(file, restoration._path)
+        with _alone(restoration._copy.parent):
+            restoration._prepare()
+            yield restoration
+
+    def _prepare(self) -> None:
+        with self._judged(), contextlib.closing(_opened(self._file)) as source:
+            copy_from(source, self._copy, self._progressed)
+        layout = self._look()
+        with self._judged(), contextlib.closing(connect(self._copy)) as copy:
+            require_ours(copy, self._file)
+            lay_out(copy, layout)
+        with self._judged(), contextlib.closing(connect(self._copy)) as copy:
+            self.found = compare(copy, self._path if layout else None)
+        if self.found.contents.is_empty:
+            raise Conflict(
+                f"{self._file} holds nothing: no job, schedule, hook, queue or setting",
+                hint="queuectl delete and queuectl purge empty a store",
+            )
+        with contextlib.closing(SqliteStore.open(self._copy)) as store:
+            self.unreadable = tuple(map(str, store.unreadable_jobs()))
 
     @property
     def replaces(self) -> bool:
@@ -162,10 +164,6 @@ class Restoration:
         return True
 
 
-def _working_directory(path: Path) -> Path:
-    return path.with_name(f".{path.name}.restoring")
-
-
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """Have a directory beside the store for oneself. Raises Conflict while another restore has it.
@@ -177,7 +175,12 @@ def _alone(directory: Path) -> Iterator[None]:
     private_directory(directory)
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        _lock(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                "another restore of this store goes on", hint="wait for its end"
+            ) from None
         try:
             for left in directory.iterdir():
                 left.unlink()
@@ -189,13 +192,6 @@ def _alone(directory: Path) -> Iterator[None]:
                     around.rmdir()
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Conflict("another restore of this store goes on", hint="wait for its end") from None
 
 
 def _require_file(file: Path, store: Path) -> None:

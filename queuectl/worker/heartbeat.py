@@ -22,7 +22,7 @@ from queuectl.domain.errors import NotFound, StoreError, StoreLocked
 from queuectl.domain.frozen import frozen
 from queuectl.domain.settings import Settings
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
-from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance import Maintenance
 from queuectl.stores.base import Leaving, Renewal, Store
 from queuectl.stores.rules import MOVED_TO
 from queuectl.system import pidfile
@@ -140,7 +140,7 @@ class Heartbeat:
                 self._outage.begin("heartbeat", fault, asked_at)
                 self._is_locked = True
                 if self._maintenance is not None:
-                    self._maintenance.watch_anew()
+                    self._maintenance.rescuer.watch_anew()
             except StoreError as fault:
                 self._outage.begin("heartbeat", fault, asked_at)
                 self._close_store()

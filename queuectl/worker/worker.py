@@ -18,8 +18,7 @@ from queuectl.domain.job_fields import command_text
 from queuectl.domain.query import Filter
 from queuectl.domain.queue_limits import ONE_JOB
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
-from queuectl.maintenance.abandoned_deliveries import are_left
-from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance.rescuer import Rescuer, deliveries_are_left
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue.events import process_all_events
 from queuectl.stores import reopen_store
@@ -142,10 +141,10 @@ class Worker:
 
     def _take_back(self) -> None:
         """Let what was lost on this machine wait again, before anything newer is claimed."""
-        maintenance = Maintenance(self._store, since=self.record.started_at)
+        home = Home(Path(self.record.home))
         try:
-            maintenance.recover(self._heartbeat.settings)
-            if self._call_courier and are_left(Home(Path(self.record.home)), self._store):
+            Rescuer(self._store).recover(self._heartbeat.settings)
+            if self._call_courier and deliveries_are_left(home, self._store):
                 self._call_courier()
         except StoreError as fault:
             log.warning("%s", fault)  # the maintenance of later will do it

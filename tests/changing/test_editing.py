@@ -83,6 +83,12 @@ def test_a_file_that_is_left_as_it_is_changes_nothing(
     assert cli.ok("edit", "a").err == "nothing was changed\n"
     assert fleet.job("a") == before
     assert "s3cret" not in editor.seen.read_text()
+    editor.seen.unlink()
+    fleet.enqueue("true", "b")
+    claim_next(fleet.queue)
+    assert "only a job that waits" in cli.refused(4, "edit", "b")
+    assert "no job 'c'" in cli.refused(3, "edit", "c")
+    assert not editor.seen.exists(), "only jobs that wait are opened"
 
 
 @pytest.mark.parametrize("text", HARD_TEXTS)
@@ -115,6 +121,7 @@ def test_a_command_of_many_lines_is_shown_as_it_is_and_kept(fleet: Fleet) -> Non
         ("s/^timeout/tmeout/", "did you mean 'timeout'?"),
         ("s/^.b.$/[c]/", "none of these jobs"),
         ('s/^# after = .*/after = ["b"]/', "in a circle"),
+        ("s/^command = .true./command = 'rm -rf x'/", "denied_commands has 'rm *'"),
     ],
 )
 @on_one_store
@@ -123,6 +130,7 @@ def test_nothing_is_changed_on_an_error_and_the_text_is_kept(
 ) -> None:
     for job_id in ("a", "b"):
         fleet.enqueue("true", job_id)
+    cli.ok("config", "set", "denied_commands", "rm *")
     before = [fleet.job("a"), fleet.job("b")]
     editor.types("0,/^priority = 0/s/^priority = 0/priority = 5/", f"/^.b.$/,$ {{ {script} \n}}")
     line = cli.refused(2, "edit", "a", "b")
@@ -131,15 +139,6 @@ def test_nothing_is_changed_on_an_error_and_the_text_is_kept(
     (left,) = kept(fleet)
     assert str(left) in line
     assert "priority = 5" in left.read_text()
-
-
-@on_one_store
-def test_a_command_that_may_not_run_here_is_refused(fleet: Fleet, cli: Cli, editor: Editor) -> None:
-    fleet.enqueue("make all", "a")
-    cli.ok("config", "set", "denied_commands", "rm *")
-    editor.types("s/make all/rm -rf x/", "s/^priority = 0/priority = 5/")
-    assert "denied_commands has 'rm *'" in cli.refused(2, "edit", "a")
-    assert (fleet.job("a").spec.command, fleet.job("a").spec.priority) == ("make all", 0)
 
 
 @pytest.mark.parametrize("change", ["claim", "set", "delete"])
@@ -180,14 +179,6 @@ def test_an_editor_that_fails_or_is_not_there_changes_nothing(
     assert "what was typed" not in line
     assert len(kept(fleet)) == 1, "nothing was typed, and yet kept"
     assert fleet.job("a").spec.priority == 0
-
-
-def test_only_jobs_that_wait_are_opened(fleet: Fleet, cli: Cli, editor: Editor) -> None:
-    fleet.enqueue("true", "a")
-    claim_next(fleet.queue)
-    assert "only a job that waits" in cli.refused(4, "edit", "a")
-    assert "no job 'b'" in cli.refused(3, "edit", "b")
-    assert not editor.seen.exists()
 
 
 @on_one_store

@@ -30,32 +30,28 @@ def order(fleet: Fleet) -> list[str]:
     return [job_id for job_id in ids if job_id != "elsewhere"]
 
 
-def test_a_job_that_is_moved_first_is_claimed_next_in_its_queue(five: Fleet, cli: Cli) -> None:
-    five.enqueue("true", "z", priority="low")
-    assert cli.ok("jobs", "move", "z", "--first").out == "Job 'z' is first in queue default\n"
-    assert order(five) == ["z", "urgent", "a", "b", "c"]
-
-
-def test_several_are_moved_in_the_order_in_which_they_are_named(five: Fleet, cli: Cli) -> None:
-    cli.ok("jobs", "move", "c", "b", "--first")
-    assert order(five) == ["c", "b", "urgent", "a"]
-
-
-def test_a_job_for_later_that_is_moved_first_is_due_at_once(five: Fleet, cli: Cli) -> None:
-    five.enqueue("true", "z", run_at="in 3 days")
-    cli.ok("jobs", "move", "z", "--first")
-    assert order(five)[0] == "z"
-
-
-def test_a_job_that_is_moved_last_goes_behind_all_that_are_due(five: Fleet, cli: Cli) -> None:
-    assert cli.ok("jobs", "move", "urgent", "--last").out.endswith("is last in queue default\n")
-    assert order(five) == ["a", "b", "c", "urgent"]
-
-
-def test_moving_what_is_there_already_changes_nothing(five: Fleet, cli: Cli) -> None:
-    cli.ok("jobs", "move", "urgent", "--first")
-    cli.ok("jobs", "move", "c", "--last")
-    assert order(five) == ["urgent", "a", "b", "c"]
+@pytest.mark.parametrize(
+    ("moves", "then"),
+    [
+        (["low --first"], "low urgent a b c"),
+        (["later --first"], "later urgent a b c low"),
+        (["c b --first"], "c b urgent a low"),
+        (["urgent --last"], "a b c low urgent"),
+        (["urgent --first", "low --last"], "urgent a b c low"),
+    ],
+    ids=["first", "due at once", "as they are named", "last", "where they are already"],
+)
+def test_a_job_that_is_moved_is_claimed_before_or_behind_all_of_its_queue_that_are_due(
+    five: Fleet, cli: Cli, moves: list[str], then: str
+) -> None:
+    five.enqueue("true", "low", priority="low")
+    five.enqueue("true", "later", run_at="in 3 days")
+    for words in moves:
+        *ids, where = words.split()
+        lines = cli.ok("jobs", "move", *words.split()).out.splitlines()
+        said = [f"Job '{job_id}' is {where[2:]} in queue default" for job_id in ids]
+        assert sorted(lines) == sorted(said)
+    assert order(five) == then.split()
 
 
 def test_only_a_job_that_waits_can_be_moved(five: Fleet, cli: Cli) -> None:

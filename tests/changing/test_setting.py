@@ -51,32 +51,45 @@ def test_arrays_and_objects_are_json_and_nothing_means_the_default(fleet: Fleet,
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("code", "words", "said"),
     [
-        (["priority=5", "timeout=soon"], "timeout must be a number"),
-        (["priority=5", "prioritty=6"], "did you mean 'priority'?"),
-        (["priority=5", "priority=6"], "given twice"),
-        (["priority=5", "at=now", "in=5m"], "given twice"),
-        (["priority=5", "state=dead"], "is a result"),
-        (["priority=5", "id=b"], "cannot be changed"),
-        (["priority=5", "command="], "cannot be empty"),
-        (["priority=5", "env.=x"], "cannot be the name of a variable"),
-        (["priority=5", "timeout"], "must be KEY=VALUE"),
-        (["priority=5", "slots=3", "queue=gpu"], "slots 3 is more than the limit"),
-        (["priority=5", "after=a"], "in a circle: a -> a"),
-        (["priority=5", "after=child"], "in a circle: a -> child -> a"),
+        (2, ["timeout=soon"], "timeout must be a number"),
+        (2, ["prioritty=6"], "did you mean 'priority'?"),
+        (2, ["priority=6"], "given twice"),
+        (2, ["at=now", "in=5m"], "given twice"),
+        (2, ["state=dead"], "is a result"),
+        (2, ["id=b"], "cannot be changed"),
+        (2, ["command="], "cannot be empty"),
+        (2, ["env.=x"], "cannot be the name of a variable"),
+        (2, ["timeout"], "must be KEY=VALUE"),
+        (2, ["slots=3", "queue=gpu"], "slots 3 is more than the limit"),
+        (2, ["after=a"], "in a circle: a -> a"),
+        (2, ["after=child"], "in a circle: a -> child -> a"),
+        (3, ["after=nobody"], "no job 'nobody' to wait for"),
+        (4, ["unique=k"], "unique key"),
     ],
 )
 @on_one_store
 def test_nothing_is_changed_when_anything_is_wrong(
-    fleet: Fleet, cli: Cli, words: list[str], said: str
+    fleet: Fleet, cli: Cli, code: int, words: list[str], said: str
 ) -> None:
     fleet.queue.store.set_queue_limit("gpu", limit=2)
     fleet.enqueue("true", "a")
-    fleet.enqueue("true", "child", after=["a"])
+    fleet.enqueue("true", "child", after=["a"], unique="k")
     before = fleet.job("a")
-    assert said in cli.refused(2, "set", "a", *words)
+    assert said in cli.refused(code, "set", "a", "priority=5", *words)
     assert fleet.job("a") == before
+
+
+def test_only_a_job_that_waits_exists_and_is_otherwise_is_changed(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a", priority=10)
+    before = fleet.job("a")
+    result = cli.ok("set", "a", "priority=high")
+    assert (result.out, result.err) == ("", "job 'a' is like that already\n")
+    assert fleet.job("a") == before
+    claim_next(fleet.queue)
+    assert "only a job that waits" in cli.refused(4, "set", "a", "priority=1")
+    assert "no job 'b'" in cli.refused(3, "set", "b", "priority=1")
 
 
 @on_one_store
@@ -90,29 +103,6 @@ def test_a_command_that_may_not_run_here_is_refused(fleet: Fleet, cli: Cli) -> N
     assert fleet.job("a") == before
     cli.ok("set", "a", "command=make some")
     cli.ok("set", "b", "priority=5")  # only a change of the command is looked at
-
-
-def test_only_a_job_that_waits_and_exists_is_changed(fleet: Fleet, cli: Cli) -> None:
-    fleet.enqueue("true", "a")
-    claim_next(fleet.queue)
-    assert "only a job that waits" in cli.refused(4, "set", "a", "priority=1")
-    assert "no job 'b'" in cli.refused(3, "set", "b", "priority=1")
-    fleet.enqueue("true", "c")
-    assert "no job 'nobody' to wait for" in cli.refused(3, "set", "c", "after=nobody")
-
-
-def test_setting_what_is_so_already_says_so_and_writes_nothing(fleet: Fleet, cli: Cli) -> None:
-    fleet.enqueue("true", "a", priority=10)
-    before = fleet.job("a")
-    result = cli.ok("set", "a", "priority=high")
-    assert (result.out, result.err) == ("", "job 'a' is like that already\n")
-    assert fleet.job("a") == before
-
-
-def test_a_unique_key_that_another_live_job_has_is_refused(fleet: Fleet, cli: Cli) -> None:
-    fleet.enqueue("true", "a", unique="k")
-    fleet.enqueue("true", "b")
-    assert "unique key" in cli.refused(4, "set", "b", "unique=k")
 
 
 def test_dependencies_are_edited(fleet: Fleet, cli: Cli) -> None:

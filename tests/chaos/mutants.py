@@ -446,7 +446,7 @@ MUTANTS = (
     Mutant(
         "leases are not watched before they are ended",
         STRANGERS + "test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong[sqlite-10]",
-        (Cut("maintenance/maintenance.py", " and watched_at - seen.since >= third", ""),),
+        (Cut("maintenance/rescuer.py", " and watched_at - since >= third", ""),),
     ),
     Mutant(
         "a job is stopped when its lease ends though nobody can write",
@@ -458,7 +458,7 @@ MUTANTS = (
         "claims are taken back that nobody could have renewed",
         "tests/maintenance/test_maintenance.py::"
         "test_a_claim_is_watched_anew_when_the_lock_was_long_in_coming",
-        (Cut("maintenance/maintenance.py", "asked_at > third / 4", "asked_at > 60"),),
+        (Cut("maintenance/rescuer.py", "asked_at > third / 4", "asked_at > 60"),),
     ),
     Mutant(
         "a worker does not notice that its claim is gone",

@@ -154,9 +154,9 @@ from pathlib import Path
 from queuectl.domain.settings import Settings
 from queuectl.system.home import Home
 from queuectl.stores import open_store
-from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance.rescuer import Rescuer
 with closing(open_store(sys.argv[1])) as store:
-    Maintenance(store, Home(Path(sys.argv[2]))).recover(Settings())
+    Rescuer(store, Home(Path(sys.argv[2]))).recover(Settings())
     print(len(store.workers()))
 """
 

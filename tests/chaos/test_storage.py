@@ -14,7 +14,7 @@ import pytest
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import Settings
-from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance import Maintenance
 from queuectl.stores.sqlite.database import connect
 from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import added, claimed, claimed_ids, existing, settled

@@ -18,7 +18,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import later
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
-from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance import Maintenance
 from queuectl.stores.base import ClaimRequest, Renewal, Store
 from queuectl.system import pidfile
 from queuectl.system.processes import identify, this_process

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from queuectl.domain.job import Outcome
-from queuectl.queue import open_queue
+from queuectl.queue import dependencies, open_queue, read
+from queuectl.stores.base import Store
 from queuectl.system.processes import this_process
 from tests.cli.harness import Cli, bury, claim_next, run_next
 from tests.stores.kit import worker_record
@@ -227,14 +228,17 @@ def test_a_parent_of_many_is_looked_up_once(cli: Cli, monkeypatch: pytest.Monkey
     cli.ok("enqueue", "parent", "true")
     asked: list[str] = []
     with open_queue() as queue:
-        real = queue.resolve
+        real = read.resolve
 
-        def resolve(word: str) -> str:
+        def resolve(store: Store, word: str) -> str:
             asked.append(word)
-            return real(word)
+            return real(store, word)
 
-        monkeypatch.setattr(queue, "resolve", resolve)
-        fields = ({"id": f"child{n}", "command": "true", "after": "parent"} for n in range(50))
-        assert not any(done.error for done in queue.enqueue([*map(queue.request, fields)]))
+        monkeypatch.setattr(dependencies, "resolve", resolve)
+        requests = [
+            queue.request({"id": f"child{n}", "command": "true", "after": "parent"})
+            for n in range(50)
+        ]
+        assert not any(done.error for done in queue.enqueue(requests))
     assert asked == ["parent"]
     assert len(listed(cli)) == 51

@@ -38,30 +38,23 @@ def test_a_hook_is_told_of_the_events_that_it_wants(
     assert events(store) == told
 
 
-def test_of_other_queues_and_labels_a_hook_is_told_nothing(store: Store) -> None:
+def test_of_other_queues_and_labels_of_before_and_while_it_is_paused_a_hook_is_told_nothing(
+    store: Store,
+) -> None:
+    now = store.now()
     kept(store, "q", events=("dead",), queue="gpu")
     kept(store, "l", events=("dead",), labels=("x", "y"))
-    now = store.now()
+    kept(store, "new", events=("dead",), labels=("n",), created_at=now)
+    kept(store, "paused", events=("dead",), paused=True)
     ends = [
         ending(now, job_id="plain"),
         ending(now, job_id="gpu", queue="gpu", labels=("y",)),
         ending(now, job_id="both", labels=("y", "z", "x")),
+        ending(now - timedelta(milliseconds=1), labels=("n",)),
+        ending(now, job_id="new", labels=("n",)),
     ]
-    enqueue_deliveries(store, ends)
-    assert sorted(events(store)) == ["dead both", "dead gpu"]
-
-
-def test_what_happened_before_a_hook_was_there_is_not_told(store: Store) -> None:
-    now = store.now()
-    kept(store, events=("dead",), created_at=now)
-    enqueue_deliveries(store, [ending(now - timedelta(milliseconds=1)), ending(now, job_id="new")])
-    assert events(store) == ["dead new"]
-
-
-def test_a_hook_that_is_paused_is_told_nothing(store: Store) -> None:
-    kept(store, events=("dead",), paused=True)
-    assert enqueue_deliveries(store, [ending(store.now())]) == 0
-    assert deliveries(store) == []
+    assert enqueue_deliveries(store, ends) == 3
+    assert sorted(events(store)) == ["dead both", "dead gpu", "dead new"]
 
 
 def test_what_is_told_twice_is_delivered_once_for_each_hook(store: Store) -> None:

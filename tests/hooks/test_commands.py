@@ -11,7 +11,7 @@ import pytest
 from queuectl.cli import completion
 from queuectl.cli.session import Session
 from queuectl.domain.hooks import delivery_id
-from queuectl.domain.queue_limits import DELIVERY_QUEUE, delivery_queue
+from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, delivery_queue
 from queuectl.queue import open_queue
 from queuectl.queue.events import process_all_events
 from tests.cli.harness import Cli, home
@@ -25,7 +25,9 @@ URL = "https://example.com/s3cr3t"
 REFUSED = replace(FAILURE, is_final=True)
 
 
-def test_a_hook_is_added_and_shown_without_its_secrets(cli: Cli) -> None:
+def test_a_hook_is_added_and_shown_without_its_secrets_wherever_these_come_from(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("key").write_text(f"{KEY}\n")
     out = cli.ok(
         "hook", "add", "oncall", "--on", "dead,failed", "--on", "queue-empty", "--queue", "gpu",
@@ -43,16 +45,12 @@ def test_a_hook_is_added_and_shown_without_its_secrets(cli: Cli) -> None:
         hook = queue.hooks.get("oncall")
         assert (hook.address, hook.secret) == (URL, KEY)
         assert "s3cr3t" not in repr(hook)
-
-
-def test_an_address_and_a_secret_may_come_from_elsewhere(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("HOOK_KEY", KEY)
-    cli.ok("hook", "add", "a", "--on", "dead", "--url-file", "-", "--secret-env", "HOOK_KEY",
-           stdin=f"{URL}\n")  # fmt: skip
+    words = ("--on", "dead", "--url-file", "-", "--secret-env", "HOOK_KEY")
+    cli.ok("hook", "add", "elsewhere", *words, stdin=f"{URL}\n")
     with open_queue() as queue:
-        assert (queue.hooks.get("a").address, queue.hooks.get("a").secret) == (URL, KEY)
+        hook = queue.hooks.get("elsewhere")
+        assert (hook.address, hook.secret) == (URL, KEY)
 
 
 @pytest.mark.parametrize(
@@ -115,37 +113,29 @@ def test_hooks_are_paused_resumed_and_removed(cli: Cli) -> None:
     assert "no hooks yet" in cli.ok("hook", "list").err
 
 
-def test_deliveries_are_limited_until_somebody_says_otherwise(cli: Cli) -> None:
+def limits(*names: str) -> list[tuple[bool, int]]:
+    """Return whether the deliveries of some hooks are paused, and how many may run at once."""
+    with open_queue() as queue:
+        found = queue.store.queue_limits()
+    each = [found.get(delivery_queue(name), OPEN) for name in names]
+    return [(limit.paused, limit.limit) for limit in each]
+
+
+def test_deliveries_are_limited_until_somebody_says_otherwise_and_paused_all_together(
+    cli: Cli,
+) -> None:
     cli.ok("hook", "add", "a", "--on", "dead", "--url", URL)
-    with open_queue() as queue:
-        assert queue.store.queue_limits()[delivery_queue("a")].limit == 2
+    assert limits("a") == [(False, 2)]
     cli.ok("queue", "limit", DELIVERY_QUEUE, "4")
+    cli.ok("queue", "pause", DELIVERY_QUEUE)
     cli.ok("hook", "add", "b", "--on", "dead", "--url", URL)
-    with open_queue() as queue:
-        assert [queue.store.queue_limits()[delivery_queue(name)].limit for name in ("a", "b")] == [
-            4,
-            4,
-        ]
+    assert limits("a", "b") == [(True, 4), (True, 4)]
+    cli.ok("queue", "resume", DELIVERY_QUEUE)
+    cli.ok("hook", "remove", "b")
+    assert limits("a", "b") == [(False, 4), (False, 0)]
     cli.ok("queue", "limit", DELIVERY_QUEUE, "0")
     with open_queue() as queue:
         assert queue.store.queue_limits() == {}
-
-
-def test_deliveries_can_be_paused_all_together(cli: Cli) -> None:
-    cli.ok("hook", "add", "a", "--on", "dead", "--url", URL)
-    cli.ok("queue", "pause", DELIVERY_QUEUE)
-    cli.ok("hook", "add", "b", "--on", "dead", "--url", URL)
-    with open_queue() as queue:
-        assert [queue.store.queue_limits()[delivery_queue(name)].paused for name in ("a", "b")] == [
-            1,
-            1,
-        ]
-    cli.ok("queue", "resume", DELIVERY_QUEUE)
-    cli.ok("hook", "remove", "b")
-    with open_queue() as queue:
-        found = queue.store.queue_limits()
-    assert not found[delivery_queue("a")].paused
-    assert delivery_queue("b") not in found
 
 
 def test_a_hook_is_tried_at_once(cli: Cli, receiver: Receiver) -> None:

@@ -20,8 +20,8 @@ from queuectl.domain.query import Filter
 from queuectl.domain.queue_limits import delivery_queue
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import EPOCH
-from queuectl.maintenance.abandoned_deliveries import taken
-from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance import Maintenance
+from queuectl.maintenance.rescuer import courier_lock
 from queuectl.queue.events import process_all_events
 from queuectl.system import pidfile
 from queuectl.system.run_processes import children_of
@@ -150,16 +150,23 @@ def test_receivers_that_hang_hold_up_neither_jobs_nor_other_hooks(
     for job in map(either.job, [job.id for job in hanging]):
         assert (job.state, job.runs) == (State.PROCESSING, 1), "they hang all the while"
     assert all(len(silence.callers) <= 2 for silence in silences)
+    either.queue.cancel(hanging[0].id)
+    assert either.settled(hanging[0].id).state is State.CANCELLED
 
 
-def test_of_one_hook_two_deliveries_go_out_at_once(fleet: Fleet, silences: list[Silence]) -> None:
+def test_of_one_hook_two_deliveries_go_out_at_once_by_one_courier_however_many_supervisors(
+    fleet: Fleet, silences: list[Silence]
+) -> None:
     add(fleet, "silent", silences[0].url)
+    for _ in range(2):
+        fleet.start()
     for _ in range(5):
-        fleet.enqueue("true")
-    fleet.start(2)
+        told(fleet)
     eventually(lambda: len(silences[0].callers) == 2)
     eventually(lambda: len(list(fleet.queue.hooks.deliveries("silent", 50))) == 5)
     assert len(going(fleet, "silent")) == 2
+    assert len(couriers(fleet)) == 1
+    assert courier_lock(fleet.home) is None
 
 
 def test_workers_that_drain_try_every_event_however_few_go_out_at_once(either: Fleet) -> None:
@@ -280,7 +287,7 @@ def test_what_was_going_out_when_all_who_deliver_were_killed_is_ended_by_the_nex
 def test_a_courier_waits_for_a_command_that_takes_back_what_another_has_left(fleet: Fleet) -> None:
     add_command(fleet, "a", "true")
     fleet.enqueue("true")
-    lock = taken(fleet.home)
+    lock = courier_lock(fleet.home)
     assert lock is not None
     try:
         fleet.start(drain=True)
@@ -329,31 +336,6 @@ def test_a_graceful_stop_lets_what_goes_out_arrive(fleet: Fleet, tmp_path: Path)
     assert delivery.state is State.COMPLETED
     assert delivery.outcome is not None
     assert delivery.outcome.stdout == "arrivedthe command ended with 0\n"
-
-
-def test_a_delivery_can_be_cancelled_while_it_goes_out(
-    fleet: Fleet, silences: list[Silence]
-) -> None:
-    add(fleet, "silent", silences[0].url)
-    fleet.start()
-    told(fleet)
-    (found,) = eventually(lambda: going(fleet, "silent"))
-    fleet.queue.cancel(found.id)
-    assert fleet.settled(found.id).state is State.CANCELLED
-
-
-def test_a_home_has_one_courier_however_many_supervisors(
-    fleet: Fleet, silences: list[Silence]
-) -> None:
-    add(fleet, "silent", silences[0].url)
-    for _ in range(2):
-        fleet.start()
-    told(fleet)
-    eventually(lambda: silences[0].callers)
-    told(fleet)
-    eventually(lambda: len(going(fleet, "silent")) == 2)
-    assert len(couriers(fleet)) == 1
-    assert taken(fleet.home) is None
 
 
 def test_workers_that_are_bound_elsewhere_make_no_deliveries_and_those_of_hooks_do(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ import pytest
 from queuectl.domain.hooks import DELIVERY_ATTEMPTS, Hook, Target, delivery_id
 from queuectl.domain.job import Job, State
 from queuectl.domain.queue_limits import delivery_queue
+from queuectl.domain.settings import Settings
 from queuectl.domain.times import EPOCH
-from queuectl.maintenance import delivery_pruner
-from queuectl.maintenance.delivery_pruner import DeliveryPruner
+from queuectl.maintenance import pruner
+from queuectl.maintenance.pruner import Pruner
 from queuectl.queue import Queue
 from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
@@ -41,12 +43,12 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield fleet
 
 
-def add(opened: Queue, name: str, address: str, **more: Any) -> None:
+def add(opened: Queue, name: str, address: str, *, replacing: bool = False, **more: Any) -> None:
     """Add a hook that posts to an address, about the queue of its name, unless told otherwise."""
     wanted = {
         "target": Target.WEBHOOK, "created_at": EPOCH, "events": ("dead",), "queue": name, **more
     }  # fmt: skip
-    opened.hooks.add(Hook(name, address=address, **wanted))
+    opened.hooks.add(Hook(name, address=address, **wanted), replacing=replacing)
 
 
 def delivered_by(fleet: Fleet, name: str) -> Job:
@@ -129,34 +131,31 @@ def test_the_secrets_of_hooks_are_in_no_record_log_or_display(
     assert "127.0.0.1" in shown
 
 
-def test_a_delivery_is_what_its_courier_makes_of_it_whatever_its_job_says(
-    workers: Fleet, receiver: Receiver, tmp_path: Path
+@pytest.mark.parametrize(
+    ("hook", "queue", "error"),
+    [
+        ("forged", delivery_queue("forged"), "hook 'forged': the job holds no event"),
+        ("forged", "default", "its id belongs to the deliveries of hooks"),
+        (
+            "removed",
+            delivery_queue("removed"),
+            "hook 'removed': there is no hook 'removed' any more",
+        ),
+    ],
+)
+def test_a_forged_delivery_and_one_whose_hook_is_gone_run_nothing_and_end(
+    workers: Fleet, receiver: Receiver, tmp_path: Path, hook: str, queue: str, error: str
 ) -> None:
-    add(workers.queue, "forged", receiver.url)
+    if hook == "forged":
+        add(workers.queue, hook, receiver.url, replacing=True)
     command = ("touch", str(tmp_path / "ran"))
-    queue = delivery_queue("forged")
-    made = added(workers.queue.store, delivery_id("forged", "0" * 32), queue=queue, command=command)
+    made = added(
+        workers.queue.store, delivery_id(hook, token_hex(16)), queue=queue, command=command
+    )
     job = workers.settled(made.id)
-    assert (job.state, job.last_error) == (State.DEAD, "hook 'forged': the job holds no event")
+    assert (job.state, job.last_error) == (State.DEAD, error)
     assert not (tmp_path / "ran").exists()
     assert receiver.posts == []
-
-
-def test_a_job_with_the_id_of_a_delivery_that_is_none_is_not_run(
-    workers: Fleet, tmp_path: Path
-) -> None:
-    command = ("touch", str(tmp_path / "ran"))
-    forged = added(workers.queue.store, delivery_id("forged", "1" * 32), command=command)
-    job = workers.settled(forged.id)
-    assert (job.state, job.last_error) == (State.DEAD, "its id belongs to the deliveries of hooks")
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_delivery_whose_hook_is_gone_ends(workers: Fleet) -> None:
-    job_id = delivery_id("removed", "0" * 32)
-    job = added(workers.queue.store, job_id, queue=delivery_queue("removed"))
-    said = "hook 'removed': there is no hook 'removed' any more"
-    assert workers.settled(job.id).last_error == said
 
 
 def test_a_command_that_is_not_allowed_is_not_run_as_a_hook_either(
@@ -223,14 +222,6 @@ def test_without_a_hook_a_batch_costs_one_look(
     assert deliveries(store) == []
 
 
-def test_endings_are_announced_before_they_are_forgotten(store: Store) -> None:
-    kept(store, events=("dead",))
-    buried(store, "job1")
-    process_all_events(store)
-    assert events(store) == ["dead job1"]
-    assert store.pending_events().finished == ()
-
-
 def test_deliveries_that_ended_long_ago_are_let_go_and_nothing_else(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,20 +232,23 @@ def test_deliveries_that_ended_long_ago_are_let_go_and_nothing_else(
     settled(store, claimed(store, only=ids[1]), FAILURE)
     settled(store, claimed(store, only="mine"))
     home = Home(tmp_path / "home")
-    DeliveryPruner(store, home).tick()
+    Pruner(store, home).tick(Settings())
     assert listed(store) == [*ids, "mine"]
     monkeypatch.setattr(
-        delivery_pruner, "KEPT", dict.fromkeys(delivery_pruner.KEPT, timedelta(days=-1))
+        pruner, "DELIVERIES_KEPT", dict.fromkeys(pruner.DELIVERIES_KEPT, timedelta(days=-1))
     )
-    DeliveryPruner(store, home).tick()
+    Pruner(store, home).tick(Settings())
     assert listed(store) == [ids[2], "mine"]
 
 
-def test_the_facts_of_a_delivery_are_in_its_job(store: Store) -> None:
+def test_ended_runs_become_deliveries_with_the_facts_in_them_before_they_are_forgotten(
+    store: Store,
+) -> None:
     kept(store, events=("dead",))
     buried(store, "job1", labels=("x",))
     process_all_events(store)
+    assert events(store) == ["dead job1"]
+    assert store.pending_events().finished == ()
     (job,) = deliveries(store)
-    facts = json.loads(dict(job.spec.env)["QUEUECTL_FACTS"])
-    assert facts["job"]["labels"] == ["x"]
+    assert json.loads(dict(job.spec.env)["QUEUECTL_FACTS"])["job"]["labels"] == ["x"]
     assert job.spec.command == ("queuectl", "hook", "deliver", "a")

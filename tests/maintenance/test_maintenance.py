@@ -15,7 +15,8 @@ from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import Settings
-from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance import Maintenance
+from queuectl.maintenance.rescuer import Rescuer
 from queuectl.stores.base import Store
 from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import (
@@ -78,7 +79,7 @@ def watched_until_it_is_over(store: LockableStore, upkeep: Maintenance) -> None:
     def look() -> bool:
         is_over = bool(store.leases_ending(store.now()))
         if not is_over:
-            upkeep._expire(SETTINGS)
+            upkeep.rescuer.expire(SETTINGS)
         return is_over
 
     eventually(look)
@@ -102,7 +103,7 @@ def test_a_claim_is_watched_anew_after_the_store_was_locked(store: LockableStore
     store.is_locked = True
     with pytest.raises(StoreLocked):
         upkeep.tick(SETTINGS)
-    upkeep.watch_anew()  # as whoever has the chores done does when a store is locked
+    upkeep.rescuer.watch_anew()  # as whoever has the chores done does when a store is locked
     store.is_locked = False
     assert taken_back_after(store, upkeep) > LEASE / 3 * 0.9
 
@@ -141,6 +142,6 @@ def test_what_the_guard_of_a_dead_worker_is_late_to_give_back_is_waited_for(
 
     guard = threading.Thread(target=be_a_late_guard)
     guard.start()
-    left = Maintenance(store)._left_by_guard(worker_record(store, "w1"))
+    left = Rescuer(store)._left_by_watchdog(worker_record(store, "w1"))
     guard.join()
     assert [job.id for job in left] == [begun.id]

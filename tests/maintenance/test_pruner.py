@@ -78,24 +78,22 @@ def test_completed_jobs_that_are_too_old_go_with_their_logs(store: SqliteStore, 
     finish(store, 3)
     logs = logged(home, "job0", 5)
     added(store, "waiting")
+    assert store.commit(state_machine.retry(existing(store, "job2"), store.now()))
     Pruner(store, home).tick(SOON)
-    assert listed(store) == ["waiting"]
+    assert listed(store) == ["job2", "waiting"]
     assert not logs.exists()
     assert faults(store) == []
 
 
-def test_nothing_goes_for_which_no_age_is_set(store: SqliteStore, home: Home) -> None:
+@pytest.mark.parametrize("settings", [Settings(), Settings(retention_completed=3600)])
+def test_jobs_stay_that_are_young_enough_or_for_which_no_age_is_set(
+    store: SqliteStore, home: Home, settings: Settings
+) -> None:
     finish(store, 2)
-    logs = logged(home, "gone", 5)
-    Pruner(store, home).tick(Settings())
+    logs = logged(home, "job0", 5)
+    Pruner(store, home).tick(settings)
     assert listed(store) == ["job0", "job1"]
     assert logs.exists()
-
-
-def test_jobs_that_are_young_enough_stay(store: SqliteStore, home: Home) -> None:
-    finish(store, 2)
-    Pruner(store, home).tick(Settings(retention_completed=3600))
-    assert listed(store) == ["job0", "job1"]
 
 
 def test_parents_that_are_still_waited_for_do_not_hide_the_jobs_behind_them(
@@ -187,17 +185,6 @@ def test_a_worker_ages_jobs_out_while_it_works(fleet: Fleet) -> None:
     ids = fleet.enqueue_all({"command": "true", "cwd": "/"} for _ in range(20))
     eventually(lambda: not list(fleet.queue.find()))
     eventually(lambda: not any((fleet.home.job_logs / job_id).exists() for job_id in ids))
-
-
-def test_a_retried_job_is_not_removed_for_the_age_of_its_last_end(
-    store: SqliteStore, home: Home
-) -> None:
-    finish(store, 1)
-    job = store.get("job0")
-    assert job is not None
-    assert store.commit(state_machine.retry(job, store.now()))
-    Pruner(store, home).tick(SOON)
-    assert listed(store) == ["job0"]
 
 
 def test_old_runs_go_with_their_logs_while_a_worker_runs_the_job_again(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.stats import Figures
 from queuectl.domain.times import EPOCH
 from queuectl.queue import events
-from queuectl.queue.events import EventProcessor, tell_of
+from queuectl.queue.events import EventProcessor, process_events_of
 from queuectl.stores.base import Store
 from queuectl.worker.options import Timings, WorkerOptions
 from queuectl.worker.signals import Control
@@ -140,6 +140,6 @@ def test_who_deletes_a_job_tells_what_it_has_been_through_and_nothing_later(
         while store.now() == before:
             pass
         settled(store, claimed(store))
-    tell_of(store, first)
+    process_events_of(store, first)
     left = {each.job_id for each in store.pending_events().finished}
     assert left == {f"j{n}" for n in range(ENDINGS)} - {first.id}

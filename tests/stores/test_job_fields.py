@@ -20,7 +20,7 @@ from queuectl.queue.environments import name_of
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.mongo.store import MongoStore
-from queuectl.transfer import export, import_lines, migration
+from queuectl.transfer import jsonl, migration
 from tests.job_fields import START, filled, flat, full_job, survives, untried
 from tests.stores.kit import EVERYTHING, FAILURE, SUCCESS, added, claimed, existing
 
@@ -157,10 +157,10 @@ def test_everything_comes_over_to_a_store_of_the_other_kind(store: Store, other:
 
 def test_everything_that_is_exported_is_imported(store: Store, tmp_path: Path) -> None:
     wanted = fill(store)
-    lines = [json.dumps(line) for line in export.lines(store, None, masked=False)]
+    lines = [json.dumps(line) for line in jsonl.export_lines(store, None, masked=False)]
     with closing(open_store(str(tmp_path / "other.db"))) as other:
         added(other, "first", queue="other")
-        intake = import_lines.Intake(other)
+        intake = jsonl.Intake(other)
         taken = [each for line in lines for each in intake.take("", json.loads(line))]
         assert [each.error for each in (*taken, *intake.finish()) if each.error] == []
         for job in wanted:

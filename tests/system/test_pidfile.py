@@ -18,7 +18,7 @@ from queuectl.domain.errors import StoreLocked, StoreRefused
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import later
 from queuectl.domain.worker_record import ProcessIdentity
-from queuectl.maintenance.maintenance import Maintenance
+from queuectl.maintenance import Maintenance
 from queuectl.stores import open_store
 from queuectl.system import lock_holder, pidfile
 from queuectl.system.home import Home

@@ -34,5 +34,5 @@ def backup_of(place: Location, fill: Callable[[SqliteStore], object], name: str 
 
 def restored(place: Location, file: Path, **wishes: bool) -> Restored:
     """Restore a backup."""
-    with Restoration(place, file, not_told) as ready:
+    with Restoration.of(place, file, not_told) as ready:
         return ready.finish(Wishes(**wishes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,8 @@ from queuectl.stores.rules import ARRIVING, MOVED_TO, require_in_use
 from queuectl.system.home import Home
 from queuectl.system.processes import this_process
 from queuectl.transfer import migration
-from queuectl.transfer.jsonl import digest, schedule_to_line
+from queuectl.transfer.format import schedule_to_line
+from queuectl.transfer.migration import checksum
 from tests.cli.harness import ROOT, environment
 from tests.stores.kit import (
     EVERYTHING,
@@ -46,7 +48,6 @@ KILLED = """
 import os, signal, sys
 from queuectl.stores import open_store
 from queuectl.transfer import migration
-from queuectl.transfer.jsonl import digest
 migration._BATCH = 20
 source, target = open_store(sys.argv[1]), open_store(sys.argv[2])
 for done in migration.migrate(source, target):
@@ -94,7 +95,8 @@ def fill(store: Store) -> None:
     added(store, "parent", queue="gpu", slots=2, unique="key")
     added(store, "child", after=("parent",), after_any=("dead",))
     added(store, "orphan", after=("dead",))
-    assert store.commit(state_machine.cancel(added(store, "off"), store.now()))
+    added(store, "off")
+    cancelled(store, "off")
     assert store.commit(state_machine.pause(added(store, "held"), store.now()))
     added(store, "failed", max_retries=3)
     settled(store, claimed(store), FAILURE)
@@ -135,7 +137,7 @@ def test_everything_comes_over_in_order(source: Store, target: Store) -> None:
     before = list(source.find(Filter(), EVERYTHING))
     done = moved(source, target)
     after = list(target.find(Filter(), EVERYTHING))
-    assert [digest(job) for job in after] == [digest(job) for job in before]
+    assert [checksum(job) for job in after] == [checksum(job) for job in before]
     assert done.compared == len(before)
     assert done.checksum
     assert target.settings() == source.settings()
@@ -162,25 +164,35 @@ def test_the_target_goes_on_where_the_source_was(source: Store, target: Store) -
     assert target.commit(state_machine.retry(existing(target, "dead"), target.now()))
 
 
+RELEASE = "queuectl migrate --release"
+
+
+def refused(act: Callable[[], object], said: str) -> None:
+    """Require that something is refused, and that the refusal says how to use the store again."""
+    with pytest.raises(Conflict, match=said) as caught:
+        act()
+    assert RELEASE in f"{caught.value} {caught.value.hint}"
+
+
 @one_way
-def test_the_source_is_left_as_it_was_and_refuses_to_be_used(source: Store, target: Store) -> None:
+def test_a_store_that_was_moved_is_left_as_it_was_and_refuses_to_be_used_or_moved_elsewhere(
+    source: Store, target: Store, tmp_path: Path
+) -> None:
     before = listed(source)
     moved(source, target)
     assert listed(source) == before
-    with pytest.raises(Conflict, match=r"was moved to .*queue"):
-        require_in_use(source)
+    refused(lambda: require_in_use(source), rf"was moved to {re.escape(target.address)}")
     require_in_use(target)
-    assert migration.release(source)
-    require_in_use(source)
-    assert not migration.release(source)
-
-
-@one_way
-def test_it_is_not_moved_twice(source: Store, target: Store) -> None:
-    moved(source, target)
-    migration.release(source)
-    with pytest.raises(Conflict, match=r"has been moved to .* before"):
-        moved(source, target)
+    with closing(open_store(str(tmp_path / "third.db"))) as third:
+        refused(lambda: moved(source, third), rf"was moved to {re.escape(target.address)}")
+        assert third.counts().total == 0
+        require_in_use(third)
+        assert source.get_meta(MOVED_TO) == target.address
+        assert migration.release(source)
+        require_in_use(source)
+        assert not migration.release(source)
+        refused(lambda: moved(source, target), r"has been moved to .* before")
+        assert moved(source, third).compared == source.counts().total
 
 
 @one_way
@@ -195,18 +207,47 @@ def test_a_move_that_was_killed_before_it_could_tell_tells_when_it_is_repeated(
 
 
 @one_way
-def test_a_store_with_jobs_of_its_own_takes_no_other(source: Store, target: Store) -> None:
-    added(target, "own")
-    with pytest.raises(Conflict, match="has jobs of its own"):
+@pytest.mark.parametrize(
+    ("fill_target", "what"),
+    [(added, "jobs"), (put_schedule, "schedules")],
+    ids=["jobs", "schedules"],
+)
+def test_a_store_with_something_of_its_own_takes_no_other(
+    source: Store, target: Store, fill_target: Callable[[Store, str], object], what: str
+) -> None:
+    fill_target(target, "own")
+    with pytest.raises(Conflict, match=f"has {what} of its own"):
         moved(source, target)
     require_in_use(source)
+    with pytest.raises(Conflict, match="into itself"):
+        moved(source, source)
 
 
-@one_way
-def test_a_store_with_schedules_of_its_own_takes_no_other(source: Store, target: Store) -> None:
-    put_schedule(target, "own")
-    with pytest.raises(Conflict, match="has schedules of its own"):
-        moved(source, target)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda store: put_schedule(store, "monthly"), "schedule 'monthly' is not the same"),
+        (lambda store: cancelled(store, "later"), "job 'later' is not the same"),
+    ],
+    ids=["schedule", "job"],
+)
+def test_a_move_in_which_the_stores_differ_in_the_end_fails_and_leaves_the_source_in_use(
+    source: Store, target: Store, change: Callable[[Store], object], said: str
+) -> None:
+    steps = migration.migrate(source, target)
+    next(steps)
+    refused(lambda: require_in_use(source), r"is being moved to .*, or was not moved completely")
+    change(source)
+    with pytest.raises(Conflict, match=said):
+        list(steps)
+    require_in_use(source)
+    assert target.get_meta(ARRIVING)
+    refused(lambda: require_in_use(target), "not all of it has come")
+
+
+def cancelled(store: Store, job_id: str) -> None:
+    """Cancel a job."""
+    assert store.commit(state_machine.cancel(existing(store, job_id), store.now()))
 
 
 @one_way
@@ -223,43 +264,20 @@ def test_schedules_that_change_between_two_attempts_come_as_they_are_at_last(
 
 
 @one_way
-def test_a_schedule_that_differs_in_the_end_is_told_by_its_name(
+def test_nothing_is_moved_while_workers_live_and_with_force_while_they_certainly_do(
     source: Store, target: Store
 ) -> None:
-    steps = migration.migrate(source, target)
-    next(steps)
-    put_schedule(source, "monthly")
-    with pytest.raises(Conflict, match="schedule 'monthly' is not the same"):
-        list(steps)
-
-
-@one_way
-def test_a_store_is_not_moved_into_itself(source: Store) -> None:
-    with pytest.raises(Conflict, match="into itself"):
-        moved(source, source)
-
-
-@one_way
-def test_nothing_is_moved_while_workers_live(source: Store, target: Store) -> None:
-    source.register(worker_record(source, "w9"))
-    with pytest.raises(Conflict, match=r"1 worker\(s\) live on") as refused:
-        moved(source, target)
-    assert refused.value.hint == "queuectl worker stop; then again"
-    require_in_use(source)
-    assert list(migration.migrate(source, target, force=True))[-1].checksum
-
-
-@one_way
-def test_workers_that_certainly_live_are_in_the_way_of_force_too(
-    source: Store, target: Store
-) -> None:
-    """They would go on with the jobs of the store that is left."""
     for store in (source, target):
         store.register(replace(worker_record(store, "w9"), process=this_process()))
         with pytest.raises(Conflict, match="w9"):
             list(migration.migrate(source, target, force=True))
         store.unregister("w9")
+    source.register(worker_record(source, "w9"))
+    with pytest.raises(Conflict, match=r"1 worker\(s\) live on") as caught:
+        moved(source, target)
+    assert caught.value.hint == "queuectl worker stop; then again"
     require_in_use(source)
+    assert list(migration.migrate(source, target, force=True))[-1].checksum
 
 
 @one_way
@@ -276,18 +294,6 @@ def test_a_worker_that_begins_just_before_the_mark_is_noticed(
     monkeypatch.setattr(source, "set_meta", late)
     with pytest.raises(Conflict, match="w9"):
         moved(source, target)
-    require_in_use(source)
-
-
-def test_a_move_that_fails_leaves_the_source_in_use(source: Store, target: Store) -> None:
-    steps = migration.migrate(source, target)
-    next(steps)
-    with pytest.raises(Conflict, match=r"is being moved to .*, or was not moved completely"):
-        require_in_use(source)
-    added(source, "meanwhile")
-    assert source.commit(state_machine.cancel(existing(source, "later"), source.now()))
-    with pytest.raises(Conflict, match="is not the same"):
-        list(steps)
     require_in_use(source)
 
 
@@ -314,33 +320,6 @@ def test_a_move_that_is_cut_short_leaves_the_source_in_use_and_goes_on_later(
 
 
 @one_way
-def test_a_store_that_was_moved_is_not_moved_elsewhere_too(
-    source: Store, target: Store, tmp_path: Path
-) -> None:
-    moved(source, target)
-    with closing(open_store(str(tmp_path / "third.db"))) as third:
-        with pytest.raises(Conflict, match="was moved to") as refused:
-            moved(source, third)
-        assert target.address in str(refused.value)
-        assert "queuectl migrate --release" in refused.value.hint
-        assert third.counts().total == 0
-        require_in_use(third)
-        assert source.get_meta(MOVED_TO) == target.address
-        migration.release(source)
-        assert moved(source, third).compared == source.counts().total
-
-
-@one_way
-def test_a_store_to_which_not_all_has_come_is_not_moved_on(
-    source: Store, target: Store, tmp_path: Path
-) -> None:
-    next(migration.migrate(source, target))
-    third = open_store(str(tmp_path / "third.db"))
-    with closing(third), pytest.raises(Conflict, match="not all of it has come"):
-        moved(target, third)
-
-
-@one_way
 @pytest.mark.parametrize(
     "change",
     [
@@ -362,9 +341,7 @@ def test_a_store_that_was_moved_refuses_changes_as_it_refuses_jobs(
 ) -> None:
     moved(source, target)
     queue, before = Queue(source, Home(tmp_path / "home")), list(source.find(Filter(), EVERYTHING))
-    with pytest.raises(Conflict, match="was moved to") as refused:
-        change(queue)
-    assert "queuectl migrate --release" in refused.value.hint
+    refused(lambda: change(queue), "was moved to")
     assert list(source.find(Filter(), EVERYTHING)) == before
     migration.release(source)
     change(queue)
@@ -383,43 +360,16 @@ def test_a_store_that_was_moved_can_be_emptied(
 
 
 @one_way
-def test_every_refusal_of_a_moved_store_says_how_to_use_it_again(
-    source: Store, target: Store
-) -> None:
-    steps = migration.migrate(source, target)
-    next(steps)
-    for store in (source, target):
-        with pytest.raises(Conflict) as refused:
-            require_in_use(store)
-        assert "queuectl migrate --release" in refused.value.hint
-    list(steps)
-    migration.release(source)
-    with pytest.raises(Conflict) as refused:
-        moved(source, target)
-    assert "queuectl migrate --release" in str(refused.value)
-
-
-@one_way
-def test_a_store_to_which_not_all_has_come_can_be_used_as_it_is(
-    source: Store, target: Store
+def test_a_store_to_which_not_all_has_come_is_not_moved_on_but_can_be_used_as_it_is(
+    source: Store, target: Store, tmp_path: Path
 ) -> None:
     next(migration.migrate(source, target))
+    with closing(open_store(str(tmp_path / "third.db"))) as third:
+        refused(lambda: moved(target, third), "not all of it has come")
     assert migration.release(target)
     require_in_use(target)
     with pytest.raises(Conflict, match="has jobs of its own"):
         moved(source, target)
-
-
-@one_way
-def test_a_difference_in_the_end_is_told_by_the_job(source: Store, target: Store) -> None:
-    steps = migration.migrate(source, target)
-    next(steps)
-    assert source.commit(state_machine.cancel(existing(source, "later"), source.now()))
-    with pytest.raises(Conflict, match="job 'later' is not the same"):
-        list(steps)
-    assert target.get_meta(ARRIVING)
-    with pytest.raises(Conflict, match="not all of it has come"):
-        require_in_use(target)
 
 
 def test_after_kill_9_in_the_middle_it_goes_on_where_it_stopped(

@@ -48,7 +48,7 @@ def step(done, total):
     if is_finishing and sys.argv[3] == (str(steps) if done < total else "last"):
         os.kill(os.getpid(), signal.SIGKILL)
 is_finishing = False
-with Restoration(Location(home, str(home.store_file)), Path(sys.argv[2]), step) as ready:
+with Restoration.of(Location(home, str(home.store_file)), Path(sys.argv[2]), step) as ready:
     is_finishing = True
     ready.finish(Wishes())
 """
@@ -101,49 +101,30 @@ def held(path: Path) -> list[str]:
         return listed(opened)
 
 
-def test_who_has_the_store_open_goes_on_in_the_restored_one(
-    place: Location, store: SqliteStore, file: Path
+def test_who_has_the_store_open_goes_on_in_the_restored_one_and_the_old_one_is_kept(
+    place: Location, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = place.home.store_file
+    path, backup = place.home.store_file, file.read_bytes()
     before = path.stat()
-    done = restored(place, file)
+    with monkeypatch.context() as patch:
+        just_before_it_is_locked(patch, lambda: added(store, "late"))
+        done = restored(place, file)
     assert listed(store) == ["a", "b"]
     added(store, "d")
     after = path.stat()
     assert (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino)
     assert held(path) == ["a", "b", "d"]
     assert done.kept
-    assert held(done.kept) == ["a", "b", "c"]
+    assert held(done.kept) == ["a", "b", "c", "late"]
     assert stat.S_IMODE(done.kept.stat().st_mode) == 0o600
     assert names(place) == sorted(["queue.db", done.kept.name])
-
-
-def test_the_old_store_can_be_restored_again(
-    place: Location, store: SqliteStore, file: Path
-) -> None:
-    kept = restored(place, file).kept
-    assert kept
-    again = restored(place, kept).kept
-    assert listed(store) == ["a", "b", "c"]
-    assert again
-    assert again != kept
-    assert held(again) == ["a", "b"]
-
-
-def test_the_backup_is_left_as_it_is(place: Location, file: Path) -> None:
-    before = file.read_bytes()
-    restored(place, file)
-    assert file.read_bytes() == before
+    assert file.read_bytes() == backup
     assert sorted(each.name for each in file.parent.iterdir()) == ["b.db", "home"]
-
-
-def test_what_is_written_until_the_store_is_locked_is_kept(
-    place: Location, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    just_before_it_is_locked(monkeypatch, lambda: added(store, "late"))
-    done = restored(place, file)
-    assert done.kept
-    assert held(done.kept) == ["a", "b", "c", "late"]
+    again = restored(place, done.kept).kept
+    assert listed(store) == ["a", "b", "c", "late"]
+    assert again
+    assert again != done.kept
+    assert held(again) == ["a", "b", "d"]
 
 
 def test_nobody_writes_between_what_is_kept_and_what_is_restored(
@@ -165,22 +146,20 @@ def test_nobody_writes_between_what_is_kept_and_what_is_restored(
     assert seen == ["database is locked"]
 
 
+@pytest.mark.parametrize("comes_late", [False, True])
 def test_a_worker_that_lives_is_named_and_nothing_is_restored(
-    place: Location, store: SqliteStore, file: Path
-) -> None:
-    store.register(replace(worker_record(store, "w9"), process=this_process()))
-    with pytest.raises(Conflict, match=rf"1 worker\(s\) live on .*w9 \(pid {os.getpid()}\)"):
-        restored(place, file)
-    assert listed(store) == ["a", "b", "c"]
-    assert names(place) == ["queue.db"]
-
-
-def test_a_worker_that_comes_at_the_last_moment_is_noticed(
-    place: Location, store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+    place: Location,
+    store: SqliteStore,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    comes_late: bool,
 ) -> None:
     record = replace(worker_record(store, "w9"), process=this_process())
-    just_before_it_is_locked(monkeypatch, lambda: store.register(record))
-    with pytest.raises(Conflict, match="w9"):
+    if comes_late:
+        just_before_it_is_locked(monkeypatch, lambda: store.register(record))
+    else:
+        store.register(record)
+    with pytest.raises(Conflict, match=rf"1 worker\(s\) live on .*w9 \(pid {os.getpid()}\)"):
         restored(place, file)
     assert listed(store) == ["a", "b", "c"]
     assert names(place) == ["queue.db"]
@@ -235,7 +214,7 @@ def test_killed_at_any_point_the_store_is_the_one_or_the_other_and_the_next_one_
 
 def test_two_restores_do_not_meet(place: Location, file: Path) -> None:
     with (
-        Restoration(place, file, not_told),
+        Restoration.of(place, file, not_told),
         pytest.raises(Conflict, match="another restore"),
     ):
         restored(place, file)
@@ -254,15 +233,6 @@ def test_a_backup_with_its_log_beside_it_is_read_whole(
     restored(place, raw)
     assert listed(store) == ["a", "b", "c"]
     assert raw.read_bytes() == data
-
-
-def test_a_copy_that_was_made_in_the_middle_of_a_write_is_refused(
-    place: Location, store: SqliteStore, file: Path
-) -> None:
-    Path(f"{file}-journal").write_bytes(b"what was there before")
-    with pytest.raises(StoreRefused, match="was copied while it was written"):
-        restored(place, file)
-    assert listed(store) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("layout", [(1024, 0), (8192, 0), (4096, 1), (4096, 2), (512, 2)])
@@ -316,8 +286,13 @@ def scribbled(path: Path) -> None:
     path.write_bytes(data[:36864] + b"\xa5" * 4096 + data[40960:])
 
 
-NOT_TAKEN: dict[str, tuple[Callable[[Path], None], type[Exception], str]] = {
+NOT_TAKEN: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
     "empty": (written(b""), StoreRefused, "is empty"),
+    "copied in the middle of a write": (
+        lambda path: Path(f"{path}-journal").write_bytes(b"what was there before"),
+        StoreRefused,
+        "was copied while it was written",
+    ),
     "an export": (written(b'{"type": "queuectl", "format": 1}\n' * 50), StoreRefused, "damaged"),
     "cut": (lambda path: os.truncate(path, 40960), StoreRefused, "damaged"),
     "a page": (scribbled, StoreRefused, "damaged"),
@@ -365,7 +340,7 @@ def test_what_is_no_sound_backup_of_ours_is_refused_and_changes_nothing(
     place: Location,
     store: SqliteStore,
     file: Path,
-    attack: tuple[Callable[[Path], None], type[Exception], str],
+    attack: tuple[Callable[[Path], object], type[Exception], str],
 ) -> None:
     change, kind, said = attack
     change(file)
@@ -396,8 +371,7 @@ def test_a_file_that_cannot_be_read_or_is_the_store_is_refused(
 def test_a_database_of_another_program_is_not_replaced(place: Location, file: Path) -> None:
     path = place.home.store_file
     path.unlink()
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE mine (a)")
+    changed("CREATE TABLE mine (a)")(path)
     data = path.read_bytes()
     with pytest.raises(StoreForeign):
         restored(place, file)
@@ -446,13 +420,7 @@ def test_a_log_of_writes_that_is_left_does_not_get_onto_the_restored_store(
     assert Path(f"{done.kept}-wal").read_bytes() == log
 
 
-def test_a_store_that_is_gone_is_made_of_the_backup(place: Location, file: Path) -> None:
-    place.home.store_file.unlink()
-    assert restored(place, file).kept is None
-    assert held(place.home.store_file) == ["a", "b"]
-
-
-def test_a_home_is_made_for_a_backup_that_is_good_and_not_for_another(
+def test_where_no_store_is_it_is_made_of_a_backup_that_is_good_and_of_no_other(
     file: Path, tmp_path: Path
 ) -> None:
     place = place_in(tmp_path / "other")
@@ -461,9 +429,11 @@ def test_a_home_is_made_for_a_backup_that_is_good_and_not_for_another(
     with pytest.raises(StoreRefused):
         restored(place, bad)
     assert not place.home.root.exists()
-    restored(place, file)
-    assert held(place.home.store_file) == ["a", "b"]
-    assert stat.S_IMODE(place.home.root.stat().st_mode) == 0o700
+    for _ in range(2):
+        assert restored(place, file).kept is None
+        assert held(place.home.store_file) == ["a", "b"]
+        assert stat.S_IMODE(place.home.root.stat().st_mode) == 0o700
+        place.home.store_file.unlink()
 
 
 def test_a_damaged_store_is_not_replaced_while_a_worker_of_the_home_lives(

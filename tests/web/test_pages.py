@@ -10,6 +10,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from queuectl.domain.job import Outcome, State
+from queuectl.maintenance.thresholds import check
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
 from queuectl.web import pages
@@ -171,7 +172,7 @@ def test_a_hook_is_shown_with_what_it_told_and_without_its_secrets(
     browser: TestClient, full: Queue
 ) -> None:
     assert "clear" in text_of(browser.get("/hooks"))
-    full.hooks.check()
+    check(full.store)
     page = browser.get("/hooks").text
     for told in ("crossed", "crossed: dlq-size &gt; 1 (now 2)", "https://chat.example.com/****"):
         assert told in page

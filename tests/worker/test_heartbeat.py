@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from queuectl import maintenance
 from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import Settings
-from queuectl.maintenance import maintenance
 from queuectl.stores.base import BATCH, Fired, Renewal, Store
 from queuectl.stores.rules import MOVED_TO
 from queuectl.stores.sqlite.store import SqliteStore

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from queuectl.domain import settings as tunables
@@ -21,7 +22,7 @@ from queuectl.domain.errors import Conflict, InvalidInput, StoreRefused, StoreUn
 from queuectl.domain.hooks import DELIVERY_TIMEOUT, REFUSED_FOR_GOOD, Hook, Target, hook_of
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.request import require_allowed
-from queuectl.maintenance.abandoned_deliveries import courier_id, take_back
+from queuectl.maintenance.rescuer import courier_id, take_deliveries_back
 from queuectl.queue import hook_deliveries
 from queuectl.stores import reopen_store
 from queuectl.stores.base import ClaimRequest, Renewal, Store
@@ -73,7 +74,7 @@ def _renewed(asked_at: float, lease: float) -> tuple[float, float]:
 
 
 class Courier:
-    """One courier, in the process that shall be it. `lock` is that of `taken`.
+    """One courier, in the process that shall be it. `lock` is that of `courier_lock`.
 
     It leaves when `supervisor`, its parent, has gone; where workers drain as soon as there is
     nothing to deliver, and then it makes no second attempt at anything: that is left to others.
@@ -104,7 +105,8 @@ class Courier:
         """Deliver until it is told to leave, or there is nothing to do."""
         log.info("delivering what hooks are told")
         # the claims of the courier before this one, whose postroom may have died with it
-        self._insist(lambda: take_back(self._home, self._store, self._settings.max_interruptions))
+        limit = self._settings.max_interruptions
+        self._insist(partial(take_deliveries_back, self._home, self._store, limit))
         try:
             while self._insist(self._step) is not False and not self._must_go():
                 pause = _AWAY_SECONDS if self._is_away else _LOOK_SECONDS

@@ -16,7 +16,7 @@ from functools import partial
 
 from queuectl.domain.errors import ExitCode, StoreError
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
-from queuectl.maintenance.abandoned_deliveries import taken
+from queuectl.maintenance.rescuer import courier_lock
 from queuectl.system import pidfile
 from queuectl.system.home import Location
 from queuectl.system.processes import this_process
@@ -124,7 +124,7 @@ def _live(place: Location, options: WorkerOptions, supervisor: int, patience: fl
     from queuectl.worker.deliveries.courier import Courier  # which few supervisors ever need
 
     os.setsid()
-    lock = taken(place.home, patience)
+    lock = courier_lock(place.home, patience)
     if lock is None:
         return ExitCode.CONFLICT  # another supervisor's courier makes the deliveries
     log_id = f"{socket.gethostname()}-{os.getpid()}-courier"

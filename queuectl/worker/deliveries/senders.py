@@ -23,8 +23,7 @@ from typing import IO, Any
 from queuectl.domain.frozen import frozen
 from queuectl.domain.hooks import NOT_NOW, REFUSED_FOR_GOOD, Hook, Target
 from queuectl.domain.job import Outcome
-from queuectl.hooks import webhook
-from queuectl.hooks.errors import DeliveryError
+from queuectl.hooks import DeliveryError, webhook
 from queuectl.stores.records import hook_from_text, hook_to_text
 from queuectl.system.processes import boot_clock
 from queuectl.system.run_mark import RUN_ID_VARIABLE, Marker, mark_of

@@ -5,7 +5,6 @@ Any number of workers may watch at once; each change is one compare-and-set of t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -23,9 +22,10 @@ from queuectl.domain.hooks import (
 from queuectl.domain.job import State
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, is_of_deliveries
 from queuectl.domain.settings import Settings
-from queuectl.domain.worker_record import WorkerRecord
 from queuectl.queue.hook_deliveries import delivery_job
 from queuectl.stores.base import Store
+from queuectl.stores.rules import require_in_use
+from queuectl.system.polling import Timer
 from queuectl.system.processes import is_live
 
 LOOK_SECONDS = 5.0
@@ -37,14 +37,12 @@ class Thresholds:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._next_look = 0.0
+        self._timer = Timer(LOOK_SECONDS)
 
     def tick(self, _settings: Settings) -> None:
         """Look at every threshold, if it is time and no other worker has just done so."""
-        present = time.monotonic()
-        if present < self._next_look:
+        if not self._timer.rings():
             return
-        self._next_look = present + LOOK_SECONDS
         hooks = watched(self._store.hooks())
         if hooks and self._store.try_acquire_turn(_TURN, LOOK_SECONDS * 0.9):
             self.look(hooks)
@@ -58,12 +56,12 @@ class Thresholds:
         return changes
 
     def _judge(self, hook: Hook) -> int:
-        """Deal with one hook; a change that an earlier look did not tell comes first."""
-        current = self._tell(hook) if is_owed(hook) else hook
+        """Deal with one hook; a change of an earlier look whose delivery is missing comes first."""
+        current = self._enqueue_delivery(hook) if is_owed(hook) else hook
         number = int(current is not hook and current is not None)
         current = self._measured(current) if current is not None else None
         if current is not None and is_owed(current):
-            number += self._tell(current) is not None
+            number += self._enqueue_delivery(current) is not None
         return number
 
     def _measured(self, hook: Hook) -> Hook | None:
@@ -75,7 +73,7 @@ class Thresholds:
         after = judged(after, self._measure(after, now), now)
         return after if after is hook or self._store.save_hook(after, hook) else None
 
-    def _tell(self, hook: Hook) -> Hook | None:
+    def _enqueue_delivery(self, hook: Hook) -> Hook | None:
         """Add the delivery of the latest change, then note that; None: another was faster."""
         job = delivery_job(hook, of_threshold(hook), str(hook.changes), self._store.now())
         self._store.insert([job])
@@ -102,21 +100,32 @@ class Thresholds:
         return max(0.0, (now - min(waiting)).total_seconds()) if waiting else 0.0
 
     def _has_worker(self, hook: Hook, now: datetime) -> bool:
-        """Whether a worker lives that serves what the hook is about."""
-        return any(
-            is_live(worker, now) and _serves(worker, hook.queue) for worker in self._store.workers()
-        )
+        """Whether a worker lives that serves the hook's queue, or without one any but `hooks`."""
+        for worker in self._store.workers():
+            served = {hook.queue} if hook.queue else set(worker.queues) - {DELIVERY_QUEUE}
+            if is_live(worker, now) and (not worker.queues or served.intersection(worker.queues)):
+                return True
+        return False
+
+
+def check(store: Store) -> list[Hook]:
+    """Look at the thresholds now; return the hooks whose threshold has changed sides.
+
+    Raises Conflict in a store that was moved.
+    """
+    require_in_use(store)
+    before = {hook.name: hook.changes for hook in store.hooks()}
+    Thresholds(store).look(watched(store.hooks()))
+    return [
+        hook
+        for hook in watched(store.hooks())
+        if hook.changes > before.get(hook.name, hook.changes)
+    ]
 
 
 def watched(hooks: Sequence[Hook]) -> list[Hook]:
     """Return the hooks that watch a threshold."""
     return [hook for hook in hooks if hook.when and not hook.paused]
-
-
-def _serves(worker: WorkerRecord, queue: str | None) -> bool:
-    """Whether a worker takes from a queue, or without one from any but that of deliveries."""
-    wanted = {queue} if queue else set(worker.queues) - {DELIVERY_QUEUE}
-    return not worker.queues or bool(wanted.intersection(worker.queues))
 
 
 def _counts(hook: Hook, queue: str) -> bool:

@@ -1,0 +1,202 @@
+"""Requests of what people and programs write: a command, a mapping of fields, or many of these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from queuectl.domain import settings as tunables
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.field_checks import check_text
+from queuectl.domain.request import CHECKS, Request, RequestForm
+from queuectl.domain.settings import Settings, as_flag
+from queuectl.system.home import working_directory
+from queuectl.system.ids import new_job_ids
+
+if TYPE_CHECKING:
+    from queuectl.stores.base import Store
+
+Written = str | Mapping[str, object] | Request
+"""One job: a line for the shell, its fields, or a request that was made of them."""
+
+_FORMS = '"echo hi" or {"command": "echo hi", "queue": "gpu"}'
+_ARGUMENTS = 'an argument list goes as {"command": ["make", "-j4"]}'
+_ENVIRONMENT_FIELDS = frozenset({"env_file", "env-file", "capture_env", "capture-env"})
+_ALIASES = {"env-file": "env_file", "capture-env": "capture_env", "clean-env": "clean_env"}
+
+
+class Requests:
+    """Makes requests, with the settings and the time of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._captured: str | None = None
+
+    def form(
+        self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
+    ) -> RequestForm:
+        """Return what makes a request of each of many mappings, with the settings of now."""
+        new_ids = new_job_ids()
+        return RequestForm(
+            settings or tunables.from_stored(self._store.settings()),
+            self._parse_time,
+            lambda: next(new_ids),
+            cwd=cwd,
+            replace=replace,
+        )
+
+    def _parse_time(self, kind: str, raw: object) -> datetime:
+        from queuectl.system.time_parser import parse_time  # only few jobs name a time
+
+        return parse_time(kind, raw, self._store.now())
+
+    def of(self, fields: Mapping[str, object], form: RequestForm | None = None) -> Request:
+        """Return the request that a mapping of fields means. Raises InvalidInput."""
+        if not isinstance(fields, Mapping):
+            raise TypeError(f'request takes fields, as in {{"command": "echo hi"}}, not {fields!r}')
+        fields, environment = self._with_environment(fields)
+        request = (form or self.form()).fill(fields)
+        if "@" in request.spec.id:
+            from queuectl.domain.schedule import refuse_run_id
+
+            refuse_run_id(request.spec.id)
+        if request.spec.id.startswith("hook:"):
+            from queuectl.domain.hooks import refuse_delivery_id
+
+            refuse_delivery_id(request.spec.id)
+        if environment is None:
+            return request
+        spec = replace(request.spec, environment=environment, clean_env=False)
+        return replace(request, spec=spec)
+
+    def _with_environment(
+        self, fields: Mapping[str, object]
+    ) -> tuple[Mapping[str, object], str | None]:
+        """Return the fields of a job with what its `env_file` says in them, and no such field.
+
+        The second value names the environment of this process, which is stored now, where
+        `capture_env` asks for it. Raises InvalidInput.
+        """
+        if _ENVIRONMENT_FIELDS.isdisjoint(fields):
+            return fields, None
+        from queuectl.queue import environments
+
+        fields = {_ALIASES.get(name, name): value for name, value in fields.items()}
+        file = fields.pop("env_file", None)
+        if file is not None:
+            env = fields.get("env") or {}
+            if not isinstance(env, Mapping):
+                raise InvalidInput("env must be an object of names and values")
+            fields["env"] = {**environments.read_file(check_text("env_file", file)), **env}
+        if not as_flag("capture_env", fields.pop("capture_env", None) or False):
+            return fields, None
+        if as_flag("clean_env", fields.get("clean_env") or False):
+            raise InvalidInput("capture_env and clean_env exclude each other")
+        if self._captured is None:
+            variables = environments.capture(os.environ)
+            self._captured = environments.name_of(variables)
+            self._store.save_environment(self._captured, variables)
+        return fields, self._captured
+
+    def of_call(
+        self,
+        jobs: Written | Iterable[Written] | None,
+        fields: Mapping[str, object],
+        *,
+        replace: bool,
+    ) -> Sequence[Request]:
+        """Return what a call asks for, with one look at the settings for all of its jobs.
+
+        Raises InvalidInput for a field that is wrong, TypeError for what is no job.
+        """
+        if type(jobs) is list and not (fields or replace) and {*map(type, jobs)} == {Request}:
+            return cast("list[Request]", jobs)
+        many = _as_list(jobs, fields)
+        form = self.form(replace=replace)
+        requests: list[Request] = []
+        for number, job in enumerate(many, 1):
+            if isinstance(job, Request):
+                if fields or replace:
+                    raise TypeError("a Request has its fields already; give them to queue.request")
+                requests.append(job)
+                continue
+            try:
+                requests.append(self.of(_fields_of(job, fields), form))
+            except InvalidInput as fault:
+                where = f"job {number}: " if len(many) > 1 else ""
+                raise InvalidInput(f"{where}{fault}", fault.hint) from None
+        return requests
+
+
+def _as_list(
+    jobs: Written | Iterable[Written] | None, fields: Mapping[str, object]
+) -> list[Written]:
+    """Return the jobs of a call, of which there may be one. Raises TypeError for other things.
+
+    A call that names fields alone, a command among them, names one job.
+    """
+    if jobs is None and "command" in fields:
+        return [{}]
+    if isinstance(jobs, (str, Mapping, Request)):
+        return [jobs]
+    if isinstance(jobs, (bytes, bytearray, memoryview)) or not isinstance(jobs, Iterable):
+        raise TypeError(f"enqueue takes {_FORMS}, or a list of these, not {_kind(jobs)}")
+    found = list(jobs)
+    for number, job in enumerate(found, 1):
+        if not isinstance(job, (str, Mapping, Request)):
+            raise TypeError(
+                f"enqueue takes {_FORMS}, or a list of these; number {number} of the list is "
+                f"{_kind(job)}; {_ARGUMENTS}"
+            )
+    return found
+
+
+def as_one(job: Written | None, fields: Mapping[str, object]) -> Written:
+    """Return the one job of a call. Raises TypeError for several, and for other things."""
+    if job is None and "command" in fields:
+        return {}
+    if isinstance(job, (str, Mapping, Request)):
+        return job
+    raise TypeError(f"enqueue_one takes {_FORMS}, not {_kind(job)}; {_ARGUMENTS}")
+
+
+def _fields_of(job: str | Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of one job with those that the call names for all, which go before.
+
+    It runs in the directory that this program is in, unless it names another.
+    """
+    fields = {**({"command": job} if isinstance(job, str) else job), **more}
+    cwd = fields.get(_cwd_field(fields))
+    if isinstance(cwd, str) and Path(cwd).is_absolute():
+        return fields
+    return absolute_cwd(fields, str(working_directory()))
+
+
+def absolute_cwd(fields: dict[str, object], cwd: str) -> dict[str, object]:
+    """Return the fields with a working directory that means the same on every host and day.
+
+    `cwd` is the enqueuer's own, used where none is named.
+    """
+    name = _cwd_field(fields)
+    asked = fields.get(name)
+    if asked is not None and not isinstance(asked, str):
+        return fields  # refused with the field's name where fields are checked
+    return {**fields, name: os.path.join(cwd, asked) if asked else cwd}  # noqa: PTH118  # a str with its dots
+
+
+def _cwd_field(fields: Mapping[str, object]) -> str:
+    """Return how the working directory is spelled among some fields, `cwd` where it is not."""
+    if fields.keys() <= CHECKS.keys():
+        return "cwd"
+    spelled = (word for word in fields if isinstance(word, str) and word.strip().lower() == "cwd")
+    return next(spelled, "cwd")
+
+
+def _kind(value: object) -> str:
+    """Return what a value is, as one says it: `an int`, `a list`."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
