@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from xml.etree import ElementTree
 
-import pytest
-
-if os.name == "nt":
-    pytest.skip("pexpect needs a Unix terminal", allow_module_level=True)
-
 import pyte
+import pytest
 
 screens = import_module("docs.screens")
 """By its name, because a checker of types takes the directory of that name beside it."""

@@ -28,7 +28,7 @@ from queuectl.domain.hooks import Format, Hook, Target, as_dict, parse_events
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.domain.times import EPOCH
 from queuectl.presentation import tables
-from queuectl.presentation.hook_columns import delivery_columns, hook_columns, hook_details
+from queuectl.presentation.named_columns import delivery_columns, hook_columns, hook_details
 from queuectl.queue import Queue
 from queuectl.system.home import cannot, working_directory
 

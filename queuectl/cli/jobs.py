@@ -111,7 +111,7 @@ def list_jobs(session: Session, /, **options: Any) -> None:
     chosen = filter_of(options, queue.now())
     columns = job_columns
     if chosen.deliveries:
-        from queuectl.presentation.hook_columns import (
+        from queuectl.presentation.named_columns import (
             delivery_columns as columns,  # which few ask for
         )
     if not write_page(session, chosen, columns, options):

@@ -26,7 +26,7 @@ COMMANDS = {
     ),
     "wait": ("cli.wait", "Wait until jobs are completed, dead or cancelled."),
     "watch": (
-        "watch.command",
+        "watch",
         "Watch counts, workers and jobs live; read logs, cancel, retry and delete.",
     ),
     "dashboard": (
@@ -75,7 +75,7 @@ COMMANDS = {
     "worker": ("cli.workers", "The processes that run jobs."),
     "config": ("cli.config", "Settings, shared by every worker, in force without a restart."),
     "doctor": ("cli.store", "Look over home, permissions, store, clock, PID file and workers."),
-    "shell": ("shell.command", "Open the prompt, or run a file of commands, one a line."),
+    "shell": ("shell", "Open the prompt, or run a file of commands, one a line."),
     "completion": (
         "cli.completion",
         "Print a script that lets bash, zsh or fish complete commands, options and live job ids.",

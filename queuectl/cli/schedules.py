@@ -31,7 +31,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.schedule import as_dict
 from queuectl.domain.times import iso
 from queuectl.presentation import tables
-from queuectl.presentation.schedule_columns import run_columns, schedule_columns, schedule_details
+from queuectl.presentation.named_columns import run_columns, schedule_columns, schedule_details
 from queuectl.queue import Queue
 from queuectl.queue.requests import absolute_cwd
 from queuectl.system.home import working_directory

@@ -97,7 +97,7 @@ class Session:
         """Return what is known, for completion, of what the store holds."""
         if self.known is not None:
             return self.known(self)
-        from queuectl.presentation.store_catalog import StoreCatalog
+        from queuectl.presentation.catalog import StoreCatalog
 
         return StoreCatalog(self.location)
 

@@ -15,7 +15,7 @@ from queuectl.domain.field_checks import check_name
 from queuectl.domain.queue_limits import queue_title
 from queuectl.domain.stats import SERIES_MINUTES, Histogram, QueueReport, Report, as_dict, counts_of
 from queuectl.presentation import tables
-from queuectl.presentation.charts import length, sparkline
+from queuectl.presentation.layout import length, sparkline
 from queuectl.queue import Queue
 
 Row = tuple[str, QueueReport]

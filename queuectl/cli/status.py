@@ -62,7 +62,7 @@ def _write_counts(counts: Counts, views: list[QueueView], *, colors: bool) -> No
 
     Off a terminal only those queues are there about which something was decided.
     """
-    decided = [view for view in views if view.lane != OPEN]
+    decided = [view for view in views if view.limit != OPEN]
     if on_terminal():
         styles = {state.value: f"bold {style}" for state, style in STATE_STYLES.items()}
         lines = (

@@ -1,4 +1,4 @@
-"""How jobs, runs and workers are told: their states in words, and the columns of their tables."""
+"""Jobs, runs and workers as people read them: states in words, and the columns of tables."""
 
 from __future__ import annotations
 
@@ -69,29 +69,16 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
         Column("ID", lambda job: job.id),
         Column("STATE", state_text, style=state_style),
         Column("ATTEMPTS", attempts_text, yields=_LAST),
-        Column("QUEUE", lambda job: _queue(job, clock), optional=True, yields=_SOON),
-        Column("PRIORITY", lambda job: _priority(job, clock), optional=True, yields=_SOON),
-        Column("SLOTS", lambda job: _slots(job, clock), optional=True, yields=_SOON),
+        Column("QUEUE", lambda job: queue_title(job.spec.queue), optional=True,
+               usual=DEFAULT_QUEUE, yields=_SOON),
+        Column("PRIORITY", lambda job: str(job.spec.priority), optional=True, usual="0",
+               yields=_SOON),
+        Column("SLOTS", lambda job: str(job.spec.slots), optional=True, usual="1", yields=_SOON),
         Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON),
         Column("NEXT RUN", lambda job: _next_run(job, clock), optional=True, yields=_FIRST),
         Column("REASON", lambda job: why(job, clock), optional=True, yields=_LATE),
         Column("COMMAND", lambda job: command_text(job.spec.command)),
-    ]
-
-
-def _queue(job: Job, clock: Clock) -> str:
-    """Return a job's queue; a person is told of none but the others than the default."""
-    if clock.for_person and job.spec.queue == DEFAULT_QUEUE:
-        return ""
-    return queue_title(job.spec.queue)
-
-
-def _priority(job: Job, clock: Clock) -> str:
-    return "" if clock.for_person and not job.spec.priority else str(job.spec.priority)
-
-
-def _slots(job: Job, clock: Clock) -> str:
-    return "" if clock.for_person and job.spec.slots == 1 else str(job.spec.slots)
+    ]  # fmt: skip
 
 
 def _next_run(job: Job, clock: Clock) -> str:
@@ -128,12 +115,7 @@ def worker_columns(clock: Clock) -> list[Column[LiveWorker]]:
         Column("PID", lambda worker: str(worker.record.process.pid)),
         Column("STATE", lambda worker: worker.state, style=lambda w: _WORKER_STYLES[w.state]),
         Column("JOB", lambda worker: worker.job_id or "-"),
-        Column(
-            "HOST",
-            lambda worker: "" if worker.record.host == here else worker.record.host,
-            optional=True,
-            yields=_LATE,
-        ),
+        Column("HOST", lambda worker: worker.record.host, optional=True, usual=here, yields=_LATE),
         Column("STARTED", lambda worker: clock.around(worker.record.started_at), yields=_SOON),
         Column("QUEUES", lambda worker: ", ".join(worker.record.queues), optional=True),
         Column("ID", lambda worker: worker.record.id, yields=_FIRST),

@@ -1,265 +1,193 @@
-"""The thread that talks to the store, so that no screen or page waits for it."""
+"""Follows a store in a thread of its own, so that no prompt, screen or page waits for it."""
 
 from __future__ import annotations
 
 import queue as queues
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from queuectl.domain.dependencies import Obstacles, parent_of
-from queuectl.domain.errors import NotFound, QueuectlError, StoreError, StoreRefused
-from queuectl.domain.frozen import frozen
-from queuectl.domain.job import WAITING, Job, State
-from queuectl.domain.job_fields import Spec
-from queuectl.domain.query import Filter, Page
-from queuectl.domain.queue_limits import QueueLimits
-from queuectl.domain.times import EPOCH
-from queuectl.domain.views import WaitContext, unserved_by
-from queuectl.presentation.run_log import LogText, LogWanted, read_log
-from queuectl.presentation.snapshot import Meter, Snapshot, Wanted
-from queuectl.presentation.store_catalog import open_existing
+from queuectl.domain.errors import QueuectlError, StoreError, StoreUnavailable
+from queuectl.presentation.catalog import open_existing
+from queuectl.presentation.snapshot import Meter, Snapshot, Wanted, look
 from queuectl.queue import Queue
 from queuectl.system.home import Location
+from queuectl.system.store_url import is_mongo, sqlite_path
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 INTERVAL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 _BUSY_SHARE = 4
 """Looking takes at most about one part in so many of the time, however slow the store is."""
-_MOST_RUNNING = 1000
-_MOST_PARENTS = 100
 
-_SOMEBODY = Job(Spec("?", ""), State.PROCESSING, EPOCH, EPOCH, EPOCH)
-"""Stands for a job of which nothing is known: it may be doing what it is waited for."""
-
-Action = Callable[[Queue], str]
-"""Something to do with the queue; returns the line that tells what became of it."""
+_T = TypeVar("_T")
 
 
-@frozen
-class Seen:
-    """What the thread has found. `trouble` says why the store is not to be had now.
+class Follower(threading.Thread):
+    """Looks at a store again and again, and does what is asked.
 
-    `message` tells what became of the latest of the `told` actions.
-    """
-
-    snapshot: Snapshot | None = None
-    trouble: str = ""
-    message: str = ""
-    told: int = 0
-    log: LogText | None = None
-
-
-class Feed(threading.Thread):
-    """Looks at the store again and again, does what is asked, and calls `changed` after each.
-
-    It looks every `interval` seconds, and when it is woken. `seen`, `wanted` and `log_wanted`
-    hold values that are replaced whole, never changed.
+    It looks every `interval` seconds, and when it is woken; `on_look`, which may be replaced, is
+    called in this thread after each look. `snapshot` and `wanted` hold values that are replaced
+    whole, never changed. `address` is where the store is, as far as that is known without it.
     """
 
     def __init__(
         self,
-        place: Location,
+        location: Location,
         wanted: Wanted,
-        changed: Callable[[], None],
+        on_look: Callable[[], None] = lambda: None,
         *,
+        address: str = "",
         interval: float = INTERVAL_SECONDS,
     ) -> None:
-        super().__init__(name="feed", daemon=True)
-        self.seen = Seen()
+        super().__init__(name="follower", daemon=True)
+        self.snapshot = Snapshot(address)
         self.wanted = wanted
-        self.log_wanted: LogWanted | None = None
-        self._location = place
-        self._changed = changed
+        self.on_look = on_look
+        self._location = location
         self._interval = interval
-        self._asked: queues.SimpleQueue[Action] = queues.SimpleQueue()
+        self._asked: queues.SimpleQueue[tuple[Callable[[Queue], Any], Future[Any]]]
+        self._asked = queues.SimpleQueue()
         self._woken = threading.Event()
-        self._ended = False
-        self._asking_since: float | None = None
+        self._first = threading.Event()
+        self._is_over = False
+        self._is_stale = True
+        self._next_look = 0.0
+        self._busy_since: float | None = None
         self._meter = Meter()
+        self._queue: Queue | None = None
+        self._file: tuple[int, int] | None = None
+        self._was_there = False
 
-    def ask(self, action: Action) -> None:
-        """Have something done as soon as the store answers."""
-        self._asked.put(action)
-        self.wake()
+    def ask(self, question: Callable[[Queue], _T]) -> Future[_T]:
+        """Have something asked or done as soon as the store answers; cancelled if there is none."""
+        from concurrent.futures import Future  # the first look is not to wait for this import
+
+        future: Future[_T] = Future()
+        self._asked.put((question, future))
+        self._woken.set()
+        return future
 
     def wake(self) -> None:
         """Look again now."""
+        self._is_stale = True
         self._woken.set()
+
+    def first(self, seconds: float) -> Snapshot:
+        """Return the first snapshot, or what there is after some seconds."""
+        self._first.wait(seconds)
+        return self.snapshot
 
     def silence(self) -> float:
         """Return for how many seconds the store has been asked something and not answered."""
-        since = self._asking_since
+        since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
     def end(self) -> None:
-        """Stop, after the look that is being taken."""
-        self._ended = True
-        self.wake()
+        """Stop, after what is under way."""
+        self._is_over = True
+        self._woken.set()
 
     def run(self) -> None:
         """Serve until the end; a store that is away is opened again."""
-        while not self._ended:
-            self._asking_since = time.monotonic()
-            try:
-                with Queue.look(self._location) as queue:
-                    self._serve(queue)
-                if queue.missing:
-                    self._await_store()
-            except QueuectlError as fault:
-                self._publish(replace(self.seen, trouble=str(fault)))
-                self._asking_since = None
-                self._sleep(RETRY_SECONDS)
+        while not self._is_over:
+            self._busy_since = time.monotonic()
+            self._serve_or_fail()
+            self._busy_since = None
+            self._woken.wait(max(0.0, self._next_look - time.monotonic()))
+            self._woken.clear()
+        self._close()
 
-    def _await_store(self) -> None:
-        """Sleep until there is a store."""
-        while not self._ended:
-            self._sleep(self._interval)
-            if found := open_existing(self._location):
-                found.close()
-                return
+    def _serve_or_fail(self) -> None:
+        try:
+            self._serve()
+        except Exception as fault:  # the screen outlives whatever a store comes up with
+            self._close()
+            is_ours = isinstance(fault, QueuectlError)
+            trouble = str(fault) if is_ours else f"unexpected {type(fault).__name__}: {fault}"
+            self._next_look = time.monotonic() + RETRY_SECONDS
+            self._publish(replace(self.snapshot, trouble=trouble))
 
-    def _serve(self, queue: Queue) -> None:
-        while not self._ended:
-            self._asking_since = started = time.monotonic()
-            self._act(queue)
-            log = self._look_at_log(queue)
-            self._publish(replace(self.seen, snapshot=self._look(queue), log=log, trouble=""))
-            self._asking_since = None
-            if queue.missing:
-                return
-            self._sleep(max(self._interval, _BUSY_SHARE * (time.monotonic() - started)))
+    def _serve(self) -> None:
+        """Do what is asked, and look where that is due."""
+        queue = self._open()
+        self._answer(queue)
+        began = time.monotonic()
+        if self._is_stale or began >= self._next_look:
+            # Taken before anything is read, so that a change that comes meanwhile is seen next.
+            is_stale, self._is_stale = self._is_stale, False
+            snapshot = self._look(queue, None if is_stale else self.snapshot)
+            ended = time.monotonic()
+            self._next_look = ended + max(self._interval, _BUSY_SHARE * (ended - began))
+            self._publish(snapshot)
 
-    def _sleep(self, seconds: float) -> None:
-        self._woken.wait(seconds)
-        self._woken.clear()
+    def _open(self) -> Queue | None:
+        """Return the open queue; None while there is no store. A replaced file is opened anew."""
+        file = self._identity()
+        if file != self._file:
+            self._close()
+        if self._queue is None:
+            self._queue = open_existing(self._location)
+            if self._queue is not None:
+                self._is_stale = True
+                self._was_there = not is_mongo(self._location.store_url)
+            elif self._was_there:
+                raise StoreUnavailable(f"{from_home(self.snapshot.address)} is gone")
+            self._file = file
+        return self._queue
 
-    def _publish(self, seen: Seen) -> None:
-        self.seen = seen
-        self._changed()
-
-    def _act(self, queue: Queue) -> None:
-        while not self._asked.empty():
-            action = self._asked.get()
-            try:
-                message = action(queue)
-            except StoreError:
-                raise
-            except QueuectlError as refusal:
-                message = str(refusal)
-            self._publish(replace(self.seen, message=message, told=self.seen.told + 1))
-
-    def _look(self, queue: Queue) -> Snapshot:
-        wanted, counts, moment = self.wanted, queue.counts(), time.monotonic()
-        self._meter.see(moment, counts.of(State.COMPLETED))
-        running = _newest(queue, Filter(frozenset({State.PROCESSING})), _MOST_RUNNING)
-        dead = _newest(queue, Filter(frozenset({State.DEAD})), wanted.depth)
-        jobs, workers = tuple(latest(queue, wanted)), tuple(queue.workers())
-        queue_limits, (states, roots) = queue.queue_limits(), fates(queue, (*jobs, *dead))
-        return Snapshot(
-            address=queue.address,
-            now=queue.now(),
-            counts=counts,
-            workers=workers,
-            running={job.id: job for job in running},
-            jobs=jobs,
-            dead=tuple(sorted(dead, key=_buried_at, reverse=True)),
-            rates=self._meter.rates(moment),
-            per_minute=self._meter.per_minute(moment),
-            wait_context=WaitContext(
-                queue_limits,
-                states.get,
-                unserved_by(worker.record.queues for worker in workers),
-                _firsts(queue, jobs, queue_limits).get,
-                roots.get,
-            ),
-            standing=_standing(queue) if wanted.with_standing else (),
-        )
-
-    def _look_at_log(self, queue: Queue) -> LogText | None:
-        if self.log_wanted is None:
+    def _identity(self) -> tuple[int, int] | None:
+        """Return what tells the file of the store from another; None without one."""
+        if is_mongo(self._location.store_url):
             return None
         try:
-            return read_log(queue, self.log_wanted)
-        except NotFound as fault:
-            return LogText(self.log_wanted, None, notice=str(fault))
+            found = sqlite_path(self._location.store_url).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
+    def _close(self) -> None:
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
 
-def _standing(queue: Queue) -> tuple[tuple[str, int], ...]:
-    schedules = ((each.name, each.rev) for each in queue.schedules.all())
-    deliveries = (
-        (f"{name} {state.value}", number)
-        for name, states in sorted(queue.counts(deliveries=True).by_queue.items())
-        for state, number in sorted(states.items())
-    )
-    return (*schedules, *((each.name, each.rev) for each in queue.hooks.all()), *deliveries)
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._first.set()
+        self.on_look()
 
-
-def fates(
-    queue: Queue, jobs: Iterable[Job]
-) -> tuple[dict[str, State | None], dict[str, str | None]]:
-    """Return how the parents of waiting jobs stand, and why they cannot start, by their id.
-
-    So the store is not asked while the screen is drawn, and each time for a few of them alone.
-    """
-    known: dict[str, Job | None] = {job.id: job for job in jobs}
-    left = _MOST_PARENTS
-
-    def find(job_id: str) -> Job | None:
-        nonlocal left
-        if job_id not in known:
-            if not left:
-                return _SOMEBODY
-            left -= 1
+    def _answer(self, queue: Queue | None) -> None:
+        while not self._asked.empty():
+            question, future = self._asked.get()
+            if queue is None:
+                future.cancel()
+            if not future.set_running_or_notify_cancel() or queue is None:
+                continue
             try:
-                known[job_id] = queue.store.get(job_id)
-            except StoreRefused:
-                known[job_id] = _SOMEBODY  # whose record is damaged
-        return known[job_id]
+                future.set_result(question(queue))
+            except Exception as fault:
+                future.set_exception(fault)
+                if isinstance(fault, StoreError):
+                    raise
 
-    obstacles = Obstacles(find)
-    states: dict[str, State | None] = {}
-    roots: dict[str, str | None] = {}
-    waiting = [job for job in known.values() if job is not None and job.state in WAITING]
-    for parent in {parent_of(blocker) for job in waiting for blocker in job.blocked_by}:
-        found = find(parent)
-        root = obstacles.before(found) if found is not None else None
-        states[parent] = found.state if found is not None else None
-        roots[parent] = root.reason if root is not None else None
-    return states, roots
+    def _look(self, queue: Queue | None, last: Snapshot | None) -> Snapshot:
+        if queue is not None:
+            return look(queue, self.wanted, self._meter, last)
+        self._meter.see(time.monotonic(), 0)
+        address = self.snapshot.address
+        return Snapshot(address, is_known=True, now=datetime.now(timezone.utc))
 
 
-def _firsts(queue: Queue, jobs: Iterable[Job], queue_limits: QueueLimits) -> dict[str, Job | None]:
-    """Return which job goes first in each limited queue of those that the waiting ones are in."""
-    waiting = {job.spec.queue for job in jobs if job.state in WAITING}
-    limited = (name for name in waiting if name in queue_limits and queue_limits[name].limit)
-    return {name: queue.store.first_ready(name) for name in limited}
-
-
-def _newest(queue: Queue, chosen: Filter, limit: int) -> list[Job]:
-    return list(queue.find(chosen, Page(limit=limit, newest_first=True)))
-
-
-def latest(queue: Queue, wanted: Wanted) -> Iterable[Job]:
-    """Return the jobs that changed last, the running ones first.
-
-    Jobs of one state change about in the order of their arrival, so the newest of each state
-    hold the latest changes, and reading them costs the same however many there are. A job that
-    changes between two readings is in both; the later one is right.
-    """
-    found: list[Job] = []
-    for state in wanted.chosen.states or State:
-        chosen = replace(wanted.chosen, states=frozenset({state}))
-        found += _newest(queue, chosen, wanted.depth)
-    once = {job.id: job for job in found}.values()
-    return sorted(once, key=_changed_at, reverse=True)[: wanted.depth]
-
-
-def _changed_at(job: Job) -> tuple[bool, datetime, int]:
-    return job.state is State.PROCESSING, job.updated_at, job.seq
-
-
-def _buried_at(job: Job) -> datetime:
-    return job.failed_at or job.updated_at
+def from_home(path: str) -> str:
+    """Return a path as people write it, from `~` where it is below it."""
+    try:
+        home = str(Path("~").expanduser())
+    except RuntimeError:  # neither HOME nor an entry in passwd says where it is
+        return path
+    return "~" + path[len(home) :] if path.startswith(f"{home}/") else path

@@ -1,22 +1,31 @@
-"""Everything about one job, for `show`: as names and values, with its attempts and its output."""
+"""Everything about one job, for `show`: names and values, run by run, and its output."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from itertools import zip_longest
 
-from queuectl.domain.job import Job
-from queuectl.domain.job_fields import ASKED, Field, Kind, Spec, command_text
+from queuectl.domain.frozen import frozen
+from queuectl.domain.job import SETTLED, Job, Run, State
+from queuectl.domain.job_fields import ASKED, Field, Kind, command_text
 from queuectl.domain.queue_limits import queue_title
 from queuectl.domain.settings import WAIT
+from queuectl.domain.state_machine import INTERRUPTED, WORKER_LOST
 from queuectl.domain.text import printable
 from queuectl.domain.times import short_seconds
 from queuectl.domain.views import masked_env
 from queuectl.presentation import tables
-from queuectl.presentation.columns import state_style, state_text, why
+from queuectl.presentation.columns import (
+    STATE_STYLES,
+    seconds_between,
+    state_style,
+    state_text,
+    why,
+)
 from queuectl.presentation.layout import GAP
-from queuectl.presentation.timeline import step_columns, timeline
+from queuectl.presentation.tables import rough
 
 _TIMES = ("created_at", "updated_at", "run_at", "started_at", "finished_at", "failed_at")
 _TAIL = 5
@@ -24,21 +33,17 @@ _TAIL = 5
 
 def write_details(job: Job, clock: tables.Clock, *, colors: bool) -> None:
     """Write one job: names and values, then its timeline, for a person its output too."""
-    shown = [(name, value) for name, value in _details(job, clock) if value]
+    lines = [(name, value) for name, value in _details(job, clock) if value]
     if clock.for_person:
-        _write_for_person(job, shown, colors=colors)
+        styles = {"state": state_style(job), "id": "bold", "last_error": "red"}
+        tables.styled([(*line, styles.get(line[0], "")) for line in lines], colors=colors)
     else:
-        tables.pairs(shown)
+        tables.pairs(lines)
     if steps := list(timeline(job, clock)):
         sys.stdout.write("\n")
         tables.table(steps, step_columns(clock), colors=colors)
     if clock.for_person:
         _write_tail(job, colors=colors)
-
-
-def _write_for_person(job: Job, shown: list[tuple[str, str]], *, colors: bool) -> None:
-    styles = {"state": state_style(job), "id": "bold", "last_error": "red"}
-    tables.styled(((name, value, styles.get(name, "")) for name, value in shown), colors=colors)
 
 
 def _write_tail(job: Job, *, colors: bool) -> None:
@@ -68,8 +73,8 @@ def _details(job: Job, clock: tables.Clock) -> Iterator[tuple[str, str]]:
     yield "reason", reason if reason != error else ""
     yield "last_error", error
     for name, field in ASKED.items():
-        told = _TOLD[name](job) if name in _TOLD else _asked_text(job, field)
-        yield _TITLES.get(name, name), told
+        text = _TEXTS[name](job) if name in _TEXTS else _asked_text(job, field)
+        yield _TITLES.get(name, name), text
     yield "environment", "captured" if spec.environment else "clean" if spec.clean_env else ""
     yield "runs", str(job.runs)
     yield "interruptions", str(job.interruptions or "")
@@ -92,7 +97,7 @@ def _asked_text(job: Job, field: Field) -> str:
     return "yes" if value is True else "no" if value is False else str(value)
 
 
-_TOLD: Mapping[str, Callable[[Job], str]] = {
+_TEXTS: Mapping[str, Callable[[Job], str]] = {
     "queue": lambda job: queue_title(job.spec.queue),
     "priority": lambda job: str(job.spec.priority),
     "max_retries": lambda job: f"{job.attempts} of {job.spec.max_retries}",
@@ -103,16 +108,13 @@ _TOLD: Mapping[str, Callable[[Job], str]] = {
     "clean_env": lambda _job: "",  # see `environment`
     "timeout": lambda job: short_seconds(job.spec.timeout) if job.spec.timeout else "none",
     "env": lambda job: " ".join(f"{name}={value}" for name, value in masked_env(job).items()),
-    "on_parent_failure": lambda job: _parent_rule(job.spec),
+    "on_parent_failure": lambda job: (
+        job.spec.on_parent_failure if job.spec.after or job.spec.on_parent_failure != WAIT else ""
+    ),
 }
-"""The fields whose values are told otherwise than the rest."""
+"""The fields whose values are written otherwise than the rest."""
 
 _TITLES = {"max_retries": "attempts", "backoff_base": "backoff"}
-
-
-def _parent_rule(spec: Spec) -> str:
-    rule = spec.on_parent_failure
-    return rule if spec.after or rule != WAIT else ""
 
 
 def _instant(instant: datetime | None, clock: tables.Clock) -> str:
@@ -122,3 +124,72 @@ def _instant(instant: datetime | None, clock: tables.Clock) -> str:
     if not clock.for_person:
         return clock.at(instant)
     return f"{clock.at(instant)} ({clock.around(instant)})"
+
+
+@frozen
+class Step:
+    """One run of a job, in words."""
+
+    run: int
+    started_at: datetime
+    took: str
+    worker: str
+    result: str
+    then: str
+    state: State
+
+
+def timeline(job: Job, clock: tables.Clock) -> Iterator[Step]:
+    """Yield the runs of a job from the first that is kept, and the one that is under way."""
+    running = _running(job, clock)
+    starts = [run.started_at for run in (*job.history, running) if run is not None]
+    for run, next_start in zip_longest(job.history, starts[1:]):
+        error = run.error or ""
+        state = State.FAILED if error else State.COMPLETED
+        is_counted = error != INTERRUPTED and not error.startswith(WORKER_LOST)
+        if next_start is None:
+            then = _at_last(job, run, clock)
+        else:
+            pause = max(0.0, seconds_between(run.finished_at, next_start))
+            then = f"again after {rough(pause)}"
+        yield Step(
+            run.n,
+            run.started_at,
+            tables.duration(run.seconds),
+            run.worker,
+            error or state.value,
+            ", ".join(filter(None, ["" if is_counted else "not counted", then])),
+            state,
+        )
+    if running is not None:
+        yield running
+
+
+def _running(job: Job, clock: tables.Clock) -> Step | None:
+    if job.state is not State.PROCESSING or job.started_at is None:
+        return None
+    took = tables.duration(max(0.0, seconds_between(job.started_at, clock.now)))
+    return Step(
+        job.runs, job.started_at, took, job.worker or "", state_text(job), "", State.PROCESSING
+    )
+
+
+def _at_last(job: Job, run: Run, clock: tables.Clock) -> str:
+    """Return what became of a job after its last run."""
+    if job.state in SETTLED:
+        return "" if not run.error and job.state is State.COMPLETED else job.state.value
+    return why(job, clock)
+
+
+def step_columns(clock: tables.Clock) -> list[tables.Column[Step]]:
+    """Return the columns of a timeline."""
+    return [
+        tables.Column("RUN", lambda step: str(step.run)),
+        tables.Column("STARTED", lambda step: clock.at(step.started_at)),
+        tables.Column("TOOK", lambda step: step.took, yields=1),
+        tables.Column("WORKER", lambda step: step.worker, yields=2),
+        tables.Column(
+            "RESULT", lambda step: step.result, style=lambda step: STATE_STYLES[step.state]
+        ),
+        tables.Column("THEN", lambda step: step.then, optional=True),
+    ]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from queuectl.domain.frozen import frozen
@@ -47,64 +46,57 @@ class LogText:
     text: str = ""
 
 
-@frozen
-class _Stream:
-    """The end of one stream; `size` counts all of its bytes."""
-
-    data: bytes = b""
-    size: int = 0
-
-
 def read_log(queue: Queue, wanted: LogWanted) -> LogText:
     """Return the end of a run's output. Raises NotFound when the job is gone."""
     job = queue.get(wanted.job_id)
     run = min(wanted.run or job.runs, job.runs)
     if not run:
         return LogText(wanted, job, notice="it has not run yet")
-    found = _streams(queue, job, run)
-    if found is None:
+    ends = _ends(queue, job, run)
+    if ends is None:
         return LogText(wanted, job, run, notice="it left no output on this host")
-    stream = wanted.stream or ("stdout" if found["stdout"].size else "stderr")
-    if not any(each.size for each in found.values()):
-        stream = wanted.stream or "stdout"
-    shown = found[stream]
-    text = shown.data.decode(errors="replace")
+    sizes = (ends["stdout"][1], ends["stderr"][1])
+    stream = wanted.stream or ("stderr" if sizes[1] and not sizes[0] else "stdout")
+    data, size = ends[stream]
+    text = data.decode(errors="replace")
     lines = clean(text)
-    is_cut = shown.size > len(shown.data) or len(lines) > _MOST_LINES
-    sizes = (found["stdout"].size, found["stderr"].size)
-    kept = tuple(lines[-_MOST_LINES:])
-    return LogText(wanted, job, run, stream, kept, is_cut, sizes, text=text)
+    is_cut = size > len(data) or len(lines) > _MOST_LINES
+    return LogText(wanted, job, run, stream, tuple(lines[-_MOST_LINES:]), is_cut, sizes, text=text)
 
 
-def _streams(queue: Queue, job: Job, run: int) -> dict[str, _Stream] | None:
-    """Return what a run wrote, from its files, else from the record of the latest run."""
+def _ends(queue: Queue, job: Job, run: int) -> dict[str, tuple[bytes, int]] | None:
+    """Return the end of each stream of a run and its whole size, in bytes.
+
+    They are in its files, or for the latest run in the job's record.
+    """
     logs = JobLogs(queue.home)
     paths = {"stdout": logs.stdout(job.id, run), "stderr": logs.stderr(job.id, run)}
     if any(path.exists() for path in paths.values()):
-        return {stream: _tail(path) for stream, path in paths.items()}
+        return {stream: _end(path) for stream, path in paths.items()}
     if run < job.runs or job.outcome is None:
         return None
     kept = {stream: getattr(job.outcome, stream).encode() for stream in paths}
     missing = {stream: getattr(job.outcome, f"{stream}_cut") for stream in paths}
-    return {stream: _Stream(kept[stream], len(kept[stream]) + missing[stream]) for stream in paths}
+    return {stream: (data, len(data) + missing[stream]) for stream, data in kept.items()}
 
 
-def _tail(path: Path) -> _Stream:
+def _end(path: Path) -> tuple[bytes, int]:
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
-            return _Stream(file.read(TAIL_BYTES), size)
+            return file.read(TAIL_BYTES), size
     except FileNotFoundError:
-        return _Stream()
+        return b"", 0
 
 
 def clean(text: str) -> list[str]:
-    """Return a text's lines as a terminal would leave them, without its colours and moves."""
-    return [printable(line) for line in _overwritten(_ESCAPES.sub("", text).split("\n"))]
+    """Return a text's lines as a terminal would leave them, without its colours and moves.
 
-
-def _overwritten(lines: Iterable[str]) -> list[str]:
-    """Return lines with only what a carriage return has not written over, tabs as blanks."""
-    found = [line.rstrip("\r").rsplit("\r", 1)[-1].expandtabs(8) for line in lines]
-    return found[:-1] if found and not found[-1] else found
+    Of a line there is what a carriage return has not written over; tabs are blanks.
+    """
+    lines = [
+        printable(line.rstrip("\r").rsplit("\r", 1)[-1].expandtabs(8))
+        for line in _ESCAPES.sub("", text).split("\n")
+    ]
+    return lines if lines[-1] else lines[:-1]

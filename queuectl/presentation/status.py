@@ -19,17 +19,17 @@ from queuectl.queue import Queue
 
 @frozen
 class QueueView:
-    """One queue as it is told: what was decided about it, and its jobs by state."""
+    """One queue as people see it: what was decided about it, and its jobs by state."""
 
     name: str
-    lane: QueueLimit
+    limit: QueueLimit
     states: Mapping[State, int]
 
 
 def queue_views(counts: Counts, queue_limits: QueueLimits) -> list[QueueView]:
     """Return every queue that has jobs or about which something was decided, by name.
 
-    That of deliveries, which has no jobs as a rule, is told of while it is paused.
+    That of deliveries, which has no jobs as a rule, is among them while it is paused.
     """
     states, decided = counts.by_queue, set(queue_limits)
     if not queue_limits.get(DELIVERY_QUEUE, OPEN).paused:
@@ -47,9 +47,9 @@ def view_as_dict(view: QueueView) -> dict[str, Any]:
     """Return a queue as `--json` prints it; `limit` is null when there is none."""
     return {
         "name": view.name,
-        "paused": view.lane.paused,
-        "limit": view.lane.limit or None,
-        "used": view.lane.used if view.lane.limit else None,
+        "paused": view.limit.paused,
+        "limit": view.limit.limit or None,
+        "used": view.limit.used if view.limit.limit else None,
         "counts": totals(Counts({view.name: view.states})),
     }
 
@@ -68,7 +68,7 @@ def queue_columns() -> list[tables.Column[QueueView]]:
     return [
         tables.Column("QUEUE", lambda view: view.name),
         tables.Column(
-            "PAUSED", lambda view: "paused" if view.lane.paused else "", optional=True,
+            "PAUSED", lambda view: "paused" if view.limit.paused else "", optional=True,
             style=lambda _view: "yellow",
         ),
         tables.Column("SLOTS", _slots, optional=True),
@@ -77,7 +77,7 @@ def queue_columns() -> list[tables.Column[QueueView]]:
 
 
 def _slots(view: QueueView) -> str:
-    return f"{view.lane.used} of {view.lane.limit}" if view.lane.limit else ""
+    return f"{view.limit.used} of {view.limit.limit}" if view.limit.limit else ""
 
 
 def status_as_dict(queue: Queue) -> dict[str, Any]:

@@ -28,16 +28,18 @@ _FEW_SECONDS, _MANY_SECONDS = 0.0995, 99.95
 
 @frozen
 class Column(Generic[Row]):
-    """One column of a table. With `optional` a person sees it only when it has something in it.
+    """One column of a table.
 
-    The higher `yields`, the sooner it is left out where the terminal is narrow; 0 is never.
+    With `optional` a person sees it only when it has something in it, and what is `usual` in no
+    case. The higher `yields`, the sooner it is left out where the terminal is narrow; 0 is never.
     """
 
     title: str
     text: Callable[[Row], str]
     optional: bool = False
-    style: Callable[[Row], str] | None = None
+    style: Callable[[Row], str] = lambda _row: ""
     yields: int = 0
+    usual: str = ""
 
 
 @frozen
@@ -106,39 +108,47 @@ def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, colors: bool) 
     Off a terminal every column is there and no cell is empty, so that scripts can count them.
     """
     source, count, for_person = iter(rows), 0, sys.stdout.isatty()
-    chosen: list[Column[Row]] = []
     while block := list(islice(source, _BLOCK)):
-        texts = [[printable(column.text(row)) for column in columns] for row in block]
-        if not chosen:
-            chosen = [
-                column
-                for at, column in enumerate(columns)
-                if not (column.optional and for_person) or any(line[at] for line in texts)
-            ]
-        kept = [at for at, column in enumerate(columns) if column in chosen]
-        texts = [[line[at] for at in kept] for line in texts]
-        titles = [column.title for column in chosen] if not count else []
+        texts = cells(block, columns, for_person=for_person)
+        if not count:
+            kept = used(columns, texts) if for_person else range(len(columns))
+        lines = [[line[at] for at in kept] for line in texts]
+        titles = [] if count else [[columns[at].title for at in kept]]
         if for_person:
-            styles = [[_style(column, row) for column in chosen] for row in block]
-            _write_rich(chosen, titles, texts, styles, colors=colors)
+            _write_rich([columns[at] for at in kept], titles, block, lines, colors=colors)
         else:
-            _write_plain(titles, texts)
+            _write_plain(titles + [[text or _NOTHING for text in line] for line in lines])
         count += len(block)
     return count
 
 
-def _style(column: Column[Row], row: Row) -> str:
-    return column.style(row) if column.style else ""
+def cells(
+    rows: Iterable[Row], columns: Sequence[Column[Row]], *, for_person: bool = True
+) -> list[list[str]]:
+    """Return the text of each column for each row."""
+
+    def text(row: Row, column: Column[Row]) -> str:
+        value = printable(column.text(row))
+        return "" if for_person and value == column.usual else value
+
+    return [[text(row, column) for column in columns] for row in rows]
 
 
-def _write_plain(titles: list[str], texts: list[list[str]]) -> None:
-    filled = [[text or _NOTHING for text in line] for line in texts]
-    lines = [titles, *filled] if titles else filled
-    widths = [min(max(map(width, cells)), _WIDEST) for cells in zip(*lines, strict=True)]
+def used(columns: Sequence[Column[Row]], texts: Sequence[Sequence[str]]) -> Sequence[int]:
+    """Return the numbers of the columns that a person sees."""
+    return [
+        at
+        for at, column in enumerate(columns)
+        if not column.optional or any(line[at] for line in texts)
+    ]
+
+
+def _write_plain(lines: Sequence[Sequence[str]]) -> None:
+    widths = [min(max(map(width, column)), _WIDEST) for column in zip(*lines, strict=True)]
     widths[-1] = 0
     for line in lines:
-        cells = (text + " " * (wide - width(text)) for text, wide in zip(line, widths, strict=True))
-        sys.stdout.write(GAP.join(cells).rstrip() + "\n")
+        padded = (text + " " * (w - width(text)) for text, w in zip(line, widths, strict=True))
+        sys.stdout.write(GAP.join(padded).rstrip() + "\n")
 
 
 def console(*, colors: bool) -> Console:
@@ -149,10 +159,10 @@ def console(*, colors: bool) -> Console:
 
 
 def _write_rich(
-    columns: Sequence[Column[Any]],
-    titles: list[str],
-    texts: list[list[str]],
-    styles: list[list[str]],
+    columns: Sequence[Column[Row]],
+    titles: list[list[str]],
+    rows: Sequence[Row],
+    lines: list[list[str]],
     *,
     colors: bool,
 ) -> None:
@@ -161,16 +171,17 @@ def _write_rich(
     from rich.text import Text
 
     terminal = console(colors=colors)
-    lines = [titles, *texts] if titles else texts
-    widths = arrange(lines, [column.yields for column in columns], terminal.width)
-    made = Table.grid(padding=(0, len(GAP), 0, 0))
+    widths = arrange(titles + lines, [column.yields for column in columns], terminal.width)
+    grid = Table.grid(padding=(0, len(GAP), 0, 0))
     for wide in widths.values():
-        made.add_column(width=wide, no_wrap=True)
-    if titles:
-        made.add_row(*(Text(cut(titles[at], wide), "bold") for at, wide in widths.items()))
-    for line, row_styles in zip(texts, styles, strict=True):
-        made.add_row(*(Text(cut(line[at], wide), row_styles[at]) for at, wide in widths.items()))
-    terminal.print(made)
+        grid.add_column(width=wide, no_wrap=True)
+    for line in titles:
+        grid.add_row(*(Text(cut(line[at], wide), "bold") for at, wide in widths.items()))
+    for row, line in zip(rows, lines, strict=True):
+        grid.add_row(
+            *(Text(cut(line[at], wide), columns[at].style(row)) for at, wide in widths.items())
+        )
+    terminal.print(grid)
 
 
 def styled(lines: Iterable[tuple[str, str, str]], *, colors: bool) -> None:
@@ -178,19 +189,19 @@ def styled(lines: Iterable[tuple[str, str, str]], *, colors: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table.grid(padding=(0, len(GAP), 0, 0))
-    made.add_column(no_wrap=True)
-    made.add_column(overflow="fold")
+    grid = Table.grid(padding=(0, len(GAP), 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value, style in lines:
-        made.add_row(Text(name, "dim"), Text(printable(value), style))
-    console(colors=colors).print(made)
+        grid.add_row(Text(name, "dim"), Text(printable(value), style))
+    console(colors=colors).print(grid)
 
 
 def pairs(lines: Iterable[tuple[str, str]]) -> None:
     """Write names and values, the values aligned."""
-    shown = list(lines)
-    widest = max((len(name) for name, _ in shown), default=0)
-    for name, value in shown:
+    rows = list(lines)
+    widest = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:
         sys.stdout.write(f"{name:<{widest}}{GAP}{printable(value)}".rstrip() + "\n")
 
 

@@ -1,27 +1,39 @@
-"""The shell: the commands of the command line at a prompt, or one a line from a file."""
+"""`queuectl shell`: the prompt, or a script of commands."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from queuectl.cli.session import Session
-    from queuectl.queue import Queue
-    from queuectl.system.home import Location
+import click
 
+from queuectl.cli.completions import PathName
+from queuectl.cli.root import Command
+from queuectl.cli.session import Session, pass_session
 
 _FIRST_LOOK_SECONDS, _FIRST_LOOK_SECONDS_AT_SERVER = 1.0, 0.1
 """How long the start-up screen waits for what is in the store. A file answers at once, or late
 because the machine is slow, and then a newcomer shall still be told what to type."""
 
+_INTERVAL_SECONDS = 1.0
+_END_SECONDS = 1.0
+"""A store that does not answer is waited for no longer in the end."""
 
-def run_shell(session: Session, *, file: str | None = None, keep_going: bool = False) -> int:
-    """Run a file of commands, standard input where it is no terminal, or the prompt.
 
-    Returns the exit code. Raises InvalidInput when the file cannot be read or in a shell.
-    """
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl shell
+    queuectl shell nightly.queuectl
+    printf 'status\\nlist\\n' | queuectl
+    """,
+)
+@click.argument("file", required=False, type=PathName())
+@click.option("--keep-going", is_flag=True, help="Go on after a command that fails.")
+@pass_session
+def shell(session: Session, file: str | None, keep_going: bool) -> int:
+    """Open the prompt, or run a file of commands, one a line."""
     from queuectl.domain.errors import InvalidInput
     from queuectl.system.home import working_directory
 
@@ -33,43 +45,43 @@ def run_shell(session: Session, *, file: str | None = None, keep_going: bool = F
         return _run_prompt(inner)
     from queuectl.shell.script import run_script
 
-    if file is not None:
-        try:
-            with Path(file).open(encoding="utf-8", errors="surrogateescape") as lines:
-                return run_script(lines, inner, keep_going=keep_going)
-        except OSError as fault:
-            working_directory(file)  # which may be gone
-            raise InvalidInput(f"cannot read {file}: {fault.strerror}") from fault
-    return run_script(sys.stdin, inner, keep_going=keep_going)
+    if file is None:
+        return run_script(sys.stdin, inner, keep_going=keep_going)
+    try:
+        with Path(file).open(encoding="utf-8", errors="surrogateescape") as lines:
+            return run_script(lines, inner, keep_going=keep_going)
+    except OSError as fault:
+        working_directory(file)  # which may be gone
+        raise InvalidInput(f"cannot read {file}: {fault.strerror}") from fault
 
 
 def _run_prompt(session: Session) -> int:
     """Follow the store, which takes its time, while the prompt is loaded, which does too."""
-    from queuectl.queue import Queue
-    from queuectl.shell.followed_jobs import Followed, open_followed
-    from queuectl.shell.snapshot import Live
+    from queuectl.presentation.catalog import NAMES
+    from queuectl.presentation.follower import Follower
+    from queuectl.shell.followed_jobs import FollowedJobs
     from queuectl.shell.startup import HeldKeys, show
-    from queuectl.system.store_url import is_mongo
+    from queuectl.system.store_url import is_mongo, sqlite_path
 
-    place = session.location()
-    followed = Followed()
-    live = Live(place, followed)
-
-    def opener(meant: Location, make: bool) -> Queue:
-        if meant == place:
-            return open_followed(meant, followed, make=make)
-        return Queue.open(meant) if make else Queue.look(meant)
-
-    session.opener = opener
-    live.start()
+    location = session.location()
+    is_far = is_mongo(location.store_url)
+    follower = Follower(
+        location,
+        NAMES,  # the jobs are read when the prompt is there
+        address="MongoDB" if is_far else str(sqlite_path(location.store_url)),
+        interval=_INTERVAL_SECONDS,
+    )
+    followed = FollowedJobs(location)
+    session.opener = followed.open
+    follower.start()
     try:
-        with HeldKeys() as keys:
-            is_far = is_mongo(place.store_url)
+        with contextlib.closing(HeldKeys()) as keys:
             longest = _FIRST_LOOK_SECONDS_AT_SERVER if is_far else _FIRST_LOOK_SECONDS
-            show(live.wait_for_first(longest), colors=session.colors)
+            show(follower.first(longest), colors=session.colors)
             keys.show()
             from queuectl.shell.prompt import Prompt
 
-            return Prompt(session, live, followed, keys.let_go).run()
+            return Prompt(session, follower, followed, keys.close).run()
     finally:
-        live.stop()
+        follower.end()
+        follower.join(_END_SECONDS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Iterator
 from enum import Enum
 
 import click
@@ -46,7 +45,6 @@ class Marked:
     token: Token
     role: Role
     command: click.Command
-    path: str
     option: click.Option | None = None
 
 
@@ -65,12 +63,16 @@ class Reading:
 
 
 def read(line: str) -> Reading:
-    """Tell what each word of a line is."""
+    """Return what each word of a line is."""
     if line.lstrip().startswith("!"):
         start = len(line) - len(line.lstrip())
         whole = Token(line[start:], start, len(line))
-        return Reading((Marked(whole, Role.SYSTEM, root, ""),), root, "")
-    return _Reader().read(line)
+        return Reading((Marked(whole, Role.SYSTEM, root),), root, "")
+    reader, marked = _Reader(), list[Marked]()
+    for token in scan(line):
+        role, option = reader.next(token, is_first=not marked)
+        marked.append(Marked(token, role, reader.command, option))
+    return Reading(tuple(marked), reader.command, reader.path, reader.awaited)
 
 
 class _Reader:
@@ -82,14 +84,7 @@ class _Reader:
         self.awaited: click.Option | None = None
         self.has_dashes = False
 
-    def read(self, line: str) -> Reading:
-        marked: list[Marked] = []
-        for token in scan(line):
-            role, option = self._next(token, is_first=not marked)
-            marked.append(Marked(token, role, self.command, self.path, option))
-        return Reading(tuple(marked), self.command, self.path, self.awaited)
-
-    def _next(self, token: Token, *, is_first: bool) -> tuple[Role, click.Option | None]:
+    def next(self, token: Token, *, is_first: bool) -> tuple[Role, click.Option | None]:
         if token.kind is not Kind.WORD:
             return (Role.JSON if token.kind is Kind.JSON else Role.COMMENT), None
         if is_first and token.text == PROGRAM:
@@ -152,21 +147,20 @@ def options_of(command: click.Command) -> dict[str, click.Option]:
     }
 
 
-def names_below(group: click.Command) -> list[str]:
-    """Return the words that may follow a group's name."""
-    if not isinstance(group, click.Group):
-        return []
-    names = group.list_commands(_context(group))
-    return [*names, *ALIASES, *SHELL_WORDS] if group is root else names
-
-
 def is_begun(marked: Marked, line: str) -> bool:
     """Whether a word that is not known is still being typed, and may become one that is."""
     if marked.token.end < len(line):
         return False
-    word = marked.token.text
-    known = options_of(marked.command) if word.startswith("-") else names_below(marked.command)
-    return any(name.startswith(word) for name in known)
+    return any(name.startswith(marked.token.text) for name in _known_instead(marked))
+
+
+def _known_instead(marked: Marked) -> list[str]:
+    """Return the options, or the commands of a group, that might stand for an unknown word."""
+    command = marked.command
+    if marked.token.text.startswith("-"):
+        return list(options_of(command))
+    names = command.list_commands(_context(command)) if isinstance(command, click.Group) else []
+    return [*names, *ALIASES, *SHELL_WORDS] if command is root else names
 
 
 def help_at(line: str, cursor: int) -> tuple[str, str]:
@@ -186,46 +180,28 @@ def help_at(line: str, cursor: int) -> tuple[str, str]:
         return (record[0] if record else "", option.help or "")
     if reading.command is root:
         return "", ""
-    return _usage(reading), _sentence(reading.command)
+    pieces = reading.command.collect_usage_pieces(_context(reading.command))
+    usage = " ".join([reading.path, *(piece for piece in pieces if piece != "[OPTIONS]")])
+    return usage, reading.command.get_short_help_str()
 
 
 def _help_on_unknown(here: Marked, line: str) -> tuple[str, str]:
-    word = here.token.text
-    known = options_of(here.command) if word.startswith("-") else names_below(here.command)
+    word, known = here.token.text, _known_instead(here)
     if is_begun(here, line):
         fitting = sorted(name for name in known if name.startswith(word))
         if len(fitting) > 1:
             return " ".join(fitting), ""
         return help_at(line[: here.token.start] + fitting[0], here.token.start + len(fitting[0]))
     what = "option" if word.startswith("-") else "command"
-    return f"no such {what} '{word}'", nearest(word, list(known)).strip()
+    return f"no such {what} '{word}'", nearest(word, known).strip()
 
 
-def _usage(reading: Reading) -> str:
-    pieces = reading.command.collect_usage_pieces(_context(reading.command))
-    return " ".join([reading.path, *(piece for piece in pieces if piece != "[OPTIONS]")])
-
-
-def _sentence(command: click.Command) -> str:
-    return command.get_short_help_str()
-
-
-def warm_up() -> None:
+def warm_up(command: click.Command = root) -> None:
     """Load every command, so that no key stroke has to wait for it."""
     with contextlib.suppress(Exception):  # what is broken says so when it is used
-        _load(root)
-
-
-def _load(command: click.Command) -> None:
-    options_of(command)
-    for below in _below(command):
-        _load(below)
-
-
-def _below(command: click.Command) -> Iterator[click.Command]:
-    if isinstance(command, click.Group):
-        ctx = _context(command)
-        for name in command.list_commands(ctx):
-            found = command.get_command(ctx, name)
-            if found is not None:
-                yield found
+        options_of(command)
+        if isinstance(command, click.Group):
+            ctx = _context(command)
+            for name in command.list_commands(ctx):
+                if found := command.get_command(ctx, name):
+                    warm_up(found)

@@ -1,13 +1,18 @@
-"""Commands one a line, from a file or from standard input."""
+"""Lines as commands: of the tree, or such as exist only here; one, or a file of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from queuectl.cli.session import Session, print_hint
-from queuectl.domain.errors import ExitCode
-from queuectl.shell.commands import Leave, run_line
-from queuectl.shell.tokenizer import is_continued
+from queuectl.cli.app import execute
+from queuectl.cli.session import Session, end_line, print_error, print_hint, print_line
+from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.shell.grammar import SHELL_WORDS, SYSTEM_HELP
+from queuectl.shell.tokenizer import is_continued, split_line
+
+
+class Leave(Exception):
+    """The user wants to leave the shell."""
 
 
 def run_script(lines: Iterable[str], session: Session, *, keep_going: bool) -> int:
@@ -42,3 +47,58 @@ def joined(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         kept = ""
     if kept:
         yield number, kept
+
+
+def run_line(line: str, session: Session) -> int:
+    """Run one line; return its exit code. Raises Leave for `exit` and `quit`."""
+    try:
+        if line.lstrip().startswith("!"):
+            return _run_system(line.lstrip()[1:])
+        words = split_line(line)
+        if not words:
+            return ExitCode.OK
+        if words[0] in SHELL_WORDS:
+            return _run_shell_word(*words)
+        if words[0] == "help" and len(words) == 2 and words[1] in SHELL_WORDS:
+            return _run_shell_word(words[1], "--help")
+    except InvalidInput as fault:
+        print_error(fault)
+        return fault.exit_code
+    code = execute(words, session.fork())
+    if words == ["help"]:
+        print_line("")
+        print_line("Only here:")
+        for word, text in [*SHELL_WORDS.items(), ("!COMMAND", SYSTEM_HELP)]:
+            print_line(f"  {word:<10}  {text}")
+    return code
+
+
+def _run_shell_word(word: str, *args: str) -> int:
+    """Run a command that exists only here, none of which takes arguments."""
+    if args in (("-h",), ("--help",)):
+        print_line(SHELL_WORDS[word])
+    elif args:
+        raise InvalidInput(f"'{word}' takes no arguments", hint=word)
+    elif word == "clear":
+        from click import clear
+
+        clear()
+    else:
+        raise Leave
+    return ExitCode.OK
+
+
+def _run_system(command: str) -> int:
+    """Run a command with the system's shell, on this terminal. Raises InvalidInput."""
+    import subprocess
+
+    if "\0" in command:
+        raise InvalidInput("a command must not contain a NUL byte")
+    try:
+        code = subprocess.run(command, shell=True, check=False).returncode
+    except KeyboardInterrupt:
+        end_line()
+        return ExitCode.INTERRUPTED
+    except (OSError, ValueError) as fault:
+        raise InvalidInput(f"cannot run it: {fault}") from fault
+    return ExitCode.OK if code == 0 else ExitCode.FAILED

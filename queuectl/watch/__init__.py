@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
 
-if TYPE_CHECKING:
-    from queuectl.cli.session import Session
+import click
+
+from queuectl.cli.root import Command
+from queuectl.cli.session import Session, pass_session
 
 
-def run_watch(session: Session, typed: str = "") -> int:
-    """Show the queue until the user leaves; `typed` is a first filter. Returns the exit code.
-
-    Raises InvalidInput away from a terminal, and what opening the store raises.
-    """
-    import sys
-
-    from queuectl.domain.errors import ExitCode, InvalidInput
+@click.command(
+    cls=Command,
+    epilog="""
+    queuectl watch
+    queuectl watch failed,dead
+    queuectl watch queue=imports
+    """,
+)
+@click.argument("words", nargs=-1, metavar="[FILTER]...")
+@pass_session
+def watch(session: Session, words: tuple[str, ...]) -> None:
+    """Watch counts, workers and jobs live; read logs, cancel, retry and delete."""
+    from queuectl.domain.errors import InvalidInput
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidInput("watch needs a terminal", hint="queuectl status --json is for programs")
-    session.reading()  # a store that cannot be used is refused before the screen is taken
+    # A store that cannot be used is refused before the screen is taken.
+    address = session.reading().address
     session.close()
     from queuectl.watch.app import Watch
 
-    Watch(session.location(), typed, colors=session.colors).run()
-    return ExitCode.OK
+    Watch(session.location(), address, " ".join(words), colors=session.colors).run()

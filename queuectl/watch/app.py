@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
+from typing import ParamSpec
 
 from prompt_toolkit import Application
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.filters import Condition, Filter
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
@@ -14,163 +18,153 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 
-from queuectl.domain.errors import InvalidInput
-from queuectl.presentation.columns import STATE_STYLES
-from queuectl.presentation.follower import Feed, Seen
+from queuectl.domain.errors import InvalidInput, StoreError
+from queuectl.domain.job import State
+from queuectl.domain.queue_limits import OPEN
+from queuectl.presentation.follower import Follower
 from queuectl.presentation.run_log import LogWanted
-from queuectl.presentation.snapshot import Wanted, parse_filter
+from queuectl.presentation.snapshot import Wanted
+from queuectl.queue import Queue
 from queuectl.system.home import Location
-from queuectl.watch.actions import ACTIONS
-from queuectl.watch.screen import draw, log_lines, log_room
-from queuectl.watch.view import Mode, Question, View, chosen_job, moved, position, scrolled, turned
-
-_STYLE = Style.from_dict(
-    {
-        "bar": "reverse bold",
-        "title": "ansibrightblack",
-        "focus": "bold ansicyan",
-        "chosen": "reverse",
-        "dim": "ansibrightblack",
-        "key": "bold",
-        "trouble": "bold ansired",
-        "message": "bold ansigreen",
-        "question": "bold ansiyellow",
-        "busy": "ansiblue",
-        "idle": "ansigreen",
-        "stopping": "ansiyellow",
-        **{state.value: f"ansi{color}" for state, color in STATE_STYLES.items()},
-    }
+from queuectl.watch.screen import STYLES, draw, log_lines, log_room
+from queuectl.watch.view import (
+    Mode,
+    Question,
+    View,
+    chosen_job,
+    moved,
+    parse_filter,
+    position,
+    scrolled,
+    turned,
 )
+
+_P = ParamSpec("_P")
+
 _ESCAPE_SECONDS = 0.05
 _REDRAW_SECONDS = 1.0
 """So that a store which does not answer is seen not to."""
 _STEP, _MOST = 200, 2000
 """How many more jobs are read when the cursor nears the last, and how many at most."""
-
-Move = Callable[[int], None]
+_FAR = 10**9
 
 
 class Watch:
     """One run of `queuectl watch`."""
 
-    def __init__(self, place: Location, typed: str = "", *, colors: bool = True) -> None:
-        chosen = parse_filter(typed)
+    def __init__(
+        self, location: Location, address: str, typed: str = "", *, colors: bool = True
+    ) -> None:
+        wanted = Wanted(parse_filter(typed), with_reasons=True)
         self._view = View(typed=typed)
-        self._shown = Seen()
+        self._messages: deque[str] = deque()
         self._app: Application[None] = Application(
             layout=Layout(Window(FormattedTextControl(self._text), always_hide_cursor=True)),
             key_bindings=self._bindings(),
-            style=_STYLE,
+            style=Style.from_dict(STYLES),
             full_screen=True,
             refresh_interval=_REDRAW_SECONDS,
             color_depth=None if colors else ColorDepth.DEPTH_1_BIT,
         )
         self._app.ttimeoutlen = _ESCAPE_SECONDS
-        self._feed = Feed(place, Wanted(chosen), self._app.invalidate)
+        self._follower = Follower(location, wanted, self._app.invalidate, address=address)
+        self._seen = self._follower.snapshot
 
     def run(self) -> None:
         """Show the screen until the user leaves."""
-        self._feed.start()
+        self._follower.start()
         try:
             self._app.run()
         finally:
-            self._feed.end()
+            self._follower.end()
 
     def _text(self) -> StyleAndTextTuples:
         """Draw what has been seen last; keys act on the very rows that are drawn here."""
-        self._shown = self._feed.seen
+        self._seen = self._follower.snapshot
+        while self._messages:
+            self._view = replace(self._view, message=self._messages.popleft())
         size = self._app.output.get_size()
-        made: StyleAndTextTuples = []
-        lines = draw(self._shown, self._view, size.columns, size.rows, self._feed.silence())
+        text: StyleAndTextTuples = []
+        lines = draw(self._seen, self._view, size.columns, size.rows, self._follower.silence())
         for number, line in enumerate(lines):
             if number:
-                made.append(("", "\n"))
-            made += line
-        return made
+                text.append(("", "\n"))
+            text += line
+        return text
 
     # keys
 
     def _bindings(self) -> KeyBindings:
         keys = KeyBindings()
-        in_lists = Condition(lambda: self._view.mode is Mode.LISTS)
-        in_log = Condition(lambda: self._view.mode is Mode.LOG)
-        typing = Condition(lambda: self._view.mode is Mode.FILTER)
-        asking = Condition(lambda: self._view.mode is Mode.ASKING)
-        helped = Condition(lambda: self._view.mode is Mode.HELP)
+        in_lists, in_log, typing, asking, in_help = (
+            Condition(partial(self._is_in, mode))
+            for mode in (Mode.LISTS, Mode.LOG, Mode.FILTER, Mode.ASKING, Mode.HELP)
+        )
 
-        def bind(names: str, where: Condition, act: Callable[[], None]) -> None:
+        def bind(
+            where: Filter, names: str, act: Callable[_P, None], *args: _P.args, **named: _P.kwargs
+        ) -> None:
             def handle(_event: KeyPressEvent) -> None:
-                self._view = replace(self._view, read=self._shown.told)
-                act()
+                self._view = replace(self._view, message="")
+                act(*args, **named)
 
             for name in names.split():
                 keys.add(name, filter=where)(handle)
 
-        self._bind_moves(bind, in_lists, self._move)
-        self._bind_moves(bind, in_log, self._scroll)
-        for where in (in_lists, in_log):
-            bind("c", where, lambda: self._ask("cancel"))
-            bind("d delete", where, lambda: self._ask("delete"))
-            bind("r", where, lambda: self._do("retry", self._job()))
-            bind("p", where, lambda: self._do("pause", self._job()))
-            bind("P", where, lambda: self._do("pause queue", self._job()))
-            bind("?", where, lambda: self._enter(Mode.HELP))
-        bind("tab", in_lists, lambda: self._turn(1))
-        bind("s-tab", in_lists, lambda: self._turn(-1))
-        bind("enter l right", in_lists, self._open_log)
-        bind("/", in_lists, lambda: self._enter(Mode.FILTER))
-        bind("escape", in_lists, lambda: self._filter(""))
-        bind("q", in_lists, self._app_exit)
-        bind("tab s-tab", in_log, self._other_stream)
-        bind("[", in_log, lambda: self._other_run(-1))
-        bind("]", in_log, lambda: self._other_run(1))
-        bind("q escape h left", in_log, self._close_log)
-        bind("y Y enter", asking, self._confirm)
-        bind("<any>", asking, self._back)
-        bind("<any>", helped, self._back)
-        bind("enter", typing, self._end_filter)
-        bind("escape", typing, lambda: self._filter("", then=Mode.LISTS))
-        bind("backspace", typing, lambda: self._filter(self._view.typed[:-1]))
-        bind("c-u", typing, lambda: self._filter(""))
+        looking = in_lists | in_log
+        bind(looking, "down j", self._go, 1)
+        bind(looking, "up k", self._go, -1)
+        bind(looking, "pagedown c-f space", self._go, pages=1)
+        bind(looking, "pageup c-b", self._go, pages=-1)
+        bind(looking, "home g", self._go, -_FAR)
+        bind(looking, "end G", self._go, _FAR)
+        bind(looking, "c", self._ask, "cancel")
+        bind(looking, "d delete", self._ask, "delete")
+        bind(looking, "r", self._do, "retry")
+        bind(looking, "p", self._do, "pause")
+        bind(looking, "P", self._do, "pause queue")
+        bind(looking, "?", self._enter, Mode.HELP)
+        bind(in_lists, "tab", self._turn, 1)
+        bind(in_lists, "s-tab", self._turn, -1)
+        bind(in_lists, "enter l right", self._open_log)
+        bind(in_lists, "/", self._enter, Mode.FILTER)
+        bind(in_lists, "escape", self._filter, "")
+        bind(in_lists, "q", self._app_exit)
+        bind(in_log, "tab s-tab", self._other_stream)
+        bind(in_log, "[", self._other_run, -1)
+        bind(in_log, "]", self._other_run, 1)
+        bind(in_log, "q escape h left", self._close_log)
+        bind(asking, "y Y enter", self._confirm)
+        bind(asking | in_help, "<any>", self._back)
+        bind(typing, "enter", self._end_filter)
+        bind(typing, "escape", self._filter, "", then=Mode.LISTS)
+        bind(typing, "backspace", self._delete_last)
+        bind(typing, "c-u", self._filter, "")
         keys.add(Keys.Any, filter=typing)(self._type)
         keys.add("c-c")(lambda _event: self._app_exit())
         return keys
 
-    def _bind_moves(
-        self, bind: Callable[[str, Condition, Callable[[], None]], None], where: Condition, go: Move
-    ) -> None:
-        far = 10**9
-        bind("down j", where, lambda: go(1))
-        bind("up k", where, lambda: go(-1))
-        bind("pagedown c-f space", where, lambda: go(self._page()))
-        bind("pageup c-b", where, lambda: go(-self._page()))
-        bind("home g", where, lambda: go(-far))
-        bind("end G", where, lambda: go(far))
-
-    def _page(self) -> int:
-        return max(1, self._app.output.get_size().rows // 2)
+    def _is_in(self, mode: Mode) -> bool:
+        return self._view.mode is mode
 
     def _app_exit(self) -> None:
         self._app.exit()
 
     # moving
 
-    def _move(self, rows: int) -> None:
-        if self._shown.snapshot is None:
-            return
-        self._view = moved(self._view, self._shown.snapshot, rows)
-        wanted = self._feed.wanted
-        at = position(self._view, self._shown.snapshot, self._view.pane)
-        if at + _STEP // 2 > wanted.depth < _MOST:
-            self._feed.wanted = replace(wanted, depth=wanted.depth + _STEP)
-            self._feed.wake()
-
-    def _scroll(self, lines: int) -> None:
-        if self._shown.log is None:
-            return
+    def _go(self, rows: int = 0, *, pages: int = 0) -> None:
+        """Move in the lists, or in the log where one is open."""
         size = self._app.output.get_size()
-        total = len(log_lines(self._shown.log, size.columns))
-        self._view = scrolled(self._view, lines, total, log_room(size.rows))
+        rows += pages * max(1, size.rows // 2)
+        if self._view.log:
+            if self._seen.log:
+                total = len(log_lines(self._seen.log, size.columns))
+                self._view = scrolled(self._view, rows, total, log_room(size.rows))
+            return
+        self._view = moved(self._view, self._seen, rows)
+        depth = self._follower.wanted.depth
+        if position(self._view, self._seen, self._view.pane) + _STEP // 2 > depth < _MOST:
+            self._want(replace(self._follower.wanted, depth=depth + _STEP))
 
     def _turn(self, step: int) -> None:
         self._view = turned(self._view, step)
@@ -182,11 +176,18 @@ class Watch:
         mode = Mode.LOG if self._view.log else Mode.LISTS
         self._view = replace(self._view, mode=mode, question=None)
 
+    def _want(self, wanted: Wanted) -> None:
+        self._follower.wanted = wanted
+        self._follower.wake()
+
     # the filter
 
     def _type(self, event: KeyPressEvent) -> None:
         if event.data.isprintable():
             self._filter(self._view.typed + event.data)
+
+    def _delete_last(self) -> None:
+        self._filter(self._view.typed[:-1])
 
     def _filter(self, typed: str, then: Mode | None = None) -> None:
         """Look for what is typed as it is typed; what makes no sense yet changes nothing."""
@@ -195,8 +196,7 @@ class Watch:
             chosen = parse_filter(typed)
         except InvalidInput:
             return
-        self._feed.wanted = Wanted(chosen)
-        self._feed.wake()
+        self._want(Wanted(chosen, with_reasons=True))
 
     def _end_filter(self) -> None:
         self._view = replace(self._view, mode=Mode.LISTS, typed=self._view.typed.strip())
@@ -204,27 +204,25 @@ class Watch:
     # the log
 
     def _open_log(self) -> None:
-        job_id = self._job()
-        if job_id is not None:
-            self._view = replace(self._view, mode=Mode.LOG, top=None)
+        if job_id := self._job():
+            self._view = replace(self._view, mode=Mode.LOG)
             self._look_at(LogWanted(job_id))
 
     def _close_log(self) -> None:
         self._view = replace(self._view, mode=Mode.LISTS)
         self._look_at(None)
 
-    def _look_at(self, wanted: LogWanted | None) -> None:
-        self._view = replace(self._view, log=wanted, top=None)
-        self._feed.log_wanted = wanted
-        self._feed.wake()
+    def _look_at(self, log: LogWanted | None) -> None:
+        self._view = replace(self._view, log=log, top=None)
+        self._want(replace(self._follower.wanted, log=log))
 
     def _other_stream(self) -> None:
-        if self._view.log and self._shown.log:
-            other = "stderr" if self._shown.log.stream == "stdout" else "stdout"
+        if self._view.log and self._seen.log:
+            other = "stderr" if self._seen.log.stream == "stdout" else "stdout"
             self._look_at(replace(self._view.log, stream=other))
 
     def _other_run(self, step: int) -> None:
-        text = self._shown.log
+        text = self._seen.log
         if self._view.log and text and text.job and text.run:
             run = max(1, min(text.run + step, text.job.runs))
             self._look_at(replace(self._view.log, run=run if run < text.job.runs else None))
@@ -233,23 +231,72 @@ class Watch:
 
     def _job(self) -> str | None:
         """Return the job that keys act on."""
-        if self._view.log:
-            return self._view.log.job_id
-        snapshot = self._shown.snapshot
-        return chosen_job(self._view, snapshot) if snapshot else None
+        return self._view.log.job_id if self._view.log else chosen_job(self._view, self._seen)
 
     def _ask(self, verb: str) -> None:
-        job_id = self._job()
-        if job_id is not None:
+        if job_id := self._job():
             question = Question(verb, job_id)
             self._view = replace(self._view, mode=Mode.ASKING, question=question)
 
     def _confirm(self) -> None:
-        question = self._view.question
-        self._back()
-        if question:
+        if question := self._view.question:
+            self._back()
             self._do(question.verb, question.job_id)
 
-    def _do(self, verb: str, job_id: str | None) -> None:
-        if job_id is not None:
-            self._feed.ask(ACTIONS[verb](job_id))
+    def _do(self, verb: str, job_id: str = "") -> None:
+        """Do something to a job, or to the chosen one; what became of it is shown afterwards."""
+        job_id = job_id or self._job() or ""
+        if job_id:
+            act = _ACTIONS[verb]
+            self._follower.ask(lambda queue: act(queue, job_id)).add_done_callback(self._note)
+            self._follower.wake()
+
+    def _note(self, future: Future[str]) -> None:
+        """Note what became of an action, in the thread that did it; trouble is shown anyway."""
+        fault = None if future.cancelled() else future.exception()
+        if not future.cancelled() and not isinstance(fault, StoreError):
+            self._messages.append(str(fault) if fault else future.result())
+            self._app.invalidate()
+
+
+def _cancel(queue: Queue, job_id: str) -> str:
+    is_done = queue.cancel(job_id).state is State.CANCELLED
+    return f"Cancelled job '{job_id}'" if is_done else f"Stopping job '{job_id}'"
+
+
+def _retry(queue: Queue, job_id: str) -> str:
+    return f"Job '{queue.retry(job_id).id}' is pending again"
+
+
+def _pause(queue: Queue, job_id: str) -> str:
+    """Pause a job, or let it go on where it is paused."""
+    if queue.get(job_id).paused:
+        queue.resume(job_id)
+        return f"Resumed job '{job_id}'"
+    queue.pause(job_id)
+    return f"Paused job '{job_id}'"
+
+
+def _pause_queue(queue: Queue, job_id: str) -> str:
+    """Pause the queue that a job is in, or open it where it is paused."""
+    name = queue.get(job_id).spec.queue
+    if queue.queue_limits().get(name, OPEN).paused:
+        queue.resume_queue(name)
+        return f"Resumed queue '{name}'"
+    queue.pause_queue(name)
+    return f"Paused queue '{name}'"
+
+
+def _delete(queue: Queue, job_id: str) -> str:
+    queue.delete(job_id)
+    return f"Job '{job_id}' deleted"
+
+
+_ACTIONS: dict[str, Callable[[Queue, str], str]] = {
+    "cancel": _cancel,
+    "retry": _retry,
+    "pause": _pause,
+    "pause queue": _pause_queue,
+    "delete": _delete,
+}
+"""What each verb does to a job, or to the queue that it is in; returns what became of it."""

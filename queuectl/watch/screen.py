@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,16 +10,30 @@ from datetime import datetime
 from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.text import printable
-from queuectl.presentation.charts import sparkline
-from queuectl.presentation.columns import seconds_between, state_text
-from queuectl.presentation.follower import Seen
-from queuectl.presentation.layout import cut, fit, width, wrap
+from queuectl.presentation.columns import STATE_STYLES, seconds_between, state_text
+from queuectl.presentation.layout import cut, fit, sparkline, width, wrap
 from queuectl.presentation.run_log import LogText
 from queuectl.presentation.snapshot import Snapshot
 from queuectl.presentation.tables import elapsed
-from queuectl.watch.help import help_lines
-from queuectl.watch.tables import Fragment, Line, lines_of
+from queuectl.watch.panes import Fragment, Line, lines_of
 from queuectl.watch.view import Mode, Pane, View, position
+
+STYLES = {
+    "bar": "reverse bold",
+    "title": "ansibrightblack",
+    "focus": "bold ansicyan",
+    "chosen": "reverse",
+    "dim": "ansibrightblack",
+    "key": "bold",
+    "trouble": "bold ansired",
+    "message": "bold ansigreen",
+    "question": "bold ansiyellow",
+    "busy": "ansiblue",
+    "idle": "ansigreen",
+    "stopping": "ansiyellow",
+    **{state.value: f"ansi{color}" for state, color in STATE_STYLES.items()},
+}
+"""How each kind of text looks, as prompt_toolkit names it."""
 
 _PATIENCE_SECONDS = 3.0
 _LEAST_ROWS = 12
@@ -33,27 +48,50 @@ _LOG_KEYS = (
 )  # fmt: skip
 """The most important first, because a narrow screen shows fewer."""
 
+_HELP = (
+    ("↑ ↓ j k", "move"),
+    ("PgUp PgDn", "a page; also Ctrl-B, Ctrl-F, Space"),
+    ("Home End g G", "the first, the last"),
+    ("Tab Shift-Tab", "the next pane, the one before"),
+    ("Enter l", "the log of the job, or of the worker's job"),
+    ("c", "cancel the job"),
+    ("r", "retry the job"),
+    ("d Delete", "delete the job"),
+    ("p", "pause the job, or let it go on"),
+    ("P", "pause the job's queue, or open it again"),
+    ("/", "filter: words in id, command or error; failed,dead; queue=NAME; label=NAME"),
+    ("Esc", "no filter"),
+    ("q Ctrl-C", "quit; in a log q goes back"),
+)
+_HELP_IN_LOG = (
+    ("Tab", "standard error, standard output"),
+    ("[ ]", "the run before, the run after"),
+    ("↑", "stop following the end; G follows again"),
+)
+_COLUMN = 15
+_ROOMY = 60
+
 _SHORT = {"pending": "pend", "processing": "run", "completed": "done", "failed": "fail",
           "cancelled": "canc"}  # fmt: skip
 """States on a screen that has no room for their names."""
 
 
-def draw(seen: Seen, view: View, columns: int, rows: int, silence: float = 0.0) -> list[Line]:
+def draw(seen: Snapshot, view: View, columns: int, rows: int, silence: float = 0.0) -> list[Line]:
     """Return exactly `rows` lines of at most `columns` columns each.
 
     `silence` is for how many seconds the store has been asked and has not answered.
     """
     if silence > _PATIENCE_SECONDS and not seen.trouble:
         seen = replace(seen, trouble=f"the store has not answered for {silence:.0f} s")
-    if seen.snapshot is None:
-        told = f"cannot look: {seen.trouble}" if seen.trouble else "looking …"
-        lines = [[("class:trouble" if seen.trouble else "", cut(printable(told), columns))]]
+    if not seen.is_known:
+        text = f"cannot look: {seen.trouble}" if seen.trouble else "looking …"
+        lines = [[("class:trouble" if seen.trouble else "", cut(printable(text), columns))]]
     elif view.mode is Mode.HELP:
         lines = [[("", line)] for line in help_lines(columns)]
     elif view.log:
         lines = list(_log(seen, view, columns, rows - 1))
     else:
-        lines = [*_head(seen.snapshot, columns), *_panes(seen.snapshot, view, columns, rows - 4)]
+        lines = [*_head(seen, columns), *_panes(seen, view, columns, rows - 4)]
     blank: list[Line] = [[] for _ in range(max(0, rows - 1 - len(lines)))]
     return [*lines[: rows - 1], *blank, _foot(seen, view, columns)]
 
@@ -63,19 +101,19 @@ def _head(snapshot: Snapshot, columns: int) -> Iterator[Line]:
     yield [("class:bar", fit(f" queuectl  {printable(snapshot.address)}", columns - 10)),
            ("class:bar", fit(f" {clock} ", 10))]  # fmt: skip
     yield list(_counts(snapshot, columns))
-    told = f" {snapshot.per_minute:,.0f} completed/min "
-    bars = sparkline(snapshot.rates, columns - len(told) - 1)
-    yield [("class:dim", told), ("class:completed", bars)]
+    rate = f" {snapshot.per_minute:,.0f} completed/min "
+    bars = sparkline(snapshot.rates, columns - len(rate) - 1)
+    yield [("class:dim", rate), ("class:completed", bars)]
 
 
 def _counts(snapshot: Snapshot, columns: int) -> Iterator[Fragment]:
     counts = [(state.value, snapshot.counts.of(state)) for state in State]
-    shown = [(name, count) for name, count in counts if count]
-    shown.append(("total", snapshot.counts.total))
-    taken = sum(len(f" {name} {count:,}") for name, count in shown)
-    gap = " " if taken + len(shown) <= columns else ""
+    counted = [(name, count) for name, count in counts if count]
+    counted.append(("total", snapshot.counts.total))
+    taken = sum(len(f" {name} {count:,}") for name, count in counted)
+    gap = " " if taken + len(counted) <= columns else ""
     left = columns
-    for name, count in shown:
+    for name, count in counted:
         word = _SHORT.get(name, name) if taken > columns else name
         text = f"{word} {count:,}"
         left -= len(text) + 1 + len(gap)
@@ -129,8 +167,7 @@ def _title_of(snapshot: Snapshot, view: View, pane: Pane) -> str:
 
 
 def _paused(snapshot: Snapshot) -> str:
-    shut = [name for name, limit in snapshot.wait_context.queue_limits.items() if limit.paused]
-    return f", paused: {printable(', '.join(shut))}" if shut else ""
+    return f", paused: {printable(', '.join(snapshot.paused))}" if snapshot.paused else ""
 
 
 def _nothing_in(snapshot: Snapshot, view: View, pane: Pane) -> str:
@@ -143,15 +180,15 @@ def _nothing_in(snapshot: Snapshot, view: View, pane: Pane) -> str:
     return 'no jobs yet: queuectl enqueue hello "echo Hello"'
 
 
-def _log(seen: Seen, view: View, columns: int, rows: int) -> Iterator[Line]:
+def _log(seen: Snapshot, view: View, columns: int, rows: int) -> Iterator[Line]:
     """Yield a bar that tells of the job, and the part of its output that is looked at."""
     text = seen.log
     wanted = view.log
     if text is None or wanted is None or text.wanted != wanted:
         yield [("class:bar", fit(f" {wanted.job_id if wanted else ''}", columns))]
         return
-    told = _job_line(text.job, seen.snapshot.now) if seen.snapshot else ""
-    yield [("class:bar", fit(f" {wanted.job_id}  {told}", columns))]
+    job = _job_line(text.job, seen.now)
+    yield [("class:bar", fit(f" {wanted.job_id}  {job}", columns))]
     yield _streams(text, columns)
     lines = log_lines(text, columns)
     room = rows - 2
@@ -190,15 +227,15 @@ def _job_line(job: Job | None, now: datetime) -> str:
 def _streams(text: LogText, columns: int) -> Line:
     """Return the line that tells which run and which of the two streams is shown."""
     runs = f" run {text.run} of {text.job.runs} " if text.job and text.run else " "
-    shown: Line = [("class:title", runs)]
+    parts: Line = [("class:title", runs)]
     for stream, size in zip(("stdout", "stderr"), text.sizes, strict=True):
         style = "class:focus" if stream == text.stream else "class:dim"
-        shown += [("", " "), (style, f" {stream} {size:,} bytes ")]
-    left = columns - sum(width(part) for _, part in shown)
-    return shown if left >= 0 else [("class:title", fit(runs + text.stream, columns))]
+        parts += [("", " "), (style, f" {stream} {size:,} bytes ")]
+    left = columns - sum(width(part) for _, part in parts)
+    return parts if left >= 0 else [("class:title", fit(runs + text.stream, columns))]
 
 
-def _foot(seen: Seen, view: View, columns: int) -> Line:
+def _foot(seen: Snapshot, view: View, columns: int) -> Line:
     """Return the last line: a question, what went wrong, what was done, or the keys."""
     if view.mode is Mode.ASKING and view.question:
         asked = f" {view.question.verb.capitalize()} job '{view.question.job_id}'? y/n "
@@ -207,10 +244,10 @@ def _foot(seen: Seen, view: View, columns: int) -> Line:
         return [("class:dim", fit(" any key goes back", columns))]
     if view.mode is Mode.FILTER:
         return [("class:question", fit(f" /{printable(view.typed)}▏", columns))]
-    if seen.trouble and seen.snapshot:
+    if seen.trouble and seen.is_known:
         return [("class:trouble", fit(f" {printable(seen.trouble)}; trying again", columns))]
-    if seen.told > view.read:
-        return [("class:message", fit(f" {printable(seen.message)}", columns))]
+    if view.message:
+        return [("class:message", fit(f" {printable(view.message)}", columns))]
     return _keys(_LOG_KEYS if view.mode is Mode.LOG else _KEYS, columns)
 
 
@@ -218,9 +255,29 @@ def _keys(keys: Sequence[tuple[str, str]], columns: int) -> Line:
     """Return what there is room for of the keys, closer together where that shows them all."""
     wide = sum(len(key) + len(what) + 3 for key, what in keys)
     gap = " " if wide <= columns else ""
-    shown: Line = []
+    parts: Line = []
     for key, what in keys:
-        if sum(width(part) for _, part in shown) + len(key) + len(what) + 2 + len(gap) > columns:
+        if sum(width(part) for _, part in parts) + len(key) + len(what) + 2 + len(gap) > columns:
             break
-        shown += [("class:key", f" {key}"), ("class:dim", f" {what}{gap}")]
-    return shown
+        parts += [("class:key", f" {key}"), ("class:dim", f" {what}{gap}")]
+    return parts
+
+
+def help_lines(columns: int) -> Iterator[str]:
+    """Yield the lines of the help, each of at most so many columns."""
+    yield from _listed(_HELP, columns)
+    if columns >= _ROOMY:
+        yield ""
+    yield "In a log:"[:columns]
+    yield from _listed(_HELP_IN_LOG, columns)
+
+
+def _listed(keys: tuple[tuple[str, str], ...], columns: int) -> Iterator[str]:
+    """Yield names of keys with what they do beside them, or after them on a narrow screen."""
+    for names, what in keys:
+        if columns < _ROOMY:
+            yield from textwrap.wrap(f"{names}: {what}", columns, subsequent_indent="  ")
+            continue
+        first, *others = textwrap.wrap(what, columns - _COLUMN)
+        yield fit(names, _COLUMN) + first
+        yield from (" " * _COLUMN + line for line in others)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import field, replace
 from enum import Enum
 
+from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen
+from queuectl.domain.job import State
+from queuectl.domain.query import Filter
 from queuectl.presentation.run_log import LogWanted
 from queuectl.presentation.snapshot import Snapshot
+
+_STATES = frozenset(state.value for state in State)
 
 
 class Pane(str, Enum):
@@ -51,7 +56,7 @@ class Question:
 @frozen
 class View:
     """All that keys change. With a `log` it covers the lists, `top` its first line shown; None
-    follows its end. `read` counts the messages that a key has put away.
+    follows its end. `message` says what became of an action, until the next key.
     """
 
     mode: Mode = Mode.LISTS
@@ -61,7 +66,7 @@ class View:
     log: LogWanted | None = None
     top: int | None = None
     question: Question | None = None
-    read: int = 0
+    message: str = ""
 
     def cursor(self, pane: Pane) -> Cursor:
         """Return the chosen row of a pane."""
@@ -114,3 +119,26 @@ def scrolled(view: View, lines: int, total: int, room: int) -> View:
     last = max(0, total - room)
     top = max(0, (last if view.top is None else min(view.top, last)) + lines)
     return replace(view, top=None if top >= last else top)
+
+
+def parse_filter(typed: str) -> Filter:
+    """Return what `failed,dead queue=gpu label=x text` means. Raises InvalidInput.
+
+    A word that names states chooses them; any other is looked for as text.
+    """
+    states: frozenset[State] = frozenset()
+    queue, labels, words = None, [], []
+    for word in typed.split():
+        name, equals, value = word.partition("=")
+        named = [part for part in word.lower().split(",") if part]
+        if equals and name in ("queue", "label", "state") and not value:
+            raise InvalidInput(f"{name}= needs a value")
+        if name == "queue" and equals:
+            queue = value
+        elif name == "label" and equals:
+            labels.append(value)
+        elif named and _STATES.issuperset(named):
+            states |= {State(part) for part in named}
+        else:
+            words.append(word)
+    return Filter(states, queue, tuple(labels), texts=tuple(words))

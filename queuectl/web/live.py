@@ -8,8 +8,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-from queuectl.domain.query import Filter
-from queuectl.presentation.follower import Feed, Seen
+from queuectl.presentation.follower import Follower
 from queuectl.presentation.snapshot import Snapshot, Wanted
 from queuectl.presentation.status import totals
 from queuectl.system.home import Location
@@ -31,7 +30,7 @@ class Live:
 
     def __init__(self, place: Location) -> None:
         self._location = place
-        self._feed: Feed | None = None
+        self._follower: Follower | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: set[asyncio.Event] = set()
         self._is_over = False
@@ -83,20 +82,16 @@ class Live:
                 self._rest()
 
     def _begin(self) -> None:
-        if self._feed is None and not self._is_over:
+        if self._follower is None and not self._is_over:
             self._loop = asyncio.get_running_loop()
-            self._feed = Feed(
-                self._location,
-                Wanted(Filter(), depth=_DEPTH, with_standing=True),
-                self._changed,
-                interval=LOOK_SECONDS,
-            )
-            self._feed.start()
+            wanted = Wanted(depth=_DEPTH, with_names=True)
+            self._follower = Follower(self._location, wanted, self._changed, interval=LOOK_SECONDS)
+            self._follower.start()
 
     def _rest(self) -> None:
-        if self._feed is not None:
-            self._feed.end()
-            self._feed = None
+        if self._follower is not None:
+            self._follower.end()
+            self._follower = None
 
     def _changed(self) -> None:
         """Wake the browsers' streams; called in the thread that looks."""
@@ -106,15 +101,14 @@ class Live:
 
     def _wake(self) -> None:
         """Tell the streams what the latest look says, if that is news."""
-        seen = self._feed.seen if self._feed else Seen()
-        snapshot = seen.snapshot
-        mark = (seen.trouble, _mark(snapshot) if snapshot else ())
+        snapshot = self._follower.snapshot if self._follower else Snapshot()
+        mark = _mark(snapshot)
         if mark == self._last:
             return
         self._last, self.version = mark, self.version + 1
-        counts = totals(snapshot.counts) if snapshot else None
-        told = {"version": self.version, "trouble": seen.trouble, "counts": counts}
-        self._told = json.dumps(told)
+        counts = totals(snapshot.counts) if snapshot.is_known else None
+        news = {"version": self.version, "trouble": snapshot.trouble, "counts": counts}
+        self._told = json.dumps(news)
         for client in self._clients:
             client.set()
 
@@ -122,11 +116,15 @@ class Live:
 def _mark(snapshot: Snapshot) -> tuple[object, ...]:
     """Return what differs between two looks when anything that a page shows has changed."""
     return (
+        snapshot.is_known,
+        snapshot.trouble,
         snapshot.counts,
-        tuple((job.id, job.rev) for job in (*snapshot.jobs, *snapshot.dead)),
-        tuple((worker.record.id, worker.state, worker.job_id) for worker in snapshot.workers),
-        dict(snapshot.wait_context.queue_limits),
-        snapshot.standing,
+        [(job.id, job.rev) for job in snapshot.jobs],
+        [(worker.record.id, worker.state, worker.job_id) for worker in snapshot.workers],
+        dict(snapshot.queue_limits),
+        [(each.name, each.rev) for each in snapshot.schedules],
+        [(each.name, each.rev) for each in snapshot.hooks],
+        snapshot.deliveries,
     )
 
 

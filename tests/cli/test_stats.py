@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from queuectl.domain.events import RunResult
 from queuectl.domain.job import Outcome
-from queuectl.presentation.charts import length, sparkline
+from queuectl.presentation.layout import length, sparkline
 from queuectl.queue import Queue, open_queue
 from queuectl.queue.metrics import metrics_text
 from tests.cli.harness import ROOT, Cli, cli, environment, home, run_next, running

@@ -8,8 +8,8 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
 from queuectl.presentation.run_log import clean
-from queuectl.presentation.snapshot import BUCKETS, Meter, parse_filter
-from queuectl.watch.view import View, scrolled
+from queuectl.presentation.snapshot import BUCKETS, Meter
+from queuectl.watch.view import View, parse_filter, scrolled
 
 
 def test_the_meter_counts_what_comes_after_the_first_look() -> None:

@@ -48,6 +48,8 @@ def test_every_word_has_its_role(line: str, roles: list[Role]) -> None:
         ("list --limit 5", "--limit N", "At most N; 0 is all."),
         ("show job1", "show ID", "Show everything about one job, with every attempt."),
         ("worker ", "worker COMMAND [ARGS]...", "The processes that run jobs."),
+        ("wait ", "wait [ID]...", "Wait until jobs are completed, dead or cancelled."),
+        ("!ls", "!COMMAND", "Run a command with the system's shell."),
         ("quit", "quit", "Leave the shell; workers go on."),
         ("lsit x", "no such command 'lsit'", "(did you mean 'list'?)"),
         ("list --lmit 5", "no such option '--lmit'", "(did you mean '--limit'?)"),

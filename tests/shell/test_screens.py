@@ -49,6 +49,26 @@ def test_from_nothing_to_a_finished_a_failed_and_a_retried_job(open_shell: OpenS
     shell.frees()
 
 
+def test_a_refused_line_leaves_the_shell_alive(open_shell: OpenShell) -> None:
+    shell = open_shell()
+    shell.enter("statuss")
+    shell.shows("did you mean 'status'")
+    shell.enter("!echo $((6 * 7))")
+    shell.until(lambda: "42" in shell.lines, "output of the system's shell")
+    shell.frees()
+    shell.press("ctrl-d")
+    assert shell.ends() == 0
+
+
+def test_workers_outlive_the_shell(cli: Cli, open_shell: OpenShell) -> None:
+    shell = open_shell()
+    shell.enter("worker start --count 2")
+    shell.shows("Started 2 worker(s)")
+    shell.enter("quit")
+    assert shell.ends() == 0
+    assert len(cli.ok("status", "--json").json["workers"]) == 2
+
+
 def test_the_prompt_has_a_row_of_its_own_after_a_command_was_stopped(open_shell: OpenShell) -> None:
     shell = open_shell()
     shell.enter("enqueue a 'true'")
@@ -107,14 +127,6 @@ def test_job_ids_are_completed_with_state_and_command(cli: Cli, open_shell: Open
     assert "pending     ./backup.sh" not in shell.text
 
 
-def test_a_job_is_found_by_its_command(cli: Cli, open_shell: OpenShell) -> None:
-    cli.ok("enqueue", "sleep 5 && echo done")
-    shell = open_shell()
-    shell.status("1 pending")
-    shell.press("cancel sleep")
-    shell.shows("pending     sleep 5 && echo done")
-
-
 def test_a_word_typed_before_the_jobs_are_known_gets_its_menu_when_they_are(
     cli: Cli, open_shell: OpenShell
 ) -> None:
@@ -166,21 +178,6 @@ def test_enter_takes_a_completion_before_it_runs_the_line(open_shell: OpenShell)
     assert "no jobs yet" not in shell.text
     shell.press("enter")
     shell.shows("no jobs yet")
-
-
-def test_the_word_at_the_cursor_is_explained(open_shell: OpenShell) -> None:
-    shell = open_shell()
-    shell.press("list --limit ")
-    shell.shows(" --limit N At most N; 0 is all.")
-    shell.clear()
-    shell.press("wait ")
-    shell.shows(" wait [ID]... Wait until jobs are completed, dead or cancelled.")
-    shell.clear()
-    shell.press("statuss ")
-    shell.shows(" no such command 'statuss' (did you mean 'status'?)")
-    shell.clear()
-    shell.press("!ls")
-    shell.shows(" !COMMAND Run a command with the system's shell.")
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(200, 50), (80, 24), (40, 12)])
@@ -354,12 +351,6 @@ def test_known_and_unknown_words_have_their_colours(open_shell: OpenShell) -> No
     shell.press("statuss ")
     shell.shows("no such command")
     assert shell.look_of("statuss") == ("red", False)
-
-
-def test_the_help_tells_what_only_the_shell_knows(open_shell: OpenShell) -> None:
-    shell = open_shell(100, 60)
-    shell.enter("help")
-    shell.shows("Only here:", "!COMMAND    Run a command with the system's shell.")
 
 
 def test_a_hundred_thousand_jobs_are_completed_from(home: Path, open_shell: OpenShell) -> None:

@@ -6,16 +6,14 @@ import pytest
 
 from queuectl.domain.job import State
 from queuectl.domain.query import Counts
-from queuectl.presentation.follower import Seen
 from queuectl.presentation.layout import width
 from queuectl.presentation.snapshot import Snapshot
-from queuectl.watch.help import help_lines
-from queuectl.watch.screen import draw
+from queuectl.watch.screen import draw, help_lines
 from queuectl.watch.view import Mode, View
 from tests.domain.jobs import NOW
 
 COUNTS = Counts({"default": dict.fromkeys(State, 12)})
-SEEN = Seen(Snapshot("queue.db", NOW, COUNTS))
+SEEN = Snapshot("queue.db", is_known=True, now=NOW, counts=COUNTS)
 
 
 def drawn(columns: int, rows: int = 24, view: View | None = None) -> list[str]:

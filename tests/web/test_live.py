@@ -34,7 +34,7 @@ def test_each_change_of_the_store_is_told_to_every_browser_by_one_thread(queue: 
         one, other = live.stream((), lambda: True), live.stream((), lambda: True)
         first = [await next_event(stream, "look") for stream in (one, other)]
         assert [each["counts"]["total"] for each in first] == [0, 0]
-        feed = live._feed
+        follower = live._follower
         add(queue, "a")
         second = [await next_event(stream, "look") for stream in (one, other)]
         assert [each["counts"]["pending"] for each in second] == [1, 1]
@@ -47,10 +47,10 @@ def test_each_change_of_the_store_is_told_to_every_browser_by_one_thread(queue: 
         queue.hooks.pause("team")  # which changes no job
         fourth = await next_event(one, "look")
         assert fourth["version"] > third["version"]
-        assert live._feed is feed
+        assert live._follower is follower
         await one.aclose()
         await other.aclose()
-        assert live._feed is None
+        assert live._follower is None
 
     asyncio.run(play())
 

@@ -10,8 +10,8 @@ from typing import Any
 from queuectl.domain.job import Job, State
 from queuectl.domain.stats import SERIES_MINUTES, Histogram, QueueReport
 from queuectl.domain.times import iso
-from queuectl.presentation.charts import length
 from queuectl.presentation.columns import ending_text, seconds_between
+from queuectl.presentation.layout import length
 from queuectl.queue import Queue
 
 WIDTH, HEIGHT = 640.0, 170.0

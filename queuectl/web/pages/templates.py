@@ -22,9 +22,9 @@ from queuectl.domain.settings import show
 from queuectl.domain.text import printable
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.worker_record import LiveWorker
-from queuectl.presentation.charts import length
 from queuectl.presentation.columns import attempts_text, state_text
-from queuectl.presentation.hook_columns import delivered_text
+from queuectl.presentation.layout import length
+from queuectl.presentation.named_columns import delivered_text
 from queuectl.presentation.tables import Clock
 from queuectl.web.api import BY_NAME
 from queuectl.web.pages import MOMENT

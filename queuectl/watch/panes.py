@@ -1,4 +1,4 @@
-"""The rows of the panes: what is told of each worker and job, and where it is cut. Pure."""
+"""The rows of the panes: what each says of a worker or a job, and where it is cut. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TypeVar
 
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.job_fields import command_text
-from queuectl.domain.text import printable
 from queuectl.domain.views import reason
 from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation.columns import attempts_text, seconds_between, state_text
 from queuectl.presentation.layout import GAP, arrange, fit
 from queuectl.presentation.snapshot import Snapshot
-from queuectl.presentation.tables import Clock, Column, duration, elapsed, rough
+from queuectl.presentation.tables import Clock, Column, cells, duration, elapsed, rough, used
 from queuectl.watch.view import Pane
 
 Fragment = tuple[str, str]
@@ -36,34 +35,26 @@ def lines_of(snapshot: Snapshot, pane: Pane, columns: int, at: int, room: int) -
 
 
 def _lines(
-    items: Sequence[Row], made: Sequence[Column[Row]], columns: int, at: int, room: int
+    items: Sequence[Row], columns: Sequence[Column[Row]], room_across: int, at: int, room: int
 ) -> list[Line]:
     first = max(0, min(at - room // 2, len(items) - room))
     window = items[first : first + room]
     if not window:
         return []
-    texts = [[printable(column.text(item)) for column in made] for item in window]
-    used = [
-        each
-        for each, column in enumerate(made)
-        if not column.optional or any(line[each] for line in texts)
-    ]
-    cells = [[line[each] for each in used] for line in texts]
-    widths = arrange(cells, [made[each].yields for each in used], columns - 1)
-    lines = []
-    for number, (item, line) in enumerate(zip(window, cells, strict=True), first):
-        styles = {each: made[used[each]].style for each in widths}
-        shown: Line = []
+    texts = cells(window, columns)
+    kept = used(columns, texts)
+    texts = [[line[each] for each in kept] for line in texts]
+    widths = arrange(texts, [columns[each].yields for each in kept], room_across - 1)
+    lines: list[Line] = []
+    for number, (item, line) in enumerate(zip(window, texts, strict=True), first):
+        parts: Line = []
         for each, wide in widths.items():
-            style = styles[each]
-            gap = GAP if shown else " "
-            shown.append((style(item) if style else "", gap + fit(line[each], wide)))
-        lines.append(_chosen(shown, columns) if number == at else shown)
+            gap = GAP if parts else " "
+            parts.append((columns[kept[each]].style(item), gap + fit(line[each], wide)))
+        if number == at:
+            parts = [("class:chosen", fit("".join(text for _, text in parts), room_across))]
+        lines.append(parts)
     return lines
-
-
-def _chosen(line: Line, columns: int) -> Line:
-    return [("class:chosen", fit("".join(text for _, text in line), columns))]
 
 
 def _worker_columns(snapshot: Snapshot) -> list[Column[LiveWorker]]:

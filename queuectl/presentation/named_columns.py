@@ -1,0 +1,151 @@
+"""Hooks and schedules as people read them: columns of listings, and all about one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from queuectl.domain import hooks, schedule
+from queuectl.domain.hooks import Hook
+from queuectl.domain.job import Job
+from queuectl.domain.job_fields import command_text
+from queuectl.domain.schedule import Schedule
+from queuectl.presentation.columns import attempts_text, state_style, state_text
+from queuectl.presentation.tables import Clock, Column, duration
+
+
+def hook_columns(clock: Clock) -> list[Column[Hook]]:
+    """Return the columns of a listing of hooks."""
+    return [
+        Column("NAME", lambda each: each.name),
+        Column("TELLS", lambda each: each.when or ", ".join(each.events)),
+        Column("QUEUE", lambda each: each.queue or "", optional=True),
+        Column("LABELS", lambda each: ", ".join(each.labels), optional=True, yields=2),
+        Column("STATE", _hook_state, optional=True,
+               style=lambda each: "yellow" if each.paused else "red"),
+        Column("SINCE", lambda each: clock.around(each.changed_at), optional=True,
+                      yields=3),
+        Column("BY", lambda each: each.target.value, yields=1),
+        Column("TO", hooks.shown_address),
+    ]  # fmt: skip
+
+
+def _hook_state(hook: Hook) -> str:
+    if hook.paused:
+        return "paused"
+    return "crossed" if hook.is_crossed else ""
+
+
+def hook_details(hook: Hook, clock: Clock) -> Iterator[tuple[str, str]]:
+    """Yield names and values; an empty value is not shown."""
+    fields = hooks.as_dict(hook)
+    yield "name", hook.name
+    yield "state", _hook_state(hook) or "on"
+    yield "on", ", ".join(hook.events)
+    for key in ("when", "queue"):
+        yield key, fields[key] or ""
+    yield "labels", ", ".join(hook.labels)
+    yield hook.target.value, fields["address"]
+    for key in ("format", "cwd", "smtp", "from"):
+        yield key, fields[key] or ""
+    yield "secret", "is kept, and not shown" if hook.secret is not None else ""
+    yield "changed_at", clock.at(hook.changed_at) if hook.changed_at else ""
+    yield "value", f"{hook.value:g}" if hook.value is not None else ""
+    yield "created_at", clock.at(hook.created_at)
+
+
+def delivery_columns(clock: Clock) -> list[Column[Job]]:
+    """Return the columns of a listing of a hook's deliveries."""
+    return [
+        Column("CREATED", lambda job: clock.at(job.created_at)),
+        Column("STATE", state_text, style=state_style),
+        Column("ATTEMPTS", attempts_text, yields=1),
+        Column("EVENT", delivered_text),
+        Column("ERROR", lambda job: job.last_error or "", optional=True, yields=2),
+        Column("ID", lambda job: job.id, yields=3),
+    ]  # fmt: skip
+
+
+def delivered_text(job: Job) -> str:
+    """Return what a delivery reports, in a sentence."""
+    from queuectl.domain.hook_messages import sentence
+    from queuectl.queue.hook_deliveries import facts_of
+
+    try:
+        return sentence(facts_of(job))
+    except (ValueError, KeyError):
+        return "cannot be read"
+
+
+def schedule_columns(clock: Clock, latest: Mapping[str, Job | None]) -> list[Column[Schedule]]:
+    """Return the columns of a listing of schedules; `latest` are the jobs of their last runs."""
+
+    def latest_text(each: Schedule) -> str:
+        job = latest[each.name]
+        if job is not None:
+            return state_text(job)
+        return (each.skipped_why or "") if each.last_due else ""
+
+    def next_run(each: Schedule) -> str:
+        return "paused" if each.paused else clock.around(each.next_due) or "never"
+
+    return [
+        Column("NAME", lambda each: each.name),
+        Column("CRON", lambda each: each.cron),
+        Column("ZONE", lambda each: each.tz, yields=3),
+        Column("NEXT RUN", next_run),
+        Column("LATEST DUE", lambda each: clock.around(each.last_due), optional=True,
+                      yields=2),
+        Column("RESULT", latest_text, optional=True, yields=1),
+        Column("COMMAND", command_of),
+    ]  # fmt: skip
+
+
+def command_of(each: Schedule) -> str:
+    """Return the command of a schedule on one line."""
+    command = each.fields["command"]
+    return command_text(command if isinstance(command, str) else tuple(command))
+
+
+def schedule_details(
+    each: Schedule, coming: Sequence[datetime], clock: Clock
+) -> Iterator[tuple[str, str]]:
+    """Yield names and values; an empty value is not shown."""
+    yield "name", each.name
+    yield "state", "paused" if each.paused else "on"
+    yield "cron", each.cron
+    yield "tz", each.tz
+    yield "command", command_of(each)
+    for key, value in schedule.as_dict(each)["job"].items():
+        if key == "env":
+            yield key, " ".join(f"{name}={text}" for name, text in value.items())
+        elif key == "labels":
+            yield key, ", ".join(value)
+        elif key == "clean_env":
+            yield "environment", "clean"
+        elif key != "command":
+            yield key, str(value)
+    yield "missed_runs", "are enqueued later" if each.catch_up else "are dropped"
+    yield "overlap", "yes" if each.overlap else "no"
+    yield "next", ", ".join(clock.at(instant) for instant in coming) or "never"
+    if each.skipped_at is not None:
+        yield "skipped", f"{clock.at(each.skipped_at)} ({each.skipped_why})"
+    yield "created_at", clock.at(each.created_at)
+
+
+def run_columns(clock: Clock) -> list[Column[Job]]:
+    """Return the columns of a listing of a schedule's runs."""
+
+    def due(job: Job) -> str:
+        parts = schedule.parse_run_id(job.id)
+        return clock.at(parts[1]) if parts else ""
+
+    return [
+        Column("DUE", due),
+        Column("STATE", state_text, style=state_style),
+        Column("STARTED", lambda job: clock.at(job.started_at) if job.started_at else "",
+                      optional=True, yields=1),
+        Column("TOOK", lambda job: duration(job.outcome.duration)
+                      if job.outcome else "", optional=True, yields=2),
+        Column("ID", lambda job: job.id),
+    ]  # fmt: skip
