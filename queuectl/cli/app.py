@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from queuectl.cli.root import COMPLETION_VARIABLE, root
-from queuectl.cli.session import Session, end_line, print_error, print_hint, silence_output
+from queuectl.cli.session import Session
 from queuectl.domain.errors import (
     ExitCode,
     InvalidInput,
@@ -22,6 +22,7 @@ from queuectl.domain.errors import (
     StoreError,
     StoreUnavailable,
 )
+from queuectl.presentation.console import end_line, print_error, print_hint, silence_output
 
 
 def execute(args: Sequence[str], session: Session) -> int:

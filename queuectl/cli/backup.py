@@ -11,9 +11,10 @@ from queuectl.cli.completions import PathName
 from queuectl.cli.filters import confirm, yes_option
 from queuectl.cli.progress import progress_line
 from queuectl.cli.root import Command, examples
-from queuectl.cli.session import Session, pass_session, print_hint, print_line
+from queuectl.cli.session import Session, pass_session
 from queuectl.cli.transfer import jobs_and_schedules
 from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.presentation.console import print_hint, print_line
 from queuectl.system.home import working_directory
 from queuectl.system.store_url import is_mongo, sqlite_path
 

@@ -11,20 +11,12 @@ import click
 from queuectl.cli.filters import filter_of, filter_options, is_any_named, is_to_be_asked
 from queuectl.cli.progress import progress_line
 from queuectl.cli.root import Command, examples, ids_argument
-from queuectl.cli.session import (
-    Session,
-    for_each,
-    hint_at_missing_workers,
-    on_terminal,
-    pass_session,
-    print_error,
-    print_hint,
-    print_line,
-)
+from queuectl.cli.session import Session, for_each, hint_at_missing_workers, pass_session
 from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, NothingDone, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
+from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
 from queuectl.queue import Queue
 from queuectl.queue.bulk import ChangeResult, Purged
 

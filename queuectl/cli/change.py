@@ -9,18 +9,11 @@ import click
 
 from queuectl.cli.completions import JobId
 from queuectl.cli.root import Command, examples, ids_argument
-from queuectl.cli.session import (
-    Session,
-    each_by_itself,
-    for_each,
-    pass_session,
-    print_hint,
-    print_line,
-    warn_if_missing,
-)
+from queuectl.cli.session import Session, each_by_itself, for_each, pass_session, warn_if_missing
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import WAITING, State
 from queuectl.domain.request import resolve_field
+from queuectl.presentation.console import print_hint, print_line
 from queuectl.queue import Queue
 
 _STRUCTURED = frozenset("command env labels after after_any after_fail".split())

@@ -6,9 +6,10 @@ import click
 
 from queuectl.cli.completions import SettingKey, SettingValue
 from queuectl.cli.root import Group, examples, json_option
-from queuectl.cli.session import Session, pass_session, print_hint, print_line
+from queuectl.cli.session import Session, pass_session
 from queuectl.domain import settings as tunables
 from queuectl.presentation import tables
+from queuectl.presentation.console import print_hint, print_line
 
 
 class ConfigGroup(Group):

@@ -12,17 +12,12 @@ from queuectl.cli.completions import JobId
 from queuectl.cli.filters import filter_of, filter_options
 from queuectl.cli.jobs import page_options, show_job, write_page
 from queuectl.cli.root import Group, examples, json_option
-from queuectl.cli.session import (
-    Session,
-    for_each,
-    hint_at_missing_workers,
-    pass_session,
-    print_hint,
-)
+from queuectl.cli.session import Session, for_each, hint_at_missing_workers, pass_session
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
 from queuectl.presentation.columns import dead_columns
+from queuectl.presentation.console import print_hint
 
 _DEAD = Filter(states=frozenset({State.DEAD}))
 _RETRY_DEAD = replace(RETRY, act=lambda queue, job_id: queue.retry_dead(job_id))

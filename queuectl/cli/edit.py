@@ -19,20 +19,14 @@ from tomlkit.items import Item, Table
 
 from queuectl.cli.filters import is_asked
 from queuectl.cli.root import Command, examples, ids_argument
-from queuectl.cli.session import (
-    Session,
-    pass_session,
-    print_error,
-    print_hint,
-    print_line,
-    warn_if_missing,
-)
+from queuectl.cli.session import Session, pass_session, warn_if_missing
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, shown
 from queuectl.domain.job import WAITING, Job
 from queuectl.domain.job_edit import require_waiting
 from queuectl.domain.job_fields import ASKED, Kind, plain
 from queuectl.domain.times import iso
 from queuectl.domain.views import asked_as_dict
+from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.queue import Queue
 from queuectl.system.home import cannot, open_private
 from queuectl.system.ids import new_token

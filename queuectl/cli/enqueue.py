@@ -17,15 +17,9 @@ from queuectl.cli.enqueue_options import (
     requests_of,
 )
 from queuectl.cli.root import examples
-from queuectl.cli.session import (
-    Session,
-    hint_at_missing_workers,
-    on_terminal,
-    print_error,
-    print_hint,
-    print_line,
-)
+from queuectl.cli.session import Session, hint_at_missing_workers
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
+from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
 from queuectl.queue import EnqueueResult, Queue
 from queuectl.stores.base import BATCH
 

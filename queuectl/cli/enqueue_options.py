@@ -22,11 +22,12 @@ from queuectl.cli.completions import (
 )
 from queuectl.cli.enqueue_words import Source, WrittenJob, read_words, split_at_dashes
 from queuectl.cli.root import Command, Option, with_options
-from queuectl.cli.session import print_hint, warn_if_missing
+from queuectl.cli.session import warn_if_missing
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job_fields import ASKED, Field, Kind
 from queuectl.domain.request import ALIASES, CHECKS, TIME_FIELDS, Request
+from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
 from queuectl.stores.base import BATCH
 from queuectl.system.home import working_directory

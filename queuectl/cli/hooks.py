@@ -18,8 +18,6 @@ from queuectl.cli.session import (
     each_by_itself,
     hint_at_missing_workers,
     pass_session,
-    print_hint,
-    print_line,
     refuse_native_windows,
 )
 from queuectl.domain.errors import InvalidInput, QueuectlError
@@ -28,6 +26,7 @@ from queuectl.domain.hooks import Format, Hook, Target, as_dict, parse_events
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.domain.times import EPOCH
 from queuectl.presentation import tables
+from queuectl.presentation.console import print_hint, print_line
 from queuectl.presentation.named_columns import delivery_columns, hook_columns, hook_details
 from queuectl.queue import Queue
 from queuectl.system.home import cannot, working_directory

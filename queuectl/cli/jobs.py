@@ -11,13 +11,14 @@ import click
 from queuectl.cli.completions import JobId
 from queuectl.cli.filters import filter_of, filter_options
 from queuectl.cli.root import Command, examples, json_option, with_options
-from queuectl.cli.session import Session, on_terminal, pass_session, print_hint
+from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.views import as_dict
 from queuectl.presentation import tables
 from queuectl.presentation.columns import job_columns
+from queuectl.presentation.console import on_terminal, print_hint
 from queuectl.queue import Queue
 
 TEXT_LIMIT = 100

@@ -20,11 +20,12 @@ from queuectl.cli.run_output import (
     print_record,
     print_run,
 )
-from queuectl.cli.session import Session, for_each, pass_session, print_error, print_hint
+from queuectl.cli.session import Session, for_each, pass_session
 from queuectl.domain.errors import CannotStart, InvalidInput, NotFound, QueuectlError
 from queuectl.domain.job import SETTLED, WAITING, Job
 from queuectl.domain.views import NO_WORKER, exit_code, reason
 from queuectl.presentation import tables
+from queuectl.presentation.console import print_error, print_hint
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
 from queuectl.system.polling import ROOTS_SECONDS, Pace

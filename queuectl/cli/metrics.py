@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import click
 
 from queuectl.cli.root import Command, examples
-from queuectl.cli.session import Session, pass_session, print_hint, print_line
+from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import InvalidInput, QueuectlError, shown
+from queuectl.presentation.console import print_hint, print_line
 
 _LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65_535

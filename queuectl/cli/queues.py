@@ -6,11 +6,12 @@ import click
 
 from queuectl.cli.completions import QUEUE_NAME
 from queuectl.cli.root import Group, examples, json_option, names_argument
-from queuectl.cli.session import Session, each_by_itself, for_each, pass_session, print_line
+from queuectl.cli.session import Session, each_by_itself, for_each, pass_session
 from queuectl.domain.errors import NotFound, NothingDone
 from queuectl.domain.field_checks import MAX_SLOTS, check_name
 from queuectl.domain.queue_limits import OPEN
 from queuectl.presentation import tables
+from queuectl.presentation.console import print_line
 from queuectl.presentation.status import queue_columns, queue_views, view_as_dict
 from queuectl.queue import Queue
 

@@ -17,15 +17,10 @@ from queuectl.cli.enqueue_options import (
 from queuectl.cli.logs import ending, follow
 from queuectl.cli.root import examples
 from queuectl.cli.run_output import Choice
-from queuectl.cli.session import (
-    Session,
-    end_line,
-    print_error,
-    print_hint,
-    refuse_native_windows,
-)
+from queuectl.cli.session import Session, refuse_native_windows
 from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.views import exit_code, reason
+from queuectl.presentation.console import end_line, print_error, print_hint
 from queuectl.queue import Queue
 
 _CANCEL_SECONDS = 10.0

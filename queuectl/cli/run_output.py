@@ -8,10 +8,10 @@ from dataclasses import field
 from itertools import cycle
 from pathlib import Path
 
-from queuectl.cli.session import on_terminal, print_hint
 from queuectl.domain.errors import NotFound
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
+from queuectl.presentation.console import on_terminal, print_hint
 from queuectl.queue import Queue
 from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs

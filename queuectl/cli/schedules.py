@@ -23,14 +23,13 @@ from queuectl.cli.session import (
     each_by_itself,
     hint_at_missing_workers,
     pass_session,
-    print_hint,
-    print_line,
     warn_if_missing,
 )
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.schedule import as_dict
 from queuectl.domain.times import iso
 from queuectl.presentation import tables
+from queuectl.presentation.console import print_hint, print_line
 from queuectl.presentation.named_columns import run_columns, schedule_columns, schedule_details
 from queuectl.queue import Queue
 from queuectl.queue.requests import absolute_cwd

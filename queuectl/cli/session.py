@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.domain.errors import ExitCode, QueuectlError
-from queuectl.domain.text import printable
+from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
 from queuectl.system.home import Location, find_location
 
 if TYPE_CHECKING:
@@ -139,47 +139,6 @@ def _end_abandoned_runs(queue: Queue) -> None:
 
 
 pass_session = click.make_pass_decorator(Session)
-
-
-def on_terminal() -> bool:
-    """Whether a person reads standard output."""
-    return sys.stdout.isatty()
-
-
-def print_line(line: str) -> None:
-    """Write one line of the result to standard output."""
-    sys.stdout.write(printable(line) + "\n")
-
-
-def silence_output() -> None:
-    """Let what is still buffered for standard output go nowhere, without a word."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def print_hint(line: str) -> None:
-    """Write one line that is not the result (a warning, a hint, progress) to standard error."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        silence_output()  # where it leads to is full or gone, which must not hide this line
-    sys.stderr.write(printable(line) + "\n")
-    sys.stderr.flush()
-
-
-def end_line() -> None:
-    """Begin a new line on a terminal, which has shown `^C` or the like on this one."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
-        sys.stderr.flush()
-
-
-def print_error(fault: QueuectlError, where: str = "") -> None:
-    """Write an error, and what to type next, as one line."""
-    place = f"{where}: " if where else ""
-    hint = f"; {fault.hint}" if fault.hint else ""
-    print_hint(f"queuectl: {place}{fault}{hint}")
 
 
 def for_each(words: Iterable[str], act: Callable[[str], None]) -> int:

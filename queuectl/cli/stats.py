@@ -9,12 +9,13 @@ import click
 
 from queuectl.cli.completions import QUEUE_NAME
 from queuectl.cli.root import Command, examples, json_option
-from queuectl.cli.session import Session, on_terminal, pass_session
+from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.queue_limits import queue_title
 from queuectl.domain.stats import SERIES_MINUTES, Histogram, QueueReport, Report, as_dict, counts_of
 from queuectl.presentation import tables
+from queuectl.presentation.console import on_terminal
 from queuectl.presentation.layout import length, sparkline
 from queuectl.queue import Queue
 

@@ -8,11 +8,12 @@ import click
 
 from queuectl.cli.jobs import clock_of
 from queuectl.cli.root import Command, examples, json_option
-from queuectl.cli.session import Session, on_terminal, pass_session
+from queuectl.cli.session import Session, pass_session
 from queuectl.domain.query import Counts
 from queuectl.domain.queue_limits import OPEN
 from queuectl.presentation import tables
 from queuectl.presentation.columns import STATE_STYLES, worker_columns
+from queuectl.presentation.console import on_terminal
 from queuectl.presentation.status import (
     QueueView,
     queue_columns,

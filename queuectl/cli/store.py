@@ -13,13 +13,14 @@ from pathlib import Path
 import click
 
 from queuectl.cli.root import Command, examples, json_option
-from queuectl.cli.session import Session, pass_session, print_line
+from queuectl.cli.session import Session, pass_session
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRefused
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED
 from queuectl.domain.times import UTC
 from queuectl.presentation import tables
+from queuectl.presentation.console import print_line
 from queuectl.queue import Queue
 from queuectl.stores.rules import require_in_use
 from queuectl.system.file_access import access_to, own_name

@@ -21,10 +21,11 @@ from queuectl.cli.enqueue_words import WrittenJob
 from queuectl.cli.filters import confirm, filter_of, filter_options, yes_option
 from queuectl.cli.progress import Progress, progress_line
 from queuectl.cli.root import Command, examples
-from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
+from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.query import Filter
 from queuectl.domain.text import without_passwords
+from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.system.home import cannot, find_location, open_private, working_directory
 
 if TYPE_CHECKING:

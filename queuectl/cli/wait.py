@@ -15,13 +15,14 @@ from queuectl.cli.completions import QUEUE_NAME
 from queuectl.cli.logs import ending
 from queuectl.cli.progress import progress_line
 from queuectl.cli.root import Command, examples, ids_argument, json_option
-from queuectl.cli.session import Session, pass_session, print_error, print_hint, print_line
+from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.times import parse_duration
 from queuectl.domain.views import NO_WORKER, as_dict, exit_code
 from queuectl.presentation import tables
+from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.queue import Queue
 from queuectl.system.polling import ROOTS_SECONDS, Pace
 

@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from queuectl.cli.session import on_terminal
 from queuectl.domain.errors import NotFound
 from queuectl.domain.text import printable
 from queuectl.domain.times import iso
+from queuectl.presentation.console import on_terminal
 from queuectl.worker.log_files import logs_of, pid_of
 
 _STAMP = len("2030-01-31T14:30:05.123")

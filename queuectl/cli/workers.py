@@ -13,20 +13,14 @@ from queuectl.cli.completions import QUEUE_NAME, WORKER_ID
 from queuectl.cli.jobs import clock_of
 from queuectl.cli.progress import Progress, progress_line
 from queuectl.cli.root import Group, examples, json_option, with_options
-from queuectl.cli.session import (
-    Session,
-    pass_session,
-    print_error,
-    print_hint,
-    print_line,
-    refuse_native_windows,
-)
+from queuectl.cli.session import Session, pass_session, refuse_native_windows
 from queuectl.domain.errors import ExitCode, NotFound, QueuectlError, WaitTimedOut
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.times import parse_duration
 from queuectl.domain.worker_record import LiveWorker, StopRequest
 from queuectl.presentation import tables
 from queuectl.presentation.columns import worker_columns
+from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.presentation.status import worker_as_dict
 from queuectl.queue import Queue
 from queuectl.stores.rules import require_in_use

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from queuectl.cli.app import execute
-from queuectl.cli.session import Session, end_line, print_error, print_hint, print_line
+from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.presentation.console import end_line, print_error, print_hint, print_line
 from queuectl.shell.grammar import SHELL_WORDS, SYSTEM_HELP
 from queuectl.shell.tokenizer import is_continued, split_line
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from queuectl.cli.session import print_hint
 from queuectl.domain.errors import InvalidInput
+from queuectl.presentation.console import print_hint
 from queuectl.system.home import Home, cannot, open_private
 
 SESSION_SECONDS = 12 * 3600.0

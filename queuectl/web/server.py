@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from queuectl.cli.session import print_hint, print_line
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen
+from queuectl.presentation.console import print_hint, print_line
 from queuectl.system.home import Location
 from queuectl.web.access import LOOPBACK_NAMES, Policy, is_loopback, named_token, own_token
 from queuectl.web.app import build
