@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 
-from tests.stores import server
+from tests.stores.server import mongod_in
 
 # What a pipe gets is to be flushed by the program, not by whoever runs its tests.
 os.environ.pop("PYTHONUNBUFFERED", None)
@@ -76,13 +76,8 @@ def _is_quick(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server of this test process's own."""
-    executable = server.program()
-    if executable is None:
-        if server.is_required():
-            pytest.fail("the MongoDB test server is not installed")
-        pytest.skip("the MongoDB test server is not installed (it needs Python 3.11)")
-    with server.running(executable, tmp_path_factory.mktemp("mongo")) as address:
-        yield address
+    with mongod_in(tmp_path_factory.mktemp("mongo")) as mongod:
+        yield f"mongodb://{mongod.address}"
 
 
 @pytest.fixture(scope="session")

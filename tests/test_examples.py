@@ -130,7 +130,7 @@ BEFORE: dict[str, dict[str, Callable[[Queue], None]]] = {
         "queuectl purge --queue backup --dry-run": two_backups,
         "queuectl export": three_jobs,
         # a migration stands as it does when it was killed
-        "queuectl enqueue later": lambda queue: queue.store.set_meta(MOVING, "once"),
+        "queuectl enqueue later": lambda queue: queue.store.meta.set(MOVING, "once"),
         "queuectl enqueue deploy": back_in_use,
     },
     "queues.md": {},

@@ -202,7 +202,7 @@ def test_a_schedule_gives_every_field_to_its_runs(cli: Cli, queue: Queue, way: s
     assert shown.keys() == given_fields(spec, "schedule").keys()
     store, added = queue.store, queue.schedules.get("nightly")
     due = replace(added, next_due=store.now() - timedelta(minutes=1), rev=added.rev + 1)
-    assert store.save_schedule(due, added)
+    assert store.schedules.save(due, added)
     assert Scheduler(store, store.now() - timedelta(hours=1)).enqueue_due(Settings()).enqueued
     (run,) = queue.schedules.runs("nightly", 2)
     survives("schedule", flat(spec, "spec."), flat(run.spec, "spec."))

@@ -136,7 +136,7 @@ def test_several_are_not_one_and_a_request_takes_no_fields(queue: Queue) -> None
 
 def test_a_call_looks_at_the_settings_once(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
-    look = queue.store.settings
+    look = queue.store.settings.all
 
     def looking() -> dict[str, Any]:
         looks.append(True)

@@ -22,8 +22,8 @@ from queuectl.domain.job import State
 from queuectl.stores import open_store
 from queuectl.system.run_processes import children_of
 from tests.certificates import certificate_in
-from tests.chaos.mongod import Mongod, mongod_in
 from tests.cli.harness import Result, home
+from tests.stores.server import Mongod, mongod_in
 from tests.worker.fleet import eventually, fleet_in
 
 __all__ = ["home"]
@@ -110,7 +110,7 @@ def test_a_user_who_may_only_read_can_look_and_change_nothing(guarded: Guarded) 
     with closing(open_store(guarded.url(f"reader:{ENCODED}@"))) as store:
         assert store.counts().total >= 0
         with pytest.raises(StoreRefused, match="does not allow this user") as caught:
-            store.set_setting("max_retries", 5)
+            store.settings.set("max_retries", 5)
     assert "readWrite" in caught.value.hint
 
 

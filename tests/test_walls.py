@@ -35,7 +35,10 @@ BREAKS = {
         "def f():\n    from queuectl.stores.mongo import chunks\n",
     ),
     "the domain does no input and no output": ("domain/text.py", "def f():\n    import random\n"),
-    "a store starts and signals no process": ("stores/base.py", "def f():\n    import signal\n"),
+    "a store starts and signals no process": (
+        "stores/sqlite/wakeup.py",
+        "def f():\n    import queuectl.system.lock_watch\n",
+    ),
     "a store knows no process": ("stores/base.py", "import queuectl.system.processes\n"),
     "what runs a command sees no store": (
         "worker/runs/programs.py",

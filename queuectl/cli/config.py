@@ -58,7 +58,7 @@ def show_settings(session: Session) -> None:
 
 def _values(session: Session, name: str | None = None) -> dict[str, tunables.Value]:
     """Return the settings in force; say of those asked for which stored ones are not used."""
-    stored = session.reading().store.settings()
+    stored = session.reading().store.settings.all()
     chosen = {key: raw for key, raw in stored.items() if name in (None, key)}
     for fault in tunables.faults(chosen):
         print_hint(fault)

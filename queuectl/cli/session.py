@@ -126,7 +126,7 @@ def _end_abandoned_runs(queue: Queue) -> None:
     """
     home = queue.home
     is_local = not queue.address.startswith("mongodb")  # to ask a server takes longer
-    may_be_lost = is_local and home.has_lost_pid_file() and bool(queue.store.workers())
+    may_be_lost = is_local and home.has_lost_pid_file() and bool(queue.store.workers.all())
     if not (may_be_lost or home.misses_processes()):
         return
     import contextlib

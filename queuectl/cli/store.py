@@ -153,7 +153,7 @@ def _check_store(session: Session) -> Finding:
 
 
 def _check_settings(session: Session) -> Finding:
-    faults = tunables.faults(session.reading().store.settings())
+    faults = tunables.faults(session.reading().store.settings.all())
     advice = "queuectl config set, or config unset, corrects them"
     return _finding("settings", faults, "as they should be", advice)
 

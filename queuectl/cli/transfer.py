@@ -176,7 +176,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
         was_moved = migration.release(source)
         print_line(f"{source.address} is in use again" if was_moved else "this store was not moved")
         return ExitCode.OK
-    contents = jobs_and_schedules(queue.counts().total, len(source.schedules()))
+    contents = jobs_and_schedules(queue.counts().total, len(source.schedules.all()))
     address = without_passwords(url)
     confirm(
         f"Move {contents} and all else from {source.address} to {address}, "

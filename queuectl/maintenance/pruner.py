@@ -19,7 +19,6 @@ from queuectl.domain.field_checks import is_name
 from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.settings import Settings
-from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
 from queuectl.stores.rules import remove_unspared
 from queuectl.system.home import Home
@@ -38,7 +37,6 @@ DELIVERIES_KEPT = {
 _BATCH = 100
 _BUDGET_SECONDS = 0.1
 _BREATH_SECONDS = 0.002
-_EVENTS_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 _TURN_SECONDS = 0.5
 _DELIVERIES_SECONDS = 60.0
@@ -69,7 +67,7 @@ class Pruner:
         self._age_out(settings)
         is_due = self._environments_timer.rings()
         if is_due and self._store.try_acquire_turn("environments", _UNUSED_SECONDS):
-            self._store.forget_environments(self._store.now() - _UNUSED_KEPT)
+            self._store.environments.forget(self._store.now() - _UNUSED_KEPT)
         self._logs.tick(settings)
         is_due = self._deliveries_timer.rings()
         if is_due and not self._remove_deliveries(time.monotonic() + _BUDGET_SECONDS):
@@ -85,9 +83,13 @@ class Pruner:
         now = self._store.now()
         limits = {state: now - timedelta(seconds=age) for state, age in ages.items()}
         # looking is cheap, and most of the time there is nothing: only then ask for the turn
-        due = [state for state, before in limits.items() if self._store.ended(state, before, 1)]
+        due = [
+            state
+            for state, before in limits.items()
+            if self._store.retention.ended(state, before, 1)
+        ]
         past = now - timedelta(seconds=settings.retention_history)
-        has_past = settings.retention_history > 0 and self._store.has_past_runs(past)
+        has_past = settings.retention_history > 0 and self._store.retention.has_past_runs(past)
         if not due and not has_past:
             return
         is_done = False
@@ -107,11 +109,8 @@ class Pruner:
         """
         since = self._seen_until.pop(state, None)
         while True:
-            batch = self._store.ended(state, before, _BATCH, since)
+            batch = self._store.retention.ended(state, before, _BATCH, since)
             removed = self._remove(batch)
-            if removed is None:
-                self._seen_until[state] = since
-                return False
             if len(batch) < _BATCH:
                 return True
             if len(removed) < _BATCH / 2:
@@ -122,10 +121,8 @@ class Pruner:
                 return False
             time.sleep(_BREATH_SECONDS)
 
-    def _remove(self, batch: list[Job]) -> frozenset[str] | None:
-        """Remove settled jobs with their logs; None if their events, which go too, come first."""
-        if batch and not process_all_events(self._store, _EVENTS_SECONDS):
-            return None
+    def _remove(self, batch: list[Job]) -> frozenset[str]:
+        """Remove settled jobs with their logs; return the ids of those that are gone."""
         removed = remove_unspared(self._store, batch)
         for job_id in removed:
             self._job_logs.remove(job_id)
@@ -134,7 +131,7 @@ class Pruner:
     def _forget_runs(self, before: datetime, ends_at: float) -> bool:
         """Forget past runs that ended before an instant; return whether there are no more."""
         while True:
-            gone, is_more = self._store.forget_runs(before, _BATCH)
+            gone, is_more = self._store.retention.forget_runs(before, _BATCH)
             for job_id, run in gone:
                 self._job_logs.remove_run(job_id, run)
             if not is_more:
@@ -147,10 +144,8 @@ class Pruner:
         """Remove deliveries that ended long ago; return whether all of them were looked at."""
         now = self._store.now()
         for state, age in DELIVERIES_KEPT.items():
-            while batch := self._store.deliveries_ended(state, now - age, _BATCH):
+            while batch := self._store.retention.deliveries_ended(state, now - age, _BATCH):
                 removed = self._remove(batch)
-                if removed is None:
-                    return False
                 if len(batch) < _BATCH or not removed:
                     break
                 if time.monotonic() >= ends_at:

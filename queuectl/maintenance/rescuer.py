@@ -81,7 +81,7 @@ class Rescuer:
         """
         now = self._store.now()
         looks: dict[str, int] = {}
-        for worker in self._store.workers():
+        for worker in self._store.workers.all():
             silence = (now - worker.heartbeat_at).total_seconds()
             if not is_here(worker.process):
                 if silence > 20 * SILENCE_SECONDS:
@@ -96,12 +96,12 @@ class Rescuer:
                         is_clear &= self._end_claim(job, settings)
                         self._store.between()
                     if is_clear and is_last:
-                        self._store.unregister(worker.id)
+                        self._store.workers.unregister(worker.id)
         self._looks = looks
 
     def _forget(self, worker: WorkerRecord) -> None:
         """Remove a worker of another machine that has been silent for long."""
-        self._store.unregister(worker.id)
+        self._store.workers.unregister(worker.id)
         if self._home is not None:
             try:
                 pidfile.forget(self._home, worker.id)
@@ -256,9 +256,9 @@ def end_abandoned_runs(home: Home, store: Store) -> None:
         rouse(pid)
     is_lost = any(
         worker.home == str(home.root) and _has_died_here(worker.process)
-        for worker in store.workers()
+        for worker in store.workers.all()
     )
-    settings = from_stored(store.settings())
+    settings = from_stored(store.settings.all())
     if is_lost and not supervisors:
         Rescuer(store, home).recover(settings)
     couriers = {

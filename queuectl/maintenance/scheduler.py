@@ -13,7 +13,8 @@ from queuectl.domain.job import Job
 from queuectl.domain.request import build_request
 from queuectl.domain.schedule import MISSED, Schedule, moved_up, run_id, step
 from queuectl.domain.settings import Settings
-from queuectl.stores.base import Fired, Leaving, Store
+from queuectl.stores.base import Leaving, Store
+from queuectl.stores.components import Fired
 from queuectl.system.cron import Cron
 from queuectl.system.ids import new_job_id
 from queuectl.system.polling import Timer
@@ -52,7 +53,7 @@ class Scheduler:
         now, began_at = self._store.now(), time.monotonic()
         if self._timer.rings():
             self._move_up(now)
-        upcoming = self._store.schedules(due_by=now + timedelta(seconds=ahead))
+        upcoming = self._store.schedules.due(now + timedelta(seconds=ahead))
         due = [each for each in upcoming if each.next_due and each.next_due <= now]
         later = [each.next_due for each in upcoming[len(due) :]]
         enqueued = 0
@@ -66,14 +67,14 @@ class Scheduler:
 
     def _move_up(self, now: datetime) -> None:
         """Correct the schedules whose next run was reckoned by a clock that was ahead."""
-        for schedule in self._store.schedules():
+        for schedule in self._store.schedules.all():
             try:
                 cron = self._cron(schedule)
                 after = moved_up(schedule, now, cron.following, cron.awaited)
             except Exception as fault:  # as one that is due, it does not stop the others
                 self._log_once(schedule, fault)
                 continue
-            if after is not None and self._store.save_schedule(after, schedule):
+            if after is not None and self._store.schedules.save(after, schedule):
                 log.warning(
                     "schedule '%s': its next run is moved up from %s to %s, which is due by the "
                     "clock",
@@ -118,7 +119,7 @@ class Scheduler:
         if what.due is None:
             return False, self._skipped(schedule, what.after)
         job = _run(schedule, what.due, settings, now)
-        fired = self._store.fire(schedule, job, what.after)
+        fired = self._store.schedules.fire(schedule, job, what.after)
         if fired is Fired.ENQUEUED:
             log.info("schedule '%s': enqueued job '%s'", schedule.name, job.id)
             return True, what.after
@@ -127,7 +128,7 @@ class Scheduler:
         return False, None
 
     def _skipped(self, before: Schedule, after: Schedule) -> Schedule | None:
-        if not self._store.save_schedule(after, before):
+        if not self._store.schedules.save(after, before):
             return None
         why = "no worker was there" if after.skipped_why == MISSED else "an earlier one goes on"
         log.warning(

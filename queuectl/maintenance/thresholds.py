@@ -43,7 +43,7 @@ class Thresholds:
         """Look at every threshold, if it is time and no other worker has just done so."""
         if not self._timer.rings():
             return
-        hooks = watched(self._store.hooks())
+        hooks = watched(self._store.hooks.all())
         if hooks and self._store.try_acquire_turn(_TURN, LOOK_SECONDS * 0.9):
             self.look(hooks)
 
@@ -71,14 +71,14 @@ class Thresholds:
         if parse_threshold(hook.when).measure == NO_WORKER:
             after = seen(after, self._has_worker(hook, now), now)
         after = judged(after, self._measure(after, now), now)
-        return after if after is hook or self._store.save_hook(after, hook) else None
+        return after if after is hook or self._store.hooks.save(after, hook) else None
 
     def _enqueue_delivery(self, hook: Hook) -> Hook | None:
         """Add the delivery of the latest change, then note that; None: another was faster."""
         job = delivery_job(hook, of_threshold(hook), str(hook.changes), self._store.now())
         self._store.insert([job])
         after = told(hook)
-        return after if self._store.save_hook(after, hook) else None
+        return after if self._store.hooks.save(after, hook) else None
 
     def _measure(self, hook: Hook, now: datetime) -> float:
         measure = parse_threshold(hook.when).measure
@@ -101,7 +101,7 @@ class Thresholds:
 
     def _has_worker(self, hook: Hook, now: datetime) -> bool:
         """Whether a worker lives that serves the hook's queue, or without one any but `hooks`."""
-        for worker in self._store.workers():
+        for worker in self._store.workers.all():
             served = {hook.queue} if hook.queue else set(worker.queues) - {DELIVERY_QUEUE}
             if is_live(worker, now) and (not worker.queues or served.intersection(worker.queues)):
                 return True
@@ -114,11 +114,11 @@ def check(store: Store) -> list[Hook]:
     Raises Conflict in a store that was moved.
     """
     require_in_use(store)
-    before = {hook.name: hook.changes for hook in store.hooks()}
-    Thresholds(store).look(watched(store.hooks()))
+    before = {hook.name: hook.changes for hook in store.hooks.all()}
+    Thresholds(store).look(watched(store.hooks.all()))
     return [
         hook
-        for hook in watched(store.hooks())
+        for hook in watched(store.hooks.all())
         if hook.changes > before.get(hook.name, hook.changes)
     ]
 

@@ -17,7 +17,7 @@ from queuectl.queue import bulk, change, enqueue
 from queuectl.queue.enqueue import EnqueueResult
 from queuectl.queue.read import Reader
 from queuectl.queue.requests import Requests, as_one
-from queuectl.stores import open_existing, open_store
+from queuectl.stores import empty_store, open_existing, open_store
 from queuectl.system.home import Home, Location, find_location
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ class Queue(Reader):
         store = open_existing(place.store_url)
         if store is not None:
             return cls(store, place.home)
-        from queuectl.stores.missing import NoStore
-
-        queue = cls(NoStore(place.store_url), place.home)
+        queue = cls(empty_store(place.store_url), place.home)
         root = place.home.root
         is_home_missing = place.is_store_inside and not root.exists()
         queue.missing = str(root) if is_home_missing else queue.address
@@ -257,7 +255,7 @@ class Queue(Reader):
 
     def ask_workers_to_stop(self, ids: Collection[str], how: StopRequest) -> None:
         """Ask workers, wherever they are, to leave with their next heartbeat."""
-        self._store.ask_to_stop(ids, how)
+        self._store.workers.ask_to_stop(ids, how)
 
     @property
     def schedules(self) -> Schedules:
@@ -279,7 +277,7 @@ class Queue(Reader):
         """Store a setting; return its key and value. Raises InvalidInput."""
         key = tunables.resolve_key(word)
         value = tunables.parse_value(key, raw)
-        self._store.set_setting(key, value)
+        self._store.settings.set(key, value)
         return key, value
 
     def unset_setting(self, word: str) -> tuple[str, Value | None]:
@@ -287,18 +285,18 @@ class Queue(Reader):
 
         One that is stored and unknown, such as that of another version, has no default.
         """
-        if word not in tunables.KEYS and word in self._store.settings():
-            self._store.set_setting(word, None)
+        if word not in tunables.KEYS and word in self._store.settings.all():
+            self._store.settings.set(word, None)
             return word, None
         key = tunables.resolve_key(word)
-        self._store.set_setting(key, None)
+        self._store.settings.set(key, None)
         return key, tunables.default_of(key)
 
     def faults(self) -> list[str]:
         """Return one line for each fault of the store and of what it holds."""
         return [
             *self._store.check(),
-            *tunables.faults(self._store.settings()),
+            *tunables.faults(self._store.settings.all()),
             *self.schedules.faults(),
         ]
 

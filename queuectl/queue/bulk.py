@@ -116,10 +116,6 @@ def _change_all(
 
 def _commit_all(store: Store, changes: list[Transition]) -> dict[str, Job | None]:
     """Commit what can be committed together; return what became of these jobs, by id."""
-    if any(change.after is None for change in changes):
-        from queuectl.queue.events import process_all_events  # which no one who enqueues needs
-
-        process_all_events(store)  # the events of deleted jobs go with them
     try:
         applied = store.commit_all(changes) if changes else ()
     except StoreFull:
@@ -140,7 +136,6 @@ def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
     import time
 
     from queuectl.domain.query import Page
-    from queuectl.queue.events import process_all_events
     from queuectl.stores.rules import remove_unspared
     from queuectl.system.job_logs import JobLogs
 
@@ -150,7 +145,6 @@ def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
     store.counts()  # which logs what is in no state that can be chosen
     done, after = Purged(), 0
     while page := list(reader.find(chosen, Page(limit=_PURGED_AT_ONCE, after_seq=after))):
-        process_all_events(store)
         gone = remove_unspared(store, page)
         for job_id in gone:
             logs.remove(job_id)

@@ -162,17 +162,11 @@ def delete(reader: Reader, job_id: str, *, force: bool, only: Filter | None) -> 
 
     Raises NotFound, NoLongerFits, or Conflict for a run that goes on.
     """
-    from queuectl.queue.events import process_events_of
     from queuectl.system.job_logs import JobLogs
-
-    def decide(job: Job, _now: datetime) -> Transition:
-        decided = state_machine.delete(job)
-        process_events_of(reader.store, job)
-        return decided
 
     if force and _end_run(reader, job_id, only):
         only = None  # it did fit, and has changed because we made it end
-    change(reader.store, job_id, decide, only)
+    change(reader.store, job_id, lambda job, _now: state_machine.delete(job), only)
     JobLogs(reader.home).remove(job_id)
 
 

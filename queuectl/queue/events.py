@@ -9,7 +9,6 @@ import math
 import time
 from datetime import timedelta
 
-from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings
 from queuectl.domain.stats import counted
 from queuectl.queue.hook_deliveries import enqueue_deliveries
@@ -50,7 +49,7 @@ class EventProcessor:
     def _process(self, ends_at: float) -> float:
         """Process what there is until `ends_at`; return in how many seconds to look again."""
         # looking is cheap, and most of the time there is nothing: only then ask for the turn
-        if self._store.pending_events(1).is_empty:
+        if self._store.stats.pending_events(1).is_empty:
             return _LOOK_SECONDS
         if not self._store.try_acquire_turn("events", _BACKLOG_SECONDS):
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
@@ -65,7 +64,7 @@ class EventProcessor:
     def _age_out(self, seconds: float) -> None:
         if self._store.try_acquire_turn("figures", _AGE_SECONDS):
             before = self._store.now() - timedelta(seconds=seconds)
-            while self._store.forget_figures(before) == BATCH:
+            while self._store.stats.forget(before) == BATCH:
                 self._store.between()
                 time.sleep(_BREATH_SECONDS)
 
@@ -91,12 +90,12 @@ class _Batches:
 
 def process_events(store: Store, limit: int = BATCH) -> bool:
     """Process one batch of events; return whether there may be more."""
-    events = store.pending_events(limit)
+    events = store.stats.pending_events(limit)
     if events.is_empty:
         return False
     # before they are forgotten: a crash in between repeats it, and adds no delivery twice
     enqueue_deliveries(store, events.finished)
-    is_recorded = store.record_events(events, counted(events.finished, events.enqueued))
+    is_recorded = store.stats.record(events, counted(events.finished, events.enqueued))
     return not is_recorded or len(events.finished) >= limit
 
 
@@ -113,12 +112,3 @@ def process_all_events(store: Store, seconds: float = math.inf) -> bool:
         if time.monotonic() >= ends_at:
             break
     return False
-
-
-def process_events_of(store: Store, job: Job) -> None:
-    """Process the events of a job, and those of before its latest one."""
-    batches = _Batches(store, _LEAST)
-    for _ in range(_MOST_TRIES):
-        first = store.pending_events(1).finished
-        if not first or first[0].finished_at > job.updated_at or not batches.process_next():
-            return

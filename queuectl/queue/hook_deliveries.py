@@ -87,7 +87,7 @@ def enqueue_deliveries(store: Store, events: Sequence[RunFinished]) -> int:
     told = [ending for ending in events if hook_of(ending.job_id) is None]
     if not told:
         return 0
-    hooks = [hook for hook in store.hooks() if hook.events and not hook.paused]
+    hooks = [hook for hook in store.hooks.all() if hook.events and not hook.paused]
     if not hooks:
         return 0
     now = store.now()
@@ -108,7 +108,7 @@ def enqueue_deliveries(store: Store, events: Sequence[RunFinished]) -> int:
     if jobs:
         store.insert(jobs)
     for queue in emptied:
-        store.set_meta(f"{_EMPTIED}{queue}", iso(looked_at))
+        store.meta.set(f"{_EMPTIED}{queue}", iso(looked_at))
     return len(jobs)
 
 
@@ -131,5 +131,5 @@ def _emptied(
         queue: ending
         for queue, ending in last.items()
         if not any(counts.get(queue, {}).get(state) for state in unsettled)
-        and iso(ending.finished_at) > (store.get_meta(f"{_EMPTIED}{queue}") or "")
+        and iso(ending.finished_at) > (store.meta.get(f"{_EMPTIED}{queue}") or "")
     }

@@ -63,11 +63,11 @@ class Hooks(NamedRecords[Hook]):
     def _limit_deliveries(self, name: str) -> None:
         """Let only a few deliveries of a hook run at once, unless somebody has said otherwise."""
         queue_limits = self._store.queue_limits()
-        if self._store.get_meta(_LIMITED) is None:
+        if self._store.meta.get(_LIMITED) is None:
             if DELIVERY_QUEUE not in queue_limits:
                 self._store.set_queue_limit(DELIVERY_QUEUE, limit=DELIVERY_SLOTS)
                 queue_limits = self._store.queue_limits()
-            self._store.set_meta(_LIMITED, "yes")
+            self._store.meta.set(_LIMITED, "yes")
         said = queue_limits.get(DELIVERY_QUEUE, OPEN)
         self._store.set_queue_limit(delivery_queue(name), paused=said.paused, limit=said.limit)
 
@@ -76,24 +76,24 @@ class Hooks(NamedRecords[Hook]):
 
         Those of a hook that is gone may still wait, in a queue that was paused with all others.
         """
-        queues = {delivery_queue(hook.name) for hook in self._store.hooks()}
+        queues = {delivery_queue(hook.name) for hook in self._store.hooks.all()}
         for queue in queues.union(filter(is_of_deliveries, self._store.queue_limits())):
             self._store.set_queue_limit(queue, paused=paused, limit=limit)
 
     def all(self) -> list[Hook]:
         """Return every hook, by name."""
-        return self._store.hooks()
+        return self._store.hooks.all()
 
     def _find(self, name: str) -> Hook | None:
-        return next((hook for hook in self._store.hooks() if hook.name == name), None)
+        return next((hook for hook in self._store.hooks.all() if hook.name == name), None)
 
     def _save(self, after: Hook, before: Hook | None) -> bool:
-        return self._store.save_hook(after, before)
+        return self._store.hooks.save(after, before)
 
     def remove(self, name: str) -> None:
         """Forget a hook; its deliveries that still wait fail then. Raises NotFound."""
         self.get(name)
-        self._store.remove_hook(name)
+        self._store.hooks.remove(name)
         self._store.set_queue_limit(delivery_queue(name), paused=False, limit=0)
 
     def pause(self, name: str) -> Hook:
@@ -112,7 +112,7 @@ class Hooks(NamedRecords[Hook]):
     def faults(self) -> list[str]:
         """Return one line for each hook that cannot do its work, or whose deliveries are dead."""
         settings, found = self._settings(), []
-        hooks = self._store.hooks()
+        hooks = self._store.hooks.all()
         for hook in hooks:
             try:
                 checked(hook, settings)
@@ -141,7 +141,7 @@ class Hooks(NamedRecords[Hook]):
         now = self._store.now()
         return not any(
             is_live(worker, now) and (not worker.queues or DELIVERY_QUEUE in worker.queues)
-            for worker in self._store.workers()
+            for worker in self._store.workers.all()
         )
 
     def test(self, name: str) -> str:
@@ -160,7 +160,7 @@ class Hooks(NamedRecords[Hook]):
         return webhook.deliver(hook, of_test(self._store.now()), f"test:{new_token()}")
 
     def _settings(self) -> Settings:
-        return tunables.from_stored(self._store.settings())
+        return tunables.from_stored(self._store.settings.all())
 
 
 def checked(hook: Hook, settings: Settings) -> Hook:

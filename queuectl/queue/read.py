@@ -78,7 +78,7 @@ class Reader:
 
     def settings(self) -> Settings:
         """Return the settings in force."""
-        return tunables.from_stored(self._store.settings())
+        return tunables.from_stored(self._store.settings.all())
 
     def resolve(self, word: str) -> str:
         """Return the id that a word means: itself, or a prefix of one made for the user.
@@ -122,7 +122,7 @@ class Reader:
         held = {job.worker: job.id for job in self.find(running)}
         return [
             LiveWorker(record, held.get(record.id))
-            for record in self._store.workers()
+            for record in self._store.workers.all()
             if is_live(record, now)
         ]
 
@@ -189,7 +189,7 @@ class Reader:
         def unserved() -> Callable[[str], str | None]:
             now = self._store.now()
             return unserved_by(
-                record.queues for record in self._store.workers() if is_live(record, now)
+                record.queues for record in self._store.workers.all() if is_live(record, now)
             )
 
         return WaitContext(
@@ -242,7 +242,7 @@ class Reader:
         process_all_events(self._store)
         now = self._store.now()
         begun = since or now - _STATS_PERIOD
-        minutes = self._store.figures(min(begun - timedelta(minutes=1), earliest(now)))
+        minutes = self._store.stats.figures(min(begun - timedelta(minutes=1), earliest(now)))
         kept = {
             place: figures
             for place, figures in minutes.items()
@@ -258,7 +258,7 @@ class Reader:
         return self._totals(deliveries=False)
 
     def _totals(self, *, deliveries: bool) -> dict[str, Figures]:
-        found = self._store.totals().items()
+        found = self._store.stats.totals().items()
         return {name: each for name, each in found if is_of_deliveries(name) is deliveries}
 
     def oldest_due(self) -> dict[str, datetime]:

@@ -42,7 +42,7 @@ class Requests:
         """Return what makes a request of each of many mappings, with the settings of now."""
         new_ids = new_job_ids()
         return RequestForm(
-            settings or tunables.from_stored(self._store.settings()),
+            settings or tunables.from_stored(self._store.settings.all()),
             self._parse_time,
             lambda: next(new_ids),
             cwd=cwd,
@@ -99,7 +99,7 @@ class Requests:
         if self._captured is None:
             variables = environments.capture(os.environ)
             self._captured = environments.name_of(variables)
-            self._store.save_environment(self._captured, variables)
+            self._store.environments.save(self._captured, variables)
         return fields, self._captured
 
     def of_call(

@@ -80,13 +80,13 @@ class Schedules(NamedRecords[Schedule]):
 
     def all(self) -> list[Schedule]:
         """Return every schedule, by name."""
-        return self._store.schedules()
+        return self._store.schedules.all()
 
     def _find(self, name: str) -> Schedule | None:
-        return self._store.schedule(name) if is_name(name) else None
+        return self._store.schedules.get(name) if is_name(name) else None
 
     def _save(self, after: Schedule, before: Schedule | None) -> bool:
-        return self._store.save_schedule(after, before)
+        return self._store.schedules.save(after, before)
 
     def faults(self) -> list[str]:
         """Return one line for each schedule that cannot be served on this machine."""
@@ -101,7 +101,7 @@ class Schedules(NamedRecords[Schedule]):
     def remove(self, name: str) -> None:
         """Forget a schedule; the jobs of its runs stay. Raises NotFound."""
         self.get(name)
-        self._store.remove_schedule(name)
+        self._store.schedules.remove(name)
 
     def pause(self, name: str) -> Schedule:
         """Enqueue no more runs. Raises NothingDone when it is paused already."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.stores.base import Store
 from queuectl.system.store_url import is_mongo, sqlite_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def open_store(url: str) -> Store:
@@ -19,7 +25,14 @@ def open_store(url: str) -> Store:
         return MongoStore.open(url)
     from queuectl.stores.sqlite.store import SqliteStore
 
-    return SqliteStore.open(sqlite_path(url))
+    return SqliteStore(sqlite_path(url), _watch)
+
+
+def _watch(store_file: Path) -> Callable[[], float | None]:
+    """Return what looks after the holder of the lock that a writer waits for."""
+    from queuectl.system.lock_watch import LockWatch  # few ever wait
+
+    return LockWatch(store_file).look
 
 
 def open_existing(url: str) -> Store | None:
@@ -33,10 +46,9 @@ def open_existing(url: str) -> Store | None:
         return MongoStore.open_existing(url)
     from queuectl.stores.sqlite.database import is_there
     from queuectl.stores.sqlite.files import is_missed
-    from queuectl.stores.sqlite.store import SqliteStore
 
     path = sqlite_path(url)
-    return SqliteStore.open(path) if is_there(path) or is_missed(path) else None
+    return open_store(url) if is_there(path) or is_missed(path) else None
 
 
 def reopen_store(url: str) -> Store:
@@ -50,6 +62,42 @@ def reopen_store(url: str) -> Store:
 
         raise StoreUnavailable(f"{without_passwords(url)} is gone", hint="put it back")
     return store
+
+
+def empty_store(url: str) -> Store:
+    """Open what stands for a store that is not there: an empty one that is gone when it is closed.
+
+    Whoever only reads gets the answers of a store in which nothing has happened yet, and nothing
+    is made at the place that was named. Raises StoreUnavailable.
+    """
+    import tempfile
+
+    from queuectl.stores.sqlite.store import SqliteStore
+
+    address = _mongo_address(url) if is_mongo(url) else str(sqlite_path(url))
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="queuectl-", ignore_cleanup_errors=True)
+    except OSError as fault:
+        raise StoreUnavailable(
+            f"there is no store at {address}, and no temporary directory to stand for it "
+            f"({fault.strerror})",
+            hint="queuectl init makes the store",
+        ) from None
+    try:
+        path = Path(scratch.name) / "queue.db"
+        return SqliteStore(path, address=address, on_close=scratch.cleanup)
+    except BaseException:
+        scratch.cleanup()
+        raise
+
+
+def _mongo_address(url: str) -> str:
+    """Return an address without any password."""
+    from queuectl.stores.mongo.connection import Link
+
+    link = Link(url)
+    link.close()
+    return link.address
 
 
 def give_up_spare(url: str) -> int:

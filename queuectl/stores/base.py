@@ -11,20 +11,27 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from queuectl.domain.frozen import frozen
-from queuectl.stores.base_events import BATCH as BATCH
-from queuectl.stores.base_events import Counting
+from queuectl.stores.components import BATCH as BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
     from queuectl.domain.hooks import Hook
-    from queuectl.domain.job import Job, State
+    from queuectl.domain.job import Job
     from queuectl.domain.query import Counts, Filter, Page
     from queuectl.domain.queue_limits import QueueLimits
-    from queuectl.domain.schedule import Schedule
     from queuectl.domain.state_machine import Transition
-    from queuectl.domain.worker_record import StopRequest, WorkerRecord
+    from queuectl.stores.components import (
+        Environments,
+        Meta,
+        Named,
+        Retention,
+        Schedules,
+        Stats,
+        StoredSettings,
+        Workers,
+    )
 
 
 class Renewal(Enum):
@@ -41,14 +48,6 @@ class Renewal(Enum):
         if cancel_requested:
             return cls.CANCEL_REQUESTED
         return cls.PAUSED if is_paused else cls.HELD
-
-
-class Fired(Enum):
-    """What became of the run of a schedule that was due."""
-
-    ENQUEUED = "enqueued"
-    OVERLAPS = "overlaps"
-    LOST = "lost"
 
 
 @frozen
@@ -76,8 +75,17 @@ class Leaving(Exception):
     """Raised by `Store.between` when its worker leaves: what a long method has left is not done."""
 
 
-class Store(Counting, Protocol):
-    """Where jobs are kept."""
+class Store(Protocol):
+    """Where jobs are kept; what else is kept there is in its components."""
+
+    schedules: Schedules
+    hooks: Named[Hook]
+    settings: StoredSettings
+    workers: Workers
+    stats: Stats
+    environments: Environments
+    retention: Retention
+    meta: Meta
 
     @property
     def address(self) -> str:
@@ -166,7 +174,7 @@ class Store(Counting, Protocol):
         """Return how many jobs there are in each state of each queue. Cheap."""
         ...
 
-    # the two methods that carry the risk
+    # claiming and committing
 
     def claim(self, request: ClaimRequest) -> Job | None:
         """Take the next job that is ready, atomically, as `state_machine.claim` says.
@@ -188,7 +196,7 @@ class Store(Counting, Protocol):
         The first of the children of a job that ends are notified: they are released, or cancelled
         with it where it has failed and they ask for that, and so are theirs.
         Moves between jobs and DLQ are part of it; no reader sees the job twice or not at all.
-        On MongoDB a job is deleted with its pending events: process them first.
+        The pending events of a job that is deleted stay until they are processed.
         Repeated after a lost reply it returns True: the very run is in the history already.
         False: somebody else changed the job first, and nothing was written.
         """
@@ -250,7 +258,7 @@ class Store(Counting, Protocol):
         """
         ...
 
-    # upkeep: small idempotent chores
+    # small idempotent chores of the maintenance
 
     def make_due_claimable(self, limit: int = BATCH) -> int:
         """Make at most `limit` jobs claimable that have become due; return how many.
@@ -296,46 +304,7 @@ class Store(Counting, Protocol):
         """Take the turn at a chore if it is due, for the whole fleet."""
         ...
 
-    # ageing, and whole jobs
-
-    def ended(
-        self, state: State, before: datetime, limit: int, since: datetime | None = None
-    ) -> list[Job]:
-        """Return settled jobs of a state that ended before an instant, the longest ago first.
-
-        At most `limit`, of those that ended at `since` or later. The cost does not grow with
-        the number of jobs that are not returned.
-        """
-        ...
-
-    def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
-        """Return at most `limit` settled deliveries of hooks that ended before an instant.
-
-        The cost does not grow with the number of jobs in other queues.
-        """
-        ...
-
-    def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
-        """Delete settled jobs that are still as they were read; return the ids that are gone.
-
-        A parent that a job waits for is kept, and one whose children have not all been notified.
-        Meant for a few hundred at a time, so that others can write in between.
-        """
-        ...
-
-    def has_past_runs(self, before: datetime) -> bool:
-        """Whether `forget_runs` may find any. Cheap."""
-        ...
-
-    def forget_runs(self, before: datetime, limit: int) -> tuple[list[tuple[str, int]], bool]:
-        """Take runs that ended before an instant off the histories of jobs, a stretch a call.
-
-        The latest run of each job stays, and so does all that a job which runs now has; counters
-        and `rev` stay as they are. Returns the ids of jobs with the numbers of runs that are gone,
-        and whether there may be more. One call looks at about `limit` of them, and the cost does
-        not grow with the number of jobs and runs that stay.
-        """
-        ...
+    # whole jobs
 
     def present(self, ids: Collection[str]) -> frozenset[str]:
         """Return those of some ids that jobs have, in the DLQ or not."""
@@ -348,34 +317,6 @@ class Store(Counting, Protocol):
         which nobody else may have, and all its marks; without it their parents that are here
         will tell them how they ended.
         """
-        ...
-
-    # notes about the store itself
-
-    def get_meta(self, name: str) -> str | None:
-        """Return what is noted under a name, or None."""
-        ...
-
-    def set_meta(self, name: str, value: str | None) -> None:
-        """Note something under a name; None removes it."""
-        ...
-
-    # captured environments
-
-    def save_environment(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
-        """Store an environment under the name that its content has, or renew its age."""
-        ...
-
-    def environment(self, name: str) -> tuple[tuple[str, str], ...] | None:
-        """Return the variables of a captured environment, or None."""
-        ...
-
-    def environments(self) -> list[str]:
-        """Return the names of all captured environments."""
-        ...
-
-    def forget_environments(self, before: datetime) -> int:
-        """Remove those stored before an instant that no job names; return how many."""
         ...
 
     # queues
@@ -392,88 +333,6 @@ class Store(Counting, Protocol):
 
     def unique_key_owner(self, unique: str) -> str | None:
         """Return the id of the job that waits or runs and has a unique key."""
-        ...
-
-    # schedules
-
-    def schedules(self, due_by: datetime | None = None) -> list[Schedule]:
-        """Return every schedule, by name.
-
-        With `due_by` only those with a run due by then that are not paused, the earliest first.
-        """
-        ...
-
-    def schedule(self, name: str) -> Schedule | None:
-        """Return one schedule."""
-        ...
-
-    def save_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
-        """Store a schedule if it is as it was read: of the same `rev`, or not there (None).
-
-        False: somebody else was faster, and nothing was written.
-        """
-        ...
-
-    def remove_schedule(self, name: str) -> bool:
-        """Forget a schedule; return whether it was there."""
-        ...
-
-    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
-        """Add the run of a schedule that is due, then store the schedule as it is after it.
-
-        A run that is there already is not added again, so that a call that was cut short is
-        repeated without harm. `OVERLAPS`: another job with the run's unique key waits or runs.
-        `LOST`: the schedule is not as it was read. Neither writes anything.
-        """
-        ...
-
-    # hooks
-
-    def hooks(self) -> list[Hook]:
-        """Return every hook, by name. Cheap: there are few."""
-        ...
-
-    def save_hook(self, after: Hook, before: Hook | None = None) -> bool:
-        """Store a hook if it is as it was read: of the same `rev`, or not there (None).
-
-        False: somebody else was faster, and nothing was written.
-        """
-        ...
-
-    def remove_hook(self, name: str) -> bool:
-        """Forget a hook; return whether it was there."""
-        ...
-
-    # settings
-
-    def settings(self) -> dict[str, object]:
-        """Return the stored settings, as they are."""
-        ...
-
-    def set_setting(self, key: str, value: object | None) -> None:
-        """Store one setting; None removes it."""
-        ...
-
-    # the registry of workers
-
-    def register(self, worker: WorkerRecord) -> None:
-        """Add a worker, with `heartbeat_at` now."""
-        ...
-
-    def heartbeat(self, worker_id: str) -> StopRequest | None:
-        """Note that a worker lives; return what it was asked. Raises NotFound when unregistered."""
-        ...
-
-    def unregister(self, worker_id: str) -> None:
-        """Remove a worker. Removing one that is not there is harmless."""
-        ...
-
-    def workers(self) -> list[WorkerRecord]:
-        """Return every registered worker, the earliest first; some may be dead."""
-        ...
-
-    def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:
-        """Leave a request that each worker finds with its next heartbeat."""
         ...
 
     # waiting and looking

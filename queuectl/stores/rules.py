@@ -29,8 +29,8 @@ def require_in_use(store: Store) -> None:
     Whoever changes a store, and workers, ask this first; deleting is left to people, who may want
     to empty a store that has been left.
     """
-    elsewhere = store.get_meta(MOVED_TO)
-    if elsewhere and store.get_meta(MOVING):
+    elsewhere = store.meta.get(MOVED_TO)
+    if elsewhere and store.meta.get(MOVING):
         raise Conflict(
             f"this store is being moved to {elsewhere}, or was not moved completely",
             hint=f"run queuectl migrate --to {elsewhere} again, or queuectl migrate --release",
@@ -40,7 +40,7 @@ def require_in_use(store: Store) -> None:
             f"this store was moved to {elsewhere}",
             hint="name that one with --store, or use this one again: queuectl migrate --release",
         )
-    if store.get_meta(ARRIVING):
+    if store.meta.get(ARRIVING):
         raise Conflict(
             "another store is being moved here, and not all of it has come",
             hint="run queuectl migrate there again, which goes on where it stopped; "
@@ -57,10 +57,10 @@ def remove_unspared(store: Store, jobs: Sequence[Job]) -> frozenset[str]:
     from queuectl.domain.schedule import is_spared, parse_run_id
 
     if any(parse_run_id(job.id) for job in jobs):
-        schedules = {schedule.name: schedule for schedule in store.schedules()}
+        schedules = {schedule.name: schedule for schedule in store.schedules.all()}
         now = store.now()
         jobs = [job for job in jobs if not is_spared(job.id, schedules, now)]
-    return store.remove(jobs) if jobs else frozenset()
+    return store.retention.remove(jobs) if jobs else frozenset()
 
 
 def commit_reduced(

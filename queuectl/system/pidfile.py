@@ -26,7 +26,7 @@ from queuectl.system.processes import is_alive, is_here
 from queuectl.system.terminal_stops import HOLDING
 
 if TYPE_CHECKING:
-    from queuectl.system.lock_holder import LockWatch
+    from queuectl.system.lock_watch import LockWatch
 
 WORKER = "worker"
 SUPERVISOR = "supervisor"
@@ -147,7 +147,8 @@ def _take(descriptor: int, path: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            from queuectl.system.lock_holder import LockWatch, flock_holder_of, locked_by
+            from queuectl.system.lock_holder import flock_holder_of, locked_by
+            from queuectl.system.lock_watch import LockWatch
 
             watch = watch or LockWatch(path, flock_holder_of)
             watch.look()

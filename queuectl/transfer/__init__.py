@@ -18,7 +18,7 @@ def refuse_workers(store: Store, *, hint: str, certain: bool = False) -> None:
     now = store.now()
     workers = [
         worker
-        for worker in store.workers()
+        for worker in store.workers.all()
         if is_live(worker, now) and (is_here(worker.process) or not certain)
     ]
     if workers:

@@ -15,8 +15,9 @@ from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreFull, 
 from queuectl.domain.frozen import frozen
 from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import UTC, iso
+from queuectl.stores.sqlite.connection import connect, is_want_of_room, translate
 from queuectl.stores.sqlite.copy import Progressed, copy_from, remove_all, sync_directory
-from queuectl.stores.sqlite.database import connect, is_want_of_room, opened_database, translate
+from queuectl.stores.sqlite.database import Database
 from queuectl.stores.sqlite.integrity import integrity_faults, odd_parts
 from queuectl.system.home import cannot
 
@@ -57,8 +58,8 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
     draft = file.with_name(f".{file.name}.queuectl-{_host()}-{os.getpid()}{_DRAFT}")
     try:
         _remove_left_drafts(file.absolute().parent)
-        with _blamed(store, file), opened_database(store) as source:
-            copy_from(source, draft, progressed)
+        with _blamed(store, file), contextlib.closing(Database(store)) as source:
+            copy_from(source.connection, draft, progressed)
         with _blamed(store, file), contextlib.closing(connect(draft)) as copy:
             # no memory is shared with others then, which some file systems cannot do
             copy.execute("PRAGMA locking_mode=EXCLUSIVE")

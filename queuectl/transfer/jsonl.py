@@ -39,9 +39,9 @@ def export_lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterat
     """
     heading: Line = {"type": "queuectl", "format": FORMAT, "exported_at": iso(store.now())}
     yield {**heading, "masked": True} if masked else heading
-    schedules = store.schedules() if chosen is None else []
+    schedules = store.schedules.all() if chosen is None else []
     if chosen is None:
-        for key, value in sorted(store.settings().items()):
+        for key, value in sorted(store.settings.all().items()):
             yield {"type": "setting", "key": key, "value": value}
         for name, queue_limit in store.queue_limits().items():
             if is_of_deliveries(name):
@@ -66,7 +66,7 @@ def export_lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterat
 
 
 def _environment(store: Store, name: str, *, masked: bool) -> Iterator[Line]:
-    variables = store.environment(name)
+    variables = store.environments.get(name)
     if variables is not None:
         pairs = masked_pairs(variables) if masked else [list(pair) for pair in variables]
         yield {"type": "environment", "id": name, "variables": pairs}
@@ -91,9 +91,9 @@ class Intake:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._settings = store.settings()
+        self._settings = store.settings.all()
         self._queue_limits = store.queue_limits()
-        self._environments = set(store.environments())
+        self._environments = set(store.environments.names())
         self._waiting: list[tuple[str, Job]] = []
         self._kinds: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "setting": self._setting,
@@ -166,7 +166,7 @@ class Intake:
         key = tunables.resolve_key(str(given.get("key")))
         value = tunables.parse_value(key, given.get("value"))
         if key not in self._settings:
-            self._store.set_setting(key, value)
+            self._store.settings.set(key, value)
         elif self._settings[key] != value:
             raise Conflict(f"setting {key} is {shown(self._settings[key])} here")
 
@@ -186,7 +186,7 @@ class Intake:
     def _schedule(self, given: Mapping[str, Any]) -> None:
         """Store a schedule; the jobs of its runs must be there, or they would come again."""
         schedule = schedule_from_line(given)
-        if not self._store.save_schedule(schedule):
+        if not self._store.schedules.save(schedule):
             raise Conflict(f"schedule '{schedule.name}' exists already")
 
     def _environment(self, given: Mapping[str, Any]) -> None:
@@ -199,5 +199,5 @@ class Intake:
             is_whole = False
         if not is_whole:
             raise InvalidInput("the environment is not what its id says")
-        self._store.save_environment(given["id"], variables)
+        self._store.environments.save(given["id"], variables)
         self._environments.add(given["id"])

@@ -74,7 +74,7 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     identity = _identity(source)
     if identity == _identity(target):
         raise Conflict("a store cannot be moved into itself")
-    if source.get_meta(MOVED_TO) != target.address:  # else it goes on where it stopped
+    if source.meta.get(MOVED_TO) != target.address:  # else it goes on where it stopped
         require_in_use(source)
     if (ended := _how_it_ended(source, target, identity)) is not None:
         yield ended
@@ -82,17 +82,17 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     for store in (source, target):
         require_no_workers(store, force=force)
     after = _resume_at(target, identity)
-    source.set_meta(MOVING, "yes")  # first, so that nobody ever reads that all was moved
-    source.set_meta(MOVED_TO, target.address)
+    source.meta.set(MOVING, "yes")  # first, so that nobody ever reads that all was moved
+    source.meta.set(MOVED_TO, target.address)
     try:
         require_no_workers(source, force=force)  # one may have begun before the mark
         yield from _move(source, target, identity, after)
     except BaseException:
         with contextlib.suppress(StoreError):  # else --release does it, as whoever is refused reads
-            source.set_meta(MOVED_TO, None)
-            source.set_meta(MOVING, None)
+            source.meta.set(MOVED_TO, None)
+            source.meta.set(MOVING, None)
         raise
-    source.set_meta(MOVING, None)
+    source.meta.set(MOVING, None)
 
 
 def require_no_workers(store: Store, *, force: bool) -> None:
@@ -117,23 +117,23 @@ def _move(source: Store, target: Store, identity: str, after: int) -> Iterator[P
     for done in _compared(source, target):
         result = {name: getattr(done, name) for name in _NOTED}
         yield replace(done, moved=moved)
-    target.set_meta(_ARRIVED, json.dumps({"source": identity, "result": result}))
-    target.set_meta(ARRIVING, None)
+    target.meta.set(_ARRIVED, json.dumps({"source": identity, "result": result}))
+    target.meta.set(ARRIVING, None)
 
 
 def _how_it_ended(source: Store, target: Store, identity: str) -> Progress | None:
     """Return how an earlier move of this source to this target ended, or None if none did."""
-    arrived = json.loads(target.get_meta(_ARRIVED) or "{}")
+    arrived = json.loads(target.meta.get(_ARRIVED) or "{}")
     if arrived.get("source") != identity:
         return None
-    if source.get_meta(MOVED_TO) != target.address:
+    if source.meta.get(MOVED_TO) != target.address:
         raise Conflict(
             f"this store has been moved to {target.address} before, "
             "and is used again since queuectl migrate --release",
             hint="move it to an empty store",
         )
-    target.set_meta(ARRIVING, None)  # the last things that a move does may be left
-    source.set_meta(MOVING, None)
+    target.meta.set(ARRIVING, None)  # the last things that a move does may be left
+    source.meta.set(MOVING, None)
     return Progress(**arrived["result"], is_over=True)
 
 
@@ -142,29 +142,29 @@ def release(source: Store) -> bool:
 
     Returns whether it was one.
     """
-    marks = [name for name in (MOVED_TO, ARRIVING) if source.get_meta(name) is not None]
+    marks = [name for name in (MOVED_TO, ARRIVING) if source.meta.get(name) is not None]
     for name in (*marks, MOVING):
-        source.set_meta(name, None)
+        source.meta.set(name, None)
     return bool(marks)
 
 
 def _identity(store: Store) -> str:
-    identity = store.get_meta(_IDENTITY)
+    identity = store.meta.get(_IDENTITY)
     if identity is None:
         identity = new_token()
-        store.set_meta(_IDENTITY, identity)
+        store.meta.set(_IDENTITY, identity)
     return identity
 
 
 def _resume_at(target: Store, identity: str) -> int:
     """Return the number of the last job that the target has from this source."""
-    arriving = target.get_meta(ARRIVING)
+    arriving = target.meta.get(ARRIVING)
     if arriving:
         found = json.loads(arriving)
         if found["source"] != identity:
             raise Conflict(f"another store is being moved to {target.address}")
         return int(found["seq"])
-    if target.counts().total or target.schedules():
+    if target.counts().total or target.schedules.all():
         what = "jobs" if target.counts().total else "schedules"
         raise Conflict(
             f"{target.address} has {what} of its own",
@@ -175,35 +175,35 @@ def _resume_at(target: Store, identity: str) -> int:
 
 
 def _note_arrival(target: Store, identity: str, seq: int) -> None:
-    target.set_meta(ARRIVING, json.dumps({"source": identity, "seq": seq}))
+    target.meta.set(ARRIVING, json.dumps({"source": identity, "seq": seq}))
 
 
 def _move_small_things(source: Store, target: Store) -> None:
-    for key, value in source.settings().items():
-        target.set_setting(key, value)
+    for key, value in source.settings.all().items():
+        target.settings.set(key, value)
     for name, queue_limit in source.queue_limits().items():
         target.set_queue_limit(name, paused=queue_limit.paused, limit=queue_limit.limit)
-    for name in source.environments():
-        target.save_environment(name, source.environment(name) or ())
+    for name in source.environments.names():
+        target.environments.save(name, source.environments.get(name) or ())
     _move_hooks(source, target)
 
 
 def _move_hooks(source: Store, target: Store) -> None:
     """Bring all hooks over, with their secrets and with what their thresholds have come to."""
-    there = {hook.name: hook for hook in target.hooks()}
-    for hook in source.hooks():
-        target.save_hook(hook, there.pop(hook.name, None))
+    there = {hook.name: hook for hook in target.hooks.all()}
+    for hook in source.hooks.all():
+        target.hooks.save(hook, there.pop(hook.name, None))
     for name in there:
-        target.remove_hook(name)
+        target.hooks.remove(name)
 
 
 def _move_schedules(source: Store, target: Store) -> None:
     """Bring all schedules over; no worker serves them there until everything has come."""
-    there = {schedule.name: schedule for schedule in target.schedules()}
-    for schedule in source.schedules():
-        target.save_schedule(schedule, there.pop(schedule.name, None))
+    there = {schedule.name: schedule for schedule in target.schedules.all()}
+    for schedule in source.schedules.all():
+        target.schedules.save(schedule, there.pop(schedule.name, None))
     for name in there:
-        target.remove_schedule(name)
+        target.schedules.remove(name)
 
 
 def _batches(source: Store, after: int) -> Iterator[list[Job]]:
@@ -226,7 +226,7 @@ def _compared(source: Store, target: Store) -> Iterator[Progress]:
         deliveries += is_of_deliveries(job.spec.queue)
         if compared % _BATCH == 0:
             yield Progress(compared=compared)
-    for here, there in zip_longest(source.schedules(), target.schedules()):
+    for here, there in zip_longest(source.schedules.all(), target.schedules.all()):
         _, digest = _same(here, there, "run the same command again; until then this one is in use")
         total.update(digest)
         schedules += 1

@@ -18,10 +18,12 @@ from pathlib import Path
 
 from queuectl.domain.errors import Conflict, InvalidInput, StoreForeign, StoreRefused
 from queuectl.domain.frozen import frozen
+from queuectl.stores import open_store
+from queuectl.stores.sqlite.connection import connect, translate, translated
 from queuectl.stores.sqlite.copy import Progressed, copy_from, copy_into, put_in_place
-from queuectl.stores.sqlite.database import connect, translate, translated
+from queuectl.stores.sqlite.database import Database
 from queuectl.stores.sqlite.integrity import Layout, lay_out, layout_of, require_ours
-from queuectl.stores.sqlite.store import SqliteStore
+from queuectl.stores.sqlite.reads import unreadable_jobs
 from queuectl.system import pidfile
 from queuectl.system.home import Home, Location, cannot, private_directory
 from queuectl.transfer import refuse_workers
@@ -85,8 +87,8 @@ class Restoration:
                 f"{self._file} holds nothing: no job, schedule, hook, queue or setting",
                 hint="queuectl delete and queuectl purge empty a store",
             )
-        with contextlib.closing(SqliteStore.open(self._copy)) as store:
-            self.unreadable = tuple(map(str, store.unreadable_jobs()))
+        with contextlib.closing(Database(self._copy)) as db:
+            self.unreadable = tuple(map(str, unreadable_jobs(db)))
 
     @property
     def replaces(self) -> bool:
@@ -98,7 +100,7 @@ class Restoration:
         if self._look() is None:
             _refuse_processes(self._home)  # nobody else can tell
             return
-        with contextlib.closing(SqliteStore.open(self._path)) as store:
+        with contextlib.closing(open_store(str(self._path))) as store:
             refuse_workers(store, hint=_STOP)
 
     def _look(self) -> Layout | None:
@@ -111,7 +113,7 @@ class Restoration:
         if not stat.S_ISREG(self._path.lstat().st_mode):
             raise StoreRefused(f"{self._path} is not a regular file", hint="move it away")
         try:
-            SqliteStore.open(self._path).close()  # which recognises it
+            open_store(str(self._path)).close()  # which recognises it
             with translated(self._path), contextlib.closing(connect(self._path)) as live:
                 return layout_of(live)
         except StoreForeign:
@@ -139,7 +141,7 @@ class Restoration:
         """
         self.refuse_workers()
         kept, layout = _free_name(self._path), self._look()
-        with contextlib.closing(SqliteStore.open(self._copy)) as store:
+        with contextlib.closing(open_store(str(self._copy))) as store:
             settled = settle(store, wishes)
         with translated(self._copy), contextlib.closing(connect(self._copy)) as copy:
             strays = number_runs(copy, self._path if layout else None, self._home)
@@ -152,7 +154,7 @@ class Restoration:
     def _into(self, kept: Path) -> bool:
         """Let the store have what is in the copy; return False when it is too damaged for that."""
         try:
-            with contextlib.closing(SqliteStore.open(self._path)) as store:
+            with contextlib.closing(open_store(str(self._path))) as store:
 
                 def allow() -> None:
                     refuse_workers(store, hint=_STOP)

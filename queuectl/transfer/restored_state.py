@@ -160,9 +160,9 @@ class Settled:
 
 def settle(store: Store, wishes: Wishes) -> Settled:
     """Make of a copy what can go on now."""
-    store.set_meta(MADE_AT, None)
-    for worker in store.workers():
-        store.unregister(worker.id)
+    store.meta.set(MADE_AT, None)
+    for worker in store.workers.all():
+        store.workers.unregister(worker.id)
     given_back = _give_back(store)
     skipped = () if wishes.catch_up else _skip_missed(store)
     undelivered = 0 if wishes.deliver else _forget_deliveries(store)
@@ -183,13 +183,13 @@ def _give_back(store: Store) -> int:
 def _skip_missed(store: Store) -> tuple[str, ...]:
     """Let schedules go on from now; return those of which a run was due since."""
     now, skipped = store.now(), []
-    for schedule in store.schedules(due_by=now):
+    for schedule in store.schedules.due(now):
         try:
             cron = Cron(schedule.cron, schedule.tz)
         except InvalidInput:
             continue  # no worker here can serve it, and doctor says so
         after = skip_missed(schedule, now, cron.following, cron.latest)
-        if store.save_schedule(after, schedule):
+        if store.schedules.save(after, schedule):
             skipped.append(schedule.name)
     return tuple(skipped)
 
@@ -200,13 +200,13 @@ def _forget_deliveries(store: Store) -> int:
     for job in list(store.find(Filter(WAITING, deliveries=True), Page())):
         if hook_of(job.id) is not None:
             number += store.commit(state_machine.cancel(job, now))
-    while not (pending_events := store.pending_events()).is_empty:
-        store.record_events(
+    while not (pending_events := store.stats.pending_events()).is_empty:
+        store.stats.record(
             pending_events, counted(pending_events.finished, pending_events.enqueued)
         )
-    for hook in store.hooks():
+    for hook in store.hooks.all():
         if is_owed(hook):
-            store.save_hook(told(hook), hook)
+            store.hooks.save(told(hook), hook)
     return number
 
 
@@ -215,8 +215,8 @@ def _pause_all(store: Store) -> tuple[str, ...]:
 
     Returns their names as people type them: `hooks` stands for the queues of all deliveries.
     """
-    named = (str(each.fields.get("queue") or _DEFAULT) for each in store.schedules())
-    hooks = (delivery_queue(hook.name) for hook in store.hooks())
+    named = (str(each.fields.get("queue") or _DEFAULT) for each in store.schedules.all())
+    hooks = (delivery_queue(hook.name) for hook in store.hooks.all())
     queues = {_DEFAULT, *store.counts().by_queue, *store.queue_limits(), *named, *hooks}
     if any(map(is_of_deliveries, queues)):
         queues.add(DELIVERY_QUEUE)

@@ -278,7 +278,7 @@ class ClaimBatch:
     def _give_up(self, job: Job, fault: StoreRefused) -> None:
         """Leave a job whose end cannot be stored; raise if the store refuses everything."""
         with contextlib.suppress(NotFound):  # even that is an answer
-            self._retry.call(partial(self._store.heartbeat, self._worker))
+            self._retry.call(partial(self._store.workers.heartbeat, self._worker))
         log.error("job '%s': its result cannot be stored: %s", job.id, fault)
 
     def _lines(self, job: Job, after: Job | None, outcome: Outcome | None) -> list[tuple[Job, str]]:

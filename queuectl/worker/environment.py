@@ -50,7 +50,7 @@ class Environment:
 
         @lru_cache(maxsize=_REMEMBERED)
         def base_of(name: str) -> dict[bytes, bytes]:
-            variables = retry.call(partial(store.environment, name))
+            variables = retry.call(partial(store.environments.get, name))
             if variables is None:
                 raise NotAllowed(f"Captured environment {name} is not in the store")
             kept = {k: v for k, v in variables if k not in _OF_THE_WORKERS}

@@ -168,7 +168,7 @@ class Heartbeat:
         store.recover(0)
         self._renew_in_time(store)
         if now >= self._next_settings:
-            self._heed(tunables.from_stored(store.settings()))
+            self._heed(tunables.from_stored(store.settings.all()))
             store.patience = self._patience
             self._heed_move(store)
             self._next_settings = now + _SETTINGS_SECONDS
@@ -236,7 +236,7 @@ class Heartbeat:
 
     def _heed_move(self, store: Store) -> None:
         """Leave a store that was moved: its jobs are run where they are now."""
-        elsewhere = store.get_meta(MOVED_TO)
+        elsewhere = store.meta.get(MOVED_TO)
         if elsewhere and not self._control.is_stopping:
             log.error("this store is being moved to %s, or was: leaving", elsewhere)
             self._control.request_stop()
@@ -266,9 +266,9 @@ class Heartbeat:
 
     def _report(self, store: Store) -> None:
         try:
-            request = store.heartbeat(self._worker.id)
+            request = store.workers.heartbeat(self._worker.id)
         except NotFound:  # a fleet that took us for dead has removed us
-            store.register(replace(self._worker, heartbeat_at=store.now()))
+            store.workers.register(replace(self._worker, heartbeat_at=store.now()))
             me = pidfile.ProcessEntry(
                 pidfile.WORKER, self._worker.process, self._worker.id, self._parent
             )

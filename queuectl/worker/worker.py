@@ -93,7 +93,7 @@ class Worker:
             self._control,
             self._watchdog,
             outage,
-            tunables.from_stored(self._store.settings()),
+            tunables.from_stored(self._store.settings.all()),
             self._store.is_same_file,
             call_courier,
             drains=options.drain,
@@ -117,7 +117,7 @@ class Worker:
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Work until asked to leave; `on_ready` is called when the first claim can be made."""
-        self._store.register(self.record)
+        self._store.workers.register(self.record)
         self._heartbeat.start()
         self._take_back()
         log.info("started")
@@ -188,7 +188,9 @@ class Worker:
         if not self._options.drain:
             return False
         # a courier delivers what hooks were told of the last jobs
-        has_events = self._store.hooks() and not process_all_events(self._store, _EVENTS_SECONDS)
+        has_events = self._store.hooks.all() and not process_all_events(
+            self._store, _EVENTS_SECONDS
+        )
         if has_events or self._store.notify_children():
             self._control.rouse()  # go on soon, once somebody could ask to stop
             return False
@@ -303,15 +305,15 @@ def leave(
     """
     try:
         try:
-            store.ask_to_stop([worker_id], StopRequest.GRACEFUL)
+            store.workers.ask_to_stop([worker_id], StopRequest.GRACEFUL)
             now = store.now()
-            if not any(is_live(each, now) and not each.stop for each in store.workers()):
+            if not any(is_live(each, now) and not each.stop for each in store.workers.all()):
                 _process_last_events(store, control, options.timings.leave)
                 store.tidy(0.0)
             if call_courier and store.has_ready_deliveries(untried=options.drain):
                 call_courier()
         finally:
-            store.unregister(worker_id)
+            store.workers.unregister(worker_id)
     except StoreError as fault:
         log.warning("%s", fault)
 

@@ -80,7 +80,7 @@ MUTANTS = (
     Mutant(
         "who has the store open does not look at its files again",
         EXCHANGED + "test_the_last_one_to_let_go_brings_home_what_was_taken[queue.db-shm-unlink]",
-        (Cut("stores/sqlite/store.py", "(files.is_whole() or self", "(True or self"),),
+        (Cut("stores/sqlite/database.py", "(files.is_whole() or self", "(True or self"),),
     ),
     Mutant(
         "a log of writes is applied to another file",
@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "SQLite tells what somebody else has told",
         FIGURES + "test_what_has_been_told_by_somebody_else_is_not_told_again[sqlite]",
-        (Cut("stores/sqlite/stats.py", "if self._counted_batches() != batches:", "if False:"),),
+        (Cut("stores/sqlite/stats.py", "if self._recorded_batches() != batches:", "if False:"),),
     ),
     Mutant(
         "MongoDB tells what somebody else has told",
@@ -133,6 +133,22 @@ MUTANTS = (
         "a telling that a crash cut short on MongoDB is left as it is",
         FIGURES + "test_a_telling_that_a_crash_cut_short_is_finished_once[1]",
         (Cut("stores/mongo/stats.py", 'if batch["is_open"]:', "if False:"),),
+    ),
+    Mutant(
+        "a deletion on MongoDB loses what was not processed",
+        FIGURES + "test_an_ending_outlives_the_deletion_of_its_job[mongo-False-alone]",
+        (Cut("stores/mongo/writes.py", "        keep_events(self._link, [before.id])\n", ""),),
+    ),
+    Mutant(
+        "what outlives the deletion of its job on MongoDB is recorded again and again",
+        FIGURES + "test_an_ending_outlives_the_deletion_of_its_job[mongo-False-alone]",
+        (Cut("stores/mongo/stats.py", 'if batch.get("has_kept"):', "if False:"),),
+    ),
+    Mutant(
+        "what was recorded of a deleted job on MongoDB comes back",
+        "tests/stores/test_mongo_faults.py::"
+        "test_who_comes_late_to_keep_what_a_deleted_job_has_been_through_brings_nothing_back",
+        (Cut("stores/mongo/stats.py", '{"$setOnInsert": {"id"', '{"$set": {"id"'),),
     ),
     Mutant(
         "a burial on MongoDB loses what was not told",
@@ -151,8 +167,8 @@ MUTANTS = (
         (
             Cut(
                 "stores/mongo/dead.py",
-                '"pending_events": pending_events} if pending_events else less',
-                "} if pending_events else less",
+                '{"pending_events": found["pending_events"]} if',
+                "{} if",
             ),
         ),
     ),
@@ -160,10 +176,10 @@ MUTANTS = (
         "commit on SQLite does not look at its fence",
         STRANGERS + "test_the_second_of_two_expiries_of_one_claim_is_refused[sqlite]",
         (
-            Cut("stores/sqlite/update_statements.py", '("seq", *_FENCED[fence])', '("seq",)'),
+            Cut("stores/sqlite/changes.py", '("seq", *_FENCED[fence])', '("seq",)'),
             Cut(
-                "stores/sqlite/update_statements.py",
-                "before.seq, *fence_values(change)]",
+                "stores/sqlite/changes.py",
+                "before.seq, *_fence_values(change)]",
                 "before.seq]",
             ),
         ),
@@ -175,7 +191,7 @@ MUTANTS = (
             Cut(
                 "stores/mongo/writes.py",
                 "decided, written = fence(change, linking), update(",
-                'decided, written = {"_id": after.id}, update(',
+                'decided, written = {"_id": change.before.id}, update(',
             ),
         ),
     ),
@@ -194,8 +210,8 @@ MUTANTS = (
         "expiry on SQLite does not compare the lease",
         STRANGERS + "test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry[sqlite]",
         (
-            Cut("stores/sqlite/update_statements.py", '*MARKS, "lease_until")', "*MARKS)"),
-            Cut("stores/sqlite/update_statements.py", "if change.fence is _LEASE:", "if False:"),
+            Cut("stores/sqlite/changes.py", '*MARKS, "lease_until")', "*MARKS)"),
+            Cut("stores/sqlite/changes.py", "if change.fence is _LEASE:", "if False:"),
         ),
     ),
     Mutant(
@@ -213,12 +229,8 @@ MUTANTS = (
         "claim on SQLite does not look at the state",
         CLAIMS + "test_a_named_job_that_waits_for_later_is_not_claimed[sqlite]",
         (
-            Cut("stores/sqlite/claims.py", "WHERE id = ? AND ready = 1", "WHERE id = ?"),
-            Cut(
-                "stores/sqlite/claims.py",
-                "if job is None or not job.is_ready(now):",
-                "if job is None:",
-            ),
+            Cut("stores/sqlite/claims.py", '"id = ? AND ready = 1"', '"id = ?"'),
+            Cut("stores/sqlite/claims.py", "if job.is_ready(now) and queues", "if queues"),
             Cut("domain/state_machine.py", "    if not job.is_ready(now):", "    if False:"),
         ),
     ),
@@ -236,7 +248,7 @@ MUTANTS = (
     Mutant(
         "a claim on MongoDB does not hold the numbers of its slots",
         MONGO + "test_two_workers_that_saw_the_same_room_do_not_both_take_it",
-        (Cut("stores/mongo/claims.py", "        if numbers:", "        if False:"),),
+        (Cut("stores/mongo/claims.py", "list(numbers)} if numbers else", "()} if False else"),),
     ),
     Mutant(
         "the end of a parent on SQLite ignores a child that came meanwhile",
@@ -282,8 +294,8 @@ MUTANTS = (
         (
             Cut(
                 "stores/sqlite/queues.py",
-                "        if self._used(queue) + row[_SLOTS] <= limit:",
-                "        if True:",
+                "    if _used(db, queue) + row[_SLOTS] <= limit:",
+                "    if True:",
             ),
         ),
     ),
@@ -293,20 +305,15 @@ MUTANTS = (
         (
             Cut(
                 "stores/sqlite/queues.py",
-                "        kind = _OF_DELIVERIES if deliveries else _OF_JOBS\n        named =",
-                '        kind = _OF_DELIVERIES if deliveries else "TRUE"\n        named =',
-            ),
-            Cut(
-                "stores/sqlite/queues.py",
-                "        kind = _OF_DELIVERIES if deliveries else _OF_JOBS\n        with",
-                '        kind = _OF_DELIVERIES if deliveries else "TRUE"\n        with',
+                "if deliveries else _OF_JOBS",
+                'if deliveries else "TRUE"',
             ),
         ),
     ),
     Mutant(
         "the slot of a job takes a delivery on MongoDB",
         DELIVERIES + "test_who_asks_for_a_job_is_never_given_a_delivery[mongo]",
-        (Cut("stores/mongo/queue_order.py", 'else {"$gte": FIRST_NAME}', 'else {"$gt": after}'),),
+        (Cut("stores/mongo/queues.py", 'else {"$gte": FIRST_NAME}', 'else {"$gt": after}'),),
     ),
     Mutant(
         "the postroom goes on when its courier has gone",

@@ -25,7 +25,7 @@ from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.queue import Queue
 from queuectl.stores.base import ClaimRequest
-from queuectl.stores.sqlite import store as sqlite
+from queuectl.stores.sqlite import database, writes
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.run_processes import children_of
 from tests.chaos.ground import command, in_hand, open_gate, refusal, runs_begun
@@ -48,7 +48,7 @@ queue.close()
 @pytest.fixture
 def impatient_opening(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for those who have the old files open: in these tests they stay."""
-    monkeypatch.setattr(sqlite, "EXCHANGED_SECONDS", 0.0)
+    monkeypatch.setattr(database, "EXCHANGED_SECONDS", 0.0)
 
 
 def is_taken(home: Path, job_id: str) -> bool:
@@ -67,7 +67,7 @@ def ids_in(file: Path) -> set[str]:
 def home(tmp_path: Path) -> Path:
     """A home whose store holds one job, and a copy of it beside it."""
     root = tmp_path / "home"
-    with closing(SqliteStore.open(root / "queue.db")) as store:
+    with closing(SqliteStore(root / "queue.db")) as store:
         added(store, "seed")
     shutil.copy(root / "queue.db", root / "backup.db")
     return root
@@ -76,7 +76,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def holder(home: Path) -> Iterator[SqliteStore]:
     """The store, open, with a job that is in its log of writes alone."""
-    with closing(SqliteStore.open(home / "queue.db")) as store:
+    with closing(SqliteStore(home / "queue.db")) as store:
         added(store, "before")
         yield store
 
@@ -139,7 +139,7 @@ def test_who_comes_to_files_that_were_exchanged_is_refused_and_writes_nothing(
 def test_the_last_one_to_let_go_brings_home_what_was_taken(
     home: Path, holder: SqliteStore, name: str, meddle: Callable[[Path], None]
 ) -> None:
-    with closing(SqliteStore.open(home / "queue.db")) as other:
+    with closing(SqliteStore(home / "queue.db")) as other:
         meddle(home / name)
         with pytest.raises(StoreUnavailable, match=name):
             other.recover(0)
@@ -178,13 +178,13 @@ def test_a_store_whose_file_is_put_back_goes_on(home: Path, holder: SqliteStore)
 def test_what_is_exchanged_in_the_middle_of_a_write_is_found_before_the_answer(
     home: Path, holder: SqliteStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert = holder._insert_here
+    insert = writes.insert_prepared
 
     def meddled(*args: Any, **options: Any) -> Any:
         move(home / name)
         return insert(*args, **options)
 
-    monkeypatch.setattr(holder, "_insert_here", meddled)
+    monkeypatch.setattr(writes, "insert_prepared", meddled)
     with pytest.raises(StoreUnavailable, match=name):
         added(holder, "late")
 
@@ -256,7 +256,7 @@ def test_a_store_that_is_opened_and_closed_by_many_at_once_never_looks_exchanged
 ) -> None:
     def use(number: int) -> None:
         for turn in range(10):
-            with closing(SqliteStore.open(home / "queue.db")) as store:
+            with closing(SqliteStore(home / "queue.db")) as store:
                 added(store, f"job{number}-{turn}")
 
     with ThreadPoolExecutor(4) as pool:

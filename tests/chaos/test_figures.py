@@ -77,7 +77,7 @@ def test_after_workers_were_killed_all_figures_are_those_of_the_store(chaos: Fle
         "jobs, by the API": {word: expected[word] for word in ("completed", "dead")},
         "jobs, on the page": {word: expected[word] for word in ("completed", "dead")},
     }
-    assert chaos.queue.store.pending_events().is_empty
+    assert chaos.queue.store.stats.pending_events().is_empty
 
 
 def shown_by_the_dashboard(fleet: Fleet) -> dict[str, dict[str, int]]:

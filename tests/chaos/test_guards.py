@@ -157,7 +157,7 @@ from queuectl.stores import open_store
 from queuectl.maintenance.rescuer import Rescuer
 with closing(open_store(sys.argv[1])) as store:
     Rescuer(store, Home(Path(sys.argv[2]))).recover(Settings())
-    print(len(store.workers()))
+    print(len(store.workers.all()))
 """
 
 

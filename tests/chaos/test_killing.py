@@ -153,7 +153,7 @@ def test_a_job_of_another_host_is_taken_back_when_its_lease_is_over(chaos: Fleet
     chaos.set(lease_seconds=LEASE_SECONDS)
     store, now = chaos.queue.store, chaos.queue.now()
     process = ProcessIdentity(os.getpid(), "1", "the-boot-of-another-host")
-    store.register(WorkerRecord("far-away", process, "far", "/home", (), now, now))
+    store.workers.register(WorkerRecord("far-away", process, "far", "/home", (), now, now))
     job_id = chaos.enqueue("true", max_retries=1)
     assert store.claim(ClaimRequest("a-claim", "far-away", LEASE_SECONDS)) is not None
     claimed_at = chaos.queue.now()

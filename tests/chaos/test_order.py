@@ -19,7 +19,7 @@ def lost(store: Store, *names: str, **spec: Any) -> None:
     """Let jobs be in the hands of a worker of this machine that has died."""
     process = ProcessIdentity(DEAD.pid, DEAD.started, this_boot())
     now = store.now()
-    store.register(WorkerRecord("lost", process, "here", "/home", (), now, now))
+    store.workers.register(WorkerRecord("lost", process, "here", "/home", (), now, now))
     for name in names:
         added(store, name, **spec)
     assert claimed_ids_of("lost", store, len(names)) == list(names)

@@ -140,7 +140,7 @@ def test_a_history_keeps_its_latest_runs_only(
     for module in (
         "queuectl.domain.state_machine",
         "queuectl.stores.mongo.documents",
-        "queuectl.stores.sqlite.writes",
+        "queuectl.stores.sqlite.changes",
     ):
         monkeypatch.setattr(f"{module}.HISTORY_RUNS", 3)
     added(store, "a", max_retries=100, backoff_base=0)

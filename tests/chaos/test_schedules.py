@@ -25,7 +25,7 @@ def put_due(fleet: Fleet, name: str, seconds: float, **more: Any) -> Schedule:
         name, "0 0 1 1 *", "UTC", fields, store.now() + timedelta(seconds=seconds), store.now(),
         **more,
     )  # fmt: skip
-    assert store.save_schedule(schedule)
+    assert store.schedules.save(schedule)
     return schedule
 
 

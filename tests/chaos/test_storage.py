@@ -15,7 +15,7 @@ from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import Settings
 from queuectl.maintenance import Maintenance
-from queuectl.stores.sqlite.database import connect
+from queuectl.stores.sqlite.connection import connect
 from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import added, claimed, claimed_ids, existing, settled
 from tests.worker.fleet import eventually
@@ -55,7 +55,7 @@ def test_every_acknowledged_job_is_there_after_its_writer_was_killed(tmp_path: P
             process.kill()
             acknowledged += process.stdout.read().split("\n")[:-1]  # said before it died
     assert len(acknowledged) < 3 * ENQUEUES, "no writer was killed in the middle"
-    with closing(SqliteStore.open(home / "queue.db")) as store:
+    with closing(SqliteStore(home / "queue.db")) as store:
         there = {job.id for job in store.find(Filter(), Page())}
         assert set(acknowledged) <= there
         assert len(there) <= len(acknowledged) + 3  # one each may be written and not told
@@ -66,7 +66,7 @@ def test_every_acknowledged_job_is_there_after_its_writer_was_killed(tmp_path: P
 @pytest.fixture
 def store(tmp_path: Path) -> SqliteStore:
     """An empty embedded store."""
-    return SqliteStore.open(tmp_path / "queue.db")
+    return SqliteStore(tmp_path / "queue.db")
 
 
 def spoil(store: SqliteStore, table: str, row_id: str, **values: object) -> None:

@@ -16,10 +16,11 @@ from queuectl.domain.hooks import Hook, Target
 from queuectl.domain.job import Job, State
 from queuectl.domain.times import EPOCH
 from queuectl.queue.events import process_all_events
+from queuectl.stores.sqlite import writes
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock
 from tests.chaos.ground import begun, gated, in_hand, open_gate, runs_begun
-from tests.chaos.mongod import Mongod, mongod_in
+from tests.stores.server import Mongod, mongod_in
 from tests.worker.fleet import Fleet, eventually, fleet_in, run_members
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -112,11 +113,12 @@ def test_a_result_of_what_was_taken_back_while_the_file_was_locked_is_discarded(
     job = in_hand(fleet)
     store = fleet.queue.store
     assert isinstance(store, SqliteStore)
-    with store._writing():
+    with store._db.writing():
         open_gate(fleet)
         eventually(lambda: AWAY in fleet.log())
         held, now = store.claimed_by(job.worker or ""), store.now()
-        assert store._write(state_machine.expire(held[0], now, 5), now)  # as another worker does
+        expired = state_machine.expire(held[0], now, 5)  # as another worker does
+        assert writes._commit_or_undo(store._db, expired, now)
     ended = fleet.settled(job.id)
     assert ended.state is State.COMPLETED
     assert [run.error for run in ended.history] == ["worker lost", None]

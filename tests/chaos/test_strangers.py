@@ -23,7 +23,7 @@ from queuectl.stores.base import ClaimRequest, Renewal, Store
 from queuectl.system import pidfile
 from queuectl.system.processes import identify, this_process
 from tests.stores.conftest import OpenStore, slow_on_mongo
-from tests.stores.kit import SUCCESS, added, claimed, existing, new_job
+from tests.stores.kit import SUCCESS, added, claimed, existing, new_job, shift_clock
 from tests.worker.fleet import Fleet, eventually, innocent, lives, pids_in
 
 LEASE_SECONDS = 1.5
@@ -33,7 +33,7 @@ FAR = ProcessIdentity(1, "1", "the-boot-of-another-host")
 
 def registered(store: Store, worker_id: str, process: ProcessIdentity) -> None:
     now = store.now()
-    store.register(WorkerRecord(worker_id, process, "host", "/home", (), now, now))
+    store.workers.register(WorkerRecord(worker_id, process, "host", "/home", (), now, now))
 
 
 def held(store: Store, worker_id: str, process: ProcessIdentity) -> Job:
@@ -43,12 +43,6 @@ def held(store: Store, worker_id: str, process: ProcessIdentity) -> Job:
     return claimed(store, worker=worker_id, lease=LEASE_SECONDS)
 
 
-def shift_clock(monkeypatch: pytest.MonkeyPatch, store: Store, minutes: float) -> None:
-    """Let a store's clock go wrong for one of those who have it open."""
-    right = store.now
-    monkeypatch.setattr(store, "now", lambda: right() + timedelta(minutes=minutes))
-
-
 @pytest.mark.parametrize("minutes", [10, -10])
 def test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong(
     store: Store, opened: OpenStore, monkeypatch: pytest.MonkeyPatch, minutes: float
@@ -56,7 +50,7 @@ def test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong(
     job = held(store, "far", FAR)
     assert job.claim is not None
     theirs = opened()
-    shift_clock(monkeypatch, theirs, minutes)
+    shift_clock(monkeypatch, theirs, timedelta(minutes=minutes))
     upkeep = Maintenance(theirs)
     ends_at = time.monotonic() + 2 * LEASE_SECONDS
     while time.monotonic() < ends_at:
@@ -73,7 +67,7 @@ def test_a_clock_that_steps_forward_steals_nothing_between_two_renewals(
     theirs = opened()
     upkeep = Maintenance(theirs)
     upkeep.tick(SETTINGS)
-    shift_clock(monkeypatch, theirs, 10)
+    shift_clock(monkeypatch, theirs, timedelta(minutes=10))
     upkeep.tick(SETTINGS)
     upkeep.tick(SETTINGS)
     assert existing(store, job.id).claim == job.claim
@@ -117,7 +111,7 @@ def test_a_worker_of_another_host_with_a_pid_of_ours_is_left_alone(store: Store)
             Maintenance(store).tick(SETTINGS)
         for job in (here, there):
             assert existing(store, job.id).claim == job.claim
-        assert {record.id for record in store.workers()} == {"here", "there"}
+        assert {record.id for record in store.workers.all()} == {"here", "there"}
 
 
 def test_a_worker_whose_pid_has_a_stranger_now_is_known_to_be_gone(
@@ -129,9 +123,9 @@ def test_a_worker_whose_pid_has_a_stranger_now_is_known_to_be_gone(
         job = held(store, "gone", replace(stranger, started="1"))
         Maintenance(store).tick(SETTINGS)
         assert existing(store, job.id).state is State.PENDING
-        shift_clock(monkeypatch, store, 1)
+        shift_clock(monkeypatch, store, timedelta(minutes=1))
         Maintenance(store).tick(SETTINGS)
-        assert store.workers() == []
+        assert store.workers.all() == []
 
 
 def test_a_claim_that_comes_through_after_its_worker_died_is_taken_back_too(store: Store) -> None:

@@ -40,8 +40,8 @@ def test_a_captured_environment_is_stored_once_and_never_shown(
     cli.ok("enqueue", "job1", "make", "--capture-env")
     cli.ok("enqueue", '{"id": "job2", "command": "true", "capture_env": true}')
     with open_queue() as queue:
-        (name,) = queue.store.environments()
-        variables = dict(queue.store.environment(name) or ())
+        (name,) = queue.store.environments.names()
+        variables = dict(queue.store.environments.get(name) or ())
     assert variables["API_TOKEN"] == "hunter2"
     assert not {"MONGO_URI", "QUEUECTL_HOME", "PWD"} & variables.keys()
     for command in (["show", "job1"], ["show", "job1", "--json"], ["list", "--json"]):
@@ -61,7 +61,7 @@ def test_a_captured_environment_comes_along_with_an_export(
     with open_queue("other") as queue:
         name = queue.get("job1").spec.environment
         assert name is not None
-        assert ("MARKED", "yes") in (queue.store.environment(name) or ())
+        assert ("MARKED", "yes") in (queue.store.environments.get(name) or ())
     changed = text.replace('["MARKED", "yes"]', '["MARKED", "no"]')
     result = cli("--home", "third", "import", "-", stdin=changed)
     assert result.code == 2

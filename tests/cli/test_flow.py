@@ -42,11 +42,11 @@ def test_a_queue_from_which_no_worker_takes_is_the_reason(cli: Cli) -> None:
     cli.ok("enqueue", "a", "true", "--queue", "other")
     with open_queue() as queue:
         record = worker_record(queue.store, "w9")
-        queue.store.register(replace(record, process=this_process(), queues=("gpu",)))
+        queue.store.workers.register(replace(record, process=this_process(), queues=("gpu",)))
         assert reason(cli, "a") == "no worker takes from queue other"
         assert listed(cli)["a"]["reason"] == "no worker takes from queue other"
         assert "no worker takes from queue other" in cli.ok("list").out
-        queue.store.unregister("w9")
+        queue.store.workers.unregister("w9")
     assert reason(cli, "a") == "no worker is running"
 
 

@@ -371,7 +371,7 @@ def test_a_group_without_a_command_names_its_commands(cli: Cli) -> None:
 
 def test_a_stored_setting_that_nobody_knows_is_removed_as_doctor_says(cli: Cli) -> None:
     with open_queue() as queue:
-        queue.store.set_setting("of_old", 1)
+        queue.store.settings.set("of_old", 1)
     assert "config unset, corrects" in cli("doctor").out
     assert cli.ok("config", "unset", "of_old").out == "of_old removed\n"
     assert "OK    settings" in cli("doctor").out
@@ -379,7 +379,7 @@ def test_a_stored_setting_that_nobody_knows_is_removed_as_doctor_says(cli: Cli) 
 
 def test_a_stored_setting_that_cannot_be_used_is_told_of_where_it_is_read(cli: Cli) -> None:
     with open_queue() as queue:
-        queue.store.set_setting("max_retries", "many")
+        queue.store.settings.set("max_retries", "many")
     read = cli.ok("config", "get", "max-retries")
     assert read.out == "3\n"
     assert "the default 3 is used" in read.err

@@ -10,7 +10,7 @@ import pytest
 from queuectl.domain.job import Outcome
 from queuectl.domain.schedule import run_id
 from queuectl.queue import open_queue
-from queuectl.stores.base import Fired
+from queuectl.stores.components import Fired
 from tests.cli.harness import Cli, answered, bury, run_next
 from tests.stores.kit import new_job
 
@@ -92,7 +92,7 @@ def test_the_latest_run_of_a_schedule_is_kept_for_it_might_be_enqueued_again(cli
         job_id = run_id("often", schedule.next_due)
         job = new_job(queue.store, job_id)
         advanced = dataclasses.replace(schedule, last_due=schedule.next_due, rev=schedule.rev + 1)
-        assert queue.store.fire(schedule, job, advanced) is Fired.ENQUEUED
+        assert queue.store.schedules.fire(schedule, job, advanced) is Fired.ENQUEUED
         run_next(queue, Outcome(exit_code=0, duration=0.5))
     result = cli.ok("purge")
     assert (result.out, cli.ids()) == ("Deleted 0 job(s)\n", [job_id])

@@ -25,7 +25,7 @@ def make_due(name: str) -> None:
     with open_queue() as queue:
         before = queue.schedules.get(name)
         due = queue.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
-        assert queue.store.save_schedule(replace(before, next_due=due, rev=before.rev + 1), before)
+        assert queue.store.schedules.save(replace(before, next_due=due, rev=before.rev + 1), before)
         since = due - timedelta(minutes=1)
         assert Scheduler(queue.store, since).enqueue_due(Settings()).enqueued == 1
 
@@ -157,7 +157,7 @@ def test_a_skipped_run_is_told_of(cli: Cli) -> None:
     with open_queue() as queue:
         before: Schedule = queue.schedules.get("a")
         after = replace(before, skipped_at=before.next_due, skipped_why=OVERLAPPED, rev=2)
-        assert queue.store.save_schedule(after, before)
+        assert queue.store.schedules.save(after, before)
     assert re.search(rf"skipped +{ISO} \(overlapped\)", cli.ok("schedule", "show", "a").out)
 
 
@@ -178,7 +178,7 @@ def test_doctor_tells_of_a_schedule_that_this_machine_cannot_serve(cli: Cli) -> 
     cli.ok("schedule", "add", "a", "@daily", "true")
     with open_queue() as queue:
         before = queue.schedules.get("a")
-        assert queue.store.save_schedule(replace(before, tz="Mars/Olympus", rev=2), before)
+        assert queue.store.schedules.save(replace(before, tz="Mars/Olympus", rev=2), before)
     result = cli("doctor")
     assert "schedule 'a': unknown time zone 'Mars/Olympus'" in result.out + result.err
     assert result.code != 0

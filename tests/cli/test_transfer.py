@@ -290,7 +290,7 @@ def test_a_migration_that_was_killed_is_not_called_done(filled: Cli, tmp_path: P
 
 def test_a_migration_that_is_refused_for_workers_makes_nothing(filled: Cli, tmp_path: Path) -> None:
     with open_queue() as queue:
-        queue.store.register(worker_record(queue.store, "w9"))
+        queue.store.workers.register(worker_record(queue.store, "w9"))
     to = tmp_path / "to"
     to.mkdir()
     refusal = filled.refused(4, "migrate", "--yes", "--to", str(to / "x.db"))

@@ -26,7 +26,7 @@ def hook(name: str = "a", **more: Any) -> Hook:
 def kept(store: Store, name: str = "a", **more: Any) -> Hook:
     """Store a hook and return it."""
     made = hook(name, **more)
-    assert store.save_hook(made)
+    assert store.hooks.save(made)
     return made
 
 

@@ -90,7 +90,7 @@ def test_a_hook_is_replaced_only_when_asked_and_leaves_nothing_out(cli: Cli) -> 
     with open_queue() as queue:
         before = queue.hooks.get("a")
         changed = replace(before, changes=3, told=3, rev=before.rev + 1)
-        assert queue.store.save_hook(changed, before)
+        assert queue.store.hooks.save(changed, before)
     assert "exists already" in cli.refused(4, "hook", "add", "a", "--on", "dead", "--url", URL)
     cli.ok("hook", "add", "a", "--when", "dlq-size > 5", "--url", URL, "--replace")
     with open_queue() as queue:

@@ -197,7 +197,9 @@ def test_a_teller_that_is_killed_between_two_writes_loses_nothing_and_tells_noth
     fleet.start()
     job = delivered_by(fleet, "a")
     eventually(
-        lambda: not any(e.job_id == "job1" for e in fleet.queue.store.pending_events().finished)
+        lambda: (
+            not any(e.job_id == "job1" for e in fleet.queue.store.stats.pending_events().finished)
+        )
     )
     assert [post.delivery for post in receiver.got(1)] == [job.id]
     assert [job.id for job in deliveries(fleet.queue.store)] == [job.id]
@@ -210,7 +212,7 @@ def test_without_a_hook_a_batch_costs_one_look(
     for number in range(5):
         buried(store, f"job{number}")
     looks = []
-    hooks = store.hooks
+    hooks = store.hooks.all
 
     def counted() -> list[Hook]:
         looks.append(1)
@@ -248,7 +250,7 @@ def test_ended_runs_become_deliveries_with_the_facts_in_them_before_they_are_for
     buried(store, "job1", labels=("x",))
     process_all_events(store)
     assert events(store) == ["dead job1"]
-    assert store.pending_events().finished == ()
+    assert store.stats.pending_events().finished == ()
     (job,) = deliveries(store)
     assert json.loads(dict(job.spec.env)["QUEUECTL_FACTS"])["job"]["labels"] == ["x"]
     assert job.spec.command == ("queuectl", "hook", "deliver", "a")

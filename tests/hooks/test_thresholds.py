@@ -25,7 +25,7 @@ from tests.stores.kit import added, buried, claimed, existing, settled, worker_r
 
 def look(store: Store) -> int:
     """Look at every threshold now."""
-    return Thresholds(store).look(watched(store.hooks()))
+    return Thresholds(store).look(watched(store.hooks.all()))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_dlq_that_grows_too_large_is_told_once_and_once_when_it_is_cleared(sto
     buried(store, "b", queue="other")
     assert (look(store), look(store)) == (1, 0)
     assert events(store) == ["crossed"]
-    store.remove([first])
+    store.retention.remove([first])
     assert (look(store), look(store)) == (1, 0)
     buried(store, "c")
     assert look(store) == 1
@@ -69,7 +69,7 @@ def test_deliveries_that_are_dead_do_not_count_and_of_one_queue_only_its_own(sto
     assert look(store) == 1
     buried(store, "c", queue="gpu")
     assert look(store) == 1
-    assert [hook.is_crossed for hook in store.hooks()] == [True, True]
+    assert [hook.is_crossed for hook in store.hooks.all()] == [True, True]
 
 
 def test_a_job_that_has_been_due_for_long_is_told_of(store: Store) -> None:
@@ -91,28 +91,28 @@ def test_a_job_that_has_been_due_for_long_is_told_of(store: Store) -> None:
 def test_that_no_worker_lives_is_told_when_it_has_lasted(store: Store) -> None:
     hook = kept(store, when="no-worker > 60s")
     me = replace(worker_record(store, "w1"), process=this_process(), queues=())
-    store.register(me)
+    store.workers.register(me)
     assert look(store) == 0
-    store.unregister("w1")
+    store.workers.unregister("w1")
     assert look(store) == 0, "it has not lasted"
-    (alone,) = store.hooks()
+    (alone,) = store.hooks.all()
     assert alone.alone_since is not None
     ago = replace(alone, alone_since=alone.alone_since - timedelta(minutes=2), rev=alone.rev + 1)
-    assert store.save_hook(ago, alone)
+    assert store.hooks.save(ago, alone)
     assert look(store) == 1
-    store.register(replace(me, id="w2", queues=(DELIVERY_QUEUE,)))
+    store.workers.register(replace(me, id="w2", queues=(DELIVERY_QUEUE,)))
     assert look(store) == 0, "one that only delivers does not count"
-    store.register(replace(me, id="w3"))
+    store.workers.register(replace(me, id="w3"))
     assert look(store) == 1
     assert events(store) == ["crossed", "cleared"]
-    assert store.hooks()[0].created_at == hook.created_at
+    assert store.hooks.all()[0].created_at == hook.created_at
 
 
 def test_what_a_crash_left_untold_is_told_by_whoever_looks_next(opened: OpenStore) -> None:
     store = opened()
     hook = kept(store, when="dlq-size > 0")
     noted = hooks.judged(hook, 1, store.now())
-    assert store.save_hook(noted, hook)
+    assert store.hooks.save(noted, hook)
     other = opened()
     assert look(other) == 2, "that it was crossed, and then that it is cleared"
     assert events(store) == ["crossed", "cleared"]
@@ -123,7 +123,7 @@ def test_a_crash_after_the_delivery_was_added_tells_nothing_twice(
 ) -> None:
     kept(store, when="dlq-size > 0")
     buried(store, "a")
-    put = store.save_hook
+    put = store.hooks.save
 
     def dies_before_noting(after: Hook, before: Hook | None = None) -> bool:
         if after.told == after.changes:
@@ -147,7 +147,7 @@ def test_of_racing_watchers_a_fleet_tells_each_change_once(store_url: str) -> No
             if number % 2 == 0:
                 buried(store, "job1")
             else:
-                store.remove([existing(store, "job1")])
+                store.retention.remove([existing(store, "job1")])
             start = threading.Barrier(racers)
 
             def race(start: threading.Barrier = start) -> None:

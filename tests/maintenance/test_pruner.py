@@ -38,7 +38,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def store(home: Home) -> Iterator[SqliteStore]:
     """The store of that home."""
-    store = SqliteStore.open(home.store_file)
+    store = SqliteStore(home.store_file)
     yield store
     store.close()
 
@@ -71,7 +71,7 @@ def finish(store: SqliteStore, number: int) -> None:
     for _ in range(number):
         settled(store, claimed(store))
     # by the store's clock they must have ended longer ago than `SOON` says
-    eventually(lambda: len(store.ended(State.COMPLETED, before(store), number)) == number)
+    eventually(lambda: len(store.retention.ended(State.COMPLETED, before(store), number)) == number)
 
 
 def test_completed_jobs_that_are_too_old_go_with_their_logs(store: SqliteStore, home: Home) -> None:
@@ -210,7 +210,7 @@ def test_logs_of_runs_that_another_host_forgot_go_but_not_those_that_are_left(
         settled(store, claimed(store), FAILURE)
         assert store.commit(state_machine.retry(existing(store, "job"), store.now()))
     dead = existing(store, "job")
-    assert store.forget_runs(dead.history[1].finished_at, 100)[0] == [("job", 1)]
+    assert store.retention.forget_runs(dead.history[1].finished_at, 100)[0] == [("job", 1)]
     directory = logged(home, "job", 5)
     for run, written in ((2, LONG_AGO), (3, LONG_AGO)):
         (directory / f"{run}.out").touch()
@@ -227,15 +227,15 @@ def test_runs_that_their_schedule_has_not_advanced_past_stay(
     now = store.now()
     old, due = now - timedelta(days=2), now - timedelta(days=1)
     fields = {"command": "true"}
-    assert store.save_schedule(Schedule("s", "@daily", "UTC", fields, due, old, last_due=old))
+    assert store.schedules.save(Schedule("s", "@daily", "UTC", fields, due, old, last_due=old))
     for name in (run_id("s", old), run_id("s", due), run_id("gone", due)):
         added(store, name)
         settled(store, claimed(store, only=name))
-    eventually(lambda: len(store.ended(State.COMPLETED, before(store), 3)) == 3)
+    eventually(lambda: len(store.retention.ended(State.COMPLETED, before(store), 3)) == 3)
     Pruner(store, home).tick(SOON)
     assert listed(store) == [run_id("s", due)]
-    schedule = store.schedule("s")
+    schedule = store.schedules.get("s")
     assert schedule
-    assert store.save_schedule(replace(schedule, last_due=due, rev=schedule.rev + 1), schedule)
+    assert store.schedules.save(replace(schedule, last_due=due, rev=schedule.rev + 1), schedule)
     Pruner(store, home).tick(SOON)
     assert listed(store) == []

@@ -15,11 +15,12 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.times import UTC
 from queuectl.maintenance import scheduler
 from queuectl.maintenance.scheduler import Scheduler
-from queuectl.stores.base import Fired, Store
+from queuectl.stores.base import Store
+from queuectl.stores.components import Fired
 from queuectl.stores.mongo.store import MongoStore
 from queuectl.system.cron import Cron
 from tests.stores.conftest import OpenStore
-from tests.stores.kit import claimed, listed, settled
+from tests.stores.kit import claimed, clock_of, listed, settled
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -34,7 +35,7 @@ class Clock:
 
     def of(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
         """Give a store this clock."""
-        owner = store.link if isinstance(store, MongoStore) else store
+        owner = store.link if isinstance(store, MongoStore) else clock_of(store)
         monkeypatch.setattr(owner, "now", lambda: self.now)
         return store
 
@@ -70,13 +71,13 @@ def kept(store: Store, name: str = "a", cron: str = "* * * * *", **more: Any) ->
     fields = {"command": "true", **more.pop("fields", {})}
     wanted = {"next_due": NOON + MINUTE, "created_at": NOON, **more}
     schedule = Schedule(name, cron, "UTC", fields, **wanted)
-    assert store.save_schedule(schedule)
+    assert store.schedules.save(schedule)
     return schedule
 
 
 def now_kept(store: Store, name: str = "a") -> Schedule:
     """Return a schedule as it is stored."""
-    found = store.schedule(name)
+    found = store.schedules.get(name)
     assert found is not None
     return found
 
@@ -206,14 +207,14 @@ def test_workers_that_look_at_the_same_time_enqueue_one_run(
     first, second = opened_then(), opened_then()
     kept(first)
     clock.now += MINUTE
-    fire = first.fire
+    fire = first.schedules.fire
 
     def overtaken(before: Schedule, job: Job, after: Schedule) -> Fired:
         assert tick(second) == 1
         settled(second, claimed(second))
         return fire(before, job, after)
 
-    monkeypatch.setattr(first, "fire", overtaken)
+    monkeypatch.setattr(first.schedules, "fire", overtaken)
     assert tick(first) == 0
     assert listed(first) == ["a@20261122T1201Z"]
 

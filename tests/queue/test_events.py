@@ -14,7 +14,7 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.stats import Figures
 from queuectl.domain.times import EPOCH
 from queuectl.queue import events
-from queuectl.queue.events import EventProcessor, process_events_of
+from queuectl.queue.events import EventProcessor
 from queuectl.stores.base import Store
 from queuectl.worker.options import Timings, WorkerOptions
 from queuectl.worker.signals import Control
@@ -32,7 +32,7 @@ def happened(fleet: Fleet) -> None:
     store.insert([new_job(store, f"j{n}") for n in range(ENDINGS)])
     for _ in range(ENDINGS):
         settled(store, claimed(store))
-    assert len(store.pending_events().finished) == ENDINGS
+    assert len(store.stats.pending_events().finished) == ENDINGS
 
 
 def test_a_tick_of_the_upkeep_counts_what_has_happened(
@@ -43,8 +43,8 @@ def test_a_tick_of_the_upkeep_counts_what_has_happened(
     happened(fleet)
     store = fleet.queue.store
     EventProcessor(store).tick(Settings())
-    assert store.pending_events().is_empty
-    assert store.totals()["default"].completed == ENDINGS
+    assert store.stats.pending_events().is_empty
+    assert store.stats.totals()["default"].completed == ENDINGS
 
 
 def test_a_worker_leaves_the_counting_to_one_that_was_faster(
@@ -55,24 +55,24 @@ def test_a_worker_leaves_the_counting_to_one_that_was_faster(
     store = fleet.queue.store
     assert store.try_acquire_turn("events", 3600)
     EventProcessor(store).tick(Settings())
-    assert len(store.pending_events().finished) == ENDINGS
+    assert len(store.stats.pending_events().finished) == ENDINGS
 
 
 def test_old_minutes_are_let_go_by_the_setting(fleet: Fleet) -> None:
     happened(fleet)
     store = fleet.queue.store
-    told = store.pending_events()
+    told = store.stats.pending_events()
     long_ago = store.now() - timedelta(hours=3)
     minute = long_ago.replace(second=0, microsecond=0)
-    assert store.record_events(told, {("default", minute): {"completed": ENDINGS}})
+    assert store.stats.record(told, {("default", minute): {"completed": ENDINGS}})
     EventProcessor(store).tick(replace(Settings(), retention_stats=4 * 3600.0))
-    assert store.figures(EPOCH) == {("default", minute): Figures(completed=ENDINGS)}
+    assert store.stats.figures(EPOCH) == {("default", minute): Figures(completed=ENDINGS)}
     EventProcessor(store).tick(Settings(retention_stats=0))
-    assert store.figures(EPOCH)
+    assert store.stats.figures(EPOCH)
     _let_turns_pass(fleet)
     EventProcessor(store).tick(replace(Settings(), retention_stats=3600.0))
-    assert store.figures(EPOCH) == {}
-    assert store.totals()["default"].completed == ENDINGS
+    assert store.stats.figures(EPOCH) == {}
+    assert store.stats.totals()["default"].completed == ENDINGS
 
 
 def _let_turns_pass(fleet: Fleet) -> None:
@@ -87,15 +87,15 @@ def test_the_last_worker_that_leaves_counts_what_is_left(fleet: Fleet) -> None:
     fleet.settled("a")
     fleet.stop()
     store = fleet.queue.store
-    assert store.pending_events().is_empty
-    assert store.totals()["default"].completed == 1
+    assert store.stats.pending_events().is_empty
+    assert store.stats.totals()["default"].completed == 1
 
 
 def test_no_backlog_of_events_keeps_the_last_worker_from_leaving(
     opened: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, control = opened(), Control()
-    store.register(worker_record(store, "w1"))
+    store.workers.register(worker_record(store, "w1"))
     store.insert([new_job(store, f"j{n}") for n in range(ENDINGS)])
     for _ in range(ENDINGS):
         settled(store, claimed(store))
@@ -104,7 +104,7 @@ def test_no_backlog_of_events_keeps_the_last_worker_from_leaving(
 
     def told_one(told_in: Store, _limit: int) -> bool:
         """Tell a little of what never ends, and see who is registered meanwhile."""
-        seen.extend(str(each.stop) for each in told_in.workers())
+        seen.extend(str(each.stop) for each in told_in.workers.all())
         assert time.monotonic() < too_late, "it never leaves"
         return True
 
@@ -113,7 +113,7 @@ def test_no_backlog_of_events_keeps_the_last_worker_from_leaving(
     leave(store, "w1", control, WorkerOptions(timings=Timings(leave=0.2)), None)
     assert seen
     assert set(seen) == {"graceful"}, "it is listed as stopping until it goes"
-    assert store.workers() == []
+    assert store.workers.all() == []
     control.close()
 
 
@@ -123,23 +123,5 @@ def test_who_shall_leave_at_once_tells_nothing(opened: OpenStore) -> None:
     settled(store, claimed(store))
     control.request_stop(at_once=True)
     leave(store, "w1", control, WorkerOptions(), None)
-    assert len(store.pending_events().finished) == 1
+    assert len(store.stats.pending_events().finished) == 1
     control.close()
-
-
-def test_who_deletes_a_job_tells_what_it_has_been_through_and_nothing_later(
-    opened: OpenStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "_LEAST", 1)
-    monkeypatch.setattr(events, "_BUDGET_SECONDS", 0)  # no batch grows
-    store = opened()
-    store.insert([new_job(store, f"j{n}") for n in range(ENDINGS)])
-    first = settled(store, claimed(store))
-    for _ in range(ENDINGS - 1):
-        before = store.now()
-        while store.now() == before:
-            pass
-        settled(store, claimed(store))
-    process_events_of(store, first)
-    left = {each.job_id for each in store.pending_events().finished}
-    assert left == {f"j{n}" for n in range(ENDINGS)} - {first.id}

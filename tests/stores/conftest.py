@@ -14,7 +14,7 @@ from pymongo import IndexModel, MongoClient
 
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.mongo import connection
+from queuectl.stores.mongo import connection, dependents
 from queuectl.stores.mongo.schema import JOB_INDEXES, MARK, VERSION
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Commands
@@ -40,12 +40,15 @@ OpenStore = Callable[[], Store]
 
 
 @pytest.fixture
-def mongo_url(mongo_server: str, mongo_client: MongoClient[Documents]) -> Iterator[str]:
+def mongo_url(
+    mongo_server: str, mongo_client: MongoClient[Documents], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """The address of an empty store of this test's own.
 
     The small server reads every index of a collection at each step, several times. So the store
-    has those alone that decide something.
+    has those alone that decide something. However slow it is, children are notified at once.
     """
+    monkeypatch.setattr(dependents, "AT_ONCE_SECONDS", 60.0)
     name = _new_name()
     database = mongo_client[name]
     database.queuectl_meta.insert_one({"_id": MARK, "version": VERSION, "indexed": True})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -15,7 +15,9 @@ from queuectl.domain.query import Filter, Page
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import ClaimRequest, Store
 from queuectl.stores.mongo import dependents
-from queuectl.stores.sqlite import queues as sqlite_lanes
+from queuectl.stores.sqlite import dependencies
+from queuectl.stores.sqlite.database import Database
+from queuectl.stores.sqlite.store import SqliteStore
 
 SUCCESS = Outcome(exit_code=0, duration=0.5, stdout="fine\n")
 FAILURE = Outcome(exit_code=1, error="Exit code 1", duration=0.25, stderr="no\n", stderr_cut=7)
@@ -93,7 +95,19 @@ def faults(store: Store) -> list[str]:
     return [fault for fault in store.check() if not fault.startswith("the index ")]
 
 
+def clock_of(store: Store) -> Store | Database:
+    """Return what says what time it is, by its `now`."""
+    return store._db if isinstance(store, SqliteStore) else store
+
+
+def shift_clock(monkeypatch: pytest.MonkeyPatch, store: Store, ahead: timedelta) -> None:
+    """Let a store's clock go wrong for one of those who have it open."""
+    clock = clock_of(store)
+    right = clock.now
+    monkeypatch.setattr(clock, "now", lambda: right() + ahead)
+
+
 def notify_in_stretches(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Let a commit tell at most so many children of a job's end; a sweep tells the others."""
-    for module in (sqlite_lanes, dependents):
+    for module in (dependencies, dependents):
         monkeypatch.setattr(module, "NOTIFIED_AT_ONCE", most)

@@ -1,4 +1,7 @@
-"""Processes whose clocks disagree: what nobody asked to wait for is not waited for."""
+"""Processes whose clocks disagree: what nobody asked to wait for is not waited for.
+
+On MongoDB the server's clock decides; so most is tested on SQLite, where each process has its own.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,18 @@ from queuectl.domain import state_machine
 from queuectl.domain.job import State
 from queuectl.queue import Queue
 from queuectl.stores.base import Store
-from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.home import Home
-from tests.stores.conftest import OpenStore
-from tests.stores.kit import FAILURE, added, claimed, existing, new_job, request, settled
+from tests.stores.conftest import OpenStore, on_one_store
+from tests.stores.kit import (
+    FAILURE,
+    added,
+    claimed,
+    existing,
+    new_job,
+    request,
+    settled,
+    shift_clock,
+)
 from tests.worker.fleet import eventually
 
 AHEAD = timedelta(minutes=10)
@@ -24,14 +35,8 @@ AHEAD = timedelta(minutes=10)
 def ahead(opened: OpenStore, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The store, opened by one whose clock is ahead of all others."""
     store = opened()
-    right = store.now
-    monkeypatch.setattr(store, "now", lambda: right() + AHEAD)
+    shift_clock(monkeypatch, store, AHEAD)
     return store
-
-
-def has_own_clock(store: Store) -> bool:
-    """Whether a store has a clock, so that those of its users do not matter."""
-    return not isinstance(store, SqliteStore)
 
 
 def test_a_job_without_a_time_is_due_whatever_the_clock_of_who_enqueued_it(
@@ -44,9 +49,8 @@ def test_a_job_without_a_time_is_due_whatever_the_clock_of_who_enqueued_it(
     assert claimed(store).id == "other"
 
 
+@on_one_store
 def test_nor_does_it_wait_once_it_was_given_back(opened: OpenStore, ahead: Store) -> None:
-    if has_own_clock(ahead):
-        return
     store = opened()
     added(ahead, "a")
     assert claimed(store).run_at <= store.now()
@@ -67,9 +71,8 @@ def test_many_are_claimed_together(opened: OpenStore, ahead: Store) -> None:
     assert [job.id for job in jobs] == ["job0", "job1", "job2"]
 
 
+@on_one_store
 def test_a_retry_waits_as_long_as_it_shall_and_no_longer(opened: OpenStore, ahead: Store) -> None:
-    if has_own_clock(ahead):
-        return
     store = opened()
     added(ahead, "a", max_retries=2, backoff_base=0.2)
     job = settled(ahead, claimed(ahead), FAILURE)
@@ -79,11 +82,10 @@ def test_a_retry_waits_as_long_as_it_shall_and_no_longer(opened: OpenStore, ahea
     assert claimed(store).id == "a"
 
 
+@on_one_store
 def test_a_delay_is_one_by_the_clock_of_who_runs_the_job(
     opened: OpenStore, ahead: Store, tmp_path: Path
 ) -> None:
-    if has_own_clock(ahead):
-        return
     store = opened()
     with Queue(ahead, Home(tmp_path)) as queue:
         at = (store.now() + timedelta(minutes=1)).isoformat()
@@ -95,20 +97,18 @@ def test_a_delay_is_one_by_the_clock_of_who_runs_the_job(
     assert existing(store, "later").run_at < store.now() + timedelta(minutes=61)
 
 
+@on_one_store
 def test_a_child_is_due_when_its_parent_has_ended(opened: OpenStore, ahead: Store) -> None:
     store = opened()
-    if has_own_clock(store):
-        return
     ahead.insert([new_job(ahead, "p"), new_job(ahead, "c", after=("p",))])
     settled(store, claimed(store))
     assert claimed(store).id == "c"
 
 
+@on_one_store
 def test_what_was_taken_for_due_too_early_waits_on_and_keeps_nobody_waiting(
     opened: OpenStore, ahead: Store
 ) -> None:
-    if has_own_clock(ahead):
-        return
     store = opened()
     added(store, "at", store.now() + timedelta(minutes=5), priority=9)
     added(store, "now")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -55,27 +55,19 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A store."""
-    with closing(SqliteStore.open(tmp_path / "queue.db")) as store:
+    with closing(SqliteStore(tmp_path / "queue.db")) as store:
         yield store
 
 
-def test_a_job_is_on_the_disk_before_its_enqueue_is_answered(
+def test_what_a_person_asks_for_is_on_the_disk_before_it_is_answered(
     disk: Disk, store: SqliteStore
 ) -> None:
     store.insert([new_job(store, "a")])
     assert disk.synced() == ["a pending"]
     store.insert([new_job(store, "b"), new_job(store, "c")], atomic=True)
     assert disk.synced() == ["a pending, b pending, c pending"]
-
-
-def test_what_a_person_changes_is_on_the_disk_before_it_is_answered(
-    disk: Disk, store: SqliteStore
-) -> None:
-    added(store, "a")
-    disk.synced()
-    change = state_machine.cancel(existing(store, "a"), store.now())
-    assert store.commit(change)
-    assert disk.synced() == ["a cancelled"]
+    assert store.commit(state_machine.cancel(existing(store, "a"), store.now()))
+    assert disk.synced() == ["a cancelled, b pending, c pending"]
 
 
 def test_a_claim_is_synced_while_its_job_is_started(disk: Disk, store: SqliteStore) -> None:
@@ -130,24 +122,13 @@ def test_a_sync_that_fails_is_said_and_done_again_before_anything_else(
 def test_only_a_plain_no_relaxes_it(
     tmp_path: Path, disk: Disk, store: SqliteStore, value: object, is_synced: bool
 ) -> None:
-    store.set_setting("full_durability", value)
+    store.settings.set("full_durability", value)
     disk.synced()
-    with closing(SqliteStore.open(tmp_path / "queue.db")) as again:
+    with closing(SqliteStore(tmp_path / "queue.db")) as again:
         again.insert([new_job(again, "a")])
     assert disk.synced() == ["a pending"] * is_synced
 
 
-def test_between_commits_the_file_itself_is_kept_sound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[sqlite3.Connection] = []
-    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
-
-    def noted(*args: object, **kwargs: object) -> sqlite3.Connection:
-        made.append(connect(*args, **kwargs))
-        return made[-1]
-
-    monkeypatch.setattr(sqlite3, "connect", noted)
-    with closing(SqliteStore.open(tmp_path / "queue.db")):
-        normal = 1  # what is copied home has been synced
-        assert made[-1].execute("PRAGMA synchronous").fetchone() == (normal,)
+def test_between_commits_the_file_itself_is_kept_sound(store: SqliteStore) -> None:
+    normal = 1  # what is copied home has been synced
+    assert store._db.row("PRAGMA synchronous") == (normal,)

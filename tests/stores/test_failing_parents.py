@@ -136,13 +136,13 @@ def test_nothing_keeps_the_parent_of_a_cancelled_child_from_being_let_go(store: 
     store.insert([new_job(store, "p"), child(store, "c", "p")])
     end(store, "p", "dead")
     assert existing(store, "c").blocked_by == ()
-    assert store.remove([existing(store, "p")]) == {"p"}
+    assert store.retention.remove([existing(store, "p")]) == {"p"}
 
 
 def test_each_cancellation_is_told(store: Store) -> None:
     store.insert([new_job(store, "p"), child(store, "c", "p"), child(store, "d", "c")])
     end(store, "p", "dead")
-    told = {(each.job_id, each.outcome) for each in store.pending_events(10).finished}
+    told = {(each.job_id, each.outcome) for each in store.stats.pending_events(10).finished}
     cancelled = RunResult.CANCELLED
     assert told == {("p", RunResult.DEAD), ("c", cancelled), ("d", cancelled)}
     counts = store.counts()

@@ -28,12 +28,12 @@ def new_hook(name: str, **more: Any) -> Hook:
 def kept(store: Store, name: str, **more: Any) -> Hook:
     """Store a hook and return it."""
     hook = new_hook(name, **more)
-    assert store.save_hook(hook)
+    assert store.hooks.save(hook)
     return hook
 
 
 def test_a_hook_comes_back_as_it_was_stored(store: Store) -> None:
-    assert store.hooks() == []
+    assert store.hooks.all() == []
     plain = kept(store, "b")
     full = kept(
         store, "a", target=Target.MAIL, address="me@example.com", events=(),
@@ -41,31 +41,31 @@ def test_a_hook_comes_back_as_it_was_stored(store: Store) -> None:
         smtp="smtp://localhost", sender="q@example.com", paused=True, is_crossed=True, changes=3,
         told=2, changed_at=NOON + MINUTE, value=4.0, alone_since=NOON, rev=7,
     )  # fmt: skip
-    assert store.hooks() == [full, plain]
+    assert store.hooks.all() == [full, plain]
 
 
 def test_a_name_is_taken_once(store: Store) -> None:
     first = kept(store, "a")
-    assert not store.save_hook(new_hook("a", queue="other"))
-    assert store.hooks() == [first]
+    assert not store.hooks.save(new_hook("a", queue="other"))
+    assert store.hooks.all() == [first]
 
 
 def test_a_hook_is_changed_only_as_it_was_read(store: Store) -> None:
     first = kept(store, "a")
     second = replace(first, is_crossed=True, rev=2)
-    assert store.save_hook(second, first)
-    assert not store.save_hook(replace(first, paused=True, rev=2), first)
-    assert store.hooks() == [second]
+    assert store.hooks.save(second, first)
+    assert not store.hooks.save(replace(first, paused=True, rev=2), first)
+    assert store.hooks.all() == [second]
 
 
 def test_a_hook_that_was_removed_is_not_changed_any_more(store: Store) -> None:
     first = kept(store, "a")
-    assert store.remove_hook("a")
-    assert not store.remove_hook("a")
-    assert not store.save_hook(replace(first, rev=2), first)
+    assert store.hooks.remove("a")
+    assert not store.hooks.remove("a")
+    assert not store.hooks.save(replace(first, rev=2), first)
     other = kept(store, "a", created_at=NOON + MINUTE)
-    assert not store.save_hook(replace(first, rev=2), first), "another one of the name is there"
-    assert store.hooks() == [other]
+    assert not store.hooks.save(replace(first, rev=2), first), "another one of the name is there"
+    assert store.hooks.all() == [other]
 
 
 def test_a_hook_that_cannot_be_read_hides_no_other(store: Store) -> None:
@@ -74,8 +74,8 @@ def test_a_hook_that_cannot_be_read_hides_no_other(store: Store) -> None:
     if isinstance(store, MongoStore):
         store.link.hooks.update_one({"_id": "bad"}, {"$set": {"record": "{"}})
     else:
-        store._connection.execute("UPDATE hooks SET record = '{' WHERE name = 'bad'")  # type: ignore[attr-defined]
-    assert [hook.name for hook in store.hooks()] == ["good"]
+        store._db.connection.execute("UPDATE hooks SET record = '{' WHERE name = 'bad'")  # type: ignore[attr-defined]
+    assert [hook.name for hook in store.hooks.all()] == ["good"]
 
 
 def test_of_racing_watchers_one_notes_that_a_threshold_is_crossed(store_url: str) -> None:
@@ -86,10 +86,10 @@ def test_of_racing_watchers_one_notes_that_a_threshold_is_crossed(store_url: str
 
     def race() -> None:
         with closing(open_store(store_url)) as store:
-            (before,) = store.hooks()
+            (before,) = store.hooks.all()
             start.wait()
             after = hooks.judged(before, 4, NOON)
-            if store.save_hook(after, before):
+            if store.hooks.save(after, before):
                 won.append(after)
 
     threads = [threading.Thread(target=race) for _ in range(racers)]
@@ -98,4 +98,4 @@ def test_of_racing_watchers_one_notes_that_a_threshold_is_crossed(store_url: str
     for thread in threads:
         thread.join()
     with closing(open_store(store_url)) as store:
-        assert store.hooks() == won
+        assert store.hooks.all() == won

@@ -136,7 +136,7 @@ def fill(store: Store) -> list[Job]:
     jobs = []
     for turn, state in enumerate(State):
         variables = (("A", str(turn)),)
-        store.save_environment(name_of(variables), variables)
+        store.environments.save(name_of(variables), variables)
         job = full_job(state, f"job{turn}", 2 * turn, seq=turn + 1)
         jobs.append(replace(job, spec=replace(job.spec, environment=name_of(variables))))
         assert store.restore(jobs[-1:], keep_numbers=True) == set()

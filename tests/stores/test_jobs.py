@@ -15,7 +15,7 @@ from queuectl.domain.query import Filter, Page
 from queuectl.domain.times import UTC
 from queuectl.stores.base import Store
 from queuectl.stores.mongo.store import MongoStore
-from queuectl.stores.sqlite import store as sqlite
+from queuectl.stores.sqlite import writes
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     EVERYTHING,
@@ -136,7 +136,7 @@ def test_a_batch_of_more_than_one_piece_is_stored_in_order(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     piece = 20
-    monkeypatch.setattr(sqlite, "BATCH", piece)
+    monkeypatch.setattr(writes, "BATCH", piece)
     if isinstance(store, MongoStore):
         store.link.inserts.size = piece
     batch = [new_job(store, f"job{n}", store.now() + HOUR) for n in range(2 * piece + 5)]

@@ -6,15 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from queuectl.domain.errors import StoreLocked
+from queuectl.domain.job import Job
+from queuectl.stores import open_store
+from queuectl.stores.sqlite import writes
+from queuectl.stores.sqlite.database import Database
 from queuectl.stores.sqlite.store import SqliteStore
-from queuectl.system import lock_holder
+from queuectl.system import lock_watch
 from queuectl.system.lock_holder import holder_of
 from tests.chaos.ground import command
 from tests.stores.kit import added, claimed, existing, new_job
@@ -37,16 +42,16 @@ path = Path(sys.argv[1])
 
 def obey(store, word):
     if word == "hold":
-        store._transaction.__enter__()
-        store._connection.execute("INSERT INTO meta VALUES ('half', 'done')")
+        store._db.writing().__enter__()
+        store._db.connection.execute("INSERT INTO meta VALUES ('half', 'done')")
     elif word == "free":
-        store._transaction.__exit__(None, None, None)
+        store._db.writing().__exit__(None, None, None)
     elif word == "turn":
-        store._turn.take()
+        store._db._turn.take()
 
 if sys.argv[3:] == ["thread"]:
     def serve(words, done):
-        store = SqliteStore.open(path)
+        store = SqliteStore(path)
         for word in words:
             obey(store, word)
             done.release()
@@ -57,7 +62,7 @@ if sys.argv[3:] == ["thread"]:
         words.put(word)
         done.acquire()
 else:
-    store = SqliteStore.open(path)
+    store = SqliteStore(path)
     tell = lambda word: obey(store, word)
 print("ready", flush=True)
 for line in sys.stdin:
@@ -101,6 +106,12 @@ class Other:
         self.send(word)
         self.answer()
 
+    def stop_with(self, word: str) -> None:
+        """Give an order, and stop it in its place when it has been carried out."""
+        self.tell(word)
+        os.kill(self.pid, signal.SIGSTOP)
+        assert self.stopped_by() == signal.SIGSTOP
+
     def stopped_by(self) -> int:
         """Wait until it is stopped in its place; return the signal that did it."""
         _, status = os.waitpid(self.pid, os.WUNTRACED)
@@ -128,7 +139,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> Iterator[SqliteStore]:
     """A store whose writers do not wait long for each other."""
-    with closing(SqliteStore.open(path)) as store:
+    with closing(open_store(str(path))) as store:
+        assert isinstance(store, SqliteStore)
         store.patience = PATIENCE
         yield store
 
@@ -153,11 +165,9 @@ def test_who_cannot_write_is_told_which_process_has_the_lock(
 def test_a_stopped_stranger_is_told_of_and_left_alone(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_holder, "MOST_STOPPED_SECONDS", 0.0)
+    monkeypatch.setattr(lock_watch, "MOST_STOPPED_SECONDS", 0.0)
     with another(path, "a stranger") as other:
-        other.tell("hold")
-        os.kill(other.pid, signal.SIGSTOP)
-        other.stopped_by()
+        other.stop_with("hold")
         for _ in range(2):
             refused = refusal(store)
         assert f"process {other.pid} (python" in str(refused)
@@ -175,15 +185,13 @@ def test_a_command_of_ours_that_stays_stopped_with_the_lock_is_ended_and_undone(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(lock_holder, "MOST_STOPPED_SECONDS", 0.5)
+    monkeypatch.setattr(lock_watch, "MOST_STOPPED_SECONDS", 0.5)
     store.patience = 30
     with another(path, "ours") as other:
-        other.tell("hold")
-        os.kill(other.pid, signal.SIGSTOP)
-        other.stopped_by()
+        other.stop_with("hold")
         added(store, "a")
         assert other.process.wait() == -signal.SIGKILL
-    assert store.get_meta("half") is None
+    assert store.meta.get("half") is None
     told, ended = (record.getMessage() for record in caplog.records)
     assert f"held by process {other.pid} (queuectl), which is stopped" in told
     assert f"ended process {other.pid} (queuectl)" in ended
@@ -191,9 +199,7 @@ def test_a_command_of_ours_that_stays_stopped_with_the_lock_is_ended_and_undone(
 
 def test_doctor_names_a_stopped_process_that_keeps_the_lock(path: Path) -> None:
     with another(path, "ours") as other:
-        other.tell("hold")
-        os.kill(other.pid, signal.SIGSTOP)
-        other.stopped_by()
+        other.stop_with("hold")
         found = command(path.parent, "doctor", "--quick")
         assert found.code == 5
         assert f"is locked by process {other.pid} (queuectl), which is stopped" in found.out
@@ -202,22 +208,18 @@ def test_doctor_names_a_stopped_process_that_keeps_the_lock(path: Path) -> None:
 
 def test_one_that_goes_on_in_time_is_not_ended(store: SqliteStore, path: Path) -> None:
     with another(path, "ours") as other:
-        other.tell("hold")
-        os.kill(other.pid, signal.SIGSTOP)
-        other.stopped_by()
+        other.stop_with("hold")
         assert "which is stopped" in str(refusal(store))
         os.kill(other.pid, signal.SIGCONT)
         other.tell("free")
-        assert store.get_meta("half") == "done"
+        assert store.meta.get("half") == "done"
 
 
 def test_one_that_was_stopped_with_no_more_than_the_turn_is_found_too(
     store: SqliteStore, path: Path
 ) -> None:
     with another(path, "ours") as other:
-        other.tell("turn")
-        os.kill(other.pid, signal.SIGSTOP)
-        other.stopped_by()
+        other.stop_with("turn")
         holder = holder_of(path)
         assert holder is not None
         assert (holder.pid, holder.is_stopped, holder.is_ours) == (other.pid, True, True)
@@ -240,7 +242,7 @@ def test_a_stop_from_the_terminal_waits_until_the_lock_is_free(
         other.send("free")
         assert other.stopped_by() == number
         added(store, "a")
-        assert store.get_meta("half") == "done"
+        assert store.meta.get("half") == "done"
         os.kill(other.pid, signal.SIGCONT)
         other.answer()
         os.kill(other.pid, number)  # and so it does the next time, with nothing in hand
@@ -269,13 +271,13 @@ def test_jobs_are_made_into_rows_before_the_lock_is_taken(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = []
-    make = SqliteStore._prepare_insert
+    make = writes.prepare
 
-    def drafted(self: SqliteStore, *given: object) -> object:
-        held.append(self._connection.in_transaction)
-        return make(self, *given)  # type: ignore[arg-type]  # handed on as it came
+    def prepared(db: Database, jobs: Sequence[Job], now: datetime) -> writes.PreparedInsert:
+        held.append(db.connection.in_transaction)
+        return make(db, jobs, now)
 
-    monkeypatch.setattr(SqliteStore, "_prepare_insert", drafted)
+    monkeypatch.setattr(writes, "prepare", prepared)
     added(store, "parent")
     store.insert([new_job(store, f"j{n}", after=("parent",)) for n in range(3)], atomic=True)
     assert held == [False, False]

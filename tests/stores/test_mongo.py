@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 import time
 from contextlib import closing
@@ -14,9 +15,8 @@ from pymongo.errors import OperationFailure
 from queuectl.domain import state_machine
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.stores import open_store
-from queuectl.stores.base import Store
-from queuectl.stores.mongo import connection, past_runs
-from queuectl.stores.mongo.crowd import CROWD
+from queuectl.stores.mongo import connection, retention
+from queuectl.stores.mongo.claims import CROWD
 from queuectl.stores.mongo.queues import free_numbers
 from queuectl.stores.mongo.schema import VERSION
 from queuectl.stores.mongo.store import MongoStore
@@ -56,7 +56,7 @@ def test_a_job_costs_two_commands(
 ) -> None:
     jobs = 20
     for n in range(workers):
-        store.register(worker_record(store, f"w{n}"))
+        store.workers.register(worker_record(store, f"w{n}"))
     store.insert([new_job(store, f"job{n}", queue=f"q{n % queues}") for n in range(jobs + 1)])
     job = claimed(store)
     commands.entries.clear()
@@ -111,7 +111,7 @@ def test_writes_are_majority_and_journaled_whatever_the_address_says(
     other = MongoStore.open(f"{mongo_url}?{options}")
     commands.entries.clear()
     buried(other, "a")
-    other.set_setting("a", 1)
+    other.settings.set("a", 1)
     other.insert([new_job(other, "b"), new_job(other, "c")], atomic=True)
     other.close()
     writes = {"insert", "update", "delete", "findAndModify"}
@@ -133,13 +133,6 @@ def test_collections_of_somebody_else_are_left_alone(
     assert database.list_collection_names() == [name]
     assert list(database[name].find()) == [{"_id": 1, "theirs": True}]
     assert list(database[name].index_information()) == ["_id_"]
-
-
-def test_a_newer_database_is_refused(store: MongoStore, database: Any, mongo_url: str) -> None:
-    database.queuectl_meta.update_one({"_id": "schema"}, {"$set": {"version": 99}})
-    with pytest.raises(StoreRefused, match="version 99"):
-        open_store(mongo_url)
-    assert store.address == mongo_url
 
 
 def test_an_opening_that_was_cut_short_is_finished(database: Any, mongo_url: str) -> None:
@@ -222,7 +215,7 @@ def test_errors_of_the_server_are_told_in_our_words(
         failing(store, "settings", "find", fault, is_applied=False),
         pytest.raises(kind) as caught,
     ):
-        store.settings()
+        store.settings.all()
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -253,25 +246,22 @@ def test_a_job_that_is_started_before_its_past_runs_are_forgotten_keeps_them(
     assert store.commit(state_machine.retry(first, store.now()))
     second = settled(store, claimed(store), FAILURE)
     assert store.commit(state_machine.retry(second, store.now()))
-    write = past_runs._without
+    write = retention._without
 
     def claims_first(found: Any, old: list[int]) -> Any:
         claimed(store)
         return write(found, old)
 
-    monkeypatch.setattr(past_runs, "_without", claims_first)
-    assert store.forget_runs(store.now() + timedelta(hours=1), 5) == ([], False)
+    monkeypatch.setattr(retention, "_without", claims_first)
+    assert store.retention.forget_runs(store.now() + timedelta(hours=1), 5) == ([], False)
     assert [run.n for run in existing(store, "job").history] == [1, 2]
 
 
-WITHOUT_THE_SERVER = {
-    "close", "claim_batch_size", "is_same_file", "recover", "require_writable", "flush", "tidy",
-}  # fmt: skip
-BY_OTHERS = {"find", "now", "commit_and_claim"}
-"""What translates its errors itself, or is made of methods that do."""
-
-
-def test_every_method_speaks_of_the_drivers_errors_in_our_words() -> None:
-    methods = {name for name in dir(Store) if not name.startswith("_")} - {"address"}
-    bare = {name for name in methods if not hasattr(getattr(MongoStore, name), "__wrapped__")}
-    assert bare == WITHOUT_THE_SERVER | BY_OTHERS
+def test_every_method_speaks_of_the_drivers_errors_in_our_words(store: MongoStore) -> None:
+    parts = [part for part in vars(store).values() if hasattr(part, "link")]
+    assert len(parts) == 8
+    for part in (store, *parts):
+        names = [name for name in dir(part) if not name.startswith("_")]
+        methods = {name for name in names if inspect.ismethod(getattr(part, name))}
+        bare = {name for name in methods if not hasattr(getattr(type(part), name), "__wrapped__")}
+        assert bare <= {"open", "open_existing"}

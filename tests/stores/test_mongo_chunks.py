@@ -12,10 +12,9 @@ import pytest
 from queuectl.domain import state_machine
 from queuectl.domain.job import Job
 from queuectl.domain.settings import CANCEL
-from queuectl.stores.mongo import chunks
+from queuectl.stores.mongo import chunks, dependents
 from queuectl.stores.mongo.batches import mend
 from queuectl.stores.mongo.chunks import Pieces
-from queuectl.stores.mongo.dependents import notify_children
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Commands
 from tests.stores.kit import FAILURE, added, buried, claimed, existing, new_job, settled
@@ -103,7 +102,7 @@ def mends_a_batch_that_was_given_up(store: MongoStore) -> None:
 def tells_many_children(store: MongoStore) -> None:
     adds_children(store)
     settled(store, claimed(store))
-    while notify_children(store.link):
+    while dependents.notify_children(store.link):
         pass
     assert store.link.jobs.count_documents({"ready": True}) == MANY
 
@@ -128,7 +127,7 @@ def removes_many(store: MongoStore) -> None:
     store.insert([new_job(store, f"job{n}") for n in range(MANY)])
     done = [settled(store, claimed(store)) for _ in range(MANY)]
     dead = [buried(store, f"dead{n}") for n in range(2)]
-    assert len(store.remove([*done, *dead])) == MANY + 2
+    assert len(store.retention.remove([*done, *dead])) == MANY + 2
     assert store.link.dlq.count_documents({}) == 0
 
 
@@ -145,7 +144,7 @@ def forgets_many_figures(store: MongoStore) -> None:
     for n in range(MANY):
         minute = store.now() - timedelta(days=1, minutes=n)
         store.link.figures.insert_one({"_id": f"{n}", "minute": minute, "queue": "q"})
-    assert store.forget_figures(store.now()) == MANY
+    assert store.stats.forget(store.now()) == MANY
 
 
 def forgets_many_runs(store: MongoStore) -> None:
@@ -154,7 +153,7 @@ def forgets_many_runs(store: MongoStore) -> None:
         settled(store, claimed(store), FAILURE)
         store.make_due_claimable()
         settled(store, claimed(store))
-    gone, is_more = store.forget_runs(store.now() + timedelta(hours=1), 1000)
+    gone, is_more = store.retention.forget_runs(store.now() + timedelta(hours=1), 1000)
     assert (len(gone), is_more) == (MANY, False)
 
 
@@ -214,6 +213,7 @@ def test_one_sweep_goes_on_for_a_while_and_the_next_one_with_the_rest(
     added(store, "parent")
     store.insert([new_job(store, f"child{n}", **spec) for n in range(60)])
     monkeypatch.setattr(chunks, "time", Clock(0.1))
+    monkeypatch.setattr(dependents, "AT_ONCE_SECONDS", 1.0)
     if how == "dead":
         assert settled(store, claimed(store), FAILURE).children_pending, (
             "who ends a parent stops too"

@@ -15,7 +15,7 @@ from queuectl.domain.state_machine import Transition
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import dependencies
 from queuectl.stores.mongo.store import MongoStore
-from queuectl.stores.mongo.writes import MongoCommits
+from queuectl.stores.mongo.writes import Writes
 from tests.stores.conftest import OpenStore
 from tests.stores.faults import Crash, failing
 from tests.stores.kit import added, buried, claimed, existing, new_job, settled
@@ -74,15 +74,15 @@ def test_an_edit_that_is_about_to_be_written_is_seen_by_the_one_that_comes_betwe
         added(store, name)
     added(store, "child", after=("a", "b"))  # that they are parents is no news then
     back = waiting_for(other, "b", "a")
-    real = MongoCommits._apply
+    real = Writes._apply
 
-    def apply(self: MongoCommits, *change: Any) -> bool:
-        if self is store:
+    def apply(self: Writes, *change: Any) -> bool:
+        if self is store._writes:
             with pytest.raises(Circle):
                 other.commit(replace(back, before=existing(other, "b")))
         return real(self, *change)
 
-    monkeypatch.setattr(MongoCommits, "_apply", apply)
+    monkeypatch.setattr(Writes, "_apply", apply)
     assert store.commit(waiting_for(store, "a", "b"))
     assert (existing(store, "a").blocked_by, existing(store, "b").blocked_by) == (
         ("success:b",),
@@ -113,14 +113,14 @@ def test_an_edit_whose_announcement_was_taken_away_is_not_written(
     store, other = watched_store, opened_mongo
     for name in "ab":
         added(store, name)
-    real = MongoCommits._apply
+    real = Writes._apply
 
-    def apply(self: MongoCommits, *change: Any) -> bool:
+    def apply(self: Writes, *change: Any) -> bool:
         monkeypatch.setattr(dependencies, "STALE_SECONDS", -1.0)
         assert other.repair() == 1
         return real(self, *change)
 
-    monkeypatch.setattr(MongoCommits, "_apply", apply)
+    monkeypatch.setattr(Writes, "_apply", apply)
     assert not store.commit(waiting_for(store, "a", "b"))
     assert existing(store, "a").blocked_by == ()
 

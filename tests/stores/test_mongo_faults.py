@@ -12,7 +12,8 @@ from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
-from queuectl.stores.mongo import batches
+from queuectl.queue.events import process_all_events
+from queuectl.stores.mongo import batches, stats
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Crash, failing
 from tests.stores.kit import (
@@ -44,12 +45,6 @@ def store(watched_store: MongoStore) -> MongoStore:
 LOST = AutoReconnect("connection closed")
 
 
-def test_a_claim_whose_reply_was_lost_is_found(store: MongoStore) -> None:
-    added(store, "a")
-    with failing(store, "jobs", "find_one_and_update", LOST, is_applied=True):
-        assert claimed(store).id == "a"
-
-
 def test_a_claim_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
     added(store, "a")
     wanted = request(claim_id="same")
@@ -69,15 +64,6 @@ def test_one_claim_id_never_holds_two_jobs(store: MongoStore) -> None:
     assert existing(store, "b").state is State.PENDING
 
 
-@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE])
-def test_a_commit_whose_reply_was_lost_counts(store: MongoStore, outcome: Any) -> None:
-    added(store, "a")
-    change = state_machine.finish(claimed(store), outcome, store.now())
-    with failing(store, "jobs", "update_one", LOST, is_applied=True):
-        assert store.commit(change)
-    assert existing(store, "a") == change.after
-
-
 def test_a_commit_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
     added(store, "a")
     change = state_machine.finish(claimed(store), SUCCESS, store.now())
@@ -89,26 +75,10 @@ def test_a_commit_that_never_arrived_can_be_repeated(store: MongoStore) -> None:
     assert store.commit(change)
 
 
-def test_a_retry_whose_reply_was_lost_counts(store: MongoStore) -> None:
-    change = state_machine.retry(buried(store, "a"), store.now())
-    with failing(store, "jobs", "replace_one", LOST, is_applied=True):
-        assert store.commit(change)
-    assert existing(store, "a") == change.after
-
-
-@pytest.mark.parametrize("is_dead", [True, False])
-def test_a_deletion_whose_reply_was_lost_counts(store: MongoStore, is_dead: bool) -> None:
-    job = buried(store, "a") if is_dead else added(store, "a")
-    with failing(store, "jobs", "delete_one", LOST, is_applied=True):
-        assert store.commit(state_machine.delete(job))
-    assert store.get("a") is None
-
-
-@pytest.mark.parametrize("is_applied", [True, False])
-def test_jobs_whose_reply_was_lost_are_not_refused(store: MongoStore, is_applied: bool) -> None:
+def test_jobs_that_never_arrived_are_sent_again(store: MongoStore) -> None:
     added(store, "b")
     batch = [new_job(store, job_id) for job_id in ("a", "b", "c")]
-    with failing(store, "jobs", "insert_many", LOST, is_applied=is_applied):
+    with failing(store, "jobs", "insert_many", LOST, is_applied=False):
         assert store.insert(batch) == {"b"}
     assert sorted(listed(store)) == ["a", "b", "c"]
 
@@ -130,44 +100,15 @@ def test_an_atomic_batch_whose_reply_was_lost_is_stored_or_not(
 
 # crashes between two steps
 
-BURIAL_STEPS = [
-    ("dlq", "replace_one", False),
-    ("dlq", "replace_one", True),
-    ("jobs", "replace_one", False),
-    ("jobs", "replace_one", True),
-]
 
-
-@pytest.mark.parametrize(("place", "method", "is_applied"), BURIAL_STEPS)
-def test_a_burial_cut_short_is_seen_once_and_finished(
-    store: MongoStore, database: Any, place: str, method: str, is_applied: bool
-) -> None:
-    added(store, "a")
-    change = state_machine.finish(claimed(store), FAILURE, store.now())
-    with (
-        failing(store, place, method, Crash(), is_applied=is_applied),
-        pytest.raises(Crash),
-    ):
-        store.commit(change)
-    for _ in range(2):
-        assert existing(store, "a") == change.after
-        assert listed(store) == listed(store, DEAD) == ["a"]
-        assert store.counts().total == store.counts().of(State.DEAD) == 1
-        assert store.insert([new_job(store, "a")]) == {"a"}
-        store.repair()
-        assert faults(store) == []
-    assert database.jobs.find_one({"_id": "a"})["stub"] is True
-    assert database.dlq.count_documents({}) == 1
-    assert store.commit(state_machine.retry(existing(store, "a"), store.now()))
-
-
-@pytest.mark.parametrize(("place", "method", "is_applied"), BURIAL_STEPS)
+@pytest.mark.parametrize("is_applied", [False, True])
+@pytest.mark.parametrize("place", ["dlq", "jobs"])
 def test_a_job_is_retried_out_of_a_burial_cut_short(
-    store: MongoStore, database: Any, place: str, method: str, is_applied: bool
+    store: MongoStore, database: Any, place: str, is_applied: bool
 ) -> None:
     added(store, "a")
     change = state_machine.finish(claimed(store), FAILURE, store.now())
-    with failing(store, place, method, Crash(), is_applied=is_applied), pytest.raises(Crash):
+    with failing(store, place, "replace_one", Crash(), is_applied=is_applied), pytest.raises(Crash):
         store.commit(change)
     retry = state_machine.retry(existing(store, "a"), store.now())
     assert store.commit(retry)
@@ -178,37 +119,13 @@ def test_a_job_is_retried_out_of_a_burial_cut_short(
     assert database.dlq.count_documents({}) == 0
 
 
-@pytest.mark.parametrize("is_deletion", [False, True])
-@pytest.mark.parametrize(
-    ("place", "is_applied"), [("jobs", False), ("jobs", True), ("dlq", False), ("dlq", True)]
-)
-def test_a_revival_cut_short_is_seen_once_and_finished(
-    store: MongoStore, database: Any, is_deletion: bool, place: str, is_applied: bool
-) -> None:
-    dead = buried(store, "a")
-    change = state_machine.delete(dead) if is_deletion else state_machine.retry(dead, store.now())
-    method = "delete_one" if is_deletion or place == "dlq" else "replace_one"
-    with failing(store, place, method, Crash(), is_applied=is_applied), pytest.raises(Crash):
-        store.commit(change)
-    is_decided = is_applied or place == "dlq"
-    expected = change.after if is_decided else dead
-    for _ in range(2):
-        assert store.get("a") == expected
-        assert listed(store) == (["a"] if expected else [])
-        assert listed(store, DEAD) == ([] if is_decided else ["a"])
-        assert store.counts().total == (1 if expected else 0)
-        store.repair()
-        assert faults(store) == []
-    assert database.dlq.count_documents({}) == (0 if is_decided else 1)
-
-
 def test_the_copy_of_a_deleted_job_does_not_stand_for_its_successor(store: MongoStore) -> None:
     dead = buried(store, "a", max_retries=1)
     for _ in range(3):
         assert store.commit(state_machine.retry(dead, store.now()))
         dead = settled(store, claimed(store), FAILURE)
     with (
-        failing(store, "dlq", "delete_one", Crash(), is_applied=False),
+        failing(store, "dlq", "bulk_write", Crash(), is_applied=False),
         pytest.raises(Crash),
     ):
         store.commit(state_machine.delete(dead))
@@ -216,6 +133,24 @@ def test_the_copy_of_a_deleted_job_does_not_stand_for_its_successor(store: Mongo
     assert successor.spec.command == "echo new"
     assert existing(store, "a") == successor
     assert faults(store) == []
+
+
+def test_who_comes_late_to_keep_what_a_deleted_job_has_been_through_brings_nothing_back(
+    store: MongoStore, opened_mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(store, "a")
+    job = settled(store, claimed(store))
+    real = stats._keep_moved
+
+    def late(*batch: Any) -> None:
+        monkeypatch.setattr(stats, "_keep_moved", real)
+        process_all_events(opened_mongo)
+        real(*batch)
+
+    monkeypatch.setattr(stats, "_keep_moved", late)
+    assert store.commit(state_machine.delete(job))
+    process_all_events(store)
+    assert store.stats.totals()["default"].completed == 1
 
 
 # atomic batches

@@ -87,7 +87,7 @@ def claim_from_two_queues(store: MongoStore) -> None:
 
 def claim_in_a_crowd(store: MongoStore) -> None:
     for n in range(CROWD):
-        store.register(worker_record(store, f"w{n}"))
+        store.workers.register(worker_record(store, f"w{n}"))
     claimed(store, "q1")
 
 

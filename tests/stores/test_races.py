@@ -160,7 +160,7 @@ def test_no_claim_is_of_a_job_as_it_was_before_a_change_and_no_change_is_lost(
 ) -> None:
     store.insert([new_job(store, f"job{n}", command="first") for n in range(JOBS)])
     for number in range(crowd_for(store_url)):  # as many of them as there are change the claim
-        store.register(worker_record(store, f"w{number}"))
+        store.workers.register(worker_record(store, f"w{number}"))
     race = Race(store_url)
     race.run()
     claims, changes = race.record.claims, race.record.changes

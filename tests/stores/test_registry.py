@@ -30,11 +30,11 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_settings_are_stored_as_they_are(store: Store) -> None:
-    assert store.settings() == {}
+    assert store.settings.all() == {}
     values: dict[str, object] = {"a": 3, "b": 1.5, "c": True, "d": "$text", "e.f": 2.0}
     for key, value in values.items():
-        store.set_setting(key, value)
-    kept = store.settings()
+        store.settings.set(key, value)
+    kept = store.settings.all()
     assert kept == values
     assert {key: type(value) for key, value in kept.items() if key != "a"} == {
         key: type(value) for key, value in values.items() if key != "a"
@@ -43,19 +43,19 @@ def test_settings_are_stored_as_they_are(store: Store) -> None:
 
 def test_a_setting_is_changed_and_removed(opened: OpenStore) -> None:
     here, there = opened(), opened()
-    here.set_setting("a", 1)
-    here.set_setting("a", 2)
-    assert there.settings() == {"a": 2}
-    there.set_setting("a", None)
-    there.set_setting("a", None)
-    assert here.settings() == {}
+    here.settings.set("a", 1)
+    here.settings.set("a", 2)
+    assert there.settings.all() == {"a": 2}
+    there.settings.set("a", None)
+    there.settings.set("a", None)
+    assert here.settings.all() == {}
 
 
 def test_a_registered_worker_comes_back_as_it_was(store: Store) -> None:
     worker = worker_record(store, "w1")
     stale = replace(worker, heartbeat_at=worker.heartbeat_at - timedelta(hours=1))
-    store.register(stale)
-    (kept,) = store.workers()
+    store.workers.register(stale)
+    (kept,) = store.workers.all()
     assert kept.heartbeat_at >= worker.heartbeat_at
     assert replace(kept, heartbeat_at=worker.heartbeat_at) == worker
 
@@ -63,40 +63,40 @@ def test_a_registered_worker_comes_back_as_it_was(store: Store) -> None:
 def test_workers_are_listed_the_earliest_first(store: Store) -> None:
     first = worker_record(store, "w9")
     second = worker_record(store, "w1")
-    store.register(replace(second, started_at=first.started_at + timedelta(seconds=1)))
-    store.register(first)
-    assert [worker.id for worker in store.workers()] == ["w9", "w1"]
+    store.workers.register(replace(second, started_at=first.started_at + timedelta(seconds=1)))
+    store.workers.register(first)
+    assert [worker.id for worker in store.workers.all()] == ["w9", "w1"]
 
 
 def test_a_heartbeat_moves_the_time(store: Store) -> None:
-    store.register(worker_record(store, "w1"))
-    before = store.workers()[0].heartbeat_at
+    store.workers.register(worker_record(store, "w1"))
+    before = store.workers.all()[0].heartbeat_at
     while store.now() <= before:
         pass
-    assert store.heartbeat("w1") is None
-    assert store.workers()[0].heartbeat_at > before
+    assert store.workers.heartbeat("w1") is None
+    assert store.workers.all()[0].heartbeat_at > before
 
 
 def test_a_worker_that_was_removed_hears_of_it(store: Store) -> None:
     with pytest.raises(NotFound):
-        store.heartbeat("w1")
-    store.register(worker_record(store, "w1"))
-    store.unregister("w1")
-    store.unregister("w1")
-    assert store.workers() == []
+        store.workers.heartbeat("w1")
+    store.workers.register(worker_record(store, "w1"))
+    store.workers.unregister("w1")
+    store.workers.unregister("w1")
+    assert store.workers.all() == []
     with pytest.raises(NotFound):
-        store.heartbeat("w1")
+        store.workers.heartbeat("w1")
 
 
 def test_a_request_to_stop_is_found_with_the_next_heartbeat(store: Store) -> None:
     for worker_id in ("w1", "w2"):
-        store.register(worker_record(store, worker_id))
-    store.ask_to_stop(["w1", "absent"], StopRequest.GRACEFUL)
-    assert store.heartbeat("w1") is StopRequest.GRACEFUL
-    assert store.heartbeat("w2") is None
-    store.ask_to_stop(["w1"], StopRequest.NOW)
-    assert store.heartbeat("w1") is StopRequest.NOW
-    store.ask_to_stop([], StopRequest.NOW)
+        store.workers.register(worker_record(store, worker_id))
+    store.workers.ask_to_stop(["w1", "absent"], StopRequest.GRACEFUL)
+    assert store.workers.heartbeat("w1") is StopRequest.GRACEFUL
+    assert store.workers.heartbeat("w2") is None
+    store.workers.ask_to_stop(["w1"], StopRequest.NOW)
+    assert store.workers.heartbeat("w1") is StopRequest.NOW
+    store.workers.ask_to_stop([], StopRequest.NOW)
 
 
 def test_a_turn_is_taken_once_by_the_whole_fleet(opened: OpenStore) -> None:

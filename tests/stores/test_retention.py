@@ -42,7 +42,7 @@ def cancelled(store: Store, job_id: str) -> Job:
 
 def ended(store: Store, state: State, before: datetime, limit: int = 10) -> list[str]:
     """Return the ids of the jobs of a state that ended before an instant."""
-    return [job.id for job in store.ended(state, before, limit)]
+    return [job.id for job in store.retention.ended(state, before, limit)]
 
 
 # ageing
@@ -65,13 +65,16 @@ def test_those_that_ended_longest_ago_come_first_and_newer_ones_not_at_all(store
     assert last is not None
     assert ended(store, State.COMPLETED, store.now() + HOUR, limit=2) == ["job0", "job1"]
     assert "job2" not in ended(store, State.COMPLETED, last)
-    assert store.ended(State.COMPLETED, store.now() + HOUR, 5, since=store.now() + HOUR) == []
+    assert (
+        store.retention.ended(State.COMPLETED, store.now() + HOUR, 5, since=store.now() + HOUR)
+        == []
+    )
 
 
 def test_removed_jobs_are_gone_with_their_history_and_their_count(store: Store) -> None:
     jobs = [completed(store, "done"), cancelled(store, "off"), buried(store, "dead")]
     added(store, "waiting")
-    assert store.remove(jobs) == {"done", "off", "dead"}
+    assert store.retention.remove(jobs) == {"done", "off", "dead"}
     assert listed(store) == ["waiting"]
     assert store.counts().total == 1
     assert faults(store) == []
@@ -86,7 +89,7 @@ def existing_again(store: Store, job_id: str) -> Job:
 def test_a_job_that_does_not_rest_is_not_removed(store: Store) -> None:
     waiting = added(store, "waiting")
     running = claimed(store)
-    assert store.remove([waiting, running]) == frozenset()
+    assert store.retention.remove([waiting, running]) == frozenset()
     assert listed(store) == ["waiting"]
 
 
@@ -95,7 +98,7 @@ def test_a_job_that_was_started_afresh_meanwhile_is_not_removed(store: Store, en
     assert callable(end)
     old = end(store, "job")
     assert store.commit(state_machine.retry(old, store.now()))
-    assert store.remove([old]) == frozenset()
+    assert store.retention.remove([old]) == frozenset()
     assert existing(store, "job").state is State.PENDING
 
 
@@ -107,8 +110,8 @@ def test_a_job_that_has_ended_once_more_is_not_removed_for_its_first_end(
     old = settled(store, claimed(store), outcome)
     assert store.commit(state_machine.retry(old, store.now()))
     fresh = settled(store, claimed(store), outcome)
-    assert store.remove([old]) == frozenset()
-    assert store.remove([fresh]) == {"job"}
+    assert store.retention.remove([old]) == frozenset()
+    assert store.retention.remove([fresh]) == {"job"}
 
 
 def test_a_dead_parent_whose_children_have_gone_on_is_removed(store: Store) -> None:
@@ -117,7 +120,7 @@ def test_a_dead_parent_whose_children_have_gone_on_is_removed(store: Store) -> N
     settled(store, claimed(store, only="parent"), FAILURE)
     while store.notify_children():
         pass
-    assert store.remove([existing(store, "parent")]) == {"parent"}
+    assert store.retention.remove([existing(store, "parent")]) == {"parent"}
     assert claimed(store).id == "child"
 
 
@@ -128,8 +131,8 @@ def test_a_parent_for_which_a_child_still_waits_is_kept(store: Store) -> None:
     parent = settled(store, claimed(store, only="parent"), FAILURE)
     while store.notify_children():
         pass
-    assert store.remove([existing(store, "parent")]) == frozenset()
-    assert store.remove([parent]) == frozenset()
+    assert store.retention.remove([existing(store, "parent")]) == frozenset()
+    assert store.retention.remove([parent]) == frozenset()
     assert existing(store, "child").blocked_by == ("success:parent",)
 
 
@@ -139,7 +142,7 @@ def test_a_parent_whose_children_have_gone_on_is_removed(store: Store) -> None:
     settled(store, claimed(store, only="parent"))
     while store.notify_children():
         pass
-    assert store.remove([existing(store, "parent")]) == {"parent"}
+    assert store.retention.remove([existing(store, "parent")]) == {"parent"}
     assert existing(store, "child").blocked_by == ()
     assert claimed(store).id == "child"
 
@@ -147,7 +150,7 @@ def test_a_parent_whose_children_have_gone_on_is_removed(store: Store) -> None:
 def test_a_parent_that_got_its_first_child_meanwhile_is_kept(store: Store) -> None:
     dead = buried(store, "parent")
     added(store, "child", after=("parent",))
-    assert store.remove([dead]) == frozenset()
+    assert store.retention.remove([dead]) == frozenset()
     assert existing(store, "child").blocked_by == ("success:parent",)
 
 
@@ -176,7 +179,7 @@ def forgotten(store: Store, before: datetime, limit: int = 100) -> list[tuple[st
     gone: list[tuple[str, int]] = []
     is_more = True
     while is_more:
-        some, is_more = store.forget_runs(before, limit)
+        some, is_more = store.retention.forget_runs(before, limit)
         gone += some
     return sorted(gone)
 
@@ -185,11 +188,11 @@ def test_past_runs_are_forgotten_but_the_latest_and_the_counters_stay(store: Sto
     job = rerun(store, "job", 4)
     completed(store, "once")
     soon = store.now() + HOUR
-    assert store.has_past_runs(soon)
+    assert store.retention.has_past_runs(soon)
     assert forgotten(store, soon) == [("job", 1), ("job", 2), ("job", 3)]
     assert existing(store, "job") == replace(job, history=job.history[-1:])
     assert len(existing(store, "once").history) == 1
-    assert not store.has_past_runs(soon)
+    assert not store.retention.has_past_runs(soon)
     assert faults(store) == []
 
 
@@ -198,17 +201,17 @@ def test_only_runs_that_ended_before_the_instant_are_forgotten(store: Store) -> 
     moments = [run.finished_at for run in job.history]
     job = restored_with_history(store, job, [at - (3 - n) * HOUR for n, at in enumerate(moments)])
     assert forgotten(store, moments[0] - 4 * HOUR) == []
-    assert not store.has_past_runs(moments[0] - 4 * HOUR)
+    assert not store.retention.has_past_runs(moments[0] - 4 * HOUR)
     before = moments[1] - HOUR
     assert forgotten(store, before) == [("job", 1), ("job", 2)]
-    assert not store.has_past_runs(before)
+    assert not store.retention.has_past_runs(before)
     assert [run.n for run in existing(store, "job").history] == [3, 4]
     assert forgotten(store, store.now()) == [("job", 3)]
 
 
 def restored_with_history(store: Store, job: Job, ends: list[datetime]) -> Job:
     """Put a settled job back with other ends of its runs."""
-    assert store.remove([job])
+    assert store.retention.remove([job])
     runs = zip(job.history, ends, strict=True)
     older = replace(job, history=tuple(replace(run, finished_at=at) for run, at in runs))
     assert store.restore([older], keep_numbers=True) == frozenset()
@@ -220,7 +223,7 @@ def test_a_job_that_runs_keeps_its_past_until_it_rests(store: Store) -> None:
     assert store.commit(state_machine.retry(existing(store, "job"), store.now()))
     running = claimed(store)
     soon = store.now() + HOUR
-    assert not store.has_past_runs(soon)
+    assert not store.retention.has_past_runs(soon)
     assert forgotten(store, soon) == []
     assert len(settled(store, running).history) == 3
     assert forgotten(store, soon) == [("job", 1), ("job", 2)]
@@ -245,7 +248,7 @@ def test_past_runs_are_forgotten_a_stretch_a_call(store: Store) -> None:
     for name in ("a", "b", "c"):
         rerun(store, name, 2)
     soon = store.now() + HOUR
-    some, is_more = store.forget_runs(soon, 2)
+    some, is_more = store.retention.forget_runs(soon, 2)
     assert len(some) == 2
     assert is_more
     assert len(forgotten(store, soon, 2)) == 1
@@ -256,7 +259,7 @@ def test_past_runs_are_forgotten_a_stretch_a_call(store: Store) -> None:
 
 def copied(store: Store, job: Job) -> Job:
     """Remove a settled job and put it back whole."""
-    assert store.remove([job]) == {job.id}
+    assert store.retention.remove([job]) == {job.id}
     assert store.restore([job], keep_numbers=True) == frozenset()
     return existing(store, job.id)
 
@@ -293,7 +296,7 @@ def test_restoring_refuses_ids_and_unique_keys_that_are_taken(store: Store) -> N
 
 def test_a_settled_job_may_have_the_unique_key_of_one_that_waits(store: Store) -> None:
     done = completed(store, "done", unique="key")
-    assert store.remove([done])
+    assert store.retention.remove([done])
     added(store, "here", unique="key")
     assert store.restore([done]) == frozenset()
 
@@ -301,7 +304,7 @@ def test_a_settled_job_may_have_the_unique_key_of_one_that_waits(store: Store) -
 def test_numbers_that_are_kept_are_not_given_again(store: Store) -> None:
     job = replace(new_job(store, "far"), seq=1000)
     dead = replace(buried(store, "dead"), seq=2000)
-    assert store.remove([existing(store, "dead")])
+    assert store.retention.remove([existing(store, "dead")])
     store.restore([job, dead], keep_numbers=True)
     assert existing(store, "far").seq == 1000
     assert added(store, "next").seq > 2000
@@ -330,34 +333,34 @@ def test_a_restored_child_hears_of_a_parent_that_ends_later(store: Store) -> Non
 
 
 def test_a_note_stays_until_it_is_removed(store: Store) -> None:
-    assert store.get_meta("moved") is None
-    store.set_meta("moved", "there")
-    store.set_meta("moved", "elsewhere")
-    assert store.get_meta("moved") == "elsewhere"
-    store.set_meta("moved", None)
-    assert store.get_meta("moved") is None
+    assert store.meta.get("moved") is None
+    store.meta.set("moved", "there")
+    store.meta.set("moved", "elsewhere")
+    assert store.meta.get("moved") == "elsewhere"
+    store.meta.set("moved", None)
+    assert store.meta.get("moved") is None
 
 
 def test_an_environment_is_kept_once_by_its_name(store: Store) -> None:
     variables = (("PATH", "/bin"), ("TITLE", "a=b\nc"))
-    store.save_environment("abc", variables)
-    store.save_environment("abc", variables)
-    assert store.environment("abc") == variables
-    assert store.environments() == ["abc"]
-    assert store.environment("other") is None
+    store.environments.save("abc", variables)
+    store.environments.save("abc", variables)
+    assert store.environments.get("abc") == variables
+    assert store.environments.names() == ["abc"]
+    assert store.environments.get("other") is None
 
 
 def test_an_environment_is_forgotten_when_no_job_names_it_any_more(store: Store) -> None:
     for name in ("waiting", "dead", "unused"):
-        store.save_environment(name, ())
+        store.environments.save(name, ())
     added(store, "waiting", environment="waiting", queue="other")
     dead = buried(store, "dead", environment="dead")
-    assert store.forget_environments(store.now() - HOUR) == 0
-    assert store.forget_environments(store.now() + HOUR) == 1
-    assert store.environments() == ["dead", "waiting"]
-    store.remove([dead])
-    assert store.forget_environments(store.now() + HOUR) == 1
-    assert store.environments() == ["waiting"]
+    assert store.environments.forget(store.now() - HOUR) == 0
+    assert store.environments.forget(store.now() + HOUR) == 1
+    assert store.environments.names() == ["dead", "waiting"]
+    store.retention.remove([dead])
+    assert store.environments.forget(store.now() + HOUR) == 1
+    assert store.environments.names() == ["waiting"]
 
 
 def test_a_dead_parent_can_be_started_afresh_once_its_children_know(store: Store) -> None:

@@ -16,7 +16,8 @@ from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule, run_id
 from queuectl.domain.times import UTC
 from queuectl.stores import open_store
-from queuectl.stores.base import Fired, Store
+from queuectl.stores.base import Store
+from queuectl.stores.components import Fired
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import added, claimed, existing, listed, new_job, settled
@@ -34,7 +35,7 @@ def new_schedule(name: str, next_due: datetime | None = NOON, **more: Any) -> Sc
 def kept(store: Store, name: str, next_due: datetime | None = NOON, **more: Any) -> Schedule:
     """Store a schedule and return it."""
     schedule = new_schedule(name, next_due, **more)
-    assert store.save_schedule(schedule)
+    assert store.schedules.save(schedule)
     return schedule
 
 
@@ -57,54 +58,54 @@ def advanced(schedule: Schedule) -> Schedule:
 
 def fire(store: Store, schedule: Schedule) -> Fired:
     """Add the run that is due and advance the schedule."""
-    return store.fire(schedule, run_of(store, schedule), advanced(schedule))
+    return store.schedules.fire(schedule, run_of(store, schedule), advanced(schedule))
 
 
 def test_a_schedule_comes_back_as_it_was_stored(store: Store) -> None:
-    assert store.schedules() == []
-    assert store.schedule("b") is None
+    assert store.schedules.all() == []
+    assert store.schedules.get("b") is None
     plain = kept(store, "b")
     full = kept(
         store, "a", None, catch_up=True, overlap=True, paused=True, last_due=NOON - MINUTE,
         skipped_at=NOON - MINUTE, skipped_why="missed", rev=7,
     )  # fmt: skip
-    assert store.schedule("b") == plain
-    assert store.schedules() == [full, plain]
+    assert store.schedules.get("b") == plain
+    assert store.schedules.all() == [full, plain]
 
 
 def test_those_that_are_due_come_the_earliest_first(store: Store) -> None:
     kept(store, "paused", paused=True)
     kept(store, "over", None)
     late, early = kept(store, "late", NOON + MINUTE), kept(store, "zearly", NOON)
-    assert store.schedules(due_by=NOON - MINUTE) == []
-    assert store.schedules(due_by=NOON) == [early]
-    assert store.schedules(due_by=NOON + MINUTE) == [early, late]
+    assert store.schedules.due(NOON - MINUTE) == []
+    assert store.schedules.due(NOON) == [early]
+    assert store.schedules.due(NOON + MINUTE) == [early, late]
 
 
 def test_a_name_is_taken_once(store: Store) -> None:
     first = kept(store, "a")
-    assert not store.save_schedule(new_schedule("a", NOON + MINUTE))
-    assert store.schedule("a") == first
+    assert not store.schedules.save(new_schedule("a", NOON + MINUTE))
+    assert store.schedules.get("a") == first
 
 
 def test_a_schedule_is_changed_only_as_it_was_read(store: Store) -> None:
     first = kept(store, "a")
     second = advanced(first)
-    assert store.save_schedule(second, first)
-    assert not store.save_schedule(replace(first, paused=True, rev=2), first)
-    assert store.schedule("a") == second
+    assert store.schedules.save(second, first)
+    assert not store.schedules.save(replace(first, paused=True, rev=2), first)
+    assert store.schedules.get("a") == second
 
 
 def test_a_schedule_that_was_removed_is_not_changed_or_fired_again(store: Store) -> None:
     first = kept(store, "a")
-    assert store.remove_schedule("a")
-    assert not store.remove_schedule("a")
-    assert not store.save_schedule(advanced(first), first)
+    assert store.schedules.remove("a")
+    assert not store.schedules.remove("a")
+    assert not store.schedules.save(advanced(first), first)
     other = replace(first, created_at=NOON + MINUTE, cron="0 * * * *")
-    assert store.save_schedule(other)
-    assert not store.save_schedule(advanced(first), first), "another one of the name is there"
+    assert store.schedules.save(other)
+    assert not store.schedules.save(advanced(first), first), "another one of the name is there"
     assert fire(store, first) is Fired.LOST
-    assert store.schedule("a") == other
+    assert store.schedules.get("a") == other
     assert listed(store) == []
 
 
@@ -112,7 +113,7 @@ def test_a_run_is_added_and_its_schedule_advanced(store: Store) -> None:
     schedule = kept(store, "a")
     assert fire(store, schedule) is Fired.ENQUEUED
     assert listed(store) == ["a@20261122T1200Z"]
-    assert store.schedule("a") == advanced(schedule)
+    assert store.schedules.get("a") == advanced(schedule)
     assert claimed(store).id == "a@20261122T1200Z"
 
 
@@ -132,7 +133,7 @@ def test_a_run_that_was_added_before_a_crash_is_not_added_again(store: Store) ->
     assert store.insert([run_of(store, schedule)]) == frozenset()
     done = settled(store, claimed(store))
     assert fire(store, schedule) is Fired.ENQUEUED
-    assert store.schedule("a") == advanced(schedule)
+    assert store.schedules.get("a") == advanced(schedule)
     assert existing(store, done.id) == done
 
 
@@ -143,7 +144,7 @@ def test_a_run_does_not_overlap_its_predecessor(store: Store) -> None:
     assert fire(store, second) is Fired.OVERLAPS
     running = claimed(store)
     assert fire(store, second) is Fired.OVERLAPS
-    assert store.schedule("a") == second
+    assert store.schedules.get("a") == second
     settled(store, running)
     assert fire(store, second) is Fired.ENQUEUED
     assert len(listed(store)) == 2
@@ -159,14 +160,14 @@ def test_runs_that_may_overlap_do(store: Store) -> None:
 def test_a_schedule_that_cannot_be_read_hides_no_other(store: Store) -> None:
     kept(store, "good")
     bad = replace(new_schedule("bad"), cron="x")
-    assert store.save_schedule(bad)
+    assert store.schedules.save(bad)
     if isinstance(store, MongoStore):
         store.link.schedules.update_one({"_id": "bad"}, {"$set": {"fields": "{"}})
     else:
-        store._connection.execute("UPDATE schedules SET fields = '{' WHERE name = 'bad'")  # type: ignore[attr-defined]
-    assert [schedule.name for schedule in store.schedules()] == ["good"]
+        store._db.connection.execute("UPDATE schedules SET fields = '{' WHERE name = 'bad'")  # type: ignore[attr-defined]
+    assert [schedule.name for schedule in store.schedules.all()] == ["good"]
     with pytest.raises(StoreRefused, match="schedule 'bad' is damaged"):
-        store.schedule("bad")
+        store.schedules.get("bad")
 
 
 def test_racing_workers_add_each_run_once(store_url: str) -> None:
@@ -179,7 +180,7 @@ def test_racing_workers_add_each_run_once(store_url: str) -> None:
         with closing(open_store(store_url)) as store:
             start.wait()
             while True:
-                schedule = store.schedule("a")
+                schedule = store.schedules.get("a")
                 assert schedule is not None
                 assert schedule.next_due is not None
                 if schedule.next_due >= NOON + runs * MINUTE:
@@ -194,7 +195,7 @@ def test_racing_workers_add_each_run_once(store_url: str) -> None:
     expected = [run_id("a", NOON + number * MINUTE) for number in range(runs)]
     with closing(open_store(store_url)) as store:
         assert sorted(listed(store)) == expected
-        last = store.schedule("a")
+        last = store.schedules.get("a")
     assert last is not None
     assert last.next_due == NOON + runs * MINUTE
 

@@ -22,6 +22,7 @@ from queuectl.stores.base import ClaimRequest
 from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, request
 
+HOUR = timedelta(hours=1)
 EXPLAINED = ("SELECT", "UPDATE", "DELETE")
 OF_JOBS = re.compile(r"\b(jobs|runs)\b")
 LANES = re.compile(r"SCALAR SUBQUERY \d+\n(SEARCH|SCAN) counter\b.*", re.DOTALL)
@@ -57,10 +58,10 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Noting]:
 @pytest.fixture
 def store(tmp_path: Path, connections: list[Noting]) -> Iterator[SqliteStore]:
     """A store with a few jobs of every kind."""
-    store = SqliteStore.open(tmp_path / "queue.db")
+    store = SqliteStore(tmp_path / "queue.db")
     assert connections
     buried(store, "dead")
-    later = store.now() + timedelta(hours=1)
+    later = store.now() + HOUR
     store.insert([new_job(store, f"later{n}", later) for n in range(9)])
     store.insert([new_job(store, f"job{n}", queue=f"q{n % 2}", priority=n % 3) for n in range(30)])
     claimed(store, worker="w9")
@@ -103,36 +104,26 @@ def bury(store: SqliteStore) -> None:
     assert store.commit(state_machine.finish(job, FAILURE, store.now()))
 
 
-def renew(store: SqliteStore) -> None:
-    store.renew("job0", "claim", 30)
-
-
-def leases(store: SqliteStore) -> None:
-    assert store.leases_ending(store.now() + timedelta(hours=1))
-
-
 def old_ones(store: SqliteStore) -> None:
-    before = store.now() + timedelta(hours=1)
-    assert store.ended(State.DEAD, before, 5, before - timedelta(hours=2))
-    assert not store.ended(State.CANCELLED, before, 5) + store.ended(State.COMPLETED, before, 5)
+    before = store.now() + HOUR
+    assert store.retention.ended(State.DEAD, before, 5, before - 2 * HOUR)
+    assert not store.retention.ended(State.CANCELLED, before, 5) + store.retention.ended(
+        State.COMPLETED, before, 5
+    )
 
 
 def past_runs(store: SqliteStore) -> None:
     assert store.commit(
-        state_machine.retry(store.ended(State.DEAD, store.now(), 1)[0], store.now())
+        state_machine.retry(store.retention.ended(State.DEAD, store.now(), 1)[0], store.now())
     )
     assert store.commit(state_machine.finish(claimed(store, only="dead"), SUCCESS, store.now()))
-    assert store.has_past_runs(store.now())
-    assert store.forget_runs(store.now(), 5) == ([("dead", 1)], False)
+    assert store.retention.has_past_runs(store.now())
+    assert store.retention.forget_runs(store.now(), 5) == ([("dead", 1)], False)
 
 
 def remove(store: SqliteStore) -> None:
-    dead = store.ended(State.DEAD, store.now() + timedelta(hours=1), 5)
-    assert store.remove(dead) == {"dead"}
-
-
-def forget(store: SqliteStore) -> None:
-    assert store.forget_environments(store.now()) == 0
+    dead = store.retention.ended(State.DEAD, store.now() + HOUR, 5)
+    assert store.retention.remove(dead) == {"dead"}
 
 
 def listing(chosen: Filter, **page: Any) -> Callable[[SqliteStore], object]:
@@ -159,14 +150,14 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(bury, "PRIMARY KEY", id="bury"),
         pytest.param(promote, "jobs_due", id="promote"),
         pytest.param(lambda store: store.next_due(), "jobs_due", id="next due"),
-        pytest.param(renew, "sqlite_autoindex_jobs_1", id="renew"),
-        pytest.param(leases, "jobs_state", id="leases"),
-        pytest.param(lambda store: store.claimed_by("w9"), "jobs_state", id="held by a worker"),
         pytest.param(
-            lambda store: store.get("dead"),
-            "sqlite_autoindex_jobs_1",
-            id="get",
+            lambda store: store.renew("job0", "claim", 30), "sqlite_autoindex_jobs_1", id="renew"
         ),
+        pytest.param(
+            lambda store: store.leases_ending(store.now() + HOUR), "jobs_state", id="leases"
+        ),
+        pytest.param(lambda store: store.claimed_by("w9"), "jobs_state", id="held by a worker"),
+        pytest.param(lambda store: store.get("dead"), "sqlite_autoindex_jobs_1", id="get"),
         pytest.param(lambda store: store.generated_ids("x", 2), "jobs_generated", id="prefix"),
         pytest.param(listing(ANY), "PRIMARY KEY", id="list"),
         pytest.param(listing(ANY, newest_first=True), "PRIMARY KEY", id="list from the end"),
@@ -176,7 +167,10 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(old_ones, "jobs_ended", id="ended"),
         pytest.param(past_runs, "runs_past", id="past runs"),
         pytest.param(remove, "PRIMARY KEY", id="remove"),
-        pytest.param(forget, "jobs_environment", id="environments"),
+        pytest.param(
+            lambda store: store.environments.forget(store.now()),
+            "jobs_environment", id="environments",
+        ),
         pytest.param(listing(RUNNING), "jobs_state", id="list one state"),
         pytest.param(listing(Filter(id_prefix="job1")), "(id>? AND id<?) (rowid=?)", id="list few"),
     ],

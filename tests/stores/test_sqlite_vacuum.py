@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain.query import Filter, Page
 from queuectl.stores.sqlite import vacuum
-from queuectl.stores.sqlite.database import connect
+from queuectl.stores.sqlite.connection import connect
 from queuectl.stores.sqlite.store import SqliteStore
-from tests.stores.kit import added, claimed, listed, new_job, settled
+from tests.stores.kit import added, listed, new_job
 from tests.worker.fleet import eventually
 
 MEGABYTE = 1024 * 1024
@@ -30,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> Iterator[SqliteStore]:
     """An empty store."""
-    with closing(SqliteStore.open(path)) as store:
+    with closing(SqliteStore(path)) as store:
         yield store
 
 
@@ -48,8 +47,8 @@ def asked(path: Path, pragma: str) -> int:
 def filled_and_emptied(store: SqliteStore, number: int = 1500) -> None:
     """Add jobs that take some megabytes and delete all but the first."""
     store.insert([new_job(store, f"j{n}", command=f"echo {LONG}") for n in range(number)])
-    with store._writing():
-        store._connection.execute("DELETE FROM jobs WHERE seq > 1")
+    with store._db.writing():
+        store._db.connection.execute("DELETE FROM jobs WHERE seq > 1")
 
 
 def filler(number: int) -> str:
@@ -62,7 +61,7 @@ def grown_log(store: SqliteStore, path: Path, size: int) -> None:
     numbers = count()
 
     def write() -> bool:
-        store.set_meta("filler", filler(next(numbers)))
+        store.meta.set("filler", filler(next(numbers)))
         return log_of(path) > size
 
     eventually(write)
@@ -98,16 +97,16 @@ def test_the_file_shrinks_when_jobs_are_deleted_a_few_pages_a_write(
 ) -> None:
     monkeypatch.setattr(vacuum, "_SPARE_PAGES", 16)
     filled_and_emptied(store)
-    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    store._db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     before, writes = path.stat().st_size, 0
-    begin: Callable[[], None] = store._lock.begin
+    begin: Callable[[], None] = store._db.lock.begin
 
     def counted() -> None:
         nonlocal writes
         writes += 1
         begin()
 
-    monkeypatch.setattr(store._lock, "begin", counted)
+    monkeypatch.setattr(store._db.lock, "begin", counted)
     assert not store.tidy(60)
     after = path.stat().st_size
     assert before > 5 * MEGABYTE
@@ -119,49 +118,13 @@ def test_the_file_shrinks_when_jobs_are_deleted_a_few_pages_a_write(
 def test_giving_back_ends_when_its_time_is_up_and_goes_on_later(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queuectl.stores.sqlite.store._TIDY_SECONDS", 0.0)
+    monkeypatch.setattr("queuectl.stores.sqlite.vacuum._TIDY_SECONDS", 0.0)
     filled_and_emptied(store)
     free = asked(path, "freelist_count")
     assert store.tidy(0.0)
     assert asked(path, "freelist_count") == free - vacuum._STEP_PAGES
     eventually(lambda: not store.tidy(0.0))
     assert asked(path, "freelist_count") <= 2 * vacuum._SPARE_PAGES
-
-
-@pytest.fixture
-def old(store: SqliteStore, path: Path) -> SqliteStore:
-    """A store whose file was made when it could not shrink."""
-    with closing(connect(path)) as connection:
-        connection.execute("PRAGMA auto_vacuum=NONE")
-        connection.execute("VACUUM")
-    assert asked(path, "auto_vacuum") == 0
-    return store
-
-
-def test_an_old_file_is_written_anew_when_nothing_is_to_be_done(
-    old: SqliteStore, path: Path
-) -> None:
-    added(old, "a", command=LONG)
-    old.tidy(1)
-    assert asked(path, "auto_vacuum") == 0, "a job is ready"
-    job = claimed(old)
-    old.tidy(1)
-    assert asked(path, "auto_vacuum") == 0, "a job runs"
-    settled(old, job)
-    inode = path.stat().st_ino
-    old.tidy(1)
-    assert asked(path, "auto_vacuum") == 2
-    assert path.stat().st_ino == inode
-    assert [job.spec.command for job in old.find(Filter(), Page())] == [LONG]
-    assert old.check() == []
-
-
-def test_a_large_old_file_is_left_as_it_is(
-    old: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vacuum, "_REBUILT_BYTES", 1000)
-    old.tidy(1)
-    assert asked(path, "auto_vacuum") == 0
 
 
 def test_a_log_that_a_reader_has_let_grow_is_cut_once_the_reader_has_gone(
@@ -176,14 +139,14 @@ def test_a_log_that_a_reader_has_let_grow_is_cut_once_the_reader_has_gone(
         reader.execute("COMMIT")
         store.tidy(1)
         assert log_of(path) == 0
-    assert (store.get_meta("filler") or "").startswith("0000")
+    assert (store.meta.get("filler") or "").startswith("0000")
 
 
 def test_a_very_long_log_is_cut_between_readers_that_overlap(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vacuum, "_HUGE_LOG_BYTES", 2 * MEGABYTE)
-    monkeypatch.setattr("queuectl.stores.sqlite.store._CUT_SECONDS", 0.0)
+    monkeypatch.setattr("queuectl.stores.sqlite.vacuum._CUT_SECONDS", 0.0)
     added(store, "a")  # it is not quiet
     with readers(path, 3):
         grown_log(store, path, 4 * MEGABYTE)
@@ -191,7 +154,7 @@ def test_a_very_long_log_is_cut_between_readers_that_overlap(
         numbers = count(1000)
 
         def cut() -> bool:
-            store.set_meta("filler", filler(next(numbers)))
+            store.meta.set("filler", filler(next(numbers)))
             store.tidy(1)
             return log_of(path) < 2 * MEGABYTE
 
@@ -210,7 +173,7 @@ def test_a_log_of_a_busy_store_is_left_alone(store: SqliteStore, path: Path) -> 
 def test_what_readers_made_of_the_log_is_cut_off_by_the_next_round_of_writes(
     store: SqliteStore, path: Path
 ) -> None:
-    limit: int = store._connection.execute("PRAGMA journal_size_limit").fetchone()[0]
+    limit: int = store._db.connection.execute("PRAGMA journal_size_limit").fetchone()[0]
     with closing(connect(path)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM jobs").fetchone()
@@ -218,7 +181,7 @@ def test_what_readers_made_of_the_log_is_cut_off_by_the_next_round_of_writes(
     numbers = count(1000)
 
     def write() -> bool:
-        store.set_meta("filler", filler(next(numbers)))
+        store.meta.set("filler", filler(next(numbers)))
         return log_of(path) <= limit
 
     eventually(write)

@@ -34,14 +34,14 @@ Opener = Callable[[], Store]
 
 def pending_events(store: Store) -> list[RunFinished]:
     """Return the endings that are in no figures yet."""
-    return list(store.pending_events().finished)
+    return list(store.stats.pending_events().finished)
 
 
 def told(store: Store, queue: str = "default") -> Figures:
     """Return the figures of a queue once everything is told; both kinds must agree."""
     process_all_events(store)
-    minutes = [each for (name, _), each in store.figures(EPOCH).items() if name == queue]
-    total = store.totals().get(queue, Figures())
+    minutes = [each for (name, _), each in store.stats.figures(EPOCH).items() if name == queue]
+    total = store.stats.totals().get(queue, Figures())
     assert sum(minutes, Figures()) == total
     return total
 
@@ -129,18 +129,18 @@ def test_every_ending_and_every_new_job_is_counted_once(store: Store) -> None:
     assert figures.run.micros == 1_000_000
     assert told(store).enqueued == 4
     assert told(store, "a.b") == figures
-    assert store.pending_events().is_empty
+    assert store.stats.pending_events().is_empty
 
 
 def test_what_has_been_told_by_somebody_else_is_not_told_again(opened: Opener) -> None:
     mine, other = opened(), opened()
     added(mine, "a")
     settled(mine, claimed(mine))
-    read = mine.pending_events()
+    read = mine.stats.pending_events()
     assert process_events(other) is False
     added(other, "b")
     settled(other, claimed(other))
-    assert not mine.record_events(read, counted(read.finished, read.enqueued))
+    assert not mine.stats.record(read, counted(read.finished, read.enqueued))
     figures = told(mine)
     assert (figures.enqueued, figures.completed) == (2, 2)
 
@@ -148,10 +148,10 @@ def test_what_has_been_told_by_somebody_else_is_not_told_again(opened: Opener) -
 def test_runs_that_end_while_a_batch_is_told_are_told_next(store: Store) -> None:
     added(store, "a", max_retries=9, backoff_base=0)
     settled(store, claimed(store), FAILURE)
-    read = store.pending_events()
+    read = store.stats.pending_events()
     store.make_due_claimable()
     settled(store, claimed(store), FAILURE)
-    assert store.record_events(read, counted(read.finished, read.enqueued))
+    assert store.stats.record(read, counted(read.finished, read.enqueued))
     assert [each.run for each in pending_events(store)] == [2]
     assert told(store).failed == 2
 
@@ -160,7 +160,31 @@ def test_a_batch_has_the_oldest_endings(store: Store) -> None:
     store.insert([new_job(store, f"j{n}") for n in range(5)])
     for _ in range(5):
         settled(store, claimed(store))
-    assert [each.job_id for each in store.pending_events(2).finished] == ["j0", "j1"]
+    assert [each.job_id for each in store.stats.pending_events(2).finished] == ["j0", "j1"]
+
+
+@pytest.mark.parametrize("how", ["alone", "with others", "as old"])
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_an_ending_outlives_the_deletion_of_its_job(store: Store, is_dead: bool, how: str) -> None:
+    added(store, "a", max_retries=1)
+    other = buried(store, "other", queue="q") if is_dead else added(store, "other", queue="q")
+    job = settled(store, claimed(store, "default"), FAILURE if is_dead else SUCCESS)
+    if how == "alone":
+        assert store.commit(state_machine.delete(job))
+    elif how == "with others":
+        changes = [state_machine.delete(each) for each in (job, other)]
+        assert store.commit_all(changes) == [True, True]
+    else:
+        assert store.retention.remove([job]) == {"a"}
+    assert store.get("a") is None
+    process_events(store, 1)
+    added(store, "a")
+    again = settled(store, claimed(store, "default"))
+    assert store.commit(state_machine.delete(again))
+    figures = told(store)
+    assert (figures.enqueued, figures.dead, figures.completed) == (2, is_dead, 2 - is_dead)
+    assert told(store) == figures
+    assert pending_events(store) == []
 
 
 @pytest.mark.parametrize("leave", ["buried", "revived", "replaced"])
@@ -183,12 +207,12 @@ def test_old_minutes_are_forgotten_and_totals_are_not(store: Store) -> None:
     added(store, "a")
     settled(store, claimed(store))
     before = told(store)
-    (minute,) = {minute for _, minute in store.figures(EPOCH)}
-    assert store.figures(minute + timedelta(minutes=1)) == {}
-    assert store.forget_figures(minute) == 0
-    assert store.forget_figures(minute + timedelta(minutes=1)) > 0
-    assert store.figures(EPOCH) == {}
-    assert store.totals() == {"default": before}
+    (minute,) = {minute for _, minute in store.stats.figures(EPOCH)}
+    assert store.stats.figures(minute + timedelta(minutes=1)) == {}
+    assert store.stats.forget(minute) == 0
+    assert store.stats.forget(minute + timedelta(minutes=1)) > 0
+    assert store.stats.figures(EPOCH) == {}
+    assert store.stats.totals() == {"default": before}
 
 
 def test_minutes_are_those_in_which_runs_ended(store: Store) -> None:
@@ -197,7 +221,7 @@ def test_minutes_are_those_in_which_runs_ended(store: Store) -> None:
     late = store.now() + timedelta(minutes=3)
     store.commit(state_machine.finish(job, Outcome(exit_code=0, duration=7.0), late))
     process_all_events(store)
-    assert store.figures(EPOCH)["default", minute_of(late)].completed == 1
+    assert store.stats.figures(EPOCH)["default", minute_of(late)].completed == 1
 
 
 @pytest.mark.parametrize("cut_after", range(1, 6))

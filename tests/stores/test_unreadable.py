@@ -16,7 +16,7 @@ from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.stores import serialization
 from queuectl.stores.base import Store
-from queuectl.stores.mongo.crowd import CROWD
+from queuectl.stores.mongo.claims import CROWD
 from queuectl.stores.mongo.store import MongoStore
 from queuectl.system.store_url import is_mongo
 from tests.stores.kit import added, claimed, existing, listed, new_job, request, worker_record
@@ -26,32 +26,28 @@ MOST_BYTES = 16 * 1024 * 1024
 """How large MongoDB lets a document grow."""
 
 
-def spoil(url: str, table: str, key: str, field: str) -> None:
-    """Write into one record what no decoder understands."""
+def write(url: str, key: str, field: str, value: object, table: str = "jobs") -> None:
+    """Write a value into a record, past everything that looks at it."""
     if is_mongo(url):
         with MongoClient[dict[str, object]](url) as client:
             collection = client.get_default_database()[table]
-            assert collection.update_one({"_id": key}, {"$set": {field: 7}}).modified_count
+            assert collection.update_one({"_id": key}, {"$set": {field: value}}).modified_count
         return
     with closing(sqlite3.connect(url, isolation_level=None)) as connection:
-        changed = connection.execute(
-            f"UPDATE {table.removeprefix('queuectl_')} SET {field} = 'no JSON' WHERE id = ?", (key,)
-        )
+        name = table.removeprefix("queuectl_")
+        changed = connection.execute(f"UPDATE {name} SET {field} = ? WHERE id = ?", (value, key))
         assert changed.rowcount
 
 
-def test_a_claim_goes_on_to_the_next_job(store: Store, store_url: str) -> None:
-    added(store, "bad", priority=5)
-    added(store, "good")
-    spoil(store_url, "jobs", "bad", "env")
-    assert claimed(store).id == "good"
-    assert store.claim(request()) is None
+def spoil(url: str, key: str, field: str = "env", table: str = "jobs") -> None:
+    """Write into one record what no decoder understands."""
+    write(url, key, field, 7 if is_mongo(url) else "no JSON", table)
 
 
 def test_a_handful_goes_on_to_the_next_jobs(store: Store, store_url: str) -> None:
     for name in ("a", "bad", "c", "d"):
         added(store, name)
-    spoil(store_url, "jobs", "bad", "env")
+    spoil(store_url, "bad")
     _, following = store.commit_and_claim([], [request() for _ in range(3)])
     assert [job.id for job in following] == ["a", "c", "d"]
 
@@ -59,7 +55,7 @@ def test_a_handful_goes_on_to_the_next_jobs(store: Store, store_url: str) -> Non
 def test_a_listing_leaves_it_out_and_a_lookup_says_why(store: Store, store_url: str) -> None:
     for job_id in ("a", "bad", "z"):
         added(store, job_id)
-    spoil(store_url, "jobs", "bad", "env")
+    spoil(store_url, "bad")
     assert listed(store, Filter(), Page()) == ["a", "z"]
     with pytest.raises(StoreRefused, match="bad"):
         store.get("bad")
@@ -70,7 +66,7 @@ def test_the_sweep_of_lost_claims_goes_on(store: Store, store_url: str) -> None:
     for job_id in ("bad", "good"):
         added(store, job_id)
         claimed(store, worker="gone", lease=1)
-    spoil(store_url, "jobs", "bad", "env")
+    spoil(store_url, "bad")
     soon = store.now() + timedelta(seconds=60)
     assert [job.id for job in store.leases_ending(soon)] == ["good"]
     assert [job.id for job in store.claimed_by("gone")] == ["good"]
@@ -78,9 +74,9 @@ def test_the_sweep_of_lost_claims_goes_on(store: Store, store_url: str) -> None:
 
 def test_the_registry_of_workers_can_still_be_read(store: Store, store_url: str) -> None:
     for worker_id in ("bad", "good"):
-        store.register(worker_record(store, worker_id))
-    spoil(store_url, "queuectl_workers", "bad", "queues")
-    assert [worker.id for worker in store.workers()] == ["good"]
+        store.workers.register(worker_record(store, worker_id))
+    spoil(store_url, "bad", "queues", "queuectl_workers")
+    assert [worker.id for worker in store.workers.all()] == ["good"]
 
 
 BY_HAND: list[tuple[str, object, object]] = [
@@ -89,6 +85,7 @@ BY_HAND: list[tuple[str, object, object]] = [
     ("cwd", 7, b"/"),
     ("env", [["A=B", "c"]], '[["A=B", "c"]]'),
     ("env", 7, "7"),
+    ("env", "no JSON", "no JSON"),
     ("priority", "high", "high"),
     ("attempts", "many", "many"),
     ("timeout", "soon", "soon"),
@@ -105,7 +102,7 @@ def test_what_was_written_by_hand_is_set_aside_and_the_others_are_claimed(
     if how == "limited":
         store.set_queue_limit("default", limit=4)
     for number in range(CROWD + 1 if how == "in a crowd" else 0):
-        store.register(worker_record(store, f"w{number}"))
+        store.workers.register(worker_record(store, f"w{number}"))
     names = [f"bad{number}" for number in range(len(BY_HAND))]
     store.insert([new_job(store, name, store.now() - DAY, priority=5) for name in names])
     for name, (field, in_mongo, in_sqlite) in zip(names, BY_HAND, strict=True):
@@ -115,18 +112,6 @@ def test_what_was_written_by_hand_is_set_aside_and_the_others_are_claimed(
     added(store, "good")
     assert claimed(store).id == "good"
     assert store.claim(request()) is None
-
-
-def write(url: str, job_id: str, field: str, value: object) -> None:
-    """Write a value into a record of a job, past everything that looks at it."""
-    if is_mongo(url):
-        with MongoClient[dict[str, object]](url) as client:
-            jobs = client.get_default_database()["jobs"]
-            assert jobs.update_one({"_id": job_id}, {"$set": {field: value}}).modified_count
-        return
-    with closing(sqlite3.connect(url, isolation_level=None)) as connection:
-        changed = connection.execute(f"UPDATE jobs SET {field} = ? WHERE id = ?", (value, job_id))
-        assert changed.rowcount
 
 
 def test_a_document_that_is_too_large_to_be_claimed_is_set_aside(
@@ -186,12 +171,6 @@ def test_a_time_that_is_none_is_not_the_oldest_nor_the_next(store: Store, store_
 
 
 def test_a_worker_that_is_asked_what_nobody_knows_goes_on(store: Store, store_url: str) -> None:
-    store.register(worker_record(store, "w"))
-    if is_mongo(store_url):
-        with MongoClient[dict[str, object]](store_url) as client:
-            workers = client.get_default_database()["queuectl_workers"]
-            workers.update_one({"_id": "w"}, {"$set": {"stop": "weird"}})
-    else:
-        with closing(sqlite3.connect(store_url, isolation_level=None)) as connection:
-            connection.execute("UPDATE workers SET stop = 'weird'")
-    assert store.heartbeat("w") is None
+    store.workers.register(worker_record(store, "w"))
+    write(store_url, "w", "stop", "weird", "queuectl_workers")
+    assert store.workers.heartbeat("w") is None

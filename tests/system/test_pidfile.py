@@ -20,12 +20,12 @@ from queuectl.domain.times import later
 from queuectl.domain.worker_record import ProcessIdentity
 from queuectl.maintenance import Maintenance
 from queuectl.stores import open_store
-from queuectl.system import lock_holder, pidfile
+from queuectl.system import lock_watch, pidfile
 from queuectl.system.home import Home
 from queuectl.system.pidfile import ProcessEntry
 from queuectl.system.processes import identify, is_stopped, send_signal, this_process
 from queuectl.worker.supervision import manager
-from tests.stores.kit import worker_record
+from tests.stores.kit import clock_of, worker_record
 from tests.worker.fleet import Fleet, eventually, innocent, lives
 
 
@@ -79,7 +79,7 @@ def worker(process: ProcessIdentity) -> ProcessEntry:
 def test_a_stranger_that_keeps_the_lock_of_the_home_is_named_and_left_alone(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_holder, "MOST_STOPPED_SECONDS", 0.0)
+    monkeypatch.setattr(lock_watch, "MOST_STOPPED_SECONDS", 0.0)
     monkeypatch.setattr(pidfile, "_PATIENCE_SECONDS", 0.1)
     with held_by_a_stopped(home, "a stranger") as holder:
         with pytest.raises(StoreLocked, match=rf"process {holder.pid} \(python.*is stopped"):
@@ -90,7 +90,7 @@ def test_a_stranger_that_keeps_the_lock_of_the_home_is_named_and_left_alone(
 def test_a_command_of_ours_that_is_stopped_with_the_lock_of_the_home_is_ended(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_holder, "MOST_STOPPED_SECONDS", 0.1)
+    monkeypatch.setattr(lock_watch, "MOST_STOPPED_SECONDS", 0.1)
     with held_by_a_stopped(home, "ours") as holder:
         pidfile.add(home, worker(this_process()))
         assert holder.wait() == -signal.SIGKILL
@@ -167,19 +167,21 @@ def test_workers_of_a_container_that_was_killed_leave_the_file_when_the_registry
 ) -> None:
     gone = replace(this_process(), boot="another-container")
     with closing(open_store(str(home.store_file))) as store:
-        right = store.now
+        right = clock_of(store).now
         pidfile.add(home, ProcessEntry(pidfile.SUPERVISOR, replace(gone, pid=1)))
         for pid, minutes in ((6, -20), (7, 0)):
-            monkeypatch.setattr(store, "now", partial(later, right(), 60.0 * minutes))
+            monkeypatch.setattr(clock_of(store), "now", partial(later, right(), 60.0 * minutes))
             record = worker_record(store, f"w{pid}")
-            store.register(replace(record, home=str(home.root), process=replace(gone, pid=pid)))
+            store.workers.register(
+                replace(record, home=str(home.root), process=replace(gone, pid=pid))
+            )
             pidfile.add(home, ProcessEntry(pidfile.WORKER, replace(gone, pid=pid), f"w{pid}", 1))
         pidfile.add(home, ProcessEntry(pidfile.COURIER, replace(gone, pid=8), supervisor=1))
         pidfile.add(home, ProcessEntry(pidfile.SUPERVISOR, this_process()))
 
         Maintenance(store, home).tick(Settings())
         assert entered(home) == [1, 7, 8, os.getpid()]
-        monkeypatch.setattr(store, "now", partial(later, right(), 60.0 * 20))
+        monkeypatch.setattr(clock_of(store), "now", partial(later, right(), 60.0 * 20))
         Maintenance(store, home).tick(Settings())
         assert entered(home) == [os.getpid()]
 
@@ -187,8 +189,8 @@ def test_workers_of_a_container_that_was_killed_leave_the_file_when_the_registry
 def test_a_worker_that_was_forgotten_and_comes_back_enters_the_file_again(fleet: Fleet) -> None:
     (pid,) = fleet.start()
     with closing(open_store(fleet.location.store_url)) as store:
-        (worker,) = store.workers()
-        store.unregister(worker.id)
+        (worker,) = store.workers.all()
+        store.workers.unregister(worker.id)
     pidfile.forget(fleet.home, worker.id)
     assert eventually(lambda: pid in entered(fleet.home))
     assert fleet.stop() == []

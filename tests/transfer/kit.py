@@ -25,7 +25,7 @@ def place_in(root: Path) -> Location:
 
 def backup_of(place: Location, fill: Callable[[SqliteStore], object], name: str = "b.db") -> Path:
     """Fill the store of a place, and return a backup of it that lies outside."""
-    with closing(SqliteStore.open(place.home.store_file)) as store:
+    with closing(SqliteStore(place.home.store_file)) as store:
         fill(store)
     file = place.home.root.parent / name
     back_up(place.home.store_file, file, not_told)

@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> Iterator[SqliteStore]:
     """A store with three jobs that somebody has open."""
-    with closing(SqliteStore.open(path)) as opened:
+    with closing(SqliteStore(path)) as opened:
         for name in "abc":
             added(opened, name)
         yield opened
@@ -48,7 +48,7 @@ def store(path: Path) -> Iterator[SqliteStore]:
 def test_a_backup_is_one_private_file_that_is_a_store_by_itself(
     store: SqliteStore, path: Path, tmp_path: Path
 ) -> None:
-    store.set_setting("max_retries", 7)
+    store.settings.set("max_retries", 7)
     file = tmp_path / "out" / "b.db"
     file.parent.mkdir()
     before = os.umask(0)
@@ -58,7 +58,7 @@ def test_a_backup_is_one_private_file_that_is_a_store_by_itself(
         os.umask(before)
     assert [each.name for each in file.parent.iterdir()] == ["b.db"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    with closing(SqliteStore.open(file)) as copy:
+    with closing(SqliteStore(file)) as copy:
         assert listed(copy) == ["a", "b", "c"]
         assert copy.check() == []
         added(copy, "d")  # also by hand it can be put where the store was
@@ -80,7 +80,7 @@ def test_what_others_write_while_a_backup_is_made_is_not_in_it_and_does_not_begi
     assert len(seen) > 1
     assert seen == sorted(set(seen)), "it began again"
     assert seen[-1] > 1
-    with closing(SqliteStore.open(file)) as copy:
+    with closing(SqliteStore(file)) as copy:
         assert listed(copy) == ["a", "b", "c"]
         assert copy.check() == []
     assert len(listed(store)) == 3 + len(seen)
@@ -120,7 +120,7 @@ def test_a_file_that_comes_while_the_backup_is_made_is_not_overwritten(
 
 
 def test_a_store_that_is_damaged_gives_no_backup(path: Path, tmp_path: Path) -> None:
-    with closing(SqliteStore.open(path)) as store:
+    with closing(SqliteStore(path)) as store:
         for number in range(300):
             added(store, f"job{number}")
     data = path.read_bytes()
@@ -211,7 +211,7 @@ def test_a_backup_that_cannot_be_made_is_told_and_leaves_nothing(
     with pytest.raises(NotFound, match="no store yet"):
         back_up(path, tmp_path / "b.db", not_told)
     assert list(tmp_path.iterdir()) == []
-    SqliteStore.open(path).close()
+    SqliteStore(path).close()
     with pytest.raises(StoreUnavailable, match=r"cannot .*nowhere"):
         back_up(path, tmp_path / "nowhere" / "b.db", not_told)
     with pytest.raises(KeyboardInterrupt):

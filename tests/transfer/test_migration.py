@@ -86,9 +86,9 @@ def target(stores: tuple[str, str]) -> Iterator[Store]:
 
 def fill(store: Store) -> None:
     """Put jobs of every state into a store, a limit, a pause, settings and an environment."""
-    store.set_setting("max_retries", 7)
+    store.settings.set("max_retries", 7)
     store.set_queue_limit("gpu", paused=True, limit=3)
-    store.save_environment("abc", (("A", "1"),))
+    store.environments.save("abc", (("A", "1"),))
     added(store, "done", environment="abc", env=(("API_TOKEN", "hunter2"),))
     settled(store, claimed(store))
     buried(store, "dead", labels=("x",), cwd="/tmp", command=("printf", "ü\n"))
@@ -113,7 +113,7 @@ def put_schedule(store: Store, name: str, env: object = None, **more: object) ->
     due = {"next_due": now + timedelta(days=1), "last_due": now, "skipped_at": now}
     fields = {"command": ["printf", "ü\n"], "env": env or {}, "priority": 2}
     schedule = Schedule(name, "0 3 * * *", "Europe/Berlin", fields, created_at=now, **due, **more)  # type: ignore[arg-type]  # fields by name
-    assert store.save_schedule(schedule)
+    assert store.schedules.save(schedule)
     return schedule
 
 
@@ -127,10 +127,10 @@ def test_hooks_come_over_with_their_secrets_and_what_they_have_come_to(
 ) -> None:
     made = Hook("a", Target.WEBHOOK, "https://example.com/x", source.now(), when="dlq-size > 0",
                 secret="s", is_crossed=True, changes=1, told=1)  # fmt: skip
-    assert source.save_hook(made)
-    assert target.save_hook(replace(made, secret="older")), "of an attempt that was cut short"
+    assert source.hooks.save(made)
+    assert target.hooks.save(replace(made, secret="older")), "of an attempt that was cut short"
     moved(source, target)
-    assert target.hooks() == [made]
+    assert target.hooks.all() == [made]
 
 
 def test_everything_comes_over_in_order(source: Store, target: Store) -> None:
@@ -140,13 +140,13 @@ def test_everything_comes_over_in_order(source: Store, target: Store) -> None:
     assert [checksum(job) for job in after] == [checksum(job) for job in before]
     assert done.compared == len(before)
     assert done.checksum
-    assert target.settings() == source.settings()
+    assert target.settings.all() == source.settings.all()
     assert target.queue_limits() == source.queue_limits()
-    assert target.environment("abc") == (("A", "1"),)
+    assert target.environments.get("abc") == (("A", "1"),)
     assert target.counts() == source.counts()
     assert done.schedules == 2
-    assert [schedule_to_line(each) for each in target.schedules()] == [
-        schedule_to_line(each) for each in source.schedules()
+    assert [schedule_to_line(each) for each in target.schedules.all()] == [
+        schedule_to_line(each) for each in source.schedules.all()
     ]
     assert faults(target) == []
 
@@ -187,7 +187,7 @@ def test_a_store_that_was_moved_is_left_as_it_was_and_refuses_to_be_used_or_move
         refused(lambda: moved(source, third), rf"was moved to {re.escape(target.address)}")
         assert third.counts().total == 0
         require_in_use(third)
-        assert source.get_meta(MOVED_TO) == target.address
+        assert source.meta.get(MOVED_TO) == target.address
         assert migration.release(source)
         require_in_use(source)
         assert not migration.release(source)
@@ -200,8 +200,8 @@ def test_a_move_that_was_killed_before_it_could_tell_tells_when_it_is_repeated(
     source: Store, target: Store
 ) -> None:
     done = moved(source, target)
-    target.set_meta(ARRIVING, "{}")  # as if it had been killed before its last write
-    target.register(worker_record(target, "w1"))
+    target.meta.set(ARRIVING, "{}")  # as if it had been killed before its last write
+    target.workers.register(worker_record(target, "w1"))
     assert moved(source, target) == replace(done, moved=0, is_over=True)
     require_in_use(target)
 
@@ -241,7 +241,7 @@ def test_a_move_in_which_the_stores_differ_in_the_end_fails_and_leaves_the_sourc
     with pytest.raises(Conflict, match=said):
         list(steps)
     require_in_use(source)
-    assert target.get_meta(ARRIVING)
+    assert target.meta.get(ARRIVING)
     refused(lambda: require_in_use(target), "not all of it has come")
 
 
@@ -255,12 +255,12 @@ def test_schedules_that_change_between_two_attempts_come_as_they_are_at_last(
     source: Store, target: Store
 ) -> None:
     next(migration.migrate(source, target))
-    before = source.schedule("weekly")
+    before = source.schedules.get("weekly")
     assert before
-    assert source.save_schedule(replace(before, cron="5 5 * * *", rev=before.rev + 1), before)
-    assert source.remove_schedule("nightly")
+    assert source.schedules.save(replace(before, cron="5 5 * * *", rev=before.rev + 1), before)
+    assert source.schedules.remove("nightly")
     assert moved(source, target).schedules == 1
-    assert [(each.name, each.cron) for each in target.schedules()] == [("weekly", "5 5 * * *")]
+    assert [(each.name, each.cron) for each in target.schedules.all()] == [("weekly", "5 5 * * *")]
 
 
 @one_way
@@ -268,11 +268,11 @@ def test_nothing_is_moved_while_workers_live_and_with_force_while_they_certainly
     source: Store, target: Store
 ) -> None:
     for store in (source, target):
-        store.register(replace(worker_record(store, "w9"), process=this_process()))
+        store.workers.register(replace(worker_record(store, "w9"), process=this_process()))
         with pytest.raises(Conflict, match="w9"):
             list(migration.migrate(source, target, force=True))
-        store.unregister("w9")
-    source.register(worker_record(source, "w9"))
+        store.workers.unregister("w9")
+    source.workers.register(worker_record(source, "w9"))
     with pytest.raises(Conflict, match=r"1 worker\(s\) live on") as caught:
         moved(source, target)
     assert caught.value.hint == "queuectl worker stop; then again"
@@ -284,14 +284,14 @@ def test_nothing_is_moved_while_workers_live_and_with_force_while_they_certainly
 def test_a_worker_that_begins_just_before_the_mark_is_noticed(
     source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_meta = source.set_meta
+    set_meta = source.meta.set
 
     def late(name: str, value: str | None) -> None:
         if value == target.address:
-            source.register(worker_record(source, "w9"))
+            source.workers.register(worker_record(source, "w9"))
         set_meta(name, value)
 
-    monkeypatch.setattr(source, "set_meta", late)
+    monkeypatch.setattr(source.meta, "set", late)
     with pytest.raises(Conflict, match="w9"):
         moved(source, target)
     require_in_use(source)

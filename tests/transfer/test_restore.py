@@ -71,7 +71,7 @@ def file(place: Location) -> Path:
 def store(place: Location, file: Path) -> Iterator[SqliteStore]:
     """The store as it is some time after the backup, open."""
     assert file.exists()
-    with closing(SqliteStore.open(place.home.store_file)) as opened:
+    with closing(SqliteStore(place.home.store_file)) as opened:
         added(opened, "c")
         yield opened
 
@@ -96,7 +96,7 @@ def just_before_it_is_locked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], 
 
 def held(path: Path) -> list[str]:
     """Return the jobs in a store that nobody has open, which must be sound."""
-    with closing(SqliteStore.open(path)) as opened:
+    with closing(SqliteStore(path)) as opened:
         assert opened.check() == []
         return listed(opened)
 
@@ -156,9 +156,9 @@ def test_a_worker_that_lives_is_named_and_nothing_is_restored(
 ) -> None:
     record = replace(worker_record(store, "w9"), process=this_process())
     if comes_late:
-        just_before_it_is_locked(monkeypatch, lambda: store.register(record))
+        just_before_it_is_locked(monkeypatch, lambda: store.workers.register(record))
     else:
-        store.register(record)
+        store.workers.register(record)
     with pytest.raises(Conflict, match=rf"1 worker\(s\) live on .*w9 \(pid {os.getpid()}\)"):
         restored(place, file)
     assert listed(store) == ["a", "b", "c"]
@@ -168,13 +168,13 @@ def test_a_worker_that_lives_is_named_and_nothing_is_restored(
 def test_workers_of_the_time_of_the_backup_are_forgotten(place: Location) -> None:
     def fill(store: SqliteStore) -> None:
         added(store, "a")
-        store.register(worker_record(store, "w1"))
+        store.workers.register(worker_record(store, "w1"))
 
     file = backup_of(place, fill)
-    with closing(SqliteStore.open(place.home.store_file)) as store:
-        store.unregister("w1")
+    with closing(SqliteStore(place.home.store_file)) as store:
+        store.workers.unregister("w1")
         restored(place, file)
-        assert store.workers() == []
+        assert store.workers.all() == []
 
 
 def test_a_store_that_stays_locked_is_not_waited_for_for_ever(
@@ -194,10 +194,10 @@ def test_a_store_that_stays_locked_is_not_waited_for_for_ever(
 def test_killed_at_any_point_the_store_is_the_one_or_the_other_and_the_next_one_succeeds(
     place: Location, step: str
 ) -> None:
-    with closing(SqliteStore.open(place.home.store_file)) as store:
+    with closing(SqliteStore(place.home.store_file)) as store:
         store.insert([new_job(store, f"late{n}", labels=("x" * 2000,)) for n in range(1200)])
     big = backup_of(place, lambda store: added(store, "last"), "big.db")
-    with closing(SqliteStore.open(place.home.store_file)) as store:
+    with closing(SqliteStore(place.home.store_file)) as store:
         added(store, "lost")
         before = listed(store)
     killed = subprocess.run(
@@ -409,7 +409,7 @@ def test_a_log_of_writes_that_is_left_does_not_get_onto_the_restored_store(
     place: Location, file: Path
 ) -> None:
     path = place.home.store_file
-    with closing(SqliteStore.open(path)) as store:
+    with closing(SqliteStore(path)) as store:
         added(store, "c")
         log = Path(f"{path}-wal").read_bytes()
     path.write_bytes(b"garbage" * 1000)

@@ -35,7 +35,7 @@ def place(tmp_path: Path) -> Location:
 @pytest.fixture
 def store(place: Location) -> Iterator[SqliteStore]:
     """Its store, open all the while."""
-    with closing(SqliteStore.open(place.home.store_file)) as opened:
+    with closing(SqliteStore(place.home.store_file)) as opened:
         yield opened
 
 
@@ -151,7 +151,7 @@ def test_where_the_old_store_cannot_tell_all_logs_without_a_job_are_set_aside(
     done = restored(place, file)
     assert done.kept_logs
     assert [each.name for each in done.kept_logs.iterdir()] == ["later"]
-    with closing(SqliteStore.open(place.home.store_file)) as store:
+    with closing(SqliteStore(place.home.store_file)) as store:
         assert existing(store, "a").runs == 2
 
 
@@ -164,7 +164,7 @@ def due_since(store: SqliteStore, name: str, hours: int, **more: object) -> Sche
     schedule = Schedule(
         name, "0 * * * *", "UTC", {"command": "true"}, now - timedelta(hours=hours), now, **more  # type: ignore[arg-type]  # fields by name
     )  # fmt: skip
-    assert store.save_schedule(schedule)
+    assert store.schedules.save(schedule)
     return schedule
 
 
@@ -178,12 +178,12 @@ def test_runs_that_schedules_missed_are_skipped_unless_told(
         due_since(store, "paused", 3, paused=True)
         due_since(store, "later", -3)
         bad = due_since(store, "not understood", 3)
-        assert store.save_schedule(replace(bad, tz="No/Where", rev=2), bad)
+        assert store.schedules.save(replace(bad, tz="No/Where", rev=2), bad)
 
     file = backup_of(place, fill)
-    before = {each.name: each for each in store.schedules()}
+    before = {each.name: each for each in store.schedules.all()}
     done = restored(place, file, catch_up=catch_up)
-    after = {each.name: each for each in store.schedules()}
+    after = {each.name: each for each in store.schedules.all()}
     if catch_up:
         assert after == before
         assert done.settled.skipped == ()
@@ -210,7 +210,7 @@ def hooked(store: SqliteStore) -> None:
     watches = Hook("watches", Target.WEBHOOK, "https://example.com/y", now, when="dlq-size > 0",
                    is_crossed=True, changes=2, told=1)  # fmt: skip
     for hook in (tells, watches):
-        assert store.save_hook(hook)
+        assert store.hooks.save(hook)
     for name in ("told", "pending_events"):
         added(store, name)
         settled(store, claimed(store, only=name))
@@ -238,11 +238,11 @@ def test_old_deliveries_are_made_only_when_that_is_asked_for(
     process_all_events(store)
     assert len(deliveries(store)) == (2 if deliver else 0)
     assert existing(store, "waits").state is State.PENDING
-    assert {hook.name: hook.told for hook in store.hooks()} == {
+    assert {hook.name: hook.told for hook in store.hooks.all()} == {
         "tells": 0,
         "watches": 1 if deliver else 2,
     }
-    assert sum(figures.completed for figures in store.totals().values()) == 2
+    assert sum(figures.completed for figures in store.stats.totals().values()) == 2
 
 
 def test_everything_can_be_left_paused(place: Location, store: SqliteStore) -> None:
@@ -253,7 +253,7 @@ def test_everything_can_be_left_paused(place: Location, store: SqliteStore) -> N
         store.set_queue_limit("limited", limit=2)
         schedule = due_since(store, "s", -3)
         after = replace(schedule, fields={"command": "true", "queue": "nightly"}, rev=2)
-        assert store.save_schedule(after, schedule)
+        assert store.schedules.save(after, schedule)
 
     done = restored(place, backup_of(place, fill), paused=True, deliver=True)
     assert done.settled.paused == ("default", "gpu", "hooks", "limited", "nightly")
@@ -275,4 +275,4 @@ def test_the_time_of_a_backup_is_told(place: Location, store: SqliteStore) -> No
     at = datetime.fromisoformat(made_at.replace("Z", "+00:00"))
     assert before <= at <= store.now()
     restored(place, file)
-    assert store.get_meta("backed_up_at") is None
+    assert store.meta.get("backed_up_at") is None

@@ -12,7 +12,7 @@ from queuectl.domain.job import Outcome
 from queuectl.presentation.layout import width
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, bury, claim_next, environment, fill, process, run_next
-from tests.stores import server
+from tests.stores.server import mongod_in
 from tests.terminal import Terminal
 
 Start = Callable[..., Terminal]
@@ -295,21 +295,18 @@ def test_a_long_backlog_is_looked_at_as_fast(watch: Start, home: Path) -> None:
 def test_a_store_that_is_away_is_told_of_and_found_again(
     tmp_path: Path, watch: Start, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    executable = server.program()
-    if executable is None:
-        pytest.skip("the MongoDB test server is not installed")
-    with server.running(executable, tmp_path) as address:
-        monkeypatch.setenv("QUEUECTL_STORE", f"{address}/jobs_of_this_test")
+    with mongod_in(tmp_path / "mongod") as mongod:
+        monkeypatch.setenv("QUEUECTL_STORE", f"mongodb://{mongod.address}/jobs_of_this_test")
         cli.ok("enqueue", "a", "true")
         screen = watch()
         screen.shows("a  pending")
-    screen.shows("trying again")
-    assert "a  pending" in screen.text
-    screen.press("?")
-    screen.shows("the first, the last")
-    screen.press("x")
-    port = int(address.rsplit(":", 1)[1])
-    with server.running(executable, tmp_path, port=port):
+        mongod.kill()
+        screen.shows("trying again")
+        assert "a  pending" in screen.text
+        screen.press("?")
+        screen.shows("the first, the last")
+        screen.press("x")
+        mongod.start()
         screen.loses("trying again")
         screen.press("q")
         assert screen.ends() == 0

@@ -141,7 +141,7 @@ class Fleet:
 
     def worker_of(self, job: Job) -> WorkerRecord:
         """Return the registered worker that has a job in hand."""
-        return next(record for record in self.queue.store.workers() if record.id == job.worker)
+        return next(record for record in self.queue.store.workers.all() if record.id == job.worker)
 
     def log(self) -> str:
         """Return what the workers have logged, all files together."""

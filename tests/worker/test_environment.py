@@ -79,12 +79,12 @@ def test_a_captured_environment_is_the_enqueuers_and_not_the_workers(
     assert (found["MARKED"], found["OWN"]) == ("by the caller", "1")
     assert "secret@db" not in captured.stdout
     fleet.enqueue_all({"command": "true", "capture_env": True} for _ in range(5))
-    assert len(fleet.queue.store.environments()) == 1
+    assert len(fleet.queue.store.environments.names()) == 1
 
 
 def test_a_job_whose_environment_is_gone_is_buried_at_once(fleet: Fleet) -> None:
     job_id = fleet.enqueue("true", max_retries=3, capture_env=True)
-    assert fleet.queue.store.forget_environments(fleet.queue.now()) == 0
+    assert fleet.queue.store.environments.forget(fleet.queue.now()) == 0
     with closing(sqlite3.connect(fleet.home.store_file)) as base, base:
         base.execute("DELETE FROM environments")
     fleet.start()

@@ -16,7 +16,8 @@ from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import Settings
-from queuectl.stores.base import BATCH, Fired, Renewal, Store
+from queuectl.stores.base import BATCH, Renewal, Store
+from queuectl.stores.components import Fired
 from queuectl.stores.rules import MOVED_TO
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock
@@ -37,7 +38,7 @@ CHORE_STEPS = 20
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """An embedded store."""
-    with closing(SqliteStore.open(tmp_path / "queue.db")) as store:
+    with closing(SqliteStore(tmp_path / "queue.db")) as store:
         yield store
 
 
@@ -53,7 +54,7 @@ def heartbeat_of(
 ) -> Iterator[Heartbeat]:
     """The heartbeat of a registered worker, which is stopped in the end if it was started."""
     record, post = worker_record(store, "w1"), Post()
-    store.register(record)
+    store.workers.register(record)
     heartbeat = Heartbeat(open_store, record, control, Watchdog(post), OutageLog(), settings)
     try:
         yield heartbeat
@@ -85,10 +86,12 @@ class SlowStore(SqliteStore):
 
 
 def test_a_worker_leaves_a_store_that_was_moved(store: SqliteStore, control: Control) -> None:
-    with heartbeat_of(store, partial(SqliteStore, store._path), Settings(), control) as heartbeat:
+    with heartbeat_of(
+        store, partial(SqliteStore, Path(store.address)), Settings(), control
+    ) as heartbeat:
         heartbeat.start()
         assert not control.is_stopping
-        store.set_meta(MOVED_TO, "mongodb://elsewhere")
+        store.meta.set(MOVED_TO, "mongodb://elsewhere")
         eventually(lambda: control.is_stopping)
 
 
@@ -100,7 +103,10 @@ def test_a_claim_is_renewed_in_the_middle_of_long_chores(
     job = claimed(store, lease=LEASE_SECONDS)
     assert job.claim is not None
     seen: list[int] = []
-    slow, settings = partial(SlowStore, store._path, seen), Settings(lease_seconds=LEASE_SECONDS)
+    slow, settings = (
+        partial(SlowStore, Path(store.address), seen),
+        Settings(lease_seconds=LEASE_SECONDS),
+    )
     with heartbeat_of(store, slow, settings, control) as heartbeat:
         heartbeat.hold(job.id, job.claim.id, boot_clock() + LEASE_SECONDS)
         heartbeat.start()
@@ -108,28 +114,27 @@ def test_a_claim_is_renewed_in_the_middle_of_long_chores(
     assert seen[CHORE_STEPS - 1] > seen[0]
 
 
-class EndlessStore(SqliteStore):
+def endless_store(path: Path, begun: threading.Event) -> SqliteStore:
     """A store that takes for ever to enqueue the run of a schedule."""
+    store = SqliteStore(path)
 
-    def __init__(self, path: Path, begun: threading.Event) -> None:
-        super().__init__(path)
-        self._begun = begun
-
-    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
-        """Go on until the heartbeat has had enough."""
-        self._begun.set()
+    def fire(before: Schedule, job: Job, after: Schedule) -> Fired:
+        begun.set()
         ends_at = time.monotonic() + 2 * LEASE_SECONDS
         while time.monotonic() < ends_at:
-            self.between()
+            store.between()
         raise AssertionError(f"nobody broke it off: {before.name}, {job.id}, {after.rev}")
+
+    store.schedules.fire = fire  # type: ignore[method-assign]
+    return store
 
 
 def test_a_long_chore_is_broken_off_when_its_worker_leaves(
     store: SqliteStore, control: Control, caplog: pytest.LogCaptureFixture
 ) -> None:
     now, begun = store.now(), threading.Event()
-    assert store.save_schedule(Schedule("s", "* * * * *", "UTC", {"command": "true"}, now, now))
-    endless = partial(EndlessStore, store._path, begun)
+    assert store.schedules.save(Schedule("s", "* * * * *", "UTC", {"command": "true"}, now, now))
+    endless = partial(endless_store, Path(store.address), begun)
     with heartbeat_of(store, endless, Settings(), control) as heartbeat:
         heartbeat.start()
         assert begun.wait(60)

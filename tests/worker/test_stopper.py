@@ -180,6 +180,6 @@ def test_workers_that_left_are_not_replaced_nor_registered_and_to_stop_nobody_is
     assert len(fleet.queue.workers()) == 2
     assert fleet.stop() == []
     assert not any(map(lives, fleet.supervisors))
-    assert fleet.queue.store.workers() == []
+    assert fleet.queue.store.workers.all() == []
     assert not fleet.home.pid_file.exists()
     assert manager.stop(fleet.location, timeout=1).stopped == []

@@ -15,7 +15,7 @@ import pytest
 
 from queuectl.domain.errors import StoreError
 from queuectl.domain.job import State
-from queuectl.stores.sqlite.database import connect
+from queuectl.stores.sqlite.connection import connect
 from queuectl.system import pidfile
 from queuectl.system.home import Location
 from queuectl.system.run_processes import members

@@ -18,19 +18,20 @@ from functools import partial
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, State
 from queuectl.domain.stats import minute_of
 from queuectl.stores.base import BATCH
 from queuectl.stores.mongo import dependencies
 from queuectl.stores.mongo.chunks import by_id, change_all
-from queuectl.stores.mongo.connection import MAJORITY, Document, Link, is_doubtful
-from queuectl.stores.mongo.dependents import with_children_marked
+from queuectl.stores.mongo.connection import Document, Link, durable, is_doubtful, is_there
+from queuectl.stores.mongo.dead import finish_burial
+from queuectl.stores.mongo.dependencies import mark_parents_of_restored, with_children_marked
 from queuectl.stores.mongo.documents import new_stamp, to_document
 from queuectl.stores.mongo.schema import SEQUENCE, arrival, take_numbers
 
 BREATH_SECONDS = 0.005
 ABANDONED_SECONDS = 60.0
-"""How old an uncommitted batch must be before upkeep removes it."""
+"""How old an uncommitted batch must be before `mend` removes it."""
 
 KEPT_SECONDS = 3600.0
 """How long the document of a committed batch stays, for readers that began before it."""
@@ -44,7 +45,7 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
     first: dict[str, Job] = {}
     refused = {job.id for job in jobs if first.setdefault(job.id, job) is not job}
     if not first or (atomic and refused):
-        return frozenset(refused | (_present(link, first) if atomic else set()))
+        return frozenset(refused | (present(link, first) if atomic else set()))
     now = link.now()
     arrivals = _arrivals(first.values(), now)
     number = take_numbers(link, len(first), arrivals)
@@ -69,25 +70,52 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
     return frozenset(refused)
 
 
+def restore(link: Link, jobs: Sequence[Job], *, keep_numbers: bool) -> frozenset[str]:
+    """Insert whole jobs as `Store.restore` says; return the ids that are refused."""
+    first: dict[str, Job] = {}
+    refused = {job.id for job in jobs if first.setdefault(job.id, job) is not job}
+    if not first:
+        return frozenset()
+    chosen = list(first.values())
+    if keep_numbers:
+        highest = max(job.seq for job in chosen)
+        link.meta.update_one({"_id": SEQUENCE}, {"$max": {"value": highest}}, upsert=True)
+    else:
+        number = take_numbers(link, len(chosen))
+        chosen = [replace(job, seq=number + index) for index, job in enumerate(chosen)]
+    now = link.now()
+    documents = [to_document(job, now) for job in chosen]
+    dead = [each for each in documents if each["state"] == State.DEAD.value]
+    for document in dead:
+        document["moving"] = True
+    there = insert(link, documents)
+    for document in dead:
+        if document["_id"] not in there:
+            finish_burial(link, document["_id"])
+    if not keep_numbers:
+        mark_parents_of_restored(link, [job for job in chosen if job.id not in there])
+    return frozenset(refused | there)
+
+
 def _arrivals(jobs: Iterable[Job], now: datetime) -> Counter[str]:
     """Return how many jobs come to each queue, by the field that counts them."""
     minute = minute_of(now)
     return Counter(arrival(job.spec.queue, minute) for job in jobs)
 
 
-def _present(link: Link, ids: Iterable[str]) -> set[str]:
-    return {found["_id"] for found in by_id(link.jobs, list(ids), {"_id": True}, link.reads)}
+def present(link: Link, ids: Iterable[str]) -> frozenset[str]:
+    """Return those of some ids that jobs have."""
+    found = by_id(link.jobs, sorted(ids), {"_id": True}, link.reads)
+    return frozenset(each["_id"] for each in found)
 
 
 def insert(link: Link, documents: list[Document]) -> set[str]:
     """Insert documents in pieces; return the ids that were there before this call."""
     token = new_stamp()
     refused: set[str] = set()
-    is_first = True
-    for some in link.inserts.of(documents):
-        if not is_first:
+    for number, some in enumerate(link.inserts.of(documents)):
+        if number:
             time.sleep(BREATH_SECONDS)
-        is_first = False
         refused |= _insert_piece(link, [{**document, "token": token} for document in some], token)
     return refused
 
@@ -97,14 +125,13 @@ def _insert_piece(link: Link, piece: list[Document], token: str) -> set[str]:
     try:
         duplicates = _insert_once(link, piece)
     except PyMongoError as fault:
-        if not is_doubtful(fault) and not _is_partly_doubtful(fault):
+        if not is_doubtful(fault):
             raise
         duplicates = _insert_once(link, piece)
     if not duplicates:
         return duplicates
-    certain = link.jobs.with_options(read_concern=MAJORITY)
-    own = by_id(certain, sorted(duplicates), {"_id": True}, link.reads, {"token": token})
-    return duplicates - {document["_id"] for document in own}
+    own = by_id(durable(link.jobs), sorted(duplicates), {"_id": True}, link.reads, {"token": token})
+    return duplicates - {each["_id"] for each in own}
 
 
 def _insert_once(link: Link, piece: list[Document]) -> set[str]:
@@ -112,15 +139,10 @@ def _insert_once(link: Link, piece: list[Document]) -> set[str]:
         link.jobs.insert_many(piece, ordered=False)
     except BulkWriteError as fault:
         errors = fault.details.get("writeErrors", [])
-        others = [error for error in errors if error["code"] != _DUPLICATE]
-        if others or fault.details.get("writeConcernErrors"):
+        if is_doubtful(fault) or any(error["code"] != _DUPLICATE for error in errors):
             raise
         return {error["op"]["_id"] for error in errors}
     return set()
-
-
-def _is_partly_doubtful(fault: PyMongoError) -> bool:
-    return isinstance(fault, BulkWriteError) and bool(fault.details.get("writeConcernErrors"))
 
 
 def _add_staged(link: Link, documents: list[Document], now: datetime) -> set[str]:
@@ -150,18 +172,21 @@ def _add_staged(link: Link, documents: list[Document], now: datetime) -> set[str
 
 
 def _is_committed(link: Link, batch: str) -> bool:
-    certain = link.batches.with_options(read_concern=MAJORITY)
-    return certain.find_one({"_id": batch, "state": _COMMITTED}) is not None
+    return is_there(link.batches, {"_id": batch, "state": _COMMITTED})
 
 
-def _abort(link: Link, batch: str) -> bool:
-    """Remove a staged batch unless it has been committed; tell whether it is gone."""
+def _abort(link: Link, batch: str, *, for_good: bool = True) -> bool:
+    """Remove a staged batch unless it has been committed; return whether there was any.
+
+    Unless that is for good its document stays: its writer may only be slow, and insert still.
+    """
     link.batches.update_one({"_id": batch, "state": _OPEN}, {"$set": {"state": _ABORTED}})
     if _is_committed(link, batch):
         return False
-    change_all(link.jobs, {"batch": batch}, link.changes, link.jobs.delete_many)
-    link.batches.delete_one({"_id": batch, "state": _ABORTED})
-    return True
+    jobs = change_all(link.jobs, {"batch": batch}, link.changes, link.jobs.delete_many)
+    if for_good:
+        link.batches.delete_one({"_id": batch, "state": _ABORTED})
+    return for_good or jobs > 0
 
 
 def publish(link: Link, batch: str) -> None:
@@ -201,28 +226,17 @@ def mend(link: Link) -> int:
 
 
 def _mend(link: Link, found: Document, now: datetime) -> bool:
-    age = now - found["created_at"]
+    batch, age = found["_id"], now - found["created_at"]
     is_old = age > timedelta(seconds=KEPT_SECONDS)
-    if found["state"] == _COMMITTED and not found.get("published"):
-        publish(link, found["_id"])
+    if found["state"] != _COMMITTED:
+        is_abandoned = age > timedelta(seconds=ABANDONED_SECONDS)
+        return is_abandoned and _abort(link, batch, for_good=is_old)
+    if not found.get("published"):
+        publish(link, batch)
         return True
-    if found["state"] == _COMMITTED:
-        if is_old:
-            link.batches.delete_one({"_id": found["_id"]})
-        return False
-    if age <= timedelta(seconds=ABANDONED_SECONDS):
-        return False
-    aborted = {"$set": {"state": _ABORTED}}
-    link.batches.update_one({"_id": found["_id"], "state": _OPEN}, aborted)
-    # aborted ones stay for a while, since their writer may only be slow and still insert
-    return _abort(link, found["_id"]) if is_old else _empty(link, found["_id"])
-
-
-def _empty(link: Link, batch: str) -> bool:
-    """Remove the jobs of an aborted batch; tell whether there were any."""
-    if _is_committed(link, batch):
-        return False
-    return change_all(link.jobs, {"batch": batch}, link.changes, link.jobs.delete_many) > 0
+    if is_old:
+        link.batches.delete_one({"_id": batch})
+    return False
 
 
 def unmended(link: Link) -> int:

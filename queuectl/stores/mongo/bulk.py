@@ -14,17 +14,16 @@ from datetime import datetime
 from pymongo import ReplaceOne, UpdateMany
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import Job
 from queuectl.domain.state_machine import Fence, Transition
-from queuectl.stores.mongo.connection import MAJORITY, Document, Link, is_doubtful
-from queuectl.stores.mongo.dead import drop_copies, revived, wholes
+from queuectl.stores.mongo.connection import Document, Link, durable, is_doubtful
+from queuectl.stores.mongo.dead import DEAD, drop_copies, revived, wholes
 from queuectl.stores.mongo.documents import fence, new_stamp, update
-
-_DEAD = {"state": State.DEAD.value}
+from queuectl.stores.mongo.stats import keep_events
 
 
 def is_plain(change: Transition) -> bool:
-    """Whether one write to `jobs` is all it takes: no run ends, nobody is to be told before."""
+    """Whether one write to `jobs` is all it takes: no run ends, nobody waits for the job."""
     if change.fence is not Fence.REV or change.run is not None or change.to_dead:
         return False
     return not (change.before.has_dependents if change.after is None else change.has_new_blockers)
@@ -34,6 +33,7 @@ def apply(link: Link, changes: Sequence[Transition], now: datetime) -> set[str]:
     """Apply plain changes of different jobs; return the ids of those whose fence held."""
     if not changes:
         return set()
+    keep_events(link, [change.before.id for change in changes if change.after is None])
     stamp = new_stamp()
     doubt: PyMongoError | None = None
     try:
@@ -46,8 +46,8 @@ def apply(link: Link, changes: Sequence[Transition], now: datetime) -> set[str]:
     applied = _applied(link, changes, stamp)
     if doubt is not None and len(applied) < len(changes):
         raise doubt
-    left = [change.before for change in changes if change.from_dead]
-    drop_copies(link, [job for job in left if job.id in applied])
+    left = [each.before for each in changes if each.from_dead and each.before.id in applied]
+    drop_copies(link, left)
     return applied
 
 
@@ -66,7 +66,7 @@ def _write(link: Link, changes: Sequence[Transition], now: datetime, stamp: str)
             alike = repr((change.before.rev, written))
             updated.setdefault(alike, (written, []))[1].append(change)
     for (is_dead, _), group in deleted.items():
-        link.jobs.delete_many({**_fence_of(group), **(_DEAD if is_dead else {})})
+        link.jobs.delete_many({**_fence_of(group), **(DEAD if is_dead else {})})
     updates = [UpdateMany(_fence_of(group), written) for written, group in updated.values()]
     if updates:
         _write_each(link, updates)
@@ -84,11 +84,15 @@ def _revive(
     link: Link, revivals: Sequence[tuple[Transition, Job]], now: datetime, stamp: str
 ) -> None:
     """Write jobs whole that leave the DLQ; one that has moved meanwhile is left out."""
-    dead = wholes(link, [after.id for _, after in revivals])
+    if not revivals:
+        return
+    ids = {"_id": {"$in": [after.id for _, after in revivals]}}
+    found = {each["_id"]: each for each in link.jobs.find({**ids, **DEAD})}
+    dead = wholes(link, list(found.values()))
     writes = [
         ReplaceOne(
-            {**fence(change), **_DEAD, "pending_events": dead[after.id].get("pending_events")},
-            revived(dead[after.id], change, after, now, stamp),
+            {**fence(change), **DEAD, "pending_events": found[after.id].get("pending_events")},
+            revived(dead[after.id], found[after.id], change, after, now, stamp),
         )
         for change, after in revivals
         if after.id in dead
@@ -103,7 +107,7 @@ def _write_each(link: Link, writes: Sequence[UpdateMany | ReplaceOne[Document]])
 
 
 def _applied(link: Link, changes: Sequence[Transition], stamp: str) -> set[str]:
-    certain = link.jobs.with_options(read_concern=MAJORITY)
+    certain = durable(link.jobs)
     written = [change.before.id for change in changes if change.after is not None]
     stamped = {"_id": {"$in": written}, "stamp": stamp}
     applied = {found["_id"] for found in certain.find(stamped, {"_id": True})} if written else set()

@@ -1,35 +1,60 @@
 """Which job a worker gets: one command a claim, however long the backlog.
 
-A claim names one queue and a floor of priority, so that the server walks one index to the
-first match. Which queue that is comes from `queue_order`, a view of the queues; before a claim
-comes back empty-handed the view is read afresh. Among many workers the job comes from
-`crowd`, and is claimed by its id.
+A claim names one queue and a floor of priority, so that the server walks one index to the first
+match. Which queue that is comes from `queues`, a view of them; before a claim comes back
+empty-handed the view is read afresh.
+
+If all of a crowd of workers took the very first job, they would fight for one document. So each
+reads a page of candidates in the order of the claim, and takes first those of a share of its own,
+by id: which share a job is in follows from its number of arrival, which share is a worker's from
+the registry. Nobody looks further down the page than a few jobs for each worker, which keeps the
+order nearly that of arrival; where the own share is used up there, any of these jobs will do. The
+page is read afresh when somebody else was faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import random
+import time
+from collections.abc import Iterator, Sequence
 
+import pymongo
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from queuectl.domain.job import Job, State
 from queuectl.domain.times import later
-from queuectl.stores.base import ClaimRequest
+from queuectl.stores.base import ClaimRequest, Renewal
 from queuectl.stores.mongo.connection import (
-    MAJORITY,
+    BRIEF_SECONDS,
     Document,
     Link,
+    durable,
     is_about_the_record,
     is_doubtful,
 )
-from queuectl.stores.mongo.crowd import Crowd
 from queuectl.stores.mongo.documents import BARE, readable, set_aside
-from queuectl.stores.mongo.queue_order import UNTRIED, ReadyQueue, ReadyQueues
-from queuectl.stores.mongo.queues import NoRoom, free_numbers
+from queuectl.stores.mongo.queues import UNTRIED, NoRoom, ReadyQueue, ReadyQueues, free_numbers
 from queuectl.stores.mongo.schema import CLAIM_ORDER
+from queuectl.system.polling import Pace, wait_readable
 
+SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5
+"""Seconds between two looks for work; a look is one read of one key of an index."""
+
+CROWD = 4
+"""With more live workers than this, claims spread over a page of candidates."""
+
+FLEET_SECONDS = 5.0
+PAGE_SECONDS = 1.0
+PAGE = 200
+FOR_EACH_WORKER = 8
 _TRIES = 20
+_CANDIDATES = 3
+_PROCESSING = State.PROCESSING.value
+_FOR_LIMITS = {"queue": True, "slots": True}
+_NOT_CLAIMED: Document = {
+    "$set": {"state": State.PENDING.value},
+    "$unset": dict.fromkeys(("ready", "claim_id", "lease_until", "slots_held"), ""),
+}
 
 
 class Claims:
@@ -40,22 +65,52 @@ class Claims:
         self.ready_queues = ReadyQueues(link)
         self._crowd = Crowd(link)
         self._has_asked = False
+        self._queues: tuple[str, ...] = ()
+        self._pause = SHORTEST_POLL
 
     def claim(self, request: ClaimRequest) -> Job | None:
         """Take the next job that is ready, as `Store.claim` says."""
-        if request.repeated and (held := self._held(request)):
-            return held
-        self._has_asked = False
-        job = self._claim(request)
+        self._queues = request.queues
+        job = self._held(request) if request.repeated else None
+        if job is None:
+            self._has_asked = False
+            job = self._claim(request)
         if job is None and self._has_asked:
             # the driver repeats a command by itself, and not every server knows it again: the
             # first one may have taken the last job there was
-            return self._held(request)
+            job = self._held(request)
+        if job is not None:
+            self._pause = SHORTEST_POLL
         return job
+
+    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+        """Extend a lease, if the claim is still held; see `Store.renew`."""
+        with pymongo.timeout(min(BRIEF_SECONDS, lease_seconds)):
+            held = self._link.jobs.find_one_and_update(
+                {"_id": job_id, "state": _PROCESSING, "claim_id": claim_id},
+                {"$set": {"lease_until": later(self._link.now(), lease_seconds)}},
+                {"cancel_requested": True, "paused": True},
+            )
+        if held is None:
+            return Renewal.LOST
+        return Renewal.of(held["cancel_requested"], held.get("paused", False))
+
+    def wait_for_work(self, seconds: float, wake: int) -> None:
+        """Poll for a ready job of the queues last claimed from, more slowly while there is none."""
+        where: Document = {"ready": True, "queue": self.ready_queues.open_queues(self._queues)}
+        ends_at = time.monotonic() + seconds
+        while self._link.jobs.find_one(where, {"_id": True}, hint="claim") is None:
+            remaining = ends_at - time.monotonic()
+            pause = min(self._pause * random.uniform(0.75, 1.25), max(remaining, 0))
+            if wait_readable([wake], pause) or remaining <= pause:
+                return
+            self._pause = min(self._pause * 2, LONGEST_POLL)
+        self._pause = SHORTEST_POLL
+        self.ready_queues.forget()
 
     def _claim(self, request: ClaimRequest) -> Job | None:
         if request.only is not None:
-            return self._claim_only(request, request.only)
+            return self._take_only(request, request.only)
         ready_queues = self.ready_queues
         for _ in range(_TRIES):
             is_fresh = ready_queues.refresh(
@@ -81,127 +136,98 @@ class Claims:
     def _take_from(self, request: ClaimRequest, ready: ReadyQueue) -> Job | None:
         """Take a job of a queue. Raises NoRoom when its limit leaves none for the first one."""
         where: Document = {"queue": ready.queue, **(UNTRIED if request.untried else {})}
-        floor, limit = self.ready_queues.floor(ready), self.ready_queues.policy.limit(ready.queue)
+        floor, limit = self.ready_queues.floor(ready), self.ready_queues.limit(ready.queue)
         if floor is not None:
             where["priority"] = {"$gte": floor}
         if limit:
-            return self._take_limited(request, ready.queue, where, limit)
-        return self._take_spread(request, ready.queue, where)
-
-    def _take_limited(
-        self, request: ClaimRequest, queue: str, where: Document, limit: int
-    ) -> Job | None:
-        """Take the first job of a limited queue with numbers that nobody else holds."""
-        for _ in range(_TRIES):
-            first = self._link.jobs.find_one(
-                {"ready": True, **where}, {"slots": True}, sort=CLAIM_ORDER, hint="claim"
-            )
-            if first is None:
-                return None
-            slots = first.get("slots", 1)
-            if not isinstance(slots, int):
-                set_aside(self._link, first["_id"])
-                continue
-            numbers = free_numbers(self._link, queue, limit, slots)
-            chosen = {"_id": first["_id"], "queue": queue, "slots": slots}
-            job = self._take(request, chosen, is_sorted=False, numbers=numbers)
-            if job is not None:
-                return job
-        return None
-
-    def _take_spread(self, request: ClaimRequest, queue: str, where: Document) -> Job | None:
-        """Take a job of a queue: the first, or in a crowd one of the first."""
-        for job_id in self._crowd.candidates(request.worker, queue, where):
-            job = self._take(request, {"_id": job_id, **where}, is_sorted=False)
-            if job:
+            return self._take_limited(request, where, limit)
+        for job_id in self._crowd.candidates(request.worker, ready.queue, where):
+            if job := self._take(request, {"_id": job_id, **where}):
                 return job
         return self._take(request, where)
 
-    def _claim_only(self, request: ClaimRequest, job_id: str) -> Job | None:
+    def _take_limited(self, request: ClaimRequest, where: Document, limit: int) -> Job | None:
+        """Take the first job of a limited queue with numbers that nobody else holds."""
+        for _ in range(_TRIES):
+            first = self._link.jobs.find_one(
+                {"ready": True, **where}, _FOR_LIMITS, sort=CLAIM_ORDER, hint="claim"
+            )
+            if first is None:
+                return None
+            if not isinstance(first.get("slots", 1), int):
+                set_aside(self._link, first["_id"])
+            elif job := self._take_one(request, first, limit):
+                return job
+        return None
+
+    def _take_only(self, request: ClaimRequest, job_id: str) -> Job | None:
+        """Take one job by its id, also if it became due just now."""
+        jobs, ready_queues = self._link.jobs, self.ready_queues
         where: Document = {"_id": job_id}
         if request.queues:
             where["queue"] = {"$in": list(request.queues)}
-        self._link.jobs.update_one(
-            {**where, "ready": False, "run_at": {"$lte": self._link.now()}},
-            {"$set": {"ready": True}},
-        )
-        found = self._link.jobs.find_one({**where, "ready": True}, {"queue": True, "slots": True})
+        due = {**where, "ready": False, "run_at": {"$lte": self._link.now()}}
+        jobs.update_one(due, {"$set": {"ready": True}})
+        found = jobs.find_one({**where, "ready": True}, _FOR_LIMITS)
         if found is None:
             return None
-        policy, queue, slots = self.ready_queues.policy, found["queue"], found.get("slots", 1)
-        policy.refresh()
-        if policy.is_shut(queue):
+        ready_queues.read_limits()
+        if ready_queues.is_shut(found["queue"]):
             return None
-        limit = policy.limit(queue)
         try:
-            numbers = free_numbers(self._link, queue, limit, slots) if limit else []
+            return self._take_one(request, found, ready_queues.limit(found["queue"]))
         except NoRoom:
             return None
-        chosen = {**where, "queue": queue, "slots": slots}
-        return self._take(request, chosen, is_sorted=False, numbers=numbers)
+
+    def _take_one(self, request: ClaimRequest, found: Document, limit: int) -> Job | None:
+        """Take a job that was looked at, while it is as it was. Raises NoRoom."""
+        queue, slots = found["queue"], found.get("slots", 1)
+        numbers = free_numbers(self._link, queue, limit, slots) if limit else ()
+        return self._take(request, {"_id": found["_id"], "queue": queue, "slots": slots}, numbers)
 
     def _take(
-        self,
-        request: ClaimRequest,
-        where: Document,
-        *,
-        is_sorted: bool = True,
-        numbers: Sequence[str] = (),
+        self, request: ClaimRequest, where: Document, numbers: Sequence[str] = ()
     ) -> Job | None:
         """Claim the first job that is ready and matches, in one command.
 
-        A document that holds no job is taken out of the way, and the next one claimed.
+        What cannot be claimed, or holds no job, is taken out of the way, and the next one claimed.
         """
-        how: dict[str, Any] = {"sort": CLAIM_ORDER} if is_sorted else {}
-        while (claimed := self._take_document(request, where, how, numbers)) is not None:
-            job = readable(claimed)
-            if job is not None:
-                return job
-            self._link.jobs.update_one(
-                {"_id": claimed["_id"], "claim_id": request.claim_id},
-                {
-                    "$set": {"state": State.PENDING.value},
-                    "$unset": dict.fromkeys(("ready", "claim_id", "lease_until", "slots_held"), ""),
-                },
-            )
-        return None
-
-    def _take_document(
-        self,
-        request: ClaimRequest,
-        where: Document,
-        how: dict[str, Any],
-        numbers: Sequence[str],
-    ) -> Document | None:
-        self._has_asked = True
+        jobs = self._link.jobs
         # an id comes first: there are servers that choose their index by the first clause
         wanted = {**where, "ready": True}
-        update = self._update(request)
-        if numbers:
-            update["$set"]["slots_held"] = list(numbers)
-        try:
-            taken: Document | None = self._link.jobs.find_one_and_update(
-                wanted, update, BARE, return_document=True, **how
-            )
-        except DuplicateKeyError:
-            # the index on claim_id: an earlier request of this claim has come through; or that on
-            # slots_held: another worker was faster
-            return self._held_document(request)
-        except PyMongoError as fault:
-            if not is_doubtful(fault):
-                first = self._link.jobs.find_one(wanted, **how)
-                if first is None or not is_about_the_record(fault, first):
-                    raise
-                set_aside(self._link, first["_id"])
-                return self._take_document(request, where, how, numbers)
-            held = self._held_document(request)
-            if held is None:
-                raise
-            return held
-        return taken
+        sort = None if "_id" in where else CLAIM_ORDER
+        self._has_asked = True
+        while True:
+            update = self._update(request, numbers)
+            taken: Document | None
+            try:
+                taken = jobs.find_one_and_update(
+                    wanted, update, BARE, sort=sort, return_document=True
+                )
+            except DuplicateKeyError:
+                # the index on claim_id: an earlier request of this claim has come through; or that
+                # on slots_held: another worker was faster
+                taken = self._held_document(request)
+            except PyMongoError as fault:
+                if is_doubtful(fault):
+                    taken = self._held_document(request)
+                    if taken is None:
+                        raise
+                else:
+                    first = jobs.find_one(wanted, sort=sort)
+                    if first is None or not is_about_the_record(fault, first):
+                        raise
+                    set_aside(self._link, first["_id"])
+                    continue
+            if taken is None:
+                return None
+            if job := readable(taken):
+                return job
+            jobs.update_one({"_id": taken["_id"], "claim_id": request.claim_id}, _NOT_CLAIMED)
 
-    def _update(self, request: ClaimRequest) -> Document:
+    def _update(self, request: ClaimRequest, numbers: Sequence[str]) -> Document:
         now = self._link.now()
+        held = {"slots_held": list(numbers)} if numbers else {}
         return {
             "$inc": {"attempts": 1, "runs": 1, "rev": 1},
             "$set": {
@@ -212,6 +238,7 @@ class Claims:
                 "started_at": now,
                 "updated_at": now,
                 "finished_at": None,
+                **held,
             },
             "$unset": {"ready": "", "batch": ""},
         }
@@ -222,5 +249,67 @@ class Claims:
         return readable(held) if held else None
 
     def _held_document(self, request: ClaimRequest) -> Document | None:
-        certain = self._link.jobs.with_options(read_concern=MAJORITY)
-        return certain.find_one({"state": "processing", "claim_id": request.claim_id}, BARE)
+        held = {"state": _PROCESSING, "claim_id": request.claim_id}
+        return durable(self._link.jobs).find_one(held, BARE)
+
+
+class Crowd:
+    """The fleet and the candidates as one worker sees them."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._fleet_pace = Pace(FLEET_SECONDS)
+        self._size = self._share = 0
+        self._page_pace = Pace(PAGE_SECONDS)
+        self._page: list[Document] = []
+        """The first ready jobs of one queue, all of one priority, in the order of the claim."""
+
+        self._page_of: tuple[str, int] = ("", 0)
+
+    def candidates(self, worker: str, queue: str, where: Document) -> Iterator[str]:
+        """Yield a few ids to try one after the other; none where the first job may be taken.
+
+        The caller asks for the next one when somebody else had that one first: the page is read
+        afresh then.
+        """
+        self._look_at_fleet(worker)
+        if self._size <= CROWD:
+            return
+        for attempt in range(_CANDIDATES):
+            if attempt or not self._is_usable(queue, where):
+                self._read(queue, where)
+            near = self._page[: FOR_EACH_WORKER * self._size]
+            if not near:
+                return
+            shares = (job["seq"] % self._size for job in near)
+            chosen = next((at for at, share in enumerate(shares) if share == self._share), None)
+            at = random.randrange(len(near)) if chosen is None else chosen
+            yield str(self._page.pop(at)["_id"])
+
+    def _look_at_fleet(self, worker: str) -> None:
+        if not self._fleet_pace.is_due:
+            return
+        with self._fleet_pace.look():
+            found = self._link.workers.find({}, {"_id": True}).sort("_id", 1).limit(PAGE)
+            fleet = [entry["_id"] for entry in found]
+        self._size = len(fleet)
+        self._share = fleet.index(worker) if worker in fleet else 0
+
+    def _is_usable(self, queue: str, where: Document) -> bool:
+        of, priority = self._page_of
+        floor = where.get("priority", {}).get("$gte", priority)
+        return bool(self._page) and of == queue and priority >= floor and not self._page_pace.is_due
+
+    def _read(self, queue: str, where: Document) -> None:
+        with self._page_pace.look():
+            found = self._link.jobs.find({"ready": True, **where}, {"priority": True, "seq": True})
+            jobs = list(found.sort(CLAIM_ORDER).limit(PAGE).batch_size(PAGE))
+        placed = []
+        for job in jobs:
+            if isinstance(job.get("priority"), int) and isinstance(job.get("seq"), int):
+                placed.append(job)
+            else:  # it lacks what decides about its place
+                set_aside(self._link, job["_id"])
+        top = placed[0]["priority"] if placed else 0
+        self._page_of = queue, top
+        self._page = [job for job in placed if job["priority"] == top]

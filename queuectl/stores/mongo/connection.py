@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from types import FunctionType
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import bson
-from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo import DeleteOne, MongoClient, ReadPreference, UpdateOne, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     ConfigurationError,
     DocumentTooLarge,
     DuplicateKeyError,
@@ -40,6 +42,7 @@ from queuectl.stores.mongo.chunks import Pieces
 
 Document = dict[str, Any]
 Documents = Collection[Document]
+Write = UpdateOne | DeleteOne
 
 DEFAULT_DATABASE = "queuectl"
 SELECTION_SECONDS = 5.0
@@ -49,7 +52,6 @@ BRIEF_SECONDS = 5.0
 
 CLOCK_SECONDS = 60.0
 DURABLE = WriteConcern("majority", j=True)
-MAJORITY = ReadConcern("majority")
 
 _URI_HINT = (
     "write mongodb://HOST:PORT/DATABASE, with special characters in the user's name and "
@@ -63,8 +65,8 @@ _NEARLY_FULL = 16 * 1024 * 1024 - 64 * 1024
 _PASSING = {50, 64, 112, 189, 202, 246, 262, 11600, 11602, 14031}
 """Codes of timeouts, failovers, conflicts and full disks: trying again may help."""
 
-
 _T = TypeVar("_T")
+_Class = TypeVar("_Class", bound=type)
 
 
 class Link:
@@ -94,6 +96,7 @@ class Link:
         self.hooks = self.database["queuectl_hooks"]
         self.deleted = self.database["queuectl_deleted"]
         self.environments = self.database["queuectl_environments"]
+        self.events = self.database["queuectl_events"]
         self.figures = self.database["queuectl_figures"]
         self.totals = self.database["queuectl_totals"]
         self.between: Callable[[], None] = lambda: None
@@ -109,6 +112,12 @@ class Link:
     def close(self) -> None:
         """Close every connection. Closing twice is harmless."""
         self.client.close()
+
+    def write_all(self, place: Documents, writes: Sequence[Write]) -> int:
+        """Send writes in pieces and in any order; return how many documents the updates matched."""
+        return sum(
+            place.bulk_write(some, ordered=False).matched_count for some in self.changes.of(writes)
+        )
 
     def now(self) -> datetime:
         """Return the server's time, measured each minute and carried on by our steady clock.
@@ -141,23 +150,55 @@ def one_by_one(link: Link, items: Iterable[_T]) -> Iterator[_T]:
         link.between()
 
 
-class Linked(Protocol):
-    """Anything that works through a link."""
-
-    link: Link
-
-
-_S = TypeVar("_S", bound=Linked)
-_P = ParamSpec("_P")
+def durable(place: Documents) -> Documents:
+    """Return a collection as it is read for good: nothing that a failover could take back."""
+    return place.with_options(read_concern=ReadConcern("majority"))
 
 
-def guarded(method: Callable[Concatenate[_S, _P], _T]) -> Callable[Concatenate[_S, _P], _T]:
-    """Let a method raise nothing of pymongo's, only StoreUnavailable and StoreRefused."""
+def is_there(place: Documents, wanted: Document) -> bool:
+    """Whether a collection has a document that matches, for good."""
+    return durable(place).find_one(wanted, {"_id": True}) is not None
 
+
+def is_applied(write: Callable[[], bool], is_written: Callable[[], bool]) -> bool:
+    """Send a write; return whether it was applied, now or by an earlier try.
+
+    A reply may be lost, and the driver repeats a command by itself, which not every server knows
+    again: `is_written` looks whether what `write` found nothing to do for is there.
+    """
+    try:
+        return write() or is_written()
+    except PyMongoError as fault:
+        if is_doubtful(fault) and is_written():
+            return True
+        raise
+
+
+@contextmanager
+def left_to_repair() -> Iterator[None]:
+    """Pass over a fault after which nobody knows what was applied: `Store.repair` looks."""
+    try:
+        yield
+    except PyMongoError as fault:
+        if not is_doubtful(fault):
+            raise
+
+
+def in_words(kind: _Class) -> _Class:
+    """Let the public methods of a class that has a `link` raise none of pymongo's errors."""
+    for name, method in list(vars(kind).items()):
+        if isinstance(method, FunctionType) and not name.startswith("_"):
+            setattr(kind, name, _in_words(method))
+    return kind
+
+
+def _in_words(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def call(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        with translated(self.link):
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
             return method(self, *args, **kwargs)
+        except PyMongoError as fault:
+            raise in_our_words(fault, self.link.hosts) from None
 
     return call
 
@@ -215,6 +256,8 @@ def _is_about_tls(fault: PyMongoError) -> bool:
 
 def is_doubtful(fault: PyMongoError) -> bool:
     """Whether a write that ended with this error may have been applied all the same."""
+    if isinstance(fault, BulkWriteError) and (fault.details or {}).get("writeConcernErrors"):
+        return True
     if isinstance(fault, OperationFailure):
         return (
             isinstance(fault, WriteConcernError)
@@ -236,7 +279,6 @@ def is_about_the_record(fault: PyMongoError, found: Document) -> bool:
 
 def _client(url: str) -> tuple[MongoClient[Document], str]:
     """Return a client and the database's name. Raises InvalidInput without quoting the URL."""
-    bad = InvalidInput("the address of the MongoDB store is not valid", hint=_URI_HINT)
     client: MongoClient[Document] | None = None
     try:
         with warnings.catch_warnings():
@@ -255,19 +297,20 @@ def _client(url: str) -> tuple[MongoClient[Document], str]:
                 timeoutMS=int(OPERATION_SECONDS * 1000),
             )
         name = client.get_default_database(DEFAULT_DATABASE).name
-    except (InvalidURI, InvalidName, ValueError, TypeError):
-        name = ""
-    except ConfigurationError:
-        if url.lower().startswith("mongodb+srv://") and "." in _hosts(url):
+        if "@" in name:
+            raise InvalidName("a part of the credentials")
+    except (ConfigurationError, InvalidName, ValueError, TypeError) as fault:
+        if client is not None:
+            client.close()
+        is_understood = isinstance(fault, ConfigurationError) and not isinstance(fault, InvalidURI)
+        if is_understood and url.lower().startswith("mongodb+srv://") and "." in _hosts(url):
             raise StoreUnavailable(
                 "the host of the mongodb+srv address cannot be looked up",
                 hint="check its name and that DNS answers here",
             ) from None
-        name = ""
-    if client is None or not name or "@" in name:
-        if client is not None:
-            client.close()
-        raise bad from None
+        raise InvalidInput(
+            "the address of the MongoDB store is not valid", hint=_URI_HINT
+        ) from None
     return client, name
 
 

@@ -1,36 +1,76 @@
 """Writing what a job waits for, without transactions.
 
-`linking` on a document says that its blockers are being written: by which call, since when, and
-which they shall be. It is there before they count, and goes when those that have ended are dropped.
+Before children are written their parents are marked, so that whoever finishes one of these leaves
+a mark too (`dependents`). `linking` on a document says that its blockers are being written: by
+which call, since when, and which they shall be. It is there before they count, and goes when those
+that have ended are dropped.
 
 - Two edits at one instant must not close a circle. Each is announced, then reads what others wait
   for *or are announced to*, and is written only if its announcement still stands. Of the two, the
   one that is announced later sees the other.
 - Parents may have ended before they knew of the child. So they are read again after the write;
-  where a crash has come in between, upkeep finds the mark, and does that.
+  where a crash has come in between, `repair` finds the mark, and does that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from pymongo.errors import PyMongoError
 
-from queuectl.domain.dependencies import refuse_circle
-from queuectl.domain.job import Job
+from queuectl.domain.dependencies import parent_of, refuse_circle
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.job import SETTLED, WAITING, Job
 from queuectl.domain.state_machine import Transition
 from queuectl.stores.base import BATCH
 from queuectl.stores.mongo.chunks import by_id
-from queuectl.stores.mongo.connection import MAJORITY, Document, Link, one_by_one
-from queuectl.stores.mongo.dependents import drop_ended_blockers, with_children_marked
+from queuectl.stores.mongo.connection import Document, Link, durable, one_by_one
+from queuectl.stores.mongo.dependents import drop_ended_blockers
 from queuectl.stores.mongo.documents import fence
 
 STALE_SECONDS = 60.0
 """What stands for so long was left by a crash."""
 
 _READ = {"blocked_by": True, "linking": True}
+_TRIES = 20
+_WAITING = sorted(state.value for state in WAITING)
+_SETTLED = sorted(state.value for state in SETTLED)
+_MARKED = {"$set": {"has_dependents": True}}
+
+
+def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
+    """Mark the parents of new jobs, here and in the store; return the jobs to insert."""
+    wanted = {parent_of(blocker) for job in jobs for blocker in job.blocked_by}
+    for some in link.changes.of(sorted(wanted)):
+        _mark(link, some)
+    return [replace(job, has_dependents=True) if job.id in wanted else job for job in jobs]
+
+
+def _mark(link: Link, parents: Sequence[str]) -> None:
+    """Mark parents as such. Raises StoreUnavailable."""
+    unmarked = {"_id": {"$in": list(parents)}, "has_dependents": {"$ne": True}}
+    for _ in range(_TRIES):
+        # a change that was decided on a waiting job without children must be decided again
+        link.jobs.update_many(
+            {**unmarked, "state": {"$in": _WAITING}}, {**_MARKED, "$inc": {"rev": 1}}
+        )
+        link.jobs.update_many({**unmarked, "state": {"$nin": _WAITING}}, _MARKED)
+        if link.jobs.find_one(unmarked, {"_id": True}) is None:
+            link.dlq.update_many(unmarked, _MARKED)
+            return
+    raise StoreUnavailable("the jobs to wait for change too fast; try again")
+
+
+def mark_parents_of_restored(link: Link, jobs: Sequence[Job]) -> None:
+    """Mark the parents of restored jobs that are here; those that have ended notify them."""
+    wanted = sorted({parent_of(blocker) for job in jobs for blocker in job.blocked_by})
+    for some in link.changes.of(wanted):
+        _mark(link, some)  # first: one that ends from now on leaves the mark by itself
+        ended = {"_id": {"$in": list(some)}, "state": {"$in": _SETTLED}}
+        link.jobs.update_many(ended, {"$set": {"children_pending": True}})
 
 
 def mark(link: Link, stamp: str, blocked_by: Sequence[str]) -> Document:
@@ -56,7 +96,7 @@ def announce(link: Link, change: Transition, after: Job, stamp: str) -> Document
 
 
 def withdraw(link: Link, job_id: str, stamp: str) -> None:
-    """Take a mark away; what fails here is left to upkeep."""
+    """Take a mark away; what fails here is left to `repair`."""
     with suppress(PyMongoError):
         _clear(link, [job_id], stamp)
 
@@ -77,9 +117,8 @@ def _clear(link: Link, ids: Sequence[str], stamp: str) -> None:
 
 def _waiting(link: Link, ids: Collection[str]) -> dict[str, list[str]]:
     """Return what jobs wait for, or will once those who announced it have written it."""
-    certain = link.jobs.with_options(read_concern=MAJORITY)
     waiting: dict[str, list[str]] = {}
-    for found in by_id(certain, list(ids), _READ, link.reads):
+    for found in by_id(durable(link.jobs), list(ids), _READ, link.reads):
         announced = found.get("linking")
         if announced and link.now() - announced["at"] > timedelta(seconds=STALE_SECONDS):
             _finish(link, found)

@@ -8,13 +8,14 @@
 - `unique_live`: the unique key of a job that waits or runs, under a unique index;
 - `pending_events`: what ended with the job and is in no figures yet; see `stats`;
 - `past_since`: on a job with more than one run in its history, when the first of those that are
-  not the latest ended, or `EPOCH` until somebody has looked; see `past_runs`;
+  not the latest ended, or `EPOCH` until somebody has looked (`retention`);
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
 - `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from secrets import token_hex
 from typing import Any
@@ -53,6 +54,11 @@ def projection(page: Page) -> dict[str, bool] | None:
     return dict.fromkeys(left_out, False) or None
 
 
+def key_of(job: Job) -> Document:
+    """Return the filter for a job as it was read; no two have the same `seq`."""
+    return {"_id": job.id, "seq": job.seq, "rev": job.rev}
+
+
 def new_stamp() -> str:
     """Return a mark that tells one write from every other."""
     return token_hex(8)
@@ -65,10 +71,14 @@ def to_document(job: Job, now: datetime) -> Document:
     document["history"] = [run_to_document(run) for run in job.history]
     if len(job.history) > 1:
         document["past_since"] = EPOCH
-    document["unique_live"] = job.spec.unique
-    if job.is_free:
-        document["ready"] = job.is_due(now)
-    return {name: value for name, value in document.items() if name not in _absent(job)}
+    return _with_ours(document, job, now)
+
+
+def _with_ours(fields: Document, job: Job, now: datetime) -> Document:
+    """Return fields of a job with those that this store adds, without those that it lacks."""
+    fields = {**fields, "unique_live": job.spec.unique, "ready": job.is_due(now)}
+    absent = _absent(job)
+    return {name: value for name, value in fields.items() if name not in absent}
 
 
 def _absent(job: Job) -> set[str]:
@@ -100,6 +110,11 @@ def readable(document: Document) -> Job | None:
         return None
 
 
+def readable_jobs(documents: Iterable[Document]) -> list[Job]:
+    """Return the jobs that documents hold, without those that cannot be read."""
+    return [job for job in map(readable, documents) if job is not None]
+
+
 def set_aside(link: Link, job_id: object) -> None:
     """Take a record that cannot be claimed out of the way of the others, noted once."""
     link.jobs.update_one({"_id": job_id, "ready": True}, {"$unset": {"ready": ""}})
@@ -119,8 +134,7 @@ def fence(change: Transition, linking: Document | None = None) -> Document:
     """
     before = change.before
     if change.fence is Fence.REV:
-        announced = {"linking.stamp": linking["stamp"]} if linking else {}
-        return {"_id": before.id, "seq": before.seq, "rev": before.rev, **announced}
+        return {**key_of(before), **({"linking.stamp": linking["stamp"]} if linking else {})}
     claim = before.claim
     held: Document = {
         "_id": before.id,
@@ -138,11 +152,7 @@ def new_fields(change: Transition, after: Job, now: datetime) -> Document:
     """Return the fields that a transition sets, and what this store adds to them."""
     fields = changed_fields(change.before, after)
     fields.pop("id", None)
-    if after.is_free:
-        fields["ready"] = after.is_due(now)
-    if after.spec.unique is not None:
-        fields["unique_live"] = after.spec.unique
-    return {name: value for name, value in fields.items() if name not in _absent(after)}
+    return _with_ours(fields, after, now)
 
 
 def update(change: Transition, after: Job, now: datetime, stamp: str) -> Document:

@@ -12,13 +12,16 @@ from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import SIGNALLED, TIMED_OUT, Counts, Filter, Page
 from queuectl.domain.queue_limits import FIRST_NAME
-from queuectl.stores.mongo.batches import committed, existing
+from queuectl.domain.times import EPOCH
+from queuectl.stores.base import BATCH
+from queuectl.stores.mongo.batches import committed, existing, unmended
 from queuectl.stores.mongo.connection import Document, Link, translated
-from queuectl.stores.mongo.dead import whole
-from queuectl.stores.mongo.documents import BARE, projection, readable, to_job
-from queuectl.stores.mongo.schema import CLAIM_ORDER
-from queuectl.stores.serialization import UNREADABLE, known_state
+from queuectl.stores.mongo.dead import unbelieved, wholes
+from queuectl.stores.mongo.documents import BARE, projection, readable, readable_jobs, to_job
+from queuectl.stores.mongo.schema import CLAIM_ORDER, missing_indexes
+from queuectl.stores.serialization import UNREADABLE, known_state, unreadable
 
+_PROCESSING = {"state": State.PROCESSING.value}
 READ_AT_ONCE = 500
 _READS = 20
 _BEYOND_ALL = 2**63 - 1
@@ -30,7 +33,7 @@ def get(link: Link, job_id: str, left_out: dict[str, bool] | None = None) -> Job
         found = existing(link, list(link.jobs.find({"_id": job_id}, left_out)))
         if not found:
             return None
-        document = whole(link, found[0], left_out)
+        document = wholes(link, found, left_out).get(job_id)
         if document is not None:
             try:
                 return to_job(document)
@@ -82,15 +85,18 @@ def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:
 
 def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
     """Yield jobs in order of arrival, as `Store.find` says."""
-    left_out = projection(page)
+    left_out, where = projection(page), _where(chosen)
     remaining = page.limit
     after = page.after_seq
+    way = DESCENDING if page.newest_first else ASCENDING
     while remaining is None or remaining > 0:
         size = READ_AT_ONCE
         if remaining is not None and not chosen.is_detailed:
             size = min(size, remaining)
+        beyond = {"$lt": after or _BEYOND_ALL} if page.newest_first else {"$gt": after}
         with translated(link):
-            documents = _stretch(link, chosen, after, size, left_out, page.newest_first)
+            found = link.jobs.find({"seq": beyond, **where}, left_out)
+            documents = list(found.sort("seq", way).limit(size))
             jobs = _resolve(link, documents, chosen, left_out)
         yield from jobs if remaining is None else jobs[:remaining]
         if len(documents) < size:
@@ -99,43 +105,17 @@ def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
         remaining = None if remaining is None else remaining - len(jobs)
 
 
-def _stretch(
-    link: Link,
-    chosen: Filter,
-    after: int,
-    size: int,
-    left_out: dict[str, bool] | None,
-    newest_first: bool,
-) -> list[Document]:
-    if not newest_first:
-        beyond, order = {"$gt": after}, ASCENDING
-    else:
-        beyond, order = {"$lt": after or _BEYOND_ALL}, DESCENDING
-    where = {"seq": beyond, **_where(chosen)}
-    return list(link.jobs.find(where, left_out).sort("seq", order).limit(size))
-
-
 def _resolve(
     link: Link, documents: list[Document], chosen: Filter, left_out: dict[str, bool] | None
 ) -> list[Job]:
     """Return the jobs that documents of `jobs` stand for, the dead ones from `dlq`."""
     real = existing(link, documents)
-    stubs = [document["_id"] for document in real if document.get("stub")]
-    copies = {}
-    if stubs:
-        for copy in link.dlq.find({"_id": {"$in": stubs}}, left_out):
-            copies[copy["_id"], copy["seq"], copy["rev"]] = copy
+    whole = wholes(link, real, left_out)
     jobs = []
     for document in real:
-        key = (document["_id"], document["seq"], document["rev"])
-        job: Job | None
-        if not document.get("stub"):
-            job = readable(document)
-        elif key in copies:
-            job = readable(copies[key])
-        else:
-            # it left the DLQ since the stub was read
-            job = get(link, document["_id"], left_out)
+        job_id = document["_id"]
+        # one that is not there left the DLQ since its stub was read
+        job = readable(whole[job_id]) if job_id in whole else get(link, job_id, left_out)
         if job and job.seq == document["seq"] and chosen.fits(job):
             jobs.append(job)
     return jobs
@@ -172,14 +152,53 @@ def _ways(chosen: Filter) -> Iterator[list[Document]]:
         yield [*ways, {"timed_out": True}] if code == TIMED_OUT else ways
 
 
-def unreadable_jobs(link: Link) -> Iterator[object]:
-    """Yield the ids of jobs whose records cannot be read; reads every one, output aside."""
-    for collection, chosen in ((link.jobs, {"stub": {"$ne": True}}), (link.dlq, {})):
-        for document in collection.find(chosen, BARE):
+def unique_key_owner(link: Link, unique: str) -> str | None:
+    """Return the id of the job that waits or runs and has a unique key."""
+    found = link.jobs.find_one({"unique_live": unique}, {"batch": True})
+    return found["_id"] if found and existing(link, [found]) else None
+
+
+def next_due(link: Link) -> datetime | None:
+    """Return when the next job that waits for its time is due."""
+    waiting = {"ready": False, "run_at": {"$gt": EPOCH}}
+    first = link.jobs.find_one(waiting, {"run_at": True}, sort=[("run_at", 1)])
+    return first["run_at"] if first else None
+
+
+def leases_ending(link: Link, before: datetime) -> list[Job]:
+    """Return the jobs whose lease ends before an instant, the first to end first."""
+    ending = {**_PROCESSING, "lease_until": {"$lt": before}}
+    return readable_jobs(link.jobs.find(ending, BARE).sort("lease_until", 1).limit(BATCH))
+
+
+def claimed_by(link: Link, worker_id: str) -> list[Job]:
+    """Return the jobs that a worker has claimed and not finished."""
+    return readable_jobs(link.jobs.find({**_PROCESSING, "worker": worker_id}, BARE))
+
+
+def faults(link: Link) -> Iterator[str]:
+    """Yield a line for each missing index, half-done move or batch, and damaged record.
+
+    Nothing of it keeps a store from being used, and the server looks after its own pages.
+    """
+    for name in missing_indexes(link):
+        yield f"the index '{name}' of 'jobs' is missing"
+    if moving := link.jobs.count_documents({"moving": True}):
+        yield f"{moving} job(s) on the way to the DLQ; upkeep finishes that"
+    leftovers, after = unbelieved(link, "")
+    while after:
+        more, after = unbelieved(link, after)
+        leftovers += more
+    if leftovers:
+        yield f"{len(leftovers)} leftover(s) in the DLQ; upkeep removes them"
+    if batches := unmended(link):
+        yield f"{batches} unfinished batch(es); upkeep removes them"
+    for place, chosen in ((link.jobs, {"stub": {"$ne": True}}), (link.dlq, {})):
+        for document in place.find(chosen, BARE):
             try:
                 to_job(document)
             except UNREADABLE:
-                yield document["_id"]
+                yield unreadable(document["_id"])
 
 
 def counts(link: Link) -> Counts:

@@ -1,66 +1,71 @@
-"""What a fleet of workers shares beside the jobs: settings, the registry, turns at chores."""
+"""What a fleet shares beside the jobs: workers, settings, notes, environments, hooks, schedules."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import TypeVar
 
 import pymongo
 from pymongo.errors import DuplicateKeyError
 
-from queuectl.domain.errors import NotFound
-from queuectl.domain.times import later
+from queuectl.domain.errors import NotFound, StoreRefused
+from queuectl.domain.hooks import Hook
+from queuectl.domain.job import Job
+from queuectl.domain.schedule import Schedule
+from queuectl.domain.times import EPOCH
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
-from queuectl.stores.mongo.connection import BRIEF_SECONDS, Link, guarded
-from queuectl.stores.records import stop_request, worker_from_document, worker_to_document
+from queuectl.stores import components
+from queuectl.stores.components import Fired
+from queuectl.stores.mongo.connection import (
+    BRIEF_SECONDS,
+    Document,
+    Documents,
+    Link,
+    in_words,
+    is_applied,
+    is_there,
+    one_by_one,
+)
+from queuectl.stores.mongo.documents import new_stamp
+from queuectl.stores.mongo.writes import Writes
+from queuectl.stores.records import (
+    hook_from_text,
+    hook_to_text,
+    schedule_from_document,
+    schedule_to_document,
+    stop_request,
+    worker_from_document,
+    worker_to_document,
+)
 from queuectl.stores.serialization import UNREADABLE, note_unreadable
 
+_Record = TypeVar("_Record", Hook, Schedule)
 
-class MongoFleet:
-    """The part of `MongoStore` that knows no jobs."""
+
+@in_words
+class MongoWorkers(components.Workers):
+    """The registry of workers."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
 
-    @guarded
-    def try_acquire_turn(self, chore: str, every_seconds: float) -> bool:
-        """Take the turn at a chore if it is due, for the whole fleet."""
-        now = self.link.now()
-        due = {"_id": chore, "next_at": {"$lte": now}}
-        try:
-            self.link.turns.update_one(
-                due, {"$set": {"next_at": later(now, every_seconds)}}, upsert=True
-            )
-        except DuplicateKeyError:
-            return False  # the turn is there and not due
-        return True
+    def all(self) -> list[WorkerRecord]:
+        workers = []
+        for entry in self.link.workers.find().sort([("started_at", 1), ("_id", 1)]):
+            try:
+                workers.append(worker_from_document({**entry, "id": entry["_id"]}))
+            except UNREADABLE:
+                note_unreadable("workers", entry["_id"])
+        return workers
 
-    # settings
-
-    @guarded
-    def settings(self) -> dict[str, object]:
-        """Return the stored settings, as they are."""
-        return {found["_id"]: found["value"] for found in self.link.settings.find()}
-
-    @guarded
-    def set_setting(self, key: str, value: object | None) -> None:
-        """Store one setting; None removes it."""
-        if value is None:
-            self.link.settings.delete_one({"_id": key})
-            return
-        self.link.settings.replace_one({"_id": key}, {"_id": key, "value": value}, upsert=True)
-
-    # the registry of workers
-
-    @guarded
     def register(self, worker: WorkerRecord) -> None:
-        """Add a worker, with `heartbeat_at` now."""
         fields = {**worker_to_document(worker), "heartbeat_at": self.link.now()}
         entry = {"_id": fields.pop("id"), **fields}
         self.link.workers.replace_one({"_id": worker.id}, entry, upsert=True)
 
-    @guarded
     def heartbeat(self, worker_id: str) -> StopRequest | None:
-        """Note that a worker lives; return what it was asked. Raises NotFound."""
         with pymongo.timeout(BRIEF_SECONDS):
             entry = self.link.workers.find_one_and_update(
                 {"_id": worker_id}, {"$set": {"heartbeat_at": self.link.now()}}, {"stop": True}
@@ -69,26 +74,180 @@ class MongoFleet:
             raise NotFound(f"worker '{worker_id}' is not registered")
         return stop_request(entry.get("stop"))
 
-    @guarded
     def unregister(self, worker_id: str) -> None:
-        """Remove a worker. Removing one that is not there is harmless."""
         self.link.workers.delete_one({"_id": worker_id})
 
-    @guarded
-    def workers(self) -> list[WorkerRecord]:
-        """Return every registered worker, the earliest first."""
-        found = self.link.workers.find().sort([("started_at", 1), ("_id", 1)])
-        workers = []
-        for entry in found:
-            try:
-                workers.append(worker_from_document({**entry, "id": entry["_id"]}))
-            except UNREADABLE:
-                note_unreadable("workers", entry["_id"])
-        return workers
-
-    @guarded
     def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:
-        """Leave a request that each worker finds with its next heartbeat."""
-        self.link.workers.update_many(
-            {"_id": {"$in": list(worker_ids)}}, {"$set": {"stop": how.value}}
-        )
+        ids = {"_id": {"$in": list(worker_ids)}}
+        self.link.workers.update_many(ids, {"$set": {"stop": how.value}})
+
+
+@in_words
+class MongoSettings(components.StoredSettings):
+    """The settings that were changed."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def all(self) -> dict[str, object]:
+        return {found["_id"]: found["value"] for found in self.link.settings.find()}
+
+    def set(self, key: str, value: object | None) -> None:
+        _set_value(self.link.settings, key, value)
+
+
+@in_words
+class MongoMeta(components.Meta):
+    """Notes about the store, beside its schema and its counters."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def get(self, name: str) -> str | None:
+        found = self.link.meta.find_one({"_id": f"mark:{name}"})
+        return found["value"] if found else None
+
+    def set(self, name: str, value: str | None) -> None:
+        _set_value(self.link.meta, f"mark:{name}", value)
+
+
+def _set_value(place: Documents, key: str, value: object | None) -> None:
+    if value is None:
+        place.delete_one({"_id": key})
+    else:
+        place.replace_one({"_id": key}, {"_id": key, "value": value}, upsert=True)
+
+
+@in_words
+class MongoEnvironments(components.Environments):
+    """Captured environments."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def names(self) -> list[str]:
+        found = self.link.environments.find({}, {"_id": True}).sort("_id", 1)
+        return [document["_id"] for document in found]
+
+    def get(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        found = self.link.environments.find_one({"_id": name})
+        return tuple((key, value) for key, value in found["variables"]) if found else None
+
+    def save(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        kept = {"variables": [list(pair) for pair in variables], "kept_at": self.link.now()}
+        with suppress(DuplicateKeyError):  # somebody else has just stored the same
+            self.link.environments.update_one({"_id": name}, {"$set": kept}, upsert=True)
+
+    def forget(self, before: datetime) -> int:
+        removed = 0
+        old = {"kept_at": {"$lt": before}}
+        for found in one_by_one(self.link, list(self.link.environments.find(old, {"_id": True}))):
+            named = {"environment": found["_id"]}
+            places = (self.link.jobs, self.link.dlq)
+            if not any(place.find_one(named, {"_id": True}) for place in places):
+                removed += self.link.environments.delete_one({**found, **old}).deleted_count
+        return removed
+
+
+@in_words
+class MongoNamed(components.Named[_Record]):
+    """Records of one kind, a document each, changed only while it is as it was read."""
+
+    def __init__(self, link: Link, kind: str, place: Documents) -> None:
+        self.link = link
+        self._kind = kind
+        self._place = place
+
+    def _read(self, document: Document) -> _Record:
+        raise NotImplementedError
+
+    def _fields(self, record: _Record) -> Document:
+        raise NotImplementedError
+
+    def all(self) -> list[_Record]:
+        return self._readable(self._place.find().sort("_id", 1))
+
+    def get(self, name: str) -> _Record | None:
+        found = self._place.find_one({"_id": name})
+        try:
+            return self._read(found) if found else None
+        except UNREADABLE as fault:
+            raise StoreRefused(
+                f"the record of {self._kind} '{name}' is damaged ({fault})",
+                hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
+            ) from fault
+
+    def save(self, after: _Record, before: _Record | None = None) -> bool:
+        stamp = new_stamp()
+        document = {**self._fields(after), **_as_read(after), "stamp": stamp}
+
+        def write() -> bool:
+            if before is not None:
+                replaced = self._place.replace_one(_as_read(before), document)
+                return replaced.matched_count == 1
+            with suppress(DuplicateKeyError):
+                self._place.insert_one(document)
+                return True
+            return False
+
+        own = {"_id": after.name, "stamp": stamp}
+        return is_applied(write, lambda: is_there(self._place, own))
+
+    def remove(self, name: str) -> bool:
+        return self._place.delete_one({"_id": name}).deleted_count == 1
+
+    def _readable(self, documents: Iterable[Document]) -> list[_Record]:
+        readable = []
+        for document in documents:
+            try:
+                readable.append(self._read(document))
+            except UNREADABLE:
+                note_unreadable(f"{self._kind}s", document["_id"])
+        return readable
+
+
+def _as_read(record: Hook | Schedule) -> Document:
+    """Return what tells a record from what it was before, and from another of its name."""
+    return {"_id": record.name, "rev": record.rev, "created_at": record.created_at}
+
+
+class MongoHooks(MongoNamed[Hook]):
+    """Hooks, each as one text."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link, "hook", link.hooks)
+
+    def _read(self, document: Document) -> Hook:
+        return hook_from_text(document["record"])
+
+    def _fields(self, record: Hook) -> Document:
+        return {"record": hook_to_text(record)}
+
+
+@in_words
+class MongoSchedules(MongoNamed[Schedule]):
+    """Schedules, with what puts their runs among the jobs."""
+
+    def __init__(self, link: Link, writes: Writes) -> None:
+        super().__init__(link, "schedule", link.schedules)
+        self._writes = writes
+
+    def _read(self, document: Document) -> Schedule:
+        return schedule_from_document({**document, "name": document["_id"]})
+
+    def _fields(self, record: Schedule) -> Document:
+        fields = schedule_to_document(record)
+        del fields["name"]
+        return fields
+
+    def due(self, by: datetime) -> list[Schedule]:
+        due = {"paused": False, "next_due": {"$gt": EPOCH, "$lte": by}}
+        return self._readable(self.link.schedules.find(due).sort("next_due", 1))
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        # a crash between the two writes is made good when it is fired again
+        if self.link.schedules.find_one(_as_read(before), {"_id": True}) is None:
+            return Fired.LOST
+        if self._writes.insert([job]) and not is_there(self.link.jobs, {"_id": job.id}):
+            return Fired.OVERLAPS
+        return Fired.ENQUEUED if self.save(after, before) else Fired.LOST

@@ -26,68 +26,52 @@ _TRIES = 10
 OWN_NAMES = frozenset({"jobs", "dlq"})
 
 CLAIM_ORDER = [("priority", DESCENDING), ("run_at", ASCENDING), ("seq", ASCENDING)]
+
+
+def _index(
+    name: str, *fields: str | tuple[str, int], where: Document | None = None, **options: object
+) -> IndexModel:
+    keys = [each if isinstance(each, tuple) else (each, ASCENDING) for each in fields]
+    partial = {} if where is None else {"partialFilterExpression": where}
+    return IndexModel(keys, name=name, **partial, **options)
+
+
 _PROCESSING = {"state": "processing"}
+_ENVIRONMENT = _index("environment", "environment", where={"environment": {"$type": "string"}})
+"""Of a text: every document has the field."""
+
+_PAST_SINCE = _index("past_since", "past_since", sparse=True)
 
 JOB_INDEXES = (
-    IndexModel(
-        [("queue", ASCENDING), *CLAIM_ORDER],
-        name="claim",
-        partialFilterExpression={"ready": True},
-    ),
-    IndexModel([("run_at", ASCENDING)], name="due", partialFilterExpression={"ready": False}),
-    IndexModel(
-        [("claim_id", ASCENDING)],
-        name="claim_id",
-        unique=True,
-        partialFilterExpression=_PROCESSING,
-    ),
-    IndexModel(
-        [("lease_until", ASCENDING)], name="lease_until", partialFilterExpression=_PROCESSING
-    ),
-    IndexModel([("queue", ASCENDING)], name="running", partialFilterExpression=_PROCESSING),
-    IndexModel([("slots_held", ASCENDING)], name="slots_held", unique=True, sparse=True),
-    IndexModel([("unique_live", ASCENDING)], name="unique_live", unique=True, sparse=True),
-    IndexModel([("blocked_by", ASCENDING)], name="blocked_by", sparse=True),
-    IndexModel([("children_pending", ASCENDING)], name="children_pending", sparse=True),
-    IndexModel([("pending_events.finished_at", ASCENDING)], name="pending_events", sparse=True),
-    IndexModel([("worker", ASCENDING)], name="worker", partialFilterExpression=_PROCESSING),
-    IndexModel([("seq", ASCENDING)], name="seq"),
+    _index("claim", "queue", *CLAIM_ORDER, where={"ready": True}),
+    _index("due", "run_at", where={"ready": False}),
+    _index("claim_id", "claim_id", where=_PROCESSING, unique=True),
+    _index("lease_until", "lease_until", where=_PROCESSING),
+    _index("running", "queue", where=_PROCESSING),
+    _index("worker", "worker", where=_PROCESSING),
+    _index("completed", "finished_at", where={"state": "completed"}),
+    _index("cancelled", "finished_at", where={"state": "cancelled"}),
+    _index("slots_held", "slots_held", unique=True, sparse=True),
+    _index("unique_live", "unique_live", unique=True, sparse=True),
+    _index("blocked_by", "blocked_by", sparse=True),
+    _index("children_pending", "children_pending", sparse=True),
+    _index("pending_events", "pending_events.finished_at", sparse=True),
+    _index("batch", "batch", sparse=True),
+    _index("linking", "linking.at", sparse=True),
+    _index("moving", "moving", sparse=True),
+    _index("seq", "seq"),
     # `batch` ends it so that counting needs the index alone
-    IndexModel(
-        [("state", ASCENDING), ("queue", ASCENDING), ("seq", ASCENDING), ("batch", ASCENDING)],
-        name="state_queue_seq",
-    ),
-    IndexModel(
-        [("finished_at", ASCENDING)],
-        name="completed",
-        partialFilterExpression={"state": "completed"},
-    ),
-    IndexModel(
-        [("finished_at", ASCENDING)],
-        name="cancelled",
-        partialFilterExpression={"state": "cancelled"},
-    ),
-    # of a text: every document has the field
-    IndexModel(
-        [("environment", ASCENDING)],
-        name="environment",
-        partialFilterExpression={"environment": {"$type": "string"}},
-    ),
-    IndexModel([("batch", ASCENDING)], name="batch", sparse=True),
-    IndexModel([("linking.at", ASCENDING)], name="linking", sparse=True),
-    IndexModel([("moving", ASCENDING)], name="moving", sparse=True),
-    IndexModel([("past_since", ASCENDING)], name="past_since", sparse=True),
+    _index("state_queue_seq", "state", "queue", "seq", "batch"),
+    _ENVIRONMENT,
+    _PAST_SINCE,
 )
 
-DLQ_INDEXES = (
-    IndexModel([("finished_at", ASCENDING)], name="finished_at"),
-    IndexModel([("past_since", ASCENDING)], name="past_since", sparse=True),
-    IndexModel(
-        [("environment", ASCENDING)],
-        name="environment",
-        partialFilterExpression={"environment": {"$type": "string"}},
-    ),
-)
+_OTHER_INDEXES = {
+    "dlq": (_index("finished_at", "finished_at"), _ENVIRONMENT, _PAST_SINCE),
+    "schedules": (_index("due", "paused", "next_due"),),
+    "figures": (_index("minute", "minute"),),
+    "events": (_index("pending", "event.finished_at", sparse=True),),
+}
 
 
 def prepare(link: Link, *, make: bool = True) -> bool:
@@ -101,31 +85,18 @@ def prepare(link: Link, *, make: bool = True) -> bool:
     with pymongo.timeout(SELECTION_SECONDS):  # a server that is away is not asked twice
         mark = link.meta.find_one({"_id": MARK})
     if mark is None:
-        if not make:
-            _refuse_strangers(link)
+        mark = _refuse_strangers(link)
+        if mark is None and not make:
             return False
-        mark = _claim_database(link)
+        mark = mark or _write_mark(link)
     _require_known(mark, link)
     if mark.get("indexed"):
         return True
     link.jobs.create_indexes(list(JOB_INDEXES))
-    link.schedules.create_index([("paused", ASCENDING), ("next_due", ASCENDING)], name="due")
-    link.figures.create_index([("minute", ASCENDING)], name="minute")
-    link.dlq.create_indexes(list(DLQ_INDEXES))
+    for place, indexes in _OTHER_INDEXES.items():
+        getattr(link, place).create_indexes(list(indexes))
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}})
     return True
-
-
-def _claim_database(link: Link) -> Document:
-    """Write the mark, which comes before any collection of ours; return the one that is there."""
-    if mark := _refuse_strangers(link):
-        return mark
-    mark = {"_id": MARK, "version": VERSION, "indexed": False}
-    try:
-        link.meta.insert_one(mark)
-    except DuplicateKeyError:
-        return link.meta.find_one({"_id": MARK}) or mark
-    return mark
 
 
 def _refuse_strangers(link: Link) -> Document | None:
@@ -134,35 +105,42 @@ def _refuse_strangers(link: Link) -> Document | None:
     Returns the mark where one was made just now.
     """
     foreign = OWN_NAMES.intersection(link.database.list_collection_names())
-    if not foreign:
-        return None
     # another process may have written the mark and made them since we looked
-    mark = link.meta.find_one({"_id": MARK})
-    if mark is not None:
-        return mark
-    raise StoreRefused(
-        f"the database '{link.database.name}' has a collection '{min(foreign)}' that is not "
-        "queuectl's",
-        hint=f"name another database: mongodb://{link.hosts}/queuectl",
-    )
+    mark = link.meta.find_one({"_id": MARK}) if foreign else None
+    if foreign and mark is None:
+        raise StoreRefused(
+            f"the database '{link.database.name}' has a collection '{min(foreign)}' that is not "
+            "queuectl's",
+            hint=f"name another database: mongodb://{link.hosts}/queuectl",
+        )
+    return mark
+
+
+def _write_mark(link: Link) -> Document:
+    """Write the mark, which comes before any collection of ours; return the one that is there."""
+    mark = {"_id": MARK, "version": VERSION, "indexed": False}
+    try:
+        link.meta.insert_one(mark)
+    except DuplicateKeyError:
+        return link.meta.find_one({"_id": MARK}) or mark
+    return mark
 
 
 def _require_known(mark: Document, link: Link) -> None:
-    version = mark.get("version")
+    version, database = mark.get("version"), f"the database '{link.database.name}'"
     if not isinstance(version, int):
         raise StoreRefused(
-            f"the schema mark of the database '{link.database.name}' is damaged",
-            hint="mongorestore brings a dump back",
+            f"the schema mark of {database} is damaged", hint="mongorestore brings a dump back"
         )
     if version < VERSION:
         raise StoreRefused(
-            f"the database '{link.database.name}' was written by a development version of "
-            "queuectl, which this one cannot read",
+            f"{database} was written by a development version of queuectl, which this one cannot "
+            "read",
             hint="queuectl export FILE of that version writes what queuectl import reads here",
         )
     if version > VERSION:
         raise StoreRefused(
-            f"the database '{link.database.name}' was written by a newer queuectl "
+            f"{database} was written by a newer queuectl "
             f"(version {version}, this one knows {VERSION})",
             hint="upgrade queuectl",
         )
@@ -171,9 +149,7 @@ def _require_known(mark: Document, link: Link) -> None:
 def missing_indexes(link: Link) -> list[str]:
     """Return the names of the indexes that `jobs` lacks."""
     present = link.jobs.index_information()
-    return [
-        name for name in (index.document["name"] for index in JOB_INDEXES) if name not in present
-    ]
+    return [name for index in JOB_INDEXES if (name := index.document["name"]) not in present]
 
 
 def arrival(queue: str, minute: datetime) -> str:

@@ -1,54 +1,62 @@
 """MongoDB as a store: many hosts share one queue. Needs no transactions, only single writes.
 
-The parts: `connection` connects, `schema` marks and indexes, `batches` adds,
-`claims` chooses, `writes` applies, `dead` moves the dead, `reads` looks.
+The parts: `connection` connects, `schema` marks and indexes, `batches` inserts, `claims` chooses,
+`writes` and `bulk` apply, `dead` moves the dead, `dependencies` and `dependents` link parents and
+children, `reads` looks; `registry`, `stats` and `retention` keep what else there is.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 
-import pymongo
+from pymongo.errors import DuplicateKeyError
 
-from queuectl.domain.job import WAITING, Job
+from queuectl.domain.hooks import Hook
+from queuectl.domain.job import Job
 from queuectl.domain.query import Counts, Filter, Page
 from queuectl.domain.queue_limits import QueueLimit
-from queuectl.domain.schedule import Schedule
 from queuectl.domain.state_machine import Transition
-from queuectl.domain.times import EPOCH, later
-from queuectl.stores.base import BATCH, ClaimRequest, Fired, Renewal
-from queuectl.stores.mongo import batches as mongo_batches
-from queuectl.stores.mongo import dead, dependencies, dependents, queues, reads
-from queuectl.stores.mongo.connection import BRIEF_SECONDS, Document, Link, guarded, translated
-from queuectl.stores.mongo.documents import BARE, readable
-from queuectl.stores.mongo.named import MongoHooks, MongoSchedules
-from queuectl.stores.mongo.schema import missing_indexes, prepare
-from queuectl.stores.mongo.stats import finish_batch
-from queuectl.stores.mongo.writes import MongoCommits
-from queuectl.stores.serialization import unreadable
-from queuectl.system.polling import wait_readable
+from queuectl.domain.times import later
+from queuectl.stores.base import BATCH, ClaimRequest, Renewal, Store
+from queuectl.stores.components import (
+    Environments,
+    Meta,
+    Named,
+    Retention,
+    Schedules,
+    Stats,
+    StoredSettings,
+    Workers,
+)
+from queuectl.stores.mongo import batches, dead, dependencies, queues, reads, registry
+from queuectl.stores.mongo.claims import Claims
+from queuectl.stores.mongo.connection import Link, in_words, translated
+from queuectl.stores.mongo.retention import MongoRetention
+from queuectl.stores.mongo.schema import prepare
+from queuectl.stores.mongo.stats import MongoStats, finish_batch
+from queuectl.stores.mongo.writes import Writes
 
-SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5
-"""Seconds between two looks for work; a look is one read of one key of an index."""
 
-_PROMOTE_SECONDS = 1.0
-"""How long one call promotes jobs: a worker that is asked to leave waits for it."""
+@in_words
+class MongoStore(Store):
+    """Jobs in a MongoDB database. Make it with `open`; `Store` says what each method does."""
 
-_PROCESSING = {"state": "processing"}
-
-
-class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
-    """Jobs in a MongoDB database. Make it with `open`; see `Store` for what each method does."""
+    patience = 0.0  # writers do not wait for each other
 
     def __init__(self, link: Link) -> None:
-        super().__init__(link)
-        self._queues: tuple[str, ...] = ()
-        self._pause = SHORTEST_POLL
+        self.link = link
+        self._claims = Claims(link)
+        self._writes = Writes(link, self._claims.ready_queues)
         self._swept_to = ""
+        self.schedules: Schedules = registry.MongoSchedules(link, self._writes)
+        self.hooks: Named[Hook] = registry.MongoHooks(link)
+        self.settings: StoredSettings = registry.MongoSettings(link)
+        self.workers: Workers = registry.MongoWorkers(link)
+        self.stats: Stats = MongoStats(link)
+        self.environments: Environments = registry.MongoEnvironments(link)
+        self.retention: Retention = MongoRetention(link, self._writes)
+        self.meta: Meta = registry.MongoMeta(link)
 
     @classmethod
     def open(cls, url: str) -> MongoStore:
@@ -58,116 +66,91 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
         nothing answers, StoreRefused for bad credentials, a database with collections of these
         names that are not queuectl's, or one of a newer version.
         """
-        link = _prepared(url, make=True)
-        assert link is not None, "what is missing is made"
-        return cls(link)
+        store = cls._opened(url, make=True)
+        assert store is not None, "what is missing is made"
+        return store
 
     @classmethod
     def open_existing(cls, url: str) -> MongoStore | None:
         """Connect as `open` does, but make nothing: None for a database without our mark."""
-        link = _prepared(url, make=False)
-        return None if link is None else cls(link)
+        return cls._opened(url, make=False)
+
+    @classmethod
+    def _opened(cls, url: str, *, make: bool) -> MongoStore | None:
+        link = Link(url)
+        is_ours = False
+        try:
+            with translated(link):
+                is_ours = prepare(link, make=make)
+        finally:
+            if not is_ours:
+                link.close()
+        return cls(link) if is_ours else None
 
     @property
     def address(self) -> str:
-        """`mongodb://host:port/database`, without credentials."""
         return self.link.address
-
-    def close(self) -> None:
-        """Close the connections. Closing twice is harmless."""
-        self.link.close()
-
-    patience = 0.0
-    """Writers do not wait for each other; see `Store.patience`."""
 
     @property
     def between(self) -> Callable[[], None]:
-        """What is called between the commands of a long method; see `Store.between`."""
         return self.link.between
 
     @between.setter
     def between(self, between: Callable[[], None]) -> None:
         self.link.between = between
 
-    def require_writable(self) -> None:
-        """Nothing keeps others from writing that lets them read; see `Store.require_writable`."""
-
-    def tidy(self, seconds: float) -> bool:  # noqa: ARG002 - the server does that by itself
-        """Nothing is left to do; see `Store.tidy`."""
-        return False
-
     def is_same_file(self) -> bool:
-        """Nothing takes the place of a database of a server; see `Store.is_same_file`."""
-        return True
+        return True  # nothing takes the place of a database of a server
 
     def recover(self, patience: float = 0) -> None:
-        """Do nothing: the driver finds its servers again; see `Store.recover`."""
+        pass  # the driver finds its servers again
+
+    def close(self) -> None:
+        self.link.close()
 
     def now(self) -> datetime:
-        """Return the server's time."""
         return self.link.now()
 
     # jobs
 
-    @guarded
     def insert(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
-        """Insert new jobs; return the ids that exist already."""
-        refused = mongo_batches.add(self.link, jobs, atomic=atomic)
-        now = self.now()
-        due = {(job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now)}
-        for queue, priority in due:
-            self._claims.ready_queues.note_ready(queue, priority)
-        return refused
+        return self._writes.insert(jobs, atomic=atomic)
 
-    @guarded
     def get(self, job_id: str) -> Job | None:
-        """Return one job with its output and its history."""
         return reads.get(self.link, job_id)
 
-    @guarded
     def generated_ids(self, prefix: str, limit: int) -> list[str]:
-        """Return at most `limit` generated ids that begin with `prefix`."""
         return reads.generated_ids(self.link, prefix, limit)
 
     def find(self, chosen: Filter, page: Page) -> Iterator[Job]:
-        """Yield jobs in order of arrival, 500 to a read."""
         return reads.find(self.link, chosen, page)
 
-    @guarded
     def first_ready(self, queue: str) -> Job | None:
-        """Return the ready job of a queue that is to be claimed first."""
         return reads.ready_job(self.link, queue)
 
-    @guarded
     def last_ready(self, queue: str) -> Job | None:
-        """Return the ready job of a queue that is to be claimed last."""
         return reads.ready_job(self.link, queue, last=True)
 
-    @guarded
     def oldest_due(self) -> dict[str, datetime]:
-        """Return since when jobs of each queue have been due."""
         return reads.oldest_due(self.link)
 
-    @guarded
     def counts(self) -> Counts:
-        """Return how many jobs there are in each state of each queue."""
         return reads.counts(self.link)
 
-    # the two methods that carry the risk
+    # claiming and committing
 
-    @guarded
     def claim(self, request: ClaimRequest) -> Job | None:
-        """Take the next job that is ready: one command, and now and then a look around."""
-        self._queues = request.queues
-        job = self._claims.claim(request)
-        if job is not None:
-            self._pause = SHORTEST_POLL
-        return job
+        return self._claims.claim(request)
+
+    def commit(self, change: Transition) -> bool:
+        return self._writes.commit(change)
+
+    def commit_all(self, changes: Sequence[Transition]) -> list[bool]:
+        return self._writes.commit_all(changes)
 
     def commit_and_claim(
         self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
     ) -> tuple[list[bool], list[Job]]:
-        """Commit the ends of jobs and claim others, one by one; see `Store.commit_and_claim`."""
         applied = [self.commit(change) for change in changes]
         claimed: list[Job] = []
         for request in requests:
@@ -179,181 +162,82 @@ class MongoStore(MongoCommits, MongoSchedules, MongoHooks):
 
     @property
     def claim_batch_size(self) -> int:
-        """One: nothing is saved by claiming more at once."""
-        return 1
+        return 1  # nothing is saved by claiming more at once
 
     def flush(self) -> None:
-        """Nothing is left to do: the server acknowledges what is journaled; see `Store.flush`."""
+        pass  # the server acknowledges what is journaled
 
-    @guarded
+    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+        return self._claims.renew(job_id, claim_id, lease_seconds)
+
+    def require_writable(self) -> None:
+        pass  # nothing keeps others from writing that lets them read
+
     def has_ready_deliveries(self, *, untried: bool = False) -> bool:
-        """Whether there may be a delivery of a hook to claim; see `Store.has_ready_deliveries`."""
         return self._claims.ready_queues.has_deliveries(untried=untried)
 
-    @guarded
-    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
-        """Extend a lease to `lease_seconds` from now, if the claim is still held."""
-        with pymongo.timeout(min(BRIEF_SECONDS, lease_seconds)):
-            held = self.link.jobs.find_one_and_update(
-                {"_id": job_id, **_PROCESSING, "claim_id": claim_id},
-                {"$set": {"lease_until": later(self.now(), lease_seconds)}},
-                {"cancel_requested": True, "paused": True},
-            )
-        if held is None:
-            return Renewal.LOST
-        return Renewal.of(held["cancel_requested"], held.get("paused", False))
+    # small idempotent chores of the maintenance
+
+    def make_due_claimable(self, limit: int = BATCH) -> int:
+        return self._writes.make_due_claimable(limit)
+
+    def next_due(self) -> datetime | None:
+        return reads.next_due(self.link)
+
+    def leases_ending(self, before: datetime) -> list[Job]:
+        return reads.leases_ending(self.link, before)
+
+    def claimed_by(self, worker_id: str) -> list[Job]:
+        return reads.claimed_by(self.link, worker_id)
+
+    def notify_children(self) -> int:
+        return self._writes.notify_children()
+
+    def repair(self) -> int:
+        finish_batch(self.link)
+        mended = batches.mend(self.link) + dependencies.mend(self.link)
+        mended += dead.finish_burials(self.link)
+        lost, self._swept_to = dead.unbelieved(self.link, self._swept_to)  # one stretch a call
+        return mended + dead.remove_copies(self.link, lost)
+
+    def tidy(self, seconds: float) -> bool:  # noqa: ARG002 - the server does that by itself
+        return False
+
+    def try_acquire_turn(self, chore: str, every_seconds: float) -> bool:
+        now = self.now()
+        due = {"_id": chore, "next_at": {"$lte": now}}
+        next_at = {"$set": {"next_at": later(now, every_seconds)}}
+        try:
+            self.link.turns.update_one(due, next_at, upsert=True)
+        except DuplicateKeyError:
+            return False  # the turn is there and not due
+        return True
+
+    # whole jobs
+
+    def present(self, ids: Collection[str]) -> frozenset[str]:
+        return batches.present(self.link, ids)
+
+    def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
+        return batches.restore(self.link, jobs, keep_numbers=keep_numbers)
 
     # queues
 
-    @guarded
     def queue_limits(self) -> dict[str, QueueLimit]:
-        """Return the queues about which something was decided, with the slots in use."""
-        return {
-            name: replace(lane, used=queues.used_slots(self.link, name)) if lane.limit else lane
-            for name, lane in queues.decided(self.link).items()
-        }
+        return queues.limits_in_use(self.link)
 
-    @guarded
     def set_queue_limit(
         self, queue: str, *, paused: bool | None = None, limit: int | None = None
     ) -> None:
-        """Pause or resume a queue, or limit its slots."""
         queues.decide(self.link, queue, paused, limit)
 
-    @guarded
     def unique_key_owner(self, unique: str) -> str | None:
-        """Return the id of the job that waits or runs and has a unique key."""
-        found = self.link.jobs.find_one({"unique_live": unique}, {"batch": True})
-        return found["_id"] if found and mongo_batches.existing(self.link, [found]) else None
-
-    # schedules
-
-    @guarded
-    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
-        """Add the run of a schedule, then advance it; a crash in between is made good later."""
-        if not self.is_unchanged(before):
-            return Fired.LOST
-        if self.insert([job]) and not self._has({"_id": job.id}):
-            return Fired.OVERLAPS
-        return Fired.ENQUEUED if self.save_schedule(after, before) else Fired.LOST
-
-    # upkeep
-
-    @guarded
-    def notify_children(self) -> int:
-        """Notify children of parents that have ended; see `Store.notify_children`."""
-        told = dependents.notify_children(self.link)
-        if told:
-            self._claims.ready_queues.forget()
-        return told
-
-    @guarded
-    def make_due_claimable(self, limit: int = BATCH) -> int:
-        """Make at most `limit` jobs claimable that have become due."""
-        due = {"ready": False, "run_at": {"$lte": self.now()}}
-        found = self.link.jobs.find(due, {"_id": True}).sort("run_at", 1).limit(limit)
-        ids = [document["_id"] for document in found]
-        if not ids:
-            return 0
-        states = sorted(state.value for state in WAITING)
-        promoted = 0
-        ends_at = time.monotonic() + _PROMOTE_SECONDS
-        for some in self.link.changes.of(ids):
-            if promoted and time.monotonic() >= ends_at:
-                break
-            still_due = {"_id": {"$in": list(some)}, **due, "state": {"$in": states}}
-            made = self.link.jobs.update_many(still_due, {"$set": {"ready": True}})
-            promoted += made.modified_count
-        self._claims.ready_queues.forget()
-        return promoted
-
-    @guarded
-    def next_due(self) -> datetime | None:
-        """Return when the next job that waits for its time is due."""
-        waiting = {"ready": False, "run_at": {"$gt": EPOCH}}
-        first = self.link.jobs.find_one(waiting, {"run_at": True}, sort=[("run_at", 1)])
-        return first["run_at"] if first else None
-
-    @guarded
-    def leases_ending(self, before: datetime) -> list[Job]:
-        """Return the jobs whose lease ends before an instant, the first to end first."""
-        ending = {**_PROCESSING, "lease_until": {"$lt": before}}
-        found = self.link.jobs.find(ending, BARE).sort("lease_until", 1).limit(BATCH)
-        return [job for job in map(readable, found) if job is not None]
-
-    @guarded
-    def claimed_by(self, worker_id: str) -> list[Job]:
-        """Return the jobs that a worker has claimed and not finished."""
-        held = {**_PROCESSING, "worker": worker_id}
-        found = self.link.jobs.find(held, BARE)
-        return [job for job in map(readable, found) if job is not None]
-
-    @guarded
-    def repair(self) -> int:
-        """Finish burials, batches and edits that a crash cut short; remove what is left over.
-
-        One call looks at one stretch of the DLQ for leftovers; the next call at the next.
-        """
-        finish_batch(self.link)
-        mended = mongo_batches.mend(self.link) + dependencies.mend(self.link)
-        mended += dead.finish_burials(self.link)
-        lost, self._swept_to = dead.unbelieved(self.link, self._swept_to)
-        return mended + dead.remove_copies(self.link, lost)
+        return reads.unique_key_owner(self.link, unique)
 
     # waiting and looking
 
-    @guarded
     def wait_for_work(self, seconds: float, wake: int) -> None:
-        """Poll for a ready job of the queues last claimed from, more slowly while there is none."""
-        where: Document = {
-            "ready": True,
-            "queue": self._claims.ready_queues.open_queues(self._queues),
-        }
-        ends_at = time.monotonic() + seconds
-        while self.link.jobs.find_one(where, {"_id": True}, hint="claim") is None:
-            remaining = ends_at - time.monotonic()
-            pause = min(self._pause * random.uniform(0.75, 1.25), max(remaining, 0))
-            if wait_readable([wake], pause) or remaining <= pause:
-                return
-            self._pause = min(self._pause * 2, LONGEST_POLL)
-        self._pause = SHORTEST_POLL
-        self._claims.ready_queues.forget()
+        self._claims.wait_for_work(seconds, wake)
 
-    @guarded
     def check(self, *, quick: bool = False) -> list[str]:
-        """Look for missing indexes, half-done moves and batches, and damaged records.
-
-        Nothing of it keeps a store from being used, and the server looks after its own pages.
-        """
-        if quick:
-            return []
-        link = self.link
-        faults = [f"the index '{name}' of 'jobs' is missing" for name in missing_indexes(link)]
-        moving = link.jobs.count_documents({"moving": True})
-        if moving:
-            faults.append(f"{moving} job(s) on the way to the DLQ; upkeep finishes that")
-        leftovers, after = dead.unbelieved(link, "")
-        while after:
-            more, after = dead.unbelieved(link, after)
-            leftovers += more
-        if leftovers:
-            faults.append(f"{len(leftovers)} leftover(s) in the DLQ; upkeep removes them")
-        if batches := mongo_batches.unmended(link):
-            faults.append(f"{batches} unfinished batch(es); upkeep removes them")
-        faults += [unreadable(job_id) for job_id in reads.unreadable_jobs(link)]
-        return faults
-
-
-def _prepared(url: str, *, make: bool) -> Link | None:
-    """Connect to a database of ours, made if need be; None if there is none and it is not made."""
-    link = Link(url)
-    try:
-        with translated(link):
-            is_ours = prepare(link, make=make)
-    except BaseException:
-        link.close()
-        raise
-    if is_ours:
-        return link
-    link.close()
-    return None
+        return [] if quick else list(reads.faults(self.link))

@@ -1,53 +1,72 @@
-"""Applying transitions on MongoDB: each is decided by one write to `jobs`, under its fence."""
+"""Changing jobs on MongoDB: each change is decided by one write to `jobs`, under its fence."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
 from pymongo.errors import PyMongoError
 
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.mongo import bulk, dead, dependencies, dependents
-from queuectl.stores.mongo.claims import Claims
-from queuectl.stores.mongo.connection import MAJORITY, Document, Link, guarded, is_doubtful
+from queuectl.stores.mongo import batches, bulk, dead, dependencies, dependents
+from queuectl.stores.mongo.connection import (
+    Document,
+    Link,
+    is_applied,
+    is_doubtful,
+    is_there,
+    left_to_repair,
+)
 from queuectl.stores.mongo.documents import fence, new_stamp, run_filter, update
-from queuectl.stores.mongo.stats import MongoFigures
+from queuectl.stores.mongo.queues import ReadyQueues
+from queuectl.stores.mongo.stats import keep_events
+
+_PROMOTE_SECONDS = 1.0
+"""How long one call promotes jobs: a worker that is asked to leave waits for it."""
 
 
-class MongoCommits(MongoFigures):
-    """The part of `MongoStore` that changes jobs."""
+class Writes:
+    """The changing side of a store; what it makes ready, its worker need not discover."""
 
-    def __init__(self, link: Link) -> None:
-        super().__init__(link)
-        self._claims = Claims(link)
+    def __init__(self, link: Link, ready_queues: ReadyQueues) -> None:
+        self._link = link
+        self._ready_queues = ready_queues
 
-    @guarded
+    def insert(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
+        """Insert new jobs; see `Store.insert`."""
+        refused = batches.add(self._link, jobs, atomic=atomic)
+        now = self._link.now()
+        for queue, priority in {
+            (job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now)
+        }:
+            self._ready_queues.note_ready(queue, priority)
+        return refused
+
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""
-        now, stamp, after = self.link.now(), new_stamp(), change.after
+        now, stamp, after = self._link.now(), new_stamp(), change.after
         if after is None or not change.has_new_blockers:
-            is_applied = self._apply(change, now, stamp)
+            is_written = self._apply(change, now, stamp)
         else:
-            linking = dependencies.announce(self.link, change, after, stamp)
+            linking = dependencies.announce(self._link, change, after, stamp)
             if linking is None:
                 return False
-            is_applied = self._apply(change, now, stamp, linking)
-            if is_applied:
-                dependencies.finish_linking(self.link, [after], stamp)
+            is_written = self._apply(change, now, stamp, linking)
+            if is_written:
+                dependencies.finish_linking(self._link, [after], stamp)
             else:
-                dependencies.withdraw(self.link, after.id, stamp)
-        if is_applied:
+                dependencies.withdraw(self._link, after.id, stamp)
+        if is_written:
             self._follow_up(change, now)
-        return is_applied
+        return is_written
 
-    @guarded
     def commit_all(self, changes: Sequence[Transition]) -> list[bool]:
         """Apply changes of many jobs, most of them in one command; see `Store.commit_all`."""
-        now = self.link.now()
+        now = self._link.now()
         plain = [change for change in changes if bulk.is_plain(change)]
-        applied = bulk.apply(self.link, plain, now)
+        applied = bulk.apply(self._link, plain, now)
         for change in plain:
             if change.before.id in applied:
                 self._follow_up(change, now)
@@ -59,68 +78,77 @@ class MongoCommits(MongoFigures):
         self, change: Transition, now: datetime, stamp: str, linking: Document | None = None
     ) -> bool:
         """Write a change if its fence holds, and the mark `linking` where there is one."""
-        is_deleted_parent = change.after is None and change.before.has_dependents
-        if is_deleted_parent and not dependents.announce_deletion(self.link, change.before):
-            return False
-        if change.from_dead:
-            return dead.revive(self.link, change, now, stamp, linking)
         if change.after is None:
             return self._delete(change)
-        return self._change(change, change.after, now, stamp, linking)
-
-    def _follow_up(self, change: Transition, now: datetime) -> None:
-        """Do what follows from a change that was applied; upkeep does what fails here."""
-        after, queue = change.after, change.before.spec.queue
-        if change.before.state is State.PROCESSING:
-            self._claims.ready_queues.note_room(queue)
-        if change.to_dead:
-            dead.try_to_finish_burial(self.link, change.before.id)
-        elif after is not None and after.is_ready(now):
-            self._claims.ready_queues.note_ready(after.spec.queue, after.spec.priority)
-        if after is not None and after.children_pending:
-            dependents.try_to_notify(self.link, after)
-        elif after is None and change.before.has_dependents:
-            dependents.detach_children(self.link, change.before)
-
-    def _change(
-        self,
-        change: Transition,
-        after: Job,
-        now: datetime,
-        stamp: str,
-        linking: Document | None,
-    ) -> bool:
-        decided, written = fence(change, linking), update(change, after, now, stamp)
-        try:
-            if self.link.jobs.update_one(decided, written).matched_count == 1:
-                return True
-        except PyMongoError as fault:
-            if not is_doubtful(fault):
-                raise
-            if self._has({"_id": after.id, "stamp": stamp}) or self._has_run(change):
-                return True
-            raise
-        # the driver may have repeated what had been applied, and not every server knows it again
-        return self._has({"_id": after.id, "stamp": stamp}) or self._has_run(change)
+        if change.from_dead:
+            return dead.revive(self._link, change, change.after, now, stamp, linking)
+        jobs, own = self._link.jobs, {"_id": change.before.id, "stamp": stamp}
+        decided, written = fence(change, linking), update(change, change.after, now, stamp)
+        return is_applied(
+            lambda: jobs.update_one(decided, written).matched_count == 1,
+            lambda: is_there(jobs, own) or self._has_run(change),
+        )
 
     def _delete(self, change: Transition) -> bool:
-        decided = fence(change)
+        before, jobs = change.before, self._link.jobs
+        if before.has_dependents and not dependents.announce_deletion(self._link, before):
+            return False
+        decided = {**fence(change), **(dead.DEAD if change.from_dead else {})}
+        keep_events(self._link, [before.id])
         try:
-            return self.link.jobs.delete_one(decided).deleted_count == 1
+            is_gone = jobs.delete_one(decided).deleted_count == 1
         except PyMongoError as fault:
-            if is_doubtful(fault) and not self._has(decided):
-                return True
-            raise
+            if not is_doubtful(fault) or is_there(jobs, decided):
+                raise
+            is_gone = True
+        if is_gone and change.from_dead:
+            dead.drop_copies(self._link, [before])
+        return is_gone
 
     def _has_run(self, change: Transition) -> bool:
         """Whether an earlier try at this commit was applied, whatever came after it."""
         wanted = run_filter(change)
-        return wanted is not None and self._has(wanted, in_dlq=True)
+        places = (self._link.jobs, self._link.dlq)
+        return wanted is not None and any(is_there(place, wanted) for place in places)
 
-    def _has(self, wanted: Document, *, in_dlq: bool = False) -> bool:
-        """Whether a document that matches is in `jobs` for good, or in `dlq` where asked."""
-        places = (self.link.jobs, self.link.dlq) if in_dlq else (self.link.jobs,)
-        return any(
-            place.with_options(read_concern=MAJORITY).find_one(wanted, {"_id": True})
-            for place in places
-        )
+    def _follow_up(self, change: Transition, now: datetime) -> None:
+        """Do what follows from a change that was applied; `repair` does what fails here."""
+        before, after = change.before, change.after
+        if before.state is State.PROCESSING:
+            self._ready_queues.note_room(before.spec.queue)
+        if change.to_dead:
+            with left_to_repair():
+                dead.finish_burial(self._link, before.id)
+        elif after is not None and after.is_ready(now):
+            self._ready_queues.note_ready(after.spec.queue, after.spec.priority)
+        if after is not None and after.children_pending:
+            with left_to_repair():
+                dependents.notify_first(self._link, after)
+        elif after is None and before.has_dependents:
+            dependents.detach_children(self._link, before)
+
+    def notify_children(self) -> int:
+        """Notify children of parents that have ended; see `Store.notify_children`."""
+        notified = dependents.notify_children(self._link)
+        if notified:
+            self._ready_queues.forget()
+        return notified
+
+    def make_due_claimable(self, limit: int) -> int:
+        """Make jobs claimable that have become due; see `Store.make_due_claimable`."""
+        jobs = self._link.jobs
+        due = {"ready": False, "run_at": {"$lte": self._link.now()}}
+        found = jobs.find(due, {"_id": True}).sort("run_at", 1).limit(limit)
+        ids = [document["_id"] for document in found]
+        if not ids:
+            return 0
+        still_due = {**due, "state": {"$in": sorted(state.value for state in WAITING)}}
+        promoted = 0
+        ends_at = time.monotonic() + _PROMOTE_SECONDS
+        for some in self._link.changes.of(ids):
+            if promoted and time.monotonic() >= ends_at:
+                break
+            which = {"_id": {"$in": list(some)}, **still_due}
+            promoted += jobs.update_many(which, {"$set": {"ready": True}}).modified_count
+        self._ready_queues.forget()
+        return promoted

@@ -1,115 +1,197 @@
-"""Claims in the embedded store: which jobs go next, and taking them.
-
-Everything here is called inside a transaction that is open.
-"""
+"""Claims in the embedded store: which jobs go next, taking them, and waiting for more."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from queuectl.domain import state_machine
+from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import Claim, Job
+from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis, whole_millis
-from queuectl.stores.base import ClaimRequest
-from queuectl.stores.sqlite import rows
-from queuectl.stores.sqlite.writes import SqliteWrites
+from queuectl.stores.base import ClaimRequest, Renewal
+from queuectl.stores.sqlite import queues, reads, writes
+from queuectl.stores.sqlite.database import Database
+from queuectl.system.polling import wait_readable
+
+BATCH_SIZE = 32
+"""As many jobs as make a transaction cost little more than its rows."""
+
+_LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
+"""How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
 
 
-class SqliteClaims(SqliteWrites):
-    """The part of `SqliteStore` that claims jobs."""
+class Claims:
+    """What one worker claims, and its sleep between."""
 
-    def _claim(self, requests: Sequence[ClaimRequest]) -> list[Job]:
-        claimed = self._claim_alike(requests) if len(requests) > 1 else []
-        for request in requests[len(claimed) :]:
-            held = self._claimed_before(request) if request.repeated else None
-            if held is not None:
-                claimed.append(held)
-                continue
-            now = self.now()
-            job, is_limited = self._chosen(request, now)
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._has_slept = False
+        self._version_seen = 0  # when this store last looked for work
+
+    def claim(self, request: ClaimRequest) -> Job | None:
+        """Take the next job that is ready; see `Store.claim`."""
+        db = self._db
+        db.recover()
+        self._version_seen = db.version()
+        is_certain = request.only or request.repeated
+        if not (is_certain or queues.has_ready(db, deliveries=request.deliveries)):
+            return None  # without taking the lock that writers need
+        with db.claiming:
+            claimed = _claim(db, [request])
+        self._after_claim(claimed)
+        return claimed[0] if claimed else None
+
+    def commit_and_claim(
+        self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
+    ) -> tuple[list[bool], list[Job]]:
+        """Commit and claim in one transaction; see `Store.commit_and_claim`."""
+        db = self._db
+        now = db.now()
+        db.recover()
+        with db.claiming:
+            applied = writes.commit_together(db, changes, now)
+            claimed = _claim(db, requests)
+        writes.wake_for(db, changes, applied, now)
+        self._after_claim(claimed)
+        return applied, claimed
+
+    def _after_claim(self, claimed: list[Job]) -> None:
+        """A worker that was just woken wakes the next one, if there is more to do."""
+        if not claimed:
+            self._db.log.catch_up()
+        elif self._has_slept:
+            self._has_slept = False
+            if queues.has_ready(self._db):
+                self._db.wake.notify()
+
+    def wait_for_work(self, seconds: float, wake: int) -> None:
+        """Sleep until somebody wrote to the store; see `Store.wait_for_work`."""
+        db = self._db
+        listening = db.wake.listen()
+        descriptors = [wake] if listening is None else [wake, listening]
+        pause = _DEAF_LOOK_SECONDS if listening is None else _LOOK_SECONDS
+        deadline = time.monotonic() + seconds
+        self._has_slept = True
+        while (left := deadline - time.monotonic()) > 0:
+            db.files.require_whole()
+            if db.version() != self._version_seen:
+                return
+            if wait_readable(descriptors, min(left, pause)):
+                db.wake.drain()
+                return
+
+
+def renew(db: Database, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+    """Extend a lease; see `Store.renew`."""
+    until = to_millis(db.now() + timedelta(seconds=lease_seconds))
+    version = db.version()
+    try:
+        with db.writing():
+            row = db.row(
+                "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
+                "RETURNING cancel_requested, paused",
+                (until, job_id, claim_id),
+            )
+    except StoreLocked as fault:
+        fault.claim_stands = db.version() == version and _holds(db, job_id, claim_id)
+        raise
+    return Renewal.of(*row) if row else Renewal.LOST
+
+
+def _holds(db: Database, job_id: str, claim_id: str) -> bool:
+    """Whether a claim is held, by what everybody can read."""
+    return bool(db.row("SELECT 1 FROM jobs WHERE id = ? AND claim_id = ?", (job_id, claim_id)))
+
+
+# what follows is called inside a transaction that is open
+
+
+def _claim(db: Database, requests: Sequence[ClaimRequest]) -> list[Job]:
+    """Claim a job for each request, until there is none or the next goes alone."""
+    claimed: list[Job] = []
+    are_alike = len(requests) > 1 and not any(
+        each.repeated or each.only or each.deliveries for each in requests
+    )
+    while len(claimed) < len(requests):
+        left = requests[len(claimed) :]
+        if left[0].repeated and (before := _claimed_before(db, left[0])):
+            claimed.append(before)
+            continue
+        now = db.now()
+        jobs, is_limited = _next(db, left[0], len(left) if are_alike else 1, now)
+        if not jobs:
+            break
+        is_alone = is_limited or jobs[0].interruptions > 0
+        if is_alone and claimed:
+            break
+        if len(jobs) > 1:
+            jobs = jobs[:1] if is_alone else list(takewhile(_was_not_interrupted, jobs))
+        claimed += _take(db, jobs, left, now)
+        if is_alone:
+            break
+    return claimed
+
+
+def _was_not_interrupted(job: Job) -> bool:
+    return not job.interruptions
+
+
+def _claimed_before(db: Database, request: ClaimRequest) -> Job | None:
+    held = reads.claimed_by(db, request.worker)
+    return next((job for job in held if job.is_claimed_by(request.claim_id)), None)
+
+
+def _next(
+    db: Database, request: ClaimRequest, number: int, now: datetime
+) -> tuple[list[Job], bool]:
+    """Return jobs of one queue and priority that go next, and whether their queue has a limit.
+
+    `number` at most. Rows that hold no job to run are taken out of its way, and jobs that were
+    taken for due by a clock that was ahead wait on.
+    """
+    if request.only is not None:
+        return _named(db, request.only, now), False
+    while (found := queues.next_rows(db, request, number)) is not None:
+        first_rows, is_limited = found
+        jobs: list[Job] = []
+        for row in first_rows:
+            job = reads.readable(row)
             if job is None or not job.is_ready(now):
                 break
-            is_alone = is_limited or job.interruptions > 0
-            if is_alone and claimed:
-                break
-            claimed.append(self._take(job, request, now))
-            if is_alone:
-                break
-        return claimed
-
-    def _claim_alike(self, requests: Sequence[ClaimRequest]) -> list[Job]:
-        """Claim from the only lane that is open, as far as its jobs ask for no more care."""
-        if any(each.repeated or each.only or each.deliveries for each in requests):
-            return []
-        lane = self._only_priority(requests[0].queues)
-        if lane is None:
-            return []
-        now = self.now()
-        alike: list[tuple[Job, ClaimRequest]] = []
-        for request, row in zip(requests, self._first_rows(*lane, len(requests)), strict=False):
-            job = self._readable(row)
-            if job is None or job.interruptions or not job.is_ready(now):
-                break
-            alike.append((job, request))
-        claimed = self._hold(alike, now)
-        if claimed:
-            self._serve(*lane, len(claimed))
-        return claimed
-
-    def _chosen(self, request: ClaimRequest, now: datetime) -> tuple[Job | None, bool]:
-        """Return the job that goes next, if there is any, and whether its queue has a limit."""
-        if request.only is None:
-            return self._first(request, now)
-        job = self._named(request.only, now)
-        if job is not None and job.is_ready(now) and not self._may_start(job):
-            return None, False
-        return job, False
-
-    def _take(self, job: Job, request: ClaimRequest, now: datetime) -> Job:
-        (held,) = self._hold([(job, request)], now)
-        self._serve(job.spec.queue, job.spec.priority, 1)
-        return held
-
-    def _hold(self, chosen: Sequence[tuple[Job, ClaimRequest]], now: datetime) -> list[Job]:
-        """Put claims on jobs and return them."""
-        changes = []
-        for job, request in chosen:
-            lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
-            right = Claim(request.claim_id, request.worker, lease_until)
-            changes.append(state_machine.claim(job, right, now))
-        applied = self._apply_together(changes, now)
-        assert all(applied), "nobody else writes meanwhile"
-        return [change.after for change in changes if change.after]
-
-    def _claimed_before(self, request: ClaimRequest) -> Job | None:
-        held = self.claimed_by(request.worker)
-        return next((job for job in held if job.is_claimed_by(request.claim_id)), None)
-
-    def _named(self, job_id: str, now: datetime) -> Job | None:
-        """Return one job if it is ready; one that has become due is promoted, as lanes count it."""
-        self._connection.execute(
-            "UPDATE jobs SET ready = 1 WHERE id = ? AND ready = 0 AND run_at <= ?",
-            (job_id, to_millis(now)),
+            jobs.append(job)
+        if jobs:
+            return jobs, is_limited
+        is_early = job is not None and job.is_free
+        db.connection.execute(
+            "UPDATE jobs SET ready = ? WHERE seq = ?", (0 if is_early else None, row[0])
         )
-        row = self._connection.execute(
-            f"SELECT {rows.SELECTED} FROM jobs WHERE id = ? AND ready = 1", (job_id,)
-        ).fetchone()
-        return self._readable(row) if row else None
+    return [], False
 
-    def _first(self, request: ClaimRequest, now: datetime) -> tuple[Job | None, bool]:
-        """Return the next job, and whether its queue has a limit.
 
-        Rows that hold no job to run are taken out of its way, and jobs that were taken for due by
-        a clock that was ahead wait on.
-        """
-        while (found := self._next(request)) is not None:
-            row, is_limited = found
-            job = self._readable(row)
-            if job is not None and job.is_ready(now):
-                return job, is_limited
-            is_early = job is not None and job.is_free
-            self._connection.execute(
-                "UPDATE jobs SET ready = ? WHERE seq = ?", (0 if is_early else None, row[0])
-            )
-        return None, False
+def _named(db: Database, job_id: str, now: datetime) -> list[Job]:
+    """Return one job if it may start; one that has become due is made claimable, to be counted."""
+    db.connection.execute(
+        "UPDATE jobs SET ready = 1 WHERE id = ? AND ready = 0 AND run_at <= ?",
+        (job_id, to_millis(now)),
+    )
+    jobs = reads.select(db, "id = ? AND ready = 1", (job_id,))
+    return [job for job in jobs if job.is_ready(now) and queues.may_start(db, job)]
+
+
+def _take(
+    db: Database, jobs: Sequence[Job], requests: Sequence[ClaimRequest], now: datetime
+) -> list[Job]:
+    """Put claims on jobs of one queue and priority, one for each of the first requests."""
+    changes = []
+    for job, request in zip(jobs, requests, strict=False):
+        lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
+        claim = Claim(request.claim_id, request.worker, lease_until)
+        changes.append(state_machine.claim(job, claim, now))
+    applied = writes.apply_together(db, changes, now)
+    assert all(applied), "nobody else writes meanwhile"
+    queues.serve(db, jobs[0].spec.queue, jobs[0].spec.priority, len(jobs))
+    return [change.after for change in changes if change.after]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.stores.sqlite.database import BUSY_SECONDS, connect, translated
+from queuectl.stores.sqlite.connection import BUSY_SECONDS, connect, translated
 from queuectl.stores.sqlite.transaction import WriterTurn
 from queuectl.system.home import cannot, open_private
 

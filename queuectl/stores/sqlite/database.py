@@ -1,48 +1,143 @@
-"""The embedded store's file: how it is made, recognised and refused.
-
-Only SQLite itself opens the file once this process has it open: on POSIX, closing any other
-descriptor would drop the locks that it holds (https://www.sqlite.org/howtocorrupt.html).
-"""
+"""The embedded store's file: how it is made, recognised and refused; and the file once open."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from queuectl.domain.errors import Conflict, StoreForeign, StoreFull, StoreRefused, StoreUnavailable
-from queuectl.domain.job_fields import FIELDS
-from queuectl.stores.sqlite.files import FilesExchanged, StoreFiles
-from queuectl.stores.sqlite.schema import (
-    APPLICATION_ID,
-    DEVELOPMENT_ID,
-    LAYOUT,
-    SCHEMA,
-    SCHEMA_VERSION,
-    column_of,
-    layout_of_version,
+from queuectl.domain.errors import StoreRefused
+from queuectl.domain.times import from_millis
+from queuectl.stores.sqlite.connection import (
+    add_missing_columns,
+    all_or_nothing,
+    connect,
+    damaged,
+    number_of,
+    require_version,
+    translate,
+    translated,
 )
+from queuectl.stores.sqlite.files import FilesExchanged, StoreFiles
+from queuectl.stores.sqlite.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from queuectl.stores.sqlite.transaction import (
+    LogSync,
+    Watch,
+    WriterLock,
+    WriterTurn,
+    WriteTransaction,
+)
+from queuectl.stores.sqlite.wakeup import WakeFifo
 from queuectl.system.home import cannot, open_private, private_directory
-from queuectl.system.terminal_stops import HOLDING
 
-BUSY_SECONDS = 10.0
-_LOG_BYTES = 16 * 1024 * 1024
-"""What the log comes to between two copies; what readers make of it beyond that is cut off."""
 EXCHANGED_SECONDS = 3.0
 """How long to wait for others to notice, and let go, when the store's files were exchanged."""
+
+_LOG_BYTES = 16 * 1024 * 1024
+"""What the log comes to between two copies; what readers make of it beyond that is cut off."""
 
 _PAUSE_SECONDS = 0.02
 
 
-def open_database(
-    path: Path, patience: float = EXCHANGED_SECONDS
-) -> tuple[sqlite3.Connection, StoreFiles]:
-    """Open the store's file, making it where there is none; `close_database` closes it.
+class Database:
+    """One store's file while it is open: its connection, and the transactions that write into it.
+
+    What belongs to it reaches connection and transactions through it, as `recover` replaces them.
+    `watch` looks after the holder of the lock that a writer waits for.
+    """
+
+    connection: sqlite3.Connection
+    files: StoreFiles
+
+    def __init__(self, path: Path, watch: Watch | None = None) -> None:
+        self.path = path
+        self.wake = WakeFifo(path)
+        self._watch = watch
+        self._open(EXCHANGED_SECONDS)
+
+    def _open(self, patience: float) -> None:
+        path = self.path
+        self.connection, self.files = connection, files = _open_database(path, patience)
+        try:
+            self.log = log = LogSync(path, is_wanted=self._has_full_durability())
+            self._turn = WriterTurn(path)
+        except BaseException:
+            _close_database(connection, files)
+            raise
+        self.lock = lock = WriterLock(connection, path, self._turn, self._watch)
+        self._transaction = WriteTransaction(lock, log, files)
+        # a worker need not wait for the disk: nobody was told yet that there is a job
+        self.claiming = WriteTransaction(lock, log, files, lags=True)
+        self.adding = WriteTransaction(lock, log, files, on_commit=self.wake.notify)
+
+    def _has_full_durability(self) -> bool:
+        """Whether each commit is to be synced.
+
+        Without it a crash of the machine may undo the last commits; it never leaves half of one.
+        """
+        row = self.row("SELECT value FROM settings WHERE key = 'full_durability'")
+        return bool(row != ("false",))
+
+    def recover(self, patience: float = EXCHANGED_SECONDS) -> None:
+        """Open the file again whose `-wal` or `-shm` was taken away; see `Store.recover`.
+
+        The last one to let go of what was taken brings what is in it home.
+        """
+        files = self.files
+        if files.is_open and (files.is_whole() or self.connection.in_transaction):
+            return
+        if not files.is_own_file():
+            files.require_whole()
+        self._close_files()
+        self._open(patience)
+
+    def close(self) -> None:
+        """Close the file. Closing twice is harmless."""
+        self.wake.close()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        self._turn.close()
+        self.log.close()
+        _close_database(self.connection, self.files)
+
+    def now(self) -> datetime:
+        """Return this machine's time."""
+        return from_millis(time.time_ns() // 1_000_000)
+
+    def writing(self) -> WriteTransaction:
+        """Return the transaction that is on the disk when it has ended."""
+        self.recover()
+        return self._transaction
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """Return what a statement selects, or returns of what it writes."""
+        try:
+            return self.connection.execute(statement, values).fetchall()
+        except sqlite3.Error as fault:
+            raise translate(self.path, fault) from fault
+
+    def row(self, statement: str, values: Sequence[object] = ()) -> Any:
+        """Return the first row of what a statement selects, or None."""
+        try:
+            return self.connection.execute(statement, values).fetchone()
+        except sqlite3.Error as fault:
+            raise translate(self.path, fault) from fault
+
+    def version(self) -> int:
+        """Return a number that changes when another connection has written."""
+        version: int = self.row("PRAGMA data_version")[0]
+        return version
+
+
+def _open_database(path: Path, patience: float) -> tuple[sqlite3.Connection, StoreFiles]:
+    """Open the store's file, making it where there is none; `_close_database` closes it.
 
     Waits `patience` seconds for others to let go of files that were exchanged. Raises
     StoreRefused, having changed nothing, for a file that is damaged, of another version of
@@ -62,19 +157,9 @@ def open_database(
             add_missing_columns(connection)
             connection.execute("PRAGMA synchronous=NORMAL")  # the rest is done by `transaction`
     except BaseException:
-        close_database(connection, files)
+        _close_database(connection, files)
         raise
     return connection, files
-
-
-@contextlib.contextmanager
-def opened_database(path: Path) -> Iterator[sqlite3.Connection]:
-    """Have a store's file open for a while. Raises as `open_database` does."""
-    connection, files = open_database(path)
-    try:
-        yield connection
-    finally:
-        close_database(connection, files)
 
 
 def _log_pages(path: Path) -> int:
@@ -84,7 +169,7 @@ def _log_pages(path: Path) -> int:
     return 1 if spare_room.is_used(path) else 4000
 
 
-def close_database(connection: sqlite3.Connection, files: StoreFiles) -> None:
+def _close_database(connection: sqlite3.Connection, files: StoreFiles) -> None:
     """Close a store's file. Closing twice is harmless."""
     with files.closing():
         connection.close()
@@ -122,49 +207,17 @@ def _open_here(path: Path, files: StoreFiles) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path, *, mode: str = "mode=rw") -> sqlite3.Connection:
-    """Return a connection in autocommit mode to a file that exists."""
-    with translated(path):
-        return sqlite3.connect(
-            f"file:{_quoted(path)}?{mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            cached_statements=256,
-        )
-
-
-_spellings = itertools.count()
-
-
-def set_busy_seconds(connection: sqlite3.Connection, seconds: float) -> None:
-    """Say how long a connection waits for SQLite's locks.
-
-    SQLite may do this while it prepares a statement, so each one is spelled anew.
-    """
-    connection.execute(f"PRAGMA busy_timeout={int(seconds * 1000)} -- {next(_spellings)}")
-
-
-def is_busy(fault: sqlite3.Error) -> bool:
-    """Whether an error of SQLite's says that a lock was not to be had in time."""
-    return any(word in str(fault) for word in ("locked", "busy"))
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
 def is_there(path: Path) -> bool:
     """Whether there is a file, which is not opened. Raises StoreRefused for what is no store."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return False
     except OSError as fault:
         raise cannot("open", path, fault) from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise StoreRefused(f"{path} is not a regular file", hint="name another store with --store")
-    if found.st_size == 0:
+    if status.st_size == 0:
         raise StoreRefused(
             f"{path} is empty: it has been truncated, or is no store",
             hint="queuectl restore FILE brings a backup back; or remove it to start afresh",
@@ -195,7 +248,10 @@ def _create(path: Path) -> None:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `vacuum`
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            _make_schema(connection)
+            with all_or_nothing(connection):
+                for statement in _statements(SCHEMA):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         with contextlib.suppress(FileExistsError):
             os.link(prepared, path)
         from queuectl.stores.sqlite import spare_room  # as few commands make a store
@@ -206,89 +262,6 @@ def _create(path: Path) -> None:
     finally:
         for leftover in (prepared, Path(f"{prepared}-wal"), Path(f"{prepared}-shm")):
             leftover.unlink(missing_ok=True)
-
-
-def _recognise(connection: sqlite3.Connection, path: Path) -> None:
-    require_version(connection, path, "name another store with --store")
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    if path.stat().st_size < pages * page_size and not _has_wal(path):
-        raise damaged(path, "it is shorter than its header says")
-
-
-def _has_wal(path: Path) -> bool:
-    """Whether a write-ahead log may hold the pages that the file lacks."""
-    try:
-        return Path(f"{path}-wal").stat().st_size > 0
-    except OSError:
-        return False
-
-
-def require_version(connection: sqlite3.Connection, path: Path, another: str) -> None:
-    """Raise StoreRefused for a file that this version of queuectl did not make.
-
-    `another` is the hint for the file of another program (StoreForeign).
-    """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    is_ours = application == APPLICATION_ID
-    if application == DEVELOPMENT_ID or (
-        is_ours and version > 0 and layout_of_version(version) < LAYOUT
-    ):
-        raise StoreRefused(
-            f"{path} was written by a development version of queuectl, which this one cannot read",
-            hint="queuectl export FILE of that version writes what queuectl import reads here",
-        )
-    if not is_ours:
-        raise StoreForeign(f"{path} is a database of another program", hint=another)
-    if version < 1:
-        raise damaged(path, "it has no tables")
-    if version > SCHEMA_VERSION:
-        raise StoreRefused(
-            f"{path} was written by a newer queuectl (schema {version}, "
-            f"this one knows {SCHEMA_VERSION})",
-            hint="upgrade queuectl",
-        )
-
-
-def add_missing_columns(connection: sqlite3.Connection) -> None:
-    """Give the table of jobs the columns of fields that were not there when it was made.
-
-    Raises sqlite3.Error; then nothing has changed.
-    """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == SCHEMA_VERSION:
-        return
-    HOLDING.begin()
-    try:
-        with _transaction(connection):
-            there = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
-            for field in FIELDS.values():
-                if field.column not in there:
-                    connection.execute(f"ALTER TABLE jobs ADD COLUMN {column_of(field)}")
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    finally:
-        HOLDING.end()
-
-
-def _make_schema(connection: sqlite3.Connection) -> None:
-    """Make the tables of a store in an empty database."""
-    with _transaction(connection):
-        for statement in _statements(SCHEMA):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write all that is written meanwhile, or nothing of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _statements(script: str) -> list[str]:
@@ -302,66 +275,16 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-def is_want_of_room(path: Path, fault: sqlite3.Error) -> bool:
-    """Whether an error is want of room on the disk of a file, whatever SQLite calls it."""
-    if "full" in str(fault):
-        return True
-    from queuectl.stores.sqlite import spare_room
-
-    is_possible = isinstance(fault, sqlite3.OperationalError) and path.parent.exists()
-    return is_possible and spare_room.is_full(path)
+def _recognise(connection: sqlite3.Connection, path: Path) -> None:
+    require_version(connection, path, "name another store with --store")
+    size = number_of(connection, "page_count") * number_of(connection, "page_size")
+    if path.stat().st_size < size and not _has_wal(path):
+        raise damaged(path, "it is shorter than its header says")
 
 
-def damaged(path: Path, what: str) -> StoreRefused:
-    """Return the error for a store that is damaged, with what is to be done about it."""
-    return StoreRefused(
-        f"{path} is damaged ({what})",
-        hint="it was left as it is; queuectl restore FILE brings a backup back",
-    )
-
-
-class translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - used as a verb
-    """Turn SQLite's errors into ours: `with translated(path): …`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __exit__(self, _kind: object, fault: object, _trace: object) -> None:
-        if isinstance(fault, sqlite3.Error):
-            raise translate(self._path, fault) from fault
-
-
-def translate(path: Path, fault: sqlite3.Error) -> Exception:
-    """Return the error of ours that an error of SQLite's means."""
-    text = str(fault)
-    if any(word in text for word in ("not a database", "malformed", "no such table")):
-        return damaged(path, text)
-    if "jobs.unique_key" in text:
-        return Conflict("another job with its unique key waits or runs")
-    if is_busy(fault):
-        from queuectl.system.lock_holder import (
-            locked,  # to look for who it is takes long, and is rare
-        )
-
-        return locked(path)
-    if is_want_of_room(path, fault):
-        can_free = Path(f"{path}-spare").exists()
-        return StoreFull(
-            f"the disk of {path} is full",
-            hint="make room and try again"
-            + ("; queuectl purge and delete work even now" if can_free else ""),
-        )
-    if "readonly" in text or "unable to open" in text:
-        return StoreUnavailable(
-            f"cannot write {path} ({text})",
-            hint="see that neither it, nor its directory, nor its file system is read-only",
-        )
-    if isinstance(fault, sqlite3.ProgrammingError) and "closed" in text:
-        return StoreUnavailable(f"{path} is not open any more", hint="try again")
-    if isinstance(fault, (sqlite3.IntegrityError, sqlite3.DataError)):
-        return StoreRefused(f"{path} does not take this record: {text}")
-    if isinstance(fault, sqlite3.OperationalError):
-        return StoreUnavailable(
-            f"cannot use {path}: {text}", hint="queuectl doctor looks for the cause"
-        )
-    return fault
+def _has_wal(path: Path) -> bool:
+    """Whether a write-ahead log may hold the pages that the file lacks."""
+    try:
+        return Path(f"{path}-wal").stat().st_size > 0
+    except OSError:
+        return False

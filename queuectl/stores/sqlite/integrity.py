@@ -13,7 +13,16 @@ from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.frozen import frozen
-from queuectl.stores.sqlite.database import add_missing_columns, damaged, require_version
+from queuectl.stores.serialization import unreadable
+from queuectl.stores.sqlite.connection import (
+    add_missing_columns,
+    damaged,
+    number_of,
+    require_version,
+    translated,
+)
+from queuectl.stores.sqlite.database import Database
+from queuectl.stores.sqlite.reads import unreadable_jobs
 from queuectl.stores.sqlite.schema import SCHEMA
 
 Layout = tuple[int, int]
@@ -21,7 +30,10 @@ Layout = tuple[int, int]
 
 _OF_SQLITE = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4")
 _ANOTHER = "name a file that queuectl backup made"
-_ADDED = "is not queuectl's"
+_ADDED, _MISSING = "is not queuectl's", "is missing"
+
+QUICK_BYTES = 16 << 20
+"""Up to this size of a store its pages are looked at by a quick check too."""
 
 
 @frozen
@@ -58,10 +70,11 @@ def require_ours(connection: sqlite3.Connection, name: Path) -> None:
         raise StoreRefused(f"{name} is not as queuectl makes it: {fault}", hint=_ANOTHER)
 
 
-def integrity_faults(connection: sqlite3.Connection) -> list[str]:
-    """Return what SQLite's own check of the whole file finds."""
-    found = connection.execute("PRAGMA integrity_check(20)").fetchall()
-    return [text for (text,) in found if text != "ok"]
+def integrity_faults(connection: sqlite3.Connection, *, quick: bool = False) -> list[str]:
+    """Return what SQLite's own check of the whole file finds; a quick one leaves out indexes."""
+    statement = "PRAGMA quick_check(1)" if quick else "PRAGMA integrity_check(20)"
+    faults = [text for (text,) in connection.execute(statement) if text != "ok"]
+    return [" ".join(text.replace("*** in database main ***", "").split()) for text in faults]
 
 
 def _misfit(connection: sqlite3.Connection) -> str:
@@ -85,7 +98,7 @@ def odd_parts(connection: sqlite3.Connection) -> Iterator[Odd]:
             yield Odd(*part, "has been changed")
     for part in ours:
         if part not in found:
-            yield Odd(*part, "is missing")
+            yield Odd(*part, _MISSING)
 
 
 def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
@@ -105,7 +118,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> str:
 
 def layout_of(connection: sqlite3.Connection) -> Layout:
     """Return how a file is laid out."""
-    return _number(connection, "page_size"), _number(connection, "auto_vacuum")
+    return number_of(connection, "page_size"), number_of(connection, "auto_vacuum")
 
 
 def lay_out(connection: sqlite3.Connection, wanted: Layout | None) -> None:
@@ -121,41 +134,30 @@ def lay_out(connection: sqlite3.Connection, wanted: Layout | None) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _number(connection: sqlite3.Connection, name: str) -> int:
-    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
-    return int(value)
+def check(db: Database, *, quick: bool) -> list[str]:
+    """Look the whole file over, and try to read every job; see `Store.check`.
 
-
-QUICK_BYTES = 16 << 20
-"""Up to this size of a store its pages are looked at by a quick check too."""
-
-_SHOWN = 20
-_WHERE = "*** in database main ***"
-_NAMED = "SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*'"
-
-
-def require_parts(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreRefused when a table, an index or a trigger of ours is missing."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as model:
-        model.executescript(SCHEMA)
-        wanted = {part for (part,) in model.execute(_NAMED)}
-    missing = sorted(wanted - {part for (part,) in connection.execute(_NAMED)})
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise damaged(path, f"{missing[0]}{more} is missing")
-
-
-def require_pages(connection: sqlite3.Connection, path: Path, *, quick: bool = False) -> None:
-    """Raise StoreRefused when SQLite's own check finds a fault; a quick one leaves out indexes."""
-    asked = "PRAGMA quick_check(1)" if quick else f"PRAGMA integrity_check({_SHOWN})"
-    faults = [text for (text,) in connection.execute(asked) if text != "ok"]
-    if faults:
-        told = (" ".join(fault.replace(_WHERE, "").split()) for fault in faults)
-        raise damaged(path, "; ".join(told))
-
-
-def is_small(connection: sqlite3.Connection) -> bool:
-    """Whether a check of all pages takes no longer than a fraction of a second."""
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    return bool(pages * page_size <= QUICK_BYTES)
+    Only that all parts are there, and where the file is small that pages are sound, if it is quick.
+    """
+    connection = db.connection
+    with translated(db.path):
+        odd_ones = list(odd_parts(connection))
+        missing = sorted(f"{odd.kind} {odd.name}" for odd in odd_ones if odd.fault == _MISSING)
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise damaged(db.path, f"{missing[0]}{more} is missing")
+        size = number_of(connection, "page_count") * number_of(connection, "page_size")
+        if not quick or size <= QUICK_BYTES:
+            broken = integrity_faults(connection, quick=quick)
+            if broken:
+                raise damaged(db.path, "; ".join(broken))
+        if quick:
+            return []
+        faults = [f"{odd}: {odd.remedy(db.path)}" for odd in odd_ones]
+        (miscounted,) = connection.execute(
+            "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM jobs "
+            "GROUP BY queue, state EXCEPT SELECT queue, state, jobs FROM counts)"
+        ).fetchone()
+    if miscounted:
+        faults.append(f"{miscounted} of the counts by queue and state are wrong")
+    return faults + [unreadable(job_id) for job_id in unreadable_jobs(db)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
+from typing import TYPE_CHECKING
 
 from queuectl.domain.query import SIGNALLED, TIMED_OUT, Filter, Page, is_plain, search_text
 from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import to_millis
 from queuectl.stores.sqlite import rows
+
+if TYPE_CHECKING:
+    from queuectl.stores.sqlite.database import Database
 
 _BEYOND_ALL = 2**63 - 1
 _FEW = 1000
@@ -17,7 +20,7 @@ _SEARCHED = ("id", "command", "last_error")
 
 
 def statement(
-    connection: sqlite3.Connection, chosen: Filter, page: Page, after: int, size: int
+    db: Database, chosen: Filter, page: Page, after: int, size: int
 ) -> tuple[str, list[object]]:
     """Return what selects `size` rows at most beyond the number `after`, and its values.
 
@@ -26,16 +29,16 @@ def statement(
     columns = rows.SELECTED_ALL if page.with_output else rows.SELECTED
     beyond, order = ("<", "DESC") if page.newest_first else (">", "ASC")
     start = after or (_BEYOND_ALL if page.newest_first else 0)
-    are_few = _begin_few_with(connection, chosen.id_prefix)
+    are_few = _begin_few_with(db, chosen.id_prefix)
     arms: list[str] = []
     values: list[object] = []
-    condition, wanted = _conditions(chosen, are_few)
+    condition, bound = _conditions(chosen, are_few)
     for state in sorted(state.value for state in chosen.states) or [""]:
         is_state = "AND state = ? " if state else ""
         arms.append(f"SELECT {columns} FROM jobs WHERE seq {beyond} ? {is_state}{condition}")
-        values += [start, *([state] if state else []), *wanted]
+        values += [start, *([state] if state else []), *bound]
     if not all(map(is_plain, chosen.texts)):
-        connection.create_function("small_text", 3, _small_text, deterministic=True)
+        db.connection.create_function("small_text", 3, _small_text, deterministic=True)
     return f"{' UNION ALL '.join(arms)} ORDER BY seq {order} LIMIT ?", [*values, size]
 
 
@@ -44,10 +47,10 @@ def _range(prefix: str) -> tuple[str, str]:
     return prefix, prefix + "\U0010ffff"
 
 
-def _begin_few_with(connection: sqlite3.Connection, prefix: str) -> bool:
+def _begin_few_with(db: Database, prefix: str) -> bool:
     """Whether so few ids begin with this that it is quicker to list them first."""
     found = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE id >= ? AND id < ? LIMIT ?)"
-    return bool(prefix) and connection.execute(found, (*_range(prefix), _FEW)).fetchone()[0] < _FEW
+    return bool(prefix) and db.row(found, (*_range(prefix), _FEW))[0] < _FEW
 
 
 def _conditions(chosen: Filter, are_few: bool) -> tuple[str, list[object]]:
@@ -76,9 +79,9 @@ def _conditions(chosen: Filter, are_few: bool) -> tuple[str, list[object]]:
         parts.append("(exit_code = ? OR signal = ? OR (timed_out AND ?))")
         values += [code, code - SIGNALLED, code == TIMED_OUT]
     for text in chosen.texts:
-        condition, wanted = _search(text)
+        condition, bound = _search(text)
         parts.append(condition)
-        values += wanted
+        values += bound
     return "".join(f"AND {part} " for part in parts), values
 
 

@@ -1,96 +1,140 @@
-"""Schedules and hooks in the embedded store."""
+"""Hooks and schedules in the embedded store: records that have names."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from queuectl.domain.errors import StoreRefused
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import records, serialization
-from queuectl.stores.sqlite.database import translated
-from queuectl.stores.sqlite.registry import SqliteFleet
+from queuectl.stores.components import Fired
+from queuectl.stores.sqlite import reads, writes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from typing import Any
-
     from queuectl.domain.hooks import Hook
+    from queuectl.domain.job import Job
     from queuectl.domain.schedule import Schedule
+    from queuectl.stores.sqlite.database import Database
 
 
-_COLUMNS = ", ".join(records.SCHEDULE_FIELDS)
-_SELECT = f"SELECT {_COLUMNS} FROM schedules"
+Record = TypeVar("Record", bound="Hook | Schedule")
 
 
-class SqliteSchedules(SqliteFleet):
-    """The part of `SqliteStore` that keeps schedules."""
+class NamedTable(Generic[Record]):
+    """One table of them, as `components.Named` says; a `kind` is what one is called.
 
-    def schedules(self, due_by: datetime | None = None) -> list[Schedule]:
-        """Return every schedule, or those that are due; see `Store.schedules`."""
-        with translated(self._path):
-            if due_by is None:
-                found = self._connection.execute(f"{_SELECT} ORDER BY name").fetchall()
-            else:
-                found = self._connection.execute(
-                    f"{_SELECT} WHERE paused = 0 AND next_due <= ? ORDER BY next_due",
-                    (to_millis(due_by),),
-                ).fetchall()
-        schedules = []
-        for row in found:
+    `to_row` and `from_row` turn a record into the values of its columns and back.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        kind: str,
+        columns: Sequence[str],
+        to_row: Callable[[Record], list[Any]],
+        from_row: Callable[[Sequence[Any]], Record],
+    ) -> None:
+        self._db = db
+        self._kind = kind
+        self._table = f"{kind}s"
+        self._columns = ", ".join(columns)
+        self._marks = ", ".join("?" * len(columns))
+        self._to_row = to_row
+        self._from_row = from_row
+
+    def all(self) -> list[Record]:
+        """Return every record that can be read; see `Named.all`."""
+        return self._selected("ORDER BY name")
+
+    def _selected(self, which: str, *values: object) -> list[Record]:
+        readable = []
+        for row in self._db.rows(f"SELECT {self._columns} FROM {self._table} {which}", values):
             try:
-                schedules.append(records.schedule_from_document(_document(row)))
+                readable.append(self._from_row(row))
             except serialization.UNREADABLE:
-                serialization.note_unreadable("schedules", row[0])
-        return schedules
+                serialization.note_unreadable(self._table, row[0])
+        return readable
 
-    def schedule(self, name: str) -> Schedule | None:
-        """Return one schedule."""
-        with translated(self._path):
-            row = self._connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
-        return records.the_schedule(_document(row)) if row else None
+    def get(self, name: str) -> Record | None:
+        """Return one record; see `Named.get`."""
+        row = self._db.row(f"SELECT {self._columns} FROM {self._table} WHERE name = ?", (name,))
+        try:
+            return self._from_row(row) if row else None
+        except serialization.UNREADABLE as fault:
+            raise StoreRefused(
+                f"the record of {self._kind} '{name}' is damaged ({fault})",
+                hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
+            ) from fault
 
-    def save_schedule(self, after: Schedule, before: Schedule | None = None) -> bool:
-        """Store a schedule if it is as it was read; see `Store.save_schedule`."""
-        with self._writing():
-            if before is not None:
-                return self._advance(before, after)
-            written = self._connection.execute(
-                f"INSERT OR IGNORE INTO schedules ({_COLUMNS}) "
-                f"VALUES ({', '.join('?' * len(records.SCHEDULE_FIELDS))})",
-                _row(after),
-            )
+    def save(self, after: Record, before: Record | None = None) -> bool:
+        """Store a record if it is as it was read; see `Named.save`."""
+        with self._db.writing():
+            return self._save(after, before)
+
+    def _save(self, after: Record, before: Record | None) -> bool:
+        """Store a record within a transaction, if it is as it was read."""
+        if before is None:
+            statement = f"INSERT OR IGNORE INTO {self._table} ({self._columns}) "
+            values = f"VALUES ({self._marks})"
+            fence: list[object] = []
+        else:
+            statement = f"UPDATE {self._table} SET ({self._columns}) = ({self._marks}) "
+            values, fence = _FENCE, _fence_of(before)
+        written = self._db.connection.execute(statement + values, [*self._to_row(after), *fence])
         return written.rowcount > 0
 
-    def remove_schedule(self, name: str) -> bool:
-        """Forget a schedule; return whether it was there."""
-        with self._writing():
-            removed = self._connection.execute("DELETE FROM schedules WHERE name = ?", (name,))
+    def _is_unchanged(self, record: Record) -> bool:
+        found = self._db.row(f"SELECT 1 FROM {self._table} {_FENCE}", _fence_of(record))
+        return found is not None
+
+    def remove(self, name: str) -> bool:
+        """Forget a record; see `Named.remove`."""
+        with self._db.writing():
+            removed = self._db.connection.execute(
+                f"DELETE FROM {self._table} WHERE name = ?", (name,)
+            )
         return removed.rowcount > 0
 
-    def _is_unchanged(self, schedule: Schedule) -> bool:
-        found = self._connection.execute(
-            "SELECT 1 FROM schedules WHERE name = ? AND rev = ? AND created_at = ?",
-            _fence(schedule),
+
+_FENCE = "WHERE name = ? AND rev = ? AND created_at = ?"
+"""What tells a record from what it was before, and from another of its name."""
+
+
+def _fence_of(record: Hook | Schedule) -> list[object]:
+    return [record.name, record.rev, to_millis(record.created_at)]
+
+
+class ScheduleTable(NamedTable["Schedule"]):
+    """The schedules, as `components.Schedules` says."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(
+            db, "schedule", records.SCHEDULE_FIELDS, _schedule_to_row, _schedule_from_row
         )
-        return found.fetchone() is not None
 
-    def _advance(self, before: Schedule, after: Schedule) -> bool:
-        """Store a schedule within a transaction, if it is as it was read."""
-        places = ", ".join("?" * len(records.SCHEDULE_FIELDS))
-        written = self._connection.execute(
-            f"UPDATE schedules SET ({_COLUMNS}) = ({places}) "
-            "WHERE name = ? AND rev = ? AND created_at = ?",
-            [*_row(after), *_fence(before)],
-        )
-        return written.rowcount > 0
+    def due(self, by: datetime) -> list[Schedule]:
+        """Return the schedules that are due; see `Schedules.due`."""
+        which = "WHERE paused = 0 AND next_due <= ? ORDER BY next_due"
+        return self._selected(which, to_millis(by))
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Add the run of a schedule and advance it, in one transaction; see `Schedules.fire`."""
+        db = self._db
+        prepared = writes.prepare(db, [job], db.now())
+        with db.writing():
+            if not self._is_unchanged(before):
+                return Fired.LOST
+            refused = writes.insert_prepared(db, prepared, atomic=False)
+            if refused and not reads.taken(db, [job.id]):
+                return Fired.OVERLAPS
+            self._save(after, before)
+        db.wake.notify()
+        return Fired.ENQUEUED
 
 
-def _fence(schedule: Schedule) -> list[Any]:
-    """Return what tells a schedule from what it was before, and from another of its name."""
-    return [schedule.name, schedule.rev, to_millis(schedule.created_at)]
-
-
-def _row(schedule: Schedule) -> list[Any]:
+def _schedule_to_row(schedule: Schedule) -> list[Any]:
     document = records.schedule_to_document(schedule)
     for name in records.SCHEDULE_TIMES:
         if document[name] is not None:
@@ -98,51 +142,28 @@ def _row(schedule: Schedule) -> list[Any]:
     return list(document.values())
 
 
-def _document(row: Sequence[Any]) -> serialization.Document:
+def _schedule_from_row(row: Sequence[Any]) -> Schedule:
     document = dict(zip(records.SCHEDULE_FIELDS, row, strict=True))
     for name in records.SCHEDULE_TIMES:
         if document[name] is not None:
             document[name] = from_millis(document[name])
-    return document
+    return records.schedule_from_document(document)
 
 
-class SqliteHooks(SqliteFleet):
-    """The part of `SqliteStore` that keeps hooks."""
-
-    def hooks(self) -> list[Hook]:
-        """Return every hook, by name; see `Store.hooks`."""
-        with translated(self._path):
-            found = self._connection.execute("SELECT name, record FROM hooks ORDER BY name")
-            rows = found.fetchall()
-        if not rows:
-            return []
-        from queuectl.stores.records import readable_hooks
-
-        return readable_hooks(rows)
-
-    def save_hook(self, after: Hook, before: Hook | None = None) -> bool:
-        """Store a hook if it is as it was read; see `Store.save_hook`."""
-        with self._writing():
-            if before is None:
-                written = self._connection.execute(
-                    "INSERT OR IGNORE INTO hooks VALUES (?, ?, ?, ?)", _hook_row(after)
-                )
-            else:
-                written = self._connection.execute(
-                    "UPDATE hooks SET (name, rev, created_at, record) = (?, ?, ?, ?) "
-                    "WHERE name = ? AND rev = ? AND created_at = ?",
-                    [*_hook_row(after), *_hook_row(before)[:3]],
-                )
-        return written.rowcount > 0
-
-    def remove_hook(self, name: str) -> bool:
-        """Forget a hook; return whether it was there."""
-        with self._writing():
-            removed = self._connection.execute("DELETE FROM hooks WHERE name = ?", (name,))
-        return removed.rowcount > 0
+def hook_table(db: Database) -> NamedTable[Hook]:
+    """Return the hooks."""
+    return NamedTable(
+        db, "hook", ("name", "rev", "created_at", "record"), _hook_to_row, _hook_from_row
+    )
 
 
-def _hook_row(hook: Hook) -> list[Any]:
+def _hook_to_row(hook: Hook) -> list[Any]:
     from queuectl.stores.records import hook_to_text
 
-    return [hook.name, hook.rev, to_millis(hook.created_at), hook_to_text(hook)]
+    return [*_fence_of(hook), hook_to_text(hook)]
+
+
+def _hook_from_row(row: Sequence[Any]) -> Hook:
+    from queuectl.stores.records import hook_from_text
+
+    return hook_from_text(row[-1])

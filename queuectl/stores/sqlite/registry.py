@@ -1,153 +1,76 @@
-"""The smaller tables of the embedded store: settings, the registry of workers, turns."""
+"""The smaller tables of the embedded store: settings, notes, turns, workers, environments."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import records, serialization
-from queuectl.stores.sqlite.database import translated
 from queuectl.stores.sqlite.rows import dump_json, load_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from datetime import datetime
-    from pathlib import Path
+    from typing import Any
 
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
+    from queuectl.stores.sqlite.database import Database
 
 _WORKER_FIELDS = (
     "id", "pid", "started", "boot", "host", "home", "queues", "started_at", "heartbeat_at", "stop",
 )  # fmt: skip
 
 
-class SqliteFleet:
-    """The part of `SqliteStore` that is not about jobs."""
+def try_acquire_turn(db: Database, chore: str, every_seconds: float) -> bool:
+    """Take the turn at a chore if it is due; see `Store.try_acquire_turn`."""
+    now = to_millis(db.now())
+    with db.writing():
+        taken = db.connection.execute(
+            "INSERT INTO turns VALUES (?1, ?2) ON CONFLICT DO UPDATE "
+            "SET next_at = excluded.next_at WHERE next_at <= ?3 OR next_at > excluded.next_at",
+            (chore, now + int(every_seconds * 1000), now),
+        )
+    return taken.rowcount > 0
 
-    _path: Path
-    _connection: sqlite3.Connection
 
-    def now(self) -> datetime:
-        """Return the store's time."""
-        raise NotImplementedError
+class MetaTable:
+    """Notes about the store itself, as `components.Meta` says."""
 
-    def recover(self) -> None:
-        """Open the file again where that is needed; see `Store.recover`."""
-        raise NotImplementedError
+    def __init__(self, db: Database, table: str = "meta", key: str = "name") -> None:
+        self._db = db
+        self._table = table
+        self._key = key
 
-    def _writing(self) -> contextlib.AbstractContextManager[None]:
-        raise NotImplementedError
+    def get(self, name: str) -> str | None:
+        """Return what is noted under a name."""
+        row = self._db.row(f"SELECT value FROM {self._table} WHERE {self._key} = ?", (name,))
+        return row[0] if row else None
 
-    def settings(self) -> dict[str, object]:
-        """Return the stored settings; what is not JSON is returned as the text it is."""
-        with translated(self._path):
-            found = self._connection.execute("SELECT key, value FROM settings").fetchall()
-        return {key: _loaded(value) for key, value in found}
-
-    def set_setting(self, key: str, value: object | None) -> None:
-        """Store one setting; None removes it."""
-        with self._writing():
+    def set(self, name: str, value: str | None) -> None:
+        """Note something under a name; None removes it."""
+        with self._db.writing():
             if value is None:
-                self._connection.execute("DELETE FROM settings WHERE key = ?", (key,))
+                statement, values = f"DELETE FROM {self._table} WHERE {self._key} = ?", [name]
             else:
-                self._connection.execute(
-                    "INSERT INTO settings VALUES (?, ?) "
-                    "ON CONFLICT DO UPDATE SET value = excluded.value",
-                    (key, dump_json(value)),
-                )
+                statement, values = f"REPLACE INTO {self._table} VALUES (?, ?)", [name, value]
+            self._db.connection.execute(statement, values)
 
-    def try_acquire_turn(self, chore: str, every_seconds: float) -> bool:
-        """Take the turn at a chore if it is due."""
-        now = to_millis(self.now())
-        with self._writing():
-            taken = self._connection.execute(
-                "INSERT INTO turns VALUES (?1, ?2) ON CONFLICT DO UPDATE "
-                "SET next_at = excluded.next_at WHERE next_at <= ?3 OR next_at > excluded.next_at",
-                (chore, now + int(every_seconds * 1000), now),
-            ).rowcount
-        return taken > 0
 
-    def register(self, worker: WorkerRecord) -> None:
-        """Add a worker to the registry."""
-        from queuectl.stores.sqlite import spare_room  # which few commands need
+class SettingsTable:
+    """The settings that were changed, as `components.StoredSettings` says."""
 
-        spare_room.keep(self._path)
-        document = records.worker_to_document(worker)
-        document["queues"] = dump_json(document["queues"])
-        document["started_at"] = to_millis(document["started_at"])
-        document["heartbeat_at"] = to_millis(self.now())
-        with self._writing():
-            self._connection.execute(
-                f"INSERT OR REPLACE INTO workers ({', '.join(_WORKER_FIELDS)}) "
-                f"VALUES ({', '.join('?' * len(_WORKER_FIELDS))})",
-                [document[name] for name in _WORKER_FIELDS],
-            )
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._values = MetaTable(db, "settings", "key")
 
-    def heartbeat(self, worker_id: str) -> StopRequest | None:
-        """Note that a worker lives; return what it was asked."""
-        with self._writing():
-            row = self._connection.execute(
-                "UPDATE workers SET heartbeat_at = ? WHERE id = ? RETURNING stop",
-                (to_millis(self.now()), worker_id),
-            ).fetchone()
-        if row is None:
-            raise NotFound(f"worker '{worker_id}' is not registered")
-        return records.stop_request(row[0])
+    def all(self) -> dict[str, object]:
+        """Return the stored settings; what is not JSON is returned as the text it is."""
+        return {key: _loaded(value) for key, value in self._db.rows("SELECT * FROM settings")}
 
-    def unregister(self, worker_id: str) -> None:
-        """Remove a worker from the registry."""
-        with self._writing():
-            self._connection.execute("DELETE FROM workers WHERE id = ?", (worker_id,))
-
-    def workers(self) -> list[WorkerRecord]:
-        """Return every registered worker, the earliest first."""
-        with translated(self._path):
-            found = self._connection.execute(
-                f"SELECT {', '.join(_WORKER_FIELDS)} FROM workers ORDER BY started_at, id"
-            ).fetchall()
-        workers = []
-        for row in found:
-            try:
-                workers.append(_worker(dict(zip(_WORKER_FIELDS, row, strict=True))))
-            except serialization.UNREADABLE:
-                serialization.note_unreadable("workers", row[0])
-        return workers
-
-    def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:
-        """Leave a request that each worker finds with its next heartbeat."""
-        with self._writing():
-            self._connection.executemany(
-                "UPDATE workers SET stop = ? WHERE id = ?",
-                [(how.value, worker_id) for worker_id in worker_ids],
-            )
-
-    def check(self, *, quick: bool = False) -> list[str]:
-        """See that all parts are there, ours alone, and all pages sound; recount the counts.
-
-        Only that all are there, and where the file is small that pages are sound, if it is quick.
-        """
-        from queuectl.stores.sqlite import integrity
-
-        faults: list[str] = []
-        with translated(self._path):
-            integrity.require_parts(self._connection, self._path)
-            if not quick or integrity.is_small(self._connection):
-                integrity.require_pages(self._connection, self._path, quick=quick)
-            if quick:
-                return faults
-            from queuectl.stores.sqlite.integrity import odd_parts
-
-            faults += [f"{odd}: {odd.remedy(self._path)}" for odd in odd_parts(self._connection)]
-            (miscounted,) = self._connection.execute(
-                "SELECT count(*) FROM (SELECT queue, state, count(*) AS jobs FROM jobs "
-                "GROUP BY queue, state EXCEPT SELECT queue, state, jobs FROM counts)"
-            ).fetchone()
-        if miscounted:
-            faults.append(f"{miscounted} of the counts by queue and state are wrong")
-        return faults
+    def set(self, key: str, value: object | None) -> None:
+        """Store one setting; None removes it."""
+        self._values.set(key, None if value is None else dump_json(value))
 
 
 def _loaded(value: str) -> object:
@@ -157,8 +80,100 @@ def _loaded(value: str) -> object:
         return value
 
 
-def _worker(document: serialization.Document) -> WorkerRecord:
+class WorkerTable:
+    """The registry of workers, as `components.Workers` says."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def all(self) -> list[WorkerRecord]:
+        """Return every registered worker, the earliest first."""
+        workers = []
+        fields = ", ".join(_WORKER_FIELDS)
+        for row in self._db.rows(f"SELECT {fields} FROM workers ORDER BY started_at, id"):
+            try:
+                workers.append(_worker(row))
+            except serialization.UNREADABLE:
+                serialization.note_unreadable("workers", row[0])
+        return workers
+
+    def register(self, worker: WorkerRecord) -> None:
+        """Add a worker to the registry."""
+        from queuectl.stores.sqlite import spare_room  # which few commands need
+
+        spare_room.keep(self._db.path)
+        document = records.worker_to_document(worker)
+        document["queues"] = dump_json(document["queues"])
+        document["started_at"] = to_millis(document["started_at"])
+        document["heartbeat_at"] = to_millis(self._db.now())
+        with self._db.writing():
+            self._db.connection.execute(
+                f"INSERT OR REPLACE INTO workers ({', '.join(_WORKER_FIELDS)}) "
+                f"VALUES ({', '.join('?' * len(_WORKER_FIELDS))})",
+                [document[name] for name in _WORKER_FIELDS],
+            )
+
+    def heartbeat(self, worker_id: str) -> StopRequest | None:
+        """Note that a worker lives; see `Workers.heartbeat`."""
+        with self._db.writing():
+            row = self._db.row(
+                "UPDATE workers SET heartbeat_at = ? WHERE id = ? RETURNING stop",
+                (to_millis(self._db.now()), worker_id),
+            )
+        if row is None:
+            raise NotFound(f"worker '{worker_id}' is not registered")
+        return records.stop_request(row[0])
+
+    def unregister(self, worker_id: str) -> None:
+        """Remove a worker from the registry."""
+        with self._db.writing():
+            self._db.connection.execute("DELETE FROM workers WHERE id = ?", (worker_id,))
+
+    def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:
+        """Leave a request that each worker finds with its next heartbeat."""
+        with self._db.writing():
+            self._db.connection.executemany(
+                "UPDATE workers SET stop = ? WHERE id = ?",
+                [(how.value, worker_id) for worker_id in worker_ids],
+            )
+
+
+def _worker(row: Sequence[Any]) -> WorkerRecord:
+    document = dict(zip(_WORKER_FIELDS, row, strict=True))
     document["queues"] = load_json(document["queues"])
     document["started_at"] = from_millis(document["started_at"])
     document["heartbeat_at"] = from_millis(document["heartbeat_at"])
     return records.worker_from_document(document)
+
+
+class EnvironmentTable:
+    """Captured environments, as `components.Environments` says."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def names(self) -> list[str]:
+        """Return the names of the captured environments."""
+        return [name for (name,) in self._db.rows("SELECT id FROM environments ORDER BY id")]
+
+    def get(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        """Return the variables of a captured environment."""
+        row = self._db.row("SELECT variables FROM environments WHERE id = ?", (name,))
+        return tuple((key, value) for key, value in load_json(row[0])) if row else None
+
+    def save(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        """Store an environment, or renew its age."""
+        with self._db.writing():
+            self._db.connection.execute(
+                "REPLACE INTO environments VALUES (?, ?, ?)",
+                (name, dump_json(list(variables)), to_millis(self._db.now())),
+            )
+
+    def forget(self, before: datetime) -> int:
+        """Remove those stored before an instant that no job names; see `Environments.forget`."""
+        with self._db.writing():
+            return self._db.connection.execute(
+                "DELETE FROM environments WHERE kept_at < ? "
+                "AND NOT EXISTS (SELECT 1 FROM jobs WHERE environment = environments.id)",
+                (to_millis(before),),
+            ).rowcount

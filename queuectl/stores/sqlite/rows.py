@@ -1,18 +1,19 @@
-"""Rows as jobs: instants are whole milliseconds there, lists are JSON.
+"""Jobs <-> rows: instants are whole milliseconds there, lists are JSON.
 
 Every job passes through here, so nothing is looked up by name: values stand in the order of the
-columns. `row_values` has the way in.
+columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import Claim, Job, Outcome, Run, State
-from queuectl.domain.job_fields import FIELDS, Field, Kind, Spec
-from queuectl.domain.times import from_millis
+from queuectl.domain.job_fields import FIELDS, Field, Kind, Spec, command_text
+from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
 from queuectl.stores.serialization import sound
 from queuectl.stores.sqlite.schema import is_nullable
@@ -46,38 +47,20 @@ NEW = (
 MINUTE = 60_000
 """Milliseconds; figures are kept by the number of the minute."""
 
-COUNT_IN = (
-    "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
-)
-ARRIVED = (
-    "INSERT INTO arrivals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
-)
-READY_IN = (
-    "INSERT INTO queue_priority_counters (queue, priority, ready) VALUES (?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
-)
 EVENT = (
     "seq", "rev", "job_id", "run", "queue", "outcome", "finished_at", "attempts", "command",
     "started_at", "waited", "duration",
 )  # fmt: skip
 REST = ("labels", "exit_code", "signal", "timed_out", "error")
-BLOCKED_IN = (
-    "INSERT OR IGNORE INTO blockers "
-    "SELECT value, seq FROM jobs, json_each(blocked_by) WHERE jobs.id = ?"
-)
 IS_LIVE = "unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing')"
 """What the index over unique keys covers, as it is written there."""
 
-FORGET_RUNS = (
-    "DELETE FROM runs WHERE seq = ?1 AND n <= "
-    "(SELECT n FROM runs WHERE seq = ?1 ORDER BY n DESC LIMIT 1 OFFSET ?2)"
-)
 SELECTED = ", ".join(COLUMNS)
 SELECTED_ALL = ", ".join(ALL_COLUMNS)
 SELECTED_RUN = ", ".join(serialization.RUN_FIELDS)
 
 _STATES = {state.value: state for state in State}
-_ASKED_END = 3 + len(SPEC)
+_FIELDS_END = 3 + len(SPEC)
 """Where in a row the columns of the specification end."""
 
 
@@ -100,31 +83,22 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
 
     Raises one of `serialization.UNREADABLE` for a row that holds none.
     """
-    seq, job_id, created_at, command, argv, *asked = row[:_ASKED_END]
+    seq, job_id, created_at, command, argv, *fields = row[:_FIELDS_END]
     (
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
         blocked_by, paused, has_dependents, children_pending, worker, updated_at, started_at,
         finished_at, failed_at, delayed,
         claim_id, lease_until,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
-    ) = row[_ASKED_END:]  # fmt: skip
+    ) = row[_FIELDS_END:]  # fmt: skip
     for place, read in _READ:
-        asked[place] = read(asked[place])
-    spec = Spec(job_id, command if argv is None else tuple(load_json(argv)), *asked)
+        fields[place] = read(fields[place])
+    spec = Spec(job_id, command if argv is None else tuple(load_json(argv)), *fields)
     outcome = None
     if duration is not None:
         stdout, stderr = output or ("", "")
-        outcome = Outcome(
-            exit_code,
-            signal,
-            bool(timed_out),
-            error,
-            duration,
-            stdout or "",
-            stderr or "",
-            stdout_cut or 0,
-            stderr_cut or 0,
-        )
+        texts = stdout or "", stderr or "", stdout_cut or 0, stderr_cut or 0
+        outcome = Outcome(exit_code, signal, bool(timed_out), error, duration, *texts)
     job = Job(
         spec,
         _STATES[state],
@@ -158,18 +132,8 @@ def run_from_row(row: Sequence[Any]) -> Run:
     (
         n, claim_id, worker, started_at, finished_at, exit_code, signal, timed_out, error, duration,
     ) = row  # fmt: skip
-    return Run(
-        n,
-        claim_id,
-        worker,
-        from_millis(started_at),
-        from_millis(finished_at),
-        exit_code,
-        signal,
-        bool(timed_out),
-        error,
-        duration,
-    )
+    times = from_millis(started_at), from_millis(finished_at)
+    return Run(n, claim_id, worker, *times, exit_code, signal, bool(timed_out), error, duration)
 
 
 def event_from_row(row: Sequence[Any]) -> RunFinished:
@@ -185,22 +149,9 @@ def event_from_row(row: Sequence[Any]) -> RunFinished:
         labels, others = tuple(more["labels"]), [more[name] for name in REST[1:]]
     else:
         labels, others = (), [0]
-    return RunFinished(
-        seq,
-        rev,
-        job_id,
-        run,
-        queue,
-        RUN_RESULT_BY_NAME[outcome],
-        from_millis(finished_at),
-        attempts,
-        command,
-        labels,
-        None if started_at is None else from_millis(started_at),
-        waited,
-        duration,
-        *others,
-    )
+    began = _instant_or_none(started_at)
+    which = seq, rev, job_id, run, queue, RUN_RESULT_BY_NAME[outcome], from_millis(finished_at)
+    return RunFinished(*which, attempts, command, labels, began, waited, duration, *others)
 
 
 def _instant_or_none(millis: int | None) -> datetime | None:
@@ -228,3 +179,83 @@ def _reader_of(field: Field) -> Callable[[Any], Any] | None:
 _READ = [
     (place, read) for place, field in enumerate(FIELDS.values()) if (read := _reader_of(field))
 ]
+
+
+# the way in
+
+USUAL: dict[str, object] = {
+    "delayed": False,
+    **{
+        field.column: field.default
+        for field in FIELDS.values()
+        if is_nullable(field) and field.default is not None
+    },
+}
+"""The columns that are NULL for nearly all jobs, and what that means."""
+
+_USUAL_OF_FIELDS = [USUAL.get(field.column) for field in FIELDS.values()]
+
+course_of = attrgetter(*COURSE)
+_fields_of = attrgetter(*FIELDS)
+
+
+def ready_flag(job: Job, now: datetime) -> int | None:
+    """Return 1 for a job that may be claimed, 0 for one that waits for its time, else None."""
+    if not job.is_free:
+        return None
+    return int(job.is_due(now))
+
+
+def none_if_usual(value: object, usual: object) -> object:
+    """Return a value as its column has it, where NULL is the usual one."""
+    return None if value == usual else value
+
+
+def stored(value: object) -> Any:
+    """Return one of the values in `COURSE` as SQLite keeps it."""
+    convert = _CONVERSIONS.get(type(value))
+    return value if convert is None else convert(value)
+
+
+def spec_values(spec: Spec) -> list[object]:
+    """Return the values for the columns in `SPEC`."""
+    command = spec.command
+    is_line = isinstance(command, str)
+    return [
+        command if is_line else command_text(command),
+        None if is_line else dump_json(command),
+        *[
+            stored(none_if_usual(value, usual))
+            for value, usual in zip(_fields_of(spec), _USUAL_OF_FIELDS, strict=True)
+        ],
+    ]
+
+
+def outcome_values(outcome: Outcome | None) -> list[object]:
+    """Return the values for the columns in `OUTCOME` and `serialization.OUTPUT_FIELDS`."""
+    if outcome is None:
+        return [None] * (len(OUTCOME) + len(serialization.OUTPUT_FIELDS))
+    return [
+        outcome.exit_code,
+        outcome.signal,
+        int(outcome.timed_out),
+        outcome.error,
+        outcome.duration,
+        outcome.stdout_cut,
+        outcome.stderr_cut,
+        outcome.stdout,
+        outcome.stderr,
+    ]
+
+
+def _list_or_none(members: tuple[object, ...]) -> str | None:
+    return dump_json(members) if members else None
+
+
+_CONVERSIONS: dict[type, Callable[[Any], object]] = {
+    datetime: to_millis,
+    State: {state: state.value for state in State}.__getitem__,
+    tuple: _list_or_none,
+    bool: int,
+}
+"""How values of other types than SQLite's own are kept."""

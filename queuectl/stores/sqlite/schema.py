@@ -48,7 +48,7 @@ def column_of(field: Field) -> str:
     return f"{field.column} {kind} NOT NULL DEFAULT {default}"
 
 
-_ASKED = ",\n  ".join(map(column_of, FIELDS.values()))
+_FIELDS = ",\n  ".join(map(column_of, FIELDS.values()))
 _COLUMNS = f"""
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
@@ -75,7 +75,7 @@ _COLUMNS = f"""
   delayed INTEGER,
   command TEXT NOT NULL,
   argv TEXT,
-  {_ASKED},
+  {_FIELDS},
   exit_code INTEGER,
   signal INTEGER,
   timed_out INTEGER,
@@ -155,8 +155,8 @@ END;
 """
 
 # `jobs.ready` is 1 for a job that may be claimed, 0 for one that waits for its time, else NULL.
-# Lanes count the claimable jobs of each queue and priority, so that a claim never looks at the
-# rest; what claims a job takes it off its lane, in the statement that says when its queue was
+# Counters have the number of claimable jobs of each queue and priority, so that a claim never
+# looks at the rest; what claims a job counts it out, in the statement that says when its queue was
 # served. A counter is `full` when its first job found no room in the queue's limit; what may make
 # room, or another first job, opens it again.
 _COUNTERS = """

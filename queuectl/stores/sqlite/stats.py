@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
-from queuectl.stores.base_events import BATCH, PendingEvents
+from queuectl.stores.components import BATCH, PendingEvents
 from queuectl.stores.sqlite import rows
-from queuectl.stores.sqlite.database import translated
-from queuectl.stores.sqlite.retention import SqliteKeeping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +21,10 @@ if TYPE_CHECKING:
 
     from queuectl.domain.events import RunFinished
     from queuectl.domain.stats import Figures, Numbers, StatsBucket
+    from queuectl.stores.sqlite.database import Database
 
 _EVENTS = f"SELECT n, {', '.join(rows.EVENT)}, rest FROM events ORDER BY n LIMIT ?"
-_COUNTED_BATCHES = "event_batches"
+_RECORDED_BATCHES = "event_batches"
 _COUNTED = "UPDATE arrivals SET jobs = jobs - ? WHERE minute = ? AND queue = ?"
 _FIGURE = (
     "INSERT INTO figures VALUES (?, ?, ?, ?) "
@@ -38,29 +37,29 @@ _TOTAL = (
 _OLDEST = "SELECT minute, queue, name FROM figures WHERE minute < ? ORDER BY minute LIMIT ?"
 
 
-class SqliteFigures(SqliteKeeping):
-    """The part of `SqliteStore` that counts."""
+class StatsTables:
+    """Events and figures, as `components.Stats` says."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
     def pending_events(self, limit: int = BATCH) -> PendingEvents:
-        """Return what was not processed yet; see `Store.pending_events`."""
-        with translated(self._path):
-            batches = self._counted_batches()
-            found = self._connection.execute(_EVENTS, (limit,)).fetchall()
-            arrived = self._connection.execute("SELECT minute, queue, jobs FROM arrivals")
-            enqueued = {(queue, _instant(minute)): jobs for minute, queue, jobs in arrived}
+        """Return what was not processed yet; see `Stats.pending_events`."""
+        batches = self._recorded_batches()
+        found = self._db.rows(_EVENTS, (limit,))
+        arrived = self._db.rows("SELECT minute, queue, jobs FROM arrivals")
+        enqueued = {(queue, _instant(minute)): jobs for minute, queue, jobs in arrived}
         events = tuple(event for event in map(_readable, found) if event is not None)
         return PendingEvents(events, enqueued, (batches, found[-1][0] if found else 0))
 
-    def record_events(self, events: PendingEvents, numbers: Mapping[StatsBucket, Numbers]) -> bool:
-        """Count these events, in one transaction; see `Store.record_events`."""
+    def record(self, events: PendingEvents, numbers: Mapping[StatsBucket, Numbers]) -> bool:
+        """Count these events, in one transaction; see `Stats.record`."""
         batches, last = events.token
-        with self._writing():
-            if self._counted_batches() != batches:
+        with self._db.writing():
+            if self._recorded_batches() != batches:
                 return False
-            execute, many = self._connection.execute, self._connection.executemany
-            execute(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_COUNTED_BATCHES, str(batches + 1))
-            )
+            execute, many = self._db.connection.execute, self._db.connection.executemany
+            execute("REPLACE INTO meta VALUES (?, ?)", (_RECORDED_BATCHES, str(batches + 1)))
             execute("DELETE FROM events WHERE n <= ?", (last,))
             many(_COUNTED, _arrivals(events))
             execute("DELETE FROM arrivals WHERE jobs <= 0")
@@ -68,49 +67,47 @@ class SqliteFigures(SqliteKeeping):
             many(_TOTAL, _by_queue(numbers))
         return True
 
-    def _counted_batches(self) -> int:
+    def _recorded_batches(self) -> int:
         """Return how many batches were recorded: a reader compares it to see what is new."""
-        found = self._connection.execute(
-            "SELECT value FROM meta WHERE name = ?", (_COUNTED_BATCHES,)
-        ).fetchone()
+        found = self._db.row("SELECT value FROM meta WHERE name = ?", (_RECORDED_BATCHES,))
         return int(found[0]) if found else 0
 
     def figures(self, since: datetime) -> dict[StatsBucket, Figures]:
-        """Return the figures of the latest minutes; see `Store.figures`."""
+        """Return the figures of the latest minutes; see `Stats.figures`."""
         from queuectl.domain.stats import from_numbers
 
-        first = -(-to_millis(since) // rows.MINUTE)
-        with translated(self._path):
-            found = self._connection.execute(
-                "SELECT minute, queue, name, number FROM figures WHERE minute >= ? "
-                "ORDER BY minute, queue",
-                (first,),
-            ).fetchall()
+        found = self._db.rows(
+            "SELECT minute, queue, name, number FROM figures WHERE minute >= ? "
+            "ORDER BY minute, queue",
+            (_first_minute(since),),
+        )
         return {
             (queue, _instant(minute)): from_numbers({name: number for *_, name, number in group})
             for (minute, queue), group in groupby(found, itemgetter(0, 1))
         }
 
     def totals(self) -> dict[str, Figures]:
-        """Return the figures of each queue; see `Store.totals`."""
+        """Return the figures of each queue; see `Stats.totals`."""
         from queuectl.domain.stats import from_numbers
 
-        with translated(self._path):
-            found = self._connection.execute(
-                "SELECT queue, name, number FROM totals ORDER BY queue"
-            ).fetchall()
+        found = self._db.rows("SELECT queue, name, number FROM totals ORDER BY queue")
         return {
             queue: from_numbers({name: number for _, name, number in group})
             for queue, group in groupby(found, itemgetter(0))
         }
 
-    def forget_figures(self, before: datetime, limit: int = BATCH) -> int:
-        """Remove the figures of old minutes; see `Store.forget_figures`."""
-        with self._writing():
-            return self._connection.execute(
+    def forget(self, before: datetime, limit: int = BATCH) -> int:
+        """Remove the figures of old minutes; see `Stats.forget`."""
+        with self._db.writing():
+            return self._db.connection.execute(
                 f"DELETE FROM figures WHERE (minute, queue, name) IN ({_OLDEST})",
-                (-(-to_millis(before) // rows.MINUTE), limit),
+                (_first_minute(before), limit),
             ).rowcount
+
+
+def _first_minute(since: datetime) -> int:
+    """Return the number of the first minute that began at an instant or later."""
+    return -(-to_millis(since) // rows.MINUTE)
 
 
 def _readable(row: Sequence[Any]) -> RunFinished | None:

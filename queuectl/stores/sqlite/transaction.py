@@ -13,30 +13,41 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.stores.sqlite import database
-from queuectl.stores.sqlite.database import is_busy, set_busy_seconds, translate
+from queuectl.stores.sqlite import connection as connections
+from queuectl.stores.sqlite.connection import is_busy, set_busy_seconds, translate
 from queuectl.stores.sqlite.files import StoreFiles
 from queuectl.system.home import open_private
 from queuectl.system.terminal_stops import HOLDING
 
-if TYPE_CHECKING:
-    from queuectl.system.lock_holder import LockWatch
+if os.name != "nt":
+    import fcntl
 
+_TURN_SECONDS = 1.0
+"""How long a writer waits for its turn before it waits for SQLite's lock."""
+
+_PAUSES = (0.00003, 0.002)
+_LOOK_SECONDS = 0.25
+"""How often to look who has SQLite's lock, while it is waited for without a turn."""
+
+Watch = Callable[[Path], Callable[[], "float | None"]]
+"""Returns what one that waits for the lock of a file calls now and then to look after its holder.
+
+That returns in how many seconds the holder is ended; None: it is not.
+"""
 
 _sync_data = getattr(os, "fdatasync", os.fsync)
 _UNOPENED = -1
 
 
 class LogSync:
-    """Syncs the write-ahead log of one store, unless `full_durability` is off."""
+    """Syncs the write-ahead log of one store, where that `is_wanted`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, path: Path, *, is_wanted: bool) -> None:
         self._log = Path(f"{path}-wal")
         self._descriptor = _UNOPENED
-        self._is_wanted = _is_wanted(connection)
+        self._is_wanted = is_wanted
         self._is_behind = False
 
     def close(self) -> None:
@@ -63,34 +74,13 @@ class LogSync:
         self._is_behind = False
 
 
-def _is_wanted(connection: sqlite3.Connection) -> bool:
-    """Whether each commit is to be synced.
-
-    Without it a crash of the machine may undo the last commits; it never leaves half of one.
-    """
-    found = connection.execute(
-        "SELECT value FROM settings WHERE key = 'full_durability'"
-    ).fetchone()
-    return bool(found != ("false",))
-
-
-if os.name != "nt":
-    import fcntl
-TURN_SECONDS = 1.0
-"""How long a writer waits for its turn before it waits for SQLite's lock."""
-
-_PAUSES = (0.00003, 0.002)
-_LOOK_SECONDS = 0.25
-"""How often to look who has SQLite's lock, while it is waited for without a turn."""
-
-
 class WriterTurn:
     """The lock file of one store, held while a transaction writes.
 
     `patience` is for how many seconds it is waited for.
     """
 
-    def __init__(self, store_file: Path, patience: float) -> None:
+    def __init__(self, store_file: Path, patience: float = _TURN_SECONDS) -> None:
         self.patience = patience
         self._file = open_private(store_file.with_name(f"{store_file.name}-lock"), os.O_RDWR)
 
@@ -131,21 +121,29 @@ class WriterTurn:
 class WriterLock:
     """SQLite's own lock of one store: what decides who writes.
 
-    `patience` is for how many seconds it is waited for, after the turn.
+    `patience` is for how many seconds it is waited for, after the turn, and `watch` looks after its
+    holder meanwhile.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, turn: WriterTurn) -> None:
-        self.patience = database.BUSY_SECONDS
-        self._connection = connection
-        self._path = path
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        turn: WriterTurn,
+        watch: Watch | None,
+    ) -> None:
+        self.patience = connections.BUSY_SECONDS
+        self.connection = connection
+        self.path = path
         self._turn = turn
-        self._watch: LockWatch | None = None
+        self._watch = watch
+        self._look: Callable[[], float | None] | None = None
 
     def be_patient_for(self, seconds: float) -> None:
-        """Wait no longer than this for turn and lock from now on."""
+        """Wait no longer than this for turn and lock from now on. Raises sqlite3.Error."""
         self.patience = seconds
-        self._turn.patience = min(seconds, TURN_SECONDS)
-        set_busy_seconds(self._connection, seconds)
+        self._turn.patience = min(seconds, _TURN_SECONDS)
+        set_busy_seconds(self.connection, seconds)
 
     def begin(self) -> None:
         """Begin a transaction that writes. Raises sqlite3.Error; then nothing is held."""
@@ -156,8 +154,8 @@ class WriterLock:
             else:
                 self._insist(self.patience)
         except BaseException:
-            if self._connection.in_transaction:  # interrupted when it had just begun
-                self._connection.execute("ROLLBACK")
+            if self.connection.in_transaction:  # interrupted when it had just begun
+                self.connection.execute("ROLLBACK")
             self.end()
             raise
 
@@ -179,7 +177,7 @@ class WriterLock:
 
     def _begin_at_once(self) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as fault:
             if not is_busy(fault):
                 raise
@@ -188,28 +186,25 @@ class WriterLock:
 
     def _insist(self, seconds: float) -> None:
         """Wait for the lock a little at a time, with an eye on who has it."""
-        from queuectl.system.lock_holder import LockWatch
-
-        watch = self._watch = self._watch or LockWatch(self._path)
+        if self._look is None:
+            self._look = self._watch(self.path) if self._watch else lambda: None
         deadline = time.monotonic() + seconds
-        set_busy_seconds(self._connection, min(_LOOK_SECONDS, self.patience))
+        set_busy_seconds(self.connection, min(_LOOK_SECONDS, self.patience))
         try:
             while True:
-                watch.look()
+                ends_in = self._look()
+                # it is worth while to wait longer for one that is going to be ended
+                is_about_to_end = ends_in is not None and ends_in < self.patience
                 try:
-                    self._connection.execute("BEGIN IMMEDIATE")
+                    self.connection.execute("BEGIN IMMEDIATE")
                     return
                 except sqlite3.Error as fault:
                     is_late = time.monotonic() >= deadline
-                    if not is_busy(fault) or (is_late and not self._is_about_to_end(watch)):
+                    if not is_busy(fault) or (is_late and not is_about_to_end):
                         raise
                 HOLDING.pause()
         finally:
-            set_busy_seconds(self._connection, self.patience)
-
-    def _is_about_to_end(self, watch: LockWatch) -> bool:
-        """Whether it is worth while to wait longer, as who has the lock is going to be ended."""
-        return watch.ends_in is not None and watch.ends_in < self.patience
+            set_busy_seconds(self.connection, self.patience)
 
 
 class WriteTransaction(contextlib.AbstractContextManager[None]):
@@ -223,19 +218,16 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
         lock: WriterLock,
         log: LogSync,
-        path: Path,
         files: StoreFiles,
         *,
         lags: bool = False,
         on_commit: Callable[[], None] = lambda: None,
     ) -> None:
-        self._connection = connection
+        self._connection = lock.connection
         self._lock = lock
         self._log = log
-        self._path = path
         self._files = files
         self._lags = lags
         self._on_commit = on_commit
@@ -245,7 +237,7 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
         try:
             self._lock.begin()
         except sqlite3.Error as fault:
-            raise translate(self._path, fault) from fault
+            raise translate(self._lock.path, fault) from fault
 
     def __exit__(self, _kind: object, fault: object, _trace: object) -> None:
         try:
@@ -254,12 +246,12 @@ class WriteTransaction(contextlib.AbstractContextManager[None]):
                 self._log.note_commit()
         except sqlite3.Error as refusal:
             self._roll_back()
-            raise translate(self._path, refusal) from refusal
+            raise translate(self._lock.path, refusal) from refusal
         else:
             if fault is not None:
                 self._roll_back()
             if isinstance(fault, sqlite3.Error):
-                raise translate(self._path, fault) from fault
+                raise translate(self._lock.path, fault) from fault
         finally:
             self._lock.end()
         if fault is None:

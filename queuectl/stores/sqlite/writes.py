@@ -1,42 +1,44 @@
-"""Writing jobs into the embedded store: new ones, and transitions under their fence.
-
-Everything here is called inside a transaction that is open.
-"""
+"""Writing jobs into the embedded store: new ones, whole ones, and transitions under their fence."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from queuectl.domain import state_machine
-from queuectl.domain.dependencies import (
-    has_failed,
-    is_gone,
-    parent_of,
-    refuse_circle,
-    root_cause,
-    unwanted_by,
-)
-from queuectl.domain.job import HISTORY_RUNS, Job, State
-from queuectl.domain.settings import CANCEL
+from queuectl.domain.dependencies import parent_of, refuse_circle
+from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis
-from queuectl.stores.sqlite import insert_statements as inserts
-from queuectl.stores.sqlite import row_values as changes
-from queuectl.stores.sqlite import rows
-from queuectl.stores.sqlite import update_statements as updates
-from queuectl.stores.sqlite.database import translated
-from queuectl.stores.sqlite.queues import Parents, SqliteLanes
-from queuectl.stores.sqlite.reads import SqliteReads
+from queuectl.stores.base import BATCH
+from queuectl.stores.sqlite import changes, dependencies, reads, rows, statements
 
 if TYPE_CHECKING:
-    from queuectl.domain.events import RunFinished
+    from queuectl.stores.sqlite.database import Database
 
-_ALL = 2**31
+_BREATH_SECONDS = 0.002
+
+_COUNT_IN = (
+    "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
+)
+_ARRIVED = (
+    "INSERT INTO arrivals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
+)
+_READY_IN = (
+    "INSERT INTO queue_priority_counters (queue, priority, ready) VALUES (?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET ready = ready + excluded.ready"
+)
+_BLOCKED_IN = (
+    "INSERT OR IGNORE INTO blockers "
+    "SELECT value, seq FROM jobs, json_each(blocked_by) WHERE jobs.id = ?"
+)
+_LIVE = WAITING | {State.PROCESSING}
+
+
+# new jobs
 
 
 class PreparedInsert:
@@ -47,190 +49,202 @@ class PreparedInsert:
 
     __slots__ = ("at", "jobs", "linked", "new", "parents", "waiting")
 
-    def __init__(self, jobs: Sequence[Job], at: datetime, parents: Parents) -> None:
+    def __init__(self, jobs: Sequence[Job], at: datetime, parents: dependencies.Parents) -> None:
         self.linked = linked = parents.link(jobs)
         self.jobs = jobs
         self.at = at
         self.parents = parents
-        self.new = changes.new_rows(linked, at) if linked else None
+        self.new = statements.new_rows(linked, at) if linked else None
         self.waiting = [(job.spec.id,) for job in linked if job.blocked_by]
 
 
-class SqliteWrites(SqliteReads, SqliteLanes):
-    """The part of `SqliteStore` that writes jobs."""
+def insert(db: Database, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
+    """Insert new jobs; see `Store.insert`."""
+    size = max(len(jobs), 1) if atomic else BATCH
+    refused: set[str] = set()
+    for start in range(0, len(jobs), size):
+        if start:
+            time.sleep(_BREATH_SECONDS)
+        db.recover()
+        prepared = prepare(db, jobs[start : start + size], db.now())
+        with db.adding:
+            refused |= insert_prepared(db, prepared, atomic=atomic)
+    return frozenset(refused)
 
-    def _prepare_insert(self, jobs: Sequence[Job], now: datetime) -> PreparedInsert:
-        """Do what can be done before the lock is taken for new jobs: with many that takes long."""
-        with translated(self._path):
-            return PreparedInsert(jobs, now, self._parents_of(jobs))
 
-    def _insert(self, prepared: PreparedInsert) -> None:
-        """Insert new jobs; rows that are not right any more are made anew."""
-        if prepared.parents.wanted:
-            parents = self._parents_of(prepared.jobs)
-            if parents.states != prepared.parents.states:
-                prepared = PreparedInsert(prepared.jobs, prepared.at, parents)
-            self._mark_wanted(prepared.parents.wanted)
-        new = prepared.new
-        if new is None:
-            return
-        for statement, values in new.inserts:
-            self._connection.execute(statement, values)
-        many = self._connection.executemany
-        many(rows.BLOCKED_IN, prepared.waiting)
-        many(rows.COUNT_IN, [(*place, number) for place, number in new.states.items()])
-        minute = to_millis(prepared.at) // rows.MINUTE
-        many(rows.ARRIVED, [(minute, queue, n) for (queue, _), n in new.states.items()])
-        many(rows.READY_IN, [(*lane, number) for lane, number in new.ready_counts.items()])
-        if prepared.parents.wanted:
-            self._cancel_those_of_failed(prepared.linked, prepared.at)
+def prepare(db: Database, jobs: Sequence[Job], now: datetime) -> PreparedInsert:
+    """Do what can be done before the lock is taken for new jobs: with many that takes long."""
+    return PreparedInsert(jobs, now, dependencies.parents_of(db, jobs))
 
-    def _cancel_those_of_failed(self, jobs: Sequence[Job], now: datetime) -> None:
-        """Cancel jobs that were just linked to parents which have failed, if they ask for it."""
-        asking = [job for job in jobs if job.spec.on_parent_failure == CANCEL]
-        blockers = {blocker for job in asking for blocker in job.blocked_by}
-        if not blockers:
-            return
-        states = self._states(map(parent_of, blockers))
-        for blocker in sorted(blockers):
-            parent = parent_of(blocker)
-            state = None if is_gone(blocker) else states.get(parent)
-            if has_failed(state):
-                error = self._error_of(parent)
-                self._notify_down(self._cancel_children(parent, state, error, now, _ALL), now)
 
-    def _error_of(self, job_id: str) -> str | None:
-        row = self._connection.execute(
-            "SELECT last_error FROM jobs WHERE id = ?", (job_id,)
-        ).fetchone()
-        return row[0] if row else None
+def insert_prepared(db: Database, prepared: PreparedInsert, *, atomic: bool) -> set[str]:
+    """Insert new jobs within a transaction; return the ids that are refused."""
+    free, refused = _divided(db, prepared.jobs)
+    if not (atomic and refused):
+        _insert(db, prepared if free is prepared.jobs else prepare(db, free, prepared.at))
+    return refused
 
-    def _cancel_children(
-        self, job_id: str, state: State | None, error: str | None, now: datetime, limit: int
-    ) -> list[int]:
-        """Cancel the children of a failed job that ask for it; return their numbers."""
-        found = self._connection.execute(
-            f"SELECT {rows.SELECTED_ALL} FROM jobs "
-            "WHERE seq IN (SELECT seq FROM blockers WHERE blocker = ?) "
-            "AND on_parent_failure = ? AND state IN ('pending', 'failed') LIMIT ?",
-            (unwanted_by(job_id, state), CANCEL, limit),
-        ).fetchall()
-        children = [job for job in map(self._readable, found) if job is not None]
-        if children:
-            why = root_cause(job_id, state, error)
-            changes = [state_machine.cancel_with_parent(job, why, now) for job in children]
-            self._update([(change, change.after) for change in changes if change.after], now)
-            self._record(changes)
-        return [job.seq for job in children]
 
-    def _taken(self, ids: list[str]) -> set[str]:
-        array = '["' + '","'.join(ids) + '"]'  # an id holds nothing that JSON would escape
-        found = self._connection.execute(
-            "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value)",
-            (array,),
-        )
-        return {job_id for (job_id,) in found}
+def _divided(db: Database, jobs: Sequence[Job]) -> tuple[Sequence[Job], set[str]]:
+    """Return the jobs whose ids and unique keys are free, and the ids of the others."""
+    ids = [job.spec.id for job in jobs]
+    uniques = [key for job in jobs if job.spec.unique and (key := _live_key(job))]
+    taken, keys = reads.taken(db, ids), reads.keys_taken(db, uniques)
+    if not (taken or uniques) and len(set(ids)) == len(ids):
+        return jobs, set()
+    free: list[Job] = []
+    refused: set[str] = set()
+    for job in jobs:
+        job_id, key = job.spec.id, _live_key(job)
+        if job_id in taken or key in keys:
+            refused.add(job_id)
+            continue
+        taken.add(job_id)
+        if key:
+            keys.add(key)
+        free.append(job)
+    return free, refused
 
-    def _keys_taken(self, keys: list[str]) -> set[str]:
-        if not keys:
-            return set()
-        found = self._connection.execute(
-            f"SELECT unique_key FROM jobs WHERE {rows.IS_LIVE} "
-            "AND unique_key IN (SELECT value FROM json_each(?))",
-            (rows.dump_json(keys),),
-        )
-        return {key for (key,) in found}
 
-    def _commit_together(self, changes: Sequence[Transition], now: datetime) -> list[bool]:
-        """Write transitions, or find that they have been written already; say of each whether."""
-        applied = self._apply_together(changes, now)
-        self._record([change for change, is_new in zip(changes, applied, strict=True) if is_new])
-        return [
-            is_new or (change.run is not None and change.run in self._history(change.before.seq))
-            for change, is_new in zip(changes, applied, strict=True)
-        ]
+def _live_key(job: Job) -> str | None:
+    """Return the unique key that a job has while it waits or runs."""
+    unique = job.spec.unique
+    return unique if unique and job.state in _LIVE else None
 
-    def _commit_or_undo(self, change: Transition, now: datetime) -> bool:
-        """Write a transition; one whose record is not taken leaves the transaction as it was."""
-        execute = self._connection.execute
-        execute("SAVEPOINT one")
-        try:
-            return self._write(change, now)
-        except sqlite3.IntegrityError:
-            execute("ROLLBACK TO one")
-            return False
-        finally:
-            if self._connection.in_transaction:  # a full disk has ended it
-                execute("RELEASE one")
 
-    def _write(self, change: Transition, now: datetime) -> bool:
-        """Write a transition if its fence holds; return whether it did."""
-        is_written = self._apply(change, now)
+def _insert(db: Database, prepared: PreparedInsert) -> None:
+    """Insert new jobs; rows that are not right any more are made anew."""
+    if prepared.parents.ids:
+        parents = dependencies.parents_of(db, prepared.jobs)
+        if parents.states != prepared.parents.states:
+            prepared = PreparedInsert(prepared.jobs, prepared.at, parents)
+        dependencies.mark_parents(db, prepared.parents.ids)
+    new = prepared.new
+    if new is None:
+        return
+    for statement, values in new.inserts:
+        db.connection.execute(statement, values)
+    many = db.connection.executemany
+    many(_BLOCKED_IN, prepared.waiting)
+    many(_COUNT_IN, [(*place, number) for place, number in new.states.items()])
+    minute = to_millis(prepared.at) // rows.MINUTE
+    many(_ARRIVED, [(minute, queue, n) for (queue, _), n in new.states.items()])
+    many(_READY_IN, [(*place, number) for place, number in new.ready_counts.items()])
+    if prepared.parents.ids:
+        dependencies.cancel_those_of_failed(db, prepared.linked, prepared.at)
+
+
+# whole jobs
+
+
+def restore(db: Database, jobs: Sequence[Job], *, keep_numbers: bool) -> frozenset[str]:
+    """Insert whole jobs; see `Store.restore`."""
+    now = db.now()
+    with db.writing():
+        free, refused = _divided(db, jobs)
+        for job in free:
+            _insert_whole(db, job, now, keep_number=keep_numbers)
+        if not keep_numbers:
+            _mark_parents_of_whole(db, free)
+    return frozenset(refused)
+
+
+def _insert_whole(db: Database, job: Job, now: datetime, *, keep_number: bool) -> None:
+    execute = db.connection.execute
+    seq = execute(*statements.insert_of_whole(job, now, keep_number=keep_number)).lastrowid
+    assert seq is not None
+    for statement in statements.inserts_of_runs((seq, run) for run in job.history):
+        execute(*statement)
+    execute(_COUNT_IN, (job.spec.queue, job.state.value, 1))
+    if rows.ready_flag(job, now):
+        execute(_READY_IN, (job.spec.queue, job.spec.priority, 1))
+    if job.blocked_by:
+        execute(_BLOCKED_IN, (job.spec.id,))
+
+
+def _mark_parents_of_whole(db: Database, jobs: Sequence[Job]) -> None:
+    """Let parents that are here tell these children of their end, if they have ended."""
+    ids = {parent_of(blocker) for job in jobs for blocker in job.blocked_by}
+    if not ids:
+        return
+    settled = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
+    db.connection.execute(
+        "UPDATE jobs SET rev = rev + (state <> 'processing'), has_dependents = 1, "
+        "children_pending = CASE state WHEN 'processing' THEN children_pending "
+        f"ELSE state IN ({settled}) END WHERE id IN (SELECT value FROM json_each(?))",
+        (rows.dump_json(sorted(ids)),),
+    )
+
+
+# transitions
+
+
+def commit(db: Database, change: Transition) -> bool:
+    """Apply a transition if its fence holds; see `Store.commit`."""
+    now = db.now()
+    with db.writing():
+        applied = commit_together(db, [change], now)
+    wake_for(db, [change], applied, now)
+    return applied[0]
+
+
+def commit_all(db: Database, changes: Sequence[Transition]) -> list[bool]:
+    """Apply changes of many jobs in one transaction; see `Store.commit_all`."""
+    now = db.now()
+    with db.writing():
+        applied = [_commit_or_undo(db, change, now) for change in changes]
+    wake_for(db, changes, applied, now)
+    return applied
+
+
+def wake_for(
+    db: Database, changes: Sequence[Transition], applied: Sequence[bool], now: datetime
+) -> None:
+    """Wake a worker if what was applied has left a job to be claimed."""
+    done = (change.after for change, is_done in zip(changes, applied, strict=True) if is_done)
+    if any(after is not None and after.is_ready(now) for after in done):
+        db.wake.notify()
+
+
+def commit_together(db: Database, some: Sequence[Transition], now: datetime) -> list[bool]:
+    """Write transitions, or find that they have been written already; say of each whether."""
+    applied = apply_together(db, some, now)
+    changes.record(db, [change for change, is_new in zip(some, applied, strict=True) if is_new])
+    return [
+        is_new or (change.run is not None and change.run in reads.history(db, change.before.seq))
+        for change, is_new in zip(some, applied, strict=True)
+    ]
+
+
+def _commit_or_undo(db: Database, change: Transition, now: datetime) -> bool:
+    """Write a transition; one whose record is not taken leaves the transaction as it was."""
+    execute = db.connection.execute
+    execute("SAVEPOINT one")
+    try:
+        is_written = _apply(db, change, now)
         if is_written:
-            self._record([change])
+            changes.record(db, [change])
         return is_written
+    except sqlite3.IntegrityError:
+        execute("ROLLBACK TO one")
+        return False
+    finally:
+        if db.connection.in_transaction:  # a full disk has ended it
+            execute("RELEASE one")
 
-    def _apply_together(self, changes: Sequence[Transition], now: datetime) -> list[bool]:
-        """Write what transitions make of different jobs; say of each whether its fence held."""
-        applied: list[bool] = []
-        for is_plain, alike in groupby(changes, _is_plain):
-            some = list(alike)
-            if is_plain:
-                written = self._update([(each, each.after) for each in some if each.after], now)
-                applied += [each.before.seq in written for each in some]
-            else:
-                applied += [self._apply(each, now) for each in some]
-        return applied
 
-    def _apply(self, change: Transition, now: datetime) -> bool:
-        """Write what a transition makes of its job if its fence holds; return whether it did."""
-        seq, after = change.before.seq, change.after
-        if after is None:
-            return self._forget(change)
-        is_linked = change.has_new_blockers
-        if is_linked:
-            refuse_circle(after.id, after.blocked_by, self._waiting)  # two may be made at once
-            after = self._relinked(after)
-        if not self._update([(change, after)], now):
-            return False
-        if is_linked:
-            self._cancel_those_of_failed([after], now)
-        if after.children_pending:
-            self._notify_children(seq, now)
-        return True
-
-    def _update(self, made: Sequence[tuple[Transition, Job]], now: datetime) -> set[int]:
-        """Write jobs as they shall be, where the fences hold; return the numbers of those."""
-        written: set[int] = set()
-        wanted = (updates.update_of(change, after, now) for change, after in made)
-        for statement in updates.statements_for(wanted):
-            written.update(seq for (seq,) in self._connection.execute(*statement))
-        return written
-
-    def _record(self, written: Sequence[Transition]) -> None:
-        """Enter runs that have ended into the history, and keep their events until processed."""
-        execute = self._connection.execute
-        runs = [(change.before.seq, change.run) for change in written if change.run is not None]
-        for insert in inserts.inserts_of_runs(runs):
-            execute(*insert)
-        for seq, run in runs:
-            if run.n > HISTORY_RUNS:
-                execute(rows.FORGET_RUNS, (seq, HISTORY_RUNS))
-        events = [event for event in map(_event_of(), written) if event is not None]
-        for insert in inserts.inserts_of_events(events):
-            execute(*insert)
-
-    def _forget(self, change: Transition) -> bool:
-        seq = change.before.seq
-        deleted = self._connection.execute(
-            f"DELETE FROM jobs WHERE seq = ? AND {updates.FENCES[change.fence]}",
-            (seq, *updates.fence_values(change)),
-        ).rowcount
-        if deleted:
-            self._connection.execute("DELETE FROM runs WHERE seq = ?", (seq,))
-            if change.before.has_dependents:
-                self._detach_children(change.before)
-        return deleted > 0
+def apply_together(db: Database, some: Sequence[Transition], now: datetime) -> list[bool]:
+    """Write what transitions make of different jobs; say of each whether its fence held."""
+    applied: list[bool] = []
+    for is_plain, group in groupby(some, _is_plain):
+        alike = list(group)
+        if is_plain:
+            pairs = [(change, change.after) for change in alike if change.after]
+            written = changes.update(db, pairs, now)
+            applied += [change.before.seq in written for change in alike]
+        else:
+            applied += [_apply(db, change, now) for change in alike]
+    return applied
 
 
 def _is_plain(change: Transition) -> bool:
@@ -239,9 +253,23 @@ def _is_plain(change: Transition) -> bool:
     return after is not None and not (after.blocked_by or after.children_pending)
 
 
-@cache
-def _event_of() -> Callable[[Transition], RunFinished | None]:
-    """Return the function; who only enqueues needs none, and who settles needs it quickly."""
-    from queuectl.domain.events import event_of
-
-    return event_of
+def _apply(db: Database, change: Transition, now: datetime) -> bool:
+    """Write what a transition makes of its job if its fence holds; return whether it did."""
+    before, after = change.before, change.after
+    if after is None:
+        is_deleted = changes.delete(db, change)
+        if is_deleted and before.has_dependents:
+            dependencies.detach_children(db, before)
+        return is_deleted
+    is_linked = change.has_new_blockers
+    if is_linked:
+        # two may be made at once
+        refuse_circle(after.id, after.blocked_by, lambda ids: dependencies.blockers_of(db, ids))
+        after = dependencies.link(db, after)
+    if not changes.update(db, [(change, after)], now):
+        return False
+    if is_linked:
+        dependencies.cancel_those_of_failed(db, [after], now)
+    if after.children_pending:
+        dependencies.notify_from(db, [before.seq], now)
+    return True

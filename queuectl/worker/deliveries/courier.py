@@ -92,7 +92,7 @@ class Courier:
         require_in_use(self._store)
         self._home = place.home
         self._id = courier_id(place.home)
-        self._settings = tunables.from_stored(self._store.settings())
+        self._settings = tunables.from_stored(self._store.settings.all())
         self._settings_pace = Pace(_SETTINGS_SECONDS)
         self._promote_pace = Pace(_LOOK_SECONDS)
         self._held: dict[str, _Held] = {}
@@ -164,7 +164,7 @@ class Courier:
 
     def _heed(self) -> None:
         """Read the settings, by which a hook's command is allowed or not."""
-        self._settings = tunables.from_stored(self._store.settings())
+        self._settings = tunables.from_stored(self._store.settings.all())
         self._control.set_stop_grace(self._settings.stop_grace_seconds)
 
     # claiming
@@ -177,7 +177,7 @@ class Courier:
         if self._asked is None and not self._store.has_ready_deliveries(untried=self._drain):
             return
         self._heed()
-        hooks = {hook.name: hook for hook in self._store.hooks()}
+        hooks = {hook.name: hook for hook in self._store.hooks.all()}
         while len(self._held) < MOST_AT_ONCE and (job := self._claim(hooks)) is not None:
             self._begin(job, hooks)
 

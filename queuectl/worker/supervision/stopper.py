@@ -129,7 +129,7 @@ def _registered(place: Location) -> list[ProcessEntry]:
     with contextlib.closing(store):
         return [
             ProcessEntry(pidfile.WORKER, record.process, record.id)
-            for record in store.workers()
+            for record in store.workers.all()
             if is_alive(record.process)
             and os.path.realpath(record.home) == os.path.realpath(place.home.root)
         ]

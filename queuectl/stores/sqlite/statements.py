@@ -1,64 +1,45 @@
-"""Jobs as rows: the statements that insert them, and the values of their columns."""
+"""Rows to be inserted, many with one statement: new jobs, histories, and what has ended."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from itertools import chain, repeat
+from functools import cache, lru_cache
+from itertools import chain, groupby, repeat
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.frozen import frozen
-from queuectl.domain.job import Job, Outcome, State
-from queuectl.domain.job_fields import FIELDS, Spec, command_text
+from queuectl.domain.job import Job, Run
+from queuectl.domain.job_fields import FIELDS, command_text
 from queuectl.domain.times import to_millis
 from queuectl.stores import serialization
 from queuectl.stores.sqlite import rows
-from queuectl.stores.sqlite.insert_statements import (
-    ROWS_AT_ONCE,
-    Statement,
-    insert_into,
-    nulls_of,
-    without_nulls,
-)
-from queuectl.stores.sqlite.schema import is_nullable
+from queuectl.stores.sqlite.rows import none_if_usual, ready_flag, stored
+
+if TYPE_CHECKING:
+    from queuectl.domain.events import RunFinished
+
+Statement = tuple[str, list[object]]
+"""SQL, and the values for it."""
+
+ROWS_AT_ONCE = 100
+"""A statement for that many rows costs SQLite half of what it costs to run one as often."""
 
 _PLAIN = {str, int, float, type(None)}
 """The types that SQLite keeps as they are."""
 
-_USUAL: dict[str, object] = {
-    "delayed": False,
-    **{
-        field.column: field.default
-        for field in FIELDS.values()
-        if is_nullable(field) and field.default is not None
-    },
-}
-"""The columns that are NULL for nearly all jobs, and what that means."""
-
-_USUAL_ASKED = [_USUAL.get(field.column) for field in FIELDS.values()]
-
 _READINESS = ("state", "run_at", "blocked_by", "paused")
 """What decides whether a job is ready."""
-
 
 _WHOLE = (
     "seq", "id", "created_at", "ready", *rows.SPEC, *rows.COURSE, *rows.CLAIM, *rows.OUTCOME,
     *serialization.OUTPUT_FIELDS,
 )  # fmt: skip
-course_of = attrgetter(*rows.COURSE)
+_RUN = ("seq", *serialization.RUN_FIELDS)
 _beginning_of = attrgetter(*rows.NEW)
-_asked_of = attrgetter(*FIELDS)
-_new_asked_of = attrgetter("id", "command", "command", *FIELDS)  # `argv` has the command too
-
-
-def ready_flag(job: Job, now: datetime) -> int | None:
-    """Return 1 for a job that may be claimed, 0 for one that waits for its time, else None."""
-    if not job.is_free:
-        return None
-    return int(job.is_due(now))
+_fields_of = attrgetter("id", "command", "command", *FIELDS)  # `argv` has the command too
 
 
 @frozen
@@ -98,7 +79,7 @@ def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
 
     ready_counts = Counter(zip(each("queue"), each("priority"), each("ready"), strict=True))
     return NewRows(
-        list(_inserts(shared, varied)),
+        list(_inserts_of_new(shared, varied)),
         Counter(zip(each("queue"), each("state"), strict=True)),
         Counter(
             {
@@ -115,7 +96,7 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
     specs = [job.spec for job in jobs]
     columns: dict[str, Sequence[Any]] = {
         **dict(zip(rows.NEW, zip(*map(_beginning_of, jobs), strict=True), strict=True)),
-        **dict(zip(("id", *rows.SPEC), zip(*map(_new_asked_of, specs), strict=True), strict=True)),
+        **dict(zip(("id", *rows.SPEC), zip(*map(_fields_of, specs), strict=True), strict=True)),
     }
     commands = columns["command"]
     if set(map(type, commands)) == {str}:
@@ -123,19 +104,14 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
     else:
         columns["command"] = [command_text(command) for command in commands]
         columns["argv"] = [None if isinstance(each, str) else each for each in commands]
-    for name, usual in _USUAL.items():
+    for name, usual in rows.USUAL.items():
         values = columns[name]
         is_usual = values.count(usual) == len(values)
-        columns[name] = [None] if is_usual else [_or_none(value, usual) for value in values]
+        columns[name] = [None] if is_usual else [none_if_usual(value, usual) for value in values]
     return columns
 
 
-def _or_none(value: object, usual: object) -> object:
-    """Return a value as its column has it, where NULL is the usual one."""
-    return None if value == usual else value
-
-
-def _inserts(
+def _inserts_of_new(
     shared: Mapping[str, object], varied: Mapping[str, Sequence[object]]
 ) -> Iterator[Statement]:
     """Yield the statements that insert rows, many with each, in the order of the rows."""
@@ -163,59 +139,92 @@ def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
         job.spec.id,
         to_millis(job.created_at),
         ready_flag(job, now),
-        *spec_values(job.spec),
-        *map(stored, course_of(job)),
+        *rows.spec_values(job.spec),
+        *map(stored, rows.course_of(job)),
         *((claim.id, to_millis(claim.lease_until)) if claim else (None, None)),
-        *outcome_values(job.outcome),
+        *rows.outcome_values(job.outcome),
     ]
     return insert_into("jobs", _WHOLE, nulls_of(values)), without_nulls(values)
 
 
-def stored(value: object) -> Any:
-    """Return one of the values in `rows.COURSE` as SQLite keeps it."""
-    convert = _CONVERSIONS.get(type(value))
-    return value if convert is None else convert(value)
+def inserts_of_runs(runs: Iterable[tuple[int, Run]]) -> Iterator[Statement]:
+    """Yield the statements that add runs to the history of jobs, each with the job's `seq`."""
+    return _inserts_into(
+        "runs",
+        _RUN,
+        (
+            [
+                seq,
+                run.n,
+                run.claim_id,
+                run.worker,
+                to_millis(run.started_at),
+                to_millis(run.finished_at),
+                run.exit_code,
+                run.signal,
+                int(run.timed_out),
+                run.error,
+                run.duration,
+            ]
+            for seq, run in runs
+        ),
+    )
 
 
-def spec_values(spec: Spec) -> list[object]:
-    """Return the values for the columns in `rows.SPEC`."""
-    command = spec.command
-    is_line = isinstance(command, str)
+def inserts_of_events(events: Iterable[RunFinished]) -> Iterator[Statement]:
+    """Yield the statements that keep events until they are processed."""
+    return _inserts_into("events", (*rows.EVENT, "rest"), map(_event_values, events))
+
+
+def _event_values(event: RunFinished) -> list[object]:
+    started_at = event.started_at
+    is_plain = event.exit_code == 0 and not (event.error or event.labels or event.timed_out)
+    rest = "" if is_plain else rows.dump_json({name: getattr(event, name) for name in rows.REST})
     return [
-        command if is_line else command_text(command),
-        None if is_line else rows.dump_json(command),
-        *[
-            stored(_or_none(value, usual))
-            for value, usual in zip(_asked_of(spec), _USUAL_ASKED, strict=True)
-        ],
+        event.seq,
+        event.rev,
+        event.job_id,
+        event.run,
+        event.queue,
+        event.outcome.value,
+        to_millis(event.finished_at),
+        event.attempts,
+        event.command,
+        None if started_at is None else to_millis(started_at),
+        event.waited,
+        event.duration,
+        rest,
     ]
 
 
-def outcome_values(outcome: Outcome | None) -> list[object]:
-    """Return the values for the columns in `rows.OUTCOME` and `serialization.OUTPUT_FIELDS`."""
-    if outcome is None:
-        return [None] * (len(rows.OUTCOME) + len(serialization.OUTPUT_FIELDS))
-    return [
-        outcome.exit_code,
-        outcome.signal,
-        int(outcome.timed_out),
-        outcome.error,
-        outcome.duration,
-        outcome.stdout_cut,
-        outcome.stderr_cut,
-        outcome.stdout,
-        outcome.stderr,
-    ]
+def _inserts_into(
+    table: str, names: tuple[str, ...], found: Iterable[list[object]]
+) -> Iterator[Statement]:
+    """Yield the statements that insert rows in their order, as many with each as are alike."""
+    for nulls, alike in groupby(found, nulls_of):
+        some = list(map(without_nulls, alike))
+        for start in range(0, len(some), ROWS_AT_ONCE):
+            part = some[start : start + ROWS_AT_ONCE]
+            yield insert_into(table, names, nulls, len(part)), [*chain.from_iterable(part)]
 
 
-def _list_or_none(members: tuple[object, ...]) -> str | None:
-    return rows.dump_json(members) if members else None
+@cache
+def insert_into(table: str, names: tuple[str, ...], nulls: bytes, number: int = 1) -> str:
+    """Return the statement for a number of rows whose nulls are in the same places."""
+    present = [name for name, is_null in zip(names, nulls, strict=True) if not is_null]
+    row = f"({', '.join('?' * len(present))})"
+    return f"INSERT INTO {table} ({', '.join(present)}) VALUES {', '.join([row] * number)}"
 
 
-_CONVERSIONS: dict[type, Callable[[Any], object]] = {
-    datetime: to_millis,
-    State: {state: state.value for state in State}.__getitem__,
-    tuple: _list_or_none,
-    bool: int,
-}
-"""How values of other types than SQLite's own are kept."""
+# A NULL is spelled out, as Python's module takes a microsecond to find out that None means it:
+# it looks for an adapter of everything that is not exactly a number or a string.
+
+
+def nulls_of(values: Iterable[object]) -> bytes:
+    """Return where values are None, a byte for each."""
+    return bytes([value is None for value in values])
+
+
+def without_nulls(values: Iterable[object]) -> list[object]:
+    """Return the values that are not None: those that a statement is given."""
+    return [value for value in values if value is not None]

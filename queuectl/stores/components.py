@@ -1,0 +1,239 @@
+"""The parts of a store beside its jobs, each a small contract that every store keeps.
+
+Times, errors and threads are as `stores.base` says.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from queuectl.domain.frozen import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from queuectl.domain.events import RunFinished
+    from queuectl.domain.job import Job, State
+    from queuectl.domain.schedule import Schedule
+    from queuectl.domain.stats import Figures, Numbers, StatsBucket
+    from queuectl.domain.worker_record import StopRequest, WorkerRecord
+
+BATCH = 1000
+"""How many records are written at once, where there are many; then others may write."""
+
+Record = TypeVar("Record")
+
+
+class Fired(Enum):
+    """What became of the run of a schedule that was due."""
+
+    ENQUEUED = "enqueued"
+    OVERLAPS = "overlaps"
+    LOST = "lost"
+
+
+@frozen
+class PendingEvents:
+    """What has happened and is not in the figures yet: runs that ended, jobs that were enqueued.
+
+    `enqueued` counts jobs by queue and minute. `token` is the store's own: how many batches were
+    recorded before, and where this ends.
+    """
+
+    finished: tuple[RunFinished, ...]
+    enqueued: Mapping[StatsBucket, int]
+    token: tuple[int, int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to process."""
+        return not (self.finished or self.enqueued)
+
+
+class Named(Protocol[Record]):
+    """Records that people give names to, as hooks and schedules, each with a `rev`. Few."""
+
+    def all(self) -> list[Record]:
+        """Return every record that can be read, by name."""
+        ...
+
+    def get(self, name: str) -> Record | None:
+        """Return one record. Raises StoreRefused when it cannot be read."""
+        ...
+
+    def save(self, after: Record, before: Record | None = None) -> bool:
+        """Store a record if it is as it was read: of the same `rev`, or not there (None).
+
+        False: somebody else was faster, and nothing was written.
+        """
+        ...
+
+    def remove(self, name: str) -> bool:
+        """Forget a record; return whether it was there."""
+        ...
+
+
+class Schedules(Named["Schedule"], Protocol):
+    """What is enqueued again and again."""
+
+    def due(self, by: datetime) -> list[Schedule]:
+        """Return the schedules with a run due by then that are not paused, the earliest first."""
+        ...
+
+    def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
+        """Add the run of a schedule that is due, then store the schedule as it is after it.
+
+        A run that is there already is not added again, so that a call that was cut short is
+        repeated without harm. `OVERLAPS`: another job with the run's unique key waits or runs.
+        `LOST`: the schedule is not as it was read. Neither writes anything.
+        """
+        ...
+
+
+class StoredSettings(Protocol):
+    """The settings that were changed, for the whole fleet."""
+
+    def all(self) -> dict[str, object]:
+        """Return the stored settings, as they are."""
+        ...
+
+    def set(self, key: str, value: object | None) -> None:
+        """Store one setting; None removes it."""
+        ...
+
+
+class Meta(Protocol):
+    """Notes about the store itself, such as that it was moved."""
+
+    def get(self, name: str) -> str | None:
+        """Return what is noted under a name, or None."""
+        ...
+
+    def set(self, name: str, value: str | None) -> None:
+        """Note something under a name; None removes it."""
+        ...
+
+
+class Workers(Protocol):
+    """The registry of workers."""
+
+    def all(self) -> list[WorkerRecord]:
+        """Return every registered worker, the earliest first; some may be dead."""
+        ...
+
+    def register(self, worker: WorkerRecord) -> None:
+        """Add a worker, with `heartbeat_at` now."""
+        ...
+
+    def heartbeat(self, worker_id: str) -> StopRequest | None:
+        """Note that a worker lives; return what it was asked. Raises NotFound when unregistered."""
+        ...
+
+    def unregister(self, worker_id: str) -> None:
+        """Remove a worker. Removing one that is not there is harmless."""
+        ...
+
+    def ask_to_stop(self, worker_ids: Collection[str], how: StopRequest) -> None:
+        """Leave a request that each worker finds with its next heartbeat."""
+        ...
+
+
+class Environments(Protocol):
+    """Captured environments, each under the name that its content has."""
+
+    def names(self) -> list[str]:
+        """Return the names of all captured environments."""
+        ...
+
+    def get(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        """Return the variables of a captured environment, or None."""
+        ...
+
+    def save(self, name: str, variables: Sequence[tuple[str, str]]) -> None:
+        """Store an environment under the name that its content has, or renew its age."""
+        ...
+
+    def forget(self, before: datetime) -> int:
+        """Remove those stored before an instant that no job names; return how many."""
+        ...
+
+
+class Stats(Protocol):
+    """Events, kept until they are processed, and the figures made of them."""
+
+    def pending_events(self, limit: int = BATCH) -> PendingEvents:
+        """Return what has happened and was not processed, at most `limit` runs, the oldest first.
+
+        `commit` leaves an event (`event_of`) in the write that applies the change, so that
+        each is processed once, whoever is killed. `insert` counts the jobs that it stores; on
+        MongoDB those of a call that was cut short may be counted too, or twice if it is repeated.
+        """
+        ...
+
+    def record(self, events: PendingEvents, numbers: Mapping[StatsBucket, Numbers]) -> bool:
+        """Add to the figures, for the minute and for ever, and forget the events.
+
+        All of it or nothing, also over a crash. False: somebody else recorded some of it meanwhile,
+        and nothing was written.
+        """
+        ...
+
+    def figures(self, since: datetime) -> dict[StatsBucket, Figures]:
+        """Return the figures of all minutes that began at an instant or later."""
+        ...
+
+    def totals(self) -> dict[str, Figures]:
+        """Return the figures of each queue since the store was made. They never fall."""
+        ...
+
+    def forget(self, before: datetime, limit: int = BATCH) -> int:
+        """Remove the figures of minutes that began before an instant; return how many records.
+
+        At most `limit`, the oldest first. Totals stay.
+        """
+        ...
+
+
+class Retention(Protocol):
+    """Removing what is old, in small steps, so that others can write in between."""
+
+    def ended(
+        self, state: State, before: datetime, limit: int, since: datetime | None = None
+    ) -> list[Job]:
+        """Return settled jobs of a state that ended before an instant, the longest ago first.
+
+        At most `limit`, of those that ended at `since` or later. The cost does not grow with
+        the number of jobs that are not returned.
+        """
+        ...
+
+    def deliveries_ended(self, state: State, before: datetime, limit: int) -> list[Job]:
+        """Return at most `limit` settled deliveries of hooks that ended before an instant.
+
+        The cost does not grow with the number of jobs in other queues.
+        """
+        ...
+
+    def remove(self, jobs: Sequence[Job]) -> frozenset[str]:
+        """Delete settled jobs that are still as they were read; return the ids that are gone.
+
+        A parent that a job waits for is kept, and one whose children have not all been notified.
+        Meant for a few hundred at a time.
+        """
+        ...
+
+    def has_past_runs(self, before: datetime) -> bool:
+        """Whether `forget_runs` may find any. Cheap."""
+        ...
+
+    def forget_runs(self, before: datetime, limit: int) -> tuple[list[tuple[str, int]], bool]:
+        """Take runs that ended before an instant off the histories of jobs, a stretch a call.
+
+        The latest run of each job stays, and so does all that a job which runs now has; counters
+        and `rev` stay as they are. Returns the ids of jobs with the numbers of runs that are gone,
+        and whether there may be more. One call looks at about `limit` of them, and the cost does
+        not grow with the number of jobs and runs that stay.
+        """
+        ...
