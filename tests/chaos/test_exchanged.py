@@ -150,6 +150,16 @@ def test_the_last_one_to_let_go_brings_home_what_was_taken(
     assert ids_in(home / "queue.db") == {"seed", "before", "after", "later"}
 
 
+def test_a_store_that_opens_its_files_again_is_as_patient_as_before(
+    home: Path, holder: SqliteStore
+) -> None:
+    holder.patience = 0.25
+    move(home / "queue.db-wal")
+    added(holder, "after")
+    assert holder.patience == 0.25
+    assert holder._db.row("PRAGMA busy_timeout") == (250,)
+
+
 @pytest.mark.parametrize("meddle", [move, Path.unlink, exchange])
 def test_a_write_into_a_store_whose_file_is_not_there_any_more_is_refused(
     home: Path, holder: SqliteStore, meddle: Callable[[Path], None]

@@ -94,8 +94,12 @@ class Database:
             return
         if not files.is_own_file():
             files.require_whole()
+        patience_of_lock = self.lock.patience
         self._close_files()
         self._open(patience)
+        if self.lock.patience != patience_of_lock:
+            with translated(self.path):
+                self.lock.be_patient_for(patience_of_lock)
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
