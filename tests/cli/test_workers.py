@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,13 +89,18 @@ def test_workers_of_another_home_are_named_when_there_is_none_to_stop(cli: Cli, 
     cli.ok("worker", "stop")
 
 
+def opens_a_store(pid: int) -> bool:
+    """Whether a process has loaded what reads the embedded store."""
+    return "_sqlite3" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+
+
 def test_ctrl_c_while_workers_are_waited_for_leaves_the_jobs_their_time(cli: Cli) -> None:
     cli.ok("enqueue", "a", "touch begun; while [ ! -e go ]; do sleep 0.01; done")
     process("worker", "start")
     until(Path("begun").exists)
     for _ in range(2):
         with running("worker", "stop") as stopping:
-            time.sleep(0.5)  # for the signal to have gone out; too early only tests less
+            until(partial(opens_a_store, stopping.popen.pid))  # after those of the PID file
             result = stopping.ends(signal.SIGINT)
         assert result.code == 130
         assert "Traceback" not in result.err
