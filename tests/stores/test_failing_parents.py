@@ -201,7 +201,7 @@ def test_a_deletion_that_is_told_late_spares_the_children_of_a_later_job(opened:
     later = store.now()
     while store.now() == later:
         pass
-    store.insert([new_job(store, "d", after=("p",)), new_job(store, "p")])
+    store.insert([new_job(store, "p"), new_job(store, "d", after=("p",))])
     while store.notify_children():
         pass
     assert existing(store, "c").blocked_by == ("gone:p",)
