@@ -38,7 +38,10 @@ if settings.get_current_profile_name() in ("default", "ci"):
     settings.load_profile("quick")
 
 QUICK = ("domain", "system", "stores", "presentation", "cli", "web")
-QUICK_FILES = ("test_docs.py", "test_examples.py", "test_job_fields.py")
+QUICK_FILES = (
+    "test_docs.py", "test_examples.py", "test_field_effects.py", "test_job_fields.py",
+    "test_python.py", "test_walls.py",
+)  # fmt: skip
 NOT_QUICK = frozenset({"mongo_server", "chromium"})
 """The quick suite: these directories and files, without MongoDB and without a browser."""
 

@@ -16,8 +16,7 @@ from zlib import crc32
 
 from queuectl.domain.dependencies import blockers
 from queuectl.domain.job import Claim, Job, Outcome, Run, State
-from queuectl.domain.job_fields import Spec
-from queuectl.domain.settings import CANCEL, WAIT
+from queuectl.domain.job_fields import FIELDS, Field, Spec
 from queuectl.domain.times import UTC, iso
 
 Flat = dict[str, object]
@@ -30,7 +29,6 @@ LOST = "nothing"
 
 CHOSEN: dict[str, tuple[object, ...]] = {
     "Spec.cwd": ("/", "/usr"),
-    "Spec.on_parent_failure": (CANCEL, WAIT),
 }
 """Values of fields that take no others of their type; each other one is refused (tested)."""
 
@@ -111,8 +109,24 @@ def free_value(record: type, name: str, turn: int = 0) -> Any:
 
 
 def _value(record: type, name: str, turn: int) -> Any:
-    choices = CHOSEN.get(f"{record.__name__}.{name}")
-    return choices[turn % len(choices)] if choices else free_value(record, name, turn)
+    field = FIELDS.get(name) if record is Spec else None
+    choices = CHOSEN.get(f"{record.__name__}.{name}") or (field and _others(field))
+    if choices:
+        return choices[turn % len(choices)]
+    value = free_value(record, name, turn)
+    return _within(field.bounds, value, field.default) if field and field.bounds else value
+
+
+def _others(field: Field) -> tuple[object, ...]:
+    """Return the choices of a field, its default last."""
+    return tuple(sorted(field.choices, key=lambda choice: choice == field.default))
+
+
+def _within(bounds: tuple[float, float], value: Any, default: object) -> Any:
+    """Return a number that a field takes, and other than its default, near a value."""
+    least, most = bounds
+    near = value if least <= value <= most else type(value)(least + value % (most - least))
+    return near if near != default else type(value)(most)
 
 
 def _of_kind(kind: Any, name: str, turn: int, default: object = MISSING) -> Any:

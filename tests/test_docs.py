@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from queuectl.domain.job_fields import FIELDS
 from queuectl.domain.settings import Settings
 from tests.cli.harness import Cli, cli, home
 
@@ -182,3 +183,12 @@ def test_a_service_is_given_longer_to_stop_than_its_jobs(unit: str) -> None:
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
     assert int(seconds) > 300 + 2 * Settings().kill_grace_seconds
     assert "KillMode=mixed" in text
+
+
+def test_the_page_on_changing_names_the_fields_that_the_editor_shows() -> None:
+    _, _, page = (
+        (ROOT / "docs/flow/changing.md").read_text(encoding="utf-8").partition("[nightly]\n")
+    )
+    names = re.findall(r"^(?:# )?(\w+)(?:\.\w+)? = ", page.partition("```")[0], re.MULTILINE)
+    shown = {"command", "run_at", *(name for name, field in FIELDS.items() if field.option)}
+    assert set(names) == shown

@@ -142,7 +142,7 @@ def test_a_call_looks_at_the_settings_once(queue: Queue, monkeypatch: pytest.Mon
         looks.append(True)
         return dict(look())
 
-    monkeypatch.setattr(queue.store, "settings", looking)
+    monkeypatch.setattr(queue.store.settings, "all", looking)
     queue.enqueue(["echo a", {"command": "echo b"}, *["true"] * 20])
     assert len(looks) == 1
     queue.enqueue([queue.request({"command": "true"}, queue.settings())])

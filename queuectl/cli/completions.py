@@ -112,12 +112,6 @@ def _priorities(_ctx: click.Context) -> Iterable[Known]:
     return ((word, str(number)) for word, number in PRIORITIES.items())
 
 
-def _parent_rules(_ctx: click.Context) -> Iterable[Known]:
-    from queuectl.domain import settings as tunables
-
-    return ((word, "") for word in tunables.choices_of("on_parent_failure"))
-
-
 def _events(_ctx: click.Context) -> Iterable[Known]:
     from queuectl.domain.hooks import EVENTS
 
@@ -130,7 +124,6 @@ HOOK_NAME = OneOf(lambda ctx: catalog_of(ctx).hooks())
 WORKER_ID = OneOf(lambda ctx: catalog_of(ctx).workers())
 ZONE_NAME = OneOf(_zones)
 PRIORITY = OneOf(_priorities)
-PARENT_RULE = OneOf(_parent_rules, lower=True)
 EVENT_NAMES = SomeOf(_events)
 STATES = SomeOf(lambda _ctx: ((state.value, "") for state in State))
 

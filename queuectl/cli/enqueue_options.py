@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from queuectl.cli.completions import (
-    PARENT_RULE,
     PRIORITY,
     QUEUE_NAME,
     EnqueueWord,
     JobId,
+    OneOf,
     PathName,
 )
 from queuectl.cli.enqueue_words import Source, WrittenJob, read_words, split_at_dashes
@@ -43,9 +43,14 @@ _COMPLETED: Mapping[str, click.ParamType[Any]] = {
     "after": JobId(),
     "after_any": JobId(),
     "after_fail": JobId(),
-    "on_parent_failure": PARENT_RULE,
 }
-"""What may stand for the value of an option, where that is known."""
+"""What may stand for the value of an option; those with choices have these."""
+
+
+def _choices_of(field: Field) -> OneOf | None:
+    """Return what completes the values of a field that has but a few."""
+    known = [(choice, "") for choice in field.choices]
+    return OneOf(lambda _ctx: known, lower=True) if known else None
 
 
 def _option_of(field: Field) -> Option:
@@ -58,7 +63,7 @@ def _option_of(field: Field) -> Option:
         field.name,
         metavar=field.metavar or "VALUE",
         multiple=field.kind in (Kind.WORDS, Kind.PAIRS),
-        type=_COMPLETED.get(field.name),
+        type=_COMPLETED.get(field.name) or _choices_of(field),
         help=field.help,
     )
 

@@ -131,7 +131,7 @@ def test_a_crash_after_the_delivery_was_added_tells_nothing_twice(
         return put(after, before)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "save_hook", dies_before_noting)
+        patch.setattr(store.hooks, "save", dies_before_noting)
         with pytest.raises(SystemExit):
             look(store)
     (first,) = deliveries(store)
