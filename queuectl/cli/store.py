@@ -22,6 +22,7 @@ from queuectl.domain.times import UTC
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_line
 from queuectl.queue import Queue
+from queuectl.stores import open_existing
 from queuectl.stores.rules import require_in_use
 from queuectl.system.file_access import access_to, own_name
 from queuectl.system.home import cannot, find_location
@@ -40,13 +41,21 @@ _MOST_NAMED = 5
 def init(session: Session) -> None:
     """Make `.queuectl` here (or the home that is named) and its store."""
     place = find_location(session.home, session.store, search=False)
-    is_new = not (
-        place.home.root.is_dir() if is_mongo(place.store_url) else Path(place.store_url).exists()
-    )
+    is_new = not _is_there(place.store_url)
     with Queue.open(place) as queue:
         queue.store.check(quick=True)
         address = queue.address
     print_line(f"Initialized {address}" if is_new else f"{address} already initialized")
+
+
+def _is_there(url: str) -> bool:
+    """Whether there is a store at an address, sound or not. Raises as `open_store` does."""
+    if not is_mongo(url):
+        return Path(url).exists()
+    store = open_existing(url)
+    if store is not None:
+        store.close()
+    return store is not None
 
 
 @frozen

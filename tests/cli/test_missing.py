@@ -237,3 +237,9 @@ def test_a_database_without_a_store_reads_as_empty_and_stays_so(
     cli.ok("--store", new_mongo_url, "config", "set", "max-retries", "2")
     assert cli.ok("--store", new_mongo_url, "list", "--json").err == ""
     assert home.exists()
+
+
+def test_init_tells_a_new_database_from_one_that_is_there(cli: Cli, new_mongo_url: str) -> None:
+    cli.ok("init")
+    assert cli.ok("--store", new_mongo_url, "init").out.startswith("Initialized mongodb://")
+    assert cli.ok("--store", new_mongo_url, "init").out.endswith(" already initialized\n")
