@@ -12,7 +12,7 @@ import pytest
 from queuectl.domain.job import Outcome
 from queuectl.domain.state_machine import finish
 from queuectl.queue import Queue, open_queue
-from queuectl.stores.base import ClaimRequest
+from queuectl.stores.exchange import ClaimRequest
 from queuectl.stores.rules import MOVING
 from queuectl.system.ids import new_token
 from queuectl.transfer.migration import release

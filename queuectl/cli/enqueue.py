@@ -21,7 +21,7 @@ from queuectl.cli.session import Session, hint_at_missing_workers
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
 from queuectl.queue import EnqueueResult, Queue
-from queuectl.stores.base import BATCH
+from queuectl.stores.exchange import BATCH
 
 _TOLD_ONE_BY_ONE = 10
 

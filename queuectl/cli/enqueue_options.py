@@ -29,7 +29,7 @@ from queuectl.domain.job_fields import ASKED, Field, Kind
 from queuectl.domain.request import ALIASES, CHECKS, TIME_FIELDS, Request
 from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
-from queuectl.stores.base import BATCH
+from queuectl.stores.exchange import BATCH
 from queuectl.system.home import working_directory
 
 if TYPE_CHECKING:

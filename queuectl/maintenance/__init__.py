@@ -14,7 +14,8 @@ from queuectl.maintenance.rescuer import Rescuer, deliveries_are_left
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.maintenance.thresholds import Thresholds
 from queuectl.queue.events import EventProcessor
-from queuectl.stores.base import BATCH, Leaving, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import BATCH, Leaving
 from queuectl.system.home import Home
 from queuectl.system.polling import Pace, Timer
 

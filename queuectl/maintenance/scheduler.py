@@ -13,8 +13,8 @@ from queuectl.domain.job import Job
 from queuectl.domain.request import build_request
 from queuectl.domain.schedule import MISSED, Schedule, moved_up, run_id, step
 from queuectl.domain.settings import Settings
-from queuectl.stores.base import Leaving, Store
-from queuectl.stores.components import Fired
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import Fired, Leaving
 from queuectl.system.cron import Cron
 from queuectl.system.ids import new_job_id
 from queuectl.system.polling import Timer

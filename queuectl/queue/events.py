@@ -12,7 +12,8 @@ from datetime import timedelta
 from queuectl.domain.settings import Settings
 from queuectl.domain.stats import counted
 from queuectl.queue.hook_deliveries import enqueue_deliveries
-from queuectl.stores.base import BATCH, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import BATCH
 from queuectl.system.polling import Timer
 
 _LOOK_SECONDS = 3.0

@@ -14,7 +14,7 @@ from queuectl.domain.field_checks import is_name
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.queue_limits import is_of_deliveries
 from queuectl.domain.settings import Settings
-from queuectl.stores.base import BATCH, Store
+from queuectl.stores.exchange import BATCH
 from queuectl.system.home import Home
 from queuectl.system.ids import PREFIX_LENGTH
 from queuectl.system.polling import ROOTS_SECONDS, Pace
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from queuectl.domain.stats import Figures, Report
     from queuectl.domain.views import WaitContext
     from queuectl.domain.worker_record import LiveWorker
+    from queuectl.stores.base import Store
 
 
 _POLL_SECONDS = (0.01, 0.25)

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.stores.base import Store
 from queuectl.system.store_url import is_mongo, sqlite_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from queuectl.stores.base import Store
 
 
 def open_store(url: str) -> Store:

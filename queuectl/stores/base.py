@@ -7,11 +7,9 @@ A store is used by one thread of one process, and is made after a fork.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from queuectl.domain.frozen import frozen
-from queuectl.stores.components import BATCH as BATCH
+from queuectl.stores.exchange import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -32,47 +30,7 @@ if TYPE_CHECKING:
         StoredSettings,
         Workers,
     )
-
-
-class Renewal(Enum):
-    """What a worker learns when it renews its lease."""
-
-    HELD = "held"
-    PAUSED = "paused"
-    CANCEL_REQUESTED = "cancel_requested"
-    LOST = "lost"
-
-    @classmethod
-    def of(cls, cancel_requested: bool, is_paused: bool) -> Renewal:
-        """Return what the marks on a job whose claim is still held mean."""
-        if cancel_requested:
-            return cls.CANCEL_REQUESTED
-        return cls.PAUSED if is_paused else cls.HELD
-
-
-@frozen
-class ClaimRequest:
-    """A worker asks for one job.
-
-    `claim_id` is made by the worker before it asks, new for each request. `queues` empty means
-    any. `only` restricts the claim to one job. `repeated` says that an earlier request with
-    this `claim_id` got no answer: a job that it did claim is returned. With `deliveries` it asks
-    for a delivery of a hook, which no other request is ever given unless `only` names it; with
-    `untried` too, for one that no attempt has been made at.
-    """
-
-    claim_id: str
-    worker: str
-    lease_seconds: float
-    queues: tuple[str, ...] = ()
-    only: str | None = None
-    repeated: bool = False
-    deliveries: bool = False
-    untried: bool = False
-
-
-class Leaving(Exception):
-    """Raised by `Store.between` when its worker leaves: what a long method has left is not done."""
+    from queuectl.stores.exchange import ClaimRequest, Renewal
 
 
 class Store(Protocol):

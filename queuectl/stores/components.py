@@ -5,51 +5,21 @@ Times, errors and threads are as `stores.base` says.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from queuectl.domain.frozen import frozen
+from queuectl.stores.exchange import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from queuectl.domain.events import RunFinished
     from queuectl.domain.job import Job, State
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.stats import Figures, Numbers, StatsBucket
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
-
-BATCH = 1000
-"""How many records are written at once, where there are many; then others may write."""
+    from queuectl.stores.exchange import Fired, PendingEvents
 
 Record = TypeVar("Record")
-
-
-class Fired(Enum):
-    """What became of the run of a schedule that was due."""
-
-    ENQUEUED = "enqueued"
-    OVERLAPS = "overlaps"
-    LOST = "lost"
-
-
-@frozen
-class PendingEvents:
-    """What has happened and is not in the figures yet: runs that ended, jobs that were enqueued.
-
-    `enqueued` counts jobs by queue and minute. `token` is the store's own: how many batches were
-    recorded before, and where this ends.
-    """
-
-    finished: tuple[RunFinished, ...]
-    enqueued: Mapping[StatsBucket, int]
-    token: tuple[int, int]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to process."""
-        return not (self.finished or self.enqueued)
 
 
 class Named(Protocol[Record]):

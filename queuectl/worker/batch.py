@@ -23,7 +23,8 @@ from queuectl.domain.errors import NotFound, StoreRefused, StoreUnavailable
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.base import ClaimRequest, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import ClaimRequest
 from queuectl.stores.rules import commit_reduced
 from queuectl.system.ids import new_token
 from queuectl.system.processes import boot_clock

@@ -23,7 +23,8 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.settings import Settings
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
 from queuectl.maintenance import Maintenance
-from queuectl.stores.base import Leaving, Renewal, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import Leaving, Renewal
 from queuectl.stores.rules import MOVED_TO
 from queuectl.system import pidfile
 from queuectl.system.home import Home

@@ -22,7 +22,8 @@ from queuectl.maintenance.rescuer import Rescuer, deliveries_are_left
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue.events import process_all_events
 from queuectl.stores import reopen_store
-from queuectl.stores.base import Leaving, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import Leaving
 from queuectl.stores.rules import require_in_use
 from queuectl.system.home import Home, Location
 from queuectl.system.processes import is_live, this_process

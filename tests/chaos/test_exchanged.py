@@ -24,7 +24,7 @@ import pytest
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.queue import Queue
-from queuectl.stores.base import ClaimRequest
+from queuectl.stores.exchange import ClaimRequest
 from queuectl.stores.sqlite import database, writes
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.run_processes import children_of

@@ -15,7 +15,7 @@ import pytest
 
 from queuectl.domain.job import Job, State
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
-from queuectl.stores.base import ClaimRequest
+from queuectl.stores.exchange import ClaimRequest
 from queuectl.system import pidfile
 from queuectl.system.processes import has_write_lock, is_stopped
 from tests.stores.conftest import slow_on_mongo

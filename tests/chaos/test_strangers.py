@@ -19,7 +19,8 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.times import later
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.maintenance import Maintenance
-from queuectl.stores.base import ClaimRequest, Renewal, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import ClaimRequest, Renewal
 from queuectl.system import pidfile
 from queuectl.system.processes import identify, this_process
 from tests.stores.conftest import OpenStore, slow_on_mongo

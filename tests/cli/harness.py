@@ -22,7 +22,7 @@ from queuectl.domain.errors import ExitCode
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.state_machine import finish
 from queuectl.queue import Queue, open_queue
-from queuectl.stores.base import ClaimRequest
+from queuectl.stores.exchange import ClaimRequest
 
 ROOT = Path(__file__).parents[2]
 CODES = frozenset(int(code) for code in ExitCode)

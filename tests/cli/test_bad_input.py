@@ -274,7 +274,7 @@ def test_a_job_whose_worker_is_gone_is_deleted_once_its_claim_has_ended(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from queuectl.queue import change, open_queue
-    from queuectl.stores.base import ClaimRequest
+    from queuectl.stores.exchange import ClaimRequest
 
     monkeypatch.setattr(change, "_CANCEL_SECONDS", 0.0)
     cli.ok("config", "set", "kill_grace_seconds", "0")

@@ -10,7 +10,7 @@ import pytest
 from queuectl.domain.job import Outcome
 from queuectl.domain.schedule import run_id
 from queuectl.queue import open_queue
-from queuectl.stores.components import Fired
+from queuectl.stores.exchange import Fired
 from tests.cli.harness import Cli, answered, bury, run_next
 from tests.stores.kit import new_job
 

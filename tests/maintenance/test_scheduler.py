@@ -16,7 +16,7 @@ from queuectl.domain.times import UTC
 from queuectl.maintenance import scheduler
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.stores.base import Store
-from queuectl.stores.components import Fired
+from queuectl.stores.exchange import Fired
 from queuectl.stores.mongo.store import MongoStore
 from queuectl.system.cron import Cron
 from tests.stores.conftest import OpenStore

@@ -13,7 +13,8 @@ from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
-from queuectl.stores.base import ClaimRequest, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import ClaimRequest
 from queuectl.stores.mongo import dependents
 from queuectl.stores.sqlite import dependencies
 from queuectl.stores.sqlite.database import Database

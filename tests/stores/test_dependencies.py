@@ -12,7 +12,8 @@ from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.query import Filter, Page
-from queuectl.stores.base import Renewal, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import Renewal
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
     FAILURE,

@@ -26,7 +26,8 @@ from queuectl.domain.query import Filter
 from queuectl.domain.state_machine import Fence, Transition
 from queuectl.domain.times import later
 from queuectl.stores import open_store
-from queuectl.stores.base import Renewal, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import Renewal
 from tests.stores.kit import EVERYTHING, FAILURE, INTERRUPTED, SUCCESS, request
 
 IDS = ("job1", "job2", "job10", "$job")

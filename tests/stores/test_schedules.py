@@ -17,7 +17,7 @@ from queuectl.domain.schedule import Schedule, run_id
 from queuectl.domain.times import UTC
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
-from queuectl.stores.components import Fired
+from queuectl.stores.exchange import Fired
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import added, claimed, existing, listed, new_job, settled

@@ -11,7 +11,8 @@ from queuectl.domain import state_machine
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import later
-from queuectl.stores.base import Renewal, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import Renewal
 from tests.stores.conftest import on_one_store
 from tests.stores.kit import (
     FAILURE,

@@ -18,7 +18,7 @@ import pytest
 from queuectl.domain import state_machine
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
-from queuectl.stores.base import ClaimRequest
+from queuectl.stores.exchange import ClaimRequest
 from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, request
 

@@ -16,8 +16,8 @@ from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import Settings
-from queuectl.stores.base import BATCH, Renewal, Store
-from queuectl.stores.components import Fired
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import BATCH, Fired, Renewal
 from queuectl.stores.rules import MOVED_TO
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock

@@ -20,7 +20,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job, State
 from queuectl.domain.stats import minute_of
-from queuectl.stores.base import BATCH
+from queuectl.stores.exchange import BATCH
 from queuectl.stores.mongo import dependencies
 from queuectl.stores.mongo.chunks import by_id, change_all
 from queuectl.stores.mongo.connection import Document, Link, durable, is_doubtful, is_there

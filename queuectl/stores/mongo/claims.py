@@ -23,7 +23,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from queuectl.domain.job import Job, State
 from queuectl.domain.times import later
-from queuectl.stores.base import ClaimRequest, Renewal
+from queuectl.stores.exchange import ClaimRequest, Renewal
 from queuectl.stores.mongo.connection import (
     BRIEF_SECONDS,
     Document,

@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.job import Job, State
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.base import BATCH
+from queuectl.stores.exchange import BATCH
 from queuectl.stores.mongo.chunks import by_id
 from queuectl.stores.mongo.connection import (
     Document,

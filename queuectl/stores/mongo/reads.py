@@ -13,7 +13,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.query import SIGNALLED, TIMED_OUT, Counts, Filter, Page
 from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import EPOCH
-from queuectl.stores.base import BATCH
+from queuectl.stores.exchange import BATCH
 from queuectl.stores.mongo.batches import committed, existing, unmended
 from queuectl.stores.mongo.connection import Document, Link, translated
 from queuectl.stores.mongo.dead import unbelieved, wholes

@@ -17,7 +17,7 @@ from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import EPOCH
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
 from queuectl.stores import components
-from queuectl.stores.components import Fired
+from queuectl.stores.exchange import Fired
 from queuectl.stores.mongo.connection import (
     BRIEF_SECONDS,
     Document,

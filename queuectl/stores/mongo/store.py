@@ -18,7 +18,7 @@ from queuectl.domain.query import Counts, Filter, Page
 from queuectl.domain.queue_limits import QueueLimit
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import later
-from queuectl.stores.base import BATCH, ClaimRequest, Renewal, Store
+from queuectl.stores.base import Store
 from queuectl.stores.components import (
     Environments,
     Meta,
@@ -29,6 +29,7 @@ from queuectl.stores.components import (
     StoredSettings,
     Workers,
 )
+from queuectl.stores.exchange import BATCH, ClaimRequest, Renewal
 from queuectl.stores.mongo import batches, dead, dependencies, queues, reads, registry
 from queuectl.stores.mongo.claims import Claims
 from queuectl.stores.mongo.connection import Link, in_words, translated

@@ -12,7 +12,7 @@ from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import Claim, Job
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis, whole_millis
-from queuectl.stores.base import ClaimRequest, Renewal
+from queuectl.stores.exchange import ClaimRequest, Renewal
 from queuectl.stores.sqlite import queues, reads, writes
 from queuectl.stores.sqlite.database import Database
 from queuectl.system.polling import wait_readable

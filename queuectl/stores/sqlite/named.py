@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import records, serialization
-from queuectl.stores.components import Fired
+from queuectl.stores.exchange import Fired
 from queuectl.stores.sqlite import reads, writes
 
 if TYPE_CHECKING:

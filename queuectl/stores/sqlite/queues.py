@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from queuectl.domain.job import Job
-    from queuectl.stores.base import ClaimRequest
+    from queuectl.stores.exchange import ClaimRequest
     from queuectl.stores.sqlite.database import Database
 
 _ALL = 2**31

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
-from queuectl.stores.components import BATCH, PendingEvents
+from queuectl.stores.exchange import BATCH, PendingEvents
 from queuectl.stores.sqlite import rows
 
 if TYPE_CHECKING:

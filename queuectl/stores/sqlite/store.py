@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.job import Job
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.base import BATCH, ClaimRequest, Renewal
+from queuectl.stores.exchange import BATCH, ClaimRequest, Renewal
 from queuectl.stores.sqlite import claims, dependencies, queues, reads, registry, writes
 from queuectl.stores.sqlite.connection import translated
 from queuectl.stores.sqlite.database import EXCHANGED_SECONDS, Database

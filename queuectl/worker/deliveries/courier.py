@@ -25,7 +25,8 @@ from queuectl.domain.request import require_allowed
 from queuectl.maintenance.rescuer import courier_id, take_deliveries_back
 from queuectl.queue import hook_deliveries
 from queuectl.stores import reopen_store
-from queuectl.stores.base import ClaimRequest, Renewal, Store
+from queuectl.stores.base import Store
+from queuectl.stores.exchange import ClaimRequest, Renewal
 from queuectl.stores.rules import commit_reduced, require_in_use
 from queuectl.system.home import Location
 from queuectl.system.ids import new_token

@@ -1,0 +1,84 @@
+"""What stores and those who use them hand to each other, beside the records of the domain."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from queuectl.domain.frozen import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from queuectl.domain.events import RunFinished
+    from queuectl.domain.stats import StatsBucket
+
+BATCH = 1000
+"""How many records are written at once, where there are many; then others may write."""
+
+
+class Renewal(Enum):
+    """What a worker learns when it renews its lease."""
+
+    HELD = "held"
+    PAUSED = "paused"
+    CANCEL_REQUESTED = "cancel_requested"
+    LOST = "lost"
+
+    @classmethod
+    def of(cls, cancel_requested: bool, is_paused: bool) -> Renewal:
+        """Return what the marks on a job whose claim is still held mean."""
+        if cancel_requested:
+            return cls.CANCEL_REQUESTED
+        return cls.PAUSED if is_paused else cls.HELD
+
+
+class Fired(Enum):
+    """What became of the run of a schedule that was due."""
+
+    ENQUEUED = "enqueued"
+    OVERLAPS = "overlaps"
+    LOST = "lost"
+
+
+@frozen
+class PendingEvents:
+    """What has happened and is not in the figures yet: runs that ended, jobs that were enqueued.
+
+    `enqueued` counts jobs by queue and minute. `token` is the store's own: how many batches were
+    recorded before, and where this ends.
+    """
+
+    finished: tuple[RunFinished, ...]
+    enqueued: Mapping[StatsBucket, int]
+    token: tuple[int, int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to process."""
+        return not (self.finished or self.enqueued)
+
+
+@frozen
+class ClaimRequest:
+    """A worker asks for one job.
+
+    `claim_id` is made by the worker before it asks, new for each request. `queues` empty means
+    any. `only` restricts the claim to one job. `repeated` says that an earlier request with
+    this `claim_id` got no answer: a job that it did claim is returned. With `deliveries` it asks
+    for a delivery of a hook, which no other request is ever given unless `only` names it; with
+    `untried` too, for one that no attempt has been made at.
+    """
+
+    claim_id: str
+    worker: str
+    lease_seconds: float
+    queues: tuple[str, ...] = ()
+    only: str | None = None
+    repeated: bool = False
+    deliveries: bool = False
+    untried: bool = False
+
+
+class Leaving(Exception):
+    """Raised by `Store.between` when its worker leaves: what a long method has left is not done."""
