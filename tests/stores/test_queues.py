@@ -164,6 +164,22 @@ def test_a_job_that_waits_for_slots_is_not_overtaken_in_its_queue(opened: OpenSt
     assert fresh_claim(opened()) == "wide"
 
 
+def test_a_job_that_waits_for_slots_is_not_overtaken_by_a_lower_priority_either(
+    opened: OpenStore,
+) -> None:
+    store = opened()
+    store.set_queue_limit("gpu", limit=2)
+    running = added(store, "running", queue="gpu", priority=9)
+    assert claimed(store).id == running.id
+    added(store, "large", queue="gpu", priority=5, slots=2)
+    added(store, "small", queue="gpu")
+    several = [request() for _ in range(8)]
+    assert opened().commit_and_claim([], several) == ([], [])
+    settled(store, existing(store, "running"))
+    _, (job,) = opened().commit_and_claim([], several)
+    assert job.id == "large"
+
+
 def test_a_cancelled_head_lets_the_next_one_start(opened: OpenStore) -> None:
     store = opened()
     store.set_queue_limit("gpu", limit=2)

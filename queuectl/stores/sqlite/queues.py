@@ -104,7 +104,8 @@ def next_rows(
     untried, deliveries = request.untried, request.deliveries
     most = _ALL if untried else min(number, 2)
     while found := _open_queues(db, request.queues, most, deliveries=deliveries):
-        for queue, priority, limit in found:
+        # the second says that others come between, and may be of the queue that is shut here
+        for queue, priority, limit in found if untried else found[:1]:
             several = 1 if limit or len(found) > 1 else number
             first = _first_rows(db, queue, priority, several, untried=untried)
             if first and _has_room(db, queue, limit, first[0]):
