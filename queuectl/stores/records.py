@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.times import from_millis, to_millis
@@ -14,6 +14,37 @@ if TYPE_CHECKING:
     from queuectl.domain.hooks import Hook
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
+
+Kept = TypeVar("Kept")
+Record = TypeVar("Record")
+
+
+def read_each(
+    kind: str, found: Iterable[tuple[object, Kept]], read: Callable[[Kept], Record]
+) -> list[Record]:
+    """Return what `read` makes of the records of a kind, each kept under a name.
+
+    One that cannot be read is passed over, and noted once.
+    """
+    result = []
+    for name, kept in found:
+        try:
+            result.append(read(kept))
+        except UNREADABLE:
+            note_unreadable(f"{kind}s", name)
+    return result
+
+
+def read_named(kind: str, name: str, kept: Kept, read: Callable[[Kept], Record]) -> Record:
+    """Return the record that was asked for by its name. Raises StoreRefused for a damaged one."""
+    try:
+        return read(kept)
+    except UNREADABLE as fault:
+        raise StoreRefused(
+            f"the record of {kind} '{name}' is damaged ({fault})",
+            hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
+        ) from fault
+
 
 _EVENT_FIELDS = (
     "rev", "run", "queue", "finished_at", "attempts", "command", "started_at", "waited",
@@ -66,18 +97,6 @@ def schedule_from_document(document: Mapping[str, Any]) -> Schedule:
         values[name] = bool(values[name])
     values["fields"] = loads(values["fields"])
     return Schedule(**values)
-
-
-def the_schedule(document: Mapping[str, Any]) -> Schedule:
-    """Return the schedule that was asked for by its name. Raises StoreRefused for a damaged one."""
-    try:
-        return schedule_from_document(document)
-    except UNREADABLE as fault:
-        name = document["name"]
-        raise StoreRefused(
-            f"the record of schedule '{name}' is damaged ({fault})",
-            hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
-        ) from fault
 
 
 def worker_to_document(worker: WorkerRecord) -> Document:
@@ -152,14 +171,3 @@ def hook_from_text(text: str) -> Hook:
     document["events"] = tuple(document["events"])
     document["labels"] = tuple(document["labels"])
     return Hook(**document)
-
-
-def readable_hooks(found: Iterable[tuple[str, Any]]) -> list[Hook]:
-    """Return the hooks in pairs of name and text; one that cannot be read is passed over."""
-    hooks = []
-    for name, text in found:
-        try:
-            hooks.append(hook_from_text(text))
-        except UNREADABLE:
-            note_unreadable("hooks", name)
-    return hooks

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pymongo
 from pymongo.errors import DuplicateKeyError
 
-from queuectl.domain.errors import NotFound, StoreRefused
+from queuectl.domain.errors import NotFound
 from queuectl.domain.hooks import Hook
 from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule
@@ -33,15 +33,20 @@ from queuectl.stores.mongo.writes import Writes
 from queuectl.stores.records import (
     hook_from_text,
     hook_to_text,
+    read_each,
+    read_named,
     schedule_from_document,
     schedule_to_document,
     stop_request,
     worker_from_document,
     worker_to_document,
 )
-from queuectl.stores.serialization import UNREADABLE, note_unreadable
 
 _Record = TypeVar("_Record", Hook, Schedule)
+
+
+def _worker(entry: Document) -> WorkerRecord:
+    return worker_from_document({**entry, "id": entry["_id"]})
 
 
 @in_words
@@ -52,13 +57,8 @@ class MongoWorkers(components.Workers):
         self.link = link
 
     def all(self) -> list[WorkerRecord]:
-        workers = []
-        for entry in self.link.workers.find().sort([("started_at", 1), ("_id", 1)]):
-            try:
-                workers.append(worker_from_document({**entry, "id": entry["_id"]}))
-            except UNREADABLE:
-                note_unreadable("workers", entry["_id"])
-        return workers
+        found = self.link.workers.find().sort([("started_at", 1), ("_id", 1)])
+        return read_each("worker", ((each["_id"], each) for each in found), _worker)
 
     def register(self, worker: WorkerRecord) -> None:
         fields = {**worker_to_document(worker), "heartbeat_at": self.link.now()}
@@ -169,13 +169,7 @@ class MongoNamed(components.Named[_Record]):
 
     def get(self, name: str) -> _Record | None:
         found = self._place.find_one({"_id": name})
-        try:
-            return self._read(found) if found else None
-        except UNREADABLE as fault:
-            raise StoreRefused(
-                f"the record of {self._kind} '{name}' is damaged ({fault})",
-                hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
-            ) from fault
+        return read_named(self._kind, name, found, self._read) if found else None
 
     def save(self, after: _Record, before: _Record | None = None) -> bool:
         stamp = new_stamp()
@@ -197,13 +191,7 @@ class MongoNamed(components.Named[_Record]):
         return self._place.delete_one({"_id": name}).deleted_count == 1
 
     def _readable(self, documents: Iterable[Document]) -> list[_Record]:
-        readable = []
-        for document in documents:
-            try:
-                readable.append(self._read(document))
-            except UNREADABLE:
-                note_unreadable(f"{self._kind}s", document["_id"])
-        return readable
+        return read_each(self._kind, ((each["_id"], each) for each in documents), self._read)
 
 
 def _as_read(record: Hook | Schedule) -> Document:

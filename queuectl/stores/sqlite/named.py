@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from queuectl.domain.errors import StoreRefused
 from queuectl.domain.times import from_millis, to_millis
-from queuectl.stores import records, serialization
+from queuectl.stores import records
 from queuectl.stores.exchange import Fired
 from queuectl.stores.sqlite import reads, writes
 
@@ -49,24 +48,13 @@ class NamedTable(Generic[Record]):
         return self._selected("ORDER BY name")
 
     def _selected(self, which: str, *values: object) -> list[Record]:
-        readable = []
-        for row in self._db.rows(f"SELECT {self._columns} FROM {self._table} {which}", values):
-            try:
-                readable.append(self._from_row(row))
-            except serialization.UNREADABLE:
-                serialization.note_unreadable(self._table, row[0])
-        return readable
+        found = self._db.rows(f"SELECT {self._columns} FROM {self._table} {which}", values)
+        return records.read_each(self._kind, ((row[0], row) for row in found), self._from_row)
 
     def get(self, name: str) -> Record | None:
         """Return one record; see `Named.get`."""
         row = self._db.row(f"SELECT {self._columns} FROM {self._table} WHERE name = ?", (name,))
-        try:
-            return self._from_row(row) if row else None
-        except serialization.UNREADABLE as fault:
-            raise StoreRefused(
-                f"the record of {self._kind} '{name}' is damaged ({fault})",
-                hint="queuectl restore FILE, or on MongoDB mongorestore, brings a backup back",
-            ) from fault
+        return records.read_named(self._kind, name, row, self._from_row) if row else None
 
     def save(self, after: Record, before: Record | None = None) -> bool:
         """Store a record if it is as it was read; see `Named.save`."""
@@ -158,12 +146,8 @@ def hook_table(db: Database) -> NamedTable[Hook]:
 
 
 def _hook_to_row(hook: Hook) -> list[Any]:
-    from queuectl.stores.records import hook_to_text
-
-    return [*_fence_of(hook), hook_to_text(hook)]
+    return [*_fence_of(hook), records.hook_to_text(hook)]
 
 
 def _hook_from_row(row: Sequence[Any]) -> Hook:
-    from queuectl.stores.records import hook_from_text
-
-    return hook_from_text(row[-1])
+    return records.hook_from_text(row[-1])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.times import from_millis, to_millis
-from queuectl.stores import records, serialization
+from queuectl.stores import records
 from queuectl.stores.sqlite.rows import dump_json, load_json
 
 if TYPE_CHECKING:
@@ -88,14 +88,9 @@ class WorkerTable:
 
     def all(self) -> list[WorkerRecord]:
         """Return every registered worker, the earliest first."""
-        workers = []
         fields = ", ".join(_WORKER_FIELDS)
-        for row in self._db.rows(f"SELECT {fields} FROM workers ORDER BY started_at, id"):
-            try:
-                workers.append(_worker(row))
-            except serialization.UNREADABLE:
-                serialization.note_unreadable("workers", row[0])
-        return workers
+        found = self._db.rows(f"SELECT {fields} FROM workers ORDER BY started_at, id")
+        return records.read_each("worker", ((row[0], row) for row in found), _worker)
 
     def register(self, worker: WorkerRecord) -> None:
         """Add a worker to the registry."""
