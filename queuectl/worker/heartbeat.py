@@ -128,10 +128,12 @@ class Heartbeat:
         while not self._over.wait(self._tick_seconds):
             if self._is_alone():
                 self._control.request_stop()
-            if self._is_astray():
-                self._control.request_stop(at_once=True)  # no claim holds there, no end is taken
             self._watchdog.rouse()
             rouse(self._parent)
+            if self._is_astray():
+                self._control.request_stop(at_once=True)  # no claim holds there, no end is taken
+                self._close_store()  # who comes to the other file waits until all have let go
+                continue
             asked_at = time.monotonic()
             self._is_locked = False
             try:

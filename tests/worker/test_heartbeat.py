@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,6 +94,35 @@ def test_a_worker_leaves_a_store_that_was_moved(store: SqliteStore, control: Con
         assert not control.is_stopping
         store.meta.set(MOVED_TO, "mongodb://elsewhere")
         eventually(lambda: control.is_stopping)
+
+
+def test_a_store_in_whose_place_another_one_is_is_let_go_and_not_opened_again(
+    store: SqliteStore, control: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat_module, "_TICK_SECONDS", 0.01)
+    opened: list[SqliteStore] = []
+    looked_at = tries = 0
+
+    def open_store() -> SqliteStore:
+        nonlocal tries
+        tries += 1
+        opened.append(SqliteStore(Path(store.address)))
+        return opened[-1]
+
+    def count_look() -> None:
+        nonlocal looked_at
+        looked_at += control.is_stopping
+
+    with heartbeat_of(store, open_store, Settings(), control) as heartbeat:
+        monkeypatch.setattr(heartbeat._watchdog, "rouse", count_look)
+        heartbeat.start()
+        eventually(lambda: opened)
+        monkeypatch.setattr(heartbeat, "_is_in_place", store.is_same_file)
+        shutil.copy(store.address, tmp_path / "other.db")
+        (tmp_path / "other.db").replace(store.address)
+        eventually(lambda: looked_at > 2)
+    assert tries == 1
+    assert not opened[0]._db.files.is_open
 
 
 def test_a_claim_is_renewed_in_the_middle_of_long_chores(
