@@ -83,11 +83,11 @@ class StoreUnavailable(StoreError):
 class StoreLocked(StoreUnavailable):
     """Another process has the lock that all writers of an embedded store need.
 
-    `claim_stands` says that a claim which was to be renewed is still held as it was, and that
-    nobody has written anything since the renewal was asked for.
+    `claims_standing` are the ids of those claims that were to be renewed which are still held as
+    they were; none when anybody has written anything since the renewal was asked for.
     """
 
-    claim_stands = False
+    claims_standing: frozenset[str] = frozenset()
 
 
 class StoreFull(StoreUnavailable):

@@ -20,6 +20,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings, from_stored
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import Store
+from queuectl.stores.exchange import HeldClaim
 from queuectl.stores.rules import commit_reduced
 from queuectl.system import pidfile
 from queuectl.system.home import Home, open_private
@@ -139,7 +140,7 @@ class Rescuer:
             pids = ", ".join(map(str, left))
             log.warning("job '%s': its processes cannot be killed (pid %s)", job.id, pids)
             self._undying.add(claim_id)
-        self._store.renew(job.id, claim_id, settings.lease_seconds)
+        self._store.renew([HeldClaim(job.id, claim_id)], settings.lease_seconds)
         return False
 
     def expire(self, settings: Settings) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         StoredSettings,
         Workers,
     )
-    from queuectl.stores.exchange import ClaimRequest, Renewal
+    from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 
 
 class Store(Protocol):
@@ -195,10 +195,12 @@ class Store(Protocol):
         """
         ...
 
-    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
-        """Extend a lease to `lease_seconds` from now, if the claim is still held.
+    def renew(self, held: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:
+        """Extend leases to `lease_seconds` from now, of the claims that are still held.
 
-        Raises StoreLocked, which says whether the claim stands, when others kept it from writing.
+        Returns what became of each, in their order. The cost hardly grows with their number;
+        without any, nothing is written. Raises StoreLocked, which says which claims stand, when
+        others kept it from writing: then none is renewed.
         """
         ...
 

@@ -17,8 +17,16 @@ BATCH = 1000
 """How many records are written at once, where there are many; then others may write."""
 
 
+@frozen
+class HeldClaim:
+    """One claim of those that a worker holds and wants to keep."""
+
+    job_id: str
+    claim_id: str
+
+
 class Renewal(Enum):
-    """What a worker learns when it renews its lease."""
+    """What a worker learns when it renews the lease of a claim."""
 
     HELD = "held"
     PAUSED = "paused"

@@ -19,12 +19,11 @@ from pathlib import Path
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound, StoreError, StoreLocked
-from queuectl.domain.frozen import frozen
 from queuectl.domain.settings import Settings
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
 from queuectl.maintenance import Maintenance
 from queuectl.stores.base import Store
-from queuectl.stores.exchange import Leaving, Renewal
+from queuectl.stores.exchange import HeldClaim, Leaving, Renewal
 from queuectl.stores.rules import MOVED_TO
 from queuectl.system import pidfile
 from queuectl.system.home import Home
@@ -41,14 +40,6 @@ _TICK_SECONDS = 1.0
 _SETTINGS_SECONDS = 2.0
 _FENCE_SECONDS = 2.0
 _LEAST_PATIENCE = 0.05
-
-
-@frozen
-class _Held:
-    """The claim in hand."""
-
-    job_id: str
-    claim_id: str
 
 
 class Heartbeat:
@@ -75,7 +66,7 @@ class Heartbeat:
         self._control = control
         self._watchdog = watchdog
         self._outage = outage
-        self._held: _Held | None = None
+        self._held: HeldClaim | None = None
         self._deadline = self._fence_at = 0.0
         self._is_locked = False
         self.is_astray = False
@@ -102,7 +93,7 @@ class Heartbeat:
         """Begin to renew a claim whose lease ends at `deadline` (`boot_clock`)."""
         self._fence(deadline)
         self._next_renewal = 0.0
-        self._held = _Held(job_id, claim_id)
+        self._held = HeldClaim(job_id, claim_id)
 
     def let_go(self) -> None:
         """Stop renewing: the job has been settled, or the claim is lost."""
@@ -114,7 +105,7 @@ class Heartbeat:
         self._fence_at = deadline - min(_FENCE_SECONDS, self.settings.lease_seconds / 5)
         self._control.fence(self._fence_at)
 
-    def _outlast(self, held: _Held) -> None:
+    def _outlast(self, held: HeldClaim) -> None:
         """Let the job in hand go on: just now nobody could write, and its claim stood."""
         lease, now = self.settings.lease_seconds, boot_clock()
         self._deadline = max(self._deadline, now + lease / 3)
@@ -244,13 +235,13 @@ class Heartbeat:
             log.error("this store is being moved to %s, or was: leaving", elsewhere)
             self._control.request_stop()
 
-    def _renew(self, store: Store, held: _Held) -> None:
+    def _renew(self, store: Store, held: HeldClaim) -> None:
         lease = self.settings.lease_seconds
         deadline = boot_clock() + lease
         try:
-            renewal = store.renew(held.job_id, held.claim_id, lease)
+            (renewal,) = store.renew([held], lease)
         except StoreLocked as fault:
-            if fault.claim_stands and self._held is held:
+            if held.claim_id in fault.claims_standing and self._held is held:
                 self._outlast(held)
             raise
         if self._held is not held:

@@ -24,7 +24,7 @@ from queuectl.stores.exchange import ClaimRequest, Renewal
 from queuectl.system import pidfile
 from queuectl.system.processes import identify, this_process
 from tests.stores.conftest import OpenStore, slow_on_mongo
-from tests.stores.kit import SUCCESS, added, claimed, existing, new_job, shift_clock
+from tests.stores.kit import SUCCESS, added, claimed, existing, new_job, renewal, shift_clock
 from tests.worker.fleet import Fleet, eventually, innocent, lives, pids_in
 
 LEASE_SECONDS = 1.5
@@ -55,7 +55,7 @@ def test_no_live_lease_is_stolen_by_a_host_whose_clock_is_wrong(
     upkeep = Maintenance(theirs)
     ends_at = time.monotonic() + 2 * LEASE_SECONDS
     while time.monotonic() < ends_at:
-        assert store.renew(job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
+        assert renewal(store, job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
         upkeep.tick(SETTINGS)
         time.sleep(LEASE_SECONDS / 10)
     assert store.commit(state_machine.finish(existing(store, job.id), SUCCESS, store.now()))
@@ -97,7 +97,7 @@ def test_a_renewal_between_the_look_and_the_expiry_defeats_the_expiry(
     theirs = opened()
     seen = existing(theirs, job.id)
     eventually(lambda: store.now() > job.claim.lease_until if job.claim else False, 10)
-    assert store.renew(job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
+    assert renewal(store, job.id, job.claim.id, LEASE_SECONDS) is Renewal.HELD
     assert not theirs.commit(state_machine.expire(seen, theirs.now(), 5))
     assert existing(store, job.id).state is State.PROCESSING
 
@@ -159,7 +159,7 @@ def test_an_id_that_was_deleted_and_enqueued_again_refuses_the_old_worker(
     for _ in range(2):  # waiting, then in the hands of another worker
         before = existing(store, old.id)
         assert not theirs.commit(state_machine.finish(old, SUCCESS, theirs.now()))
-        assert theirs.renew(old.id, old.claim.id, 60) is Renewal.LOST
+        assert renewal(theirs, old.id, old.claim.id, 60) is Renewal.LOST
         assert existing(store, old.id) == before
         again = store.claim(request_of("near"))
     assert again is None

@@ -14,7 +14,7 @@ from queuectl.domain.job_fields import Spec
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.stores.base import Store
-from queuectl.stores.exchange import ClaimRequest
+from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.mongo import dependents
 from queuectl.stores.sqlite import dependencies
 from queuectl.stores.sqlite.database import Database
@@ -63,6 +63,12 @@ def claimed(store: Store, *queues: str, **more: Any) -> Job:
 def claimed_ids(store: Store, number: int, *queues: str) -> list[str]:
     """Claim jobs one after another and return their ids."""
     return [claimed(store, *queues).id for _ in range(number)]
+
+
+def renewal(store: Store, job_id: str, claim_id: str, lease: float = 30.0) -> Renewal:
+    """Renew one claim; return what became of it."""
+    (answer,) = store.renew([HeldClaim(job_id, claim_id)], lease)
+    return answer
 
 
 def settled(store: Store, job: Job, outcome: Outcome = SUCCESS) -> Job:

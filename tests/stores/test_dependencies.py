@@ -24,6 +24,7 @@ from tests.stores.kit import (
     existing,
     new_job,
     notify_in_stretches,
+    renewal,
     request,
     settled,
 )
@@ -257,7 +258,7 @@ def test_a_pause_of_a_running_job_is_heard_with_the_renewal(store: Store) -> Non
     job = claimed(store)
     assert job.claim is not None
     apply(store, "a", lambda running: state_machine.pause(running, store.now()))
-    assert store.renew("a", job.claim.id, 30) is Renewal.PAUSED
+    assert renewal(store, "a", job.claim.id, 30) is Renewal.PAUSED
     assert not store.commit(state_machine.finish(job, FAILURE, store.now()))
     failed = settled(store, existing(store, "a"), FAILURE)
     assert failed.paused, "it stays paused for its retry"

@@ -15,7 +15,7 @@ from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.stores.sqlite import transaction
 from queuectl.stores.sqlite.store import SqliteStore
-from tests.stores.kit import SUCCESS, added, claimed, existing, new_job, request
+from tests.stores.kit import SUCCESS, added, claimed, existing, new_job, renewal, request
 
 SEEN = "SELECT group_concat(id || ' ' || state, ', ') FROM jobs"
 
@@ -88,7 +88,7 @@ def test_an_end_is_synced_before_the_next_write_begins(disk: Disk, store: Sqlite
     disk.synced()
     assert store.commit_and_claim([state_machine.finish(job, SUCCESS, store.now())], [request()])[1]
     assert disk.synced() == ["a processing, b pending"]
-    store.renew("b", "somebody-else", 30)
+    renewal(store, "b", "somebody-else", 30)
     assert disk.synced() == ["a completed, b processing"] * 2
 
 

@@ -16,13 +16,14 @@ import pytest
 from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import Job
 from queuectl.stores import open_store
+from queuectl.stores.exchange import HeldClaim
 from queuectl.stores.sqlite import writes
 from queuectl.stores.sqlite.database import Database
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system import lock_watch
 from queuectl.system.lock_holder import holder_of
 from tests.chaos.ground import command
-from tests.stores.kit import added, claimed, existing, new_job
+from tests.stores.kit import added, claimed, existing, new_job, settled
 from tests.worker.fleet import lives
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="who has a lock only Linux tells")
@@ -249,22 +250,22 @@ def test_a_stop_from_the_terminal_waits_until_the_lock_is_free(
         assert other.stopped_by() == number
 
 
-def test_a_renewal_that_the_lock_prevents_tells_whether_the_claim_stands(
+def test_a_renewal_that_the_lock_prevents_tells_which_claims_stand(
     store: SqliteStore, path: Path
 ) -> None:
-    added(store, "a")
-    job = claimed(store)
-    assert job.claim is not None
+    for name in "abc":
+        added(store, name)
+    jobs = [claimed(store, claim_id=f"claim of {name}") for name in "abc"]
+    settled(store, jobs[1])
     with another(path, "ours") as other:
         other.tell("hold")
-        for claim_id, stands in ((job.claim.id, True), ("another", False)):
-            with pytest.raises(StoreLocked) as caught:
-                store.renew(job.id, claim_id, 30)
-            assert caught.value.claim_stands is stands
+        with pytest.raises(StoreLocked) as caught:
+            store.renew([HeldClaim(job.id, f"claim of {job.id}") for job in jobs], 60)
+        assert caught.value.claims_standing == {"claim of a", "claim of c"}
         with pytest.raises(StoreLocked):
             store.require_writable()
     store.require_writable()
-    assert existing(store, "a").claim == job.claim
+    assert [existing(store, name).claim for name in "ac"] == [jobs[0].claim, jobs[2].claim]
 
 
 def test_jobs_are_made_into_rows_before_the_lock_is_taken(

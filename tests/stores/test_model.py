@@ -28,7 +28,7 @@ from queuectl.domain.times import later
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.exchange import Renewal
-from tests.stores.kit import EVERYTHING, FAILURE, INTERRUPTED, SUCCESS, request
+from tests.stores.kit import EVERYTHING, FAILURE, INTERRUPTED, SUCCESS, renewal, request
 
 IDS = ("job1", "job2", "job10", "$job")
 OUTCOMES = (SUCCESS, FAILURE, INTERRUPTED, replace(FAILURE, exit_code=None, signal=9))
@@ -158,7 +158,7 @@ class Comparison(RuleBasedStateMachine):
             return
         is_cancelled = job.cancel_requested
         expected = Renewal.CANCEL_REQUESTED if is_cancelled else Renewal.HELD
-        assert self.store.renew(job.id, job.claim.id, 90) is expected
+        assert renewal(self.store, job.id, job.claim.id, 90) is expected
         renewed = self.store.get(job.id)
         assert renewed is not None
         assert renewed.claim is not None

@@ -23,6 +23,7 @@ from tests.stores.kit import (
     existing,
     faults,
     new_job,
+    renewal,
     request,
     settled,
 )
@@ -102,7 +103,7 @@ def test_a_renewal_defeats_an_expiry_decided_before_it(store: Store) -> None:
     added(store, "a")
     job = claimed(store, lease=1)
     expiry = state_machine.expire(job, store.now(), 5)
-    assert store.renew("a", claim_id_of(job), 60) is Renewal.HELD
+    assert renewal(store, "a", claim_id_of(job), 60) is Renewal.HELD
     assert not store.commit(expiry)
     assert existing(store, "a").state is State.PROCESSING
     assert store.commit(state_machine.expire(existing(store, "a"), store.now(), 5))
@@ -119,7 +120,7 @@ def test_a_renewal_moves_the_lease_and_nothing_else(store: Store) -> None:
     added(store, "a")
     job = claimed(store, lease=1)
     before = store.now()
-    assert store.renew("a", claim_id_of(job), 100) is Renewal.HELD
+    assert renewal(store, "a", claim_id_of(job), 100) is Renewal.HELD
     renewed = existing(store, "a")
     assert renewed.claim is not None
     assert later(before, 100) <= renewed.claim.lease_until <= later(store.now(), 100)
@@ -130,12 +131,12 @@ def test_a_renewal_moves_the_lease_and_nothing_else(store: Store) -> None:
 def test_a_renewal_tells_of_a_cancel_request_and_of_a_lost_claim(store: Store) -> None:
     job = added(store, "a")
     held = claimed(store)
-    assert store.renew("a", "another", 30) is Renewal.LOST
-    assert store.renew("absent", claim_id_of(held), 30) is Renewal.LOST
+    assert renewal(store, "a", "another", 30) is Renewal.LOST
+    assert renewal(store, "absent", claim_id_of(held), 30) is Renewal.LOST
     assert store.commit(state_machine.cancel(held, store.now()))
-    assert store.renew("a", claim_id_of(held), 30) is Renewal.CANCEL_REQUESTED
+    assert renewal(store, "a", claim_id_of(held), 30) is Renewal.CANCEL_REQUESTED
     settled(store, existing(store, "a"), replace(FAILURE, signal=15))
-    assert store.renew("a", claim_id_of(held), 30) is Renewal.LOST
+    assert renewal(store, "a", claim_id_of(held), 30) is Renewal.LOST
     assert job.claim is None
 
 
@@ -161,7 +162,7 @@ def test_a_cancel_request_survives_a_renewal_in_between(store: Store) -> None:
     added(store, "a")
     held = claimed(store)
     request_to_cancel = state_machine.cancel(held, store.now())
-    assert store.renew("a", claim_id_of(held), 99) is Renewal.HELD
+    assert renewal(store, "a", claim_id_of(held), 99) is Renewal.HELD
     assert store.commit(request_to_cancel)
     assert existing(store, "a").claim != held.claim
 

@@ -20,7 +20,7 @@ from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.stores.exchange import ClaimRequest
 from queuectl.stores.sqlite.store import SqliteStore
-from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, request
+from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, renewal, request
 
 HOUR = timedelta(hours=1)
 EXPLAINED = ("SELECT", "UPDATE", "DELETE")
@@ -151,7 +151,7 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(promote, "jobs_due", id="promote"),
         pytest.param(lambda store: store.next_due(), "jobs_due", id="next due"),
         pytest.param(
-            lambda store: store.renew("job0", "claim", 30), "sqlite_autoindex_jobs_1", id="renew"
+            lambda store: renewal(store, "job0", "claim"), "sqlite_autoindex_jobs_1", id="renew"
         ),
         pytest.param(
             lambda store: store.leases_ending(store.now() + HOUR), "jobs_state", id="leases"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import Settings
 from queuectl.stores.base import Store
-from queuectl.stores.exchange import BATCH, Fired, Renewal
+from queuectl.stores.exchange import BATCH, Fired, HeldClaim, Renewal
 from queuectl.stores.rules import MOVED_TO
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock
@@ -74,10 +74,10 @@ class SlowStore(SqliteStore):
         self._renewals = 0
         self._seen = seen
 
-    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
-        """Renew a claim, counted."""
+    def renew(self, held: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:
+        """Renew claims, counted."""
         self._renewals += 1
-        return super().renew(job_id, claim_id, lease_seconds)
+        return super().renew(held, lease_seconds)
 
     def make_due_claimable(self, limit: int = BATCH) -> int:
         """Take a while, and say that there is more to do."""
@@ -185,12 +185,13 @@ class LockedStore(SqliteStore):
         self._clock = clock
         self._control = control
 
-    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
+    def renew(self, held: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:
         """Wait for turn and lock in vain, with the pause before it."""
         self._clock.now += 3 * lease_seconds / 16
-        assert self._control.halt(claim_id) is None, "the job was stopped meanwhile"
-        fault = StoreLocked(f"claim {claim_id} of {job_id}: locked")
-        fault.claim_stands = True
+        ids = frozenset(each.claim_id for each in held)
+        assert not any(map(self._control.halt, ids)), "the job was stopped meanwhile"
+        fault = StoreLocked("locked")
+        fault.claims_standing = ids
         raise fault
 
 

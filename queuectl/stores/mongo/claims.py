@@ -23,7 +23,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from queuectl.domain.job import Job, State
 from queuectl.domain.times import later
-from queuectl.stores.exchange import ClaimRequest, Renewal
+from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.mongo.connection import (
     BRIEF_SECONDS,
     Document,
@@ -82,18 +82,6 @@ class Claims:
         if job is not None:
             self._pause = SHORTEST_POLL
         return job
-
-    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
-        """Extend a lease, if the claim is still held; see `Store.renew`."""
-        with pymongo.timeout(min(BRIEF_SECONDS, lease_seconds)):
-            held = self._link.jobs.find_one_and_update(
-                {"_id": job_id, "state": _PROCESSING, "claim_id": claim_id},
-                {"$set": {"lease_until": later(self._link.now(), lease_seconds)}},
-                {"cancel_requested": True, "paused": True},
-            )
-        if held is None:
-            return Renewal.LOST
-        return Renewal.of(held["cancel_requested"], held.get("paused", False))
 
     def wait_for_work(self, seconds: float, wake: int) -> None:
         """Poll for a ready job of the queues last claimed from, more slowly while there is none."""
@@ -251,6 +239,32 @@ class Claims:
     def _held_document(self, request: ClaimRequest) -> Document | None:
         held = {"state": _PROCESSING, "claim_id": request.claim_id}
         return durable(self._link.jobs).find_one(held, BARE)
+
+
+def renew(link: Link, claims: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:
+    """Extend leases by two commands, however many there are; see `Store.renew`.
+
+    What is held by the second one was held by the first: a claim that was lost does not return.
+    """
+    if not claims:
+        return []
+    wanted = {
+        "_id": {"$in": [claim.job_id for claim in claims]},
+        "state": _PROCESSING,
+        "claim_id": {"$in": [claim.claim_id for claim in claims]},
+    }
+    with pymongo.timeout(min(BRIEF_SECONDS, lease_seconds)):
+        until = later(link.now(), lease_seconds)
+        link.jobs.update_many(wanted, {"$set": {"lease_until": until}})
+        marks = {"claim_id": True, "cancel_requested": True, "paused": True}
+        found = {job["claim_id"]: job for job in link.jobs.find(wanted, marks)}
+    return [_renewal(claim, found.get(claim.claim_id)) for claim in claims]
+
+
+def _renewal(claim: HeldClaim, found: Document | None) -> Renewal:
+    if found is None or found["_id"] != claim.job_id:
+        return Renewal.LOST
+    return Renewal.of(found["cancel_requested"], found.get("paused", False))
 
 
 class Crowd:

@@ -29,9 +29,9 @@ from queuectl.stores.components import (
     StoredSettings,
     Workers,
 )
-from queuectl.stores.exchange import BATCH, ClaimRequest, Renewal
+from queuectl.stores.exchange import BATCH, ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.mongo import batches, dead, dependencies, queues, reads, registry
-from queuectl.stores.mongo.claims import Claims
+from queuectl.stores.mongo.claims import Claims, renew
 from queuectl.stores.mongo.connection import Link, in_words, translated
 from queuectl.stores.mongo.retention import MongoRetention
 from queuectl.stores.mongo.schema import prepare
@@ -168,8 +168,8 @@ class MongoStore(Store):
     def flush(self) -> None:
         pass  # the server acknowledges what is journaled
 
-    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
-        return self._claims.renew(job_id, claim_id, lease_seconds)
+    def renew(self, held: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:
+        return renew(self.link, held, lease_seconds)
 
     def require_writable(self) -> None:
         pass  # nothing keeps others from writing that lets them read

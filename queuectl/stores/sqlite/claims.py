@@ -12,7 +12,7 @@ from queuectl.domain.errors import StoreLocked
 from queuectl.domain.job import Claim, Job
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis, whole_millis
-from queuectl.stores.exchange import ClaimRequest, Renewal
+from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.sqlite import queues, reads, writes
 from queuectl.stores.sqlite.database import Database
 from queuectl.system.polling import wait_readable
@@ -85,26 +85,34 @@ class Claims:
                 return
 
 
-def renew(db: Database, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
-    """Extend a lease; see `Store.renew`."""
+def renew(db: Database, claims: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:
+    """Extend leases in one transaction; see `Store.renew`."""
+    if not claims:
+        return []
     until = to_millis(db.now() + timedelta(seconds=lease_seconds))
     version = db.version()
     try:
         with db.writing():
-            row = db.row(
-                "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
-                "RETURNING cancel_requested, paused",
-                (until, job_id, claim_id),
-            )
+            return [_renew(db, claim, until) for claim in claims]
     except StoreLocked as fault:
-        fault.claim_stands = db.version() == version and _holds(db, job_id, claim_id)
+        if db.version() == version:
+            fault.claims_standing = frozenset(each.claim_id for each in claims if _holds(db, each))
         raise
+
+
+def _renew(db: Database, claim: HeldClaim, until: int) -> Renewal:
+    row = db.row(
+        "UPDATE jobs SET lease_until = ? WHERE id = ? AND claim_id = ? "
+        "RETURNING cancel_requested, paused",
+        (until, claim.job_id, claim.claim_id),
+    )
     return Renewal.of(*row) if row else Renewal.LOST
 
 
-def _holds(db: Database, job_id: str, claim_id: str) -> bool:
+def _holds(db: Database, claim: HeldClaim) -> bool:
     """Whether a claim is held, by what everybody can read."""
-    return bool(db.row("SELECT 1 FROM jobs WHERE id = ? AND claim_id = ?", (job_id, claim_id)))
+    held = "SELECT 1 FROM jobs WHERE id = ? AND claim_id = ?"
+    return bool(db.row(held, (claim.job_id, claim.claim_id)))
 
 
 # what follows is called inside a transaction that is open

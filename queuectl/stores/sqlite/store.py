@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.job import Job
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.exchange import BATCH, ClaimRequest, Renewal
+from queuectl.stores.exchange import BATCH, ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.sqlite import claims, dependencies, queues, reads, registry, writes
 from queuectl.stores.sqlite.connection import translated
 from queuectl.stores.sqlite.database import EXCHANGED_SECONDS, Database
@@ -141,8 +141,8 @@ class SqliteStore:
     def flush(self) -> None:
         self._db.log.catch_up()
 
-    def renew(self, job_id: str, claim_id: str, lease_seconds: float) -> Renewal:
-        return claims.renew(self._db, job_id, claim_id, lease_seconds)
+    def renew(self, held: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:
+        return claims.renew(self._db, held, lease_seconds)
 
     def require_writable(self) -> None:
         with self._db.claiming:

@@ -26,7 +26,7 @@ from queuectl.maintenance.rescuer import courier_id, take_deliveries_back
 from queuectl.queue import hook_deliveries
 from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
-from queuectl.stores.exchange import ClaimRequest, Renewal
+from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.rules import commit_reduced, require_in_use
 from queuectl.system.home import Location
 from queuectl.system.ids import new_token
@@ -224,12 +224,14 @@ class Courier:
 
     def _renew(self) -> None:
         """Renew the claims whose turn it is, and end what is not ours any more or cancelled."""
-        lease = self._settings.lease_seconds
-        for run_id, held in list(self._held.items()):
-            if boot_clock() < held.renew_at or held.outcome is not None:
-                continue
-            asked_at = boot_clock()
-            renewal = self._store.renew(held.job.id, run_id, lease)
+        lease, asked_at = self._settings.lease_seconds, boot_clock()
+        due = [
+            HeldClaim(held.job.id, run_id)
+            for run_id, held in self._held.items()
+            if held.outcome is None and held.renew_at <= asked_at
+        ]
+        for claim, renewal in zip(due, self._store.renew(due, lease), strict=True):
+            run_id, held = claim.claim_id, self._held[claim.claim_id]
             if renewal in (Renewal.LOST, Renewal.CANCEL_REQUESTED):
                 self._room.end(run_id)
             if renewal is Renewal.LOST:
