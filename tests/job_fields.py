@@ -57,10 +57,12 @@ EXCUSED: dict[str, dict[str, str]] = {
     "export": {
         **_NOT_STORED, **_NO_CLOCK, "seq": _BY_STORE, "cancel_requested": _OF_A_RUN,
         "claim.id": _OF_A_RUN, "claim.worker": _OF_A_RUN, "claim.lease_until": _OF_A_RUN,
+        "claim.alone": _OF_A_RUN,
     },
     "show": {
         **_NOT_STORED, "seq": _BY_STORE, "rev": _BY_STORE, "spec.generated_id": _OF_ID,
-        "claim.id": _INSIDE, "claim.lease_until": _INSIDE, "cancel_requested": _INSIDE,
+        "claim.id": _INSIDE, "claim.lease_until": _INSIDE, "claim.alone": _INSIDE,
+        "cancel_requested": _INSIDE,
         "has_dependents": _INSIDE, "children_pending": _INSIDE, "delayed": _INSIDE,
     },
     "input": _NOT_GIVEN,

@@ -119,6 +119,6 @@ def _waited(job: Job) -> float | None:
     """Return how many seconds a running job had been due when it was started."""
     spec = job.spec
     waits_for_jobs = spec.after or spec.after_any or spec.after_fail
-    if job.started_at is None or job.interruptions or waits_for_jobs:
+    if job.started_at is None or job.may_end_worker or waits_for_jobs:
         return None
     return max(0.0, (job.started_at - job.run_at).total_seconds())

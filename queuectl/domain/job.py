@@ -44,11 +44,15 @@ SETTLED = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 @frozen
 class Claim:
-    """A worker's right to run one job until `lease_until`, by the store's clock."""
+    """A worker's right to run one job until `lease_until`, by the store's clock.
+
+    `alone` says that the worker runs nothing beside it.
+    """
 
     id: str
     worker: str
     lease_until: datetime
+    alone: bool = True
 
 
 @frozen
@@ -119,7 +123,8 @@ class Job:
     that it has ended and not all of them have been notified.
     `history`, the latest `HISTORY_RUNS` runs, is filled by `Store.get` and by a `find` that asks
     for it; elsewhere it is empty. `delayed` says that `run_at` was asked for as a length of time
-    from then on; only a store without a clock of its own keeps that.
+    from then on; only a store without a clock of its own keeps that. A `suspect` was being run
+    beside others when their worker was lost, and may be what ended it: it runs alone next time.
     """
 
     spec: Spec
@@ -145,6 +150,7 @@ class Job:
     outcome: Outcome | None = None
     history: tuple[Run, ...] = ()
     delayed: bool = False
+    suspect: bool = False
 
     def changed(self, now: datetime, **changed: Any) -> Job:
         """Return the job in its next revision, which `now` has made, with other values.
@@ -171,6 +177,16 @@ class Job:
     def is_free(self) -> bool:
         """Whether the job waits for nothing but its time, and for room in its queue."""
         return self.state in WAITING and not self.blocked_by and not self.paused
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether its worker, while it runs, runs nothing beside it; of a suspect that is sure."""
+        return self.suspect or self.claim is None or self.claim.alone
+
+    @property
+    def may_end_worker(self) -> bool:
+        """Whether it may be what ended a worker before, so that it is claimed by itself."""
+        return self.suspect or self.interruptions > 0
 
     @property
     def has_attempts_left(self) -> bool:

@@ -122,30 +122,36 @@ def release(
     Without an outcome the run had not begun, and leaves no trace in the history; with `wait` it
     is due in so many seconds.
     """
+    kept: dict[str, Any] = {"attempts": job.attempts - 1, "suspect": job.suspect}
     if outcome is None and not job.cancel_requested:
         run_at = later(now, wait) if wait else job.run_at
-        attempts = job.attempts - 1
-        return _ended(job, "release", _PENDING, None, now, attempts=attempts, run_at=run_at)
+        return _ended(job, "release", _PENDING, None, now, run_at=run_at, **kept)
     ended = outcome or Outcome()
     ended = replace(ended, error=ended.error or INTERRUPTED, interrupted=False)
     if job.cancel_requested:
         return _ended(job, "cancel", _CANCELLED, ended, now)
-    return _ended(job, "release", _PENDING, ended, now, attempts=job.attempts - 1)
+    return _ended(job, "release", _PENDING, ended, now, **kept)
 
 
 def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
-    """A claim whose worker was lost ends. The attempt is given back, an interruption counted.
+    """A claim whose worker was lost ends, and the attempt is given back.
 
-    Nobody knows how long it ran; it is taken to have run until now.
+    Of a job that ran alone an interruption is counted. Any of several side by side may have ended
+    the worker, and which one cannot be seen: they become suspects. Nobody knows how long it ran; it
+    is taken to have run until now.
     """
-    count = job.interruptions + 1
+    count = job.interruptions + job.runs_alone
     changed: dict[str, Any] = {"interruptions": count, "attempts": job.attempts - 1}
     state, error = _PENDING, WORKER_LOST
     if job.cancel_requested:
         state = _CANCELLED
+    elif not job.runs_alone:
+        changed["suspect"] = True
     elif count >= max_interruptions:
         state, error = _DEAD, f"{WORKER_LOST} ({count} interruptions)"
         changed["failed_at"] = now
+    else:
+        changed["suspect"] = job.suspect
     lasted = max(0.0, (now - (job.started_at or now)).total_seconds())
     lost = Outcome(error=error, duration=lasted)
     return _ended(job, "expire", state, lost, now, _LEASE, **changed)
@@ -174,7 +180,7 @@ def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
 
 
 def _cancelled(job: Job, now: datetime, **changed: Any) -> Transition:
-    changed |= {"paused": False, "children_pending": job.has_dependents}
+    changed |= {"paused": False, "suspect": False, "children_pending": job.has_dependents}
     return _changed(job, "cancel", now, state=_CANCELLED, finished_at=now, **changed)
 
 
@@ -262,7 +268,10 @@ def _ended(
     fence: Fence = Fence.CLAIM,
     **changed: Any,
 ) -> Transition:
-    """Return the transition that ends a run, with its history entry where there is an outcome."""
+    """Return the transition that ends a run, with its history entry where there is an outcome.
+
+    A job that has ended by itself is no suspect any more.
+    """
     right = job.claim
     if job.state is not _PROCESSING or right is None:
         raise Conflict(f"job '{job.id}' is {job.state}, not processing")
@@ -282,7 +291,7 @@ def _ended(
         finished_at=now if outcome else None,
         outcome=outcome or job.outcome,
         history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
-        **changed,
+        **{"suspect": False, **changed},
     )
     return Transition(event, job, after, fence, run)
 

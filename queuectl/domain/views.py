@@ -158,6 +158,14 @@ def _awaited(blocker: str, wait_context: WaitContext) -> str:
     return f"{wanted} ({how})" if how else wanted
 
 
+def suspicion(job: Job) -> str:
+    """Return, in words, why a suspect is run by itself; nothing for any other job."""
+    if not job.suspect:
+        return ""
+    when = "now" if job.state is State.PROCESSING else "next time"
+    return f"a suspect: its worker died while it ran beside others; it runs alone {when}"
+
+
 def exit_code(job: Job) -> int:
     """Return the code that a settled job stands for, as a shell would give it.
 
@@ -192,6 +200,7 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
         "max_retries": asked["max_retries"],
         "runs": job.runs,
         "interruptions": job.interruptions,
+        "suspect": job.suspect,
         "reason": reason(job, now, wait_context=wait_context),
         "last_error": outcome.error,
         "exit_code": outcome.exit_code,

@@ -15,7 +15,7 @@ from queuectl.domain.settings import WAIT
 from queuectl.domain.state_machine import INTERRUPTED, WORKER_LOST
 from queuectl.domain.text import printable
 from queuectl.domain.times import short_seconds
-from queuectl.domain.views import masked_env
+from queuectl.domain.views import masked_env, suspicion
 from queuectl.presentation import tables
 from queuectl.presentation.columns import (
     STATE_STYLES,
@@ -77,7 +77,7 @@ def _details(job: Job, clock: tables.Clock) -> Iterator[tuple[str, str]]:
         yield _TITLES.get(name, name), text
     yield "environment", "captured" if spec.environment else "clean" if spec.clean_env else ""
     yield "runs", str(job.runs)
-    yield "interruptions", str(job.interruptions or "")
+    yield "interruptions", "; ".join(filter(None, (str(job.interruptions or ""), suspicion(job))))
     yield "worker", job.worker or ""
     for name in _TIMES:
         yield name, _instant(getattr(job, name), clock)

@@ -175,9 +175,9 @@ class Store(Protocol):
         """Commit the ends of jobs, and claim a job for each request until there is none.
 
         Returns which ends were committed, and the jobs in the order of the requests; a lost
-        commit stops neither. Where `claim_batch_size` is more than one, a job that was interrupted
-        before comes alone, as it may be what ended its worker, and so does one of a limited
-        queue, whose room others wait for.
+        commit stops neither. Nothing is claimed after a job that may be what ended its worker (a
+        suspect, or one that was interrupted before). Where `claim_batch_size` is more than one, it
+        comes alone, and so does one of a limited queue, whose room others wait for.
         """
         ...
 

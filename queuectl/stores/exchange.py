@@ -75,7 +75,8 @@ class ClaimRequest:
     any. `only` restricts the claim to one job. `repeated` says that an earlier request with
     this `claim_id` got no answer: a job that it did claim is returned. With `deliveries` it asks
     for a delivery of a hook, which no other request is ever given unless `only` names it; with
-    `untried` too, for one that no attempt has been made at.
+    `untried` too, for one that no attempt has been made at. `alone` says that the worker runs
+    nothing beside it.
     """
 
     claim_id: str
@@ -86,6 +87,7 @@ class ClaimRequest:
     repeated: bool = False
     deliveries: bool = False
     untried: bool = False
+    alone: bool = True
 
 
 class Leaving(Exception):

@@ -31,7 +31,7 @@ OUTCOME_FIELDS = (
 _COURSE_FIELDS = (
     "rev", "run_at", "attempts", "runs", "interruptions", "cancel_requested", "worker",
     "created_at", "updated_at", "started_at", "finished_at", "failed_at", "paused",
-    "has_dependents", "children_pending",
+    "has_dependents", "children_pending", "suspect",
 )  # fmt: skip
 """The fields of a job that are stored as they are: how it has fared so far."""
 
@@ -108,6 +108,7 @@ def _claim_to_document(claim: Claim | None) -> Document:
     return {
         "claim_id": claim.id if claim else None,
         "lease_until": claim.lease_until if claim else None,
+        "claim_alone": None if claim is None or claim.alone else False,
     }
 
 
@@ -148,7 +149,7 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
     Raises one of `UNREADABLE` for a document that holds none.
     """
     get = document.get
-    claim_id = get("claim_id")
+    claim_id, alone = get("claim_id"), get("claim_alone") is not False
     job = Job(
         spec=_spec_from_document(document),
         state=State(document["state"]),
@@ -165,7 +166,10 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
         paused=bool(get("paused")),
         has_dependents=bool(get("has_dependents")),
         children_pending=bool(get("children_pending")),
-        claim=Claim(claim_id, document["worker"], document["lease_until"]) if claim_id else None,
+        suspect=bool(get("suspect")),
+        claim=Claim(claim_id, document["worker"], document["lease_until"], alone)
+        if claim_id
+        else None,
         worker=get("worker"),
         started_at=get("started_at"),
         finished_at=get("finished_at"),

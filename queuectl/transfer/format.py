@@ -179,8 +179,8 @@ _COURSE_FIELDS: dict[str, _Reader] = {
     "state": _state, "created_at": _instant, "updated_at": _instant, "run_at": _instant,
     "rev": _count_from_1, "attempts": _count, "runs": _count, "interruptions": _count,
     "cancel_requested": _flag, "waits_for": _blockers, "held": _flag, "has_children": _flag,
-    "unswept": _flag, "worker": _text, "started_at": _instant, "finished_at": _instant,
-    "failed_at": _instant, "history": _history,
+    "unswept": _flag, "suspect": _flag, "worker": _text, "started_at": _instant,
+    "finished_at": _instant, "failed_at": _instant, "history": _history,
 }  # fmt: skip
 _OUTCOME_FIELDS: dict[str, _Reader] = {
     "duration": _fraction, "exit_code": _whole, "signal": _whole, "timed_out": _flag,
@@ -205,7 +205,15 @@ _NAMED = {
 
 _SPEC_FIELDS = ("id", "command", "argv", *(field.column for field in FIELDS.values()))
 _JOB_FIELDS = frozenset(
-    [*_SPEC_FIELDS, *_COURSE_FIELDS, *_OUTCOME_FIELDS, "seq", "claim_id", "lease_until"]
+    [
+        *_SPEC_FIELDS,
+        *_COURSE_FIELDS,
+        *_OUTCOME_FIELDS,
+        "seq",
+        "claim_id",
+        "lease_until",
+        "claim_alone",
+    ]
 )
 
 
@@ -257,7 +265,9 @@ def _at_rest(job: Job) -> Job:
         return job
     finished = job.finished_at or job.updated_at
     failed = (job.failed_at or finished) if job.state is State.DEAD else job.failed_at
-    return replace(job, finished_at=finished, failed_at=failed, blocked_by=(), paused=False)
+    return replace(
+        job, finished_at=finished, failed_at=failed, blocked_by=(), paused=False, suspect=False
+    )
 
 
 def _spec_from_line(fields: Mapping[str, Any]) -> Spec:

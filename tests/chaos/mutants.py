@@ -36,6 +36,7 @@ FIGURES = "tests/stores/test_stats.py::"
 DELIVERIES = "tests/stores/test_deliveries.py::"
 EXCHANGED = "tests/chaos/test_exchanged.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
+SETTLING = "tests/stores/test_settling.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,6 +486,16 @@ MUTANTS = (
         "interruptions have no end",
         KILLING + "test_a_job_that_kills_its_workers_ends_in_the_dlq[sqlite]",
         (Cut("domain/state_machine.py", "elif count >= max_interruptions:", "elif False:"),),
+    ),
+    Mutant(
+        "a job is counted as interrupted for what its neighbour did",
+        SETTLING + "test_who_ran_beside_others_is_a_suspect_until_it_has_run_alone[sqlite]",
+        (Cut("domain/state_machine.py", "elif not job.runs_alone:", "elif False:"),),
+    ),
+    Mutant(
+        "a suspect is claimed together with others",
+        SETTLING + "test_nothing_is_claimed_after_a_suspect[sqlite]",
+        (Cut("domain/job.py", "return self.suspect or self.interruptions > 0", "return False"),),
     ),
 )
 

@@ -20,7 +20,7 @@ from queuectl.cli.app import execute
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
 from queuectl.domain.job import Job, Outcome
-from queuectl.domain.state_machine import finish
+from queuectl.domain.state_machine import expire, finish
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.exchange import ClaimRequest
 
@@ -183,11 +183,18 @@ def run_next(queue: Queue, outcome: Outcome) -> Job:
     return queue.get(job.id)
 
 
-def claim_next(queue: Queue) -> Job:
-    """Play a worker that claims the next job and keeps it."""
-    job = queue.store.claim(ClaimRequest(f"claim{os.urandom(4).hex()}", "worker1", 30))
+def claim_next(queue: Queue, *, alone: bool = True) -> Job:
+    """Play a worker that claims the next job and keeps it, beside others unless `alone`."""
+    job = queue.store.claim(ClaimRequest(f"claim{os.urandom(4).hex()}", "worker1", 30, alone=alone))
     assert job is not None
     return job
+
+
+def lose_next(queue: Queue, *, alone: bool = True) -> Job:
+    """Play a worker that dies with the next job in hand, and another that takes it back."""
+    job = claim_next(queue, alone=alone)
+    assert queue.store.commit(expire(job, queue.now(), 5))
+    return queue.get(job.id)
 
 
 def bury(*ids: str, error: str = "Exit code 1") -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, bury, claim_next, fill, run_next
+from tests.cli.harness import Cli, bury, claim_next, fill, lose_next, run_next
 
 LOST = Outcome(signal=15, duration=0.2, interrupted=True)
 BROKEN = Outcome(exit_code=75, error="Exit code 75", duration=0.5)
@@ -125,3 +125,15 @@ def test_the_timeline_of_a_job_in_its_first_run_is_that_run(cli: Cli) -> None:
     assert [row.split()[-2:] for row in cli.ok("show", "a").out.splitlines()[-1:]] == [
         ["processing", "-"]
     ]
+
+
+def test_what_is_shown_of_a_suspect_says_why_it_runs_alone(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    why = "a suspect: its worker died while it ran beside others; it runs alone"
+    with open_queue() as queue:
+        lose_next(queue, alone=False)
+        assert f"interruptions  {why} next time\n" in cli.ok("show", "a").out
+        assert (cli.job("a")["suspect"], cli.job("a")["interruptions"]) == (True, 0)
+        lose_next(queue, alone=False)
+        claim_next(queue)
+        assert f"interruptions  1; {why} now\n" in cli.ok("show", "a").out

@@ -24,9 +24,9 @@ def after(seconds: float, instant: datetime = NOW) -> datetime:
     return instant + timedelta(seconds=seconds)
 
 
-def right(n: int = 1, now: datetime = NOW) -> Claim:
+def right(n: int = 1, now: datetime = NOW, *, alone: bool = True) -> Claim:
     """Return the n-th claim, with a lease of 30 seconds."""
-    return Claim(f"claim{n}", "worker1", after(30, now))
+    return Claim(f"claim{n}", "worker1", after(30, now), alone)
 
 
 def result(change: Transition) -> Job:
@@ -43,6 +43,16 @@ def pending(spec: Spec = SPEC) -> Job:
 def processing(spec: Spec = SPEC) -> Job:
     """Return a job in its first run."""
     return result(state_machine.claim(pending(spec), right(), NOW))
+
+
+def beside_others(job: Job | None = None) -> Job:
+    """Return a job in a run beside others of its worker."""
+    return result(state_machine.claim(job or pending(), right(2, alone=False), NOW))
+
+
+def suspect() -> Job:
+    """Return a job that ran beside others when its worker was lost."""
+    return result(state_machine.expire(beside_others(), NOW, max_interruptions=1))
 
 
 def cancelling(spec: Spec = SPEC) -> Job:

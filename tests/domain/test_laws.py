@@ -101,13 +101,14 @@ class JobLife(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
 
     @precondition(lambda self: self.is_in(State.PENDING, State.FAILED))
-    @rule()
-    def claim(self) -> None:
+    @rule(alone=st.booleans())
+    def claim(self, alone: bool) -> None:
         self.now = max(self.now, min(self.present.run_at, self.now + timedelta(days=1)))
         if not self.present.is_ready(self.now):
             return
         self.claims += 1
-        self.apply(state_machine.claim(self.present, right(self.claims, self.now), self.now))
+        claim = right(self.claims, self.now, alone=alone)
+        self.apply(state_machine.claim(self.present, claim, self.now))
 
     @precondition(lambda self: self.is_in(State.PROCESSING))
     @rule(outcome=st.sampled_from([SUCCESS, FAILURE, FAILURE, FAILURE, TIMEOUT, INTERRUPTED]))
@@ -128,11 +129,14 @@ class JobLife(RuleBasedStateMachine):
     def expire(self, max_interruptions: int) -> None:
         before = self.present
         self.apply(state_machine.expire(before, self.now, max_interruptions))
-        assert self.present.interruptions == before.interruptions + 1
+        assert before.claim is not None
+        counts = before.claim.alone or before.suspect
+        assert self.present.interruptions == before.interruptions + counts
         assert self.present.attempts == before.attempts - 1
         if not before.cancel_requested:
-            is_over = before.interruptions + 1 >= max_interruptions
+            is_over = counts and before.interruptions + 1 >= max_interruptions
             assert self.present.state is (State.DEAD if is_over else State.PENDING)
+            assert self.present.suspect == (not is_over and (before.suspect or not counts))
 
     @precondition(lambda self: self.is_in(State.PENDING, State.FAILED, State.PROCESSING))
     @rule()
@@ -187,6 +191,12 @@ class JobLife(RuleBasedStateMachine):
         if self.job:
             assert (self.job.claim is not None) == (self.job.state is State.PROCESSING)
             assert not self.job.cancel_requested or self.job.state is State.PROCESSING
+
+    @invariant()
+    def a_suspect_waits_or_runs_and_its_latest_run_did_not_end_by_itself(self) -> None:
+        if self.job and self.job.suspect:
+            assert self.job.state in {State.PENDING, State.PROCESSING}
+            assert self.job.runs
 
     @invariant()
     def failed_at_is_set_for_the_dead_and_an_outcome_for_what_has_run(self) -> None:

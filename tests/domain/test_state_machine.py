@@ -24,6 +24,7 @@ from tests.domain.jobs import (
     SUCCESS,
     TIMEOUT,
     after,
+    beside_others,
     cancelling,
     dead,
     failed,
@@ -31,6 +32,7 @@ from tests.domain.jobs import (
     processing,
     result,
     right,
+    suspect,
 )
 
 Event = Callable[[Job, datetime], Transition]
@@ -156,6 +158,53 @@ def test_a_job_that_loses_its_workers_five_times_ends_in_the_dlq() -> None:
     assert change.to_dead
     assert job.last_error == "worker lost (5 interruptions)"
     assert len(job.history) == 5
+
+
+def test_a_job_that_ran_beside_others_when_its_worker_was_lost_is_a_suspect_and_not_counted() -> (
+    None
+):
+    job = result(state_machine.expire(beside_others(), after(40), max_interruptions=1))
+    assert (job.state, job.attempts, job.interruptions) == (State.PENDING, 0, 0)
+    assert (job.suspect, job.may_end_worker) == (True, True)
+    assert job.history[0].error == state_machine.WORKER_LOST
+
+
+def test_a_suspect_runs_alone_whatever_its_claim_says() -> None:
+    again = beside_others(suspect())
+    assert again.runs_alone
+    lost = result(state_machine.expire(again, NOW, 2))
+    assert (lost.state, lost.interruptions, lost.suspect) == (State.PENDING, 1, True)
+    last = result(state_machine.expire(beside_others(lost), NOW, 2))
+    assert (last.state, last.interruptions, last.suspect) == (State.DEAD, 2, False)
+
+
+def test_a_job_that_ran_alone_is_counted_and_no_suspect() -> None:
+    job = result(state_machine.expire(processing(), NOW, 5))
+    assert (job.interruptions, job.suspect, job.may_end_worker) == (1, False, True)
+
+
+@pytest.mark.parametrize("event", ["succeed", "fail", "time out"])
+def test_a_suspect_whose_run_ends_by_itself_is_none_any_more(event: str) -> None:
+    assert not result(EVENTS[event](beside_others(suspect()), after(1))).suspect
+
+
+@pytest.mark.parametrize("event", ["interrupt", "release"])
+def test_a_suspect_that_is_given_back_stays_one(event: str) -> None:
+    assert result(EVENTS[event](beside_others(suspect()), after(1))).suspect
+
+
+def test_a_suspect_that_is_cancelled_or_begins_anew_is_none_any_more() -> None:
+    assert not result(state_machine.cancel(suspect(), NOW)).suspect
+    assert not result(state_machine.replace_job(suspect(), SPEC, None, NOW)).suspect
+    assert result(state_machine.edit(suspect(), SPEC, NOW, NOW)).suspect
+    asked = result(state_machine.cancel(beside_others(suspect()), NOW))
+    assert not result(state_machine.expire(asked, NOW, 5)).suspect
+
+
+def test_a_job_beside_others_that_was_to_be_cancelled_is_cancelled_with_its_worker() -> None:
+    asked = result(state_machine.cancel(beside_others(), NOW))
+    job = result(state_machine.expire(asked, NOW, 1))
+    assert (job.state, job.interruptions, job.suspect) == (State.CANCELLED, 0, False)
 
 
 @pytest.mark.parametrize("event", ["fail", "time out", "interrupt", "release", "expire"])

@@ -49,8 +49,8 @@ KNOWN_FROM_BEFORE = (
     "exit_code duration timed_out last_error queue priority"
 ).split()
 BESIDE_THEM = (
-    "failed_at started_at finished_at worker reason runs interruptions history signal stdout_cut "
-    "stderr_cut waits_for paused capture_env"
+    "failed_at started_at finished_at worker reason runs interruptions suspect history signal "
+    "stdout_cut stderr_cut waits_for paused capture_env"
 ).split()
 
 

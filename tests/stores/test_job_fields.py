@@ -172,4 +172,6 @@ def at_rest(job: Job) -> Job:
     if job.state is State.PROCESSING:
         assert job.cancel_requested
         job = replace(job, state=State.CANCELLED, attempts=job.attempts - 1)
-    return replace(job, blocked_by=(), paused=False) if job.state in SETTLED else job
+    if job.state not in SETTLED:
+        return job
+    return replace(job, blocked_by=(), paused=False, suspect=False)

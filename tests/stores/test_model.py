@@ -111,14 +111,19 @@ class Comparison(RuleBasedStateMachine):
                 assert stored is not None
                 self.jobs[job.id] = replace(job, seq=stored.seq)
 
-    @rule(queue=st.sampled_from(["", "a", "b"]), lease=st.sampled_from([1.0, 60.0]))
-    def claim(self, queue: str, lease: float) -> None:
+    @rule(
+        queue=st.sampled_from(["", "a", "b"]),
+        lease=st.sampled_from([1.0, 60.0]),
+        alone=st.booleans(),
+    )
+    def claim(self, queue: str, lease: float, alone: bool) -> None:
         self.store.make_due_claimable()
         now = self.store.now()
         ready = [
             job for job in self.jobs.values() if job.is_ready(now) and queue in ("", job.spec.queue)
         ]
-        wanted = request(*([queue] if queue else []), lease=lease, worker=f"w{next(_numbers)}")
+        worker = f"w{next(_numbers)}"
+        wanted = request(*([queue] if queue else []), lease=lease, worker=worker, alone=alone)
         taken = self.store.claim(wanted)
         if not ready:
             assert taken is None
@@ -131,7 +136,7 @@ class Comparison(RuleBasedStateMachine):
         assert taken is not None
         assert taken.id in {job.id for job in heads.values()}
         assert taken.started_at is not None
-        right = Claim(wanted.claim_id, wanted.worker, later(taken.started_at, lease))
+        right = Claim(wanted.claim_id, worker, later(taken.started_at, lease), alone)
         after = state_machine.claim(self.jobs[taken.id], right, taken.started_at).after
         assert after is not None
         self.jobs[taken.id] = after

@@ -99,6 +99,37 @@ def test_an_expiry_after_the_run_has_settled_changes_nothing(store: Store) -> No
     assert existing(store, "a") == done
 
 
+def test_who_ran_beside_others_is_a_suspect_until_it_has_run_alone(store: Store) -> None:
+    added(store, "a")
+    lost = claimed(store, alone=False)
+    assert existing(store, "a").claim == lost.claim
+    assert not lost.runs_alone
+    assert store.commit(state_machine.expire(lost, store.now(), 1))
+    again = claimed(store)
+    assert (again.suspect, again.interruptions, again.runs_alone) == (True, 0, True)
+    assert existing(store, "a").claim == again.claim
+    done = settled(store, again)
+    assert (done.state, done.suspect, done.claim) == (State.COMPLETED, False, None)
+
+
+def test_a_suspect_that_is_lost_alone_is_counted(store: Store) -> None:
+    added(store, "a")
+    for interruptions in (0, 1):
+        lost = claimed(store, alone=False)
+        assert store.commit(state_machine.expire(lost, store.now(), 5))
+        job = existing(store, "a")
+        assert (job.state, job.interruptions, job.suspect) == (State.PENDING, interruptions, True)
+
+
+def test_nothing_is_claimed_after_a_suspect(store: Store) -> None:
+    for name in "ab":
+        added(store, name)
+    lost = claimed(store, alone=False)
+    assert store.commit(state_machine.expire(lost, store.now(), 5))
+    _, following = store.commit_and_claim([], [request(), request()])
+    assert [job.id for job in following] == ["a"]
+
+
 def test_a_renewal_defeats_an_expiry_decided_before_it(store: Store) -> None:
     added(store, "a")
     job = claimed(store, lease=1)
@@ -229,11 +260,14 @@ def test_claims_that_are_asked_for_again_are_the_same(store: Store) -> None:
 
 
 @on_one_store
+@pytest.mark.parametrize("alone", [True, False], ids=["counted", "suspect"])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_job_that_was_interrupted_is_claimed_alone(store: Store, place: int) -> None:
+def test_a_job_that_may_have_ended_its_worker_is_claimed_alone(
+    store: Store, place: int, alone: bool
+) -> None:
     for name in "abc":
         added(store, name)
-    for job in [claimed(store) for _ in range(3)]:
+    for job in [claimed(store, alone=alone) for _ in range(3)]:
         now, is_it = store.now(), job.id == "abc"[place]
         assert store.commit(
             state_machine.expire(job, now, 5) if is_it else state_machine.release(job, now)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job_fields import FIELDS
 from queuectl.stores import open_store
-from queuectl.stores.sqlite.schema import LAYOUT, SCHEMA_VERSION
-from tests.stores.kit import added, buried, claimed, settled
+from queuectl.stores.sqlite.schema import LATER, LAYOUT, SCHEMA_VERSION
+from tests.stores.kit import added, buried, claimed, existing, settled
 
 FROM_BEFORE = [field for field in FIELDS.values() if field.name in ("timeout", "cwd", "clean_env")]
 
@@ -22,9 +23,11 @@ def with_an_older_file(path: Path) -> None:
     with closing(open_store(str(path))) as store:
         added(store, "old")
     with closing(sqlite3.connect(path)) as database:
-        for field in FROM_BEFORE:
-            database.execute(f"ALTER TABLE jobs DROP COLUMN {field.column}")
-        database.execute(f"PRAGMA user_version={SCHEMA_VERSION - len(FROM_BEFORE)}")
+        dropped = [("jobs", field.column) for field in FROM_BEFORE]
+        dropped += [(table, each.split()[0]) for table, some in LATER.items() for each in some]
+        for table, column in dropped:
+            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute(f"PRAGMA user_version={SCHEMA_VERSION - len(dropped)}")
         database.commit()
 
 
@@ -38,11 +41,15 @@ def test_a_file_gets_the_columns_of_later_fields_with_their_defaults(tmp_path: P
             field.default for field in FROM_BEFORE
         ]
         assert store.check() == []
+        assert (old.suspect, old.runs_alone) == (False, True)
         settled(store, old)
         added(store, "new", cwd="/srv", timeout=2.0, clean_env=True)
         new = store.get("new")
         assert new is not None
         assert (new.spec.cwd, new.spec.timeout, new.spec.clean_env) == ("/srv", 2.0, True)
+        lost = claimed(store, alone=False)
+        assert store.commit(state_machine.expire(lost, store.now(), 5))
+        assert existing(store, "new").suspect
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 

@@ -14,7 +14,7 @@ from queuectl.maintenance.thresholds import check
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
 from queuectl.web import pages
-from tests.cli.harness import run_next
+from tests.cli.harness import lose_next, run_next
 from tests.web.kit import ANSI, HOSTILE, KEY, Served, add, policy, press
 
 PAGES = {
@@ -83,6 +83,14 @@ def test_a_page_says_why_jobs_wait(
 ) -> None:
     add(queue, "grandchild1", after=["child1"])
     assert words in text_of(browser.get(path))
+
+
+def test_the_page_of_a_suspect_says_so(browser: TestClient, queue: Queue) -> None:
+    add(queue, "a")
+    lose_next(queue, alone=False)
+    assert "a suspect: its worker died while it ran beside others" in text_of(
+        browser.get("/jobs/a")
+    )
 
 
 def test_the_overview_says_how_many_wait_for_a_worker_as_far_as_it_has_looked(

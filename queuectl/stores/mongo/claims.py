@@ -53,7 +53,7 @@ _PROCESSING = State.PROCESSING.value
 _FOR_LIMITS = {"queue": True, "slots": True}
 _NOT_CLAIMED: Document = {
     "$set": {"state": State.PENDING.value},
-    "$unset": dict.fromkeys(("ready", "claim_id", "lease_until", "slots_held"), ""),
+    "$unset": dict.fromkeys(("ready", "claim_id", "lease_until", "claim_alone", "slots_held"), ""),
 }
 
 
@@ -216,6 +216,8 @@ class Claims:
     def _update(self, request: ClaimRequest, numbers: Sequence[str]) -> Document:
         now = self._link.now()
         held = {"slots_held": list(numbers)} if numbers else {}
+        beside: Document = {} if request.alone else {"claim_alone": False}
+        unset = ("ready", "batch", *(() if beside else ("claim_alone",)))
         return {
             "$inc": {"attempts": 1, "runs": 1, "rev": 1},
             "$set": {
@@ -227,8 +229,9 @@ class Claims:
                 "updated_at": now,
                 "finished_at": None,
                 **held,
+                **beside,
             },
-            "$unset": {"ready": "", "batch": ""},
+            "$unset": dict.fromkeys(unset, ""),
         }
 
     def _held(self, request: ClaimRequest) -> Job | None:

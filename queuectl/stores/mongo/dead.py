@@ -29,7 +29,7 @@ from queuectl.stores.mongo.connection import (
     left_to_repair,
     one_by_one,
 )
-from queuectl.stores.mongo.documents import fence, key_of, new_fields, to_stub
+from queuectl.stores.mongo.documents import fence, key_of, lacking, new_fields, to_stub
 
 DEAD: Document = {"state": State.DEAD.value}
 _SWEEP = 500
@@ -104,7 +104,7 @@ def revived(
     That alone has its pending events. Whoever writes compares them: they may be processed, and
     taken off, meanwhile.
     """
-    less = ("moving", "pending_events")
+    less = {"moving", "pending_events", *lacking(after)}
     kept = {name: value for name, value in whole.items() if name not in less}
     pending = {"pending_events": found["pending_events"]} if found.get("pending_events") else {}
     return {**kept, **pending, **new_fields(change, after, now), "stamp": stamp}

@@ -9,6 +9,8 @@
 - `pending_events`: what ended with the job and is in no figures yet; see `stats`;
 - `past_since`: on a job with more than one run in its history, when the first of those that are
   not the latest ended, or `EPOCH` until somebody has looked (`retention`);
+- `suspect`: true on a suspect, else absent;
+- `claim_alone`: false on a job whose worker runs others beside it, else absent;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
 - `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
 """
@@ -77,11 +79,11 @@ def to_document(job: Job, now: datetime) -> Document:
 def _with_ours(fields: Document, job: Job, now: datetime) -> Document:
     """Return fields of a job with those that this store adds, without those that it lacks."""
     fields = {**fields, "unique_live": job.spec.unique, "ready": job.is_due(now)}
-    absent = _absent(job)
+    absent = lacking(job)
     return {name: value for name, value in fields.items() if name not in absent}
 
 
-def _absent(job: Job) -> set[str]:
+def lacking(job: Job) -> set[str]:
     """Return the fields that a document of this job lacks, which keeps them out of indexes."""
     absent = set() if job.is_free else {"ready"}
     if not job.blocked_by:
@@ -92,6 +94,10 @@ def _absent(job: Job) -> set[str]:
         absent.add("unique_live")
     if job.state is not State.PROCESSING:
         absent.add("slots_held")
+    if not job.suspect:
+        absent.add("suspect")
+    if job.claim is None or job.claim.alone:
+        absent.add("claim_alone")
     return absent
 
 
@@ -158,7 +164,7 @@ def new_fields(change: Transition, after: Job, now: datetime) -> Document:
 def update(change: Transition, after: Job, now: datetime, stamp: str) -> Document:
     """Return the update that applies a transition to a document in `jobs`."""
     fields = {**new_fields(change, after, now), "state": after.state.value, "stamp": stamp}
-    unset = dict.fromkeys(("batch", *sorted(_absent(after))), "")
+    unset = dict.fromkeys(("batch", *sorted(lacking(after))), "")
     if change.to_dead:
         fields["moving"] = True
     operators: dict[str, Any] = {"$set": fields, "$unset": unset}

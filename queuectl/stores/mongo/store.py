@@ -159,6 +159,8 @@ class MongoStore(Store):
             if job is None:
                 break
             claimed.append(job)
+            if job.may_end_worker:
+                break
         return applied, claimed
 
     @property

@@ -61,9 +61,8 @@ def _update_of(change: Transition, after: Job, now: datetime) -> _Update:
             names.append(name)
             values.append(stored(new))
     if after.claim is not before.claim:
-        claim = after.claim
         names += rows.CLAIM
-        values += (claim.id, to_millis(claim.lease_until)) if claim else (None, None)
+        values += rows.claim_values(after.claim)
     if after.outcome is not before.outcome:
         names += (*rows.OUTCOME, *serialization.OUTPUT_FIELDS)
         values += outcome_values(after.outcome)

@@ -133,19 +133,19 @@ def _claim(db: Database, requests: Sequence[ClaimRequest]) -> list[Job]:
         jobs, is_limited = _next(db, left[0], len(left) if are_alike else 1, now)
         if not jobs:
             break
-        is_alone = is_limited or jobs[0].interruptions > 0
+        is_alone = is_limited or jobs[0].may_end_worker
         if is_alone and claimed:
             break
         if len(jobs) > 1:
-            jobs = jobs[:1] if is_alone else list(takewhile(_was_not_interrupted, jobs))
+            jobs = jobs[:1] if is_alone else list(takewhile(_is_harmless, jobs))
         claimed += _take(db, jobs, left, now)
         if is_alone:
             break
     return claimed
 
 
-def _was_not_interrupted(job: Job) -> bool:
-    return not job.interruptions
+def _is_harmless(job: Job) -> bool:
+    return not job.may_end_worker
 
 
 def _claimed_before(db: Database, request: ClaimRequest) -> Job | None:
@@ -197,7 +197,7 @@ def _take(
     changes = []
     for job, request in zip(jobs, requests, strict=False):
         lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
-        claim = Claim(request.claim_id, request.worker, lease_until)
+        claim = Claim(request.claim_id, request.worker, lease_until, request.alone)
         changes.append(state_machine.claim(job, claim, now))
     applied = writes.apply_together(db, changes, now)
     assert all(applied), "nobody else writes meanwhile"

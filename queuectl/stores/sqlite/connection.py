@@ -19,13 +19,12 @@ from queuectl.domain.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from queuectl.domain.job_fields import FIELDS
 from queuectl.stores.sqlite.schema import (
     APPLICATION_ID,
     DEVELOPMENT_ID,
     LAYOUT,
     SCHEMA_VERSION,
-    column_of,
+    columns_of_later,
     layout_of_version,
 )
 from queuectl.system.terminal_stops import HOLDING
@@ -169,7 +168,7 @@ def require_version(connection: sqlite3.Connection, path: Path, another: str) ->
 
 
 def add_missing_columns(connection: sqlite3.Connection) -> None:
-    """Give the table of jobs the columns of fields that were not there when it was made.
+    """Give each table the columns that there were not when it was made.
 
     Raises sqlite3.Error; then nothing has changed.
     """
@@ -178,10 +177,11 @@ def add_missing_columns(connection: sqlite3.Connection) -> None:
     HOLDING.begin()
     try:
         with all_or_nothing(connection):
-            there = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
-            for field in FIELDS.values():
-                if field.column not in there:
-                    connection.execute(f"ALTER TABLE jobs ADD COLUMN {column_of(field)}")
+            for table, columns in columns_of_later().items():
+                there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+                for column in columns:
+                    if column.partition(" ")[0] not in there:
+                        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     finally:
         HOLDING.end()

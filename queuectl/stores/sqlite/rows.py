@@ -25,11 +25,11 @@ SPEC = ("command", "argv", *(field.column for field in FIELDS.values()))
 COURSE = (
     "rev", "state", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
     "blocked_by", "paused", "has_dependents", "children_pending", "worker", "updated_at",
-    "started_at", "finished_at", "failed_at", "delayed",
+    "started_at", "finished_at", "failed_at", "delayed", "suspect",
 )  # fmt: skip
 """How a job fares: columns that are named as the fields of `Job`."""
 
-CLAIM = ("claim_id", "lease_until")
+CLAIM = ("claim_id", "lease_until", "claim_alone")
 OUTCOME = (
     "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
 )  # fmt: skip
@@ -87,8 +87,8 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
     (
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
         blocked_by, paused, has_dependents, children_pending, worker, updated_at, started_at,
-        finished_at, failed_at, delayed,
-        claim_id, lease_until,
+        finished_at, failed_at, delayed, suspect,
+        claim_id, lease_until, alone,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
     ) = row[_FIELDS_END:]  # fmt: skip
     for place, read in _READ:
@@ -115,7 +115,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         bool(paused),
         bool(has_dependents),
         bool(children_pending),
-        Claim(claim_id, worker, from_millis(lease_until)) if claim_id else None,
+        Claim(claim_id, worker, from_millis(lease_until), alone != 0) if claim_id else None,
         worker,
         _instant_or_none(started_at),
         _instant_or_none(finished_at),
@@ -123,6 +123,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         outcome,
         tuple(history),
         bool(delayed),
+        bool(suspect),
     )
     return sound(job)
 
@@ -229,6 +230,13 @@ def spec_values(spec: Spec) -> list[object]:
             for value, usual in zip(_fields_of(spec), _USUAL_OF_FIELDS, strict=True)
         ],
     ]
+
+
+def claim_values(claim: Claim | None) -> tuple[object, ...]:
+    """Return the values for the columns in `CLAIM`."""
+    if claim is None:
+        return (None, None, None)
+    return claim.id, to_millis(claim.lease_until), None if claim.alone else 0
 
 
 def outcome_values(outcome: Outcome | None) -> list[object]:

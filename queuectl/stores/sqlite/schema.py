@@ -16,15 +16,21 @@ DEVELOPMENT_ID = 0x71637431
 """What marked the files of versions before the first release ("qct1")."""
 
 LAYOUT = 1
-"""Grows when anything changes but the columns of fields."""
+"""Grows when anything changes but the columns of fields, and those in `LATER`."""
 
-_FIELDS_AT_MOST = 1000
-SCHEMA_VERSION = LAYOUT * _FIELDS_AT_MOST + len(FIELDS)
+LATER = {"jobs": ("suspect INTEGER", "claim_alone INTEGER")}
+"""Columns of no field that a table of this layout may lack, as it was made before there were any.
+
+NULL, or their default, is what nearly all rows have in them.
+"""
+
+_COLUMNS_AT_MOST = 1000
+SCHEMA_VERSION = LAYOUT * _COLUMNS_AT_MOST + len(FIELDS) + sum(map(len, LATER.values()))
 
 
 def layout_of_version(version: int) -> int:
     """Return the layout of a file from the version in its header."""
-    return version // _FIELDS_AT_MOST
+    return version // _COLUMNS_AT_MOST
 
 
 def is_nullable(field: Field) -> bool:
@@ -49,6 +55,13 @@ def column_of(field: Field) -> str:
 
 
 _FIELDS = ",\n  ".join(map(column_of, FIELDS.values()))
+
+
+def columns_of_later() -> dict[str, tuple[str, ...]]:
+    """Return the declarations of the columns that a table of this layout may lack, by table."""
+    return {**LATER, "jobs": (*map(column_of, FIELDS.values()), *LATER["jobs"])}
+
+
 _COLUMNS = f"""
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
@@ -73,6 +86,7 @@ _COLUMNS = f"""
   has_dependents INTEGER NOT NULL DEFAULT 0,
   children_pending INTEGER NOT NULL DEFAULT 0,
   delayed INTEGER,
+  {", ".join(LATER["jobs"])},
   command TEXT NOT NULL,
   argv TEXT,
   {_FIELDS},

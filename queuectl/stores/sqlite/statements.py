@@ -133,7 +133,6 @@ def _insert_many(common: tuple[str, ...], varied: tuple[str, ...], number: int) 
 
 def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
     """Return the statement that inserts a job with all it has been through, and the values."""
-    claim = job.claim
     values = [
         job.seq if keep_number else None,
         job.spec.id,
@@ -141,7 +140,7 @@ def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
         ready_flag(job, now),
         *rows.spec_values(job.spec),
         *map(stored, rows.course_of(job)),
-        *((claim.id, to_millis(claim.lease_until)) if claim else (None, None)),
+        *rows.claim_values(job.claim),
         *rows.outcome_values(job.outcome),
     ]
     return insert_into("jobs", _WHOLE, nulls_of(values)), without_nulls(values)

@@ -132,8 +132,8 @@ SCHEMAS: dict[str, Schema] = {
     "Job": record(
         "A job as `queuectl show --json` prints it.",
         id=TEXT, command=COMMAND, reason=maybe(TEXT), last_error=maybe(TEXT),
-        **_of(Job, "state attempts runs interruptions created_at updated_at run_at started_at "
-                   "finished_at failed_at worker paused"),
+        **_of(Job, "state attempts runs interruptions suspect created_at updated_at run_at "
+                   "started_at finished_at failed_at worker paused"),
         **_of(Outcome, "exit_code signal timed_out stdout stderr stdout_cut stderr_cut"),
         duration=maybe(NUMBER), **{name: _of_field(field) for name, field in ASKED.items()},
         waits_for=array(TEXT), capture_env=FLAG, history=array(named("Run")),

@@ -21,6 +21,7 @@ from queuectl.domain.queue_limits import hook_of_queue, is_of_deliveries, queue_
 from queuectl.domain.settings import show
 from queuectl.domain.text import printable
 from queuectl.domain.times import UTC, iso
+from queuectl.domain.views import suspicion
 from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation.columns import attempts_text, state_text
 from queuectl.presentation.layout import length
@@ -195,6 +196,6 @@ def environment() -> Environment:
     }  # fmt: skip
     environment.globals |= {
         "ago": ago, "static": static, "endpoint": BY_NAME.__getitem__,
-        "command_text": command_text, "iso": iso,
+        "command_text": command_text, "iso": iso, "suspicion": suspicion,
     }  # fmt: skip
     return environment
