@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -16,6 +17,7 @@ from queuectl.cli.root import Group, examples, json_option, with_options
 from queuectl.cli.session import Session, pass_session, refuse_native_windows
 from queuectl.domain.errors import ExitCode, NotFound, QueuectlError, WaitTimedOut
 from queuectl.domain.field_checks import check_name
+from queuectl.domain.settings import MOST_CONCURRENCY
 from queuectl.domain.times import parse_duration
 from queuectl.domain.worker_record import LiveWorker, StopRequest
 from queuectl.presentation import tables
@@ -30,14 +32,17 @@ _POLL_SECONDS = 0.1
 
 _LOOK_SECONDS = 1.0
 
-_count = click.option("--count", "-c", type=click.IntRange(1, _MOST_WORKERS), default=1,
-                      metavar="N", help="How many workers; 1 unless said.")  # fmt: skip
-_scope = with_options(
+_orders = with_options(
+    click.option("--count", "-c", type=click.IntRange(1, _MOST_WORKERS), default=1, metavar="N",
+                 help="How many workers; 1 unless said."),
+    click.option("--concurrency", "-j", type=click.IntRange(1, MOST_CONCURRENCY), metavar="N",
+                 help="How many jobs each runs at once; else the setting, as it is changed."),
     click.option("--queue", "queues", type=QUEUE_NAME, multiple=True, metavar="NAME",
                  help="Only this queue (repeat)."),
     click.option("--drain", is_flag=True,
                  help="End when nothing is due, running or awaiting its retry."),
 )  # fmt: skip
+"""What workers are started with, named as `manager` takes it."""
 
 
 @click.group(cls=Group, epilog="queuectl worker start --count 3")
@@ -47,63 +52,56 @@ def worker() -> None:
 
 @examples("""
     queuectl worker start --count 3
+    queuectl worker start --concurrency 16
     queuectl worker start --foreground --queue imports
     queuectl worker start --drain
 """)
 @worker.command()
-@_count
+@_orders
 @click.option(
     "--foreground", "-f", is_flag=True, envvar="QUEUECTL_FOREGROUND",
     help="Stay, with the log on this terminal; also QUEUECTL_FOREGROUND=1.",
 )  # fmt: skip
-@_scope
 @pass_session
-def start(
-    session: Session, count: int, foreground: bool, queues: tuple[str, ...], drain: bool
-) -> int:
+def start(session: Session, /, foreground: bool, **orders: Any) -> int:
     """Start workers in the background; return when they can claim."""
     queue = session.queue()
     require_in_use(queue.store)
     if foreground:
-        return _run_here(session, count, queues, drain)
+        return _run_here(session, orders)
     queue.store.check(quick=True)
     refuse_native_windows()
     from queuectl.worker.supervision import manager
 
     pids = manager.start(
-        session.location(),
-        count=count,
-        queues=_names(queues),
-        drain=drain,
-        log_format=queue.settings().log_format,
+        session.location(), log_format=queue.settings().log_format, **_checked(orders)
     )
     print_line(f"Started {len(pids)} worker(s): {pids}")
     return ExitCode.OK
 
 
 @worker.command("run", epilog="queuectl worker run --count 2")
-@_count
-@_scope
+@_orders
 @pass_session
-def run_workers(session: Session, count: int, queues: tuple[str, ...], drain: bool) -> int:
+def run_workers(session: Session, /, **orders: Any) -> int:
     """Work on this terminal until Ctrl-C, as `worker start --foreground` does."""
-    return _run_here(session, count, queues, drain)
+    return _run_here(session, orders)
 
 
-def _run_here(session: Session, count: int, queues: Sequence[str], drain: bool) -> int:
+def _run_here(session: Session, orders: dict[str, Any]) -> int:
     refuse_native_windows()
     from queuectl.worker.supervision import manager
 
     session.queue().store.check(quick=True)
     log_format = session.queue().settings().log_format
     session.close()  # the workers open the store; who only looks after them has no part in it
-    return manager.run_in_foreground(
-        session.location(), count=count, queues=_names(queues), drain=drain, log_format=log_format
-    )
+    return manager.run_in_foreground(session.location(), log_format=log_format, **_checked(orders))
 
 
-def _names(queues: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(check_name("queue", name) for name in queues))
+def _checked(orders: dict[str, Any]) -> dict[str, Any]:
+    """Return orders with each queue once. Raises InvalidInput for what is no name of one."""
+    names = dict.fromkeys(check_name("queue", name) for name in orders["queues"])
+    return {**orders, "queues": tuple(names)}
 
 
 @worker.command("list", epilog="queuectl worker list --json")

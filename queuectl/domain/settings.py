@@ -18,6 +18,9 @@ Value = int | float | bool | str
 YEAR = 366 * 86_400
 _LONG = 100 * YEAR
 
+MOST_CONCURRENCY = 256
+"""How many jobs one worker may run at once."""
+
 
 def _setting(
     default: Value,
@@ -64,6 +67,13 @@ class Settings:
         1.0, 0.01, 3600, "seconds", "the longest an idle worker sleeps when nothing wakes it",
         "poll_interval", "poll_interval_seconds",
     )  # fmt: skip
+    concurrency: int = _setting(
+        1,
+        1,
+        MOST_CONCURRENCY,
+        "jobs",
+        "how many jobs one worker runs at once, unless its start said otherwise",
+    )
     lease_seconds: float = _setting(
         30.0, 1, 86_400, "seconds", "how long a claim lives without renewal"
     )

@@ -26,6 +26,7 @@ def main() -> int:
         tuple(orders["queues"]),
         orders["drain"],
         orders["only"],
+        concurrency=orders["concurrency"],
         timings=Timings(**orders["timings"]),
     )
     if os.fork():

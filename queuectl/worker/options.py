@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.domain.frozen import frozen
+from queuectl.domain.settings import Settings
 
 
 @frozen
@@ -40,11 +41,19 @@ USUAL = Timings()
 class WorkerOptions:
     """What a worker is started for: any queue unless `queues`, one job with `only`.
 
-    With `drain` it leaves when nothing is due, running or awaiting its retry.
+    With `drain` it leaves when nothing is due, running or awaiting its retry. `concurrency` is how
+    many jobs it runs at once; None follows the setting, as that is changed.
     """
 
     queues: tuple[str, ...] = ()
     drain: bool = False
     only: str | None = None
     show_output: bool = False
+    concurrency: int | None = None
     timings: Timings = USUAL
+
+    def slots(self, settings: Settings) -> int:
+        """Return how many jobs it runs at once under the settings in force."""
+        if self.only is not None:
+            return 1
+        return settings.concurrency if self.concurrency is None else self.concurrency

@@ -65,6 +65,8 @@ from tests.cli.harness import Cli, environment, process, program, running
         (["config", "unset", "bogus"], "unknown setting"),
         (["worker", "start", "--count", "0"], "--count"),
         (["worker", "start", "--count", "many"], "--count"),
+        (["worker", "start", "-j", "0"], "--concurrency"),
+        (["worker", "run", "--concurrency", "257"], "1<=x<=256"),
         (["worker", "start", "--queue", "a b"], "queue"),
         (["worker", "stop", "--timeout", "soon"], "not a duration"),
         (["dlq", "retry"], "name the jobs"),

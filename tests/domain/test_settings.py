@@ -32,6 +32,7 @@ PROMISED: dict[str, tuple[Value, float, float]] = {
     "backoff_cap": (3600.0, 0, YEAR),
     "timeout_seconds": (0.0, 0, YEAR),
     "poll_interval_sec": (1.0, 0.01, 3600),
+    "concurrency": (1, 1, 256),
     "lease_seconds": (30.0, 1, 86_400),
     "stop_grace_seconds": (0.0, 0, YEAR),
     "kill_grace_seconds": (5.0, 0, 3600),

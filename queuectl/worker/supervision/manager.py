@@ -47,6 +47,7 @@ def start(
     queues: tuple[str, ...] = (),
     drain: bool = False,
     only: str | None = None,
+    concurrency: int | None = None,
     log_format: str = DEFAULT_FORMAT,
     timings: Timings = USUAL,
 ) -> list[int]:
@@ -68,6 +69,7 @@ def start(
         "queues": list(queues),
         "drain": drain,
         "only": only,
+        "concurrency": concurrency,
         "timings": asdict(timings),
         "report": writer,
         "log": str(log_file),
@@ -128,6 +130,7 @@ def run_in_foreground(
     count: int = 1,
     queues: tuple[str, ...] = (),
     drain: bool = False,
+    concurrency: int | None = None,
     log_format: str = DEFAULT_FORMAT,
 ) -> int:
     """Be the supervisor, with the workers' log on standard output; return an exit code."""
@@ -143,7 +146,7 @@ def run_in_foreground(
         if word == "failed":
             failures.append(rest)
 
-    options = WorkerOptions(queues, drain=drain, show_output=True)
+    options = WorkerOptions(queues, drain, show_output=True, concurrency=concurrency)
     return Supervisor(place, options, count, report).run()
 
 
