@@ -53,7 +53,7 @@ def status(session: Session, deliveries: bool, as_json: bool) -> None:
         sys.stdout.write("\n")
     tables.pairs([("workers", str(len(workers)))])
     if workers:
-        tables.table(workers, worker_columns(clock_of(queue)), colors=session.colors)
+        tables.table(workers, worker_columns(clock_of(queue), workers), colors=session.colors)
     else:
         session.hint("no worker is running: queuectl worker start")
 

@@ -21,7 +21,7 @@ from queuectl.domain.settings import MOST_CONCURRENCY
 from queuectl.domain.times import parse_duration
 from queuectl.domain.worker_record import LiveWorker, StopRequest
 from queuectl.presentation import tables
-from queuectl.presentation.columns import worker_columns
+from queuectl.presentation.columns import in_hand_text, worker_columns
 from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.presentation.status import worker_as_dict
 from queuectl.queue import Queue
@@ -113,7 +113,7 @@ def list_workers(session: Session, as_json: bool) -> None:
     workers = queue.workers()
     if as_json:
         tables.write_json([worker_as_dict(each) for each in workers])
-    elif not tables.table(workers, worker_columns(clock_of(queue)), colors=session.colors):
+    elif not tables.table(workers, worker_columns(clock_of(queue), workers), colors=session.colors):
         session.hint("no worker is running: queuectl worker start")
 
 
@@ -217,8 +217,8 @@ def _farewell(session: Session) -> Iterator[_Farewell]:
 
 
 def _in_hand(workers: Sequence[LiveWorker]) -> dict[int, str]:
-    """Return the job that each worker of these has in hand, by its pid."""
-    return {each.record.process.pid: each.job_id for each in workers if each.job_id}
+    """Return what each worker of these has in hand, by its pid."""
+    return {each.record.process.pid: in_hand_text(each) for each in workers if each.job_ids}
 
 
 def _named(pids: Sequence[int], jobs: Mapping[int, str]) -> str:

@@ -68,12 +68,9 @@ class Settings:
         "poll_interval", "poll_interval_seconds",
     )  # fmt: skip
     concurrency: int = _setting(
-        1,
-        1,
-        MOST_CONCURRENCY,
-        "jobs",
+        1, 1, MOST_CONCURRENCY, "jobs",
         "how many jobs one worker runs at once, unless its start said otherwise",
-    )
+    )  # fmt: skip
     lease_seconds: float = _setting(
         30.0, 1, 86_400, "seconds", "how long a claim lives without renewal"
     )

@@ -33,7 +33,10 @@ class ProcessIdentity:
 
 @frozen
 class WorkerRecord:
-    """An entry in the store's registry of workers. `heartbeat_at` is the store's time."""
+    """An entry in the store's registry of workers. `heartbeat_at` is the store's time.
+
+    `slots` is how many jobs it runs at once.
+    """
 
     id: str
     process: ProcessIdentity
@@ -43,18 +46,32 @@ class WorkerRecord:
     started_at: datetime
     heartbeat_at: datetime
     stop: StopRequest | None = None
+    slots: int = 1
 
 
 @frozen
 class LiveWorker:
-    """A worker that is alive, and the id of the job it has in hand."""
+    """A worker that is alive, and the ids of the jobs it has in hand, the longest first.
+
+    They may be more than its slots: some it has claimed and not begun.
+    """
 
     record: WorkerRecord
-    job_id: str | None
+    job_ids: tuple[str, ...] = ()
+
+    @property
+    def job_id(self) -> str | None:
+        """The id of the job that it has had in hand the longest."""
+        return self.job_ids[0] if self.job_ids else None
+
+    @property
+    def slots_in_use(self) -> int:
+        """How many of its slots have a job."""
+        return min(len(self.job_ids), self.record.slots)
 
     @property
     def state(self) -> str:
         """`stopping`, `busy` or `idle`."""
         if self.record.stop:
             return "stopping"
-        return "busy" if self.job_id else "idle"
+        return "busy" if self.job_ids else "idle"

@@ -47,9 +47,6 @@ _WATCHDOG_SECONDS, _LATE_WATCHDOG_SECONDS = 0.2, 2.0
 """How long a dead worker's watchdog takes to commit what ended and give back what had not begun;
 and on a busy machine, at most."""
 
-_BEGUN_AT_MOST = 1
-"""How many claims of a dead worker are left when its watchdog has done that."""
-
 _LOCK_SECONDS = 0.02
 _POSTROOM_SECONDS = 0.5
 """How long a postroom that has lost its courier is waited for; else the next command looks."""
@@ -110,7 +107,10 @@ class Rescuer:
                 log.warning("%s", fault)
 
     def _left_by_watchdog(self, worker: WorkerRecord) -> list[Job]:
-        """Return what a dead worker held, once its watchdog has had the time to do its part."""
+        """Return what a dead worker held, once its watchdog has had the time to do its part.
+
+        Then no more is left than what ran in its slots.
+        """
         ends_at = time.monotonic() + _LATE_WATCHDOG_SECONDS
         held = self._store.claimed_by(worker.id)
         if not any(job.claim and job.claim.id not in self._undying for job in held):
@@ -119,7 +119,7 @@ class Rescuer:
             time.sleep(_WATCHDOG_SECONDS)
             self._store.between()
             held = self._store.claimed_by(worker.id)
-            if len(held) <= _BEGUN_AT_MOST or time.monotonic() >= ends_at:
+            if len(held) <= worker.slots or time.monotonic() >= ends_at:
                 return held
 
     def _end_claim(self, job: Job, settings: Settings) -> bool:

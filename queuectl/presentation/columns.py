@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from queuectl.domain.job import WAITING, Job, Outcome, Run, State
@@ -104,8 +105,29 @@ def seconds_between(start: datetime, end: datetime) -> float:
     return (end - start).total_seconds()
 
 
-def worker_columns(clock: Clock) -> list[Column[LiveWorker]]:
-    """Return the columns of a listing of workers. A person is told of other hosts alone."""
+def slots_text(*workers: LiveWorker) -> str:
+    """Return how many slots of workers have a job: `3/16`; nothing where each has only one."""
+    if all(worker.record.slots == 1 for worker in workers):
+        return ""
+    used = sum(worker.slots_in_use for worker in workers)
+    return f"{used}/{sum(worker.record.slots for worker in workers)}"
+
+
+def _slots(worker: LiveWorker) -> str:
+    return f"{worker.slots_in_use}/{worker.record.slots}"
+
+
+def in_hand_text(worker: LiveWorker) -> str:
+    """Return which job a worker has in hand, and how many more: `job7 +2`."""
+    others = worker.slots_in_use - 1
+    return (worker.job_id or "") + (f" +{others}" if others > 0 else "")
+
+
+def worker_columns(clock: Clock, workers: Collection[LiveWorker]) -> list[Column[LiveWorker]]:
+    """Return the columns of a listing of some workers. A person is told of other hosts alone.
+
+    Slots are told of where any worker has several.
+    """
     here = ""
     if clock.for_person:
         import socket  # takes as long to load as the store does
@@ -114,7 +136,8 @@ def worker_columns(clock: Clock) -> list[Column[LiveWorker]]:
     return [
         Column("PID", lambda worker: str(worker.record.process.pid)),
         Column("STATE", lambda worker: worker.state, style=lambda w: _WORKER_STYLES[w.state]),
-        Column("JOB", lambda worker: worker.job_id or "-"),
+        *([Column("SLOTS", _slots, yields=_LAST)] if slots_text(*workers) else []),
+        Column("JOB", lambda worker: in_hand_text(worker) or "-"),
         Column("HOST", lambda worker: worker.record.host, optional=True, usual=here, yields=_LATE),
         Column("STARTED", lambda worker: clock.around(worker.record.started_at), yields=_SOON),
         Column("QUEUES", lambda worker: ", ".join(worker.record.queues), optional=True),

@@ -102,6 +102,8 @@ def worker_as_dict(worker: LiveWorker) -> dict[str, Any]:
         "home": record.home,
         "state": worker.state,
         "job": worker.job_id,
+        "jobs": list(worker.job_ids),
+        "slots": record.slots,
         "queues": list(record.queues),
         "started_at": iso(record.started_at),
         "heartbeat_at": iso(record.heartbeat_at),

@@ -114,15 +114,19 @@ class Reader:
         return sum(1 for _ in self.find(chosen)) if counted is None else counted
 
     def workers(self) -> list[LiveWorker]:
-        """Return the workers that are alive, the earliest first, each with its job."""
+        """Return the workers that are alive, the earliest first, each with its jobs."""
         from queuectl.domain.query import Filter
         from queuectl.domain.worker_record import LiveWorker
         from queuectl.system.processes import is_live
 
         now, running = self._store.now(), Filter(frozenset({State.PROCESSING}))
-        held = {job.worker: job.id for job in self.find(running)}
+        held: dict[str | None, list[Job]] = {}
+        for job in self.find(running):
+            held.setdefault(job.worker, []).append(job)
+        for jobs in held.values():
+            jobs.sort(key=lambda job: job.started_at or now)
         return [
-            LiveWorker(record, held.get(record.id))
+            LiveWorker(record, tuple(job.id for job in held.get(record.id, ())))
             for record in self._store.workers.all()
             if is_live(record, now)
         ]

@@ -97,8 +97,11 @@ class Workers(Protocol):
         """Add a worker, with `heartbeat_at` now."""
         ...
 
-    def heartbeat(self, worker_id: str) -> StopRequest | None:
-        """Note that a worker lives; return what it was asked. Raises NotFound when unregistered."""
+    def heartbeat(self, worker_id: str, slots: int) -> StopRequest | None:
+        """Note that a worker lives, and with how many slots; return what it was asked.
+
+        Raises NotFound when it is not registered.
+        """
         ...
 
     def unregister(self, worker_id: str) -> None:

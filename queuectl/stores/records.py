@@ -112,6 +112,7 @@ def worker_to_document(worker: WorkerRecord) -> Document:
         "started_at": worker.started_at,
         "heartbeat_at": worker.heartbeat_at,
         "stop": worker.stop.value if worker.stop else None,
+        "slots": worker.slots,
     }
 
 
@@ -128,6 +129,7 @@ def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
         started_at=document["started_at"],
         heartbeat_at=document["heartbeat_at"],
         stop=stop_request(document.get("stop")),
+        slots=document.get("slots") or 1,
     )
 
 

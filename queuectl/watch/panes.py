@@ -9,7 +9,13 @@ from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.views import reason
 from queuectl.domain.worker_record import LiveWorker
-from queuectl.presentation.columns import attempts_text, seconds_between, state_text
+from queuectl.presentation.columns import (
+    attempts_text,
+    in_hand_text,
+    seconds_between,
+    slots_text,
+    state_text,
+)
 from queuectl.presentation.layout import GAP, arrange, fit
 from queuectl.presentation.snapshot import Snapshot
 from queuectl.presentation.tables import Clock, Column, cells, duration, elapsed, rough, used
@@ -69,7 +75,8 @@ def _worker_columns(snapshot: Snapshot) -> list[Column[LiveWorker]]:
         Column("PID", lambda worker: str(worker.record.process.pid)),
         Column("STATE", lambda worker: worker.state, style=lambda worker: f"class:{worker.state}"),
         Column("HOST", lambda worker: _host(worker, snapshot), optional=True, yields=1),
-        Column("JOB", lambda worker: worker.job_id or ""),
+        Column("SLOTS", slots_text, optional=True, yields=1),
+        Column("JOB", in_hand_text),
         Column("FOR", lambda worker: _runtime(job_of(worker), snapshot)),
         Column("COMMAND", command),
     ]

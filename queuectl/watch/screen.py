@@ -10,7 +10,7 @@ from datetime import datetime
 from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.text import printable
-from queuectl.presentation.columns import STATE_STYLES, seconds_between, state_text
+from queuectl.presentation.columns import STATE_STYLES, seconds_between, slots_text, state_text
 from queuectl.presentation.layout import cut, fit, sparkline, width, wrap
 from queuectl.presentation.run_log import LogText
 from queuectl.presentation.snapshot import Snapshot
@@ -158,7 +158,9 @@ def _title(text: str, is_focused: bool, columns: int) -> Line:
 def _title_of(snapshot: Snapshot, view: View, pane: Pane) -> str:
     if pane is Pane.WORKERS:
         busy = sum(worker.job_id is not None for worker in snapshot.workers)
-        return f"Workers {len(snapshot.workers)}" + (f", {busy} busy" if busy else "")
+        slots = slots_text(*snapshot.workers)
+        more = [f", {busy} busy" if busy else "", f", {slots} slots" if slots else ""]
+        return f"Workers {len(snapshot.workers)}{''.join(more)}"
     if pane is Pane.DEAD:
         return f"Dead letter queue {snapshot.counts.of(State.DEAD):,}"
     if view.typed and view.mode is not Mode.FILTER:

@@ -120,7 +120,10 @@ def _mark(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.trouble,
         snapshot.counts,
         [(job.id, job.rev) for job in snapshot.jobs],
-        [(worker.record.id, worker.state, worker.job_id) for worker in snapshot.workers],
+        [
+            (worker.record.id, worker.state, worker.record.slots, worker.job_ids)
+            for worker in snapshot.workers
+        ],
         dict(snapshot.queue_limits),
         [(each.name, each.rev) for each in snapshot.schedules],
         [(each.name, each.rev) for each in snapshot.hooks],

@@ -260,7 +260,7 @@ class Heartbeat:
 
     def _report(self, store: Store) -> None:
         try:
-            request = store.workers.heartbeat(self._worker.id)
+            request = store.workers.heartbeat(self._worker.id, self._worker.slots)
         except NotFound:  # a fleet that took us for dead has removed us
             store.workers.register(replace(self._worker, heartbeat_at=store.now()))
             me = pidfile.ProcessEntry(

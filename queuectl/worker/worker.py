@@ -74,6 +74,7 @@ class Worker:
         self._store.patience = options.timings.lock
         require_in_use(self._store)
         now = self._store.now()
+        settings = tunables.from_stored(self._store.settings.all())
         self.record = WorkerRecord(
             id=worker_id,
             process=this_process(),
@@ -82,6 +83,7 @@ class Worker:
             queues=options.queues if options.only is None else (ONE_JOB,),
             started_at=now,
             heartbeat_at=now,
+            slots=options.slots(settings),
         )
         self._executor = Executor(
             self._control, self._watchdog, options.timings.quick, is_adopter=is_adopter
@@ -94,7 +96,7 @@ class Worker:
             self._control,
             self._watchdog,
             outage,
-            tunables.from_stored(self._store.settings.all()),
+            settings,
             self._store.is_same_file,
             call_courier,
             drains=options.drain,

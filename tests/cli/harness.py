@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.state_machine import expire, finish
+from queuectl.domain.worker_record import LiveWorker, WorkerRecord
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.exchange import ClaimRequest
+from queuectl.system.processes import this_process
 
 ROOT = Path(__file__).parents[2]
 CODES = frozenset(int(code) for code in ExitCode)
@@ -195,6 +198,18 @@ def lose_next(queue: Queue, *, alone: bool = True) -> Job:
     job = claim_next(queue, alone=alone)
     assert queue.store.commit(expire(job, queue.now(), 5))
     return queue.get(job.id)
+
+
+def play_worker(queue: Queue, slots: int = 1, jobs: int = 0) -> LiveWorker:
+    """Play a worker that is alive, with so many slots and jobs in hand."""
+    now = queue.now()
+    record = WorkerRecord(
+        "worker1", this_process(), socket.gethostname(), str(queue.home.root), (), now, now,
+        slots=slots,
+    )  # fmt: skip
+    queue.store.workers.register(record)
+    held = [claim_next(queue, alone=slots == 1) for _ in range(jobs)]
+    return LiveWorker(record, tuple(job.id for job in held))
 
 
 def bury(*ids: str, error: str = "Exit code 1") -> None:

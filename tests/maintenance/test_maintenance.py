@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,16 @@ def test_what_the_guard_of_a_dead_worker_is_late_to_give_back_is_waited_for(
     left = Rescuer(store)._left_by_watchdog(worker_record(store, "w1"))
     guard.join()
     assert [job.id for job in left] == [begun.id]
+
+
+def test_a_dead_worker_that_ran_a_job_in_each_slot_is_looked_at_once(
+    store: LockableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("b", "c"):
+        added(store, name)
+        claimed(store, only=name, alone=False)
+    looks: list[float] = []
+    monkeypatch.setattr("queuectl.maintenance.rescuer.time.sleep", looks.append)
+    worker = replace(worker_record(store, "w1"), slots=3)
+    assert [job.id for job in Rescuer(store)._left_by_watchdog(worker)] == ["a", "b", "c"]
+    assert len(looks) == 1

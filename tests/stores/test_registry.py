@@ -73,29 +73,36 @@ def test_a_heartbeat_moves_the_time(store: Store) -> None:
     before = store.workers.all()[0].heartbeat_at
     while store.now() <= before:
         pass
-    assert store.workers.heartbeat("w1") is None
+    assert store.workers.heartbeat("w1", 1) is None
     assert store.workers.all()[0].heartbeat_at > before
+
+
+def test_a_heartbeat_says_how_many_slots_the_worker_has_now(store: Store) -> None:
+    store.workers.register(replace(worker_record(store, "w1"), slots=3))
+    assert store.workers.all()[0].slots == 3
+    store.workers.heartbeat("w1", 16)
+    assert store.workers.all()[0].slots == 16
 
 
 def test_a_worker_that_was_removed_hears_of_it(store: Store) -> None:
     with pytest.raises(NotFound):
-        store.workers.heartbeat("w1")
+        store.workers.heartbeat("w1", 1)
     store.workers.register(worker_record(store, "w1"))
     store.workers.unregister("w1")
     store.workers.unregister("w1")
     assert store.workers.all() == []
     with pytest.raises(NotFound):
-        store.workers.heartbeat("w1")
+        store.workers.heartbeat("w1", 1)
 
 
 def test_a_request_to_stop_is_found_with_the_next_heartbeat(store: Store) -> None:
     for worker_id in ("w1", "w2"):
         store.workers.register(worker_record(store, worker_id))
     store.workers.ask_to_stop(["w1", "absent"], StopRequest.GRACEFUL)
-    assert store.workers.heartbeat("w1") is StopRequest.GRACEFUL
-    assert store.workers.heartbeat("w2") is None
+    assert store.workers.heartbeat("w1", 1) is StopRequest.GRACEFUL
+    assert store.workers.heartbeat("w2", 1) is None
     store.workers.ask_to_stop(["w1"], StopRequest.NOW)
-    assert store.workers.heartbeat("w1") is StopRequest.NOW
+    assert store.workers.heartbeat("w1", 1) is StopRequest.NOW
     store.workers.ask_to_stop([], StopRequest.NOW)
 
 

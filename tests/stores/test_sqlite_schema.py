@@ -13,7 +13,7 @@ from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job_fields import FIELDS
 from queuectl.stores import open_store
 from queuectl.stores.sqlite.schema import LATER, LAYOUT, SCHEMA_VERSION
-from tests.stores.kit import added, buried, claimed, existing, settled
+from tests.stores.kit import added, buried, claimed, existing, settled, worker_record
 
 FROM_BEFORE = [field for field in FIELDS.values() if field.name in ("timeout", "cwd", "clean_env")]
 
@@ -22,6 +22,7 @@ def with_an_older_file(path: Path) -> None:
     """Make a store with a job, as it was before some fields were there."""
     with closing(open_store(str(path))) as store:
         added(store, "old")
+        store.workers.register(worker_record(store, "w1"))
     with closing(sqlite3.connect(path)) as database:
         dropped = [("jobs", field.column) for field in FROM_BEFORE]
         dropped += [(table, each.split()[0]) for table, some in LATER.items() for each in some]
@@ -42,6 +43,7 @@ def test_a_file_gets_the_columns_of_later_fields_with_their_defaults(tmp_path: P
         ]
         assert store.check() == []
         assert (old.suspect, old.runs_alone) == (False, True)
+        assert [worker.slots for worker in store.workers.all()] == [1]
         settled(store, old)
         added(store, "new", cwd="/srv", timeout=2.0, clean_env=True)
         new = store.get("new")

@@ -173,4 +173,4 @@ def test_a_time_that_is_none_is_not_the_oldest_nor_the_next(store: Store, store_
 def test_a_worker_that_is_asked_what_nobody_knows_goes_on(store: Store, store_url: str) -> None:
     store.workers.register(worker_record(store, "w"))
     write(store_url, "w", "stop", "weird", "queuectl_workers")
-    assert store.workers.heartbeat("w") is None
+    assert store.workers.heartbeat("w", 1) is None

@@ -14,7 +14,7 @@ from queuectl.maintenance.thresholds import check
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
 from queuectl.web import pages
-from tests.cli.harness import lose_next, run_next
+from tests.cli.harness import lose_next, play_worker, run_next
 from tests.web.kit import ANSI, HOSTILE, KEY, Served, add, policy, press
 
 PAGES = {
@@ -83,6 +83,28 @@ def test_a_page_says_why_jobs_wait(
 ) -> None:
     add(queue, "grandchild1", after=["child1"])
     assert words in text_of(browser.get(path))
+
+
+def test_the_pages_show_the_slots_of_a_worker_that_has_several(
+    browser: TestClient, queue: Queue
+) -> None:
+    for number in range(64):
+        add(queue, f"job{number:02}")
+    play_worker(queue, slots=64, jobs=64)
+    page = browser.get("/workers").text
+    assert "64/64 job00 +63" in text_of(browser.get("/workers"))
+    assert page.count("job63") == 0
+    assert "1 of 1 busy · 64/64 slots" in text_of(browser.get("/"))
+
+
+def test_the_pages_are_as_before_where_workers_have_one_slot(
+    browser: TestClient, queue: Queue
+) -> None:
+    add(queue, "job")
+    play_worker(queue, jobs=1)
+    assert "1/1" not in text_of(browser.get("/workers"))
+    assert "1 of 1 busy" in text_of(browser.get("/"))
+    assert "slots" not in text_of(browser.get("/"))
 
 
 def test_the_page_of_a_suspect_says_so(browser: TestClient, queue: Queue) -> None:

@@ -65,10 +65,11 @@ class MongoWorkers(components.Workers):
         entry = {"_id": fields.pop("id"), **fields}
         self.link.workers.replace_one({"_id": worker.id}, entry, upsert=True)
 
-    def heartbeat(self, worker_id: str) -> StopRequest | None:
+    def heartbeat(self, worker_id: str, slots: int) -> StopRequest | None:
         with pymongo.timeout(BRIEF_SECONDS):
+            alive = {"heartbeat_at": self.link.now(), "slots": slots}
             entry = self.link.workers.find_one_and_update(
-                {"_id": worker_id}, {"$set": {"heartbeat_at": self.link.now()}}, {"stop": True}
+                {"_id": worker_id}, {"$set": alive}, {"stop": True}
             )
         if entry is None:
             raise NotFound(f"worker '{worker_id}' is not registered")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _WORKER_FIELDS = (
     "id", "pid", "started", "boot", "host", "home", "queues", "started_at", "heartbeat_at", "stop",
+    "slots",
 )  # fmt: skip
 
 
@@ -108,12 +109,12 @@ class WorkerTable:
                 [document[name] for name in _WORKER_FIELDS],
             )
 
-    def heartbeat(self, worker_id: str) -> StopRequest | None:
+    def heartbeat(self, worker_id: str, slots: int) -> StopRequest | None:
         """Note that a worker lives; see `Workers.heartbeat`."""
         with self._db.writing():
             row = self._db.row(
-                "UPDATE workers SET heartbeat_at = ? WHERE id = ? RETURNING stop",
-                (to_millis(self._db.now()), worker_id),
+                "UPDATE workers SET heartbeat_at = ?, slots = ? WHERE id = ? RETURNING stop",
+                (to_millis(self._db.now()), slots, worker_id),
             )
         if row is None:
             raise NotFound(f"worker '{worker_id}' is not registered")

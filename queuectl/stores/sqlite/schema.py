@@ -18,7 +18,10 @@ DEVELOPMENT_ID = 0x71637431
 LAYOUT = 1
 """Grows when anything changes but the columns of fields, and those in `LATER`."""
 
-LATER = {"jobs": ("suspect INTEGER", "claim_alone INTEGER")}
+LATER = {
+    "jobs": ("suspect INTEGER", "claim_alone INTEGER"),
+    "workers": ("slots INTEGER NOT NULL DEFAULT 1",),
+}
 """Columns of no field that a table of this layout may lack, as it was made before there were any.
 
 NULL, or their default, is what nearly all rows have in them.
@@ -240,7 +243,7 @@ CREATE TABLE totals (
 ) WITHOUT ROWID;
 """
 
-_NAMED = """
+_NAMED = f"""
 CREATE TABLE schedules (
   name TEXT PRIMARY KEY, cron TEXT NOT NULL, tz TEXT NOT NULL, fields TEXT NOT NULL,
   next_due INTEGER, created_at INTEGER NOT NULL, catch_up INTEGER NOT NULL,
@@ -258,7 +261,7 @@ CREATE TABLE environments (
 CREATE TABLE workers (
   id TEXT PRIMARY KEY, pid INTEGER NOT NULL, started TEXT NOT NULL, boot TEXT NOT NULL,
   host TEXT NOT NULL, home TEXT NOT NULL, queues TEXT NOT NULL, started_at INTEGER NOT NULL,
-  heartbeat_at INTEGER NOT NULL, stop TEXT
+  heartbeat_at INTEGER NOT NULL, stop TEXT, {", ".join(LATER["workers"])}
 );
 CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

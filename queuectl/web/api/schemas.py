@@ -147,8 +147,8 @@ SCHEMAS: dict[str, Schema] = {
         name=TEXT, paused=FLAG, limit=maybe(COUNT), used=maybe(COUNT), counts=named("Counts")
     ),
     "Worker": record(
-        **_of(WorkerRecord, "id host home queues started_at heartbeat_at"),
-        pid=WHOLE, state=one_of("idle", "busy", "stopping"), job=maybe(TEXT),
+        **_of(WorkerRecord, "id host home queues started_at heartbeat_at slots"),
+        pid=WHOLE, state=one_of("idle", "busy", "stopping"), job=maybe(TEXT), jobs=array(TEXT),
     ),
     "Status": record(
         store=TEXT, home=TEXT, counts=named("Counts"),

@@ -16,7 +16,7 @@ from queuectl.domain.query import Counts, Filter
 from queuectl.domain.query import Page as Paging
 from queuectl.domain.times import iso
 from queuectl.domain.views import masked_env, reason
-from queuectl.presentation.columns import seconds_between
+from queuectl.presentation.columns import seconds_between, slots_text
 from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, totals
 from queuectl.queue import Queue
@@ -108,6 +108,7 @@ def _overview(queue: Queue, _arguments: Arguments) -> Values:
         "counts": counts,
         "workers": workers,
         "busy": sum(worker.state == "busy" for worker in workers),
+        "slots": slots_text(*workers),
         "states": charts.states_bar(counts),
         "charts": charts.charts(queue),
         "frame": charts,
