@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, InvalidInput
+from queuectl.domain.events import event_of
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.state_machine import Fence, Transition
@@ -176,6 +177,15 @@ def test_a_suspect_runs_alone_whatever_its_claim_says() -> None:
     assert (lost.state, lost.interruptions, lost.suspect) == (State.PENDING, 1, True)
     last = result(state_machine.expire(beside_others(lost), NOW, 2))
     assert (last.state, last.interruptions, last.suspect) == (State.DEAD, 2, False)
+
+
+def test_how_long_a_suspect_has_waited_is_not_told_as_it_ran_meanwhile() -> None:
+    waited = [
+        event.waited
+        for job in (pending(), suspect())
+        if (event := event_of(state_machine.finish(beside_others(job), SUCCESS, after(1))))
+    ]
+    assert waited == [0.0, None]
 
 
 def test_a_job_that_ran_alone_is_counted_and_no_suspect() -> None:
