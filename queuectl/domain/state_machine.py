@@ -266,6 +266,8 @@ def _ended(
     outcome: Outcome | None,
     now: datetime,
     fence: Fence = Fence.CLAIM,
+    *,
+    suspect: bool = False,
     **changed: Any,
 ) -> Transition:
     """Return the transition that ends a run, with its history entry where there is an outcome.
@@ -291,7 +293,8 @@ def _ended(
         finished_at=now if outcome else None,
         outcome=outcome or job.outcome,
         history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
-        **{"suspect": False, **changed},
+        suspect=suspect,
+        **changed,
     )
     return Transition(event, job, after, fence, run)
 

@@ -61,8 +61,13 @@ def _update_of(change: Transition, after: Job, now: datetime) -> _Update:
             names.append(name)
             values.append(stored(new))
     if after.claim is not before.claim:
+        old_claim, claim = before.claim, after.claim
         names += rows.CLAIM
-        values += rows.claim_values(after.claim)
+        values += (claim.id, to_millis(claim.lease_until)) if claim else (None, None)
+        is_alone = claim is None or claim.alone
+        if is_alone is not (old_claim is None or old_claim.alone):
+            names.append(rows.ALONE)
+            values.append(None if is_alone else 0)
     if after.outcome is not before.outcome:
         names += (*rows.OUTCOME, *serialization.OUTPUT_FIELDS)
         values += outcome_values(after.outcome)

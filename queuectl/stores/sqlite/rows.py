@@ -29,12 +29,15 @@ COURSE = (
 )  # fmt: skip
 """How a job fares: columns that are named as the fields of `Job`."""
 
-CLAIM = ("claim_id", "lease_until", "claim_alone")
+CLAIM = ("claim_id", "lease_until")
+ALONE = "claim_alone"
+"""0 where the worker runs others beside the job, else NULL; written only where that changes."""
+
 OUTCOME = (
     "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
 )  # fmt: skip
 
-COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, *OUTCOME)
+COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, ALONE, *OUTCOME)
 """Every column that a job is read from, but for its output."""
 
 ALL_COLUMNS = (*COLUMNS, *serialization.OUTPUT_FIELDS)
@@ -230,13 +233,6 @@ def spec_values(spec: Spec) -> list[object]:
             for value, usual in zip(_fields_of(spec), _USUAL_OF_FIELDS, strict=True)
         ],
     ]
-
-
-def claim_values(claim: Claim | None) -> tuple[object, ...]:
-    """Return the values for the columns in `CLAIM`."""
-    if claim is None:
-        return (None, None, None)
-    return claim.id, to_millis(claim.lease_until), None if claim.alone else 0
 
 
 def outcome_values(outcome: Outcome | None) -> list[object]:

@@ -34,8 +34,8 @@ _READINESS = ("state", "run_at", "blocked_by", "paused")
 """What decides whether a job is ready."""
 
 _WHOLE = (
-    "seq", "id", "created_at", "ready", *rows.SPEC, *rows.COURSE, *rows.CLAIM, *rows.OUTCOME,
-    *serialization.OUTPUT_FIELDS,
+    "seq", "id", "created_at", "ready", *rows.SPEC, *rows.COURSE, *rows.CLAIM, rows.ALONE,
+    *rows.OUTCOME, *serialization.OUTPUT_FIELDS,
 )  # fmt: skip
 _RUN = ("seq", *serialization.RUN_FIELDS)
 _beginning_of = attrgetter(*rows.NEW)
@@ -133,6 +133,7 @@ def _insert_many(common: tuple[str, ...], varied: tuple[str, ...], number: int) 
 
 def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
     """Return the statement that inserts a job with all it has been through, and the values."""
+    claim = job.claim
     values = [
         job.seq if keep_number else None,
         job.spec.id,
@@ -140,7 +141,8 @@ def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
         ready_flag(job, now),
         *rows.spec_values(job.spec),
         *map(stored, rows.course_of(job)),
-        *rows.claim_values(job.claim),
+        *((claim.id, to_millis(claim.lease_until)) if claim else (None, None)),
+        None if claim is None or claim.alone else 0,
         *rows.outcome_values(job.outcome),
     ]
     return insert_into("jobs", _WHOLE, nulls_of(values)), without_nulls(values)
