@@ -77,7 +77,7 @@ def test_workers_have_as_many_slots_as_their_start_said_else_the_setting(cli: Cl
 @needs_workers
 def test_a_worker_on_a_terminal_has_the_slots_that_it_was_told(cli: Cli) -> None:
     with running("worker", "run", "--concurrency", "4") as run:
-        until(lambda: bool(shown(cli)))
-        slots = [worker["slots"] for worker in shown(cli)]
+        until(lambda: bool(cli.ok("worker", "list", "--json").json))
+        slots = [worker["slots"] for worker in cli.ok("worker", "list", "--json").json]
         assert run.ends(signal.SIGTERM).code == 0
     assert slots == [4]
