@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 from queuectl.domain.hooks import hook_of
@@ -14,7 +14,6 @@ from queuectl.domain.settings import Settings
 from queuectl.stores.base import Store
 from queuectl.system.home import STORE_VARIABLES
 from queuectl.system.run_mark import RUN_ID_VARIABLE
-from queuectl.worker.store_retry import StoreRetry
 
 CLEAN = ("PATH", "HOME", "LANG")
 """What a job with a clean environment still gets of its worker's."""
@@ -29,6 +28,11 @@ _DOTS = re.compile(r"/\.{0,2}(/|$)")
 """What a path has in it that is not the short way to a directory."""
 
 
+_Variables = tuple[tuple[str, str], ...]
+Answer = Callable[[Callable[[], "_Variables | None"]], "_Variables | None"]
+"""How to ask a store, which may be away."""
+
+
 class NotAllowed(Exception):
     """A run that is not begun, now or ever; the text says why."""
 
@@ -41,7 +45,7 @@ class Environment:
     is the job's own directory, and `OLDPWD` nowhere, as a shell would have it that begins there.
     """
 
-    def __init__(self, worker_id: str, store: Store, retry: StoreRetry) -> None:
+    def __init__(self, worker_id: str, store: Store, answer: Answer) -> None:
         own = {"QUEUECTL_WORKER_ID": worker_id}
         inherited = {k: v for k, v in os.environ.items() if k not in _OF_THE_WORKERS}
         clean = {name: inherited[name] for name in CLEAN if name in inherited}
@@ -50,7 +54,7 @@ class Environment:
 
         @lru_cache(maxsize=_REMEMBERED)
         def base_of(name: str) -> dict[bytes, bytes]:
-            variables = retry.call(partial(store.environments.get, name))
+            variables = answer(partial(store.environments.get, name))
             if variables is None:
                 raise NotAllowed(f"Captured environment {name} is not in the store")
             kept = {k: v for k, v in variables if k not in _OF_THE_WORKERS}

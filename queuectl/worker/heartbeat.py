@@ -1,4 +1,4 @@
-"""The heartbeat: a thread that renews the claim in hand, and does maintenance.
+"""The heartbeat: a thread that renews the claims in hand, and does maintenance.
 
 It has a store of its own and no part in the path of a job. When a renewal is refused, or has not
 succeeded in time, the job is stopped before its lease ends: the worker fences itself. A store that
@@ -13,8 +13,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from queuectl.domain import settings as tunables
@@ -30,6 +30,7 @@ from queuectl.system.home import Home
 from queuectl.system.polling import LONGEST_GAP, Pace
 from queuectl.system.processes import HEARTBEAT_SECONDS, boot_clock, rouse
 from queuectl.worker.logging import use_format
+from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control
 from queuectl.worker.store_retry import OutageLog
@@ -42,8 +43,17 @@ _FENCE_SECONDS = 2.0
 _LEAST_PATIENCE = 0.05
 
 
+@dataclass(slots=True)
+class _Held:
+    """A claim in hand, and when by `boot_clock` its lease ends and its run must be stopped."""
+
+    claim: HeldClaim
+    deadline: float
+    fence_at: float
+
+
 class Heartbeat:
-    """Keeps one worker's claim, its entry in the registry and its view of the settings alive."""
+    """Keeps one worker's claims, its entry in the registry and its view of the settings alive."""
 
     def __init__(
         self,
@@ -56,18 +66,17 @@ class Heartbeat:
         is_in_place: Callable[[], bool] = lambda: True,
         call_courier: Callable[[], None] | None = None,
         *,
-        drains: bool = False,
+        options: WorkerOptions,
     ) -> None:
         self._open_store = open_store
         self._is_in_place = is_in_place
         self._call_courier = call_courier
-        self._drains = drains
+        self._options = options
         self._worker = worker
         self._control = control
         self._watchdog = watchdog
         self._outage = outage
-        self._held: HeldClaim | None = None
-        self._deadline = self._fence_at = 0.0
+        self._held: dict[str, _Held] = {}
         self._is_locked = False
         self.is_astray = False
         self._parent = os.getppid()
@@ -91,29 +100,38 @@ class Heartbeat:
 
     def hold(self, job_id: str, claim_id: str, deadline: float) -> None:
         """Begin to renew a claim whose lease ends at `deadline` (`boot_clock`)."""
-        self._fence(deadline)
+        held = _Held(HeldClaim(job_id, claim_id), deadline, self._fence_before(deadline))
+        self._control.hold(claim_id, held.fence_at)
+        self._held[claim_id] = held
         self._next_renewal = 0.0
-        self._held = HeldClaim(job_id, claim_id)
 
-    def let_go(self) -> None:
-        """Stop renewing: the job has been settled, or the claim is lost."""
-        self._held = None
-        self._control.fence(float("inf"))
+    def deadline_of(self, claim_id: str) -> float:
+        """Return when the lease of a claim in hand ends as it was renewed last (`boot_clock`)."""
+        return self._held[claim_id].deadline
 
-    def _fence(self, deadline: float) -> None:
-        self._deadline = deadline
-        self._fence_at = deadline - min(_FENCE_SECONDS, self.settings.lease_seconds / 5)
-        self._control.fence(self._fence_at)
+    @property
+    def slots(self) -> int:
+        """How many jobs this worker runs at once."""
+        return self._options.slots(self.settings)
 
-    def _outlast(self, held: HeldClaim) -> None:
-        """Let the job in hand go on: just now nobody could write, and its claim stood."""
+    def let_go(self, claim_id: str) -> None:
+        """Stop renewing a claim: the job has been settled, or the claim is lost."""
+        self._held.pop(claim_id, None)
+        self._control.let_go(claim_id)
+
+    def _fence_before(self, deadline: float) -> float:
+        return deadline - min(_FENCE_SECONDS, self.settings.lease_seconds / 5)
+
+    def _extend(self, held: _Held, deadline: float, fence_at: float) -> None:
+        """Let a run go on for longer, as its claim stands."""
+        held.deadline, held.fence_at = deadline, fence_at
+        self._control.fence(held.claim.claim_id, fence_at)
+        self._watchdog.extend(held.claim.claim_id, deadline)
+
+    def _outlast(self, held: _Held) -> None:
+        """Let a job in hand go on: just now nobody could write, and its claim stood."""
         lease, now = self.settings.lease_seconds, boot_clock()
-        self._deadline = max(self._deadline, now + lease / 3)
-        self._fence_at = max(self._fence_at, now + lease / 4)
-        self._control.fence(self._fence_at)
-        self._watchdog.extend(self._deadline)
-        if self._held is not held:
-            self._control.fence(float("inf"))
+        self._extend(held, max(held.deadline, now + lease / 3), max(held.fence_at, now + lease / 4))
 
     def _beat(self) -> None:
         while not self._over.wait(self._tick_seconds):
@@ -138,7 +156,7 @@ class Heartbeat:
             except StoreError as fault:
                 self._outage.begin("heartbeat", fault, asked_at)
                 self._close_store()
-                self._control.rouse()  # so that whoever watches a job lets go of the store too
+                self._control.tell()  # so that whoever watches a job lets go of the store too
             except Leaving:
                 break
             except Exception:
@@ -156,7 +174,7 @@ class Heartbeat:
                 self._worker.started_at,
                 lambda: self._between(store),
                 self._call_courier,
-                drains=self._drains,
+                drains=self._options.drain,
             )
         store, now = self._store, time.monotonic()
         store.recover(0)
@@ -192,11 +210,11 @@ class Heartbeat:
         return self.is_astray
 
     def _renew_in_time(self, store: Store) -> None:
-        """Renew the claim in hand, if that was not done just now."""
-        held, now = self._held, time.monotonic()
-        if held is not None and now >= self._next_renewal:
+        """Renew the claims in hand, if that was not done just now."""
+        now = time.monotonic()
+        if self._held and now >= self._next_renewal:
             self._next_renewal = now + self._tick_seconds / 2
-            self._renew(store, held)
+            self._renew(store, list(self._held.values()))
 
     def _report_in_time(self, store: Store) -> None:
         """Say that this worker lives, if that was not done just now."""
@@ -235,34 +253,39 @@ class Heartbeat:
             log.error("this store is being moved to %s, or was: leaving", elsewhere)
             self._control.request_stop()
 
-    def _renew(self, store: Store, held: HeldClaim) -> None:
+    def _renew(self, store: Store, held: Sequence[_Held]) -> None:
         lease = self.settings.lease_seconds
         deadline = boot_clock() + lease
         try:
-            (renewal,) = store.renew([held], lease)
+            renewals = store.renew([each.claim for each in held], lease)
         except StoreLocked as fault:
-            if held.claim_id in fault.claims_standing and self._held is held:
-                self._outlast(held)
+            for each in held:
+                if each.claim.claim_id in fault.claims_standing:
+                    self._outlast(each)
             raise
-        if self._held is not held:
+        for each, renewal in zip(held, renewals, strict=True):
+            self._heed_renewal(each, renewal, deadline)
+
+    def _heed_renewal(self, held: _Held, renewal: Renewal, deadline: float) -> None:
+        claim_id = held.claim.claim_id
+        if self._held.get(claim_id) is not held:
             return  # settled meanwhile
         if renewal is Renewal.LOST:
-            self._control.lose(held.claim_id)
+            self._control.lose(claim_id)
             return
-        self._fence(deadline)
-        self._watchdog.extend(deadline)
-        if self._held is not held:
-            self._control.fence(float("inf"))
-        elif renewal is Renewal.CANCEL_REQUESTED:
-            self._control.cancel(held.claim_id)
+        self._extend(held, deadline, self._fence_before(deadline))
+        if renewal is Renewal.CANCEL_REQUESTED:
+            self._control.cancel(claim_id)
         else:
-            self._control.pause(held.claim_id, is_paused=renewal is Renewal.PAUSED)
+            self._control.pause(claim_id, is_paused=renewal is Renewal.PAUSED)
 
     def _report(self, store: Store) -> None:
         try:
-            request = store.workers.heartbeat(self._worker.id, self._worker.slots)
+            request = store.workers.heartbeat(self._worker.id, self.slots)
         except NotFound:  # a fleet that took us for dead has removed us
-            store.workers.register(replace(self._worker, heartbeat_at=store.now()))
+            store.workers.register(
+                replace(self._worker, heartbeat_at=store.now(), slots=self.slots)
+            )
             me = pidfile.ProcessEntry(
                 pidfile.WORKER, self._worker.process, self._worker.id, self._parent
             )

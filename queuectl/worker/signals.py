@@ -10,8 +10,9 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from types import FrameType
 
@@ -56,10 +57,12 @@ class Control:
         self._stop_grace = 0.0
         self._stop_deadline: float | None = None
         self._interrupted_at = float("-inf")
-        self._cancelled: str | None = None
-        self._paused: str | None = None
-        self._lost: str | None = None
-        self._fence_at = float("inf")
+        self._cancelled: set[str] = set()
+        self._paused: set[str] = set()
+        self._lost: set[str] = set()
+        self._fences: dict[str, float] = {}
+        self._fences_lock = threading.Lock()  # no signal handler takes it
+        self.news = 0
 
     def install(self) -> None:
         """Take over the signals of this process; any of them wakes a sleeping poll."""
@@ -99,7 +102,7 @@ class Control:
         self._must_leave = True
         if at_once:
             self._must_leave_now = True
-        self.rouse()
+        self.tell()
 
     @property
     def stop_level(self) -> int:
@@ -113,50 +116,79 @@ class Control:
         """Whether no further job may be claimed or started."""
         return self._must_leave
 
+    def hold(self, claim_id: str, fence_at: float) -> None:
+        """Begin to heed what is said of a claim; see `fence`."""
+        self._fences[claim_id] = fence_at
+
+    def let_go(self, claim_id: str) -> None:
+        """Forget what was said of a claim that is not in hand any more."""
+        with self._fences_lock:
+            self._fences.pop(claim_id, None)
+        for told in (self._cancelled, self._paused, self._lost):
+            told.discard(claim_id)
+
     def cancel(self, claim_id: str) -> None:
         """Say that the run of a claim is to be cancelled."""
-        self._cancelled = claim_id
-        self.rouse()
+        self._mark(self._cancelled, claim_id)
 
     def pause(self, claim_id: str, *, is_paused: bool) -> None:
         """Say whether the run of a claim is to stand still."""
-        if is_paused != self.is_paused(claim_id):
-            self._paused = claim_id if is_paused else None
-            self.rouse()
+        if is_paused:
+            self._mark(self._paused, claim_id)
+        elif claim_id in self._paused:
+            self._paused.discard(claim_id)
+            self.tell()
 
     def is_paused(self, claim_id: str) -> bool:
         """Whether the run of a claim is to stand still."""
-        return self._paused == claim_id
+        return claim_id in self._paused
 
     def lose(self, claim_id: str) -> None:
         """Say that a claim is lost, or cannot be renewed in time."""
-        self._lost = claim_id
-        self.rouse()
+        self._mark(self._lost, claim_id)
 
-    def fence(self, at: float) -> None:
-        """Say when, by `boot_clock`, a run that was not renewed must be stopped."""
-        self._fence_at = at
+    def _mark(self, told: set[str], claim_id: str) -> None:
+        """Note what is said of a claim. One that is let go of just now is not kept in mind."""
+        if claim_id in told:
+            return
+        told.add(claim_id)
+        if claim_id not in self._fences:
+            told.discard(claim_id)
+        self.tell()
+
+    def fence(self, claim_id: str, at: float) -> None:
+        """Say when, by `boot_clock`, the run of a claim that was not renewed must be stopped."""
+        with self._fences_lock:
+            if claim_id in self._fences:
+                self._fences[claim_id] = at
 
     @property
     def is_fenced(self) -> bool:
-        """Whether the claim in hand was not renewed in time, so that it may be somebody else's."""
-        return boot_clock() >= self._fence_at
+        """Whether no claim in hand was renewed in time, so that each may be somebody else's."""
+        fences = list(self._fences.values())
+        return bool(fences) and boot_clock() >= max(fences)
 
     def halt(self, claim_id: str) -> Halt | None:
         """Return why the run of a claim must be stopped now, if it must."""
-        if self._lost == claim_id or self.is_fenced:
+        if claim_id in self._lost or boot_clock() >= self._fences.get(claim_id, float("inf")):
             return Halt.LOST
-        if self._cancelled == claim_id:
+        if claim_id in self._cancelled:
             return Halt.CANCEL
         is_over = self._stop_deadline is not None and time.monotonic() >= self._stop_deadline
         return Halt.RELEASE if self.stop_level > 1 or is_over else None
 
-    def next_check(self) -> float:
-        """Return seconds until `halt` may change by itself."""
-        fence = self._fence_at - boot_clock()
-        if self._stop_deadline is None:
-            return max(0.0, min(fence, _LONGEST_SLEEP))
-        return max(0.0, min(fence, self._stop_deadline - time.monotonic(), _LONGEST_SLEEP))
+    def next_check(self, claim_ids: Iterable[str]) -> float:
+        """Return seconds until `halt` of one of these claims may change by itself."""
+        ends = [self._fences.get(each, float("inf")) for each in claim_ids]
+        seconds = min(min(ends, default=float("inf")) - boot_clock(), _LONGEST_SLEEP)
+        if self._stop_deadline is not None:
+            seconds = min(seconds, self._stop_deadline - time.monotonic())
+        return max(0.0, seconds)
+
+    def tell(self) -> None:
+        """Let the loop know that there is something new beside the end of a child."""
+        self.news += 1
+        self.rouse()
 
     def rouse(self) -> None:
         """Make the wake-up descriptor readable."""

@@ -13,8 +13,8 @@ import pytest
 from queuectl.domain.errors import NothingDone
 from queuectl.domain.job import Job, State
 from queuectl.domain.views import reason
-from queuectl.worker.runs import executor
-from queuectl.worker.runs.executor import RunTimer
+from queuectl.worker.runs import stopping
+from queuectl.worker.runs.stopping import RunTimer
 from tests.changing.conftest import Cli
 from tests.stores.conftest import on_one_store
 from tests.worker.fleet import Fleet, eventually, lives, run_members
@@ -145,8 +145,8 @@ def test_a_paused_run_is_given_back_when_its_worker_stops_at_once_and_stays_paus
 def test_a_pause_does_not_count_towards_the_time_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     present, signals = [100.0], list[str]()
     monkeypatch.setattr(time, "monotonic", lambda: present[0])
-    monkeypatch.setattr(executor, "freeze_run", lambda *_: signals.append("stop"))
-    monkeypatch.setattr(executor, "continue_run", lambda *_: signals.append("continue"))
+    monkeypatch.setattr(stopping, "freeze_run", lambda *_: signals.append("stop"))
+    monkeypatch.setattr(stopping, "continue_run", lambda *_: signals.append("continue"))
     watch = RunTimer("run", 1, present[0])
     for must_pause, later, worked in [(False, 2, 2), (True, 50, 2), (True, 9, 2), (False, 3, 5)]:
         watch.follow(must_pause)

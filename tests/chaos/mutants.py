@@ -345,7 +345,7 @@ MUTANTS = (
         (
             Cut(
                 "worker/runs/watchdog.py",
-                "            _end_run(memory)\n            return\n",
+                "            _end_runs(_records(memory), _worker_in(memory))\n            return\n",
                 "            return\n",
             ),
         ),
@@ -362,8 +362,8 @@ MUTANTS = (
         (
             Cut(
                 "worker/runs/watchdog.py",
-                "            _end_run(memory)\n            poller",
-                "            poller",
+                "            _end_runs(overdue, worker)\n",
+                "",
             ),
         ),
     ),
@@ -460,7 +460,7 @@ MUTANTS = (
         "a job is stopped when its lease ends though nobody can write",
         "tests/chaos/test_store_away.py::"
         "test_a_job_outlives_two_leases_in_which_the_file_is_locked_and_is_not_started_twice",
-        (Cut("worker/heartbeat.py", "self._outlast(held)", "pass"),),
+        (Cut("worker/heartbeat.py", "self._outlast(each)", "pass"),),
     ),
     Mutant(
         "claims are taken back that nobody could have renewed",

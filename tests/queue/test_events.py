@@ -16,9 +16,9 @@ from queuectl.domain.times import EPOCH
 from queuectl.queue import events
 from queuectl.queue.events import EventProcessor
 from queuectl.stores.base import Store
+from queuectl.worker.leaving import leave
 from queuectl.worker.options import Timings, WorkerOptions
 from queuectl.worker.signals import Control
-from queuectl.worker.worker import leave
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import claimed, new_job, settled, worker_record
 from tests.worker.fleet import Fleet

@@ -25,6 +25,7 @@ from queuectl.system.processes import boot_clock
 from queuectl.worker import heartbeat as heartbeat_module
 from queuectl.worker import signals as signals_module
 from queuectl.worker.heartbeat import Heartbeat
+from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.watchdog import Post, Watchdog
 from queuectl.worker.signals import Control
 from queuectl.worker.store_retry import OutageLog
@@ -56,7 +57,9 @@ def heartbeat_of(
     """The heartbeat of a registered worker, which is stopped in the end if it was started."""
     record, post = worker_record(store, "w1"), Post()
     store.workers.register(record)
-    heartbeat = Heartbeat(open_store, record, control, Watchdog(post), OutageLog(), settings)
+    heartbeat = Heartbeat(
+        open_store, record, control, Watchdog(post), OutageLog(), settings, options=WorkerOptions()
+    )
     try:
         yield heartbeat
     finally:

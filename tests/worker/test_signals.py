@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -111,12 +112,14 @@ def test_a_stop_with_a_grace_releases_the_run_when_it_is_over(
     control.set_stop_grace(5)
     control.request_stop()
     assert control.halt("run") is None
-    assert control.next_check() == 5
+    assert control.next_check(["run"]) == 5
     clock[0] += 5
     assert control.halt("run") is Halt.RELEASE
 
 
 def test_what_is_said_of_another_claim_does_not_stop_this_run(control: Control) -> None:
+    for claim in ("other", "run"):
+        control.hold(claim, boot_clock() + 60)
     control.cancel("other")
     control.lose("other")
     assert control.halt("run") is None
@@ -127,12 +130,51 @@ def test_what_is_said_of_another_claim_does_not_stop_this_run(control: Control) 
 
 
 def test_a_run_that_was_not_renewed_is_lost_at_its_fence(control: Control) -> None:
-    control.fence(boot_clock() + 60)
+    for claim in ("run", "other"):
+        control.hold(claim, boot_clock() + 60)
     assert control.halt("run") is None
-    assert 0 < control.next_check() <= 60
-    control.fence(boot_clock())
+    assert 0 < control.next_check(["run", "other"]) <= 60
+    control.fence("run", boot_clock())
     assert control.halt("run") is Halt.LOST
-    assert control.next_check() == 0
+    assert control.next_check(["run", "other"]) == 0
+    assert control.halt("other") is None
+    assert 0 < control.next_check(["other"]) <= 60
+    assert not control.is_fenced
+    control.fence("other", boot_clock())
+    assert control.is_fenced
+
+
+def test_what_was_said_of_a_claim_is_forgotten_with_it(control: Control) -> None:
+    control.hold("run", boot_clock() + 60)
+    control.pause("run", is_paused=True)
+    control.cancel("run")
+    control.lose("run")
+    control.let_go("run")
+    for told in (control.cancel, control.lose, partial(control.pause, is_paused=True)):
+        told("run")  # the heartbeat had asked before it was let go of
+    control.fence("run", boot_clock())
+    assert control.halt("run") is None
+    assert not control.is_paused("run")
+    assert not control.is_fenced
+    assert control.next_check(["run"]) > 0
+
+
+def test_news_are_told_from_the_end_of_a_child(control: Control) -> None:
+    control.hold("run", boot_clock() + 60)
+    seen = control.news
+    send(signal.SIGCHLD)
+    assert wait_readable([control.wake], 5)
+    assert control.news == seen
+    for tell in (
+        partial(control.pause, "run", is_paused=True),
+        partial(control.pause, "run", is_paused=False),
+        partial(control.cancel, "run"),
+        partial(control.lose, "run"),
+        control.request_stop,
+    ):
+        tell()
+        assert control.news > seen
+        seen = control.news
 
 
 def test_asking_does_not_take_time(control: Control) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from secrets import token_hex
 
@@ -159,20 +159,49 @@ def test_a_worker_that_was_stopped_without_a_lock_lives_on(guarded: Guarded) -> 
     with pytest.raises(subprocess.TimeoutExpired):
         guarded.process.wait(timeout=watchdog._MOST_STOPPED_SECONDS + 2 * watchdog._LOOK_SECONDS)
     guarded.process.send_signal(signal.SIGCONT)
-    guarded.tell("watchdog.ended()")
+    guarded.tell("watchdog.may_stop_for(60)")
 
 
 def test_what_has_ended_is_not_looked_for(guarded: Guarded) -> None:
     guarded.announce(60)
     with command() as pid:
         guarded.started(pid)
-        guarded.tell("watchdog.ended()")
+        guarded.tell(f"watchdog.ended({RUN_ID!r})")
         with command(OTHER_RUN_ID) as other:
             guarded.announce(60, OTHER_RUN_ID)
             guarded.started(other, OTHER_RUN_ID)
             guarded.kill_and_wait()
             assert not lives(other)
         assert lives(pid)
+
+
+def test_all_that_a_killed_worker_ran_is_killed_but_what_has_ended(guarded: Guarded) -> None:
+    ids = [token_hex(12) for _ in range(12)]
+    with ExitStack() as stack:
+        pids = [stack.enter_context(command(run_id)) for run_id in ids]
+        for run_id, pid in zip(ids, pids, strict=True):
+            guarded.announce(60, run_id)
+            guarded.started(pid, run_id)
+        for number in (0, 5, 11):
+            guarded.tell(f"watchdog.ended({ids[number]!r})")
+        again = token_hex(12)
+        guarded.announce(60, again)  # in the place of one that has ended
+        pid = stack.enter_context(command(again))
+        guarded.kill_and_wait()
+        assert not lives(pid)
+        assert [number for number in range(12) if lives(pids[number])] == [0, 5, 11]
+
+
+def test_of_several_runs_only_that_is_killed_whose_deadline_has_passed(guarded: Guarded) -> None:
+    with command() as pid, command(OTHER_RUN_ID) as other:
+        guarded.announce(60, OTHER_RUN_ID)
+        guarded.announce(1)
+        guarded.started(pid)
+        guarded.started(other, OTHER_RUN_ID)
+        guarded.tell(f"watchdog.extend({OTHER_RUN_ID!r}, boot_clock() + 90)")
+        assert eventually(lambda: not lives(pid))
+        guarded.tell(f"watchdog.ended({RUN_ID!r})")
+        assert lives(other)
 
 
 def test_a_group_number_that_was_given_to_a_stranger_is_spared(guarded: Guarded) -> None:
@@ -197,7 +226,7 @@ def _is_older(pid: int) -> bool:
         (["keep(b'a')", "keep(b'b')"], "a b"),
         (["keep(b'a')", "keep(b'b')", "forget()", "keep(b'c')"], "c"),
         (["keep(b'a')", "forget()"], None),
-        (["ended()"], None),
+        (["announce('a', boot_clock() + 60)", "ended('a')"], None),
     ],
 )
 def test_what_a_killed_worker_had_noted_is_passed_on(
@@ -215,7 +244,7 @@ def test_notes_for_which_there_is_no_room_are_refused_and_the_others_kept(guarde
     guarded.kill_and_wait()
     first, *others = guarded.notes.read_text().split()
     assert first == "a"
-    assert 60 < len(others) <= 65
+    assert 120 < len(others) <= 131
     assert set(others) == {"x" * 1000}
 
 

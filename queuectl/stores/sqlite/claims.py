@@ -34,15 +34,7 @@ class Claims:
 
     def claim(self, request: ClaimRequest) -> Job | None:
         """Take the next job that is ready; see `Store.claim`."""
-        db = self._db
-        db.recover()
-        self._version_seen = db.version()
-        is_certain = request.only or request.repeated
-        if not (is_certain or queues.has_ready(db, deliveries=request.deliveries)):
-            return None  # without taking the lock that writers need
-        with db.claiming:
-            claimed = _claim(db, [request])
-        self._after_claim(claimed)
+        _, claimed = self.commit_and_claim((), [request])
         return claimed[0] if claimed else None
 
     def commit_and_claim(
@@ -52,12 +44,25 @@ class Claims:
         db = self._db
         now = db.now()
         db.recover()
+        if requests:
+            self._version_seen = db.version()
+        if not (changes or self._may_be_given(requests)):
+            return [], []  # without taking the lock that writers need
         with db.claiming:
             applied = writes.commit_together(db, changes, now)
             claimed = _claim(db, requests)
         writes.wake_for(db, changes, applied, now)
         self._after_claim(claimed)
         return applied, claimed
+
+    def _may_be_given(self, requests: Sequence[ClaimRequest]) -> bool:
+        """Whether there may be a job for one of these requests. Cheap."""
+        if any(each.only or each.repeated for each in requests):
+            return True
+        return any(
+            queues.has_ready(self._db, deliveries=deliveries)
+            for deliveries in {each.deliveries for each in requests}
+        )
 
     def _after_claim(self, claimed: list[Job]) -> None:
         """A worker that was just woken wakes the next one, if there is more to do."""

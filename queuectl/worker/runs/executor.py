@@ -1,35 +1,32 @@
-"""One command -> Outcome. Knows no store.
+"""Commands -> Outcomes: the runs that one worker has in hand. Knows no store.
 
-The command gets its own session and process group, nothing to read, and two files to write into;
+Each command gets its own session and process group, nothing to read, and two files to write into;
 no Python is in the way of its output. It is started with posix_spawn, which neither copies the
 worker's memory nor runs Python in the child.
+
+One loop starts and reaps them all. What may take a while, to stop a run or to kill what it leaves
+behind, is done in a thread for that run alone.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import select
 import signal
+import threading
 import time
-from collections.abc import Callable, Collection
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
 from queuectl.domain.job import Outcome
-from queuectl.system.polling import wait_readable
-from queuectl.system.run_mark import Marker, is_mark, mark_of, read_mark
-from queuectl.system.run_processes import (
-    children_of,
-    continue_run,
-    freeze_run,
-    kill_run,
-    members,
-    reap_adopted,
-    signal_run,
-)
+from queuectl.system.run_mark import Marker, mark_of
 from queuectl.worker.runs import programs
 from queuectl.worker.runs.outcome import Run, outcome_of
 from queuectl.worker.runs.output import RunFiles
 from queuectl.worker.runs.programs import CannotStart
+from queuectl.worker.runs.stopping import RunTimer, Stopper, has_ended, reaped_status
 from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control, Halt
 
@@ -38,40 +35,30 @@ _SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 
 Named all, as posix_spawn of the GNU C library asks twice about each signal that is not named.
 """
-_LOOK_SECONDS = 0.02
 
 
-class RunTimer:
-    """The processes of one run, which a pause stops, and the time that counts for its limit."""
+@dataclass(slots=True)
+class _Ending:
+    """What a thread does about the end of a run; `left` are the pids that cannot be killed."""
 
-    def __init__(self, run_id: str, group: int, begun: float) -> None:
-        self._run_id = run_id
-        self._group = group
-        self._begun = begun
-        self._paused_at: float | None = None
+    halt: Halt | None
+    left: list[int] = field(default_factory=list)
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether the run is stopped in its place."""
-        return self._paused_at is not None
 
-    def seconds(self) -> float:
-        """Return how long the run has worked, pauses left out."""
-        return (time.monotonic() if self._paused_at is None else self._paused_at) - self._begun
+@dataclass(slots=True)
+class _RunInHand:
+    """A command that runs."""
 
-    def follow(self, must_pause: bool) -> None:
-        """Pause the run, or let it go on, where that is not so already."""
-        if must_pause and self._paused_at is None:
-            self._paused_at = time.monotonic()
-            freeze_run(self._run_id, self._group)
-        elif not must_pause and self._paused_at is not None:
-            continue_run(self._run_id, self._group)
-            self._begun += time.monotonic() - self._paused_at
-            self._paused_at = None
+    run: Run
+    files: RunFiles
+    pid: int
+    begun: float
+    timer: RunTimer
+    ending: _Ending | None = None
 
 
 class Executor:
-    """Runs one command after another for one worker.
+    """Runs commands side by side for one worker, each known by the id of its claim.
 
     What a command writes can be seen when it has run for `quick` seconds, or has ended. Where this
     process adopts orphans (`is_adopter`), each process of its runs is its descendant, and every
@@ -85,54 +72,55 @@ class Executor:
         self._watchdog = watchdog
         self._quick = quick
         self._is_adopter = is_adopter
+        self._stopper = Stopper(control, self._in_hand_has, self._is_unclear, is_adopter=is_adopter)
         self._marker = Marker()
-        self._has_children = not is_adopter
+        self._has_orphans = not is_adopter
         self._null = os.open(os.devnull, os.O_RDONLY)
-        poller = select.poll()
-        poller.register(control.wake, select.POLLIN)
-        self._poll = poller.poll
+        self._in_hand: dict[int, _RunInHand] = {}
+        self._quick_ones: deque[_RunInHand] = deque()
+        self._over: deque[_RunInHand] = deque()
+        self._is_starting = False
+        self._news = 0
+        self._next_check = math.inf
 
     def close(self) -> None:
         """Let go of what is open."""
         os.close(self._null)
 
-    def run(
-        self,
-        run: Run,
-        files: RunFiles,
-        on_started: Callable[[], None] = lambda: None,
-        on_slow: Callable[[], float] = lambda: float("inf"),
-        on_woken: Callable[[], None] = lambda: None,
-    ) -> Outcome:
-        """Run a command to its end, or stop it when its time is up or the control says so.
+    def __len__(self) -> int:
+        """Return how many runs are in hand."""
+        return len(self._in_hand)
 
-        `on_started` is called once it runs, `on_slow` if it is not over within milliseconds, and
-        again after as many seconds as it returns, `on_woken` whenever the control has woken such
-        a one; they must not raise.
-        """
+    @property
+    def are_slow(self) -> bool:
+        """Whether all that runs has run for longer than `quick` seconds."""
+        while self._quick_ones and self._quick_ones[0].pid not in self._in_hand:
+            self._quick_ones.popleft()
+        return not self._quick_ones
+
+    # beginning
+
+    def start(self, run: Run, files: RunFiles) -> Outcome | None:
+        """Start a command; return how it ended if it could not be started, else None."""
         begun = time.monotonic()
         self._watchdog.announce(run.id, run.deadline)
+        self._is_starting = True
         try:
             pid = self._spawn(run, files)
         except CannotStart as fault:
-            self._watchdog.ended()
+            self._watchdog.ended(run.id)
             files.show()
             return Outcome(error=str(fault))
-        self._watchdog.started(run.id, pid)
-        on_started()
-        status, halt, left = self._await(pid, run, files, on_slow, on_woken, begun)
-        self._watchdog.ended()
-        self.reap()
-        if status != 0:
-            files.show()
-        if halt is None and self._was_fenced(run, status):
-            halt = Halt.LOST
-        return outcome_of(status, halt, left, run, files, time.monotonic() - begun)
-
-    def reap(self) -> None:
-        """Let what ended runs have left behind, and has ended since, go."""
-        if self._is_adopter:
-            self._has_children = reap_adopted()
+        else:
+            self._watchdog.started(run.id, pid)
+            hand = _RunInHand(run, files, pid, begun, RunTimer(run.id, pid, begun))
+            self._in_hand[pid] = hand
+        finally:
+            self._is_starting = False
+        self._quick_ones.append(hand)
+        soonest = min(run.timeout or math.inf, self._control.next_check([run.id]))
+        self._next_check = min(self._next_check, begun + soonest)
+        return None
 
     def _spawn(self, run: Run, files: RunFiles) -> int:
         """Start the command; its pid is also its process group. Raises CannotStart."""
@@ -160,48 +148,40 @@ class Executor:
         finally:
             self._marker.take_back()
 
-    def _await(
-        self,
-        pid: int,
-        run: Run,
-        files: RunFiles,
-        on_slow: Callable[[], float],
-        on_woken: Callable[[], None],
-        begun: float,
-    ) -> tuple[int | None, Halt | None, list[int]]:
-        """Wait until the command has ended; return its status, and why it was stopped if it was.
+    # ending
 
-        Of a command that cannot be killed the status is None, and the last list has the pids that
-        are left of it.
+    def next_look(self) -> float:
+        """Return seconds until `ended` has something to do, if nothing rouses the control."""
+        next_check = self._next_check
+        if self._quick_ones:
+            next_check = min(next_check, self._quick_ones[0].begun + self._quick)
+        return max(0.0, next_check - time.monotonic())
+
+    def ended(self) -> Iterator[tuple[Run, RunFiles, Outcome]]:
+        """Yield what has ended, and look after what goes on.
+
+        Runs whose time is up, or of which the control says so, are stopped.
         """
-        watch = RunTimer(run.id, pid, begun)
-        longest, is_slow = self._quick, False
-        while True:
-            self._sleep(run, watch, longest)
-            status = self._reaped(pid, run)
-            if status is not None:
-                return status, None, []
-            if is_slow:
-                on_woken()
-            if longest < float("inf"):
-                files.show()
-                longest, is_slow = on_slow(), True
-            halt = self._control.halt(run.id)
-            if halt is None and run.timeout and watch.seconds() >= run.timeout:
-                halt = Halt.TIMEOUT
-            if halt is not None:
-                left = self._stop(pid, run, halt, watch)
-                status = self._status(pid)
-                return status, halt, left or ([pid] if status is None else [])
-            watch.follow(self._control.is_paused(run.id))
+        for hand, status in self._reaped():
+            del self._in_hand[hand.pid]
+            self._watchdog.ended(hand.run.id)
+            yield hand.run, hand.files, self._outcome(hand, status)
+        now = time.monotonic()
+        self._show_slow_ones(now)
+        if self._news != self._control.news or now >= self._next_check:
+            self._news = self._control.news
+            self._look_after_all(now)
 
-    def _sleep(self, run: Run, watch: RunTimer, longest: float) -> None:
-        """Sleep until a child has ended, the control says something, or a time is up."""
-        seconds = min(longest, self._control.next_check())
-        if run.timeout and not watch.is_paused:
-            seconds = min(seconds, run.timeout - watch.seconds())
-        if self._poll(max(0.0, seconds) * 1000):
-            self._control.settle_down()
+    def _outcome(self, hand: _RunInHand, status: int | None) -> Outcome:
+        """Return how a run ended, by its command's status (None: it cannot be killed)."""
+        run, ending = hand.run, hand.ending
+        halt, left = (ending.halt, ending.left) if ending else (None, [])
+        if status != 0:
+            hand.files.show()
+        if halt is None and self._was_fenced(run, status):
+            halt = Halt.LOST
+        left = left or ([hand.pid] if status is None else [])
+        return outcome_of(status, halt, left, run, hand.files, time.monotonic() - hand.begun)
 
     def _was_fenced(self, run: Run, status: int | None) -> bool:
         """Whether the guard has ended the run, because this worker did not renew in time."""
@@ -210,69 +190,87 @@ class Executor:
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         return was_killed and self._control.halt(run.id) is Halt.LOST
 
-    def _stop(self, pid: int, run: Run, halt: Halt, watch: RunTimer) -> list[int]:
-        """End every process of a run: ask, wait a while, kill. Its leader stays unreaped.
-
-        Returns the pids of those that cannot be killed.
-        """
-        seen = members(run.id, pid)  # an orphan tells no more whose it is
-        if halt is not Halt.LOST and run.kill_grace > 0 and self._control.stop_level < 2:
-            signal_run(pid, seen, signal.SIGTERM)
-            signal_run(pid, seen, signal.SIGCONT)
-            watch.follow(must_pause=False)  # what stands still does not hear that it shall end
-            self._wait_for_group(pid, run)
-        return self._kill(pid, run, seen)
-
-    def _kill(self, pid: int, run: Run, seen: Collection[int] = ()) -> list[int]:
-        """Kill what is left of a run, orphans included; return the pids that cannot be killed."""
-        return kill_run(run.id, pid, orphans=partial(self._orphans, pid, mark_of(run.id), seen))
-
-    def _orphans(self, leader: int, mark: int, seen: Collection[int]) -> list[int]:
-        """Return the processes of a run that this one has adopted, having reaped the dead.
-
-        One that bears no mark is of this run if it was seen as such before its parent ended, or
-        if no earlier run had left any behind.
-        """
-        found = []
-        for pid in reversed(children_of(os.getpid())) if self._is_adopter else ():
-            if pid == leader or os.waitpid(pid, os.WNOHANG)[0]:
+    def _reaped(self) -> Iterator[tuple[_RunInHand, int | None]]:
+        """Reap what has ended, orphans too; yield the runs among that, with their status."""
+        while self._over:
+            hand = self._over.popleft()
+            yield hand, reaped_status(hand.pid)
+        while (pid := self._next_dead()) is not None:
+            found = self._in_hand.get(pid)
+            if found is not None and found.run.kill_leftovers:
+                # before its leader's pid is free
+                self._begin_ending(
+                    found, None, partial(self._stopper.kill_leftovers, found.run, pid)
+                )
                 continue
-            theirs = read_mark(pid)
-            is_anybodys = self._has_children or is_mark(theirs)
-            if theirs == mark or pid in seen or not is_anybodys:
-                found.append(pid)
-        return found
+            status = reaped_status(pid)
+            if found is not None:
+                yield found, status
 
-    def _reaped(self, pid: int, run: Run) -> int | None:
-        """Return the status of a command that has ended by itself, else None.
+    def _next_dead(self) -> int | None:
+        """Return the pid of a child that has ended and is not a run's whose end is being made."""
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            self._has_orphans = not self._is_adopter
+            return None
+        if found is None:
+            self._has_orphans = self._has_orphans or not self._in_hand
+            return None
+        hand = self._in_hand.get(found.si_pid)
+        if hand is None or hand.ending is None:
+            return int(found.si_pid)
+        others = (each.pid for each in self._in_hand.values() if not each.ending)
+        return next(filter(has_ended, others), None)
 
-        What it leaves behind is killed, where that is wanted, before its leader's pid is free.
-        """
-        if run.kill_leftovers and _has_ended(pid):
-            self._kill(pid, run)
-        return self._status(pid)
+    def _in_hand_has(self, pid: int) -> bool:
+        return pid in self._in_hand
 
-    def _status(self, pid: int) -> int | None:
-        """Return the status of a command that has ended, which is reaped, else None.
+    def _is_unclear(self) -> bool:
+        """Whether a child that bears no mark may be of any run."""
+        return self._has_orphans or self._is_starting or len(self._in_hand) > 1
 
-        Orphans that have ended meanwhile are reaped on the way.
-        """
-        whose = -1 if self._is_adopter else pid
-        while (found := os.waitpid(whose, os.WNOHANG))[0]:
-            if found[0] == pid:
-                return found[1]
-        return None
+    # looking after
 
-    def _wait_for_group(self, pid: int, run: Run) -> None:
-        deadline = time.monotonic() + run.kill_grace
-        while time.monotonic() < deadline and self._control.halt(run.id) is not Halt.LOST:
-            if _has_ended(pid) and not members(run.id, pid):
-                return
-            if wait_readable([self._control.wake], _LOOK_SECONDS):
-                self._control.settle_down()
-            if self._control.stop_level > 1:
-                return
+    def _show_slow_ones(self, now: float) -> None:
+        """Let others see the output of runs that take longer."""
+        while self._quick_ones and now >= self._quick_ones[0].begun + self._quick:
+            hand = self._quick_ones.popleft()
+            if self._in_hand.get(hand.pid) is hand:
+                hand.files.show()
 
+    def _look_after_all(self, now: float) -> None:
+        """Stop what must be stopped, pause what must pause, and say when to look again."""
+        next_check = math.inf
+        for hand in self._in_hand.values():
+            if hand.ending:
+                continue
+            run, timer = hand.run, hand.timer
+            halt = self._control.halt(run.id)
+            if halt is None and run.timeout and timer.seconds() >= run.timeout:
+                halt = Halt.TIMEOUT
+            if halt is not None:
+                self._begin_ending(
+                    hand, halt, partial(self._stopper.stop, run, hand.pid, timer, halt)
+                )
+                continue
+            timer.follow(self._control.is_paused(run.id))
+            if run.timeout and not timer.is_paused:
+                next_check = min(next_check, now + run.timeout - timer.seconds())
+        going_on = [each.run.id for each in self._in_hand.values() if not each.ending]
+        self._next_check = min(next_check, now + self._control.next_check(going_on))
 
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    def _begin_ending(
+        self, hand: _RunInHand, halt: Halt | None, bring_about: Callable[[], list[int]]
+    ) -> None:
+        """Bring about the end of a run in a thread; the control is roused when that is done."""
+        hand.ending = ending = _Ending(halt)
+
+        def end() -> None:
+            try:
+                ending.left = bring_about()
+            finally:
+                self._over.append(hand)
+                self._control.rouse()
+
+        threading.Thread(target=end, name=f"end of {hand.pid}", daemon=True).start()

@@ -131,7 +131,7 @@ class OutputFolder:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._folder: int | None = None
-        self._blanks: _Pair | None = None
+        self._blanks: list[_Pair] = []
         self._has_unnamed = True
         self._is_full = False
 
@@ -146,9 +146,10 @@ class OutputFolder:
         if self._folder is not None:
             os.close(self._folder)
             self._folder = None
-        for blank in self._blanks or ():
-            os.close(blank.reader)
-        self._blanks = None
+        for stdout, stderr in self._blanks:
+            os.close(stdout.reader)
+            os.close(stderr.reader)
+        self._blanks = []
 
     def give_names(self, files: _Pair, job_id: str, run: int) -> None:
         """Make unnamed files those of a run. Raises StoreUnavailable or StoreRefused."""
@@ -159,8 +160,8 @@ class OutputFolder:
             raise
 
     def take_back(self, blanks: _Pair) -> None:
-        """Keep files that nothing was written into, and nothing can be, for the next run."""
-        self._blanks = blanks
+        """Keep files that nothing was written into, and nothing can be, for a later run."""
+        self._blanks.append(blanks)
 
     def _in_folder(self, act: Callable[[], T], job_id: str) -> T:
         """Do something in the folder, which may have been removed while we worked."""
@@ -177,7 +178,7 @@ class OutputFolder:
         folder = self._open_folder()
         if self._has_unnamed and not self._is_full and not _exists(job_id, folder):
             try:
-                blanks, self._blanks = self._blanks or _unnamed_pair(folder), None
+                blanks = self._blanks.pop() if self._blanks else _unnamed_pair(folder)
                 return _UnnamedFiles(self, blanks, job_id, run)
             except OSError as fault:  # see open(2), O_TMPFILE
                 if fault.errno not in (errno.EOPNOTSUPP, errno.EISDIR):

@@ -1,12 +1,12 @@
 """The guard: a small process beside each worker that outlives it by a moment.
 
 The worker alone holds the writing end of a pipe, so the end of that pipe is the end of the worker,
-however it came. The guard then kills what the worker was running. It does the same when a run's
-lease is over and the worker, stopped or hung, has not said otherwise. A worker that stays stopped
-(SIGSTOP) beyond that does nobody any good, and one that was stopped with a lock in hand keeps every
-other process from writing, so the guard ends it, and another takes its place. What runs is told
-through shared memory, which costs the path of a job no system call. So are notes of what has ended
-and is not committed yet; when the worker has died, they are passed on.
+however it came. The guard then kills all that the worker was running. It does the same to a run
+whose lease is over and of which the worker, stopped or hung, has not said otherwise. A worker that
+stays stopped (SIGSTOP) beyond that does nobody any good, and one that was stopped with a lock in
+hand keeps every other process from writing, so the guard ends it, and another takes its place. What
+runs is told through shared memory, which costs the path of a job no system call. So are notes of
+what has ended and is not committed yet; when the worker has died, they are passed on.
 
 Whoever starts the worker starts its guard too, and keeps what the two share (a `Post`), so that a
 guard which dies is replaced at once, even when its worker has died with it.
@@ -20,10 +20,13 @@ import os
 import select
 import signal
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
+from queuectl.domain.settings import MOST_CONCURRENCY
 from queuectl.system.processes import (
     boot_clock,
     has_write_lock,
@@ -43,11 +46,17 @@ _WORKER = struct.Struct("=q d")
 
 _GUARD = struct.Struct("=q")
 _LENGTH = struct.Struct("=I")
-_MEMORY_BYTES = 64 * 1024
-_WORKER_AT = _RECORD.size
+_COUNT = struct.Struct("=I")
+_WORKER_AT = 0
 _GUARD_AT = _WORKER_AT + _WORKER.size
-_NOTES_AT = 128
+_COUNT_AT = _GUARD_AT + _GUARD.size
+"""How many records there are, of runs that have ended too."""
+
+_RECORDS_AT = 64
+_NOTES_AT = _RECORDS_AT + MOST_CONCURRENCY * _RECORD.size
 """Where the length of all notes stands; the notes follow, each after its own length."""
+
+_MEMORY_BYTES = _NOTES_AT + 128 * 1024
 
 _LOOK_SECONDS = 1.0
 _MOST_STOPPED_SECONDS = 3.0
@@ -61,7 +70,18 @@ _BIRTH_SECONDS = 0.02
 """How long a command that was being started takes to show whose it is, with room to spare."""
 
 _MOST_FILES = 65_536
-_IDLE = _RECORD.pack(0.0, 0, 0.0, 0.0, b"")
+_IDLE = bytes(_RECORD.size)
+
+
+class _Announced(NamedTuple):
+    """What a record holds: a run in hand, as the worker has announced it."""
+
+    deadline: float
+    group: int
+    earliest: float
+    latest: float
+    run_id: bytes
+
 
 Heir = Callable[[Sequence[bytes]], None]
 """Gets the notes that a worker leaves behind, in the guard's process."""
@@ -110,7 +130,8 @@ class Watchdog:
         self._memory = post.memory
         self._pipe = post.writer
         self._noted = 0
-        self._earliest = 0.0
+        self._places: dict[str, int] = {}
+        self._free: list[int] = []
         self.may_stop_for(_IDLE_STOPPED_SECONDS)
 
     def may_stop_for(self, seconds: float) -> None:
@@ -124,25 +145,33 @@ class Watchdog:
 
     def announce(self, run_id: str, deadline: float) -> None:
         """Say, before it is started, which run begins and until when (`boot_clock`) it may go."""
-        self._earliest = boot_clock()
-        self._memory[: _RECORD.size] = _RECORD.pack(
-            deadline, 0, self._earliest, 0.0, run_id.encode()
-        )
+        place = self._free.pop() if self._free else self._add_record()
+        self._places[run_id] = place
+        _RECORD.pack_into(self._memory, place, deadline, 0, boot_clock(), 0.0, run_id.encode())
+
+    def _add_record(self) -> int:
+        """Return where one more record has room: there are as many as runs were in hand at once."""
+        count = len(self._places)
+        _COUNT.pack_into(self._memory, _COUNT_AT, count + 1)
+        return _RECORDS_AT + count * _RECORD.size
 
     def started(self, run_id: str, group: int) -> None:
         """Say which process group the announced run has."""
-        (deadline,) = _DEADLINE.unpack_from(self._memory)
-        self._memory[: _RECORD.size] = _RECORD.pack(
-            deadline, group, self._earliest, boot_clock(), run_id.encode()
-        )
+        place = self._places[run_id]
+        deadline, _, earliest, _, name = _RECORD.unpack_from(self._memory, place)
+        _RECORD.pack_into(self._memory, place, deadline, group, earliest, boot_clock(), name)
 
-    def extend(self, deadline: float) -> None:
-        """Move the deadline of the run: its lease was renewed."""
-        _DEADLINE.pack_into(self._memory, 0, deadline)
+    def extend(self, run_id: str, deadline: float) -> None:
+        """Move the deadline of a run: its lease was renewed. Nothing to do if it has ended."""
+        place = self._places.get(run_id)
+        if place is not None:
+            _DEADLINE.pack_into(self._memory, place, deadline)
 
-    def ended(self) -> None:
-        """Say that nothing runs."""
-        self._memory[: _RECORD.size] = _IDLE
+    def ended(self, run_id: str) -> None:
+        """Say that a run has ended."""
+        place = self._places.pop(run_id)
+        self._memory[place : place + _RECORD.size] = _IDLE
+        self._free.append(place)
 
     def keep(self, note: bytes) -> bool:
         """Keep a note of what has ended, behind those kept before; False: there is no room."""
@@ -209,27 +238,45 @@ def _watch(memory: mmap.mmap, pipe: int) -> None:
     poller.register(pipe, select.POLLIN)
     went_at = boot_clock()
     while True:
-        deadline, *_ = _RECORD.unpack_from(memory)
-        left = deadline - boot_clock() if deadline else _LOOK_SECONDS
+        left = _earliest_deadline(memory) - boot_clock()
         if poller.poll(max(0.0, min(left, _LOOK_SECONDS)) * 1000):
-            _end_run(memory)
+            _end_runs(_records(memory), _worker_in(memory))
             return
-        (deadline,) = _DEADLINE.unpack_from(memory)
         worker, most_idle = _WORKER.unpack_from(memory, _WORKER_AT)
-        if deadline and deadline <= boot_clock():
-            _end_run(memory)
+        now = boot_clock()
+        if overdue := [record for record in _records(memory) if record.deadline <= now]:
+            _end_runs(overdue, worker)
             poller.poll(_OVERDUE_SECONDS * 1000)
         if not is_stopped(worker):
             went_at = boot_clock()
-        elif _is_lost(worker, deadline, most_idle, boot_clock() - went_at):
+        elif _is_lost(worker, _earliest_deadline(memory), most_idle, boot_clock() - went_at):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
 
 
 def _is_lost(worker: int, deadline: float, most_idle: float, seconds: float) -> bool:
     """Whether a worker that has been stopped for so long has to make room for another."""
-    over_by = boot_clock() - deadline - _OVERDUE_SECONDS if deadline else seconds - most_idle
+    is_idle = deadline == float("inf")
+    over_by = seconds - most_idle if is_idle else boot_clock() - deadline - _OVERDUE_SECONDS
     return over_by > 0 or (seconds > _MOST_STOPPED_SECONDS and has_write_lock(worker))
+
+
+def _worker_in(memory: mmap.mmap) -> int:
+    pid: int = _WORKER.unpack_from(memory, _WORKER_AT)[0]
+    return pid
+
+
+def _records(memory: mmap.mmap) -> list[_Announced]:
+    """Return what is known of the runs in hand."""
+    (count,) = _COUNT.unpack_from(memory, _COUNT_AT)
+    places = range(_RECORDS_AT, _RECORDS_AT + count * _RECORD.size, _RECORD.size)
+    found = [_Announced(*_RECORD.unpack_from(memory, place)) for place in places]
+    return [record for record in found if record.deadline]
+
+
+def _earliest_deadline(memory: mmap.mmap) -> float:
+    """Return when the first lease of the runs in hand is over; infinity while nothing runs."""
+    return min((record.deadline for record in _records(memory)), default=float("inf"))
 
 
 def _notes(memory: mmap.mmap) -> Iterator[bytes]:
@@ -242,21 +289,28 @@ def _notes(memory: mmap.mmap) -> Iterator[bytes]:
         left -= _LENGTH.size + length
 
 
-def _end_run(memory: mmap.mmap) -> None:
-    """Kill the run that the worker had announced last, if it has not ended.
+def _end_runs(records: Sequence[_Announced], worker: int) -> None:
+    """Kill runs that the worker had announced, where they have not ended.
 
-    Orphans go to whoever this process itself is, or would be, a child of.
+    Several are killed side by side, as each may take a while. Orphans go to whoever this process
+    itself is, or would be, a child of.
     """
-    _, group, earliest, latest, padded = _RECORD.unpack_from(memory)
-    worker, _ = _WORKER.unpack_from(memory, _WORKER_AT)
-    run_id = padded.rstrip(b"\0").decode()
-    if not run_id:
-        return
-    if group == 0:
+    if any(record.group == 0 for record in records):
         time.sleep(_BIRTH_SECONDS)
+    threads = [threading.Thread(target=_end_run, args=(each, worker)) for each in records[1:]]
+    for thread in threads:
+        thread.start()
+    if records:
+        _end_run(records[0], worker)
+    for thread in threads:
+        thread.join()
+
+
+def _end_run(record: _Announced, worker: int) -> None:
+    run_id, group = record.run_id.rstrip(b"\0").decode(), record.group
     kill_run(
         run_id,
-        group if _is_ours(group, earliest, latest) else None,
+        group if _is_ours(group, record.earliest, record.latest) else None,
         orphans=partial(marked_orphans, run_id, (os.getppid(), worker)),
         spare=(worker,),
     )
