@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -35,7 +36,9 @@ def bulk(plan: Plan) -> list[Figure]:
     shares: list[float] = []
     peaks: dict[int, list[float]] = {plan.bulk // 10: [], plan.bulk: []}
     waits: list[float] = []
+    shuffled: list[float] = []
     for _ in range(plan.rounds):
+        shuffled.append(_enqueued(plan, plan.bulk, in_order=False)[0])
         for number, found in peaks.items():
             rate, share, peak = _enqueued(plan, number)
             found.append(peak)
@@ -48,6 +51,7 @@ def bulk(plan: Plan) -> list[Figure]:
     bare = "the same over a bare loop of json.loads and SQLite inserts"
     return [
         Figure("bulk", what, "jobs/s", rates, Target(50_000, is_least=True)),
+        Figure("bulk-random", "the same with ids in no order", "jobs/s", shuffled),
         Figure("bulk-share", bare, "%", shares),
         Figure("bulk-memory", "its memory at most", "MB", peaks[plan.bulk]),
         Figure("bulk-growth", f"memory above that for {plan.bulk // 10:,} jobs", "MB", grown,
@@ -57,10 +61,12 @@ def bulk(plan: Plan) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _enqueued(plan: Plan, number: int) -> tuple[float, float, float]:
+def _enqueued(plan: Plan, number: int, *, in_order: bool = True) -> tuple[float, float, float]:
     """Enqueue a file; return jobs/s, these in percent of a bare loop's, and MB at most."""
+    chosen = random.Random(number)
     with Stage(plan.program) as stage:
-        path = stage.write_jobs((f"bulk-{n}", "true") for n in range(number))
+        ids = (f"bulk-{n if in_order else chosen.getrandbits(60)}" for n in range(number))
+        path = stage.write_jobs((job_id, "true") for job_id in ids)
         before = _bare_seconds(stage, path, "before")
         seconds, peak = stage.peak_memory(stage.command("enqueue", "--file", str(path)))
         after = _bare_seconds(stage, path, "after")

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from queuectl.domain.dependencies import parents
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
-from queuectl.domain.job_fields import Spec
+from queuectl.domain.job_fields import ASKED, Kind, Spec, bounds_of
 from queuectl.domain.request import build_request
 from queuectl.domain.settings import Settings
 from queuectl.maintenance.scheduler import Scheduler
@@ -238,3 +238,17 @@ def test_a_field_that_nobody_needs_to_ask_for_is_refused(
 def test_only_fields_that_there_are_have_excuses_and_other_names() -> None:
     assert {name for each in EXCUSED.values() for name in each} | SPELLED.keys() <= set(all_paths())
     assert OPTIONS.keys() | TITLES.keys() <= kinds_of(Spec).keys()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, field in ASKED.items() if field.kind in (Kind.WHOLE, Kind.NUMBER)]
+)
+def test_the_bounds_of_a_number_are_in_the_help_and_in_every_refusal(cli: Cli, name: str) -> None:
+    found = bounds_of(ASKED[name])
+    assert found is not None
+    least, most = found
+    assert f"[{least:,}..{most:,}]" in cli.ok("enqueue", "--help").out
+    for wrong in ("few", str(least - 1), str(most + 1)):
+        refused = cli("enqueue", "a", "true", f"--{name.replace('_', '-')}", wrong)
+        assert refused.code == 2
+        assert str(most) in refused.err.replace(",", "")

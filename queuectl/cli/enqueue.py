@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 import click
 
 from queuectl.cli.enqueue_options import (
     EnqueueCommand,
-    InputJob,
     enqueue_options,
     options_from,
     requests_of,
 )
+from queuectl.cli.enqueue_words import InputJob
 from queuectl.cli.root import examples
 from queuectl.cli.session import Session, hint_at_missing_workers
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
-from queuectl.queue import EnqueueResult, Queue
-from queuectl.stores.exchange import BATCH
+from queuectl.queue import AllNew, EnqueueResult, Queue
 
 _TOLD_ONE_BY_ONE = 10
 
@@ -56,9 +55,9 @@ def enqueue(
         report = Report(print_id=print_id)
     jobs = requested.jobs(items, queue)
     if atomic:
-        _enqueue_atomically(queue, list(jobs), report)
+        _enqueue_atomically(queue, [*chain.from_iterable(jobs)], report)
     else:
-        while chunk := list(islice(jobs, BATCH)):
+        for chunk in jobs:
             _enqueue_chunk(queue, chunk, report)
     report.close()
     if report.refused and report.stored + report.refused > 1:
@@ -73,7 +72,8 @@ def enqueue(
 def _enqueue_chunk(queue: Queue, chunk: Sequence[InputJob], report: Report) -> None:
     """Store what can be stored, and tell of all in the order in which it was written."""
     results = queue.enqueue_requests(requests_of(chunk))
-    if len(results) == len(chunk) and not any(each.error for each in results):
+    is_done = isinstance(results, AllNew) or not any(each.error for each in results)
+    if is_done and len(results) == len(chunk):
         report.add(results)
         return
     stored = iter(results)
@@ -93,7 +93,7 @@ def _enqueue_atomically(queue: Queue, jobs: Sequence[InputJob], report: Report) 
         if isinstance(job.result, QueuectlError):
             report.refuse(job.result, job.where)
     if not report.refused:
-        report.add(list(queue.enqueue_requests(requests_of(jobs), atomic=True)))
+        report.add(queue.enqueue_requests(requests_of(jobs), atomic=True))
 
 
 class Report:
@@ -119,7 +119,7 @@ class Report:
     def write(self, results: Sequence[EnqueueResult]) -> None:
         """Write what there is to say of some jobs."""
         if not self._print_id:  # in one piece, as ids hold nothing to be escaped
-            sys.stdout.write("".join([f"{_line(result)}\n" for result in results]))
+            sys.stdout.write(_lines(results))
             return
         for result in results:
             if result.is_other_job:
@@ -134,6 +134,13 @@ def _line(result: EnqueueResult) -> str:
     if result.is_other_job:
         return f"Job '{result.job_id}' with this unique key waits or runs already"
     return f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'"
+
+
+def _lines(results: Sequence[EnqueueResult]) -> str:
+    if isinstance(results, AllNew) and results:
+        between = "'\nEnqueued job '"
+        return f"Enqueued job '{between.join(results.ids)}'\n"
+    return "".join([f"{_line(result)}\n" for result in results])
 
 
 class BatchReport(Report):

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,12 +19,19 @@ from queuectl.cli.completions import (
     OneOf,
     PathName,
 )
-from queuectl.cli.enqueue_words import Source, WrittenJob, read_words, split_at_dashes
+from queuectl.cli.enqueue_words import (
+    MANY,
+    InputJob,
+    Source,
+    WrittenJob,
+    read_words,
+    split_at_dashes,
+)
 from queuectl.cli.root import Command, Option, with_options
 from queuectl.cli.session import warn_if_missing
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
-from queuectl.domain.job_fields import ASKED, Field, Kind
+from queuectl.domain.job_fields import ASKED, Field, Kind, bounds_of
 from queuectl.domain.request import ALIASES, CHECKS, TIME_FIELDS, Request
 from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
@@ -33,6 +39,7 @@ from queuectl.stores.exchange import BATCH
 from queuectl.system.home import working_directory
 
 if TYPE_CHECKING:
+    from queuectl.cli.plain_lines import Lots
     from queuectl.domain.request import RequestForm
 
 _AFTER_DASHES = "queuectl.after_dashes"
@@ -64,8 +71,14 @@ def _option_of(field: Field) -> Option:
         metavar=field.metavar or "VALUE",
         multiple=field.kind in (Kind.WORDS, Kind.PAIRS),
         type=_COMPLETED.get(field.name) or _choices_of(field),
-        help=field.help,
+        help=field.help + _range_of(field),
     )
+
+
+def _range_of(field: Field) -> str:
+    """Return the bounds of a number as help texts end with them."""
+    bounds = bounds_of(field)
+    return f" [{bounds[0]:,}..{bounds[1]:,}]" if bounds else ""
 
 
 _BEFORE = (
@@ -167,15 +180,13 @@ def after_dashes(ctx: click.Context) -> list[str] | None:
     return words
 
 
-class InputJob(NamedTuple):
-    """One job of a batch: where it stands, and its request or why there is none."""
-
-    where: str
-    result: Request | QueuectlError
-
-
-def requests_of(jobs: Sequence[InputJob]) -> list[Request]:
+def requests_of(jobs: Sequence[InputJob]) -> Sequence[Request]:
     """Return the requests of the jobs that have one."""
+    if not isinstance(jobs, list):
+        from queuectl.cli.plain_lines import PlainJobs  # of files with many lines only
+
+        if isinstance(jobs, PlainJobs):
+            return jobs.requests
     return [job.result for job in jobs if isinstance(job.result, Request)]
 
 
@@ -188,10 +199,13 @@ class EnqueueOptions:
     replace: bool
     cwd: str
 
-    def items(self) -> Iterator[WrittenJob]:
-        """Return every job as it was written; the first is read at once. Raises InvalidInput."""
+    def items(self) -> Iterator[Sequence[WrittenJob]]:
+        """Return jobs as they were written, some at a time; the first are read at once.
+
+        Raises InvalidInput.
+        """
         if self.source.command is not None:
-            return iter([WrittenJob({"command": self.source.command})])
+            return iter([[WrittenJob({"command": self.source.command})]])
         from queuectl.cli import job_input
 
         if self.source.file is not None:
@@ -204,25 +218,59 @@ class EnqueueOptions:
         is_object = (self.source.json or "").lstrip().startswith("{")
         return self.source.command is not None or is_object
 
-    def jobs(self, items: Iterator[WrittenJob], queue: Queue) -> Iterator[InputJob]:
-        """Yield every job of `items` as it is asked for, in order, or why it cannot be."""
+    def jobs(
+        self, items: Iterator[Sequence[WrittenJob]], queue: Queue
+    ) -> Iterator[Sequence[InputJob]]:
+        """Yield what jobs ask for, in order, or why it cannot be: those that are stored at once."""
         form = queue.form(cwd=self.cwd, replace=self.replace)
         directories: dict[str | None, bool] = {} if "cwd" in self.fields else {self.cwd: True}
-        while some := list(islice(items, BATCH)):
-            plain = None if self.fields else form.fill_plain([item.fields or {} for item in some])
-            if plain is not None:
-                yield from map(InputJob, [item.where for item in some], plain)
+        lots: Lots | None = None
+        for block in items:
+            model = None if len(block) < MANY else self._model(queue, form)
+            if model is None:
+                for start in range(0, len(block), BATCH):
+                    yield self._each(block[start : start + BATCH], queue, form, directories)
                 continue
-            for item in some:
-                try:
-                    request = self._request(item, queue, form)
-                except QueuectlError as fault:
-                    yield InputJob(item.where, fault)
-                    continue
-                for line in request.notes:
-                    print_hint(f"{item.where}: {line}" if item.where else line)
-                warn_if_missing(request.spec.cwd, directories, item.where)
-                yield InputJob(item.where, request)
+            from queuectl.cli.plain_lines import Lots, PlainJobs
+
+            lots = lots or Lots(form, model)
+            for lot in lots.of(block):
+                if isinstance(lot, PlainJobs):
+                    yield lot
+                else:
+                    yield self._each(lot, queue, form, directories)
+
+    def _model(self, queue: Queue, form: RequestForm) -> Request | None:
+        """Return what the options say of all jobs; None where each one is to be looked at."""
+        if not self.fields:
+            return form.model()
+        if not self.fields.keys().isdisjoint(("id", "command", "cwd")):
+            return None
+        try:
+            return self._request(WrittenJob({"command": "true"}), queue, form)
+        except QueuectlError:
+            return None  # is told of with the place of each
+
+    def _each(
+        self,
+        some: Sequence[WrittenJob],
+        queue: Queue,
+        form: RequestForm,
+        directories: dict[str | None, bool],
+    ) -> list[InputJob]:
+        """Return what jobs ask for that are looked at one by one."""
+        jobs: list[InputJob] = []
+        for item in some:
+            try:
+                request = self._request(item, queue, form)
+            except QueuectlError as fault:
+                jobs.append(InputJob(item.where, fault))
+                continue
+            for line in request.notes:
+                print_hint(f"{item.where}: {line}" if item.where else line)
+            warn_if_missing(request.spec.cwd, directories, item.where)
+            jobs.append(InputJob(item.where, request))
+        return jobs
 
     def _request(self, item: WrittenJob, queue: Queue, form: RequestForm) -> Request:
         """Return what one job asks for, with what the options say of all. Raises QueuectlError."""

@@ -8,10 +8,15 @@ from typing import NamedTuple
 
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.field_checks import Command, is_name
+from queuectl.domain.request import Request
 
 _JSON_START = re.compile(r"\s*[{\[]")
 _SHELL_GROUP = re.compile(r'\s*(?:\{\s+|\[\s+|\[\[\s*)[^"{}\[\]\s]')
 """`{ echo hi; }`, `[ -f x ] && y` and `[[ … ]]`: the shell's own, not JSON."""
+
+
+MANY = 100
+"""From how many jobs at once it pays to load what looks at them together."""
 
 
 class Source(NamedTuple):
@@ -29,6 +34,13 @@ class WrittenJob(NamedTuple):
     fields: dict[str, object] | None
     where: str = ""
     error: QueuectlError | None = None
+
+
+class InputJob(NamedTuple):
+    """One job of a batch: where it stands, and its request or why there is none."""
+
+    where: str
+    result: Request | QueuectlError
 
 
 def split_at_dashes(args: Sequence[str]) -> tuple[list[str], list[str] | None]:

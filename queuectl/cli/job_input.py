@@ -8,15 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from queuectl.cli.enqueue_words import WrittenJob
+from queuectl.cli.enqueue_words import MANY, WrittenJob
 from queuectl.domain.errors import InvalidInput
 from queuectl.stores.exchange import BATCH
 from queuectl.system.home import working_directory
 from queuectl.system.ids import new_token
 
+if TYPE_CHECKING:
+    from queuectl.cli.plain_lines import PlainLines
+
 STANDARD_INPUT = "-"
+_BLOCK_BYTES = 512 * 1024
+"""About how much of a file is read at once."""
+
 _KINDS = {
     list: "an array",
     str: "a string",
@@ -31,31 +37,37 @@ class _Incomplete(InvalidInput):
     """JSON that ends too early: more lines may belong to it."""
 
 
-def from_text(text: str) -> Iterator[WrittenJob]:
-    """Return the jobs of a JSON word. Raises InvalidInput when it is not JSON."""
-    return _begun(_document(text, ""))
+def from_text(text: str) -> Iterator[Sequence[WrittenJob]]:
+    """Return the jobs of a JSON word, some at a time. Raises InvalidInput when it is not JSON."""
+    return _begun(_in_blocks(_document(text, "")))
 
 
-def from_file(path: str) -> Iterator[WrittenJob]:
+def from_file(path: str) -> Iterator[Sequence[WrittenJob]]:
     """Return the jobs of a file (`-` is standard input), line by line where it has lines of JSON.
 
-    A first line that is not a whole JSON value means that the file is one document. Raises
-    InvalidInput at once when the file cannot be read or the document is not JSON.
+    They come some at a time. A first line that is not a whole JSON value means that the file is
+    one document. Raises InvalidInput at once when the file cannot be read or the document is not
+    JSON.
     """
     return _begun(_read(path))
 
 
-def _begun(items: Iterator[WrittenJob]) -> Iterator[WrittenJob]:
+def _begun(blocks: Iterator[Sequence[WrittenJob]]) -> Iterator[Sequence[WrittenJob]]:
     """Return the same with the first one read, so that nothing is made for what cannot be read."""
-    return chain(list(islice(items, 1)), items)
+    return chain(list(islice(blocks, 1)), blocks)
 
 
-def _read(path: str) -> Iterator[WrittenJob]:
+def _in_blocks(items: Iterator[WrittenJob]) -> Iterator[Sequence[WrittenJob]]:
+    while some := list(islice(items, BATCH)):
+        yield some
+
+
+def _read(path: str) -> Iterator[Sequence[WrittenJob]]:
     name = "standard input" if path == STANDARD_INPUT else path
     try:
         # As bytes, so that a line that is not UTF-8 is refused by itself.
         with _opened(path) as stream:
-            yield from _items(stream, name)
+            yield from _blocks(_some_lines(stream, Path(path).is_file()), name)
     except OSError as fault:
         working_directory(path)  # which may be gone
         raise InvalidInput(f"cannot read {name}: {fault.strerror}") from fault
@@ -65,27 +77,52 @@ def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
     return nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else Path(path).open("rb")
 
 
-def _items(stream: IO[bytes], name: str) -> Iterator[WrittenJob]:
-    lines = _numbered(stream)
-    first = next(lines, None)
-    if first is None:
+def _some_lines(stream: IO[bytes], is_file: bool) -> Iterator[list[bytes]]:
+    """Yield the lines of a stream; from a pipe fewer at once, as more may be long in coming."""
+    while lines := stream.readlines(_BLOCK_BYTES) if is_file else list(islice(stream, BATCH)):
+        yield lines
+
+
+def _blocks(read: Iterator[list[bytes]], name: str) -> Iterator[Sequence[WrittenJob]]:
+    first, is_begun = 1, False
+    for lines in read:
+        following = first + len(lines)
+        plain = _plain(lines, name, first)
+        if plain is not None:
+            yield plain
+        else:
+            some = list(_numbered(lines, first))
+            if some and not is_begun and _begins_document(some[0][1]):
+                rest = _numbered(chain.from_iterable(read), following)
+                yield from _in_blocks(_as_document([*some, *rest], name))
+                return
+            for start in range(0, len(some), BATCH):
+                yield _from_lines(some[start : start + BATCH], name)
+        is_begun = is_begun or plain is not None or bool(some)
+        first = following
+    if not is_begun:
         raise InvalidInput(f"{name} is empty", hint='for example {"command": "echo Hello"}')
+
+
+def _plain(lines: Sequence[bytes], name: str, first: int) -> PlainLines | None:
+    if len(lines) < MANY:
+        return None
+    from queuectl.cli import plain_lines
+
+    return plain_lines.read(plain_lines.Lines(lines, name, first, _from_line))
+
+
+def _begins_document(line: bytes) -> bool:
+    """Whether a first line is not one whole JSON value, or is an array."""
     try:
-        value = parse(_decoded(first[1]))
+        return isinstance(parse(_decoded(line)), list)
     except _Incomplete:
-        yield from _rest_as_document(first, lines, name)
-        return
+        return True
     except InvalidInput:
-        value = None
-    if isinstance(value, list):
-        yield from _rest_as_document(first, lines, name)
-        return
-    lines = chain([first], lines)
-    while some := list(islice(lines, BATCH)):
-        yield from _from_lines(some, name)
+        return False
 
 
-def _from_lines(lines: Sequence[tuple[int, bytes]], name: str) -> Iterable[WrittenJob]:
+def _from_lines(lines: Sequence[tuple[int, bytes]], name: str) -> list[WrittenJob]:
     """Return the jobs of some lines. As one array they are read in a third of the time.
 
     The words between the lines are not to be guessed. So when the array has them in their places
@@ -108,19 +145,16 @@ def _from_lines(lines: Sequence[tuple[int, bytes]], name: str) -> Iterable[Writt
     ]
 
 
-def _numbered(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, numbered from 1, without a byte order mark."""
-    for number, line in enumerate(stream, 1):
+def _numbered(lines: Iterable[bytes], first: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not blank with their numbers, without a byte order mark."""
+    for number, line in enumerate(lines, first):
         text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if text.strip():
             yield number, text
 
 
-def _rest_as_document(
-    first: tuple[int, bytes], lines: Iterator[tuple[int, bytes]], name: str
-) -> Iterator[WrittenJob]:
+def _as_document(every: Sequence[tuple[int, bytes]], name: str) -> Iterator[WrittenJob]:
     """Read all as one JSON value; when it is none, line by line after all."""
-    every = [first, *lines]
     try:
         yield from list(_document(_decoded(b"".join(line for _, line in every)), name))
     except InvalidInput as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -59,7 +60,7 @@ def write_page(
     if options["as_json"]:
         array = tables.JsonArray()
         page = Page(limit or None, after, options["newest"], True, True)
-        for job in jobs_as_dicts(queue, queue.find(chosen, page)):
+        for job in jobs_as_dicts(queue, _found(queue, chosen, page)):
             array.add(job)
         array.close()
         return False
@@ -77,11 +78,21 @@ def write_page(
     return not count
 
 
+def _found(queue: Queue, chosen: Filter, page: Page) -> Iterator[Job]:
+    """Return the jobs of a page; while they are searched for, a person sees that."""
+    jobs = queue.find(chosen, page)
+    if not (chosen.is_search and sys.stderr.isatty()):
+        return jobs
+    from queuectl.cli.progress import while_slow
+
+    return while_slow(jobs, f"looking through {queue.counts().total:,} jobs")
+
+
 class _Rows:
     """The jobs of a page; afterwards `last` is the last of them if there are more."""
 
     def __init__(self, queue: Queue, chosen: Filter, page: Page) -> None:
-        self._jobs = queue.find(chosen, replace(page, limit=page.limit and page.limit + 1))
+        self._jobs = _found(queue, chosen, replace(page, limit=page.limit and page.limit + 1))
         self._limit = page.limit
         self.last: Job | None = None
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import click
 
 from queuectl.cli.enqueue_options import (
     EnqueueCommand,
-    InputJob,
     enqueue_options,
     options_from,
     requests_of,
 )
+from queuectl.cli.enqueue_words import InputJob
 from queuectl.cli.logs import ending, follow
 from queuectl.cli.root import examples
 from queuectl.cli.run_output import Choice
@@ -43,7 +44,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     requested = options_from(ctx, options)
     items = requested.items()  # before a store is made
     queue = session.queue()
-    job_id = _enqueue_one(queue, list(requested.jobs(items, queue)))
+    job_id = _enqueue_one(queue, [*chain.from_iterable(requested.jobs(items, queue))])
     try:
         _provide_worker(session, queue, job_id)
         job = next(follow(queue, [job_id], Choice(has_worker=True)))

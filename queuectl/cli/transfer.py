@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
@@ -117,12 +118,12 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     from queuectl.stores.rules import require_in_use
     from queuectl.transfer.jsonl import Intake
 
-    items = job_input.from_file(file)  # before a store is made
+    blocks = job_input.from_file(file)  # before a store is made
     queue = session.queue()
     require_in_use(queue.store)
     stored, skipped, code = Counter[str](), 0, int(ExitCode.OK)
     with progress_line() as progress:
-        for taken in _take_in(items, Intake(queue.store)):
+        for taken in _take_in(chain.from_iterable(blocks), Intake(queue.store)):
             if taken.error is None:
                 stored[taken.kind] += 1
             elif taken.existing and skip_existing:
@@ -137,7 +138,7 @@ def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
     return code
 
 
-def _take_in(items: Iterator[WrittenJob], intake: Intake) -> Iterator[Taken]:
+def _take_in(items: Iterable[WrittenJob], intake: Intake) -> Iterator[Taken]:
     """Bring lines in; yield what became of each."""
     from queuectl.transfer.jsonl import Taken
 

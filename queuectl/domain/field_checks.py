@@ -42,6 +42,10 @@ MAX_NAME = 128
 """The longest id of a job and name of a queue."""
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MAX_NAME - 1}}}")
+_PLAIN_ID_BYTES = b"\n._-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_NO_BEGINNINGS = ("\n.", "\n_", "\n-", "\n\n")
+"""What no id begins with, where each stands on a line of its own."""
+
 _ABSOLUTE = r"/|[A-Za-z]:[\\/]|\\\\"  # POSIX; a drive or a share on Windows
 _ENV_NAME = r"[^\s=\0]+"
 
@@ -127,14 +131,18 @@ def _size(field: str, text: str) -> int:
 
 
 def are_plain_commands(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
-    """Whether all are lines for the shell in ASCII that `check_command` takes as they are."""
+    """Whether all are lines for the shell that `check_command` takes as they are."""
     if set(map(type, values)) != {str}:
         return False
     lines = cast("Sequence[str]", values)
     text = "".join(lines)
-    if not text.isascii() or "\0" in text:
+    if "\0" in text or not all(map(str.strip, lines)):
         return False
-    return all(map(str.strip, lines)) and max(map(len, lines)) <= MAX_ARGUMENT_BYTES
+    try:
+        sizes = map(len, lines if text.isascii() else map(str.encode, lines))
+        return max(sizes) <= MAX_ARGUMENT_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def are_plain_ids(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
@@ -142,19 +150,23 @@ def are_plain_ids(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
     if set(map(type, values)) != {str}:
         return False
     ids = cast("Sequence[str]", values)
-    text = "".join(ids)
-    return "@" not in text and ":" not in text and all(map(_NAME.fullmatch, ids))
+    text = "\n".join(["", *ids, ""])
+    if text.count("\n") != len(ids) + 1 or not text.isascii():
+        return False
+    if text.encode().translate(None, _PLAIN_ID_BYTES) or max(map(len, ids)) > MAX_NAME:
+        return False
+    return not any(beginning in text for beginning in _NO_BEGINNINGS)
 
 
 def check_priority(field: str, value: object) -> int:
     """Return a priority: a whole number, or `low`, `normal`, `high` (-10, 0, 10)."""
     if isinstance(value, str) and value.strip().lower() in PRIORITIES:
         return PRIORITIES[value.strip().lower()]
-    number = as_number(field, value)
+    bounds = f"within {MAX_PRIORITY:,} of 0"
+    number = as_number(field, value, f"{bounds}, or low, normal or high")
     if number != int(number) or abs(number) > MAX_PRIORITY:
         raise InvalidInput(
-            f"{field} must be low, normal, high or a whole number "
-            f"within {MAX_PRIORITY:,} of 0, not {shown(value)}"
+            f"{field} must be low, normal, high or a whole number {bounds}, not {shown(value)}"
         )
     return int(number)
 
@@ -242,11 +254,10 @@ def whole(least: int, most: int) -> Check:
     """Return the check for a whole number within bounds."""
 
     def check(field: str, value: object) -> int:
-        number = as_number(field, value)
+        bounds = f"from {least:,} to {most:,}"
+        number = as_number(field, value, bounds)
         if number != int(number) or not least <= number <= most:
-            raise InvalidInput(
-                f"{field} must be a whole number from {least:,} to {most:,}, not {shown(value)}"
-            )
+            raise InvalidInput(f"{field} must be a whole number {bounds}, not {shown(value)}")
         return int(number)
 
     return check
@@ -256,11 +267,10 @@ def fraction(least: float, most: float) -> Check:
     """Return the check for a number within bounds, which may have a fraction."""
 
     def check(field: str, value: object) -> float:
-        number = as_number(field, value)
+        bounds = f"between {least:g} and {most:g}"
+        number = as_number(field, value, bounds)
         if not least <= number <= most:
-            raise InvalidInput(
-                f"{field} must be between {least:g} and {most:g}, not {shown(value)}"
-            )
+            raise InvalidInput(f"{field} must be {bounds}, not {shown(value)}")
         return float(number)
 
     return check

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from queuectl.domain import field_checks
 from queuectl.domain.field_checks import Check, Command
 from queuectl.domain.frozen import frozen
-from queuectl.domain.settings import CANCEL, WAIT, Settings, as_flag
+from queuectl.domain.settings import CANCEL, WAIT, Settings, as_flag, bounds_of_setting
 
 DEFAULT_QUEUE = "default"
 
@@ -99,6 +99,7 @@ class Spec:
     )
     priority: int = _field(
         0, field_checks.check_priority, metavar="N", help="Higher first; or low, normal, high.",
+        bounds=(-field_checks.MAX_PRIORITY, field_checks.MAX_PRIORITY),
         comment="higher first; or low, normal, high",
     )  # fmt: skip
     timeout: float = _field(
@@ -211,6 +212,13 @@ FIELDS: dict[str, Field] = {
 
 ASKED = {name: field for name, field in FIELDS.items() if field.check is not None}
 """Those that a person may set."""
+
+
+def bounds_of(field: Field) -> tuple[float, float] | None:
+    """Return the least and the greatest value of a field, or None where it is no number."""
+    if field.setting and field.kind in (Kind.WHOLE, Kind.NUMBER):
+        return bounds_of_setting(field.setting)
+    return field.bounds
 
 
 def defaults_of(settings: Settings) -> dict[str, Any]:

@@ -65,6 +65,12 @@ class Filter:
         return replace(self, deliveries=False)
 
     @property
+    def is_search(self) -> bool:
+        """Whether many jobs may have to be read to find one that is meant."""
+        has_times = self.changed_since is not None or self.unchanged_since is not None
+        return has_times or self.is_detailed or bool(self.labels)
+
+    @property
     def is_detailed(self) -> bool:
         """Whether it asks for what is read only with the whole of a dead job."""
         return bool(self.texts) or self.exit_code is not None

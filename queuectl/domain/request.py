@@ -5,7 +5,7 @@ Two settings with patterns say which commands may run here; they are asked again
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
@@ -13,8 +13,6 @@ from typing import Any
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.field_checks import (
     Command,
-    are_plain_commands,
-    are_plain_ids,
     check_command,
     check_cwd,
     check_name,
@@ -77,14 +75,12 @@ CHECKS: dict[str, Callable[[object], Any]] = {
 """Every field that a person may set, and what turns what was written into its value."""
 
 
-_COMMAND_ALONE, _COMMAND_AND_ID = frozenset({"command"}), frozenset({"command", "id"})
-
-
 class RequestForm:
     """Turns one mapping of fields after another into requests.
 
     Fields that are absent or null take their default from `settings`, and the working directory
-    is `cwd` then; ids are made by `new_id` where there is none.
+    is `cwd` then; ids are made by `new_id` where there is none. It `is_restricted` where a setting
+    says which commands may run.
     """
 
     def __init__(
@@ -97,14 +93,14 @@ class RequestForm:
         replace: bool = False,
     ) -> None:
         self._settings = settings
-        self._is_restricted = bool(settings.allowed_commands or settings.denied_commands)
+        self.is_restricted = bool(settings.allowed_commands or settings.denied_commands)
         self._defaults = defaults_of(settings)
         if cwd is not None:
             self._defaults["cwd"] = check_cwd("cwd", cwd)
         self._named: tuple[Any, ...] = tuple(self._defaults.values())
         self._unnamed: tuple[Any, ...] = tuple({**self._defaults, "generated_id": True}.values())
         self._parse_time = parse_time
-        self._new_id = new_id
+        self.new_id = new_id
         self._replace = replace
 
     def fill(self, wanted: Mapping[str, object]) -> Request:
@@ -137,39 +133,21 @@ class RequestForm:
         if "command" not in given:
             raise InvalidInput("field 'command' is missing")
         spec = self._spec(given)
-        if self._is_restricted:
+        if self.is_restricted:
             require_allowed(spec.command, self._settings)
         return Request(spec, run_at, tuple(notes), self._replace, delayed)
 
-    def fill_plain(self, many: Sequence[Mapping[str, object]]) -> list[Request] | None:
-        """Return the requests of mappings that have no more than a command and an id.
-
-        They are looked at together, in a fraction of the time. None stands for mappings that
-        `fill` has to look at one by one; it may find nothing wrong with them either.
-        """
-        kinds = {frozenset(wanted) for wanted in many}
-        if self._is_restricted or len(kinds) != 1:
-            return None
-        commands = [wanted.get("command") for wanted in many]
-        if kinds == {_COMMAND_ALONE} and are_plain_commands(commands):
-            specs = [Spec(self._new_id(), command, *self._unnamed) for command in commands]
-        elif kinds == {_COMMAND_AND_ID} and are_plain_commands(commands):
-            ids = [wanted["id"] for wanted in many]
-            if not are_plain_ids(ids):
-                return None
-            pairs = zip(ids, commands, strict=True)
-            specs = [Spec(job_id, command, *self._named) for job_id, command in pairs]
-        else:
-            return None
-        return [Request(spec, None, (), self._replace) for spec in specs]
+    def model(self) -> Request:
+        """Return a request that names a command and an id alone, which are empty here."""
+        return Request(Spec("", "", *self._named), None, (), self._replace)
 
     def _spec(self, given: dict[str, Any]) -> Spec:
         if len(given) == 1:  # a command and at most an id, as in most files of many jobs
-            return Spec(self._new_id(), given["command"], *self._unnamed)
+            return Spec(self.new_id(), given["command"], *self._unnamed)
         if len(given) == 2 and "id" in given:
             return Spec(given["id"], given["command"], *self._named)
         if "id" not in given:
-            given |= {"id": self._new_id(), "generated_id": True}
+            given |= {"id": self.new_id(), "generated_id": True}
         job_id, command = given.pop("id"), given.pop("command")
         return Spec(job_id, command, *{**self._defaults, **given}.values())
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from queuectl.domain.errors import InvalidInput, NothingDone, shown
 from queuectl.domain.field_checks import MAX_NAME, is_name
-from queuectl.domain.request import TIME_FIELDS
+from queuectl.domain.job_fields import ASKED, Kind
+from queuectl.domain.request import TIME_FIELDS, resolve_field
 from queuectl.domain.times import UTC, iso, iso_or_none
 from queuectl.domain.views import MASK, looks_secret
 
@@ -34,6 +35,8 @@ _OWN_FIELDS = frozenset(
     "id unique after after_any after_fail env_file capture_env".split() + list(TIME_FIELDS)
 )
 """Fields of a job that a schedule decides for each run, or that mean one job only."""
+
+_TYPED = (Kind.WHOLE, Kind.NUMBER, Kind.FLAG)
 
 Following = Callable[[datetime], datetime | None]
 """Returns the first instant after another at which a schedule is due, or None for never."""
@@ -109,6 +112,21 @@ def refuse_own_fields(fields: Mapping[str, object]) -> None:
     for word in fields:
         if word.strip().lower().replace("-", "_") in _OWN_FIELDS:
             raise InvalidInput(f"field {shown(word)} does not go with a schedule")
+
+
+def typed(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a job with its numbers and flags as such, which options give as text.
+
+    Raises InvalidInput.
+    """
+    return {word: _typed(word, value) for word, value in fields.items()}
+
+
+def _typed(word: str, value: object) -> object:
+    field = ASKED.get(resolve_field(word))
+    if value is None or field is None or field.check is None or field.kind not in _TYPED:
+        return value
+    return field.check(field.name, value)
 
 
 def is_spared(job_id: str, schedules: Mapping[str, Schedule], now: datetime) -> bool:

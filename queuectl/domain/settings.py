@@ -166,6 +166,12 @@ def default_of(key: str) -> Value:
     return _DEFAULTS[key]
 
 
+def bounds_of_setting(key: str) -> tuple[float, float]:
+    """Return the least and the greatest value of a setting that is a number."""
+    meta = _FIELDS[key].metadata
+    return meta["minimum"], meta["maximum"]
+
+
 def choices_of(key: str) -> tuple[str, ...]:
     """Return the only values that a setting takes, as they are typed; none if it takes others."""
     if isinstance(default_of(key), bool):
@@ -197,14 +203,14 @@ def parse_value(key: str, raw: object) -> Value:
     if isinstance(default, str):
         text = _as_text(key, raw, meta["maximum"])
         return as_choice(key, text, meta["choices"]) if meta["choices"] else text
-    number = as_number(key, _in_its_unit(raw, meta["unit"]))
+    bounds = f"between {show(meta['minimum'])} and {show(meta['maximum'])}"
+    number = as_number(key, _in_its_unit(raw, meta["unit"]), bounds)
     if isinstance(default, int):
         if number != int(number):
-            raise InvalidInput(f"{key} must be a whole number, not {shown(raw)}")
+            raise InvalidInput(f"{key} must be a whole number {bounds}, not {shown(raw)}")
         number = int(number)
     if not meta["minimum"] <= number <= meta["maximum"]:
-        bounds = f"{show(meta['minimum'])} and {show(meta['maximum'])}"
-        raise InvalidInput(f"{key} must be between {bounds}, not {shown(raw)}")
+        raise InvalidInput(f"{key} must be {bounds}, not {shown(raw)}")
     return number
 
 
@@ -246,16 +252,18 @@ def as_choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     return text.lower()
 
 
-def as_number(name: str, raw: object) -> int | float:
-    """Return `raw` as a finite number. Raises InvalidInput otherwise."""
-    if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
-        raise InvalidInput(f"{name} must be a number, not {shown(raw)}")
+def as_number(name: str, raw: object, bounds: str) -> int | float:
+    """Return `raw` as a finite number, which may be out of bounds.
+
+    Raises InvalidInput otherwise, and names these.
+    """
+    is_written = isinstance(raw, (int, float, str)) and not isinstance(raw, bool)
     try:
-        number = float(raw)
+        number = float(raw) if is_written else math.nan  # type: ignore[arg-type]  # is one of them
     except (ValueError, OverflowError):
-        raise InvalidInput(f"{name} must be a number, not {shown(raw)}") from None
+        number = math.nan
     if not math.isfinite(number):
-        raise InvalidInput(f"{name} must be a finite number, not {shown(raw)}")
+        raise InvalidInput(f"{name} must be a number {bounds}, not {shown(raw)}")
     return number
 
 

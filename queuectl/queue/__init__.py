@@ -14,7 +14,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import MAX_SLOTS, check_name
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.queue import bulk, change, enqueue
-from queuectl.queue.enqueue import EnqueueResult
+from queuectl.queue.enqueue import AllNew, EnqueueResult
 from queuectl.queue.read import Reader
 from queuectl.queue.requests import Requests, as_one
 from queuectl.stores import empty_store, open_existing, open_store
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _Q = TypeVar("_Q", bound="Queue")
 
-__all__ = ["EnqueueResult", "Queue", "open_queue"]
+__all__ = ["AllNew", "EnqueueResult", "Queue", "open_queue"]
 
 
 class Queue(Reader):
@@ -125,7 +125,7 @@ class Queue(Reader):
         what is no job at all; nothing is stored then either.
         """
         requests = self._requests.of_call(jobs, fields, replace=replace)
-        return self.enqueue_requests(requests, atomic=atomic)
+        return list(self.enqueue_requests(requests, atomic=atomic))
 
     def enqueue_one(
         self, job: Written | None = None, /, *, replace: bool = False, **fields: object
@@ -144,7 +144,7 @@ class Queue(Reader):
 
     def enqueue_requests(
         self, requests: Sequence[Request], *, atomic: bool = False
-    ) -> list[EnqueueResult]:
+    ) -> Sequence[EnqueueResult]:
         """Store what requests ask for, as `enqueue` does."""
         return enqueue.enqueue(self._store, requests, atomic=atomic)
 

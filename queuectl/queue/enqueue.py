@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError
@@ -16,6 +16,7 @@ from queuectl.stores.rules import require_in_use
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from queuectl.domain.alike import AlikeRequests
     from queuectl.domain.job import Job
     from queuectl.domain.job_fields import Spec
     from queuectl.domain.request import Request
@@ -36,12 +37,36 @@ class EnqueueResult:
     error: QueuectlError | None = None
 
 
-def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> list[EnqueueResult]:
+class AllNew(Sequence[EnqueueResult]):
+    """What became of many requests that are all stored as new jobs, in their order."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, at: int) -> EnqueueResult: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> AllNew: ...
+
+    def __getitem__(self, at: int | slice) -> EnqueueResult | AllNew:
+        return AllNew(self.ids[at]) if isinstance(at, slice) else EnqueueResult(self.ids[at])
+
+
+def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Sequence[EnqueueResult]:
     """Store what requests ask for; return what became of each, in the order given.
 
     Raises Conflict with `atomic` for an id or a unique key that is taken, and in a moved store.
     """
     require_in_use(store)
+    if not (atomic or isinstance(requests, list)):
+        from queuectl.domain.alike import AlikeRequests  # of many jobs only
+
+        if isinstance(requests, AlikeRequests) and requests.are_distinct:
+            return _enqueue_alike(store, requests)
     if atomic and any(request.replace for request in requests):
         raise InvalidInput("an atomic batch cannot replace jobs")
     requests, faults = _checked(store, requests)
@@ -73,6 +98,21 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> list[
         else:
             results.append(_refused(store, request) if is_taken else EnqueueResult(job_id))
     return results
+
+
+def _enqueue_alike(store: Store, requests: AlikeRequests) -> Sequence[EnqueueResult]:
+    """Store jobs that have no parents and need one slot, with no more for each than its row."""
+    from queuectl.domain.alike import AlikeJobs
+
+    model = requests.model
+    job = state_machine.enqueue(model.spec, model.run_at, store.now(), delayed=model.delayed)
+    refused = store.insert(AlikeJobs(job, requests.ids, requests.commands))
+    if not refused:
+        return AllNew(requests.ids)
+    return [
+        _refused(store, request) if request.spec.id in refused else EnqueueResult(request.spec.id)
+        for request in requests
+    ]
 
 
 def _checked(

@@ -75,7 +75,7 @@ class Schedules(NamedRecords[Schedule]):
 
         rules.refuse_own_fields(fields)
         Requests(self._store).of(fields)
-        checked: Mapping[str, object] = loads(dumps(fields))
+        checked: Mapping[str, object] = loads(dumps(rules.typed(fields)))
         return checked
 
     def all(self) -> list[Schedule]:

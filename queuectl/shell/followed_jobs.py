@@ -114,7 +114,7 @@ class FollowedQueue(Queue):
 
     def enqueue_requests(
         self, requests: Sequence[Request], *, atomic: bool = False
-    ) -> list[EnqueueResult]:
+    ) -> Sequence[EnqueueResult]:
         """Store new jobs, and follow them."""
         results = super().enqueue_requests(requests, atomic=atomic)
         self.followed.add(result.job_id for result in results if not result.error)

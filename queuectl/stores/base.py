@@ -90,7 +90,8 @@ class Store(Protocol):
         with a parent that has failed is cancelled then. With `atomic`, nothing is stored when any
         id is refused, and no reader or worker ever sees a part of the batch. A call that is
         repeated inside after a lost reply does not refuse its own jobs. Batches of more than
-        `BATCH` jobs are written in pieces unless `atomic`.
+        `BATCH` jobs are written in pieces unless `atomic`, `AlikeJobs`, whose ids are distinct, of
+        more than `ALIKE_BATCH`.
         """
         ...
 

@@ -21,6 +21,7 @@ from queuectl.domain.schedule import (
     as_dict,
     check_schedule_name,
     refuse_own_fields,
+    typed,
 )
 from queuectl.domain.settings import Settings
 from queuectl.domain.times import UTC, iso, whole_millis
@@ -172,7 +173,7 @@ def _job_of_schedule(name: str, raw: object) -> Mapping[str, Any]:
         raise InvalidInput(f"{name} must be those of a job, not {shown(raw)}")
     refuse_own_fields(raw)
     build_request(raw, Settings(), _instant, str)
-    return raw
+    return typed(raw)
 
 
 _COURSE_FIELDS: dict[str, _Reader] = {

@@ -41,8 +41,8 @@ def test_a_schedule_is_added_and_shown(cli: Cli) -> None:
     job = shown.pop("job")
     assert job.pop("cwd").endswith("/work")
     assert job == {
-        "command": "./backup.sh", "queue": "night", "priority": "high", "timeout": "600",
-        "max_retries": "5", "labels": ["backup"], "slots": "2",
+        "command": "./backup.sh", "queue": "night", "priority": 10, "timeout": 600,
+        "max_retries": 5, "labels": ["backup"], "slots": 2,
         "env": {"TOKEN": "********", "MODE": "full"},
     }  # fmt: skip
     assert (shown["name"], shown["cron"], shown["tz"]) == ("nightly", "0 3 * * *", "Europe/Berlin")

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
 
 import pytest
 
+from queuectl.cli import progress
+from queuectl.domain.job import Job
+from queuectl.domain.query import Filter, Page
 from queuectl.presentation.layout import width
+from queuectl.queue import Queue
 from tests.cli.harness import Cli, bury, environment
 
 if os.name == "nt":
@@ -78,3 +83,25 @@ def test_a_table_is_never_wider_than_the_terminal(cli: Cli, columns: int) -> Non
     assert lines[0].split()[:2] == ["ID", "STATE"]
     assert ("LABELS" in lines[0]) == (columns == 200)
     assert "dead" in lines[1]
+
+
+def test_a_search_that_takes_long_is_told_of_until_something_is_found(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.ok("enqueue", "job1", "true")
+    screen, terminal = os.openpty()
+    find, seen = Queue.find, bytearray()
+
+    def slowly(queue: Queue, chosen: Filter, page: Page) -> Iterator[Job]:
+        while b"looking through 1 jobs" not in seen:
+            seen.extend(os.read(screen, 1024))
+        yield from find(queue, chosen, page)
+
+    monkeypatch.setattr(Queue, "find", slowly)
+    monkeypatch.setattr(progress, "_SLOW_SECONDS", 0.0)
+    with os.fdopen(terminal, "w", encoding="utf-8") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setenv("TERM", "xterm")
+        assert cli.ok("list", "--text", "job").out.splitlines()[1].startswith("job1")
+        assert os.read(screen, 1024).endswith(progress._ERASE.encode())
+    os.close(screen)

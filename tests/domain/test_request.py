@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from queuectl.domain.alike import AlikeRequests, requests_of_mappings
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.domain.field_checks import (
     MAX_ARGUMENT_BYTES,
@@ -193,28 +194,35 @@ def one_by_one(many: list[Mapping[str, object]]) -> list[Request] | None:
         return None
 
 
+def looked_at_together(
+    form: RequestForm, many: Sequence[Mapping[str, object]]
+) -> AlikeRequests | None:
+    return requests_of_mappings(form, form.model(), many)
+
+
 @given(st.lists(jobs, min_size=1, max_size=3))
 def test_what_is_looked_at_together_becomes_what_each_becomes_alone(
     many: list[Mapping[str, object]],
 ) -> None:
-    together = form().fill_plain(many)
-    assert together is None or together == one_by_one(many)
+    together = looked_at_together(form(), many)
+    assert together is None or list(together) == one_by_one(many)
 
 
 @pytest.mark.parametrize("many", [PLAIN, [{"command": "ls"}, {"command": "ls"}]])
 def test_commands_with_or_without_an_id_are_looked_at_together(many: list[Any]) -> None:
-    together = form().fill_plain(many)
+    together = looked_at_together(form(), many)
     assert together is not None
-    assert together == one_by_one(many)
+    assert list(together) == one_by_one(many)
 
 
 @pytest.mark.parametrize("reserved", ["nightly@20260131T0200Z", "hook:a"])
 def test_an_id_that_may_be_reserved_is_looked_at_alone(reserved: str) -> None:
-    assert form().fill_plain([*PLAIN, {"id": reserved, "command": "true"}]) is None
+    many = [*PLAIN, {"id": reserved, "command": "true"}]
+    assert looked_at_together(form(), many) is None
 
 
 def test_where_not_every_command_is_allowed_each_is_looked_at_alone() -> None:
-    assert form(Settings(denied_commands="rm *")).fill_plain(PLAIN) is None
+    assert looked_at_together(form(Settings(denied_commands="rm *")), PLAIN) is None
 
 
 # which commands may run: patterns over the whole command, the denied ones first

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pymongo.errors import AutoReconnect
 
 from queuectl.domain import state_machine
+from queuectl.domain.alike import AlikeJobs
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
 from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
 from queuectl.stores.mongo.store import MongoStore
+from queuectl.stores.sqlite import alike as sqlite_alike
 from tests.stores.faults import Commands, Crash, failing
 from tests.stores.kit import (
     FAILURE,
     added,
     buried,
     claimed,
+    claimed_ids,
     existing,
     faults,
     listed,
@@ -152,3 +157,48 @@ def test_jobs_on_their_way_out_of_the_dlq_are_seen_once_wherever_a_crash_comes(
                 settled(store, claimed(store), FAILURE)
         for job in dead:
             assert store.commit(state_machine.delete(existing(store, job.id)))
+
+
+# jobs that are alike
+
+
+def _alike(store: Store, *ids: str) -> AlikeJobs:
+    commands = [f'echo "{job_id}" é\\' for job_id in ids]
+    return AlikeJobs(new_job(store, "", queue="imports", priority=3), ids, commands)
+
+
+def test_jobs_that_are_alike_are_stored_as_each_would_be_alone(store: Store) -> None:
+    ids = [f"job-{9 - n}" for n in range(10)]
+    jobs = _alike(store, *ids)
+    assert not store.insert(jobs)
+    found = [existing(store, job_id) for job_id in ids]
+    assert [replace(job, seq=0) for job in found] == list(jobs)
+    assert [job.seq for job in found] == sorted(job.seq for job in found)
+    assert store.counts().of(State.PENDING) == 10
+    assert claimed_ids(store, 10) == ids
+    assert (store.repair(), faults(store)) == (0, [])
+
+
+def test_of_jobs_that_are_alike_only_those_whose_ids_are_taken_are_refused(store: Store) -> None:
+    added(store, "b")
+    assert store.insert(_alike(store, "a", "b", "c")) == {"b"}
+    assert sorted(listed(store)) == ["a", "b", "c"]
+    assert existing(store, "b").spec.queue == "default"
+    assert (store.repair(), faults(store)) == (0, [])
+
+
+def test_atomically_jobs_that_are_alike_are_all_stored_or_none(store: Store) -> None:
+    added(store, "b")
+    assert store.insert(_alike(store, "a", "b", "c"), atomic=True) == {"b"}
+    assert listed(store) == ["b"]
+    assert not store.insert(_alike(store, "a", "c"), atomic=True)
+    assert sorted(listed(store)) == ["a", "b", "c"]
+
+
+def test_more_jobs_that_are_alike_than_go_at_once_go_in_their_order(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_alike, "ALIKE_BATCH", 3)
+    ids = list("hgfedcba")
+    assert not store.insert(_alike(store, *ids))
+    assert claimed_ids(store, 8) == ids

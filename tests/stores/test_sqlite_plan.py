@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,7 @@ def store(tmp_path: Path, connections: list[Noting]) -> Iterator[SqliteStore]:
     """A store with a few jobs of every kind."""
     store = SqliteStore(tmp_path / "queue.db")
     assert connections
-    buried(store, "dead")
+    buried(store, "dead", labels=("nightly",))
     later = store.now() + HOUR
     store.insert([new_job(store, f"later{n}", later) for n in range(9)])
     store.insert([new_job(store, f"job{n}", queue=f"q{n % 2}", priority=n % 3) for n in range(30)])
@@ -137,6 +138,8 @@ ANY = Filter()
 DEAD = Filter(states=frozenset({State.DEAD}))
 RUNNING = Filter(states=frozenset({State.PROCESSING}))
 WAITING_JOBS = Filter(states=frozenset({State.PENDING, State.FAILED}))
+LABELLED = Filter(labels=("nightly",))
+ENDED_WITH_1 = Filter(exit_code=1)
 MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
 
 
@@ -164,6 +167,15 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(listing(ANY, after_seq=5), "PRIMARY KEY", id="list further"),
         pytest.param(listing(DEAD), "jobs_state", id="list the dead"),
         pytest.param(listing(WAITING_JOBS), "jobs_state", id="list several states"),
+        pytest.param(listing(LABELLED), "jobs_labelled", id="list by label"),
+        pytest.param(
+            listing(replace(LABELLED, states=DEAD.states)), "jobs_labelled", id="dead by label"
+        ),
+        pytest.param(listing(ENDED_WITH_1), "jobs_ended_badly", id="list by exit code"),
+        pytest.param(
+            listing(replace(ENDED_WITH_1, states=DEAD.states), newest_first=True),
+            "jobs_ended_badly", id="dead by exit code",
+        ),
         pytest.param(old_ones, "jobs_ended", id="ended"),
         pytest.param(past_runs, "runs_past", id="past runs"),
         pytest.param(remove, "PRIMARY KEY", id="remove"),

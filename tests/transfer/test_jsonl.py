@@ -12,7 +12,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.views import MASK
-from queuectl.transfer.format import job_from_line, job_to_line
+from queuectl.transfer.format import job_from_line, job_to_line, schedule_from_line
 from queuectl.transfer.migration import checksum
 from tests.domain.jobs import cancelled, completed, dead, failed, pending, processing
 
@@ -102,3 +102,14 @@ def test_what_is_wrong_is_refused_by_its_name(changed: dict[str, Any], message: 
     with pytest.raises(InvalidInput) as caught:
         job_from_line(line)
     assert message in str(caught.value)
+
+
+def test_numbers_that_an_older_export_has_as_text_are_numbers_in_a_schedule() -> None:
+    fields = {"command": "true", "slots": "3", "priority": "high", "clean-env": "yes", "cwd": None}
+    schedule = schedule_from_line({
+        "name": "nightly", "cron": "0 3 * * *", "created_at": "2026-01-31T02:00:00Z",
+        "fields": fields,
+    })  # fmt: skip
+    assert schedule.fields == {
+        "command": "true", "slots": 3, "priority": 10, "clean-env": True, "cwd": None,
+    }  # fmt: skip

@@ -8,6 +8,7 @@ from queuectl.domain.query import SIGNALLED, TIMED_OUT, Filter, Page, is_plain, 
 from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import to_millis
 from queuectl.stores.sqlite import rows
+from queuectl.stores.sqlite.schema import ENDED_BADLY
 
 if TYPE_CHECKING:
     from queuectl.stores.sqlite.database import Database
@@ -33,8 +34,10 @@ def statement(
     arms: list[str] = []
     values: list[object] = []
     condition, bound = _conditions(chosen, are_few)
+    # what few jobs have is found by an index of its own, and not by that of states
+    state_column = "+state" if chosen.labels or chosen.exit_code else "state"
     for state in sorted(state.value for state in chosen.states) or [""]:
-        is_state = "AND state = ? " if state else ""
+        is_state = f"AND {state_column} = ? " if state else ""
         arms.append(f"SELECT {columns} FROM jobs WHERE seq {beyond} ? {is_state}{condition}")
         values += [start, *([state] if state else []), *bound]
     if not all(map(is_plain, chosen.texts)):
@@ -62,6 +65,8 @@ def _conditions(chosen: Filter, are_few: bool) -> tuple[str, list[object]]:
         values.append(chosen.queue)
     elif chosen.deliveries is not None:
         parts.append(f"+queue {'<' if chosen.deliveries else '>='} '{FIRST_NAME}'")
+    if chosen.labels:
+        parts.append("labels IS NOT NULL")
     for label in chosen.labels:
         parts.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE value = ?)")
         values.append(label)
@@ -76,6 +81,8 @@ def _conditions(chosen: Filter, are_few: bool) -> tuple[str, list[object]]:
         parts.append("updated_at >= ?")
         values.append(to_millis(chosen.changed_since))
     if (code := chosen.exit_code) is not None:
+        if code:
+            parts.append(ENDED_BADLY)
         parts.append("(exit_code = ? OR signal = ? OR (timed_out AND ?))")
         values += [code, code - SIGNALLED, code == TIMED_OUT]
     for text in chosen.texts:

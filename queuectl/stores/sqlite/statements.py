@@ -19,6 +19,7 @@ from queuectl.stores.sqlite import rows
 from queuectl.stores.sqlite.rows import none_if_usual, ready_flag, stored
 
 if TYPE_CHECKING:
+    from queuectl.domain.alike import AlikeJobs
     from queuectl.domain.events import RunFinished
 
 Statement = tuple[str, list[object]]
@@ -88,6 +89,38 @@ def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
                 if ready
             }
         ),
+    )
+
+
+def alike_rows(jobs: AlikeJobs, own: str, now: datetime) -> NewRows:
+    """Return the rows of jobs that are alike but for ids and commands.
+
+    These are in `own`, a JSON object of each job's id and command in the order of arrival. Where
+    an id is taken the whole transaction is rolled back. What all have in common is bound once, and
+    SQLite reads rows out of JSON in half of the time that a statement with as many takes.
+    """
+    model = jobs.model
+    shared = {
+        name: stored(column[0])
+        for name, column in _columns([model]).items()
+        if name not in ("id", "command")
+    }
+    shared["ready"] = ready_flag(model, now)
+    common = {name: value for name, value in shared.items() if value is not None}
+    queue, state, priority = shared["queue"], shared["state"], shared["priority"]
+    return NewRows(
+        [(_insert_alike(tuple(common)), [own, *common.values()])],
+        Counter({(queue, state): len(jobs)}),
+        Counter({(queue, priority): len(jobs)} if shared["ready"] else {}),
+    )
+
+
+@lru_cache(maxsize=8)
+def _insert_alike(common: tuple[str, ...]) -> str:
+    marks = ", ".join(f"?{n}" for n in range(2, len(common) + 2))
+    return (
+        f"INSERT OR ROLLBACK INTO jobs (id, command, {', '.join(common)}) "
+        f"SELECT key, value, {marks} FROM json_each(?1)"
     )
 
 

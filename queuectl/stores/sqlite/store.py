@@ -95,7 +95,14 @@ class SqliteStore:
     # jobs
 
     def insert(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
-        return writes.insert(self._db, jobs, atomic=atomic)
+        if atomic or isinstance(jobs, list):
+            return writes.insert(self._db, jobs, atomic=atomic)
+        from queuectl.domain.alike import AlikeJobs  # of many jobs only
+        from queuectl.stores.sqlite import alike
+
+        if isinstance(jobs, AlikeJobs):
+            return alike.insert(self._db, jobs)
+        return writes.insert(self._db, jobs, atomic=False)
 
     def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
         return writes.restore(self._db, jobs, keep_numbers=keep_numbers)

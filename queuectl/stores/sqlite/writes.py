@@ -19,7 +19,8 @@ from queuectl.stores.sqlite import changes, dependencies, reads, rows, statement
 if TYPE_CHECKING:
     from queuectl.stores.sqlite.database import Database
 
-_BREATH_SECONDS = 0.002
+BREATH_SECONDS = 0.002
+"""How long others may write between two lots of new jobs."""
 
 _COUNT_IN = (
     "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs"
@@ -64,7 +65,7 @@ def insert(db: Database, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]
     refused: set[str] = set()
     for start in range(0, len(jobs), size):
         if start:
-            time.sleep(_BREATH_SECONDS)
+            time.sleep(BREATH_SECONDS)
         db.recover()
         prepared = prepare(db, jobs[start : start + size], db.now())
         with db.adding:
@@ -124,14 +125,19 @@ def _insert(db: Database, prepared: PreparedInsert) -> None:
         return
     for statement, values in new.inserts:
         db.connection.execute(statement, values)
-    many = db.connection.executemany
-    many(_BLOCKED_IN, prepared.waiting)
-    many(_COUNT_IN, [(*place, number) for place, number in new.states.items()])
-    minute = to_millis(prepared.at) // rows.MINUTE
-    many(_ARRIVED, [(minute, queue, n) for (queue, _), n in new.states.items()])
-    many(_READY_IN, [(*place, number) for place, number in new.ready_counts.items()])
+    db.connection.executemany(_BLOCKED_IN, prepared.waiting)
+    count_in(db, new, prepared.at)
     if prepared.parents.ids:
         dependencies.cancel_those_of_failed(db, prepared.linked, prepared.at)
+
+
+def count_in(db: Database, new: statements.NewRows, at: datetime) -> None:
+    """Count new jobs where they are, within the transaction that inserts them."""
+    many = db.connection.executemany
+    many(_COUNT_IN, [(*place, number) for place, number in new.states.items()])
+    minute = to_millis(at) // rows.MINUTE
+    many(_ARRIVED, [(minute, queue, n) for (queue, _), n in new.states.items()])
+    many(_READY_IN, [(*place, number) for place, number in new.ready_counts.items()])
 
 
 # whole jobs
