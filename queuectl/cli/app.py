@@ -8,8 +8,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,6 +22,9 @@ from queuectl.domain.errors import (
     StoreUnavailable,
 )
 from queuectl.presentation.console import end_line, print_error, print_hint, silence_output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def execute(args: Sequence[str], session: Session) -> int:
@@ -165,7 +167,8 @@ def hide_passwords(args: Sequence[str]) -> None:
 
 
 def _overwrite() -> None:
-    text = Path("/proc/self/stat").read_bytes()
+    with open("/proc/self/stat", "rb") as file:  # noqa: PTH123  # few commands load pathlib
+        text = file.read()
     fields = text[text.rindex(b")") + 2 :].split()
     begin, end = int(fields[_ARGUMENTS_BEGIN]), int(fields[_ARGUMENTS_END])
     memory = os.open("/proc/self/mem", os.O_RDWR)

@@ -105,7 +105,7 @@ def _embedded(session: Session, verb: str) -> Path:
         raise InvalidInput(
             f"{verb} is for the embedded store, and this one is on MongoDB", hint=_ON_MONGO[verb]
         )
-    return sqlite_path(url)
+    return Path(sqlite_path(url))
 
 
 def _named(file: str, verb: str) -> Path:

@@ -7,8 +7,6 @@ ask it. None of them checks a value: that is the business of who uses it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +16,8 @@ from queuectl.domain.job import State
 from queuectl.system.home import expanded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from click.shell_completion import CompletionItem
 
     from queuectl.presentation.catalog import Catalog, Known
@@ -203,7 +203,7 @@ def paths_beginning(typed: str, *, only_directories: bool = False) -> list[str]:
     folder, name = typed[: typed.rfind("/") + 1], typed[typed.rfind("/") + 1 :]
     paths: list[str] = []
     try:
-        with os.scandir(expanded(Path(folder or "."))) as entries:
+        with os.scandir(expanded(folder or ".")) as entries:
             for entry in entries:
                 if not entry.name.startswith(name) or (entry.name[0] == "." and not name):
                     continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ from queuectl.cli.jobs import page_options, show_job, write_page
 from queuectl.cli.root import Group, examples, json_option
 from queuectl.cli.session import Session, for_each, hint_at_missing_workers, pass_session
 from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
 from queuectl.presentation.columns import dead_columns

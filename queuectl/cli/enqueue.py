@@ -20,7 +20,8 @@ from queuectl.cli.root import examples
 from queuectl.cli.session import Session, hint_at_missing_workers
 from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
-from queuectl.queue import AllNew, EnqueueResult, Queue
+from queuectl.queue import Queue
+from queuectl.queue.enqueue import AllNew, EnqueueResult
 
 _TOLD_ONE_BY_ONE = 10
 

@@ -35,7 +35,7 @@ from queuectl.domain.job_fields import ASKED, Field, Kind, bounds_of
 from queuectl.domain.request import ALIASES, CHECKS, TIME_FIELDS, Request
 from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 from queuectl.system.home import working_directory
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.field_checks import Command, is_name
+from queuectl.domain.frozen import frozen
 from queuectl.domain.request import Request
 
-_JSON_START = re.compile(r"\s*[{\[]")
-_SHELL_GROUP = re.compile(r'\s*(?:\{\s+|\[\s+|\[\[\s*)[^"{}\[\]\s]')
+_SHELL_GROUP = r'\s*(?:\{\s+|\[\s+|\[\[\s*)[^"{}\[\]\s]'
 """`{ echo hi; }`, `[ -f x ] && y` and `[[ … ]]`: the shell's own, not JSON."""
 
 
@@ -19,7 +19,8 @@ MANY = 100
 """From how many jobs at once it pays to load what looks at them together."""
 
 
-class Source(NamedTuple):
+@frozen
+class Source:
     """Where the jobs come from: exactly one of the three is given."""
 
     command: Command | None = None
@@ -53,7 +54,7 @@ def split_at_dashes(args: Sequence[str]) -> tuple[list[str], list[str] | None]:
 
 def looks_like_json(word: str) -> bool:
     """Whether a word is meant as JSON and not as a command for the shell."""
-    return bool(_JSON_START.match(word)) and not _SHELL_GROUP.match(word)
+    return word.lstrip().startswith(("{", "[")) and not re.match(_SHELL_GROUP, word)
 
 
 def read_words(

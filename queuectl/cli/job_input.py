@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from queuectl.cli.enqueue_words import MANY, WrittenJob
 from queuectl.domain.errors import InvalidInput
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 from queuectl.system.home import working_directory
 from queuectl.system.ids import new_token
 

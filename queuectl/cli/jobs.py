@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ from queuectl.cli.filters import filter_of, filter_options
 from queuectl.cli.root import Command, examples, json_option, with_options
 from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import Conflict
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.views import as_dict

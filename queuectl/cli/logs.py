@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import click
 
@@ -22,6 +21,7 @@ from queuectl.cli.run_output import (
 )
 from queuectl.cli.session import Session, for_each, pass_session
 from queuectl.domain.errors import CannotStart, InvalidInput, NotFound, QueuectlError
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import SETTLED, WAITING, Job
 from queuectl.domain.views import NO_WORKER, exit_code, reason
 from queuectl.presentation import tables

@@ -21,7 +21,8 @@ from queuectl.domain.alike import (
     requests_of_mappings,
 )
 from queuectl.domain.request import Request, RequestForm
-from queuectl.stores.exchange import ALIKE_BATCH, BATCH
+from queuectl.stores.exchange import ALIKE_BATCH
+from queuectl.stores.records import BATCH
 
 _LOT_SECONDS = 0.3
 """How long it is to take to store what is stored at once: a part of that workers wait."""

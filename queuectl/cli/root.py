@@ -155,6 +155,17 @@ def _global(*names: str, help: str, **attributes: Any) -> click.Option:
     return click.Option(names, expose_value=False, callback=_keep_global, help=help, **attributes)
 
 
+def _show_help(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+HELP_NAMES = ("-h", "--help")
+HELP_OPTION = click.Option(HELP_NAMES, is_flag=True, is_eager=True, expose_value=False,
+                           callback=_show_help, help="Show this message and exit.")  # fmt: skip
+"""What every command has; see `_WithGlobals.get_help_option`."""
+
 GLOBAL_OPTIONS = (
     _global("--home", type=PathName("dir"), metavar="DIR",
             help="The directory with the store, logs and PID file."),
@@ -173,8 +184,13 @@ class _WithGlobals(click.Command):
         return super().get_short_help_str(limit)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own options and the global ones."""
-        return [*super().get_params(ctx), *GLOBAL_OPTIONS]
+        """Return the command's own options, `--help` and the global ones."""
+        help_option = self.get_help_option(ctx)
+        return [*self.params, *([help_option] if help_option else ()), *GLOBAL_OPTIONS]
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return `--help`; click would look for a translation of its text, which takes a while."""
+        return HELP_OPTION if self.get_help_option_names(ctx) else None
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they are to be typed, one a line."""
@@ -264,7 +280,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) 
     cls=Group,
     lazy=COMMANDS,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": [*HELP_NAMES], "max_content_width": 100},
     epilog="""
     queuectl enqueue hello "echo Hello"
     queuectl worker start --count 3

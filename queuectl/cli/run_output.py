@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from itertools import cycle
 from pathlib import Path
 
 from queuectl.domain.errors import NotFound
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import fresh, frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
 from queuectl.presentation.console import on_terminal, print_hint
 from queuectl.queue import Queue
@@ -31,7 +30,7 @@ class Choice:
 
     streams: Sequence[str] = STREAMS
     lines: int | None = None
-    prefixes: Mapping[str, str] = field(default_factory=dict)
+    prefixes: Mapping[str, str] = fresh(dict)
     has_worker: bool = False
 
     def write(self, stream: str, job_id: str, data: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _NOTHING_YET = 'no jobs yet: queuectl enqueue hello "echo Hello"'
 
 
-@dataclass
 class Session:
     """The global options, and the queue they mean, opened on first use.
 
@@ -32,20 +30,27 @@ class Session:
     what the store holds (`known`).
     """
 
-    home: str | None = None
-    store: str | None = None
-    no_color: bool = False
-    verbose: bool = False
-    in_shell: bool = False
-    opener: Callable[[Location, bool], Queue] | None = field(default=None, repr=False)
-    known: Callable[[Session], Catalog] | None = field(default=None, repr=False)
-    _queue: Queue | None = field(default=None, repr=False)
-    _hint: str = field(default="", repr=False)
-    _spare: int = field(default=0, repr=False)
+    def __init__(self) -> None:
+        self.home: str | None = None
+        self.store: str | None = None
+        self.no_color = False
+        self.verbose = False
+        self.in_shell = False
+        self.opener: Callable[[Location, bool], Queue] | None = None
+        self.known: Callable[[Session], Catalog] | None = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._queue: Queue | None = None
+        self._hint = ""
+        self._spare = 0
 
     def fork(self) -> Session:
         """Return a session with the same options and nothing open."""
-        return replace(self, _queue=None, _hint="", _spare=0)
+        copy = Session()
+        vars(copy).update(vars(self))
+        copy._let_go()
+        return copy
 
     def location(self) -> Location:
         """Return the home and the store that the options and the environment mean."""

@@ -253,7 +253,7 @@ def _refuse_stopped_holder(store_url: str) -> None:
         return
     from queuectl.system.lock_holder import holder_of, locked
 
-    path = sqlite_path(store_url)
+    path = Path(sqlite_path(store_url))
     holder = holder_of(path)
     if holder is not None and holder.is_stopped:
         raise locked(path)

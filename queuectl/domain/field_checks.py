@@ -46,7 +46,7 @@ _PLAIN_ID_BYTES = b"\n._-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS
 _NO_BEGINNINGS = ("\n.", "\n_", "\n-", "\n\n")
 """What no id begins with, where each stands on a line of its own."""
 
-_ABSOLUTE = r"/|[A-Za-z]:[\\/]|\\\\"  # POSIX; a drive or a share on Windows
+_ABSOLUTE = r"[A-Za-z]:[\\/]|\\\\"  # a drive or a share on Windows
 _ENV_NAME = r"[^\s=\0]+"
 
 
@@ -182,7 +182,7 @@ def check_timeout(field: str, value: object) -> float:
 def check_cwd(field: str, value: object) -> str:
     """Return a working directory, which need not exist yet where this is checked."""
     text = check_text(field, value)
-    if not re.match(_ABSOLUTE, text):
+    if text[:1] != "/" and not re.match(_ABSOLUTE, text):
         raise InvalidInput(f"{field} must be an absolute path, not {shown(value)}")
     if len(_encoded(field, text)) > MAX_PATH_BYTES:
         raise InvalidInput(f"{field} is longer than {MAX_PATH_BYTES:,} bytes: {shown(value)}")

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, NothingDone, nearest, shown
 from queuectl.domain.field_checks import is_name
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.queue_limits import DELIVERY_IDS
 from queuectl.domain.times import iso, iso_or_none, parse_duration, short_seconds
 from queuectl.domain.views import MASK

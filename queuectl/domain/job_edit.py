@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, InvalidInput, shown
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import WAITING, Job
 from queuectl.domain.job_fields import defaults_of
 from queuectl.domain.request import (

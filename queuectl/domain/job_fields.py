@@ -8,14 +8,12 @@ exports, backups and migrations have it, and so do `enqueue --help` and the sche
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field as dataclass_field
-from dataclasses import fields as dataclass_fields
 from enum import Enum
 from typing import Any, NamedTuple
 
 from queuectl.domain import field_checks
 from queuectl.domain.field_checks import Check, Command
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import Line, frozen, line, lines_of
 from queuectl.domain.settings import CANCEL, WAIT, Settings, as_flag, bounds_of_setting
 
 DEFAULT_QUEUE = "default"
@@ -67,12 +65,12 @@ def _field(default: object, check: Check | None = None, **known: object) -> Any:
 
     Without a check the kind of the field, its `bounds` and `choices` say what is right.
     """
-    return dataclass_field(default=default, metadata={"check": check, **known})
+    return line(default, check=check, **known)
 
 
 def _internal(default: object) -> Any:
     """Return the line of a field that only queuectl sets."""
-    return dataclass_field(default=default, metadata={"is_internal": True})
+    return line(default, is_internal=True)
 
 
 @frozen
@@ -172,6 +170,11 @@ class Spec:
     generated_id: bool = _internal(False)
     environment: str | None = _internal(None)
 
+    @property
+    def has_parents(self) -> bool:
+        """Whether the job waits for others."""
+        return bool(self.after or self.after_any or self.after_fail)
+
 
 def _check_of(name: str, kind: Kind, known: Mapping[str, Any]) -> Check:
     """Return the check of a field that names none of its own."""
@@ -193,21 +196,19 @@ def _check_of(name: str, kind: Kind, known: Mapping[str, Any]) -> Check:
     return simple[kind]
 
 
-def _known_of(item: Any) -> Field:
+def _known_of(name: str, item: Line) -> Field:
     """Return what is known of a field from its line in `Spec`."""
-    known = {"column": item.name, "option": item.name, **item.metadata}
+    known: dict[str, Any] = {"column": name, "option": name, **item.known}
     is_internal = known.pop("is_internal", False)
-    kind = Kind(item.type)
+    kind = Kind(Spec.__annotations__[name])
     if not is_internal and known.get("check") is None:
-        known["check"] = _check_of(item.name, kind, known)
+        known["check"] = _check_of(name, kind, known)
     if is_internal:
         known |= {"check": None, "option": "", "of_schedule": False}
-    return Field(item.name, kind, item.default, **known)
+    return Field(name, kind, item.default, **known)
 
 
-FIELDS: dict[str, Field] = {
-    item.name: _known_of(item) for item in dataclass_fields(Spec) if item.metadata
-}
+FIELDS: dict[str, Field] = {name: _known_of(name, item) for name, item in lines_of(Spec).items()}
 """Every field of `Spec` but `id` and `command`, which each job has, in their order."""
 
 ASKED = {name: field for name, field in FIELDS.items() if field.check is not None}

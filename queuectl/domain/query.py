@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from datetime import datetime
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import fresh, frozen, replace
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.queue_limits import DELIVERY_IDS, is_of_deliveries
@@ -131,7 +130,7 @@ class Page:
 class Counts:
     """How many jobs there are in each state, over all queues and in each."""
 
-    by_queue: Mapping[str, Mapping[State, int]] = field(default_factory=dict)
+    by_queue: Mapping[str, Mapping[State, int]] = fresh(dict)
 
     def of(self, state: State) -> int:
         """Return how many jobs are in a state."""

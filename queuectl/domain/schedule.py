@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, NothingDone, shown
 from queuectl.domain.field_checks import MAX_NAME, is_name
+from queuectl.domain.frozen import replace
 from queuectl.domain.job_fields import ASKED, Kind
 from queuectl.domain.request import TIME_FIELDS, resolve_field
 from queuectl.domain.times import UTC, iso, iso_or_none

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import Field, field, fields, replace
 from typing import Any
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import Line, frozen, line, lines_of
 
 WAIT, CANCEL = "wait", "cancel"
 """What becomes of a job that wants the success of one that has failed for good."""
@@ -31,17 +30,15 @@ def _setting(
     *aliases: str,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """Return a dataclass field that carries all that is known about one setting."""
-    return field(
-        default=default,
-        metadata={
-            "minimum": minimum,
-            "maximum": maximum,
-            "unit": unit,
-            "help": text,
-            "aliases": aliases,
-            "choices": choices,
-        },
+    """Return the line of a field that carries all that is known about one setting."""
+    return line(
+        default,
+        minimum=minimum,
+        maximum=maximum,
+        unit=unit,
+        help=text,
+        aliases=aliases,
+        choices=choices,
     )
 
 
@@ -133,10 +130,9 @@ class Settings:
 _SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)"
 _SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
-_FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
-_DEFAULTS: dict[str, Value] = {key: getattr(Settings(), key) for key in _FIELDS}
+_FIELDS: dict[str, Line] = lines_of(Settings)
 KEYS: tuple[str, ...] = tuple(_FIELDS)
-_ALIASES = {alias: item.name for item in fields(Settings) for alias in item.metadata["aliases"]}
+_ALIASES = {alias: key for key, item in _FIELDS.items() for alias in item.known["aliases"]}
 
 
 def resolve_key(word: str) -> str:
@@ -156,19 +152,20 @@ def resolve_key(word: str) -> str:
 
 def help_of(key: str) -> str:
     """Return one line on a setting: what it does, its unit and its default."""
-    meta = _FIELDS[key].metadata
+    meta = _FIELDS[key].known
     unit = f" [{meta['unit']}]" if meta["unit"] else ""
     return f"{meta['help']}{unit}; default {show(default_of(key)) or 'none'}"
 
 
 def default_of(key: str) -> Value:
     """Return the default of a setting, in its own type."""
-    return _DEFAULTS[key]
+    default: Value = _FIELDS[key].default
+    return default
 
 
 def bounds_of_setting(key: str) -> tuple[float, float]:
     """Return the least and the greatest value of a setting that is a number."""
-    meta = _FIELDS[key].metadata
+    meta = _FIELDS[key].known
     return meta["minimum"], meta["maximum"]
 
 
@@ -176,7 +173,7 @@ def choices_of(key: str) -> tuple[str, ...]:
     """Return the only values that a setting takes, as they are typed; none if it takes others."""
     if isinstance(default_of(key), bool):
         return ("true", "false")
-    found: tuple[str, ...] = _FIELDS[key].metadata["choices"]
+    found: tuple[str, ...] = _FIELDS[key].known["choices"]
     return found
 
 
@@ -197,7 +194,7 @@ def parse_value(key: str, raw: object) -> Value:
     Raises InvalidInput when it is of the wrong kind or out of bounds.
     """
     default = default_of(key)
-    meta = _FIELDS[key].metadata
+    meta = _FIELDS[key].known
     if isinstance(default, bool):
         return as_flag(key, raw)
     if isinstance(default, str):
@@ -290,7 +287,7 @@ def from_stored(stored: Mapping[str, object]) -> Settings:
             usable[key] = parse_value(key, raw)
         except InvalidInput:
             continue
-    return replace(Settings(), **usable)
+    return Settings(**usable)
 
 
 def faults(stored: Mapping[str, object]) -> list[str]:

@@ -6,14 +6,13 @@ applies with compare-and-set. An illegal change raises `Conflict` and writes not
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from queuectl.domain.dependencies import CANNOT_START, blockers, left_after_edit
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, WAITING, Claim, Job, Outcome, Run, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.settings import CANCEL

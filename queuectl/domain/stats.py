@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from queuectl.domain.events import RunResult
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import fresh, frozen
 from queuectl.domain.times import iso
 
 if TYPE_CHECKING:
@@ -87,8 +86,8 @@ class Figures:
     dead: int = 0
     cancelled: int = 0
     interrupted: int = 0
-    run: Histogram = field(default_factory=Histogram)
-    wait: Histogram = field(default_factory=Histogram)
+    run: Histogram = fresh(Histogram)
+    wait: Histogram = fresh(Histogram)
 
     @property
     def finished(self) -> int:

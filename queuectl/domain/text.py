@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 MASK = "********"
-ADDRESS_WITH_PASSWORD = re.compile(r"(://[^\s/@:]*:)[^\s@]+(?=@)")
+ADDRESS_WITH_PASSWORD = r"(://[^\s/@:]*:)[^\s@]+(?=@)"
 
 
 def printable(text: str) -> str:
@@ -19,4 +19,4 @@ def printable(text: str) -> str:
 
 def without_passwords(text: str) -> str:
     """Return text whose addresses (`scheme://user:password@host`) show no password."""
-    return ADDRESS_WITH_PASSWORD.sub(rf"\1{MASK}", text) if "://" in text else text
+    return re.sub(ADDRESS_WITH_PASSWORD, rf"\1{MASK}", text) if "://" in text else text

@@ -15,7 +15,8 @@ from queuectl.maintenance.scheduler import Scheduler
 from queuectl.maintenance.thresholds import Thresholds
 from queuectl.queue.events import EventProcessor
 from queuectl.stores.base import Store
-from queuectl.stores.exchange import BATCH, Leaving
+from queuectl.stores.exchange import Leaving
+from queuectl.stores.records import BATCH
 from queuectl.system.home import Home
 from queuectl.system.polling import Pace, Timer
 

@@ -6,12 +6,12 @@ import queue as queues
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuectl.domain.errors import QueuectlError, StoreError, StoreUnavailable
+from queuectl.domain.frozen import replace
 from queuectl.presentation.catalog import open_existing
 from queuectl.presentation.snapshot import Meter, Snapshot, Wanted, look
 from queuectl.queue import Queue
@@ -147,7 +147,7 @@ class Follower(threading.Thread):
         if is_mongo(self._location.store_url):
             return None
         try:
-            found = sqlite_path(self._location.store_url).stat()
+            found = Path(sqlite_path(self._location.store_url)).stat()
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
 from datetime import datetime
 
 from queuectl.domain.dependencies import Obstacles, parent_of
 from queuectl.domain.errors import NotFound, StoreRefused
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import fresh, frozen, replace
 from queuectl.domain.hooks import Hook
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.job_fields import Spec
@@ -43,7 +42,7 @@ class Wanted:
     and why jobs wait; `with_names` schedules, hooks and settings; `log` the output of one run.
     """
 
-    chosen: Filter = field(default_factory=Filter)
+    chosen: Filter = fresh(Filter)
     depth: int = 100
     groups: tuple[tuple[frozenset[State], int], ...] = ()
     with_reasons: bool = False
@@ -63,19 +62,19 @@ class Snapshot:
     is_known: bool = False
     trouble: str = ""
     now: datetime = EPOCH
-    counts: Counts = field(default_factory=Counts)
-    queue_limits: QueueLimits = field(default_factory=dict)
+    counts: Counts = fresh(Counts)
+    queue_limits: QueueLimits = fresh(dict)
     workers: tuple[LiveWorker, ...] = ()
     jobs: tuple[Job, ...] = ()
     rates: tuple[int, ...] = ()
     per_minute: float = 0.0
-    running: Mapping[str, Job] = field(default_factory=dict)
+    running: Mapping[str, Job] = fresh(dict)
     dead: tuple[Job, ...] = ()
     wait_context: WaitContext = NO_CONTEXT
     schedules: tuple[Schedule, ...] = ()
     hooks: tuple[Hook, ...] = ()
-    deliveries: Counts = field(default_factory=Counts)
-    settings: Mapping[str, Value] = field(default_factory=dict)
+    deliveries: Counts = fresh(Counts)
+    settings: Mapping[str, Value] = fresh(dict)
     log: LogText | None = None
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -207,7 +206,9 @@ def pairs(lines: Iterable[tuple[str, str]]) -> None:
 
 def write_json(value: Any) -> None:
     """Write one JSON value in UTF-8 and nothing else."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=_must_escape()) + "\n")
+    from json import dumps  # which tables have no use for
+
+    sys.stdout.write(dumps(value, indent=2, ensure_ascii=_must_escape()) + "\n")
 
 
 def _must_escape() -> bool:
@@ -224,7 +225,9 @@ class JsonArray:
     def add(self, value: Any) -> None:
         """Write one element."""
         sys.stdout.write("[\n" if self._count == 0 else ",\n")
-        sys.stdout.write(json.dumps(value, ensure_ascii=_must_escape()))
+        from json import dumps
+
+        sys.stdout.write(dumps(value, ensure_ascii=_must_escape()))
         self._count += 1
 
     def close(self) -> None:

@@ -6,19 +6,16 @@ The command line, the shell and other people's programs call this and nothing be
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from queuectl.domain import settings as tunables
-from queuectl.domain import state_machine
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import MAX_SLOTS, check_name
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
-from queuectl.queue import bulk, change, enqueue
-from queuectl.queue.enqueue import AllNew, EnqueueResult
 from queuectl.queue.read import Reader
-from queuectl.queue.requests import Requests, as_one
 from queuectl.stores import empty_store, open_existing, open_store
-from queuectl.system.home import Home, Location, find_location
+from queuectl.system.home import Location, find_location
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
@@ -27,14 +24,15 @@ if TYPE_CHECKING:
     from queuectl.domain.settings import Settings, Value
     from queuectl.domain.worker_record import StopRequest
     from queuectl.queue.bulk import ChangeResult, Purged
+    from queuectl.queue.change import Decide
+    from queuectl.queue.enqueue import EnqueueResult
     from queuectl.queue.hooks import Hooks
-    from queuectl.queue.requests import Written
+    from queuectl.queue.requests import Requests, Written
     from queuectl.queue.schedules import Schedules
-    from queuectl.stores.base import Store
 
 _Q = TypeVar("_Q", bound="Queue")
 
-__all__ = ["AllNew", "EnqueueResult", "Queue", "open_queue"]
+__all__ = ["Queue", "open_queue"]
 
 
 class Queue(Reader):
@@ -43,10 +41,6 @@ class Queue(Reader):
     Every method may raise `StoreUnavailable` or `StoreRefused`. All that enqueues or changes jobs,
     but for deleting, raises Conflict in a store that was moved: its jobs are in another one.
     """
-
-    def __init__(self, store: Store, home: Home) -> None:
-        super().__init__(store, home)
-        self._requests = Requests(store)
 
     @classmethod
     def open(cls: type[_Q], place: Location) -> _Q:
@@ -80,6 +74,12 @@ class Queue(Reader):
         self._store.close()
 
     # new jobs
+
+    @cached_property
+    def _requests(self) -> Requests:
+        from queuectl.queue.requests import Requests
+
+        return Requests(self._store)
 
     def request(
         self,
@@ -136,6 +136,8 @@ class Queue(Reader):
         Conflict when the id exists, InvalidInput for a field that is wrong, TypeError for what is
         no job.
         """
+        from queuectl.queue.requests import as_one
+
         requests = self._requests.of_call(as_one(job, fields), fields, replace=replace)
         (result,) = self.enqueue_requests(requests)
         if result.error:
@@ -146,7 +148,9 @@ class Queue(Reader):
         self, requests: Sequence[Request], *, atomic: bool = False
     ) -> Sequence[EnqueueResult]:
         """Store what requests ask for, as `enqueue` does."""
-        return enqueue.enqueue(self._store, requests, atomic=atomic)
+        from queuectl.queue.enqueue import enqueue
+
+        return enqueue(self._store, requests, atomic=atomic)
 
     # one job
 
@@ -155,19 +159,27 @@ class Queue(Reader):
 
         Raises NoLongerFits for one that is not what the filter `only` means.
         """
-        return change.changed(self._store, job_id, state_machine.cancel, only)
+        from queuectl.domain.state_machine import cancel
+
+        return self._changed(job_id, cancel, only)
 
     def pause(self, job_id: str) -> Job:
         """Hold a waiting job back, or have the worker of a running one stop it in its place."""
-        return change.changed(self._store, job_id, state_machine.pause)
+        from queuectl.domain.state_machine import pause
+
+        return self._changed(job_id, pause)
 
     def resume(self, job_id: str) -> Job:
         """Let a paused job go on."""
-        return change.changed(self._store, job_id, state_machine.resume)
+        from queuectl.domain.state_machine import resume
+
+        return self._changed(job_id, resume)
 
     def move(self, job_id: str, *, last: bool = False) -> Job:
         """Put a waiting job before all others of its queue that are due, or behind them."""
-        return change.move(self._store, job_id, last=last)
+        from queuectl.queue.change import move
+
+        return move(self._store, job_id, last=last)
 
     def edit(self, job_id: str, wanted: Mapping[str, object], *, rev: int | None = None) -> Job:
         """Give fields of a waiting job other values; all of them, or none on an error.
@@ -175,14 +187,16 @@ class Queue(Reader):
         None is what a new job would have. With `rev` the job must still be as it was read.
         Raises InvalidInput, Conflict, or NotFound.
         """
-        edit = change.Edit(self._store, wanted, self.settings(), rev)
-        return change.changed(self._store, job_id, edit.decide)
+        from queuectl.queue.change import Edit
+
+        return self._changed(job_id, Edit(self._store, wanted, self.settings(), rev).decide)
 
     def check_edit(self, job: Job, wanted: Mapping[str, object]) -> bool:
         """Return whether an edit would change a job. Raises what `edit` would raise."""
         from queuectl.domain.job_edit import changes_nothing
+        from queuectl.queue.change import Edit
 
-        edit = change.Edit(self._store, wanted, self.settings())
+        edit = Edit(self._store, wanted, self.settings())
         return not changes_nothing(edit.decide(job, self.now()))
 
     def retry(self, job_id: str, *, only: Filter | None = None) -> Job:
@@ -190,11 +204,15 @@ class Queue(Reader):
 
         Raises NoLongerFits for one that is not what the filter `only` means.
         """
-        return change.changed(self._store, job_id, state_machine.retry, only)
+        from queuectl.domain.state_machine import retry
+
+        return self._changed(job_id, retry, only)
 
     def retry_dead(self, job_id: str) -> Job:
         """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
-        return change.changed(self._store, job_id, change.retry_dead)
+        from queuectl.queue.change import retry_dead
+
+        return self._changed(job_id, retry_dead)
 
     def delete(self, job_id: str, *, force: bool = False, only: Filter | None = None) -> None:
         """Forget a job that does not run, and its logs on this machine.
@@ -202,21 +220,36 @@ class Queue(Reader):
         With `force` a running one is cancelled first. Raises Conflict when it does not end
         before its lease would, or does not fit the filter `only`.
         """
-        change.delete(self, job_id, force=force, only=only)
+        from queuectl.queue.change import delete
+
+        delete(self, job_id, force=force, only=only)
+
+    def _changed(self, job_id: str, decide: Decide, only: Filter | None = None) -> Job:
+        from queuectl.queue.change import changed  # which enqueue has no use for
+
+        return changed(self._store, job_id, decide, only)
 
     # many jobs, each done or refused by itself
 
     def cancel_all(self, chosen: Filter) -> Iterator[ChangeResult]:
         """Cancel jobs as `cancel` does."""
-        return bulk.change_all(self, chosen, state_machine.cancel)
+        from queuectl.domain.state_machine import cancel
+        from queuectl.queue.bulk import change_all
+
+        return change_all(self, chosen, cancel)
 
     def retry_all(self, chosen: Filter) -> Iterator[ChangeResult]:
         """Start jobs afresh as `retry` does."""
-        return bulk.change_all(self, chosen, state_machine.retry)
+        from queuectl.domain.state_machine import retry
+        from queuectl.queue.bulk import change_all
+
+        return change_all(self, chosen, retry)
 
     def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[ChangeResult]:
         """Forget jobs as `delete` does, with their logs on this machine."""
-        return bulk.delete_all(self, chosen, force=force)
+        from queuectl.queue.bulk import delete_all
+
+        return delete_all(self, chosen, force=force)
 
     def purge(self, chosen: Filter) -> Iterator[Purged]:
         """Delete the settled jobs that a filter selects, with their logs on this machine.
@@ -225,7 +258,9 @@ class Queue(Reader):
         between. Jobs for which others wait are kept, and the latest runs of schedules. Raises
         InvalidInput for a state that is not settled.
         """
-        return bulk.purge(self, chosen)
+        from queuectl.queue.bulk import purge
+
+        return purge(self, chosen)
 
     # queues
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from queuectl.domain import dependencies
 from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
 from queuectl.domain.errors import Circle, NotFound, QueuectlError
+from queuectl.domain.frozen import replace
 from queuectl.queue.read import resolve
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 Resolve = Callable[[str], str]
 """Turns an id, or a prefix of one, into the id of a job that exists. Raises NotFound, Conflict."""
-
-
-def has_parents(spec: Spec) -> bool:
-    """Whether a job waits for others."""
-    return bool(spec.after or spec.after_any or spec.after_fail)
 
 
 def with_parents(spec: Spec, resolve: Resolve, batch: Mapping[str, Spec] | None = None) -> Spec:
@@ -64,7 +59,7 @@ def checked(
     refused: dict[str, QueuectlError] = {}
     found: list[Request] = []
     for request in requests:
-        if has_parents(request.spec):
+        if request.spec.has_parents:
             try:
                 request = replace(request, spec=with_parents(request.spec, look_up, batch))
             except QueuectlError as fault:

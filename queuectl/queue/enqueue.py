@@ -9,8 +9,6 @@ from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.queue_limits import OPEN
-from queuectl.queue.change import change
-from queuectl.queue.dependencies import checked, has_parents, refuse_circle
 from queuectl.stores.rules import require_in_use
 
 if TYPE_CHECKING:
@@ -121,7 +119,9 @@ def _checked(
     """Look at what only some jobs ask for: parents, and more slots than one."""
     faults: dict[str, QueuectlError] = {}
     specs = [request.spec for request in requests]
-    if any(map(has_parents, specs)):
+    if any(spec.has_parents for spec in specs):
+        from queuectl.queue.dependencies import checked  # few jobs wait for others
+
         requests, faults = checked(store, requests)
     if any(spec.slots > 1 for spec in specs):
         queue_limits = store.queue_limits()
@@ -153,13 +153,17 @@ def _why_taken(store: Store, spec: Spec) -> str:
 
 
 def _replace(store: Store, request: Request) -> EnqueueResult:
+    from queuectl.queue.change import change
+
     def decide(job: Job, now: datetime) -> Transition:
         return state_machine.replace_job(
             job, request.spec, request.run_at, now, delayed=request.delayed
         )
 
     try:
-        if has_parents(request.spec):
+        if request.spec.has_parents:
+            from queuectl.queue.dependencies import refuse_circle
+
             refuse_circle(store, request.spec)
         change(store, request.spec.id, decide)
     except QueuectlError as refusal:

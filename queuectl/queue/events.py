@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from queuectl.domain.settings import Settings
 from queuectl.domain.stats import counted
-from queuectl.queue.hook_deliveries import enqueue_deliveries
-from queuectl.stores.base import Store
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 from queuectl.system.polling import Timer
+
+if TYPE_CHECKING:
+    from queuectl.stores.base import Store
 
 _LOOK_SECONDS = 3.0
 _LONGEST_PAUSE = 24.0
@@ -95,7 +97,10 @@ def process_events(store: Store, limit: int = BATCH) -> bool:
     if events.is_empty:
         return False
     # before they are forgotten: a crash in between repeats it, and adds no delivery twice
-    enqueue_deliveries(store, events.finished)
+    if events.finished:
+        from queuectl.queue.hook_deliveries import enqueue_deliveries
+
+        enqueue_deliveries(store, events.finished)
     is_recorded = store.stats.record(events, counted(events.finished, events.enqueued))
     return not is_recorded or len(events.finished) >= limit
 

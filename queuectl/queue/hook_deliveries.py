@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from operator import attrgetter
 
 from queuectl.domain import state_machine
 from queuectl.domain.events import RunFinished
+from queuectl.domain.frozen import replace
 from queuectl.domain.hook_messages import Facts, event_name, of_empty_queue, of_run
 from queuectl.domain.hooks import (
     DELIVERY_ATTEMPTS,

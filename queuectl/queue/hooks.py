@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queuectl.domain import hooks as rules
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.field_checks import check_command, check_labels, check_name, check_text
+from queuectl.domain.frozen import replace
 from queuectl.domain.hook_messages import of_test
 from queuectl.domain.hooks import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target, parse_threshold
 from queuectl.domain.job import WAITING, State

@@ -14,10 +14,9 @@ from queuectl.domain.field_checks import is_name
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.queue_limits import is_of_deliveries
 from queuectl.domain.settings import Settings
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 from queuectl.system.home import Home
 from queuectl.system.ids import PREFIX_LENGTH
-from queuectl.system.polling import ROOTS_SECONDS, Pace
 
 if TYPE_CHECKING:
     from queuectl.domain.query import Counts, Filter, Page
@@ -137,6 +136,8 @@ class Reader:
         Raises NotFound when one is deleted, CannotStart when one waits for a job that has ended
         otherwise, WaitTimedOut after `timeout` seconds.
         """
+        from queuectl.system.polling import ROOTS_SECONDS, Pace
+
         roots = Pace(ROOTS_SECONDS)
         deadline = None if timeout is None else time.monotonic() + timeout
         shortest, longest = _POLL_SECONDS

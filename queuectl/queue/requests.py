@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import check_text
+from queuectl.domain.frozen import replace
 from queuectl.domain.request import CHECKS, Request, RequestForm
 from queuectl.domain.settings import Settings, as_flag
 from queuectl.system.home import working_directory
@@ -171,7 +170,7 @@ def _fields_of(job: str | Mapping[str, object], more: Mapping[str, object]) -> d
     """
     fields = {**({"command": job} if isinstance(job, str) else job), **more}
     cwd = fields.get(_cwd_field(fields))
-    if isinstance(cwd, str) and Path(cwd).is_absolute():
+    if isinstance(cwd, str) and os.path.isabs(cwd):  # noqa: PTH117  # few commands load pathlib
         return fields
     return absolute_cwd(fields, str(working_directory()))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from queuectl.domain import schedule as rules
 from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.field_checks import is_name
+from queuectl.domain.frozen import replace
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.schedule import Schedule, parse_run_id
 from queuectl.queue.change import retry_on_conflict

@@ -10,8 +10,9 @@ from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.query import Filter
 from queuectl.domain.request import Request
 from queuectl.presentation.tables import duration
-from queuectl.queue import EnqueueResult, Queue
+from queuectl.queue import Queue
 from queuectl.queue.bulk import ChangeResult
+from queuectl.queue.enqueue import EnqueueResult
 from queuectl.system.home import Location
 
 Notice = tuple[State, str]

@@ -66,6 +66,6 @@ class PrivateHistory(FileHistory):
 
 def holds_secret(line: str) -> bool:
     """Whether a line has an address with a password or of a hook, or sets a telling variable."""
-    if ADDRESS_WITH_PASSWORD.search(line) or _HOOK_URL.search(line):
+    if re.search(ADDRESS_WITH_PASSWORD, line) or _HOOK_URL.search(line):
         return True
     return any(looks_secret(found.group(1)) for found in _NAMED_VALUE.finditer(line))

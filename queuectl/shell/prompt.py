@@ -6,7 +6,6 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app, in_terminal
@@ -23,6 +22,7 @@ from prompt_toolkit.shortcuts import print_formatted_text
 
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import State
 from queuectl.presentation.follower import Follower, from_home
 from queuectl.presentation.layout import cut, cut_start, fit

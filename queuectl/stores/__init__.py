@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import StoreUnavailable
@@ -29,11 +28,13 @@ def open_store(url: str) -> Store:
     return SqliteStore(sqlite_path(url), _watch)
 
 
-def _watch(store_file: Path) -> Callable[[], float | None]:
+def _watch(store_file: str) -> Callable[[], float | None]:
     """Return what looks after the holder of the lock that a writer waits for."""
+    from pathlib import Path
+
     from queuectl.system.lock_watch import LockWatch  # few ever wait
 
-    return LockWatch(store_file).look
+    return LockWatch(Path(store_file)).look
 
 
 def open_existing(url: str) -> Store | None:
@@ -75,7 +76,7 @@ def empty_store(url: str) -> Store:
 
     from queuectl.stores.sqlite.store import SqliteStore
 
-    address = _mongo_address(url) if is_mongo(url) else str(sqlite_path(url))
+    address = _mongo_address(url) if is_mongo(url) else sqlite_path(url)
     try:
         scratch = tempfile.TemporaryDirectory(prefix="queuectl-", ignore_cleanup_errors=True)
     except OSError as fault:
@@ -85,8 +86,7 @@ def empty_store(url: str) -> Store:
             hint="queuectl init makes the store",
         ) from None
     try:
-        path = Path(scratch.name) / "queue.db"
-        return SqliteStore(path, address=address, on_close=scratch.cleanup)
+        return SqliteStore(f"{scratch.name}/queue.db", address=address, on_close=scratch.cleanup)
     except BaseException:
         scratch.cleanup()
         raise
@@ -105,13 +105,17 @@ def give_up_spare(url: str) -> int:
     """Free what was kept back for it, if the disk of a store is full; return how much that was."""
     if is_mongo(url):
         return 0
+    from pathlib import Path
+
     from queuectl.stores.sqlite import spare_room
 
-    return spare_room.give_up(sqlite_path(url))
+    return spare_room.give_up(Path(sqlite_path(url)))
 
 
 def keep_spare(url: str, size: int) -> None:
     """Keep back again, as far as there is room, what `give_up_spare` has freed."""
+    from pathlib import Path
+
     from queuectl.stores.sqlite import spare_room
 
-    spare_room.keep(sqlite_path(url), size)
+    spare_room.keep(Path(sqlite_path(url)), size)

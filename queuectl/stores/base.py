@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

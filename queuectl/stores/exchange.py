@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from queuectl.domain.events import RunFinished
     from queuectl.domain.stats import StatsBucket
 
-BATCH = 1000
-"""How many records are written at once, where there are many; then others may write."""
-
 ALIKE_BATCH = 20_000
 """How many at most of jobs that are alike, which take a fraction of the time."""
 

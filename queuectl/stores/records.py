@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Kept = TypeVar("Kept")
 Record = TypeVar("Record")
 
+BATCH = 1000
+"""How many records are written at once, where there are many; then others may write."""
+
 
 def read_each(
     kind: str, found: Iterable[tuple[object, Kept]], read: Callable[[Kept], Record]

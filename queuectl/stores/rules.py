@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, StoreRefused
+from queuectl.domain.frozen import replace
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job

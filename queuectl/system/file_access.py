@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 _HAS_OWNERS = hasattr(os, "geteuid")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -20,7 +24,7 @@ _WRITTEN = ("queue.db", "workers.", "history")
 """How the files begin that are written again and again."""
 
 
-def require_trusted(path: Path) -> None:
+def require_trusted(path: str) -> None:
     """Raise InvalidInput for a `.env` that others can write.
 
     Whoever can write it decides where jobs, and with them commands, come from.
@@ -28,15 +32,15 @@ def require_trusted(path: Path) -> None:
     if not _HAS_OWNERS:
         return
     trusted = (os.geteuid(), 0)
-    is_ours = all(found.st_uid in trusted for found in (path.lstat(), path.stat()))
-    if not is_ours or path.stat().st_mode & stat.S_IWOTH:
+    is_ours = all(found.st_uid in trusted for found in (os.lstat(path), os.stat(path)))
+    if not is_ours or os.stat(path).st_mode & stat.S_IWOTH:
         raise InvalidInput(
             f"{path} names the store or home, and others can write it",
             hint="make it your own and chmod o-w it, or name home and store by options",
         )
 
 
-def refuse_strangers(found: Path) -> None:
+def refuse_strangers(found: str) -> None:
     """Raise InvalidInput for a home, found on the way up, that is not the user's own.
 
     It decides what runs.
@@ -44,13 +48,35 @@ def refuse_strangers(found: Path) -> None:
     if not _HAS_OWNERS:
         return
     refuse_root(found)
-    if found.stat().st_uid != os.geteuid():
+    if os.stat(found).st_uid != os.geteuid():
         raise InvalidInput(
             f"{found} belongs to another user", hint="name a home with --home or QUEUECTL_HOME"
         )
 
 
-def refuse_root(path: Path) -> None:
+def mode_at(path: str | Path) -> int:
+    """Return the mode of what is at a path, 0 where there is nothing.
+
+    Raises OSError where that cannot be seen, so that no home is passed over.
+    """
+    try:
+        return os.stat(path).st_mode
+    except OSError as fault:
+        if fault.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return 0
+        raise
+
+
+def upward(path: str) -> Iterator[str]:
+    """Yield an absolute path, and every directory above it."""
+    above = os.path.dirname(path)
+    while above != path:
+        yield path
+        path, above = above, os.path.dirname(above)
+    yield path
+
+
+def refuse_root(path: str) -> None:
     """Raise InvalidInput for root in another user's home, or where one would be made.
 
     That user could not write what root makes there, and root's workers would run that user's
@@ -58,8 +84,8 @@ def refuse_root(path: Path) -> None:
     """
     if not _HAS_OWNERS or os.geteuid() != 0:
         return
-    at = next((each for each in (path, *path.parents) if each.exists()), path)
-    owner = at.stat().st_uid if at.exists() else 0
+    at = next((each for each in upward(path) if os.path.exists(each)), path)
+    owner = os.stat(at).st_uid if os.path.exists(at) else 0
     if owner:
         name = user_name(owner)
         word = f"'#{name}'" if name.isdigit() else name
@@ -91,7 +117,7 @@ def own_directory() -> str:
     Raises RuntimeError where there is none.
     """
     if not _HAS_OWNERS:
-        return os.path.expanduser("~")  # noqa: PTH111  # does not look at HOME there
+        return os.path.expanduser("~")  # does not look at HOME there
     import pwd
 
     try:

@@ -10,13 +10,15 @@ import contextlib
 import functools
 import os
 import re
-import signal
 import sys
 import time
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
+
+if TYPE_CHECKING:
+    import signal
 
 HEARTBEAT_SECONDS = 5.0
 SILENCE_SECONDS = 6 * HEARTBEAT_SECONDS
@@ -39,9 +41,10 @@ def this_boot() -> str:
     namespace start times are told shifted, as they are by a clock of its own (time_namespaces(7)).
     """
     if IS_LINUX:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        spaces = (Path(f"/proc/self/ns/{kind}") for kind in ("pid", "time"))
-        return "/".join((boot, *(str(space.readlink()) for space in spaces if space.is_symlink())))
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+        spaces = (f"/proc/self/ns/{kind}" for kind in ("pid", "time"))
+        return "/".join((boot, *(os.readlink(space) for space in spaces if os.path.islink(space))))
     import socket
 
     import psutil
@@ -98,6 +101,8 @@ def is_stopped(pid: int) -> bool:
 
 def rouse(pid: int) -> None:
     """Let a process go on that was stopped in its place, unless it has a terminal to do that."""
+    import signal  # few commands stop or wake anything
+
     fields = stat_fields(pid) if IS_LINUX else None
     if fields is not None and fields[0] == b"T" and fields[_TERMINAL] == b"0":
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -120,6 +125,8 @@ def is_over(fields: list[bytes]) -> bool:
 
 def has_write_lock(pid: int) -> bool:
     """Whether a process holds a lock that excludes others, on any file (see proc_pid_fdinfo(5))."""
+    from pathlib import Path
+
     for info in Path(f"/proc/{pid}/fdinfo").glob("*"):
         with contextlib.suppress(OSError):
             if any(re.match(_LOCK, line) for line in info.read_bytes().splitlines()):
@@ -130,7 +137,8 @@ def has_write_lock(pid: int) -> bool:
 def stat_fields(pid: int) -> list[bytes] | None:
     """Return /proc/PID/stat from its third field (the state) on; see proc_pid_stat(5)."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
     except OSError:
         return None
     return text[text.rindex(b")") + 2 :].split()
@@ -176,8 +184,8 @@ def set_title(title: str) -> None:
         return
     import ctypes
 
-    with contextlib.suppress(OSError, ValueError):
-        Path("/proc/self/comm").write_text(title)
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/comm", "w") as file:
+        file.write(title)
     fields = stat_fields(os.getpid())
     if fields is None:
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from queuectl.domain.errors import InvalidInput
 
 MONGO_SCHEMES = ("mongodb://", "mongodb+srv://")
@@ -15,17 +13,17 @@ def is_mongo(url: str) -> bool:
     return url.lower().startswith(MONGO_SCHEMES)
 
 
-def sqlite_path(url: str) -> Path:
+def sqlite_path(url: str) -> str:
     """Return the file that `sqlite:///relative`, `sqlite:////absolute` or a path names.
 
     Raises InvalidInput for an address of no known kind.
     """
     for scheme in SQLITE_SCHEMES:
         if url.lower().startswith(scheme):
-            return Path(url[len(scheme) :])
+            return url[len(scheme) :]
     if "://" in url:
         raise InvalidInput(
             f"unknown kind of store '{url.split('://')[0]}://'",
             hint="use a path, sqlite:///PATH or mongodb://HOST/DATABASE",
         )
-    return Path(url)
+    return url

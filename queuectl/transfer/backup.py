@@ -71,7 +71,7 @@ def back_up(store: Path, file: Path, progressed: Progressed) -> Contents:
             if odd := next(odd_parts(copy), None):
                 raise StoreRefused(
                     f"{store} is not as queuectl makes it: {odd}, so no backup was made of it",
-                    hint=odd.remedy(store),
+                    hint=odd.remedy(str(store)),
                 )
             now = iso(datetime.now(UTC))
             copy.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (MADE_AT, now))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from queuectl.domain.dependencies import END, FAILURE, SUCCESS
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.field_checks import check_text, is_name
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import SETTLED, Job, Outcome, Run, State
 from queuectl.domain.job_fields import ASKED, FIELDS, Field, Kind, Spec
 from queuectl.domain.request import build_request

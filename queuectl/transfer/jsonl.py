@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError, shown
 from queuectl.domain.field_checks import MAX_SLOTS, check_env, check_name
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page

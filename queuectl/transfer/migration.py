@@ -12,13 +12,12 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha256
 from itertools import zip_longest
 from typing import TypeVar
 
 from queuectl.domain.errors import Conflict, StoreError
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import is_of_deliveries

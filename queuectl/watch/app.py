@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from typing import ParamSpec
 
@@ -19,6 +18,7 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 
 from queuectl.domain.errors import InvalidInput, StoreError
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import State
 from queuectl.domain.queue_limits import OPEN
 from queuectl.presentation.follower import Follower

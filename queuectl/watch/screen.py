@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Job, State
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.text import printable

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
 from enum import Enum
 
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import fresh, frozen, replace
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter
 from queuectl.presentation.run_log import LogWanted
@@ -61,7 +60,7 @@ class View:
 
     mode: Mode = Mode.LISTS
     pane: Pane = Pane.JOBS
-    cursors: dict[Pane, Cursor] = field(default_factory=dict)
+    cursors: dict[Pane, Cursor] = fresh(dict)
     typed: str = ""
     log: LogWanted | None = None
     top: int | None = None

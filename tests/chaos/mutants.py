@@ -400,7 +400,7 @@ MUTANTS = (
                 "            if False:\n",
             ),
             Cut("system/run_processes.py", "if read_mark(pid) == mark and", "if False and"),
-            Cut("worker/runs/executor.py", "if theirs == mark or", "if False and"),
+            Cut("worker/runs/stopping.py", "if theirs == mark or", "if False and"),
         ),
     ),
     Mutant(
@@ -429,7 +429,7 @@ MUTANTS = (
         UNDYING + "test_a_job_is_not_started_again_while_processes_of_its_run_cannot_be_killed",
         (
             Cut(
-                "worker/worker.py",
+                "worker/job_starter.py",
                 "if put_off := postponed(job, self._known):",
                 "if False:",
             ),

@@ -32,7 +32,7 @@ main()
 
 
 @pytest.mark.parametrize("what", ["here", "in a callback"])
-@pytest.mark.parametrize("at", [1, 2, 5, 15, 40, 80, 120])
+@pytest.mark.parametrize("at", [1, 2, 5, 15, 40, 80, 95])
 def test_ctrl_c_while_a_command_is_loaded_ends_it_without_a_word(at: int, what: str) -> None:
     for command in (["enqueue", "a", "true"], ["status"]):
         ended = program([sys.executable, "-c", PROGRAM, str(at), what, *command])

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field, fields, is_dataclass, replace
 from threading import Barrier
+from typing import Any
 
 import pytest
 
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import fresh, frozen, line, lines_of
+from queuectl.domain.frozen import replace as changed
 
 THREADS = 8
 
@@ -59,6 +61,49 @@ def test_a_changed_copy_leaves_the_record_as_it_was() -> None:
     point = Point(1, 2)
     assert replace(point, x=5) == Point(5, 2)
     assert point == Point(1, 2)
+
+
+@frozen
+class Shape:
+    """A record whose fields are declared by lines."""
+
+    name: str
+    corners: int = line(3, unit="corners")
+    points: list[Point] = fresh(list)
+    lines: int | None = None
+
+
+def test_records_are_alike_however_many_were_made_before() -> None:
+    shapes = [Shape("a", 4, points=[]) for _ in range(10)]
+    assert len({repr(each) for each in shapes}) == 1
+    assert all(each == shapes[0] for each in shapes)
+    assert [(each.corners, each.points) for each in map(Shape, "abcdefgh")] == [(3, [])] * 8
+    assert Shape("b").points is not Shape("b").points
+
+
+def test_what_a_line_says_of_a_field_is_known_without_a_record() -> None:
+    assert {name: each.known for name, each in lines_of(Shape).items()} == {
+        "corners": {"unit": "corners"},
+        "points": {},
+    }
+    assert fields(Shape)[1].metadata == {"unit": "corners"}
+
+
+def test_a_changed_copy_needs_no_dataclass_and_refuses_what_is_no_field() -> None:
+    assert changed(Shape("a"), corners=5) == Shape("a", 5)
+    with pytest.raises(TypeError, match="side"):
+        changed(Shape("a"), side=1)  # type: ignore[call-arg]  # that is what is tried
+
+
+@pytest.mark.parametrize("named", [{}, {"name": "a", "side": 1}])
+def test_wrong_names_are_refused_by_every_record_of_a_class(named: dict[str, Any]) -> None:
+    for _ in range(6):
+        with pytest.raises(TypeError):
+            Shape(**named)
+        with pytest.raises(TypeError):
+            Shape("a", 1, [], None, 2)  # type: ignore[call-arg]  # that is what is tried
+        with pytest.raises(TypeError):
+            Shape("a", name="b")  # type: ignore[misc]  # that is what is tried
 
 
 def test_a_wrong_argument_is_refused_from_the_first_record_on() -> None:

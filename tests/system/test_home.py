@@ -268,3 +268,26 @@ def test_a_working_directory_that_was_removed_is_told(
     gone.rmdir()
     with pytest.raises(InvalidInput, match="working directory does not exist"):
         working_directory()
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("~/jobs", "/jobs"),
+        ("~//jobs/", "/jobs"),
+        ("a//b/./c/", "{cwd}/a/b/c"),
+        ("missing/../b", "{cwd}/b"),
+        ("link/../b", "{root}/b"),
+    ],
+)
+def test_a_home_is_one_path_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, meant: str
+) -> None:
+    monkeypatch.setenv("HOME", "/")
+    cwd = tmp_path / "cwd"
+    (tmp_path / "far").mkdir()
+    cwd.mkdir()
+    (cwd / "link").symlink_to(tmp_path / "far")
+    found = find_location(named, environ={}, cwd=cwd).home
+    assert found.directory == meant.format(cwd=cwd, root=tmp_path)
+    assert found == Home(found.root)

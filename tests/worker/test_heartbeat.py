@@ -18,7 +18,8 @@ from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import Settings
 from queuectl.stores.base import Store
-from queuectl.stores.exchange import BATCH, Fired, HeldClaim, Renewal
+from queuectl.stores.exchange import Fired, HeldClaim, Renewal
+from queuectl.stores.records import BATCH
 from queuectl.stores.rules import MOVED_TO
 from queuectl.stores.sqlite.store import SqliteStore
 from queuectl.system.processes import boot_clock

@@ -20,7 +20,6 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job, State
 from queuectl.domain.stats import minute_of
-from queuectl.stores.exchange import BATCH
 from queuectl.stores.mongo import dependencies
 from queuectl.stores.mongo.chunks import by_id, change_all
 from queuectl.stores.mongo.connection import Document, Link, durable, is_doubtful, is_there
@@ -28,6 +27,7 @@ from queuectl.stores.mongo.dead import finish_burial
 from queuectl.stores.mongo.dependencies import mark_parents_of_restored, with_children_marked
 from queuectl.stores.mongo.documents import new_stamp, to_document
 from queuectl.stores.mongo.schema import SEQUENCE, arrival, take_numbers
+from queuectl.stores.records import BATCH
 
 BREATH_SECONDS = 0.005
 ABANDONED_SECONDS = 60.0

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pymongo.collection import Collection
 
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 
 QUICK_SECONDS = 0.25
 """What takes less may be twice as long the next time."""

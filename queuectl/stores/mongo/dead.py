@@ -19,7 +19,6 @@ from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.job import Job, State
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.exchange import BATCH
 from queuectl.stores.mongo.chunks import by_id
 from queuectl.stores.mongo.connection import (
     Document,
@@ -30,6 +29,7 @@ from queuectl.stores.mongo.connection import (
     one_by_one,
 )
 from queuectl.stores.mongo.documents import fence, key_of, lacking, new_fields, to_stub
+from queuectl.stores.records import BATCH
 
 DEAD: Document = {"state": State.DEAD.value}
 _SWEEP = 500

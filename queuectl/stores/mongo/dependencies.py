@@ -25,11 +25,11 @@ from queuectl.domain.dependencies import parent_of, refuse_circle
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import SETTLED, WAITING, Job
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.exchange import BATCH
 from queuectl.stores.mongo.chunks import by_id
 from queuectl.stores.mongo.connection import Document, Link, durable, one_by_one
 from queuectl.stores.mongo.dependents import drop_ended_blockers
 from queuectl.stores.mongo.documents import fence
+from queuectl.stores.records import BATCH
 
 STALE_SECONDS = 60.0
 """What stands for so long was left by a crash."""

@@ -13,12 +13,12 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.query import SIGNALLED, TIMED_OUT, Counts, Filter, Page
 from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import EPOCH
-from queuectl.stores.exchange import BATCH
 from queuectl.stores.mongo.batches import committed, existing, unmended
 from queuectl.stores.mongo.connection import Document, Link, translated
 from queuectl.stores.mongo.dead import unbelieved, wholes
 from queuectl.stores.mongo.documents import BARE, projection, readable, readable_jobs, to_job
 from queuectl.stores.mongo.schema import CLAIM_ORDER, missing_indexes
+from queuectl.stores.records import BATCH
 from queuectl.stores.serialization import UNREADABLE, known_state, unreadable
 
 _PROCESSING = {"state": State.PROCESSING.value}

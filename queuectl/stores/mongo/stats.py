@@ -25,7 +25,7 @@ from queuectl.domain.events import RunFinished
 from queuectl.domain.stats import Figures, Numbers, StatsBucket, from_numbers
 from queuectl.domain.times import EPOCH, from_millis, to_millis
 from queuectl.stores import components, records, serialization
-from queuectl.stores.exchange import BATCH, PendingEvents
+from queuectl.stores.exchange import PendingEvents
 from queuectl.stores.mongo.chunks import by_id
 from queuectl.stores.mongo.connection import (
     Document,
@@ -36,6 +36,7 @@ from queuectl.stores.mongo.connection import (
     is_doubtful,
 )
 from queuectl.stores.mongo.schema import QUEUE_DOT, SEQUENCE, arrival
+from queuectl.stores.records import BATCH
 
 _BATCH_ID = "event_batch"
 _DUPLICATE = 11000

@@ -29,7 +29,7 @@ from queuectl.stores.components import (
     StoredSettings,
     Workers,
 )
-from queuectl.stores.exchange import BATCH, ClaimRequest, HeldClaim, Renewal
+from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.mongo import batches, dead, dependencies, queues, reads, registry
 from queuectl.stores.mongo.claims import Claims, renew
 from queuectl.stores.mongo.connection import Link, in_words, translated
@@ -37,6 +37,7 @@ from queuectl.stores.mongo.retention import MongoRetention
 from queuectl.stores.mongo.schema import prepare
 from queuectl.stores.mongo.stats import MongoStats, finish_batch
 from queuectl.stores.mongo.writes import Writes
+from queuectl.stores.records import BATCH
 
 
 @in_words

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import (
     Conflict,
@@ -29,15 +29,19 @@ from queuectl.stores.sqlite.schema import (
 )
 from queuectl.system.terminal_stops import HOLDING
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 BUSY_SECONDS = 10.0
 """How long a writer waits for SQLite's lock."""
 
 _spellings = itertools.count()
 
 
-def connect(path: Path, *, mode: str = "mode=rw") -> sqlite3.Connection:
+def connect(path: str | Path, *, mode: str = "mode=rw") -> sqlite3.Connection:
     """Return a connection in autocommit mode to a file that exists."""
-    quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    quoted = os.fspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     with translated(path):
         return sqlite3.connect(
             f"file:{quoted}?{mode}",
@@ -75,7 +79,7 @@ def all_or_nothing(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: str | Path) -> Iterator[None]:
     """Turn SQLite's errors into ours: `with translated(path): …`."""
     try:
         yield
@@ -83,7 +87,7 @@ def translated(path: Path) -> Iterator[None]:
         raise translate(path, fault) from fault
 
 
-def translate(path: Path, fault: sqlite3.Error) -> Exception:
+def translate(path: str | Path, fault: sqlite3.Error) -> Exception:
     """Return the error of ours that an error of SQLite's means."""
     text = str(fault)
     if any(word in text for word in ("not a database", "malformed", "no such table")):
@@ -91,11 +95,13 @@ def translate(path: Path, fault: sqlite3.Error) -> Exception:
     if "jobs.unique_key" in text:
         return Conflict("another job with its unique key waits or runs")
     if is_busy(fault):
+        from pathlib import Path
+
         from queuectl.system.lock_holder import locked  # looks who it is, which takes long
 
-        return locked(path)
+        return locked(Path(path))
     if is_want_of_room(path, fault):
-        can_free = Path(f"{path}-spare").exists()
+        can_free = os.path.exists(f"{path}-spare")
         return StoreFull(
             f"the disk of {path} is full",
             hint="make room and try again"
@@ -122,17 +128,20 @@ def is_busy(fault: sqlite3.Error) -> bool:
     return any(word in str(fault) for word in ("locked", "busy"))
 
 
-def is_want_of_room(path: Path, fault: sqlite3.Error) -> bool:
+def is_want_of_room(path: str | Path, fault: sqlite3.Error) -> bool:
     """Whether an error is want of room on the disk of a file, whatever SQLite calls it."""
     if "full" in str(fault):
         return True
+    from pathlib import Path
+
     from queuectl.stores.sqlite import spare_room
 
-    is_possible = isinstance(fault, sqlite3.OperationalError) and path.parent.exists()
-    return is_possible and spare_room.is_full(path)
+    file = Path(path)
+    is_possible = isinstance(fault, sqlite3.OperationalError) and file.parent.exists()
+    return is_possible and spare_room.is_full(file)
 
 
-def damaged(path: Path, what: str) -> StoreRefused:
+def damaged(path: str | Path, what: str) -> StoreRefused:
     """Return the error for a store that is damaged, with what is to be done about it."""
     return StoreRefused(
         f"{path} is damaged ({what})",
@@ -140,7 +149,7 @@ def damaged(path: Path, what: str) -> StoreRefused:
     )
 
 
-def require_version(connection: sqlite3.Connection, path: Path, another: str) -> None:
+def require_version(connection: sqlite3.Connection, path: str | Path, another: str) -> None:
     """Raise StoreRefused for a file that this version of queuectl did not make.
 
     `another` is the hint for the file of another program (StoreForeign).

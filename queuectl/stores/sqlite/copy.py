@@ -94,7 +94,7 @@ def copy_into(
     `kept` is not there then.
     """
     prepared = copy.with_name("kept")
-    turn = WriterTurn(path, BUSY_SECONDS)
+    turn = WriterTurn(str(path), BUSY_SECONDS)
     try:
         with (
             translated(path),

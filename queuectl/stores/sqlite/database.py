@@ -7,10 +7,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import StoreRefused
 from queuectl.domain.times import from_millis
@@ -36,6 +33,11 @@ from queuectl.stores.sqlite.transaction import (
 from queuectl.stores.sqlite.wakeup import WakeFifo
 from queuectl.system.home import cannot, open_private, private_directory
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
 EXCHANGED_SECONDS = 3.0
 """How long to wait for others to notice, and let go, when the store's files were exchanged."""
 
@@ -55,8 +57,8 @@ class Database:
     connection: sqlite3.Connection
     files: StoreFiles
 
-    def __init__(self, path: Path, watch: Watch | None = None) -> None:
-        self.path = path
+    def __init__(self, path: str | Path, watch: Watch | None = None) -> None:
+        self.path = path = os.fspath(path)
         self.wake = WakeFifo(path)
         self._watch = watch
         self._open(EXCHANGED_SECONDS)
@@ -140,7 +142,7 @@ class Database:
         return version
 
 
-def _open_database(path: Path, patience: float) -> tuple[sqlite3.Connection, StoreFiles]:
+def _open_database(path: str, patience: float) -> tuple[sqlite3.Connection, StoreFiles]:
     """Open the store's file, making it where there is none; `_close_database` closes it.
 
     Waits `patience` seconds for others to let go of files that were exchanged. Raises
@@ -148,14 +150,14 @@ def _open_database(path: Path, patience: float) -> tuple[sqlite3.Connection, Sto
     queuectl, or of another program; StoreUnavailable when it cannot be opened now.
     """
     if not is_there(path):
-        private_directory(path.parent, parents=True)
+        private_directory(os.path.dirname(path), parents=True)
     _refuse_links(path)
     files = StoreFiles(path)
     connection = _opened(path, files, patience)
     try:
         with translated(path):
             connection.execute("PRAGMA cache_size=-4000")
-            pages = 4000 if os.path.exists(f"{path}-spare") else _log_pages(path)  # noqa: PTH110 - asked by every command
+            pages = 4000 if os.path.exists(f"{path}-spare") else _log_pages(path)
             connection.execute(f"PRAGMA wal_autocheckpoint={pages}")  # the log is copied home
             connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             add_missing_columns(connection)
@@ -166,11 +168,13 @@ def _open_database(path: Path, patience: float) -> tuple[sqlite3.Connection, Sto
     return connection, files
 
 
-def _log_pages(path: Path) -> int:
+def _log_pages(path: str) -> int:
     """Return how long the log may grow beside a store for which no room is kept back."""
+    from pathlib import Path
+
     from queuectl.stores.sqlite import spare_room
 
-    return 1 if spare_room.is_used(path) else 4000
+    return 1 if spare_room.is_used(Path(path)) else 4000
 
 
 def _close_database(connection: sqlite3.Connection, files: StoreFiles) -> None:
@@ -179,7 +183,7 @@ def _close_database(connection: sqlite3.Connection, files: StoreFiles) -> None:
         connection.close()
 
 
-def _opened(path: Path, files: StoreFiles, patience: float) -> sqlite3.Connection:
+def _opened(path: str, files: StoreFiles, patience: float) -> sqlite3.Connection:
     """Return a connection to files that belong together, if need be once others have let go."""
     ends_at = time.monotonic() + patience
     while True:
@@ -193,7 +197,7 @@ def _opened(path: Path, files: StoreFiles, patience: float) -> sqlite3.Connectio
         time.sleep(_PAUSE_SECONDS)
 
 
-def _open_here(path: Path, files: StoreFiles) -> sqlite3.Connection:
+def _open_here(path: str, files: StoreFiles) -> sqlite3.Connection:
     """Open the file, or make it, while nobody else opens or closes it."""
     if not is_there(path):
         _create(path)
@@ -211,10 +215,10 @@ def _open_here(path: Path, files: StoreFiles) -> sqlite3.Connection:
     return connection
 
 
-def is_there(path: Path) -> bool:
+def is_there(path: str | Path) -> bool:
     """Whether there is a file, which is not opened. Raises StoreRefused for what is no store."""
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except FileNotFoundError:
         return False
     except OSError as fault:
@@ -229,22 +233,26 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def _refuse_links(path: Path) -> None:
+def _refuse_links(path: str) -> None:
     """SQLite writes beside its file too, and would follow a symbolic link there."""
     for suffix in ("-wal", "-shm", "-journal"):
-        beside = Path(f"{path}{suffix}")
-        if beside.is_symlink():
+        beside = f"{path}{suffix}"
+        if os.path.islink(beside):
             raise StoreRefused(
                 f"{beside} is a symbolic link, which is not followed", hint="remove it"
             )
 
 
-def _create(path: Path) -> None:
+def _create(path: str) -> None:
     """Make a new store beside its place and link it there whole.
 
     So a half-made store is never seen, and of two that are made at once the first one wins.
     """
-    prepared = path.with_name(f"{path.name}.{os.getpid()}.new")
+    from pathlib import Path
+
+    from queuectl.stores.sqlite import spare_room
+
+    prepared = Path(f"{path}.{os.getpid()}.new")
     prepared.unlink(missing_ok=True)
     try:
         os.close(open_private(prepared, os.O_RDWR | os.O_EXCL))
@@ -258,9 +266,7 @@ def _create(path: Path) -> None:
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         with contextlib.suppress(FileExistsError):
             os.link(prepared, path)
-        from queuectl.stores.sqlite import spare_room  # as few commands make a store
-
-        spare_room.keep(path)
+        spare_room.keep(Path(path))
     except OSError as fault:
         raise cannot("make", path, fault) from fault
     finally:
@@ -279,16 +285,16 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-def _recognise(connection: sqlite3.Connection, path: Path) -> None:
+def _recognise(connection: sqlite3.Connection, path: str) -> None:
     require_version(connection, path, "name another store with --store")
     size = number_of(connection, "page_count") * number_of(connection, "page_size")
-    if path.stat().st_size < size and not _has_wal(path):
+    if os.stat(path).st_size < size and not _has_wal(path):
         raise damaged(path, "it is shorter than its header says")
 
 
-def _has_wal(path: Path) -> bool:
+def _has_wal(path: str) -> bool:
     """Whether a write-ahead log may hold the pages that the file lacks."""
     try:
-        return Path(f"{path}-wal").stat().st_size > 0
+        return os.stat(f"{path}-wal").st_size > 0
     except OSError:
         return False

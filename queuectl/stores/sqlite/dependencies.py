@@ -55,7 +55,7 @@ class Parents:
         """Return new jobs without the blockers that are gone."""
         if not self.ids:
             return jobs
-        from dataclasses import replace
+        from queuectl.domain.frozen import replace
 
         return [
             replace(
@@ -98,7 +98,7 @@ def mark_parents(db: Database, ids: Collection[str]) -> None:
 
 def link(db: Database, job: Job) -> Job:
     """Return a job that is to wait for others, without the blockers that are gone."""
-    from dataclasses import replace
+    from queuectl.domain.frozen import replace
 
     parents = parents_of(db, [job])
     mark_parents(db, parents.ids)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
 
 if os.name != "nt":
     import fcntl
@@ -40,7 +39,7 @@ def is_locked(descriptor: int, byte: int) -> bool:
     return int.from_bytes(found[:2], sys.byteorder) != fcntl.F_UNLCK
 
 
-def is_open_elsewhere(path: Path) -> bool:
+def is_open_elsewhere(path: str) -> bool:
     """Whether another process has a store open that this one has not."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -18,8 +18,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.stores.sqlite.file_locks import (
@@ -34,6 +33,9 @@ from queuectl.system.home import open_private
 
 if os.name != "nt":
     import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CAN_KNOW_OTHERS = sys.platform == "linux" and sys.maxsize > 2**32
 """Whether there are the locks, and the list of descriptors, that are used here."""
@@ -53,7 +55,7 @@ _open_in_here: Counter[tuple[int, int]] = Counter()
 """How often this process has a store open, by the device and inode of its file."""
 
 
-def known_by(path: str | Path) -> tuple[int, int] | None:
+def known_by(path: str) -> tuple[int, int] | None:
     """Return what tells a file from another of its name; None where none is to be seen."""
     try:
         found = os.lstat(path)
@@ -62,13 +64,13 @@ def known_by(path: str | Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def is_missed(path: Path) -> bool:
+def is_missed(path: str) -> bool:
     """Whether a store that is not there was moved or removed, rather than never made.
 
     Others have it open, or the log of its last writes was left behind.
     """
     with contextlib.suppress(OSError):
-        if Path(f"{path}-wal").stat().st_size:
+        if os.stat(f"{path}-wal").st_size:
             return True
     if not _CAN_KNOW_OTHERS:
         return False
@@ -118,12 +120,12 @@ class StoreFiles:
     it closes them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
         self._names = [f"{path}{suffix}" for suffix in _SUFFIXES]
         self._mine: list[tuple[str, int, int]] = []
         self._is_alone = True
-        self._lock = open_private(Path(f"{path}-lock"), os.O_RDWR)
+        self._lock = open_private(f"{path}-lock", os.O_RDWR)
         self._can_lock = _CAN_KNOW_OTHERS
 
     def __del__(self) -> None:
@@ -174,7 +176,7 @@ class StoreFiles:
     ) -> None:
         """Refuse a log of writes that was left beside another file than that which is there."""
         file, log = found[0], found[1]
-        if log is None or not Path(self._names[1]).stat().st_size:
+        if log is None or not os.stat(self._names[1]).st_size:
             return
         if file is None:
             raise StoreRefused(

@@ -47,7 +47,7 @@ class Odd:
     def __str__(self) -> str:
         return f"the {self.kind} '{self.name}' {self.fault}"
 
-    def remedy(self, path: Path) -> str:
+    def remedy(self, path: str) -> str:
         """Return what to do about it in the store at a path."""
         if self.fault == _ADDED:
             quoted = self.name.replace('"', '""')

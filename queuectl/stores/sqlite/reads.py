@@ -9,7 +9,7 @@ from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Job, Run, State
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 from queuectl.stores.sqlite import rows
 
 if TYPE_CHECKING:

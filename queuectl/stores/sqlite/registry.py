@@ -95,9 +95,11 @@ class WorkerTable:
 
     def register(self, worker: WorkerRecord) -> None:
         """Add a worker to the registry."""
+        from pathlib import Path
+
         from queuectl.stores.sqlite import spare_room  # which few commands need
 
-        spare_room.keep(self._db.path)
+        spare_room.keep(Path(self._db.path))
         document = records.worker_to_document(worker)
         document["queues"] = dump_json(document["queues"])
         document["started_at"] = to_millis(document["started_at"])

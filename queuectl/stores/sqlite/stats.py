@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
-from queuectl.stores.exchange import BATCH, PendingEvents
+from queuectl.stores.exchange import PendingEvents
+from queuectl.stores.records import BATCH
 from queuectl.stores.sqlite import rows
 
 if TYPE_CHECKING:

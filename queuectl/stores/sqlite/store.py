@@ -6,25 +6,24 @@ still so when it is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.job import Job
-from queuectl.domain.state_machine import Transition
-from queuectl.stores.exchange import BATCH, ClaimRequest, HeldClaim, Renewal
-from queuectl.stores.sqlite import claims, dependencies, queues, reads, registry, writes
+from queuectl.stores.records import BATCH
+from queuectl.stores.sqlite import reads, registry
 from queuectl.stores.sqlite.connection import translated
 from queuectl.stores.sqlite.database import EXCHANGED_SECONDS, Database
-from queuectl.stores.sqlite.named import ScheduleTable, hook_table
-from queuectl.stores.sqlite.retention import OldJobs
-from queuectl.stores.sqlite.stats import StatsTables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
     from queuectl.domain.hooks import Hook
+    from queuectl.domain.job import Job
     from queuectl.domain.query import Counts, Filter, Page
     from queuectl.domain.queue_limits import QueueLimits
+    from queuectl.domain.state_machine import Transition
     from queuectl.stores.components import (
         Environments,
         Meta,
@@ -35,18 +34,26 @@ if TYPE_CHECKING:
         StoredSettings,
         Workers,
     )
+    from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
+    from queuectl.stores.sqlite.claims import Claims
     from queuectl.stores.sqlite.transaction import Watch
 
 
 class SqliteStore:
     """`Store` over one SQLite file; what each method does is said there.
 
-    `address` is shown where that is not the path, and `on_close` is called in the end.
+    `address` is shown where that is not the path, and `on_close` is called in the end. Parts that
+    a command may never need are imported when they are.
     """
+
+    schedules: Schedules
+    hooks: Named[Hook]
+    stats: Stats
+    retention: Retention
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         watch: Watch | None = None,
         *,
         address: str = "",
@@ -55,16 +62,43 @@ class SqliteStore:
         self._db = db = Database(path, watch)
         self._address = address or str(path)
         self._on_close = on_close
-        self._claims = claims.Claims(db)
         self.between: Callable[[], None] = lambda: None
-        self.schedules: Schedules = ScheduleTable(db)
-        self.hooks: Named[Hook] = hook_table(db)
         self.settings: StoredSettings = registry.SettingsTable(db)
         self.workers: Workers = registry.WorkerTable(db)
-        self.stats: Stats = StatsTables(db)
         self.environments: Environments = registry.EnvironmentTable(db)
-        self.retention: Retention = OldJobs(db)
         self.meta: Meta = registry.MetaTable(db)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Make what few commands need when it is asked for first."""
+            made: object
+            if name == "schedules":
+                from queuectl.stores.sqlite.named import ScheduleTable
+
+                made = ScheduleTable(self._db)
+            elif name == "hooks":
+                from queuectl.stores.sqlite.named import hook_table
+
+                made = hook_table(self._db)
+            elif name == "stats":
+                from queuectl.stores.sqlite.stats import StatsTables
+
+                made = StatsTables(self._db)
+            elif name == "retention":
+                from queuectl.stores.sqlite.retention import OldJobs
+
+                made = OldJobs(self._db)
+            else:
+                raise AttributeError(f"SqliteStore has no attribute '{name}'")
+            setattr(self, name, made)
+            return made
+
+    @cached_property
+    def _claims(self) -> Claims:
+        from queuectl.stores.sqlite.claims import Claims
+
+        return Claims(self._db)
 
     @property
     def address(self) -> str:
@@ -95,17 +129,21 @@ class SqliteStore:
     # jobs
 
     def insert(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
+        from queuectl.stores.sqlite.writes import insert
+
         if atomic or isinstance(jobs, list):
-            return writes.insert(self._db, jobs, atomic=atomic)
+            return insert(self._db, jobs, atomic=atomic)
         from queuectl.domain.alike import AlikeJobs  # of many jobs only
         from queuectl.stores.sqlite import alike
 
         if isinstance(jobs, AlikeJobs):
             return alike.insert(self._db, jobs)
-        return writes.insert(self._db, jobs, atomic=False)
+        return insert(self._db, jobs, atomic=False)
 
     def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
-        return writes.restore(self._db, jobs, keep_numbers=keep_numbers)
+        from queuectl.stores.sqlite.writes import restore
+
+        return restore(self._db, jobs, keep_numbers=keep_numbers)
 
     def get(self, job_id: str) -> Job | None:
         return reads.get(self._db, job_id)
@@ -131,10 +169,14 @@ class SqliteStore:
         return self._claims.claim(request)
 
     def commit(self, change: Transition) -> bool:
-        return writes.commit(self._db, change)
+        from queuectl.stores.sqlite.writes import commit
+
+        return commit(self._db, change)
 
     def commit_all(self, changes: Sequence[Transition]) -> list[bool]:
-        return writes.commit_all(self._db, changes)
+        from queuectl.stores.sqlite.writes import commit_all
+
+        return commit_all(self._db, changes)
 
     def commit_and_claim(
         self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
@@ -143,13 +185,17 @@ class SqliteStore:
 
     @property
     def claim_batch_size(self) -> int:
-        return claims.BATCH_SIZE
+        from queuectl.stores.sqlite.claims import BATCH_SIZE
+
+        return BATCH_SIZE
 
     def flush(self) -> None:
         self._db.log.catch_up()
 
     def renew(self, held: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:
-        return claims.renew(self._db, held, lease_seconds)
+        from queuectl.stores.sqlite.claims import renew
+
+        return renew(self._db, held, lease_seconds)
 
     def require_writable(self) -> None:
         with self._db.claiming:
@@ -161,12 +207,16 @@ class SqliteStore:
     # queues
 
     def queue_limits(self) -> QueueLimits:
-        return queues.queue_limits(self._db)
+        from queuectl.stores.sqlite.queues import queue_limits
+
+        return queue_limits(self._db)
 
     def set_queue_limit(
         self, queue: str, *, paused: bool | None = None, limit: int | None = None
     ) -> None:
-        queues.set_queue_limit(self._db, queue, paused, limit)
+        from queuectl.stores.sqlite.queues import set_queue_limit
+
+        set_queue_limit(self._db, queue, paused, limit)
 
     def first_ready(self, queue: str) -> Job | None:
         return reads.first_ready(self._db, queue)
@@ -178,12 +228,16 @@ class SqliteStore:
         return reads.oldest_due(self._db)
 
     def has_ready_deliveries(self, *, untried: bool = False) -> bool:
-        return queues.has_ready_deliveries(self._db, untried=untried)
+        from queuectl.stores.sqlite.queues import has_ready_deliveries
+
+        return has_ready_deliveries(self._db, untried=untried)
 
     # the chores of maintenance
 
     def make_due_claimable(self, limit: int = BATCH) -> int:
-        return queues.make_due_claimable(self._db, limit)
+        from queuectl.stores.sqlite.queues import make_due_claimable
+
+        return make_due_claimable(self._db, limit)
 
     def next_due(self) -> datetime | None:
         return reads.next_due(self._db)
@@ -195,7 +249,9 @@ class SqliteStore:
         return reads.claimed_by(self._db, worker_id)
 
     def notify_children(self) -> int:
-        return dependencies.notify_children(self._db)
+        from queuectl.stores.sqlite.dependencies import notify_children
+
+        return notify_children(self._db)
 
     def repair(self) -> int:
         return 0  # nothing is ever half done here: every move is one transaction

@@ -12,7 +12,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.stores.sqlite import connection as connections
@@ -31,7 +30,7 @@ _PAUSES = (0.00003, 0.002)
 _LOOK_SECONDS = 0.25
 """How often to look who has SQLite's lock, while it is waited for without a turn."""
 
-Watch = Callable[[Path], Callable[[], "float | None"]]
+Watch = Callable[[str], Callable[[], "float | None"]]
 """Returns what one that waits for the lock of a file calls now and then to look after its holder.
 
 That returns in how many seconds the holder is ended; None: it is not.
@@ -44,8 +43,8 @@ _UNOPENED = -1
 class LogSync:
     """Syncs the write-ahead log of one store, where that `is_wanted`."""
 
-    def __init__(self, path: Path, *, is_wanted: bool) -> None:
-        self._log = Path(f"{path}-wal")
+    def __init__(self, path: str, *, is_wanted: bool) -> None:
+        self._log = f"{path}-wal"
         self._descriptor = _UNOPENED
         self._is_wanted = is_wanted
         self._is_behind = False
@@ -80,9 +79,9 @@ class WriterTurn:
     `patience` is for how many seconds it is waited for.
     """
 
-    def __init__(self, store_file: Path, patience: float = _TURN_SECONDS) -> None:
+    def __init__(self, store_file: str, patience: float = _TURN_SECONDS) -> None:
         self.patience = patience
-        self._file = open_private(store_file.with_name(f"{store_file.name}-lock"), os.O_RDWR)
+        self._file = open_private(f"{store_file}-lock", os.O_RDWR)
 
     def close(self) -> None:
         """Let go of the file, and with it of the lock."""
@@ -128,7 +127,7 @@ class WriterLock:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        path: Path,
+        path: str,
         turn: WriterTurn,
         watch: Watch | None,
     ) -> None:

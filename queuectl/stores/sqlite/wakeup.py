@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from pathlib import Path
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
@@ -18,8 +17,8 @@ _DRAIN = 65_536
 class WakeFifo:
     """Both ends of the FIFO of one store. On a system without FIFOs it does nothing."""
 
-    def __init__(self, store_file: Path) -> None:
-        self._path = store_file.with_name(store_file.name + "-wake")
+    def __init__(self, store_file: str) -> None:
+        self._path = f"{store_file}-wake"
         self._reader: int | None = None
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from queuectl.domain.dependencies import parent_of, refuse_circle
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis
-from queuectl.stores.exchange import BATCH
+from queuectl.stores.records import BATCH
 from queuectl.stores.sqlite import changes, dependencies, reads, rows, statements
 
 if TYPE_CHECKING:

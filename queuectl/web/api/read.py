@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from queuectl.domain import settings as tunables
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import delivery_queue
