@@ -42,7 +42,7 @@ coverage: ## How much of queuectl/ the tests run, by branches, programs that the
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --sort=cover
 
-bench: ## Measure speed beside what the machine can do; Linux, ten minutes, a quiet machine
+bench: ## Measure speed beside what the machine can do; Linux, an hour, a quiet machine
 	$(BIN)/python benchmarks/bench.py
 
 check: ## Everything from nothing, as CI does it

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Measure queuectl against what this machine can do, through its command line alone.
 
-python benchmarks/bench.py                        everything; about ten minutes
+python benchmarks/bench.py                        everything; an hour or more
 python benchmarks/bench.py --only drain,pickup    a part of it
+python benchmarks/bench.py --before COMMAND       in turns with another build's queuectl
 python benchmarks/bench.py --report --json FILE   the tables of an earlier run
 
 Each figure is the median of several rounds with its spread, next to a reference measured right
@@ -17,12 +18,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import bulk
 import figures
 import latency
+import starts
 import throughput
 import told
 from figures import Figure, Section
@@ -32,22 +36,25 @@ from stage import Plan, Program, ground
 PEERS = Path(__file__).with_name("peers.json")
 
 SIZES = (
-    ("rounds", 5, "a result needs at least five"),
+    ("rounds", 9, "a result needs at least nine"),
     ("jobs", 2000, "jobs of a drain"),
     ("backlog", 1_000_000, "jobs of a long queue"),
-    ("bulk", 100_000, "jobs of a bulk enqueue"),
+    ("bulk", 1_000_000, "jobs of a bulk enqueue"),
 )
 
 Measure = Callable[[Plan, throughput.Backlog], list[Figure]]
+"""Measures one round."""
 
 SECTIONS: dict[str, tuple[str, Measure]] = {
     "drain": ("Draining a queue", lambda plan, _: throughput.drain(plan)),
     "backlog": ("Draining a long queue", throughput.backlog),
+    "sleep": ("Jobs that wait", lambda plan, _: throughput.sleep(plan)),
     "bulk": ("Enqueueing in bulk", lambda plan, _: bulk.bulk(plan)),
     "enqueue": ("One-shot commands", lambda plan, _: latency.enqueue(plan)),
     "pickup": ("From enqueue to start", lambda plan, _: latency.pickup(plan)),
     "idle": ("Idle workers", lambda plan, _: latency.idle(plan)),
     "lists": ("Looking at many jobs", latency.lists),
+    "starts": ("From a start to readiness", lambda plan, _: starts.starts(plan)),
     "hooks": ("Hooks that have nothing to tell", lambda plan, _: told.hooks(plan)),
 }
 
@@ -77,19 +84,34 @@ def _measure(options: argparse.Namespace, done: dict[str, Section]) -> None:
         Program.chosen(options.bin, options.store), options.rounds, options.jobs, options.backlog,
         options.bulk, tuple(options.setting), peers,
     )  # fmt: skip
+    plans = [plan]
+    if options.before:
+        plans.append(replace(plan, program=Program.chosen(options.before, options.store)))
     sizes = {"rounds": plan.rounds, "jobs": plan.jobs}
     try:
-        with ground(), throughput.Backlog(plan) as queued:
+        with ground(), ExitStack() as stack:
+            sides = [(each, stack.enter_context(throughput.Backlog(each))) for each in plans]
             for name in options.only:
                 title, measure = SECTIONS[name]
                 print(f"{name} …", file=sys.stderr, flush=True)
                 date, now = time.strftime("%Y-%m-%d %H:%M"), conditions()
-                found = measure(plan, queued)
+                found = _in_turns(measure, sides)
                 done[name] = Section(name, title, date, machine(), now, sizes, found)
                 if options.json:
                     figures.save(options.json, done.values())
     finally:
         end_descendants()
+
+
+def _in_turns(measure: Measure, sides: Sequence[tuple[Plan, throughput.Backlog]]) -> list[Figure]:
+    """Measure one build, or two in turns, of which each goes first in every other round."""
+    found: list[list[list[Figure]]] = [[] for _ in sides]
+    for number in range(sides[0][0].rounds):
+        in_turn = list(zip(sides, found, strict=True))
+        for side, rounds in in_turn[:: -1 if number % 2 else 1]:
+            rounds.append(measure(*side))
+    ours, *before = map(figures.joined, found)
+    return figures.paired(ours, before[0]) if before else ours
 
 
 def _tell(options: argparse.Namespace, sections: list[Section]) -> None:
@@ -123,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "drain with this setting too (repeat)"
     add("--setting", action="append", default=[], metavar="KEY=VALUE", help=text)
     add("--bin", default="", metavar="COMMAND", help="an installed queuectl; else this checkout's")
+    text = "another build's, measured in turns with it"
+    add("--before", default="", metavar="COMMAND", help=text)
     add("--store", default="", metavar="URL", help="a MongoDB server; databases are added to it")
     add("--json", type=Path, metavar="FILE", help="keep results here, beside those in it")
     add("--report", action="store_true", help="measure nothing; show what --json holds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ END = "<!-- results:end -->"
 
 @dataclass(frozen=True)
 class Target:
-    """What a median must reach: `bound` at least, or at most."""
+    """What a median must reach: `bound` at least, or at most.
+
+    With `is_ratio` that is what it is over the other build's, which can be judged only beside one.
+    """
 
     bound: float
     is_least: bool = False
     note: str = ""
+    is_ratio: bool = False
 
     def is_met(self, value: float) -> bool:
         """Whether a median reaches it."""
@@ -28,7 +32,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: a sample from each round. Without a target it is there to be compared with."""
+    """One figure: a sample from each round. Without a target it is there to be compared with.
+
+    `before` is the same of another build, from the same rounds; `way` is how it was measured when
+    the build could not do it as `what` says.
+    """
 
     key: str
     what: str
@@ -37,6 +45,8 @@ class Figure:
     target: Target | None = None
     is_extreme: bool = False
     """The worst round counts, not the median: for what must never happen."""
+    way: str = ""
+    before: Figure | None = None
 
     @property
     def value(self) -> float:
@@ -44,24 +54,59 @@ class Figure:
         return max(self.samples) if self.is_extreme else statistics.median(self.samples)
 
     @property
+    def ratios(self) -> list[float]:
+        """What each sample is over the other build's of the same round; nothing below zero."""
+        theirs = self.before.samples if self.before else []
+        if min([*self.samples, *theirs]) <= 0:
+            return []
+        return [ours / other for ours, other in zip(self.samples, theirs, strict=False)]
+
+    @property
     def verdict(self) -> str:
         """PASS, MISS, or a dash where there is no target."""
-        if self.target is None:
+        values = self.ratios if self.target and self.target.is_ratio else [self.value]
+        if self.target is None or not values:
             return "–"
-        return "PASS" if self.target.is_met(self.value) else "MISS"
+        return "PASS" if self.target.is_met(statistics.median(values)) else "MISS"
 
-    def cells(self) -> list[str]:
+    def cells(self, is_paired: bool) -> list[str]:
         """Return the row of a table."""
-        spread = f"{digits(min(self.samples))} to {digits(max(self.samples))}"
-        result = f"{digits(self.value)} ({spread}) {self.unit}"
-        return [self.what, self._target_text(), result, self.verdict]
+        cells = [self.what, self._target_text(), self._result()]
+        if is_paired:
+            ratios = self.ratios
+            cells.append(self.before._result() if self.before else "–")
+            cells.append(_with_spread(statistics.median(ratios), ratios, "×") if ratios else "–")
+        return [*cells, self.verdict]
+
+    def _result(self) -> str:
+        way = f", as {self.way}" if self.way else ""
+        return _with_spread(self.value, self.samples, self.unit) + way
 
     def _target_text(self) -> str:
         if self.target is None:
             return "–"
         sign = "≥" if self.target.is_least else "≤"
+        unit = "× the build before" if self.target.is_ratio else self.unit
         note = f", {self.target.note}" if self.target.note else ""
-        return f"{sign} {digits(self.target.bound)} {self.unit}{note}"
+        return f"{sign} {digits(self.target.bound)} {unit}{note}"
+
+
+def joined(rounds: Sequence[Sequence[Figure]]) -> list[Figure]:
+    """Return the figures of several rounds as one of each, with the samples of all."""
+    return [
+        replace(each[0], samples=[sample for figure in each for sample in figure.samples])
+        for each in zip(*rounds, strict=True)
+    ]
+
+
+def paired(ours: Sequence[Figure], theirs: Sequence[Figure]) -> list[Figure]:
+    """Return our figures, each beside the same one of another build."""
+    other = {figure.key: figure for figure in theirs}
+    return [replace(figure, before=other[figure.key]) for figure in ours]
+
+
+def _with_spread(value: float, samples: Sequence[float], unit: str) -> str:
+    return f"{digits(value)} ({digits(min(samples))} to {digits(max(samples))}) {unit}"
 
 
 @dataclass
@@ -92,9 +137,10 @@ class Section:
 
 
 def _figure(item: Mapping[str, Any]) -> Figure:
-    fields = {key: item[key] for key in ("key", "what", "unit", "samples", "is_extreme")}
+    fields = {key: item[key] for key in ("key", "what", "unit", "samples", "is_extreme", "way")}
     target = Target(**item["target"]) if item["target"] else None
-    return Figure(**fields, target=target)
+    before = _figure(item["before"]) if item["before"] else None
+    return Figure(**fields, target=target, before=before)
 
 
 def digits(value: float) -> str:
@@ -126,8 +172,10 @@ def to_markdown(sections: Sequence[Section]) -> str:
 
 
 def _table(section: Section) -> str:
-    rows = [["what", "target", "median (least to greatest)", ""], ["---"] * 4]
-    rows += [figure.cells() for figure in section.figures]
+    is_paired = any(figure.before for figure in section.figures)
+    beside = ["the build before", "over the build before"] if is_paired else []
+    head = ["what", "target", "median (least to greatest)", *beside, ""]
+    rows = [head, ["---"] * len(head), *(each.cells(is_paired) for each in section.figures)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     sizes = ", ".join(f"{name} {size:,}" for name, size in section.sizes.items())
     how = f"{section.date}; {sizes}; {_listed(section.conditions)}."

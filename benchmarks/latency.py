@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from figures import Figure, Target
 from processes import cpu_seconds, descendants, proportional_memory, wait_until
-from stage import Plan, Stage
+from stage import CROWD, PAIR, SLOTS, Plan, Stage, Workers
 from throughput import Backlog
 
 _PAIRS = 20
@@ -20,6 +20,17 @@ _IDLE_SECONDS = 10.0
 _SETTLE_SECONDS = 2.0
 _MANY_WORKERS = 4
 _CALLS = 5
+_LOOKS = {
+    "status": 1.3,
+    "list": 1.3,
+    "dlq list": 1.3,
+    "stats": 1.3,
+    "list --text absent": 3.0,
+    "list --label absent": 3.0,
+    "list --exit-code 75": 3.0,
+    "list --since 1s": 3.0,
+}
+"""The commands that look, and how often `import click` each may take."""
 
 
 # one-shot commands
@@ -27,69 +38,66 @@ _CALLS = 5
 
 def enqueue(plan: Plan) -> list[Figure]:
     """Measure one-shot commands against the start of Python and click, in turns."""
-    names = ("click", "enqueue", "help")
-    spent: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(plan.rounds):
-        with Stage(plan.program) as stage:
-            one_round: dict[str, list[float]] = {name: [] for name in names}
-            for n in range(-1, _PAIRS):
-                for name, argv in zip(names, _one_shots(stage, n), strict=True):
-                    seconds = stage.timed(argv)
-                    if n >= 0:  # the first of each only warms up
-                        one_round[name].append(1000 * seconds)
-        for name in names:
-            spent[name].append(statistics.median(one_round[name]))
-    target = Target(2, note="aim 1.5")
+    with Stage(plan.program) as stage:
+        click, one_shot, help_ = _in_turns(stage, _PAIRS, lambda number: [
+            _click(stage),
+            stage.command("enqueue", f"job{number}", "true"),
+            stage.command("--help"),
+        ])  # fmt: skip
+    unit = "× import click"
     return [
-        Figure("enqueue", "one-shot enqueue", "× import click", _over(spent, "enqueue"), target),
-        Figure("help", "--help", "× import click", _over(spent, "help")),
-        Figure("enqueue-ms", "one-shot enqueue", "ms", spent["enqueue"]),
-        Figure("help-ms", "--help", "ms", spent["help"]),
-        Figure("click-ms", 'python -c "import click"', "ms", spent["click"]),
+        Figure("enqueue", "one-shot enqueue", unit, [one_shot / click], Target(1.25)),
+        Figure("help", "--help", unit, [help_ / click]),
+        Figure("enqueue-ms", "one-shot enqueue", "ms", [one_shot]),
+        Figure("help-ms", "--help", "ms", [help_]),
+        Figure("click-ms", 'python -c "import click"', "ms", [click]),
     ]
 
 
-def _one_shots(stage: Stage, number: int) -> list[list[str]]:
-    return [
-        [stage.program.python, "-c", "import click"],
-        stage.command("enqueue", f"job{number}", "true"),
-        stage.command("--help"),
-    ]
+def _click(stage: Stage) -> list[str]:
+    return [stage.program.python, "-c", "import click"]
 
 
-def _over(spent: dict[str, list[float]], name: str) -> list[float]:
-    return [ours / theirs for ours, theirs in zip(spent[name], spent["click"], strict=True)]
+def _in_turns(
+    stage: Stage, times: int, programs: Callable[[int], Sequence[Sequence[str]]]
+) -> list[float]:
+    """Run programs in turns, so many times each; return the median of the ms of each."""
+    for argv in programs(0):  # the first of each only warms up
+        stage.timed(argv)
+    spent = [[stage.timed(argv) for argv in programs(n)] for n in range(1, times + 1)]
+    return [1000 * statistics.median(each) for each in zip(*spent, strict=True)]
 
 
 # from enqueue to start
 
 
 def pickup(plan: Plan) -> list[Figure]:
-    """Measure the time from the return of `enqueue` to the start of the command."""
-    middles: list[float] = []
-    tails: list[float] = []
-    from_call: list[float] = []
-    direct: list[float] = []
-    for _ in range(plan.rounds):
-        with Stage(plan.program) as stage:
-            before = [_start_directly(stage, n) for n in range(_DIRECT)]
-            stage.start_workers()
-            time.sleep(_SETTLE_SECONDS)
-            picked = [_pick_up(stage, n) for n in range(_PICKUPS)]
-            stage.stop_workers()
-            after = [_start_directly(stage, _DIRECT + n) for n in range(_DIRECT)]
-        waits = sorted(wait for wait, _ in picked)
-        middles.append(statistics.median(waits))
-        tails.append(waits[int(0.95 * (len(waits) - 1) + 0.5)])
-        from_call.append(statistics.median(whole for _, whole in picked))
-        direct.append(statistics.median([*before, *after]))
     return [
-        Figure("pickup-p50", "enqueue's return to the command's start, p50", "ms", middles,
-               Target(3)),
-        Figure("pickup-p95", "the same, p95", "ms", tails, Target(8)),
-        Figure("pickup-call", "from the call of enqueue to the command's start, p50", "ms",
-               from_call),
-        Figure("pickup-direct", "a shell started directly", "ms", direct),
+        *_pickup(plan, "pickup", "two idle workers", PAIR),
+        *_pickup(plan, "pickup-crowd", f"one idle worker of {SLOTS} slots", CROWD),
+    ]
+
+
+def _pickup(plan: Plan, key: str, who: str, workers: Workers) -> list[Figure]:
+    with Stage(plan.program) as stage:
+        before = [_start_directly(stage, n) for n in range(_DIRECT)]
+        stage.start_workers(workers)
+        time.sleep(_SETTLE_SECONDS)
+        picked = [_pick_up(stage, n) for n in range(_PICKUPS)]
+        stage.stop_workers()
+        after = [_start_directly(stage, _DIRECT + n) for n in range(_DIRECT)]
+    waits = sorted(wait for wait, _ in picked)
+    middle, tail = statistics.median(waits), waits[int(0.95 * (len(waits) - 1) + 0.5)]
+    from_call = statistics.median(whole for _, whole in picked)
+    way = workers.way(plan.program)
+    return [
+        Figure(f"{key}-p50", f"{who}: enqueue's return to the command's start, p50", "ms",
+               [middle], Target(1), way=way),
+        Figure(f"{key}-p95", "the same, p95", "ms", [tail], Target(3), way=way),
+        Figure(f"{key}-call", "from the call of enqueue to the command's start, p50", "ms",
+               [from_call], way=way),
+        Figure(f"{key}-direct", "a shell started directly", "ms",
+               [statistics.median([*before, *after])]),
     ]  # fmt: skip
 
 
@@ -123,34 +131,30 @@ def _stamp_after(stage: Stage, name: str, begun: int) -> float:
 
 def idle(plan: Plan) -> list[Figure]:
     """Measure what workers cost that have nothing to do, all their processes counted."""
-    alone: list[float] = []
-    each: list[float] = []
-    memory: dict[int, list[float]] = {1: [], _MANY_WORKERS: []}
-    for _ in range(plan.rounds):
-        for count, found in memory.items():
-            share, megabytes = _idle_cost(plan, count)
-            (alone if count == 1 else each).append(share / count)
-            found.append(megabytes)
-    further = [
-        (many - one) / (_MANY_WORKERS - 1)
-        for one, many in zip(memory[1], memory[_MANY_WORKERS], strict=True)
-    ]
+    (alone, first), (all_, many), (crowd, crowd_memory) = (
+        _idle_cost(plan, workers) for workers in (Workers(1), Workers(_MANY_WORKERS), CROWD)
+    )
+    one, slots = "an idle worker", f"{SLOTS} idle slots in one worker"
+    memory, way = "memory (PSS)", CROWD.way(plan.program)
     return [
-        Figure("idle-cpu", "an idle worker with its guard and supervisor", "% of a core", alone,
+        Figure("idle-cpu", f"{one} with its guard and supervisor", "% of a core", [alone],
                Target(0.5)),
-        Figure("idle-cpu-each", f"each of {_MANY_WORKERS} idle workers", "% of a core", each,
-               Target(0.5)),
-        Figure("idle-memory", "memory (PSS) of each further worker with its guard", "MB", further,
-               Target(10)),
-        Figure("idle-memory-first", "memory (PSS) of one worker, guard and supervisor", "MB",
-               memory[1]),
+        Figure("idle-cpu-each", f"each of {_MANY_WORKERS} idle workers", "% of a core",
+               [all_ / _MANY_WORKERS], Target(0.5)),
+        Figure("idle-cpu-crowd", f"{slots}, with guard and supervisor", "% of a core", [crowd],
+               Target(0.5), way=way),
+        Figure("idle-memory", f"{memory} of each further worker with its guard", "MB",
+               [(many - first) / (_MANY_WORKERS - 1)], Target(10)),
+        Figure("idle-memory-first", f"{memory} of one worker, guard and supervisor", "MB", [first]),
+        Figure("idle-memory-crowd", f"{memory} of {slots}, guard and supervisor", "MB",
+               [crowd_memory], Target(35), way=way),
     ]  # fmt: skip
 
 
-def _idle_cost(plan: Plan, count: int) -> tuple[float, float]:
+def _idle_cost(plan: Plan, workers: Workers) -> tuple[float, float]:
     """Return the percentage of a core that idle workers use, and their MB of memory."""
     with Stage(plan.program) as stage:
-        stage.start_workers(count)
+        stage.start_workers(workers)
         time.sleep(_SETTLE_SECONDS)
         pids = descendants()
         before, begun = cpu_seconds(pids), time.monotonic()
@@ -163,40 +167,17 @@ def _idle_cost(plan: Plan, count: int) -> tuple[float, float]:
 # looking at many jobs
 
 
-_QUICK = (("status",), ("list",), ("dlq", "list"))
-_SEARCHES = (
-    ("list", "--label", "nosuch"), ("list", "--exit-code", "75"), ("list", "--text", "nosuch"),
-    ("list", "--since", "1s"),
-)  # fmt: skip
-"""What finds nothing: the first two by an index, the others when all jobs have been read."""
-
-
 def lists(plan: Plan, queued: Backlog) -> list[Figure]:
-    """Measure the commands that look, with very many jobs and with none, in turns."""
-    full = queued.stage()
-    commands = (*_QUICK, *_SEARCHES)
-    spent: dict[tuple[str, ...], list[float]] = {command: [] for command in commands}
-    grown: dict[tuple[str, ...], list[float]] = {command: [] for command in commands}
-    for _ in range(plan.rounds):
-        with Stage(plan.program) as empty:
-            empty.run("status")
-            for command in commands:
-                before = _command_ms(empty, command, any_code=True)
-                loaded = _command_ms(full, command, any_code=command in _SEARCHES)
-                after = _command_ms(empty, command, any_code=True)
-                spent[command].append(loaded)
-                grown[command].append(2 * loaded / (before + after))
+    """Measure the commands that look, with very many jobs, against the start of Python and click.
+
+    What narrows a list finds nothing here, so no limit ends the search early.
+    """
+    stage = queued.stage()
+    argvs = [_click(stage), *(stage.command(*command.split()) for command in _LOOKS)]
+    click, *spent = _in_turns(stage, _CALLS, lambda _: argvs)
     figures = []
-    for command in commands:
-        name = " ".join(command)
-        what = f"{name} with {plan.backlog:,} jobs"
-        target = Target(100) if command in _QUICK else None
-        figures.append(Figure(name, what, "ms", spent[command], target))
-        figures.append(Figure(f"{name}-over", "the same over an empty store", "×", grown[command]))
-    return figures
-
-
-def _command_ms(stage: Stage, command: Sequence[str], *, any_code: bool = False) -> float:
-    """Return the median of some calls; the exit code may say that there is nothing to list."""
-    argv = stage.command(*command)
-    return statistics.median(1000 * stage.timed(argv, any_code=any_code) for _ in range(_CALLS))
+    for (command, bound), took in zip(_LOOKS.items(), spent, strict=True):
+        what = f"{command} with {plan.backlog:,} jobs"
+        figures.append(Figure(command, what, "× import click", [took / click], Target(bound)))
+        figures.append(Figure(f"{command}-ms", "the same", "ms", [took]))
+    return [*figures, Figure("click-ms", 'python -c "import click"', "ms", [click])]

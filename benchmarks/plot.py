@@ -30,7 +30,7 @@ def draw(path: Path, sections: Sequence[Section], peers: Mapping[str, float]) ->
     axes.axvline(100, color=_TEXT, linestyle=":", linewidth=1)
     axes.set_yticks([])
     axes.set_xlim(0, max(110.0, *(bar[3] + 8 for bar in bars)))
-    axes.set_xlabel("jobs a second, two workers, in % of xargs -P2")
+    axes.set_xlabel("jobs a second, two at a time, in % of xargs -P2")
     axes.spines[["top", "right", "left"]].set_visible(False)
     matplotlib.rcParams["svg.hashsalt"] = "queuectl"
     chart.savefig(path, bbox_inches="tight", metadata={"Date": None})

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,7 @@ from processes import PATIENCE_SECONDS, BenchError, end_descendants, kilobytes, 
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 2
+SLOTS = 64
 
 _NOT_INHERITED = (
     "QUEUECTL_HOME QUEUECTL_STORE QUEUECTL_FOREGROUND MONGO_URI "
@@ -46,6 +48,13 @@ class Program:
     store: str = ""
     path: str = ""
 
+    @cached_property
+    def has_slots(self) -> bool:
+        """Whether one worker can run several jobs at once."""
+        argv = [*self.argv, "worker", "start", "--help"]
+        told = subprocess.run(argv, capture_output=True, env=self.environment(ROOT), check=True)
+        return b"--concurrency" in told.stdout
+
     @classmethod
     def chosen(cls, command: str, store: str) -> Program:
         """Return an installed queuectl, or, without one, that of this checkout."""
@@ -55,8 +64,10 @@ class Program:
         found = shutil.which(argv[0])
         if found is None:
             raise BenchError(f"there is no program {argv[0]}")
-        beside = Path(found).with_name("python")
-        return cls((found, *argv[1:]), str(beside) if beside.exists() else sys.executable, store)
+        program = Path(found).absolute()  # each stage has a directory of its own
+        beside = program.with_name("python")
+        python = str(beside) if beside.exists() else sys.executable
+        return cls((str(program), *argv[1:]), python, store)
 
     def environment(self, home: Path) -> dict[str, str]:
         """Return the environment of everything that is measured."""
@@ -75,6 +86,29 @@ def database_of_its_own(url: str) -> str:
     scheme, _, rest = base.partition("://")
     server = rest.partition("/")[0]
     return f"{scheme}://{server}/queuectl_bench_{secrets.token_hex(6)}{question}{options}"
+
+
+@dataclass(frozen=True)
+class Workers:
+    """So many workers, each of so many slots."""
+
+    count: int = WORKERS
+    slots: int = 1
+
+    def options(self, program: Program) -> list[str]:
+        """Return what starts them; where workers have one slot each, as many as there are slots."""
+        if self.slots == 1 or not program.has_slots:
+            return ["--count", str(self.count * self.slots)]
+        return ["--count", str(self.count), "--concurrency", str(self.slots)]
+
+    def way(self, program: Program) -> str:
+        """Return what starts them where it is not what was asked for."""
+        is_other = self.slots > 1 and not program.has_slots
+        return " ".join(self.options(program)) if is_other else ""
+
+
+PAIR = Workers()
+CROWD = Workers(1, SLOTS)
 
 
 @dataclass(frozen=True)
@@ -184,17 +218,17 @@ class Stage:
 
     # jobs
 
-    def write_jobs(self, commands: Iterable[tuple[str, str]], name: str = "jobs.jsonl") -> Path:
-        """Write a file of jobs from ids and commands."""
-        path = self.home / name
+    def write_jobs(self, commands: Iterable[tuple[str, str]], **fields: object) -> Path:
+        """Write a file of jobs from ids and commands, each with these fields too."""
+        path = self.home / "jobs.jsonl"
         with path.open("w") as file:
             for job_id, command in commands:
-                file.write(json.dumps({"id": job_id, "command": command, "max_retries": 1}) + "\n")
+                file.write(json.dumps({"id": job_id, "command": command, **fields}) + "\n")
         return path
 
     def enqueue(self, commands: Iterable[tuple[str, str]]) -> None:
         """Enqueue jobs from ids and commands."""
-        path = self.write_jobs(commands)
+        path = self.write_jobs(commands, max_retries=1)
         self.timed(self.command("enqueue", "--file", str(path)))
         path.unlink()
 
@@ -203,6 +237,12 @@ class Stage:
         counts: Mapping[str, int] = json.loads(self.run("status", "--json"))["counts"]
         return counts
 
+    def check_completed(self, jobs: int) -> None:
+        """Raise BenchError unless so many jobs are completed."""
+        completed = self.counts()["completed"]
+        if completed != jobs:
+            raise BenchError(f"{completed} of {jobs} jobs are completed")
+
     def job(self, job_id: str) -> Mapping[str, Any]:
         """Return a job as `show --json` prints it."""
         job: Mapping[str, Any] = json.loads(self.run("show", job_id, "--json"))
@@ -210,13 +250,19 @@ class Stage:
 
     # workers
 
-    def start_workers(self, count: int = WORKERS) -> None:
+    def start_workers(self, workers: Workers = PAIR) -> None:
         """Start workers and wait until they can claim."""
-        self.run("worker", "start", "--count", str(count))
+        self.run("worker", "start", *workers.options(self.program))
 
-    def work_until(self, is_so: Callable[[], bool], what: str) -> None:
+    def drain(self, workers: Workers = PAIR) -> float:
+        """Have workers run all that is queued; return the seconds, with their start and end."""
+        options = ("--foreground", "--drain", *workers.options(self.program))
+        return self.timed(self.command("worker", "start", *options))
+
+    def work_until(self, is_so: Callable[[], bool], what: str, workers: Workers = PAIR) -> None:
         """Run workers until something is so, then let them finish what they have in hand."""
-        starting = self.spawn(self.command("worker", "start", "--count", str(WORKERS)))
+        options = workers.options(self.program)
+        starting = self.spawn(self.command("worker", "start", *options))
         wait_until(lambda: is_so() or bool(starting.poll()), what)
         if starting.wait():
             raise BenchError(f"workers did not start: exit {starting.returncode}")

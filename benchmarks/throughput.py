@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from figures import Figure, Target
+from figures import Figure, Target, digits
 from processes import BenchError, wait_until
-from stage import WORKERS, Plan, Stage
+from stage import CROWD, PAIR, SLOTS, WORKERS, Plan, Stage, Workers
 
 _MARKED = 2
+_SLEEP_SECONDS = 0.2
+_JOBS_FOR_A_SLEEP = 50
 _MOST_DEAD = 1000
 _LOOP = """
 import subprocess, time
@@ -27,9 +30,9 @@ print(time.time())
 # what to compare with
 
 
-def xargs_rate(stage: Stage, jobs: int) -> float:
-    """Return how many shells a second xargs starts, two at a time: the reference."""
-    pipeline = f"seq {jobs} | xargs -P{WORKERS} -I{{}} sh -c true"
+def xargs_rate(stage: Stage, jobs: int, at_once: int = WORKERS) -> float:
+    """Return how many shells a second xargs starts, so many at a time: the reference."""
+    pipeline = f"seq {jobs} | xargs -P{at_once} -I{{}} sh -c true"
     return jobs / stage.timed(["sh", "-c", pipeline])
 
 
@@ -46,62 +49,95 @@ def loop_rate(stage: Stage, jobs: int) -> float:
 
 
 def drain(plan: Plan) -> list[Figure]:
-    """Measure how fast two workers empty a queue of `true`, by each of the settings asked for."""
-    rows = ["", *plan.settings]
-    shares: dict[str, list[float]] = {row: [] for row in ["loop", *rows]}
-    rates: dict[str, list[float]] = {row: [] for row in ["xargs", *rows]}
-    for _ in range(plan.rounds):
-        for row in shares:
-            with Stage(plan.program) as stage:
-                before = xargs_rate(stage, plan.jobs)
-                rate = loop_rate(stage, plan.jobs) if row == "loop" else _drained(stage, plan, row)
-                after = xargs_rate(stage, plan.jobs)
-            shares[row].append(200 * rate / (before + after))
-            rates.setdefault(row, []).append(rate)
-            rates["xargs"] += [before, after]
-    return _drain_figures(plan, shares, rates)
-
-
-def _drain_figures(
-    plan: Plan, shares: dict[str, list[float]], rates: dict[str, list[float]]
-) -> list[Figure]:
-    target = Target(75, is_least=True, note="aim 85")
-    figures = [Figure("drain", "drain, full durability", "% of xargs", shares[""], target)]
+    """Measure how fast workers empty a queue of `true`, also with each of the settings given."""
+    target = Target(115, is_least=True)
+    two = _drain_share(plan, "drain", "drain, two workers", PAIR, target)
+    figures = [
+        two,
+        _drain_share(plan, "drain-slots", "drain, one worker of two slots", Workers(1, 2), target),
+        _drain_share(plan, "drain-crowd", f"drain, one worker of {SLOTS} slots", CROWD,
+                     Target(105, is_least=True)),
+    ]  # fmt: skip
     if plan.peers:
         best = max(plan.peers, key=lambda name: plan.peers[name])
-        above = [share / plan.peers[best] for share in shares[""]]
-        what = f"the same over the strongest peer ({best})"
+        above = [share / plan.peers[best] for share in two.samples]
+        what = f"two workers over the strongest peer ({best})"
         figures.append(Figure("drain-peer", what, "×", above, Target(1, is_least=True)))
     for row in plan.settings:
-        figures.append(Figure(f"drain {row}", f"drain, {row}", "% of xargs", shares[row]))
-    what = "two bare Python loops of subprocess.run(shell=True)"
-    figures.append(Figure("loop", what, "% of xargs", shares["loop"]))
-    figures.append(Figure("drain-rate", "drain, full durability", "jobs/s", rates[""]))
-    figures.append(Figure("xargs-rate", "xargs itself", "jobs/s", rates["xargs"]))
+        figures.append(_drain_share(plan, f"drain {row}", f"drain, {row}", PAIR, setting=row))
+    loops = "two bare Python loops of subprocess.run(shell=True)"
+    with Stage(plan.program) as stage:
+        share = _share(stage, plan.jobs, WORKERS, lambda: loop_rate(stage, plan.jobs))
+        xargs = xargs_rate(stage, plan.jobs)
+    figures.append(Figure("loop", loops, "% of xargs", [share]))
+    figures.append(Figure("xargs-rate", "xargs itself", "jobs/s", [xargs]))
     return figures
 
 
-def _drained(stage: Stage, plan: Plan, setting: str) -> float:
+def _drain_share(
+    plan: Plan,
+    key: str,
+    what: str,
+    workers: Workers,
+    target: Target | None = None,
+    setting: str = "",
+) -> Figure:
+    """Drain a queue, beside what xargs does with as many at once."""
+    at_once = workers.count * workers.slots
+    with Stage(plan.program) as stage:
+        if setting:
+            name, _, value = setting.partition("=")
+            stage.run("config", "set", name, value)
+        share = _share(stage, plan.jobs, at_once, lambda: _drained(stage, plan.jobs, workers))
+    unit = "% of xargs" if at_once == WORKERS else f"% of xargs -P{at_once}"
+    return Figure(key, what, unit, [share], target, way=workers.way(plan.program))
+
+
+def _share(stage: Stage, jobs: int, at_once: int, measure: Callable[[], float]) -> float:
+    """Return a rate in percent of that of xargs right before and right after."""
+    before = xargs_rate(stage, jobs, at_once)
+    rate = measure()
+    return 200 * rate / (before + xargs_rate(stage, jobs, at_once))
+
+
+def _drained(stage: Stage, jobs: int, workers: Workers) -> float:
     """Drain a full queue; return jobs/s from the first job's start to the last job's end.
 
-    The first and the last jobs make a file instead of running `true`: the kernel's time stamps
-    on these bound the drain, and nothing looks at the workers meanwhile.
+    The first jobs, and as many of the last as may run at once, make a file instead of running
+    `true`: the kernel's time stamps on these bound the drain, and nothing looks at the workers
+    meanwhile.
     """
-    if setting:
-        key, _, value = setting.partition("=")
-        stage.run("config", "set", key, value)
+    ends = min(workers.count * workers.slots, jobs // 2)
     first = [stage.home / f"first{n}" for n in range(_MARKED)]
-    last = [stage.home / f"last{n}" for n in range(_MARKED)]
-    commands = ["true"] * plan.jobs
+    last = [stage.home / f"last{n}" for n in range(ends)]
+    commands = ["true"] * jobs
     commands[:_MARKED] = [f": > {shlex.quote(str(mark))}" for mark in first]
-    commands[-_MARKED:] = [f": > {shlex.quote(str(mark))}" for mark in last]
+    commands[-ends:] = [f": > {shlex.quote(str(mark))}" for mark in last]
     stage.enqueue((f"job-{n}", command) for n, command in enumerate(commands))
-    stage.work_until(lambda: all(mark.exists() for mark in last), "the last job")
-    completed = stage.counts()["completed"]
-    if completed != plan.jobs:
-        raise BenchError(f"{completed} of {plan.jobs} jobs are completed")
+    stage.work_until(lambda: all(mark.exists() for mark in last), "the last job", workers)
+    stage.check_completed(jobs)
     begun = min(mark.stat().st_mtime for mark in first)
-    return plan.jobs / (max(mark.stat().st_mtime for mark in last) - begun)
+    return jobs / (max(mark.stat().st_mtime for mark in last) - begun)
+
+
+# jobs that wait
+
+
+def sleep(plan: Plan) -> list[Figure]:
+    """Measure how long jobs take that only wait, by their records."""
+    jobs = SLOTS * max(1, plan.jobs // _JOBS_FOR_A_SLEEP)
+    ideal = jobs / SLOTS * _SLEEP_SECONDS
+    with Stage(plan.program) as stage:
+        stage.enqueue((f"job-{n}", f"sleep {_SLEEP_SECONDS}") for n in range(jobs))
+        stage.drain(CROWD)
+        stage.check_completed(jobs)
+        records = json.loads(stage.run("list", "--limit", "0", "--json"))
+    begun = min(seconds_of(job["started_at"]) for job in records)
+    ended = max(seconds_of(job["finished_at"]) for job in records)
+    what = f"one worker of {SLOTS} slots, sleep {_SLEEP_SECONDS} × {jobs:,}"
+    target = Target(1.05 * ideal, note=f"ideal {digits(ideal)}")
+    way = CROWD.way(plan.program)
+    return [Figure("sleep", what, "s", [ended - begun], target, way=way)]
 
 
 # with a backlog
@@ -143,24 +179,17 @@ def backlog(plan: Plan, queued: Backlog) -> list[Figure]:
     if plan.backlog < 2 * (plan.rounds + 1) * plan.jobs:
         raise BenchError("the backlog is too short for so many rounds of so many jobs")
     long = queued.stage()
-    shares: dict[str, list[float]] = {"short": [], "long": []}
-    for _ in range(plan.rounds):
-        with Stage(plan.program) as short:
-            short.enqueue(_with_marks(short.home, 2 * plan.jobs, plan.jobs))
-            before = xargs_rate(short, plan.jobs)
-            plain = _next_block(short, plan.jobs)
-            between = xargs_rate(short, plan.jobs)
-            loaded = _next_block(long, plan.jobs)
-            after = xargs_rate(short, plan.jobs)
-        shares["short"].append(200 * plain / (before + between))
-        shares["long"].append(200 * loaded / (between + after))
-    of_plain = [100 * a / b for a, b in zip(shares["long"], shares["short"], strict=True)]
+    with Stage(plan.program) as short:
+        short.enqueue(_with_marks(short.home, 2 * plan.jobs, plan.jobs))
+        plain = _share(short, plan.jobs, WORKERS, lambda: _next_block(short, plan.jobs))
+        loaded = _share(short, plan.jobs, WORKERS, lambda: _next_block(long, plan.jobs))
     what = f"drain with {plan.backlog:,} queued"
+    few = f"drain with {2 * plan.jobs:,} queued"
     return [
-        Figure("backlog", what, "% of that with few", of_plain, Target(90, is_least=True)),
-        Figure("backlog-share", what, "% of xargs", shares["long"]),
-        Figure("plain-share", f"drain with {2 * plan.jobs:,} queued", "% of xargs",
-               shares["short"]),
+        Figure("backlog", what, "% of that with few", [100 * loaded / plain],
+               Target(95, is_least=True)),
+        Figure("backlog-share", what, "% of xargs", [loaded]),
+        Figure("plain-share", few, "% of xargs", [plain]),
     ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class Fence(str, Enum):
 # To look a member up in its class takes ten times as long on Python 3.11, and jobs are many.
 _PENDING, _PROCESSING, _COMPLETED = State.PENDING, State.PROCESSING, State.COMPLETED
 _FAILED, _DEAD, _CANCELLED = State.FAILED, State.DEAD, State.CANCELLED
-_LEASE, _REV = Fence.LEASE, Fence.REV
+_CLAIM, _LEASE, _REV = Fence.CLAIM, Fence.LEASE, Fence.REV
 
 
 @frozen
@@ -156,6 +156,14 @@ def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
     return _ended(job, "expire", state, lost, now, _LEASE, **changed)
 
 
+def share(job: Job, now: datetime) -> Transition:
+    """The worker of a job that it had claimed to run alone is about to run others beside it."""
+    if job.state is not _PROCESSING or job.claim is None:
+        raise Conflict(f"job '{job.id}' is {job.state}, not processing")
+    after = job.changed(now, claim=replace(job.claim, alone=False))
+    return Transition("share", job, after, _CLAIM)
+
+
 def cancel(job: Job, now: datetime) -> Transition:
     """A waiting job is cancelled at once; a running one is marked for its worker to stop."""
     if job.state in WAITING:
@@ -264,7 +272,7 @@ def _ended(
     state: State,
     outcome: Outcome | None,
     now: datetime,
-    fence: Fence = Fence.CLAIM,
+    fence: Fence = _CLAIM,
     *,
     suspect: bool = False,
     **changed: Any,

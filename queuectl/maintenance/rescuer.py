@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -31,7 +32,7 @@ from queuectl.system.processes import (
     is_here,
     rouse,
 )
-from queuectl.system.run_processes import kill_run, marked_orphans, members
+from queuectl.system.run_processes import kill_run, kill_runs, marked_orphans, members
 
 log = logging.getLogger("queuectl.worker")
 
@@ -89,10 +90,7 @@ class Rescuer:
                 self.couriers_may_be_lost = True
                 is_last = silence > _LATE_SECONDS
                 if looks[worker.id] <= _LOOKS or is_last or self._undying:
-                    is_clear = True
-                    for job in self._left_by_watchdog(worker):
-                        is_clear &= self._end_claim(job, settings)
-                        self._store.between()
+                    is_clear = self._end_claims(self._left_by_watchdog(worker), settings)
                     if is_clear and is_last:
                         self._store.workers.unregister(worker.id)
         self._looks = looks
@@ -122,7 +120,20 @@ class Rescuer:
             if len(held) <= worker.slots or time.monotonic() >= ends_at:
                 return held
 
-    def _end_claim(self, job: Job, settings: Settings) -> bool:
+    def _end_claims(self, jobs: Sequence[Job], settings: Settings) -> bool:
+        """End the claims of one worker; return whether all were taken back.
+
+        All runs are killed together first: to look at all processes for each takes long.
+        """
+        claims = [job.claim.id for job in jobs if job.claim]
+        are_dead = bool(claims) and self._undying.isdisjoint(claims) and not _kill(*claims)
+        is_clear = True
+        for job in jobs:
+            is_clear &= self._end_claim(job, settings, is_dead=are_dead)
+            self._store.between()
+        return is_clear
+
+    def _end_claim(self, job: Job, settings: Settings, *, is_dead: bool = False) -> bool:
         """Kill what is left here of a lost claim's run and take it back; return whether it was.
 
         A job whose processes cannot be killed stays claimed while they live, so that nobody starts
@@ -131,7 +142,7 @@ class Rescuer:
         assert job.claim is not None
         claim_id = job.claim.id
         is_known = claim_id in self._undying
-        left = members(claim_id, None) if is_known else _kill(claim_id)
+        left = members(claim_id, None) if is_known else [] if is_dead else _kill(claim_id)
         if not left:
             self._undying.discard(claim_id)
             self._take_back(job, settings)
@@ -185,10 +196,10 @@ class Rescuer:
                 log.warning("job '%s': worker %s was lost", job.id, job.worker)
 
 
-def _kill(claim_id: str) -> list[int]:
-    """Kill what is left of a run on this host; return the pids that cannot be killed."""
-    orphans = partial(marked_orphans, claim_id, _ADOPTERS)
-    return kill_run(claim_id, None, _KILL_SECONDS, orphans=orphans)
+def _kill(*claim_ids: str) -> list[int]:
+    """Kill what is left of runs on this host; return the pids that cannot be killed."""
+    orphans = partial(marked_orphans, claim_ids, _ADOPTERS)
+    return kill_runs(dict.fromkeys(claim_ids), _KILL_SECONDS, orphans=orphans)
 
 
 def courier_lock(home: Home, patience: float = 0.0) -> int | None:

@@ -141,7 +141,8 @@ class Store(Protocol):
         Highest priority first; among queues equal in it the least recently served; within a
         queue the earliest `run_at`, then arrival. Queues that are paused are passed over, and
         those without room for their first job, which no later one overtakes. The cost does not
-        grow with the backlog. The job comes without output and history. None: nothing is ready;
+        grow with the backlog. The job comes without output and history. A suspect is for whoever
+        asks `alone`; in a queue with a limit no other job overtakes it. None: nothing is ready;
         what has become due since the last `make_due_claimable` may be passed over.
         """
         ...
@@ -216,6 +217,13 @@ class Store(Protocol):
         """Whether there may be a delivery of a hook to claim. Cheap.
 
         With `untried`, one that no attempt has been made at.
+        """
+        ...
+
+    def ready_suspects(self, queues: tuple[str, ...], limit: int) -> int:
+        """Return how many suspects could be claimed now of these queues (none: any).
+
+        At most `limit`. Where there are none, as nearly always, it is one look at an index.
         """
         ...
 

@@ -76,7 +76,7 @@ class ClaimRequest:
     this `claim_id` got no answer: a job that it did claim is returned. With `deliveries` it asks
     for a delivery of a hook, which no other request is ever given unless `only` names it; with
     `untried` too, for one that no attempt has been made at. `alone` says that the worker runs
-    nothing beside it.
+    nothing beside it: no other is given a suspect. With `suspects` it asks for such a one only.
     """
 
     claim_id: str
@@ -88,6 +88,7 @@ class ClaimRequest:
     deliveries: bool = False
     untried: bool = False
     alone: bool = True
+    suspects: bool = False
 
 
 class Leaving(Exception):

@@ -16,10 +16,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from queuectl.system.processes import IS_LINUX, has_ended, is_over, stat_fields
+from queuectl.system.process_table import ProcessTable
+from queuectl.system.processes import IS_LINUX, has_ended
 from queuectl.system.run_mark import RUN_ID_VARIABLE, is_mark, mark_of, read_mark
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -30,13 +30,10 @@ _REFUSED_SECONDS = 0.5
 
 _SPINS = 200
 _FREEZE_LOOKS = 20
-_EXEC_SECONDS = 1.0
-_EXEC_PAUSE = 0.001
-# What `stat_fields` has, counted from its first; the bits are of the kernel's linux/sched.h.
-_PARENT, _GROUP, _FLAGS = 1, 2, 6
-_PROGRAM = slice(23, 26)
-_EXITING = 0x4
-_KERNEL_THREAD = 0x200000
+_PROCESSES = ProcessTable()
+
+Runs = Mapping[str, int | None]
+"""Runs by their ids, each with its process group; None where that is not known, or not its own."""
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
@@ -63,9 +60,13 @@ def members(
     that are `known` to be of the run count, with what descends from them. A process that forks
     and ends all the time may be missed.
     """
+    return _members({run_id: group}, spare, known)
+
+
+def _members(runs: Runs, spare: Collection[int], known: Collection[int]) -> list[int]:
     if IS_LINUX:
-        return _linux_members(run_id, group, {os.getpid(), *spare}, known)
-    return list(_other_members(run_id, group, {os.getpid(), *spare}))
+        return _linux_members(runs, {os.getpid(), *spare}, known)
+    return list(_other_members(runs, {os.getpid(), *spare}))
 
 
 def kill_run(
@@ -76,7 +77,18 @@ def kill_run(
     orphans: Callable[[], Iterable[int]] = tuple,
     spare: Collection[int] = (),
 ) -> list[int]:
-    """Kill every process of a run and wait until they are dead, for at most `patience` seconds.
+    """Kill every process of a run; see `kill_runs`."""
+    return kill_runs({run_id: group}, patience, orphans=orphans, spare=spare)
+
+
+def kill_runs(
+    runs: Runs,
+    patience: float = 10.0,
+    *,
+    orphans: Callable[[], Iterable[int]] = tuple,
+    spare: Collection[int] = (),
+) -> list[int]:
+    """Kill every process of runs and wait until they are dead, for at most `patience` seconds.
 
     `orphans` returns those whose parents have ended; it is asked again and again without a pause,
     since they may fork and end faster than a look at all processes takes. Returns the pids of
@@ -84,10 +96,10 @@ def kill_run(
     """
     begun = time.monotonic()
     while True:
-        if group is not None:
+        for group in filter(None, runs.values()):
             signal_group(group, signal.SIGKILL)  # all at once: no shell goes on behind its child
         _kill_orphans(orphans)
-        living = {*members(run_id, group, spare, list(orphans())), *orphans()}
+        living = {*_members(runs, spare, list(orphans())), *orphans()}
         if not living:
             return []
         for pid in living:
@@ -141,66 +153,41 @@ def _signal(pid: int, number: signal.Signals) -> bool:
     return True
 
 
-def _linux_members(
-    run_id: str, group: int | None, spare: Collection[int], known: Collection[int]
-) -> list[int]:
-    mark, variable = mark_of(run_id), f"{RUN_ID_VARIABLE}={run_id}".encode()
+def _linux_members(runs: Runs, spare: Collection[int], known: Collection[int]) -> list[int]:
+    marks, groups = set(map(mark_of, runs)), set(filter(None, runs.values()))
+    variables = {f"{RUN_ID_VARIABLE}={run_id}".encode() for run_id in runs}
     found: list[int] = []
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - a fifth of the time of Path.iterdir
-        if not name.isdigit() or (pid := int(name)) in spare:
+    for process in _PROCESSES.look():
+        pid = process.pid
+        if pid in spare:
             continue
-        fields = stat_fields(pid)
-        if fields is None or is_over(fields):
-            continue
-        limit = read_mark(pid)
-        if pid in known or (group is not None and int(fields[_GROUP]) == group):
+        if pid in known or process.group in groups:
             found.append(pid)
-        elif is_mark(limit):
-            if limit == mark:
+        elif is_mark(process.mark):
+            if process.mark in marks:
                 found.append(pid)
-        elif variable in _environment(pid):
+        elif not variables.isdisjoint(process.named):
             found.append(pid)
         else:
-            children.setdefault(int(fields[_PARENT]), []).append(pid)
+            children.setdefault(process.parent, []).append(pid)
     for pid in found:  # it grows meanwhile
         found += children.pop(pid, ())
     return found
 
 
-def _other_members(run_id: str, group: int | None, spare: Collection[int]) -> Iterator[int]:
+def _other_members(runs: Runs, spare: Collection[int]) -> Iterator[int]:
     import psutil
+
+    groups = set(filter(None, runs.values()))
 
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
             if process.pid in spare or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            in_group = group is not None and os.getpgid(process.pid) == group
-            if in_group or process.environ().get(RUN_ID_VARIABLE) == run_id:
+            in_group = os.getpgid(process.pid) in groups
+            if in_group or process.environ().get(RUN_ID_VARIABLE) in runs:
                 yield process.pid
-
-
-def _environment(pid: int) -> list[bytes]:
-    """Return what a process was given by its environment.
-
-    A process in the middle of execve(2) shows none for a moment, so one that shows none is asked
-    again, until its program is in place and has stayed the same from one look to the next.
-    """
-    ends_at = time.monotonic() + _EXEC_SECONDS
-    place: list[bytes] = []
-    try:
-        while not (text := Path(f"/proc/{pid}/environ").read_bytes()):
-            fields = stat_fields(pid)
-            if fields is None or int(fields[_FLAGS]) & (_KERNEL_THREAD | _EXITING):
-                return []
-            seen, place = place, fields[_PROGRAM]
-            is_in_place = seen == place and place[0] != b"0"
-            if is_in_place or time.monotonic() > ends_at:
-                return []
-            time.sleep(_EXEC_PAUSE)
-    except OSError:
-        return []
-    return text.split(b"\0")
 
 
 def adopt_orphans() -> bool:
@@ -241,15 +228,15 @@ def reap_adopted() -> bool:
     return True
 
 
-def marked_orphans(run_id: str, adopters: Collection[int]) -> list[int]:
-    """Return the processes of a run among the children of those who may have adopted them.
+def marked_orphans(run_ids: Iterable[str], adopters: Collection[int]) -> list[int]:
+    """Return the processes of runs among the children of those who may have adopted them.
 
     The newest come first: of processes that fork and end all the time they are the living ones.
     """
-    mark = mark_of(run_id)
+    marks = set(map(mark_of, run_ids))
     return [
         pid
         for adopter in adopters
         for pid in reversed(children_of(adopter))
-        if read_mark(pid) == mark and not has_ended(pid)
+        if read_mark(pid) in marks and not has_ended(pid)
     ]

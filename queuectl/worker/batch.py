@@ -97,13 +97,13 @@ class ClaimBatch:
         self._retry = retry
         self._watchdog = watchdog
         self._clock = StoreClock(store, retry)
-        self._most = 1 if options.only else store.claim_batch_size
+        self._most = 1 if options.only or options.suspects else store.claim_batch_size
         self._timings = options.timings
         self._patience = store.patience
         self._waiting: deque[ClaimedJob] = deque()
-        self._aside: ClaimedJob | None = None
         self._ended = EndedRuns(store, worker, options, heartbeat, job_log)
         self._unanswered: list[ClaimRequest] = []
+        self._noted_ids: list[str] = []
         self._must_commit = False
         self._asked_at = self._claimed_at = self._ended_at = 0.0
         self._pace = _UNKNOWN_SECONDS
@@ -111,7 +111,7 @@ class ClaimBatch:
     @property
     def is_empty(self) -> bool:
         """Whether no job is in hand that has not begun, and no end that is not committed."""
-        return not (self._waiting or self._aside or self._ended or self._unanswered)
+        return not (self._waiting or self._ended.left or self._unanswered)
 
     @property
     def has_waiting(self) -> bool:
@@ -125,39 +125,22 @@ class ClaimBatch:
             self._watchdog.keep(crash_journal.begun(claimed.job))
         return claimed
 
-    @property
-    def aside(self) -> ClaimedJob | None:
-        """The job that was set aside."""
-        return self._aside
-
-    def set_aside(self, claimed: ClaimedJob) -> None:
-        """Keep a job that begins only when nothing else runs, and is not given back meanwhile."""
-        self._aside = claimed
-        self._watchdog.keep(crash_journal.claimed([claimed.job]))
-
-    def take_aside(self) -> ClaimedJob | None:
-        """Return the job that was set aside, to begin it now."""
-        claimed, self._aside = self._aside, None
-        if claimed is not None:
-            self._watchdog.keep(crash_journal.begun(claimed.job))
-        return claimed
-
     def end(self, job: Job, outcome: Outcome | None) -> None:
         """Note how a run ended (None: it was not begun); `settle` commits it in time.
 
         Whoever could not begin one job begins none of the others.
         """
         now = self._clock.now()
-        if not self._ended:
+        if not self._ended.left:
             self._ended_at = time.monotonic()
         self._ended.add([EndedRun(job, outcome, now)])
         if outcome is None:
             self._give_back()
             return
         self._pace = max(outcome.duration, self._pace / 2)
-        note = crash_journal.ended(job, outcome, now) if self._waiting else b""
+        note = crash_journal.ended(job, outcome, now)
         # what is long is committed instead, so that there is room
-        if not note or len(note) > _LONGEST_NOTE or not self._watchdog.keep(note):
+        if len(note) > _LONGEST_NOTE or not self._watchdog.keep(note):
             self._must_commit = True
 
     def settle(self, now: Situation) -> bool:
@@ -181,21 +164,27 @@ class ClaimBatch:
         """Return seconds until `settle` has something to do."""
         if self._must_commit:
             return self._retry.next_try
-        dues = [self._ended_at + self._timings.together] if self._ended else []
-        dues += [self._claimed_at + self._timings.stale] if self._waiting else []
-        return max(0.0, min(dues, default=float("inf")) - time.monotonic())
+        since = []
+        if self._ended.left:
+            since.append(self._ended_at)
+        if self._waiting:
+            since.append(self._claimed_at)
+        if not since:
+            return float("inf")
+        return max(0.0, min(since) + self._timings.stale - time.monotonic())
 
     def _note_time(self, now: Situation) -> None:
         """Decide what has waited for long enough."""
         moment, timings = time.monotonic(), self._timings
         is_late = bool(self._waiting) and moment - self._claimed_at > timings.stale
-        if now.is_slow or is_late or not now.may_claim:
+        is_stuck = now.is_slow and now.free <= 0  # with a slot free, what waits begins at once
+        if is_stuck or is_late or not now.may_claim:
             self._give_back()
         if not now.may_claim:
             self._unanswered = []  # what they got is taken back when this worker has left
-        if self._ended and (now.is_slow or moment - self._ended_at >= timings.together):
-            self._must_commit = True
-        if self._ended and not self._waiting:
+        if not self._ended.left:
+            return
+        if is_stuck or not self._waiting or moment - self._ended_at >= timings.stale:
             self._must_commit = True
 
     def _number(self, free: int) -> int:
@@ -204,12 +193,11 @@ class ClaimBatch:
         return 1 if self._options.only else max(free, min(self._most, soon))
 
     def _hold(self, jobs: Sequence[ClaimedJob]) -> None:
-        not_begun = [each.job for each in (*self._waiting, *filter(None, [self._aside]))]
         self._waiting.extend(jobs)
         if jobs:
             self._claimed_at = time.monotonic()
-        if not_begun or len(jobs) > 1:  # one alone is begun at once
-            self._watchdog.keep(crash_journal.claimed([*not_begun, *(each.job for each in jobs)]))
+        not_begun = [each.job for each in self._waiting]
+        self._watchdog.replace(crash_journal.claimed(not_begun) if not_begun else b"")
 
     def _give_back(self) -> None:
         if self._waiting:
@@ -225,10 +213,20 @@ class ClaimBatch:
         lease, options = self._heartbeat.settings.lease_seconds, self._options
         self._unanswered += [
             ClaimRequest(
-                new_token(), self._worker, lease, options.queues, options.only, alone=is_alone
+                new_token(),
+                self._worker,
+                lease,
+                options.queues,
+                options.only,
+                alone=is_alone,
+                suspects=options.suspects,
             )
             for _ in range(number - len(self._unanswered))
         ]
+        claim_ids = [each.claim_id for each in self._unanswered]
+        if claim_ids != self._noted_ids:
+            self._watchdog.keep(crash_journal.asked(self._worker, claim_ids))
+            self._noted_ids = claim_ids
 
     def _ask(self, changes: Sequence[Transition]) -> Callable[[], _Answer]:
         """Return how to ask for jobs, noting when their leases end: from before they are asked for.
@@ -279,10 +277,10 @@ class ClaimBatch:
         is_late = any(each.repeated for each in self._unanswered)
         self._unanswered = []
         self._ended.note_committed(changes, committed)
-        self._watchdog.forget()
-        self._must_commit = False
         self._hold(self._claimed(jobs, is_late=is_late))
-        if self._ended:
+        self._noted_ids = []
+        self._must_commit = False
+        if self._ended.left:
             self._commit_left(is_busy=is_busy)
         return bool(jobs)
 

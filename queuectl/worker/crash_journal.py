@@ -10,6 +10,7 @@ import marshal
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -20,8 +21,13 @@ from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import reopen_store
 from queuectl.system.terminal_stops import bear_mark
 
-_CLAIMED, _BEGUN, _ENDED = "claimed", "begun", "ended"
+_ASKED, _CLAIMED, _BEGUN, _ENDED = "asked", "claimed", "begun", "ended"
 _fields_of = attrgetter(*Outcome.__match_args__)
+
+
+def asked(worker: str, claim_ids: Iterable[str]) -> bytes:
+    """Note which claims are asked for: what they get counts as claimed from that moment on."""
+    return marshal.dumps((_ASKED, [(worker, claim_id) for claim_id in claim_ids]))
 
 
 def claimed(jobs: Iterable[Job]) -> bytes:
@@ -46,15 +52,22 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
     """
     bear_mark()  # the guard has closed all that it inherited
     last: dict[str, tuple[str, str, list[Any]]] = {}
+    requests: dict[str, str] = {}
     for note in notes:
         kind, claims, *ending = marshal.loads(note)
-        last |= {job_id: (kind, claim_id, ending) for job_id, claim_id in claims}
+        if kind == _ASKED:
+            requests |= {claim_id: worker for worker, claim_id in claims}
+        else:
+            last |= {job_id: (kind, claim_id, ending) for job_id, claim_id in claims}
     with closing(reopen_store(store_url)) as store:
         changes = []
+        for job in chain.from_iterable(map(store.claimed_by, set(requests.values()))):
+            if _claim_id(job) in requests and job.id not in last:
+                changes.append(_change(job, [], store.now()))
         for job_id, (kind, claim_id, ending) in last.items():
-            job = store.get(job_id) if kind != _BEGUN else None
-            if job is not None and job.is_claimed_by(claim_id):
-                changes.append(_change(job, ending, store.now()))
+            known = store.get(job_id) if kind != _BEGUN else None
+            if known is not None and known.is_claimed_by(claim_id):
+                changes.append(_change(known, ending, store.now()))
         if changes:
             store.commit_all(changes)  # at once: whoever takes back what was lost waits for it
 

@@ -49,7 +49,10 @@ def claim_id_of(job: Job) -> str:
 
 
 class EndedRuns:
-    """The ends of one worker's runs, from when they are noted until they are committed."""
+    """The ends of one worker's runs, from when they are noted until they are committed.
+
+    `left` are those that are not committed.
+    """
 
     def __init__(
         self,
@@ -64,15 +67,11 @@ class EndedRuns:
         self._shows_output = options.show_output
         self._heartbeat = heartbeat
         self._log = job_log
-        self._ended: list[EndedRun] = []
-
-    def __len__(self) -> int:
-        """Return how many are not committed."""
-        return len(self._ended)
+        self.left: list[EndedRun] = []
 
     def add(self, ended: Sequence[EndedRun]) -> None:
         """Note further ends."""
-        self._ended += ended
+        self.left += ended
 
     def changes(self, now: datetime) -> list[Transition]:
         """Return the ends of runs as transitions, each dated when it ended if that was just now.
@@ -83,13 +82,13 @@ class EndedRuns:
             state_machine.finish(
                 each.job, each.outcome, each.at if now - each.at < _PROMPT else now
             )
-            for each in self._ended
+            for each in self.left
         ]
 
     def note_committed(self, changes: Sequence[Transition], committed: Sequence[bool]) -> None:
         """Log the ends that were committed, and keep those that were not."""
-        done = list(zip(self._ended, changes, committed, strict=True))
-        self._ended = [each for each, _, is_committed in done if not is_committed]
+        done = list(zip(self.left, changes, committed, strict=True))
+        self.left = [each for each, _, is_committed in done if not is_committed]
         for each, _, is_committed in done:
             if is_committed:
                 self._heartbeat.let_go(each.claim_id)
@@ -107,10 +106,10 @@ class EndedRuns:
 
         Raises StoreUnavailable where that is not answered; what is left then stays noted.
         """
-        while self._ended:
-            first = self._ended[0]
+        while self.left:
+            first = self.left[0]
             self._commit_alone(first.job, first.outcome, ask, now)
-            self._ended.pop(0)
+            self.left.pop(0)
             self._heartbeat.let_go(first.claim_id)
 
     def _commit_alone(self, job: Job, outcome: Outcome | None, ask: Ask, now: datetime) -> None:

@@ -33,6 +33,7 @@ from queuectl.worker.logging import use_format
 from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control
+from queuectl.worker.slot_shares import SlotShare
 from queuectl.worker.store_retry import OutageLog
 
 log = logging.getLogger("queuectl.worker")
@@ -53,7 +54,10 @@ class _Held:
 
 
 class Heartbeat:
-    """Keeps one worker's claims, its entry in the registry and its view of the settings alive."""
+    """Keeps one worker's claims, its entry in the registry and its view of the settings alive.
+
+    `settings` are those in force, and `slots` how many jobs the worker runs at once by them.
+    """
 
     def __init__(
         self,
@@ -65,12 +69,14 @@ class Heartbeat:
         settings: Settings,
         is_in_place: Callable[[], bool] = lambda: True,
         call_courier: Callable[[], None] | None = None,
+        share: SlotShare | None = None,
         *,
         options: WorkerOptions,
     ) -> None:
         self._open_store = open_store
         self._is_in_place = is_in_place
         self._call_courier = call_courier
+        self._share = share
         self._options = options
         self._worker = worker
         self._control = control
@@ -104,15 +110,6 @@ class Heartbeat:
         self._control.hold(claim_id, held.fence_at)
         self._held[claim_id] = held
         self._next_renewal = 0.0
-
-    def deadline_of(self, claim_id: str) -> float:
-        """Return when the lease of a claim in hand ends as it was renewed last (`boot_clock`)."""
-        return self._held[claim_id].deadline
-
-    @property
-    def slots(self) -> int:
-        """How many jobs this worker runs at once."""
-        return self._options.slots(self.settings)
 
     def let_go(self, claim_id: str) -> None:
         """Stop renewing a claim: the job has been settled, or the claim is lost."""
@@ -180,7 +177,10 @@ class Heartbeat:
         store.recover(0)
         self._renew_in_time(store)
         if now >= self._next_settings:
+            slots = self.slots
             self._heed(tunables.from_stored(store.settings.all()))
+            if self.slots != slots:
+                self._control.tell()
             store.patience = self._patience
             self._heed_move(store)
             self._next_settings = now + _SETTINGS_SECONDS
@@ -188,6 +188,8 @@ class Heartbeat:
         if self._maintenance is not None and self._maintenance_pace.is_due:
             with self._maintenance_pace.look():
                 self._maintenance.tick(self.settings)
+                if self._share is not None:
+                    self._share.look(store, self.slots)
 
     def _is_alone(self) -> bool:
         """Whether the supervisor, which would replace this worker or its guard, is gone."""
@@ -242,6 +244,7 @@ class Heartbeat:
 
     def _heed(self, settings: Settings) -> None:
         self.settings = settings
+        self.slots = self._options.slots(settings)
         self._watchdog.may_stop_for(settings.lease_seconds)
         self._control.set_stop_grace(settings.stop_grace_seconds)
         use_format(settings.log_format)

@@ -32,6 +32,8 @@ def is_done(store: Store, options: WorkerOptions, control: Control) -> bool:
     if options.only is not None:
         job = store.get(options.only)
         return job is None or job.state in SETTLED or _cannot_start(store, job)
+    if options.suspects:
+        return not store.ready_suspects(options.queues, 1)
     if not options.drain:
         return False
     # a courier delivers what hooks were told of the last jobs
@@ -42,7 +44,9 @@ def is_done(store: Store, options: WorkerOptions, control: Control) -> bool:
     counts = store.counts().only(deliveries=False)
     unfinished = frozenset({State.PROCESSING, State.FAILED})
     filters = [Filter(unfinished, queue) for queue in options.queues or (None,)]
-    return not (any(map(counts.matching, filters)) or store.make_due_claimable())
+    if any(map(counts.matching, filters)) or store.make_due_claimable():
+        return False
+    return not store.ready_suspects(options.queues, 1)  # which are for others to run
 
 
 def _cannot_start(store: Store, job: Job) -> bool:

@@ -18,7 +18,8 @@ class Timings:
     transaction to serve several, and so short that nobody else is kept waiting for them."""
 
     stale: float = 0.1
-    """A job that was claimed so long ago and has not begun is given back."""
+    """A job that was claimed so long ago and has not begun is given back, and what ended so long
+    ago is committed."""
 
     quick: float = 0.02
     """A command that takes longer has log files by name, and no other jobs wait behind it."""
@@ -42,7 +43,8 @@ class WorkerOptions:
     """What a worker is started for: any queue unless `queues`, one job with `only`.
 
     With `drain` it leaves when nothing is due, running or awaiting its retry. `concurrency` is how
-    many jobs it runs at once; None follows the setting, as that is changed.
+    many jobs it runs at once; None follows the setting, as that is changed. With `suspects` it runs
+    suspects alone, and leaves when there are none.
     """
 
     queues: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class WorkerOptions:
     only: str | None = None
     show_output: bool = False
     concurrency: int | None = None
+    suspects: bool = False
     timings: Timings = USUAL
 
     def slots(self, settings: Settings) -> int:

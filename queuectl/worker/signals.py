@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
 import threading
 import time
@@ -50,6 +51,9 @@ class Control:
         self.wake, self._waker = os.pipe()
         for descriptor in (self.wake, self._waker):
             os.set_blocking(descriptor, False)
+        poller = select.poll()
+        poller.register(self.wake, select.POLLIN)
+        self._poll = poller.poll
         self._interrupts: list[float] = []
         self._is_closed = False
         self._must_leave = False
@@ -62,7 +66,8 @@ class Control:
         self._lost: set[str] = set()
         self._fences: dict[str, float] = {}
         self._fences_lock = threading.Lock()  # no signal handler takes it
-        self.news = 0
+        self.news = object()
+        """Another one each time there is news; a count could lose one of two that tell at once."""
 
     def install(self) -> None:
         """Take over the signals of this process; any of them wakes a sleeping poll."""
@@ -187,7 +192,7 @@ class Control:
 
     def tell(self) -> None:
         """Let the loop know that there is something new beside the end of a child."""
-        self.news += 1
+        self.news = object()
         self.rouse()
 
     def rouse(self) -> None:
@@ -196,6 +201,10 @@ class Control:
             return  # the number may be another file's
         with contextlib.suppress(BlockingIOError):
             os.write(self._waker, b"!")
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until the wake-up descriptor is readable, or time is up."""
+        self._poll(max(0.0, seconds) * 1000)
 
     def settle_down(self) -> None:
         """Empty the wake-up descriptor; look at the flags after this, not before."""

@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,17 +21,19 @@ from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
 from queuectl.stores.rules import require_in_use
 from queuectl.system.home import Home, Location
-from queuectl.system.polling import wait_readable
 from queuectl.system.processes import this_process
 from queuectl.worker.batch import ClaimBatch, ClaimedJob, Situation
+from queuectl.worker.ended_runs import claim_id_of
 from queuectl.worker.heartbeat import Heartbeat
 from queuectl.worker.job_starter import JobStarter
 from queuectl.worker.leaving import is_done, leave
 from queuectl.worker.logging import JobLog
+from queuectl.worker.neighbours import admit_neighbours
 from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.executor import Executor
 from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control
+from queuectl.worker.slot_shares import SlotShare
 from queuectl.worker.store_retry import OutageLog, StoreRetry
 
 log = logging.getLogger("queuectl.worker")
@@ -41,7 +42,8 @@ log = logging.getLogger("queuectl.worker")
 class Worker:
     """One worker process. Make it in the process that shall work, before any thread.
 
-    `call_courier` is called when there are deliveries of hooks, which it never makes itself.
+    `call_courier` is called when there are deliveries of hooks, which it never makes itself. Of its
+    slots it uses its `share`, where others run suspects beside it.
     `is_adopter` says that the process adopts the orphans of what it runs (see `adopt_orphans`).
     """
 
@@ -52,6 +54,7 @@ class Worker:
         watchdog: Watchdog,
         worker_id: str,
         call_courier: Callable[[], None] | None = None,
+        share: SlotShare | None = None,
         *,
         is_adopter: bool = False,
     ) -> None:
@@ -60,6 +63,7 @@ class Worker:
         self._control.install()
         self._options = options
         self._call_courier = call_courier
+        self._share = share
         self._store: Store = reopen_store(place.store_url)
         self._store.patience = options.timings.lock
         require_in_use(self._store)
@@ -88,6 +92,7 @@ class Worker:
             settings,
             self._store.is_same_file,
             call_courier,
+            share,
             options=options,
         )
         self._retry = StoreRetry(self._control, outage, self._store.recover, options.timings)
@@ -103,7 +108,7 @@ class Worker:
             self._log,
         )
         self._begun: dict[str, Job] = {}
-        self._news = 0
+        self._news: object = None
         self._starter = JobStarter(
             self._store,
             worker_id,
@@ -143,6 +148,7 @@ class Worker:
         home = Home(Path(self.record.home))
         try:
             Rescuer(self._store).recover(self._heartbeat.settings)
+            self._look_for_suspects()
             if self._call_courier and deliveries_are_left(home, self._store):
                 self._call_courier()
         except StoreError as fault:
@@ -151,15 +157,23 @@ class Worker:
     def _work(self) -> None:
         while True:
             self._end_ended()
-            has_claimed = self._batch.settle(self._situation())
-            self._begin_waiting()
+            is_wide = self._heartbeat.slots > 1
+            if is_wide:
+                self._admit_neighbours()
+            if self._share:
+                self._share.plan(self._heartbeat.slots, len(self._begun))
+            free = self._free
+            has_claimed = self._batch.settle(self._situation(free))
+            free = self._begin_waiting(free)
+            if self._share and is_wide:
+                self._share.note(self._heartbeat.slots, len(self._begun))
             self._log.hold(self._only_job())
-            has_more = has_claimed and self._situation().can_take_more
-            if has_more or self._batch.next_look() <= 0:
+            seconds = self._batch.next_look()
+            if seconds <= 0 or (has_claimed and free > 0):
                 continue
             if not self._begun and self._batch.is_empty and self._may_leave():
                 return
-            self._wait()
+            self._wait(seconds, free)
 
     def _may_leave(self) -> bool:
         """Whether a worker that has nothing in hand shall go."""
@@ -167,47 +181,58 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        """How many jobs may be begun now: none beside a suspect, nor while one is to be."""
+        """How many jobs may be begun now: none beside one that runs alone."""
+        slots = self._heartbeat.slots
+        if slots == 1:
+            return 1 - len(self._begun)
         only = self._only_job()
-        if self._batch.aside or (only is not None and only.suspect):
+        if only is not None and only.runs_alone:
             return 0
-        return self._heartbeat.slots - len(self._begun)
+        return (self._share.of(slots) if self._share else slots) - len(self._begun)
 
-    def _situation(self) -> Situation:
+    def _situation(self, free: int) -> Situation:
         return Situation(
-            free=self._free,
+            free=free,
             may_claim=self._starter.can_log and not self._control.is_stopping,
             is_alone=self._heartbeat.slots == 1,
             is_busy=bool(self._begun),
             is_slow=bool(self._begun) and self._executor.are_slow,
         )
 
-    def _wait(self) -> None:
-        """Sleep until a run ends, somebody says something, there is work, or a time is up."""
-        os.chdir("/")  # keeps no directory of a job busy
-        seconds = min(self._executor.next_look(), self._batch.next_look())
-        now = self._situation()
-        if not now.can_take_more:
-            if not now.may_claim and not self._control.is_stopping:
-                seconds = min(seconds, max(0.0, self._starter.next_try - time.monotonic()))
-            wait_readable([self._control.wake], seconds)
-        elif now.is_busy:
-            try:
-                self._retry.attempt(partial(self._sleep, seconds))
-            except StoreUnavailable:
-                wait_readable([self._control.wake], min(seconds, self._retry.next_try))
+    def _wait(self, most: float, free: int) -> None:
+        """Sleep until a run ends, somebody says something, a time is up, or (for free slots) there
+        is work.
+        """
+        seconds = min(most, self._executor.next_look())
+        if self._share:
+            seconds = min(seconds, self._share.next_look)
+        if self._control.is_stopping or free <= 0:
+            self._control.sleep(seconds)
+        elif not self._starter.can_log:
+            self._control.sleep(min(seconds, self._starter.next_try - time.monotonic()))
         else:
-            self._retry.call(partial(self._sleep, seconds), may_leave=True)
+            os.chdir("/")  # keeps no directory of a job busy
+            self._wait_for_work(seconds)
         self._control.settle_down()
-        if self._news != self._control.news:
+        if self._news is not self._control.news:
             self._news = self._control.news
             self._look_after_store()
+
+    def _wait_for_work(self, seconds: float) -> None:
+        if not self._begun:
+            self._retry.call(partial(self._sleep, seconds), may_leave=True)
+            return
+        try:
+            self._retry.attempt(partial(self._sleep, seconds))
+        except StoreUnavailable:
+            self._control.sleep(min(seconds, self._retry.next_try))
 
     def _sleep(self, most: float) -> None:
         """Sleep until there may be work: at most until the next job or schedule is due."""
         settings = self._heartbeat.settings
         if self._store.make_due_claimable():
             return
+        self._look_for_suspects()
         seconds = settings.poll_interval_sec
         schedules = self._scheduler.enqueue_due(settings, ahead=seconds)
         if schedules.enqueued:
@@ -218,11 +243,16 @@ class Worker:
                 seconds = min(seconds, max(0.0, (due - self._store.now()).total_seconds()))
         self._store.wait_for_work(seconds, self._control.wake)
 
+    def _look_for_suspects(self) -> None:
+        """Let others run the suspects that wait, if this worker runs several jobs at once."""
+        if self._share:
+            self._share.look(self._store, self._heartbeat.slots)
+
     def _is_done(self) -> bool:
         """Whether a worker with limited orders has nothing left to do."""
         if not is_done(self._store, self._options, self._control):
             return False
-        if self._options.only is not None:
+        if self._options.only is not None or self._options.suspects:
             return True
         return not self._scheduler.enqueue_due(self._heartbeat.settings).enqueued
 
@@ -238,34 +268,38 @@ class Worker:
         """Return the job that runs, if it is the only one: then what is logged is about it."""
         return next(iter(self._begun.values())) if len(self._begun) == 1 else None
 
-    def _begin_waiting(self) -> None:
-        """Begin the jobs that are claimed, as far as there are slots for them."""
+    def _begin_waiting(self, free: int) -> int:
+        """Begin the jobs that are claimed in the free slots; return how many are left free."""
         begun_before = len(self._begun)
-        if self._batch.aside:
-            self._look_at_suspect(self._batch.aside)
-        while self._batch.has_waiting and self._free > 0:
-            claimed = self._batch.take()
-            if claimed.job.suspect and self._begun:
-                self._heartbeat.hold(claimed.job.id, claimed.claim_id, claimed.deadline)
-                self._batch.set_aside(claimed)
-            else:
-                self._begin(claimed)
+        while self._batch.has_waiting and free > 0:
+            self._begin(self._batch.take())
+            free = self._free
         if len(self._begun) > begun_before:
             self._sync()
+        return free
 
-    def _look_at_suspect(self, claimed: ClaimedJob) -> None:
-        """Begin the job that has to run alone once nothing else runs, or give it back."""
-        is_over = self._control.is_stopping or self._control.halt(claimed.claim_id)
-        if is_over or not self._begun:
-            self._batch.take_aside()
-            self._begin(replace(claimed, deadline=self._heartbeat.deadline_of(claimed.claim_id)))
+    def _admit_neighbours(self) -> None:
+        """Let a job have neighbours that was claimed when there were no slots for any."""
+        only = self._only_job()
+        if only is None or only.suspect or not only.runs_alone:
+            return
+        if self._batch.has_waiting:
+            return  # each of them was claimed to run alone; given back, if they have to wait
+        try:
+            job = self._retry.attempt(partial(admit_neighbours, self._store, only))
+        except StoreUnavailable as fault:
+            log.debug("%s", fault)
+            return
+        if job is not None:
+            self._begun[claim_id_of(job)] = job
 
     def _begin(self, claimed: ClaimedJob) -> None:
         """Start one claimed job; what cannot be started is ended or given back."""
         job, claim_id = claimed.job, claimed.claim_id
         self._heartbeat.hold(job.id, claim_id, claimed.deadline)
         self._log.hold(job)
-        if self._control.is_stopping or self._control.halt(claim_id):
+        is_beside = job.runs_alone and self._begun  # it was asked for when there was one slot
+        if self._control.is_stopping or self._control.halt(claim_id) or is_beside:
             self._batch.end(job, None)
             return
         try:

@@ -37,6 +37,9 @@ DELIVERIES = "tests/stores/test_deliveries.py::"
 EXCHANGED = "tests/chaos/test_exchanged.py::"
 STRANGERS = "tests/chaos/test_strangers.py::"
 SETTLING = "tests/stores/test_settling.py::"
+SUSPECTS = "tests/stores/test_suspects.py::"
+BESIDE = "tests/worker/test_concurrency.py::"
+JOURNAL = "tests/worker/test_crash_journal.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,7 @@ MUTANTS = (
         "claim on SQLite does not look at the state",
         CLAIMS + "test_a_named_job_that_waits_for_later_is_not_claimed[sqlite]",
         (
-            Cut("stores/sqlite/claims.py", '"id = ? AND ready = 1"', '"id = ?"'),
+            Cut("stores/sqlite/claims.py", '"id = ? AND ready >= 1"', '"id = ?"'),
             Cut("stores/sqlite/claims.py", "if job.is_ready(now) and queues", "if queues"),
             Cut("domain/state_machine.py", "    if not job.is_ready(now):", "    if False:"),
         ),
@@ -295,7 +298,7 @@ MUTANTS = (
         (
             Cut(
                 "stores/sqlite/queues.py",
-                "    if _used(db, queue) + row[_SLOTS] <= limit:",
+                "    if reads.used_slots(db, queue) + row[_SLOTS] <= limit:",
                 "    if True:",
             ),
         ),
@@ -314,7 +317,13 @@ MUTANTS = (
     Mutant(
         "the slot of a job takes a delivery on MongoDB",
         DELIVERIES + "test_who_asks_for_a_job_is_never_given_a_delivery[mongo]",
-        (Cut("stores/mongo/queues.py", 'else {"$gte": FIRST_NAME}', 'else {"$gt": after}'),),
+        (
+            Cut(
+                "stores/mongo/queues.py",
+                'after else {"$gte": FIRST_NAME}',
+                'after else {"$gt": after}',
+            ),
+        ),
     ),
     Mutant(
         "the postroom goes on when its courier has gone",
@@ -384,10 +393,10 @@ MUTANTS = (
         (
             Cut(
                 "system/run_processes.py",
-                "            if limit == mark:\n",
+                "            if process.mark in marks:\n",
                 "            if False:\n",
             ),
-            Cut("system/run_processes.py", "if read_mark(pid) == mark and", "if False and"),
+            Cut("system/run_processes.py", "if read_mark(pid) in marks and", "if False and"),
         ),
     ),
     Mutant(
@@ -396,10 +405,10 @@ MUTANTS = (
         (
             Cut(
                 "system/run_processes.py",
-                "            if limit == mark:\n",
+                "            if process.mark in marks:\n",
                 "            if False:\n",
             ),
-            Cut("system/run_processes.py", "if read_mark(pid) == mark and", "if False and"),
+            Cut("system/run_processes.py", "if read_mark(pid) in marks and", "if False and"),
             Cut("worker/runs/stopping.py", "if theirs == mark or", "if False and"),
         ),
     ),
@@ -496,6 +505,80 @@ MUTANTS = (
         "a suspect is claimed together with others",
         SETTLING + "test_nothing_is_claimed_after_a_suspect[sqlite]",
         (Cut("domain/job.py", "return self.suspect or self.interruptions > 0", "return False"),),
+    ),
+    Mutant(
+        "a worker of several slots is given a suspect",
+        SUSPECTS + "test_a_suspect_is_for_who_runs_nothing_beside_it[sqlite]",
+        (Cut("stores/sqlite/rows.py", " << job.suspect", ""),),
+    ),
+    Mutant(
+        "in a queue with a limit others take the room that a suspect waits for",
+        SUSPECTS + "test_in_a_queue_with_a_limit_no_later_job_takes_the_room_of_a_suspect[sqlite]",
+        (Cut("stores/sqlite/suspects.py", "return bool(found[0])", "return False"),),
+    ),
+    Mutant(
+        "the guard kills only the first of the runs",
+        GUARD + "test_all_that_a_killed_worker_ran_is_killed_but_what_has_ended",
+        (Cut("worker/runs/watchdog.py", "for each in records\n", "for each in records[:1]\n"),),
+    ),
+    Mutant(
+        "the fence of one claim counts for all",
+        "tests/worker/test_signals.py::test_the_fence_of_one_claim_stops_no_other",
+        (
+            Cut(
+                "worker/signals.py",
+                'boot_clock() >= self._fences.get(claim_id, float("inf"))',
+                "boot_clock() >= min(self._fences.values())",
+            ),
+        ),
+    ),
+    Mutant(
+        "who gets neighbours is held to run alone",
+        BESIDE + "test_a_job_that_got_neighbours_later_is_not_to_blame_for_what_they_do",
+        (
+            Cut(
+                "worker/neighbours.py",
+                "change.after if store.commit(change) else None",
+                "change.after",
+            ),
+        ),
+    ),
+    Mutant(
+        "the thread that stops a run reaps what has ended",
+        BESIDE + "test_what_is_done_to_one_job_leaves_its_neighbours_alone",
+        (
+            Cut(
+                "worker/runs/stopping.py",
+                "os.WEXITED | os.WNOHANG | os.WNOWAIT",
+                "os.WEXITED | os.WNOHANG",
+            ),
+        ),
+    ),
+    Mutant(
+        "what one run has left is killed with another",
+        BESIDE + "test_the_end_of_one_run_spares_what_another_beside_it_had_left",
+        (Cut("worker/runs/executor.py", "self._has_orphans or bool(self._in_hand)", "False"),),
+    ),
+    Mutant(
+        "what has ended is noted only while others wait",
+        BESIDE + "test_what_had_ended_while_nobody_could_write_is_not_run_again_after_a_kill",
+        (Cut("worker/batch.py", "if len(note) > _LONGEST_NOTE or", "if not self._waiting or"),),
+    ),
+    Mutant(
+        "what a worker was given and had not noted counts as begun",
+        JOURNAL + "test_what_was_given_to_a_worker_that_died_before_it_knew_is_given_back[sqlite]",
+        (Cut("worker/crash_journal.py", "if _claim_id(job) in requests and", "if False and"),),
+    ),
+    Mutant(
+        "a deadline that is moved lands wherever the run was",
+        GUARD + "test_a_lease_that_is_renewed_while_its_run_ends_leaves_nothing_behind",
+        (
+            Cut(
+                "worker/runs/watchdog.py",
+                "with self._lock:\n            place = self._places.get(run_id)",
+                "if True:\n            place = self._places.get(run_id)",
+            ),
+        ),
     ),
 )
 

@@ -223,6 +223,26 @@ def test_a_job_that_kills_its_workers_ends_in_the_dlq(chaos: Fleet) -> None:
 
 
 @slow_on_mongo
+def test_a_job_that_kills_a_worker_of_several_slots_ends_in_the_dlq_while_its_neighbours_go_on(
+    chaos: Fleet,
+) -> None:
+    chaos.set(max_interruptions=2, concurrency=5)
+    chaos.start()
+    wait = "until [ -e go ]; do sleep 0.05; done"
+    neighbours = [chaos.running(chaos.enqueue(wait)) for _ in range(2)]
+    job = chaos.ran("kill -9 $PPID; sleep 60")
+    assert (job.state, job.interruptions, len(job.history)) == (State.DEAD, 2, 3)
+    again = [chaos.running(each.id) for each in neighbours]
+    assert [each.suspect for each in again] == [True, True]
+    assert again[0].worker != again[1].worker
+    (chaos.root / "go").touch()
+    for each in neighbours:
+        ended = chaos.settled(each.id)
+        assert (ended.state, ended.interruptions) == (State.COMPLETED, 0)
+        assert len(ended.history) == 2
+
+
+@slow_on_mongo
 def test_a_reboot_costs_no_retry(chaos: Fleet) -> None:
     chaos.start(2)
     job = chaos.running(chaos.enqueue(ONCE_LONG, max_retries=1))

@@ -134,6 +134,6 @@ def test_what_is_shown_of_a_suspect_says_why_it_runs_alone(cli: Cli) -> None:
         lose_next(queue, alone=False)
         assert f"interruptions  {why} next time\n" in cli.ok("show", "a").out
         assert (cli.job("a")["suspect"], cli.job("a")["interruptions"]) == (True, 0)
-        lose_next(queue, alone=False)
+        lose_next(queue)
         claim_next(queue)
         assert f"interruptions  1; {why} now\n" in cli.ok("show", "a").out

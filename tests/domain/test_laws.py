@@ -25,6 +25,7 @@ REACHABLE = {
     "bury": frozenset({State.DEAD}),
     "release": frozenset({State.PENDING}),
     "expire": frozenset({State.PENDING, State.DEAD, State.CANCELLED}),
+    "share": frozenset({State.PROCESSING}),
     "cancel": frozenset({State.CANCELLED}),
     "request_cancel": frozenset({State.PROCESSING}),
     "retry": frozenset({State.PENDING}),
@@ -33,7 +34,7 @@ REACHABLE = {
 }
 RUNNING = frozenset({State.PROCESSING})
 FROM = {
-    **dict.fromkeys("succeed fail bury release expire request_cancel".split(), RUNNING),
+    **dict.fromkeys("succeed fail bury release expire share request_cancel".split(), RUNNING),
     "claim": WAITING,
     "cancel": {*WAITING, State.PROCESSING},
     "retry": {*SETTLED, State.FAILED},
@@ -137,6 +138,13 @@ class JobLife(RuleBasedStateMachine):
             is_over = counts and before.interruptions + 1 >= max_interruptions
             assert self.present.state is (State.DEAD if is_over else State.PENDING)
             assert self.present.suspect == (not is_over and (before.suspect or not counts))
+
+    @precondition(lambda self: self.is_in(State.PROCESSING))
+    @rule()
+    def share(self) -> None:
+        before = self.present
+        self.apply(state_machine.share(before, self.now))
+        assert self.present.runs_alone == before.suspect
 
     @precondition(lambda self: self.is_in(State.PENDING, State.FAILED, State.PROCESSING))
     @rule()

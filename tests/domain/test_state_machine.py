@@ -46,6 +46,7 @@ EVENTS: dict[str, Event] = {
     "interrupt": lambda job, now: state_machine.finish(job, INTERRUPTED, now),
     "release": lambda job, now: state_machine.release(job, now),
     "expire": lambda job, now: state_machine.expire(job, now, 5),
+    "share": state_machine.share,
     "cancel": state_machine.cancel,
     "retry": state_machine.retry,
     "replace": lambda job, now: state_machine.replace_job(job, SPEC, None, now),
@@ -63,6 +64,7 @@ TABLE: dict[str, dict[State, State | str]] = {
     "interrupt": {State.PROCESSING: State.PENDING},
     "release": {State.PROCESSING: State.PENDING},
     "expire": {State.PROCESSING: State.PENDING},
+    "share": {State.PROCESSING: State.PROCESSING},
     "cancel": {
         **dict.fromkeys(WAITING, State.CANCELLED),
         State.PROCESSING: State.PROCESSING,

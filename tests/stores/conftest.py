@@ -15,7 +15,7 @@ from pymongo import IndexModel, MongoClient
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import connection, dependents
-from queuectl.stores.mongo.schema import JOB_INDEXES, MARK, VERSION
+from queuectl.stores.mongo.schema import INDEXED, JOB_INDEXES, MARK, VERSION
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Commands
 
@@ -32,7 +32,7 @@ slow_on_mongo = pytest.mark.parametrize(
 on_one_store = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 """For what is decided before the store is asked, or by processes that no store sees."""
 
-HINTED = ("claim", "state_queue_seq")
+HINTED = ("claim", "state_queue_seq", "suspects")
 """The indexes that queries name."""
 
 Documents = dict[str, Any]
@@ -51,7 +51,7 @@ def mongo_url(
     monkeypatch.setattr(dependents, "AT_ONCE_SECONDS", 60.0)
     name = _new_name()
     database = mongo_client[name]
-    database.queuectl_meta.insert_one({"_id": MARK, "version": VERSION, "indexed": True})
+    database.queuectl_meta.insert_one({"_id": MARK, "version": VERSION, "indexed": INDEXED})
     database.jobs.create_indexes([index for index in JOB_INDEXES if _decides(index)])
     yield f"{mongo_server}/{name}"
     mongo_client.drop_database(name)

@@ -114,16 +114,27 @@ class Comparison(RuleBasedStateMachine):
     @rule(
         queue=st.sampled_from(["", "a", "b"]),
         lease=st.sampled_from([1.0, 60.0]),
-        alone=st.booleans(),
+        kind=st.sampled_from(["alone", "beside others", "suspects"]),
     )
-    def claim(self, queue: str, lease: float, alone: bool) -> None:
+    def claim(self, queue: str, lease: float, kind: str) -> None:
+        alone = kind != "beside others"
         self.store.make_due_claimable()
         now = self.store.now()
         ready = [
-            job for job in self.jobs.values() if job.is_ready(now) and queue in ("", job.spec.queue)
+            job
+            for job in self.jobs.values()
+            if job.is_ready(now)
+            and queue in ("", job.spec.queue)
+            and not (job.suspect and kind == "beside others")
+            and (job.suspect or kind != "suspects")
         ]
         worker = f"w{next(_numbers)}"
-        wanted = request(*([queue] if queue else []), lease=lease, worker=worker, alone=alone)
+        named, asked = [queue] if queue else [], {"alone": alone, "suspects": kind == "suspects"}
+        assert (
+            bool(self.store.ready_suspects(tuple(named), 9)) == any(job.suspect for job in ready)
+            or kind == "beside others"
+        )
+        wanted = request(*named, lease=lease, worker=worker, **asked)
         taken = self.store.claim(wanted)
         if not ready:
             assert taken is None

@@ -27,7 +27,14 @@ from queuectl.stores.mongo.documents import (
     to_stub,
     update,
 )
-from queuectl.stores.mongo.schema import JOB_INDEXES, MARK, VERSION, missing_indexes, prepare
+from queuectl.stores.mongo.schema import (
+    INDEXED,
+    JOB_INDEXES,
+    MARK,
+    VERSION,
+    missing_indexes,
+    prepare,
+)
 from tests.stores.kit import FAILURE, SUCCESS
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -113,13 +120,26 @@ def test_a_stub_keeps_what_filters_look_at_and_no_output() -> None:
 
 def test_preparing_makes_the_mark_and_every_index(link: Link) -> None:
     prepare(link)
-    assert link.meta.find_one({"_id": MARK}) == {"_id": MARK, "version": VERSION, "indexed": True}
+    assert link.meta.find_one({"_id": MARK}) == {
+        "_id": MARK,
+        "version": VERSION,
+        "indexed": INDEXED,
+    }
     present = link.jobs.index_information()
     for index in JOB_INDEXES:
         made = present[index.document["name"]]
         assert list(made["key"]) == list(index.document["key"].items())
         assert made.get("unique", False) == index.document.get("unique", False)
     assert missing_indexes(link) == []
+
+
+def test_a_database_from_before_an_index_gets_it_when_it_is_opened(link: Link) -> None:
+    prepare(link)
+    link.jobs.drop_index("suspects")
+    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}})
+    prepare(link)
+    assert missing_indexes(link) == []
+    assert (link.meta.find_one({"_id": MARK}) or {})["indexed"] == INDEXED
 
 
 def test_a_prepared_database_is_left_as_it_is(link: Link) -> None:

@@ -85,6 +85,10 @@ def claim_from_two_queues(store: MongoStore) -> None:
     claimed(store, "q1", "q2")
 
 
+def claim_beside_others(store: MongoStore) -> None:
+    claimed(store, alone=False)
+
+
 def claim_in_a_crowd(store: MongoStore) -> None:
     for n in range(CROWD):
         store.workers.register(worker_record(store, f"w{n}"))
@@ -92,7 +96,14 @@ def claim_in_a_crowd(store: MongoStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "act", [claim_any, claim_from_one_queue, claim_from_two_queues, claim_in_a_crowd]
+    "act",
+    [
+        claim_any,
+        claim_from_one_queue,
+        claim_from_two_queues,
+        claim_beside_others,
+        claim_in_a_crowd,
+    ],
 )
 def test_a_claim_walks_its_index_and_no_further(
     store: MongoStore, database: Any, commands: Commands, act: Callable[[MongoStore], None]

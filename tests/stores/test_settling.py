@@ -112,10 +112,31 @@ def test_who_ran_beside_others_is_a_suspect_until_it_has_run_alone(store: Store)
     assert (done.state, done.suspect, done.claim) == (State.COMPLETED, False, None)
 
 
+def test_who_gets_neighbours_is_a_suspect_when_its_worker_is_lost(store: Store) -> None:
+    added(store, "a")
+    alone = claimed(store)
+    assert store.commit(state_machine.share(alone, store.now()))
+    shared = existing(store, "a")
+    assert (shared.state, shared.runs_alone) == (State.PROCESSING, False)
+    assert store.commit(state_machine.expire(shared, store.now(), 1))
+    assert existing(store, "a").suspect
+
+
+def test_a_job_that_was_to_be_cancelled_meanwhile_gets_neighbours_only_when_it_is_read_again(
+    store: Store,
+) -> None:
+    added(store, "a")
+    alone = claimed(store)
+    assert store.commit(state_machine.cancel(existing(store, "a"), store.now()))
+    assert not store.commit(state_machine.share(alone, store.now()))
+    assert store.commit(state_machine.share(existing(store, "a"), store.now()))
+    assert existing(store, "a").cancel_requested
+
+
 def test_a_suspect_that_is_lost_alone_is_counted(store: Store) -> None:
     added(store, "a")
     for interruptions in (0, 1):
-        lost = claimed(store, alone=False)
+        lost = claimed(store, alone=bool(interruptions))
         assert store.commit(state_machine.expire(lost, store.now(), 5))
         job = existing(store, "a")
         assert (job.state, job.interruptions, job.suspect) == (State.PENDING, interruptions, True)

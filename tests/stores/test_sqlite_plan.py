@@ -148,6 +148,16 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
     [
         pytest.param(lambda store: store.claim(request()), "counters_next jobs_claim", id="claim"),
         pytest.param(lambda store: store.claim(request("q0", "q1")), "jobs_claim", id="queues"),
+        pytest.param(
+            lambda store: store.claim(request(alone=False)),
+            "counters_next jobs_claim",
+            id="claim beside others",
+        ),
+        pytest.param(
+            lambda store: store.ready_suspects((), 9) or store.claim(request(suspects=True)),
+            "jobs_suspects",
+            id="no suspects",
+        ),
         pytest.param(lambda store: store.claim(MINE), "sqlite_autoindex_jobs_1", id="one job"),
         pytest.param(settle_and_claim, "counters_next jobs_claim", id="settle"),
         pytest.param(bury, "PRIMARY KEY", id="bury"),

@@ -26,6 +26,7 @@ def with_an_older_file(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         dropped = [("jobs", field.column) for field in FROM_BEFORE]
         dropped += [(table, each.split()[0]) for table, some in LATER.items() for each in some]
+        database.execute("DROP INDEX jobs_suspects")
         for table, column in dropped:
             database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         database.execute(f"PRAGMA user_version={SCHEMA_VERSION - len(dropped)}")
@@ -52,7 +53,9 @@ def test_a_file_gets_the_columns_of_later_fields_with_their_defaults(tmp_path: P
         lost = claimed(store, alone=False)
         assert store.commit(state_machine.expire(lost, store.now(), 5))
         assert existing(store, "new").suspect
+        assert store.ready_suspects((), 9) == 1
     with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA index_info(jobs_suspects)").fetchall()
         assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from queuectl.domain.job import Job, State
 from queuectl.system.run_mark import NO_RUN, RUN_ID_VARIABLE, Marker, mark_of, read_mark
-from queuectl.system.run_processes import kill_run, members
+from queuectl.system.run_processes import kill_run, kill_runs, members
 from tests.worker.fleet import Fleet, eventually, lives, pids_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -198,3 +198,21 @@ def test_a_process_that_becomes_another_program_again_and_again_is_never_overloo
     finally:
         assert kill_run(RUN, None) == []
         process.wait()
+
+
+def test_several_runs_are_killed_together_and_no_other() -> None:
+    run_ids = [token_hex(12) for _ in range(4)]
+    marker = Marker()
+    processes = []
+    for run_id in run_ids:
+        marker.put(mark_of(run_id))
+        processes.append(subprocess.Popen(["sleep", "60"], env={}, start_new_session=True))
+        marker.take_back()
+    *ended, spared = processes
+    try:
+        assert kill_runs(dict.fromkeys(run_ids[:3])) == []
+        assert all(process.wait() < 0 for process in ended)
+        assert spared.poll() is None
+    finally:
+        spared.kill()
+        spared.wait()

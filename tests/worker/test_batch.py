@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from queuectl.domain.job import State
 from queuectl.system.processes import is_stopped
+from queuectl.worker.options import Timings
 from tests.worker.fleet import Fleet, eventually, lives
 
 WARMING = 36
@@ -92,3 +94,18 @@ def test_what_a_worker_had_not_begun_is_taken_back_while_it_stands_still(fleet: 
     fleet.stop()
     again = [line for line in ran(fleet) if line.startswith("a")]
     assert sorted(again) == sorted(after), "begun by both"
+
+
+def test_what_waits_for_a_free_slot_is_not_given_back_for_a_job_that_takes_long(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fleet, "timings", Timings(together=60.0, stale=60.0, quick=1.0))
+    fleet.set(concurrency=2)
+    fleet.start()
+    fleet.running(fleet.enqueue("touch begun; sleep 60"))
+    begun_at = (fleet.root / "begun").stat().st_mtime
+    assert eventually(lambda: time.time() - begun_at > 2 * Fleet.timings.quick)
+    before, special, after = enqueued(fleet, "true")
+    ids = [*before, special, *after]
+    assert {fleet.settled(job_id).state for job_id in ids} == {State.COMPLETED}
+    assert {fleet.job(job_id).runs for job_id in ids} == {1}

@@ -23,6 +23,8 @@ from queuectl.worker.supervision import manager
 from tests.cli.harness import environment
 from tests.worker.fleet import Fleet, eventually
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_a_worker_that_was_killed_is_replaced(fleet: Fleet) -> None:
     (pid,) = fleet.start()
@@ -134,3 +136,35 @@ def test_a_container_that_is_stopped_while_it_starts_ends_at_once() -> None:
     program = [*first, sys.executable, "-c", EARLY]
     ended = subprocess.run(program, capture_output=True, text=True, env=environment(), check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.SIGTERM, "", "")
+
+
+WORK = """
+import sys
+from pathlib import Path
+from queuectl.queue import Queue
+from queuectl.system.home import Home, Location
+from queuectl.worker.options import WorkerOptions
+from queuectl.worker.runs.watchdog import Post, Watchdog
+from queuectl.worker.supervision import supervisor
+from queuectl.worker.worker import Worker
+
+home = Home(Path(sys.argv[1]))
+place = Location(home, str(home.store_file))
+supervisor._preload(place.store_url)
+loaded = set(sys.modules)
+post = Post()
+post.man()
+Worker(place, WorkerOptions(drain=True), Watchdog(post), "w").run(lambda: None)
+print(*sorted(name for name in set(sys.modules) - loaded if name.startswith("queuectl.")))
+"""
+
+
+def test_what_a_worker_needs_to_run_jobs_is_loaded_before_it_is_forked(fleet: Fleet) -> None:
+    # what comes later is in no memory that workers share, and looked at by each full collection
+    for number in range(3):
+        fleet.enqueue("true", f"job{number}")
+    work = [sys.executable, "-c", WORK, str(fleet.home.root)]
+    loaded = subprocess.run(work, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert fleet.job("job2").state is State.COMPLETED
+    seldom = {"queuectl.stores.sqlite.spare_room", "queuectl.stores.sqlite.vacuum"}
+    assert set(loaded.split()) <= seldom

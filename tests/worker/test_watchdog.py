@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from secrets import token_hex
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -204,6 +207,28 @@ def test_of_several_runs_only_that_is_killed_whose_deadline_has_passed(guarded: 
         assert lives(other)
 
 
+def test_a_lease_that_is_renewed_while_its_run_ends_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    post = watchdog.Post()
+    ours = watchdog.Watchdog(post)
+    ours.announce(RUN_ID, boot_clock() + 60)
+    loop = threading.Thread(target=ours.ended, args=(RUN_ID,))
+    written = watchdog._DEADLINE
+
+    def write_late(*args: Any) -> None:
+        loop.start()
+        loop.join(0.2)  # it may have to wait until this is written
+        written.pack_into(*args)
+
+    monkeypatch.setattr(watchdog, "_DEADLINE", SimpleNamespace(pack_into=write_late))
+    ours.extend(RUN_ID, boot_clock() + 90)
+    loop.join()
+    assert watchdog._records(post.memory) == []
+    ours.close()
+    os.close(post.reader)
+
+
 def test_a_group_number_that_was_given_to_a_stranger_is_spared(guarded: Guarded) -> None:
     with innocent() as stranger, command() as pid:
         # the stranger is older than the run that is said to have its number
@@ -224,8 +249,9 @@ def _is_older(pid: int) -> bool:
     ("orders", "passed_on"),
     [
         (["keep(b'a')", "keep(b'b')"], "a b"),
-        (["keep(b'a')", "keep(b'b')", "forget()", "keep(b'c')"], "c"),
-        (["keep(b'a')", "forget()"], None),
+        (["keep(b'a')", "keep(b'b')", "replace(b'c')", "keep(b'd')"], "c d"),
+        (["keep(b'a')", "replace(b'b')", "replace(b'c')"], "c"),
+        (["keep(b'a')", "replace()"], None),
         (["announce('a', boot_clock() + 60)", "ended('a')"], None),
     ],
 )

@@ -33,7 +33,15 @@ from queuectl.stores.mongo.connection import (
     is_doubtful,
 )
 from queuectl.stores.mongo.documents import BARE, readable, set_aside
-from queuectl.stores.mongo.queues import UNTRIED, NoRoom, ReadyQueue, ReadyQueues, free_numbers
+from queuectl.stores.mongo.queues import (
+    NO_SUSPECTS,
+    SUSPECTS,
+    UNTRIED,
+    NoRoom,
+    ReadyQueue,
+    ReadyQueues,
+    free_numbers,
+)
 from queuectl.stores.mongo.schema import CLAIM_ORDER
 from queuectl.system.polling import Pace, wait_readable
 
@@ -50,7 +58,7 @@ FOR_EACH_WORKER = 8
 _TRIES = 20
 _CANDIDATES = 3
 _PROCESSING = State.PROCESSING.value
-_FOR_LIMITS = {"queue": True, "slots": True}
+_FOR_LIMITS = {"queue": True, "slots": True, "suspect": True}
 _NOT_CLAIMED: Document = {
     "$set": {"state": State.PENDING.value},
     "$unset": dict.fromkeys(("ready", "claim_id", "lease_until", "claim_alone", "slots_held"), ""),
@@ -66,11 +74,12 @@ class Claims:
         self._crowd = Crowd(link)
         self._has_asked = False
         self._queues: tuple[str, ...] = ()
+        self._more: Document = {}
         self._pause = SHORTEST_POLL
 
     def claim(self, request: ClaimRequest) -> Job | None:
         """Take the next job that is ready, as `Store.claim` says."""
-        self._queues = request.queues
+        self._queues, self._more = request.queues, _condition(request)
         job = self._held(request) if request.repeated else None
         if job is None:
             self._has_asked = False
@@ -84,8 +93,9 @@ class Claims:
         return job
 
     def wait_for_work(self, seconds: float, wake: int) -> None:
-        """Poll for a ready job of the queues last claimed from, more slowly while there is none."""
-        where: Document = {"ready": True, "queue": self.ready_queues.open_queues(self._queues)}
+        """Poll for a ready job as it was last asked for, more slowly while there is none."""
+        open_queues = self.ready_queues.open_queues(self._queues)
+        where: Document = {"ready": True, "queue": open_queues, **self._more}
         ends_at = time.monotonic() + seconds
         while self._link.jobs.find_one(where, {"_id": True}, hint="claim") is None:
             remaining = ends_at - time.monotonic()
@@ -99,10 +109,12 @@ class Claims:
     def _claim(self, request: ClaimRequest) -> Job | None:
         if request.only is not None:
             return self._take_only(request, request.only)
+        if request.suspects:
+            return self._take_suspect(request)
         ready_queues = self.ready_queues
         for _ in range(_TRIES):
             is_fresh = ready_queues.refresh(
-                request.queues, deliveries=request.deliveries, untried=request.untried
+                request.queues, _condition(request), deliveries=request.deliveries
             )
             ready = ready_queues.next()
             if ready is None and is_fresh:
@@ -121,9 +133,20 @@ class Claims:
             ready_queues.forget()
         return None
 
+    def _take_suspect(self, request: ClaimRequest) -> Job | None:
+        """Take the first suspect that nobody else takes meanwhile."""
+        for found in self.ready_queues.ready_suspects(request.queues, PAGE):
+            try:
+                job = self._take_one(request, found, self.ready_queues.limit(found["queue"]))
+            except NoRoom:
+                continue
+            if job is not None:
+                return job
+        return None
+
     def _take_from(self, request: ClaimRequest, ready: ReadyQueue) -> Job | None:
         """Take a job of a queue. Raises NoRoom when its limit leaves none for the first one."""
-        where: Document = {"queue": ready.queue, **(UNTRIED if request.untried else {})}
+        where: Document = {"queue": ready.queue, **_condition(request)}
         floor, limit = self.ready_queues.floor(ready), self.ready_queues.limit(ready.queue)
         if floor is not None:
             where["priority"] = {"$gte": floor}
@@ -135,13 +158,20 @@ class Claims:
         return self._take(request, where)
 
     def _take_limited(self, request: ClaimRequest, where: Document, limit: int) -> Job | None:
-        """Take the first job of a limited queue with numbers that nobody else holds."""
+        """Take the first job of a limited queue with numbers that nobody else holds.
+
+        A suspect that is not for this worker is not overtaken there, as others took all its room.
+        """
+        if not request.alone:
+            where = {name: value for name, value in where.items() if name not in NO_SUSPECTS}
         for _ in range(_TRIES):
             first = self._link.jobs.find_one(
                 {"ready": True, **where}, _FOR_LIMITS, sort=CLAIM_ORDER, hint="claim"
             )
             if first is None:
                 return None
+            if first.get("suspect") and not request.alone:
+                raise NoRoom
             if not isinstance(first.get("slots", 1), int):
                 set_aside(self._link, first["_id"])
             elif job := self._take_one(request, first, limit):
@@ -242,6 +272,15 @@ class Claims:
     def _held_document(self, request: ClaimRequest) -> Document | None:
         held = {"state": _PROCESSING, "claim_id": request.claim_id}
         return durable(self._link.jobs).find_one(held, BARE)
+
+
+def _condition(request: ClaimRequest) -> Document:
+    """Return the condition on jobs that a request may be given, beside their queue."""
+    if request.untried:
+        return UNTRIED
+    if request.suspects:
+        return SUSPECTS
+    return {} if request.alone else NO_SUSPECTS
 
 
 def renew(link: Link, claims: Sequence[HeldClaim], lease_seconds: float) -> list[Renewal]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pymongo import UpdateOne
@@ -30,6 +31,13 @@ MOST_QUEUES = 100
 UNTRIED: Document = {"attempts": 0}
 """The condition on jobs that no attempt has been made at."""
 
+SUSPECTS: Document = {"suspect": True}
+NO_SUSPECTS: Document = {"suspect": {"$ne": True}}
+
+MOST_PASSED = 1000
+"""How many suspects at most are passed over because their queues do not let them start."""
+
+_OF_SUSPECTS = {"queue": True, "slots": True}
 _POLICY = "queues"
 _POLICY_SECONDS = 0.5
 
@@ -106,7 +114,7 @@ class ReadyQueues:
         self._queues: dict[str, ReadyQueue] = {}
         self._chosen_from: tuple[str, ...] = ()
         self._deliveries = False
-        self._untried = False
+        self._more: Document = {}
         self._pace = Pace(VIEW_SECONDS)
         self._served: dict[str, int] = {}
         self._unsaved: set[str] = set()
@@ -131,9 +139,13 @@ class ReadyQueues:
         """Return how many slots a queue has; 0 is any number."""
         return self._limits.get(queue, OPEN).limit
 
+    def is_paused(self, queue: str) -> bool:
+        """Whether a queue is paused."""
+        return self._limits.get(queue, OPEN).paused
+
     def is_shut(self, queue: str) -> bool:
         """Whether a queue is paused, or was found full since the queues were read."""
-        return queue in self._full or self._limits.get(queue, OPEN).paused
+        return queue in self._full or self.is_paused(queue)
 
     def _shut(self) -> list[str]:
         return sorted(self._full.union(name for name, each in self._limits.items() if each.paused))
@@ -172,16 +184,17 @@ class ReadyQueues:
             return {"$in": [name for name in queues if not self.is_shut(name)]}
         return self._beyond("")
 
-    def refresh(
-        self, queues: tuple[str, ...], *, deliveries: bool = False, untried: bool = False
-    ) -> bool:
-        """Read the view if it is old or of other queues; return whether it was read."""
+    def refresh(self, queues: tuple[str, ...], more: Document, *, deliveries: bool = False) -> bool:
+        """Read the view if it is old or of other queues; return whether it was read.
+
+        `more` is a condition on the jobs for which queues are looked at.
+        """
         if self.read_limits():
             self.forget()
-        seen = (self._chosen_from, self._deliveries, self._untried)
-        if (queues, deliveries, untried) == seen and not self._pace.is_due:
+        seen = (self._chosen_from, self._deliveries, self._more)
+        if (queues, deliveries, more) == seen and not self._pace.is_due:
             return False
-        self._deliveries, self._untried = deliveries, untried
+        self._deliveries, self._more = deliveries, more
         self._full.clear()
         with self._pace.look():
             tops = self._tops_of(queues) if queues else self._tops_of_any()
@@ -256,13 +269,33 @@ class ReadyQueues:
         shut = [name for name in self._shut() if is_of_deliveries(name)]
         return not shut or self._is_ready({"$lt": FIRST_NAME, "$nin": shut}, more)
 
+    def ready_suspects(self, queues: tuple[str, ...], limit: int) -> Iterator[Document]:
+        """Yield suspects that could all be claimed now, at most `limit`, the first one first."""
+        if self.read_limits():
+            self.forget()
+        where: Document = {"queue": {"$in": list(queues)} if queues else {"$gte": FIRST_NAME}}
+        wanted = {"ready": True, **SUSPECTS, **where}
+        found = self._link.jobs.find(wanted, _OF_SUSPECTS, hint="suspects").sort(CLAIM_ORDER)
+        room: dict[str, int] = {}
+        for job in found.limit(limit + MOST_PASSED):
+            queue, slots = job["queue"], job.get("slots", 1)
+            if self.is_paused(queue):
+                continue
+            if (most := self.limit(queue)) and isinstance(slots, int):
+                if queue not in room:
+                    room[queue] = most - _used(_running(self._link, queue))
+                room[queue] -= slots
+                if room[queue] < 0:
+                    continue  # and nothing overtakes it
+            yield job
+
     def _is_ready(self, queues: Document, more: Document) -> bool:
         ready = {"ready": True, "queue": queues, **more}
         return self._link.jobs.find_one(ready, {"_id": True}, hint="claim") is not None
 
     def _first(self, where: Document) -> Document | None:
         """Return the first ready job; what has no priority to go by is set aside."""
-        wanted = {"ready": True, **where, **(UNTRIED if self._untried else {})}
+        wanted = {"ready": True, **where, **self._more}
         while True:
             job = self._link.jobs.find_one(
                 wanted,

@@ -45,6 +45,7 @@ _PAST_SINCE = _index("past_since", "past_since", sparse=True)
 JOB_INDEXES = (
     _index("claim", "queue", *CLAIM_ORDER, where={"ready": True}),
     _index("due", "run_at", where={"ready": False}),
+    _index("suspects", *CLAIM_ORDER, where={"ready": True, "suspect": True}),
     _index("claim_id", "claim_id", where=_PROCESSING, unique=True),
     _index("lease_until", "lease_until", where=_PROCESSING),
     _index("running", "queue", where=_PROCESSING),
@@ -74,6 +75,11 @@ _OTHER_INDEXES = {
 }
 
 
+INDEXED = len(JOB_INDEXES) + sum(map(len, _OTHER_INDEXES.values()))
+"""What the mark has once the indexes are made: those of a database from before one was there are
+made when it is opened."""
+
+
 def prepare(link: Link, *, make: bool = True) -> bool:
     """Make the database ours, or see that it is; one read when it has been done before.
 
@@ -90,12 +96,12 @@ def prepare(link: Link, *, make: bool = True) -> bool:
             return False
         mark = mark or _write_mark(link)
     _require_known(mark, link)
-    if mark.get("indexed"):
+    if mark.get("indexed") == INDEXED:
         return True
     link.jobs.create_indexes(list(JOB_INDEXES))
     for place, indexes in _OTHER_INDEXES.items():
         getattr(link, place).create_indexes(list(indexes))
-    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": True}})
+    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": INDEXED}})
     return True
 
 
@@ -118,7 +124,7 @@ def _refuse_strangers(link: Link) -> Document | None:
 
 def _write_mark(link: Link) -> Document:
     """Write the mark, which comes before any collection of ours; return the one that is there."""
-    mark = {"_id": MARK, "version": VERSION, "indexed": False}
+    mark = {"_id": MARK, "version": VERSION, "indexed": 0}
     try:
         link.meta.insert_one(mark)
     except DuplicateKeyError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from pymongo.errors import DuplicateKeyError
 
@@ -179,6 +180,10 @@ class MongoStore(Store):
 
     def has_ready_deliveries(self, *, untried: bool = False) -> bool:
         return self._claims.ready_queues.has_deliveries(untried=untried)
+
+    def ready_suspects(self, queues: tuple[str, ...], limit: int) -> int:
+        found = self._claims.ready_queues.ready_suspects(queues, limit)
+        return sum(1 for _ in islice(found, limit))
 
     # small idempotent chores of the maintenance
 

@@ -13,7 +13,7 @@ from queuectl.domain.job import Claim, Job
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis, whole_millis
 from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
-from queuectl.stores.sqlite import queues, reads, writes
+from queuectl.stores.sqlite import queues, reads, rows, suspects, writes
 from queuectl.stores.sqlite.database import Database
 from queuectl.system.polling import wait_readable
 
@@ -59,9 +59,14 @@ class Claims:
         """Whether there may be a job for one of these requests. Cheap."""
         if any(each.only or each.repeated for each in requests):
             return True
-        return any(
+        if any(
             queues.has_ready(self._db, deliveries=deliveries)
-            for deliveries in {each.deliveries for each in requests}
+            for deliveries in {each.deliveries for each in requests if not each.suspects}
+        ):
+            return True
+        return any(
+            suspects.ready_suspects(self._db, named, 1)
+            for named in {each.queues for each in requests if suspects.may_be_for(each)}
         )
 
     def _after_claim(self, claimed: list[Job]) -> None:
@@ -188,10 +193,10 @@ def _next(
 def _named(db: Database, job_id: str, now: datetime) -> list[Job]:
     """Return one job if it may start; one that has become due is made claimable, to be counted."""
     db.connection.execute(
-        "UPDATE jobs SET ready = 1 WHERE id = ? AND ready = 0 AND run_at <= ?",
+        f"UPDATE jobs SET ready = {rows.READY} WHERE id = ? AND ready = 0 AND run_at <= ?",
         (job_id, to_millis(now)),
     )
-    jobs = reads.select(db, "id = ? AND ready = 1", (job_id,))
+    jobs = reads.select(db, "id = ? AND ready >= 1", (job_id,))
     return [job for job in jobs if job.is_ready(now) and queues.may_start(db, job)]
 
 
@@ -206,5 +211,6 @@ def _take(
         changes.append(state_machine.claim(job, claim, now))
     applied = writes.apply_together(db, changes, now)
     assert all(applied), "nobody else writes meanwhile"
-    queues.serve(db, jobs[0].spec.queue, jobs[0].spec.priority, len(jobs))
+    first, counted = jobs[0], sum(not job.suspect for job in jobs)
+    queues.serve(db, first.spec.queue, first.spec.priority, counted)
     return [change.after for change in changes if change.after]

@@ -201,8 +201,8 @@ def _release(db: Database, job_id: str, state: State | None, now: datetime, limi
         (wish, gone(job_id), *met, children),
     )
     execute(
-        f"UPDATE jobs SET ready = (run_at <= max(?, updated_at)) WHERE seq {_IN_ARRAY} "
-        "AND blocked_by IS NULL AND ready IS NULL AND paused = 0 "
+        f"UPDATE jobs SET ready = (run_at <= max(?, updated_at)) * {rows.READY} "
+        f"WHERE seq {_IN_ARRAY} AND blocked_by IS NULL AND ready IS NULL AND paused = 0 "
         "AND state IN ('pending', 'failed')",
         (to_millis(now), children),
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from queuectl.domain.frozen import frozen
 from queuectl.domain.queue_limits import FIRST_NAME, QueueLimit
 from queuectl.domain.times import to_millis
-from queuectl.stores.sqlite import rows
+from queuectl.stores.sqlite import reads, rows, suspects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +27,6 @@ _OPEN = "ready > 0 AND paused = 0 AND full = 0"
 # by the plus no index of queues is thought of: the one of open queues is in the order of the claim
 _OF_JOBS = f"{_OPEN} AND +queue >= '{FIRST_NAME}'"
 _OF_DELIVERIES = f"{_OPEN} AND +queue < '{FIRST_NAME}'"
-_USED = (
-    "SELECT COALESCE(SUM(slots), 0) FROM jobs INDEXED BY jobs_state "
-    "WHERE state = 'processing' AND queue = ?"
-)
 
 _SKEW = 1000
 _AHEAD = "ready = 0 AND updated_at > ?2 AND (state = 'failed' OR delayed = 1)"
@@ -47,7 +44,7 @@ def queue_limits(db: Database) -> dict[str, QueueLimit]:
     """Return what was decided about queues; see `Store.queue_limits`."""
     found = db.rows("SELECT name, paused, slot_limit FROM queues ORDER BY name")
     return {
-        name: QueueLimit(bool(paused), limit, _used(db, name) if limit else 0)
+        name: QueueLimit(bool(paused), limit, reads.used_slots(db, name) if limit else 0)
         for name, paused, limit in found
     }
 
@@ -69,11 +66,6 @@ def set_queue_limit(db: Database, queue: str, paused: bool | None, limit: int | 
         execute("DELETE FROM queues WHERE name = ? AND paused = 0 AND slot_limit = 0", (queue,))
 
 
-def _used(db: Database, queue: str) -> int:
-    used: int = db.row(_USED, (queue,))[0]
-    return used
-
-
 def has_ready(db: Database, *, deliveries: bool = False) -> bool:
     """Whether a job, or a delivery, may be claimed."""
     which = _open(deliveries)
@@ -93,27 +85,55 @@ def has_ready_deliveries(db: Database, *, untried: bool) -> bool:
     return any(_first_rows(db, *each[:2], 1, untried=True) for each in found)
 
 
+@frozen
+class _NextRows:
+    """Rows that go next, and the place of the first of them among all jobs."""
+
+    rows: list[Sequence[Any]]
+    place: tuple[float, ...]
+    is_limited: bool
+
+
 def next_rows(
     db: Database, request: ClaimRequest, number: int
 ) -> tuple[list[Sequence[Any]], bool] | None:
     """Return the rows of jobs that go next, and whether their queue has a limit.
 
     They are of one queue and one priority: `number` at most, and one where others come between,
-    or where the queue has a limit. A queue without room for its first job is shut on the way.
+    or where the queue has a limit.
     """
-    untried, deliveries = request.untried, request.deliveries
-    most = _ALL if untried else min(number, 2)
-    while found := _open_queues(db, request.queues, most, deliveries=deliveries):
+    suspect = suspects.first(db, request.queues) if suspects.may_be_for(request) else None
+    other = None if request.suspects else _next_others(db, request, 1 if suspect else number)
+    if suspect and (other is None or suspect.place < other.place):
+        return [suspects.row_of(db, suspect)], suspect.is_limited
+    return (other.rows, other.is_limited) if other else None
+
+
+def _next_others(db: Database, request: ClaimRequest, number: int) -> _NextRows | None:
+    """Return the rows that go next of jobs that are no suspects.
+
+    A queue without room for its first job is shut on the way. One in which a suspect waits before
+    them is passed over, and stays open: not all that becomes of a suspect opens its queue again.
+    """
+    most = _ALL if request.untried else min(number, 2)
+    while found := _open_queues(db, request.queues, most, deliveries=request.deliveries):
+        is_all, has_passed = most == _ALL, False
         # the second says that others come between, and may be of the queue that is shut here
-        for queue, priority, limit in found if untried else found[:1]:
+        for queue, priority, limit, served in found if is_all else found[:1]:
             several = 1 if limit or len(found) > 1 else number
-            first = _first_rows(db, queue, priority, several, untried=untried)
-            if first and _has_room(db, queue, limit, first[0]):
-                return first, bool(limit)
-            if not (first or untried):
+            first = _first_rows(db, queue, priority, several, untried=request.untried)
+            if not (first or is_all):
                 return None
-        if untried:
+            if not (first and _has_room(db, queue, limit, first[0])):
+                continue
+            if limit and suspects.wait_before(db, queue, priority, first[0]):
+                has_passed = True
+                continue
+            place = suspects.place_of(priority, served, first[0])
+            return _NextRows(first, place, bool(limit))
+        if is_all:
             return None
+        most = _ALL if has_passed else most
     return None
 
 
@@ -121,7 +141,7 @@ def _has_room(db: Database, queue: str, limit: int, row: Sequence[Any]) -> bool:
     """Whether the limit of a queue (0: none) lets a job in; if not, the queue is shut."""
     if not limit or not isinstance(row[_SLOTS], int):
         return True
-    if _used(db, queue) + row[_SLOTS] <= limit:
+    if reads.used_slots(db, queue) + row[_SLOTS] <= limit:
         return True
     db.connection.execute("UPDATE queue_priority_counters SET full = 1 WHERE queue = ?", (queue,))
     return False
@@ -129,12 +149,12 @@ def _has_room(db: Database, queue: str, limit: int, row: Sequence[Any]) -> bool:
 
 def _open_queues(
     db: Database, queues: tuple[str, ...], most: int, *, deliveries: bool
-) -> list[tuple[str, int, int]]:
-    """Return queue, priority and limit of those that go next."""
+) -> list[tuple[str, int, int, int]]:
+    """Return queue, priority and limit of those that go next, and when each was served."""
     named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
     return db.rows(
-        "SELECT queue, priority, COALESCE((SELECT slot_limit FROM queues WHERE name = queue), 0) "
-        f"FROM queue_priority_counters WHERE {_open(deliveries)} {named} "
+        "SELECT queue, priority, COALESCE((SELECT slot_limit FROM queues WHERE name = queue), 0), "
+        f"served FROM queue_priority_counters WHERE {_open(deliveries)} {named} "
         "ORDER BY priority DESC, served LIMIT ?",
         (*queues, most),
     )
@@ -166,7 +186,7 @@ def may_start(db: Database, job: Job) -> bool:
     queue = job.spec.queue
     found = db.row("SELECT paused, slot_limit FROM queues WHERE name = ?", (queue,))
     paused, limit = found or (False, 0)
-    return not paused and (not limit or _used(db, queue) + job.spec.slots <= limit)
+    return not paused and (not limit or reads.used_slots(db, queue) + job.spec.slots <= limit)
 
 
 def make_due_claimable(db: Database, limit: int) -> int:
@@ -179,7 +199,7 @@ def make_due_claimable(db: Database, limit: int) -> int:
         if ahead:
             db.connection.execute(_SET_BACK, (now, now + _SKEW))
         made = db.connection.execute(
-            "UPDATE jobs SET ready = 1 WHERE seq IN "
+            f"UPDATE jobs SET ready = {rows.READY} WHERE seq IN "
             "(SELECT seq FROM jobs WHERE ready = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)",
             (now, limit),
         )

@@ -23,8 +23,15 @@ _PAGE = 500
 _OLDEST_DUE = (
     "SELECT queue, min(since) FROM (SELECT queue, (SELECT min(run_at) FROM jobs WHERE ready = 1 "
     "AND queue = counter.queue AND priority = counter.priority) AS since "
-    "FROM queue_priority_counters AS counter WHERE ready > 0) "
+    "FROM queue_priority_counters AS counter WHERE ready > 0 "
+    "UNION ALL SELECT queue, run_at FROM jobs WHERE ready = 2) "
     "WHERE since IS NOT NULL GROUP BY queue"
+)
+
+
+_USED = (
+    "SELECT COALESCE(SUM(slots), 0) FROM jobs INDEXED BY jobs_state "
+    "WHERE state = 'processing' AND queue = ?"
 )
 
 
@@ -68,24 +75,39 @@ def select(db: Database, which: str, values: Sequence[object] = (), more: str = 
     return [job for job in map(readable, found) if job is not None]
 
 
+def used_slots(db: Database, queue: str) -> int:
+    """Return how many slots the running jobs of a queue take."""
+    used: int = db.row(_USED, (queue,))[0]
+    return used
+
+
 def first_ready(db: Database, queue: str) -> Job | None:
     """Return the ready job to be claimed first; see `Store.first_ready`."""
-    return _ready_job(db, queue, "max", "run_at, seq")
+    return min(_ready_jobs(db, queue, "max", ""), key=_place, default=None)
 
 
 def last_ready(db: Database, queue: str) -> Job | None:
     """Return the ready job to be claimed last; see `Store.last_ready`."""
-    return _ready_job(db, queue, "min", "run_at DESC, seq DESC")
+    return max(_ready_jobs(db, queue, "min", "DESC"), key=_place, default=None)
 
 
-def _ready_job(db: Database, queue: str, extreme: str, order: str) -> Job | None:
-    jobs = select(
-        db,
-        f"ready = 1 AND queue = ?1 AND priority = (SELECT {extreme}(priority) "
-        f"FROM queue_priority_counters WHERE queue = ?1 AND ready > 0) ORDER BY {order} LIMIT 1",
-        (queue,),
-    )
-    return jobs[0] if jobs else None
+def _place(job: Job) -> tuple[int, datetime, int]:
+    """Return what a job's place among the ready ones of its queue follows from."""
+    return -job.spec.priority, job.run_at, job.seq
+
+
+def _ready_jobs(db: Database, queue: str, extreme: str, direction: str) -> list[Job]:
+    """Return the job at one end of those of a queue that are ready, and the suspects there."""
+    order = f"run_at {direction}, seq {direction}"
+    return [
+        *select(
+            db,
+            f"ready = 1 AND queue = ?1 AND priority = (SELECT {extreme}(priority) FROM "
+            f"queue_priority_counters WHERE queue = ?1 AND ready > 0) ORDER BY {order} LIMIT 1",
+            (queue,),
+        ),
+        *select(db, "ready = 2 AND queue = ?", (queue,)),
+    ]
 
 
 def oldest_due(db: Database) -> dict[str, datetime]:

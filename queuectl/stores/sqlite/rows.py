@@ -40,6 +40,9 @@ OUTCOME = (
 COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, ALONE, *OUTCOME)
 """Every column that a job is read from, but for its output."""
 
+READY = "(1 + (suspect IS 1))"
+"""What `ready` is of a job that may be claimed; see `ready_flag`."""
+
 ALL_COLUMNS = (*COLUMNS, *serialization.OUTPUT_FIELDS)
 NEW = (
     "created_at", "updated_at", "rev", "state", "run_at", "attempts", "runs", "interruptions",
@@ -204,10 +207,13 @@ _fields_of = attrgetter(*FIELDS)
 
 
 def ready_flag(job: Job, now: datetime) -> int | None:
-    """Return 1 for a job that may be claimed, 0 for one that waits for its time, else None."""
+    """Return 1 for a job that may be claimed (2: a suspect), 0 for one that waits for its time.
+
+    None for any other.
+    """
     if not job.is_free:
         return None
-    return int(job.is_due(now))
+    return int(job.is_due(now)) << job.suspect
 
 
 def none_if_usual(value: object, usual: object) -> object:

@@ -60,6 +60,12 @@ def column_of(field: Field) -> str:
 ENDED_BADLY = "(exit_code <> 0 OR signal IS NOT NULL OR timed_out = 1)"
 """Holds of a job whose latest run ended with any exit code but 0, as its index has it."""
 
+SUSPECTS_INDEX = (
+    "CREATE INDEX IF NOT EXISTS jobs_suspects ON jobs (queue, priority, run_at, seq) "
+    "WHERE ready = 2"
+)
+"""Makes the index of the suspects that may be claimed, which a file of before them lacks."""
+
 _FIELDS = ",\n  ".join(map(column_of, FIELDS.values()))
 
 
@@ -112,6 +118,7 @@ _JOBS = f"""
 CREATE TABLE jobs ({_COLUMNS});
 CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
 CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
+{SUSPECTS_INDEX};
 CREATE INDEX jobs_state ON jobs (state, seq);
 CREATE INDEX jobs_ended ON jobs (state, finished_at)
   WHERE state = 'completed' OR state = 'cancelled' OR state = 'dead';
@@ -177,11 +184,12 @@ CREATE TRIGGER jobs_blocked_out AFTER DELETE ON jobs WHEN old.blocked_by IS NOT 
 END;
 """
 
-# `jobs.ready` is 1 for a job that may be claimed, 0 for one that waits for its time, else NULL.
-# Counters have the number of claimable jobs of each queue and priority, so that a claim never
-# looks at the rest; what claims a job counts it out, in the statement that says when its queue was
-# served. A counter is `full` when its first job found no room in the queue's limit; what may make
-# room, or another first job, opens it again.
+# `jobs.ready` is 1 for a job that may be claimed, 2 for a suspect that may be, 0 for one that waits
+# for its time, else NULL. Counters have the number of claimable jobs of each queue and priority,
+# suspects apart, as those are few and not for every worker. So a claim never looks at the rest;
+# what claims a job counts it out, in the statement that says when its queue was served. A counter
+# is `full` when its first job found no room in the queue's limit; what may make room, or another
+# first job, opens it again.
 _COUNTERS = """
 CREATE TABLE queues (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, slot_limit INTEGER NOT NULL DEFAULT 0

@@ -86,7 +86,7 @@ def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
             {
                 (queue, rank): number
                 for (queue, rank, ready), number in ready_counts.items()
-                if ready
+                if ready == 1
             }
         ),
     )

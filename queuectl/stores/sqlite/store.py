@@ -232,6 +232,11 @@ class SqliteStore:
 
         return has_ready_deliveries(self._db, untried=untried)
 
+    def ready_suspects(self, queues: tuple[str, ...], limit: int) -> int:
+        from queuectl.stores.sqlite.suspects import ready_suspects
+
+        return ready_suspects(self._db, queues, limit)
+
     # the chores of maintenance
 
     def make_due_claimable(self, limit: int = BATCH) -> int:

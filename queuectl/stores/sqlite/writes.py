@@ -162,7 +162,7 @@ def _insert_whole(db: Database, job: Job, now: datetime, *, keep_number: bool) -
     for statement in statements.inserts_of_runs((seq, run) for run in job.history):
         execute(*statement)
     execute(_COUNT_IN, (job.spec.queue, job.state.value, 1))
-    if rows.ready_flag(job, now):
+    if rows.ready_flag(job, now) == 1:
         execute(_READY_IN, (job.spec.queue, job.spec.priority, 1))
     if job.blocked_by:
         execute(_BLOCKED_IN, (job.spec.id,))

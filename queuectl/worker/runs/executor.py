@@ -19,9 +19,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 from queuectl.domain.job import Outcome
 from queuectl.system.run_mark import Marker, mark_of
+from queuectl.system.run_processes import children_of
 from queuectl.worker.runs import programs
 from queuectl.worker.runs.outcome import Run, outcome_of
 from queuectl.worker.runs.output import RunFiles
@@ -35,6 +37,10 @@ _SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 
 Named all, as posix_spawn of the GNU C library asks twice about each signal that is not named.
 """
+
+
+_LONGEST_GAP = 1.0
+"""How long after a run has begun all are looked at, at the latest: when is reckoned then."""
 
 
 @dataclass(slots=True)
@@ -80,7 +86,7 @@ class Executor:
         self._quick_ones: deque[_RunInHand] = deque()
         self._over: deque[_RunInHand] = deque()
         self._is_starting = False
-        self._news = 0
+        self._news: object = None
         self._next_check = math.inf
 
     def close(self) -> None:
@@ -118,8 +124,9 @@ class Executor:
         finally:
             self._is_starting = False
         self._quick_ones.append(hand)
-        soonest = min(run.timeout or math.inf, self._control.next_check([run.id]))
-        self._next_check = min(self._next_check, begun + soonest)
+        self._next_check = min(
+            self._next_check, begun + min(run.timeout or _LONGEST_GAP, _LONGEST_GAP)
+        )
         return None
 
     def _spawn(self, run: Run, files: RunFiles) -> int:
@@ -165,10 +172,11 @@ class Executor:
         for hand, status in self._reaped():
             del self._in_hand[hand.pid]
             self._watchdog.ended(hand.run.id)
+            self._has_orphans = self._has_orphans or bool(self._in_hand)  # it may have left some
             yield hand.run, hand.files, self._outcome(hand, status)
         now = time.monotonic()
         self._show_slow_ones(now)
-        if self._news != self._control.news or now >= self._next_check:
+        if self._news is not self._control.news or now >= self._next_check:
             self._news = self._control.news
             self._look_after_all(now)
 
@@ -221,7 +229,11 @@ class Executor:
         if hand is None or hand.ending is None:
             return int(found.si_pid)
         others = (each.pid for each in self._in_hand.values() if not each.ending)
-        return next(filter(has_ended, others), None)
+        return next(filter(has_ended, chain(others, self._orphans())), None)
+
+    def _orphans(self) -> Iterator[int]:
+        if self._is_adopter:
+            yield from (pid for pid in children_of(os.getpid()) if pid not in self._in_hand)
 
     def _in_hand_has(self, pid: int) -> bool:
         return pid in self._in_hand
@@ -273,4 +285,7 @@ class Executor:
                 self._over.append(hand)
                 self._control.rouse()
 
-        threading.Thread(target=end, name=f"end of {hand.pid}", daemon=True).start()
+        try:
+            threading.Thread(target=end, name=f"end of {hand.pid}", daemon=True).start()
+        except RuntimeError:  # a job has used up what processes there may be: then it ends here
+            end()

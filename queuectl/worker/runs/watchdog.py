@@ -35,7 +35,7 @@ from queuectl.system.processes import (
     set_title,
     started_between,
 )
-from queuectl.system.run_processes import kill_run, marked_orphans
+from queuectl.system.run_processes import kill_runs, marked_orphans
 
 _RECORD = struct.Struct("=d q d d 32s")
 """Deadline and times by `boot_clock`: deadline, group, earliest and latest start, run id."""
@@ -53,10 +53,14 @@ _COUNT_AT = _GUARD_AT + _GUARD.size
 """How many records there are, of runs that have ended too."""
 
 _RECORDS_AT = 64
-_NOTES_AT = _RECORDS_AT + MOST_CONCURRENCY * _RECORD.size
-"""Where the length of all notes stands; the notes follow, each after its own length."""
+_SIDE_AT = _RECORDS_AT + MOST_CONCURRENCY * _RECORD.size
+"""Which of two sides the notes are on: all are replaced by writing the other one and turning."""
 
-_MEMORY_BYTES = _NOTES_AT + 128 * 1024
+_NOTES_AT = _SIDE_AT + 8
+_NOTES_BYTES = 128 * 1024
+"""How long a side is. It begins with the length of all; the notes follow, each after its own."""
+
+_MEMORY_BYTES = _NOTES_AT + 2 * _NOTES_BYTES
 
 _LOOK_SECONDS = 1.0
 _MOST_STOPPED_SECONDS = 3.0
@@ -129,9 +133,12 @@ class Watchdog:
     def __init__(self, post: Post) -> None:
         self._memory = post.memory
         self._pipe = post.writer
-        self._noted = 0
+        self._noted = self._side = 0
         self._places: dict[str, int] = {}
         self._free: list[int] = []
+        self._lock = threading.Lock()
+        """The heartbeat moves deadlines while the loop takes runs out: none lands in another's."""
+
         self.may_stop_for(_IDLE_STOPPED_SECONDS)
 
     def may_stop_for(self, seconds: float) -> None:
@@ -158,29 +165,33 @@ class Watchdog:
     def started(self, run_id: str, group: int) -> None:
         """Say which process group the announced run has."""
         place = self._places[run_id]
-        deadline, _, earliest, _, name = _RECORD.unpack_from(self._memory, place)
-        _RECORD.pack_into(self._memory, place, deadline, group, earliest, boot_clock(), name)
+        with self._lock:
+            deadline, _, earliest, _, name = _RECORD.unpack_from(self._memory, place)
+            _RECORD.pack_into(self._memory, place, deadline, group, earliest, boot_clock(), name)
 
     def extend(self, run_id: str, deadline: float) -> None:
         """Move the deadline of a run: its lease was renewed. Nothing to do if it has ended."""
-        place = self._places.get(run_id)
-        if place is not None:
-            _DEADLINE.pack_into(self._memory, place, deadline)
+        with self._lock:
+            place = self._places.get(run_id)
+            if place is not None:
+                _DEADLINE.pack_into(self._memory, place, deadline)
 
     def ended(self, run_id: str) -> None:
         """Say that a run has ended."""
-        place = self._places.pop(run_id)
-        self._memory[place : place + _RECORD.size] = _IDLE
+        with self._lock:
+            place = self._places.pop(run_id)
+            self._memory[place : place + _RECORD.size] = _IDLE
         self._free.append(place)
 
     def keep(self, note: bytes) -> bool:
         """Keep a note of what has ended, behind those kept before; False: there is no room."""
-        at = _NOTES_AT + _LENGTH.size + self._noted
-        size = _LENGTH.size + len(note)
-        if at + size > _MEMORY_BYTES:
+        start, size = _notes_at(self._side), _LENGTH.size + len(note)
+        if _LENGTH.size + self._noted + size > _NOTES_BYTES:
             return False
+        at = start + _LENGTH.size + self._noted
         self._memory[at : at + size] = _LENGTH.pack(len(note)) + note
-        self._count(self._noted + size)
+        self._noted += size
+        _LENGTH.pack_into(self._memory, start, self._noted)  # what is not counted does not exist
         return True
 
     @property
@@ -188,15 +199,16 @@ class Watchdog:
         """Whether notes are kept."""
         return self._noted > 0
 
-    def forget(self) -> None:
-        """Forget the notes: what they tell of is committed."""
-        if self._noted:
-            self._count(0)
+    def replace(self, note: bytes = b"") -> None:
+        """Forget the notes, as what they tell of is committed, and keep another in their place.
 
-    def _count(self, noted: int) -> None:
-        """Say how long the notes are; whatever is not counted does not exist."""
-        self._noted = noted
-        _LENGTH.pack_into(self._memory, _NOTES_AT, noted)
+        There is no moment in which neither counts.
+        """
+        self._side, self._noted = 1 - self._side, 0
+        _LENGTH.pack_into(self._memory, _notes_at(self._side), 0)
+        if note:
+            self.keep(note)
+        self._memory[_SIDE_AT] = self._side
 
     def close(self) -> None:
         """Dismiss the guard; what it was told about last is killed if it still runs."""
@@ -279,9 +291,14 @@ def _earliest_deadline(memory: mmap.mmap) -> float:
     return min((record.deadline for record in _records(memory)), default=float("inf"))
 
 
+def _notes_at(side: int) -> int:
+    return _NOTES_AT + side * _NOTES_BYTES
+
+
 def _notes(memory: mmap.mmap) -> Iterator[bytes]:
-    (left,) = _LENGTH.unpack_from(memory, _NOTES_AT)
-    at = _NOTES_AT + _LENGTH.size
+    start = _notes_at(memory[_SIDE_AT])
+    (left,) = _LENGTH.unpack_from(memory, start)
+    at = start + _LENGTH.size
     while left > 0:
         (length,) = _LENGTH.unpack_from(memory, at)
         yield memory[at + _LENGTH.size : at + _LENGTH.size + length]
@@ -292,28 +309,18 @@ def _notes(memory: mmap.mmap) -> Iterator[bytes]:
 def _end_runs(records: Sequence[_Announced], worker: int) -> None:
     """Kill runs that the worker had announced, where they have not ended.
 
-    Several are killed side by side, as each may take a while. Orphans go to whoever this process
-    itself is, or would be, a child of.
+    Orphans go to whoever this process itself is, or would be, a child of.
     """
     if any(record.group == 0 for record in records):
         time.sleep(_BIRTH_SECONDS)
-    threads = [threading.Thread(target=_end_run, args=(each, worker)) for each in records[1:]]
-    for thread in threads:
-        thread.start()
-    if records:
-        _end_run(records[0], worker)
-    for thread in threads:
-        thread.join()
-
-
-def _end_run(record: _Announced, worker: int) -> None:
-    run_id, group = record.run_id.rstrip(b"\0").decode(), record.group
-    kill_run(
-        run_id,
-        group if _is_ours(group, record.earliest, record.latest) else None,
-        orphans=partial(marked_orphans, run_id, (os.getppid(), worker)),
-        spare=(worker,),
-    )
+    runs = {
+        each.run_id.rstrip(b"\0").decode(): each.group
+        if _is_ours(each.group, each.earliest, each.latest)
+        else None
+        for each in records
+    }
+    orphans = partial(marked_orphans, runs, (os.getppid(), worker))
+    kill_runs(runs, orphans=orphans, spare=(worker,))
 
 
 def _is_ours(group: int, earliest: float, latest: float) -> bool:

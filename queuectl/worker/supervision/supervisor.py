@@ -33,6 +33,8 @@ from queuectl.worker.logging import be_worker
 from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.watchdog import Post, Watchdog
 from queuectl.worker.signals import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control, fork_process
+from queuectl.worker.slot_shares import SlotShare
+from queuectl.worker.supervision.suspect_seats import SuspectSeats
 from queuectl.worker.worker import Worker
 
 log = logging.getLogger("queuectl.worker")
@@ -43,6 +45,12 @@ _ROUSE_SECONDS = 2.0
 _GUARD_PAUSE = 0.05
 """How long a guard that dies is waited for at the least before the next, so that nothing spins."""
 
+_STORE_PARTS = {
+    "mongo": ("store",),
+    "sqlite": ("store", "claims", "named", "stats", "suspects", "writes"),
+}
+"""The modules of each store that a worker uses, those too that it loads only when they are."""
+
 Report = Callable[[str], None]
 """Tells whoever started the workers: `ready PID`, or `failed MESSAGE`."""
 
@@ -51,6 +59,7 @@ Report = Callable[[str], None]
 class _Seat:
     """A place for one worker: who sits there, since when, and when to fill it again."""
 
+    place: int
     pid: int = 0
     since: float = 0.0
     failures: int = 0
@@ -69,6 +78,7 @@ class Supervisor:
     _seats: list[_Seat] = field(default_factory=list)
     _posts: list[Post] = field(default_factory=list)
     _courier: CourierSeat = field(init=False)
+    _suspects: SuspectSeats = field(init=False)
     _handed_on: int = 0
     _exit_code: int = 0
     _rouse_at: float = 0.0
@@ -79,14 +89,17 @@ class Supervisor:
         adopt_orphans()
         _preload(self.location.store_url)
         pidfile.add(self.location.home, pidfile.ProcessEntry(pidfile.SUPERVISOR, this_process()))
-        self._seats = [_Seat() for _ in range(self.count)]
+        self._seats = [_Seat(place) for place in range(self.count)]
         self._courier = CourierSeat(self.location, self.options)
+        self._suspects = SuspectSeats(self.location.home, self.options, self.count)
+        bells = [self._control.wake, self._courier.bell, self._suspects.bell]
         try:
             while self._seats or self._posts or self._courier.is_needed:
                 self._fill_seats()
                 self._man_posts()
                 self._courier.fill(self._control)
-                wait_readable([self._control.wake, self._courier.bell], self._next_look())
+                self._suspects.fill(self._fork)
+                wait_readable(bells, self._next_look())
                 self._control.settle_down()
                 self._rouse()
                 self._hand_on_stop()
@@ -99,7 +112,10 @@ class Supervisor:
     def _fill_seats(self) -> None:
         for seat in self._seats:
             if not seat.pid and seat.fill_at <= time.monotonic():
-                self._fork(seat)
+                bound = self.options.only is not None
+                share = None if bound else self._suspects.share_of(seat.place)
+                seat.pid = self._fork(self.options, self.report, share)
+                seat.since = time.monotonic()
 
     def _man_posts(self) -> None:
         """Put another guard in the place of each that has died."""
@@ -126,17 +142,27 @@ class Supervisor:
             if pid:
                 rouse(pid)
 
-    def _fork(self, seat: _Seat) -> None:
-        """Fork a guard and its worker, with stop signals held back until the worker counts them."""
+    def _fork(
+        self,
+        options: WorkerOptions,
+        report: Report = lambda _: None,
+        share: SlotShare | None = None,
+    ) -> int:
+        """Fork a guard and its worker, with stop signals held back until the worker counts them.
+
+        A guard whose worker could not be forked finds that it has none, and leaves.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         post = Post(partial(crash_journal.act_on, self.location.store_url))
-        post.man()
         call = self._courier.call if delivers(self.options) else None
-        live = partial(_live, self.location, self.options, os.getpid(), self.report, call, post)
-        seat.pid = fork_process(self._control, live, "worker failed")
-        post.hand_over()
-        seat.since = time.monotonic()
-        self._posts.append(post)
+        live = partial(_live, self.location, options, os.getpid(), report, call, share, post)
+        try:
+            post.man()
+            self._posts.append(post)
+            return fork_process(self._control, live, "worker failed")
+        finally:
+            post.hand_over()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _hand_on_stop(self) -> None:
         """Tell each worker what was asked of this supervisor."""
@@ -149,11 +175,13 @@ class Supervisor:
                         os.kill(seat.pid, number)
                         os.kill(seat.pid, signal.SIGCONT)  # one that stands still cannot leave
             self._courier.hand_on(number)
+            self._suspects.hand_on(number)
         if self._control.is_stopping:
             self._seats = [seat for seat in self._seats if seat.pid]
 
     def _reap(self) -> None:
         self._courier.reap()
+        self._suspects.reap()
         for seat in list(self._seats):
             if not seat.pid:
                 continue
@@ -163,7 +191,7 @@ class Supervisor:
         for post in list(self._posts):
             if post.watchdog:
                 self._reap_watchdog(post)
-        own = {self._courier.pid, *(seat.pid for seat in self._seats)}
+        own = {self._courier.pid, *self._suspects.pids, *(seat.pid for seat in self._seats)}
         reap_strangers(own | {post.watchdog for post in self._posts})
 
     def _reap_watchdog(self, post: Post) -> None:
@@ -186,7 +214,9 @@ class Supervisor:
         if code == ExitCode.OK or is_hopeless or self._control.is_stopping:
             self._exit_code = self._exit_code or max(0, code)
             self._seats.remove(seat)
+            self._suspects.vacate(seat.place, is_for_good=True)
             return
+        self._suspects.vacate(seat.place, is_for_good=False)
         is_steady = time.monotonic() - seat.since > _STEADY_SECONDS
         seat.failures = 1 if is_steady else seat.failures + 1
         first, longest = _BACKOFF_SECONDS
@@ -199,7 +229,8 @@ class Supervisor:
 def _preload(store_url: str) -> None:
     """Import what workers need before they are forked, and keep it out of their collections."""
     kind = "mongo" if is_mongo(store_url) else "sqlite"
-    importlib.import_module(f"queuectl.stores.{kind}.store")
+    for part in _STORE_PARTS[kind]:
+        importlib.import_module(f"queuectl.stores.{kind}.{part}")
     gc.collect()
     gc.freeze()
 
@@ -210,6 +241,7 @@ def _live(
     supervisor: int,
     report: Report,
     call_courier: Callable[[], None] | None,
+    share: SlotShare | None,
     post: Post,
 ) -> int:
     """Be one worker from the fork on; return its exit code."""
@@ -230,7 +262,9 @@ def _live(
             raise StoreUnavailable(f"{place.home.root} is gone", hint="put it back")
         worker_id = new_worker_id()
         be_worker(place.home, worker_id)
-        worker = Worker(place, options, watchdog, worker_id, call_courier, is_adopter=is_adopter)
+        worker = Worker(
+            place, options, watchdog, worker_id, call_courier, share, is_adopter=is_adopter
+        )
         if os.getppid() != supervisor:
             return ExitCode.OK  # it died before the worker could watch it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
