@@ -193,6 +193,12 @@ class Job:
         """Whether it is tried again once its latest attempt has failed."""
         return self.attempts < attempts_allowed(self.spec.max_retries)
 
+    @property
+    def claim_id(self) -> str:
+        """The id of its claim; only for a job that is claimed."""
+        assert self.claim is not None
+        return self.claim.id
+
     def is_claimed_by(self, claim_id: str) -> bool:
         """Whether that very claim is on the job."""
         return self.claim is not None and self.claim.id == claim_id

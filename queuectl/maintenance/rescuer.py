@@ -139,8 +139,7 @@ class Rescuer:
         A job whose processes cannot be killed stays claimed while they live, so that nobody starts
         it beside them: its lease is renewed in the name of the worker that was lost.
         """
-        assert job.claim is not None
-        claim_id = job.claim.id
+        claim_id = job.claim_id
         is_known = claim_id in self._undying
         left = members(claim_id, None) if is_known else [] if is_dead else _kill(claim_id)
         if not left:

@@ -13,10 +13,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.state_machine import Transition
 from queuectl.stores.base import Store
@@ -24,7 +23,7 @@ from queuectl.stores.exchange import ClaimRequest
 from queuectl.system.ids import new_token
 from queuectl.system.processes import boot_clock
 from queuectl.worker import crash_journal
-from queuectl.worker.ended_runs import EndedRun, EndedRuns, claim_id_of
+from queuectl.worker.ended_runs import EndedRun, EndedRuns
 from queuectl.worker.heartbeat import Heartbeat
 from queuectl.worker.logging import JobLog
 from queuectl.worker.options import WorkerOptions
@@ -49,11 +48,6 @@ class ClaimedJob:
 
     job: Job
     deadline: float
-
-    @property
-    def claim_id(self) -> str:
-        """The id of its claim."""
-        return claim_id_of(self.job)
 
 
 @frozen
@@ -103,7 +97,6 @@ class ClaimBatch:
         self._waiting: deque[ClaimedJob] = deque()
         self._ended = EndedRuns(store, worker, options, heartbeat, job_log)
         self._unanswered: list[ClaimRequest] = []
-        self._noted_ids: list[str] = []
         self._must_commit = False
         self._asked_at = self._claimed_at = self._ended_at = 0.0
         self._pace = _UNKNOWN_SECONDS
@@ -190,7 +183,7 @@ class ClaimBatch:
     def _number(self, free: int) -> int:
         """Return for how many jobs to ask: what is over in time, judged by the last."""
         soon = int(free * self._timings.together / self._pace)
-        return 1 if self._options.only else max(free, min(self._most, soon))
+        return max(free, min(self._most, soon))
 
     def _hold(self, jobs: Sequence[ClaimedJob]) -> None:
         self._waiting.extend(jobs)
@@ -211,7 +204,7 @@ class ClaimBatch:
     def _extend_requests(self, number: int, *, is_alone: bool) -> None:
         """Ask for so many jobs; what was not answered comes first, as it may have been given."""
         lease, options = self._heartbeat.settings.lease_seconds, self._options
-        self._unanswered += [
+        further = [
             ClaimRequest(
                 new_token(),
                 self._worker,
@@ -223,10 +216,11 @@ class ClaimBatch:
             )
             for _ in range(number - len(self._unanswered))
         ]
-        claim_ids = [each.claim_id for each in self._unanswered]
-        if claim_ids != self._noted_ids:
-            self._watchdog.keep(crash_journal.asked(self._worker, claim_ids))
-            self._noted_ids = claim_ids
+        if further:
+            self._watchdog.keep(
+                crash_journal.asked(self._worker, [each.claim_id for each in further])
+            )
+            self._unanswered += further
 
     def _ask(self, changes: Sequence[Transition]) -> Callable[[], _Answer]:
         """Return how to ask for jobs, noting when their leases end: from before they are asked for.
@@ -278,7 +272,6 @@ class ClaimBatch:
         self._unanswered = []
         self._ended.note_committed(changes, committed)
         self._hold(self._claimed(jobs, is_late=is_late))
-        self._noted_ids = []
         self._must_commit = False
         if self._ended.left:
             self._commit_left(is_busy=is_busy)

@@ -32,17 +32,17 @@ def asked(worker: str, claim_ids: Iterable[str]) -> bytes:
 
 def claimed(jobs: Iterable[Job]) -> bytes:
     """Note that jobs are claimed, and will be begun later."""
-    return marshal.dumps((_CLAIMED, [(job.id, _claim_id(job)) for job in jobs]))
+    return marshal.dumps((_CLAIMED, [(job.id, job.claim_id) for job in jobs]))
 
 
 def begun(job: Job) -> bytes:
     """Note that a job is about to be begun, so that it counts as begun whatever comes."""
-    return marshal.dumps((_BEGUN, [(job.id, _claim_id(job))]))
+    return marshal.dumps((_BEGUN, [(job.id, job.claim_id)]))
 
 
 def ended(job: Job, outcome: Outcome, at: datetime) -> bytes:
     """Note how a run ended that is not committed yet."""
-    return marshal.dumps((_ENDED, [(job.id, _claim_id(job))], to_millis(at), _fields_of(outcome)))
+    return marshal.dumps((_ENDED, [(job.id, job.claim_id)], to_millis(at), _fields_of(outcome)))
 
 
 def act_on(store_url: str, notes: Iterable[bytes]) -> None:
@@ -62,7 +62,7 @@ def act_on(store_url: str, notes: Iterable[bytes]) -> None:
     with closing(reopen_store(store_url)) as store:
         changes = []
         for job in chain.from_iterable(map(store.claimed_by, set(requests.values()))):
-            if _claim_id(job) in requests and job.id not in last:
+            if job.claim_id in requests and job.id not in last:
                 changes.append(_change(job, [], store.now()))
         for job_id, (kind, claim_id, ending) in last.items():
             known = store.get(job_id) if kind != _BEGUN else None
@@ -77,8 +77,3 @@ def _change(job: Job, ending: list[Any], now: datetime) -> Transition:
         return state_machine.finish(job, None, now)
     at, values = ending
     return state_machine.finish(job, Outcome(*values), from_millis(at))
-
-
-def _claim_id(job: Job) -> str:
-    assert job.claim is not None
-    return job.claim.id

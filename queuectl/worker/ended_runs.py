@@ -36,17 +36,6 @@ class EndedRun:
     outcome: Outcome | None
     at: datetime
 
-    @property
-    def claim_id(self) -> str:
-        """The id of its claim."""
-        return claim_id_of(self.job)
-
-
-def claim_id_of(job: Job) -> str:
-    """Return the id of the claim on a job."""
-    assert job.claim is not None
-    return job.claim.id
-
 
 class EndedRuns:
     """The ends of one worker's runs, from when they are noted until they are committed.
@@ -91,7 +80,7 @@ class EndedRuns:
         self.left = [each for each, _, is_committed in done if not is_committed]
         for each, _, is_committed in done:
             if is_committed:
-                self._heartbeat.let_go(each.claim_id)
+                self._heartbeat.let_go(each.job.claim_id)
         self._log.log_each(
             [
                 line
@@ -110,7 +99,7 @@ class EndedRuns:
             first = self.left[0]
             self._commit_alone(first.job, first.outcome, ask, now)
             self.left.pop(0)
-            self._heartbeat.let_go(first.claim_id)
+            self._heartbeat.let_go(first.job.claim_id)
 
     def _commit_alone(self, job: Job, outcome: Outcome | None, ask: Ask, now: datetime) -> None:
         """Commit one end that was refused among others.
@@ -136,7 +125,7 @@ class EndedRuns:
                 self._log.log_each(self._lines(job, change.after, outcome))
                 return
             fresh = ask(partial(self._store.get, job.id))
-            if fresh is None or job.claim is None or not fresh.is_claimed_by(job.claim.id):
+            if fresh is None or not fresh.is_claimed_by(job.claim_id):
                 self._log.hold(job)
                 log.warning("job '%s': the claim was lost, its result is discarded", job.id)
                 return

@@ -14,11 +14,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound, StoreError, StoreLocked
+from queuectl.domain.frozen import replace
 from queuectl.domain.settings import Settings
 from queuectl.domain.worker_record import StopRequest, WorkerRecord
 from queuectl.maintenance import Maintenance

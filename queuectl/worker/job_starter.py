@@ -89,7 +89,7 @@ class JobStarter:
     def _run(self, claimed: ClaimedJob, settings: Settings, files: RunFiles) -> Outcome | None:
         job = claimed.job
         try:
-            environment = self._environment.of(job, claimed.claim_id, settings)
+            environment = self._environment.of(job, job.claim_id, settings)
         except NotAllowed as fault:
             return Outcome(error=str(fault), is_final=True)
         except StoreUnavailable:
@@ -102,7 +102,7 @@ class JobStarter:
             command = command_text(job.spec.command)[:_COMMAND_LENGTH]
             self._log.log(f"running job '{job.id}': {command}")
         run = Run(
-            claimed.claim_id,
+            job.claim_id,
             job.spec.command,
             environment,
             job.spec.cwd,

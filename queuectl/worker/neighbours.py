@@ -5,7 +5,6 @@ from __future__ import annotations
 from queuectl.domain import state_machine
 from queuectl.domain.job import Job
 from queuectl.stores.base import Store
-from queuectl.worker.ended_runs import claim_id_of
 
 
 def admit_neighbours(store: Store, job: Job) -> Job | None:
@@ -14,7 +13,7 @@ def admit_neighbours(store: Store, job: Job) -> Job | None:
     None: the claim was lost, or somebody else has changed the job just now.
     """
     fresh = store.get(job.id)
-    if fresh is None or not fresh.is_claimed_by(claim_id_of(job)):
+    if fresh is None or not fresh.is_claimed_by(job.claim_id):
         return None
     change = state_machine.share(fresh, store.now())
     return change.after if store.commit(change) else None

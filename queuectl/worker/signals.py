@@ -202,9 +202,9 @@ class Control:
         with contextlib.suppress(BlockingIOError):
             os.write(self._waker, b"!")
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep until the wake-up descriptor is readable, or time is up."""
-        self._poll(max(0.0, seconds) * 1000)
+    def sleep(self, seconds: float) -> bool:
+        """Sleep until the wake-up descriptor is readable (True), or time is up."""
+        return bool(self._poll(max(0.0, seconds) * 1000))
 
     def settle_down(self) -> None:
         """Empty the wake-up descriptor; look at the flags after this, not before."""

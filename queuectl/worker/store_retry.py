@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from queuectl.domain.errors import StoreError, StoreLocked, StoreUnavailable
 from queuectl.stores.base import Store
-from queuectl.system.polling import wait_readable
 from queuectl.worker.options import Timings
 from queuectl.worker.signals import Control
 
@@ -87,9 +86,7 @@ class StoreRetry:
         while True:
             asked_at = time.monotonic()
             try:
-                if self.is_away:
-                    self._recover()
-                answer = ask()
+                answer = self._once(ask)
             except StoreUnavailable as fault:
                 self.is_away = True
                 has_nothing = may_leave or self._control.is_fenced
@@ -114,14 +111,17 @@ class StoreRetry:
         if asked_at < self._next_try:
             raise StoreUnavailable("the store is asked again later")
         try:
-            if self.is_away:
-                self._recover()
-            answer = ask()
+            answer = self._once(ask)
         except StoreUnavailable as fault:
             self._put_off(fault, asked_at)
             raise
         self._answered()
         return answer
+
+    def _once(self, ask: Callable[[], T]) -> T:
+        if self.is_away:
+            self._recover()
+        return ask()
 
     @property
     def next_try(self) -> float:
@@ -147,7 +147,7 @@ class StoreRetry:
 
     def pause(self, seconds: float) -> None:
         """Sleep; what wakes the worker ends it, but not at once, so that nothing spins."""
-        if wait_readable([self._control.wake], seconds):
+        if self._control.sleep(seconds):
             self._control.settle_down()
             time.sleep(SHORTEST_PAUSE)
 

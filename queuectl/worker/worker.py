@@ -23,7 +23,6 @@ from queuectl.stores.rules import require_in_use
 from queuectl.system.home import Home, Location
 from queuectl.system.processes import this_process
 from queuectl.worker.batch import ClaimBatch, ClaimedJob, Situation
-from queuectl.worker.ended_runs import claim_id_of
 from queuectl.worker.heartbeat import Heartbeat
 from queuectl.worker.job_starter import JobStarter
 from queuectl.worker.leaving import is_done, leave
@@ -291,11 +290,11 @@ class Worker:
             log.debug("%s", fault)
             return
         if job is not None:
-            self._begun[claim_id_of(job)] = job
+            self._begun[job.claim_id] = job
 
     def _begin(self, claimed: ClaimedJob) -> None:
         """Start one claimed job; what cannot be started is ended or given back."""
-        job, claim_id = claimed.job, claimed.claim_id
+        job, claim_id = claimed.job, claimed.job.claim_id
         self._heartbeat.hold(job.id, claim_id, claimed.deadline)
         self._log.hold(job)
         is_beside = job.runs_alone and self._begun  # it was asked for when there was one slot

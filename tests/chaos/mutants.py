@@ -567,7 +567,7 @@ MUTANTS = (
     Mutant(
         "what a worker was given and had not noted counts as begun",
         JOURNAL + "test_what_was_given_to_a_worker_that_died_before_it_knew_is_given_back[sqlite]",
-        (Cut("worker/crash_journal.py", "if _claim_id(job) in requests and", "if False and"),),
+        (Cut("worker/crash_journal.py", "if job.claim_id in requests and", "if False and"),),
     ),
     Mutant(
         "a deadline that is moved lands wherever the run was",

@@ -9,7 +9,6 @@ import pytest
 from queuectl.domain.job import State
 from queuectl.stores import open_store
 from queuectl.worker import crash_journal
-from queuectl.worker.ended_runs import claim_id_of
 from tests.stores.kit import SUCCESS, added, claimed, existing
 
 
@@ -27,7 +26,7 @@ def test_what_was_given_to_a_worker_that_died_before_it_knew_is_given_back(
             added(store, name)
         first, second = claimed(store), claimed(store)
         assert first.worker is not None
-        claims = [claim_id_of(first), claim_id_of(second)]
+        claims = [first.claim_id, second.claim_id]
         notes = [crash_journal.asked(first.worker, claims), crash_journal.begun(second)]
         crash_journal.act_on(store_url, notes)
         back = existing(store, first.id)
@@ -41,7 +40,7 @@ def test_of_several_notes_on_one_claim_the_last_counts(store_url: str) -> None:
         job = claimed(store)
         assert job.worker is not None
         notes = [
-            crash_journal.asked(job.worker, [claim_id_of(job)]),
+            crash_journal.asked(job.worker, [job.claim_id]),
             crash_journal.claimed([job]),
             crash_journal.begun(job),
             crash_journal.ended(job, SUCCESS, store.now()),

@@ -78,7 +78,7 @@ class Executor:
         self._watchdog = watchdog
         self._quick = quick
         self._is_adopter = is_adopter
-        self._stopper = Stopper(control, self._in_hand_has, self._is_unclear, is_adopter=is_adopter)
+        self._stopper = Stopper(control, self._adopted, self._is_unclear)
         self._marker = Marker()
         self._has_orphans = not is_adopter
         self._null = os.open(os.devnull, os.O_RDONLY)
@@ -229,14 +229,13 @@ class Executor:
         if hand is None or hand.ending is None:
             return int(found.si_pid)
         others = (each.pid for each in self._in_hand.values() if not each.ending)
-        return next(filter(has_ended, chain(others, self._orphans())), None)
+        return next(filter(has_ended, chain(others, self._adopted())), None)
 
-    def _orphans(self) -> Iterator[int]:
-        if self._is_adopter:
-            yield from (pid for pid in children_of(os.getpid()) if pid not in self._in_hand)
-
-    def _in_hand_has(self, pid: int) -> bool:
-        return pid in self._in_hand
+    def _adopted(self) -> list[int]:
+        """Return the children that lead no run in hand, where this process adopts orphans."""
+        if not self._is_adopter:
+            return []
+        return [pid for pid in children_of(os.getpid()) if pid not in self._in_hand]
 
     def _is_unclear(self) -> bool:
         """Whether a child that bears no mark may be of any run."""

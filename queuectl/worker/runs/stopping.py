@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from queuectl.system.run_mark import is_mark, mark_of, read_mark
 from queuectl.system.run_processes import (
-    children_of,
     continue_run,
     freeze_run,
     kill_run,
@@ -59,23 +58,19 @@ class RunTimer:
 class Stopper:
     """Ends runs of one worker.
 
-    `is_leader` tells which children lead a run in hand. Where this process adopts orphans
-    (`is_adopter`), what a run leaves behind is among its children; `is_unclear` says whether one
-    that bears no mark may be of another run.
+    `adopted` returns the children that lead no run in hand: what runs left behind; `is_unclear`
+    says whether one of them that bears no mark may be of another run.
     """
 
     def __init__(
         self,
         control: Control,
-        is_leader: Callable[[int], bool],
+        adopted: Callable[[], Sequence[int]],
         is_unclear: Callable[[], bool],
-        *,
-        is_adopter: bool,
     ) -> None:
         self._control = control
-        self._is_leader = is_leader
+        self._adopted = adopted
         self._is_unclear = is_unclear
-        self._is_adopter = is_adopter
 
     def stop(self, run: Run, pid: int, timer: RunTimer, halt: Halt) -> list[int]:
         """End every process of a run: ask, wait a while, kill.
@@ -106,8 +101,8 @@ class Stopper:
         if no other run is in hand and no earlier one had left any behind.
         """
         found = []
-        for pid in reversed(children_of(os.getpid())) if self._is_adopter else ():
-            if self._is_leader(pid) or has_ended(pid):
+        for pid in reversed(self._adopted()):
+            if has_ended(pid):
                 continue
             theirs = read_mark(pid)
             is_anybodys = is_mark(theirs) or self._is_unclear()

@@ -13,9 +13,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from queuectl.domain.errors import StoreError
+from queuectl.domain.frozen import replace
 from queuectl.system import pidfile
 from queuectl.system.home import Home
 from queuectl.worker.options import WorkerOptions
