@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from zlib import crc32
 
 from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, StoreError, StoreRefused
@@ -223,9 +224,8 @@ def courier_lock(home: Home, patience: float = 0.0) -> int | None:
 
 def courier_id(home: Home) -> str:
     """Return by what the claims of a home's courier are known: the next one takes them back."""
-    from hashlib import sha256
-
-    return f"{socket.gethostname()}-courier-{sha256(str(home.root).encode()).hexdigest()[:8]}"
+    # hashlib would load the whole of OpenSSL at the start of each worker
+    return f"{socket.gethostname()}-courier-{crc32(os.fsencode(home.root)):08x}"
 
 
 def deliveries_are_left(home: Home, store: Store) -> bool:

@@ -111,6 +111,11 @@ class ClaimBatch:
         """Whether a job is in hand that has not begun."""
         return bool(self._waiting)
 
+    @property
+    def has_next(self) -> bool:
+        """Whether a job that is in hand may begin before anything is committed or claimed."""
+        return bool(self._waiting) and self.next_look() > 0
+
     def take(self) -> ClaimedJob:
         """Return the next job to begin, of those that are in hand."""
         claimed = self._waiting.popleft()

@@ -49,7 +49,8 @@ _LEAST_PATIENCE = 0.05
 class _Held:
     """A claim in hand, and when by `boot_clock` its lease ends and its run must be stopped."""
 
-    claim: HeldClaim
+    job_id: str
+    claim_id: str
     deadline: float
     fence_at: float
 
@@ -107,7 +108,7 @@ class Heartbeat:
 
     def hold(self, job_id: str, claim_id: str, deadline: float) -> None:
         """Begin to renew a claim whose lease ends at `deadline` (`boot_clock`)."""
-        held = _Held(HeldClaim(job_id, claim_id), deadline, self._fence_before(deadline))
+        held = _Held(job_id, claim_id, deadline, self._fence_before(deadline))
         self._control.hold(claim_id, held.fence_at)
         self._held[claim_id] = held
         self._next_renewal = 0.0
@@ -123,8 +124,8 @@ class Heartbeat:
     def _extend(self, held: _Held, deadline: float, fence_at: float) -> None:
         """Let a run go on for longer, as its claim stands."""
         held.deadline, held.fence_at = deadline, fence_at
-        self._control.fence(held.claim.claim_id, fence_at)
-        self._watchdog.extend(held.claim.claim_id, deadline)
+        self._control.fence(held.claim_id, fence_at)
+        self._watchdog.extend(held.claim_id, deadline)
 
     def _outlast(self, held: _Held) -> None:
         """Let a job in hand go on: just now nobody could write, and its claim stood."""
@@ -261,17 +262,17 @@ class Heartbeat:
         lease = self.settings.lease_seconds
         deadline = boot_clock() + lease
         try:
-            renewals = store.renew([each.claim for each in held], lease)
+            renewals = store.renew([HeldClaim(each.job_id, each.claim_id) for each in held], lease)
         except StoreLocked as fault:
             for each in held:
-                if each.claim.claim_id in fault.claims_standing:
+                if each.claim_id in fault.claims_standing:
                     self._outlast(each)
             raise
         for each, renewal in zip(held, renewals, strict=True):
             self._heed_renewal(each, renewal, deadline)
 
     def _heed_renewal(self, held: _Held, renewal: Renewal, deadline: float) -> None:
-        claim_id = held.claim.claim_id
+        claim_id = held.claim_id
         if self._held.get(claim_id) is not held:
             return  # settled meanwhile
         if renewal is Renewal.LOST:

@@ -162,11 +162,17 @@ class Worker:
             if self._share:
                 self._share.plan(self._heartbeat.slots, len(self._begun))
             free = self._free
-            has_claimed = self._batch.settle(self._situation(free))
+            may_claim = self._starter.can_log and not self._control.is_stopping
+            has_claimed = False
+            if not (may_claim and free > 0 and self._batch.has_next):
+                has_claimed = self._batch.settle(self._situation(free, may_claim=may_claim))
             free = self._begin_waiting(free)
+            if has_claimed:
+                self._sync()
             if self._share and is_wide:
                 self._share.note(self._heartbeat.slots, len(self._begun))
-            self._log.hold(self._only_job())
+            if is_wide or not self._begun:  # else it is held since it was begun
+                self._log.hold(self._only_job())
             seconds = self._batch.next_look()
             if seconds <= 0 or (has_claimed and free > 0):
                 continue
@@ -189,10 +195,10 @@ class Worker:
             return 0
         return (self._share.of(slots) if self._share else slots) - len(self._begun)
 
-    def _situation(self, free: int) -> Situation:
+    def _situation(self, free: int, *, may_claim: bool) -> Situation:
         return Situation(
             free=free,
-            may_claim=self._starter.can_log and not self._control.is_stopping,
+            may_claim=may_claim,
             is_alone=self._heartbeat.slots == 1,
             is_busy=bool(self._begun),
             is_slow=bool(self._begun) and self._executor.are_slow,
@@ -269,12 +275,9 @@ class Worker:
 
     def _begin_waiting(self, free: int) -> int:
         """Begin the jobs that are claimed in the free slots; return how many are left free."""
-        begun_before = len(self._begun)
         while self._batch.has_waiting and free > 0:
             self._begin(self._batch.take())
             free = self._free
-        if len(self._begun) > begun_before:
-            self._sync()
         return free
 
     def _admit_neighbours(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -333,3 +334,57 @@ def test_a_burial_that_is_repeated_is_recognised_as_applied(store: Store) -> Non
     assert store.commit(change)
     assert store.commit(change)
     assert existing(store, "a") == change.after
+
+
+ENDS = (
+    None,
+    SUCCESS,
+    FAILURE,
+    INTERRUPTED,
+    Outcome(exit_code=0, duration=0.25, stdout="done", stderr_cut=7),
+    replace(FAILURE, timed_out=True, signal=9, exit_code=None),
+)
+
+
+def test_ends_and_claims_in_one_batch_are_each_written_as_their_transition_says(
+    store: Store,
+) -> None:
+    # each way to end after each that lets it be tried again, and once with no attempt left
+    courses = [*product((3,), (None, FAILURE, INTERRUPTED), ENDS), *product((1,), ENDS, (None,))]
+    for number, (retries, *_) in enumerate(courses):
+        added(store, f"{number}", max_retries=retries, backoff_base=0.0)
+    for at, workers in ((1, "wv"), (2, "vw")):
+        found: list[Job] = []
+        for worker in workers:  # some are tried again by the same worker, some by another
+            asked = [request(worker=worker) for _ in courses[::2]]
+            while asked and (more := store.commit_and_claim((), asked)[1]):
+                found += more
+                asked = asked[len(more) :]
+        known = [existing(store, job.id) for job in found]
+        assert [(job.claim, job.attempts, job.runs, job.state) for job in found] == [
+            (job.claim, job.attempts, job.runs, job.state) for job in known
+        ]
+        ends = [courses[int(job.id)][at] for job in known]
+        changes = [
+            state_machine.finish(job, end, store.now())
+            for job, end in zip(known, ends, strict=True)
+            if end is None or isinstance(end, Outcome)
+        ]
+        assert len(changes) == len(known) > 8
+        applied, _ = store.commit_and_claim(changes, ())
+        assert all(applied)
+        assert [existing(store, job.id) for job in known] == [change.after for change in changes]
+        store.make_due_claimable()
+
+
+def test_a_mark_that_came_meanwhile_outlives_a_change_of_many(store: Store) -> None:
+    for name in "abc":
+        added(store, name)
+    assert store.commit(state_machine.pause(existing(store, "c"), store.now()))
+    before = [existing(store, name) for name in "abc"]
+    added(store, "child", after=("a",))  # marks its parent, whose revision stays
+    changes = [state_machine.cancel(job, store.now()) for job in before]
+    applied, _ = store.commit_and_claim(changes, ())
+    assert existing(store, "a").has_dependents
+    assert applied[1:] == [True, True]
+    assert not existing(store, "c").paused

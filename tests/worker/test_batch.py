@@ -103,6 +103,7 @@ def test_what_waits_for_a_free_slot_is_not_given_back_for_a_job_that_takes_long(
     fleet.set(concurrency=2)
     fleet.start()
     fleet.running(fleet.enqueue("touch begun; sleep 60"))
+    assert eventually((fleet.root / "begun").exists)
     begun_at = (fleet.root / "begun").stat().st_mtime
     assert eventually(lambda: time.time() - begun_at > 2 * Fleet.timings.quick)
     before, special, after = enqueued(fleet, "true")

@@ -6,30 +6,24 @@ what it costs to run one as often. All that writes is called inside a transactio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, groupby
-from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from queuectl.domain.job import HISTORY_RUNS, Job
 from queuectl.domain.state_machine import MARKS, Fence, Transition
 from queuectl.domain.times import to_millis
 from queuectl.stores import serialization
 from queuectl.stores.sqlite import rows, statements
-from queuectl.stores.sqlite.rows import course_of, outcome_values, ready_flag, spec_values, stored
-from queuectl.stores.sqlite.statements import ROWS_AT_ONCE, Statement, nulls_of, without_nulls
+from queuectl.stores.sqlite.rows import course_of, outcome_values, ready_flag, spec_values
+from queuectl.stores.sqlite.statements import ROWS_AT_ONCE, Statement, shared_and_varied
 
 if TYPE_CHECKING:
     from queuectl.domain.events import RunFinished
     from queuectl.stores.sqlite.database import Database
-
-_Shape = tuple[tuple[str, ...], bytes, Fence]
-"""Which columns are written, which of them become NULL, and under which fence."""
-
-_Update = tuple[_Shape, list[object]]
-"""One job's change: its shape, and the values for what is written, `seq` and the fence."""
 
 _FENCED = {
     Fence.REV: ("rev",),
@@ -41,79 +35,136 @@ _FENCES = {fence: " AND ".join(f"{name} = ?" for name in names) for fence, names
 
 _REV, _LEASE = Fence.REV, Fence.LEASE  # looked up once, as each job asks twice
 _marks_of = attrgetter(*MARKS)
-_shape_of = itemgetter(0)
+
+_Columns = dict[str, Sequence[Any]]
+_Pair = tuple[Transition, Job]
+"""A change, and what becomes of its job."""
 
 
-def _update_of(change: Transition, after: Job, now: datetime) -> _Update:
-    """Return what writes a change under its fence.
+def _kind_of(pair: _Pair) -> tuple[object, ...]:
+    """Return what has to be alike in changes for one statement to make them.
 
-    Only what is another is written: others mark a job and renew its lease without touching
-    `rev`. An outcome is written whole, as it may have been read without its output.
+    An outcome is written whole where it is another, as it may have been read without its output.
     """
+    change, after = pair
     before = change.before
-    names: list[str] = []
-    values: list[object] = []
-    if before.is_free or after.is_free:  # else it is NULL and stays so, as do the indexes over it
-        names.append("ready")
-        values.append(ready_flag(after, now))
-    for name, old, new in zip(rows.COURSE, course_of(before), course_of(after), strict=True):
-        if new is not old and new != old:
-            names.append(name)
-            values.append(stored(new))
-    if after.claim is not before.claim:
-        old_claim, claim = before.claim, after.claim
-        names += rows.CLAIM
-        values += (claim.id, to_millis(claim.lease_until)) if claim else (None, None)
-        is_alone = claim is None or claim.alone
-        if is_alone is not (old_claim is None or old_claim.alone):
-            names.append(rows.ALONE)
-            values.append(None if is_alone else 0)
-    if after.outcome is not before.outcome:
-        names += (*rows.OUTCOME, *serialization.OUTPUT_FIELDS)
-        values += outcome_values(after.outcome)
-    if after.spec is not before.spec:
-        names += rows.SPEC
-        values += spec_values(after.spec)
-    shape = (tuple(names), nulls_of(values), change.fence)
-    return shape, [*without_nulls(values), before.seq, *_fence_values(change)]
+    return (
+        change.event,
+        change.fence,
+        after.claim is before.claim,
+        after.outcome is before.outcome,
+        after.spec is before.spec,
+    )
 
 
-def _fence_values(change: Transition) -> list[object]:
+def _new_columns(pairs: Sequence[_Pair], now: datetime) -> _Columns:
+    """Return the values of the columns that changes of one kind write.
+
+    A column that none of them changes stays as it is: others mark a job that runs, and renew its
+    lease, without touching `rev`.
+    """
+    befores = [change.before for change, _ in pairs]
+    afters = [after for _, after in pairs]
+    columns: _Columns = {}
+    is_waiting = [a.is_free or b.is_free for a, b in zip(afters, befores, strict=True)]
+    if any(is_waiting):  # else `ready` is NULL and stays so, as do the indexes over it
+        columns["ready"] = [ready_flag(after, now) for after in afters]
+    olds = zip(*map(course_of, befores), strict=True)
+    news = zip(*map(course_of, afters), strict=True)
+    for name, old, new in zip(rows.COURSE, olds, news, strict=True):
+        if old != new:
+            columns[name] = new
+    if afters[0].claim is not befores[0].claim:
+        columns |= _claim_columns(befores, afters)
+    if afters[0].outcome is not befores[0].outcome:
+        outcomes = [outcome_values(after.outcome) for after in afters]
+        names = (*rows.OUTCOME, *serialization.OUTPUT_FIELDS)
+        columns |= zip(names, zip(*outcomes, strict=True), strict=True)
+    if afters[0].spec is not befores[0].spec:
+        specs = [spec_values(after.spec) for after in afters]
+        columns |= zip(rows.SPEC, zip(*specs, strict=True), strict=True)
+    return columns
+
+
+def _claim_columns(befores: Sequence[Job], afters: Sequence[Job]) -> _Columns:
+    claims = [after.claim for after in afters]
+    columns: _Columns = {
+        "claim_id": [claim.id if claim else None for claim in claims],
+        "lease_until": [claim.lease_until if claim else None for claim in claims],
+    }
+    are_alone = [claim is None or claim.alone for claim in claims]
+    if not all(are_alone) or not all(b.claim is None or b.claim.alone for b in befores):
+        columns[rows.ALONE] = [None if is_alone else 0 for is_alone in are_alone]
+    return columns
+
+
+def _fenced_columns(changes: Sequence[Transition]) -> _Columns:
+    """Return the values for `seq`, and for the condition in `_FENCES`."""
+    fence = changes[0].fence
+    names = ("seq", *_FENCED[fence])
+    values = [(change.before.seq, *_fence_values(change)) for change in changes]
+    return dict(zip(names, zip(*values, strict=True), strict=True))
+
+
+def _fence_values(change: Transition) -> tuple[object, ...]:
     """Return the values for the condition in `_FENCES`."""
     before = change.before
     if change.fence is _REV:
-        return [before.rev]
-    assert before.claim is not None
-    values = [before.claim.id, *map(int, _marks_of(before))]
+        return (before.rev,)
+    claim = before.claim
+    assert claim is not None
     if change.fence is _LEASE:
-        values.append(to_millis(before.claim.lease_until))
-    return values
+        return claim.id, *_marks_of(before), to_millis(claim.lease_until)
+    return claim.id, *_marks_of(before)
 
 
-def _statements_for(updates: Iterable[_Update]) -> Iterator[Statement]:
-    """Yield the statements for changes of different jobs; each returns the `seq` of those made."""
-    for shape, alike in groupby(updates, _shape_of):
-        some = [values for _, values in alike]
-        for start in range(0, len(some), ROWS_AT_ONCE):
-            part = some[start : start + ROWS_AT_ONCE]
-            yield _update_many(shape, len(part)), [*chain.from_iterable(part)]
+def _statements_for(pairs: Sequence[_Pair], now: datetime) -> Iterator[Statement]:
+    """Yield the statements for changes of one kind; each returns the `seq` of those made."""
+    for start in range(0, len(pairs), ROWS_AT_ONCE):
+        part = pairs[start : start + ROWS_AT_ONCE]
+        set_all, set_each = shared_and_varied(_new_columns(part, now))
+        asked_all, asked_each = shared_and_varied(_fenced_columns([change for change, _ in part]))
+        given = {name: value for name, value in set_all.items() if value is not None}
+        nulls = tuple(name for name, value in set_all.items() if value is None)
+        names = _Names(tuple(given), nulls, tuple(asked_all), tuple(set_each), tuple(asked_each))
+        each = zip(*set_each.values(), *asked_each.values(), strict=True)
+        values = [*given.values(), *asked_all.values(), *chain.from_iterable(each)]
+        yield _update_many(names, len(part)), values
 
 
-@cache
-def _update_many(shape: _Shape, number: int) -> str:
-    names, nulls, fence = shape
-    present = [name for name, is_null in zip(names, nulls, strict=True) if not is_null]
-    compared = ("seq", *_FENCED[fence])
-    new = [f"new.column{place}" for place in range(1, len(present) + len(compared) + 1)]
-    marks = dict(zip(present, new, strict=False))
-    assignments = ", ".join(f"{name} = {marks.get(name, 'NULL')}" for name in names)
-    conditions = zip(compared, new[len(present) :], strict=True)
-    row = f"({', '.join('?' * len(new))})"
-    return (
-        f"UPDATE jobs SET {assignments} FROM (VALUES {', '.join([row] * number)}) AS new "
-        f"WHERE {' AND '.join(f'jobs.{name} = {mark}' for name, mark in conditions)} "
-        "RETURNING seq"
-    )
+class _Names(NamedTuple):
+    """Columns by what one statement for many rows does with them.
+
+    What is the same for all rows is `given`, made NULL or compared (`asked_all`); the others are
+    set and compared for each row.
+    """
+
+    given: tuple[str, ...]
+    nulls: tuple[str, ...]
+    asked_all: tuple[str, ...]
+    set_each: tuple[str, ...]
+    asked_each: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def _update_many(names: _Names, number: int) -> str:
+    given, nulls, asked_all, set_each, asked_each = names
+    shared = [f"?{n}" for n in range(1, len(given) + len(asked_all) + 1)]
+    width = len(set_each) + len(asked_each)
+    own = [f"new.column{n}" for n in range(1, width + 1)]
+    sets = [*zip(given, shared, strict=False), *zip(set_each, own, strict=False)]
+    asked = [
+        *zip(asked_all, shared[len(given) :], strict=True),
+        *zip(asked_each, own[len(set_each) :], strict=True),
+    ]
+    source = ""
+    if width:
+        marks = iter(range(len(shared) + 1, len(shared) + width * number + 1))
+        some = (", ".join(f"?{next(marks)}" for _ in range(width)) for _ in range(number))
+        source = f"FROM (VALUES {', '.join(f'({each})' for each in some)}) AS new "
+    new = ", ".join([*(f"{name} = {mark}" for name, mark in sets), *(f"{n} = NULL" for n in nulls)])
+    fence = " AND ".join(f"jobs.{name} = {mark}" for name, mark in asked)
+    return f"UPDATE jobs SET {new} {source}WHERE {fence} RETURNING seq"
 
 
 _FORGET_RUNS = (
@@ -122,12 +173,12 @@ _FORGET_RUNS = (
 )
 
 
-def update(db: Database, changes: Iterable[tuple[Transition, Job]], now: datetime) -> set[int]:
+def update(db: Database, changes: Iterable[_Pair], now: datetime) -> set[int]:
     """Write jobs as they shall be, where the fences hold; return the numbers of those."""
     written: set[int] = set()
-    updates = (_update_of(change, after, now) for change, after in changes)
-    for statement in _statements_for(updates):
-        written.update(seq for (seq,) in db.connection.execute(*statement))
+    for _, alike in groupby(changes, _kind_of):
+        for statement in _statements_for(list(alike), now):
+            written.update(seq for (seq,) in db.connection.execute(*statement))
     return written
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
-from itertools import chain, groupby, repeat
+from functools import lru_cache
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ _WHOLE = (
 )  # fmt: skip
 _RUN = ("seq", *serialization.RUN_FIELDS)
 _beginning_of = attrgetter(*rows.NEW)
+_run_of = attrgetter(*serialization.RUN_FIELDS)
+_event_of = attrgetter(*rows.EVENT)
 _fields_of = attrgetter("id", "command", "command", *FIELDS)  # `argv` has the command too
 
 
@@ -62,14 +64,7 @@ def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
     The jobs of a batch are alike in most columns. So each is looked at as a whole: what all jobs
     share is bound once for many rows.
     """
-    shared: dict[str, object] = {}
-    varied: dict[str, Sequence[object]] = {}
-    for name, column in _columns(jobs).items():
-        if column.count(column[0]) == len(column):
-            shared[name] = stored(column[0])
-        else:
-            is_plain = set(map(type, column)) <= _PLAIN
-            varied[name] = column if is_plain else [stored(value) for value in column]
+    shared, varied = shared_and_varied(_columns(jobs))
     if varied.keys().isdisjoint(_READINESS):
         shared["ready"] = ready_flag(jobs[0], now)
     else:
@@ -80,7 +75,7 @@ def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
 
     ready_counts = Counter(zip(each("queue"), each("priority"), each("ready"), strict=True))
     return NewRows(
-        list(_inserts_of_new(shared, varied)),
+        list(_inserts("jobs", shared, varied)),
         Counter(zip(each("queue"), each("state"), strict=True)),
         Counter(
             {
@@ -90,6 +85,24 @@ def new_rows(jobs: Sequence[Job], now: datetime) -> NewRows:
             }
         ),
     )
+
+
+def shared_and_varied(
+    columns: Mapping[str, Sequence[object]],
+) -> tuple[dict[str, object], dict[str, Sequence[object]]]:
+    """Divide columns of values: what all rows share, and what differs; as SQLite keeps it.
+
+    What is shared is bound once for many rows.
+    """
+    shared: dict[str, object] = {}
+    varied: dict[str, Sequence[object]] = {}
+    for name, column in columns.items():
+        if column.count(column[0]) == len(column):
+            shared[name] = stored(column[0])
+        else:
+            is_plain = set(map(type, column)) <= _PLAIN
+            varied[name] = column if is_plain else [stored(value) for value in column]
+    return shared, varied
 
 
 def alike_rows(jobs: AlikeJobs, own: str, now: datetime) -> NewRows:
@@ -144,24 +157,24 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
     return columns
 
 
-def _inserts_of_new(
-    shared: Mapping[str, object], varied: Mapping[str, Sequence[object]]
+def _inserts(
+    table: str, shared: Mapping[str, object], varied: Mapping[str, Sequence[object]]
 ) -> Iterator[Statement]:
     """Yield the statements that insert rows, many with each, in the order of the rows."""
     common = {name: value for name, value in shared.items() if value is not None}
-    values = list(zip(*varied.values(), strict=True)) or [()]  # one job varies in nothing
+    values = list(zip(*varied.values(), strict=True)) or [()]  # one row varies in nothing
     for start in range(0, len(values), ROWS_AT_ONCE):
         some = values[start : start + ROWS_AT_ONCE]
-        statement = _insert_many(tuple(common), tuple(varied), len(some))
+        statement = _insert_many(table, tuple(common), tuple(varied), len(some))
         yield statement, [*common.values(), *chain.from_iterable(some)]
 
 
-@lru_cache(maxsize=64)
-def _insert_many(common: tuple[str, ...], varied: tuple[str, ...], number: int) -> str:
+@lru_cache(maxsize=256)
+def _insert_many(table: str, common: tuple[str, ...], varied: tuple[str, ...], number: int) -> str:
     marks = [*(f"?{n}" for n in range(1, len(common) + 1)), *("?" for _ in varied)]
     row = f"({', '.join(marks)})"
     names = ", ".join((*common, *varied))
-    return f"INSERT INTO jobs ({names}) VALUES {', '.join([row] * number)}"
+    return f"INSERT INTO {table} ({names}) VALUES {', '.join([row] * number)}"
 
 
 def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
@@ -178,87 +191,32 @@ def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
         None if claim is None or claim.alone else 0,
         *rows.outcome_values(job.outcome),
     ]
-    return insert_into("jobs", _WHOLE, nulls_of(values)), without_nulls(values)
+    (statement,) = _inserts("jobs", dict(zip(_WHOLE, values, strict=True)), {})
+    return statement
 
 
-def inserts_of_runs(runs: Iterable[tuple[int, Run]]) -> Iterator[Statement]:
+def inserts_of_runs(runs: Sequence[tuple[int, Run]]) -> Iterator[Statement]:
     """Yield the statements that add runs to the history of jobs, each with the job's `seq`."""
-    return _inserts_into(
-        "runs",
-        _RUN,
-        (
-            [
-                seq,
-                run.n,
-                run.claim_id,
-                run.worker,
-                to_millis(run.started_at),
-                to_millis(run.finished_at),
-                run.exit_code,
-                run.signal,
-                int(run.timed_out),
-                run.error,
-                run.duration,
-            ]
-            for seq, run in runs
-        ),
-    )
+    if not runs:
+        return iter(())
+    values = ((seq, *_run_of(run)) for seq, run in runs)
+    columns = dict(zip(_RUN, zip(*values, strict=True), strict=True))
+    return _inserts("runs", *shared_and_varied(columns))
 
 
-def inserts_of_events(events: Iterable[RunFinished]) -> Iterator[Statement]:
+def inserts_of_events(events: Sequence[RunFinished]) -> Iterator[Statement]:
     """Yield the statements that keep events until they are processed."""
-    return _inserts_into("events", (*rows.EVENT, "rest"), map(_event_values, events))
+    if not events:
+        return iter(())
+    columns: dict[str, Sequence[Any]] = dict(
+        zip(rows.EVENT, zip(*map(_event_of, events), strict=True), strict=True)
+    )
+    columns["outcome"] = [event.outcome.value for event in events]
+    columns["rest"] = list(map(_rest_of, events))
+    return _inserts("events", *shared_and_varied(columns))
 
 
-def _event_values(event: RunFinished) -> list[object]:
-    started_at = event.started_at
+def _rest_of(event: RunFinished) -> str:
+    """Return as JSON what an event of success has no more to say of; empty for such a one."""
     is_plain = event.exit_code == 0 and not (event.error or event.labels or event.timed_out)
-    rest = "" if is_plain else rows.dump_json({name: getattr(event, name) for name in rows.REST})
-    return [
-        event.seq,
-        event.rev,
-        event.job_id,
-        event.run,
-        event.queue,
-        event.outcome.value,
-        to_millis(event.finished_at),
-        event.attempts,
-        event.command,
-        None if started_at is None else to_millis(started_at),
-        event.waited,
-        event.duration,
-        rest,
-    ]
-
-
-def _inserts_into(
-    table: str, names: tuple[str, ...], found: Iterable[list[object]]
-) -> Iterator[Statement]:
-    """Yield the statements that insert rows in their order, as many with each as are alike."""
-    for nulls, alike in groupby(found, nulls_of):
-        some = list(map(without_nulls, alike))
-        for start in range(0, len(some), ROWS_AT_ONCE):
-            part = some[start : start + ROWS_AT_ONCE]
-            yield insert_into(table, names, nulls, len(part)), [*chain.from_iterable(part)]
-
-
-@cache
-def insert_into(table: str, names: tuple[str, ...], nulls: bytes, number: int = 1) -> str:
-    """Return the statement for a number of rows whose nulls are in the same places."""
-    present = [name for name, is_null in zip(names, nulls, strict=True) if not is_null]
-    row = f"({', '.join('?' * len(present))})"
-    return f"INSERT INTO {table} ({', '.join(present)}) VALUES {', '.join([row] * number)}"
-
-
-# A NULL is spelled out, as Python's module takes a microsecond to find out that None means it:
-# it looks for an adapter of everything that is not exactly a number or a string.
-
-
-def nulls_of(values: Iterable[object]) -> bytes:
-    """Return where values are None, a byte for each."""
-    return bytes([value is None for value in values])
-
-
-def without_nulls(values: Iterable[object]) -> list[object]:
-    """Return the values that are not None: those that a statement is given."""
-    return [value for value in values if value is not None]
+    return "" if is_plain else rows.dump_json({name: getattr(event, name) for name in rows.REST})

@@ -159,7 +159,7 @@ def _insert_whole(db: Database, job: Job, now: datetime, *, keep_number: bool) -
     execute = db.connection.execute
     seq = execute(*statements.insert_of_whole(job, now, keep_number=keep_number)).lastrowid
     assert seq is not None
-    for statement in statements.inserts_of_runs((seq, run) for run in job.history):
+    for statement in statements.inserts_of_runs([(seq, run) for run in job.history]):
         execute(*statement)
     execute(_COUNT_IN, (job.spec.queue, job.state.value, 1))
     if rows.ready_flag(job, now) == 1:

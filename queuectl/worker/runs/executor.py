@@ -80,6 +80,9 @@ class Executor:
         self._is_adopter = is_adopter
         self._stopper = Stopper(control, self._adopted, self._is_unclear)
         self._marker = Marker()
+        self._unreaped: set[int] = set()
+        """Leaders that must not be reaped when they end, as more of their runs is to be killed."""
+
         self._has_orphans = not is_adopter
         self._null = os.open(os.devnull, os.O_RDONLY)
         self._in_hand: dict[int, _RunInHand] = {}
@@ -121,6 +124,8 @@ class Executor:
             self._watchdog.started(run.id, pid)
             hand = _RunInHand(run, files, pid, begun, RunTimer(run.id, pid, begun))
             self._in_hand[pid] = hand
+            if run.kill_leftovers:
+                self._unreaped.add(pid)
         finally:
             self._is_starting = False
         self._quick_ones.append(hand)
@@ -170,9 +175,6 @@ class Executor:
         Runs whose time is up, or of which the control says so, are stopped.
         """
         for hand, status in self._reaped():
-            del self._in_hand[hand.pid]
-            self._watchdog.ended(hand.run.id)
-            self._has_orphans = self._has_orphans or bool(self._in_hand)  # it may have left some
             yield hand.run, hand.files, self._outcome(hand, status)
         now = time.monotonic()
         self._show_slow_ones(now)
@@ -186,9 +188,9 @@ class Executor:
         halt, left = (ending.halt, ending.left) if ending else (None, [])
         if status != 0:
             hand.files.show()
-        if halt is None and self._was_fenced(run, status):
-            halt = Halt.LOST
-        left = left or ([hand.pid] if status is None else [])
+            if halt is None and self._was_fenced(run, status):
+                halt = Halt.LOST
+            left = left or ([hand.pid] if status is None else [])
         return outcome_of(status, halt, left, run, hand.files, time.monotonic() - hand.begun)
 
     def _was_fenced(self, run: Run, status: int | None) -> bool:
@@ -198,22 +200,46 @@ class Executor:
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         return was_killed and self._control.halt(run.id) is Halt.LOST
 
-    def _reaped(self) -> Iterator[tuple[_RunInHand, int | None]]:
-        """Reap what has ended, orphans too; yield the runs among that, with their status."""
+    def _reaped(self) -> list[tuple[_RunInHand, int | None]]:
+        """Reap what has ended, orphans too; return the runs among that, with their status."""
+        reaped: list[tuple[_RunInHand, int | None]] = []
         while self._over:
             hand = self._over.popleft()
-            yield hand, reaped_status(hand.pid)
-        while (pid := self._next_dead()) is not None:
+            status = reaped_status(hand.pid)
+            self._let_go(hand)
+            reaped.append((hand, status))
+        while (ended := self._next_reaped()) is not None:
+            pid, status = ended
             found = self._in_hand.get(pid)
-            if found is not None and found.run.kill_leftovers:
-                # before its leader's pid is free
-                self._begin_ending(
-                    found, None, partial(self._stopper.kill_leftovers, found.run, pid)
-                )
-                continue
-            status = reaped_status(pid)
             if found is not None:
-                yield found, status
+                self._let_go(found)
+                reaped.append((found, status))
+        return reaped
+
+    def _let_go(self, hand: _RunInHand) -> None:
+        """Forget a run whose leader is reaped."""
+        del self._in_hand[hand.pid]
+        self._unreaped.discard(hand.pid)
+        self._watchdog.ended(hand.run.id)
+        self._has_orphans = self._has_orphans or bool(self._in_hand)  # it may have left some
+
+    def _next_reaped(self) -> tuple[int, int | None] | None:
+        """Reap a child that has ended and return its pid and status; None: there is none."""
+        if not self._unreaped:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._has_orphans = not self._is_adopter
+                return None
+            if pid == 0:
+                self._has_orphans = self._has_orphans or not self._in_hand
+                return None
+            return pid, status
+        while (pid := self._next_dead() or 0) in self._unreaped:
+            # what it leaves behind is killed before its pid is free
+            hand = self._in_hand[pid]
+            self._begin_ending(hand, None, partial(self._stopper.kill_leftovers, hand.run, pid))
+        return (pid, reaped_status(pid)) if pid else None
 
     def _next_dead(self) -> int | None:
         """Return the pid of a child that has ended and is not a run's whose end is being made."""
@@ -276,6 +302,7 @@ class Executor:
     ) -> None:
         """Bring about the end of a run in a thread; the control is roused when that is done."""
         hand.ending = ending = _Ending(halt)
+        self._unreaped.add(hand.pid)
 
         def end() -> None:
             try:

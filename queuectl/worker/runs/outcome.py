@@ -49,8 +49,8 @@ def outcome_of(
     duration: float,
 ) -> Outcome:
     """Return how a run ended, by its status, why it was stopped, and the pids that are left."""
-    exit_code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
-    number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+    code = None if status is None else os.waitstatus_to_exitcode(status)
+    exit_code, number = (None, -code) if code is not None and code < 0 else (code, None)
     error = _error(exit_code, number, halt, run)
     (stdout, stdout_cut), (stderr, stderr_cut) = files.tails()
     return Outcome(

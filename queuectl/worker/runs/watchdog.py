@@ -41,6 +41,8 @@ _RECORD = struct.Struct("=d q d d 32s")
 """Deadline and times by `boot_clock`: deadline, group, earliest and latest start, run id."""
 
 _DEADLINE = struct.Struct("=d")
+_GROUP, _GROUP_AT = struct.Struct("=q"), struct.calcsize("=d")
+_LATEST, _LATEST_AT = struct.Struct("=d"), struct.calcsize("=d q d")
 _WORKER = struct.Struct("=q d")
 """The worker's pid, and how many seconds it may be stopped in its place while nothing runs."""
 
@@ -165,9 +167,8 @@ class Watchdog:
     def started(self, run_id: str, group: int) -> None:
         """Say which process group the announced run has."""
         place = self._places[run_id]
-        with self._lock:
-            deadline, _, earliest, _, name = _RECORD.unpack_from(self._memory, place)
-            _RECORD.pack_into(self._memory, place, deadline, group, earliest, boot_clock(), name)
+        _LATEST.pack_into(self._memory, place + _LATEST_AT, boot_clock())
+        _GROUP.pack_into(self._memory, place + _GROUP_AT, group)
 
     def extend(self, run_id: str, deadline: float) -> None:
         """Move the deadline of a run: its lease was renewed. Nothing to do if it has ended."""
