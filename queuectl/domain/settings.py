@@ -42,6 +42,9 @@ def _setting(
     )
 
 
+MONTH_FIRST = "month-first"
+
+
 @frozen
 class Settings:
     """The settings in force: what the store holds, over the defaults."""
@@ -115,6 +118,11 @@ class Settings:
     max_log_bytes: int = _setting(
         0, 0, 2**50, "bytes", "how large a home's job logs may grow, the oldest go; 0 is any size"
     )
+    date_order: str = _setting(
+        "refuse", 0, 20, "", "how a date with slashes is meant that can be read in two ways: "
+        "refuse, day-first or month-first",
+        choices=("refuse", "day-first", MONTH_FIRST),
+    )  # fmt: skip
     allowed_commands: str = _setting(
         "", 0, 100_000, "", "patterns, with commas, of the only commands that may run; none is any"
     )
@@ -167,6 +175,13 @@ def bounds_of_setting(key: str) -> tuple[float, float]:
     """Return the least and the greatest value of a setting that is a number."""
     meta = _FIELDS[key].known
     return meta["minimum"], meta["maximum"]
+
+
+def month_first(settings: Settings) -> bool | None:
+    """Return whether the month comes first in a date with slashes; None: nobody has said."""
+    if settings.date_order == default_of("date_order"):
+        return None
+    return settings.date_order == MONTH_FIRST
 
 
 def choices_of(key: str) -> tuple[str, ...]:

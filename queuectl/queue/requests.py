@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from queuectl.domain import settings as tunables
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Written = str | Mapping[str, object] | Request
 """One job: a line for the shell, its fields, or a request that was made of them."""
 
+_JUST_NOW = timedelta(minutes=1)
+_IS_OVER = "its time is over, so it is due at once"
 _FORMS = '"echo hi" or {"command": "echo hi", "queue": "gpu"}'
 _ARGUMENTS = 'an argument list goes as {"command": ["make", "-j4"]}'
 _ENVIRONMENT_FIELDS = frozenset({"env_file", "env-file", "capture_env", "capture-env"})
@@ -40,18 +43,19 @@ class Requests:
     ) -> RequestForm:
         """Return what makes a request of each of many mappings, with the settings of now."""
         new_ids = new_job_ids()
+        settings = settings or tunables.from_stored(self._store.settings.all())
         return RequestForm(
-            settings or tunables.from_stored(self._store.settings.all()),
-            self._parse_time,
+            settings,
+            partial(self._due, tunables.month_first(settings)),
             lambda: next(new_ids),
             cwd=cwd,
             replace=replace,
         )
 
-    def _parse_time(self, kind: str, raw: object) -> datetime:
-        from queuectl.system.time_parser import parse_time  # only few jobs name a time
+    def _due(self, month_first: bool | None, kind: str, raw: object) -> datetime:
+        from queuectl.system.time_parser import parse_due  # only few jobs name a time
 
-        return parse_time(kind, raw, self._store.now())
+        return parse_due(kind, raw, self._store.now(), month_first=month_first)
 
     def of(self, fields: Mapping[str, object], form: RequestForm | None = None) -> Request:
         """Return the request that a mapping of fields means. Raises InvalidInput."""
@@ -59,6 +63,8 @@ class Requests:
             raise TypeError(f'request takes fields, as in {{"command": "echo hi"}}, not {fields!r}')
         fields, environment = self._with_environment(fields)
         request = (form or self.form()).fill(fields)
+        if request.run_at is not None and request.run_at < self._store.now() - _JUST_NOW:
+            request = replace(request, notes=(*request.notes, _IS_OVER))
         if "@" in request.spec.id:
             from queuectl.domain.schedule import refuse_run_id
 

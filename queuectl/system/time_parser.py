@@ -7,31 +7,58 @@ from datetime import datetime, timedelta
 
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.times import UTC, later, parse_duration, whole_millis
+from queuectl.system.phrase_meaning import instant_of
+from queuectl.system.time_phrases import read_phrase
+from queuectl.system.time_words import Unreadable
 
-__all__ = ["parse_duration", "parse_time"]
+__all__ = ["parse_due", "parse_duration", "parse_time"]
 
 _IN = re.compile(r"^in\s+", re.IGNORECASE)
-_CLOCK = re.compile(
-    r"(?:at\s+)?(?P<time>(?:(?:[01]?\d|2[0-3])(?::[0-5]\d){1,2}(?:\s*[ap]m)?"
-    r"|\d{1,2}\s*[ap]m|noon|midnight)(?:\s+[a-z]{1,5})?)",
-    re.IGNORECASE,
-)
-"""A time of day alone. dateparser itself mistakes it on the last day of a month."""
-
-_NO_MONTH = re.compile(r"\d{4}([-/.])(?:00|1[3-9]|[2-9]\d)\1\d")
-"""A date that begins with its year and has no such month. dateparser would swap month and day."""
-
 _BACKWARDS = re.compile(r"(?:in\s+)?-\s*\d", re.IGNORECASE)
 
+_CLOCK = re.compile(r"\d{4}|\d{1,2}\.\d\d")
+"""A time of day that looks like a number: `0930`, `9.30`."""
+
+OVER = timedelta(minutes=1)
+"""What is longer ago is not just now."""
+
 MAX_TIME_LENGTH = 200
-"""Longer words are no time, and natural language is slow to read."""
+"""Longer words are no time."""
 
 
-def parse_time(kind: str, raw: object, now: datetime) -> datetime:
+def parse_due(
+    kind: str, raw: object, now: datetime, *, month_first: bool | None = None
+) -> datetime:
+    """Return when a new job is due, as `parse_time` reads it.
+
+    Raises InvalidInput, too, for a time that is over, unless it is an instant with its zone: that
+    one was reckoned, and is not misread.
+    """
+    found = parse_time(kind, raw, now, month_first=month_first)
+    if kind == "at" and found < now - OVER and not _is_exact(raw):
+        was = found.astimezone().strftime("%a %d %b %Y %H:%M %Z")
+        raise InvalidInput(
+            f"{shown(raw)} is over: it was {was}",
+            hint="name a time that is to come; without one the job is due at once",
+        )
+    return found
+
+
+def _is_exact(raw: object) -> bool:
+    """Whether what was written is an instant with its zone."""
+    if isinstance(raw, datetime):
+        return raw.tzinfo is not None
+    return isinstance(raw, str) and _iso(raw.strip(), has_zone=True) is not None
+
+
+def parse_time(
+    kind: str, raw: object, now: datetime, *, month_first: bool | None = None
+) -> datetime:
     """Return the instant meant by `at` (a time) or `in` (a duration from `now`).
 
-    A time is ISO 8601, a duration, or natural words ("tomorrow 9:00"); without a zone it is
-    local. Raises InvalidInput when it cannot be read.
+    A time is ISO 8601, a duration, or a phrase ("tomorrow 9:00"); without a zone it is local.
+    `month_first` says how a date with slashes is meant that can be read in two ways. Raises
+    InvalidInput when it cannot be read.
     """
     if kind == "in":
         return later(now, parse_duration(raw, "delay"))
@@ -41,7 +68,10 @@ def parse_time(kind: str, raw: object, now: datetime) -> datetime:
         if not isinstance(raw, str) or not 0 < len(raw.strip()) <= MAX_TIME_LENGTH:
             raise _unreadable(raw)
         text = raw.strip()
-        return whole_millis(_from_iso(text) or _from_duration(text, now) or _from_words(text, now))
+        found = _from_iso(text) or _from_duration(text, now)
+        return whole_millis(found or instant_of(read_phrase(text, month_first=month_first), now))
+    except Unreadable as fault:
+        raise _unreadable(raw, str(fault)) from None
     except (OverflowError, OSError, ValueError):
         raise _unreadable(raw) from None
 
@@ -55,8 +85,14 @@ def parse_past(raw: str, now: datetime) -> datetime:
     try:
         if not 0 < len(text) <= MAX_TIME_LENGTH:
             raise _unreadable(raw)
-        found = _from_iso(text) or _from_age(text, now) or _from_words(text, now, is_past=True)
+        found = (
+            _from_iso(text)
+            or _from_age(text, now)
+            or instant_of(read_phrase(text), now, is_past=True)
+        )
         return whole_millis(found)
+    except Unreadable as fault:
+        raise _unreadable(raw, str(fault)) from None
     except (OverflowError, OSError, ValueError):
         raise _unreadable(raw) from None
 
@@ -68,24 +104,33 @@ def _from_age(text: str, now: datetime) -> datetime | None:
         return None
 
 
-def _unreadable(raw: object) -> InvalidInput:
+def _unreadable(raw: object, why: str = "") -> InvalidInput:
     return InvalidInput(
-        f"cannot read {shown(raw)} as a time",
+        f"cannot read {shown(raw)} as a time" + (f": {why}" if why else ""),
         hint="for example 2030-01-31T14:30, 'tomorrow 9:00', or --in 5m",
     )
 
 
 def _from_iso(text: str) -> datetime | None:
+    found = _iso(text)
+    return None if found is None else _as_utc(found)
+
+
+def _iso(text: str, *, has_zone: bool = False) -> datetime | None:
+    """Return an ISO 8601 time as it is written, or None if it is none (or has no zone)."""
     if text[-1:] in "zZ":
         text = text[:-1] + "+00:00"
     try:
-        return _as_utc(datetime.fromisoformat(text))
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return None if has_zone and found.tzinfo is None else found
 
 
 def _from_duration(text: str, now: datetime) -> datetime | None:
     """Read `5m` and `in 5 minutes` as time that passes, whatever the clocks do meanwhile."""
+    if _CLOCK.fullmatch(text):
+        return None
     if _is_number(text) or _BACKWARDS.match(text):
         raise ValueError("a bare number has no unit, and what is to come is no time ago")
     try:
@@ -100,41 +145,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _from_words(text: str, now: datetime, *, is_past: bool = False) -> datetime:
-    """Read natural language; a time of day alone is the next one, or the last."""
-    if _NO_MONTH.match(text):
-        raise ValueError(text)
-    clock = _CLOCK.fullmatch(text)
-    if not clock:
-        return _read(text, now, is_past=is_past)
-    today = _read(f"today {clock['time']}", now)
-    if is_past:
-        return today if today <= now else _read(f"yesterday {clock['time']}", now)
-    return today if today > now else _read(f"tomorrow {clock['time']}", now)
-
-
-def _read(text: str, now: datetime, *, is_past: bool = False) -> datetime:
-    """Ask dateparser, which is slow to import and so comes last."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of dateparser's own use of the standard library
-        import dateparser
-
-        local = now.astimezone()
-        found = dateparser.parse(
-            text,
-            languages=["en"],
-            settings={
-                "RELATIVE_BASE": local.replace(tzinfo=None),
-                "PREFER_DATES_FROM": "past" if is_past else "future",
-            },
-        )
-    if found is None:
-        raise ValueError(text)
-    return _as_utc(found)
 
 
 def _as_utc(found: datetime) -> datetime:

@@ -14,7 +14,7 @@ from queuectl.cli.root import COMMANDS, ONE_JOB_COMMANDS, jobs, root
 from tests.cli.harness import ROOT, program
 
 HEAVY = frozenset(
-    "rich prompt_toolkit pymongo bson psutil dateparser dotenv logging subprocess difflib asyncio "
+    "rich prompt_toolkit pymongo bson psutil dotenv logging subprocess difflib asyncio "
     "prometheus_client importlib.metadata shutil tempfile random unittest "
     "dataclasses ipaddress json locale pathlib signal unicodedata urllib.parse "
     "queuectl.stores.mongo.store queuectl.shell queuectl.worker.supervision.manager "

@@ -1,0 +1,123 @@
+"""The words and numbers of times as people say them, and what a phrase says with them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MONTHS = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_FORMS = {
+    **{form: day for day in WEEKDAYS for form in (day[:3], day)},
+    "tues": "tuesday", "wednes": "wednesday", "thur": "thursday", "thurs": "thursday",
+    **{form: month for month in MONTHS for form in (month[:3], month)},
+    "sept": "september",
+}  # fmt: skip
+"""What weekdays and months are called, long and short."""
+
+_UNITS = {
+    "second": ("s", "sec", "secs", "second", "seconds"),
+    "minute": ("m", "min", "mins", "minute", "minutes"),
+    "hour": ("h", "hr", "hrs", "hour", "hours"),
+    "day": ("d", "day", "days"),
+    "week": ("w", "wk", "wks", "week", "weeks"),
+    "month": ("mo", "month", "months"),
+    "year": ("y", "yr", "yrs", "year", "years"),
+}
+UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
+COUNTS = {
+    word: count
+    for count, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve".split()
+    )
+} | {"a": 1, "an": 1}
+CLOCKS = {"noon": 12, "midday": 12, "midnight": 0, "teatime": 16}
+DAYS = {"today": 0, "tonight": 0, "tomorrow": 1, "yesterday": -1}
+PARTS = ("morning", "afternoon", "evening", "night")
+FILLERS = frozenset({"on", "the", "of", "o'clock", "and"})
+FIRST_YEAR = 1970
+
+TOKEN = re.compile(
+    r"""(?P<ymd>\d{4}([-/.])\d{1,2}\2\d{1,2})(?!\d)
+    | (?P<dmy>\d{1,2}\.\d{1,2}\.(?:\d{4}|\d\d)?)(?!\d)
+    | (?P<slashed>\d{1,2}/\d{1,2}/\d{4})(?!\d)
+    | (?P<clock>\d{1,2}:\d\d(?::\d\d)?)(?!\d)
+    | (?P<dotted>\d{1,2}\.\d\d)(?![\d.]\d)
+    | (?P<offset>(?<=[\d:]\d)\s*[-+]\d\d:?\d\d\s*$)
+    | (?P<meridiem>[ap]\.?m\b\.?)
+    | (?P<hour>\d{1,2}h(?:\d\d)?)(?!\w)
+    | (?P<shift>[-+]\s*\d+\s*[a-z]+)
+    | (?P<ordinal>\d{1,2}(?:st|nd|rd|th)\b)
+    | (?P<number>\d+)
+    | (?P<zone>[a-z_]+/[a-z_/+-]+\d*)
+    | (?P<word>[a-z][a-z']*\.?)
+    | (?P<comma>,)
+    | (?P<other>\S)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+class Unreadable(ValueError):
+    """What cannot be read as a time, or in more than one way; the text says what is wrong."""
+
+
+class Token(NamedTuple):
+    """A piece of a phrase: of which kind it is, in the names of `TOKEN`, and how it is written."""
+
+    kind: str
+    text: str
+
+    @property
+    def word(self) -> str:
+        """What it says, whatever its case; a weekday or month by its full name."""
+        word = self.text.lower().rstrip(".")
+        return _FORMS.get(word, word)
+
+
+NOTHING = Token("", "")
+
+
+class Clock(NamedTuple):
+    """A time of day as it was said; `is_exact` where it can only be one of 24 hours."""
+
+    hour: int
+    minute: int = 0
+    second: int = 0
+    is_exact: bool = False
+
+
+class Date(NamedTuple):
+    """A day of the calendar; without a year, of whichever fits."""
+
+    day: int
+    month: int
+    year: int | None = None
+
+
+class Weekday(NamedTuple):
+    """A day of the week (0 is Monday), and `next`, `this` or `last` where that was said."""
+
+    number: int
+    which: str = ""
+
+
+@dataclass
+class Phrase:
+    """What was said of a time, each part at most once.
+
+    `day` may be a number of days from today; `meridiem` is `a` or `p`, `part` one of the day
+    (`evening`); `shift` a number of units to add, of which `weeks` and `hours` are two; `zone` a
+    name or `+02:00`.
+    """
+
+    day: int | Date | Weekday | None = None
+    clock: Clock | None = None
+    is_now: bool = False
+    meridiem: str | None = None
+    part: str | None = None
+    shift: tuple[int, str] | None = None
+    zone: str | None = None
