@@ -8,11 +8,17 @@ from typing import Any
 
 import click
 
-from queuectl.cli.filters import filter_of, filter_options, is_any_named, is_to_be_asked
+from queuectl.cli.filters import (
+    confirm,
+    filter_of,
+    filter_options,
+    is_any_named,
+    is_to_be_asked,
+)
 from queuectl.cli.progress import progress_line
 from queuectl.cli.root import Command, examples, ids_argument
 from queuectl.cli.session import Session, for_each, hint_at_missing_workers, pass_session
-from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, NothingDone, QueuectlError
+from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
@@ -21,6 +27,7 @@ from queuectl.queue import Queue
 from queuectl.queue.bulk import ChangeResult, Purged
 
 _TOLD_ONE_BY_ONE = 10
+_SAY_YES = "add -y, or --dry-run to see which"
 _ACTIVE = WAITING | {State.PROCESSING}
 
 
@@ -37,6 +44,9 @@ class BulkAction:
     act_on_all: Callable[[Queue, Filter], Iterator[ChangeResult]]
     line: Callable[[str, Job | None], str]
     """Returns the line that says that it was done to a job, by its id and as it is now."""
+
+    needs_yes: bool = True
+    """Whether it is refused for jobs that fit a filter where nobody says yes."""
 
     frees_room: bool = True
     """Whether it is what a full disk asks for."""
@@ -66,6 +76,7 @@ RETRY = BulkAction(
     lambda queue, job_id: queue.retry(job_id),
     lambda queue, chosen: queue.retry_all(chosen),
     lambda job_id, _job: f"Job '{job_id}' is pending again",
+    needs_yes=False,
     frees_room=False,
 )
 
@@ -90,7 +101,7 @@ def cancel(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
 """)
 @click.command(cls=Command)
 @ids_argument(*SETTLED, State.FAILED, required=False)
-@filter_options()
+@filter_options(needs_yes=False)
 @pass_session
 def retry(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Start settled or failed jobs afresh, dead or not."""
@@ -104,6 +115,7 @@ def retry(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     queuectl delete job1 job2
     queuectl jobs delete --force job3
     queuectl delete --state completed --older-than 7d --dry-run
+    queuectl delete --state completed --older-than 7d --yes
 """)
 @click.command(cls=Command)
 @ids_argument(required=False)
@@ -131,7 +143,7 @@ def _do(session: Session, action: BulkAction, ids: tuple[str, ...], options: dic
     chosen = _filter(queue, action, options)
     if bool(ids) == (chosen is not None):
         raise InvalidInput(
-            "name the jobs, or choose them by --state, --queue, --label or --older-than"
+            "name the jobs, or choose them by --state, --queue, --label, --older-than or --all"
         )
     if chosen is not None:
         return _do_all(queue, action, chosen, options)
@@ -161,12 +173,12 @@ def _do_all(queue: Queue, action: BulkAction, chosen: Filter, options: dict[str,
     """Do it to every job that fits, each only while it still does."""
     if options["dry_run"]:
         return _write_lines(queue, (_would(action, job.id) for job in queue.find(chosen)))
-    if is_to_be_asked(options):
+    if is_to_be_asked(options, needs_yes=action.needs_yes):
         counts = Counter(job.state for job in queue.find(chosen))
         parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
         question = f"{action.verb.capitalize()} {counts.total():,} job(s) ({parts})?"
-        if counts and not click.confirm(question, err=True):
-            raise NothingDone("nothing was changed")
+        if counts:
+            confirm(question, yes=False, otherwise="nothing was changed", hint=_SAY_YES)
     return carry_out(queue, action, chosen)
 
 
@@ -215,7 +227,7 @@ def _write_lines(queue: Queue, lines: Iterable[str | QueuectlError]) -> int:
 
 
 @examples("""
-    queuectl purge --older-than 7d
+    queuectl purge --older-than 7d --yes
     queuectl purge --state completed --queue imports --dry-run
 """)
 @click.command(cls=Command)
@@ -230,7 +242,8 @@ def purge(session: Session, /, **options: Any) -> int:
 def purge_all(session: Session, unless_said: frozenset[State], options: dict[str, Any]) -> int:
     """Delete the settled jobs that options choose, in the states `unless_said` without `--state`.
 
-    Raises InvalidInput for states that are not settled, NothingDone where a person says no.
+    Raises InvalidInput for states that are not settled, and where nobody says yes; NothingDone
+    where a person says no.
     """
     queue = session.reading(frees_room=True)
     chosen = filter_of(options, queue.now(), unless_said)
@@ -247,8 +260,9 @@ def purge_all(session: Session, unless_said: frozenset[State], options: dict[str
         if is_dry:
             print_line(f"Would delete {what}")
             return ExitCode.OK
-        if count and not click.confirm(f"Delete {what} with their logs?", err=True):
-            raise NothingDone("nothing was deleted")
+        if count:
+            question = f"Delete {what} with their logs?"
+            confirm(question, yes=False, otherwise="nothing was deleted", hint=_SAY_YES)
     done = Purged()
     with progress_line() as progress:
         for done in queue.purge(chosen):

@@ -7,11 +7,22 @@ from collections.abc import Sequence
 
 import click
 
-from queuectl.cli.completions import JobId
+from queuectl.cli.completions import QUEUE_NAME, JobId
+from queuectl.cli.queues import pause_queue, resume_queue
 from queuectl.cli.root import Command, examples, ids_argument
-from queuectl.cli.session import Session, each_by_itself, for_each, pass_session, warn_if_missing
+from queuectl.cli.session import (
+    Session,
+    each_by_itself,
+    for_each,
+    hint_at_unused,
+    pass_session,
+    warn_if_missing,
+)
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import WAITING, State
+from queuectl.domain.job_fields import DEFAULT_QUEUE
+from queuectl.domain.query import Filter
+from queuectl.domain.queue_limits import OPEN
 from queuectl.domain.request import resolve_field
 from queuectl.presentation.console import print_hint, print_line
 from queuectl.queue import Queue
@@ -19,22 +30,112 @@ from queuectl.queue import Queue
 _STRUCTURED = frozenset("command env labels after after_any after_fail".split())
 
 
-@click.command(cls=Command, epilog="queuectl jobs pause job1 job2")
-@ids_argument(*WAITING, State.PROCESSING)
-@each_by_itself
-def pause(queue: Queue, word: str) -> str:
-    """Pause jobs: one that waits is held back, one that runs stands still."""
-    job = queue.pause(queue.resolve(word))
-    return f"{'Pausing' if job.state is State.PROCESSING else 'Paused'} job '{job.id}'"
+_queue_option = click.option(
+    "--queue", "-q", "queues", type=QUEUE_NAME, multiple=True, metavar="NAME",
+    help="A whole queue (repeat).",
+)  # fmt: skip
 
 
-@click.command(cls=Command, epilog="queuectl jobs resume job1 job2")
-@ids_argument(*WAITING, State.PROCESSING)
+@examples("""
+    queuectl pause job1 job2
+    queuectl pause -q gpu
+    queuectl pause --all
+""")
+@click.command(cls=Command)
+@ids_argument(*WAITING, State.PROCESSING, required=False)
+@_queue_option
+@click.option("--all", "-a", "every", is_flag=True, help="Every queue, and every running job.")
+@pass_session
+def pause(session: Session, ids: tuple[str, ...], queues: tuple[str, ...], every: bool) -> int:
+    """Pause jobs or queues: what waits is held back, a job that runs stands still.
+
+    What runs in a queue that is paused goes on.
+    """
+    _require_choice("pause", ids, queues, every)
+    queue = session.reading() if ids else session.queue()
+    hint_at_unused(queue, queues)
+    if every:
+        limits = queue.queue_limits()
+        queues = tuple(name for name in _known_queues(queue) if not limits.get(name, OPEN).paused)
+        running = Filter(frozenset({State.PROCESSING}))
+        ids = tuple(job.id for job in queue.find(running) if not job.paused)
+        _hint_where_nothing(session, queues, ids)
+
+    def act(word: str) -> None:
+        job = queue.pause(queue.resolve(word))
+        print_line(f"{'Pausing' if job.state is State.PROCESSING else 'Paused'} job '{job.id}'")
+
+    code = for_each(queues, lambda name: print_line(pause_queue(queue, name)))
+    return for_each(ids, act) or code
+
+
+@examples("""
+    queuectl resume job1 job2
+    queuectl resume -q gpu
+    queuectl resume --all
+""")
+@click.command(cls=Command)
+@ids_argument(*WAITING, State.PROCESSING, required=False)
+@_queue_option
+@click.option("--all", "-a", "every", is_flag=True, help="Every queue and job that is paused.")
+@pass_session
+def resume(session: Session, ids: tuple[str, ...], queues: tuple[str, ...], every: bool) -> int:
+    """Let paused jobs and queues go on."""
+    _require_choice("resume", ids, queues, every)
+    queue = session.reading()
+    if every:
+        queues = tuple(name for name, limit in queue.queue_limits().items() if limit.paused)
+        unsettled = Filter(WAITING | {State.PROCESSING})
+        ids = tuple(job.id for job in queue.find(unsettled) if job.paused)
+        _hint_where_nothing(session, queues, ids)
+
+    def act(word: str) -> None:
+        job = queue.resume(queue.resolve(word))
+        print_line(f"{'Resuming' if job.state is State.PROCESSING else 'Resumed'} job '{job.id}'")
+
+    code = for_each(queues, lambda name: print_line(resume_queue(queue, name)))
+    return for_each(ids, act) or code
+
+
+def _require_choice(verb: str, *choices: object) -> None:
+    """Raise InvalidInput for a command line that names none of what can be chosen, or several."""
+    if sum(map(bool, choices)) != 1:
+        raise InvalidInput(
+            f"say what to {verb}: a job, a queue with -q, or -a for everything",
+            hint=f"queuectl {verb} ID, queuectl {verb} -q QUEUE, or queuectl {verb} -a",
+        )
+
+
+def _hint_where_nothing(session: Session, *chosen: tuple[str, ...]) -> None:
+    if not any(chosen):
+        session.hint("nothing to do: it is so already")
+
+
+def _known_queues(queue: Queue) -> list[str]:
+    """Return every queue that has jobs or about which something was decided, and the usual one."""
+    return sorted({DEFAULT_QUEUE, *queue.counts().by_queue, *queue.queue_limits()})
+
+
+@click.command(cls=Command, epilog="queuectl stash job1 job2")
+@ids_argument(*WAITING)
 @each_by_itself
-def resume(queue: Queue, word: str) -> str:
-    """Let paused jobs go on."""
-    job = queue.resume(queue.resolve(word))
-    return f"{'Resuming' if job.state is State.PROCESSING else 'Resumed'} job '{job.id}'"
+def stash(queue: Queue, word: str) -> str:
+    """Hold jobs back that wait, until `resume` lets them go; `enqueue --hold` makes such jobs."""
+    return f"Held job '{queue.stash(queue.resolve(word)).id}'"
+
+
+@click.command(cls=Command, epilog="queuectl switch job1 job9")
+@click.argument("first", metavar="ID", type=JobId(*WAITING))
+@click.argument("second", metavar="ID", type=JobId(*WAITING))
+@pass_session
+def switch(session: Session, first: str, second: str) -> None:
+    """Let two jobs of a queue that wait take each other's place."""
+    queue = session.reading()
+    first, second = queue.resolve(first), queue.resolve(second)
+    if first == second:
+        raise InvalidInput("these are one job: name two")
+    queue.switch(first, second)
+    print_line(f"Switched jobs '{first}' and '{second}'")
 
 
 @examples("""

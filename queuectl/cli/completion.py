@@ -63,10 +63,15 @@ def _awaits_value(args: list[str]) -> bool:
     )
 
 
+_KEPT_BY_READLINE = "@$"
+"""The word breaks that readline takes for the beginning of a word."""
+
+
 class _Bash(_Completion, BashComplete):
     """Completion for bash by the line itself, so that ids with `:` and files after `@` work.
 
-    Readline replaces only what stands after the last of its word breaks.
+    Readline replaces only what stands after the last of its word breaks, all of a word that is in
+    quotes, and from a `@` or `$` on where these are among the breaks.
     """
 
     source_template = """\
@@ -104,18 +109,82 @@ complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
         incomplete = self.get_completion_args()[1]
         if incomplete.startswith("--"):
             incomplete = incomplete.partition("=")[2]  # the value is all that click gives back
-        breaks = os.environ.get("COMP_WORDBREAKS", "")
-        cut = max((incomplete.rfind(char) + 1 for char in breaks), default=0)
+        cut = 0
+        if not _has_open_quote(os.environ["COMP_LINE"]):
+            breaks = os.environ.get("COMP_WORDBREAKS", "")
+            cut = max((incomplete.rfind(char) + 1 for char in breaks), default=0)
+            cut -= bool(cut) and incomplete[cut - 1] in _KEPT_BY_READLINE
         kind = "part" if item.type == "plain" and item.value.endswith("/") else item.type
         return f"{kind}\t{item.value[cut:]}"
 
 
-class _Zsh(_Completion, ZshComplete):
-    pass
+def _has_open_quote(line: str) -> bool:
+    """Whether a line of bash ends within quotes."""
+    quote, is_escaped = "", False
+    for char in line:
+        if is_escaped:
+            is_escaped = False
+        elif char == "\\" and quote != "'":
+            is_escaped = True
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+    return bool(quote)
 
 
-class _Fish(_Completion, FishComplete):
-    pass
+class _WholeWords(_Completion):
+    """For shells that replace the whole word: `--state=pen` by `--state=pending`."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """Return what may stand there, with the option before its value where both are a word."""
+        items = super().get_completions(args, incomplete)
+        option, sign, _ = incomplete.partition("=")
+        if sign and option.startswith("--"):
+            for item in items:
+                item.value = f"{option}={item.value}" if item.type == "plain" else item.value
+        return items
+
+
+class _Zsh(_WholeWords, ZshComplete):
+    """Completion for zsh, with colons in values whichever version of click there is."""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return three lines: kind, value and help, which zsh parts at the first bare colon."""
+        value = item.value.replace(":", r"\:") if item.help else item.value
+        return f"{item.type}\n{value}\n{item.help or '_'}"
+
+
+class _Fish(_WholeWords, FishComplete):
+    """Completion for fish, with commas in values and in descriptions.
+
+    The script that click has parts at each of them.
+    """
+
+    source_template = """\
+function %(complete_func)s
+    set -l response (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) \\
+        COMP_CWORD=(commandline -t) %(prog_name)s)
+
+    for completion in $response
+        set -l parts (string split -m 1 "," -- $completion)
+
+        if test $parts[1] = "dir"
+            __fish_complete_directories $parts[2]
+        else if test $parts[1] = "file"
+            __fish_complete_path $parts[2]
+        else if test $parts[1] = "plain"
+            echo $parts[2]
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return one line: kind, comma, value, and behind a tab the help if there is any."""
+        return f"{item.type},{item.value}" + (f"\t{item.help}" if item.help else "")
 
 
 _SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}

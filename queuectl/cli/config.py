@@ -8,6 +8,7 @@ from queuectl.cli.completions import SettingKey, SettingValue
 from queuectl.cli.root import Group, examples, json_option
 from queuectl.cli.session import Session, pass_session
 from queuectl.domain import settings as tunables
+from queuectl.domain.errors import InvalidInput
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_hint, print_line
 
@@ -21,8 +22,29 @@ class ConfigGroup(Group):
         with formatter.section("Settings"):
             formatter.write_dl([(key, tunables.help_of(key)) for key in tunables.KEYS])
 
+    def find(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str, click.Command, list[str]] | None:
+        """Return the command; a setting alone is that which prints it. Raises InvalidInput."""
+        found = super().find(ctx, args)
+        word, sign, value = args[0].partition("=")
+        if found is not None or not _is_setting(word):
+            return found
+        values = [value] if sign else args[1:2]
+        if values and not values[0].startswith("--"):
+            hint = f"queuectl config set {word} {values[0]}"
+            raise InvalidInput(f"'{word}' is a setting", hint)
+        return super().find(ctx, ["get", *args])
 
-@click.group(cls=ConfigGroup, epilog="queuectl config set max-retries 5")
+
+def _is_setting(word: str) -> bool:
+    try:
+        return bool(tunables.resolve_key(word))
+    except InvalidInput:
+        return False
+
+
+@click.group(cls=ConfigGroup, alone="get", epilog="queuectl config set max-retries 5")
 def config() -> None:
     """Settings, shared by every worker, in force without a restart."""
 
@@ -75,10 +97,16 @@ def _values(session: Session, name: str | None = None) -> dict[str, tunables.Val
     """,
 )
 @click.argument("key", type=SettingKey())
-@click.argument("value", type=SettingValue())
+@click.argument("value", required=False, type=SettingValue())
 @pass_session
-def set_setting(session: Session, key: str, value: str) -> None:
-    """Change a setting; `-` and `_` are the same in its name."""
+def set_setting(session: Session, key: str, value: str | None) -> None:
+    """Change a setting; `-` and `_` are the same in its name, and KEY=VALUE may be one word."""
+    if value is None:
+        key, sign, value = key.partition("=")
+        if not sign:
+            raise InvalidInput(
+                "missing argument 'VALUE'", hint="for example: queuectl config set max-retries 5"
+            )
     tunables.parse_value(tunables.resolve_key(key), value)
     name, stored = session.queue().set_setting(key, value)
     print_line(f"{name} = {tunables.show(stored)}")

@@ -90,8 +90,8 @@ def retry_dead(session: Session, ids: tuple[str, ...], every: bool, deliveries: 
 
 
 @examples("""
-    queuectl dlq purge --older-than 30d
-    queuectl dlq purge --yes
+    queuectl dlq purge --older-than 30d --yes
+    queuectl dlq purge
 """)
 @dlq.command("purge")
 @filter_options(states=None)

@@ -12,6 +12,7 @@ import click
 from queuectl.cli.enqueue_options import (
     EnqueueCommand,
     enqueue_options,
+    hold_option,
     options_from,
     requests_of,
 )
@@ -35,6 +36,7 @@ _TOLD_ONE_BY_ONE = 10
 """)
 @click.command(cls=EnqueueCommand)
 @enqueue_options
+@hold_option
 @click.option("--print-id", "-p", is_flag=True, help="Print the id alone.")
 @click.option("--atomic", is_flag=True, help="All jobs of a batch or none.")
 @click.option("--json", "as_json", is_flag=True, help="Print what became of each job as JSON.")
@@ -65,7 +67,9 @@ def enqueue(
         print_hint(f"{report.stored:,} enqueued, {report.refused:,} refused")
     if not report.stored + report.refused:
         raise NothingDone("there are no jobs in it")
-    if report.stored:
+    if report.stored and options["hold"]:
+        print_hint("held: queuectl resume ID lets it go")
+    elif report.stored:
         hint_at_missing_workers(queue)
     return report.code
 

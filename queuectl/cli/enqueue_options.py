@@ -20,10 +20,12 @@ from queuectl.cli.completions import (
     PathName,
 )
 from queuectl.cli.enqueue_words import (
+    BUILTINS,
     MANY,
     InputJob,
     Source,
     WrittenJob,
+    is_bare,
     read_words,
     split_at_dashes,
 )
@@ -31,8 +33,8 @@ from queuectl.cli.root import Command, Option, with_options
 from queuectl.cli.session import warn_if_missing
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
-from queuectl.domain.job_fields import ASKED, Field, Kind, bounds_of
-from queuectl.domain.request import ALIASES, CHECKS, TIME_FIELDS, Request
+from queuectl.domain.job_fields import ASKED, Field, Kind, bounds_of, command_text
+from queuectl.domain.request import ALIASES, CHECKS, HOLD, TIME_FIELDS, Request
 from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
 from queuectl.stores.records import BATCH
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
     from queuectl.cli.plain_lines import Lots
     from queuectl.domain.request import RequestForm
 
-_AFTER_DASHES = "queuectl.after_dashes"
+BEFORE_DASHES, AFTER_DASHES = "queuectl.before_dashes", "queuectl.after_dashes"
+"""Where the context of a command line keeps what stands before and after its first `--`."""
+
 _COMPLETED: Mapping[str, click.ParamType[Any]] = {
     "queue": QUEUE_NAME,
     "priority": PRIORITY,
@@ -67,6 +71,7 @@ def _option_of(field: Field) -> Option:
         return click.option(word, field.name, is_flag=True, help=field.help)
     return click.option(
         word,
+        *([f"-{field.short}"] if field.short else ()),
         field.name,
         metavar=field.metavar or "VALUE",
         multiple=field.kind in (Kind.WORDS, Kind.PAIRS),
@@ -110,6 +115,9 @@ _BEHIND_OF_SCHEDULE = {
                      help="Variables from a file, as it is now."),
     ),
 }  # fmt: skip
+
+hold_option = click.option("--hold", is_flag=True, help="Paused until `resume` lets it go.")
+"""What `run` does not have, as it would follow a job that does not begin."""
 
 enqueue_options = with_options(
     *_BEFORE,
@@ -166,8 +174,36 @@ class EnqueueCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Set the words after the first `--` aside before click sees them."""
-        own, ctx.meta[_AFTER_DASHES] = split_at_dashes(args)
+        own, ctx.meta[AFTER_DASHES] = split_at_dashes(args)
+        ctx.meta[BEFORE_DASHES] = own
         return super().parse_args(ctx, own)
+
+    def without_unknown(
+        self, ctx: click.Context, args: list[str], fault: click.NoSuchOption
+    ) -> list[str]:
+        """Return arguments with our own option for one that is unknown.
+
+        Raises InvalidInput, naming `--`, where it stands among the words of a command.
+        """
+        if line := self._with_dashes(ctx, args):
+            hint = f"put -- before the command: {ctx.command_path} {line}"
+            raise InvalidInput(f"no such option '{fault.option_name}'", hint) from None
+        return super().without_unknown(ctx, args, fault)
+
+    def _with_dashes(self, ctx: click.Context, own: list[str]) -> str:
+        """Return arguments with `--` before the command whose words stand there without quotes.
+
+        Empty where there is none, so that an unknown option is one of ours, mistyped.
+        """
+        parser = self.make_parser(ctx)
+        parser.ignore_unknown_options = True
+        words: Sequence[str] = parser.parse_args([*own])[0].get("words") or ()
+        if not words or words[0].startswith("-") or any(" " in word for word in words):
+            return ""
+        if not _is_program(words[0]) and ("/" in words[1] or _is_program(words[1])):
+            return ""  # an id and a command
+        at = own.index(words[0])
+        return command_text((*own[:at], "--", *own[at:]))
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Show in the usage line that an argument list is possible."""
@@ -176,7 +212,7 @@ class EnqueueCommand(Command):
 
 def after_dashes(ctx: click.Context) -> list[str] | None:
     """Return the words after `--` on the line of an `EnqueueCommand`, or None without it."""
-    words: list[str] | None = ctx.meta.get(_AFTER_DASHES)
+    words: list[str] | None = ctx.meta.get(AFTER_DASHES)
     return words
 
 
@@ -296,6 +332,8 @@ def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
         verb=ctx.command.name or "enqueue",
     )
     if len(words) == 2 and _is_program(words[0]):
+        if is_bare(words[1]) and not _is_program(words[1]):
+            raise _one_command(ctx, words)
         print_hint(
             f"note: '{words[0]}' is taken as the id; quotes around all of it make it the command"
         )
@@ -304,6 +342,7 @@ def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
     others = {
         "env_file": options["env_file"],
         "capture_env": options["capture_env"] or None,
+        HOLD: options.get("hold") or None,
         "id": source.id,
         "at": options["at"],
         "in": options["delay"],
@@ -316,10 +355,24 @@ def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
     )
 
 
+def _one_command(ctx: click.Context, words: Sequence[str]) -> InvalidInput:
+    """Return the refusal of two words that are a program and its argument, not id and command."""
+    own: list[str] = ctx.meta[BEFORE_DASHES]
+    typed = own[own.index(words[0]) : len(own) - own[::-1].index(words[1])]
+    path = ctx.command_path
+    return InvalidInput(
+        f"'{words[0]}' is a program, and '{words[1]}' is none, so this is no id with a command",
+        hint=f'{path} -- {command_text(tuple(typed))}, or {path} ID "{" ".join(typed)}"',
+    )
+
+
 def _is_program(word: str) -> bool:
-    """Whether a word is the name of a program on PATH."""
+    """Whether a word is the name of a program on PATH, or of a command that the shell has."""
+    if word in BUILTINS:
+        return True
     directories = os.environ.get("PATH", "").split(os.pathsep)
-    return any(os.access(f"{directory}/{word}", os.X_OK) for directory in directories if directory)
+    paths = [f"{directory}/{word}" for directory in directories if directory]
+    return any(os.access(path, os.X_OK) and not os.path.isdir(path) for path in paths)  # noqa: PTH112  # the start does without pathlib
 
 
 def _overridden(fields: dict[str, object], options: dict[str, object]) -> dict[str, object]:

@@ -14,6 +14,14 @@ from queuectl.domain.request import Request
 _SHELL_GROUP = r'\s*(?:\{\s+|\[\s+|\[\[\s*)[^"{}\[\]\s]'
 """`{ echo hi; }`, `[ -f x ] && y` and `[[ … ]]`: the shell's own, not JSON."""
 
+BUILTINS = frozenset(
+    ". : [ alias bg break cd command continue echo eval exec exit export false fg getopts hash "
+    "jobs kill printf pwd read readonly return set shift test times trap true type ulimit umask "
+    "unalias unset wait".split()
+)
+"""The commands that /bin/sh has itself."""
+
+_SHELL_CHARACTERS = frozenset("|&;<>()$`\\\"'*?[]#~{}!")
 
 MANY = 100
 """From how many jobs at once it pays to load what looks at them together."""
@@ -55,6 +63,16 @@ def split_at_dashes(args: Sequence[str]) -> tuple[list[str], list[str] | None]:
 def looks_like_json(word: str) -> bool:
     """Whether a word is meant as JSON and not as a command for the shell."""
     return word.lstrip().startswith(("{", "[")) and not re.match(_SHELL_GROUP, word)
+
+
+def is_bare(word: str) -> bool:
+    """Whether a word can be no command by its look: no path, no NAME=value, nothing for a shell.
+
+    What is left is a name, which may be that of a program, or an argument of one.
+    """
+    if not word or "/" in word or re.match(r"[A-Za-z_]\w*=", word):
+        return False
+    return not any(char.isspace() or char in _SHELL_CHARACTERS for char in word)
 
 
 def read_words(

@@ -17,6 +17,8 @@ from queuectl.domain.query import Filter, parse_states
 from queuectl.domain.times import parse_duration
 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Ask no question.")
+_NEEDED_YES = click.option("--yes", "-y", is_flag=True,
+                           help="Ask no question; needed where nobody can be asked.")  # fmt: skip
 
 
 def is_asked() -> bool:
@@ -24,9 +26,9 @@ def is_asked() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def is_to_be_asked(options: dict[str, Any]) -> bool:
-    """Whether a person is there to be asked first, and has not said yes already."""
-    return not options["yes"] and is_asked()
+def is_to_be_asked(options: dict[str, Any], *, needs_yes: bool = True) -> bool:
+    """Whether yes is still to be said; without `needs_yes` only where a person can be asked."""
+    return not options["yes"] and (needs_yes or is_asked())
 
 
 def confirm(question: str, *, yes: bool, otherwise: str, hint: str) -> None:
@@ -60,22 +62,28 @@ _FILTER = (
 _DELIVERIES = click.option(
     "--deliveries", is_flag=True, help="Of what hooks tell, instead of jobs."
 )
+_ALL = click.option("--all", "-a", "every", is_flag=True, help="All to which it can be done.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 
 
 def filter_options(
-    states: str | None = "In these states.", *, careful: bool = True, deliveries: bool = True
+    states: str | None = "In these states.",
+    *,
+    careful: bool = True,
+    deliveries: bool = True,
+    needs_yes: bool = True,
 ) -> Option:
     """Give a command the options that choose jobs; `states` is the help of `--state`, if any.
 
-    With `careful` there are `--dry-run` and `--yes` too, as for all that changes many jobs.
-    Without `deliveries` it is for jobs alone.
+    With `careful` there are `--all`, `--dry-run` and `--yes` too, as for all that changes many
+    jobs, and `needs_yes` says that it is not done unasked. Without `deliveries` it is for jobs
+    alone.
     """
     chosen = [*_FILTER]
     if deliveries:
         chosen.append(_DELIVERIES)
     if careful:
-        chosen += [_DRY_RUN, yes_option]
+        chosen += [_ALL, _DRY_RUN, _NEEDED_YES if needs_yes else yes_option]
     if states is not None:
         chosen.insert(0, click.option("--state", type=STATES, metavar="STATE,...", help=states))
     return with_options(*chosen)
@@ -83,7 +91,7 @@ def filter_options(
 
 def is_any_named(options: dict[str, Any]) -> bool:
     """Whether any of these options was given."""
-    return bool(options.get("deliveries")) or any(
+    return bool(options.get("deliveries") or options.get("every")) or any(
         options.get(name) not in (None, ()) for name in _NAMES
     )
 

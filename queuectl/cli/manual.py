@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from queuectl.cli.habits import ROWS
 from queuectl.cli.root import Command, Group, examples, root
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import ExitCode, InvalidInput
@@ -70,9 +71,14 @@ def _commands_below(
 @click.option("--man", is_flag=True, help="The whole manual page, in roff.")
 @click.pass_context
 def help_command(ctx: click.Context, words: tuple[str, ...], man: bool) -> None:
-    """Show the help of a command."""
+    """Show the help of a command, or with `words` the words of other tools that are known."""
     if man:
         click.echo(manual(), nl=False)
+        return
+    if words == ("words",):
+        formatter = ctx.make_formatter()
+        formatter.write_dl(list(_words_of_others()))
+        click.echo(formatter.getvalue(), nl=False)
         return
     at = _at(ctx, words)
     click.echo(at.command.get_help(at))
@@ -97,6 +103,9 @@ def _lines() -> Iterator[str]:
     yield ".SH COMMANDS"
     for command_ctx in _commands(root, ctx):
         yield from _command(command_ctx)
+    yield ".SH WORDS OF OTHER TOOLS"
+    for typed, text in _words_of_others():
+        yield from _item(_bold(typed), text)
     yield ".SH SETTINGS"
     for key in tunables.KEYS:
         yield from _item(_bold(key), tunables.help_of(key))
@@ -108,6 +117,15 @@ def _lines() -> Iterator[str]:
         yield from _item(_bold(str(int(code))), meaning)
     yield ".SH EXAMPLES"
     yield from _examples(root)
+
+
+def _words_of_others() -> Iterator[tuple[str, str]]:
+    """Yield what people type who know other tools, and what it is here or what is said of it."""
+    for typed, row in ROWS.items():
+        text = f"queuectl {row.ours}" if row.ours else row.hint
+        if row.typed.partition(" ")[2].startswith("-") and row.ours:
+            text = row.ours  # an option of that command
+        yield typed, text.replace("{", "").replace("}", "")
 
 
 def _commands(group: click.Group, ctx: click.Context) -> Iterator[click.Context]:

@@ -6,7 +6,13 @@ import click
 
 from queuectl.cli.completions import QUEUE_NAME
 from queuectl.cli.root import Group, examples, json_option, names_argument
-from queuectl.cli.session import Session, each_by_itself, for_each, pass_session
+from queuectl.cli.session import (
+    Session,
+    each_by_itself,
+    for_each,
+    hint_at_unused,
+    pass_session,
+)
 from queuectl.domain.errors import NotFound, NothingDone
 from queuectl.domain.field_checks import MAX_SLOTS, check_name
 from queuectl.domain.queue_limits import OPEN
@@ -47,13 +53,19 @@ def pause_queues(session: Session, names: tuple[str, ...]) -> int:
     opened = session.queue()
 
     def act(name: str) -> None:
-        check_name("queue", name)
-        if opened.queue_limits().get(name, OPEN).paused:
-            raise NothingDone(f"queue '{name}' is paused already")
-        opened.pause_queue(name)
-        print_line(f"Paused queue '{name}'")
+        print_line(pause_queue(opened, name))
+        hint_at_unused(opened, [name])
 
     return for_each(names, act)
+
+
+def pause_queue(opened: Queue, name: str) -> str:
+    """Pause a queue; return the line that says so. Raises NothingDone where it is paused."""
+    check_name("queue", name)
+    if opened.queue_limits().get(name, OPEN).paused:
+        raise NothingDone(f"queue '{name}' is paused already")
+    opened.pause_queue(name)
+    return f"Paused queue '{name}'"
 
 
 @queue.command("resume", epilog="queuectl queue resume gpu")
@@ -61,6 +73,11 @@ def pause_queues(session: Session, names: tuple[str, ...]) -> int:
 @each_by_itself
 def resume_queues(opened: Queue, name: str) -> str:
     """Let workers take jobs from queues again."""
+    return resume_queue(opened, name)
+
+
+def resume_queue(opened: Queue, name: str) -> str:
+    """Resume a queue; return the line that says so. Raises NothingDone or NotFound."""
     check_name("queue", name)
     if not opened.queue_limits().get(name, OPEN).paused:
         if name not in opened.queue_limits() and name not in opened.counts().by_queue:
@@ -81,8 +98,12 @@ def resume_queues(opened: Queue, name: str) -> str:
 @pass_session
 def limit_queue(session: Session, name: str, slots: int) -> None:
     """Let at most N slots of a queue run at once, over all workers; 0 is any number."""
-    opened = session.queue()
+    print_line(limit_line(session.queue(), name, slots))
+
+
+def limit_line(opened: Queue, name: str, slots: int) -> str:
+    """Limit a queue; return the line that says so. Raises InvalidInput."""
     opened.limit_queue(name, slots)
-    print_line(
+    return (
         f"Queue '{name}' runs at most {slots} at once" if slots else f"Queue '{name}' has no limit"
     )

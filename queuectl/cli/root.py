@@ -10,12 +10,16 @@ import click
 
 from queuectl.cli.completions import JobId, OneOf, PathName
 from queuectl.cli.session import Session
-from queuectl.domain.errors import InvalidInput, nearest
+from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
 
 COMMANDS = {
     "init": ("cli.store", "Make `.queuectl` here (or the home that is named) and its store."),
     "enqueue": ("cli.enqueue", "Store jobs: a command, JSON, or a file of jobs."),
+    "add": (
+        "cli.add",
+        "Store a job whose command is the rest of the line; options stand before it.",
+    ),
     "run": ("cli.run", "Enqueue one job, follow its output, and end with its exit code."),
     "status": ("cli.status", "Count the jobs in each state, and show the workers that are alive."),
     "list": ("cli.jobs:list_jobs", "List jobs in order of arrival, dead ones included."),
@@ -44,6 +48,16 @@ COMMANDS = {
     "cancel": ("cli.bulk", "Cancel jobs: at once when they wait, else their worker stops them."),
     "retry": ("cli.bulk", "Start settled or failed jobs afresh, dead or not."),
     "delete": ("cli.bulk", "Delete jobs that do not run, with their logs."),
+    "pause": (
+        "cli.change",
+        "Pause jobs or queues: what waits is held back, a job that runs stands still.",
+    ),
+    "resume": ("cli.change", "Let paused jobs and queues go on."),
+    "stash": (
+        "cli.change",
+        "Hold jobs back that wait, until `resume` lets them go; `enqueue --hold` makes such jobs.",
+    ),
+    "switch": ("cli.change", "Let two jobs of a queue that wait take each other's place."),
     "edit": (
         "cli.edit",
         "Change jobs that wait in $VISUAL or $EDITOR: all of them, or none on an error.",
@@ -73,6 +87,10 @@ COMMANDS = {
         "Who is told when jobs end, a queue is empty, or a threshold is crossed.",
     ),
     "worker": ("cli.workers", "The processes that run jobs."),
+    "parallel": (
+        "cli.scaling",
+        "Run N jobs at once in this home, or show how many do; with -q limit a queue.",
+    ),
     "config": ("cli.config", "Settings, shared by every worker, in force without a restart."),
     "doctor": ("cli.store", "Look over home, permissions, store, clock, PID file and workers."),
     "shell": ("shell", "Open the prompt, or run a file of commands, one a line."),
@@ -80,7 +98,10 @@ COMMANDS = {
         "cli.completion",
         "Print a script that lets bash, zsh or fish complete commands, options and live job ids.",
     ),
-    "help": ("cli.manual:help_command", "Show the help of a command."),
+    "help": (
+        "cli.manual:help_command",
+        "Show the help of a command, or with `words` the words of other tools that are known.",
+    ),
 }
 """Every top-level command, in the order of `--help`: where it is, and the first line of its help.
 
@@ -88,20 +109,18 @@ It is an attribute of a module below `queuectl`, of the command's own name where
 colon. The help has the line from here, so that it need not load the commands.
 """
 
-JOB_COMMANDS = "enqueue run list show logs wait cancel retry delete edit set".split()
+JOB_COMMANDS = (
+    "enqueue add run list show logs wait cancel retry delete pause resume stash switch edit set"
+).split()
 """The top-level commands that `jobs` holds too."""
 
 ONE_JOB_COMMANDS = {
-    "pause": ("cli.change", "Pause jobs: one that waits is held back, one that runs stands still."),
-    "resume": ("cli.change", "Let paused jobs go on."),
     "move": ("cli.change", "Move jobs to the head of their queue, or to its end."),
 }
-"""The commands that `jobs` alone holds, because a queue or a schedule has others of the name."""
+"""The commands that `jobs` alone holds."""
 
 COMPLETION_VARIABLE = "_QUEUECTL_COMPLETE"
 """The environment variable by which the script of a shell asks for completions."""
-
-ALIASES = {"ls": "list", "rm": "delete", "ps": "status", "job": "jobs"}
 
 AnyCommand = TypeVar("AnyCommand", bound=click.Command)
 
@@ -192,6 +211,17 @@ class _WithGlobals(click.Command):
         """Return `--help`; click would look for a translation of its text, which takes a while."""
         return HELP_OPTION if self.get_help_option_names(ctx) else None
 
+    def without_unknown(
+        self, ctx: click.Context, args: list[str], fault: click.NoSuchOption
+    ) -> list[str]:
+        """Return arguments with our own option for one that another tool has.
+
+        Raises `fault`, without proposing what does more than was asked, for any other.
+        """
+        from queuectl.cli.unknown_words import without_unknown
+
+        return without_unknown(ctx, args, fault)
+
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they are to be typed, one a line."""
         with formatter.section("Examples"):
@@ -201,6 +231,14 @@ class _WithGlobals(click.Command):
 
 class Command(_WithGlobals):
     """A command that takes the global options after its name too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the line, with our own options for those of other tools that are known."""
+        try:
+            return super().parse_args(ctx, [*args])
+        except click.NoSuchOption as fault:
+            again = self.without_unknown(ctx, args, fault)
+        return self.parse_args(ctx, again)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options; the global ones are in `queuectl --help`.
@@ -214,15 +252,23 @@ class Command(_WithGlobals):
 
 
 class Group(_WithGlobals, click.Group):
-    """A group whose commands may be loaded on first use: `lazy` is a table like `COMMANDS`."""
+    """A group whose commands may be loaded on first use: `lazy` is a table like `COMMANDS`.
+
+    Without a command on the line it is the one that `alone` names.
+    """
 
     command_class = Command
 
     def __init__(
-        self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **attributes: Any
+        self,
+        *args: Any,
+        lazy: Mapping[str, tuple[str, str]] | None = None,
+        alone: str = "list",
+        **attributes: Any,
     ) -> None:
         super().__init__(*args, **attributes)
         self.lazy = lazy or {}
+        self.alone = alone
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a line for each command: the whole first sentence, which click would cut."""
@@ -234,36 +280,66 @@ class Group(_WithGlobals, click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order in which they are declared."""
-        return [*self.lazy, *(name for name in self.commands if name not in self.lazy)]
+        return [*(name for name in self.commands if name not in self.lazy), *self.lazy]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the group's own options. Raises InvalidInput, naming the commands, without any.
+        """Read the group's own options, and put its command in where the line names none."""
+        if not (self.invoke_without_command or ctx.resilient_parsing):
+            args = self._with_command(ctx, args)
+        try:
+            return super().parse_args(ctx, [*args])
+        except click.NoSuchOption as fault:
+            again = self.without_unknown(ctx, args, fault)
+        return self.parse_args(ctx, again)
 
-        click would raise its whole help as an error, which is not to be read on one line.
-        """
-        if not (args or self.invoke_without_command or ctx.resilient_parsing):
-            path, names = ctx.command_path, ", ".join(self.list_commands(ctx))
-            raise InvalidInput(f"'{path}' needs a command: {names}", hint=f"{path} --help")
-        return super().parse_args(ctx, args)
+    def _with_command(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return arguments that name a command; options that are not the group's are its own."""
+        try:
+            _, words, _ = self.make_parser(ctx).parse_args([*args])
+        except click.NoSuchOption:
+            return [self.alone, *args]
+        return args if words else [*args, self.alone]
 
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that name or alias."""
-        name = ALIASES.get(cmd_name, cmd_name)
+    def _own(self, name: str) -> click.Command | None:
+        """Return the command of this very name."""
         if name in self.lazy and name not in self.commands:
             module, _, attribute = self.lazy[name][0].partition(":")
             self.add_command(getattr(import_module(f"queuectl.{module}"), attribute or name), name)
         return self.commands.get(name)
 
+    def find(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str, click.Command, list[str]] | None:
+        """Return the command that words begin with, its name or path, and the words that follow.
+
+        Words of other tools count. None: nobody knows the first word. Raises InvalidInput, with
+        what to type instead, for a word that is only told that.
+        """
+        own = self._own(args[0])
+        if own is not None:
+            return str(own.name), own, args[1:]
+        from queuectl.cli.unknown_words import find_by_habit
+
+        return find_by_habit(self, ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, or that another tool's word stands for."""
+        try:
+            found = self.find(ctx, [cmd_name])
+        except InvalidInput:
+            return None
+        return found[1] if found else None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the first word names. Raises InvalidInput with the nearest."""
-        command = self.get_command(ctx, args[0])
-        if command is None:
-            close = nearest(args[0], [*self.list_commands(ctx), *ALIASES])
-            hint = f"{ctx.command_path} --help lists the commands"
-            raise InvalidInput(f"no such command '{args[0]}'{close}", hint=hint)
-        return command.name, command, args[1:]
+        """Return what `find` does. Raises InvalidInput with what to type instead."""
+        found = self.find(ctx, args)
+        if found is None:
+            from queuectl.cli.unknown_words import no_such_command
+
+            raise no_such_command(self, ctx, args[0])
+        return found
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:

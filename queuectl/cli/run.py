@@ -63,6 +63,8 @@ def _enqueue_one(queue: Queue, jobs: Sequence[InputJob]) -> str:
         raise InvalidInput(f"run takes one job, not {len(jobs)}", hint="use queuectl enqueue")
     if isinstance(jobs[0].result, QueuectlError):
         raise jobs[0].result
+    if jobs[0].result.hold:
+        raise InvalidInput("run cannot follow a job that is held", hint="use queuectl enqueue")
     result = queue.enqueue_requests(requests_of(jobs))[0]
     if result.error:
         raise result.error

@@ -189,6 +189,15 @@ def hint_at_missing_workers(queue: Queue) -> None:
         print_hint(f"paused: {', '.join(shut)} (queuectl queue resume {shut[0]})")
 
 
+def hint_at_unused(queue: Queue, names: Iterable[str]) -> None:
+    """Tell which of some queues no job is in or ever was: their names may be mistyped."""
+    from queuectl.domain.queue_limits import DELIVERY_QUEUE
+
+    for name in names:
+        if name != DELIVERY_QUEUE and not queue.has_had_jobs(name):
+            print_hint(f"no job is in queue '{name}' yet")
+
+
 def refuse_native_windows() -> None:
     """Raise where no worker can run: job control there is another world."""
     if os.name == "nt":

@@ -40,9 +40,9 @@ _AT_ONCE = 100
 """)
 @click.command(cls=Command)
 @ids_argument(required=False)
-@click.option("--queue", "queue_name", type=QUEUE_NAME, metavar="NAME",
+@click.option("--queue", "-q", "queue_name", type=QUEUE_NAME, metavar="NAME",
               help="Every job of this queue.")  # fmt: skip
-@click.option("--all", "every", is_flag=True, help="Every job that is not settled now.")
+@click.option("--all", "-a", "every", is_flag=True, help="Every job that is not settled now.")
 @click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
 @json_option
 @pass_session
@@ -56,7 +56,8 @@ def wait(
 ) -> int:
     """Wait until jobs are completed, dead or cancelled.
 
-    Ends with the code of the one job; of several with 1 if any did not complete. One that
+    Ends with the code of the one job; of several with 1 if any did not complete, and with 3 for
+    a queue in which no job ever was. One that
     cannot start, as it waits for a job that is dead, cancelled or deleted, is not waited for.
     """
     if bool(ids) + (queue_name is not None) + every != 1:
@@ -64,7 +65,7 @@ def wait(
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
     queue = session.reading()
     named = [queue.resolve(word) for word in dict.fromkeys(ids)]
-    chosen = check_name("queue", queue_name) if queue_name is not None else None
+    chosen = _known_queue(queue, queue_name) if queue_name is not None else None
     waiting = Waiting(queue, named or queue.unsettled(chosen), seconds, forgive=not named)
     array = tables.JsonArray() if as_json else None
     codes: list[int] = []
@@ -82,6 +83,14 @@ def wait(
     if len(named) == 1:
         return codes[0]
     return ExitCode.FAILED if any(codes) else ExitCode.OK
+
+
+def _known_queue(queue: Queue, name: str) -> str:
+    """Return the name of a queue. Raises NotFound for one, maybe mistyped, that never had a job."""
+    if not queue.has_had_jobs(check_name("queue", name)):
+        hint = queue.missing_hint or "queuectl queue list shows the queues there are"
+        raise NotFound(f"no job has ever been in queue '{name}'", hint)
+    return name
 
 
 class Waiting:

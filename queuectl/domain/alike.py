@@ -72,7 +72,7 @@ class AlikeRequests(_Alike[Request]):
     def _made(self, job_id: str, command: str) -> Request:
         model = self.model
         spec = _with_own(model.spec, job_id, command)
-        return Request(spec, model.run_at, model.notes, model.replace, model.delayed)
+        return Request(spec, model.run_at, model.notes, model.replace, model.delayed, model.hold)
 
 
 def _with_own(spec: Spec, job_id: str, command: str) -> Spec:
@@ -84,7 +84,7 @@ def is_plain(model: Request) -> bool:
     """Whether jobs that are as this one need no look at other jobs, or at their queue."""
     spec = model.spec
     is_alone = not (spec.after or spec.after_any or spec.after_fail or spec.unique)
-    return is_alone and spec.slots == 1 and model.run_at is None and not model.notes
+    return is_alone and spec.slots == 1 and not (model.run_at or model.notes or model.hold)
 
 
 def requests_of_columns(

@@ -13,6 +13,7 @@ from queuectl.domain.job import WAITING, Job
 from queuectl.domain.job_fields import defaults_of
 from queuectl.domain.request import (
     CHECKS,
+    HOLD,
     RESULT_FIELDS,
     TIME_FIELDS,
     ParseTime,
@@ -59,6 +60,11 @@ def edit(
         key = resolve_field(word)
         if key in RESULT_FIELDS:
             raise InvalidInput(f"field {shown(word)} is a result and cannot be set")
+        if key == HOLD:
+            raise InvalidInput(
+                f"field {shown(word)} is for new jobs",
+                hint=f"queuectl stash {job.id}, queuectl resume {job.id}",
+            )
         if key in given or (key in TIME_FIELDS and run_at is not None):
             raise InvalidInput(f"field {shown(word)} is given twice")
         if key in TIME_FIELDS:
@@ -98,6 +104,17 @@ def move_last(job: Job, tail: Job | None, now: datetime) -> Transition:
         return state_machine.edit(job, job.spec, job.run_at, now)
     spec = replace(job.spec, priority=min(job.spec.priority, tail.spec.priority))
     return state_machine.edit(job, spec, max(now, job.run_at, tail.run_at + _TICK), now)
+
+
+def switch(job: Job, other: Job, now: datetime) -> Transition:
+    """A job that waits takes the place that another one has in their queue.
+
+    Of two that are equal in priority and time, the later one goes before the other's instant.
+    """
+    spec = replace(job.spec, priority=other.spec.priority)
+    is_tie = (job.spec.priority, job.run_at) == (other.spec.priority, other.run_at)
+    run_at = other.run_at - _TICK if is_tie and job.seq > other.seq else other.run_at
+    return state_machine.edit(job, spec, run_at, now)
 
 
 def _default(key: str, settings: Settings) -> Any:

@@ -38,9 +38,10 @@ class Field(NamedTuple):
     is its name in stores and exports. Where nobody names it, a new job gets the `setting` of that
     name, or the `default`. `bounds` and `choices` limit its values.
 
-    `option` is the option that sets it, with `metavar` and `help`; `splits` says that commas part
-    the words of one use. In the file of `edit` it has a `comment`, and an `example` where a job
-    does not use it. `of_schedule` says that a schedule may give it to the jobs that it makes.
+    `option` is the option that sets it, `short` its letter, with `metavar` and `help`; `splits`
+    says that commas part the words of one use. In the file of `edit` it has a `comment`, and an
+    `example` where a job does not use it. `of_schedule` says that a schedule may give it to the
+    jobs that it makes.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Field(NamedTuple):
     bounds: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     option: str = ""
+    short: str = ""
     metavar: str = ""
     help: str = ""
     splits: bool = False
@@ -92,6 +94,7 @@ class Spec:
     queue: str = _field(
         DEFAULT_QUEUE,
         field_checks.check_name,
+        short="q",
         metavar="NAME",
         help="The queue; `default` unless said.",
     )

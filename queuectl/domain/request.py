@@ -19,7 +19,7 @@ from queuectl.domain.field_checks import (
 )
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job_fields import ASKED, Spec, command_text, defaults_of
-from queuectl.domain.settings import Settings
+from queuectl.domain.settings import Settings, as_flag
 
 RESULT_FIELDS = frozenset(
     "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "
@@ -30,6 +30,9 @@ RESULT_FIELDS = frozenset(
 
 TIME_FIELDS = {"run_at": "at", "at": "at", "in": "in", "delay": "in"}
 """Fields that say when a job is due, and which of the two ways of saying it each one is."""
+
+HOLD = "hold"
+"""The field that says that a new job is paused until somebody resumes it."""
 
 ALIASES = {field.option: name for name, field in ASKED.items() if field.option != name}
 
@@ -42,7 +45,8 @@ class Request:
     """A job to be enqueued: its specification and when it is due (None: at once).
 
     `delayed` says that the time was given as a length of time from now. `notes` are lines for the
-    person who asked; `replace` allows a job of this id to be replaced.
+    person who asked; `replace` allows a job of this id to be replaced, and with `hold` the job is
+    paused from the start.
     """
 
     spec: Spec
@@ -50,6 +54,7 @@ class Request:
     notes: tuple[str, ...] = ()
     replace: bool = False
     delayed: bool = False
+    hold: bool = False
 
 
 def resolve_field(word: str) -> str:
@@ -58,9 +63,9 @@ def resolve_field(word: str) -> str:
         raise TypeError(f"the name of a field is a string, not {word!r}")
     key = word.strip().lower().replace("-", "_")
     key = ALIASES.get(key, key)
-    if key in CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS:
+    if key in CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS or key == HOLD:
         return key
-    close = nearest(key, [*sorted(CHECKS), *TIME_FIELDS])
+    close = nearest(key, [*sorted(CHECKS), *TIME_FIELDS, HOLD])
     raise InvalidInput(
         f"unknown field {shown(word)}{close}",
         hint="" if close else "each long option of queuectl enqueue --help is a field",
@@ -111,7 +116,7 @@ class RequestForm:
         given: dict[str, Any] = {}
         notes: list[str] = []
         run_at: datetime | None = None
-        delayed = False
+        delayed = hold = False
         for word, value in wanted.items():
             if value is not None and word in CHECKS and word not in given:
                 given[word] = CHECKS[word](value)
@@ -128,6 +133,8 @@ class RequestForm:
                 run_at = self._parse_time(TIME_FIELDS[key], value)
             elif key in given:
                 raise InvalidInput(f"field {shown(word)} is given twice")
+            elif key == HOLD:
+                hold = as_flag(HOLD, value)
             else:
                 given[key] = CHECKS[key](value)
         if "command" not in given:
@@ -135,7 +142,7 @@ class RequestForm:
         spec = self._spec(given)
         if self.is_restricted:
             require_allowed(spec.command, self._settings)
-        return Request(spec, run_at, tuple(notes), self._replace, delayed)
+        return Request(spec, run_at, tuple(notes), self._replace, delayed, hold)
 
     def model(self) -> Request:
         """Return a request that names a command and an id alone, which are empty here."""

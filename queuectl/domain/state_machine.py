@@ -76,10 +76,20 @@ class Transition:
         return before.spec.on_parent_failure != after.spec.on_parent_failure == CANCEL
 
 
-def enqueue(spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False) -> Job:
-    """Return a new pending job, due at `run_at` or at once; `delayed` as `Job` has it."""
+def enqueue(
+    spec: Spec,
+    run_at: datetime | None,
+    now: datetime,
+    *,
+    delayed: bool = False,
+    paused: bool = False,
+) -> Job:
+    """Return a new pending job, due at `run_at` or at once; `delayed` and `paused` as `Job` has."""
     blocked_by = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
-    return Job(spec, _PENDING, run_at or now, now, now, blocked_by=blocked_by, delayed=delayed)
+    return Job(
+        spec, _PENDING, run_at or now, now, now, blocked_by=blocked_by, paused=paused,
+        delayed=delayed,
+    )  # fmt: skip
 
 
 def claim(job: Job, right: Claim, now: datetime) -> Transition:
@@ -199,12 +209,18 @@ def retry(job: Job, now: datetime) -> Transition:
 
 
 def replace_job(
-    job: Job, spec: Spec, run_at: datetime | None, now: datetime, *, delayed: bool = False
+    job: Job,
+    spec: Spec,
+    run_at: datetime | None,
+    now: datetime,
+    *,
+    delayed: bool = False,
+    paused: bool = False,
 ) -> Transition:
     """A job that does not run gets a new specification and starts afresh."""
     if job.state is _PROCESSING:
         raise Conflict(f"job '{job.id}' is processing and cannot be replaced")
-    return _reset(job, "replace", enqueue(spec, run_at, now, delayed=delayed))
+    return _reset(job, "replace", enqueue(spec, run_at, now, delayed=delayed, paused=paused))
 
 
 def delete(job: Job) -> Transition:
@@ -246,6 +262,15 @@ def pause(job: Job, now: datetime) -> Transition:
     return _marked(job, "pause", now, paused=True)
 
 
+def stash(job: Job, now: datetime) -> Transition:
+    """A waiting job is paused as `pause` does it. Raises Conflict for one that runs, too."""
+    if job.state is _PROCESSING:
+        raise Conflict(
+            f"job '{job.id}' is processing", hint=f"queuectl pause {job.id} stops it in its place"
+        )
+    return pause(job, now)
+
+
 def resume(job: Job, now: datetime) -> Transition:
     """A job that was paused goes on. Raises NothingDone or Conflict as `pause` does."""
     if not job.paused and job.state not in SETTLED:
@@ -258,7 +283,7 @@ def _marked(job: Job, event: str, now: datetime, *, paused: bool) -> Transition:
         return Transition(event, job, replace(job, paused=paused, updated_at=now), _REV)
     if job.state in WAITING:
         return _changed(job, event, now, paused=paused)
-    raise Conflict(f"job '{job.id}' is {job.state}")
+    raise Conflict(f"job '{job.id}' has ended: it is {job.state}")
 
 
 def _changed(job: Job, event: str, now: datetime, **changed: Any) -> Transition:

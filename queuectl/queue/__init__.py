@@ -169,6 +169,12 @@ class Queue(Reader):
 
         return self._changed(job_id, pause)
 
+    def stash(self, job_id: str) -> Job:
+        """Hold a waiting job back until it is resumed; one that runs is refused."""
+        from queuectl.domain.state_machine import stash
+
+        return self._changed(job_id, stash)
+
     def resume(self, job_id: str) -> Job:
         """Let a paused job go on."""
         from queuectl.domain.state_machine import resume
@@ -180,6 +186,12 @@ class Queue(Reader):
         from queuectl.queue.change import move
 
         return move(self._store, job_id, last=last)
+
+    def switch(self, job_id: str, other_id: str) -> None:
+        """Let two jobs of a queue that wait take each other's place."""
+        from queuectl.queue.change import switch
+
+        switch(self._store, job_id, other_id)
 
     def edit(self, job_id: str, wanted: Mapping[str, object], *, rev: int | None = None) -> Job:
         """Give fields of a waiting job other values; all of them, or none on an error.

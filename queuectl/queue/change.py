@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from queuectl.domain import state_machine
 from queuectl.domain.dependencies import blockers, parents
-from queuectl.domain.errors import Conflict, NoLongerFits, NotFound, StoreUnavailable, WaitTimedOut
+from queuectl.domain.errors import (
+    Conflict,
+    NoLongerFits,
+    NotFound,
+    QueuectlError,
+    StoreUnavailable,
+    WaitTimedOut,
+)
 from queuectl.domain.job import Job, State
 from queuectl.domain.queue_limits import OPEN
 from queuectl.domain.times import iso
@@ -97,6 +105,39 @@ def move(store: Store, job_id: str, *, last: bool) -> Job:
     require_in_use(store)
     store.make_due_claimable()
     return changed(store, job_id, beside)
+
+
+def switch(store: Store, first_id: str, second_id: str) -> None:
+    """Let two jobs of a queue that wait take each other's place.
+
+    Raises NotFound, and Conflict where one does not wait, or is in another queue.
+    """
+    from queuectl.domain import job_edit
+
+    def read(job_id: str) -> Job:
+        job = store.get(job_id)
+        if job is None:
+            raise NotFound(f"no job '{job_id}'", hint="queuectl list shows the jobs there are")
+        job_edit.require_waiting(job)
+        return job
+
+    first, second = read(first_id), read(second_id)
+    if first.spec.queue != second.spec.queue:
+        raise Conflict(
+            f"jobs '{first.id}' and '{second.id}' are in two queues: "
+            f"'{first.spec.queue}' and '{second.spec.queue}'"
+        )
+    moved = changed(store, first.id, lambda job, now: job_edit.switch(job, second, now))
+    try:
+        changed(store, second.id, lambda job, now: job_edit.switch(job, first, now))
+    except QueuectlError:  # a worker has just claimed it: the first goes back to its place
+        with contextlib.suppress(QueuectlError):
+            changed(
+                store,
+                moved.id,
+                lambda job, now: state_machine.edit(job, first.spec, first.run_at, now),
+            )
+        raise
 
 
 class Edit:

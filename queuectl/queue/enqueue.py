@@ -76,7 +76,9 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Seque
         raise Conflict(f"nothing was enqueued: the id '{twice}' is there twice")
     now = store.now()
     jobs = [
-        state_machine.enqueue(request.spec, request.run_at, now, delayed=request.delayed)
+        state_machine.enqueue(
+            request.spec, request.run_at, now, delayed=request.delayed, paused=request.hold
+        )
         for request in requests
         if request is first[request.spec.id] and request.spec.id not in faults
     ]
@@ -157,7 +159,7 @@ def _replace(store: Store, request: Request) -> EnqueueResult:
 
     def decide(job: Job, now: datetime) -> Transition:
         return state_machine.replace_job(
-            job, request.spec, request.run_at, now, delayed=request.delayed
+            job, request.spec, request.run_at, now, delayed=request.delayed, paused=request.hold
         )
 
     try:

@@ -112,6 +112,12 @@ class Reader:
         counted = self._store.counts().matching(chosen.of_jobs())
         return sum(1 for _ in self.find(chosen)) if counted is None else counted
 
+    def has_had_jobs(self, queue: str) -> bool:
+        """Return whether a queue has jobs or ever had one, which may be deleted since."""
+        if queue in self.counts().by_queue:
+            return True
+        return queue in self.totals()
+
     def workers(self) -> list[LiveWorker]:
         """Return the workers that are alive, the earliest first, each with its jobs."""
         from queuectl.domain.query import Filter

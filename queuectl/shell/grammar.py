@@ -9,8 +9,10 @@ from enum import Enum
 
 import click
 
-from queuectl.cli.root import ALIASES, root
-from queuectl.domain.errors import nearest
+from queuectl.cli.habits import ROWS, ours_of
+from queuectl.cli.root import Group, root
+from queuectl.cli.unknown_words import nearest_to
+from queuectl.domain.errors import InvalidInput, nearest
 from queuectl.domain.frozen import frozen
 from queuectl.shell.tokenizer import PROGRAM, Kind, Token, scan
 
@@ -121,11 +123,14 @@ class _Reader:
     def _command(self, group: click.Group, word: str) -> Role:
         if group is root and word in SHELL_WORDS:
             return Role.COMMAND
-        found = group.get_command(_context(group), word)
+        try:
+            found = group.find(_context(group), [word]) if isinstance(group, Group) else None
+        except InvalidInput:
+            found = None
         if found is None:
             return Role.UNKNOWN
-        self.command = found
-        self.path = f"{self.path} {ALIASES.get(word, word)}".strip()
+        path, self.command, _ = found
+        self.path = f"{self.path} {path}".strip()
         return Role.COMMAND
 
 
@@ -151,7 +156,8 @@ def is_begun(marked: Marked, line: str) -> bool:
     """Whether a word that is not known is still being typed, and may become one that is."""
     if marked.token.end < len(line):
         return False
-    return any(name.startswith(marked.token.text) for name in _known_instead(marked))
+    known = [*_known_instead(marked), *_other_words(marked)]
+    return any(name.startswith(marked.token.text) for name in known)
 
 
 def _known_instead(marked: Marked) -> list[str]:
@@ -160,7 +166,13 @@ def _known_instead(marked: Marked) -> list[str]:
     if marked.token.text.startswith("-"):
         return list(options_of(command))
     names = command.list_commands(_context(command)) if isinstance(command, click.Group) else []
-    return [*names, *ALIASES, *SHELL_WORDS] if command is root else names
+    return [*names, *SHELL_WORDS] if command is root else names
+
+
+def _other_words(marked: Marked) -> list[str]:
+    """Return the words of other tools that might stand for an unknown one."""
+    path = "" if marked.command is root else f"{marked.command.name} "
+    return [typed.removeprefix(path) for typed in ROWS if typed.startswith(path)]
 
 
 def help_at(line: str, cursor: int) -> tuple[str, str]:
@@ -186,14 +198,21 @@ def help_at(line: str, cursor: int) -> tuple[str, str]:
 
 
 def _help_on_unknown(here: Marked, line: str) -> tuple[str, str]:
-    word, known = here.token.text, _known_instead(here)
+    word, group = here.token.text, here.command
     if is_begun(here, line):
-        fitting = sorted(name for name in known if name.startswith(word))
+        known = [name for name in _known_instead(here) if name.startswith(word)]
+        fitting = sorted(known or (name for name in _other_words(here) if name.startswith(word)))
         if len(fitting) > 1:
             return " ".join(fitting), ""
         return help_at(line[: here.token.start] + fitting[0], here.token.start + len(fitting[0]))
-    what = "option" if word.startswith("-") else "command"
-    return f"no such {what} '{word}'", nearest(word, known).strip()
+    if word.startswith("-") or not isinstance(group, Group):
+        return f"no such option '{word}'", nearest(word, _known_instead(here)).strip()
+    try:
+        ours_of("" if group is root else str(group.name), [word])
+    except InvalidInput as told:
+        return str(told), told.hint
+    close = nearest_to(group, _context(group), word, SHELL_WORDS)
+    return f"no such command '{word}'", f"(did you mean '{close}'?)" if close else ""
 
 
 def warm_up(command: click.Command = root) -> None:

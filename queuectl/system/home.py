@@ -77,6 +77,11 @@ class Home:
         """The list of this home's workers."""
         return self.root / _PIDS
 
+    @property
+    def scale_file(self) -> Path:
+        """How many workers were declared for this home."""
+        return self.root / "workers.scale"
+
     def misses_processes(self) -> bool:
         """Whether a process that `pid_file` names is gone; a quick look, for Linux alone."""
         try:

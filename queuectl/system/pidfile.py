@@ -39,12 +39,16 @@ _LOOK_SECONDS = 0.01
 
 @frozen
 class ProcessEntry:
-    """One process. Only a worker has a `worker_id`; `supervisor` is its parent's pid."""
+    """One process. Only a worker has a `worker_id`; `supervisor` is its parent's pid.
+
+    A worker that is `passing` leaves by itself when what it was started for is done.
+    """
 
     role: str
     process: ProcessIdentity
     worker_id: str = ""
     supervisor: int = 0
+    passing: bool = False
 
 
 def living(home: Home) -> list[ProcessEntry]:
@@ -182,7 +186,10 @@ def _damaged(home: Home) -> StoreRefused:
 
 def _entry(item: dict[str, Any]) -> ProcessEntry:
     process = ProcessIdentity(int(item["pid"]), str(item["started"]), str(item["boot"]))
-    return ProcessEntry(str(item["role"]), process, str(item["worker_id"]), int(item["supervisor"]))
+    worker_id, supervisor = str(item["worker_id"]), int(item["supervisor"])
+    return ProcessEntry(
+        str(item["role"]), process, worker_id, supervisor, bool(item.get("passing"))
+    )
 
 
 def _write(home: Home, entries: list[ProcessEntry]) -> None:
@@ -198,6 +205,7 @@ def _write(home: Home, entries: list[ProcessEntry]) -> None:
             "boot": entry.process.boot,
             "worker_id": entry.worker_id,
             "supervisor": entry.supervisor,
+            "passing": entry.passing,
         }
         for entry in entries
     ]

@@ -292,8 +292,9 @@ class Heartbeat:
                 replace(self._worker, heartbeat_at=store.now(), slots=self.slots)
             )
             me = pidfile.ProcessEntry(
-                pidfile.WORKER, self._worker.process, self._worker.id, self._parent
-            )
+                pidfile.WORKER, self._worker.process, self._worker.id, self._parent,
+                self._options.passing,
+            )  # fmt: skip
             pidfile.add(Home(Path(self._worker.home)), me)
             return
         if request is not None:

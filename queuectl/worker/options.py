@@ -55,6 +55,11 @@ class WorkerOptions:
     suspects: bool = False
     timings: Timings = USUAL
 
+    @property
+    def passing(self) -> bool:
+        """Whether it leaves by itself when what it was started for is done."""
+        return self.drain or self.suspects or self.only is not None
+
     def slots(self, settings: Settings) -> int:
         """Return how many jobs it runs at once under the settings in force."""
         if self.only is not None:

@@ -47,7 +47,7 @@ def states(fleet: Fleet) -> dict[str, State]:
 
 def test_a_queue_is_cancelled(many: Fleet, cli: Cli) -> None:
     before = states(many)
-    result = cli.ok("cancel", "--queue", "x")
+    result = cli.ok("cancel", "--queue", "x", "-y")
     assert sorted(result.out.splitlines()) == [
         "Cancelled job 'x-failed'", "Cancelled job 'x-pending'", "Stopping job 'x-processing'",
     ]  # fmt: skip
@@ -72,11 +72,11 @@ def test_jobs_are_deleted_by_state_and_age_but_not_while_they_run(
     assert cli.ok("delete", "--state", "completed", "--older-than", "7d").out == ""
     real = Queue.now
     monkeypatch.setattr(Queue, "now", lambda queue: real(queue) + timedelta(days=8))
-    cli.ok("rm", "--state", "completed", "--older-than", "7d")
+    cli.ok("rm", "--state", "completed", "--older-than", "7d", "-y")
     assert set(states(many).values()) == set(State) - {State.COMPLETED}
-    cli.ok("delete", "--label", "nightly", "--queue", "x")
+    cli.ok("delete", "--label", "nightly", "--queue", "x", "-y")
     assert "x-pending" not in states(many)
-    cli.ok("delete", "--queue", "y")
+    cli.ok("delete", "--queue", "y", "-y")
     assert {name: s for name, s in states(many).items() if name[0] == "y"} == {
         "y-processing": State.PROCESSING
     }
@@ -158,7 +158,7 @@ def test_a_job_that_fits_no_more_when_its_turn_comes_is_left_alone(
             yield job
 
     monkeypatch.setattr(Queue, "find", find)
-    assert cli.ok(command, "--state", state, "--label", "l").out == ""
+    assert cli.ok(command, "--state", state, "--label", "l", "-y").out == ""
     monkeypatch.undo()
     assert [job.state for job in fleet.queue.find()] in ([State.PENDING], [])
 

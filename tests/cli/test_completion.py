@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from queuectl.cli import completion
 from queuectl.cli.completion import candidates
 from queuectl.cli.session import Session
 from tests.cli.harness import Cli, bury, environment
+from tests.cli.test_workers import until
 
 BASH = """
 source <(queuectl completion bash)
@@ -108,6 +110,8 @@ def test_jobs_are_offered_by_what_can_be_done_with_them(cli: Cli) -> None:
     assert offered("show", "") == ["waiting", "buried"]
     assert offered("cancel", "") == ["waiting"]
     assert offered("retry", "") == ["buried"]
+    assert offered("kill", "") == ["waiting"], "as behind cancel"
+    assert offered("group", "pa") == ["pause"]
     assert offered("dlq", "show", "b") == ["buried"]
     item = candidates(Session(), ["show"], "w")[0]
     assert item.help == "pending     echo hi"
@@ -121,7 +125,7 @@ def test_bash_completes_live_job_ids(bash: Complete, cli: Cli) -> None:
     assert "status" in bash("queuectl sta")
     assert bash("queuectl list --state=pen") == ["pending"]
     Path("jobs.json").touch()
-    assert bash("queuectl enqueue @jo") == ["jobs.json"]
+    assert bash("queuectl enqueue @jo") == ["@jobs.json"], "readline replaces the @ too"
 
 
 def test_bash_is_silent_and_makes_nothing_when_there_is_no_store(
@@ -169,6 +173,64 @@ def test_fish_completes_live_job_ids_with_their_state(program: dict[str, str], c
     cli.ok("enqueue", "nightly", "echo hi")
     script = "queuectl completion fish | source; complete -C 'queuectl show n'"
     assert "nightly\tpending     echo hi" in output_of([fish, "-N", "-c", script], program)
+
+
+SHELLS = {
+    "bash": (["--norc", "--noprofile", "-i"], ["shopt -s hostcomplete"]),
+    "bash with its completion package": (
+        ["--norc", "--noprofile", "-i"],
+        ["shopt -u hostcomplete"],  # which leaves @ out of the characters that part words
+    ),
+    "zsh": (["-f", "-i"], ["autoload -U compinit && compinit -D", "bindkey -e"]),
+    "fish": (["-N", "-i"], []),
+}
+"""How each shell is started, and what is typed there first."""
+
+TYPED = {
+    "show user@ho": "show user@host:1",
+    "show deploy:eu@t": "show deploy:eu@two",
+    "show deploy:": "show deploy:eu@",
+    "show 'deploy:eu@o": "show deploy:eu@one",
+    "enqueue @jo": "enqueue @jobs.json",
+    "list --state=pen": "list --state=pending",
+    "list --state dead,pen": "list --state dead,pending",
+}
+"""What is typed before the Tab key, and the words that stand there afterwards."""
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_a_word_with_a_sign_in_it_is_completed_in_a_real_shell(
+    name: str, program: dict[str, str], cli: Cli, tmp_path: Path
+) -> None:
+    shell, (args, first) = name.split()[0], SHELLS[name]
+    path, written = require(shell), tmp_path / "written"
+    for job_id in ("user@host:1", "deploy:eu@one", "deploy:eu@two"):
+        cli.ok("enqueue", job_id, "true")
+    Path("jobs.json").touch()
+    note = tmp_path / "bin" / "note"
+    note.write_text(f'#!/bin/sh\necho "$*" > {written}.new && mv {written}.new {written}\n')
+    note.chmod(0o755)
+    source = f'eval "$(queuectl completion {shell})"'
+    if shell == "fish":
+        source = "queuectl completion fish | source"
+    environ = {**program, "TERM": "dumb", "INPUTRC": "/dev/null"}
+    child = pexpect.spawn(path, args, env=environ, encoding="utf-8", timeout=60)
+    for line in (*first, source, "echo rea''dy"):
+        child.sendline(line)
+    child.expect("ready\r")
+    for typed, words in TYPED.items():
+        child.send(f"queuectl {typed}\t\x01note \x05\r")
+        until(written.exists)
+        assert written.read_text().strip() == f"queuectl {words}"
+        written.unlink()
+    child.close(force=True)
+
+
+def test_fish_shows_descriptions_with_commas(program: dict[str, str], cli: Cli) -> None:
+    fish = require("fish")
+    cli.ok("enqueue", "nightly", "echo one, two, three")
+    script = "queuectl completion fish | source; complete -C 'queuectl show n'"
+    assert "echo one, two, three" in output_of([fish, "-N", "-c", script], program)
 
 
 def test_the_scripts_are_printed(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,64 @@ def test_words_without_one_meaning_are_refused(
     with pytest.raises(InvalidInput) as refusal:
         read_words(words, after, **options)
     assert told in f"{refusal.value} {refusal.value.hint}"
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH with `python` and `sleep` alone."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("python", "sleep"):
+        (folder / name).touch(mode=0o755)
+    (folder / "hello").mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize(
+    ("line", "forms"),
+    [
+        ("sleep 5", ("-- sleep 5", 'ID "sleep 5"')),
+        ("python train.py", ("-- python train.py", 'ID "python train.py"')),
+        ("test nothing", ("-- test nothing", 'ID "test nothing"')),
+        ("--queue gpu sleep 5 --priority 3", ("-- sleep 5", 'ID "sleep 5"')),
+        ("python -p train.py", ("-- python -p train.py",)),
+        ("python train.py --gpu 0", ("put -- before", "-- python train.py --gpu 0")),
+        ("rsync -a src dst", ("put -- before", "-- rsync -a src dst")),
+        ("--queue gpu make --jobs 4", ("put -- before", "--queue gpu -- make --jobs 4")),
+    ],
+)
+@pytest.mark.parametrize("verb", ["enqueue", "run"])
+def test_a_command_without_quotes_is_refused_with_the_right_forms(
+    cli: Cli, verb: str, line: str, forms: tuple[str, ...]
+) -> None:
+    Path("train.py").touch()
+    told = cli.refused(2, verb, *line.split())
+    for form in forms:
+        assert (form if form.startswith("put") else f"queuectl {verb} {form}") in told
+    assert cli.ids() == []
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("test", "./run.sh"), ("sleep", "python"), ("sleep", "true"), ("python", "A=1"),
+        ("sleep", "sleep 5"), ("python", "x|y"), ("sleep", "*.py"), ("job1", "train.py"),
+        ("hello", "5"),
+    ],
+)  # fmt: skip
+def test_an_id_before_what_may_be_a_command_is_one_though_a_program_has_its_name(
+    cli: Cli, words: tuple[str, str]
+) -> None:
+    cli.ok("enqueue", *words)
+    assert cli.job(words[0])["command"] == words[1]
+
+
+@pytest.mark.usefixtures("programs")
+def test_an_option_behind_an_id_and_a_command_is_ours_mistyped(cli: Cli) -> None:
+    for words in (["a", "true"], ["a", "./run.sh"], ["a", "echo hi"]):
+        assert "'--priority'" in cli.refused(2, "enqueue", *words, "--prioritty", "5")
 
 
 @pytest.mark.parametrize("verb", ["enqueue", "run"])

@@ -16,7 +16,7 @@ from tests.stores.conftest import new_mongo_url
 
 __all__ = ["new_mongo_url"]
 
-WRITERS = frozenset(("enqueue", "jobs enqueue"))
+WRITERS = frozenset(("enqueue", "jobs enqueue", "add", "jobs add"))
 ASKING = {
     "wait": "--all", "dlq retry": "--all", "dlq purge": "--yes", "purge": "--yes",
     "cancel": "--state pending --yes", "retry": "--state dead",

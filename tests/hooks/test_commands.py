@@ -251,7 +251,10 @@ def test_what_changes_many_jobs_leaves_deliveries_alone_unless_they_are_meant(cl
     assert set(cli.ok("dlq", "retry", "--all").out.split("'")[1::2]) == {"lost0", "lost1"}
     assert set(cli.ok("dlq", "retry", "--all", "--deliveries").out.split("'")[1::2]) == ids
     assert "no delivery is dead" in cli.ok("dlq", "retry", "--all", "--deliveries").err
-    assert set(cli.ok("cancel", "--state", "pending").out.split("'")[1::2]) == {"lost0", "lost1"}
+    assert set(cli.ok("cancel", "--state", "pending", "-y").out.split("'")[1::2]) == {
+        "lost0",
+        "lost1",
+    }
     assert set(cli.ok("cancel", "--deliveries", "-y").out.split("'")[1::2]) == ids
     assert cli.ok("purge", "-y").out == "Deleted 2 job(s)\n"
     assert cli.ok("purge", "--deliveries", "--dry-run").out.startswith("Would delete 2 ")

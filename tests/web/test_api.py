@@ -80,6 +80,9 @@ def test_a_job_is_enqueued_changed_and_deleted(api: TestClient, queue: Queue) ->
     assert call(api, "enqueue", fields).status_code == 409
     replaced = call(api, "enqueue", {**fields, "command": "false"}, query="?replace=true")
     assert replaced.json()["command"] == "false"
+    held = call(api, "enqueue", {"id": "held", "command": "true", "hold": True})
+    assert held.json()["reason"] == "paused"
+    call(api, "deleteJob", id="held")
     for verb, state in (("pause", "pending"), ("resume", "pending"), ("cancel", "cancelled"),
                         ("retry", "pending")):  # fmt: skip
         assert call(api, f"{verb}Job", id="a").json()["state"] == state

@@ -12,7 +12,7 @@ from queuectl.domain.field_checks import MAX_SLOTS
 from queuectl.domain.hooks import EVENTS, Hook, Target
 from queuectl.domain.job import Job, Outcome, Run, State
 from queuectl.domain.job_fields import ASKED, Field, Kind
-from queuectl.domain.request import TIME_FIELDS
+from queuectl.domain.request import HOLD, TIME_FIELDS
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import KEYS, default_of
 from queuectl.domain.stats import Figures
@@ -192,6 +192,7 @@ SCHEMAS: dict[str, Schema] = {
             "id": NAME, "command": COMMAND,
             **{name: _of_new_job(field) for name, field in ASKED.items()},
             **{name: _WHEN[kind] for name, kind in TIME_FIELDS.items()},
+            HOLD: FLAG,
         },
         "required": ["command"],
     },

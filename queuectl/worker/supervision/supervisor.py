@@ -253,7 +253,9 @@ def _live(
     def on_ready() -> None:
         nonlocal has_been_ready
         has_been_ready = True
-        me = pidfile.ProcessEntry(pidfile.WORKER, this_process(), worker.record.id, supervisor)
+        me = pidfile.ProcessEntry(
+            pidfile.WORKER, this_process(), worker.record.id, supervisor, options.passing
+        )
         pidfile.add(place.home, me)
         report(f"ready {os.getpid()}")
 

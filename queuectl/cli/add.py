@@ -1,0 +1,52 @@
+"""`add`: one job, whose command is the rest of the line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from queuectl.cli.enqueue import enqueue
+from queuectl.cli.enqueue_options import AFTER_DASHES, BEFORE_DASHES, enqueue_options, hold_option
+from queuectl.cli.root import Command, examples
+from queuectl.domain.errors import InvalidInput
+from queuectl.domain.job_fields import command_text
+
+
+class AddCommand(Command):
+    """A command whose own options end at its first word; what follows is kept as typed."""
+
+    def collect_usage_pieces(self, _ctx: click.Context) -> list[str]:
+        """Show that no option may stand behind the command."""
+        return ["[OPTIONS]", "COMMAND [ARGUMENT]..."]
+
+
+@examples("""
+    queuectl add python train.py --gpu 0
+    queuectl add -q gpu --id train "cd /srv && ./train.sh > log"
+""")
+@click.command(cls=AddCommand, context_settings={"allow_interspersed_args": False})
+@enqueue_options
+@hold_option
+@click.option("--print-id", "-p", is_flag=True, help="Print the id alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print what became of the job as JSON.")
+@click.pass_context
+def add(ctx: click.Context, /, words: tuple[str, ...], **options: Any) -> int:
+    """Store a job whose command is the rest of the line; options stand before it.
+
+    One word is a line for the shell. Several are the arguments of a program, kept as typed.
+    """
+    if not words and options["command"] is None and options["file"] is None:
+        raise InvalidInput("nothing to add", hint="for example: queuectl add echo Hello")
+    if len(words) > 1 and any(char.isspace() for char in words[0]):
+        raise InvalidInput(
+            f"'{words[0]}' is a whole command, and '{words[1]}' stands behind it",
+            hint=f"options come first: queuectl add {command_text((*words[1:], words[0]))}",
+        )
+    is_line = len(words) == 1 and options["command"] is None and options["file"] is None
+    if is_line:
+        options["command"] = words[0]
+    ctx.meta[BEFORE_DASHES] = []
+    ctx.meta[AFTER_DASHES] = None if is_line or not words else list(words)
+    code: int = ctx.invoke(enqueue, words=(), **options)
+    return code

@@ -1,0 +1,196 @@
+"""`worker stop`: asking workers to leave, and waiting for them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from queuectl.cli.completions import WORKER_ID
+from queuectl.cli.progress import Progress, progress_line
+from queuectl.cli.root import Command, examples
+from queuectl.cli.session import Session, pass_session, refuse_native_windows
+from queuectl.domain.errors import ExitCode, InvalidInput, NotFound, QueuectlError, WaitTimedOut
+from queuectl.domain.times import parse_duration
+from queuectl.domain.worker_record import LiveWorker, StopRequest
+from queuectl.presentation import tables
+from queuectl.presentation.columns import in_hand_text
+from queuectl.presentation.console import print_error, print_hint, print_line
+from queuectl.queue import Queue
+
+if TYPE_CHECKING:
+    from queuectl.worker.supervision.stopper import StopReport
+
+_POLL_SECONDS = 0.1
+
+_LOOK_SECONDS = 1.0
+
+
+@examples("""
+    queuectl worker stop
+    queuectl worker stop 12345 --timeout 30
+    queuectl worker stop --now
+""")
+@click.command(cls=Command)
+@click.argument("ids", nargs=-1, metavar="[ID | PID]...", type=WORKER_ID)
+@click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
+@click.option("--now", is_flag=True, help="Stop the jobs too; they are run again later.")
+@click.option("--all", "-a", "every", is_flag=True, help="This home's workers, as without ids.")
+@click.option("--all-hosts", is_flag=True, help="Every worker of the store, on every host.")
+@pass_session
+def stop(
+    session: Session,
+    ids: tuple[str, ...],
+    timeout: str | None,
+    now: bool,
+    every: bool,
+    all_hosts: bool,
+) -> int:
+    """Stop this home's workers once their jobs are done; wait for them."""
+    seconds = None if timeout is None else parse_duration(timeout, "--timeout")
+    if all_hosts:
+        return _stop_fleet(session.reading(), ids, now, seconds)
+    if every and ids:
+        raise InvalidInput("name the workers, or --all", hint="queuectl worker list shows them")
+    refuse_native_windows()
+    from queuectl.worker.supervision import stopper
+
+    pids = stopper.find_pids(session.location(), ids) if ids else None
+    report, faults = stop_here(session, pids, now=now, seconds=seconds)
+    if not report.stopped:
+        if faults:  # there may be some that nobody could tell of
+            raise faults[0]
+        print_line("No workers are running")
+        if others := session.reading().workers():  # which nobody is to take for gone
+            print_hint(
+                f"{len(others)} worker(s) of other homes or hosts use this store: "
+                "queuectl worker stop --all-hosts"
+            )
+    for fault in faults:
+        print_error(fault)
+    return ExitCode.OK
+
+
+def stop_here(
+    session: Session, pids: Collection[int] | None, *, now: bool, seconds: float | None = None
+) -> tuple[StopReport, list[QueuectlError]]:
+    """Stop workers of this home (all, or those pids), wait for them, and tell of each.
+
+    Returns who has stopped, and what kept the others from being looked for. Raises WaitTimedOut.
+    """
+    from queuectl.worker.supervision import stopper
+
+    faults: list[QueuectlError] = []
+    with _farewell(session) as farewell:
+        report = stopper.stop(
+            session.location(),
+            pids=pids,
+            now=now,
+            timeout=seconds,
+            on_stopped=farewell.stopped,
+            on_waiting=farewell.waiting,
+            on_fault=faults.append,
+        )
+    if report.left:
+        raise _still_running(report.left, now=now)
+    return report, faults
+
+
+def _still_running(pids: Sequence[int], *, now: bool) -> WaitTimedOut:
+    """Return the error for workers that were not waited for any longer."""
+    names = " ".join(map(str, pids))
+    if now:
+        hint = f"give them longer, or end them: kill -9 {names} (their jobs are run again)"
+    else:
+        hint = "they stop after their jobs; queuectl worker stop --now stops the jobs too"
+    return WaitTimedOut(f"still running: {names.replace(' ', ', ')}", hint=hint)
+
+
+class _Farewell:
+    """Tells who has stopped, and on a terminal who is waited for."""
+
+    def __init__(self, session: Session, progress: Progress) -> None:
+        self._session = session
+        self._progress = progress
+        self._started = time.monotonic()
+        self._looked = self._started - _LOOK_SECONDS
+        self._jobs: dict[int, str] = {}
+
+    def stopped(self, pid: int) -> None:
+        """Tell that a worker has gone."""
+        self._progress.clear()
+        print_line(f"Worker {pid} stopped")
+
+    def waiting(self, pids: Sequence[int]) -> None:
+        """Show which workers are waited for, and for which jobs."""
+        if not self._progress.is_due():
+            return
+        if time.monotonic() >= self._looked + _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            with contextlib.suppress(QueuectlError):  # a store that is away is no hindrance
+                self._jobs = _in_hand(self._session.reading().workers())
+        clock = tables.elapsed(time.monotonic() - self._started)
+        whom = _named(pids, self._jobs) or "what hooks are being told"
+        self._progress.show(f"{clock}  waiting for {whom}")
+
+
+@contextlib.contextmanager
+def _farewell(session: Session) -> Iterator[_Farewell]:
+    """Return what tells of the stop; a person who does not wait learns that it goes on."""
+    try:
+        with progress_line() as progress:
+            yield _Farewell(session, progress)
+    except KeyboardInterrupt:
+        print_hint("not waited for any longer; what was asked of the workers holds")
+        raise
+
+
+def _in_hand(workers: Sequence[LiveWorker]) -> dict[int, str]:
+    """Return what each worker of these has in hand, by its pid."""
+    return {each.record.process.pid: in_hand_text(each) for each in workers if each.job_ids}
+
+
+def _named(pids: Sequence[int], jobs: Mapping[int, str]) -> str:
+    """Return `worker 4711 (job1), 4712`, those with a job first."""
+    ordered = sorted(pids, key=lambda pid: pid not in jobs)
+    return ", ".join(
+        f"worker {pid}" + (f" ({jobs[pid]})" if pid in jobs else "") for pid in ordered
+    )
+
+
+def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | None) -> int:
+    """Ask through the store, which every host reads, and wait until they have left it."""
+    records = [worker.record for worker in queue.workers()]
+    waiting = {
+        each.id for each in records if not ids or each.id in ids or str(each.process.pid) in ids
+    }
+    if ids and not waiting:
+        raise NotFound(f"no worker '{ids[0]}'", hint="queuectl worker list shows them")
+    if not waiting:
+        print_line("No workers are running")
+        return ExitCode.OK
+    queue.ask_workers_to_stop(waiting, StopRequest.NOW if now else StopRequest.GRACEFUL)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with progress_line() as progress:
+        while waiting:
+            living = [worker for worker in queue.workers() if worker.record.id in waiting]
+            left = {worker.record.id for worker in living}
+            for gone in sorted(waiting - left):
+                progress.clear()
+                print_line(f"Worker {gone} stopped")
+            sys.stdout.flush()
+            waiting = left
+            if waiting and deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimedOut(
+                    f"still running: {', '.join(sorted(waiting))}",
+                    hint="" if now else "--now stops their jobs too",
+                )
+            if waiting:
+                pids = [worker.record.process.pid for worker in living]
+                progress.show(f"waiting for {_named(pids, _in_hand(living))}")
+                time.sleep(_POLL_SECONDS)
+    return ExitCode.OK
