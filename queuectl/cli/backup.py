@@ -14,6 +14,7 @@ from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session
 from queuectl.cli.transfer import jobs_and_schedules
 from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.domain.text import counted
 from queuectl.presentation.console import print_hint, print_line
 from queuectl.system.home import working_directory
 from queuectl.system.store_url import is_mongo, sqlite_path
@@ -132,7 +133,7 @@ def _tell_waiting(copy: Found) -> None:
     """Say how many jobs will run, and how many of them again."""
     if not copy.waiting:
         return
-    line = f"{copy.waiting:,} job(s) wait in it and will run"
+    line = f"{counted(copy.waiting, 'job')} in it will run"
     if copy.again is None or copy.over is None:
         print_line(f"{line}; which of them have run since cannot be known")
         return

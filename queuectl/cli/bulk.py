@@ -22,6 +22,7 @@ from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, QueuectlErr
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
+from queuectl.domain.text import counted
 from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
 from queuectl.queue import Queue
 from queuectl.queue.bulk import ChangeResult, Purged
@@ -75,7 +76,7 @@ RETRY = BulkAction(
     frozenset({State.FAILED, State.DEAD}),
     lambda queue, job_id: queue.retry(job_id),
     lambda queue, chosen: queue.retry_all(chosen),
-    lambda job_id, _job: f"Job '{job_id}' is pending again",
+    lambda job_id, _job: f"Retried job '{job_id}': it is pending again",
     needs_yes=False,
     frees_room=False,
 )
@@ -131,7 +132,7 @@ def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: An
         possible,
         lambda queue, job_id: queue.delete(job_id, force=force),
         lambda queue, chosen: queue.delete_all(chosen, force=force),
-        lambda job_id, _job: f"Job '{job_id}' deleted",
+        lambda job_id, _job: f"Deleted job '{job_id}'; its logs here are deleted too",
         unless="" if force else " without --force",
     )
     return _do(session, action, ids, options)
@@ -176,7 +177,7 @@ def _do_all(queue: Queue, action: BulkAction, chosen: Filter, options: dict[str,
     if is_to_be_asked(options, needs_yes=action.needs_yes):
         counts = Counter(job.state for job in queue.find(chosen))
         parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
-        question = f"{action.verb.capitalize()} {counts.total():,} job(s) ({parts})?"
+        question = f"{action.verb.capitalize()} {counted(counts.total(), 'job')} ({parts})?"
         if counts:
             confirm(question, yes=False, otherwise="nothing was changed", hint=_SAY_YES)
     return carry_out(queue, action, chosen)
@@ -256,7 +257,7 @@ def purge_all(session: Session, unless_said: frozenset[State], options: dict[str
     if is_dry or is_to_be_asked(options):
         count = queue.count(chosen)
         words = " or ".join(state.value for state in State if state in chosen.states)
-        what = f"{count:,} {words} job(s)"
+        what = counted(count, f"{words} job")
         if is_dry:
             print_line(f"Would delete {what}")
             return ExitCode.OK
@@ -267,7 +268,7 @@ def purge_all(session: Session, unless_said: frozenset[State], options: dict[str
     with progress_line() as progress:
         for done in queue.purge(chosen):
             progress.show(f"{done.deleted:,} jobs deleted")
-    print_line(f"Deleted {done.deleted:,} job(s)")
+    print_line(f"Deleted {counted(done.deleted, 'job')}")
     if done.kept:
         print_hint(
             f"{done.kept:,} kept: jobs or schedules still need them, or they have just changed"

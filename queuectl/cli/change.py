@@ -155,7 +155,9 @@ def move(session: Session, ids: tuple[str, ...], first: bool, last: bool) -> int
 
     def act(word: str) -> None:
         job = queue.move(queue.resolve(word), last=last)
-        print_line(f"Job '{job.id}' is {'first' if first else 'last'} in queue {job.spec.queue}")
+        print_line(
+            f"Moved job '{job.id}' to the {'head' if first else 'end'} of queue '{job.spec.queue}'"
+        )
 
     # of several that go first, the first one named shall be the very first
     return for_each(reversed(ids) if first else ids, act)

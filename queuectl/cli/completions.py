@@ -128,6 +128,30 @@ EVENT_NAMES = SomeOf(_events)
 STATES = SomeOf(lambda _ctx: ((state.value, "") for state in State))
 
 
+class ListedWord(Word):
+    """A word behind `list`: states, with commas between them, or the id of a job."""
+
+    def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
+        """Return the states that begin so, then the jobs."""
+        return [*STATES.known(ctx, incomplete), *JobId().known(ctx, incomplete)]
+
+
+def _orders(_ctx: click.Context) -> Iterable[Known]:
+    from queuectl.domain.query import Order
+
+    return ((order.value, "") for order in Order)
+
+
+def _column_names(_ctx: click.Context) -> Iterable[Known]:
+    from queuectl.presentation.job_formats import field_names
+
+    return ((name, "") for name in field_names())
+
+
+ORDERS = OneOf(_orders, lower=True)
+COLUMN_NAMES = SomeOf(_column_names)
+
+
 class SettingKey(Word):
     """The key of a setting."""
 

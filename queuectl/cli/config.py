@@ -119,7 +119,7 @@ def unset_setting(session: Session, key: str) -> None:
     """Go back to a setting's default."""
     name, default = session.reading().unset_setting(key)
     if default is None:
-        print_line(f"{name} removed")
+        print_line(f"Removed setting '{name}'")
         return
     print_line(f"{name} = {tunables.show(default)}")
     session.hint("this is the default")

@@ -9,7 +9,8 @@ import click
 from queuectl.cli.bulk import RETRY, carry_out, do_one, purge_all
 from queuectl.cli.completions import JobId
 from queuectl.cli.filters import filter_of, filter_options
-from queuectl.cli.jobs import page_options, show_job, write_page
+from queuectl.cli.jobs import show_job
+from queuectl.cli.listing import ListCommand, page_options, write_page
 from queuectl.cli.root import Group, examples, json_option
 from queuectl.cli.session import Session, for_each, hint_at_missing_workers, pass_session
 from queuectl.domain.errors import ExitCode, InvalidInput
@@ -33,7 +34,7 @@ def dlq() -> None:
     queuectl dlq list --text timeout --since 2d
     queuectl dlq list --json
 """)
-@dlq.command("list")
+@dlq.command("list", cls=ListCommand)
 @filter_options(states=None, careful=False)
 @page_options
 @pass_session

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from queuectl.cli.completions import QUEUE_NAME, STATES
-from queuectl.cli.root import Option, with_options
+from queuectl.cli.root import HabitOption, Option, with_options
 from queuectl.domain.errors import InvalidInput, NothingDone
 from queuectl.domain.field_checks import check_name, check_text
 from queuectl.domain.job import State
@@ -47,7 +47,8 @@ def confirm(question: str, *, yes: bool, otherwise: str, hint: str) -> None:
 
 _NAMES = ("state", "queue_name", "label", "text", "exit_code", "since", "until", "older_than")
 _FILTER = (
-    click.option("--queue", "queue_name", type=QUEUE_NAME, metavar="NAME", help="Of this queue."),
+    click.option("--queue", "-q", "queue_name", cls=HabitOption, habits=["--group"],
+                 type=QUEUE_NAME, metavar="NAME", help="Of this queue."),
     click.option("--label", multiple=True, metavar="LABEL", help="With this label (repeat)."),
     click.option("--text", multiple=True, metavar="TEXT",
                  help="With this in id, command or last error (repeat)."),
@@ -85,7 +86,18 @@ def filter_options(
     if careful:
         chosen += [_ALL, _DRY_RUN, _NEEDED_YES if needs_yes else yes_option]
     if states is not None:
-        chosen.insert(0, click.option("--state", type=STATES, metavar="STATE,...", help=states))
+        chosen.insert(
+            0,
+            click.option(
+                "--state",
+                "-s",
+                cls=HabitOption,
+                habits=["--status"],
+                type=STATES,
+                metavar="STATE,...",
+                help=states,
+            ),
+        )
     return with_options(*chosen)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from queuectl.cli.completions import EVENT_NAMES, HOOK_NAME, QUEUE_NAME, PathName
-from queuectl.cli.jobs import clock_of, jobs_as_dicts
+from queuectl.cli.listing import clock_of, jobs_as_dicts
 from queuectl.cli.root import Group, examples, json_option, names_argument
 from queuectl.cli.session import (
     Session,
@@ -152,7 +152,7 @@ def list_hooks(session: Session, as_json: bool) -> None:
     rows = queue.hooks.all()
     if as_json:
         tables.write_json([as_dict(each) for each in rows])
-    elif not tables.table(rows, hook_columns(clock_of(queue)), colors=session.colors):
+    elif not session.table(rows, hook_columns(clock_of(queue))):
         session.hint(
             "no hooks yet: queuectl hook add oncall --on dead --url https://example.com/hook"
         )

@@ -1,141 +1,90 @@
-"""Listing jobs, page by page, and looking at one."""
+"""Listing jobs, and looking at one."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
 
-from queuectl.cli.completions import JobId
+from queuectl.cli.completions import JobId, ListedWord
 from queuectl.cli.filters import filter_of, filter_options
-from queuectl.cli.root import Command, examples, json_option, with_options
-from queuectl.cli.session import Session, pass_session
-from queuectl.domain.errors import Conflict
+from queuectl.cli.listing import ListCommand, clock_of, page_options, write_page
+from queuectl.cli.root import Command, examples, json_option
+from queuectl.cli.session import Session, for_each, pass_session
+from queuectl.domain.errors import Conflict, NotFound, nearest
 from queuectl.domain.frozen import replace
 from queuectl.domain.job import Job, State
-from queuectl.domain.query import Filter, Page
+from queuectl.domain.query import STATE_WORDS, Filter, parse_states
+from queuectl.domain.text import counted
 from queuectl.domain.views import as_dict
 from queuectl.presentation import tables
 from queuectl.presentation.columns import job_columns
-from queuectl.presentation.console import on_terminal, print_hint
+from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
-
-TEXT_LIMIT = 100
-"""How many jobs text shows unless said."""
-
-page_options = with_options(
-    click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N; 0 is all."),
-    click.option("--after", type=JobId(), metavar="ID", help="Those after this one in the order."),
-    click.option("--newest", is_flag=True, help="The latest that came first."),
-    json_option,
-)
-"""Gives a command the options that say which page of a listing is wanted, and how."""
-
-
-def clock_of(queue: Queue) -> tables.Clock:
-    """Return how times are written on this standard output."""
-    return tables.Clock(queue.now(), on_terminal(), queue.wait_context())
-
-
-def jobs_as_dicts(queue: Queue, jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
-    """Yield jobs with all of their fields, as JSON has them."""
-    wait_context = queue.wait_context()
-    return (as_dict(job, queue.now(), wait_context) for job in jobs)
-
-
-def write_page(
-    session: Session,
-    chosen: Filter,
-    columns: Callable[[tables.Clock], list[tables.Column[Job]]],
-    options: dict[str, Any],
-) -> bool:
-    """Write the page that the options mean, as a table or as JSON; tell whether it is empty.
-
-    Raises NotFound when the job after which it begins is gone.
-    """
-    queue, limit = session.reading(), options["limit"]
-    after = queue.get(options["after"]).seq if options["after"] else 0
-    if options["as_json"]:
-        array = tables.JsonArray()
-        page = Page(limit or None, after, options["newest"], True, True)
-        for job in jobs_as_dicts(queue, _found(queue, chosen, page)):
-            array.add(job)
-        array.close()
-        return False
-    limit = TEXT_LIMIT if limit is None else limit
-    rows = _Rows(queue, chosen, Page(limit or None, after, options["newest"]))
-    count = tables.table(rows, columns(clock_of(queue)), colors=session.colors)
-    if rows.last is not None:
-        total = queue.counts(deliveries=bool(chosen.deliveries)).matching(chosen)
-        kind = "deliveries" if chosen.deliveries else "jobs"
-        if total is None:
-            what = f"{count:,} {kind}, and there are more"
-        else:
-            what = f"{count} of {total:,} {kind}"
-        print_hint(f"{what}: --after {rows.last.id} shows the next, --limit 0 all")
-    return not count
-
-
-def _found(queue: Queue, chosen: Filter, page: Page) -> Iterator[Job]:
-    """Return the jobs of a page; while they are searched for, a person sees that."""
-    jobs = queue.find(chosen, page)
-    if not (chosen.is_search and sys.stderr.isatty()):
-        return jobs
-    from queuectl.cli.progress import while_slow
-
-    return while_slow(jobs, f"looking through {queue.counts().total:,} jobs")
-
-
-class _Rows:
-    """The jobs of a page; afterwards `last` is the last of them if there are more."""
-
-    def __init__(self, queue: Queue, chosen: Filter, page: Page) -> None:
-        self._jobs = _found(queue, chosen, replace(page, limit=page.limit and page.limit + 1))
-        self._limit = page.limit
-        self.last: Job | None = None
-
-    def __iter__(self) -> Iterator[Job]:
-        latest = None
-        for number, job in enumerate(self._jobs):
-            if number == self._limit:
-                self.last = latest
-                return
-            yield job
-            latest = job
 
 
 @examples("""
-    queuectl list --state pending,failed
-    queuectl list --queue imports --limit 20 --newest
+    queuectl list failed,dead
+    queuectl list -q imports --sort priority -n 20
     queuectl list --text backup --since yesterday --exit-code 75
-    queuectl list --state dead --json
+    queuectl list -s dead --json
+    queuectl list -a --format '{id} {state} {exit_code}'
     queuectl list --deliveries
 """)
-@click.command("list", cls=Command)
+@click.command("list", cls=ListCommand)
+@click.argument("words", nargs=-1, metavar="[STATE | ID]...", type=ListedWord())
 @filter_options("Only these states.", careful=False)
 @page_options
 @pass_session
-def list_jobs(session: Session, /, **options: Any) -> None:
-    """List jobs in order of arrival, dead ones included."""
+def list_jobs(session: Session, /, words: tuple[str, ...], **options: Any) -> int:
+    """List jobs: what runs, what runs next, what has ended.
+
+    Off a terminal, and as JSON or CSV, they are in order of arrival unless --sort is given. What
+    is longer than the screen goes through the pager (QUEUECTL_PAGER, PAGER, else less).
+    """
     queue = session.reading()
     chosen = filter_of(options, queue.now())
+    ids = [word for word in words if not _is_states(word)]
+    for word in words:
+        if word not in ids:
+            chosen = replace(chosen, states=chosen.states | parse_states(word))
+    named: list[Job] = []
+    code = for_each(ids, lambda word: named.append(_named(queue, word)))
     columns = job_columns
     if chosen.deliveries:
         from queuectl.presentation.named_columns import (
             delivery_columns as columns,  # which few ask for
         )
-    if not write_page(session, chosen, columns, options):
-        return
+    if ids and not named:
+        return code
+    if not write_page(session, chosen, columns, options, named if ids else None):
+        return code
     if options["after"] is not None:
         print_hint(f"no more jobs after '{options['after']}'")
     elif chosen.deliveries:
         session.hint("no such deliveries: queuectl hook list shows the hooks")
     elif chosen == Filter() or not queue.counts().total:
         session.hint('no jobs yet: queuectl enqueue hello "echo Hello"')
+    elif chosen.states == {State.FAILED} and (dead := queue.counts().of(State.DEAD)):
+        print_hint(f"no job awaits a retry; dead: {counted(dead, 'job')} (queuectl list dead)")
     else:
         print_hint("no such jobs: queuectl status counts those there are")
+    return code
+
+
+def _is_states(word: str) -> bool:
+    """Whether a word names states, and not a job."""
+    return all(part.strip().lower() in STATE_WORDS for part in word.split(","))
+
+
+def _named(queue: Queue, word: str) -> Job:
+    """Return the job that a word names. Raises NotFound, with the line that may be meant."""
+    try:
+        return queue.get(word)
+    except NotFound as fault:
+        if word in queue.counts().by_queue:
+            raise NotFound(str(fault), f"queuectl list -q {word} lists that queue") from None
+        raise NotFound(f"{fault}{nearest(word, list(STATE_WORDS))}", fault.hint) from None
 
 
 @click.command(cls=Command, epilog="queuectl show job1")
@@ -158,7 +107,8 @@ def show_job(session: Session, job_id: str, *, as_json: bool, only: State | None
         return
     from queuectl.presentation.job_details import write_details
 
-    write_details(job, clock_of(queue), colors=session.colors)
+    with session.paged():
+        write_details(job, clock_of(queue), colors=session.colors)
     if job.outcome and (job.outcome.stdout or job.outcome.stderr):
         more = ", --attempt N that of an earlier run" if job.runs > 1 else ""
         print_hint(f"queuectl logs {job.id} shows all of the output{more}")

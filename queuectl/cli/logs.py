@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from queuectl.cli.jobs import clock_of
+from queuectl.cli.listing import clock_of
 from queuectl.cli.root import Command, examples, ids_argument
 from queuectl.cli.run_output import (
     STREAMS,

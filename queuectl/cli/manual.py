@@ -31,6 +31,7 @@ _VARIABLES = {
     "QUEUECTL_STORE": "the store, as --store",
     "MONGO_URI": "the store, where QUEUECTL_STORE is not set",
     "QUEUECTL_FOREGROUND": "1: worker start stays in the foreground",
+    "QUEUECTL_PAGER": "the pager for long listings, before PAGER; empty: none",
     "NO_COLOR": "no colours, as --no-color",
 }
 _DESCRIPTION = """\

@@ -36,7 +36,7 @@ def list_queues(session: Session, as_json: bool) -> None:
     views = queue_views(queue.counts(), queue.queue_limits())
     if as_json:
         tables.write_json([view_as_dict(view) for view in views])
-    elif not tables.table(views, queue_columns(), colors=session.colors):
+    elif not session.table(views, queue_columns()):
         session.hint(
             'no queues yet: queuectl enqueue --queue gpu --id hello --command "echo Hello"'
         )
@@ -105,5 +105,7 @@ def limit_line(opened: Queue, name: str, slots: int) -> str:
     """Limit a queue; return the line that says so. Raises InvalidInput."""
     opened.limit_queue(name, slots)
     return (
-        f"Queue '{name}' runs at most {slots} at once" if slots else f"Queue '{name}' has no limit"
+        f"Limited queue '{name}' to {slots} at once"
+        if slots
+        else f"Removed the limit of queue '{name}'"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ COMMANDS = {
     ),
     "run": ("cli.run", "Enqueue one job, follow its output, and end with its exit code."),
     "status": ("cli.status", "Count the jobs in each state, and show the workers that are alive."),
-    "list": ("cli.jobs:list_jobs", "List jobs in order of arrival, dead ones included."),
+    "list": ("cli.jobs:list_jobs", "List jobs: what runs, what runs next, what has ended."),
     "show": ("cli.jobs", "Show everything about one job, with every attempt."),
     "logs": (
         "cli.logs",
@@ -147,6 +147,23 @@ def examples(lines: str) -> Callable[[AnyCommand], AnyCommand]:
         return command
 
     return give
+
+
+class HabitOption(click.Option):
+    """An option with further names that people type by habit, which no help and no menu shows."""
+
+    def __init__(self, *args: Any, habits: Sequence[str] = (), **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._habits = list(habits)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let a parser know all of the names."""
+        shown = self.opts
+        self.opts = [*shown, *self._habits]
+        try:
+            super().add_to_parser(parser, ctx)
+        finally:
+            self.opts = shown
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")

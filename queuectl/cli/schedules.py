@@ -16,7 +16,7 @@ from queuectl.cli.enqueue_options import (
     schedule_options,
     variables,
 )
-from queuectl.cli.jobs import clock_of, jobs_as_dicts
+from queuectl.cli.listing import clock_of, jobs_as_dicts
 from queuectl.cli.root import Group, examples, json_option, names_argument
 from queuectl.cli.session import (
     Session,
@@ -131,7 +131,7 @@ def list_schedules(session: Session, as_json: bool) -> None:
         tables.write_json([as_dict(each) for each in rows])
         return
     latest = {each.name: queue.schedules.latest_run(each) for each in rows}
-    if not tables.table(rows, schedule_columns(clock_of(queue), latest), colors=session.colors):
+    if not session.table(rows, schedule_columns(clock_of(queue), latest)):
         session.hint('no schedules yet: queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
 
 

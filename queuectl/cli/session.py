@@ -13,9 +13,11 @@ from queuectl.presentation.console import on_terminal, print_error, print_hint, 
 from queuectl.system.home import Location, find_location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from queuectl.presentation.catalog import Catalog
+    from queuectl.presentation.tables import Column, Row
     from queuectl.queue import Queue
 
 
@@ -106,6 +108,20 @@ class Session:
 
         return StoreCatalog(self.location)
 
+    def paged(self) -> AbstractContextManager[None]:
+        """Return what lets the text written within go through the pager if it is a long one."""
+        from queuectl.presentation.pager import paged
+
+        return paged()
+
+    def table(self, rows: Sequence[Row], columns: Sequence[Column[Row]]) -> bool:
+        """Write rows as a table, through the pager if it is a long one; tell if there are any."""
+        from queuectl.presentation.tables import table
+
+        with self.paged():
+            table(rows, columns, colors=self.colors)
+        return bool(rows)
+
     def close(self) -> None:
         """Close the queue if it was opened."""
         if self._queue is not None:
@@ -186,7 +202,7 @@ def hint_at_missing_workers(queue: Queue) -> None:
         print_hint("no worker is running: queuectl worker start")
     shut = [name for name, limit in queue.queue_limits().items() if limit.paused]
     if shut:
-        print_hint(f"paused: {', '.join(shut)} (queuectl queue resume {shut[0]})")
+        print_hint(f"queue '{shut[0]}' is paused: queuectl queue resume {' '.join(shut)}")
 
 
 def hint_at_unused(queue: Queue, names: Iterable[str]) -> None:

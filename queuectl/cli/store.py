@@ -18,6 +18,7 @@ from queuectl.domain import settings as tunables
 from queuectl.domain.errors import ExitCode, QueuectlError, StoreError, StoreRefused
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED
+from queuectl.domain.text import counted
 from queuectl.domain.times import UTC
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_line
@@ -207,7 +208,7 @@ def _check_workers(session: Session) -> Finding:
     counts, workers = queue.counts(), len(queue.workers())
     waiting = counts.total - sum(counts.of(state) for state in SETTLED)
     ok = bool(workers) or not waiting
-    detail = f"{workers} alive, {waiting} job(s) not settled"
+    detail = f"{workers} alive, {counted(waiting, 'job')} not settled"
     return Finding("workers", ok, detail, "" if ok else "queuectl worker start")
 
 

@@ -25,7 +25,7 @@ from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound
 from queuectl.domain.query import Filter
-from queuectl.domain.text import without_passwords
+from queuectl.domain.text import counted, without_passwords
 from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.system.home import cannot, find_location, open_private, working_directory
 
@@ -82,7 +82,7 @@ def _write(
 
 def jobs_and_schedules(jobs: int, schedules: int) -> str:
     """Return how many jobs there were, and schedules if any."""
-    return f"{jobs:,} job(s)" + (f" and {schedules:,} schedule(s)" if schedules else "")
+    return counted(jobs, "job") + (f" and {counted(schedules, 'schedule')}" if schedules else "")
 
 
 @contextlib.contextmanager

@@ -198,7 +198,7 @@ def _missing(queue: Queue, names: Sequence[str]) -> Iterator[str]:
     wait_context = queue.wait_context()
     for name in names:
         if name in wait_context.queue_limits and wait_context.queue_limits[name].paused:
-            yield f"queue {name} is paused: queuectl queue resume {name}"
+            yield f"queue '{name}' is paused: queuectl queue resume {name}"
         why = wait_context.unserved(name)
         if why == NO_WORKER and queue.workers():
             continue  # one that takes a single job, this one perhaps

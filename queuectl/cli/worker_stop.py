@@ -15,6 +15,7 @@ from queuectl.cli.progress import Progress, progress_line
 from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session, refuse_native_windows
 from queuectl.domain.errors import ExitCode, InvalidInput, NotFound, QueuectlError, WaitTimedOut
+from queuectl.domain.text import counted
 from queuectl.domain.times import parse_duration
 from queuectl.domain.worker_record import LiveWorker, StopRequest
 from queuectl.presentation import tables
@@ -67,7 +68,7 @@ def stop(
         print_line("No workers are running")
         if others := session.reading().workers():  # which nobody is to take for gone
             print_hint(
-                f"{len(others)} worker(s) of other homes or hosts use this store: "
+                f"this store has {counted(len(others), 'worker')} of other homes or hosts: "
                 "queuectl worker stop --all-hosts"
             )
     for fault in faults:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from queuectl.cli.completions import QUEUE_NAME, WORKER_ID
-from queuectl.cli.jobs import clock_of
+from queuectl.cli.listing import clock_of
 from queuectl.cli.root import Group, examples, json_option, with_options
 from queuectl.cli.session import Session, hint_at_unused, pass_session, refuse_native_windows
 from queuectl.domain.errors import ExitCode, InvalidInput
@@ -158,7 +158,7 @@ def list_workers(session: Session, as_json: bool) -> None:
     workers = queue.workers()
     if as_json:
         tables.write_json([worker_as_dict(each) for each in workers])
-    elif not tables.table(workers, worker_columns(clock_of(queue), workers), colors=session.colors):
+    elif not session.table(workers, worker_columns(clock_of(queue), workers)):
         session.hint("no worker is running: queuectl worker start")
 
 

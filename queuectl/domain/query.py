@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import Enum
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.frozen import fresh, frozen, replace
@@ -111,12 +112,51 @@ def _ended_with(outcome: Outcome | None, code: int) -> bool:
     )
 
 
+class Order(str, Enum):
+    """What a listing is in the order of."""
+
+    ARRIVAL = "arrival"
+    TURN = "turn"
+    """When they will run: those that may start now, by priority; then those that wait for their
+    time; those of paused queues; those that wait for something else. Only of jobs that wait.
+    """
+    STATE = "state"
+    ID = "id"
+    QUEUE = "queue"
+    PRIORITY = "priority"
+    ATTEMPTS = "attempts"
+    NEXT = "next"
+    STARTED = "started"
+    ENDED = "ended"
+    CHANGED = "changed"
+    DURATION = "duration"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+ORDER_FIELDS = {
+    Order.ID: "id",
+    Order.QUEUE: "queue",
+    Order.PRIORITY: "priority",
+    Order.ATTEMPTS: "attempts",
+    Order.NEXT: "run_at",
+    Order.STARTED: "started_at",
+    Order.ENDED: "finished_at",
+    Order.CHANGED: "updated_at",
+    Order.DURATION: "duration",
+}
+"""The fields by whose values a listing may be ordered, as stores name them."""
+
+
 @frozen
 class Page:
-    """A stretch of a listing in order of arrival: at most `limit` jobs (None: all).
+    """A stretch of a listing: at most `limit` jobs (None: all) in an order.
 
-    It begins after the job numbered `after_seq` (0: at the start), and with `newest_first` runs
-    the other way. `with_output` and `with_history` ask for the fields that cost most to read.
+    In order of arrival it begins after the job numbered `after_seq` (0: at the start). With
+    `newest_first` any order but `TURN` runs the other way: the latest, greatest or last comes
+    first. Jobs without the value that decides come last. `with_output` and `with_history` ask
+    for the fields that cost most to read.
     """
 
     limit: int | None = None
@@ -124,6 +164,7 @@ class Page:
     newest_first: bool = False
     with_output: bool = False
     with_history: bool = False
+    order: Order = Order.ARRIVAL
 
 
 @frozen
@@ -165,17 +206,29 @@ class Counts:
         return sum(in_queue.get(state, 0) for in_queue in queues for state in states)
 
 
+_OTHER_WORDS = {
+    State.PENDING: "queued waiting",
+    State.PROCESSING: "running active busy",
+    State.COMPLETED: "done success succeeded finished complete",
+    State.CANCELLED: "canceled killed",
+}
+STATE_WORDS = {
+    **{state.value: state for state in State},
+    **{word: state for state, words in _OTHER_WORDS.items() for word in words.split()},
+}
+"""What people call the states, by habit from elsewhere too."""
+
+
 def parse_states(words: str) -> frozenset[State]:
     """Return the states named in `pending,failed`. Raises InvalidInput for an unknown one."""
-    states = set()
-    for word in words.split(","):
-        name = word.strip().lower()
-        try:
-            states.add(State(name))
-        except ValueError:
-            known = [state.value for state in State]
-            raise InvalidInput(
-                f"unknown state {shown(word.strip())}{nearest(name, known)}",
-                hint=f"states: {', '.join(known)}",
-            ) from None
-    return frozenset(states)
+    return frozenset(map(_parse_state, words.split(",")))
+
+
+def _parse_state(word: str) -> State:
+    name = word.strip().lower()
+    if name in STATE_WORDS:
+        return STATE_WORDS[name]
+    raise InvalidInput(
+        f"unknown state {shown(word.strip())}{nearest(name, list(STATE_WORDS))}",
+        hint=f"states: {', '.join(state.value for state in State)}",
+    )

@@ -67,7 +67,7 @@ class QueueLimit:
         """Raise InvalidInput for a job that can never run here."""
         if self.limit and spec.slots > self.limit:
             raise InvalidInput(
-                f"slots {spec.slots} is more than the limit of queue {spec.queue} ({self.limit})"
+                f"slots {spec.slots} is more than the limit of queue '{spec.queue}' ({self.limit})"
             )
 
     def shut_reason(self, queue: str, slots: int) -> str | None:

@@ -16,6 +16,7 @@ from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, WAITING, Claim, Job, Outcome, Run, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.settings import CANCEL
+from queuectl.domain.text import counted
 from queuectl.domain.times import backoff_seconds, later
 
 WORKER_LOST = "worker lost"
@@ -245,7 +246,7 @@ def edit(
     if job.attempts and spec.max_retries <= job.attempts:
         raise InvalidInput(
             f"max_retries of job '{job.id}' must be at least {job.attempts + 1}: "
-            f"it has made {job.attempts} attempt(s)"
+            f"it has made {counted(job.attempts, 'attempt')}"
         )
     left = left_after_edit(job.blocked_by, job.spec, spec)
     delayed = job.delayed if run_at == job.run_at else delayed

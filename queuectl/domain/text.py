@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something, in words: `1 job`, `1,234 jobs`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def without_passwords(text: str) -> str:
     """Return text whose addresses (`scheme://user:password@host`) show no password."""
     return re.sub(ADDRESS_WITH_PASSWORD, rf"\1{MASK}", text) if "://" in text else text

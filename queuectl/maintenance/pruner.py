@@ -19,6 +19,7 @@ from queuectl.domain.field_checks import is_name
 from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.settings import Settings
+from queuectl.domain.text import counted
 from queuectl.stores.base import Store
 from queuectl.stores.rules import remove_unspared
 from queuectl.system.home import Home
@@ -263,7 +264,7 @@ class LogKeeper:
                 removed += 1
             yield
         if removed:
-            log.info("removed the logs of %d job(s): max_log_bytes is %d", removed, limit)
+            log.info("removed the logs of %s: max_log_bytes is %d", counted(removed, "job"), limit)
 
 
 def _directories(folder: Path) -> Iterator[Path]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from queuectl.domain.job import WAITING, Job, Outcome, Run, State
+from queuectl.domain.job import SETTLED, WAITING, Job, Outcome, Run, State
 from queuectl.domain.job_fields import DEFAULT_QUEUE, command_text
 from queuectl.domain.queue_limits import queue_title
 from queuectl.domain.views import reason
 from queuectl.domain.worker_record import LiveWorker
-from queuectl.presentation.tables import Clock, Column, rough
+from queuectl.presentation.tables import Clock, Column, duration, rough
 
 STATE_STYLES = {
     State.PENDING: "cyan",
@@ -22,7 +22,9 @@ STATE_STYLES = {
 }
 _WORKER_STYLES = {"busy": "blue", "idle": "green", "stopping": "yellow"}
 _LAST, _LATE, _SOON, _FIRST = 1, 2, 3, 4
-"""How readily a column gives way on a narrow terminal."""
+"""How readily a column gives way on a narrow terminal. What says why a job waits, or what went
+wrong, never does.
+"""
 
 
 def state_text(job: Job) -> str:
@@ -57,7 +59,7 @@ def attempts_text(job: Job) -> str:
 
 
 def why(job: Job, clock: Clock) -> str:
-    """Return why a job waits, what went wrong with it, or, for a person, how long it runs."""
+    """Return why a job waits, what went wrong with it, or, for a person, how long it has run."""
     is_running = job.state is State.PROCESSING and not job.paused
     if clock.for_person and is_running and job.started_at:
         return f"running for {rough(seconds_between(job.started_at, clock.now))}"
@@ -69,21 +71,33 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
     return [
         Column("ID", lambda job: job.id),
         Column("STATE", state_text, style=state_style),
-        Column("ATTEMPTS", attempts_text, yields=_LAST),
+        Column("ATTEMPTS", attempts_text, yields=_LATE),
         Column("QUEUE", lambda job: queue_title(job.spec.queue), optional=True,
                usual=DEFAULT_QUEUE, yields=_SOON),
         Column("PRIORITY", lambda job: str(job.spec.priority), optional=True, usual="0",
-               yields=_SOON),
-        Column("SLOTS", lambda job: str(job.spec.slots), optional=True, usual="1", yields=_SOON),
-        Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_SOON),
-        Column("NEXT RUN", lambda job: _next_run(job, clock), optional=True, yields=_FIRST),
-        Column("REASON", lambda job: why(job, clock), optional=True, yields=_LATE),
-        Column("COMMAND", lambda job: command_text(job.spec.command)),
+               yields=_FIRST),
+        Column("SLOTS", lambda job: str(job.spec.slots), optional=True, usual="1", yields=_FIRST),
+        Column("LABELS", lambda job: ", ".join(job.spec.labels), optional=True, yields=_FIRST),
+        Column("WHEN" if clock.for_person else "NEXT RUN", lambda job: _when(job, clock),
+               optional=True, yields=_SOON),
+        Column("REASON", lambda job: why(job, clock) or _took(job, clock), optional=True),
+        Column("COMMAND", lambda job: command_text(job.spec.command), yields=_LAST),
     ]  # fmt: skip
 
 
-def _next_run(job: Job, clock: Clock) -> str:
-    """Return when a waiting job runs next; a person reads `due` as the reason."""
+def _took(job: Job, clock: Clock) -> str:
+    """Return how long a job that is completed took, for a person."""
+    is_told = clock.for_person and job.state is State.COMPLETED and job.outcome
+    return f"took {duration(job.outcome.duration)}" if is_told and job.outcome else ""
+
+
+def _when(job: Job, clock: Clock) -> str:
+    """Return when a waiting job runs next; for a person, also when one ended.
+
+    That one is due a person reads in its reason.
+    """
+    if clock.for_person and job.state in SETTLED:
+        return clock.around(job.finished_at)
     if job.state not in WAITING or (clock.for_person and job.is_due(clock.now)):
         return ""
     return clock.around(job.run_at)
@@ -96,7 +110,7 @@ def dead_columns(clock: Clock) -> list[Column[Job]]:
         Column("ATTEMPTS", attempts_text, yields=_SOON),
         Column("FAILED AT", lambda job: clock.around(job.failed_at), yields=_LATE),
         Column("LAST ERROR", lambda job: job.last_error or "", style=state_style),
-        Column("COMMAND", lambda job: command_text(job.spec.command)),
+        Column("COMMAND", lambda job: command_text(job.spec.command), yields=_LAST),
     ]
 
 

@@ -12,9 +12,26 @@ if TYPE_CHECKING:
     from queuectl.domain.errors import QueuectlError
 
 
+_USUAL_COLUMNS = 80
+
+
 def on_terminal() -> bool:
     """Whether a person reads standard output."""
     return sys.stdout.isatty()
+
+
+def terminal_columns() -> int:
+    """Return how wide the terminal of this process is, though its output may go elsewhere."""
+    wanted = os.environ.get("COLUMNS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    for descriptor in (1, 2, 0):
+        try:
+            if columns := os.get_terminal_size(descriptor).columns:
+                return columns
+        except OSError:
+            continue
+    return _USUAL_COLUMNS
 
 
 def print_line(line: str) -> None:

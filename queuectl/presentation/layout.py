@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 
 GAP = "  "
 _ELLIPSIS = "…"
-_LEAST_LAST = 20
-"""The last column gives way to the others only down to this width."""
-_LEAST = 6
+_LEAST, _LEAST_KEPT = 10, 20
+"""The widths below which columns are not cut while another can still be left out: such as may be
+left out themselves, and such as never are.
+"""
+_LEAST_FIRST, _LEAST_LAST = 32, 20
+"""What the first column and the last keep until others have given way."""
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -78,25 +81,47 @@ def wrap(text: str, room: int) -> Iterator[str]:
 
 
 def arrange(lines: Sequence[Sequence[str]], yields: Sequence[int], room: int) -> dict[int, int]:
-    """Return which columns of a table are shown, and how wide each is.
+    """Return which columns of a table are shown, and how wide each is; never wider than `room`.
 
-    `lines` are its cells. Where there is not room for all, the last column is cut down to a
-    readable width; then columns are left out, those with the highest number in `yields` first
-    (0: never); at last the widest are cut.
+    `lines` are its cells. Where there is not room for all, first the last column is cut down to
+    a width that can be read, then the widest of the rest, and the first column last, as that is
+    what one types next. What does not fit even so is left out: the columns with the highest
+    number in `yields` first (0: never). At last all are cut, down to nothing.
     """
-    widths = {at: max(map(width, cells)) for at, cells in enumerate(zip(*lines, strict=True))}
-    last = max(widths)
-    least_last = min(widths[last], _LEAST_LAST)
-    leaving = sorted((at for at in widths if yields[at]), key=lambda at: yields[at])
-    while leaving and _taken({**widths, last: least_last}) > room:
-        del widths[leaving.pop()]
-    widths[last] = max(least_last, min(widths[last], room - _taken({**widths, last: 0})))
-    while (over := _taken(widths) - room) > 0:
-        widest = max(widths, key=lambda at: (widths[at], at))
-        if widths[widest] <= _LEAST:
-            break
-        widths[widest] = max(_LEAST, widths[widest] - max(1, over // len(widths)))
-    return widths
+    natural = {at: max(map(width, cells)) for at, cells in enumerate(zip(*lines, strict=True))}
+    least = {at: min(wide, _LEAST if yields[at] else _LEAST_KEPT) for at, wide in natural.items()}
+    leaving = sorted((at for at in natural if yields[at]), key=lambda at: yields[at])
+    while leaving and _taken(least) > room:
+        del least[leaving.pop()]
+    shown = {at: natural[at] for at in least}
+    first, last = min(shown), max(shown)
+    for floor in (
+        {**shown, last: _LEAST_LAST},
+        {**least, first: _LEAST_FIRST},
+        least,
+        dict.fromkeys(shown, 1),
+    ):
+        shown = _level(shown, floor, room)
+    while _taken(shown) > room and len(shown) > 1:
+        shown.popitem()
+    return shown if _taken(shown) <= room else {first: max(0, room)}
+
+
+def _level(widths: dict[int, int], least: dict[int, int], room: int) -> dict[int, int]:
+    """Return widths that fit into `room`, the widest cut to one level, none to below its least."""
+
+    def at_level(level: int) -> dict[int, int]:
+        return {at: min(wide, max(level, least[at])) for at, wide in widths.items()}
+
+    low, high = 0, max(widths.values())
+    while low < high:  # to the highest level that fits
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _taken(at_level(middle)) <= room else (low, middle - 1)
+    levelled = at_level(low)
+    for at in sorted(widths, reverse=True):  # what is left is shared out, to the right first
+        if levelled[at] < widths[at] and _taken(levelled) < room:
+            levelled[at] += 1
+    return levelled
 
 
 def _taken(widths: dict[int, int]) -> int:

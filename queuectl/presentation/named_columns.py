@@ -59,9 +59,9 @@ def delivery_columns(clock: Clock) -> list[Column[Job]]:
     return [
         Column("CREATED", lambda job: clock.at(job.created_at)),
         Column("STATE", state_text, style=state_style),
-        Column("ATTEMPTS", attempts_text, yields=1),
-        Column("EVENT", delivered_text),
-        Column("ERROR", lambda job: job.last_error or "", optional=True, yields=2),
+        Column("ATTEMPTS", attempts_text, yields=2),
+        Column("EVENT", delivered_text, yields=1),
+        Column("ERROR", lambda job: job.last_error or "", optional=True),
         Column("ID", lambda job: job.id, yields=3),
     ]  # fmt: skip
 
@@ -96,8 +96,8 @@ def schedule_columns(clock: Clock, latest: Mapping[str, Job | None]) -> list[Col
         Column("NEXT RUN", next_run),
         Column("LATEST DUE", lambda each: clock.around(each.last_due), optional=True,
                       yields=2),
-        Column("RESULT", latest_text, optional=True, yields=1),
-        Column("COMMAND", command_of),
+        Column("RESULT", latest_text, optional=True),
+        Column("COMMAND", command_of, yields=1),
     ]  # fmt: skip
 
 

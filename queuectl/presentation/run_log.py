@@ -13,6 +13,7 @@ from queuectl.system.job_logs import JobLogs
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _MOST_LINES = 2000
+_LAST_LINE_BYTES = 4096
 
 
 @frozen
@@ -64,6 +65,27 @@ def read_log(queue: Queue, wanted: LogWanted) -> LogText:
     return LogText(wanted, job, run, stream, tuple(lines[-_MOST_LINES:]), is_cut, sizes, text=text)
 
 
+def last_line(queue: Queue, job: Job) -> str:
+    """Return the latest line that a job's run has written on this host; nothing for none.
+
+    Of a progress bar that is how it looks now. It is of the stream that was written last.
+    """
+    logs = JobLogs(queue.home)
+    written: list[tuple[float, Path]] = []
+    for path in (logs.stdout(job.id, job.runs), logs.stderr(job.id, job.runs)):
+        try:
+            stat = path.stat()
+        except OSError:
+            continue
+        if stat.st_size:
+            written.append((stat.st_mtime, path))
+    if not written:
+        return ""
+    data, _ = _end(max(written)[1], _LAST_LINE_BYTES)
+    lines = [line.strip() for line in clean(data.decode(errors="replace"))]
+    return next((line for line in reversed(lines) if line), "")
+
+
 def _ends(queue: Queue, job: Job, run: int) -> dict[str, tuple[bytes, int]] | None:
     """Return the end of each stream of a run and its whole size, in bytes.
 
@@ -80,12 +102,12 @@ def _ends(queue: Queue, job: Job, run: int) -> dict[str, tuple[bytes, int]] | No
     return {stream: (data, len(data) + missing[stream]) for stream, data in kept.items()}
 
 
-def _end(path: Path) -> tuple[bytes, int]:
+def _end(path: Path, most: int = TAIL_BYTES) -> tuple[bytes, int]:
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - TAIL_BYTES))
-            return file.read(TAIL_BYTES), size
+            file.seek(max(0, size - most))
+            return file.read(most), size
     except FileNotFoundError:
         return b"", 0
 

@@ -26,11 +26,30 @@ class QueueView:
     states: Mapping[State, int]
 
 
-def queue_views(counts: Counts, queue_limits: QueueLimits) -> list[QueueView]:
+def counts_of(queue: Queue, name: str | None) -> Counts:
+    """Return how many jobs there are, in all queues or in one."""
+    counts = queue.counts()
+    return counts if name is None else Counts({name: counts.by_queue.get(name, {})})
+
+
+def workers_for(queue: Queue, name: str | None) -> list[LiveWorker]:
+    """Return the workers that are alive, all or those that take from a queue."""
+    workers = queue.workers()
+    if name is None:
+        return workers
+    return [each for each in workers if not each.record.queues or name in each.record.queues]
+
+
+def queue_views(
+    counts: Counts, queue_limits: QueueLimits, name: str | None = None
+) -> list[QueueView]:
     """Return every queue that has jobs or about which something was decided, by name.
 
-    That of deliveries, which has no jobs as a rule, is among them while it is paused.
+    That of deliveries, which has no jobs as a rule, is among them while it is paused. With `name`
+    it is that queue alone.
     """
+    if name is not None:
+        return [QueueView(name, queue_limits.get(name, OPEN), counts.by_queue.get(name, {}))]
     states, decided = counts.by_queue, set(queue_limits)
     if not queue_limits.get(DELIVERY_QUEUE, OPEN).paused:
         decided.discard(DELIVERY_QUEUE)
@@ -80,15 +99,15 @@ def _slots(view: QueueView) -> str:
     return f"{view.limit.used} of {view.limit.limit}" if view.limit.limit else ""
 
 
-def status_as_dict(queue: Queue) -> dict[str, Any]:
-    """Return how things stand as `--json` prints it."""
-    counts = queue.counts()
+def status_as_dict(queue: Queue, name: str | None = None) -> dict[str, Any]:
+    """Return how things stand, in all queues or in one, as `--json` prints it."""
+    counts, limits = counts_of(queue, name), queue.queue_limits()
     return {
         "store": queue.address,
         "home": str(queue.home.root),
         "counts": totals(counts),
-        "workers": [worker_as_dict(worker) for worker in queue.workers()],
-        "queues": [view_as_dict(view) for view in queue_views(counts, queue.queue_limits())],
+        "workers": [worker_as_dict(worker) for worker in workers_for(queue, name)],
+        "queues": [view_as_dict(view) for view in queue_views(counts, limits, name)],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -12,6 +13,7 @@ from queuectl.domain.frozen import frozen
 from queuectl.domain.text import printable
 from queuectl.domain.times import iso
 from queuectl.domain.views import NO_CONTEXT, WaitContext
+from queuectl.presentation.console import terminal_columns
 from queuectl.presentation.layout import GAP, arrange, cut, width
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ Row = TypeVar("Row")
 _BLOCK = 500
 _WIDEST = 60
 _NOTHING = "-"
+_COLORS = "black red green yellow blue magenta cyan white".split()
+_SGR = {"bold": "1", "dim": "2", **{name: str(30 + n) for n, name in enumerate(_COLORS)}}
+"""What selects each style on a terminal (ECMA-48, SGR)."""
+
 _FEW_SECONDS, _MANY_SECONDS = 0.0995, 99.95
 
 
@@ -101,12 +107,20 @@ def elapsed(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, colors: bool) -> int:
+def table(
+    rows: Iterable[Row],
+    columns: Sequence[Column[Row]],
+    *,
+    colors: bool,
+    for_person: bool | None = None,
+) -> int:
     """Write rows as a table; return how many there were. Reads a limited number at a time.
 
-    Off a terminal every column is there and no cell is empty, so that scripts can count them.
+    For a person, who is taken to be at a terminal unless that is said, it is no wider than the
+    screen. Else every column is there and no cell is empty, so that scripts can count them.
     """
-    source, count, for_person = iter(rows), 0, sys.stdout.isatty()
+    for_person = sys.stdout.isatty() if for_person is None else for_person
+    source, count = iter(rows), 0
     while block := list(islice(source, _BLOCK)):
         texts = cells(block, columns, for_person=for_person)
         if not count:
@@ -114,7 +128,7 @@ def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, colors: bool) 
         lines = [[line[at] for at in kept] for line in texts]
         titles = [] if count else [[columns[at].title for at in kept]]
         if for_person:
-            _write_rich([columns[at] for at in kept], titles, block, lines, colors=colors)
+            _write_fitting([columns[at] for at in kept], titles, block, lines, colors=colors)
         else:
             _write_plain(titles + [[text or _NOTHING for text in line] for line in lines])
         count += len(block)
@@ -157,7 +171,7 @@ def console(*, colors: bool) -> Console:
     return Console(no_color=not colors, highlight=False, emoji=False, markup=False)
 
 
-def _write_rich(
+def _write_fitting(
     columns: Sequence[Column[Row]],
     titles: list[list[str]],
     rows: Sequence[Row],
@@ -166,21 +180,31 @@ def _write_rich(
     colors: bool,
 ) -> None:
     """Write a table that is no wider than the terminal."""
-    from rich.table import Table
-    from rich.text import Text
+    widths = arrange(titles + lines, [column.yields for column in columns], terminal_columns())
+    last = max(widths)
+    can_style = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
-    terminal = console(colors=colors)
-    widths = arrange(titles + lines, [column.yields for column in columns], terminal.width)
-    grid = Table.grid(padding=(0, len(GAP), 0, 0))
-    for wide in widths.values():
-        grid.add_column(width=wide, no_wrap=True)
+    def write(line: list[str], styles: Callable[[int], str]) -> None:
+        parts = []
+        for at, wide in widths.items():
+            text = cut(line[at], wide)
+            padding = "" if at == last else " " * (wide - width(text))
+            codes = _codes(styles(at), colors=colors) if text and can_style else ""
+            parts.append((f"\x1b[{codes}m{text}\x1b[0m" if codes else text) + padding)
+        sys.stdout.write(GAP.join(parts).rstrip(" ") + "\n")
+
     for line in titles:
-        grid.add_row(*(Text(cut(line[at], wide), "bold") for at, wide in widths.items()))
+        write(line, lambda _at: "bold")
     for row, line in zip(rows, lines, strict=True):
-        grid.add_row(
-            *(Text(cut(line[at], wide), columns[at].style(row)) for at, wide in widths.items())
-        )
-    terminal.print(grid)
+        write(line, lambda at, row=row: columns[at].style(row))  # type: ignore[misc]
+
+
+def _codes(style: str, *, colors: bool) -> str:
+    """Return the codes by which a terminal shows a style such as `bold red`; no colours unless
+    they are wanted.
+    """
+    words = style.split()
+    return ";".join(_SGR[word] for word in words if colors or word in ("bold", "dim"))
 
 
 def styled(lines: Iterable[tuple[str, str, str]], *, colors: bool) -> None:

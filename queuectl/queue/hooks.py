@@ -16,6 +16,7 @@ from queuectl.domain.job import WAITING, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
 from queuectl.domain.request import require_allowed
+from queuectl.domain.text import counted
 from queuectl.hooks import DeliveryError
 from queuectl.queue.change import retry_on_conflict
 from queuectl.queue.named import NamedRecords
@@ -120,7 +121,9 @@ class Hooks(NamedRecords[Hook]):
                 found.append(f"hook '{hook.name}': {fault}")
         dead = self._counts().of(State.DEAD)
         if hooks and dead:
-            said = f"{dead} event(s) were not delivered; queuectl list --deliveries --state dead"
+            said = (
+                f"{counted(dead, 'event')} not delivered; queuectl list --deliveries --state dead"
+            )
             found.append(said)
         return found
 

@@ -231,7 +231,9 @@ class Reader:
             again = self._store.get(job.id)  # it may have been released since it was read
             if again is None or again.rev != job.rev:
                 return None
-            return CannotStart(f"{job.id} cannot start: {root}", hint=f"queuectl {root.remedy}")
+            return CannotStart(
+                f"job '{job.id}' cannot start: {root}", hint=f"queuectl {root.remedy}"
+            )
 
         return why
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.domain.errors import Conflict
+from queuectl.domain.text import counted
 from queuectl.stores.base import Store
 from queuectl.system.processes import is_here, is_live
 
@@ -24,4 +25,6 @@ def refuse_workers(store: Store, *, hint: str, certain: bool = False) -> None:
     if workers:
         names = ", ".join(f"{each.id} (pid {each.process.pid})" for each in workers[:_NAMED])
         more = ", …" if len(workers) > _NAMED else ""
-        raise Conflict(f"{len(workers)} worker(s) live on {store.address}: {names}{more}", hint)
+        raise Conflict(
+            f"{store.address} still has {counted(len(workers), 'worker')}: {names}{more}", hint
+        )

@@ -167,7 +167,7 @@ class Intake:
         if key not in self._settings:
             self._store.settings.set(key, value)
         elif self._settings[key] != value:
-            raise Conflict(f"setting {key} is {shown(self._settings[key])} here")
+            raise Conflict(f"setting '{key}' is {shown(self._settings[key])} here")
 
     def _queue(self, given: Mapping[str, Any]) -> None:
         name = check_name("queue", given.get("name"))
@@ -180,7 +180,7 @@ class Intake:
         if queue_limit is None:
             self._store.set_queue_limit(name, paused=paused, limit=limit)
         elif (queue_limit.paused, queue_limit.limit) != (paused, limit):
-            raise Conflict(f"queue {name} has another pause or limit here")
+            raise Conflict(f"queue '{name}' has another pause or limit here")
 
     def _schedule(self, given: Mapping[str, Any]) -> None:
         """Store a schedule; the jobs of its runs must be there, or they would come again."""

@@ -265,7 +265,7 @@ def _cancel(queue: Queue, job_id: str) -> str:
 
 
 def _retry(queue: Queue, job_id: str) -> str:
-    return f"Job '{queue.retry(job_id).id}' is pending again"
+    return f"Retried job '{queue.retry(job_id).id}'"
 
 
 def _pause(queue: Queue, job_id: str) -> str:
@@ -289,7 +289,7 @@ def _pause_queue(queue: Queue, job_id: str) -> str:
 
 def _delete(queue: Queue, job_id: str) -> str:
     queue.delete(job_id)
-    return f"Job '{job_id}' deleted"
+    return f"Deleted job '{job_id}'"
 
 
 _ACTIONS: dict[str, Callable[[Queue, str], str]] = {

@@ -98,10 +98,10 @@ def _job_columns(snapshot: Snapshot) -> list[Column[Job]]:
     return [
         Column("ID", lambda job: job.id),
         Column("STATE", state_text, style=lambda job: f"class:{job.state}"),
-        Column("ATTEMPTS", attempts_text, yields=3),
-        Column("WHEN", lambda job: _when(job, snapshot), yields=2),
-        Column("WHY", lambda job: _note(job, snapshot), optional=True, yields=4),
-        Column("COMMAND", lambda job: command_text(job.spec.command)),
+        Column("ATTEMPTS", attempts_text, yields=4),
+        Column("WHEN", lambda job: _when(job, snapshot), yields=3),
+        Column("WHY", lambda job: _note(job, snapshot), optional=True),
+        Column("COMMAND", lambda job: command_text(job.spec.command), yields=2),
     ]
 
 
@@ -130,8 +130,8 @@ def _note(job: Job, snapshot: Snapshot) -> str:
 def _dead_columns(snapshot: Snapshot) -> list[Column[Job]]:
     return [
         Column("ID", lambda job: job.id),
-        Column("ATTEMPTS", attempts_text, yields=2),
-        Column("WHEN", lambda job: _when(job, snapshot), yields=1),
+        Column("ATTEMPTS", attempts_text, yields=4),
+        Column("WHEN", lambda job: _when(job, snapshot), yields=3),
         Column("ERROR", lambda job: job.last_error or "", style=lambda _job: "class:dead"),
-        Column("COMMAND", lambda job: command_text(job.spec.command)),
+        Column("COMMAND", lambda job: command_text(job.spec.command), yields=2),
     ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.state_machine import Transition
+from queuectl.domain.times import UTC
 from queuectl.domain.views import reason
 from tests.changing.conftest import Cli
 from tests.cli.harness import claim_next, run_next
@@ -119,7 +122,7 @@ def test_two_jobs_that_wait_take_each_others_place(
 ) -> None:
     for name, minutes in (("a", 3), ("b", 2), ("c", 1)):
         more = {"priority": priority} if name == "a" else {}
-        fleet.enqueue("true", name, run_at=f"{minutes} minutes ago", **more)
+        fleet.enqueue("true", name, run_at=datetime.now(UTC) - timedelta(minutes=minutes), **more)
     assert cli.ok("switch", first, second).out == f"Switched jobs '{first}' and '{second}'\n"
     assert order(fleet) == ["c", "b", "a"]
 
@@ -147,8 +150,8 @@ def test_only_jobs_that_wait_in_one_queue_are_switched(fleet: Fleet, cli: Cli) -
 def test_a_job_whose_partner_is_claimed_meanwhile_keeps_its_place(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fleet.enqueue("true", "a", run_at="3 minutes ago", queue="x")
-    fleet.enqueue("true", "b", run_at="5 minutes ago", queue="x")
+    fleet.enqueue("true", "a", run_at=datetime.now(UTC) - timedelta(minutes=3), queue="x")
+    fleet.enqueue("true", "b", run_at=datetime.now(UTC) - timedelta(minutes=5), queue="x")
     before = fleet.job("b")
     real, claimed = fleet.queue.store.commit, list[Job]()
 

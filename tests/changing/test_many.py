@@ -62,7 +62,8 @@ def test_what_failed_is_retried_unless_other_states_are_named(many: Fleet, cli: 
     assert found["x-dead"] == found["x-failed"] == State.PENDING
     assert (found["x-completed"], found["y-dead"]) == (State.COMPLETED, State.DEAD)
     assert cli.ok("retry", "--state", "completed,cancelled", "--queue", "y").out == (
-        "Job 'y-completed' is pending again\nJob 'y-cancelled' is pending again\n"
+        "Retried job 'y-completed': it is pending again\n"
+        "Retried job 'y-cancelled': it is pending again\n"
     )
 
 
@@ -127,7 +128,7 @@ def test_a_job_that_is_refused_does_not_hide_the_others(fleet: Fleet, cli: Cli) 
     fleet.enqueue("true", "other", unique="a", run_at="in 1 day")
     result = cli("retry", "--state", "dead")
     assert result.code == 4
-    assert result.out == "Job 'b' is pending again\n"
+    assert result.out == "Retried job 'b': it is pending again\n"
     assert "unique key" in result.err
 
 
@@ -169,7 +170,7 @@ def test_on_a_terminal_a_person_is_asked_first(fleet: Fleet) -> None:
         fleet.enqueue("true", f"job{number}")
     for answer, left in [("n", 12), ("y", 0)]:
         with Terminal(["delete", "--state", "pending"], environment(), 120) as terminal:
-            terminal.shows("Delete 12 job(s) (12 pending)? [y/N]")
+            terminal.shows("Delete 12 jobs (12 pending)? [y/N]")
             terminal.press(answer, "enter")
             assert terminal.ends() == (1 if left else 0)
             assert fleet.queue.counts().total == left

@@ -49,7 +49,8 @@ def test_a_job_that_is_moved_is_claimed_before_or_behind_all_of_its_queue_that_a
     for words in moves:
         *ids, where = words.split()
         lines = cli.ok("jobs", "move", *words.split()).out.splitlines()
-        said = [f"Job '{job_id}' is {where[2:]} in queue default" for job_id in ids]
+        end = "head" if where == "--first" else "end"
+        said = [f"Moved job '{job_id}' to the {end} of queue 'default'" for job_id in ids]
         assert sorted(lines) == sorted(said)
     assert order(five) == then.split()
 

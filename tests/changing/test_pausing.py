@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psutil
 import pytest
 
 from queuectl.domain.errors import NothingDone
 from queuectl.domain.job import Job, State
+from queuectl.domain.times import UTC
 from queuectl.domain.views import reason
 from queuectl.worker.runs import stopping
 from queuectl.worker.runs.stopping import RunTimer
@@ -48,7 +49,7 @@ def started(fleet: Fleet, command: str, job_id: str = "a", **fields: object) -> 
     return job
 
 
-@pytest.mark.parametrize("fields", [{}, {"run_at": "1 hour ago"}])
+@pytest.mark.parametrize("fields", [{}, {"run_at": datetime.now(UTC) - timedelta(hours=1)}])
 def test_a_paused_job_is_not_claimed_until_it_is_resumed(
     fleet: Fleet, cli: Cli, fields: dict[str, object]
 ) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from queuectl.domain.job import State
+from queuectl.domain.times import UTC
 from tests.changing.conftest import Cli
 from tests.cli.harness import claim_next
 from tests.stores.conftest import on_one_store
@@ -109,7 +111,7 @@ def test_dependencies_are_edited(fleet: Fleet, cli: Cli) -> None:
     for job_id in ("p", "q", "done"):
         fleet.enqueue("true", job_id, priority=9 if job_id == "done" else 0)
     settled(fleet.queue.store, claim_next(fleet.queue), SUCCESS)
-    fleet.enqueue("true", "a", after=["p"], run_at="1 hour ago")
+    fleet.enqueue("true", "a", after=["p"], run_at=datetime.now(UTC) - timedelta(hours=1))
     cli.ok("set", "a", "after=q,done")
     assert fields(cli)["waits_for"] == ["q"]
     cli.ok("set", "a", "after=done")

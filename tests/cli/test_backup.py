@@ -23,7 +23,7 @@ def filled(cli: Cli) -> Cli:
     cli.ok("enqueue", "one", "true")
     cli.ok("schedule", "add", "nightly", "0 3 * * *", "true")
     result = cli.ok("backup", "b.db")
-    assert result.out == "Backed up 1 job(s) and 1 schedule(s) to b.db\n"
+    assert result.out == "Backed up 1 job and 1 schedule to b.db\n"
     cli.ok("enqueue", "two", "true")
     return cli
 
@@ -31,8 +31,8 @@ def filled(cli: Cli) -> Cli:
 def test_a_backup_is_restored_and_the_old_store_kept(filled: Cli, home: Path) -> None:
     result = filled.ok("restore", "b.db", "-y")
     made, waiting, kept = result.out.splitlines()
-    assert made.startswith("Restored 1 job(s) and 1 schedule(s) from b.db, made 20")
-    assert waiting == "1 job(s) wait in it and will run: none of them again"
+    assert made.startswith("Restored 1 job and 1 schedule from b.db, made 20")
+    assert waiting == "1 job in it will run: none of them again"
     path = kept.removeprefix("The store as it was is kept as ")
     assert Path(path).parent == home
     assert filled.ids() == ["one"]
@@ -46,9 +46,9 @@ def test_deliveries_of_hooks_are_in_a_backup_and_not_counted_as_jobs(cli: Cli) -
     with open_queue() as queue:
         for number in (1, 2):
             added(queue.store, f"hook:tells:{number}", queue=delivery_queue("tells"))
-    assert cli.ok("backup", "b.db").out == "Backed up 1 job(s) to b.db\n"
-    assert cli.ok("restore", "--dry-run", "b.db").out.startswith("Would restore 1 job(s) from")
-    assert cli.ok("restore", "-y", "--deliver", "b.db").out.startswith("Restored 1 job(s) from")
+    assert cli.ok("backup", "b.db").out == "Backed up 1 job to b.db\n"
+    assert cli.ok("restore", "--dry-run", "b.db").out.startswith("Would restore 1 job from")
+    assert cli.ok("restore", "-y", "--deliver", "b.db").out.startswith("Restored 1 job from")
     assert cli.ok("show", "hook:tells:1")
 
 
@@ -57,13 +57,13 @@ def test_it_says_what_runs_again_and_what_does_not(filled: Cli) -> None:
         claim_next(queue)
     filled.ok("backup", "running.db")
     result = filled.ok("restore", "-y", "running.db")
-    assert "2 job(s) wait in it and will run: 1 of them again\n" in result.out
+    assert "2 jobs in it will run: 1 of them again\n" in result.out
     assert "1 that ran at that time were given back\n" in result.out
 
 
 def test_restore_needs_yes_where_nobody_can_be_asked(filled: Cli, home: Path) -> None:
     refused = filled.refused(2, "restore", "b.db")
-    assert f"Replace everything in {home}/queue.db by 1 job(s) and 1 schedule(s)" in refused
+    assert f"Replace everything in {home}/queue.db by 1 job and 1 schedule" in refused
     assert "queuectl restore --yes b.db" in refused
     assert filled.ids() == ["one", "two"]
     assert sorted(each.name for each in home.glob("*.db")) == ["queue.db"]
@@ -82,7 +82,7 @@ def test_where_there_is_no_store_nothing_needs_to_be_asked(filled: Cli) -> None:
 
 def test_a_dry_run_looks_and_changes_nothing(filled: Cli, home: Path) -> None:
     result = filled.ok("restore", "--dry-run", "b.db")
-    assert result.out.startswith("Would restore 1 job(s) and 1 schedule(s) from b.db, made 20")
+    assert result.out.startswith("Would restore 1 job and 1 schedule from b.db, made 20")
     assert filled.ids() == ["one", "two"]
     Path("b.db").write_bytes(b"garbage" * 1000)
     assert "b.db is damaged" in filled.refused(5, "restore", "--dry-run", "b.db")
@@ -160,11 +160,11 @@ def test_workers_are_named_and_stopped_only_when_that_is_asked_for(cli: Cli) -> 
     refused = cli.refused(4, "restore", "-y", "b.db")
     assert f"(pid {pid})" in refused
     assert "queuectl worker stop" in refused
-    assert cli.ok("restore", "--dry-run", "b.db").out.startswith("Would restore 1 job(s)")
+    assert cli.ok("restore", "--dry-run", "b.db").out.startswith("Would restore 1 job")
     assert lives(pid)
     result = cli.ok("restore", "-y", "--stop", "b.db")
     assert result.out.startswith(f"Worker {pid} stopped\n")
-    assert "1 job(s) wait in it and will run: 1 of them again\n" in result.out
+    assert "1 job in it will run: 1 of them again\n" in result.out
     assert not lives(pid)
     job = cli.job("long")
     assert (job["state"], job["attempts"], job["interruptions"]) == ("pending", 0, 0)

@@ -22,8 +22,8 @@ def chain(cli: Cli) -> None:
 
 def test_waiting_for_a_job_that_cannot_start_ends_and_says_why(cli: Cli) -> None:
     chain(cli)
-    assert "b1 cannot start: a1 is dead" in cli.refused(1, "wait", "b1")
-    assert "c1 cannot start: a1 is dead; queuectl retry a1" in cli.refused(1, "wait", "c1")
+    assert "job 'b1' cannot start: a1 is dead" in cli.refused(1, "wait", "b1")
+    assert "job 'c1' cannot start: a1 is dead; queuectl retry a1" in cli.refused(1, "wait", "c1")
 
 
 @pytest.mark.parametrize("which", [["--all"], ["--queue", "default"], ["b1", "a1", "c1"]])
@@ -32,7 +32,7 @@ def test_of_several_the_others_are_waited_for(cli: Cli, which: list[str]) -> Non
     waited = cli("wait", *which)
     assert waited.code == 1
     for name in ("b1", "c1"):
-        assert f"{name} cannot start: a1 is dead" in waited.err
+        assert f"job '{name}' cannot start: a1 is dead" in waited.err
     assert ("job 'a1' dead" in waited.out) is ("a1" in which)
 
 
@@ -54,7 +54,7 @@ def test_a_parent_that_dies_meanwhile_ends_the_waiting(cli: Cli) -> None:
     try:
         waited = cli("wait", "b1")
         assert waited.code == 1
-        assert "b1 cannot start: a1 is cancelled" in waited.err
+        assert "job 'b1' cannot start: a1 is cancelled" in waited.err
     finally:
         dying.join()
 
@@ -70,14 +70,14 @@ def test_the_root_of_a_chain_is_named_everywhere(cli: Cli, command: str) -> None
 def test_run_does_not_wait_for_a_parent_that_is_dead(cli: Cli) -> None:
     bury("a1")
     line = cli.refused(1, "run", "--id", "b1", "--command", "true", "--after", "a1")
-    assert "b1 cannot start: a1 is dead" in line
+    assert "job 'b1' cannot start: a1 is dead" in line
     assert reason(cli, "b1") == "waits for a1 (dead)"
     assert cli.ok("status", "--json").json["workers"] == [], "no worker was started for it"
 
 
 def test_following_ends_too(cli: Cli) -> None:
     chain(cli)
-    assert "c1 cannot start: a1 is dead" in cli.refused(1, "logs", "-f", "c1")
+    assert "job 'c1' cannot start: a1 is dead" in cli.refused(1, "logs", "-f", "c1")
     followed = cli("logs", "-f", "b1", "c1")
     assert followed.code == 1
     assert followed.err.count("cannot start: a1 is dead") == 2
@@ -90,7 +90,10 @@ def test_following_ends_too(cli: Cli) -> None:
 
 def test_a_program_that_waits_is_told(cli: Cli) -> None:
     chain(cli)
-    with open_queue() as queue, pytest.raises(CannotStart, match="c1 cannot start: a1 is dead"):
+    with (
+        open_queue() as queue,
+        pytest.raises(CannotStart, match="job 'c1' cannot start: a1 is dead"),
+    ):
         next(queue.wait(["c1"]))
 
 
@@ -112,7 +115,7 @@ def test_below_a_job_that_was_deleted_the_one_that_names_it_is_to_be_edited(
     if is_used_again:
         cli.ok("enqueue", "root", "true")
     for name in ("a1", "b1", "c1"):
-        why = f"{name} cannot start: root was deleted; queuectl edit a1"
+        why = f"job '{name}' cannot start: root was deleted; queuectl edit a1"
         assert why in cli.refused(1, "wait", name)
     assert reason(cli, "a1") == "waits for root (deleted)"
     for name, parent in (("b1", "a1"), ("c1", "b1")):
@@ -164,5 +167,5 @@ def test_whoever_waits_for_the_failure_of_what_has_completed_is_to_be_edited(cli
         run_next(queue, Outcome(exit_code=0))
     cli.ok("enqueue", "n1", "true", "--after-fail", "ok1")
     assert cli.refused(1, "wait", "n1") == (
-        "queuectl: n1 cannot start: ok1 is completed; queuectl edit n1\n"
+        "queuectl: job 'n1' cannot start: ok1 is completed; queuectl edit n1\n"
     )

@@ -89,7 +89,8 @@ def test_no_option_is_offered_where_the_value_of_one_must_stand() -> None:
     assert offered("enqueue", "job1", "--in", "") == []
     assert offered("worker", "start", "--count", "") == []
     assert offered("--store", "") == [""], "a file, for the shell to complete"
-    assert "--limit" in offered("list", "--json", "")
+    assert "--limit" in offered("dlq", "list", "--json", "")
+    assert offered("list", "comp") == ["completed"]
 
 
 def test_values_are_offered(cli: Cli) -> None:

@@ -72,7 +72,7 @@ def test_a_limit_shows_with_what_is_in_use(cli: Cli) -> None:
     assert (shown["limit"], shown["used"], shown["paused"]) == (2, 2, False)
     assert "2 of 2" in cli.ok("queue", "list").out
     assert "2 of 2" in cli.ok("status").out
-    assert cli.ok("queue", "limit", "gpu", "0").out == "Queue 'gpu' has no limit\n"
+    assert cli.ok("queue", "limit", "gpu", "0").out == "Removed the limit of queue 'gpu'\n"
     assert cli.ok("status", "--json").json["queues"][0]["limit"] is None
 
 
@@ -84,7 +84,7 @@ def test_a_limit_is_a_whole_number(cli: Cli, number: str) -> None:
 def test_a_job_wider_than_its_queue_is_refused(cli: Cli) -> None:
     cli.ok("queue", "limit", "gpu", "2")
     line = cli.refused(2, "enqueue", "wide", "true", "--queue", "gpu", "--slots", "3")
-    assert "slots 3 is more than the limit of queue gpu (2)" in line
+    assert "slots 3 is more than the limit of queue 'gpu' (2)" in line
     cli.ok("enqueue", "wide", "true", "--queue", "gpu", "--slots", "2")
     cli.ok("queue", "limit", "gpu", "1")
     assert reason(cli, "wide") == "needs 2 slots, queue gpu has 1"

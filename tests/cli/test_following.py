@@ -83,7 +83,7 @@ def test_whoever_waits_is_told_of_a_queue_that_is_paused_and_of_workers_that_tak
     cli.ok("enqueue", "a", "true", "--queue", "shut")
     cli.ok("queue", "pause", "shut")
     cli.ok("worker", "start", "--queue", "other", "--queue", "shut")
-    told = "queue shut is paused: queuectl queue resume shut\n"
+    told = "queue 'shut' is paused: queuectl queue resume shut\n"
     for command in (["wait", "a", "--timeout", "2.5"], ["wait", "--all", "--timeout", "2.5"]):
         assert cli(*command).err == f"{told}queuectl: job 'a' is still pending\n"
     cli.ok("enqueue", "b", "true")
@@ -239,7 +239,7 @@ def test_one_job_is_shown_with_its_attempts_and_its_output(
 
 def test_the_status_counts_queues_where_there_are_several(run: Start, cli: Cli) -> None:
     cli.ok("enqueue", "a", "true", "--queue", "gpu")
-    assert "QUEUE" not in run_to_end(run("status"))
+    assert "QUEUE    PENDING" not in run_to_end(run("status"))
     cli.ok("enqueue", "b", "true")
     with open_queue() as queue:
         claim_next(queue)

@@ -366,7 +366,7 @@ def test_a_stored_setting_that_nobody_knows_is_removed_as_doctor_says(cli: Cli) 
     with open_queue() as queue:
         queue.store.settings.set("of_old", 1)
     assert "config unset, corrects" in cli("doctor").out
-    assert cli.ok("config", "unset", "of_old").out == "of_old removed\n"
+    assert cli.ok("config", "unset", "of_old").out == "Removed setting 'of_old'\n"
     assert "OK    settings" in cli("doctor").out
 
 

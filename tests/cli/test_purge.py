@@ -29,7 +29,7 @@ def test_purge_deletes_completed_and_cancelled_jobs_but_not_the_dead(cli: Cli) -
     cli.ok("enqueue", "off", "true")
     cli.ok("cancel", "off")
     cli.ok("enqueue", "waiting", "true")
-    assert cli.ok("purge", "-y").out == "Deleted 2 job(s)\n"
+    assert cli.ok("purge", "-y").out == "Deleted 2 jobs\n"
     assert cli.ids() == ["dead", "waiting"]
 
 
@@ -45,9 +45,9 @@ def test_a_filter_narrows_what_is_purged(cli: Cli) -> None:
     complete("a", queue="q1")
     complete("b", labels=["x"])
     complete("c")
-    assert cli.ok("purge", "-y", "--queue", "q1").out == "Deleted 1 job(s)\n"
-    assert cli.ok("purge", "-y", "--label", "x").out == "Deleted 1 job(s)\n"
-    assert cli.ok("purge", "--older-than", "7d").out == "Deleted 0 job(s)\n"
+    assert cli.ok("purge", "-y", "--queue", "q1").out == "Deleted 1 job\n"
+    assert cli.ok("purge", "-y", "--label", "x").out == "Deleted 1 job\n"
+    assert cli.ok("purge", "--older-than", "7d").out == "Deleted 0 jobs\n"
     assert cli.ids() == ["c"]
     assert cli.ok("purge", "-y", "--state", "completed", "--older-than", "0").code == 0
     assert cli.ids() == []
@@ -55,7 +55,7 @@ def test_a_filter_narrows_what_is_purged(cli: Cli) -> None:
 
 def test_a_dry_run_only_counts(cli: Cli) -> None:
     complete("a", "b")
-    assert cli.ok("purge", "--dry-run").out == "Would delete 2 completed or cancelled job(s)\n"
+    assert cli.ok("purge", "--dry-run").out == "Would delete 2 completed or cancelled jobs\n"
     assert cli.ok("purge", "--dry-run", "--older-than", "1h").out.startswith("Would delete 0 ")
     assert cli.ids() == ["a", "b"]
 
@@ -63,8 +63,8 @@ def test_a_dry_run_only_counts(cli: Cli) -> None:
 def test_dlq_purge_deletes_dead_jobs_alone(cli: Cli) -> None:
     complete("done")
     bury("dead1", "dead2")
-    assert cli.ok("dlq", "purge", "--older-than", "30d").out == "Deleted 0 job(s)\n"
-    assert cli.ok("dlq", "purge", "-y").out == "Deleted 2 job(s)\n"
+    assert cli.ok("dlq", "purge", "--older-than", "30d").out == "Deleted 0 jobs\n"
+    assert cli.ok("dlq", "purge", "-y").out == "Deleted 2 jobs\n"
     assert cli.ids() == ["done"]
 
 
@@ -79,7 +79,7 @@ def test_a_parent_that_is_waited_for_is_kept_and_said_to_be(cli: Cli) -> None:
     with open_queue() as queue:
         queue.enqueue([queue.request({"id": "c", "command": "true", "after": ["parent"]})])
     result = cli.ok("dlq", "purge", "-y")
-    assert result.out == "Deleted 0 job(s)\n"
+    assert result.out == "Deleted 0 jobs\n"
     assert "1 kept" in result.err
     assert cli.ids() == ["parent", "c"]
 
@@ -95,10 +95,10 @@ def test_the_latest_run_of_a_schedule_is_kept_for_it_might_be_enqueued_again(cli
         assert queue.store.schedules.fire(schedule, job, advanced) is Fired.ENQUEUED
         run_next(queue, Outcome(exit_code=0, duration=0.5))
     result = cli.ok("purge", "-y")
-    assert (result.out, cli.ids()) == ("Deleted 0 job(s)\n", [job_id])
+    assert (result.out, cli.ids()) == ("Deleted 0 jobs\n", [job_id])
     assert "1 kept" in result.err
     cli.ok("schedule", "remove", "often")
-    assert cli.ok("purge", "-y").out == "Deleted 1 job(s)\n"
+    assert cli.ok("purge", "-y").out == "Deleted 1 job\n"
 
 
 @pytest.mark.parametrize(
@@ -136,5 +136,5 @@ def test_what_deletes_nothing_is_done_without_a_question(cli: Cli, line: str) ->
 @pytest.mark.parametrize(("answer", "code", "kept"), [("n", 1, ["a"]), ("y", 0, [])])
 def test_a_person_is_asked_first(answer: str, code: int, kept: list[str], cli: Cli) -> None:
     complete("a")
-    assert answered(["purge"], "Delete 1 completed or cancelled job(s)", answer) == code
+    assert answered(["purge"], "Delete 1 completed or cancelled job", answer) == code
     assert cli.ids() == kept

@@ -86,8 +86,8 @@ def test_so_many_jobs_run_at_once_in_a_home_as_is_said(cli: Cli) -> None:
 
 
 def test_a_queue_is_limited_by_the_same_word(cli: Cli) -> None:
-    assert cli.ok("parallel", "3", "-q", "gpu").out == "Queue 'gpu' runs at most 3 at once\n"
-    assert cli.ok("parallel", "0", "-q", "gpu").out == "Queue 'gpu' has no limit\n"
+    assert cli.ok("parallel", "3", "-q", "gpu").out == "Limited queue 'gpu' to 3 at once\n"
+    assert cli.ok("parallel", "0", "-q", "gpu").out == "Removed the limit of queue 'gpu'\n"
     assert "say how many" in cli.refused(2, "parallel", "-q", "gpu")
 
 

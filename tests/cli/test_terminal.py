@@ -13,8 +13,8 @@ from queuectl.cli import progress
 from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page
 from queuectl.presentation.layout import width
-from queuectl.queue import Queue
-from tests.cli.harness import Cli, bury, environment
+from queuectl.queue import Queue, open_queue
+from tests.cli.harness import Cli, bury, environment, play_worker
 
 if os.name == "nt":
     pytest.skip("pexpect needs a Unix terminal", allow_module_level=True)
@@ -41,14 +41,14 @@ def test_a_table_keeps_its_columns_and_cuts_the_command(cli: Cli) -> None:
     cli.ok("enqueue", "wide", "echo 漢字 " + "long " * 50, "--in", "2h")
     # in eighty columns there is no room for the date of a job that is due tomorrow
     plain = ESCAPES.sub("", shown("list", columns=100)).splitlines()
-    titles, job1 = plain[0].split(), plain[1].split()
+    titles, job1 = plain[0].split(), plain[2].split()
     assert (titles[:3], titles[-2:]) == (["ID", "STATE", "ATTEMPTS"], ["REASON", "COMMAND"])
     assert "QUEUE" not in titles
     assert (job1[:4], job1[-4:]) == (["job1", "dead", "(1)", "1/1"], ["Exit", "code", "1", "false"])
-    assert "in 2h" in plain[2]
-    assert plain[2].rstrip().endswith("…")
+    assert "in 2h" in plain[1]
+    assert plain[1].endswith("…")
     narrow = ESCAPES.sub("", shown("list", columns=30)).splitlines()
-    assert narrow[1].startswith("job1  dead (1)")
+    assert narrow[2].startswith("job1  dead (1)")
 
 
 @pytest.mark.parametrize("option", ["--no-color", ""])
@@ -82,7 +82,29 @@ def test_a_table_is_never_wider_than_the_terminal(cli: Cli, columns: int) -> Non
     assert len(lines) == 3
     assert lines[0].split()[:2] == ["ID", "STATE"]
     assert ("LABELS" in lines[0]) == (columns == 200)
-    assert "dead" in lines[1]
+    assert "dead" in lines[2]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_long_ids_neither_break_a_table_nor_a_row(cli: Cli, columns: int) -> None:
+    cli.ok("enqueue", "i" * 42, "echo " + "long " * 50)
+    cli.ok("hook", "add", "h" * 30, "--on", "dead", "--command", "true " * 50)
+    with open_queue() as queue:
+        play_worker(queue, jobs=1)
+    for words in (["worker", "list"], ["hook", "list"], ["list"]):
+        lines = ESCAPES.sub("", shown(*words, columns=columns)).splitlines()
+        assert len(lines) == 2, lines
+        assert all(width(line) <= columns for line in lines), lines
+
+
+def test_what_says_why_a_job_waits_goes_last(cli: Cli) -> None:
+    bury("an-id-of-twenty-chars")
+    cli.ok("enqueue", "wide", "echo " + "long " * 50, "--in", "2h", "--label", "nightly")
+    for columns in (80, 50):
+        titles, *rows = ESCAPES.sub("", shown("list", columns=columns)).splitlines()
+        assert "REASON" in titles
+        assert "scheduled" in rows[0]
+        assert "Exit code 1" in rows[1]
 
 
 def test_a_search_that_takes_long_is_told_of_until_something_is_found(

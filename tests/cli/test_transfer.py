@@ -38,9 +38,9 @@ def types(text: str) -> list[str]:
 
 
 def test_what_was_exported_is_imported_elsewhere_as_it_was(filled: Cli) -> None:
-    assert filled.ok("export", "all.jsonl").out == "Exported 3 job(s) to all.jsonl\n"
+    assert filled.ok("export", "all.jsonl").out == "Exported 3 jobs to all.jsonl\n"
     result = filled.ok("--home", "other", "import", "all.jsonl")
-    assert result.out == "Imported 3 job(s)\n"
+    assert result.out == "Imported 3 jobs\n"
     here = filled.ok("list", "--json").json
     there = filled.ok("--home", "other", "list", "--json").json
     assert there == here
@@ -92,7 +92,7 @@ def test_jobs_that_exist_are_reported_by_line_unless_they_are_skipped(filled: Cl
     filled.ok("export", "all.jsonl")
     result = filled("import", "all.jsonl")
     assert result.code == 4
-    assert result.out == "Imported 0 job(s)\n"
+    assert result.out == "Imported 0 jobs\n"
     assert "all.jsonl:3: job 'done'" in result.err
     skipped = filled.ok("import", "all.jsonl", "--skip-existing")
     assert "3 skipped" in skipped.err
@@ -109,9 +109,9 @@ def scheduled(filled: Cli) -> Cli:
 
 def test_schedules_are_exported_and_imported_as_they_were(scheduled: Cli) -> None:
     result = scheduled.ok("export", "all.jsonl")
-    assert result.out == "Exported 3 job(s) and 2 schedule(s) to all.jsonl\n"
+    assert result.out == "Exported 3 jobs and 2 schedules to all.jsonl\n"
     result = scheduled.ok("--home", "other", "import", "all.jsonl")
-    assert result.out == "Imported 3 job(s) and 2 schedule(s)\n"
+    assert result.out == "Imported 3 jobs and 2 schedules\n"
     here, there = (
         scheduled.ok(*home, "schedule", "list", "--json").json for home in ((), ("--home", "other"))
     )
@@ -155,7 +155,7 @@ def test_a_schedule_that_cannot_be_is_not_imported(
 
 def test_schedules_are_migrated_and_none_is_added_to_what_was_left(scheduled: Cli) -> None:
     result = scheduled.ok("migrate", "--to", "new.db", "--yes")
-    assert result.out.startswith("Moved 3 job(s) and 2 schedule(s) to ")
+    assert result.out.startswith("Moved 3 jobs and 2 schedules to ")
     here, there = (
         scheduled.ok(*store, "schedule", "list", "--json").json
         for store in ((), ("--store", "new.db"))
@@ -169,7 +169,7 @@ def test_settings_that_differ_here_are_kept_and_reported(filled: Cli) -> None:
     filled.ok("--home", "other", "config", "set", "max_retries", "9")
     result = filled("--home", "other", "import", "all.jsonl")
     assert result.code == 4
-    assert "setting max_retries is 9 here" in result.err
+    assert "setting 'max_retries' is 9 here" in result.err
     assert filled.ok("--home", "other", "config", "get", "max_retries").out == "9\n"
 
 
@@ -178,7 +178,7 @@ def test_a_line_that_is_wrong_is_refused_by_itself(filled: Cli) -> None:
     text = "\n".join([*lines[:3], *WRONG, *lines[3:]])
     result = filled("--home", "other", "import", "-", stdin=text)
     assert result.code == 2
-    assert result.out == "Imported 3 job(s)\n"
+    assert result.out == "Imported 3 jobs\n"
     assert [line.split(": ")[1] for line in result.err.splitlines()] == [
         f"standard input:{number}" for number in (4, 5, 6)
     ]
@@ -191,7 +191,7 @@ def test_a_file_of_a_newer_format_is_refused_whole(cli: Cli) -> None:
 
 def test_migrate_moves_all_and_the_old_store_refuses_jobs_and_workers(filled: Cli) -> None:
     result = filled.ok("migrate", "--to", "new.db", "-y")
-    assert result.out.startswith("Moved 3 job(s) to ")
+    assert result.out.startswith("Moved 3 jobs to ")
     assert filled.ok("--store", "new.db", "list", "--json").json == filled.ok("list", "--json").json
     assert "was moved to" in filled.refused(4, "enqueue", "job9", "exit 0")
     assert "was moved to" in filled.refused(4, "worker", "start")
@@ -214,9 +214,9 @@ def test_migrate_moves_all_and_the_old_store_refuses_jobs_and_workers(filled: Cl
 def test_deliveries_of_hooks_are_moved_and_not_counted_as_jobs(filled: Cli) -> None:
     with open_queue() as queue:
         added(queue.store, "hook:tells:1", queue=delivery_queue("tells"))
-    assert "Move 3 job(s) and all else" in filled.refused(2, "migrate", "--to", "new.db")
-    assert filled.ok("migrate", "--to", "new.db", "-y").out.startswith("Moved 3 job(s) to ")
-    assert filled.ok("migrate", "--to", "new.db", "-y").out.startswith("Moved 3 job(s) to ")
+    assert "Move 3 jobs and all else" in filled.refused(2, "migrate", "--to", "new.db")
+    assert filled.ok("migrate", "--to", "new.db", "-y").out.startswith("Moved 3 jobs to ")
+    assert filled.ok("migrate", "--to", "new.db", "-y").out.startswith("Moved 3 jobs to ")
     assert filled.ok("--store", "new.db", "show", "hook:tells:1")
 
 
@@ -227,7 +227,7 @@ def test_migrate_wants_to_know_where_to(cli: Cli) -> None:
 
 def test_migrate_asks_a_person_and_needs_yes_elsewhere(filled: Cli) -> None:
     refused = filled.refused(2, "migrate", "--to", "new.db")
-    assert "Move 3 job(s) and all else" in refused
+    assert "Move 3 jobs and all else" in refused
     assert "queuectl migrate --yes --to new.db" in refused
     assert not Path("new.db").exists()
     filled.ok("enqueue", "still", "true")
@@ -237,7 +237,7 @@ def test_migrate_asks_a_person_and_needs_yes_elsewhere(filled: Cli) -> None:
 
 @pytest.mark.parametrize(("answer", "code"), [("n", 1), ("y", 0)])
 def test_migrate_does_what_a_person_answers(filled: Cli, answer: str, code: int) -> None:
-    assert answered(["migrate", "--to", "new.db"], "Move 3 job(s) and all else", answer) == code
+    assert answered(["migrate", "--to", "new.db"], "Move 3 jobs and all else", answer) == code
     assert Path("new.db").exists() == (code == 0)
     assert filled("enqueue", "still", "true").code == (4 if code == 0 else 0)
 

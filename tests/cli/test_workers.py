@@ -85,7 +85,7 @@ def test_workers_of_another_home_are_named_when_there_is_none_to_stop(cli: Cli, 
     process("worker", "start")
     result = cli.ok("--home", "other", "--store", str(home / "queue.db"), "worker", "stop")
     assert result.out == "No workers are running\n"
-    assert "1 worker(s) of other homes or hosts use this store" in result.err
+    assert "this store has 1 worker of other homes or hosts" in result.err
     cli.ok("worker", "stop")
 
 

@@ -256,9 +256,9 @@ def test_what_changes_many_jobs_leaves_deliveries_alone_unless_they_are_meant(cl
         "lost1",
     }
     assert set(cli.ok("cancel", "--deliveries", "-y").out.split("'")[1::2]) == ids
-    assert cli.ok("purge", "-y").out == "Deleted 2 job(s)\n"
+    assert cli.ok("purge", "-y").out == "Deleted 2 jobs\n"
     assert cli.ok("purge", "--deliveries", "--dry-run").out.startswith("Would delete 2 ")
-    assert cli.ok("purge", "--deliveries", "-y").out == "Deleted 2 job(s)\n"
+    assert cli.ok("purge", "--deliveries", "-y").out == "Deleted 2 jobs\n"
 
 
 def test_a_delivery_in_an_export_of_an_older_version_stays_one(cli: Cli) -> None:

@@ -42,15 +42,22 @@ def test_every_word_has_its_role(line: str, roles: list[Role]) -> None:
     assert [marked.role for marked in read(line).marked] == roles
 
 
+_LIMIT = "At most N jobs, 100 unless said; 0 is all. JSON and CSV have all."
+
+
 @pytest.mark.parametrize(
     ("line", "name", "text"),
     [
         ("", "", ""),
-        ("li", "list", "List jobs in order of arrival, dead ones included."),
-        ("statu", "status", "Count the jobs in each state, and show the workers that are alive."),
+        ("li", "list [STATE | ID]...", "List jobs: what runs, what runs next, what has ended."),
+        (
+            "statu",
+            "status [ID]",
+            "Count the jobs in each state, and show the workers that are alive.",
+        ),
         ("w", "wait watch worker", ""),
-        ("list --limit ", "--limit N", "At most N; 0 is all."),
-        ("list --limit 5", "--limit N", "At most N; 0 is all."),
+        ("list --limit ", "-n, --limit N", _LIMIT),
+        ("list --limit 5", "-n, --limit N", _LIMIT),
         ("show job1", "show ID", "Show everything about one job, with every attempt."),
         ("worker ", "worker COMMAND [ARGS]...", "The processes that run jobs."),
         ("wait ", "wait [ID]...", "Wait until jobs are completed, dead or cancelled."),
@@ -83,7 +90,7 @@ def test_the_word_at_the_end_is_explained(line: str, name: str, text: str) -> No
 
 
 def test_the_word_at_the_cursor_is_explained_and_not_the_last_one() -> None:
-    assert help_at("list --limit 5 --queue q", len("list --limit 5"))[0] == "--limit N"
+    assert help_at("list --limit 5 --queue q", len("list --limit 5"))[0] == "-n, --limit N"
 
 
 def test_commands_that_were_loaded_beforehand_are_as_they_were(cli: Cli) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from queuectl.domain import state_machine
-from queuectl.domain.job import State
-from queuectl.domain.query import Filter, Page
+from queuectl.domain.job import SETTLED, State
+from queuectl.domain.query import Filter, Order, Page
 from queuectl.stores.exchange import ClaimRequest
 from queuectl.stores.sqlite.store import SqliteStore
 from tests.stores.kit import FAILURE, SUCCESS, added, buried, claimed, new_job, renewal, request
@@ -185,6 +185,10 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
         pytest.param(
             listing(replace(ENDED_WITH_1, states=DEAD.states), newest_first=True),
             "jobs_ended_badly", id="dead by exit code",
+        ),
+        pytest.param(
+            listing(Filter(SETTLED), order=Order.ENDED, newest_first=True),
+            "jobs_ended", id="latest that ended",
         ),
         pytest.param(old_ones, "jobs_ended", id="ended"),
         pytest.param(past_runs, "runs_past", id="past runs"),

@@ -273,7 +273,7 @@ def test_nothing_is_moved_while_workers_live_and_with_force_while_they_certainly
             list(migration.migrate(source, target, force=True))
         store.workers.unregister("w9")
     source.workers.register(worker_record(source, "w9"))
-    with pytest.raises(Conflict, match=r"1 worker\(s\) live on") as caught:
+    with pytest.raises(Conflict, match=r"still has 1 worker") as caught:
         moved(source, target)
     assert caught.value.hint == "queuectl worker stop; then again"
     require_in_use(source)

@@ -159,7 +159,7 @@ def test_a_worker_that_lives_is_named_and_nothing_is_restored(
         just_before_it_is_locked(monkeypatch, lambda: store.workers.register(record))
     else:
         store.workers.register(record)
-    with pytest.raises(Conflict, match=rf"1 worker\(s\) live on .*w9 \(pid {os.getpid()}\)"):
+    with pytest.raises(Conflict, match=rf"still has 1 worker: .*w9 \(pid {os.getpid()}\)"):
         restored(place, file)
     assert listed(store) == ["a", "b", "c"]
     assert names(place) == ["queue.db"]

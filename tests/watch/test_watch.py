@@ -137,7 +137,7 @@ def test_the_chosen_job_stays_chosen_when_others_come(watch: Start, cli: Cli) ->
         cli.ok("enqueue", job_id, "true")
     screen.shows("d  pending")
     screen.press("d", "y")
-    screen.shows("Job 'a' deleted", "pending 3")
+    screen.shows("Deleted job 'a'", "pending 3")
 
 
 def test_a_job_is_retried_and_a_refusal_is_told(watch: Start) -> None:
@@ -145,7 +145,7 @@ def test_a_job_is_retried_and_a_refusal_is_told(watch: Start) -> None:
     screen = watch()
     screen.shows("dead (1)")
     screen.press("r")
-    screen.shows("Job 'broken' is pending again", "pending 1")
+    screen.shows("Retried job 'broken'", "pending 1")
     screen.press("r")
     screen.shows("job 'broken' is pending; there is nothing to retry")
     screen.press("/")
@@ -240,7 +240,7 @@ def test_earlier_runs_are_read_too(watch: Start, cli: Cli, home: Path) -> None:
     screen.press("[")
     screen.shows("this is run 1", "run 1 of 2")
     screen.press("]", "d", "y")
-    screen.shows("Job 'a' deleted")
+    screen.shows("Deleted job 'a'")
 
 
 def test_a_log_is_in_the_record_or_there_is_none_yet(watch: Start, cli: Cli) -> None:

@@ -243,7 +243,7 @@ def test_a_form_does_without_a_script_what_it_says_and_says_so_once(
     assert full.get("dead1").state is State.PENDING
     for is_first in (True, False):
         page = browser.get("/jobs/dead1").text
-        assert ("Job &#39;dead1&#39; is pending again" in page) is is_first
+        assert ("Retried job &#39;dead1&#39;" in page) is is_first
     press(browser, "/jobs/dead1", "cancelJob", id="done1")
     assert full.get("done1").state is State.COMPLETED
     assert 'class="toast error"' in browser.get("/jobs").text

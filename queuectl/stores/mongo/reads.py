@@ -12,6 +12,7 @@ from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import SIGNALLED, TIMED_OUT, Counts, Filter, Page
 from queuectl.domain.queue_limits import FIRST_NAME
+from queuectl.domain.text import counted
 from queuectl.domain.times import EPOCH
 from queuectl.stores.mongo.batches import committed, existing, unmended
 from queuectl.stores.mongo.connection import Document, Link, translated
@@ -85,7 +86,7 @@ def generated_ids(link: Link, prefix: str, limit: int) -> list[str]:
 
 def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
     """Yield jobs in order of arrival, as `Store.find` says."""
-    left_out, where = projection(page), _where(chosen)
+    left_out, where = projection(page), where_of(chosen)
     remaining = page.limit
     after = page.after_seq
     way = DESCENDING if page.newest_first else ASCENDING
@@ -97,7 +98,7 @@ def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
         with translated(link):
             found = link.jobs.find({"seq": beyond, **where}, left_out)
             documents = list(found.sort("seq", way).limit(size))
-            jobs = _resolve(link, documents, chosen, left_out)
+            jobs = resolve(link, documents, chosen, left_out)
         yield from jobs if remaining is None else jobs[:remaining]
         if len(documents) < size:
             return
@@ -105,7 +106,7 @@ def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
         remaining = None if remaining is None else remaining - len(jobs)
 
 
-def _resolve(
+def resolve(
     link: Link, documents: list[Document], chosen: Filter, left_out: dict[str, bool] | None
 ) -> list[Job]:
     """Return the jobs that documents of `jobs` stand for, the dead ones from `dlq`."""
@@ -121,7 +122,11 @@ def _resolve(
     return jobs
 
 
-def _where(chosen: Filter) -> Document:
+def where_of(chosen: Filter) -> Document:
+    """Return what finds, in `jobs` and in `dlq`, the jobs that a filter means.
+
+    A stub may not tell that it is none of them: `resolve` sees.
+    """
     where: Document = {}
     if chosen.states:
         where["state"] = {"$in": sorted(state.value for state in chosen.states)}
@@ -184,15 +189,15 @@ def faults(link: Link) -> Iterator[str]:
     for name in missing_indexes(link):
         yield f"the index '{name}' of 'jobs' is missing"
     if moving := link.jobs.count_documents({"moving": True}):
-        yield f"{moving} job(s) on the way to the DLQ; upkeep finishes that"
+        yield f"{counted(moving, 'job')} on the way to the DLQ; upkeep finishes that"
     leftovers, after = unbelieved(link, "")
     while after:
         more, after = unbelieved(link, after)
         leftovers += more
     if leftovers:
-        yield f"{len(leftovers)} leftover(s) in the DLQ; upkeep removes them"
+        yield f"{counted(len(leftovers), 'leftover')} in the DLQ; upkeep removes them"
     if batches := unmended(link):
-        yield f"{batches} unfinished batch(es); upkeep removes them"
+        yield f"unfinished batches: {batches}; upkeep removes them"
     for place, chosen in ((link.jobs, {"stub": {"$ne": True}}), (link.dlq, {})):
         for document in place.find(chosen, BARE):
             try:

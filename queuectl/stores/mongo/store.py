@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.hooks import Hook
 from queuectl.domain.job import Job
-from queuectl.domain.query import Counts, Filter, Page
+from queuectl.domain.query import Counts, Filter, Order, Page
 from queuectl.domain.queue_limits import QueueLimit
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import later
@@ -31,7 +31,7 @@ from queuectl.stores.components import (
     Workers,
 )
 from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
-from queuectl.stores.mongo import batches, dead, dependencies, queues, reads, registry
+from queuectl.stores.mongo import batches, dead, dependencies, ordered, queues, reads, registry
 from queuectl.stores.mongo.claims import Claims, renew
 from queuectl.stores.mongo.connection import Link, in_words, translated
 from queuectl.stores.mongo.retention import MongoRetention
@@ -126,7 +126,9 @@ class MongoStore(Store):
         return reads.generated_ids(self.link, prefix, limit)
 
     def find(self, chosen: Filter, page: Page) -> Iterator[Job]:
-        return reads.find(self.link, chosen, page)
+        if page.order is Order.ARRIVAL:
+            return reads.find(self.link, chosen, page)
+        return ordered.find(self.link, chosen, page)
 
     def first_ready(self, queue: str) -> Job | None:
         return reads.ready_job(self.link, queue)

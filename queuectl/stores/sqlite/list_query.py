@@ -30,18 +30,15 @@ def statement(
     columns = rows.SELECTED_ALL if page.with_output else rows.SELECTED
     beyond, order = ("<", "DESC") if page.newest_first else (">", "ASC")
     start = after or (_BEYOND_ALL if page.newest_first else 0)
-    are_few = _begin_few_with(db, chosen.id_prefix)
     arms: list[str] = []
     values: list[object] = []
-    condition, bound = _conditions(chosen, are_few)
+    condition, bound = conditions(db, chosen)
     # what few jobs have is found by an index of its own, and not by that of states
     state_column = "+state" if chosen.labels or chosen.exit_code else "state"
     for state in sorted(state.value for state in chosen.states) or [""]:
         is_state = f"AND {state_column} = ? " if state else ""
         arms.append(f"SELECT {columns} FROM jobs WHERE seq {beyond} ? {is_state}{condition}")
         values += [start, *([state] if state else []), *bound]
-    if not all(map(is_plain, chosen.texts)):
-        db.connection.create_function("small_text", 3, _small_text, deterministic=True)
     return f"{' UNION ALL '.join(arms)} ORDER BY seq {order} LIMIT ?", [*values, size]
 
 
@@ -56,8 +53,11 @@ def _begin_few_with(db: Database, prefix: str) -> bool:
     return bool(prefix) and db.row(found, (*_range(prefix), _FEW))[0] < _FEW
 
 
-def _conditions(chosen: Filter, are_few: bool) -> tuple[str, list[object]]:
+def conditions(db: Database, chosen: Filter) -> tuple[str, list[object]]:
     """Return SQL that continues a WHERE with all but the states, and its values."""
+    if not all(map(is_plain, chosen.texts)):
+        db.connection.create_function("small_text", 3, _small_text, deterministic=True)
+    are_few = _begin_few_with(db, chosen.id_prefix)
     parts: list[str] = []
     values: list[object] = []
     if chosen.queue is not None:

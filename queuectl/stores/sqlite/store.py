@@ -158,7 +158,13 @@ class SqliteStore:
         return reads.unique_key_owner(self._db, unique)
 
     def find(self, chosen: Filter, page: Page) -> Iterator[Job]:
-        return reads.find(self._db, chosen, page)
+        from queuectl.domain.query import Order
+
+        if page.order is Order.ARRIVAL:
+            return reads.find(self._db, chosen, page)
+        from queuectl.stores.sqlite import ordered
+
+        return ordered.find(self._db, chosen, page)
 
     def counts(self) -> Counts:
         return reads.counts(self._db)

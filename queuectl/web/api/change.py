@@ -174,7 +174,8 @@ def _limit(queue: Queue, arguments: Arguments) -> dict[str, Any]:
 
 def _limited(arguments: Arguments, _answer: Any) -> str:
     limit = arguments["limit"]
-    return f"Queue '{arguments['name']}' " + (f"runs at most {limit}" if limit else "has no limit")
+    name = arguments["name"]
+    return f"Limited queue '{name}' to {limit}" if limit else f"Removed the limit of queue '{name}'"
 
 
 def _stop_worker(queue: Queue, arguments: Arguments) -> dict[str, Any]:
@@ -205,11 +206,11 @@ CHANGING = (
     Endpoint("deleteJob", "DELETE", "/jobs/{id}", "Delete a job that does not run, with its logs.",
              _delete, named("Deleted"),
              (JOB_ID, Param("force", QUERY, FLAG, "cancel it first if it runs")),
-             message="Job '{deleted}' deleted"),
+             message="Deleted job '{deleted}'"),
     _of_job("cancel", "Cancel a job that waits, or have the worker of one that runs stop it.",
             Queue.cancel, _cancelled),
     _of_job("retry", "Start a settled or failed job afresh.",
-            Queue.retry, "Job '{id}' is pending again"),
+            Queue.retry, "Retried job '{id}'"),
     _of_job("pause", "Hold a job back, or stop one that runs in its place.",
             Queue.pause, "Paused job '{id}'"),
     _of_job("resume", "Let a paused job go on.", Queue.resume, "Resumed job '{id}'"),
