@@ -29,6 +29,8 @@ from typing import Any
 from cogapp import Cog
 
 import tester
+from queuectl.cli.overview import names_in
+from queuectl.cli.root import COMMANDS, HELP_GROUPS
 from queuectl.domain import settings as tunables
 
 ROOT = Path(__file__).parents[1]
@@ -60,12 +62,12 @@ def settings() -> None:
 
 
 def commands() -> None:
-    """Print a table of every command of the top level with the first sentence of its help."""
+    """Print a table of every command of the top level, group by group."""
     print("| command | what it does |\n|---|---|")
-    _, _, listed = Demo.get().run("queuectl --help").partition("\nCommands:\n")
-    for entry in re.split(r"^  (?=\w)", listed.partition("\n\n")[0], flags=re.MULTILINE)[1:]:
-        name, *words = entry.split()
-        print(f"| `{name}` | {_cell(' '.join(words).removesuffix('.'))} |")
+    for title, names in HELP_GROUPS.items():
+        print(f"| **{title}** | |")
+        for name in names_in(names):
+            print(f"| `{name}` | {_cell(COMMANDS[name][1].removesuffix('.'))} |")
 
 
 def _cell(text: str) -> str:

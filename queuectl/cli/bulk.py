@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -15,20 +15,30 @@ from queuectl.cli.filters import (
     is_any_named,
     is_to_be_asked,
 )
-from queuectl.cli.progress import progress_line
-from queuectl.cli.root import Command, examples, ids_argument
-from queuectl.cli.session import Session, for_each, hint_at_missing_workers, pass_session
-from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, QueuectlError
+from queuectl.cli.interruption import interrupts_put_off
+from queuectl.cli.latest import one_to_change
+from queuectl.cli.progress import Progress, progress_line
+from queuectl.cli.refusals import Refusals
+from queuectl.cli.root import Command, examples, ids_argument, refused_option
+from queuectl.cli.session import (
+    Session,
+    for_each,
+    hint_at_missing_workers,
+    pass_session,
+    remember_jobs,
+)
+from queuectl.domain.errors import Conflict, ExitCode, InvalidInput
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
 from queuectl.domain.text import counted
-from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
+from queuectl.presentation.console import end_line, on_terminal, print_hint, print_line
 from queuectl.queue import Queue
 from queuectl.queue.bulk import ChangeResult, Purged
 
 _TOLD_ONE_BY_ONE = 10
 _SAY_YES = "add -y, or --dry-run to see which"
+_NAME_THEM = "name the jobs, or choose them by --state, --queue, --label, --older-than or --all"
 _ACTIVE = WAITING | {State.PROCESSING}
 
 
@@ -37,6 +47,9 @@ class BulkAction:
     """What is done to jobs: to which states it can be done, and to which unless said."""
 
     verb: str
+    done: str
+    """What has become of a job then, as a count of jobs says it: `3 cancelled`."""
+
     possible: frozenset[State]
     unless_said: frozenset[State]
     act: Callable[[Queue, str], Job | None]
@@ -52,6 +65,12 @@ class BulkAction:
     frees_room: bool = True
     """Whether it is what a full disk asks for."""
 
+    begins: bool = False
+    """Whether jobs begin with it, so that they are this terminal's latest."""
+
+    asks_which: bool = True
+    """Whether a person who names no job is asked which one is meant."""
+
     unless: str = ""
     """What would let it be done in the other states, as it is said."""
 
@@ -64,6 +83,7 @@ def _cancelled(job_id: str, job: Job | None) -> str:
 # A lambda calls what a queue of the prompt's has in place of the method, too.
 CANCEL = BulkAction(
     "cancel",
+    "cancelled",
     _ACTIVE,
     _ACTIVE,
     lambda queue, job_id: queue.cancel(job_id),
@@ -72,6 +92,7 @@ CANCEL = BulkAction(
 )
 RETRY = BulkAction(
     "retry",
+    "pending again",
     SETTLED | {State.FAILED},
     frozenset({State.FAILED, State.DEAD}),
     lambda queue, job_id: queue.retry(job_id),
@@ -79,10 +100,12 @@ RETRY = BulkAction(
     lambda job_id, _job: f"Retried job '{job_id}': it is pending again",
     needs_yes=False,
     frees_room=False,
+    begins=True,
 )
 
 
 @examples("""
+    queuectl cancel                                     (asks which, at a terminal)
     queuectl cancel job1 job2
     queuectl cancel --queue imports --dry-run
     queuectl cancel --state pending --label nightly --yes
@@ -90,6 +113,7 @@ RETRY = BulkAction(
 @click.command(cls=Command)
 @ids_argument(*_ACTIVE, required=False)
 @filter_options()
+@refused_option
 @pass_session
 def cancel(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Cancel jobs: at once when they wait, else their worker stops them."""
@@ -97,12 +121,14 @@ def cancel(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
 
 
 @examples("""
+    queuectl retry @last
     queuectl retry job1
     queuectl retry --state failed --queue imports
 """)
 @click.command(cls=Command)
 @ids_argument(*SETTLED, State.FAILED, required=False)
 @filter_options(needs_yes=False)
+@refused_option
 @pass_session
 def retry(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
     """Start settled or failed jobs afresh, dead or not."""
@@ -122,17 +148,20 @@ def retry(session: Session, /, ids: tuple[str, ...], **options: Any) -> int:
 @ids_argument(required=False)
 @click.option("--force", is_flag=True, help="Cancel a running job first.")
 @filter_options()
+@refused_option
 @pass_session
 def delete(session: Session, /, ids: tuple[str, ...], force: bool, **options: Any) -> int:
     """Delete jobs that do not run, with their logs."""
     possible = frozenset(State) - (frozenset() if force else {State.PROCESSING})
     action = BulkAction(
         "delete",
+        "deleted",
         possible,
         possible,
         lambda queue, job_id: queue.delete(job_id, force=force),
         lambda queue, chosen: queue.delete_all(chosen, force=force),
         lambda job_id, _job: f"Deleted job '{job_id}'; its logs here are deleted too",
+        asks_which=False,
         unless="" if force else " without --force",
     )
     return _do(session, action, ids, options)
@@ -142,10 +171,10 @@ def _do(session: Session, action: BulkAction, ids: tuple[str, ...], options: dic
     """Do it to the jobs that are named, or to those that the options choose."""
     queue = session.reading(frees_room=action.frees_room)
     chosen = _filter(queue, action, options)
+    if not ids and chosen is None and action.asks_which:
+        ids = (one_to_change(session, action.verb, action.unless_said, _NAME_THEM),)
     if bool(ids) == (chosen is not None):
-        raise InvalidInput(
-            "name the jobs, or choose them by --state, --queue, --label, --older-than or --all"
-        )
+        raise InvalidInput(_NAME_THEM)
     if chosen is not None:
         return _do_all(queue, action, chosen, options)
     if options["dry_run"]:
@@ -157,6 +186,8 @@ def do_one(queue: Queue, action: BulkAction, word: str) -> None:
     """Do it to one job that is named, and say so. Raises QueuectlError."""
     job_id = queue.resolve(word)
     print_line(action.line(job_id, action.act(queue, job_id)))
+    if action.begins:
+        remember_jobs(queue, [job_id])
 
 
 def _filter(queue: Queue, action: BulkAction, options: dict[str, Any]) -> Filter | None:
@@ -173,21 +204,76 @@ def _filter(queue: Queue, action: BulkAction, options: dict[str, Any]) -> Filter
 def _do_all(queue: Queue, action: BulkAction, chosen: Filter, options: dict[str, Any]) -> int:
     """Do it to every job that fits, each only while it still does."""
     if options["dry_run"]:
-        return _write_lines(queue, (_would(action, job.id) for job in queue.find(chosen)))
+        lines = _FewLines()
+        for job in queue.find(chosen):
+            lines.add(_would(action, job.id))
+        lines.close(queue)
+        return ExitCode.OK
     if is_to_be_asked(options, needs_yes=action.needs_yes):
         counts = Counter(job.state for job in queue.find(chosen))
         parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
         question = f"{action.verb.capitalize()} {counted(counts.total(), 'job')} ({parts})?"
         if counts:
             confirm(question, yes=False, otherwise="nothing was changed", hint=_SAY_YES)
-    return carry_out(queue, action, chosen)
+    return carry_out(queue, action, chosen, options["refused_file"])
 
 
-def carry_out(queue: Queue, action: BulkAction, chosen: Filter) -> int:
-    """Do it to every job that fits a filter; return the exit code of the first refusal."""
-    results = action.act_on_all(queue, chosen)
-    lines = (each.error or action.line(each.job.id, each.job) for each in results)
-    return _write_lines(queue, lines)
+def carry_out(
+    queue: Queue, action: BulkAction, chosen: Filter, refused_file: str | None = None
+) -> int:
+    """Do it to every job that fits a filter; return the exit code of the first refusal.
+
+    All refusals go to the file, if one is named. Whoever interrupts it is told how far it came.
+    """
+    lines, refusals = _FewLines(), Refusals(refused_file)
+    writes = _writes(action.act_on_all(queue, chosen))
+    done = 0
+    try:
+        while True:
+            with interrupts_put_off():
+                results = next(writes, [])
+                changed = [each.job.id for each in results if each.error is None]
+                done += len(changed)
+                if action.begins:
+                    remember_jobs(queue, changed)
+                for each in results:
+                    if each.error:
+                        refusals.add(each.error, _place(each))
+            if not results:
+                break
+            for each in results:
+                if each.error:
+                    lines.clear()
+                    refusals.tell(each.error, _place(each))
+                else:
+                    lines.add(action.line(each.job.id, each.job))
+    except KeyboardInterrupt:
+        lines.clear()
+        end_line()
+        refused = f", {refusals.count:,} refused" if refusals.count else ""
+        what = f"{done:,} {action.done}{refused}; the same command goes on with the others"
+        print_hint(f"interrupted: {what}")
+        return ExitCode.INTERRUPTED
+    lines.close(queue, none_fits=not refusals.count)
+    refusals.close()
+    return refusals.code
+
+
+def _place(result: ChangeResult) -> str:
+    """Return which job was refused, where the reason alone does not say so."""
+    return "" if f"'{result.job.id}'" in str(result.error) else f"job '{result.job.id}'"
+
+
+def _writes(results: Iterator[ChangeResult]) -> Iterator[list[ChangeResult]]:
+    """Yield results together that belong to one write."""
+    some: list[ChangeResult] = []
+    for result in results:
+        some.append(result)
+        if result.ends_write:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def _tried(action: BulkAction, job: Job) -> str:
@@ -202,29 +288,33 @@ def _would(action: BulkAction, job_id: str) -> str:
     return f"Would {action.verb} job '{job_id}'"
 
 
-def _write_lines(queue: Queue, lines: Iterable[str | QueuectlError]) -> int:
-    """Write lines as they come; on a terminal the first ones, and how many there were.
+class _FewLines:
+    """Writes lines as they come; on a terminal the first ones, and how many there were."""
 
-    Refusals among them are told of too; returns the exit code of the first.
-    """
-    code: int = ExitCode.OK
-    count, for_person = 0, on_terminal()
-    with progress_line() as progress:
-        for line in lines:
-            if isinstance(line, QueuectlError):
-                print_error(line)
-                code = code or line.exit_code
-                continue
-            count += 1
-            if not for_person or count <= _TOLD_ONE_BY_ONE:
-                progress.clear()
-                print_line(line)
-            progress.show(f"{count:,} jobs")
-    if not count and not queue.missing:
-        print_hint("no such jobs: nothing to do")
-    elif for_person and count > _TOLD_ONE_BY_ONE:
-        print_line(f"… {count:,} jobs in all")
-    return code
+    def __init__(self) -> None:
+        self._count = 0
+        self._for_person = on_terminal()
+        self._progress = Progress()
+
+    def add(self, line: str) -> None:
+        """Write one line, or count it."""
+        self._count += 1
+        if not self._for_person or self._count <= _TOLD_ONE_BY_ONE:
+            self.clear()
+            print_line(line)
+        self._progress.show(f"{self._count:,} jobs")
+
+    def clear(self) -> None:
+        """Take away what shows how many there are."""
+        self._progress.clear()
+
+    def close(self, queue: Queue, *, none_fits: bool = True) -> None:
+        """Say how many there were; of none that, if there were no refusals either (`none_fits`)."""
+        self.clear()
+        if not self._count and none_fits and not queue.missing:
+            print_hint("no such jobs: nothing to do")
+        elif self._for_person and self._count > _TOLD_ONE_BY_ONE:
+            print_line(f"… {self._count:,} jobs in all")
 
 
 @examples("""
@@ -265,9 +355,22 @@ def purge_all(session: Session, unless_said: frozenset[State], options: dict[str
             question = f"Delete {what} with their logs?"
             confirm(question, yes=False, otherwise="nothing was deleted", hint=_SAY_YES)
     done = Purged()
-    with progress_line() as progress:
-        for done in queue.purge(chosen):
-            progress.show(f"{done.deleted:,} jobs deleted")
+    steps = queue.purge(chosen)
+    try:
+        with progress_line() as progress:
+            while True:
+                with interrupts_put_off():
+                    step = next(steps, None)
+                    done = step or done
+                if step is None:
+                    break
+                progress.show(f"{done.deleted:,} jobs deleted")
+    except KeyboardInterrupt:
+        end_line()
+        print_hint(
+            f"interrupted: {done.deleted:,} deleted; the same command goes on with the others"
+        )
+        return ExitCode.INTERRUPTED
     print_line(f"Deleted {counted(done.deleted, 'job')}")
     if done.kept:
         print_hint(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from queuectl.cli.completions import QUEUE_NAME, JobId
+from queuectl.cli.enqueue_options import PARENT_FIELDS, parents_named
 from queuectl.cli.queues import pause_queue, resume_queue
 from queuectl.cli.root import Command, examples, ids_argument
 from queuectl.cli.session import (
@@ -20,7 +21,7 @@ from queuectl.cli.session import (
 )
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import WAITING, State
-from queuectl.domain.job_fields import DEFAULT_QUEUE
+from queuectl.domain.job_fields import ASKED, DEFAULT_QUEUE
 from queuectl.domain.query import Filter
 from queuectl.domain.queue_limits import OPEN
 from queuectl.domain.request import resolve_field
@@ -32,8 +33,19 @@ _STRUCTURED = frozenset("command env labels after after_any after_fail".split())
 
 _queue_option = click.option(
     "--queue", "-q", "queues", type=QUEUE_NAME, multiple=True, metavar="NAME",
-    help="A whole queue (repeat).",
+    help="A whole queue (repeat for more).",
 )  # fmt: skip
+
+
+class SetCommand(Command):
+    """A command whose help names the fields of a job."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write which fields there are, and the options."""
+        fields = ["command", "at", "in", "env.NAME", *ASKED]
+        with formatter.section("Fields"):
+            formatter.write_text(f"{', '.join(fields)}; without a value a field gets its default.")
+        super().format_options(ctx, formatter)
 
 
 @examples("""
@@ -168,7 +180,7 @@ def move(session: Session, ids: tuple[str, ...], first: bool, last: bool) -> int
     queuectl set job1 at="tomorrow 9:00" env.REGION=eu-1
     queuectl set job1 'command=["make", "-j4", "all tests"]' labels=
 """)
-@click.command("set", cls=Command)
+@click.command("set", cls=SetCommand)
 @click.argument("job_id", metavar="ID", type=JobId(*WAITING))
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
 @pass_session
@@ -176,6 +188,9 @@ def set_fields(session: Session, job_id: str, changes: tuple[str, ...]) -> None:
     """Change fields of a job that waits: all that are named, or none on an error."""
     fields = read_changes(changes)
     queue = session.reading()
+    for name in PARENT_FIELDS & fields.keys():
+        if isinstance(words := fields[name], str):
+            fields[name] = parents_named(words.split(","), queue)
     job = queue.get(job_id)
     if not queue.check_edit(job, fields):
         print_hint(f"job '{job.id}' is like that already")

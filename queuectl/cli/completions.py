@@ -64,7 +64,9 @@ class JobId(Word):
         self.states = frozenset(states)
 
     def known(self, ctx: click.Context, incomplete: str) -> Iterable[Known]:
-        """Return jobs that are not on the line yet."""
+        """Return jobs that are not on the line yet, and `@last` to whoever has begun it."""
+        if incomplete.startswith("@"):
+            return _beginning([("@last", "the latest job of this terminal")], incomplete)
         typed: set[Any] = set()
         for value in ctx.params.values():
             typed.update(value if isinstance(value, tuple) else (value,))

@@ -70,7 +70,7 @@ def show_dead(session: Session, job_id: str, as_json: bool) -> None:
 """)
 @dlq.command("retry")
 @click.argument("ids", nargs=-1, metavar="[ID]...", type=JobId(State.DEAD))
-@click.option("--all", "every", is_flag=True, help="Every dead job.")
+@click.option("--all", "-a", "every", is_flag=True, help="Retry every dead job.")
 @click.option("--deliveries", is_flag=True, help="With --all: what hooks could not tell, instead.")
 @pass_session
 def retry_dead(session: Session, ids: tuple[str, ...], every: bool, deliveries: bool) -> int:

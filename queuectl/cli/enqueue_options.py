@@ -43,14 +43,17 @@ from queuectl.system.home import working_directory
 if TYPE_CHECKING:
     from queuectl.cli.plain_lines import Lots
     from queuectl.domain.request import RequestForm
+    from queuectl.domain.settings import Settings
 
 BEFORE_DASHES, AFTER_DASHES = "queuectl.before_dashes", "queuectl.after_dashes"
 """Where the context of a command line keeps what stands before and after its first `--`."""
 
+PARENT_FIELDS = frozenset(("after", "after_any", "after_fail"))
 _COMPLETED: Mapping[str, click.ParamType[Any]] = {
     "queue": QUEUE_NAME,
     "priority": PRIORITY,
     "cwd": PathName("dir"),
+    "input": PathName(),
     "after": JobId(),
     "after_any": JobId(),
     "after_fail": JobId(),
@@ -76,8 +79,13 @@ def _option_of(field: Field) -> Option:
         metavar=field.metavar or "VALUE",
         multiple=field.kind in (Kind.WORDS, Kind.PAIRS),
         type=_COMPLETED.get(field.name) or _choices_of(field),
-        help=field.help + _range_of(field),
+        help=field.help + _default_of(field) + _range_of(field),
     )
+
+
+def _default_of(field: Field) -> str:
+    """Return where the default comes from that a person may change, as help texts say it."""
+    return f" Default: the setting {field.setting}." if field.setting else ""
 
 
 def _range_of(field: Field) -> str:
@@ -87,24 +95,27 @@ def _range_of(field: Field) -> str:
 
 
 _BEFORE = (
-    click.option("--id", "job_id", metavar="ID", help="The job's id; made if missing."),
-    click.option("--command", metavar="COMMAND", help="The command, a line for /bin/sh."),
+    click.option("--id", "job_id", metavar="ID",
+                 help="The id of the job; one is made if none is named."),
+    click.option("--command", metavar="COMMAND",
+                 help="The command, a line for /bin/sh, as an option."),
     click.option("--file", "-f", type=PathName(), metavar="FILE",
-                 help="Jobs as JSON; - is standard input."),
-    click.option("--replace", is_flag=True, help="Replace a job of this id unless it runs."),
+                 help="Read jobs as JSON from this file, or from standard input (-)."),
+    click.option("--replace", is_flag=True,
+                 help="Replace the job that has this id, unless it runs."),
 )  # fmt: skip
 _BEHIND = {
     "priority": (
         click.option("--at", "--run-at", "at", metavar="TIME",
-                     help="When: 2030-01-31T14:30, 'tomorrow 9:00'."),
+                     help="Start it at this time: 2030-01-31T14:30, 'tomorrow 9:00'."),
         click.option("--in", "--delay", "delay", metavar="TIME",
-                     help="How long from now: 90, 5m, 1h."),
+                     help="Start it after this time: 90 (seconds), 5m, 1h."),
     ),
     "env": (
         click.option("--env-file", type=PathName(), metavar="FILE",
-                     help="Variables from a file like .env."),
+                     help="Set the variables of a file like .env for it."),
         click.option("--capture-env", is_flag=True,
-                     help="Run it in the environment of this command."),
+                     help="Run it in the environment that this command has."),
     ),
 }  # fmt: skip
 """The options that set no field of their own, by the field behind whose option they stand."""
@@ -112,7 +123,7 @@ _BEHIND = {
 _BEHIND_OF_SCHEDULE = {
     "env": (
         click.option("--env-file", type=PathName(), metavar="FILE",
-                     help="Variables from a file, as it is now."),
+                     help="Set the variables of a file, as it is now, for it."),
     ),
 }  # fmt: skip
 
@@ -255,10 +266,20 @@ class EnqueueOptions:
         return self.source.command is not None or is_object
 
     def jobs(
-        self, items: Iterator[Sequence[WrittenJob]], queue: Queue
+        self,
+        items: Iterator[Sequence[WrittenJob]],
+        queue: Queue,
+        settings: Settings | None = None,
     ) -> Iterator[Sequence[InputJob]]:
-        """Yield what jobs ask for, in order, or why it cannot be: those that are stored at once."""
-        form = queue.form(cwd=self.cwd, replace=self.replace)
+        """Yield what jobs ask for, in order, or why it cannot be: those that are stored at once.
+
+        What they do not name they have from `settings`, else from those in force.
+
+        Raises NotFound for a parent that is named by its place among the jobs of this terminal.
+        """
+        for name in PARENT_FIELDS & self.fields.keys():
+            self.fields[name] = parents_named(self.fields[name], queue)
+        form = queue.form(settings, cwd=self.cwd, replace=self.replace)
         directories: dict[str | None, bool] = {} if "cwd" in self.fields else {self.cwd: True}
         lots: Lots | None = None
         for block in items:
@@ -364,6 +385,12 @@ def _one_command(ctx: click.Context, words: Sequence[str]) -> InvalidInput:
         f"'{words[0]}' is a program, and '{words[1]}' is none, so this is no id with a command",
         hint=f'{path} -- {command_text(tuple(typed))}, or {path} ID "{" ".join(typed)}"',
     )
+
+
+def parents_named(ids: object, queue: Queue) -> object:
+    """Return the ids of parents with the id in the place of `@last` and the like."""
+    words = ids if isinstance(ids, list) else []
+    return [queue.resolve(word) if word.startswith("@") else word for word in words]
 
 
 def _is_program(word: str) -> bool:

@@ -48,23 +48,24 @@ def confirm(question: str, *, yes: bool, otherwise: str, hint: str) -> None:
 _NAMES = ("state", "queue_name", "label", "text", "exit_code", "since", "until", "older_than")
 _FILTER = (
     click.option("--queue", "-q", "queue_name", cls=HabitOption, habits=["--group"],
-                 type=QUEUE_NAME, metavar="NAME", help="Of this queue."),
-    click.option("--label", multiple=True, metavar="LABEL", help="With this label (repeat)."),
+                 type=QUEUE_NAME, metavar="NAME", help="Only jobs of this queue."),
+    click.option("--label", multiple=True, metavar="LABEL",
+                 help="Only jobs with this label (repeat for more)."),
     click.option("--text", multiple=True, metavar="TEXT",
-                 help="With this in id, command or last error (repeat)."),
+                 help="Only jobs with this in id, command or last error (repeat for more)."),
     click.option("--exit-code", type=click.IntRange(0, 255), metavar="N",
-                 help="Whose last run ended so; 137 is also signal 9, 124 a time-out."),
+                 help="Only jobs whose last run ended so; 137 is also signal 9, 124 a time-out."),
     click.option("--since", metavar="TIME",
-                 help="Changed since: 2h (ago), 9:00, yesterday, 2030-01-31."),
-    click.option("--until", metavar="TIME", help="Last changed before such a time."),
+                 help="Only jobs that changed since: 2h (ago), 9:00, yesterday, 2030-01-31."),
+    click.option("--until", metavar="TIME", help="Only jobs that last changed before such a time."),
     click.option("--older-than", metavar="TIME",
-                 help="Unchanged for so long: 12h, 7d, 2 weeks."),
+                 help="Only jobs unchanged for so long: 12h, 7d, 2 weeks."),
 )  # fmt: skip
 _DELIVERIES = click.option(
-    "--deliveries", is_flag=True, help="Of what hooks tell, instead of jobs."
+    "--deliveries", is_flag=True, help="Deliveries of hooks instead of jobs."
 )
 _ALL = click.option("--all", "-a", "every", is_flag=True, help="All to which it can be done.")
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Do nothing, and say what would be done.")
 
 
 def filter_options(

@@ -53,9 +53,11 @@ def hook() -> None:
 @hook.command("add")
 @click.argument("name", metavar="NAME")
 @click.option("--on", "events", type=EVENT_NAMES, multiple=True, metavar="EVENT,...",
-              help="completed, failed (each attempt), dead, cancelled, queue-empty.")  # fmt: skip
+              help="What: completed, failed (each attempt), dead, cancelled, queue-empty."
+)  # fmt: skip
 @click.option("--when", metavar="MEASURE > LIMIT",
-              help="dlq-size, oldest-due-age, no-worker: told when over, and cleared.")  # fmt: skip
+              help="Tell when dlq-size, oldest-due-age or no-worker is over, and when no more."
+)  # fmt: skip
 @click.option("--queue", "queue_name", type=QUEUE_NAME, metavar="NAME", help="Only this queue.")
 @click.option("--label", metavar="LABEL", multiple=True, help="Only with this label (repeat).")
 @click.option("--url", metavar="URL", help="Post to this address.")

@@ -87,12 +87,20 @@ def _named(queue: Queue, word: str) -> Job:
         raise NotFound(f"{fault}{nearest(word, list(STATE_WORDS))}", fault.hint) from None
 
 
-@click.command(cls=Command, epilog="queuectl show job1")
-@click.argument("job_id", metavar="ID", type=JobId())
+@examples("""
+    queuectl show                                       (the latest job of this terminal)
+    queuectl show job1
+""")
+@click.command(cls=Command)
+@click.argument("job_id", metavar="[ID]", required=False, type=JobId())
 @json_option
 @pass_session
-def show(session: Session, job_id: str, as_json: bool) -> None:
+def show(session: Session, job_id: str | None, as_json: bool) -> None:
     """Show everything about one job, with every attempt."""
+    if job_id is None:
+        from queuectl.cli.latest import or_latest  # a listing has no use for it
+
+        (job_id,) = or_latest(session, (), "name the job; at a terminal the latest needs no name")
     show_job(session, job_id, as_json=as_json)
 
 

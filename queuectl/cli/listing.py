@@ -56,7 +56,7 @@ page_options = with_options(
     click.option("--columns", type=COLUMN_NAMES, metavar="NAME,...",
                  help="Only these columns: of the table, or fields of the JSON."),
     click.option("--format", "-o", "form", metavar="FORMAT",
-                 help="table, json, csv, ids, or a template such as '{id} {state}'."),
+                 help="Write a table, json, csv, ids, or by a template such as '{id} {state}'."),
     click.option("--ids", is_flag=True, help="The ids alone, one a line."),
     click.option("--wide", type=click.Choice(["yes", "no"]),
                  help="All columns, uncut, as off a terminal; --wide=no: as on one."),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from queuectl.cli.latest import or_latest
 from queuectl.cli.listing import clock_of
 from queuectl.cli.root import Command, examples, ids_argument
 from queuectl.cli.run_output import (
@@ -31,20 +32,35 @@ from queuectl.system.job_logs import JobLogs
 from queuectl.system.polling import ROOTS_SECONDS, Pace
 
 _POLL_SECONDS = (0.01, 0.2)
+_NAME_THEM = "name the jobs; at a terminal none is needed: it is the latest one then"
 
 
 @examples("""
+    queuectl logs                                       (the latest job of this terminal)
     queuectl logs job1
     queuectl logs job1 --attempt 2 --stderr
     queuectl logs -f job1 job2
 """)
 @click.command(cls=Command)
-@ids_argument()
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of run N, not the last.")
-@click.option("-n", "--lines", type=click.IntRange(min=0), metavar="LINES", help="The last lines.")
-@click.option("-f", "--follow", "live", is_flag=True, help="Go on until the job is settled.")
-@click.option("--stderr", "only", flag_value="stderr", help="Standard error alone.")
-@click.option("--stdout", "only", flag_value="stdout", help="Standard output alone.")
+@ids_argument(required=False)
+@click.option(
+    "--attempt",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Show run number N instead of the latest.",
+)
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    metavar="LINES",
+    help="Show only so many of the last lines.",
+)
+@click.option(
+    "-f", "--follow", "live", is_flag=True, help="Go on until the job has ended for good."
+)
+@click.option("--stderr", "only", flag_value="stderr", help="Show standard error alone.")
+@click.option("--stdout", "only", flag_value="stdout", help="Show standard output alone.")
 @pass_session
 def logs(
     session: Session,
@@ -54,10 +70,16 @@ def logs(
     live: bool,
     only: str | None,
 ) -> int:
-    """Show the output of jobs; of several, each line begins with its job's id."""
+    """Show the output of jobs; of several, each line begins with its job's id.
+
+    With -f of one job the exit code is the job's own: 128+N where signal N ended it, 124 where it
+    took too long, 143 where it was cancelled.
+    """
     if live and attempt is not None:
         raise InvalidInput("--attempt is over and cannot be followed", hint="leave out -f")
     queue = session.reading()
+    ids = or_latest(session, ids, _NAME_THEM)
+    ids = tuple(queue.resolve(word) if word.startswith("@") else word for word in ids)
     choice = Choice((only,) if only else STREAMS, lines)
     if live:
         return _follow_each(session, ids, choice)
@@ -147,10 +169,11 @@ class Follower:
         """
         job = self._queue.get(self._job_id)  # before the files, so that none is left out
         is_first, self._has_begun = not self._has_begun, True
-        if is_first:
+        if is_first and not self._choice.from_first:
             self._announced = max((run.n for run in job.history if run.n < job.runs), default=0)
         is_new = False
-        for run in range(self._run or max(1, job.runs), job.runs + 1):
+        latest = 1 if self._choice.from_first else max(1, job.runs)
+        for run in range(self._run or latest, job.runs + 1):
             if run != self._run:
                 is_new = self._pump(ended=True) or is_new
                 self._turn_to(run)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from queuectl.cli.habits import ROWS
-from queuectl.cli.root import Command, Group, examples, root
+from queuectl.cli.overview import FIRST_LINES
+from queuectl.cli.root import HELP_GROUPS, Command, Group, Root, examples, root
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import ExitCode, InvalidInput
+from queuectl.presentation import console
 from queuectl.version import __version__
 
 if TYPE_CHECKING:
@@ -65,13 +67,15 @@ def _commands_below(
 
 @examples("""
     queuectl help worker start
+    queuectl help --all
     queuectl help --man | man -l -
 """)
 @click.command("help", cls=Command)
 @click.argument("words", nargs=-1, metavar="[COMMAND]...", shell_complete=_commands_below)
-@click.option("--man", is_flag=True, help="The whole manual page, in roff.")
+@click.option("--all", "-a", "every", is_flag=True, help="Show a line on every command.")
+@click.option("--man", is_flag=True, help="Print the whole manual page, in roff.")
 @click.pass_context
-def help_command(ctx: click.Context, words: tuple[str, ...], man: bool) -> None:
+def help_command(ctx: click.Context, words: tuple[str, ...], every: bool, man: bool) -> None:
     """Show the help of a command, or with `words` the words of other tools that are known."""
     if man:
         click.echo(manual(), nl=False)
@@ -81,8 +85,12 @@ def help_command(ctx: click.Context, words: tuple[str, ...], man: bool) -> None:
         formatter.write_dl(list(_words_of_others()))
         click.echo(formatter.getvalue(), nl=False)
         return
+    if every and not words:
+        assert isinstance(root, Root)
+        click.echo(console.reword(root.get_whole_help(ctx.find_root())))
+        return
     at = _at(ctx, words)
-    click.echo(at.command.get_help(at))
+    click.echo(console.reword(at.command.get_help(at)))
 
 
 def manual() -> str:
@@ -101,7 +109,12 @@ def _lines() -> Iterator[str]:
     yield from _paragraphs(_DESCRIPTION)
     yield ".SH OPTIONS"
     yield from _options(root, ctx)
+    yield ".SH FIRST STEPS"
+    for line, text in FIRST_LINES:
+        yield from _item(_bold(line), text)
     yield ".SH COMMANDS"
+    for title, names in HELP_GROUPS.items():
+        yield from _item(title, _text(names))
     for command_ctx in _commands(root, ctx):
         yield from _command(command_ctx)
     yield ".SH WORDS OF OTHER TOOLS"

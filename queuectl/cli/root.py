@@ -12,6 +12,7 @@ from queuectl.cli.completions import JobId, OneOf, PathName
 from queuectl.cli.session import Session
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
+from queuectl.presentation import console
 
 COMMANDS = {
     "init": ("cli.store", "Make `.queuectl` here (or the home that is named) and its store."),
@@ -103,10 +104,26 @@ COMMANDS = {
         "Show the help of a command, or with `words` the words of other tools that are known.",
     ),
 }
-"""Every top-level command, in the order of `--help`: where it is, and the first line of its help.
+"""Every top-level command: where it is, and the first line of its help.
 
 It is an attribute of a module below `queuectl`, of the command's own name where none follows the
 colon. The help has the line from here, so that it need not load the commands.
+"""
+
+HELP_GROUPS = {
+    "Start here": "enqueue run status list logs",
+    "Jobs": "add show wait cancel retry delete purge edit set pause resume stash switch "
+    "jobs dlq (list retry purge)",
+    "Workers": "worker (start stop list run logs) parallel",
+    "Queues": "queue (list pause resume limit)",
+    "Schedules": "schedule (add list next pause remove) hook (add list test)",
+    "Looking": "watch dashboard stats metrics",
+    "Moving": "export import migrate backup restore",
+    "Setting up": "init config doctor shell completion help",
+}
+"""The groups in which the help shows the commands, each of which is in one.
+
+In brackets are the commands of a group that one needs most.
 """
 
 JOB_COMMANDS = (
@@ -166,6 +183,15 @@ class HabitOption(click.Option):
             self.opts = shown
 
 
+MOST_REFUSALS = 10
+"""So many refusals of a batch are shown one by one."""
+
+refused_option = click.option(
+    "--refused", "refused_file", type=PathName(), metavar="FILE",
+    help=f"Write every refusal to this file; only the first {MOST_REFUSALS} are shown.",
+)  # fmt: skip
+"""Gives a command the file that is to have all refusals."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 
 
@@ -193,8 +219,17 @@ def _global(*names: str, help: str, **attributes: Any) -> click.Option:
 
 def _show_help(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
     if is_asked and not ctx.resilient_parsing:
-        click.echo(ctx.get_help(), color=ctx.color)
+        click.echo(console.reword(ctx.get_help()), color=ctx.color)
         ctx.exit()
+
+
+_WIDEST_HELP, _NARROWEST_HELP = 100, 24
+
+
+def _help_width() -> int:
+    from shutil import get_terminal_size  # of help texts only
+
+    return max(min(get_terminal_size().columns, _WIDEST_HELP) - 2, _NARROWEST_HELP)
 
 
 HELP_NAMES = ("-h", "--help")
@@ -238,6 +273,12 @@ class _WithGlobals(click.Command):
         from queuectl.cli.unknown_words import without_unknown
 
         return without_unknown(ctx, args, fault)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help text, no wider than the terminal: click would have 50 at least."""
+        formatter = click.HelpFormatter(width=_help_width())
+        self.format_help(ctx, formatter)
+        return formatter.getvalue().rstrip("\n")
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they are to be typed, one a line."""
@@ -359,6 +400,28 @@ class Group(_WithGlobals, click.Group):
         return found
 
 
+class Root(Group):
+    """The root, whose help is one screen; `help --all` shows a line for each command."""
+
+    def get_help(self, _ctx: click.Context) -> str:
+        """Return the commands in groups, and what to type first."""
+        from queuectl.cli.overview import page  # which few command lines need
+
+        return page(HELP_GROUPS, _help_width())
+
+    def get_whole_help(self, ctx: click.Context) -> str:
+        """Return every option, and every command with the first sentence of its help."""
+        return super().get_help(ctx)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each command, group by group."""
+        from queuectl.cli.overview import names_in
+
+        for title, names in HELP_GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.lazy[name][1]) for name in names_in(names)])
+
+
 def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
     """Print the version and leave; no other command has a use for it."""
     if not is_asked or ctx.resilient_parsing:
@@ -370,10 +433,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) 
 
 
 @click.group(
-    cls=Group,
+    cls=Root,
     lazy=COMMANDS,
     invoke_without_command=True,
-    context_settings={"help_option_names": [*HELP_NAMES], "max_content_width": 100},
+    context_settings={"help_option_names": [*HELP_NAMES], "max_content_width": _WIDEST_HELP},
     epilog="""
     queuectl enqueue hello "echo Hello"
     queuectl worker start --count 3

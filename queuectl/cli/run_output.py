@@ -25,13 +25,15 @@ class Choice:
     """Which output is wanted: of which streams, how many last lines, each with which prefix.
 
     Both streams go where they belong; one that is asked for alone goes to standard output.
-    `has_worker` says that a worker was seen to, be it one that takes this job alone.
+    `has_worker` says that a worker was seen to, be it one that takes this job alone. What is
+    followed begins with the first run instead of the latest where `from_first` says so.
     """
 
     streams: Sequence[str] = STREAMS
     lines: int | None = None
     prefixes: Mapping[str, str] = fresh(dict)
     has_worker: bool = False
+    from_first: bool = False
 
     def write(self, stream: str, job_id: str, data: bytes) -> None:
         """Write whole lines (or what there is of the last) of one job."""

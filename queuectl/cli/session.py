@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from queuectl.domain.errors import ExitCode, QueuectlError
+from queuectl.domain.errors import ExitCode, NothingDone, QueuectlError
 from queuectl.presentation.console import on_terminal, print_error, print_hint, print_line
 from queuectl.system.home import Location, find_location
 
@@ -85,8 +85,24 @@ class Session:
 
         place = self.location()
         if self.opener is not None:
-            return self.opener(place, make)
-        return Queue.open(place) if make else Queue.look(place)
+            queue = self.opener(place, make)
+        else:
+            queue = Queue.open(place) if make else Queue.look(place)
+        queue.at_terminal = True
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            queue.choose = self._choose
+        return queue
+
+    def _choose(self, word: str, ids: list[str]) -> str:
+        """Return the job that a person picks of those whose ids begin with a word."""
+        from queuectl.cli.picker import pick  # which loads an editor of lines
+
+        found = map(self.reading().store.get, ids)
+        jobs = [job for job in found if job is not None]
+        job_id = pick(self.reading(), f"Which '{word}…'?", jobs, colors=self.colors)
+        if job_id is None:
+            raise NothingDone("nothing was picked")
+        return job_id
 
     def hint(self, line: str) -> None:
         """Write a hint to standard error, together with what is missing if anything is."""
@@ -192,6 +208,14 @@ def each_by_itself(act: Callable[[Queue, str], str]) -> Callable[..., int]:
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
     return command
+
+
+def remember_jobs(queue: Queue, ids: Sequence[str]) -> None:
+    """Keep in mind what a person has just enqueued or retried, for `@last`; scripts pay nothing."""
+    if ids and any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        from queuectl.system.terminal_jobs import remember
+
+        remember(queue.home, queue.address, ids)
 
 
 def hint_at_missing_workers(queue: Queue) -> None:

@@ -33,7 +33,7 @@ _STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "cancelled":
     queuectl stats --deliveries
 """)
 @click.command(cls=Command)
-@click.option("--queue", "name", metavar="Q", type=QUEUE_NAME, help="Only this queue.")
+@click.option("--queue", "-q", "name", metavar="Q", type=QUEUE_NAME, help="Only this queue.")
 @click.option("--since", metavar="TIME", help="From when on: 10m, 24h or a time; 1h unless said.")
 @click.option("--deliveries", is_flag=True, help="Of what hooks tell, instead of jobs.")
 @json_option

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 import click
 
 from queuectl.cli.completions import QUEUE_NAME
+from queuectl.cli.latest import or_latest
 from queuectl.cli.logs import ending
 from queuectl.cli.progress import progress_line
 from queuectl.cli.root import Command, examples, ids_argument, json_option
@@ -30,6 +31,7 @@ _POLL_SECONDS = (0.01, 0.25)
 _REASONS_SECONDS = 1.0
 """How often to look whether there is a worker, and an open queue, for what is waited for."""
 
+_NAME_THEM = "name the jobs, or --queue NAME, or --all"
 _AT_ONCE = 100
 """How many of the jobs are looked at between two pauses."""
 
@@ -60,8 +62,10 @@ def wait(
     a queue in which no job ever was. One that
     cannot start, as it waits for a job that is dead, cancelled or deleted, is not waited for.
     """
-    if bool(ids) + (queue_name is not None) + every != 1:
-        raise InvalidInput("name the jobs, or --queue NAME, or --all")
+    if bool(ids) + (queue_name is not None) + every > 1:
+        raise InvalidInput(_NAME_THEM)
+    if queue_name is None and not every:
+        ids = or_latest(session, ids, _NAME_THEM)
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
     queue = session.reading()
     named = [queue.resolve(word) for word in dict.fromkeys(ids)]

@@ -66,6 +66,14 @@ class Conflict(QueuectlError):
     exit_code = ExitCode.CONFLICT
 
 
+class JobExists(Conflict):
+    """A new job was to have the id of one that is there."""
+
+
+class Ambiguous(Conflict):
+    """The beginning of an id that several jobs have."""
+
+
 class NoLongerFits(Conflict):
     """The job is not, or not any more, one of those that a filter meant."""
 

@@ -81,10 +81,11 @@ class Spec:
 
     A command is a string for /bin/sh, or a tuple of arguments that is run without a shell.
     `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `env` holds pairs of name and
-    value. `slots` is how much of its queue's limit a run takes. `after`, `after_fail` and
-    `after_any` name the jobs that must have succeeded, failed or ended before; of the jobs
-    with one `unique` key only one waits or runs. With `clean_env` a run gets nothing of its
-    worker's environment. `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL.
+    value. `input` is a file of the host that runs the job, seen from `cwd`. `slots` is how much
+    of its queue's limit a run takes. `after`, `after_fail` and `after_any` name the jobs that
+    must have succeeded, failed or ended before; of the jobs with one `unique` key only one waits
+    or runs. With `clean_env` a run gets nothing of its worker's environment. `on_parent_failure`
+    is WAIT, as the parent may be retried, or CANCEL.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
     `environment` names a captured environment of the store's.
     """
@@ -99,76 +100,86 @@ class Spec:
         help="The queue; `default` unless said.",
     )
     priority: int = _field(
-        0, field_checks.check_priority, metavar="N", help="Higher first; or low, normal, high.",
+        0, field_checks.check_priority, metavar="N",
+        help="Jobs with a higher number start first; or low, normal, high. 0 unless named.",
         bounds=(-field_checks.MAX_PRIORITY, field_checks.MAX_PRIORITY),
         comment="higher first; or low, normal, high",
     )  # fmt: skip
     timeout: float = _field(
         0.0, field_checks.check_timeout, setting="timeout_seconds",
-        metavar="SECONDS", help="How long one run may take; 0: no limit.",
+        metavar="SECONDS", help="Seconds that one run may take before it is ended; 0 is no limit.",
         comment="seconds that one run may take; 0: no limit",
     )  # fmt: skip
     max_retries: int = _field(
         3, field_checks.check_setting, setting="max_retries",
-        metavar="N", help="Attempts in all before the DLQ.",
+        metavar="N", help="How often it is tried in all before it is dead, and in the DLQ.",
         comment="attempts in all before the DLQ",
     )  # fmt: skip
     backoff_base: float = _field(
         2.0, field_checks.check_setting, setting="backoff_base",
-        metavar="N", help="A retry waits base ** attempts seconds.",
+        metavar="N",
+        help="A retry waits this number to the power of the attempts, in seconds.",
         comment="a retry waits base ** attempts seconds",
     )  # fmt: skip
     backoff_cap: float = _field(
         3600.0, field_checks.check_setting, setting="backoff_cap",
-        metavar="SECONDS", help="The longest wait before a retry.",
+        metavar="SECONDS", help="The longest that a retry waits, in seconds.",
         comment="seconds, the longest wait before a retry",
     )  # fmt: skip
     cwd: str | None = _field(
-        None, field_checks.check_cwd, metavar="DIR", help="Where it runs; here unless said.",
+        None, field_checks.check_cwd, metavar="DIR",
+        help="The directory it runs in; this one unless another is named.",
         comment="the directory it runs in", example='"/srv/app"',
     )  # fmt: skip
     env: tuple[tuple[str, str], ...] = _field(
-        (), field_checks.check_env, metavar="K=V", help="An environment variable (repeat).",
+        (), field_checks.check_env, metavar="K=V",
+        help="Set an environment variable for it (repeat for more).",
         comment="a variable of its environment", example='"value"',
     )  # fmt: skip
     clean_env: bool = _field(
-        False, setting="clean_env", help="Give it PATH, HOME, LANG and --env alone.",
+        False, setting="clean_env",
+        help="Give it no environment but PATH, HOME, LANG and what --env sets.",
         comment="whether it gets nothing of its worker's environment", example="true",
     )  # fmt: skip
     after: tuple[str, ...] = _field(
         (), field_checks.check_ids, splits=True, of_schedule=False,
-        metavar="ID", help="Start when this job has succeeded (repeat).",
+        metavar="ID", help="Start it once this job has succeeded (repeat for more).",
         comment="jobs that must have succeeded before", example='["job1"]',
     )  # fmt: skip
     after_any: tuple[str, ...] = _field(
         (), field_checks.check_ids, splits=True, of_schedule=False,
-        metavar="ID", help="Start when this job has ended, however it did (repeat).",
+        metavar="ID", help="Start it once this job has ended, however it did (repeat for more).",
         comment="jobs that must have ended before", example='["job1"]',
     )  # fmt: skip
     after_fail: tuple[str, ...] = _field(
         (), field_checks.check_ids, splits=True, of_schedule=False,
-        metavar="ID", help="Start when this job has failed for good (repeat).",
+        metavar="ID", help="Start it once this job has failed for good (repeat for more).",
         comment="jobs that must have failed before", example='["job1"]',
     )  # fmt: skip
     on_parent_failure: str = _field(
         WAIT, setting="on_parent_failure", choices=(WAIT, CANCEL), metavar="RULE",
-        help="When one in --after is dead or cancelled: `wait` for its retry, or `cancel`.",
+        help="What to do if one in --after is dead or cancelled: `wait` for its retry or `cancel`.",
         comment="wait or cancel, when one of those in `after` is dead or cancelled",
         example='"cancel"',
     )  # fmt: skip
+    input: str | None = _field(
+        None, metavar="FILE",
+        help="Read standard input from this file; it is empty unless one is named.",
+        comment="the file that is its standard input, which is empty without", example='"data.csv"',
+    )  # fmt: skip
     slots: int = _field(
         1, bounds=(1, field_checks.MAX_SLOTS),
-        metavar="N", help="How much of its queue's limit it takes; 1.",
+        metavar="N", help="How many slots of its queue's limit it takes; 1 unless named.",
         comment="what it takes of its queue's limit",
     )  # fmt: skip
     unique: str | None = _field(
         None, field_checks.check_key, column="unique_key", of_schedule=False,
-        metavar="KEY", help="Only one job with this key waits or runs at a time.",
+        metavar="KEY", help="Store it only if no other job with this key waits or runs.",
         comment="of the jobs with this key only one waits or runs", example='"nightly"',
     )  # fmt: skip
     labels: tuple[str, ...] = _field(
         (), field_checks.check_labels, option="label",
-        metavar="LABEL", help="A label to find it by (repeat).",
+        metavar="LABEL", help="Give it a label, by which --label finds it (repeat for more).",
     )  # fmt: skip
     generated_id: bool = _internal(False)
     environment: str | None = _internal(None)

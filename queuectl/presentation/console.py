@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 from queuectl.domain.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from queuectl.domain.errors import QueuectlError
 
 
 _USUAL_COLUMNS = 80
+reword: Callable[[str], str] = str
+"""What turns a message or a help text into the words of the place it is read in: see the shell."""
+
+wrap: Callable[[str], str] = str
+"""What breaks a message into rows there; else the terminal does that."""
 
 
 def on_terminal() -> bool:
@@ -36,7 +43,7 @@ def terminal_columns() -> int:
 
 def print_line(line: str) -> None:
     """Write one line of the result to standard output."""
-    sys.stdout.write(printable(line) + "\n")
+    sys.stdout.write(reword(printable(line)) + "\n")
 
 
 def print_hint(line: str) -> None:
@@ -45,7 +52,7 @@ def print_hint(line: str) -> None:
         sys.stdout.flush()
     except OSError:
         silence_output()  # where it leads to is full or gone, which must not hide this line
-    sys.stderr.write(printable(line) + "\n")
+    sys.stderr.write(wrap(reword(printable(line))) + "\n")
     sys.stderr.flush()
 
 

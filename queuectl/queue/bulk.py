@@ -43,11 +43,13 @@ _TIDY_SECONDS = 2.0
 class ChangeResult:
     """What became of one of many jobs: as it is now, or as it was before it was deleted.
 
-    With an `error` it was refused, and is as it was.
+    With an `error` it was refused, and is as it was. `ends_write` says that whatever has been
+    written so far has been told of with this one: whoever stops here knows of every change.
     """
 
     job: Job
     error: QueuectlError | None = None
+    ends_write: bool = True
 
 
 @frozen
@@ -100,18 +102,20 @@ def _change_all(
             except QueuectlError:
                 continue  # alone it is refused with the reason
         done = _commit_all(reader.store, changes)
+        untold = len(done)
         for job in batch:
             if job.id in done:
-                yield ChangeResult(done[job.id] or job)
+                untold -= 1
+                yield ChangeResult(done[job.id] or job, ends_write=not untold)
                 continue
             try:
-                yield ChangeResult(change_alone(job))
+                yield ChangeResult(change_alone(job), ends_write=not untold)
             except (NoLongerFits, NotFound):
                 continue  # somebody was faster
             except StoreError:
                 raise
             except QueuectlError as refusal:
-                yield ChangeResult(job, refusal)
+                yield ChangeResult(job, refusal, ends_write=not untold)
 
 
 def _commit_all(store: Store, changes: list[Transition]) -> dict[str, Job | None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
 from queuectl.domain import state_machine
-from queuectl.domain.errors import Conflict, InvalidInput, QueuectlError
+from queuectl.domain.errors import Conflict, InvalidInput, JobExists, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.queue_limits import OPEN
 from queuectl.stores.rules import require_in_use
@@ -145,13 +145,13 @@ def _refused(store: Store, request: Request) -> EnqueueResult:
         return _replace(store, request)
     if spec.unique and store.get(spec.id) is None:  # the key has become free since
         return enqueue(store, [request], atomic=False)[0]
-    return EnqueueResult(spec.id, error=Conflict(_why_taken(store, spec)))
+    return EnqueueResult(spec.id, error=_why_taken(store, spec))
 
 
-def _why_taken(store: Store, spec: Spec) -> str:
+def _why_taken(store: Store, spec: Spec) -> Conflict:
     if spec.unique and store.get(spec.id) is None:
-        return f"another job has the unique key '{spec.unique}'"
-    return f"job '{spec.id}' exists already (--replace replaces it)"
+        return Conflict(f"another job has the unique key '{spec.unique}'")
+    return JobExists(f"job '{spec.id}' exists already (--replace replaces it)")
 
 
 def _replace(store: Store, request: Request) -> EnqueueResult:

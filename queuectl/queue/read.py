@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from queuectl.domain import settings as tunables
-from queuectl.domain.errors import CannotStart, Conflict, NotFound, StoreRefused, WaitTimedOut
+from queuectl.domain.errors import Ambiguous, CannotStart, NotFound, StoreRefused, WaitTimedOut
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.queue_limits import is_of_deliveries
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 _POLL_SECONDS = (0.01, 0.25)
 _STATS_PERIOD = timedelta(hours=1)
 _MOST_BATCHES = 20
+_MOST_CHOICES = 200
 
 
 def resolve(store: Store, word: str, hint: str = "") -> str:
     """Return the id that a word means: itself, or a prefix of one made for the user.
 
-    Raises NotFound, or Conflict when a prefix fits several.
+    Raises NotFound, or Ambiguous when a prefix fits several.
     """
     if is_name(word):
         if store.get(word) is not None:
@@ -44,7 +45,7 @@ def resolve(store: Store, word: str, hint: str = "") -> str:
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            raise Conflict(f"'{word}' fits several jobs: {', '.join(fitting)} …")
+            raise Ambiguous(f"'{word}' fits several jobs: {', '.join(fitting)} …")
     raise NotFound(f"no job '{word}'", hint or "queuectl list shows the jobs there are")
 
 
@@ -56,6 +57,10 @@ class Reader:
         self.home = home
         self.missing = ""
         """The path or address where there is nothing, if this stands for a store; else empty."""
+        self.at_terminal = False
+        """Whether `@last`, `@-2` and so on stand for the jobs of this process's terminal."""
+        self.choose: Callable[[str, list[str]], str] | None = None
+        """Who chooses, of several jobs whose ids begin with a word, the one that is meant."""
 
     @property
     def store(self) -> Store:
@@ -83,9 +88,41 @@ class Reader:
     def resolve(self, word: str) -> str:
         """Return the id that a word means: itself, or a prefix of one made for the user.
 
-        Raises NotFound, or Conflict when a prefix fits several.
+        Raises NotFound, or Ambiguous when a prefix fits several and nobody can choose.
         """
-        return resolve(self._store, word, self.missing_hint)
+        if self.at_terminal and word.startswith("@"):
+            word = self._of_terminal(word)
+        try:
+            return resolve(self._store, word, self.missing_hint)
+        except Ambiguous:
+            if self.choose is None:
+                raise
+        return self.choose(word, self._store.generated_ids(word, _MOST_CHOICES))
+
+    def jobs_of_terminal(self) -> list[str]:
+        """Return the ids of what was enqueued or retried at this terminal, the latest last.
+
+        Some may have been deleted.
+        """
+        from queuectl.system.terminal_jobs import recall
+
+        return recall(self.home, self.address)
+
+    def _of_terminal(self, word: str) -> str:
+        """Return the id that `@last` or `@-2` means. Raises NotFound."""
+        back = "1" if word == "@last" else word.removeprefix("@-")
+        if not back.isdecimal() or int(back) < 1:
+            raise NotFound(
+                f"'{word}' is no job: @last is the latest of this terminal, @-2 the one before it"
+            )
+        ids = self.jobs_of_terminal()
+        if int(back) > len(ids):
+            what = f"only {len(ids):,} jobs were" if ids else "no job was"
+            raise NotFound(
+                f"no job '{word}': {what} enqueued or retried at this terminal",
+                "queuectl list shows the jobs there are",
+            )
+        return ids[-int(back)]
 
     def get(self, word: str) -> Job:
         """Return one job with its output and history; `word` is an id or a prefix."""

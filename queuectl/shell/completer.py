@@ -35,7 +35,7 @@ from queuectl.presentation.catalog import (
 from queuectl.presentation.follower import Follower
 from queuectl.presentation.snapshot import Snapshot
 from queuectl.shell.grammar import SHELL_WORDS
-from queuectl.shell.tokenizer import PROGRAM, Kind, scan
+from queuectl.shell.tokenizer import Kind, scan, words_of
 
 LOOKUP_SECONDS = 0.3
 """How long a completion that is made beside the keyboard waits for an answer of the store."""
@@ -115,11 +115,9 @@ class LineCompleter(Completer):
         last = tokens[-1] if tokens and tokens[-1].end == len(line) else None
         if last is not None and last.kind is not Kind.WORD:
             return
-        before = [token.text for token in (tokens[:-1] if last else tokens)]
+        before = words_of(tokens[:-1] if last else tokens)
         word = last.text if last else ""
         start = last.start - len(line) if last else 0
-        if before[:1] == [PROGRAM]:
-            before = before[1:]
         for item in self._items(before, word):
             # Options are many: unasked they would be in the way of whoever types on.
             if not word and item.value.startswith("-") and not event.completion_requested:

@@ -87,6 +87,8 @@ class _Reader:
         self.has_dashes = False
 
     def next(self, token: Token, *, is_first: bool) -> tuple[Role, click.Option | None]:
+        if token.kind is Kind.JSON and self.command is root:
+            self._command(root, "enqueue")  # which a value alone is for
         if token.kind is not Kind.WORD:
             return (Role.JSON if token.kind is Kind.JSON else Role.COMMENT), None
         if is_first and token.text == PROGRAM:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app, in_terminal
@@ -34,9 +34,10 @@ from queuectl.shell.followed_jobs import FollowedJobs, Notice
 from queuectl.shell.grammar import help_at, warm_up
 from queuectl.shell.highlight import COLOURLESS_STYLE, STYLE, LineLexer
 from queuectl.shell.history import PrivateHistory
+from queuectl.shell.messages import as_at_prompt, wrapped
 from queuectl.shell.script import Leave, joined, run_line
-from queuectl.shell.startup import PROMPT
-from queuectl.shell.tokenizer import is_continued
+from queuectl.shell.startup import PROMPT, begin_row
+from queuectl.shell.tokenizer import is_continued, lines_of
 
 _CONTINUED = "         > "
 _WRITTEN_OUT = "fg:ansidefault"
@@ -123,8 +124,9 @@ class Prompt:
 
     def _run_lines(self, text: str) -> None:
         """Run what was typed; of several lines, which come by pasting, until one fails."""
-        for _, line in joined(text.split("\n")):
-            code = run_line(line, self._session)
+        for _, line in joined(lines_of(text)):
+            with as_at_prompt():
+                code = run_line(line, self._session)
             self._history.save()
             self._follower.wake()
             if code:
@@ -200,7 +202,7 @@ class Prompt:
     def _show(self, notices: list[Notice]) -> None:
         for state, line in notices:
             print_formatted_text(
-                FormattedText([(f"class:state.{state}", line)]), style=STYLE,
+                FormattedText([(f"class:state.{state}", wrapped(line))]), style=STYLE,
                 color_depth=self._prompt.color_depth, include_default_pygments_style=False,
             )  # fmt: skip
 
@@ -246,15 +248,26 @@ def _goes_on() -> bool:
 
 
 def _input(on_first: Callable[[], None]) -> Input | None:
-    """Return a keyboard that calls `on_first` right before it is read; None where none can."""
+    """Return a keyboard that calls `on_first` right before it is first read, None where none can.
+
+    Whenever it is read again, the prompt begins in an empty row.
+    """
     if sys.platform == "win32":
         return None
     from prompt_toolkit.input.vt100 import Vt100Input
 
     class Keyboard(Vt100Input):
-        def raw_mode(self) -> contextlib.AbstractContextManager[None]:
-            on_first()
-            return super().raw_mode()
+        is_new = True
+
+        @contextlib.contextmanager
+        def raw_mode(self) -> Iterator[None]:
+            if self.is_new:
+                on_first()
+            with super().raw_mode():
+                if not self.is_new:
+                    begin_row(self.fileno())
+                self.is_new = False
+                yield
 
     return Keyboard(sys.stdin)
 

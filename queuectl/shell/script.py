@@ -8,7 +8,7 @@ from queuectl.cli.app import execute
 from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode, InvalidInput
 from queuectl.presentation.console import end_line, print_error, print_hint, print_line
-from queuectl.shell.grammar import SHELL_WORDS, SYSTEM_HELP
+from queuectl.shell.grammar import SHELL_WORDS
 from queuectl.shell.tokenizer import is_continued, split_line
 
 
@@ -67,10 +67,7 @@ def run_line(line: str, session: Session) -> int:
         return fault.exit_code
     code = execute(words, session.fork())
     if words == ["help"]:
-        print_line("")
-        print_line("Only here:")
-        for word, text in [*SHELL_WORDS.items(), ("!COMMAND", SYSTEM_HELP)]:
-            print_line(f"  {word:<10}  {text}")
+        print_line(f"Only here: {', '.join(SHELL_WORDS)}, !COMMAND (the system's shell).")
     return code
 
 

@@ -160,10 +160,31 @@ class HeldKeys:
         termios.tcsetattr(self._terminal, termios.TCSANOW, flags)
 
     def _unread(self) -> int:
-        """Return how many bytes have been typed and not read."""
-        import fcntl
-        import termios
+        return _unread(self._terminal)
 
-        count: int
-        (count,) = struct.unpack("i", fcntl.ioctl(self._terminal, termios.FIONREAD, bytes(4)))
-        return count
+
+def begin_row(terminal: int) -> None:
+    """Put the cursor at the beginning of an empty row; the terminal must not echo any more.
+
+    What was typed while a command ran has been echoed where the cursor was, and a command may
+    have left its last line open. The echo on this row is taken away, as the prompt shows it again.
+    Then a row full of blanks is written: one that begins at the left edge stays in its row, any
+    other goes on in the next.
+    """
+    if not _is_capable():
+        return
+    typed = _unread(terminal)
+    echo = f"\x1b[{typed}D\x1b[K" if typed else ""
+    blanks = " " * shutil.get_terminal_size().columns
+    sys.stdout.write(f"{echo}{blanks}\r\x1b[K")
+    sys.stdout.flush()
+
+
+def _unread(terminal: int) -> int:
+    """Return how many bytes have been typed and not read."""
+    import fcntl
+    import termios
+
+    count: int
+    (count,) = struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, bytes(4)))
+    return count

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from queuectl.cli.enqueue_words import looks_like_json
@@ -13,7 +14,8 @@ from queuectl.domain.frozen import frozen
 
 PROGRAM = "queuectl"
 _BLANKS = " \t\r\n"
-_TAKES_JSON = re.compile(r"\s*(?:queuectl\s+)?(?:(?:jobs?\s+)?(?:enqueue|run))\s+(?=[{\[])")
+_ENQUEUE = "enqueue"
+_TAKES_JSON = re.compile(r"\s*(?:queuectl\s+)?(?:(?:jobs?\s+)?(?:enqueue|run)\s+)?(?=[{\[])")
 
 
 class Kind(Enum):
@@ -47,16 +49,38 @@ def is_continued(line: str) -> bool:
 def split_line(line: str) -> list[str]:
     """Return the words of a line, without a leading `queuectl` and without a comment.
 
-    `enqueue {"id": "a", …}` takes the JSON value as it stands. Raises InvalidInput for a quote
-    or a value that is not closed.
+    `enqueue {"id": "a", …}` takes the JSON value as it stands, and one alone is to be enqueued.
+    Raises InvalidInput for a quote or a value that is not closed.
     """
     tokens = [token for token in scan(line) if token.kind is not Kind.COMMENT]
     for token in tokens:
         if token.fault:
             hint = "a command that begins with a bracket goes into quotes"
             raise InvalidInput(token.fault, hint=hint if token.kind is Kind.JSON else "")
+    return words_of(tokens)
+
+
+def words_of(tokens: Sequence[Token]) -> list[str]:
+    """Return the words that tokens mean to the commands, without a leading `queuectl`."""
+    tokens = tokens[1:] if tokens and tokens[0].text == PROGRAM else tokens
     words = [token.text for token in tokens]
-    return words[1:] if words[:1] == [PROGRAM] else words
+    return [_ENQUEUE, *words] if tokens and tokens[0].kind is Kind.JSON else words
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of what was pasted; a JSON value to enqueue may go over several."""
+    lines: list[str] = []
+    while text:
+        line, _, rest = text.partition("\n")
+        found = _TAKES_JSON.match(line)
+        if found and looks_like_json(text[found.end() :]):
+            with contextlib.suppress(ValueError, RecursionError):
+                _, end = json.JSONDecoder().raw_decode(text, found.end())
+                more, _, rest = text[end:].partition("\n")
+                line = text[:end] + more
+        lines.append(line)
+        text = rest
+    return lines
 
 
 def scan(line: str) -> list[Token]:

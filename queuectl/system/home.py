@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
-_OWN_NAMES = ("queue.db", "workers.", "history", "dashboard.token", "logs", "edit-", ".env")
+_OWN_NAMES = (
+    "queue.db", "workers.", "history", "dashboard.token", "logs", "terminals", "edit-", ".env"
+)  # fmt: skip
 """How the names of what is in a home begin."""
 
 STORE_VARIABLES = ("QUEUECTL_STORE", "MONGO_URI")

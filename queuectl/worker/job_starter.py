@@ -110,6 +110,7 @@ class JobStarter:
             settings.kill_grace_seconds,
             settings.kill_leftovers,
             claimed.deadline,
+            job.spec.input,
         )
         return self._executor.start(run, files)
 

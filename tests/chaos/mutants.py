@@ -183,8 +183,8 @@ MUTANTS = (
             Cut("stores/sqlite/changes.py", '("seq", *_FENCED[fence])', '("seq",)'),
             Cut(
                 "stores/sqlite/changes.py",
-                "before.seq, *_fence_values(change)]",
-                "before.seq]",
+                "(change.before.seq, *_fence_values(change))",
+                "(change.before.seq,)",
             ),
         ),
     ),

@@ -17,6 +17,10 @@ from tests.stores.conftest import new_mongo_url
 __all__ = ["new_mongo_url"]
 
 WRITERS = frozenset(("enqueue", "jobs enqueue", "add", "jobs add"))
+OF_ONE_JOB = frozenset(("show", "jobs show"))
+"""What reads one job, which a person at a terminal need not name."""
+
+
 ASKING = {
     "wait": "--all", "dlq retry": "--all", "dlq purge": "--yes", "purge": "--yes",
     "cancel": "--state pending --yes", "retry": "--state dead",
@@ -39,7 +43,11 @@ def lines(group: click.Group = root, before: tuple[str, ...] = ()) -> Iterator[s
         assert command is not None
         given = {word for option in command.params for word in option.opts}
         options = sorted(given & {"--json", "--deliveries"})
-        if not options or path in WRITERS or any(option.required for option in command.params):
+        if (
+            not options
+            or path in WRITERS | OF_ONE_JOB
+            or any(option.required for option in command.params)
+        ):
             continue
         needed = ASKING.get(path.removeprefix("jobs "), "")
         chosen = ("", *options, " ".join(options))

@@ -58,7 +58,7 @@ _LIMIT = "At most N jobs, 100 unless said; 0 is all. JSON and CSV have all."
         ("w", "wait watch worker", ""),
         ("list --limit ", "-n, --limit N", _LIMIT),
         ("list --limit 5", "-n, --limit N", _LIMIT),
-        ("show job1", "show ID", "Show everything about one job, with every attempt."),
+        ("show job1", "show [ID]", "Show everything about one job, with every attempt."),
         ("worker ", "worker COMMAND [ARGS]...", "The processes that run jobs."),
         ("wait ", "wait [ID]...", "Wait until jobs are completed, dead or cancelled."),
         ("!ls", "!COMMAND", "Run a command with the system's shell."),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from queuectl.domain.errors import InvalidInput
 from queuectl.shell.history import holds_secret
 from queuectl.shell.script import joined
-from queuectl.shell.tokenizer import Kind, is_continued, scan, split_line
+from queuectl.shell.tokenizer import Kind, is_continued, lines_of, scan, split_line
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,9 @@ from queuectl.shell.tokenizer import Kind, is_continued, scan, split_line
         ),
         ('jobs enqueue [{"id": "a"}] -p', ["jobs", "enqueue", '[{"id": "a"}]', "-p"]),
         ('run {"command": "x"}', ["run", '{"command": "x"}']),
+        ('{"id": "a", "command": "x"}', ["enqueue", '{"id": "a", "command": "x"}']),
+        ('queuectl [{"id": "a"}] --queue q', ["enqueue", '[{"id": "a"}]', "--queue", "q"]),
+        ("{ echo hi; }", ["{", "echo", "hi;", "}"]),
         ("enqueue '{\"id\": 1}'", ["enqueue", '{"id": 1}']),
         ("enqueue { echo hi; }", ["enqueue", "{", "echo", "hi;", "}"]),
         ("enqueue b -- make -j4 'all tests'", ["enqueue", "b", "--", "make", "-j4", "all tests"]),
@@ -57,6 +60,21 @@ def test_a_line_is_split(line: str, words: list[str]) -> None:
 def test_a_line_that_is_not_whole_is_refused(line: str, told: str) -> None:
     with pytest.raises(InvalidInput, match=told):
         split_line(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("status\nlist", ["status", "list"]),
+        ("status\n\nlist\n", ["status", "", "list"]),
+        ('{\n  "id": "a"\n} --queue q\nlist', ['{\n  "id": "a"\n} --queue q', "list"]),
+        ('enqueue [{"id": "a"},\n {"id": "b"}]', ['enqueue [{"id": "a"},\n {"id": "b"}]']),
+        ('enqueue {"id":\nlist', ['enqueue {"id":', "list"]),
+        ("show {\nlist", ["show {", "list"]),
+    ],
+)
+def test_a_pasted_value_may_go_over_several_lines(text: str, lines: list[str]) -> None:
+    assert lines_of(text) == lines
 
 
 def test_a_final_backslash_continues_a_line() -> None:

@@ -1,6 +1,7 @@
 """Commands -> Outcomes: the runs that one worker has in hand. Knows no store.
 
-Each command gets its own session and process group, nothing to read, and two files to write into;
+Each command gets its own session and process group, nothing to read unless a file is named for
+that, and two files to write into;
 no Python is in the way of its output. It is started with posix_spawn, which neither copies the
 worker's memory nor runs Python in the child.
 
@@ -142,6 +143,7 @@ class Executor:
         except OSError as fault:
             raise CannotStart(f"Working directory {cwd}: {fault.strerror}") from None
         start = programs.to_start(run.command, run.environment)
+        source = self._null if run.input is None else programs.open_input(run.input)
         self._marker.put(mark_of(run.id))
         try:
             while True:
@@ -150,7 +152,7 @@ class Executor:
                         start.program,
                         start.argv,
                         run.environment,
-                        file_actions=((os.POSIX_SPAWN_DUP2, self._null, 0), *files.actions),
+                        file_actions=((os.POSIX_SPAWN_DUP2, source, 0), *files.actions),
                         setsid=True,
                         setsigmask=(),
                         setsigdef=_SIGNALS,
@@ -159,6 +161,8 @@ class Executor:
                     start = programs.instead(fault, start, run.environment)
         finally:
             self._marker.take_back()
+            if source != self._null:
+                os.close(source)
 
     # ending
 

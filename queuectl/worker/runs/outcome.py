@@ -38,6 +38,7 @@ class Run:
     kill_grace: float
     kill_leftovers: bool
     deadline: float
+    input: str | None = None
 
 
 def outcome_of(

@@ -60,6 +60,22 @@ def to_start(command: Command, environment: Environment) -> Start:
     return Start(_find(command[0], environment), list(command))
 
 
+def open_input(path: str) -> int:
+    """Return the descriptor of a file that a run reads, seen from the job's directory.
+
+    Raises CannotStart where it cannot be read, and for what is no file: a pipe would be waited for.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError) as fault:
+        why = getattr(fault, "strerror", None) or fault
+        raise CannotStart(f"Standard input {path}: {why}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CannotStart(f"Standard input {path}: Not a regular file")
+    return descriptor
+
+
 def instead(fault: OSError, start: Start, environment: Environment) -> Start:
     """Return what to start after the system has refused `start`: as a shell would do it.
 
