@@ -44,6 +44,8 @@ from queuectl.queue import Queue
 @click.option(
     "--atomic", is_flag=True, help="Store all jobs of a batch, or none if one is refused."
 )
+@click.option("--dry-run", is_flag=True,
+              help="Store nothing; say what would be stored, and when it is due.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what became of each job as JSON.")
 @click.pass_context
 def enqueue(
@@ -58,6 +60,13 @@ def enqueue(
             f"--skip-existing and {'--atomic' if atomic else '--replace'} exclude each other"
         )
     items = requested.items()  # before a store is made
+    if options["dry_run"]:
+        from queuectl.cli import enqueue_dry_run
+        from queuectl.cli.refusals import Refusals
+
+        queue = session.reading()
+        refusals = report.refusals or Refusals()
+        return enqueue_dry_run.tell(queue, requested.jobs(items, queue), refusals, as_json=as_json)
     queue = session.queue()
     jobs = requested.jobs(items, queue)
     try:

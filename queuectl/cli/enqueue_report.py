@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import ExitCode, JobExists, QueuectlError
+from queuectl.domain.times import iso
 from queuectl.presentation.console import on_terminal, print_hint, print_line
 from queuectl.queue.enqueue import AllNew, EnqueueResult
 
@@ -134,7 +135,12 @@ def _line(result: EnqueueResult) -> str:
         return f"Job '{result.job_id}' with this unique key waits or runs already"
     if result.error:
         return f"Job '{result.job_id}' exists already"
-    return f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'"
+    done = f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'"
+    if result.run_at is None:
+        return done
+    from queuectl.presentation.due import due_text  # which few jobs need
+
+    return done + due_text(result.run_at)
 
 
 def _lines(results: Sequence[EnqueueResult]) -> str:
@@ -195,7 +201,13 @@ class JsonReport(Report):
         for result in results:
             outcome = "replaced" if result.replaced else "enqueued"
             exists = result.is_other_job or result.error is not None
-            add({"id": result.job_id, "result": "exists" if exists else outcome})
+            add(
+                {
+                    "id": result.job_id,
+                    "result": "exists" if exists else outcome,
+                    **({"run_at": iso(result.run_at)} if result.run_at else {}),
+                }
+            )
 
     def close(self) -> None:
         """End the array."""

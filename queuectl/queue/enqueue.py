@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 class EnqueueResult:
     """What became of one request: `job_id` stands in the store unless `error` says otherwise.
 
-    `is_other_job` says that it is another job, which has the request's unique key.
+    `is_other_job` says that it is another job, which has the request's unique key; `run_at` is when
+    it is due, where the request said so.
     """
 
     job_id: str
     replaced: bool = False
     is_other_job: bool = False
     error: QueuectlError | None = None
+    run_at: datetime | None = None
 
 
 class AllNew(Sequence[EnqueueResult]):
@@ -87,7 +89,7 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Seque
         taken = first[sorted(refused)[0]].spec
         raise Conflict(f"nothing was enqueued: {_why_taken(store, taken)}")
     if not refused and len(jobs) == len(requests):
-        return [EnqueueResult(job.spec.id) for job in jobs]
+        return [EnqueueResult(request.spec.id, run_at=request.run_at) for request in requests]
     results, seen = [], set[str]()
     for request in requests:
         job_id = request.spec.id
@@ -96,7 +98,8 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Seque
         if job_id in faults:
             results.append(EnqueueResult(job_id, error=faults[job_id]))
         else:
-            results.append(_refused(store, request) if is_taken else EnqueueResult(job_id))
+            stored = EnqueueResult(job_id, run_at=request.run_at)
+            results.append(_refused(store, request) if is_taken else stored)
     return results
 
 
@@ -170,4 +173,4 @@ def _replace(store: Store, request: Request) -> EnqueueResult:
         change(store, request.spec.id, decide)
     except QueuectlError as refusal:
         return EnqueueResult(request.spec.id, error=refusal)
-    return EnqueueResult(request.spec.id, replaced=True)
+    return EnqueueResult(request.spec.id, replaced=True, run_at=request.run_at)

@@ -95,8 +95,8 @@ def test_at_last_stands_for_an_id_wherever_one_is_taken(cli: Cli) -> None:
     )
     assert [cli.job(name)["after"] for name in ("b", "c")] == [["a"], ["a"]]
     assert cli.job("c")["priority"] == 10
-    for line in ("Paused job 'b'", "Moved job 'c' to the head", "Cancelled job 'a'", "Cancelled job 'b'",
-                 "Deleted job 'a'", "queuectl: no job 'a'"):  # fmt: skip
+    for line in ("Paused job 'b'", "Moved job 'c' to the head", "Cancelled job 'a'",
+                 "Cancelled job 'b'", "Deleted job 'a'", "queuectl: no job 'a'"):  # fmt: skip
         assert line in text, text
     assert Path("after.json").read_text().count('"id"') == 1
 

@@ -1,0 +1,89 @@
+"""What is said of the time at which a new job is due."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from queuectl.domain.times import UTC
+from queuectl.presentation.due import due_text
+from tests.cli.harness import Cli
+
+NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def local_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Be where the clock shows UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("run_at", "said"),
+    [
+        (NOW + timedelta(seconds=40), ", due Sun 29 Nov 09:00:40 UTC (in 40 seconds)"),
+        (NOW + timedelta(minutes=5), ", due Sun 29 Nov 09:05 UTC (in 5 minutes)"),
+        (NOW + timedelta(hours=8), ", due Sun 29 Nov 17:00 UTC (in 8 hours)"),
+        (NOW + timedelta(days=2), ", due Tue 1 Dec 09:00 UTC (in 2 days)"),
+        (NOW + timedelta(days=400), ", due Mon 3 Jan 2028 09:00 UTC (in 400 days)"),
+        (NOW, ""),
+        (NOW - timedelta(days=1), ""),
+    ],
+)
+def test_the_instant_is_named_by_the_local_clock_and_from_now(run_at: datetime, said: str) -> None:
+    assert due_text(run_at, NOW) == said
+
+
+def test_the_confirmation_names_when_the_job_is_due(cli: Cli) -> None:
+    said = cli.ok("enqueue", "a", "true", "--at", "2 dec 2099 14:30").out
+    assert said == "Enqueued job 'a', due Wed 2 Dec 2099 14:30 UTC (in " + said.split("(in ")[1]
+    assert re.fullmatch(
+        r"Replaced job 'a', due .* \(in 2 hours\)\n",
+        cli.ok("enqueue", "a", "true", "--in", "2h", "--replace").out,
+    )
+    assert cli.ok("enqueue", "b", "true").out == "Enqueued job 'b'\n"
+    answer = json.loads(cli.ok("enqueue", "c", "true", "--at", "2099-12-02", "--json").out)
+    assert answer == {"id": "c", "result": "enqueued", "run_at": "2099-12-02T00:00:00.000Z"}
+
+
+def test_a_dry_run_names_it_and_stores_nothing(cli: Cli) -> None:
+    said = cli.ok("enqueue", "a", "true", "--at", "2099-12-02 14:30", "--dry-run").out
+    assert said.startswith("Would enqueue job 'a', due Wed 2 Dec 2099 14:30 UTC")
+    assert cli.ids() == []
+    cli.ok("enqueue", "a", "true")
+    assert "exists already" in cli.refused(4, "enqueue", "a", "true", "--dry-run")
+    replaced = cli.ok("enqueue", "a", "true", "--dry-run", "--replace").out
+    assert replaced == "Would replace job 'a'\n"
+    lines = '{"id": "x", "command": "true"}\n{"id": "a", "command": "true"}\n{"command": 5}\n'
+    result = cli("enqueue", "--file", "-", "--dry-run", "--json", stdin=lines)
+    assert [row["id"] for row in json.loads(result.out)] == ["x"]
+    assert result.code != 0
+    assert len(result.err.splitlines()) == 2
+    assert cli.ids() == ["a"]
+
+
+def test_a_time_that_is_over_is_refused_but_an_exact_instant_is_due_at_once(cli: Cli) -> None:
+    assert "is over: it was" in cli.refused(2, "enqueue", "a", "true", "--at", "yesterday")
+    cli.refused(2, "enqueue", "--file", "-", stdin='{"command": "true", "run_at": "2020-01-01"}')
+    assert cli.ids() == []
+    result = cli.ok("enqueue", "a", "true", "--at", "2020-01-01T00:00Z")
+    assert (result.out, "due at once" in result.err) == ("Enqueued job 'a'\n", True)
+    again = cli.ok("enqueue", "--file", "-", "--replace", stdin=cli.ok("list", "--json").out)
+    assert again.out == "Replaced job 'a'\n"
+
+
+def test_the_order_of_a_date_with_slashes_is_a_setting(cli: Cli) -> None:
+    assert "can be" in cli.refused(2, "enqueue", "a", "true", "--at", "01/02/2099")
+    cli.ok("config", "set", "date_order", "month-first")
+    assert ", due Fri 2 Jan 2099" in cli.ok("enqueue", "a", "true", "--at", "01/02/2099 9:00").out
+    cli.ok("config", "set", "date_order", "day-first")
+    assert ", due Sun 1 Feb 2099" in cli.ok("enqueue", "b", "true", "--at", "01/02/2099 9:00").out
