@@ -10,16 +10,9 @@ import click
 
 from queuectl.cli.latest import or_latest
 from queuectl.cli.listing import clock_of
+from queuectl.cli.log_headings import not_begun, nothing_written
 from queuectl.cli.root import Command, examples, ids_argument
-from queuectl.cli.run_output import (
-    STREAMS,
-    Choice,
-    RunOutput,
-    outputs,
-    prefixes,
-    print_record,
-    print_run,
-)
+from queuectl.cli.run_output import Choice, RunPrinter, prefixes, print_record, print_run
 from queuectl.cli.session import Session, for_each, pass_session
 from queuectl.domain.errors import CannotStart, InvalidInput, NotFound, QueuectlError
 from queuectl.domain.frozen import replace
@@ -30,6 +23,7 @@ from queuectl.presentation.console import print_error, print_hint
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
 from queuectl.system.polling import ROOTS_SECONDS, Pace
+from queuectl.system.run_reader import STREAMS, RunReader
 
 _POLL_SECONDS = (0.01, 0.2)
 _NAME_THEM = "name the jobs; at a terminal none is needed: it is the latest one then"
@@ -72,6 +66,10 @@ def logs(
 ) -> int:
     """Show the output of jobs; of several, each line begins with its job's id.
 
+    Both streams are shown in the order in which they came: to some 10 ms, as that is sampled while
+    a job runs, and exactly of one that was enqueued with --merge-output. Away from a terminal each
+    goes to a stream of its own, byte for byte.
+
     With -f of one job the exit code is the job's own: 128+N where signal N ended it, 124 where it
     took too long, 143 where it was cancelled.
     """
@@ -87,11 +85,13 @@ def logs(
     def act(word: str) -> None:
         job = queue.get(word)
         if not job.runs:
-            print_hint(f"job '{job.id}' has not run yet")
+            print_hint(not_begun(queue, job))
             return
         if attempt is not None and attempt > job.runs:
             raise NotFound(f"job '{job.id}' has no run {attempt}: there are {job.runs}")
-        print_run(queue, job, attempt or job.runs, choice)
+        run = attempt or job.runs
+        if not print_run(queue, job, run, choice):
+            print_hint(nothing_written(queue, job, run, choice))
 
     if len(ids) > 1:
         choice = replace(choice, prefixes=prefixes(ids, colors=session.colors))
@@ -128,9 +128,18 @@ def follow(
     For one that is deleted or cannot start its NotFound or CannotStart is yielded.
     """
     active = [Follower(queue, job_id, choice) for job_id in ids]
+    try:
+        yield from _until_all_end(active)
+    finally:
+        for follower in active:
+            follower.close()
+
+
+def _until_all_end(active: list[Follower]) -> Iterator[Job | NotFound | CannotStart]:
+    """Let each take its steps; yield how it ends and take it off the list, until none is left."""
     shortest, longest = _POLL_SECONDS
     pause = shortest
-    while True:
+    while active:
         is_new = False
         for follower in list(active):
             end: Job | NotFound | CannotStart | None
@@ -141,11 +150,11 @@ def follow(
                 end = gone
             if end is not None:
                 active.remove(follower)
+                follower.close()
                 yield end
-        if not active:
-            return
-        pause = shortest if is_new else min(pause * 1.5, longest)
-        time.sleep(pause)
+        if active:
+            pause = shortest if is_new else min(pause * 1.5, longest)
+            time.sleep(pause)
 
 
 class Follower:
@@ -159,7 +168,8 @@ class Follower:
         self._announced = 0  # the latest run that was told of
         self._has_begun = False
         self._roots = Pace(ROOTS_SECONDS)
-        self._outputs: dict[str, RunOutput] = {}
+        self._reader: RunReader | None = None
+        self._printer = RunPrinter(job_id, choice)
         self.settled: Job | None = None
 
     def step(self) -> bool:
@@ -168,6 +178,7 @@ class Follower:
         Raises CannotStart for a job that waits for what will not come by itself, or NotFound.
         """
         job = self._queue.get(self._job_id)  # before the files, so that none is left out
+        self._printer.had_terminal = job.spec.pty
         is_first, self._has_begun = not self._has_begun, True
         if is_first and not self._choice.from_first:
             self._announced = max((run.n for run in job.history if run.n < job.runs), default=0)
@@ -210,15 +221,26 @@ class Follower:
         if run > 1:
             print_hint(f"job '{self._job_id}': run {run}")
         last = self._choice.lines if self._run == 0 else None
-        self._outputs = outputs(self._queue.home, self._job_id, run, self._choice, last)
+        self.close()
+        logs = JobLogs(self._queue.home)
+        self._reader = RunReader(logs, self._job_id, run, self._choice.streams, last)
         self._run = run
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _pump(self, *, ended: bool) -> bool:
         is_new = False
-        for stream, output in self._outputs.items():
-            while data := output.read(whole_lines=bool(self._choice.prefixes) and not ended):
-                self._choice.write(stream, self._job_id, data)
+        if self._reader is not None:
+            for piece in self._reader.read(is_over=ended):
+                self._printer.write(piece.stream, piece.data)
                 is_new = True
+            is_new = is_new or self._reader.is_waiting
+        if ended or not is_new:
+            self._printer.rest(is_over=ended)
         return is_new
 
     def _announce(self, job: Job) -> None:

@@ -29,6 +29,12 @@ COMMANDS = {
         "cli.logs",
         "Show the output of jobs; of several, each line begins with its job's id.",
     ),
+    "send": ("cli.talk", "Type a line into a job that runs, enqueued with `--stdin` or `--pty`."),
+    "signal": (
+        "cli.talk:send_signal",
+        "Send a signal to every process of a job that runs: INT, HUP, USR1 or another.",
+    ),
+    "attach": ("cli.attach", "Be at the terminal of a job that runs, enqueued with `--pty`."),
     "wait": ("cli.wait", "Wait until jobs are completed, dead or cancelled."),
     "watch": (
         "watch",
@@ -113,7 +119,7 @@ colon. The help has the line from here, so that it need not load the commands.
 HELP_GROUPS = {
     "Start here": "enqueue run status list logs",
     "Jobs": "add show wait cancel retry delete purge edit set pause resume stash switch "
-    "jobs dlq (list retry purge)",
+    "send signal attach jobs dlq (list retry purge)",
     "Workers": "worker (start stop list run logs) parallel",
     "Queues": "queue (list pause resume limit)",
     "Schedules": "schedule (add list next pause remove) hook (add list test)",
@@ -127,7 +133,8 @@ In brackets are the commands of a group that one needs most.
 """
 
 JOB_COMMANDS = (
-    "enqueue add run list show logs wait cancel retry delete pause resume stash switch edit set"
+    "enqueue add run list show logs send signal attach wait cancel retry delete pause resume "
+    "stash switch edit set"
 ).split()
 """The top-level commands that `jobs` holds too."""
 

@@ -1,22 +1,24 @@
-"""The output of runs: which of it is wanted, where it is read, and how it is written."""
+"""The output of runs: which of it is wanted, and how it is written."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.frozen import fresh, frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome
+from queuectl.domain.text import text_alone
 from queuectl.presentation.console import on_terminal, print_hint
+from queuectl.presentation.terminal_text import TerminalText
 from queuectl.queue import Queue
-from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs
+from queuectl.system.run_reader import STREAMS, RunReader
 
-STREAMS = ("stdout", "stderr")
-_CHUNK = 64 * 1024
+_LONGEST_LINE = 64 * 1024
+"""What is longer is written in parts."""
+
 _COLORS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 
 
@@ -35,18 +37,6 @@ class Choice:
     has_worker: bool = False
     from_first: bool = False
 
-    def write(self, stream: str, job_id: str, data: bytes) -> None:
-        """Write whole lines (or what there is of the last) of one job."""
-        if not data:
-            return
-        if self.prefixes:
-            data = _prefixed(data, self.prefixes.get(job_id, f"{job_id}: "))
-        is_error = stream == "stderr" and len(self.streams) > 1
-        target = (sys.stderr if is_error else sys.stdout).buffer
-        sys.stdout.flush()
-        target.write(data)
-        target.flush()
-
 
 def prefixes(ids: Sequence[str], *, colors: bool) -> dict[str, str]:
     """Return what each line of each job begins with.
@@ -63,91 +53,137 @@ def prefixes(ids: Sequence[str], *, colors: bool) -> dict[str, str]:
     return {job_id: f"\x1b[{color}m{text}\x1b[0m" for (job_id, text), color in turns}
 
 
-def _prefixed(data: bytes, prefix: str) -> bytes:
-    """Return whole lines with a prefix; with a coloured one, a line's own colours end with it."""
-    mark, is_colored = prefix.encode(), "\x1b" in prefix
-    lines = data.removesuffix(b"\n").split(b"\n")
-    ends = (b"\x1b[0m\n" if is_colored and b"\x1b" in line else b"\n" for line in lines)
-    return b"".join(mark + line + end for line, end in zip(lines, ends, strict=True))
+class RunPrinter:
+    """Writes the output of one job as it comes; `ended` says that no more of a run will.
+
+    No line of one stream is torn by the other. What goes to a terminal leaves that as it was, all
+    else is written byte for byte; but of a job that `had_terminal` there is the text alone, as it
+    would have written it into a file.
+    """
+
+    def __init__(self, job_id: str, choice: Choice) -> None:
+        self.had_terminal = False
+        prefix = ""
+        if choice.prefixes:
+            prefix = choice.prefixes.get(job_id, f"{job_id}: ")
+        self._streams = {
+            name: _Stream(prefix, is_error=name == "stderr" and len(choice.streams) > 1)
+            for name in choice.streams
+        }
+        self._has_prefix = bool(prefix)
+        self._latest: _Stream | None = None
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Write the lines that are complete, and keep the rest of the last one."""
+        self._print(self._streams[stream], data)
+
+    def rest(self, *, is_over: bool) -> None:
+        """Write what was kept of unfinished lines, as it seems that no more comes for now.
+
+        Behind a prefix, and where text alone is written, that waits until the run `is_over`.
+        """
+        if (self._has_prefix or self._is_plain) and not is_over:
+            return
+        for stream in self._streams.values():
+            if stream.kept:
+                self._print(stream, b"", is_whole=True)
+        if is_over and self._latest is not None:
+            self._latest.end_line()
+            self._latest = None
+
+    def _print(self, stream: _Stream, data: bytes, *, is_whole: bool = False) -> None:
+        data = stream.kept + data
+        cut = data.rfind(b"\n") + 1
+        if is_whole or len(data) - cut >= _LONGEST_LINE:
+            cut = len(data)
+        stream.kept = data[cut:]
+        if not cut:
+            return
+        if self._latest is not None and self._latest is not stream:
+            self._latest.end_line()
+        self._latest = stream
+        stream.print(text_alone(data[:cut]) if self._is_plain else data[:cut])
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.had_terminal and not on_terminal()
 
 
-class RunOutput:
-    """One stream of one run: what of it has been read from its file."""
+class _Stream:
+    """One stream of a job: where it goes, and what is kept of its last line."""
 
-    def __init__(self, path: Path, last: int | None = None) -> None:
-        """Begin with the `last` lines of what is there, with all unless said."""
-        self._path = path
-        self._kept = b""
-        self._offset = offset_of_last(path, last) if last is not None and path.exists() else 0
+    def __init__(self, prefix: str, *, is_error: bool) -> None:
+        self._file = sys.stderr if is_error else sys.stdout
+        self._prefix = prefix
+        self._text = TerminalText(is_line=bool(prefix)) if self._file.isatty() else None
+        self._is_in_line = False
+        self.kept = b""
 
-    def read(self, *, whole_lines: bool) -> bytes:
-        """Return what is new; with `whole_lines` an unfinished line is kept back."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read(_CHUNK)
-        except FileNotFoundError:
-            data = b""
-        self._offset += len(data)
-        data = self._kept + data
-        cut = data.rfind(b"\n") + 1 if whole_lines and len(data) < _CHUNK else len(data)
-        self._kept = data[cut:]
-        return data[:cut]
+    def print(self, data: bytes) -> None:
+        """Write something; behind a prefix, whole lines."""
+        self._is_in_line = not self._prefix and not data.endswith(b"\n")
+        if self._prefix:
+            data = b"".join(map(self._prefixed, data.removesuffix(b"\n").split(b"\n")))
+        elif self._text:
+            data = self._text.feed(data).encode()
+        sys.stdout.flush()
+        self._file.buffer.write(data)
+        self._file.flush()
 
+    def end_line(self) -> None:
+        """Begin a new line of a terminal, if this stream has left off within one."""
+        if self._text and self._is_in_line:
+            self.print(b"\n")
 
-def outputs(
-    home: Home, job_id: str, run: int, choice: Choice, last: int | None
-) -> dict[str, RunOutput]:
-    """Return the streams that are wanted of one run, each from its `last` lines on."""
-    logs = JobLogs(home)
-    paths = {"stdout": logs.stdout(job_id, run), "stderr": logs.stderr(job_id, run)}
-    return {stream: RunOutput(paths[stream], last) for stream in choice.streams}
-
-
-def offset_of_last(path: Path, lines: int) -> int:
-    """Return where the last `lines` lines of a file begin, reading it from its end."""
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
-        position, missing = end, lines + 1
-        while position > 0:
-            size = min(_CHUNK, position)
-            position -= size
-            file.seek(position)
-            block = file.read(size)
-            if position + size == end and not block.endswith(b"\n"):
-                missing -= 1
-            while missing > 0 and (at := block.rfind(b"\n")) >= 0:
-                missing -= 1
-                if missing == 0:
-                    return position + at + 1
-                block = block[:at]
-    return 0
+    def _prefixed(self, line: bytes) -> bytes:
+        """Return a line behind the prefix, which no carriage return can take away."""
+        mark = self._prefix.encode()
+        if self._text:
+            return mark + self._text.feed(line + b"\n").encode()
+        *over, last = line.removesuffix(b"\r").split(b"\r")
+        kept = b"".join(mark + part + b"\r" for part in over)
+        return kept + mark + last + line[len(line.removesuffix(b"\r")) :] + b"\n"
 
 
-def print_run(queue: Queue, job: Job, run: int, choice: Choice) -> None:
+def print_run(queue: Queue, job: Job, run: int, choice: Choice) -> bool:
     """Write the output of one run, from its log files, else from the job's record.
 
-    Raises NotFound when it is in neither (it ran on another host, or the logs were removed).
+    Returns whether there was any. Raises NotFound when it is in neither (it ran on another host,
+    or the logs were removed).
     """
-    logs = JobLogs(queue.home)
-    if logs.stdout(job.id, run).exists() or logs.stderr(job.id, run).exists():
-        for stream, output in outputs(queue.home, job.id, run, choice, choice.lines).items():
-            while data := output.read(whole_lines=False):
-                choice.write(stream, job.id, data)
-    elif run != job.runs:
-        raise NotFound(f"run {run} of job '{job.id}' left no output on this host")
-    elif job.state in (*WAITING, *SETTLED):
-        print_record(job, job.outcome or Outcome(), choice)
+    printer = RunPrinter(job.id, choice)
+    printer.had_terminal = job.spec.pty
+    reader = RunReader(JobLogs(queue.home), job.id, run, choice.streams, choice.lines)
+    has_any = False
+    try:
+        if not reader.has_files:
+            if run != job.runs:
+                raise NotFound(f"run {run} of job '{job.id}' left no output on this host")
+            if job.state not in (*WAITING, *SETTLED):
+                return False  # the record has what the run before wrote
+            return print_record(job, job.outcome or Outcome(), choice)
+        for piece in reader.read():
+            has_any = True
+            printer.write(piece.stream, piece.data)
+    finally:
+        reader.close()
+        printer.rest(is_over=True)
+    return has_any or any(reader.sizes)
 
 
-def print_record(job: Job, outcome: Outcome, choice: Choice) -> None:
-    """Write the output that is in the record of a job."""
+def print_record(job: Job, outcome: Outcome, choice: Choice) -> bool:
+    """Write the output that is in the record of a job; return whether there was any."""
+    printer, has_any = RunPrinter(job.id, choice), False
+    printer.had_terminal = job.spec.pty
     for stream in choice.streams:
         if cut := getattr(outcome, f"{stream}_cut"):
             print_hint(
                 f"job '{job.id}': the first {cut:,} bytes of {stream} are on the host that ran it"
             )
         lines = getattr(outcome, stream).splitlines(keepends=True)
+        has_any = has_any or bool(lines)
         if choice.lines is not None:
             lines = lines[max(0, len(lines) - choice.lines) :]
-        choice.write(stream, job.id, "".join(lines).encode())
+        printer.write(stream, "".join(lines).encode())
+    printer.rest(is_over=True)
+    return has_any

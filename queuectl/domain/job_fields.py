@@ -84,8 +84,10 @@ class Spec:
     value. `input` is a file of the host that runs the job, seen from `cwd`. `slots` is how much
     of its queue's limit a run takes. `after`, `after_fail` and `after_any` name the jobs that
     must have succeeded, failed or ended before; of the jobs with one `unique` key only one waits
-    or runs. With `clean_env` a run gets nothing of its worker's environment. `on_parent_failure`
-    is WAIT, as the parent may be retried, or CANCEL.
+    or runs. With `clean_env` a run gets nothing of its worker's environment, and with
+    `merge_output` it has one file for all that it writes. With `pty` it has a terminal, with
+    `stdin` a pipe to read from (with `input` it reads that alone), and else nothing to read.
+    `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
     `environment` names a captured environment of the store's.
     """
@@ -140,6 +142,19 @@ class Spec:
         False, setting="clean_env",
         help="Give it no environment but PATH, HOME, LANG and what --env sets.",
         comment="whether it gets nothing of its worker's environment", example="true",
+    )  # fmt: skip
+    merge_output: bool = _field(
+        False, help="Keep both streams in one file, in their exact order.",
+        comment="whether both streams are kept in one file, in their exact order", example="true",
+    )  # fmt: skip
+    pty: bool = _field(
+        False, help="Give it a terminal of 80 x 24, for colours, progress and `attach`.",
+        comment="whether it gets a terminal, for colours, progress and `attach`", example="true",
+    )  # fmt: skip
+    stdin: bool = _field(
+        False, help="Let `send` write to its standard input, which is else empty.",
+        comment="whether `send` may write to its standard input, which is else empty",
+        example="true",
     )  # fmt: skip
     after: tuple[str, ...] = _field(
         (), field_checks.check_ids, splits=True, of_schedule=False,

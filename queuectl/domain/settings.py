@@ -116,7 +116,12 @@ class Settings:
         8 * 86_400.0, 0, _LONG, "seconds", "how long figures by the minute are kept; 0 is for ever"
     )
     max_log_bytes: int = _setting(
-        0, 0, 2**50, "bytes", "how large a home's job logs may grow, the oldest go; 0 is any size"
+        0,
+        0,
+        2**50,
+        "bytes",
+        "how large a home's job logs may grow: the oldest go, of a job that runs the middle; "
+        "0 is any size",
     )
     date_order: str = _setting(
         "refuse", 0, 20, "", "how a date with slashes is meant that can be read in two ways: "

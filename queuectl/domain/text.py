@@ -25,3 +25,9 @@ def counted(number: int, noun: str) -> str:
 def without_passwords(text: str) -> str:
     """Return text whose addresses (`scheme://user:password@host`) show no password."""
     return re.sub(ADDRESS_WITH_PASSWORD, rf"\1{MASK}", text) if "://" in text else text
+
+
+def text_alone(data: bytes) -> bytes:
+    """Return lines of the log of a terminal without colours, and what progress bars wrote over."""
+    colorless = re.sub(rb"\x1b\[[\d;:]*[mK]", b"", data)
+    return re.sub(rb"[^\n]*\r(?=[^\n])", b"", colorless).replace(b"\r", b"")

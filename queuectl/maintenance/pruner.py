@@ -218,7 +218,7 @@ class LogKeeper:
         for path in _directories(self._home.job_logs):
             status = _statuses(path).values()
             written = max((each.st_mtime for each in status), default=0.0)
-            found.append((written, sum(each.st_size for each in status), path.name))
+            found.append((written, sum(map(_room_of, status)), path.name))
             yield
         found.sort()
         ages = kept_for(settings)
@@ -280,6 +280,11 @@ def _statuses(directory: Path) -> dict[str, os.stat_result]:
     with suppress(FileNotFoundError), os.scandir(directory) as entries:
         return {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
     return {}
+
+
+def _room_of(status: os.stat_result) -> int:
+    """Return how many bytes a file takes: less than its size where a part of it was dropped."""
+    return min(status.st_size, status.st_blocks * 512)
 
 
 def _runs_written_before(directory: Path, oldest: float) -> set[int]:

@@ -10,18 +10,21 @@ from queuectl.domain.job import TAIL_BYTES, Job
 from queuectl.domain.text import printable
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
+from queuectl.system.run_reader import STREAMS, RunReader, whole_lines
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _MOST_LINES = 2000
 _LAST_LINE_BYTES = 4096
+
+BOTH = "both"
+"""Names both streams, in the order in which they came."""
 
 
 @frozen
 class LogWanted:
     """Which output the person reads.
 
-    `run` None is the latest; `stream` None is standard output, or standard error where that is
-    all there is.
+    `run` None is the latest; `stream` None is all that there is.
     """
 
     job_id: str
@@ -46,6 +49,16 @@ class LogText:
     notice: str = ""
     text: str = ""
 
+    @property
+    def size(self) -> int:
+        """How many bytes there are in all of what is shown."""
+        return sum(self.sizes) if self.stream == BOTH else self.sizes[self.stream == "stderr"]
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """What one may turn to: each stream, and both where both have something."""
+        return (BOTH, *STREAMS) if all(self.sizes) else STREAMS
+
 
 def read_log(queue: Queue, wanted: LogWanted) -> LogText:
     """Return the end of a run's output. Raises NotFound when the job is gone."""
@@ -57,8 +70,8 @@ def read_log(queue: Queue, wanted: LogWanted) -> LogText:
     if ends is None:
         return LogText(wanted, job, run, notice="it left no output on this host")
     sizes = (ends["stdout"][1], ends["stderr"][1])
-    stream = wanted.stream or ("stderr" if sizes[1] and not sizes[0] else "stdout")
-    data, size = ends[stream]
+    stream = wanted.stream or (BOTH if all(sizes) else "stderr" if sizes[1] else "stdout")
+    data, size = _end_of_both(queue, job, run, ends) if stream == BOTH else ends[stream]
     text = data.decode(errors="replace")
     lines = clean(text)
     is_cut = size > len(data) or len(lines) > _MOST_LINES
@@ -100,6 +113,21 @@ def _ends(queue: Queue, job: Job, run: int) -> dict[str, tuple[bytes, int]] | No
     kept = {stream: getattr(job.outcome, stream).encode() for stream in paths}
     missing = {stream: getattr(job.outcome, f"{stream}_cut") for stream in paths}
     return {stream: (data, len(data) + missing[stream]) for stream, data in kept.items()}
+
+
+def _end_of_both(
+    queue: Queue, job: Job, run: int, ends: dict[str, tuple[bytes, int]]
+) -> tuple[bytes, int]:
+    """Return the end of both streams and their size; their order is not in a record."""
+    size = sum(each for _, each in ends.values())
+    reader = RunReader(JobLogs(queue.home), job.id, run)
+    try:
+        if not reader.has_files:
+            return b"".join(data for data, _ in ends.values()), size
+        reader.skip_to_last(TAIL_BYTES)
+        return b"".join(piece.data for piece in whole_lines(reader.read())), size
+    finally:
+        reader.close()
 
 
 def _end(path: Path, most: int = TAIL_BYTES) -> tuple[bytes, int]:

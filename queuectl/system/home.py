@@ -32,7 +32,8 @@ DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 _OWN_NAMES = (
-    "queue.db", "workers.", "history", "dashboard.token", "logs", "terminals", "edit-", ".env"
+    "queue.db", "workers.", "history", "dashboard.token", "logs", "sockets", "terminals", "edit-",
+    ".env",
 )  # fmt: skip
 """How the names of what is in a home begin."""
 
@@ -120,8 +121,13 @@ class Home:
 
     @property
     def job_logs(self) -> Path:
-        """One directory a job, in it `RUN.out` and `RUN.err`."""
+        """One directory a job, in it `RUN.out`, `RUN.err`, and their order in `RUN.order`."""
         return self.logs / "jobs"
+
+    @property
+    def sockets(self) -> str:
+        """The directory of the sockets through which people talk to runs."""
+        return os.path.join(self.directory, "sockets")
 
     def entries(self) -> list[Path]:
         """Return what is in the home and queuectl's; a home may hold other things too."""

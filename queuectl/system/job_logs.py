@@ -1,4 +1,4 @@
-"""The log files of jobs: `logs/jobs/ID/RUN.out` and `RUN.err`."""
+"""The log files of jobs: `logs/jobs/ID/RUN.out` and `RUN.err`, and their order in `RUN.order`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,17 @@ class JobLogs:
         """Return the file with the standard error of one run."""
         return self.directory(job_id) / f"{run}.err"
 
+    def order(self, job_id: str, run: int) -> Path:
+        """Return the file that tells in which order one run wrote; see `run_order`."""
+        return self.directory(job_id) / f"{run}.order"
+
     def remove_run(self, job_id: str, run: int) -> None:
         """Remove the logs of one run, where there are any; nothing behind a symbolic link."""
-        paths = (self.stdout(job_id, run), self.stderr(job_id, run))
+        paths = (
+            self.stdout(job_id, run),
+            self.stderr(job_id, run),
+            self.order(job_id, run),
+        )
         around = (self.home.logs, self.home.job_logs, self.directory(job_id))
         if not any(path.is_symlink() for path in around):
             for path in paths:

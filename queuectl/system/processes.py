@@ -93,6 +93,14 @@ def send_signal(process: ProcessIdentity, number: signal.Signals) -> bool:
     return True
 
 
+def owner_of(pid: int) -> int | None:
+    """Return the user id of a process; None when it is gone, or where only Linux can tell."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid if IS_LINUX else None
+    except OSError:
+        return None
+
+
 def is_stopped(pid: int) -> bool:
     """Whether a process was stopped in its place (SIGSTOP); False where only Linux can tell."""
     fields = stat_fields(pid) if IS_LINUX else None

@@ -51,6 +51,23 @@ def signal_run(group: int, pids: Collection[int], number: signal.Signals) -> Non
                 _signal(pid, number)
 
 
+def signal_members(pids: Collection[int], number: signal.Signals) -> bool:
+    """Signal processes that a look has found just now; return False when none of them can be.
+
+    Groups that one of them leads are signalled at once, so that no shell goes on behind its child.
+    """
+    groups = set()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            group = os.getpgid(pid)
+            groups.add(group if group in pids else -pid)
+    is_allowed = not groups
+    for target in groups:
+        with contextlib.suppress(PermissionError):
+            is_allowed = _signal(-target, number) or is_allowed
+    return is_allowed
+
+
 def members(
     run_id: str, group: int | None, spare: Collection[int] = (), known: Collection[int] = ()
 ) -> list[int]:

@@ -218,8 +218,9 @@ class Watch:
 
     def _other_stream(self) -> None:
         if self._view.log and self._seen.log:
-            other = "stderr" if self._seen.log.stream == "stdout" else "stdout"
-            self._look_at(replace(self._view.log, stream=other))
+            streams, now = self._seen.log.streams, self._seen.log.stream
+            at = streams.index(now) if now in streams else 0
+            self._look_at(replace(self._view.log, stream=streams[at - 1]))
 
     def _other_run(self, step: int) -> None:
         text = self._seen.log

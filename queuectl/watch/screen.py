@@ -12,9 +12,10 @@ from queuectl.domain.job_fields import command_text
 from queuectl.domain.text import printable
 from queuectl.presentation.columns import STATE_STYLES, seconds_between, slots_text, state_text
 from queuectl.presentation.layout import cut, fit, sparkline, width, wrap
-from queuectl.presentation.run_log import LogText
+from queuectl.presentation.run_log import BOTH, LogText
 from queuectl.presentation.snapshot import Snapshot
 from queuectl.presentation.tables import elapsed
+from queuectl.system.run_reader import STREAMS
 from queuectl.watch.panes import Fragment, Line, lines_of
 from queuectl.watch.view import Mode, Pane, View, position
 
@@ -43,7 +44,7 @@ _KEYS = (
     ("c", "cancel"), ("r", "retry"), ("d", "delete"), ("p", "pause"),
 )  # fmt: skip
 _LOG_KEYS = (
-    ("q", "back"), ("↑↓", "move"), ("G", "follow"), ("Tab", "stdout/stderr"), ("[ ]", "run"),
+    ("q", "back"), ("↑↓", "move"), ("G", "follow"), ("Tab", "stream"), ("[ ]", "run"),
     ("c", "cancel"), ("r", "retry"), ("d", "delete"), ("p", "pause"),
 )  # fmt: skip
 """The most important first, because a narrow screen shows fewer."""
@@ -64,7 +65,7 @@ _HELP = (
     ("q Ctrl-C", "quit; in a log q goes back"),
 )
 _HELP_IN_LOG = (
-    ("Tab", "standard error, standard output"),
+    ("Tab", "standard error, standard output, both in their order"),
     ("[ ]", "the run before, the run after"),
     ("↑", "stop following the end; G follows again"),
 )
@@ -230,7 +231,9 @@ def _streams(text: LogText, columns: int) -> Line:
     """Return the line that tells which run and which of the two streams is shown."""
     runs = f" run {text.run} of {text.job.runs} " if text.job and text.run else " "
     parts: Line = [("class:title", runs)]
-    for stream, size in zip(("stdout", "stderr"), text.sizes, strict=True):
+    if len(text.streams) > len(text.sizes):
+        parts.append(("class:focus" if text.stream == BOTH else "class:dim", f" {BOTH} "))
+    for stream, size in zip(STREAMS, text.sizes, strict=True):
         style = "class:focus" if stream == text.stream else "class:dim"
         parts += [("", " "), (style, f" {stream} {size:,} bytes ")]
     left = columns - sum(width(part) for _, part in parts)

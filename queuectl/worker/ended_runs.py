@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -145,5 +146,16 @@ class EndedRuns:
         end = (job, f"job '{job.id}' -> {after.state.value}{why}")
         if not self._shows_output:
             return [end]
-        output = (*outcome.stdout.splitlines(), *outcome.stderr.splitlines())
+        output = (line for text in (outcome.stdout, outcome.stderr) for line in _lines_of(text))
         return [*((job, f"job '{job.id}' | {line}") for line in output), end]
+
+
+def _lines_of(text: str) -> list[str]:
+    """Return the lines of what a job wrote, as they may be shown on standard output."""
+    if not sys.stdout.isatty():
+        return text.splitlines()
+    from queuectl.presentation.terminal_text import TerminalText  # background workers show none
+
+    shown = TerminalText(is_line=True)
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return [shown.feed(f"{line}\n".encode()).removesuffix("\n") for line in lines]

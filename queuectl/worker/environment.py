@@ -21,6 +21,8 @@ CLEAN = ("PATH", "HOME", "LANG")
 _REMEMBERED = 16
 _RUN_ID = RUN_ID_VARIABLE.encode()
 
+_TERM, _DUMB, _USUAL_TERM = b"TERM", b"dumb", b"xterm-256color"
+
 _OF_THE_WORKERS = frozenset({*STORE_VARIABLES, "PWD", "OLDPWD"})
 """What no job inherits: where the store is, and where its worker was started."""
 
@@ -73,7 +75,7 @@ class Environment:
         if why:
             raise NotAllowed(f"Command is not allowed: {why}")
         return {
-            **self._base(job),
+            **(self._base(job) if not job.spec.pty else _on_terminal(self._base(job))),
             **({} if job.spec.clean_env else {b"PWD": _directory(job.spec.cwd)}),
             **(_encoded(dict(job.spec.env)) if job.spec.env else {}),
             b"QUEUECTL_JOB_ID": job.spec.id.encode(),
@@ -86,6 +88,17 @@ class Environment:
         if job.spec.environment is not None:
             return self._base_of(job.spec.environment)
         return self._clean if job.spec.clean_env else self._inherited
+
+
+def _on_terminal(base: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return an environment that names the terminal which a run has, if it names none.
+
+    The size of whichever terminal its worker was started on is that of another.
+    """
+    kept = {name: value for name, value in base.items() if name not in (b"LINES", b"COLUMNS")}
+    if kept.get(_TERM, _DUMB) == _DUMB:
+        kept[_TERM] = _USUAL_TERM
+    return kept
 
 
 def _directory(cwd: str | None) -> bytes:

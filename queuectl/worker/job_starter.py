@@ -10,13 +10,14 @@ from typing import TypeVar
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.job import Job, Outcome
-from queuectl.domain.job_fields import command_text
+from queuectl.domain.job_fields import Spec, command_text
 from queuectl.domain.settings import Settings
 from queuectl.stores.base import Store
 from queuectl.system.home import Home
 from queuectl.worker.batch import ClaimedJob
 from queuectl.worker.environment import Environment, NotAllowed
 from queuectl.worker.logging import JobLog
+from queuectl.worker.runs.console import ConsoleWanted
 from queuectl.worker.runs.executor import Executor
 from queuectl.worker.runs.outcome import Run, postponed
 from queuectl.worker.runs.output import OutputFolder, RunFiles
@@ -53,6 +54,7 @@ class JobStarter:
         self._log = job_log
         self._pause = pause
         self._output = OutputFolder(home)
+        self._sockets = home.sockets
         self._environment = Environment(worker_id, store, self._answer)
         self._can_log = True
         self.next_try = 0.0
@@ -76,6 +78,8 @@ class JobStarter:
             return put_off
         try:
             files = self._output.open(job.id, job.runs)
+            if job.spec.merge_output:
+                files.merge()
         except StoreUnavailable as fault:
             self._note_no_logs(f"{fault}; trying again")
             raise
@@ -87,7 +91,7 @@ class JobStarter:
         return outcome
 
     def _run(self, claimed: ClaimedJob, settings: Settings, files: RunFiles) -> Outcome | None:
-        job = claimed.job
+        job, spec = claimed.job, claimed.job.spec
         try:
             environment = self._environment.of(job, job.claim_id, settings)
         except NotAllowed as fault:
@@ -99,20 +103,26 @@ class JobStarter:
             log.info("the logs of jobs can be written again")
             self._can_log = True
         if self._log.tells_starts:
-            command = command_text(job.spec.command)[:_COMMAND_LENGTH]
+            command = command_text(spec.command)[:_COMMAND_LENGTH]
             self._log.log(f"running job '{job.id}': {command}")
         run = Run(
             job.claim_id,
-            job.spec.command,
+            spec.command,
             environment,
-            job.spec.cwd,
-            job.spec.timeout,
+            spec.cwd,
+            spec.timeout,
             settings.kill_grace_seconds,
             settings.kill_leftovers,
             claimed.deadline,
-            job.spec.input,
+            self._console_of(spec),
+            spec.input,
         )
         return self._executor.start(run, files)
+
+    def _console_of(self, spec: Spec) -> ConsoleWanted | None:
+        """Return how people may talk to a run; one that reads a file is not written to."""
+        is_written_to = spec.stdin and spec.input is None
+        return ConsoleWanted(spec.pty, self._sockets) if spec.pty or is_written_to else None
 
     def close_files(self, files: RunFiles) -> None:
         """Close the files of a run that has ended."""

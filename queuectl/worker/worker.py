@@ -79,7 +79,11 @@ class Worker:
             slots=options.slots(settings),
         )
         self._executor = Executor(
-            self._control, self._watchdog, options.timings.quick, is_adopter=is_adopter
+            self._control,
+            self._watchdog,
+            options.timings.quick,
+            lambda: self._heartbeat.settings.max_log_bytes,
+            is_adopter=is_adopter,
         )
         outage = OutageLog()
         self._heartbeat = Heartbeat(

@@ -39,6 +39,7 @@ STRANGERS = "tests/chaos/test_strangers.py::"
 SETTLING = "tests/stores/test_settling.py::"
 SUSPECTS = "tests/stores/test_suspects.py::"
 BESIDE = "tests/worker/test_concurrency.py::"
+CONSOLE = "tests/worker/test_console.py::"
 JOURNAL = "tests/worker/test_crash_journal.py::"
 
 
@@ -61,6 +62,16 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "another user talks to a run",
+        CONSOLE + "test_another_user_is_turned_away_even_where_the_modes_would_let_him_in",
+        (Cut("worker/runs/console_main.py", "if is_own(connection):", "if True:"),),
+    ),
+    Mutant(
+        "a run is over before its log is",
+        CONSOLE + "test_a_run_is_not_over_before_all_that_it_showed_is_written_down",
+        (Cut("worker/runs/executor.py", "hand.console.finish()", "hand.console.abandon()"),),
+    ),
     Mutant(
         "who comes takes files that were exchanged",
         EXCHANGED

@@ -223,6 +223,13 @@ def test_a_log_is_read_and_followed(watch: Start, cli: Cli, home: Path) -> None:
     screen.shows("and more")
     screen.press("tab")
     screen.shows("oh\\x07")
+    screen.loses("and more")
+    screen.resize(80, 24)
+    screen.press("tab")
+    screen.shows("both   stdout")
+    screen.loses("oh\\x07")
+    screen.press("tab")
+    screen.shows("and more", "line 98")
     screen.press("q")
     screen.shows("─ Jobs")
 

@@ -254,7 +254,7 @@ def test_a_run_is_stopped_also_where_no_thread_can_be_started(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with closing(Control()) as control:
-        executor = Executor(control, Watchdog(Post()), 0.02)
+        executor = Executor(control, Watchdog(Post()), 0.02, lambda: 0)
         files = OutputFolder(Home(tmp_path)).open("job", 1)
         run = Run(token_hex(12), ("sleep", "60"), {b"PATH": b"/bin"}, None, 0.1, 0, False, math.inf)
         control.hold(run.id, math.inf)

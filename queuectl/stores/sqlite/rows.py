@@ -97,8 +97,9 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         claim_id, lease_until, alone,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
     ) = row[_FIELDS_END:]  # fmt: skip
-    for place, read in _READ:
-        fields[place] = read(fields[place])
+    for place, read, nothing in _READ:
+        value = fields[place]
+        fields[place] = read(value) if value else nothing
     spec = Spec(job_id, command if argv is None else tuple(load_json(argv)), *fields)
     outcome = None
     if duration is not None:
@@ -184,8 +185,11 @@ def _reader_of(field: Field) -> Callable[[Any], Any] | None:
 
 
 _READ = [
-    (place, read) for place, field in enumerate(FIELDS.values()) if (read := _reader_of(field))
+    (place, read, read(None))
+    for place, field in enumerate(FIELDS.values())
+    if (read := _reader_of(field))
 ]
+"""Which values are turned, by what, and into what where there is none, as of nearly all jobs."""
 
 
 # the way in

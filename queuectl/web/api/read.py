@@ -104,7 +104,7 @@ def _log(queue: Queue, arguments: Arguments) -> dict[str, Any]:
         "run": log.run,
         "stream": log.stream,
         "text": log.text,
-        "size": log.sizes[log.stream == "stderr"],
+        "size": log.size,
         "cut": log.cut,
         "notice": log.notice,
     }
@@ -128,7 +128,7 @@ READING = (
                  Param("run", QUERY, {"type": "integer", "minimum": 1, "maximum": 2**31},
                        "which run; the latest unless said"),
                  Param("stream", QUERY, STREAM,
-                       "which of the two; standard error unless said where it is all there is"),
+                       "one of the two alone; all that there is, in its order, unless said"),
              )),
     Endpoint("listDead", "GET", "/dlq", "List the dead jobs, a page at a time.",
              lambda queue, arguments: _as_page(queue, page_of(queue, arguments, DEAD)),

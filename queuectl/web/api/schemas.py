@@ -17,6 +17,7 @@ from queuectl.domain.schedule import Schedule
 from queuectl.domain.settings import KEYS, default_of
 from queuectl.domain.stats import Figures
 from queuectl.domain.worker_record import WorkerRecord
+from queuectl.presentation.run_log import BOTH
 
 Schema = dict[str, Any]
 """A JSON schema, of the few words that OpenAPI and our own check have in common."""
@@ -71,7 +72,7 @@ STATE = one_of(*(state.value for state in State))
 COUNT: Schema = {"type": "integer", "minimum": 0}
 LIMIT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_SLOTS}
 SEQ: Schema = {"type": "integer", "minimum": 0, "maximum": MOST_SEQ}
-STREAM = one_of("stdout", "stderr")
+STREAM = one_of("stdout", "stderr", BOTH)
 COMMAND: Schema = {"anyOf": [TEXT, array(TEXT)]}
 SETTING: Schema = {"type": ["number", "boolean", "string"]}
 

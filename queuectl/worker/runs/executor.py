@@ -26,10 +26,13 @@ from queuectl.domain.job import Outcome
 from queuectl.system.run_mark import Marker, mark_of
 from queuectl.system.run_processes import children_of
 from queuectl.worker.runs import programs
+from queuectl.worker.runs.console import Console, ConsoleWanted
 from queuectl.worker.runs.outcome import Run, outcome_of
 from queuectl.worker.runs.output import RunFiles
 from queuectl.worker.runs.programs import CannotStart
+from queuectl.worker.runs.sampler import Sampler
 from queuectl.worker.runs.stopping import RunTimer, Stopper, has_ended, reaped_status
+from queuectl.worker.runs.temp_file import SpawnAction
 from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control, Halt
 
@@ -61,31 +64,43 @@ class _RunInHand:
     pid: int
     begun: float
     timer: RunTimer
+    console: Console | None = None
     ending: _Ending | None = None
+    is_sampled: bool = False
 
 
 class Executor:
     """Runs commands side by side for one worker, each known by the id of its claim.
 
-    What a command writes can be seen when it has run for `quick` seconds, or has ended. Where this
+    What a command writes can be seen when it has run for `quick` seconds, or has ended; from then
+    on the files of one run take no more than `log_limit` bytes, where that is not 0. Where this
     process adopts orphans (`is_adopter`), each process of its runs is its descendant, and every
     child of its that ends is its to reap.
     """
 
     def __init__(
-        self, control: Control, watchdog: Watchdog, quick: float, *, is_adopter: bool = False
+        self,
+        control: Control,
+        watchdog: Watchdog,
+        quick: float,
+        log_limit: Callable[[], int],
+        *,
+        is_adopter: bool = False,
     ) -> None:
         self._control = control
         self._watchdog = watchdog
         self._quick = quick
         self._is_adopter = is_adopter
         self._stopper = Stopper(control, self._adopted, self._is_unclear)
+        self._sampler = Sampler(log_limit)
         self._marker = Marker()
         self._unreaped: set[int] = set()
         """Leaders that must not be reaped when they end, as more of their runs is to be killed."""
 
         self._has_orphans = not is_adopter
         self._null = os.open(os.devnull, os.O_RDONLY)
+        self._no_input = (os.POSIX_SPAWN_DUP2, self._null, 0)
+        self._consoles: set[int] = set()
         self._in_hand: dict[int, _RunInHand] = {}
         self._quick_ones: deque[_RunInHand] = deque()
         self._over: deque[_RunInHand] = deque()
@@ -95,6 +110,7 @@ class Executor:
 
     def close(self) -> None:
         """Let go of what is open."""
+        self._sampler.close()
         os.close(self._null)
 
     def __len__(self) -> int:
@@ -115,17 +131,21 @@ class Executor:
         begun = time.monotonic()
         self._watchdog.announce(run.id, run.deadline)
         self._is_starting = True
+        console = None
         try:
-            pid = self._spawn(run, files)
+            if run.console is not None:
+                console, pid = self._spawn_with_console(run, run.console, files)
+            else:
+                pid = self._spawn_with_input(run, (self._no_input, *files.actions))
         except CannotStart as fault:
             self._watchdog.ended(run.id)
             files.show()
             return Outcome(error=str(fault))
         else:
             self._watchdog.started(run.id, pid)
-            hand = _RunInHand(run, files, pid, begun, RunTimer(run.id, pid, begun))
+            hand = _RunInHand(run, files, pid, begun, RunTimer(run.id, pid, begun), console)
             self._in_hand[pid] = hand
-            if run.kill_leftovers:
+            if run.kill_leftovers or console is not None:
                 self._unreaped.add(pid)
         finally:
             self._is_starting = False
@@ -135,15 +155,42 @@ class Executor:
         )
         return None
 
-    def _spawn(self, run: Run, files: RunFiles) -> int:
-        """Start the command; its pid is also its process group. Raises CannotStart."""
-        cwd = run.cwd or "/"
+    def _spawn_with_console(
+        self, run: Run, wanted: ConsoleWanted, files: RunFiles
+    ) -> tuple[Console, int]:
+        """Start the console of a run and its command; return its pid too. Raises CannotStart."""
+        console = Console(wanted, run.id, run.environment, files, self._marker)
         try:
-            os.chdir(cwd)  # posix_spawn cannot do that for the child alone
-        except OSError as fault:
-            raise CannotStart(f"Working directory {cwd}: {fault.strerror}") from None
+            pid = self._spawn_with_input(run, console.actions)
+        except CannotStart:
+            console.abandon()
+            raise
+        finally:
+            console.hand_over()
+        self._consoles.add(console.pid)
+        return console, pid
+
+    def _spawn_with_input(self, run: Run, streams: tuple[SpawnAction, ...]) -> int:
+        """Start a command, whose standard input is a file if it names one. Raises CannotStart.
+
+        The file is seen from its directory.
+        """
+        if run.input is None:
+            return self._spawn(run, streams)
+        _enter(run)
+        source = programs.open_input(run.input)
+        try:
+            return self._spawn(run, (*streams, (os.POSIX_SPAWN_DUP2, source, 0)))
+        finally:
+            os.close(source)
+
+    def _spawn(self, run: Run, streams: tuple[SpawnAction, ...]) -> int:
+        """Start the command; its pid is also its process group. Raises CannotStart.
+
+        `streams` are its standard input, output and error.
+        """
+        _enter(run)
         start = programs.to_start(run.command, run.environment)
-        source = self._null if run.input is None else programs.open_input(run.input)
         self._marker.put(mark_of(run.id))
         try:
             while True:
@@ -152,7 +199,7 @@ class Executor:
                         start.program,
                         start.argv,
                         run.environment,
-                        file_actions=((os.POSIX_SPAWN_DUP2, source, 0), *files.actions),
+                        file_actions=streams,
                         setsid=True,
                         setsigmask=(),
                         setsigdef=_SIGNALS,
@@ -161,8 +208,6 @@ class Executor:
                     start = programs.instead(fault, start, run.environment)
         finally:
             self._marker.take_back()
-            if source != self._null:
-                os.close(source)
 
     # ending
 
@@ -223,7 +268,11 @@ class Executor:
     def _let_go(self, hand: _RunInHand) -> None:
         """Forget a run whose leader is reaped."""
         del self._in_hand[hand.pid]
+        if hand.is_sampled:
+            self._sampler.remove(hand.files)
         self._unreaped.discard(hand.pid)
+        if hand.console is not None:
+            self._consoles.discard(hand.console.pid)
         self._watchdog.ended(hand.run.id)
         self._has_orphans = self._has_orphans or bool(self._in_hand)  # it may have left some
 
@@ -240,9 +289,11 @@ class Executor:
                 return None
             return pid, status
         while (pid := self._next_dead() or 0) in self._unreaped:
-            # what it leaves behind is killed before its pid is free
-            hand = self._in_hand[pid]
-            self._begin_ending(hand, None, partial(self._stopper.kill_leftovers, hand.run, pid))
+            # what it leaves behind is killed, and its console done, before its pid is free
+            hand, bring_about = self._in_hand[pid], _nothing
+            if hand.run.kill_leftovers:
+                bring_about = partial(self._stopper.kill_leftovers, hand.run, pid)
+            self._begin_ending(hand, None, bring_about)
         return (pid, reaped_status(pid)) if pid else None
 
     def _next_dead(self) -> int | None:
@@ -265,7 +316,8 @@ class Executor:
         """Return the children that lead no run in hand, where this process adopts orphans."""
         if not self._is_adopter:
             return []
-        return [pid for pid in children_of(os.getpid()) if pid not in self._in_hand]
+        others = self._in_hand.keys() | self._consoles
+        return [pid for pid in children_of(os.getpid()) if pid not in others]
 
     def _is_unclear(self) -> bool:
         """Whether a child that bears no mark may be of any run."""
@@ -279,6 +331,8 @@ class Executor:
             hand = self._quick_ones.popleft()
             if self._in_hand.get(hand.pid) is hand:
                 hand.files.show()
+                hand.is_sampled = True
+                self._sampler.add(hand.files)
 
     def _look_after_all(self, now: float) -> None:
         """Stop what must be stopped, pause what must pause, and say when to look again."""
@@ -311,6 +365,8 @@ class Executor:
         def end() -> None:
             try:
                 ending.left = bring_about()
+                if hand.console is not None:
+                    hand.console.finish()
             finally:
                 self._over.append(hand)
                 self._control.rouse()
@@ -319,3 +375,20 @@ class Executor:
             threading.Thread(target=end, name=f"end of {hand.pid}", daemon=True).start()
         except RuntimeError:  # a job has used up what processes there may be: then it ends here
             end()
+
+
+def _nothing() -> list[int]:
+    """Bring about the end of a run that has ended and of which nothing is to be killed."""
+    return []
+
+
+def _enter(run: Run) -> None:
+    """Go to a run's directory: posix_spawn cannot do that for the child alone.
+
+    Raises CannotStart.
+    """
+    cwd = run.cwd or "/"
+    try:
+        os.chdir(cwd)
+    except OSError as fault:
+        raise CannotStart(f"Working directory {cwd}: {fault.strerror}") from None

@@ -16,6 +16,7 @@ from queuectl.domain.job import Job, Outcome
 from queuectl.domain.times import short_seconds
 from queuectl.system.run_processes import members
 from queuectl.worker.runs import programs
+from queuectl.worker.runs.console import ConsoleWanted
 from queuectl.worker.runs.output import RunFiles
 from queuectl.worker.signals import Halt
 
@@ -28,7 +29,10 @@ _AGAIN_SECONDS = 30.0
 
 @frozen
 class Run:
-    """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`."""
+    """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`.
+
+    `console` says how people may talk to it; None: it has nothing to read.
+    """
 
     id: str
     command: Command
@@ -38,6 +42,7 @@ class Run:
     kill_grace: float
     kill_leftovers: bool
     deadline: float
+    console: ConsoleWanted | None = None
     input: str | None = None
 
 

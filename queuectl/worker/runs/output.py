@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
@@ -22,80 +21,18 @@ from typing import TypeVar
 from queuectl.domain.errors import StoreRefused, StoreUnavailable, shown
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.job import TAIL_BYTES
+from queuectl.system import holes
 from queuectl.system.home import DIRECTORY_MODE, FILE_MODE, Home, cannot, private_directory
+from queuectl.system.run_order import Sizes
+from queuectl.worker.runs.temp_file import SpawnAction, TempFile
 
-if sys.platform == "linux":
-    import fcntl
-
-    _READ_LEASE = () if fcntl.F_RDLCK == 0 else (fcntl.F_RDLCK,)
-    """The argument that asks for one; 0, as it is nearly everywhere, is quicker left out."""
-
-SpawnAction = tuple[int, int, int] | tuple[int, int, str, int, int]
-"""A file action of `os.posix_spawn`."""
-
-_WRITE = os.O_WRONLY | os.O_APPEND
-_ON_DISK = "/proc/self/fd"
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NOTHING = ("", 0)
+_MERGED = (os.POSIX_SPAWN_DUP2, 1, 2)
+"""Makes standard error the same file as standard output."""
+
 T = TypeVar("T")
-
-
-class TempFile:
-    """An empty file that no directory knows; it goes when `reader`, its descriptor, is closed."""
-
-    def __init__(self, folder: int) -> None:
-        """Make it where `folder` is. Raises OSError, also where the system has no such files.
-
-        FileNotFoundError says that the folder is gone; Linux says that it is not permitted.
-        """
-        if sys.platform != "linux":
-            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-        try:
-            file = os.open(".", os.O_TMPFILE | os.O_RDWR, FILE_MODE, dir_fd=folder)
-        except PermissionError:
-            if os.fstat(folder).st_nlink:
-                raise
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
-        try:
-            # to be read only: who holds it for writing is told apart by that
-            self.reader = os.open(f"{_ON_DISK}/{file}", os.O_RDONLY)
-        finally:
-            os.close(file)
-        self._path = f"{_ON_DISK}/{self.reader}"
-        self.has_name = False
-
-    def opening(self, descriptor: int) -> SpawnAction:
-        """Return how a new process opens it for writing, as one of its descriptors.
-
-        Nobody else has it open for writing then.
-        """
-        return (os.POSIX_SPAWN_OPEN, descriptor, self._path, _WRITE, FILE_MODE)
-
-    def is_blank(self) -> bool:
-        """Whether it is empty and unnamed, and nobody holds it who could write into it later.
-
-        A lease for reading is given only on a file that nobody has open for writing; see
-        fcntl(2), `F_SETLEASE`. The size is looked at after that, when it is what it stays.
-        """
-        if self.has_name:
-            return False
-        try:
-            fcntl.fcntl(self.reader, fcntl.F_SETLEASE, *_READ_LEASE)
-            fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except OSError:
-            return False
-        return os.lseek(self.reader, 0, os.SEEK_END) == 0
-
-    def give_name(self, name: str, folder: int) -> None:
-        """Make it a file of that name, in place of another; once. Raises OSError."""
-        if self.has_name:
-            return
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)
-        os.link(self._path, name, dst_dir_fd=folder, follow_symlinks=True)
-        self.has_name = True
-
 
 _Pair = tuple[TempFile, TempFile]
 
@@ -103,17 +40,48 @@ _Pair = tuple[TempFile, TempFile]
 class RunFiles:
     """The open files of one run: what the command writes into, and what is read back."""
 
-    def __init__(self, stdout: int, stderr: int) -> None:
+    _is_merged = False
+
+    def __init__(
+        self, folder: OutputFolder, job_id: str, run: int, stdout: int, stderr: int
+    ) -> None:
+        self._folder, self._job_id, self._run = folder, job_id, run
         self._stdout, self._stderr = stdout, stderr
+
+    def merge(self) -> None:
+        """Have the command, which is not started yet, write all into the first."""
+        self._is_merged = True
 
     @property
     def actions(self) -> tuple[SpawnAction, SpawnAction]:
         """How a command gets them as its standard output and standard error."""
         dup = os.POSIX_SPAWN_DUP2
-        return (dup, self._stdout, 1), (dup, self._stderr, 2)
+        stderr = _MERGED if self._is_merged else (dup, self._stderr, 2)
+        return (dup, self._stdout, 1), stderr
 
     def show(self) -> None:
         """Let others see the files; where that fails, `close` tries again."""
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """The open files, to be looked at."""
+        return self._stdout, self._stderr
+
+    def sizes(self) -> Sizes:
+        """Return how much has been written into each, in bytes."""
+        return os.lseek(self._stdout, 0, os.SEEK_END), os.lseek(self._stderr, 0, os.SEEK_END)
+
+    def is_error_older(self) -> bool:
+        """Whether standard error was written to before standard output was, the last time each."""
+        return os.fstat(self._stderr).st_mtime_ns < os.fstat(self._stdout).st_mtime_ns
+
+    def make_order(self) -> int:
+        """Return a new file, open for writing, for the order of what is in both. Raises OSError."""
+        return self._folder.make_order(self._job_id, self._run)
+
+    def drop_part(self, stream: int, start: int, end: int) -> None:
+        """Drop a part of a file, standard error with `stream` 1. Raises OSError; see `holes`."""
+        holes.punch(self._stderr if stream else self._stdout, start, end)
 
     def tails(self) -> tuple[tuple[str, int], tuple[str, int]]:
         """Return the end of each, as `read_tail` does."""
@@ -159,6 +127,21 @@ class OutputFolder:
             self._is_full = True  # the next run finds out before it begins
             raise
 
+    def make_order(self, job_id: str, run: int) -> int:
+        """Return a new file, open for writing, for the order of a run's output. Raises OSError.
+
+        It is for the thread that samples: the folder may be closed and opened meanwhile.
+        """
+        folder = os.open(self._home.job_logs, _DIRECTORY)
+        try:
+            directory = os.open(job_id, _DIRECTORY, dir_fd=folder)
+            try:
+                return os.open(f"{run}.order", _CREATE, FILE_MODE, dir_fd=directory)
+            finally:
+                os.close(directory)
+        finally:
+            os.close(folder)
+
     def take_back(self, blanks: _Pair) -> None:
         """Keep files that nothing was written into, and nothing can be, for a later run."""
         self._blanks.append(blanks)
@@ -185,9 +168,9 @@ class OutputFolder:
                     raise
                 self._has_unnamed = False
         with _entered(job_id, folder) as directory:
-            files = _make_files(run, directory)
+            stdout, stderr = _make_files(run, directory)
         self._is_full = False
-        return files
+        return RunFiles(self, job_id, run, stdout, stderr)
 
     def _give_names(self, files: _Pair, job_id: str, run: int) -> None:
         with _entered(job_id, self._open_folder()) as directory:
@@ -212,16 +195,15 @@ class _UnnamedFiles(RunFiles):
     """Files of a run that get their names when there is something to be seen."""
 
     def __init__(self, folder: OutputFolder, files: _Pair, job_id: str, run: int) -> None:
-        stdout, stderr = files
-        super().__init__(stdout.reader, stderr.reader)
-        self._folder, self._files = folder, files
-        self._job_id, self._run = job_id, run
+        self._folder, self._job_id, self._run = folder, job_id, run
+        self._stdout, self._stderr = files[0].reader, files[1].reader
+        self._files = files
         self._is_blank = False
 
     @property
     def actions(self) -> tuple[SpawnAction, SpawnAction]:
         stdout, stderr = self._files
-        return stdout.opening(1), stderr.opening(2)
+        return stdout.opening(1), _MERGED if self._is_merged else stderr.opening(2)
 
     def show(self) -> None:
         with contextlib.suppress(StoreUnavailable, StoreRefused):
@@ -271,11 +253,14 @@ def _names(run: int) -> tuple[str, str]:
     return f"{run}.out", f"{run}.err"
 
 
-def _make_files(run: int, directory: int) -> RunFiles:
+def _make_files(run: int, directory: int) -> tuple[int, int]:
+    """Make the files of a run, in place of those of another job that had the same id."""
     stdout, stderr = _names(run)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{run}.order", dir_fd=directory)
     out = os.open(stdout, _CREATE, FILE_MODE, dir_fd=directory)
     try:
-        return RunFiles(out, os.open(stderr, _CREATE, FILE_MODE, dir_fd=directory))
+        return out, os.open(stderr, _CREATE, FILE_MODE, dir_fd=directory)
     except OSError:
         os.close(out)
         raise
