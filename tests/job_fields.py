@@ -17,6 +17,7 @@ from zlib import crc32
 from queuectl.domain.dependencies import blockers
 from queuectl.domain.job import Claim, Job, Outcome, Run, State
 from queuectl.domain.job_fields import FIELDS, Field, Spec
+from queuectl.domain.text import MASK
 from queuectl.domain.times import UTC, iso
 
 Flat = dict[str, object]
@@ -78,6 +79,7 @@ EXCUSED: dict[str, dict[str, str]] = {
 SPELLED: dict[str, tuple[str, Callable[[Any], object]]] = {
     "outcome.error": ("last_error", lambda error: error),
     "paused": ("paused", lambda is_paused: is_paused),
+    "spec.input_text": ("input_text", lambda _text: MASK),
     "spec.environment": ("capture_env", lambda name: name is not None),
     "blocked_by": ("waits_for", lambda left: [word.partition(":")[2] for word in left]),
 }

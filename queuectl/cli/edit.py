@@ -23,7 +23,7 @@ from queuectl.cli.session import Session, pass_session, warn_if_missing
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, shown
 from queuectl.domain.job import WAITING, Job
 from queuectl.domain.job_edit import require_waiting
-from queuectl.domain.job_fields import ASKED, Kind, plain
+from queuectl.domain.job_fields import ASKED, Field, Kind, plain
 from queuectl.domain.times import iso
 from queuectl.domain.views import asked_as_dict
 from queuectl.presentation.console import print_error, print_hint, print_line
@@ -173,10 +173,15 @@ def fields_of(job: Job) -> dict[str, Any]:
     used = {
         name: values[name]
         for name, field in ASKED.items()
-        if values[name] != plain(field.default) or not (field.example or field.kind is Kind.PAIRS)
+        if values[name] != plain(field.default) or not _is_left_out(field)
     }
     fields = {"command": job.spec.command, "run_at": iso(job.run_at), **used}
     return {name: _plain(value) for name, value in fields.items() if value != {}}
+
+
+def _is_left_out(field: Field) -> bool:
+    """Whether a file has no value for a field that a job does not use."""
+    return bool(field.example) or field.is_hidden or field.kind is Kind.PAIRS
 
 
 def text_of(jobs: Sequence[Job]) -> str:

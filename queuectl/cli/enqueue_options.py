@@ -80,6 +80,7 @@ def _option_of(field: Field) -> Option:
         multiple=field.kind in (Kind.WORDS, Kind.PAIRS),
         type=_COMPLETED.get(field.name) or _choices_of(field),
         help=field.help + _default_of(field) + _range_of(field),
+        hidden=field.is_hidden,
     )
 
 

@@ -75,7 +75,10 @@ COMMANDS = {
     ),
     "purge": ("cli.bulk", "Delete settled jobs that nobody needs any more, with their logs."),
     "export": ("cli.transfer", "Write jobs, settings, queues and schedules as JSON lines."),
-    "import": ("cli.transfer:import_jobs", "Read what `export` wrote into this store."),
+    "import": (
+        "cli.transfer:import_jobs",
+        "Read what `export` wrote into this store, or what another program keeps.",
+    ),
     "migrate": ("cli.transfer", "Move a whole store to another, and compare the two at the end."),
     "backup": ("cli.backup", "Copy the whole embedded store into a new file, while workers work."),
     "restore": (

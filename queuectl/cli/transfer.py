@@ -20,6 +20,7 @@ from queuectl.cli import job_input
 from queuectl.cli.completions import PathName
 from queuectl.cli.enqueue_words import WrittenJob
 from queuectl.cli.filters import confirm, filter_of, filter_options, yes_option
+from queuectl.cli.moving import foreign_options, import_foreign
 from queuectl.cli.progress import Progress, progress_line
 from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session
@@ -30,6 +31,7 @@ from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.system.home import cannot, find_location, open_private, working_directory
 
 if TYPE_CHECKING:
+    from queuectl.queue import Queue
     from queuectl.transfer.jsonl import Intake, Taken
 
 STANDARD_OUTPUT = "-"
@@ -39,14 +41,27 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 @examples("""
     queuectl export backup.jsonl
     queuectl export --state dead --queue imports | gzip > dead.jsonl.gz
+    queuectl export --to crontab
 """)
 @click.command(cls=Command)
 @click.argument("file", required=False, type=PathName(), metavar="[FILE]")
 @filter_options("Only jobs in these states.", careful=False, deliveries=False)
 @click.option("--mask", is_flag=True, help="Hide secrets; such an export cannot be imported.")
+@click.option(
+    "--to",
+    "target",
+    metavar="FORMAT",
+    help="As another program reads them: crontab (schedules), commands (jobs that wait).",
+)
 @pass_session
-def export(session: Session, /, file: str | None, mask: bool, **options: Any) -> None:
+def export(
+    session: Session, /, file: str | None, mask: bool, target: str | None, **options: Any
+) -> None:
     """Write jobs, settings, queues and schedules as JSON lines."""
+    if target is not None:
+        from queuectl.cli.moving_out import check_target
+
+        check_target(target)
     if file == "":
         raise InvalidInput("FILE must not be empty", hint="queuectl export backup.jsonl")
     queue = session.reading()
@@ -54,6 +69,9 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
     if is_shown and not mask:
         print_hint("secrets are masked on a terminal: queuectl export FILE writes all")
+    if target is not None:
+        _export_foreign(queue, target, chosen, file, masked=mask or is_shown)
+        return
     from queuectl.transfer.jsonl import export_lines
 
     only = None if chosen == Filter() else chosen
@@ -65,6 +83,20 @@ def export(session: Session, /, file: str | None, mask: bool, **options: Any) ->
     with _replaced(Path(file)) as stream, progress_line() as progress:
         written = _write(every, stream, progress)
     print_line(f"Exported {jobs_and_schedules(written['job'], written['schedule'])} to {file}")
+
+
+def _export_foreign(
+    queue: Queue, target: str, chosen: Filter, file: str | None, *, masked: bool
+) -> None:
+    from queuectl.cli.moving_out import write_foreign
+
+    if file is None or file == STANDARD_OUTPUT:
+        write_foreign(queue, target, chosen, sys.stdout, masked=masked)
+        return
+    working_directory(file)
+    with _replaced(Path(file)) as stream:
+        written = write_foreign(queue, target, chosen, stream, masked=masked)
+    print_line(f"Exported {written} to {file}")
 
 
 def _write(
@@ -108,13 +140,33 @@ def _replaced(path: Path) -> Iterator[IO[str]]:
 @examples("""
     queuectl import backup.jsonl
     zcat dead.jsonl.gz | queuectl import - --skip-existing
+    crontab -l | queuectl import --from crontab - --dry-run
 """)
 @click.command("import", cls=Command)
-@click.argument("file", type=PathName(), metavar="FILE")
+@click.argument("file", type=PathName(), metavar="[FILE|-]", required=False)
 @click.option("--skip-existing", is_flag=True, help="Say nothing of what is there already.")
+@foreign_options
 @pass_session
-def import_jobs(session: Session, file: str, skip_existing: bool) -> int:
-    """Read what `export` wrote into this store."""
+def import_jobs(
+    session: Session, /, file: str | None, skip_existing: bool, source: str | None, **options: Any
+) -> int:
+    """Read what `export` wrote into this store, or what another program keeps."""
+    if source is not None:
+        return import_foreign(session, source, file, options)
+    alone = [
+        name for name, value in options.items()
+        if value or (value is False and name in ("overlap", "system"))
+    ]  # fmt: skip
+    if alone:
+        option = {"as_json": "json", "overlap": "no-overlap"}.get(alone[0], alone[0])
+        raise InvalidInput(f"--{option.replace('_', '-')} goes with --from FORMAT")
+    if file is None:
+        raise InvalidInput("name the file to import", hint="queuectl import FILE, or --from FORMAT")
+    return _import_export(session, file, skip_existing=skip_existing)
+
+
+def _import_export(session: Session, file: str, *, skip_existing: bool) -> int:
+    """Take in what `export` wrote; return the code of the first refusal."""
     from queuectl.stores.rules import require_in_use
     from queuectl.transfer.jsonl import Intake
 

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard, cast
 
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.settings import as_choice, as_number, parse_value
+from queuectl.domain.text import MASK
 
 Command = str | tuple[str, ...]
 """A line for /bin/sh, or a tuple of arguments that is run without a shell."""
@@ -83,6 +84,23 @@ def _encoded(field: str, text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise InvalidInput(f"{field} must be valid UTF-8") from None
+
+
+def check_input(field: str, value: object) -> str:
+    """Return what a command is to read: a text of at most so many bytes as a variable may have."""
+    text = check_text(field, value)
+    if text == MASK:
+        raise InvalidInput(
+            f"{field} is hidden there: {MASK} stands for a text that is not shown",
+            hint="name the text itself, or move jobs with queuectl export and import",
+        )
+    size = _size(field, text)
+    if size > MAX_ENV_BYTES:
+        raise InvalidInput(
+            f"{field} has {size:,} bytes; at most {MAX_ENV_BYTES:,} are kept",
+            hint="put it into a file, and read that in the command: COMMAND < FILE",
+        )
+    return text
 
 
 def check_command(field: str, value: object) -> Command:

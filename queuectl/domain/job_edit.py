@@ -10,7 +10,7 @@ from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, InvalidInput, shown
 from queuectl.domain.frozen import replace
 from queuectl.domain.job import WAITING, Job
-from queuectl.domain.job_fields import defaults_of
+from queuectl.domain.job_fields import ASKED, defaults_of
 from queuectl.domain.request import (
     CHECKS,
     HOLD,
@@ -73,7 +73,7 @@ def edit(
         elif value is None:
             given[key] = _default(key, settings)
         else:
-            given[key] = CHECKS[key](_unmasked(value, job) if key == "env" else value)
+            given[key] = CHECKS[key](_unmasked(key, value, job))
     if given.get("id", job.id) != job.id:
         raise InvalidInput(f"the id of job '{job.id}' cannot be changed")
     spec = replace(job.spec, **given)
@@ -130,8 +130,11 @@ def _with_variable(env: dict[str, str], name: str, value: object) -> dict[str, A
     return {**env, name: env.get(name, value) if value == MASK else value}
 
 
-def _unmasked(value: object, job: Job) -> object:
-    if not isinstance(value, Mapping):
+def _unmasked(key: str, value: object, job: Job) -> object:
+    """Return what was typed, with the secrets that a job has where their masks were left."""
+    if key in ASKED and ASKED[key].is_secret:
+        return getattr(job.spec, key) or value if value == MASK else value
+    if key != "env" or not isinstance(value, Mapping):
         return value
     had = dict(job.spec.env)
     return {name: had.get(name, text) if text == MASK else text for name, text in value.items()}

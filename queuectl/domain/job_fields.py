@@ -41,7 +41,8 @@ class Field(NamedTuple):
     `option` is the option that sets it, `short` its letter, with `metavar` and `help`; `splits`
     says that commas part the words of one use. In the file of `edit` it has a `comment`, and an
     `example` where a job does not use it. `of_schedule` says that a schedule may give it to the
-    jobs that it makes.
+    jobs that it makes, `is_secret` that its value is shown nowhere, and `is_hidden` that no help
+    names its option.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Field(NamedTuple):
     comment: str = ""
     example: str = ""
     of_schedule: bool = True
+    is_secret: bool = False
+    is_hidden: bool = False
 
 
 def _field(default: object, check: Check | None = None, **known: object) -> Any:
@@ -81,13 +84,15 @@ class Spec:
 
     A command is a string for /bin/sh, or a tuple of arguments that is run without a shell.
     `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `env` holds pairs of name and
-    value. `input` is a file of the host that runs the job, seen from `cwd`. `slots` is how much
-    of its queue's limit a run takes. `after`, `after_fail` and `after_any` name the jobs that
-    must have succeeded, failed or ended before; of the jobs with one `unique` key only one waits
-    or runs. With `clean_env` a run gets nothing of its worker's environment, and with
-    `merge_output` it has one file for all that it writes. With `pty` it has a terminal, with
-    `stdin` a pipe to read from (with `input` it reads that alone), and else nothing to read.
-    `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL.
+    value. `input` is a file of the host that runs the job, seen from `cwd`; `input_text` is such
+    a file's content, and a secret as passwords are sent so. `slots` is how much of its queue's
+    limit a run takes. `after`, `after_fail` and `after_any` name the jobs that must have
+    succeeded, failed or ended before; of the jobs with one `unique` key only one waits or runs.
+    With `clean_env` a run gets nothing of its worker's environment, and with `merge_output` it
+    has one file for all that it writes. With `pty` it has a terminal, with `stdin` a pipe to read
+    from (with `input` or `input_text` it reads that alone), and else nothing to read.
+    `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL. `imported_from` is the
+    hash of what another program's file said of it.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
     `environment` names a captured environment of the store's.
     """
@@ -156,6 +161,11 @@ class Spec:
         comment="whether `send` may write to its standard input, which is else empty",
         example="true",
     )  # fmt: skip
+    input_text: str | None = _field(
+        None, field_checks.check_input, is_secret=True,
+        metavar="TEXT", help="Let it read this text on its standard input; it is shown nowhere.",
+        comment="what it reads on its standard input", example='"yes"',
+    )  # fmt: skip
     after: tuple[str, ...] = _field(
         (), field_checks.check_ids, splits=True, of_schedule=False,
         metavar="ID", help="Start it once this job has succeeded (repeat for more).",
@@ -195,6 +205,11 @@ class Spec:
     labels: tuple[str, ...] = _field(
         (), field_checks.check_labels, option="label",
         metavar="LABEL", help="Give it a label, by which --label finds it (repeat for more).",
+    )  # fmt: skip
+    imported_from: str | None = _field(
+        None, field_checks.check_key, is_hidden=True, metavar="HASH",
+        help="The hash of the line of another program that it was made of.",
+        comment="the hash of the line that it was made of",
     )  # fmt: skip
     generated_id: bool = _internal(False)
     environment: str | None = _internal(None)

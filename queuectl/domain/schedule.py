@@ -17,7 +17,7 @@ from queuectl.domain.frozen import replace
 from queuectl.domain.job_fields import ASKED, Kind
 from queuectl.domain.request import TIME_FIELDS, resolve_field
 from queuectl.domain.times import UTC, iso, iso_or_none
-from queuectl.domain.views import MASK, looks_secret
+from queuectl.domain.views import MASK, looks_secret, shown_value
 
 ON_TIME_SECONDS = 10.0
 """How late a run may be enqueued by a worker that began after it was due."""
@@ -245,7 +245,10 @@ def moved_up(
 
 def as_dict(schedule: Schedule) -> dict[str, Any]:
     """Return a schedule as programs see it: secrets masked, times as text."""
-    job = dict(schedule.fields)
+    job = {
+        name: shown_value(ASKED[name], value) if name in ASKED else value
+        for name, value in schedule.fields.items()
+    }
     if isinstance(job.get("env"), Mapping):
         job["env"] = {
             name: MASK if looks_secret(name) else value for name, value in job["env"].items()

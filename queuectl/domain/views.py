@@ -23,7 +23,7 @@ from queuectl.domain.job import (
     State,
     attempts_allowed,
 )
-from queuectl.domain.job_fields import ASKED, plain
+from queuectl.domain.job_fields import ASKED, Field, plain
 from queuectl.domain.query import SIGNALLED, TIMED_OUT
 from queuectl.domain.queue_limits import (
     DELIVERY_QUEUE,
@@ -228,8 +228,13 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
 
 def asked_as_dict(job: Job) -> dict[str, Any]:
     """Return every field that a person may set, but `id` and `command`, as JSON shows it."""
-    values = {name: plain(getattr(job.spec, name)) for name in ASKED}
+    values = {name: shown_value(field, getattr(job.spec, name)) for name, field in ASKED.items()}
     return {**values, "env": masked_env(job)}
+
+
+def shown_value(field: Field, value: object) -> Any:
+    """Return the value of a field as JSON has it, a secret hidden."""
+    return MASK if field.is_secret and value is not None else plain(value)
 
 
 def run_as_dict(run: Run) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from queuectl.domain.settings import WAIT
 from queuectl.domain.state_machine import INTERRUPTED, WORKER_LOST
 from queuectl.domain.text import printable
 from queuectl.domain.times import short_seconds
-from queuectl.domain.views import masked_env, suspicion
+from queuectl.domain.views import MASK, masked_env, suspicion
 from queuectl.presentation import tables
 from queuectl.presentation.columns import (
     STATE_STYLES,
@@ -92,6 +92,8 @@ def _asked_text(job: Job, field: Field) -> str:
     value = getattr(job.spec, field.name)
     if value == field.default:
         return ""
+    if field.is_secret:
+        return MASK
     if field.kind is Kind.WORDS:
         return ", ".join(value)
     return "yes" if value is True else "no" if value is False else str(value)

@@ -51,6 +51,8 @@ def job_to_line(job: Job, *, masked: bool = False) -> dict[str, Any]:
             document[name] = float(document[name])
     if masked:
         document["env"] = masked_pairs(job.spec.env)
+        secrets = (field for field in FIELDS.values() if field.is_secret)
+        document |= {each.column: MASK for each in secrets if document[each.column] is not None}
     document["history"] = [_run_to_line(run) for run in job.history]
     spelled = {_SPELLED.get(name, name): value for name, value in document.items()}
     line = _json_times(spelled, serialization.TIME_FIELDS)

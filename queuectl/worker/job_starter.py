@@ -116,12 +116,13 @@ class JobStarter:
             claimed.deadline,
             self._console_of(spec),
             spec.input,
+            spec.input_text,
         )
         return self._executor.start(run, files)
 
     def _console_of(self, spec: Spec) -> ConsoleWanted | None:
         """Return how people may talk to a run; one that reads a file is not written to."""
-        is_written_to = spec.stdin and spec.input is None
+        is_written_to = spec.stdin and spec.input is None and spec.input_text is None
         return ConsoleWanted(spec.pty, self._sockets) if spec.pty or is_written_to else None
 
     def close_files(self, files: RunFiles) -> None:

@@ -198,6 +198,14 @@ def test_secrets_in_the_environment_of_a_job_are_masked(browser: TestClient, que
     assert "hunter2" not in browser.get("/api/jobs/a").text
 
 
+def test_what_a_job_reads_is_not_shown(browser: TestClient, queue: Queue) -> None:
+    queue.enqueue_one("cat", id="a", input_text="hunter2", imported_from="crontab:0a")
+    page = browser.get("/jobs/a").text
+    assert "is kept, and not shown" in page
+    assert "crontab:0a" in page
+    assert "hunter2" not in page + browser.get("/api/jobs/a").text
+
+
 def test_a_hook_is_shown_with_what_it_told_and_without_its_secrets(
     browser: TestClient, full: Queue
 ) -> None:

@@ -77,6 +77,15 @@ def test_what_a_command_finds_and_what_is_kept_of_its_output(
     assert workers.outcome(command).stdout == stdout.format(root=workers.root.resolve())
 
 
+def test_a_command_reads_the_text_of_its_job_and_no_path_leads_to_it(workers: Fleet) -> None:
+    text = "one\ntwo\n" + "x" * 100_000
+    counted = workers.outcome("head -c 8; readlink /proc/self/fd/0; wc -c", input_text=text)
+    assert counted.stdout.splitlines()[:2] == ["one", "two"]
+    assert "(deleted)" in counted.stdout
+    assert workers.outcome("wc -c", input_text=text).stdout == f"{len(text)}\n"
+    assert workers.outcome("ls /proc/self/fd | wc -l", input_text=text).stdout == "4\n"
+
+
 def test_a_program_is_found_on_the_path_that_the_job_asks_for(workers: Fleet) -> None:
     tools = workers.root / "tools"
     tools.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -162,6 +163,7 @@ def test_old_order_is_not_taken_for_that_of_a_run(run: Run) -> None:
 
 
 def test_nothing_is_left_open_and_nothing_watched(tmp_path: Path) -> None:
+    gc.collect()  # what earlier tests have left must not go meanwhile
     descriptors = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
     before = len(list(descriptors.iterdir()))
     run = Run(tmp_path / "home")

@@ -1,9 +1,8 @@
 """Commands -> Outcomes: the runs that one worker has in hand. Knows no store.
 
-Each command gets its own session and process group, nothing to read unless a file is named for
-that, and two files to write into;
-no Python is in the way of its output. It is started with posix_spawn, which neither copies the
-worker's memory nor runs Python in the child.
+Each command gets its own session and process group, nothing to read unless a file or a text is
+named for that, and two files to write into; no Python is in the way of its output. It is started
+with posix_spawn, which neither copies the worker's memory nor runs Python in the child.
 
 One loop starts and reaps them all. What may take a while, to stop a run or to kill what it leaves
 behind, is done in a thread for that run alone.
@@ -27,6 +26,7 @@ from queuectl.system.run_mark import Marker, mark_of
 from queuectl.system.run_processes import children_of
 from queuectl.worker.runs import programs
 from queuectl.worker.runs.console import Console, ConsoleWanted
+from queuectl.worker.runs.input import input_file
 from queuectl.worker.runs.outcome import Run, outcome_of
 from queuectl.worker.runs.output import RunFiles
 from queuectl.worker.runs.programs import CannotStart
@@ -171,14 +171,17 @@ class Executor:
         return console, pid
 
     def _spawn_with_input(self, run: Run, streams: tuple[SpawnAction, ...]) -> int:
-        """Start a command, whose standard input is a file if it names one. Raises CannotStart.
+        """Start a command, which reads a file or a text if it names one. Raises CannotStart.
 
         The file is seen from its directory.
         """
-        if run.input is None:
+        if run.input is not None:
+            _enter(run)
+            source = programs.open_input(run.input)
+        elif run.input_text is not None:
+            source = input_file(run.input_text)
+        else:
             return self._spawn(run, streams)
-        _enter(run)
-        source = programs.open_input(run.input)
         try:
             return self._spawn(run, (*streams, (os.POSIX_SPAWN_DUP2, source, 0)))
         finally:

@@ -31,7 +31,8 @@ _AGAIN_SECONDS = 30.0
 class Run:
     """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`.
 
-    `console` says how people may talk to it; None: it has nothing to read.
+    `console` says how people may talk to it; None: it has nothing to read. `input` is a file that
+    it reads, `input_text` the content of one.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Run:
     deadline: float
     console: ConsoleWanted | None = None
     input: str | None = None
+    input_text: str | None = None
 
 
 def outcome_of(

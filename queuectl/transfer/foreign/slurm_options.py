@@ -1,0 +1,173 @@
+"""The options of sbatch, as a script's `#SBATCH` lines have them: both forms, times and arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from queuectl.domain.frozen import frozen
+
+_SHORT = {
+    "A": "account", "a": "array", "B": "extra-node-info", "b": "begin", "C": "constraint",
+    "c": "cpus-per-task", "D": "chdir", "d": "dependency", "e": "error", "F": "nodefile",
+    "G": "gpus", "H": "hold", "h": "help", "i": "input", "J": "job-name", "k": "no-kill",
+    "L": "licenses", "M": "clusters", "m": "distribution", "N": "nodes", "n": "ntasks",
+    "O": "overcommit", "o": "output", "p": "partition", "Q": "quiet", "q": "qos",
+    "S": "core-spec", "s": "oversubscribe", "t": "time", "v": "verbose", "W": "wait",
+    "w": "nodelist", "x": "exclude",
+}  # fmt: skip
+_FLAGS = frozenset(
+    "hold help no-kill overcommit quiet oversubscribe verbose wait requeue no-requeue exclusive "
+    "contiguous parsable spread-job use-min-nodes reboot get-user-env ignore-pbs".split()
+)
+"""Options that take no value, or take one only behind `=`."""
+
+_OLD_NAMES = {"workdir": "chdir", "tasks-per-node": "ntasks-per-node"}
+_OTHERS = (
+    "comment cpus-per-gpu deadline export gpus-per-node gpus-per-task gres hint mail-type "
+    "mail-user mem mem-per-cpu mem-per-gpu nice ntasks-per-core ntasks-per-node ntasks-per-socket "
+    "open-mode priority propagate reservation signal sockets-per-node threads-per-core time-min "
+    "tmp tres-per-task wait-all-nodes"
+)
+_LONG = frozenset([*_SHORT.values(), *_FLAGS, *_OTHERS.split()])
+"""The options of sbatch that a beginning may stand for."""
+
+MOST_OF_ARRAY = 10_000
+_NO_LIMIT = ("0", "UNLIMITED", "INFINITE", "-1")
+_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
+_RANGE = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
+_PATTERN = re.compile(r"%(\d*)(.)")
+
+
+class NotSlurm(ValueError):
+    """An option is not as sbatch has it, or has no counterpart; the text says which."""
+
+
+@frozen
+class Array:
+    """The indices of an array, and how many may run at once; 0 is any number."""
+
+    indices: tuple[int, ...]
+    limit: int
+
+
+def options_in(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the options of one directive, by their long names, each with its value.
+
+    Raises NotSlurm for what is no option.
+    """
+    words = _words(text)
+    while words:
+        word = words.pop(0)
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            if not equals and name not in _FLAGS and words and not words[0].startswith("-"):
+                value = words.pop(0)
+            yield _full_name(name), value
+        elif word.startswith("-") and len(word) > 1:
+            name = _SHORT.get(word[1], "")
+            if not name:
+                raise NotSlurm(f"-{word[1]} is no option of sbatch")
+            value = word[2:].removeprefix("=")
+            if not value and name not in _FLAGS and words:
+                value = words.pop(0)
+            yield name, value
+        else:
+            raise NotSlurm(f"'{word}' is no option")
+
+
+def _full_name(name: str) -> str:
+    """Return the whole name of an option: its beginning is enough for sbatch where it is clear.
+
+    One that is not known stays as it is. Raises NotSlurm for what may be several.
+    """
+    name = _OLD_NAMES.get(name, name)
+    if name in _LONG:
+        return name
+    meant = sorted(each for each in _LONG if each.startswith(name))
+    if len(meant) > 1:
+        raise NotSlurm(f"--{name} may be {' or '.join(meant)}")
+    return meant[0] if meant else name
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a directive, quotes taken off, without a comment behind them."""
+    words: list[str] = []
+    rest = text.strip()
+    while rest and not rest.startswith("#"):
+        word, rest = _first_word(rest)
+        words.append(word)
+        rest = rest.lstrip()
+    return words
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    word, at = "", 0
+    while at < len(text) and not text[at].isspace():
+        if text[at] in "\"'":
+            end = text.find(text[at], at + 1)
+            if end < 0:
+                raise NotSlurm("a quote is not closed")
+            word, at = word + text[at + 1 : end], end + 1
+        else:
+            word, at = word + text[at], at + 1
+    return word, text[at:]
+
+
+def seconds_of(time: str) -> float:
+    """Return a limit of time in seconds, 0 for none; raises NotSlurm.
+
+    MM, MM:SS, HH:MM:SS, D-HH, D-HH:MM and D-HH:MM:SS are what sbatch takes.
+    """
+    if time.upper() in _NO_LIMIT:
+        return 0.0
+    found = _TIME.fullmatch(time)
+    if not found:
+        raise NotSlurm(f"--time {time} is not MM, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS")
+    parts = [int(part) for part in found["parts"].split(":")]
+    if found["days"] is not None:
+        hours, minutes, seconds = [*parts, 0, 0][:3]
+        return float(((int(found["days"]) * 24 + hours) * 60 + minutes) * 60 + seconds)
+    if len(parts) == 3:
+        return float((parts[0] * 60 + parts[1]) * 60 + parts[2])
+    return float(parts[0] * 60 + (parts[1] if len(parts) == 2 else 0))
+
+
+def array_of(text: str) -> Array:
+    """Return an array such as `0-15`, `1,3,5-7` or `1-9:2%4`. Raises NotSlurm."""
+    spec, _, limit = text.partition("%")
+    if limit and not limit.isdigit():
+        raise NotSlurm(f"--array {text}: '{limit}' is no number of jobs")
+    indices: dict[int, None] = {}
+    for part in spec.removeprefix("[").removesuffix("]").split(","):
+        found = _RANGE.fullmatch(part)
+        if not found:
+            raise NotSlurm(f"--array {text} is not like 1-9:2 or 1,3,5-7")
+        first = int(found[1])
+        last, step = int(found[2] or first), int(found[3] or 1)
+        if step < 1 or last < first:
+            raise NotSlurm(f"--array {text}: '{part}' holds nothing")
+        if (last - first) // step >= MOST_OF_ARRAY:
+            raise NotSlurm(f"--array {text} has more than {MOST_OF_ARRAY:,} jobs")
+        indices |= dict.fromkeys(range(first, last + 1, step))
+    return Array(tuple(indices), int(limit or 0))
+
+
+def filled(pattern: str, values: dict[str, str], option: str) -> str:
+    """Return a name of a file with its patterns filled: `%j`, `%A`, `%a`, `%x` and the like.
+
+    `%4a` pads a number with zeros, a backslash leaves all as it is. Raises NotSlurm.
+    """
+    if "\\" in pattern:
+        return pattern.replace("\\", "")
+
+    def value(found: re.Match[str]) -> str:
+        wide, letter = found[1], found[2]
+        if letter == "%":
+            return "%"
+        if letter not in values:
+            raise NotSlurm(f"--{option} {pattern}: write something else for %{letter}")
+        text = values[letter]
+        return text.zfill(int(wide)) if wide and text.isdigit() else text
+
+    return _PATTERN.sub(value, pattern)
