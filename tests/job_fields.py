@@ -16,7 +16,7 @@ from zlib import crc32
 
 from queuectl.domain.dependencies import blockers
 from queuectl.domain.job import Claim, Job, Outcome, Run, State
-from queuectl.domain.job_fields import FIELDS, Field, Spec
+from queuectl.domain.job_fields import FIELDS, Field, Spec, bounds_of
 from queuectl.domain.text import MASK
 from queuectl.domain.times import UTC, iso
 
@@ -118,7 +118,8 @@ def _value(record: type, name: str, turn: int) -> Any:
     if choices:
         return choices[turn % len(choices)]
     value = free_value(record, name, turn)
-    return _within(field.bounds, value, field.default) if field and field.bounds else value
+    bounds = bounds_of(field) if field else None
+    return _within(bounds, value, field.default) if field and bounds else value
 
 
 def _others(field: Field) -> tuple[object, ...]:

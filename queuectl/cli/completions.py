@@ -103,9 +103,9 @@ class SomeOf(OneOf):
 
 
 def _zones(_ctx: click.Context) -> Iterable[Known]:
-    from zoneinfo import available_timezones
+    from queuectl.system.zones import zone_names
 
-    return ((zone, "") for zone in sorted(available_timezones()))
+    return ((zone, "") for zone in sorted(zone_names()))
 
 
 def _priorities(_ctx: click.Context) -> Iterable[Known]:

@@ -141,8 +141,8 @@ _ROWS = (
             hint="queuectl delete --queue {NAME}, and queuectl queue limit {NAME} 0")
         for word in ("rm", "remove", "delete")
     ),
-    Row("schedule every", says="a schedule has a name, and cron's five fields",
-        hint='queuectl schedule add NAME "*/5 * * * *" "COMMAND" is every 5 minutes'),
+    Row("schedule every", says="a schedule has a name",
+        hint='queuectl schedule add NAME --every 5m "COMMAND"'),
     Row("reset", says="this would delete every job, with its logs",
         hint="queuectl cancel --all, then queuectl delete --all"),
     Row("clear", says="clear is for the prompt of queuectl, where it clears the screen",

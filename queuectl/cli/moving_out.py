@@ -13,7 +13,7 @@ from queuectl.domain.query import Filter, Page
 from queuectl.domain.text import counted
 from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
-from queuectl.system.cron import local_zone
+from queuectl.system.local_zone import local_zone
 from queuectl.transfer.foreign import to_commands, to_crontab
 from queuectl.transfer.foreign.shell_lines import Written
 
@@ -51,7 +51,7 @@ def write_foreign(
 
 
 def _schedules(queue: Queue, masked: bool) -> Iterator[Written]:
-    zone, context = local_zone(), context_of()
+    zone, context = local_zone().name, context_of()
     for schedule in queue.schedules.all():
         if schedule.paused:
             yield Written(schedule.name, why="it is paused")

@@ -1,4 +1,4 @@
-"""Schedules: jobs that are enqueued again and again, as a cron expression says."""
+"""Schedules: jobs that are enqueued again and again, as a cron expression or an interval says."""
 
 from __future__ import annotations
 
@@ -26,14 +26,22 @@ from queuectl.cli.session import (
     warn_if_missing,
 )
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.schedule import as_dict
+from queuectl.domain.schedule import Schedule, as_dict
 from queuectl.domain.times import iso
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_hint, print_line
-from queuectl.presentation.named_columns import run_columns, schedule_columns, schedule_details
+from queuectl.presentation.named_columns import (
+    due_text,
+    run_columns,
+    schedule_columns,
+    schedule_details,
+)
 from queuectl.queue import Queue
 from queuectl.queue.requests import absolute_cwd
 from queuectl.system.home import working_directory
+
+_HINT = 'for example: queuectl schedule add nightly "0 3 * * *" "./backup.sh"'
+_EVERY_HINT = 'for example: queuectl schedule add sync --every 90m "./sync.sh"'
 
 _MOST = 1000
 _SHOWN_RUNS = 10
@@ -49,11 +57,13 @@ def schedule() -> None:
     queuectl schedule add nightly "0 3 * * *" "./backup.sh" --tz Europe/Berlin
     queuectl schedule add report "@hourly" --timeout 600 -- ./report.sh --all
     queuectl schedule add bills "0 9 1 * *" "./bills.sh" --catch-up
+    queuectl schedule add sync --every 90m "./sync.sh"
 """)
 @schedule.command("add", cls=EnqueueCommand)
 @click.argument("name", metavar="NAME")
-@click.argument("cron", metavar="CRON")
+@click.argument("cron", metavar="CRON", required=False)
 @click.argument("command", metavar="[COMMAND]", required=False)
+@click.option("--every", metavar="TIME", help="Instead of CRON: how long between two, as 90m.")
 @click.option("--tz", type=ZONE_NAME, metavar="ZONE", help="The time zone of CRON; this machine's.")
 @click.option(
     "--catch-up/--skip-missed",
@@ -67,26 +77,59 @@ def add(
     ctx: click.Context,
     /,
     name: str,
-    cron: str,
+    cron: str | None,
     command: str | None,
+    every: str | None,
     tz: str | None,
     catch_up: bool,
     overlap: bool,
     replace: bool,
     **options: Any,
 ) -> None:
-    """Enqueue a command whenever a cron expression says."""
+    """Enqueue a command whenever a cron expression says, or after each interval."""
+    from queuectl.system.cron_text import looks_like_cron, unequal_steps
+
+    if every is not None:
+        if tz is not None:
+            raise InvalidInput(
+                "--every goes without --tz, as it is time that passes", hint=_EVERY_HINT
+            )
+        if cron is not None and (command or after_dashes(ctx) is not None or looks_like_cron(cron)):
+            raise InvalidInput("--every goes without CRON", hint=_EVERY_HINT)
+        cron, command = None, cron
+    elif cron is None:
+        raise InvalidInput("a schedule needs CRON, or --every", hint=_HINT)
     fields = _fields(_command(ctx, command), options)
+    if every is None and tz is None:
+        tz = _local_zone()
     queue = ctx.ensure_object(Session).queue()
     added = queue.schedules.add(
-        name, cron, fields, tz=tz, catch_up=catch_up, overlap=overlap, replacing=replace
+        name,
+        cron,
+        fields,
+        tz=tz,
+        every=every,
+        catch_up=catch_up,
+        overlap=overlap,
+        replacing=replace,
     )
     if options["cwd"] is not None:
         warn_if_missing(str(fields["cwd"]), {})
-    print_line(
-        f"Added schedule '{added.name}': next run {_moment(clock_of(queue), added.next_due)}"
-    )
+    moment = _moment(clock_of(queue), added, added.next_due)
+    print_line(f"Added schedule '{added.name}': next run {moment}")
+    if added.cron and (unequal := unequal_steps(added.cron)):
+        print_hint(unequal)
     hint_at_missing_workers(queue)
+
+
+def _local_zone() -> str:
+    """Return the name of the local zone, and say how it was found where that is not plain."""
+    from queuectl.system.local_zone import local_zone
+
+    zone = local_zone()
+    if zone.note:
+        print_hint(f"{zone.note} (--tz names another)")
+    return zone.name
 
 
 def _command(ctx: click.Context, command: str | None) -> str | list[str]:
@@ -97,7 +140,7 @@ def _command(ctx: click.Context, command: str | None) -> str | list[str]:
         return arguments
     raise InvalidInput(
         "one command is needed, in quotes or after '--'",
-        hint='for example: queuectl schedule add nightly "0 3 * * *" "./backup.sh"',
+        hint=_HINT,
     )
 
 
@@ -111,13 +154,12 @@ def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, obje
     return absolute_cwd(fields, str(working_directory(options["cwd"])))
 
 
-def _moment(clock: tables.Clock, instant: datetime | None) -> str:
+def _moment(clock: tables.Clock, one: Schedule, instant: datetime | None) -> str:
     """Return when a schedule is due next, as one reads it in a sentence."""
     if instant is None:
         return "never"
-    return (
-        f"{clock.at(instant)} ({clock.around(instant)})" if clock.for_person else clock.at(instant)
-    )
+    text = due_text(one, instant, clock)
+    return f"{text} ({clock.around(instant)})" if clock.for_person else text
 
 
 @schedule.command("list", epilog="queuectl schedule list --json")
@@ -177,7 +219,10 @@ def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
         return
     clock = clock_of(queue)
     for instant in coming:
-        print_line(_moment(clock, instant))
+        print_line(_moment(clock, one, instant))
+    if coming and one.cron:
+        where = "times are of" if clock.for_person else "times are in UTC, cron is in"
+        print_hint(f"{where} {one.tz}")
     if one.paused:
         print_hint(f"it is paused: queuectl schedule resume {name}")
     elif not coming:
@@ -201,7 +246,8 @@ def pause(queue: Queue, name: str) -> str:
 def resume(queue: Queue, name: str) -> str:
     """Go on with the next run; those that were due meanwhile are dropped."""
     resumed = queue.schedules.resume(name)
-    return f"Resumed schedule '{name}': next run {_moment(clock_of(queue), resumed.next_due)}"
+    moment = _moment(clock_of(queue), resumed, resumed.next_due)
+    return f"Resumed schedule '{name}': next run {moment}"
 
 
 @schedule.command("remove", epilog="queuectl schedule remove nightly")

@@ -174,6 +174,26 @@ def _check_schedules(session: Session) -> Finding:
     return _finding("schedules", schedules.faults(), f"{len(schedules.all())} in order", advice)
 
 
+def _check_tz_data(session: Session) -> Finding:
+    """Look which copy of the tz data is in use, and whether schedules were reckoned with newer."""
+    from queuectl.system.zones import tz_data
+
+    data = tz_data()
+    versions = (each.tz_version or "" for each in session.reading().schedules.all())
+    newest = max(versions, default="")
+    of_system = f"the system's is {data.system or 'of no known version'}"
+    of_package = f"that of the package tzdata is {data.package or 'not there'}"
+    own, other = "the system's", of_package
+    if data.is_package:
+        own, other = "that of the package tzdata", of_system
+    detail = f"{data.in_use or 'an unknown version'} is in use, {own}; {other}"
+    if newest <= data.in_use:
+        return Finding("tz data", True, detail)
+    detail += f"; schedules were reckoned with {newest}"
+    advice = "pip install --upgrade tzdata, then queuectl worker restart"
+    return Finding("tz data", False, detail, advice)
+
+
 def _check_hooks(session: Session) -> Finding:
     hooks = session.reading().hooks
     advice = "queuectl hook add --replace corrects them, hook show tells more"
@@ -218,6 +238,7 @@ _CHECKS: dict[str, Callable[[Session], Finding]] = {
     "store": _check_store,
     "settings": _check_settings,
     "schedules": _check_schedules,
+    "tz_data": _check_tz_data,
     "hooks": _check_hooks,
     "clock": _check_clock,
     "pid_file": _check_pid_file,

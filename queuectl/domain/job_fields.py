@@ -83,16 +83,16 @@ class Spec:
     """What somebody asked for; `request` is where that is validated.
 
     A command is a string for /bin/sh, or a tuple of arguments that is run without a shell.
-    `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `env` holds pairs of name and
-    value. `input` is a file of the host that runs the job, seen from `cwd`; `input_text` is such
-    a file's content, and a secret as passwords are sent so. `slots` is how much of its queue's
-    limit a run takes. `after`, `after_fail` and `after_any` name the jobs that must have
-    succeeded, failed or ended before; of the jobs with one `unique` key only one waits or runs.
-    With `clean_env` a run gets nothing of its worker's environment, and with `merge_output` it
-    has one file for all that it writes. With `pty` it has a terminal, with `stdin` a pipe to read
-    from (with `input` or `input_text` it reads that alone), and else nothing to read.
-    `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL. `imported_from` is the
-    hash of what another program's file said of it.
+    `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `backoff_jitter` is a share from
+    0 to 1; `env` holds pairs of name and value. `input` is a file of the host that runs the job,
+    seen from `cwd`; `input_text` is such a file's content, and a secret as passwords are sent so.
+    `slots` is how much of its queue's limit a run takes. `after`, `after_fail` and `after_any`
+    name the jobs that must have succeeded, failed or ended before; of the jobs with one `unique`
+    key only one waits or runs. With `clean_env` a run gets nothing of its worker's environment,
+    and with `merge_output` it has one file for all that it writes. With `pty` it has a terminal,
+    with `stdin` a pipe to read from (with `input` or `input_text` it reads that alone), and else
+    nothing to read. `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL.
+    `imported_from` is the hash of what another program's file said of it.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
     `environment` names a captured environment of the store's.
     """
@@ -132,6 +132,11 @@ class Spec:
         3600.0, field_checks.check_setting, setting="backoff_cap",
         metavar="SECONDS", help="The longest that a retry waits, in seconds.",
         comment="seconds, the longest wait before a retry",
+    )  # fmt: skip
+    backoff_jitter: float = _field(
+        0.0, field_checks.check_setting, setting="backoff_jitter",
+        metavar="SHARE", help="How much of the wait before a retry is left to chance.",
+        comment="the share of the wait before a retry that is left to chance",
     )  # fmt: skip
     cwd: str | None = _field(
         None, field_checks.check_cwd, metavar="DIR",

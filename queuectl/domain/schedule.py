@@ -14,6 +14,7 @@ from typing import Any
 from queuectl.domain.errors import InvalidInput, NothingDone, shown
 from queuectl.domain.field_checks import MAX_NAME, is_name
 from queuectl.domain.frozen import replace
+from queuectl.domain.interval import interval_text
 from queuectl.domain.job_fields import ASKED, Kind
 from queuectl.domain.request import TIME_FIELDS, resolve_field
 from queuectl.domain.times import UTC, iso, iso_or_none
@@ -24,6 +25,8 @@ ON_TIME_SECONDS = 10.0
 
 SPARED = timedelta(hours=1)
 """How long a run that was due is kept whatever becomes of it: a late worker may ask for it."""
+
+_DAY, _INSTANTLY = timedelta(days=1), timedelta(milliseconds=1)
 
 MISSED = "missed"
 OVERLAPPED = "overlapped"
@@ -47,6 +50,8 @@ Following = Callable[[datetime], datetime | None]
 class Schedule:
     """A job and when it is enqueued: `fields` are those of `enqueue`, `cron` is in zone `tz`.
 
+    Instead of `cron` there may be `every`: so many seconds pass between two runs, reckoned from
+    `anchor`. `tz_version` is that of the tz data with which `next_due` was reckoned from `cron`.
     `next_due` is None when no run is due ever again; it never goes back, and `last_due` is the
     latest run that has been dealt with: enqueued, or skipped. With `catch_up` no run is skipped;
     with `overlap` one is enqueued though another still waits or runs. `skipped_at` is when a
@@ -55,7 +60,7 @@ class Schedule:
     """
 
     name: str
-    cron: str
+    cron: str | None
     tz: str
     fields: Mapping[str, Any] = field(hash=False)
     next_due: datetime | None
@@ -66,7 +71,15 @@ class Schedule:
     last_due: datetime | None = None
     skipped_at: datetime | None = None
     skipped_why: str | None = None
+    every: int | None = None
+    anchor: datetime | None = None
+    tz_version: str | None = None
     rev: int = 1
+
+    @property
+    def when(self) -> str:
+        """What says when it is due, on one line: the cron expression, or `every 1h30m`."""
+        return self.cron or f"every {interval_text(self.every or 0)}"
 
     @property
     def unique(self) -> str | None:
@@ -226,21 +239,38 @@ def not_before(schedule: Schedule, now: datetime, following: Following) -> datet
     return following(max(now, schedule.last_due or now))
 
 
-def moved_up(
-    schedule: Schedule, now: datetime, following: Following, awaited: Following
-) -> Schedule | None:
+def moved_up(schedule: Schedule, now: datetime, following: Following) -> Schedule | None:
     """Return a schedule with an earlier next run, where a clock that was ahead has set it too late.
 
-    None: it is as it should be. `awaited` is `following`, exact and costly. No run comes before
-    one that has been dealt with.
+    None: it is as it should be. No run comes before one that has been dealt with.
     """
     if schedule.paused or schedule.next_due is None or schedule.next_due <= now:
         return None
-    for first_after in (following, awaited):
-        due = not_before(schedule, now, first_after)
-        if due is None or due >= schedule.next_due:
-            return None
+    due = not_before(schedule, now, following)
+    if due is None or due >= schedule.next_due:
+        return None
     return replace(schedule, next_due=due, rev=schedule.rev + 1)
+
+
+def afresh(
+    schedule: Schedule, now: datetime, following: Following, version: str
+) -> Schedule | None:
+    """Return a schedule whose next run is reckoned by newer tz data, those of `version`.
+
+    None: it is reckoned with no older data, or none is to come. A run that is late already stays
+    due if it is due by these data too, or nobody knows by which it was; else the nearest takes its
+    place.
+    """
+    first = schedule.next_due
+    if schedule.paused or first is None or (schedule.tz_version or "") >= version:
+        return None
+    if first > now:
+        due = not_before(schedule, now, following)
+    elif schedule.tz_version is None or following(first - _INSTANTLY) == first:
+        due = first
+    else:
+        due = following(max(first - _DAY, schedule.last_due or schedule.created_at))
+    return replace(schedule, next_due=due, tz_version=version, rev=schedule.rev + 1)
 
 
 def as_dict(schedule: Schedule) -> dict[str, Any]:
@@ -257,6 +287,9 @@ def as_dict(schedule: Schedule) -> dict[str, Any]:
         "name": schedule.name,
         "cron": schedule.cron,
         "tz": schedule.tz,
+        "every": schedule.every,
+        "anchor": iso_or_none(schedule.anchor),
+        "tz_version": schedule.tz_version,
         "job": job,
         "catch_up": schedule.catch_up,
         "overlap": schedule.overlap,

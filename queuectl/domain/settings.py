@@ -54,6 +54,10 @@ class Settings:
     )
     backoff_base: float = _setting(2.0, 0, 1_000_000, "", "a retry waits base ** attempts seconds")
     backoff_cap: float = _setting(3600.0, 0, YEAR, "seconds", "the longest wait before a retry")
+    backoff_jitter: float = _setting(
+        0.0, 0, 1, "", "the share of that wait which is left to chance, so that jobs do not come "
+        "back all at once; 0 is none",
+    )  # fmt: skip
     timeout_seconds: float = _setting(
         0.0,
         0,

@@ -17,7 +17,7 @@ from queuectl.domain.job import HISTORY_RUNS, SETTLED, WAITING, Claim, Job, Outc
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.settings import CANCEL
 from queuectl.domain.text import counted
-from queuectl.domain.times import backoff_seconds, later
+from queuectl.domain.times import backoff_seconds, later, luck_of
 
 WORKER_LOST = "worker lost"
 INTERRUPTED = "interrupted"
@@ -119,9 +119,17 @@ def finish(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
     if job.cancel_requested:
         return _ended(job, "cancel", _CANCELLED, outcome, now)
     if job.has_attempts_left and not outcome.is_final:
-        wait = backoff_seconds(job.spec.backoff_base, job.attempts, job.spec.backoff_cap)
+        wait = _wait_before_retry(job)
         return _ended(job, "fail", _FAILED, outcome, now, run_at=later(now, wait))
     return _ended(job, "bury", _DEAD, outcome, now, failed_at=now)
+
+
+def _wait_before_retry(job: Job) -> float:
+    spec = job.spec
+    luck = luck_of(spec.id, job.attempts) if spec.backoff_jitter else 0.0
+    return backoff_seconds(
+        spec.backoff_base, job.attempts, spec.backoff_cap, spec.backoff_jitter, luck
+    )
 
 
 def release(

@@ -55,13 +55,28 @@ def iso_or_none(instant: datetime | None) -> str | None:
     return iso(instant) if instant else None
 
 
-def backoff_seconds(base: float, attempts: int, cap: float) -> float:
-    """Return the wait before the next attempt: min(base ** attempts, cap) seconds.
+def backoff_seconds(
+    base: float, attempts: int, cap: float, jitter: float = 0.0, luck: float = 0.0
+) -> float:
+    """Return the wait before the next attempt: min(base ** attempts, cap) * (1 - jitter * luck).
 
-    The formula is exponential backoff without jitter; `attempts` counts those already made,
-    so base 2 waits 2, 4, 8 … seconds. Large powers are compared through logarithms and never
-    overflow.
+    That is exponential backoff, in seconds; `attempts` counts those already made, so base 2 waits
+    2, 4, 8 … seconds. `jitter` is the share of the wait, from 0 to 1, that is left to `luck`, a
+    number from 0 to 1 which differs from job to job: 0 is none, and 1 is what is called full
+    jitter. Large powers are compared through logarithms and never overflow.
     """
+    return _backoff(base, attempts, cap) * (1 - jitter * luck)
+
+
+def luck_of(job_id: str, attempts: int) -> float:
+    """Return a number from 0 to 1 by which retries are spread; the same for the same attempt."""
+    from zlib import crc32
+
+    # a product scatters what a checksum of similar ids leaves close together (Knuth, 6.4)
+    return crc32(f"{attempts}:{job_id}".encode()) * 2_654_435_769 % 2**32 / 2**32
+
+
+def _backoff(base: float, attempts: int, cap: float) -> float:
     if attempts <= 0 or base <= 0:
         return min(1.0 if attempts <= 0 else 0.0, cap)
     if base > 1 and cap > 0 and attempts * math.log(base) > math.log(cap) + 1:

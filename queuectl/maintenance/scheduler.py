@@ -11,14 +11,15 @@ from queuectl.domain.errors import InvalidInput, StoreError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job
 from queuectl.domain.request import build_request
-from queuectl.domain.schedule import MISSED, Schedule, moved_up, run_id, step
+from queuectl.domain.schedule import MISSED, Schedule, afresh, moved_up, run_id, step
 from queuectl.domain.settings import Settings
 from queuectl.stores.base import Store
 from queuectl.stores.exchange import Fired, Leaving
-from queuectl.system.cron import Cron
 from queuectl.system.ids import new_job_id
 from queuectl.system.polling import Timer
 from queuectl.system.time_parser import parse_time
+from queuectl.system.timetable import Timetable, dated, timetable_of
+from queuectl.system.zones import tz_data
 
 log = logging.getLogger("queuectl.worker")
 
@@ -27,7 +28,10 @@ BUSY_SECONDS = 0.5
 """The most runs of one round, and how long it may take: the heartbeat must go on."""
 
 LOOK_SECONDS = 60.0
-"""Between two looks for schedules that wait for what a clock that was ahead had reckoned."""
+"""Between two looks for schedules that wait for what old tz data or a clock ahead had reckoned."""
+
+OLD_DATA_WAITS = timedelta(seconds=60)
+"""How long a run is left to workers with newer tz data, which know better when the next one is."""
 
 
 @frozen
@@ -44,7 +48,7 @@ class Scheduler:
     def __init__(self, store: Store, since: datetime) -> None:
         self._store = store
         self._since = since
-        self._crons: dict[tuple[str, str], Cron] = {}
+        self._timetables: dict[tuple[object, ...], Timetable] = {}
         self._logged: dict[str, str] = {}
         self._timer = Timer(LOOK_SECONDS)
 
@@ -52,7 +56,7 @@ class Scheduler:
         """Enqueue the runs that are due; look for the next one at most `ahead` seconds ahead."""
         now, began_at = self._store.now(), time.monotonic()
         if self._timer.rings():
-            self._move_up(now)
+            self._correct(now)
         upcoming = self._store.schedules.due(now + timedelta(seconds=ahead))
         due = [each for each in upcoming if each.next_due and each.next_due <= now]
         later = [each.next_due for each in upcoming[len(due) :]]
@@ -65,23 +69,37 @@ class Scheduler:
                 break
         return Round(enqueued, later[0] if later else None)
 
-    def _move_up(self, now: datetime) -> None:
-        """Correct the schedules whose next run was reckoned by a clock that was ahead."""
+    def _correct(self, now: datetime) -> None:
+        """Correct the schedules whose next run was reckoned by old tz data or a clock ahead."""
         for schedule in self._store.schedules.all():
             try:
-                cron = self._cron(schedule)
-                after = moved_up(schedule, now, cron.following, cron.awaited)
+                after = self._corrected(schedule, now)
             except Exception as fault:  # as one that is due, it does not stop the others
                 self._log_once(schedule, fault)
                 continue
-            if after is not None and self._store.schedules.save(after, schedule):
+            if after is None or not self._store.schedules.save(after, schedule):
+                continue
+            if after.next_due != schedule.next_due:
                 log.warning(
-                    "schedule '%s': its next run is moved up from %s to %s, which is due by the "
-                    "clock",
+                    "schedule '%s': its next run is moved from %s to %s, as clock and tz data say",
                     schedule.name,
                     schedule.next_due,
                     after.next_due,
                 )
+
+    def _corrected(self, schedule: Schedule, now: datetime) -> Schedule | None:
+        """Return a schedule with the right next run; None: it is right, or not ours to judge."""
+        times = self._times(schedule)
+        if schedule.cron is None:
+            return moved_up(schedule, now, times.following)
+        if self._is_newer(schedule):
+            return None
+        after = afresh(schedule, now, times.following, tz_data().in_use)
+        return after or moved_up(schedule, now, times.following)
+
+    def _is_newer(self, schedule: Schedule) -> bool:
+        """Whether a schedule was reckoned with newer tz data than there are here."""
+        return (schedule.tz_version or "") > tz_data().in_use
 
     def _enqueue_one_each(
         self, due: list[Schedule], now: datetime, settings: Settings
@@ -112,8 +130,11 @@ class Scheduler:
 
         None: nothing more can be done about the schedule at present.
         """
-        cron = self._cron(schedule)
-        what = step(schedule, now, cron.following, cron.latest, self._since)
+        times = self._times(schedule)
+        late = now - (schedule.next_due or now)
+        if late < OLD_DATA_WAITS and self._is_newer(schedule):
+            return False, None
+        what = step(dated(schedule), now, times.following, times.latest, self._since)
         if what is None:
             return False, None
         if what.due is None:
@@ -136,11 +157,11 @@ class Scheduler:
         )
         return after
 
-    def _cron(self, schedule: Schedule) -> Cron:
-        key = (schedule.cron, schedule.tz)
-        if key not in self._crons:
-            self._crons[key] = Cron(*key)
-        return self._crons[key]
+    def _times(self, schedule: Schedule) -> Timetable:
+        key = (schedule.cron, schedule.tz, schedule.every, schedule.anchor)
+        if key not in self._timetables:
+            self._timetables[key] = timetable_of(schedule)
+        return self._timetables[key]
 
     def _log_once(self, schedule: Schedule, fault: Exception) -> None:
         """Log what is wrong with a schedule; it may be in order for a worker elsewhere."""

@@ -107,6 +107,7 @@ _TEXTS: Mapping[str, Callable[[Job], str]] = {
         f"{job.spec.backoff_base:g} ** attempts, at most {short_seconds(job.spec.backoff_cap)}"
     ),
     "backoff_cap": lambda _job: "",
+    "backoff_jitter": lambda job: f"{job.spec.backoff_jitter:g}" if job.spec.backoff_jitter else "",
     "clean_env": lambda _job: "",  # see `environment`
     "timeout": lambda job: short_seconds(job.spec.timeout) if job.spec.timeout else "none",
     "env": lambda job: " ".join(f"{name}={value}" for name, value in masked_env(job).items()),

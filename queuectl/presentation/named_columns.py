@@ -7,11 +7,13 @@ from datetime import datetime
 
 from queuectl.domain import hooks, schedule
 from queuectl.domain.hooks import Hook
+from queuectl.domain.interval import interval_text
 from queuectl.domain.job import Job
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.schedule import Schedule
 from queuectl.presentation.columns import attempts_text, state_style, state_text
 from queuectl.presentation.tables import Clock, Column, duration
+from queuectl.system.zones import zone_of
 
 
 def hook_columns(clock: Clock) -> list[Column[Hook]]:
@@ -91,8 +93,8 @@ def schedule_columns(clock: Clock, latest: Mapping[str, Job | None]) -> list[Col
 
     return [
         Column("NAME", lambda each: each.name),
-        Column("CRON", lambda each: each.cron),
-        Column("ZONE", lambda each: each.tz, yields=3),
+        Column("CRON", lambda each: each.when),
+        Column("ZONE", lambda each: each.tz if each.cron else "", yields=3),
         Column("NEXT RUN", next_run),
         Column("LATEST DUE", lambda each: clock.around(each.last_due), optional=True,
                       yields=2),
@@ -107,14 +109,30 @@ def command_of(each: Schedule) -> str:
     return command_text(command if isinstance(command, str) else tuple(command))
 
 
+def wall_time(each: Schedule, instant: datetime) -> str:
+    """Return when a schedule is due as clocks show it in its zone: `Mon 2026-11-23 03:00 CET`.
+
+    One with an interval has none; the local zone stands in.
+    """
+    zone = zone_of(each.tz) if each.cron else None
+    return instant.astimezone(zone).strftime("%a %Y-%m-%d %H:%M %Z")
+
+
+def due_text(each: Schedule, instant: datetime, clock: Clock) -> str:
+    """Return when a schedule is due: for a person by its zone, else as in JSON."""
+    return wall_time(each, instant) if clock.for_person else clock.at(instant)
+
+
 def schedule_details(
     each: Schedule, coming: Sequence[datetime], clock: Clock
 ) -> Iterator[tuple[str, str]]:
     """Yield names and values; an empty value is not shown."""
     yield "name", each.name
     yield "state", "paused" if each.paused else "on"
-    yield "cron", each.cron
-    yield "tz", each.tz
+    yield "cron", each.cron or ""
+    yield "tz", each.tz if each.cron else ""
+    yield "every", interval_text(each.every) if each.every else ""
+    yield "anchor", clock.at(each.anchor) if each.anchor else ""
     yield "command", command_of(each)
     for key, value in schedule.as_dict(each)["job"].items():
         if key == "env":
@@ -127,9 +145,10 @@ def schedule_details(
             yield key, str(value)
     yield "missed_runs", "are enqueued later" if each.catch_up else "are dropped"
     yield "overlap", "yes" if each.overlap else "no"
-    yield "next", ", ".join(clock.at(instant) for instant in coming) or "never"
+    yield "next", ", ".join(due_text(each, instant, clock) for instant in coming) or "never"
     if each.skipped_at is not None:
         yield "skipped", f"{clock.at(each.skipped_at)} ({each.skipped_why})"
+    yield "tz_version", each.tz_version or ""
     yield "created_at", clock.at(each.created_at)
 
 

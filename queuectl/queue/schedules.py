@@ -11,6 +11,7 @@ from queuectl.domain import schedule as rules
 from queuectl.domain.errors import Conflict, InvalidInput
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.frozen import replace
+from queuectl.domain.interval import parse_interval
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.schedule import Schedule, parse_run_id
 from queuectl.queue.change import retry_on_conflict
@@ -20,7 +21,6 @@ from queuectl.stores.rules import require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
-    from queuectl.system.cron import Cron
 
 
 class Schedules(NamedRecords[Schedule]):
@@ -33,40 +33,50 @@ class Schedules(NamedRecords[Schedule]):
     def add(
         self,
         name: str,
-        cron: str,
+        cron: str | None,
         fields: Mapping[str, object],
         *,
         tz: str | None = None,
+        every: object = None,
         catch_up: bool = False,
         overlap: bool = False,
         replacing: bool = False,
     ) -> Schedule:
         """Store a schedule whose runs are jobs of these fields; `tz` None is the local zone.
 
-        Raises InvalidInput, or Conflict when there is one of the name that is not to be replaced.
+        Instead of `cron` (None then) and `tz` there may be `every`: seconds, or such as `90m`.
+        The first run is due once that has passed, unless the schedule replaces one of the same
+        interval, whose pace it keeps. Raises InvalidInput, or Conflict when there is one of the
+        name that is not to be replaced.
         """
-        from queuectl.system.cron import local_zone
+        from queuectl.system.timetable import dated, timetable_of
 
+        if (cron is None) == (every is None) or (every is not None and tz is not None):
+            raise InvalidInput("a schedule has either a cron line, in a zone, or an interval")
         require_in_use(self._store)
         rules.check_schedule_name(name)
         now = self._store.now()
         after = Schedule(
             name=name,
             cron=cron,
-            tz=tz if tz is not None else local_zone(),
+            tz=_zone(cron, tz),
             fields=self._checked(fields),
             next_due=None,
             created_at=now,
             catch_up=catch_up,
             overlap=overlap,
+            every=None if every is None else parse_interval(every),
+            anchor=None if every is None else now.replace(second=0, microsecond=0),
         )
-        following = cron_of(after).following
         before = self._find(name)
         if before is not None:
             if not replacing:
                 raise Conflict(f"schedule '{name}' exists already (--replace replaces it)")
             after = replace(after, last_due=before.last_due, rev=before.rev + 1)
-        after = replace(after, next_due=rules.not_before(after, now, following))
+            if after.every is not None and after.every == before.every:
+                after = replace(after, anchor=before.anchor)
+        following = timetable_of(after).following
+        after = replace(dated(after), next_due=rules.not_before(after, now, following))
         return self._saved(after, before)
 
     def _checked(self, fields: Mapping[str, object]) -> Mapping[str, object]:
@@ -91,9 +101,11 @@ class Schedules(NamedRecords[Schedule]):
     def faults(self) -> list[str]:
         """Return one line for each schedule that cannot be served on this machine."""
         faults = []
+        from queuectl.system.timetable import timetable_of
+
         for schedule in self.all():
             try:
-                cron_of(schedule)
+                timetable_of(schedule)
             except InvalidInput as fault:
                 faults.append(f"schedule '{schedule.name}': {fault}")
         return faults
@@ -110,21 +122,25 @@ class Schedules(NamedRecords[Schedule]):
 
     def resume(self, name: str) -> Schedule:
         """Go on with the next run that is due. Raises NothingDone when it is not paused."""
+        from queuectl.system.timetable import dated, timetable_of
+
         require_in_use(self._store)
         return self._change(
             name,
-            lambda each: rules.resume(each, self._store.now(), cron_of(each).following),
+            lambda each: rules.resume(dated(each), self._store.now(), timetable_of(each).following),
         )
 
     def coming(self, schedule: Schedule, number: int) -> list[datetime]:
         """Return the next instants at which a schedule is due, as if it were not paused."""
+        from queuectl.system.timetable import timetable_of
+
         first = schedule.next_due
         if first is None:
             return []
-        now = self._store.now()
+        now, times = self._store.now(), timetable_of(schedule)
         if schedule.paused and first <= now:
-            return list(islice(cron_of(schedule).after(now), number))
-        return [first, *islice(cron_of(schedule).after(first), number - 1)]
+            return list(islice(times.after(now), number))
+        return [first, *islice(times.after(first), number - 1)]
 
     def runs(self, name: str, number: int) -> Iterator[Job]:
         """Yield the jobs of a schedule's latest runs, the newest first."""
@@ -139,8 +155,10 @@ class Schedules(NamedRecords[Schedule]):
         return self._store.get(rules.run_id(schedule.name, schedule.last_due))
 
 
-def cron_of(schedule: Schedule) -> Cron:
-    """Return when a schedule is due. Raises InvalidInput for what cannot be."""
-    from queuectl.system.cron import Cron
+def _zone(cron: str | None, tz: str | None) -> str:
+    """Return the zone of a cron line, the local one unless said; an interval needs none."""
+    if cron is None or tz is not None:
+        return tz or "UTC"
+    from queuectl.system.local_zone import local_zone
 
-    return Cron(schedule.cron, schedule.tz)
+    return local_zone().name

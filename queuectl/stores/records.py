@@ -76,17 +76,22 @@ def event_from_document(document: Mapping[str, Any], job_id: str, seq: int) -> R
 
 SCHEDULE_FIELDS = (
     "name", "cron", "tz", "fields", "next_due", "created_at", "catch_up", "overlap", "paused",
-    "last_due", "skipped_at", "skipped_why", "rev",
+    "last_due", "skipped_at", "skipped_why", "every", "anchor", "tz_version", "rev",
 )  # fmt: skip
-SCHEDULE_TIMES = ("next_due", "created_at", "last_due", "skipped_at")
+SCHEDULE_TIMES = ("next_due", "created_at", "last_due", "skipped_at", "anchor")
+_LATER_FIELDS = ("every", "anchor", "tz_version")
+"""What a schedule lacks that was stored before there were any."""
 
 
 def schedule_to_document(schedule: Schedule) -> Document:
-    """Return a schedule; `fields` is text, because a store may not like the names in it."""
+    """Return a schedule; `fields` is text, because a store may not like the names in it.
+
+    `cron` is empty for one that has none, because the oldest tables demand a text.
+    """
     from json import dumps
 
     document = {name: getattr(schedule, name) for name in SCHEDULE_FIELDS}
-    return {**document, "fields": dumps(schedule.fields)}
+    return {**document, "cron": schedule.cron or "", "fields": dumps(schedule.fields)}
 
 
 def schedule_from_document(document: Mapping[str, Any]) -> Schedule:
@@ -95,7 +100,11 @@ def schedule_from_document(document: Mapping[str, Any]) -> Schedule:
 
     from queuectl.domain.schedule import Schedule
 
-    values: Document = {name: document[name] for name in SCHEDULE_FIELDS}
+    values: Document = {
+        name: document.get(name) if name in _LATER_FIELDS else document[name]
+        for name in SCHEDULE_FIELDS
+    }
+    values["cron"] = values["cron"] or None
     for name in ("catch_up", "overlap", "paused"):
         values[name] = bool(values[name])
     values["fields"] = loads(values["fields"])

@@ -166,10 +166,10 @@ def _zone_of(name: str | None) -> tzinfo | None:
 
 
 def _named_zone(name: str) -> tzinfo:
-    from zoneinfo import ZoneInfo, available_timezones
+    from queuectl.system.zones import zone_names, zone_of
 
     if "/" in name:
-        for known in available_timezones():
+        for known in zone_names():
             if known.lower() == name.lower():
-                return ZoneInfo(known)
+                return zone_of(known)
     raise Unreadable(f"'{name}' is no zone; name it as Europe/Berlin is")

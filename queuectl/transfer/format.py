@@ -11,6 +11,7 @@ from queuectl.domain.dependencies import END, FAILURE, SUCCESS
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.field_checks import check_text, is_name
 from queuectl.domain.frozen import replace
+from queuectl.domain.interval import parse_interval
 from queuectl.domain.job import SETTLED, Job, Outcome, Run, State
 from queuectl.domain.job_fields import ASKED, FIELDS, Field, Kind, Spec
 from queuectl.domain.request import build_request
@@ -27,7 +28,7 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.times import UTC, iso, whole_millis
 from queuectl.domain.views import MASK, looks_secret
 from queuectl.stores import records, serialization
-from queuectl.system.cron import Cron
+from queuectl.system.timetable import timetable_of
 
 _RUN_TIMES = ("started_at", "finished_at")
 _FRACTIONS = (
@@ -169,6 +170,10 @@ def _skipped_why(name: str, raw: object) -> str:
     raise InvalidInput(f"{name} must be {MISSED} or {OVERLAPPED}")
 
 
+def _interval(name: str, raw: object) -> int:
+    return parse_interval(_count_from_1(name, raw))
+
+
 def _job_of_schedule(name: str, raw: object) -> Mapping[str, Any]:
     """Return the fields of a job, of which a run can be made."""
     if not isinstance(raw, Mapping):
@@ -199,7 +204,7 @@ _SCHEDULE_FIELDS: dict[str, _Reader] = {
     "fields": _job_of_schedule, "skipped_why": _skipped_why, "name": _text,
     "cron": _text, "tz": _text, "next_due": _instant, "created_at": _instant, "catch_up": _flag,
     "overlap": _flag, "paused": _flag, "last_due": _instant, "skipped_at": _instant,
-    "rev": _count_from_1,
+    "rev": _count_from_1, "every": _interval, "anchor": _instant, "tz_version": _text,
 }  # fmt: skip
 _NAMED = {
     **{spelled: name for name, spelled in _SPELLED.items()}, "last_error": "error",
@@ -310,6 +315,8 @@ def schedule_from_line(fields: Mapping[str, Any]) -> Schedule:
     _refuse_unknown(fields, records.SCHEDULE_FIELDS)
     values = _read(fields, _SCHEDULE_FIELDS, "fields", "name", "created_at")
     check_schedule_name(values["name"])
-    schedule = Schedule(**{"cron": "", "tz": "UTC", "next_due": None, **values})
-    Cron(schedule.cron, schedule.tz)  # looks at both
+    schedule = Schedule(**{"cron": None, "tz": "UTC", "next_due": None, **values})
+    if schedule.cron is not None and schedule.every is not None:
+        raise InvalidInput("a schedule has either a cron line or an interval")
+    timetable_of(schedule)  # looks at cron and zone
     return schedule

@@ -23,8 +23,8 @@ from queuectl.domain.schedule import skip_missed
 from queuectl.domain.stats import counted
 from queuectl.stores.base import Store
 from queuectl.stores.rules import ARRIVING, MOVED_TO, MOVING
-from queuectl.system.cron import Cron
 from queuectl.system.home import Home
+from queuectl.system.timetable import dated, timetable_of
 from queuectl.transfer.backup import MADE_AT, Contents, contents
 
 _INTERRUPTED = "interrupted: the store was restored from a backup"
@@ -185,10 +185,10 @@ def _skip_missed(store: Store) -> tuple[str, ...]:
     now, skipped = store.now(), []
     for schedule in store.schedules.due(now):
         try:
-            cron = Cron(schedule.cron, schedule.tz)
+            times = timetable_of(schedule)
         except InvalidInput:
             continue  # no worker here can serve it, and doctor says so
-        after = skip_missed(schedule, now, cron.following, cron.latest)
+        after = skip_missed(dated(schedule), now, times.following, times.latest)
         if store.schedules.save(after, schedule):
             skipped.append(schedule.name)
     return tuple(skipped)

@@ -13,6 +13,7 @@ from typing import Any
 from queuectl.domain.job import Job, State
 from queuectl.domain.schedule import MISSED, Schedule
 from queuectl.queue import open_queue
+from queuectl.system.zones import tz_data
 from tests.stores.conftest import slow_on_mongo
 from tests.worker.fleet import Fleet, eventually
 
@@ -23,7 +24,7 @@ def put_due(fleet: Fleet, name: str, seconds: float, **more: Any) -> Schedule:
     fields = {"command": f"echo run >> {name}.txt", "cwd": str(fleet.root), "max_retries": 1}
     schedule = Schedule(
         name, "0 0 1 1 *", "UTC", fields, store.now() + timedelta(seconds=seconds), store.now(),
-        **more,
+        tz_version=tz_data().in_use, **more,
     )  # fmt: skip
     assert store.schedules.save(schedule)
     return schedule

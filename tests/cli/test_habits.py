@@ -207,7 +207,7 @@ SAID = [
     ("group add gpu", "queuectl enqueue --queue gpu"),
     ("queue add gpu", "queuectl queue limit gpu N"),
     ("queue create gpu", "queuectl queue limit gpu N"),
-    ("schedule every 5m date", 'queuectl schedule add NAME "*/5 * * * *" "COMMAND"'),
+    ("schedule every 5m date", 'queuectl schedule add NAME --every 5m "COMMAND"'),
     ("reset", "queuectl cancel --all, then queuectl delete --all"),
     ("clear", "for the prompt"),
     ("list-timers", "queuectl schedule list"),

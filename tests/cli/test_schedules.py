@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,11 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import Outcome
 from queuectl.domain.schedule import OVERLAPPED, Schedule
 from queuectl.domain.settings import Settings
+from queuectl.domain.times import iso
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue import open_queue
+from queuectl.system import zones
+from queuectl.system.zones import TzData, tz_data
 from tests.cli.harness import Cli, run_next
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -50,6 +53,91 @@ def test_a_schedule_is_added_and_shown(cli: Cli) -> None:
     assert len(shown["next"]) == 3
     assert shown["next"][0] == shown["next_due"]
     assert shown["jobs"] == []
+
+
+def test_a_local_zone_without_a_name_is_the_one_of_its_rules_and_that_is_said(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    result = cli.ok("schedule", "add", "a", "0 3 * * *", "true")
+    assert "is taken as CET" in result.err
+    assert cli.ok("schedule", "show", "a", "--json").json["tz"] == "CET"
+    monkeypatch.setenv("TZ", "XYZ-3:17")
+    refused = cli.refused(2, "schedule", "add", "b", "0 3 * * *", "true")
+    assert "no time zone has the rules" in refused
+    assert "--tz Europe/Berlin" in refused
+    cli.ok("schedule", "add", "b", "0 3 * * *", "true", "--tz", "Asia/Tokyo")
+
+
+def test_a_line_that_is_legal_elsewhere_is_refused_with_what_to_write(cli: Cli) -> None:
+    refused = cli.refused(2, "schedule", "add", "a", "0 3 * * fri-mon", "true")
+    assert 'write "0 3 * * FRI,SAT,SUN,MON"' in refused
+
+
+def test_an_interval_stands_in_place_of_the_expression(cli: Cli) -> None:
+    cli.ok("schedule", "add", "sync", "--every", "90m", "./sync.sh", "--catch-up")
+    cli.ok("schedule", "add", "list", "--every", "1h", "--", "echo", "a b")
+    shown = cli.ok("schedule", "show", "sync", "--json").json
+    assert (shown["cron"], shown["every"], shown["tz_version"]) == (None, 5400, None)
+    anchor = datetime.fromisoformat(shown["anchor"].replace("Z", "+00:00"))
+    assert [datetime.fromisoformat(each.replace("Z", "+00:00")) for each in shown["next"]] == [
+        anchor + number * timedelta(minutes=90) for number in (1, 2, 3)
+    ]
+    assert re.search(r"every +1h30m", cli.ok("schedule", "show", "sync").out)
+    assert "every 1h30m" in cli.ok("schedule", "list").out
+    assert cli.ok("schedule", "show", "list", "--json").json["job"]["command"] == ["echo", "a b"]
+
+
+def test_a_replaced_schedule_of_the_same_interval_keeps_its_pace(cli: Cli) -> None:
+    add = ["schedule", "add", "a", "true", "--replace", "--every"]
+    cli.ok(*add, "90m")
+    with open_queue() as queue:
+        before = queue.schedules.get("a")
+        long_ago = before.created_at.replace(second=0, microsecond=0) - timedelta(minutes=100)
+        after = replace(before, anchor=long_ago, rev=before.rev + 1)
+        assert queue.store.schedules.save(after, before)
+    cli.ok(*add, "90m")
+    shown = cli.ok("schedule", "show", "a", "--json").json
+    assert shown["anchor"] == iso(long_ago)
+    assert shown["next_due"] == iso(long_ago + timedelta(minutes=180))
+    cli.ok(*add, "2h")
+    assert cli.ok("schedule", "show", "a", "--json").json["anchor"] != iso(long_ago)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["0 3 * * *", "true", "--every", "90m"], "--every goes without CRON"),
+        (["0 3 * * *", "--every", "90m"], "--every goes without CRON"),
+        (["@daily", "--every", "90m", "--", "true"], "--every goes without CRON"),
+        (["90m", "true"], "is an interval"),
+        (["true", "--every", "90m", "--tz", "UTC"], "--every goes without --tz"),
+        (["true", "--every", "90s"], "whole minutes"),
+        (["true", "--every", "soon"], "is not a duration"),
+        (["--every", "90m"], "one command is needed"),
+        ([], "needs CRON, or --every"),
+    ],
+)
+def test_an_interval_that_cannot_be_is_refused(cli: Cli, words: list[str], why: str) -> None:
+    assert why in cli.refused(2, "schedule", "add", "a", *words)
+    assert cli.ok("schedule", "list", "--json").json == []
+
+
+def test_a_schedule_with_an_interval_is_exported_and_imported_as_it_is(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "--every", "90m", "true")
+    cli.ok("schedule", "add", "b", "0 3 * * *", "true", "--tz", "Asia/Tokyo")
+    before = cli.ok("schedule", "list", "--json").json
+    assert before[1]["tz_version"] == tz_data().in_use
+    cli.ok("export", "all.jsonl")
+    for name in ("a", "b"):
+        cli.ok("schedule", "remove", name)
+    cli.ok("import", "all.jsonl")
+    assert cli.ok("schedule", "list", "--json").json == before
+
+
+def test_steps_that_do_not_come_out_even_are_told_of_when_a_schedule_is_added(cli: Cli) -> None:
+    result = cli.ok("schedule", "add", "a", "*/45 * * * *", "true")
+    assert "the last step to the full hour is 15m long; --every 45m" in result.err
 
 
 def test_the_environment_of_the_runs_is_decided_when_it_is_added(cli: Cli) -> None:
@@ -172,6 +260,29 @@ def test_what_a_schedule_decides_cannot_be_among_its_fields(cli: Cli, field: str
     cli.ok("init")
     with open_queue() as queue, pytest.raises(InvalidInput, match=f"'{field}' does not go"):
         queue.schedules.add("a", "@daily", {"command": "true", field: "x"})
+
+
+def test_doctor_names_both_copies_of_the_tz_data_and_the_one_in_use(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finding(data: TzData) -> str:
+        monkeypatch.setattr(zones, "tz_data", lambda: data)
+        out = cli("doctor").out
+        return next(line for line in out.splitlines() if "tz data:" in line)
+
+    cli.ok("schedule", "add", "a", "@daily", "true")
+    with open_queue() as queue:
+        before = queue.schedules.get("a")
+        assert queue.store.schedules.save(replace(before, tz_version="2026f", rev=2), before)
+    assert finding(TzData("2025b", "2026f")) == (
+        "OK    tz data: 2026f is in use, that of the package tzdata; the system's is 2025b"
+    )
+    assert finding(TzData("2026g", "2026f")) == (
+        "OK    tz data: 2026g is in use, the system's; that of the package tzdata is 2026f"
+    )
+    old = finding(TzData(None, "2026e"))
+    assert old.startswith("FAIL  tz data: 2026e is in use")
+    assert "schedules were reckoned with 2026f; pip install --upgrade tzdata" in old
 
 
 def test_doctor_tells_of_a_schedule_that_this_machine_cannot_serve(cli: Cli) -> None:

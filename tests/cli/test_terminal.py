@@ -127,3 +127,14 @@ def test_a_search_that_takes_long_is_told_of_until_something_is_found(
         assert cli.ok("list", "--text", "job").out.splitlines()[1].startswith("job1")
         assert os.read(screen, 1024).endswith(progress._ERASE.encode())
     os.close(screen)
+
+
+def test_the_next_runs_are_told_with_their_zone(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "0 3 * * *", "true", "--tz", "Asia/Tokyo")
+    assert "times are in UTC, cron is in Asia/Tokyo" in cli.ok("schedule", "next", "a").err
+    told = ESCAPES.sub("", shown("schedule", "next", "a", "-n", "1"))
+    assert re.search(r"\w{3} \d{4}-\d\d-\d\d 03:00 JST \(in \d+[hm]\)", told)
+    assert "times are of Asia/Tokyo" in told
+    assert "03:00 JST" in shown("schedule", "show", "a")
+    again = shown("schedule", "add", "a", "0 3 * * *", "true", "--tz", "Asia/Tokyo", "--replace")
+    assert "03:00 JST" in again

@@ -19,6 +19,7 @@ from queuectl.stores.base import Store
 from queuectl.stores.exchange import Fired
 from queuectl.stores.mongo.store import MongoStore
 from queuectl.system.cron import Cron
+from queuectl.system.zones import tz_data
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import claimed, clock_of, listed, settled
 
@@ -66,11 +67,11 @@ def store(opened_then: Callable[[], Store]) -> Store:
     return opened_then()
 
 
-def kept(store: Store, name: str = "a", cron: str = "* * * * *", **more: Any) -> Schedule:
+def kept(store: Store, name: str = "a", cron: str | None = "* * * * *", **more: Any) -> Schedule:
     """Store a schedule that is due a minute after noon."""
     fields = {"command": "true", **more.pop("fields", {})}
-    wanted = {"next_due": NOON + MINUTE, "created_at": NOON, **more}
-    schedule = Schedule(name, cron, "UTC", fields, **wanted)
+    wanted = {"tz": "UTC", "next_due": NOON + MINUTE, "created_at": NOON, **more}
+    schedule = Schedule(name, cron, fields=fields, **wanted)
     assert store.schedules.save(schedule)
     return schedule
 
@@ -247,6 +248,76 @@ def test_a_schedule_that_a_clock_which_was_ahead_has_added_waits_no_longer_than_
     assert now_kept(store).last_due == NOON + MINUTE
 
 
+BERLIN = "Europe/Berlin"
+THREE = datetime(2026, 11, 23, 2, tzinfo=UTC)  # 3:00 there
+
+
+@pytest.mark.parametrize("version", [None, "2020a"])
+def test_what_was_reckoned_with_older_tz_data_is_reckoned_anew(
+    store: Store, version: str | None
+) -> None:
+    kept(store, "late", "0 3 * * *", tz=BERLIN, next_due=THREE + HOUR, tz_version=version)
+    kept(store, "early", "0 3 * * *", tz=BERLIN, next_due=THREE - HOUR, tz_version=version)
+    assert tick(store) == 0
+    for name in ("late", "early"):
+        assert now_kept(store, name).next_due == THREE
+        assert now_kept(store, name).tz_version == tz_data().in_use
+    rev = now_kept(store, "late").rev
+    assert tick(store) == 0
+    assert now_kept(store, "late").rev == rev, "it is written once"
+
+
+def test_a_late_run_by_older_tz_data_comes_when_it_is_due_by_the_newer(
+    store: Store, clock: Clock
+) -> None:
+    kept(store, "a", "0 3 * * *", tz=BERLIN, next_due=THREE - HOUR, tz_version="2020a")
+    clock.now = THREE - HOUR + MINUTE
+    assert tick(store) == 0
+    clock.now = THREE
+    assert tick(store) == 1
+    assert listed(store) == ["a@20261123T0200Z"]
+
+
+def test_what_was_reckoned_with_newer_tz_data_is_left_alone(store: Store, clock: Clock) -> None:
+    kept(store, "a", "0 3 * * *", tz=BERLIN, next_due=THREE + HOUR, tz_version="2999a")
+    before = now_kept(store, "a")
+    for _ in range(3):
+        assert tick(store) == 0
+    assert now_kept(store, "a") == before
+    clock.now = THREE + HOUR
+    assert tick(store) == 0, "a worker with newer data may be there"
+    clock.now += MINUTE
+    assert tick(store) == 1, "there is none"
+    assert listed(store) == ["a@20261123T0300Z"]
+    assert now_kept(store, "a").tz_version == tz_data().in_use
+
+
+def test_an_interval_is_served_as_an_expression_is(store: Store, clock: Clock) -> None:
+    every: dict[str, Any] = {"every": 90 * 60, "anchor": NOON, "next_due": NOON + 90 * MINUTE}
+    kept(store, "dropping", None, **every)
+    kept(store, "catching", None, **every, catch_up=True, overlap=True)
+    assert tick(store) == 0
+    clock.now += 90 * MINUTE
+    assert tick(store) == 2
+    finish_all(store, 2)
+    clock.now += 180 * MINUTE + SECOND
+    assert tick(store, since=clock.now - MINUTE) == 3
+    assert sorted(listed(store))[-2:] == ["dropping@20261122T1330Z", "dropping@20261122T1630Z"]
+    dropping = now_kept(store, "dropping")
+    assert (dropping.skipped_at, dropping.skipped_why) == (NOON + 180 * MINUTE, MISSED)
+    assert dropping.next_due == NOON + 360 * MINUTE
+    assert dropping.tz_version is None
+
+
+def test_an_interval_that_a_clock_which_was_ahead_has_set_too_late_is_moved_up(
+    store: Store,
+) -> None:
+    later = NOON + HOUR
+    kept(store, "a", None, every=600, anchor=later, next_due=later + 10 * MINUTE)
+    assert tick(store) == 0
+    assert now_kept(store, "a").next_due == NOON + 10 * MINUTE
+
+
 @pytest.mark.parametrize("cron", ["30 2 * * *", "*/20 * * * *", "15 */2 * * *", "0 3 * * 0"])
 @pytest.mark.parametrize(
     ("zone", "day"),
@@ -266,4 +337,4 @@ def test_no_run_is_moved_up_when_summer_time_begins_or_ends(
         now += 10 * MINUTE
         done = step(schedule, now, there.following, there.latest, now - 30 * SECOND)
         schedule = done.after if done else schedule
-        assert moved_up(schedule, now, there.following, there.awaited) is None
+        assert moved_up(schedule, now, there.following) is None

@@ -67,10 +67,20 @@ def test_a_schedule_comes_back_as_it_was_stored(store: Store) -> None:
     plain = kept(store, "b")
     full = kept(
         store, "a", None, catch_up=True, overlap=True, paused=True, last_due=NOON - MINUTE,
-        skipped_at=NOON - MINUTE, skipped_why="missed", rev=7,
+        skipped_at=NOON - MINUTE, skipped_why="missed", tz_version="2026f", rev=7,
     )  # fmt: skip
+    timed = replace(new_schedule("c"), cron=None, every=5400, anchor=NOON - MINUTE)
+    assert store.schedules.save(timed)
     assert store.schedules.get("b") == plain
-    assert store.schedules.all() == [full, plain]
+    assert store.schedules.all() == [full, plain, timed]
+
+
+def test_a_schedule_that_was_stored_before_there_were_intervals_is_read(store: Store) -> None:
+    plain = kept(store, "a")
+    if isinstance(store, MongoStore):
+        unset = dict.fromkeys(("every", "anchor", "tz_version"), "")
+        store.link.schedules.update_one({"_id": "a"}, {"$unset": unset})
+    assert store.schedules.get("a") == plain
 
 
 def test_those_that_are_due_come_the_earliest_first(store: Store) -> None:

@@ -85,6 +85,15 @@ def test_a_page_says_why_jobs_wait(
     assert words in text_of(browser.get(path))
 
 
+def test_the_page_of_schedules_names_their_zones(browser: TestClient, queue: Queue) -> None:
+    queue.schedules.add("tokyo", "0 3 * * *", {"command": "true"}, tz="Asia/Tokyo")
+    queue.schedules.add("sync", None, {"command": "true"}, every="90m")
+    text = text_of(browser.get("/schedules"))
+    assert "0 3 * * * Asia/Tokyo" in text
+    assert "03:00 JST" in text
+    assert "every 1h30m" in text
+
+
 def test_the_pages_show_the_slots_of_a_worker_that_has_several(
     browser: TestClient, queue: Queue
 ) -> None:

@@ -21,6 +21,7 @@ LAYOUT = 1
 LATER = {
     "jobs": ("suspect INTEGER", "claim_alone INTEGER"),
     "workers": ("slots INTEGER NOT NULL DEFAULT 1",),
+    "schedules": ("every INTEGER", "anchor INTEGER", "tz_version TEXT"),
 }
 """Columns of no field that a table of this layout may lack, as it was made before there were any.
 
@@ -262,7 +263,7 @@ CREATE TABLE schedules (
   name TEXT PRIMARY KEY, cron TEXT NOT NULL, tz TEXT NOT NULL, fields TEXT NOT NULL,
   next_due INTEGER, created_at INTEGER NOT NULL, catch_up INTEGER NOT NULL,
   overlap INTEGER NOT NULL, paused INTEGER NOT NULL, last_due INTEGER, skipped_at INTEGER,
-  skipped_why TEXT, rev INTEGER NOT NULL
+  skipped_why TEXT, rev INTEGER NOT NULL, {", ".join(LATER["schedules"])}
 );
 CREATE INDEX schedules_due ON schedules (next_due) WHERE paused = 0;
 CREATE TABLE hooks (

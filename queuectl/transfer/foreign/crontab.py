@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen, replace
-from queuectl.system.cron import local_zone
+from queuectl.system.local_zone import local_zone
 from queuectl.transfer.foreign.cron_fields import NotCron, split_time
 from queuectl.transfer.foreign.crontab_user import has_users, refuse_unclear, remark_on, split_user
 from queuectl.transfer.foreign.entry import (
@@ -189,7 +189,7 @@ def _plain_zone(zone: str) -> str:
 
 def _local_zone() -> str:
     try:
-        return local_zone()
+        return local_zone().name
     except InvalidInput:
         return ""
 

@@ -161,7 +161,8 @@ class Intake:
 
     def _schedule(self, entry: Entry) -> Taken:
         from queuectl.domain.schedule import refuse_own_fields
-        from queuectl.system.cron import Cron, local_zone
+        from queuectl.system.cron import Cron
+        from queuectl.system.local_zone import local_zone
 
         before = self._queue.store.schedules.get(entry.name)
         if before is not None:
@@ -173,7 +174,7 @@ class Intake:
         if self._dry_run:
             refuse_own_fields(fields)
             self._queue.request(fields)
-            Cron(entry.cron, entry.tz if entry.tz is not None else local_zone())
+            Cron(entry.cron, entry.tz if entry.tz is not None else local_zone().name)
         else:
             overlap = entry.overlap if self._overlaps is None else self._overlaps
             self._queue.schedules.add(

@@ -32,7 +32,7 @@ def written(schedule: Schedule, zone: str, context: Context, *, masked: bool) ->
 
 
 def _line(schedule: Schedule, zone: str, context: Context, *, masked: bool) -> str:
-    if not schedule.cron.strip():
+    if schedule.cron is None:
         raise NotALine("cron has no intervals")
     time, _ = split_time(f"{schedule.cron} x")
     if schedule.tz != zone:

@@ -25,7 +25,7 @@ from queuectl.domain.views import suspicion
 from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation.columns import attempts_text, slots_text, state_text
 from queuectl.presentation.layout import length
-from queuectl.presentation.named_columns import delivered_text
+from queuectl.presentation.named_columns import delivered_text, wall_time
 from queuectl.presentation.tables import Clock
 from queuectl.web.api import BY_NAME
 from queuectl.web.pages import MOMENT
@@ -193,7 +193,7 @@ def environment() -> Environment:
         "line_of_fields": _of_fields, "delivered": delivered_text, "hook_address": _hook_address,
         "hook_value": _hook_value, "queue_title": queue_title, "hook_of_queue": hook_of_queue,
         "is_of_deliveries": is_of_deliveries, "output_lines": output_lines,
-        "slots": slots_text,
+        "slots": slots_text, "wall_time": wall_time,
     }  # fmt: skip
     environment.globals |= {
         "ago": ago, "static": static, "endpoint": BY_NAME.__getitem__,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.system.local_zone import LocalZone
 from queuectl.transfer.foreign import crontab
 from tests.transfer.foreign.kit import entries_of, entry_of, fields_of
 
@@ -13,7 +14,7 @@ from tests.transfer.foreign.kit import entries_of, entry_of, fields_of
 @pytest.fixture(autouse=True)
 def in_berlin(monkeypatch: pytest.MonkeyPatch) -> None:
     """The zone of the machine, and programs that it has."""
-    monkeypatch.setattr(crontab, "local_zone", lambda: "Europe/Berlin")
+    monkeypatch.setattr(crontab, "local_zone", lambda: LocalZone("Europe/Berlin"))
 
 
 def test_a_line_runs_as_cron_would_run_it() -> None:
@@ -176,7 +177,7 @@ def test_a_zone_moves_the_time_where_it_did(
 
 
 def test_all_names_of_utc_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crontab, "local_zone", lambda: "UTC")
+    monkeypatch.setattr(crontab, "local_zone", lambda: LocalZone("UTC"))
     assert entry_of("crontab", "CRON_TZ=Etc/UTC\n0 9 * * * x").is_taken
 
 
