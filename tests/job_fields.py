@@ -102,6 +102,8 @@ def filled(record: type[R], turn: int = 0, **given: object) -> R:
 
     Another `turn` gives other values; every second one those flags and choices that are default.
     """
+    if record is Spec:  # a job has one input
+        given = {**({"pty": False, "stdin": False} if turn // 2 % 2 else {"input": None}), **given}
     made = {name: _value(record, name, turn) for name in kinds_of(record) if name not in given}
     return record(**made, **given)
 
@@ -226,7 +228,7 @@ def given_fields(spec: Spec, place: str = "input") -> dict[str, Any]:
     return {
         path.removeprefix("spec."): as_json("", value)
         for path, value in flat(spec, "spec.").items()
-        if path not in EXCUSED[place]
+        if path not in EXCUSED[place] and value is not None  # which is to leave it out
     }
 
 

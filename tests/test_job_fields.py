@@ -71,7 +71,7 @@ def options_of(given: Mapping[str, Any]) -> list[str]:
         option = f"--{OPTIONS.get(name, name).replace('_', '-')}"
         if isinstance(value, dict):
             value = [f"{key}={text}" for key, text in value.items()]
-        for each in value if isinstance(value, list) else [value]:
+        for each in value if isinstance(value, list) else [value] if value is not False else []:
             words += [option] if each is True else [option, str(each)]
     return words
 
@@ -97,9 +97,12 @@ WAYS: dict[str, Callable[[Cli, Queue, TestClient, Mapping[str, Any]], object]] =
 """How one asks for a job."""
 
 
+@pytest.mark.parametrize("turn", [0, 2])
 @pytest.mark.parametrize("way", WAYS)
-def test_every_field_can_be_asked_for(cli: Cli, queue: Queue, api: TestClient, way: str) -> None:
-    spec = asked(queue)
+def test_every_field_can_be_asked_for(
+    cli: Cli, queue: Queue, api: TestClient, way: str, turn: int
+) -> None:
+    spec = asked(queue, turn)
     WAYS[way](cli, queue, api, given_fields(spec))
     survives("input", flat(spec, "spec."), flat(queue.get("job").spec, "spec."))
 
@@ -181,7 +184,7 @@ def test_the_editor_shows_every_field_and_takes_another_value_for_it(
     queue.enqueue_one(given_fields(first))
     assert "nothing was changed" in cli.ok("edit", "job").err
     shown = masked({path[5:]: as_json("", v) for path, v in flat(first, "spec.").items()})
-    wanted = {f"spec.{name}": value for name, value in shown.items()}
+    wanted = {f"spec.{name}": value for name, value in shown.items() if value is not None}
     survives("editor", wanted, {f"spec.{name}": value for name, value in editor.seen.items()})
     editor.types(given_fields(second, "editor"))
     cli.ok("edit", "job")

@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from queuectl.cli.enqueue import enqueue
-from queuectl.cli.enqueue_options import AFTER_DASHES, BEFORE_DASHES, enqueue_options, hold_option
+from queuectl.cli.enqueue_options import (
+    AFTER_DASHES,
+    BEFORE_DASHES,
+    dry_run_option,
+    enqueue_options,
+    hold_option,
+)
 from queuectl.cli.root import Command, examples
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job_fields import command_text
@@ -29,6 +35,7 @@ class AddCommand(Command):
 @enqueue_options
 @hold_option
 @click.option("--print-id", "-p", is_flag=True, help="Print the id alone.")
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print what became of the job as JSON.")
 @click.pass_context
 def add(ctx: click.Context, /, words: tuple[str, ...], **options: Any) -> int:

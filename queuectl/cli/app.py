@@ -81,6 +81,7 @@ def _as_refusal(fault: Exception) -> QueuectlError:
     if isinstance(fault, click.UsageError):
         path = fault.ctx.command_path if fault.ctx else "queuectl"
         text = _one_line(fault.format_message()).replace(*_OUR_WORDS)
+        text = re.sub(r"'\[([A-Z]+)\]'", r"'\1'", text)  # whether it may be left out is no matter
         return InvalidInput(text, hint=f"{path} --help")
     if isinstance(fault, click.ClickException):
         return InvalidInput(_one_line(fault.format_message()))

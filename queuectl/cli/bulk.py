@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -210,10 +209,11 @@ def _do_all(queue: Queue, action: BulkAction, chosen: Filter, options: dict[str,
         lines.close(queue)
         return ExitCode.OK
     if is_to_be_asked(options, needs_yes=action.needs_yes):
-        counts = Counter(job.state for job in queue.find(chosen))
-        parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
-        question = f"{action.verb.capitalize()} {counted(counts.total(), 'job')} ({parts})?"
-        if counts:
+        counts = queue.count_by_state(chosen)
+        parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts.get(state))
+        total = sum(counts.values())
+        question = f"{action.verb.capitalize()} {counted(total, 'job')} ({parts})?"
+        if total:
             confirm(question, yes=False, otherwise="nothing was changed", hint=_SAY_YES)
     return carry_out(queue, action, chosen, options["refused_file"])
 

@@ -12,6 +12,7 @@ import click
 from queuectl.cli.enqueue_options import (
     EnqueueCommand,
     EnqueueOptions,
+    dry_run_option,
     enqueue_options,
     hold_option,
     options_from,
@@ -24,6 +25,7 @@ from queuectl.cli.session import Session, hint_at_missing_workers, remember_jobs
 from queuectl.domain.errors import ExitCode, InvalidInput, NothingDone, QueuectlError
 from queuectl.presentation.console import end_line, print_hint
 from queuectl.queue import Queue
+from queuectl.queue.enqueue import EnqueueResult
 
 
 @examples("""
@@ -44,8 +46,7 @@ from queuectl.queue import Queue
 @click.option(
     "--atomic", is_flag=True, help="Store all jobs of a batch, or none if one is refused."
 )
-@click.option("--dry-run", is_flag=True,
-              help="Store nothing; say what would be stored, and when it is due.")  # fmt: skip
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print what became of each job as JSON.")
 @click.pass_context
 def enqueue(
@@ -60,15 +61,11 @@ def enqueue(
             f"--skip-existing and {'--atomic' if atomic else '--replace'} exclude each other"
         )
     items = requested.items()  # before a store is made
-    if options["dry_run"]:
-        from queuectl.cli import enqueue_dry_run
-        from queuectl.cli.refusals import Refusals
-
-        queue = session.reading()
-        refusals = report.refusals or Refusals()
-        return enqueue_dry_run.tell(queue, requested.jobs(items, queue), refusals, as_json=as_json)
-    queue = session.queue()
+    queue = session.reading() if report.is_dry else session.queue()
     jobs = requested.jobs(items, queue)
+    if report.is_dry:  # one of them may wait for another, and none is there
+        whole = [*chain.from_iterable(jobs)]
+        jobs = iter([whole] if whole else [])
     try:
         if atomic:
             _enqueue_atomically(queue, [*chain.from_iterable(jobs)], report)
@@ -76,7 +73,7 @@ def enqueue(
             for chunk in jobs:
                 _enqueue_chunk(queue, chunk, report)
     except KeyboardInterrupt:
-        if requested.source.file is None:
+        if requested.source.file is None or report.is_dry:
             raise
         from queuectl.cli.interruption import how_to_go_on
 
@@ -86,10 +83,13 @@ def enqueue(
         rest = how_to_go_on(requested.source.file, report.last, in_shell=session.in_shell)
         print_hint(f"interrupted: {report.summary}{rest}")
         return ExitCode.INTERRUPTED
-    remember_jobs(queue, report.latest)
+    if not report.is_dry:
+        remember_jobs(queue, report.latest)
     report.close()
     if not report.dealt:
         raise NothingDone("there are no jobs in it")
+    if report.is_dry:
+        return report.code
     if report.stored and options["hold"]:
         print_hint("held: queuectl resume ID lets it go")
     elif report.stored:
@@ -102,14 +102,14 @@ def _report(
 ) -> Report:
     """Return what tells of the jobs, as the options ask for it. Raises InvalidInput."""
     file, refused = requested.source.file, options["refused_file"]
-    skips = options["skip_existing"]
+    skips, is_dry = options["skip_existing"], options["dry_run"]
     report: Report
     if as_json:
-        report = JsonReport(skips=skips, single=requested.is_single)
+        report = JsonReport(skips=skips, is_dry=is_dry, single=requested.is_single)
     elif file is not None and not print_id and sys.stderr.isatty():
-        report = BatchReport(skips=skips)
+        report = BatchReport(skips=skips, is_dry=is_dry)
     else:
-        report = Report(skips=skips, print_id=print_id)
+        report = Report(skips=skips, is_dry=is_dry, print_id=print_id)
     if refused is not None:
         from queuectl.cli.refusals import Refusals
 
@@ -120,14 +120,12 @@ def _report(
 def _enqueue_chunk(queue: Queue, chunk: Sequence[InputJob], report: Report) -> None:
     """Store what can be stored, and tell of all in the order in which it was written."""
     if len(chunk) == 1:  # most often from the command line
-        results = queue.enqueue_requests(requests_of(chunk))
-        report.tell(report.count(chunk, results))
+        report.tell(report.count(chunk, _put(queue, chunk, report)))
         return
     from queuectl.cli.interruption import interrupts_put_off
 
     with interrupts_put_off():
-        results = queue.enqueue_requests(requests_of(chunk))
-        counted = report.count(chunk, results)
+        counted = report.count(chunk, _put(queue, chunk, report))
     report.tell(counted)
 
 
@@ -141,5 +139,13 @@ def _enqueue_atomically(queue: Queue, jobs: Sequence[InputJob], report: Report) 
         report.tell(report.count(faults, []))
         return
     with interrupts_put_off():
-        counted = report.count(jobs, queue.enqueue_requests(requests_of(jobs), atomic=True))
+        counted = report.count(jobs, _put(queue, jobs, report, atomic=True))
     report.tell(counted)
+
+
+def _put(
+    queue: Queue, jobs: Sequence[InputJob], report: Report, *, atomic: bool = False
+) -> Sequence[EnqueueResult]:
+    """Store jobs, unless that is only tried; return what becomes of each that can be read."""
+    put = queue.try_requests if report.is_dry else queue.enqueue_requests
+    return put(requests_of(jobs), atomic=atomic)

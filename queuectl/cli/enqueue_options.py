@@ -131,6 +131,11 @@ _BEHIND_OF_SCHEDULE = {
 hold_option = click.option("--hold", is_flag=True, help="Paused until `resume` lets it go.")
 """What `run` does not have, as it would follow a job that does not begin."""
 
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Store nothing; say what would be stored, and when it is due."
+)
+"""What `run` does not have either."""
+
 enqueue_options = with_options(
     *_BEFORE,
     *(

@@ -28,14 +28,18 @@ class Report:
 
     With `skips` a job whose id exists already is passed over and not refused. `last` is the place
     of the last job that something became of, `latest` are the ids of the last that are stored.
+    With `is_dry` nothing is stored, and all is what would become of them.
     """
 
-    def __init__(self, *, skips: bool = False, print_id: bool = False) -> None:
+    def __init__(
+        self, *, skips: bool = False, print_id: bool = False, is_dry: bool = False
+    ) -> None:
         self.stored = 0
         self.existed = 0
         self.last = ""
         self.latest: list[str] = []
         self.skips = skips
+        self.is_dry = is_dry
         self.refusals: Refusals | None = None
         self._print_id = print_id
 
@@ -55,9 +59,13 @@ class Report:
         return self.refusals.code if self.refusals else ExitCode.OK
 
     @property
+    def _done(self) -> str:
+        return "would be enqueued" if self.is_dry else "enqueued"
+
+    @property
     def summary(self) -> str:
         """How many jobs came to which end, as one says it."""
-        parts = [f"{self.stored:,} enqueued"]
+        parts = [f"{self.stored:,} {self._done}"]
         parts += [f"{self.existed:,} left as they were"] if self.existed else []
         parts += [f"{self.refused:,} refused"] if self.refused else []
         return ", ".join(parts)
@@ -111,11 +119,11 @@ class Report:
     def write(self, results: Sequence[EnqueueResult]) -> None:
         """Write what there is to say of some jobs that are in the store."""
         if not self._print_id:  # in one piece, as ids hold nothing to be escaped
-            sys.stdout.write(_lines(results))
+            sys.stdout.write(_lines(results, is_dry=self.is_dry))
             return
         for result in results:
             if result.is_other_job or result.error:
-                print_hint(_line(result))
+                print_hint(_line(result, is_dry=self.is_dry))
             print_line(result.job_id)
 
     def clear(self) -> None:
@@ -130,12 +138,15 @@ class Report:
             print_hint(self.summary)
 
 
-def _line(result: EnqueueResult) -> str:
+def _line(result: EnqueueResult, *, is_dry: bool) -> str:
     if result.is_other_job:
         return f"Job '{result.job_id}' with this unique key waits or runs already"
     if result.error:
         return f"Job '{result.job_id}' exists already"
-    done = f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'"
+    if is_dry:
+        done = f"Would {'replace' if result.replaced else 'enqueue'} job '{result.job_id}'"
+    else:
+        done = f"{'Replaced' if result.replaced else 'Enqueued'} job '{result.job_id}'"
     if result.run_at is None:
         return done
     from queuectl.presentation.due import due_text  # which few jobs need
@@ -143,11 +154,11 @@ def _line(result: EnqueueResult) -> str:
     return done + due_text(result.run_at)
 
 
-def _lines(results: Sequence[EnqueueResult]) -> str:
+def _lines(results: Sequence[EnqueueResult], *, is_dry: bool) -> str:
     if isinstance(results, AllNew) and results:
         between = "'\nEnqueued job '"
         return f"Enqueued job '{between.join(results.ids)}'\n"
-    return "".join([f"{_line(result)}\n" for result in results])
+    return "".join([f"{_line(result, is_dry=is_dry)}\n" for result in results])
 
 
 class BatchReport(Report):
@@ -156,8 +167,8 @@ class BatchReport(Report):
     Where standard output is no terminal every job is told of there, and how many on the screen.
     """
 
-    def __init__(self, *, skips: bool) -> None:
-        super().__init__(skips=skips)
+    def __init__(self, *, skips: bool, is_dry: bool) -> None:
+        super().__init__(skips=skips, is_dry=is_dry)
         from queuectl.cli.progress import Progress
 
         self._progress = Progress()
@@ -171,7 +182,7 @@ class BatchReport(Report):
         if some:
             self.clear()
             super().write(some)
-        self._progress.show(f"{self.stored:,} jobs enqueued")
+        self._progress.show(f"{self.stored:,} jobs {self._done}")
 
     def clear(self) -> None:
         """Take the number away."""
@@ -181,15 +192,15 @@ class BatchReport(Report):
         """Tell how many there were."""
         self.clear()
         if on_terminal() and self._written > _TOLD_ONE_BY_ONE and self.stored:
-            print_line(f"… {self.stored:,} jobs enqueued")
+            print_line(f"… {self.stored:,} jobs {self._done}")
         super().close()
 
 
 class JsonReport(Report):
     """Tells it as JSON: an array, or one object where only one job was meant."""
 
-    def __init__(self, *, skips: bool, single: bool) -> None:
-        super().__init__(skips=skips)
+    def __init__(self, *, skips: bool, single: bool, is_dry: bool) -> None:
+        super().__init__(skips=skips, is_dry=is_dry)
         from queuectl.presentation import tables
 
         self._write_one = tables.write_json
@@ -200,6 +211,8 @@ class JsonReport(Report):
         add = self._array.add if self._array else self._write_one
         for result in results:
             outcome = "replaced" if result.replaced else "enqueued"
+            if self.is_dry:
+                outcome = f"would {outcome.removesuffix('d')}"
             exists = result.is_other_job or result.error is not None
             add(
                 {

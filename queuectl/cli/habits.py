@@ -29,6 +29,7 @@ class Row(NamedTuple):
 
 
 _ENQUEUE = "enqueue|run|add"
+_OF_QUEUES = "list|status|pause|resume|cancel|retry|delete|purge|wait|parallel"
 _ROWS = (
     Row("ls", "list"),
     Row("rm", "delete"),
@@ -129,6 +130,8 @@ _ROWS = (
     Row("worker log", "worker logs"),
     Row("queue ls", "queue list"),
     Row("queue status", "queue list"),
+    Row("queue show", hint="queuectl status -q {NAME}"),
+    Row("worker show", hint="queuectl worker list"),
     Row("queue start", "queue resume"),
     Row("queue stop", "queue pause"),
     *(
@@ -164,6 +167,19 @@ _ROWS = (
     Row(f"{_ENQUEUE} --group", "--queue"),
     Row(f"{_ENQUEUE} -g", "--queue"),
     Row(f"{_ENQUEUE} -a", hint="queuectl {COMMAND} --after ID (-a is --all in other commands)"),
+    Row(f"{_ENQUEUE} --working-directory", "--cwd"),
+    Row(f"{_ENQUEUE} -w", "--cwd"),
+    Row(f"{_ENQUEUE} -l", "--label"),
+    Row(f"{_ENQUEUE} -d", "--in"),
+    Row(f"{_ENQUEUE} --immediate", hint="queuectl {COMMAND} --priority high goes first"),
+    Row(f"{_OF_QUEUES} --group", "--queue"),
+    Row(f"{_OF_QUEUES} -g", "--queue"),
+    Row("retry --failed", "--state=failed,dead"),
+    Row("retry --in-place", hint="queuectl retry {ID} starts the job itself again"),
+    Row("logs --tail", "--lines"),
+    Row("worker start --workers", "--count"),
+    Row("worker start --group", "--queue"),
+    Row("worker start -g", "--queue"),
     Row("worker start -n", hint="queuectl worker start -c {N}"),
     Row("worker run -n", hint="queuectl worker run -c {N}"),
 )  # fmt: skip

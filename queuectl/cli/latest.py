@@ -43,7 +43,7 @@ def or_latest(session: Session, ids: tuple[str, ...], otherwise: str) -> tuple[s
     if len(others) == 1:
         print_hint(f"job '{others[0].id}', the only one")
         return (others[0].id,)
-    return (_picked(session, "Which job?", others, "nothing was picked"),)
+    return (_picked(session, "Which job?", others, frozenset(), "nothing was picked"),)
 
 
 def one_to_change(session: Session, verb: str, states: frozenset[State], otherwise: str) -> str:
@@ -60,7 +60,7 @@ def one_to_change(session: Session, verb: str, states: frozenset[State], otherwi
         raise NotFound(f"no job is {words}", "queuectl list shows the jobs there are")
     if len(jobs) > 1:
         question = f"{verb.capitalize()} which job?"
-        return _picked(session, question, jobs, "nothing was changed")
+        return _picked(session, question, jobs, states, "nothing was changed")
     job = jobs[0]
     what = printable(cut(command_text(job.spec.command), _WIDEST_COMMAND))
     if not click.confirm(f"{verb.capitalize()} job '{job.id}' ({job.state}: {what})?", err=True):
@@ -79,15 +79,29 @@ def _own(queue: Queue, states: frozenset[State]) -> list[Job]:
     return [job for job in found if job and (not states or job.state in states)]
 
 
-def _newest(queue: Queue, states: frozenset[State]) -> list[Job]:
-    """Return the jobs in these states, any if none is named, the latest first."""
-    return list(islice(queue.find(Filter(states), Page(_MOST, newest_first=True)), _MOST))
+def _newest(queue: Queue, states: frozenset[State], words: tuple[str, ...] = ()) -> list[Job]:
+    """Return the jobs in these states, any if none is named, the latest first.
+
+    All of some words must be in a job's id, command or last error.
+    """
+    page = Page(_MOST, newest_first=True)
+    return list(islice(queue.find(Filter(states, texts=words), page), _MOST))
 
 
-def _picked(session: Session, question: str, jobs: list[Job], otherwise: str) -> str:
+def _picked(
+    session: Session, question: str, jobs: list[Job], states: frozenset[State], otherwise: str
+) -> str:
     from queuectl.cli.picker import pick  # which loads an editor of lines
 
-    job_id = pick(session.reading(), question, jobs, colors=session.colors)
+    queue = session.reading()
+
+    def search(typed: str) -> list[Job]:
+        named = queue.store.get(typed)
+        own = [named] if named and (not states or named.state in states) else []
+        return own + _newest(queue, states, tuple(typed.split()))
+
+    are_all = len(jobs) < _MOST
+    job_id = pick(queue, question, jobs, colors=session.colors, search=None if are_all else search)
     if job_id is None:
         raise NothingDone(otherwise)
     return job_id

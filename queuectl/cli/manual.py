@@ -137,7 +137,7 @@ def _words_of_others() -> Iterator[tuple[str, str]]:
     """Yield what people type who know other tools, and what it is here or what is said of it."""
     for typed, row in ROWS.items():
         text = f"queuectl {row.ours}" if row.ours else row.hint
-        if row.typed.partition(" ")[2].startswith("-") and row.ours:
+        if row.ours.startswith("-") and row.typed.partition(" ")[2].startswith("-"):
             text = row.ours  # an option of that command
         yield typed, text.replace("{", "").replace("}", "")
 

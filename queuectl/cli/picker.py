@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
@@ -38,6 +39,9 @@ _LEAST_WIDTH = 60
 """On a narrower terminal there is no log beside the list."""
 
 _LOOK_SECONDS = 0.5
+_LEAST_SEARCHED = 2
+"""So many letters are looked for in the store: fewer are in most jobs."""
+
 _KEYS = "Type to search, up and down to move, Enter takes it, Esc leaves"
 _STYLE = Style.from_dict(
     {
@@ -48,19 +52,27 @@ _STYLE = Style.from_dict(
 )
 
 
-def pick(queue: Queue, question: str, jobs: list[Job], *, colors: bool) -> str | None:
+Search = Callable[[str], list[Job]]
+"""Finds jobs that have some words in them, among many more than are offered at first."""
+
+
+def pick(
+    queue: Queue, question: str, jobs: list[Job], *, colors: bool, search: Search | None = None
+) -> str | None:
     """Return the id of the job that a person picks on the terminal; None for none of them.
 
+    `search` is for what is typed, where `jobs` are not all there are.
     It is drawn on standard error, and leaves nothing there. Raises KeyboardInterrupt for Ctrl-C.
     """
-    return _Picker(queue, question, jobs).run(colors=colors)
+    return _Picker(queue, question, jobs, search).run(colors=colors)
 
 
 class _Picker:
     """The jobs, what is typed, and which of those that fit is chosen."""
 
-    def __init__(self, queue: Queue, question: str, jobs: list[Job]) -> None:
+    def __init__(self, queue: Queue, question: str, jobs: list[Job], search: Search | None) -> None:
         self._queue = queue
+        self._search = search
         self._lines = {job.id: _line(job) for job in jobs}
         self._widest = max(width(job.id) for job in jobs)
         self._at = 0
@@ -88,15 +100,22 @@ class _Picker:
         return max(1, min(_ROWS, os.get_terminal_size(sys.stderr.fileno()).lines - 3))
 
     def _fitting(self) -> list[str]:
-        words = self._typed.text.lower().split()
-        return [
+        """Return the jobs with all that is typed, first those whose ids are or begin with it."""
+        typed = self._typed.text.strip().lower()
+        fitting = [
             job_id
             for job_id, line in self._lines.items()
-            if all(word in f"{job_id} {line}".lower() for word in words)
+            if all(word in f"{job_id} {line}".lower() for word in typed.split())
         ]
+        return sorted(fitting, key=lambda job_id: _distance(job_id.lower(), typed))
 
     def _begin_anew(self) -> None:
         self._at = self._first = 0
+        typed = self._typed.text.strip()
+        if self._search and len(typed) >= _LEAST_SEARCHED:
+            for job in self._search(typed):
+                self._lines.setdefault(job.id, _line(job))
+                self._widest = max(self._widest, width(job.id))
 
     def _move(self, rows: int) -> None:
         self._at = max(0, min(self._at + rows, len(self._fitting()) - 1))
@@ -119,7 +138,7 @@ class _Picker:
     def _list(self) -> StyleAndTextTuples:
         fitting = self._fitting()
         if not fitting:
-            return [("class:picker.help", "no job has that in its id, state or command")]
+            return [("class:picker.help", "no job has that in it")]
         rows: StyleAndTextTuples = []
         for at, job_id in enumerate(fitting[self._first : self._first + self._rows], self._first):
             mark = "> " if at == self._at else "  "
@@ -161,6 +180,13 @@ class _Picker:
             for name in names:
                 keys.add(name)(lambda _event, rows=rows: self._move(rows))
         return keys
+
+
+def _distance(job_id: str, typed: str) -> int:
+    """Return how far an id is from what was typed: 0 for itself."""
+    if job_id == typed:
+        return 0
+    return 1 if job_id.startswith(typed) else 2 if typed in job_id else 3
 
 
 def _line(job: Job) -> str:

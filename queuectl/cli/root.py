@@ -306,6 +306,9 @@ class Command(_WithGlobals):
             return super().parse_args(ctx, [*args])
         except click.NoSuchOption as fault:
             again = self.without_unknown(ctx, args, fault)
+        except click.BadOptionUsage as fault:
+            fault.ctx = fault.ctx or ctx  # click's parser leaves it out
+            raise
         return self.parse_args(ctx, again)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -406,7 +409,7 @@ class Group(_WithGlobals, click.Group):
         if found is None:
             from queuectl.cli.unknown_words import no_such_command
 
-            raise no_such_command(self, ctx, args[0])
+            raise no_such_command(self, ctx, args[0], args[1:])
         return found
 
 

@@ -44,8 +44,12 @@ def passed(queue: Queue, request: Request) -> Iterator[Request]:
     """Keep standard input, to its end, beside the job's logs; yield the request that reads it.
 
     It goes with those logs when the job is deleted, and at once when the block raises: then there
-    is no such job. Raises InvalidInput for more than MOST_BYTES, StoreUnavailable for a full disk.
+    is no such job. Raises InvalidInput for a job that has another input, and for more than
+    MOST_BYTES, StoreUnavailable for a full disk.
     """
+    for other in ("pty", "stdin", "input"):
+        if getattr(request.spec, other):
+            raise InvalidInput(f"-i and --{other} exclude each other: a job has one input")
     folder = JobLogs(queue.home).directory(request.spec.id)
     for directory in (queue.home.logs, queue.home.job_logs, folder):
         private_directory(directory)

@@ -41,11 +41,14 @@ class Choice:
 def prefixes(ids: Sequence[str], *, colors: bool) -> dict[str, str]:
     """Return what each line of each job begins with.
 
-    On a terminal the ids are padded to one width, and each job has a colour of its own.
+    On a terminal the ids are padded to one width, a third of the line at most, and each job has a
+    colour of its own.
     """
     if not on_terminal():
         return {job_id: f"{job_id}: " for job_id in ids}
-    widest = max(map(len, ids))
+    from shutil import get_terminal_size  # of several jobs at a terminal only
+
+    widest = min(max(map(len, ids)), get_terminal_size().columns // 3)
     padded = {job_id: f"{job_id:<{widest}} │ " for job_id in ids}
     if not colors:
         return padded

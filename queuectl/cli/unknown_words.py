@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
 from queuectl.cli.habits import ROWS, may_be_meant, nearest_command, ours_of, with_our_options
 from queuectl.domain.errors import InvalidInput
+
+_ALIKE = 0.6
 
 
 def find_by_habit(
@@ -31,16 +35,35 @@ def find_by_habit(
             break
         found, names = below, [*names, str(below.name)]
         ours.pop(0)
+    path_here = path.split()
+    if names[: len(path_here)] == path_here:  # which is written before it again
+        names = names[len(path_here) :] or names
     return " ".join(names), found, ours
 
 
-def no_such_command(group: click.Group, ctx: click.Context, word: str) -> InvalidInput:
-    """Return the refusal of a word that nobody knows, with the nearest command."""
+def no_such_command(
+    group: click.Group, ctx: click.Context, word: str, following: Sequence[str] = ()
+) -> InvalidInput:
+    """Return the refusal of a word that nobody knows, with the nearest command.
+
+    One that rather is a command of the system is what somebody would have run as a job.
+    """
     close = nearest_to(group, ctx, word)
+    if group is ctx.find_root().command and _is_for_a_job(word, following, has_near=bool(close)):
+        line = shlex.join([word, *following])
+        hint = f"queuectl add {line} makes a job of it"
+        return InvalidInput(f"no such command '{word}'", hint=hint)
     return InvalidInput(
         f"no such command '{word}'" + (f" (did you mean '{close}'?)" if close else ""),
         hint=f"{ctx.command_path} --help lists the commands",
     )
+
+
+def _is_for_a_job(word: str, following: Sequence[str], *, has_near: bool) -> bool:
+    """Whether an unknown word is a line for the shell or a program, and no slip."""
+    if " " in word:
+        return True
+    return shutil.which(word) is not None and (bool(following) or not has_near)
 
 
 def nearest_to(group: click.Group, ctx: click.Context, word: str, more: Iterable[str] = ()) -> str:
@@ -66,16 +89,25 @@ def _paths_below(group: click.Group, ctx: click.Context, path: str = "") -> Iter
             yield from _paths_below(below, ctx, f"{name} ")
 
 
+def _is_near(typed: str, option: str) -> bool:
+    """Whether an option is proposed for an unknown one: the dashes of both make none alike."""
+    from difflib import SequenceMatcher
+
+    words = typed.strip("-"), option.strip("-")
+    return may_be_meant(typed, option) and SequenceMatcher(None, *words).ratio() >= _ALIKE
+
+
 def without_unknown(ctx: click.Context, args: list[str], fault: click.NoSuchOption) -> list[str]:
     """Return arguments with our own option for one that another tool has.
 
-    Raises NoSuchOption for any other, without proposing what does more than was asked, and
-    InvalidInput for one that is only told what to type.
+    Raises InvalidInput for any other, without proposing what does more than was asked.
     """
     name = fault.option_name
     path = ctx.command_path.partition(" ")[2].removeprefix("jobs ")
     again = with_our_options(path, args, name)
     if again is None:
-        close = [each for each in fault.possibilities or () if may_be_meant(name, each)]
-        raise click.NoSuchOption(name, possibilities=close, ctx=fault.ctx) from None
+        close = [each for each in fault.possibilities or () if _is_near(name, each)]
+        meant = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+        hint = f"{ctx.command_path} --help"
+        raise InvalidInput(f"no such option '{name}'{meant}", hint=hint) from None
     return again

@@ -142,7 +142,7 @@ def schedule_details(
         elif key == "clean_env":
             yield "environment", "clean"
         elif key != "command":
-            yield key, str(value)
+            yield key, "yes" if value is True else str(value)
     yield "missed_runs", "are enqueued later" if each.catch_up else "are dropped"
     yield "overlap", "yes" if each.overlap else "no"
     yield "next", ", ".join(due_text(each, instant, clock) for instant in coming) or "never"

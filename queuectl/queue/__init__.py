@@ -152,6 +152,14 @@ class Queue(Reader):
 
         return enqueue(self._store, requests, atomic=atomic)
 
+    def try_requests(
+        self, requests: Sequence[Request], *, atomic: bool = False
+    ) -> Sequence[EnqueueResult]:
+        """Return what would become of requests, of which nothing is stored; as `enqueue` does."""
+        from queuectl.queue.enqueue_trial import tried
+
+        return tried(self._store, requests, atomic=atomic)
+
     # one job
 
     def cancel(self, job_id: str, *, only: Filter | None = None) -> Job:

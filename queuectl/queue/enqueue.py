@@ -69,7 +69,7 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Seque
             return _enqueue_alike(store, requests)
     if atomic and any(request.replace for request in requests):
         raise InvalidInput("an atomic batch cannot replace jobs")
-    requests, faults = _checked(store, requests)
+    requests, faults = checked(store, requests)
     if atomic and faults:
         raise next(iter(faults.values()))
     first = {request.spec.id: request for request in reversed(requests)}
@@ -118,16 +118,16 @@ def _enqueue_alike(store: Store, requests: AlikeRequests) -> Sequence[EnqueueRes
     ]
 
 
-def _checked(
+def checked(
     store: Store, requests: Sequence[Request]
 ) -> tuple[Sequence[Request], Mapping[str, QueuectlError]]:
     """Look at what only some jobs ask for: parents, and more slots than one."""
     faults: dict[str, QueuectlError] = {}
     specs = [request.spec for request in requests]
     if any(spec.has_parents for spec in specs):
-        from queuectl.queue.dependencies import checked  # few jobs wait for others
+        from queuectl.queue import dependencies  # few jobs wait for others
 
-        requests, faults = checked(store, requests)
+        requests, faults = dependencies.checked(store, requests)
     if any(spec.slots > 1 for spec in specs):
         queue_limits = store.queue_limits()
         for request in requests:

@@ -149,6 +149,22 @@ class Reader:
         counted = self._store.counts().matching(chosen.of_jobs())
         return sum(1 for _ in self.find(chosen)) if counted is None else counted
 
+    def count_by_state(self, chosen: Filter) -> dict[State, int]:
+        """Return how many jobs a filter selects in each state; costly where `count` is."""
+        from collections import Counter
+
+        from queuectl.domain.frozen import replace
+
+        chosen = chosen.of_jobs()
+        counted = self._store.counts()
+        if counted.matching(chosen) is None:
+            return Counter(job.state for job in self.find(chosen))
+        states = chosen.states or State
+        return {
+            state: counted.matching(replace(chosen, states=frozenset((state,)))) or 0
+            for state in states
+        }
+
     def has_had_jobs(self, queue: str) -> bool:
         """Return whether a queue has jobs or ever had one, which may be deleted since."""
         if queue in self.counts().by_queue:

@@ -36,7 +36,8 @@ def parse_due(
     """
     found = parse_time(kind, raw, now, month_first=month_first)
     if kind == "at" and found < now - OVER and not _is_exact(raw):
-        was = found.astimezone().strftime("%a %d %b %Y %H:%M %Z")
+        local = found.astimezone()
+        was = f"{local:%a} {local.day} {local:%b %Y %H:%M %Z}"
         raise InvalidInput(
             f"{shown(raw)} is over: it was {was}",
             hint="name a time that is to come; without one the job is due at once",

@@ -6,13 +6,16 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from queuectl.domain.times import UTC
 from queuectl.presentation.due import due_text
-from tests.cli.harness import Cli
+from queuectl.queue import open_queue
+from tests.cli.harness import Cli, claim_next
 
 NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 
@@ -67,12 +70,68 @@ def test_a_dry_run_names_it_and_stores_nothing(cli: Cli) -> None:
     result = cli("enqueue", "--file", "-", "--dry-run", "--json", stdin=lines)
     assert [row["id"] for row in json.loads(result.out)] == ["x"]
     assert result.code != 0
-    assert len(result.err.splitlines()) == 2
+    assert [line.partition(":")[0] for line in result.err.splitlines()] == [
+        "queuectl", "queuectl", "1 would be enqueued, 2 refused",
+    ]  # fmt: skip
     assert cli.ids() == ["a"]
+
+
+DRY_AND_IN_EARNEST: list[tuple[list[str], str | None]] = [
+    (["enqueue", "there", "true"], None),
+    (["enqueue", "there", "true", "--skip-existing"], None),
+    (["enqueue", "there", "true", "--replace", "--after", "waits"], None),
+    (["enqueue", "runs", "true", "--replace"], None),
+    (["enqueue", "--id", "new", "--command", "true", "-p"], None),
+    (["enqueue", "new", "true", "--after", "nosuch"], None),
+    (["enqueue", "new", "true", "--slots", "7", "--queue", "gpu"], None),
+    (["enqueue", "new", "true", "--unique", "k"], None),
+    (["enqueue", "new", "true", "--unique", "k", "--skip-existing", "-p"], None),
+    (["add", "--id", "new", "true"], None),
+    (["enqueue", "-f", "-", "--refused", "refused.txt"],
+     '{"id": "a", "command": "x"}\n{"id": "a", "command": "x"}\n{"bad": 1}\n'),
+    (["enqueue", "-f", "-", "--atomic"], '{"id": "a", "command": "x"}\n{"bad": 1}\n'),
+    (["enqueue", "-f", "-", "--atomic"], '[{"id": "a", "command": "x"},'
+                                         ' {"id": "a", "command": "x"}]'),
+    (["enqueue", "-f", "-"], '[{"id": "a", "command": "x", "after": ["b"]},'
+                             ' {"id": "b", "command": "x"}]'),
+    (["enqueue", "-f", "-"], '[{"id": "a", "command": "x", "after": ["a"]}]'),
+    (["enqueue", "-f", "-"], '[{"id": "a", "command": "x", "unique": "n"},'
+                             ' {"id": "b", "command": "x", "unique": "n"}]'),
+    (["enqueue", "-f", "-", "--json"], '[{"id": "a", "command": "x"},'
+                                       ' {"id": "there", "command": "x"}]'),
+    (["enqueue", "new", "true", "--json"], None),
+    (["enqueue", "-f", "-"], "[]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "lines"), DRY_AND_IN_EARNEST)
+def test_a_dry_run_says_what_is_said_in_earnest(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], lines: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.ok("queue", "limit", "gpu", "2")
+    cli.ok("enqueue", "there", "true", "--unique", "k")
+    cli.ok("enqueue", "waits", "true", "--after", "there")
+    cli.ok("enqueue", "runs", "sleep 9", "--priority", "high")
+    with open_queue() as queue:
+        assert claim_next(queue).id == "runs"
+    before = cli.ids()
+    dry = cli(words[0], "--dry-run", *words[1:], stdin=lines or "")
+    assert cli.ids() == before
+    earnest = cli(*words, stdin=lines or "")
+    assert dry.code == earnest.code
+    for would, done in (("Would enqueue", "Enqueued"), ("Would replace", "Replaced"),
+                        ("would enqueue", "enqueued"), ("would replace", "replaced"),
+                        ("would be enqueued", "enqueued")):  # fmt: skip
+        dry = replace(dry, out=dry.out.replace(would, done), err=dry.err.replace(would, done))
+    hints = "no worker is running: queuectl worker start\n"
+    assert (dry.out, dry.err) == (earnest.out, earnest.err.replace(hints, ""))
 
 
 def test_a_time_that_is_over_is_refused_but_an_exact_instant_is_due_at_once(cli: Cli) -> None:
     assert "is over: it was" in cli.refused(2, "enqueue", "a", "true", "--at", "yesterday")
+    line = cli.refused(2, "enqueue", "a", "true", "--at", "2020-01-01 9:00")
+    assert "it was Wed 1 Jan 2020 09:00 UTC" in line
     cli.refused(2, "enqueue", "--file", "-", stdin='{"command": "true", "run_at": "2020-01-01"}')
     assert cli.ids() == []
     result = cli.ok("enqueue", "a", "true", "--at", "2020-01-01T00:00Z")

@@ -118,6 +118,16 @@ AS_OURS = [
     ("config list", "config get"),
     ("config ls", "config get"),
     ("config max_retries", "config get max_retries"),
+    ("list -g gpu", "list -q gpu"),
+    ("status --group gpu", "status -q gpu"),
+    ("pause -g gpu", "pause -q gpu"),
+    ("kill -g gpu -y", "cancel -q gpu -y"),
+    ("clean --group=gpu -y", "delete --state completed -q gpu -y"),
+    ("parallel 2 -g gpu", "queue limit gpu 2"),
+    ("restart --failed", "retry --state failed,dead"),
+    ("logs --tail 1 bad", "logs -n 1 bad"),
+    ("add --id a -w /tmp -l x true", "add --id a --cwd /tmp --label x true"),
+    ("add --id a -d 10s true", "add --id a --in 10s true"),
     ("config max-retries --json", "config get max_retries --json"),
     ("config set max_retries=4", "config set max_retries 4"),
     ("failed", "list --state failed,dead"),
@@ -190,6 +200,7 @@ def test_options_behind_the_command_of_add_are_not_swallowed(cli: Cli) -> None:
 
 def test_every_word_of_another_tool_has_a_line_of_help_and_leads_to_a_command(cli: Cli) -> None:
     listed = cli.ok("help", "words").out
+    assert re.search(r"^restart --all-failed +queuectl retry --all$", listed, re.M)
     manual = cli.ok("help", "--man").out
     for typed, row in ROWS.items():
         words = typed.split()

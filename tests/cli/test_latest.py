@@ -182,6 +182,31 @@ def test_of_several_one_is_picked_by_typing_with_its_log_beside_it(cli: Cli) -> 
     assert cli.job("beta")["state"] == "dead"
 
 
+def test_an_id_that_is_typed_is_picked_before_what_it_is_a_part_of(cli: Cli) -> None:
+    for job_id in ("a", "ea", "ead", "lead"):
+        bury(job_id)
+    bury("newest")  # whose state has these letters, as that of all has
+    with Terminal(["retry"], environment(), 80, 24) as screen:
+        screen.shows("> newest")
+        screen.press("ea")
+        screen.shows("> ea ", "  ead", "  lead", "  newest")
+        screen.press("enter")
+        assert screen.ends() == 0
+    assert cli.job("ea")["state"] == "pending"
+
+
+def test_what_is_typed_is_looked_for_among_all_jobs(cli: Cli) -> None:
+    lines = "\n".join(f'{{"id": "job{number}", "command": "true"}}' for number in range(1, 301))
+    cli.ok("enqueue", "-f", "-", stdin=lines)
+    with Terminal(["cancel"], environment(), 80, 24) as screen:
+        screen.shows("> job300", "job299")
+        screen.press("job17")
+        screen.shows("> job17 ", "job179")
+        screen.press("enter")
+        assert screen.ends() == 0
+    assert cli.job("job17")["state"] == "cancelled"
+
+
 @pytest.mark.parametrize(("key", "code"), [("escape", 1), ("ctrl-c", 130)])
 def test_picking_none_changes_nothing(cli: Cli, key: str, code: int) -> None:
     cli.ok("enqueue", "a", "true")

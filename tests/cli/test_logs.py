@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.cli import run_output
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, bury, claim_next, environment, process, run_next
@@ -42,6 +43,14 @@ def wrote(home: Path, job_id: str, out: bytes, err: bytes = b"", order: str = ""
     for name, data in (("1.out", out), ("1.err", err), ("1.order", order.encode())):
         if data:
             (folder / name).write_bytes(data)
+
+
+def test_a_long_id_takes_no_room_from_the_lines_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_output, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    long = "x" * 128
+    named = run_output.prefixes(["a", long], colors=False)
+    assert named == {"a": f"{'a':<20} │ ", long: f"{long} │ "}
 
 
 def test_both_streams_are_shown_in_the_order_in_which_they_came(

@@ -75,6 +75,9 @@ def test_input_that_cannot_be_passed_is_refused_and_leaves_nothing(
     line = cli.refused(2, "run", "--store", url, "-i", "--", "cat")
     assert "any host may run the job" in line
     assert "--input FILE" in line
+    for other in (["--pty"], ["--stdin"], ["--input", "/etc/hostname"]):
+        line = cli.refused(2, "run", "-i", *other, "--", "cat", stdin="x")
+        assert f"-i and {other[0]} exclude each other" in line
     cli.refused(4, "run", "a", "-i", "cat -", stdin="x")
     assert "without this input" in cli.refused(
         4, "run", "-i", "--unique", "k", "--", "cat", stdin="x"

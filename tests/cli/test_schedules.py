@@ -146,6 +146,8 @@ def test_the_environment_of_the_runs_is_decided_when_it_is_added(cli: Cli) -> No
     cli.ok(*add, "--env-file", "run.env", "--env", "MODE=half")
     Path("run.env").unlink()
     assert "environment  clean" in cli.ok("schedule", "show", "a").out
+    cli.ok("schedule", "add", "b", "* * * * *", "true", "--pty")
+    assert "\npty          yes\n" in cli.ok("schedule", "show", "b").out
     make_due("a")
     (job,) = cli.ok("list", "--json").json
     assert (job["env"], job["clean_env"]) == ({"MODE": "half", "REGION": "eu"}, True)

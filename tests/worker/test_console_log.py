@@ -13,6 +13,10 @@ TEXTS = {
     "a title goes": (b"\x1b]0;make\x07go\x1b]2;x\x1b\\on\r\n", b"goon\n"),
     "another screen goes": (b"\x1b[?1049h\x1b[?25lbody\x1b[?1049l\r\n", b"body\n"),
     "questions and bells go": (b"\x1b[6n\x1b[c\x1b7\x07x\x1b8\x1b(B\r\n", b"x\n"),
+    "modes of one kind of terminal go": (
+        b"\x1b[>4;2m\x1b[?u\x1b[>1u\x1b[!p\x1b[?25$pa\x1b[<u\x1b[=0;1ub\x1b[2 qc\x1b[s\r\n",
+        b"abc\n",
+    ),
     "another line is a line": (b"\x1b[2J\x1b[Hone\x1b[5;1Htwo\x1b[Hthree", b"one\ntwo\nthree"),
     "columns are apart": (b"a\x1b[20Gb\r\n", b"a b\n"),
 }

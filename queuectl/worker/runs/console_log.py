@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 
 _SEQUENCE = re.compile(
-    rb"\x1b(?:\[[0-?]*[ -/]*([@-~])|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
+    rb"\x1b(?:\[(?:[0-;]*([@-~])|[0-?]*[ -/]*[@-~])"
+    rb"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
 )
-"""Those of ECMA-48: control sequences by their last byte, strings such as a title, short ones."""
+"""Those of ECMA-48: control sequences by their last byte, those that are a terminal's own and set
+some mode of it, strings such as a title, short ones."""
 
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)\Z|\r+\Z")
 _STAYS_IN_LINE = b"mK"
 _MOVES_ON_LINE = b"CDG`PX@"
-_CHANGES_MODE = b"hlrnctq"
+_CHANGES_MODE = b"hlrnctqsi"
 _LINE_ENDS = re.compile(rb"\r+\n")
 _BELLS = b"\x07\x00"
 _MOST_HELD = 4096
