@@ -268,3 +268,10 @@ def test_a_word_that_is_not_ours_is_answered_with_the_right_line(
     before = jobs.ok("list", "--json").out
     assert told in jobs.refused(2, *typed.split())
     assert jobs.ok("list", "--json").out == before
+
+
+@pytest.mark.parametrize("line", ["cancel all", "stop all", "retry all", "pause all", "delete all"])
+def test_the_word_all_is_answered_with_the_option(cli: Cli, line: str) -> None:
+    cli.ok("enqueue", "a", "true")
+    assert "every job is --all" in cli.refused(3, *line.split())
+    assert cli.job("a")["state"] == "pending"
