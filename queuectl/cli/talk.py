@@ -39,11 +39,12 @@ _ANSWER_SECONDS = 10.0
 
 @frozen
 class HereRunning:
-    """A job that runs on this host, and the folder of its worker's sockets."""
+    """A job that runs on this host, the folder of its worker's sockets, and the worker's pid."""
 
     queue: Queue
     job: Job
     sockets: str
+    worker: int
 
     @property
     def goes_on(self) -> bool:
@@ -72,7 +73,7 @@ def running_here(session: Session, word: str, line: str) -> HereRunning:
         owner = owner_of(record.process.pid)
         if owner not in (None, os.geteuid()):
             raise Conflict(f"job '{job.id}' runs as user {owner}, and this is {os.geteuid()}")
-        return HereRunning(queue, job, Home(record.home).sockets)
+        return HereRunning(queue, job, Home(record.home).sockets, record.process.pid)
     raise Conflict(f"the worker of job '{job.id}' is gone", f"queuectl show {job.id}")
 
 
@@ -202,7 +203,8 @@ def send_signal(session: Session, job_id: str, name: str) -> None:
     from queuectl.system.run_processes import members, signal_members
 
     def look() -> list[int] | None:
-        return members(job.claim_id, None) or None
+        # the worker itself bears the mark of a run while it starts it
+        return members(job.claim_id, None, spare=(running.worker,)) or None
 
     if not signal_members(_until_begun(running, look, "has no process yet"), number):
         raise Conflict(f"the processes of job '{job.id}' have become another user's")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.worker_record import ProcessIdentity
 from queuectl.queue import open_queue
 from queuectl.system.processes import this_process
+from queuectl.system.run_mark import Marker, mark_of
 from queuectl.system.run_processes import members
 from tests.cli.harness import Cli, cli, environment, play_worker
 from tests.terminal import Terminal
@@ -257,3 +259,22 @@ def test_a_job_that_names_a_file_reads_that_alone(
     outcome = workers.settled(workers.enqueue(command, None, **given)).outcome
     assert outcome is not None
     assert outcome.stdout == shows + "from the file\n"
+
+
+def test_a_signal_never_reaches_the_worker_that_is_starting_the_job(tmp_path: Path) -> None:
+    reached: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _frame: reached.append(number))
+    marker, home = Marker(), str(tmp_path / "home")
+    try:
+        with open_queue(home=home) as queue:
+            queue.enqueue_one("sleep 60", id="a")
+            play_worker(queue, jobs=1)
+            marker.put(mark_of(queue.get("a").claim_id))  # as a worker does while it spawns
+            run = subprocess.Popen(["sleep", "60"], start_new_session=True)
+            line = [sys.executable, "-m", "queuectl.cli", "signal", "a", "USR1", "--home", home]
+            subprocess.run(line, check=True, capture_output=True, env=environment())
+        assert run.wait(10) == -signal.SIGUSR1
+        assert not reached
+    finally:
+        marker.take_back()
+        signal.signal(signal.SIGUSR1, before)
