@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from secrets import token_hex
@@ -16,6 +17,7 @@ import pytest
 
 from queuectl.domain.job import Job, State
 from queuectl.system.home import Home
+from queuectl.system.processes import stat_fields
 from queuectl.system.run_processes import children_of
 from queuectl.worker.runs.executor import Executor
 from queuectl.worker.runs.outcome import Run
@@ -214,6 +216,17 @@ def test_the_end_of_one_run_spares_what_another_beside_it_had_left(wide: Fleet) 
     os.kill(pid, signal.SIGKILL)
 
 
+def is_at_rest(pid: int) -> bool:
+    """Whether a process sleeps, look after look: what it had reaped it has noted by then."""
+    looks = 5
+    for _ in range(looks):
+        fields = stat_fields(pid)
+        if fields is None or fields[0] != b"S":
+            return False
+        time.sleep(0.005)
+    return True
+
+
 @pytest.mark.usefixtures("impatient")
 def test_what_had_ended_while_nobody_could_write_is_not_run_again_after_a_kill(wide: Fleet) -> None:
     jobs = long_jobs(wide, SLOTS, "echo x >> ran; until [ -e go ]; do sleep 0.01; done")
@@ -221,7 +234,7 @@ def test_what_had_ended_while_nobody_could_write_is_not_run_again_after_a_kill(w
         other.execute("BEGIN IMMEDIATE")
         (wide.root / "go").touch()
         pid = worker_pid(wide)
-        assert eventually(lambda: not children_of(pid))
+        assert eventually(lambda: not children_of(pid) and is_at_rest(pid))
         os.kill(pid, signal.SIGKILL)
     for job in jobs:
         ended = wide.settled(job.id)

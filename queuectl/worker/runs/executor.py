@@ -252,21 +252,22 @@ class Executor:
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         return was_killed and self._control.halt(run.id) is Halt.LOST
 
-    def _reaped(self) -> list[tuple[_RunInHand, int | None]]:
-        """Reap what has ended, orphans too; return the runs among that, with their status."""
-        reaped: list[tuple[_RunInHand, int | None]] = []
+    def _reaped(self) -> Iterator[tuple[_RunInHand, int | None]]:
+        """Reap what has ended, orphans too; yield the runs among that, with their status.
+
+        One after the other, so that the end of each is noted before the next is reaped.
+        """
         while self._over:
             hand = self._over.popleft()
             status = reaped_status(hand.pid)
             self._let_go(hand)
-            reaped.append((hand, status))
+            yield hand, status
         while (ended := self._next_reaped()) is not None:
             pid, status = ended
             found = self._in_hand.get(pid)
             if found is not None:
                 self._let_go(found)
-                reaped.append((found, status))
-        return reaped
+                yield found, status
 
     def _let_go(self, hand: _RunInHand) -> None:
         """Forget a run whose leader is reaped."""
