@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Written = str | Mapping[str, object] | Request
 """One job: a line for the shell, its fields, or a request that was made of them."""
 
-_JUST_NOW = timedelta(minutes=1)
 _IS_OVER = "its time is over, so it is due at once"
 _FORMS = '"echo hi" or {"command": "echo hi", "queue": "gpu"}'
 _ARGUMENTS = 'an argument list goes as {"command": ["make", "-j4"]}'
@@ -63,8 +62,11 @@ class Requests:
             raise TypeError(f'request takes fields, as in {{"command": "echo hi"}}, not {fields!r}')
         fields, environment = self._with_environment(fields)
         request = (form or self.form()).fill(fields)
-        if request.run_at is not None and request.run_at < self._store.now() - _JUST_NOW:
-            request = replace(request, notes=(*request.notes, _IS_OVER))
+        if request.run_at is not None:
+            from queuectl.system.time_parser import is_over
+
+            if is_over(request.run_at, self._store.now()):
+                request = replace(request, notes=(*request.notes, _IS_OVER))
         if "@" in request.spec.id:
             from queuectl.domain.schedule import refuse_run_id
 

@@ -19,8 +19,8 @@ _BACKWARDS = re.compile(r"(?:in\s+)?-\s*\d", re.IGNORECASE)
 _CLOCK = re.compile(r"\d{4}|\d{1,2}\.\d\d")
 """A time of day that looks like a number: `0930`, `9.30`."""
 
-OVER = timedelta(minutes=1)
-"""What is longer ago is not just now."""
+_JUST_NOW = timedelta(minutes=1)
+"""What is longer ago is over."""
 
 MAX_TIME_LENGTH = 200
 """Longer words are no time."""
@@ -35,7 +35,7 @@ def parse_due(
     one was reckoned, and is not misread.
     """
     found = parse_time(kind, raw, now, month_first=month_first)
-    if kind == "at" and found < now - OVER and not _is_exact(raw):
+    if kind == "at" and is_over(found, now) and not _is_exact(raw):
         local = found.astimezone()
         was = f"{local:%a} {local.day} {local:%b %Y %H:%M %Z}"
         raise InvalidInput(
@@ -43,6 +43,11 @@ def parse_due(
             hint="name a time that is to come; without one the job is due at once",
         )
     return found
+
+
+def is_over(instant: datetime, now: datetime) -> bool:
+    """Whether an instant was before `now`, and not just now."""
+    return instant < now - _JUST_NOW
 
 
 def _is_exact(raw: object) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,18 +14,17 @@ from queuectl.domain.times import UTC
 from queuectl.presentation.due import due_text
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, claim_next
+from tests.local_zone import SetZone, zone
+
+__all__ = ["zone"]
 
 NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def local_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def local_utc(zone: SetZone) -> None:
     """Be where the clock shows UTC."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+    zone("UTC")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,25 +9,13 @@ import pytest
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.times import MAX_SECONDS, UTC
 from queuectl.system.time_parser import parse_duration, parse_past, parse_time
+from tests.local_zone import SetZone, zone
+
+__all__ = ["zone"]
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)  # a Saturday
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
-
-SetZone = Callable[[str], None]
-
-
-@pytest.fixture
-def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetZone]:
-    """Return a function that sets the local zone for this test."""
-
-    def choose(name: str) -> None:
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-
-    yield choose
-    monkeypatch.undo()
-    time.tzset()
 
 
 def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:

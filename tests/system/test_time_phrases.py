@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
-from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -16,25 +14,13 @@ from hypothesis import strategies as st
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.times import UTC
 from queuectl.system.time_parser import parse_due, parse_past, parse_time
+from tests.local_zone import SetZone, zone
+
+__all__ = ["zone"]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "times.md").read_text()
 ZONES = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
 SUNDAY = datetime(2026, 11, 29, 10)
-
-SetZone = Callable[[str], None]
-
-
-@pytest.fixture
-def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetZone]:
-    """Return a function that sets the local zone for this test."""
-
-    def choose(name: str) -> None:
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-
-    yield choose
-    monkeypatch.undo()
-    time.tzset()
 
 
 def rows_of(table: str) -> list[tuple[str, str]]:

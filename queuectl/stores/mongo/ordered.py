@@ -7,18 +7,19 @@ number at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 
-from queuectl.domain.frozen import replace
-from queuectl.domain.job import WAITING, Job, State
+from queuectl.domain.job import WAITING, Job
 from queuectl.domain.query import ORDER_FIELDS, Filter, Order, Page
 from queuectl.stores.mongo import reads
 from queuectl.stores.mongo.connection import Document, Link, translated
 from queuectl.stores.mongo.documents import projection
 from queuectl.stores.mongo.reads import READ_AT_ONCE, resolve, where_of
 from queuectl.stores.mongo.schema import CLAIM_ORDER
+from queuectl.stores.state_order import by_state
 
 Place = tuple[bool, Any, int, str]
 """Whether a job lacks the value that decides, that value, its number and its id."""
@@ -29,7 +30,7 @@ Keys = Sequence[tuple[str, int]]
 def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
     """Yield jobs in the order of the page, which is not that of arrival; see `Store.find`."""
     if page.order is Order.STATE:
-        yield from _by_state(link, chosen, page)
+        yield from by_state(partial(reads.find, link), chosen, page)
         return
     with translated(link):
         in_turn = page.order is Order.TURN
@@ -41,17 +42,6 @@ def find(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
             documents = list(link.jobs.find({"_id": {"$in": wanted}}, left_out))
             jobs = {job.id: job for job in resolve(link, documents, chosen, left_out)}
         yield from (jobs[job_id] for job_id in wanted if job_id in jobs)
-
-
-def _by_state(link: Link, chosen: Filter, page: Page) -> Iterator[Job]:
-    """Yield the jobs of one state after those of another, each in order of arrival."""
-    states = [state for state in State if state in (chosen.states or State)]
-    left = page.limit
-    for state in reversed(states) if page.newest_first else states:
-        part = replace(page, order=Order.ARRIVAL, limit=left, after_seq=0)
-        for job in reads.find(link, replace(chosen, states=frozenset({state})), part):
-            left = None if left is None else left - 1
-            yield job
 
 
 def _by_field(link: Link, chosen: Filter, page: Page) -> list[str]:

@@ -7,9 +7,9 @@ then the jobs themselves, a limited number at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
-from queuectl.domain.frozen import replace
 from queuectl.domain.job import WAITING, State
 from queuectl.domain.query import ORDER_FIELDS, Filter, Order, Page
 from queuectl.stores.sqlite import reads, rows
@@ -18,6 +18,7 @@ from queuectl.stores.sqlite.list_query import conditions
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
     from queuectl.stores.sqlite.database import Database
+from queuectl.stores.state_order import by_state
 
 _PAGE = 500
 _NO_LIMIT = -1
@@ -27,7 +28,7 @@ _IN_SHUT_QUEUE = "queue IN (SELECT name FROM queues WHERE paused = 1)"
 def find(db: Database, chosen: Filter, page: Page) -> Iterator[Job]:
     """Yield jobs in the order of the page, which is not that of arrival; see `Store.find`."""
     if page.order is Order.STATE:
-        yield from _by_state(db, chosen, page)
+        yield from by_state(partial(reads.find, db), chosen, page)
         return
     db.recover()
     limit = _NO_LIMIT if page.limit is None else page.limit
@@ -45,17 +46,6 @@ def find(db: Database, chosen: Filter, page: Page) -> Iterator[Job]:
             job = reads.readable(row, db if page.with_history else None) if row else None
             if job is not None and chosen.fits(job):  # it may have changed since it was numbered
                 yield job
-
-
-def _by_state(db: Database, chosen: Filter, page: Page) -> Iterator[Job]:
-    """Yield the jobs of one state after those of another, each in order of arrival."""
-    states = [state for state in State if state in (chosen.states or State)]
-    left = page.limit
-    for state in reversed(states) if page.newest_first else states:
-        part = replace(page, order=Order.ARRIVAL, limit=left, after_seq=0)
-        for job in reads.find(db, replace(chosen, states=frozenset({state})), part):
-            left = None if left is None else left - 1
-            yield job
 
 
 def _by_field(db: Database, chosen: Filter, page: Page, limit: int) -> list[int]:

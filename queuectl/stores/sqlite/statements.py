@@ -160,7 +160,11 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Sequence[Any]]:
 def _inserts(
     table: str, shared: Mapping[str, object], varied: Mapping[str, Sequence[object]]
 ) -> Iterator[Statement]:
-    """Yield the statements that insert rows, many with each, in the order of the rows."""
+    """Yield the statements that insert rows, many with each, in the order of the rows.
+
+    A NULL that all share is left out: Python's module takes a microsecond to find out that None
+    means it, as it looks for an adapter of what is not exactly a number or a string.
+    """
     common = {name: value for name, value in shared.items() if value is not None}
     values = list(zip(*varied.values(), strict=True)) or [()]  # one row varies in nothing
     for start in range(0, len(values), ROWS_AT_ONCE):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_MACROS = frozenset("@yearly @annually @monthly @weekly @daily @midnight @hourly".split())
+from queuectl.system.cron_text import MACROS
+
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _DAYS = "sun mon tue wed thu fri sat".split()
 _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
@@ -53,7 +54,7 @@ def split_time(line: str) -> tuple[str, str]:
 
 
 def _macro(word: str) -> str:
-    if word in _MACROS:
+    if word in MACROS:
         return word
     if word == "@reboot":
         raise NotCron(
