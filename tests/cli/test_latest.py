@@ -120,6 +120,8 @@ def test_python_and_the_dashboard_do_not_take_at_last() -> None:
 def test_what_terminals_remember_is_private_bounded_and_forgotten_with_them(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Whatever runs the tests may have lost its own session leader, as a service's child has.
+    monkeypatch.setattr(os, "getsid", lambda _: os.getpid())
     place = Home(home)
     place.make()
     gone = home / terminal_jobs.DIRECTORY / f"999999999-1-{terminal_jobs._boot()}"
@@ -142,6 +144,18 @@ def test_what_terminals_remember_is_private_bounded_and_forgotten_with_them(
     gone.parent.write_text("")  # no place to remember anything
     terminal_jobs.remember(place, "/store", ["a"])
     assert terminal_jobs.recall(place, "/store") == []
+
+
+def test_whoever_has_lost_its_session_leader_remembers_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Home(home)
+    place.make()
+    for leader in (0, 999_999_999):  # of another namespace of processes; ended
+        monkeypatch.setattr(os, "getsid", lambda _, leader=leader: leader)
+        terminal_jobs.remember(place, "/store", ["a"])
+        assert terminal_jobs.recall(place, "/store") == []
+    assert not (home / terminal_jobs.DIRECTORY).exists()
 
 
 @pytest.mark.parametrize(("answer", "state"), [("y", "cancelled"), ("n", "pending")])
