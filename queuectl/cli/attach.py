@@ -13,6 +13,7 @@ import time
 import click
 
 from queuectl.cli.completions import JobId
+from queuectl.cli.latest import one_that_runs
 from queuectl.cli.root import Command
 from queuectl.cli.session import Session, pass_session
 from queuectl.cli.talk import HereRunning, connected, running_here
@@ -149,17 +150,20 @@ class _Visit:
 
 
 @click.command(cls=Command, epilog="queuectl attach job1")
-@click.argument("job_id", metavar="ID", type=JobId(State.PROCESSING))
+@click.argument("job_id", metavar="[ID]", required=False, type=JobId(State.PROCESSING))
 @pass_session
-def attach(session: Session, job_id: str) -> int:
+def attach(session: Session, job_id: str | None) -> int:
     """Be at the terminal of a job that runs, enqueued with `--pty`.
 
-    Ctrl-\\ leaves it running; every other key is the job's, Ctrl-C too. Several may be attached at
-    once; the size of the terminal is that of who came or changed last. Where the run ends
-    meanwhile, the exit code is that of the job.
+    Without an id it is the only one there is, or the one that is picked of several. Ctrl-\\ leaves
+    it running; every other key is the job's, Ctrl-C too. Several may be attached at once; the size
+    of the terminal is that of who came or changed last. Where the run ends meanwhile, the exit
+    code is that of the job.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InvalidInput("attach needs a terminal", f"queuectl logs -f {job_id}")
+        raise InvalidInput("attach needs a terminal", f"queuectl logs -f {job_id or 'ID'}")
+    if job_id is None:
+        job_id = one_that_runs(session, "no job runs that has a terminal", lambda job: job.spec.pty)
     running = running_here(session, job_id, "queuectl attach ID")
     job = running.job
     if not job.spec.pty:

@@ -30,18 +30,30 @@ class Row(NamedTuple):
 
 _ENQUEUE = "enqueue|run|add"
 _OF_QUEUES = "list|status|pause|resume|cancel|retry|delete|purge|wait|parallel"
+_KILL_ENDS = "kill takes no signal: it cancels jobs, and ends what runs of them"
 _ROWS = (
     Row("ls", "list"),
     Row("rm", "delete"),
     Row("remove", "delete"),
     Row("del", "delete"),
     Row("ps", "status"),
+    Row("ps -a", "list --all"),
+    Row("ps -A", "list --all"),
+    Row("ps -e", "list --all"),
+    Row("ps -ef", "list --all"),
+    Row("ps aux", "list --all"),
     Row("job", "jobs"),
     Row("log", "logs"),
     Row("follow", "logs -f"),
     Row("tail", "logs -f"),
     Row("kill", "cancel"),
     Row("stop", "cancel"),
+    Row("kill -s", says=_KILL_ENDS, hint="queuectl signal ID {INT} sends a signal"),
+    *(
+        Row(f"kill {word}", says=_KILL_ENDS, hint="queuectl signal {ID} INT sends a signal")
+        for word in ("-INT", "-TERM", "-KILL", "-HUP", "-USR1", "-USR2", "-STOP", "-CONT",
+                     "-1", "-2", "-9", "-15", "-l")
+    ),
     Row("abort", "cancel"),
     Row("restart --all-failed", "retry --all"),
     Row("restart", "retry"),
@@ -177,6 +189,8 @@ _ROWS = (
     Row("retry --failed", "--state=failed,dead"),
     Row("retry --in-place", hint="queuectl retry {ID} starts the job itself again"),
     Row("logs --tail", "--lines"),
+    Row("wait --any", says="wait is for all of the jobs that are named",
+        hint="queuectl wait ID is for one"),
     Row("worker start --workers", "--count"),
     Row("worker start --group", "--queue"),
     Row("worker start -g", "--queue"),

@@ -21,6 +21,7 @@ from queuectl.presentation import tables
 from queuectl.presentation.columns import job_columns
 from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
+from queuectl.queue.read import ALL
 
 
 @examples("""
@@ -42,6 +43,8 @@ def list_jobs(session: Session, /, words: tuple[str, ...], **options: Any) -> in
     Off a terminal, and as JSON or CSV, they are in order of arrival unless --sort is given. What
     is longer than the screen goes through the pager (QUEUECTL_PAGER, PAGER, else less).
     """
+    if ALL in words:
+        words, options["every"] = tuple(word for word in words if word != ALL), True
     queue = session.reading()
     chosen = filter_of(options, queue.now())
     ids = [word for word in words if not _is_states(word)]

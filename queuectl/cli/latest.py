@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 
 import click
@@ -66,6 +67,22 @@ def one_to_change(session: Session, verb: str, states: frozenset[State], otherwi
     if not click.confirm(f"{verb.capitalize()} job '{job.id}' ({job.state}: {what})?", err=True):
         raise NothingDone("nothing was changed")
     return job.id
+
+
+def one_that_runs(session: Session, otherwise: str, is_meant: Callable[[Job], bool]) -> str:
+    """Return the job that runs and is meant, or of several the one that a person picks.
+
+    Raises InvalidInput as `or_latest` does, and NotFound where there is none.
+    """
+    _require_person(otherwise)
+    running = frozenset({State.PROCESSING})
+    jobs = [job for job in _newest(session.reading(), running) if is_meant(job)]
+    if not jobs:
+        raise NotFound(otherwise, "queuectl list processing shows the jobs that run")
+    if len(jobs) > 1:
+        return _picked(session, "Which job?", jobs, running, "nothing was picked")
+    print_hint(f"job '{jobs[0].id}', the only one")
+    return jobs[0].id
 
 
 def _require_person(otherwise: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,6 +30,9 @@ from queuectl.presentation.status import (
     workers_for,
 )
 from queuectl.queue import Queue
+
+if TYPE_CHECKING:
+    from queuectl.domain.worker_record import LiveWorker
 
 
 @examples("""
@@ -61,7 +66,26 @@ def status(
         more = {"deliveries": totals(queue.counts(deliveries=True))} if deliveries else {}
         tables.write_json({**status_as_dict(queue, name), **more})
         return
-    counts, workers = counts_of(queue, name), workers_for(queue, name)
+    workers = workers_for(queue, name)
+    with session.paged():
+        _write_status(session, queue, name, workers, deliveries=deliveries)
+    if name is not None and name not in {**queue.counts().by_queue, **queue.queue_limits()}:
+        session.hint(f"no job is in queue '{name}' yet: queuectl queue list shows the queues")
+    elif not workers:
+        what = "no worker is running" if name is None else f"no worker takes from queue '{name}'"
+        session.hint(f"{what}: queuectl worker start")
+
+
+def _write_status(
+    session: Session,
+    queue: Queue,
+    name: str | None,
+    workers: Sequence[LiveWorker],
+    *,
+    deliveries: bool,
+) -> None:
+    """Write counts and workers, and for a person what is going on."""
+    counts = counts_of(queue, name)
     _write_counts(session, queue, counts, name)
     if deliveries:
         by_state = totals(queue.counts(deliveries=True))
@@ -74,11 +98,6 @@ def status(
         from queuectl.presentation.going_on import write_going_on
 
         write_going_on(queue, name, clock_of(queue), colors=session.colors)
-    if name is not None and name not in {**queue.counts().by_queue, **queue.queue_limits()}:
-        session.hint(f"no job is in queue '{name}' yet: queuectl queue list shows the queues")
-    elif not workers:
-        what = "no worker is running" if name is None else f"no worker takes from queue '{name}'"
-        session.hint(f"{what}: queuectl worker start")
 
 
 def _show(session: Session, queue: Queue, word: str, *, as_json: bool) -> None:

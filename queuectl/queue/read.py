@@ -31,7 +31,7 @@ _POLL_SECONDS = (0.01, 0.25)
 _STATS_PERIOD = timedelta(hours=1)
 _MOST_BATCHES = 20
 _MOST_CHOICES = 200
-_ALL = "all"
+ALL = "all"
 """What people type who mean every job."""
 
 
@@ -48,8 +48,8 @@ def resolve(store: Store, word: str, hint: str = "") -> str:
             return fitting[0]
         if fitting:
             raise Ambiguous(f"'{word}' fits several jobs: {', '.join(fitting)} …")
-    if word == _ALL:
-        hint = "every job is --all"
+    if word == ALL:
+        hint = "every job is --all, where a command takes that"
     raise NotFound(f"no job '{word}'", hint or "queuectl list shows the jobs there are")
 
 

@@ -171,6 +171,17 @@ def test_run_uses_a_worker_that_is_alive(cli: Cli) -> None:
     assert cli.job("a")["worker"] == worker
 
 
+def test_run_says_that_it_waits_for_workers_that_are_busy(cli: Cli) -> None:
+    cli.ok("enqueue", "long", "sleep 60")
+    process("worker", "start")
+    until(lambda: cli.job("long")["state"] == "processing")
+    with running("run", "echo mine") as run:
+        line = run.err.readline()
+        cli.ok("cancel", "long")
+        assert run.ends().out == "mine\n"
+    assert "waits, as the only worker is busy: queuectl status shows with what" in line
+
+
 def test_an_interrupted_run_cancels_its_job(cli: Cli) -> None:
     with running("run", "--id", "a", "--command", "echo up; sleep 30") as run:
         assert run.out.readline() == "up\n"

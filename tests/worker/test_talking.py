@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import Job, State
+from queuectl.domain.query import Filter
 from queuectl.domain.worker_record import ProcessIdentity
 from queuectl.queue import open_queue
 from queuectl.system.processes import this_process
@@ -192,6 +193,23 @@ def test_attach_is_the_terminal_of_the_job_until_it_is_left(
         assert terminal.ends() == 0
     assert workers.job(job.id).state is State.PROCESSING
     workers.queue.cancel(job.id)
+
+
+def test_attach_without_an_id_is_of_the_only_job_that_runs_and_has_a_terminal(
+    workers: Fleet, begun: Callable[..., Job]
+) -> None:
+    running = Filter(frozenset({State.PROCESSING}))
+    eventually(lambda: not any(workers.queue.find(running)))  # what other tests cancelled
+    with at_terminal("attach") as terminal:
+        terminal.shows("no job runs that has a terminal", "queuectl list processing")
+        assert terminal.ends() == 3
+    begun("sleep 60")
+    job = begun("echo begun; read line", pty=True)
+    with at_terminal("attach") as terminal:
+        terminal.shows(f"job '{job.id}', the only one", "begun")
+        terminal.press("\x1c")
+        assert terminal.ends() == 0
+    list(workers.queue.cancel_all(Filter()))
 
 
 def size_of(job: Job) -> str:
