@@ -1,4 +1,7 @@
-"""The standard input of `run`: passed to the command through a file beside the logs of its job."""
+"""The standard input of `run`, which the command reads.
+
+It is kept in a file beside the logs of the job; where any host may run that, with the job itself.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from queuectl.cli.job_input import STANDARD_INPUT
 from queuectl.cli.session import Session
 from queuectl.domain.errors import InvalidInput
+from queuectl.domain.field_checks import MAX_ENV_BYTES, check_input
 from queuectl.domain.frozen import replace
 from queuectl.domain.request import Request
 from queuectl.presentation.console import print_hint
@@ -35,8 +39,6 @@ def require_own(session: Session, file: str | None) -> None:
         raise InvalidInput("the lines here are commands, and none of them is input", _NAME_A_FILE)
     if file == STANDARD_INPUT:
         raise InvalidInput("standard input is the job already, and cannot be its input too")
-    if is_mongo(session.location().store_url):
-        raise InvalidInput("input is kept on this host, and any host may run the job", _NAME_A_FILE)
 
 
 @contextmanager
@@ -44,12 +46,17 @@ def passed(queue: Queue, request: Request) -> Iterator[Request]:
     """Keep standard input, to its end, beside the job's logs; yield the request that reads it.
 
     It goes with those logs when the job is deleted, and at once when the block raises: then there
-    is no such job. Raises InvalidInput for a job that has another input, and for more than
-    MOST_BYTES, StoreUnavailable for a full disk.
+    is no such job. In a store of several hosts it is part of the job instead. Raises InvalidInput
+    for a job that has another input, and for more than MOST_BYTES, or than a job may hold,
+    StoreUnavailable for a full disk.
     """
-    for other in ("pty", "stdin", "input"):
+    for other in ("pty", "stdin", "input", "input_text"):
         if getattr(request.spec, other):
-            raise InvalidInput(f"-i and --{other} exclude each other: a job has one input")
+            option = other.replace("_", "-")
+            raise InvalidInput(f"-i and --{option} exclude each other: a job has one input")
+    if is_mongo(queue.address):
+        yield replace(request, spec=replace(request.spec, input_text=_text_of_job()))
+        return
     folder = JobLogs(queue.home).directory(request.spec.id)
     for directory in (queue.home.logs, queue.home.job_logs, folder):
         private_directory(directory)
@@ -64,9 +71,27 @@ def passed(queue: Queue, request: Request) -> Iterator[Request]:
         raise
 
 
-def _copy(path: Path) -> None:
+def _text_of_job() -> str:
+    """Return standard input as a job holds it. Raises InvalidInput where it cannot."""
+    _hint_at_its_end()
+    data = sys.stdin.buffer.read(MAX_ENV_BYTES + 1)
+    if len(data) > MAX_ENV_BYTES:
+        raise InvalidInput(f"standard input is longer than {MAX_ENV_BYTES:,} bytes", _NAME_A_FILE)
+    try:
+        return check_input("standard input", data.decode())
+    except UnicodeDecodeError:
+        raise InvalidInput("standard input is not UTF-8 text", _NAME_A_FILE) from None
+    except InvalidInput as fault:
+        raise InvalidInput(str(fault), _NAME_A_FILE) from None
+
+
+def _hint_at_its_end() -> None:
     if sys.stdin.isatty():
         print_hint("standard input is read up to Ctrl-D")
+
+
+def _copy(path: Path) -> None:
+    _hint_at_its_end()
     left = MOST_BYTES
     try:
         with open(open_private(path, os.O_WRONLY | os.O_EXCL), "wb") as file:  # noqa: PTH123  # a descriptor

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from queuectl.cli import run_input
+from queuectl.domain.text import MASK
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, process
+from tests.cli.harness import Cli, environment, process
 from tests.shell.conftest import OpenShell, open_shell
+from tests.stores.conftest import mongo_url
 
-__all__ = ["open_shell"]
+__all__ = ["mongo_url", "open_shell"]
 
 UNREAD = "standard input was not read: queuectl run -i passes it to the command\n"
 
@@ -71,11 +75,7 @@ def test_input_that_cannot_be_passed_is_refused_and_leaves_nothing(
 ) -> None:
     cli.ok("enqueue", "a", "sleep 60", "--unique", "k")
     assert "is the job already" in cli.refused(2, "run", "-i", "-f", "-", stdin='{"command": "x"}')
-    url = "mongodb://127.0.0.1:1/none"
-    line = cli.refused(2, "run", "--store", url, "-i", "--", "cat")
-    assert "any host may run the job" in line
-    assert "--input FILE" in line
-    for other in (["--pty"], ["--stdin"], ["--input", "/etc/hostname"]):
+    for other in (["--pty"], ["--stdin"], ["--input", "/etc/hostname"], ["--input-text", "x"]):
         line = cli.refused(2, "run", "-i", *other, "--", "cat", stdin="x")
         assert f"-i and {other[0]} exclude each other" in line
     cli.refused(4, "run", "a", "-i", "cat -", stdin="x")
@@ -86,6 +86,24 @@ def test_input_that_cannot_be_passed_is_refused_and_leaves_nothing(
     assert "longer than" in cli.refused(2, "run", "b", "-i", "cat -", stdin="xyz")
     assert not list((home / "logs" / "jobs").glob("*"))
     assert cli.ids() == ["a"]
+
+
+def test_in_a_store_of_several_hosts_the_input_goes_with_the_job(
+    cli: Cli, mongo_url: str, home: Path
+) -> None:
+    store = ["--store", mongo_url]
+    passed = process("run", *store, "a", "-i", "--", "cat", stdin="hi\nthere\n")
+    assert (passed.code, passed.out, passed.err) == (0, "hi\nthere\n", "")
+    assert cli.ok("show", *store, "a", "--json").json["input_text"] == MASK
+    assert not list((home / "logs" / "jobs" / "a").glob("*.in"))
+    for data, why in ((b"\xff", "not UTF-8 text"), (b"x" * 262_145, "longer than 262,144 bytes")):
+        refused = subprocess.run(
+            [sys.executable, "-m", "queuectl", "run", *store, "-i", "--", "cat"],
+            input=data, capture_output=True, env=environment(), timeout=60, check=False,
+        )  # fmt: skip
+        assert refused.returncode == 2
+        assert f"{why}; --input FILE names a file" in refused.stderr.decode()
+    assert [job["id"] for job in cli.ok("list", *store, "--json").json] == ["a"]
 
 
 def test_a_job_reads_the_file_that_it_names_from_its_directory(cli: Cli) -> None:
