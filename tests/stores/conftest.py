@@ -15,6 +15,7 @@ from pymongo import IndexModel, MongoClient
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
 from queuectl.stores.mongo import connection, dependents
+from queuectl.stores.mongo.probe import PROBE
 from queuectl.stores.mongo.schema import INDEXED, JOB_INDEXES, MARK, VERSION
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Commands
@@ -51,7 +52,8 @@ def mongo_url(
     monkeypatch.setattr(dependents, "AT_ONCE_SECONDS", 60.0)
     name = _new_name()
     database = mongo_client[name]
-    database.queuectl_meta.insert_one({"_id": MARK, "version": VERSION, "indexed": INDEXED})
+    mark = {"_id": MARK, "version": VERSION, "indexed": INDEXED, "probed": PROBE}
+    database.queuectl_meta.insert_one(mark)
     database.jobs.create_indexes([index for index in JOB_INDEXES if _decides(index)])
     yield f"{mongo_server}/{name}"
     mongo_client.drop_database(name)

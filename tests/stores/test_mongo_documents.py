@@ -15,7 +15,7 @@ from queuectl.domain.errors import StoreRefused
 from queuectl.domain.job import Claim, Job, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.times import UTC, later
-from queuectl.stores.mongo import connection
+from queuectl.stores.mongo import connection, schema
 from queuectl.stores.mongo.connection import Link
 from queuectl.stores.mongo.documents import (
     STUB_FIELDS,
@@ -27,6 +27,7 @@ from queuectl.stores.mongo.documents import (
     to_stub,
     update,
 )
+from queuectl.stores.mongo.probe import PROBE
 from queuectl.stores.mongo.schema import (
     INDEXED,
     JOB_INDEXES,
@@ -58,6 +59,7 @@ def link(monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
 
     monkeypatch.setattr(connection, "MongoClient", client)
     monkeypatch.setattr(Link, "now", lambda _link: NOW)
+    monkeypatch.setattr(schema, "require_fit", lambda _link: None)  # which mongomock is not
     link = Link("mongodb://nowhere/queue")
     yield link
     link.close()
@@ -124,6 +126,7 @@ def test_preparing_makes_the_mark_and_every_index(link: Link) -> None:
         "_id": MARK,
         "version": VERSION,
         "indexed": INDEXED,
+        "probed": PROBE,
     }
     present = link.jobs.index_information()
     for index in JOB_INDEXES:

@@ -22,10 +22,11 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.stats import minute_of
 from queuectl.stores.mongo import dependencies
 from queuectl.stores.mongo.chunks import by_id, change_all
-from queuectl.stores.mongo.connection import Document, Link, durable, is_doubtful, is_there
+from queuectl.stores.mongo.connection import Document, Link, durable, is_there
 from queuectl.stores.mongo.dead import finish_burial
 from queuectl.stores.mongo.dependencies import mark_parents_of_restored, with_children_marked
 from queuectl.stores.mongo.documents import new_stamp, to_document
+from queuectl.stores.mongo.errors import is_doubtful
 from queuectl.stores.mongo.schema import SEQUENCE, arrival, take_numbers
 from queuectl.stores.records import BATCH
 

@@ -16,9 +16,10 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from queuectl.domain.job import Job
 from queuectl.domain.state_machine import Fence, Transition
-from queuectl.stores.mongo.connection import Document, Link, durable, is_doubtful
+from queuectl.stores.mongo.connection import Document, Link, durable
 from queuectl.stores.mongo.dead import DEAD, drop_copies, revived, wholes
 from queuectl.stores.mongo.documents import fence, new_stamp, update
+from queuectl.stores.mongo.errors import is_doubtful
 from queuectl.stores.mongo.stats import keep_events
 
 

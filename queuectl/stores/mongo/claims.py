@@ -29,10 +29,9 @@ from queuectl.stores.mongo.connection import (
     Document,
     Link,
     durable,
-    is_about_the_record,
-    is_doubtful,
 )
 from queuectl.stores.mongo.documents import BARE, readable, set_aside
+from queuectl.stores.mongo.errors import is_about_the_record, is_doubtful
 from queuectl.stores.mongo.queues import (
     NO_SUSPECTS,
     SUSPECTS,

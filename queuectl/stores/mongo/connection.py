@@ -1,7 +1,9 @@
-"""The connection to a MongoDB server: its address, its clock, and its errors in our words."""
+"""The connection to a MongoDB server: its address, its clock, and commands that may be repeated."""
 
 from __future__ import annotations
 
+import re
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,33 +14,15 @@ from types import FunctionType
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-import bson
 from pymongo import DeleteOne, MongoClient, ReadPreference, UpdateOne, WriteConcern
 from pymongo.collection import Collection
-from pymongo.errors import (
-    AutoReconnect,
-    BulkWriteError,
-    ConfigurationError,
-    DocumentTooLarge,
-    DuplicateKeyError,
-    InvalidName,
-    InvalidURI,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-    WriteConcernError,
-)
+from pymongo.errors import ConfigurationError, InvalidName, InvalidURI, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from queuectl.domain.errors import (
-    Conflict,
-    InvalidInput,
-    QueuectlError,
-    StoreRefused,
-    StoreUnavailable,
-)
+from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.domain.times import UTC, whole_millis
 from queuectl.stores.mongo.chunks import Pieces
+from queuectl.stores.mongo.errors import OTHER_SERVERS, Asked, in_our_words, is_doubtful
 
 Document = dict[str, Any]
 Documents = Collection[Document]
@@ -57,14 +41,8 @@ _URI_HINT = (
     "write mongodb://HOST:PORT/DATABASE, with special characters in the user's name and "
     "password percent-encoded"
 )
-_BAD_LOGIN = {18, 8000}
-_NOT_ALLOWED = {13}
-_TOO_LARGE = {10334, 17419, 17420}
-_MALFORMED = {14}
-_NEARLY_FULL = 16 * 1024 * 1024 - 64 * 1024
-_PASSING = {50, 64, 112, 189, 202, 246, 262, 11600, 11602, 14031}
-"""Codes of timeouts, failovers, conflicts and full disks: trying again may help."""
-
+_ASKS_FOR_TLS = re.compile(r"^mongodb\+srv:|[?&](tls|ssl)=true")
+_TLS_SECONDS = 2.0
 _T = TypeVar("_T")
 _Class = TypeVar("_Class", bound=type)
 
@@ -79,6 +57,8 @@ class Link:
     def __init__(self, url: str) -> None:
         self.client, name = _client(url)
         self.hosts = _hosts(url)
+        self.has_login = "@" in url.partition("://")[2].partition("/")[0]
+        self.has_tls = bool(_ASKS_FOR_TLS.search(url.lower()))
         self.address = f"{url.partition('://')[0].lower()}://{self.hosts}/{name}"
         self.database = self.client.get_database(
             name, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY
@@ -113,6 +93,17 @@ class Link:
         """Close every connection. Closing twice is harmless."""
         self.client.close()
 
+    @property
+    def addresses(self) -> list[tuple[str, int | None]]:
+        """The hosts and ports of the servers that the driver knows of."""
+        return [*self.client.topology_description.server_descriptions()]
+
+    def asked(self, method: str = "") -> Asked:
+        """Return whom commands of a method are sent to, and why none can be, if that is so."""
+        servers = self.client.topology_description.server_descriptions().values()
+        trouble = tuple(server.error for server in servers if server.error)
+        return Asked(self.hosts, self.has_login, method, trouble)
+
     def write_all(self, place: Documents, writes: Sequence[Write]) -> int:
         """Send writes in pieces and in any order; return how many documents the updates matched."""
         return sum(
@@ -137,10 +128,48 @@ class Link:
 
     def _measure(self) -> None:
         asked = _steady()
-        local: datetime = self.client.admin.command("hello")["localTime"]
+        local = self.client.admin.command("hello").get("localTime")
         answered = _steady()
+        if not isinstance(local, datetime):
+            why = f"MongoDB at {self.hosts} does not tell its time (hello.localTime)"
+            raise StoreRefused(why, hint=OTHER_SERVERS)
         self._server_time = local.replace(tzinfo=UTC)
         self._measured = (asked + answered) / 2
+
+
+@contextmanager
+def opening(link: Link) -> Iterator[None]:
+    """Turn what goes wrong while a store is opened into one line of ours, with its reason."""
+    try:
+        with translated(link):
+            yield
+    except StoreUnavailable:
+        if not link.has_tls and any(map(_speaks_tls, link.addresses)):
+            raise StoreRefused(
+                f"MongoDB at {link.hosts} wants TLS",
+                hint="add tls=true to the address, and tlsCAFile= for a certificate of your own",
+            ) from None
+        raise
+    except KeyError:
+        if not link.has_login:
+            raise
+        raise StoreRefused(  # the driver misses a part of the answer to its login
+            f"the server at {link.hosts} knows no logins",
+            hint="leave user and password out of the address",
+        ) from None
+
+
+def _speaks_tls(address: tuple[str, int | None]) -> bool:
+    import ssl  # takes a while to load, and nearly nobody needs it
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent
+    try:
+        with socket.create_connection((address[0], address[1] or 0), _TLS_SECONDS) as plain:
+            context.wrap_socket(plain).close()
+    except OSError:
+        return False
+    return True
 
 
 def one_by_one(link: Link, items: Iterable[_T]) -> Iterator[_T]:
@@ -198,7 +227,7 @@ def _in_words(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(self, *args, **kwargs)
         except PyMongoError as fault:
-            raise in_our_words(fault, self.link.hosts) from None
+            raise in_our_words(fault, self.link.asked(method.__name__)) from None
 
     return call
 
@@ -209,72 +238,7 @@ def translated(link: Link) -> Iterator[None]:
     try:
         yield
     except PyMongoError as fault:
-        raise in_our_words(fault, link.hosts) from None
-
-
-def in_our_words(fault: PyMongoError, hosts: str) -> QueuectlError:
-    """Return the error that people see; pymongo's own text may hold what must not be shown."""
-    if isinstance(fault, DuplicateKeyError) and "unique_live" in str(fault):
-        return Conflict("another job with its unique key waits or runs")
-    code = fault.code if isinstance(fault, OperationFailure) else None
-    if isinstance(fault, DocumentTooLarge) or code in _TOO_LARGE:
-        return StoreRefused("the job is too large for MongoDB (16 MB)")
-    if code in _BAD_LOGIN or (code is None and "Authentication failed" in str(fault)):
-        return StoreRefused(
-            f"MongoDB at {hosts} refused the user's name or password",
-            hint="check the credentials and authSource in the address",
-        )
-    if code in _NOT_ALLOWED:
-        return StoreRefused(
-            f"MongoDB at {hosts} does not allow this user to do that",
-            hint="the user needs the role readWrite on the database",
-        )
-    if isinstance(fault, OperationFailure) and not is_doubtful(fault):
-        return StoreRefused(f"MongoDB at {hosts} refused a command (error {code})")
-    if isinstance(fault, ConfigurationError):
-        return StoreUnavailable(
-            f"MongoDB at {hosts} cannot be reached",
-            hint="check the host's name, that DNS answers here, and the address's options",
-        )
-    if _is_about_tls(fault):
-        return StoreUnavailable(
-            f"MongoDB at {hosts} and this host do not agree on TLS",
-            hint="the address needs tls=true, and tlsCAFile= where the certificate is your own",
-        )
-    if fault.timeout or isinstance(fault, AutoReconnect):
-        return StoreUnavailable(
-            f"MongoDB at {hosts} does not answer",
-            hint="check that it runs there and can be reached from here",
-        )
-    return StoreUnavailable(f"MongoDB at {hosts} cannot be used now ({type(fault).__name__})")
-
-
-def _is_about_tls(fault: PyMongoError) -> bool:
-    text = str(fault)
-    return "SSL" in text or "certificate" in text
-
-
-def is_doubtful(fault: PyMongoError) -> bool:
-    """Whether a write that ended with this error may have been applied all the same."""
-    if isinstance(fault, BulkWriteError) and (fault.details or {}).get("writeConcernErrors"):
-        return True
-    if isinstance(fault, OperationFailure):
-        return (
-            isinstance(fault, WriteConcernError)
-            or fault.code in _PASSING
-            or fault.timeout
-            or fault.has_error_label("RetryableWriteError")
-        )
-    if isinstance(fault, ServerSelectionTimeoutError):
-        return False  # no server was found to send it to; of a retry the first fault is raised
-    return isinstance(fault, AutoReconnect) or fault.timeout
-
-
-def is_about_the_record(fault: PyMongoError, found: Document) -> bool:
-    """Whether a write was refused because of what is in the document that it was to change."""
-    code = fault.code if isinstance(fault, OperationFailure) else None
-    # not every server has a code of its own for documents that would grow too large
-    return code in _TOO_LARGE or code in _MALFORMED or len(bson.encode(found)) > _NEARLY_FULL
+        raise in_our_words(fault, link.asked()) from None
 
 
 def _client(url: str) -> tuple[MongoClient[Document], str]:
@@ -293,6 +257,7 @@ def _client(url: str) -> tuple[MongoClient[Document], str]:
                 w="majority",
                 journal=True,
                 readPreference="primary",
+                # from pymongo 4.20 on the second replaces the first, be it longer or not
                 serverSelectionTimeoutMS=int(SELECTION_SECONDS * 1000),
                 timeoutMS=int(OPERATION_SECONDS * 1000),
             )
@@ -311,7 +276,19 @@ def _client(url: str) -> tuple[MongoClient[Document], str]:
         raise InvalidInput(
             "the address of the MongoDB store is not valid", hint=_URI_HINT
         ) from None
+    if _has_dot(url):
+        client.close()
+        raise InvalidInput(
+            "the name of a MongoDB database has no dot, and the one in the address has",
+            hint=f"write mongodb://HOST/{name}, or another name",
+        )
     return client, name
+
+
+def _has_dot(url: str) -> bool:
+    """Whether an address ends with `/a.b`, of which the driver takes `a` for the database."""
+    path = url.partition("://")[2].rpartition("@")[2].partition("/")[2].partition("?")[0]
+    return "." in unquote(path)
 
 
 def _hosts(url: str) -> str:

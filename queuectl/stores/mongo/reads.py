@@ -18,6 +18,7 @@ from queuectl.stores.mongo.batches import committed, existing, unmended
 from queuectl.stores.mongo.connection import Document, Link, translated
 from queuectl.stores.mongo.dead import unbelieved, wholes
 from queuectl.stores.mongo.documents import BARE, projection, readable, readable_jobs, to_job
+from queuectl.stores.mongo.probe import twice_given
 from queuectl.stores.mongo.schema import CLAIM_ORDER, missing_indexes
 from queuectl.stores.records import BATCH
 from queuectl.stores.serialization import UNREADABLE, known_state, unreadable
@@ -186,6 +187,8 @@ def faults(link: Link) -> Iterator[str]:
 
     Nothing of it keeps a store from being used, and the server looks after its own pages.
     """
+    if twice := twice_given(link):
+        yield f"the server gives one document to two who ask at once ({twice} of 50)"
     for name in missing_indexes(link):
         yield f"the index '{name}' of 'jobs' is missing"
     if moving := link.jobs.count_documents({"moving": True}):

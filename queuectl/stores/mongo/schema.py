@@ -8,11 +8,13 @@ from datetime import datetime
 
 import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.times import to_millis
 from queuectl.stores.mongo.connection import SELECTION_SECONDS, Document, Link
+from queuectl.stores.mongo.errors import is_not_allowed
+from queuectl.stores.mongo.probe import PROBE, require_fit
 
 VERSION = 6
 """Of all there is in a database; one that has another version is refused."""
@@ -43,6 +45,7 @@ _ENVIRONMENT = _index("environment", "environment", where={"environment": {"$typ
 _PAST_SINCE = _index("past_since", "past_since", sparse=True)
 
 JOB_INDEXES = (
+    # claims, in their order; what is due, suspects, and who runs what
     _index("claim", "queue", *CLAIM_ORDER, where={"ready": True}),
     _index("due", "run_at", where={"ready": False}),
     _index("suspects", *CLAIM_ORDER, where={"ready": True, "suspect": True}),
@@ -50,19 +53,24 @@ JOB_INDEXES = (
     _index("lease_until", "lease_until", where=_PROCESSING),
     _index("running", "queue", where=_PROCESSING),
     _index("worker", "worker", where=_PROCESSING),
+    # retention, and lists by the time of the end; two of the same keys are refused by some servers,
+    # and by mongod before 5.0, even where their filters differ
     _index("completed", "finished_at", where={"state": "completed"}),
-    _index("cancelled", "finished_at", where={"state": "cancelled"}),
+    _index("cancelled", "finished_at", "seq", where={"state": "cancelled"}),
+    # limits of queues, and unique keys: what two jobs must not have at once
     _index("slots_held", "slots_held", unique=True, sparse=True),
     _index("unique_live", "unique_live", unique=True, sparse=True),
+    # children of a parent that ends, and what a crash may leave half done
     _index("blocked_by", "blocked_by", sparse=True),
     _index("children_pending", "children_pending", sparse=True),
     _index("pending_events", "pending_events.finished_at", sparse=True),
     _index("batch", "batch", sparse=True),
     _index("linking", "linking.at", sparse=True),
     _index("moving", "moving", sparse=True),
+    # lists in the order of arrival; those by state and queue, and counts, for which `batch` ends it
     _index("seq", "seq"),
-    # `batch` ends it so that counting needs the index alone
     _index("state_queue_seq", "state", "queue", "seq", "batch"),
+    # environments that nobody uses, and past runs that are old
     _ENVIRONMENT,
     _PAST_SINCE,
 )
@@ -94,8 +102,12 @@ def prepare(link: Link, *, make: bool = True) -> bool:
         mark = _refuse_strangers(link)
         if mark is None and not make:
             return False
-        mark = mark or _write_mark(link)
+        if mark is None:
+            require_fit(link)
+            mark = _write_mark(link)
     _require_known(mark, link)
+    if make and mark.get("probed") != PROBE:
+        _probe_again(link)
     if mark.get("indexed") == INDEXED:
         return True
     link.jobs.create_indexes(list(JOB_INDEXES))
@@ -103,6 +115,19 @@ def prepare(link: Link, *, make: bool = True) -> bool:
         getattr(link, place).create_indexes(list(indexes))
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": INDEXED}})
     return True
+
+
+def _probe_again(link: Link) -> None:
+    """Look at a server that was looked at by a version with other checks, or by none.
+
+    A login that may only look trusts what others found.
+    """
+    try:
+        require_fit(link)
+        link.meta.update_one({"_id": MARK}, {"$set": {"probed": PROBE}})
+    except OperationFailure as fault:
+        if not is_not_allowed(fault):
+            raise
 
 
 def _refuse_strangers(link: Link) -> Document | None:
@@ -124,7 +149,7 @@ def _refuse_strangers(link: Link) -> Document | None:
 
 def _write_mark(link: Link) -> Document:
     """Write the mark, which comes before any collection of ours; return the one that is there."""
-    mark = {"_id": MARK, "version": VERSION, "indexed": 0}
+    mark = {"_id": MARK, "version": VERSION, "indexed": 0, "probed": PROBE}
     try:
         link.meta.insert_one(mark)
     except DuplicateKeyError:

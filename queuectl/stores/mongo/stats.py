@@ -33,8 +33,8 @@ from queuectl.stores.mongo.connection import (
     Link,
     durable,
     in_words,
-    is_doubtful,
 )
+from queuectl.stores.mongo.errors import is_doubtful
 from queuectl.stores.mongo.schema import QUEUE_DOT, SEQUENCE, arrival
 from queuectl.stores.records import BATCH
 

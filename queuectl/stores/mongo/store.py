@@ -33,7 +33,7 @@ from queuectl.stores.components import (
 from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.mongo import batches, dead, dependencies, ordered, queues, reads, registry
 from queuectl.stores.mongo.claims import Claims, renew
-from queuectl.stores.mongo.connection import Link, in_words, translated
+from queuectl.stores.mongo.connection import Link, in_words, opening
 from queuectl.stores.mongo.retention import MongoRetention
 from queuectl.stores.mongo.schema import prepare
 from queuectl.stores.mongo.stats import MongoStats, finish_batch
@@ -83,7 +83,7 @@ class MongoStore(Store):
         link = Link(url)
         is_ours = False
         try:
-            with translated(link):
+            with opening(link):
                 is_ours = prepare(link, make=make)
         finally:
             if not is_ours:

@@ -15,11 +15,11 @@ from queuectl.stores.mongo.connection import (
     Document,
     Link,
     is_applied,
-    is_doubtful,
     is_there,
     left_to_repair,
 )
 from queuectl.stores.mongo.documents import fence, new_stamp, run_filter, update
+from queuectl.stores.mongo.errors import is_doubtful
 from queuectl.stores.mongo.queues import ReadyQueues
 from queuectl.stores.mongo.stats import keep_events
 
