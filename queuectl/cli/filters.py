@@ -136,6 +136,8 @@ def _end(until: str | None, older_than: str | None, now: datetime) -> datetime |
     end = _past(until, now)
     if older_than is None:
         return end
+    if older_than.strip().isdecimal() and int(older_than):  # seven seconds, or days?
+        raise InvalidInput(f"--older-than {older_than} has no unit", hint=f"write {older_than}d")
     age = now - timedelta(seconds=parse_duration(older_than, "--older-than"))
     return min(end or age, age)
 

@@ -71,13 +71,13 @@ def stats(
 
 def _instant(words: str, queue: Queue) -> datetime:
     """Return the time that is meant; a duration is one before now. Raises InvalidInput."""
-    from queuectl.system.time_parser import parse_duration, parse_time
+    from queuectl.system.time_parser import parse_duration, parse_past
 
     now = queue.now()
     try:
         return now - timedelta(seconds=parse_duration(words))
     except (InvalidInput, OverflowError):
-        instant = parse_time("at", words, now)
+        instant = parse_past(words, now)
     if instant > now:
         raise InvalidInput("--since must not lie in the future", hint="for example --since 24h")
     return instant

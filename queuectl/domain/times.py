@@ -130,14 +130,20 @@ def _seconds(text: str, name: str) -> float:
         return float(text)
     except ValueError:
         pass
-    total, end = 0.0, 0
+    total, end, units = 0.0, 0, set[str]()
     match = re.compile(_PART).match  # not before, as most commands read no duration
     while part := match(text, end):
         unit = next(unit for unit in _UNITS if part.group(unit))
+        if unit in units:
+            raise InvalidInput(f"{name} {shown(text)} has two lengths of '{unit}'")
+        units.add(unit)
         total += float(part.group("number")) * _UNITS[unit]
         end = part.end()
     if end == 0 or end != len(text):
         raise _no_duration(name, text)
+    if units == {"m"} and text.endswith("M"):
+        why = f"{name} {shown(text)} can be minutes or months"
+        raise InvalidInput(why, hint="write 5m for minutes, 30d for a month")
     return total
 
 

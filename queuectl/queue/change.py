@@ -161,12 +161,18 @@ class Edit:
     def decide(self, job: Job, now: datetime) -> Transition:
         """Return the change. Raises InvalidInput, Conflict, or NotFound for a parent."""
         from queuectl.domain import job_edit
+        from queuectl.domain.settings import month_first
         from queuectl.system.time_parser import parse_time
 
         if self._rev not in (None, job.rev):
             raise Conflict(f"job '{job.id}' has changed meanwhile")
+        order = month_first(self._settings)
         edited = job_edit.edit(
-            job, self._values, self._settings, lambda kind, raw: parse_time(kind, raw, now), now
+            job,
+            self._values,
+            self._settings,
+            lambda kind, raw: parse_time(kind, raw, now, month_first=order),
+            now,
         )
         after = edited.after
         if after is None or after.spec == job.spec:

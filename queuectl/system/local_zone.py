@@ -90,12 +90,10 @@ def _of_file(file: Path) -> LocalZone:
     """Return the zone that a file links to, else one that has its rules."""
     from zoneinfo import ZoneInfo
 
-    for path in _links(file):
-        _, is_below, name = str(path).rpartition("zoneinfo/")
-        if is_below and (known := _named(name)):
-            is_there = file.exists()
-            lost = f"{file} leads nowhere, so `date` shows UTC; its name is {known}, which is taken"
-            return LocalZone(known, "" if is_there else lost)
+    if known := _linked_name(file):
+        is_there = file.exists()
+        lost = f"{file} leads nowhere, so `date` shows UTC; its name is {known}, which is taken"
+        return LocalZone(known, "" if is_there else lost)
     try:
         content = file.read_bytes()
     except FileNotFoundError:
@@ -114,6 +112,32 @@ def _of_file(file: Path) -> LocalZone:
     if found is None:
         raise InvalidInput(f"no time zone has the rules of {file}", hint=_REMEDY)
     return LocalZone(found)
+
+
+def differing_zone(instant: datetime) -> str | None:
+    """Return the name of the local zone if the clock of this machine has another time then.
+
+    `date` and the C library go by the system's tz data, which may be older than what is in use
+    here. None: they agree, or the zone has no name.
+    """
+    if not zones.tz_data().is_package:
+        return None
+    value = os.environ.get("TZ", str(LOCALTIME)).removeprefix(":")
+    name = _linked_name(Path(value)) if value.startswith("/") else _named(value)
+    if name is None or instant.astimezone(zone_of(name)).utcoffset() == (
+        instant.astimezone().utcoffset()
+    ):
+        return None
+    return name
+
+
+def _linked_name(file: Path) -> str | None:
+    """Return the name of the zone whose file this is, or links to; None if there is none."""
+    for path in _links(file):
+        _, is_below, name = str(path).rpartition("zoneinfo/")
+        if is_below and (known := _named(name)):
+            return known
+    return None
 
 
 def _links(path: Path) -> Iterator[Path]:
@@ -188,18 +212,31 @@ def _equal(
 ) -> str | None:
     """Return the first zone with the same time as another's, from an instant until 2038.
 
-    Those that are likely are looked at first.
+    Those that are likely are looked at first. With `whole`, of the others one comes before that
+    has the same abbreviations too (BST: Europe/London), as its rules will be the same tomorrow.
     """
     instants = list(_instants(zone, since))
     expected = [instant.astimezone(zone).utcoffset() for instant in instants]
+    same: list[str] = []
     for name in [*filter(_named, likely), *_in_order(whole=whole)]:
         other = zone_of(name)
         if all(
             instant.astimezone(other).utcoffset() == offset
             for instant, offset in zip(instants, expected, strict=True)
         ):
-            return name
-    return None
+            if not whole or name in likely:
+                return name
+            same.append(name)
+    year = [_RECENT + _DAY * day for day in range(0, 365, 30)]
+    called = [instant.astimezone(zone).tzname() for instant in year]
+    return next(
+        (
+            name
+            for name in same
+            if called == [each.astimezone(zone_of(name)).tzname() for each in year]
+        ),
+        same[0] if same else None,
+    )
 
 
 def _instants(zone: tzinfo, since: datetime) -> Iterator[datetime]:

@@ -11,13 +11,17 @@ import time
 from datetime import date, datetime, timedelta, timezone, tzinfo
 
 from queuectl.domain.times import UTC
-from queuectl.system.time_words import MONTHS, Clock, Date, Phrase, Unreadable, Weekday
+from queuectl.system.time_refusals import Unreadable
+from queuectl.system.time_words import MONTHS, WEEKDAYS, Clock, Date, Phrase, Weekday
 
 _LENGTHS = {
     "second": timedelta(seconds=1), "minute": timedelta(minutes=1), "hour": timedelta(hours=1),
 }  # fmt: skip
 _MONTHS_IN = {"month": 1, "year": 12}
+_MINUTE = timedelta(minutes=1)
 _DAYS_IN = {"day": 1, "week": 7}
+_NEXT_OF = {Weekday: "week", Date: "year"}
+"""Of which unit the next may stand beside a day: `monday next week`, `5 jan next year`."""
 _HOURS_OF = {
     "morning": range(12), "afternoon": range(12, 19), "evening": range(16, 24),
     "night": range(18, 24),
@@ -31,6 +35,7 @@ def instant_of(phrase: Phrase, now: datetime, *, is_past: bool = False) -> datet
     A time of day alone is the next one (the last if `is_past`), and a day alone is at this time of
     day, as at(1) has it (if `is_past`, it is the beginning of the day). Raises Unreadable.
     """
+    _refuse_mixed(phrase)
     zone = _zone_of(phrase.zone)
     # whose day it is today is for the person to say, in whichever zone the time of day is
     local = now.astimezone(zone if phrase.day is None else None)
@@ -38,14 +43,57 @@ def instant_of(phrase: Phrase, now: datetime, *, is_past: bool = False) -> datet
     if phrase.day is None and clock is None:
         if not (phrase.is_now or phrase.shift):
             raise Unreadable("it names neither a day nor a time of day")
-        return _shifted(local.replace(tzinfo=None), phrase.shift, zone, now)
-    day = _day_of(phrase.day, local, clock, is_past=is_past)
+        return _shifted(local.replace(tzinfo=None), phrase.shift, zone, now, now)
+    shift = phrase.shift
+    if phrase.shift_by == "next" and isinstance(phrase.day, Weekday | Date):
+        day, shift = _day_of_next(phrase.day, shift or (0, ""), local.date()), None
+    else:
+        day = _day_of(phrase.day, local, clock, is_past=is_past)
+    if phrase.weekday is not None and day.weekday() != phrase.weekday:
+        name = WEEKDAYS[day.weekday()].capitalize()
+        raise Unreadable(f"{day.day} {MONTHS[day.month - 1].capitalize()} {day.year} is a {name}")
     if clock is None:
         clock = Clock(0) if is_past else Clock(local.hour, local.minute)
     wall = _at(day, clock)
-    found = _shifted(wall, phrase.shift, zone)
-    if phrase.day is None and is_past != (found <= now):
-        return _shifted(wall + timedelta(days=-1 if is_past else 1), phrase.shift, zone)
+    found = _shifted(wall, shift, zone, now)
+    # by the clock on the wall, as at(1) has it; with a length added, by what comes of that
+    is_over = wall <= local.replace(tzinfo=None) if shift is None else found <= now
+    if phrase.day is None and is_past != is_over:
+        found = _shifted(wall + timedelta(days=-1 if is_past else 1), shift, zone, now)
+    _check_abbreviation(phrase.zone, found)
+    return found
+
+
+def _refuse_mixed(phrase: Phrase) -> None:
+    """Raise Unreadable for parts that mean nothing together, or more than one thing."""
+    has_clock, has_day = phrase.clock is not None, phrase.day is not None
+    if phrase.zone and not has_clock:
+        raise Unreadable("a zone goes with a time of day", f"'14:30 {phrase.zone}'")
+    if phrase.shift is None or phrase.shift_by == "+":
+        return
+    count, unit = phrase.shift
+    length = f"{abs(count)} {unit}{'s' if abs(count) > 1 else ''}"
+    if unit in _LENGTHS and (has_clock or has_day):
+        raise Unreadable(f"a length of time stands beside a {'day' if has_day else 'time of day'}",
+                         f"'{'tomorrow' if has_day else 'noon'} + {length}'")  # fmt: skip
+    is_next = phrase.shift_by == "next" and unit == _NEXT_OF.get(type(phrase.day))
+    if has_day and not is_next:
+        raise Unreadable("it says two days", f"a date, or 'monday + {length}'")
+
+
+def _day_of_next(day: Weekday | Date, shift: tuple[int, str], today: date) -> date:
+    """Return the day of next week that is a weekday, or a date of next year.
+
+    Weeks begin on Monday or Sunday: what differs by that can mean two days, and is refused.
+    """
+    if isinstance(day, Date):
+        return _date(day.day, day.month, today.year + shift[0])
+    monday = today - timedelta(days=today.weekday()) + timedelta(weeks=shift[0])
+    sunday = today - timedelta(days=today.isoweekday() % 7) + timedelta(weeks=shift[0])
+    found = monday + timedelta(days=day.number)
+    other = sunday + timedelta(days=(day.number + 1) % 7)
+    if found != other:
+        raise Unreadable(f"that day can be {other} or {found}, as weeks begin", f"'{found}'")
     return found
 
 
@@ -55,8 +103,19 @@ def _at(day: date, clock: Clock) -> datetime:
     return start + timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second)
 
 
-def _instant(wall: datetime, zone: tzinfo | None) -> datetime:
-    """Return the instant at which the wall clock of a zone (None: the local one) shows a time."""
+def _instant(wall: datetime, zone: tzinfo | None, now: datetime) -> datetime:
+    """Return the instant at which the wall clock of a zone (None: the local one) shows a time.
+
+    Of one that comes twice it is the first, but between the two, where the clock has just been set
+    back, what is still to be shown.
+    """
+    first, second = (_reading(wall.replace(fold=fold), zone) for fold in (0, 1))
+    shown = now.astimezone(zone).replace(second=0, microsecond=0, tzinfo=None)
+    is_between = first + _MINUTE <= now < second + _MINUTE
+    return second if is_between and wall >= shown.replace(fold=0) else first
+
+
+def _reading(wall: datetime, zone: tzinfo | None) -> datetime:
     if zone is not None:
         return wall.replace(tzinfo=zone).astimezone(UTC)
     return datetime.fromtimestamp(wall.timestamp(), UTC)
@@ -66,24 +125,27 @@ def _shifted(
     wall: datetime,
     shift: tuple[int, str] | None,
     zone: tzinfo | None,
+    now: datetime,
     instant: datetime | None = None,
 ) -> datetime:
     """Return the instant of a wall clock's time (`instant`, if that is known) and a length."""
     count, unit = shift or (0, "second")
     if unit in _LENGTHS:
-        return (instant or _instant(wall, zone)) + count * _LENGTHS[unit]
+        return (instant or _instant(wall, zone, now)) + count * _LENGTHS[unit]
     if unit in _DAYS_IN:
-        return _instant(wall + timedelta(days=count * _DAYS_IN[unit]), zone)
+        return _instant(wall + timedelta(days=count * _DAYS_IN[unit]), zone, now)
     months = wall.year * 12 + wall.month - 1 + count * _MONTHS_IN[unit]
     day = _date(wall.day, months % 12 + 1, months // 12)
-    return _instant(datetime.combine(day, wall.time()), zone)
+    return _instant(datetime.combine(day, wall.time()), zone, now)
 
 
 def _date(day: int, month: int, year: int) -> date:
     try:
         return date(year, month, day)
     except ValueError:
-        name = MONTHS[month - 1].capitalize() if 1 <= month <= 12 else f"month {month}"
+        if not 1 <= month <= 12:
+            raise Unreadable(f"there is no month {month}") from None
+        name = MONTHS[month - 1].capitalize()
         raise Unreadable(f"there is no {day} {name} {year}") from None
 
 
@@ -163,6 +225,16 @@ def _zone_of(name: str | None) -> tzinfo | None:
         behind = time.timezone if name == time.tzname[0] else time.altzone
         return timezone(timedelta(seconds=-behind))
     return _named_zone(name)
+
+
+def _check_abbreviation(name: str | None, instant: datetime) -> None:
+    """Raise Unreadable for the local zone's summer time in winter, or the other way round."""
+    if name in time.tzname and name not in ("UTC", "GMT"):
+        in_use = instant.astimezone().tzname()
+        if in_use != name:
+            raise Unreadable(
+                f"it is {in_use} then, not {name}", f"'14:30 {in_use}', or a local time"
+            )
 
 
 def _named_zone(name: str) -> tzinfo:

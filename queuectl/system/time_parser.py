@@ -9,7 +9,7 @@ from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.times import UTC, later, parse_duration, whole_millis
 from queuectl.system.phrase_meaning import instant_of
 from queuectl.system.time_phrases import read_phrase
-from queuectl.system.time_words import Unreadable
+from queuectl.system.time_refusals import Unreadable, no_time
 
 __all__ = ["parse_due", "parse_duration", "parse_time"]
 
@@ -18,6 +18,9 @@ _BACKWARDS = re.compile(r"(?:in\s+)?-\s*\d", re.IGNORECASE)
 
 _CLOCK = re.compile(r"\d{4}|\d{1,2}\.\d\d")
 """A time of day that looks like a number: `0930`, `9.30`."""
+
+_ISO = re.compile(r"\d{4}-?(?:\d\d-?\d\d|W\d\d(?:-?\d)?)(?:[Tt_ ]\d\d.*)?")
+"""What may be ISO 8601. The library takes any sign for the T, also the one of an offset."""
 
 _JUST_NOW = timedelta(minutes=1)
 """What is longer ago is over."""
@@ -74,10 +77,15 @@ def parse_time(
         if not isinstance(raw, str) or not 0 < len(raw.strip()) <= MAX_TIME_LENGTH:
             raise _unreadable(raw)
         text = raw.strip()
-        found = _from_iso(text) or _from_duration(text, now)
-        return whole_millis(found or instant_of(read_phrase(text, month_first=month_first), now))
+        if (after := _from_duration(text, now)) is not None:
+            return whole_millis(after)
+        if (found := _iso(text)) is not None:
+            return whole_millis(found if found.tzinfo else _checked(_as_utc(found)))
+        phrase = read_phrase(text, month_first=month_first)
+        due = instant_of(phrase, now)
+        return whole_millis(_checked(due) if phrase.is_local else due)
     except Unreadable as fault:
-        raise _unreadable(raw, str(fault)) from None
+        raise _unreadable(raw, str(fault), fault.instead) from None
     except (OverflowError, OSError, ValueError):
         raise _unreadable(raw) from None
 
@@ -98,7 +106,7 @@ def parse_past(raw: str, now: datetime) -> datetime:
         )
         return whole_millis(found)
     except Unreadable as fault:
-        raise _unreadable(raw, str(fault)) from None
+        raise _unreadable(raw, str(fault), fault.instead) from None
     except (OverflowError, OSError, ValueError):
         raise _unreadable(raw) from None
 
@@ -110,10 +118,26 @@ def _from_age(text: str, now: datetime) -> datetime | None:
         return None
 
 
-def _unreadable(raw: object, why: str = "") -> InvalidInput:
+def _checked(instant: datetime) -> datetime:
+    """Return the instant of a local time. Raises Unreadable where the clock of the machine is not
+    that of its zone, as the system's tz data is old: it is not known which of the two is meant.
+    """
+    from queuectl.system.local_zone import differing_zone
+    from queuectl.system.zones import tz_data, zone_of
+
+    if (name := differing_zone(instant)) is None:
+        return instant
+    here, there = (f"{instant.astimezone(zone):UTC%z}" for zone in (None, zone_of(name)))
+    data = tz_data()
+    why = f"then it is {here} by this machine's tz data ({data.system}), {there} by {data.in_use}"
+    raise Unreadable(why, f"the zone too: '14:30 {name}'; or an ISO time with its offset")
+
+
+def _unreadable(raw: object, why: str = "", instead: str = "") -> InvalidInput:
+    example = "for example 2030-01-31T14:30, 'tomorrow 9:00', or --in 5m"
     return InvalidInput(
         f"cannot read {shown(raw)} as a time" + (f": {why}" if why else ""),
-        hint="for example 2030-01-31T14:30, 'tomorrow 9:00', or --in 5m",
+        hint=f"write {instead}" if instead else example,
     )
 
 
@@ -124,6 +148,8 @@ def _from_iso(text: str) -> datetime | None:
 
 def _iso(text: str, *, has_zone: bool = False) -> datetime | None:
     """Return an ISO 8601 time as it is written, or None if it is none (or has no zone)."""
+    if _ISO.fullmatch(text) is None:
+        return None
     if text[-1:] in "zZ":
         text = text[:-1] + "+00:00"
     try:
@@ -137,10 +163,13 @@ def _from_duration(text: str, now: datetime) -> datetime | None:
     """Read `5m` and `in 5 minutes` as time that passes, whatever the clocks do meanwhile."""
     if _CLOCK.fullmatch(text):
         return None
-    if _is_number(text) or _BACKWARDS.match(text):
+    length = _IN.sub("", text)
+    if length.isdecimal():
+        raise no_time(length)
+    if _is_number(length) or _BACKWARDS.match(text):
         raise ValueError("a bare number has no unit, and what is to come is no time ago")
     try:
-        return now + timedelta(seconds=parse_duration(_IN.sub("", text)))
+        return now + timedelta(seconds=parse_duration(length))
     except InvalidInput:
         return None
 

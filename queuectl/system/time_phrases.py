@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import cast
 
+from queuectl.system.time_refusals import INSTEAD, Unreadable, no_time, not_understood
 from queuectl.system.time_words import (
     CLOCKS,
     COUNTS,
@@ -26,7 +28,6 @@ from queuectl.system.time_words import (
     Date,
     Phrase,
     Token,
-    Unreadable,
     Weekday,
 )  # fmt: skip
 
@@ -52,8 +53,8 @@ class _Reader:
         self._hour_follows = False
         self._readers: dict[str, Callable[[Token], None]] = {
             "ymd": self._on_ymd, "dmy": self._on_dmy, "slashed": self._on_slashed,
-            "dotted": self._on_dotted, "clock": self._on_clock, "offset": self._on_zone,
-            "meridiem": self._on_meridiem,
+            "partial": self._on_partial, "dotted": self._on_dotted, "clock": self._on_clock,
+            "offset": self._on_zone, "meridiem": self._on_meridiem,
             "hour": self._on_hour, "shift": self._on_shift, "ordinal": self._on_number,
             "number": self._on_number, "zone": self._on_zone, "word": self._on_word,
             "comma": lambda _: None,
@@ -65,7 +66,7 @@ class _Reader:
             token = self._tokens.pop(0)
             read = self._readers.get(token.kind)
             if read is None:
-                raise _not_understood(token)
+                raise not_understood(token)
             read(token)
         if self._hour_follows:
             raise Unreadable("no time of day follows 'at'")
@@ -87,8 +88,21 @@ class _Reader:
             raise Unreadable(f"it says the {_CALLED.get(part, part)} twice")
         setattr(self._said, part, value)
 
+    def _set_day(self, day: int | Date | Weekday) -> None:
+        """Note the day; one of the calendar may be said with its weekday."""
+        known = self._said.day
+        if known is None and self._said.is_now:
+            raise Unreadable("'now' is a time by itself")
+        pair = (known, day) if isinstance(day, Date) else (day, known)
+        if isinstance(pair[0], Weekday) and isinstance(pair[1], Date) and not pair[0].which:
+            self._said.day = None
+            self._set("weekday", pair[0].number)
+            day = pair[1]
+        self._set("day", day)
+
     def _set_clock(self, clock: Clock) -> None:
-        if self._said.is_now or clock.hour > 24 or clock.minute > 59 or clock.second > 59:
+        is_past_24 = clock[:3] > (24, 0, 0)
+        if self._said.is_now or is_past_24 or clock.minute > 59 or clock.second > 59:
             raise Unreadable(f"there is no time {clock.hour}:{clock.minute:02}")
         self._set("clock", clock)
         self._hour_follows = False
@@ -97,12 +111,12 @@ class _Reader:
 
     def _on_ymd(self, token: Token) -> None:
         year, month, day = map(int, re.split(r"[-/.]", token.text))
-        self._set("day", Date(day, month, year))
+        self._set_day(Date(day, month, year))
 
     def _on_dmy(self, token: Token) -> None:
         day, month, year = token.text.split(".")
         century = 2000 if len(year) == 2 else 0
-        self._set("day", Date(int(day), int(month), int(year) + century if year else None))
+        self._set_day(Date(int(day), int(month), int(year) + century if year else None))
 
     def _on_slashed(self, token: Token) -> None:
         first, second, year = map(int, token.text.split("/"))
@@ -113,7 +127,11 @@ class _Reader:
             one, other = f"{year}-{second:02}-{first:02}", f"{year}-{first:02}-{second:02}"
             raise Unreadable(f"{token.text} can be {one} or {other}")
         day, month = (second, first) if is_month_first else (first, second)
-        self._set("day", Date(day, month, year))
+        self._set_day(Date(day, month, year))
+
+    def _on_partial(self, token: Token) -> None:
+        why = f"'{token.text}' does not say which number is what"
+        raise Unreadable(why, "the date as 2030-01-31 or 31.1.2030")
 
     def _on_clock(self, token: Token) -> None:
         hour, minute, *second = map(int, token.text.split(":"))
@@ -125,10 +143,12 @@ class _Reader:
         one, two = map(int, token.text.split("."))
         following = self._next
         has_day = self._said.day is not None or self._names_day(following)
-        if has_day or self._hour_follows or following.kind == "meridiem" or not 1 <= two <= 12:
+        if one > 24 and 1 <= two <= 12:
+            self._set_day(Date(one, two))
+        elif has_day or self._hour_follows or following.kind == "meridiem" or not 1 <= two <= 12:
             self._set_clock(Clock(one, two, is_exact=one > 12))
         elif self._said.clock or following.kind == "clock":
-            self._set("day", Date(one, two))
+            self._set_day(Date(one, two))
         else:
             raise Unreadable(f"{token.text} can be {one}:{two:02} or {one} {MONTHS[two - 1]}")
 
@@ -146,13 +166,17 @@ class _Reader:
         self._set("meridiem", token.word[0])
 
     def _on_shift(self, token: Token) -> None:
-        sign, count, word = re.findall(r"[-+]|\d+|[a-z]+", token.word)
-        self._set_shift(int(sign + count), word)
+        sign, count, word = re.findall(r"[-+]|\d+|[a-z]+", token.text, re.IGNORECASE)
+        self._set_shift(int(sign + count), word, "+")
 
-    def _set_shift(self, count: int, word: str) -> None:
-        if word not in UNIT_OF:
-            raise Unreadable(f"'{word}' is no unit of time")
-        self._set("shift", (count, UNIT_OF[word]))
+    def _set_shift(self, count: int, word: str, how: str) -> None:
+        unit = UNIT_OF.get(word.lower())
+        if unit is None:
+            raise Unreadable(f"'{word}' is no unit of time", INSTEAD.get(word.lower(), ""))
+        if word == "M":
+            raise Unreadable("'M' can be minutes or months", "'5m' or '5 months'")
+        self._set("shift", (count, unit))
+        self._said.shift_by = how
 
     def _on_number(self, token: Token) -> None:
         digits, following = re.sub(r"\D", "", token.text), self._next
@@ -160,15 +184,22 @@ class _Reader:
         if following.word in MONTHS or (token.kind == "ordinal" and self._pass("of")):
             self._on_month(self._tokens.pop(0) if self._tokens else NOTHING, number)
         elif token.kind == "ordinal":
-            raise _not_understood(token)
+            raise not_understood(following if "." in token.text else token)
         elif following.word in UNIT_OF:
-            self._on_length(number, self._tokens.pop(0).word)
+            self._on_length(number, self._tokens.pop(0).text)
+        elif len(digits) == 4 and self._is_year(number):
+            self._said.day = cast(Date, self._said.day)._replace(year=number)
         elif len(digits) == 4:
             self._set_clock(Clock(number // 100, number % 100, is_exact=True))
-        elif len(digits) < 3 and self._is_hour(following):
+        elif len(digits) < 3 and number < 24 and self._is_hour(following):
             self._set_clock(Clock(number, is_exact=digits.startswith("0") or number > 12))
         else:
-            raise Unreadable(f"'{token.text}' is no time; 'at {token.text}' is a time of day")
+            raise not_understood(following) if following.word in INSTEAD else no_time(digits)
+
+    def _is_year(self, number: int) -> bool:
+        """Whether a number is the year of the day: behind the time, as `date` writes it."""
+        day, clock = self._said.day, self._said.clock
+        return isinstance(day, Date) and not day.year and clock is not None and number >= FIRST_YEAR
 
     def _is_hour(self, following: Token) -> bool:
         """Whether a bare number is an hour: after `at` or a day, or before what says so."""
@@ -185,7 +216,7 @@ class _Reader:
     def _on_month(self, token: Token, day: int) -> None:
         if token.word not in MONTHS:
             raise Unreadable(f"no month follows {day}")
-        self._set("day", Date(day, MONTHS.index(token.word) + 1, self._year()))
+        self._set_day(Date(day, MONTHS.index(token.word) + 1, self._year()))
 
     def _year(self) -> int | None:
         """Return the year that comes next and pass over it, or None."""
@@ -201,12 +232,25 @@ class _Reader:
             count = -count
         elif not self._pass("from", "now"):
             self._pass("later")
-        self._set_shift(count, word)
+        self._set_shift(count, word.rstrip("."), "in")
 
     # words
 
     def _on_zone(self, token: Token) -> None:
-        self._set("zone", token.text.strip())
+        text = token.text.strip()
+        if token.kind == "offset" and text[0] == "-" and not self._is_dated(token.text):
+            why = f"'{text}' can be an offset from UTC, or the end of a range"
+            raise Unreadable(why, "an ISO time: 2030-01-31T14:30-05:00")
+        self._set("zone", text)
+
+    def _is_dated(self, offset: str) -> bool:
+        """Whether an offset follows a date as in mails: `31 Jan 2030 14:30 -0500`."""
+        day = self._said.day
+        return (
+            isinstance(day, Date)
+            and day.year is not None
+            and re.match(r"\s+-\d{4}", offset) is not None
+        )
 
     def _on_word(self, token: Token) -> None:
         word, following = token.word, self._next.word
@@ -221,17 +265,17 @@ class _Reader:
         elif word in PARTS:
             self._set("part", word)
         elif word in DAYS:
-            self._set("day", DAYS[word])
+            self._set_day(DAYS[word])
             if word == "tonight":
                 self._set("part", "night")
         elif word == "day" and self._pass("after", "tomorrow"):
-            self._set("day", 2)
+            self._set_day(2)
         elif word in WEEKDAYS:
-            self._set("day", Weekday(WEEKDAYS.index(word)))
+            self._set_day(Weekday(WEEKDAYS.index(word)))
         elif word in MONTHS:
             self._on_day_of(token)
         elif word in COUNTS and following in UNIT_OF:
-            self._on_length(COUNTS[word], self._tokens.pop(0).word)
+            self._on_length(COUNTS[word], self._tokens.pop(0).text)
         elif word in ("next", "this", "last", "in"):
             self._on_word_before(token)
         else:
@@ -258,21 +302,17 @@ class _Reader:
             return
         if which != "in" and following.word in WEEKDAYS:
             self._tokens.pop(0)
-            self._set("day", Weekday(WEEKDAYS.index(following.word), which))
+            self._set_day(Weekday(WEEKDAYS.index(following.word), which))
         elif which in ("next", "last") and following.word in UNIT_OF:
-            self._set_shift(1 if which == "next" else -1, self._tokens.pop(0).word)
+            self._set_shift(1 if which == "next" else -1, self._tokens.pop(0).word, "next")
         elif which == "this" and following.word in PARTS:
-            self._set("day", 0)
+            self._set_day(0)
         else:
-            raise _not_understood(token)
+            raise not_understood(following if following.word in INSTEAD else token)
 
     def _on_name_of_zone(self, token: Token) -> None:
         """Read what may be the name of a zone, behind a time of day."""
-        is_name = token.text.isupper() or token.word in ("utc", "z")
-        if self._said.clock is None or not is_name:
-            raise _not_understood(token)
+        is_utc = token.word in ("utc", "z")
+        if not (is_utc or (token.text.isupper() and self._said.clock)):
+            raise not_understood(token)
         self._on_zone(token)
-
-
-def _not_understood(token: Token) -> Unreadable:
-    return Unreadable(f"'{token.text}' is not understood")

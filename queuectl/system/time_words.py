@@ -45,24 +45,21 @@ TOKEN = re.compile(
     r"""(?P<ymd>\d{4}([-/.])\d{1,2}\2\d{1,2})(?!\d)
     | (?P<dmy>\d{1,2}\.\d{1,2}\.(?:\d{4}|\d\d)?)(?!\d)
     | (?P<slashed>\d{1,2}/\d{1,2}/\d{4})(?!\d)
+    | (?P<partial>\d{1,2}/\d{1,2}(?:/\d+)?|\d{1,2}-\d{1,2}-\d+)(?!\d)
     | (?P<clock>\d{1,2}:\d\d(?::\d\d)?)(?!\d)
     | (?P<dotted>\d{1,2}\.\d\d)(?![\d.]\d)
-    | (?P<offset>(?<=[\d:]\d)\s*[-+]\d\d:?\d\d\s*$)
+    | (?P<offset>(?<=[\d:]\d)\s*[-+]\d\d:?\d\d)(?!\S)
     | (?P<meridiem>[ap]\.?m\b\.?)
     | (?P<hour>\d{1,2}h(?:\d\d)?)(?!\w)
     | (?P<shift>[-+]\s*\d+\s*[a-z]+)
-    | (?P<ordinal>\d{1,2}(?:st|nd|rd|th)\b)
+    | (?P<ordinal>\d{1,2}(?:(?:st|nd|rd|th)\b|\.(?=\s*[a-z]{3})))
     | (?P<number>\d+)
     | (?P<zone>[a-z_]+/[a-z_/+-]+\d*)
+    | (?P<comma>,|(?<=\d)t(?=\d))
     | (?P<word>[a-z][a-z']*\.?)
-    | (?P<comma>,)
     | (?P<other>\S)""",
     re.VERBOSE | re.IGNORECASE,
 )
-
-
-class Unreadable(ValueError):
-    """What cannot be read as a time, or in more than one way; the text says what is wrong."""
 
 
 class Token(NamedTuple):
@@ -109,15 +106,26 @@ class Weekday(NamedTuple):
 class Phrase:
     """What was said of a time, each part at most once.
 
-    `day` may be a number of days from today; `meridiem` is `a` or `p`, `part` one of the day
-    (`evening`); `shift` a number of units to add, of which `weeks` and `hours` are two; `zone` a
-    name or `+02:00`.
+    `day` may be a number of days from today, and `weekday` (0 is Monday) what a date is said to
+    be; `meridiem` is `a` or `p`, `part` one of the day (`evening`); `shift` a number of units to
+    add, of which `weeks` and `hours` are two, and `shift_by` how that is said: `+`, `in` or `next`;
+    `zone` a name or `+02:00`.
     """
 
     day: int | Date | Weekday | None = None
+    weekday: int | None = None
     clock: Clock | None = None
     is_now: bool = False
     meridiem: str | None = None
     part: str | None = None
     shift: tuple[int, str] | None = None
+    shift_by: str = "+"
     zone: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the local clock says when that is, rather than a zone or time that passes."""
+        is_passing = self.shift is not None and self.shift[1] in ("second", "minute", "hour")
+        has_time = self.clock is not None or self.day is not None
+        has_days = self.shift is not None and not is_passing
+        return self.zone is None and (has_time or has_days)

@@ -40,6 +40,15 @@ def test_several_fields_are_changed_at_once(fleet: Fleet, cli: Cli) -> None:
 
 
 @on_one_store
+def test_the_order_of_a_date_is_that_of_the_setting(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a")
+    assert "can be" in cli.refused(2, "set", "a", "run_at=01/02/2099 12:00")
+    cli.ok("config", "set", "date_order", "day-first")
+    cli.ok("set", "a", "run_at=01/02/2099 12:00")
+    assert fields(cli)["run_at"].startswith("2099-02-01T")
+
+
+@on_one_store
 def test_arrays_and_objects_are_json_and_nothing_means_the_default(fleet: Fleet, cli: Cli) -> None:
     fleet.enqueue("true", "a", labels=["x"], timeout=5, priority=3)
     cli.ok("jobs", "set", "a", 'command=["make", "all tests"]', 'labels=["p", "q"]', 'env={"N": 1}')

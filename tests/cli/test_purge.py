@@ -53,6 +53,12 @@ def test_a_filter_narrows_what_is_purged(cli: Cli) -> None:
     assert cli.ids() == []
 
 
+def test_an_age_without_a_unit_is_refused(cli: Cli) -> None:
+    complete("a")
+    assert "write 7d" in cli.refused(2, "purge", "-y", "--older-than", "7")
+    assert cli.ids() == ["a"]
+
+
 def test_a_dry_run_only_counts(cli: Cli) -> None:
     complete("a", "b")
     assert cli.ok("purge", "--dry-run").out == "Would delete 2 completed or cancelled jobs\n"

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import urllib.request
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from queuectl.domain.events import RunResult
 from queuectl.domain.job import Outcome
+from queuectl.domain.times import UTC
 from queuectl.presentation.layout import length, sparkline
 from queuectl.queue import Queue, open_queue
 from queuectl.queue.metrics import metrics_text
@@ -208,3 +210,10 @@ def test_every_metric_is_described(cli: Cli) -> None:
     families = text_string_to_metric_families(cli.ok("metrics").out)
     shown = {family.name + "_total" * (family.type == "counter") for family in families}
     assert described == shown
+
+
+@pytest.mark.parametrize("words", ["9:00", "23:59", "monday", "yesterday at noon"])
+def test_a_time_of_day_or_weekday_is_the_last_one(cli: Cli, words: str) -> None:
+    said = cli.ok("stats", "--json", "--since", words).json["since"]
+    since = datetime.fromisoformat(said.replace("Z", "+00:00"))
+    assert timedelta(0) <= datetime.now(UTC) - since <= timedelta(days=7, hours=1)

@@ -145,8 +145,14 @@ def test_a_delay_is_time_that_passes_whatever_the_clocks_do(
         (BERLIN, "tomorrow 2:30", utc(2026, 10, 24, 12), utc(2026, 10, 25, 0, 30)),
         (NEW_YORK, "2026-11-01T01:30", NOW, utc(2026, 11, 1, 5, 30)),
         (NEW_YORK, "tomorrow 1:30", utc(2026, 10, 31, 12), utc(2026, 11, 1, 5, 30)),
-        # between its two passes it is the next day
-        (BERLIN, "2:30", utc(2026, 10, 25, 1, 10), utc(2026, 10, 26, 1, 30)),
+        # where the clock has just been set back, the one to come
+        (BERLIN, "2:30", utc(2026, 10, 25, 1, 10), utc(2026, 10, 25, 1, 30)),
+        (BERLIN, "today 2:30", utc(2026, 10, 25, 1, 10), utc(2026, 10, 25, 1, 30)),
+        (BERLIN, "today", utc(2026, 10, 25, 1, 10), utc(2026, 10, 25, 1, 10)),
+        (BERLIN, "2:05", utc(2026, 10, 25, 0, 10), utc(2026, 10, 26, 1, 5)),
+        (BERLIN, "2:05 + 1 hour", utc(2026, 10, 24, 12), utc(2026, 10, 25, 1, 5)),
+        # after the gap its times are those of the next day
+        (BERLIN, "2:30", utc(2026, 3, 29, 1, 10), utc(2026, 3, 30, 0, 30)),
         # nine is nine by the wall clock of that day
         (BERLIN, "tomorrow 9:00", utc(2026, 3, 28, 12), utc(2026, 3, 29, 7)),
         (BERLIN, "tomorrow 9:00", utc(2026, 10, 24, 12), utc(2026, 10, 25, 8)),
@@ -174,7 +180,7 @@ def test_what_cannot_be_read_as_a_time_is_refused_in_one_line(raw: object) -> No
     with pytest.raises(InvalidInput, match=r"^cannot read .* as a time(: .+)?$") as caught:
         parse_time("at", raw, NOW)
     assert len(str(caught.value)) < 200
-    assert "tomorrow" in caught.value.hint
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

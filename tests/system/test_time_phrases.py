@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.times import UTC
 from queuectl.system.time_parser import parse_due, parse_past, parse_time
+from queuectl.system.zones import TzData
 from tests.local_zone import SetZone, zone
 
 __all__ = ["zone"]
@@ -38,6 +39,11 @@ def said(instant: datetime) -> str:
     return instant.astimezone().strftime("%a %Y-%m-%d %H:%M")
 
 
+def in_capitals(phrase: str) -> str:
+    """Return a phrase in capitals, but for the `m` of minutes, which would be months too."""
+    return re.sub(r"(?<=\d)M$", "m", phrase.upper())
+
+
 @pytest.mark.parametrize("name", ZONES)
 @pytest.mark.parametrize(("phrase", "meaning"), rows_of("meanings"))
 def test_a_phrase_means_what_the_page_says(
@@ -45,7 +51,7 @@ def test_a_phrase_means_what_the_page_says(
 ) -> None:
     zone(name)
     assert said(parse_time("at", phrase, local(SUNDAY))) == meaning
-    assert said(parse_time("at", phrase.upper(), local(SUNDAY))) == meaning
+    assert said(parse_time("at", in_capitals(phrase), local(SUNDAY))) == meaning
 
 
 @pytest.mark.parametrize(("phrase", "meaning"), rows_of("zoned"))
@@ -64,6 +70,34 @@ def test_what_can_be_read_in_two_ways_or_in_none_is_refused_with_the_reason(
     with pytest.raises(InvalidInput) as caught:
         parse_time("at", phrase, local(SUNDAY))
     assert str(caught.value).endswith(f" as a time: {why}")
+
+
+@pytest.mark.parametrize(
+    ("phrase", "hint"),
+    [("9", "write '9:00' or '9m'"), ("930", "write '0930'"), ("tomorow 9:00", "write 'tomorrow'"),
+     ("half an hour", "write '9:30' or '30m'"), ("eod", "write '17:00' or '23:59'"),
+     ("every day at 9", "write queuectl schedule add NAME CRON COMMAND"),
+     ("monday in a week", "write a date, or 'monday + 1 week'")],
+)  # fmt: skip
+def test_a_refusal_names_the_nearest_form_that_works(phrase: str, hint: str, zone: SetZone) -> None:
+    zone("Europe/Berlin")
+    with pytest.raises(InvalidInput) as caught:
+        parse_time("at", phrase, local(SUNDAY))
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("phrase", "meaning"),
+    [("monday next week", "Mon 2026-12-07 10:00"),
+     ("friday next week 9:00", "Fri 2026-12-11 09:00"),
+     ("wednesday next week", "Wed 2026-12-09 10:00"), ("1 dec next year", "Wed 2027-12-01 10:00")],
+)  # fmt: skip
+def test_a_day_of_next_week_is_one_of_the_week_that_comes(
+    phrase: str, meaning: str, zone: SetZone
+) -> None:
+    zone("Europe/Berlin")
+    wednesday = local(datetime(2026, 12, 2, 10))
+    assert said(parse_time("at", phrase, wednesday)) == meaning
 
 
 def test_the_order_of_a_date_with_slashes_can_be_said(zone: SetZone) -> None:
@@ -164,3 +198,29 @@ def test_any_words_are_a_time_or_are_refused_in_one_line(phrase: str) -> None:
     now = datetime(2026, 11, 29, 9, tzinfo=UTC)
     with contextlib.suppress(InvalidInput):
         assert parse_time("at", phrase, now).tzinfo is UTC
+
+
+@pytest.fixture
+def old_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock goes by other rules than its zone has by newer tz data."""
+    monkeypatch.setattr("queuectl.system.zones.tz_data", lambda: TzData("2025b", "2026f"))
+    monkeypatch.setattr("queuectl.system.local_zone._named", lambda _: "Asia/Tokyo")
+
+
+@pytest.mark.parametrize("phrase", ["9:00", "2027-01-15 09:00", "2027-01-15T09:00", "now + 1 day"])
+@pytest.mark.usefixtures("old_system")
+def test_a_local_time_that_the_machine_and_newer_tz_data_read_differently_is_refused(
+    phrase: str, zone: SetZone
+) -> None:
+    zone("Asia/Kolkata")
+    with pytest.raises(InvalidInput, match=r"UTC\+0530 by this .* \(2025b\), UTC\+0900 by 2026f"):
+        parse_time("at", phrase, local(SUNDAY))
+
+
+@pytest.mark.parametrize("phrase", ["5m", "now", "now + 2 hours", "9:00 UTC", "2027-01-15T09:00Z"])
+@pytest.mark.usefixtures("old_system")
+def test_an_instant_or_time_that_passes_is_the_same_by_any_tz_data(
+    phrase: str, zone: SetZone
+) -> None:
+    zone("Asia/Kolkata")
+    parse_time("at", phrase, local(SUNDAY))
