@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from json import loads
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from zlib import crc32
@@ -30,6 +31,8 @@ LOST = "nothing"
 
 CHOSEN: dict[str, tuple[object, ...]] = {
     "Spec.cwd": ("/", "/usr"),
+    "Spec.memory": (2**21, 2**31, 3 * 2**30),
+    "Outcome.result": ('{"loss": 0.5}', '["a", 1]', '"done"'),
 }
 """Values of fields that take no others of their type; each other one is refused (tested)."""
 
@@ -52,7 +55,7 @@ EXCUSED: dict[str, dict[str, str]] = {
     "sqlite": _NOT_STORED,
     "mongo": {**_NOT_STORED, **_NO_CLOCK},
     "claim": {
-        "outcome.stdout": _OF_BEFORE, "outcome.stderr": _OF_BEFORE,
+        "outcome.stdout": _OF_BEFORE, "outcome.stderr": _OF_BEFORE, "outcome.result": _OF_BEFORE,
         **{f"history.{field.name}": _OF_BEFORE for field in fields(Run)},
     },
     "export": {
@@ -78,6 +81,7 @@ EXCUSED: dict[str, dict[str, str]] = {
 
 SPELLED: dict[str, tuple[str, Callable[[Any], object]]] = {
     "outcome.error": ("last_error", lambda error: error),
+    "outcome.result": ("result", loads),
     "paused": ("paused", lambda is_paused: is_paused),
     "spec.input_text": ("input_text", lambda _text: MASK),
     "spec.environment": ("capture_env", lambda name: name is not None),

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "queuectl"
 
 PURE = frozenset(
     "__future__ bisect collections dataclasses datetime difflib enum fnmatch functools graphlib "
-    "math operator queuectl re shlex typing zlib".split()
+    "json math operator queuectl re shlex typing zlib".split()
 )
 """All that the domain may import; of queuectl it is itself, which the contracts see to."""
 

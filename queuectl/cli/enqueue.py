@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +26,9 @@ from queuectl.domain.errors import ExitCode, InvalidInput, NothingDone, Queuectl
 from queuectl.presentation.console import end_line, print_hint
 from queuectl.queue import Queue
 from queuectl.queue.enqueue import EnqueueResult
+
+if TYPE_CHECKING:
+    from queuectl.domain.job_fields import Spec
 
 
 @examples("""
@@ -94,6 +97,8 @@ def enqueue(
         print_hint("held: queuectl resume ID lets it go")
     elif report.stored:
         hint_at_missing_workers(queue)
+    if report.stored and report.limited is not None:
+        _hint_at_limits(report.limited)
     return report.code
 
 
@@ -148,4 +153,18 @@ def _put(
 ) -> Sequence[EnqueueResult]:
     """Store jobs, unless that is only tried; return what becomes of each that can be read."""
     put = queue.try_requests if report.is_dry else queue.enqueue_requests
-    return put(requests_of(jobs), atomic=atomic)
+    requests = requests_of(jobs)
+    if requests and (requests[0].spec.memory or requests[0].spec.cpus):
+        report.limited = requests[0].spec
+    return put(requests, atomic=atomic)
+
+
+def _hint_at_limits(spec: Spec) -> None:
+    """Tell where no worker of this host can hold a job to its limits."""
+    from queuectl.domain.job_fields import CGROUP
+    from queuectl.system import cgroups
+
+    wanted = [cgroups.MEMORY] if spec.memory and spec.memory_kind == CGROUP else []
+    if why := cgroups.lacking_on_host([*wanted, *([cgroups.CPU] if spec.cpus else [])]):
+        instead = "; --memory-kind address-space needs none" if wanted and not spec.cpus else ""
+        print_hint(f"no worker of this host can run it: {why}{instead}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.enqueue_words import InputJob
     from queuectl.cli.refusals import Refusals
+    from queuectl.domain.job_fields import Spec
 
     Told = Sequence[EnqueueResult] | list[EnqueueResult | tuple[QueuectlError, str]]
     """What became of some jobs in their order: all are stored, or some were refused at a place."""
@@ -28,7 +29,8 @@ class Report:
 
     With `skips` a job whose id exists already is passed over and not refused. `last` is the place
     of the last job that something became of, `latest` are the ids of the last that are stored.
-    With `is_dry` nothing is stored, and all is what would become of them.
+    With `is_dry` nothing is stored, and all is what would become of them. `limited` is one of them
+    that has limits which a worker has to hold.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Report:
         self.skips = skips
         self.is_dry = is_dry
         self.refusals: Refusals | None = None
+        self.limited: Spec | None = None
         self._print_id = print_id
 
     @property

@@ -152,13 +152,14 @@ def write_page(
     if wanted.form != "table":
         _write_data(queue, chosen, columns, options["columns"], wanted, named)
         return False
-    rows = _Rows(_found(queue, chosen, wanted, named, spare=1), wanted)
     clock = clock_of(queue, for_person=wanted.for_person)
-    picked = columns(clock)
+    picked, whole = columns(clock), False
     if options["columns"] is not None:
-        from queuectl.presentation.job_formats import chosen_columns
+        from queuectl.presentation.job_formats import chosen_columns, needs_all
 
+        whole = needs_all(options["columns"])
         picked = chosen_columns(options["columns"], picked, clock)
+    rows = _Rows(_found(queue, chosen, wanted, named, whole=whole, spare=1), wanted)
     with session.paged():
         tables.table(rows, picked, colors=session.colors, for_person=wanted.for_person)
     _tell_of_rest(queue, chosen, wanted, rows)
@@ -214,7 +215,7 @@ def _found(
     if named is not None:
         return (job for job in named if chosen.fits(job))
     if wanted.order is None:
-        jobs = _at_a_glance(queue, chosen, wanted.limit, spare)
+        jobs = _at_a_glance(queue, chosen, wanted.limit, spare, whole=whole)
     else:
         limit = None if wanted.limit is None else wanted.limit + spare
         after = queue.get(wanted.after).seq if wanted.after else 0
@@ -237,7 +238,9 @@ def _turned_round(jobs: Iterator[Job], limit: int | None) -> Iterator[Job]:
     yield from kept[first:]
 
 
-def _at_a_glance(queue: Queue, chosen: Filter, limit: int | None, spare: int) -> Iterator[Job]:
+def _at_a_glance(
+    queue: Queue, chosen: Filter, limit: int | None, spare: int, *, whole: bool
+) -> Iterator[Job]:
     """Yield the jobs that run, then those that wait, as they will run, then the latest that ended.
 
     With a limit there is room for some of each kind; then come `spare` of the rest.
@@ -249,7 +252,9 @@ def _at_a_glance(queue: Queue, chosen: Filter, limit: int | None, spare: int) ->
         (SETTLED, Page(most, newest_first=True, order=Order.ENDED)),
     )
     parts = [
-        queue.find(replace(chosen, states=states), page)
+        queue.find(
+            replace(chosen, states=states), replace(page, with_output=whole, with_history=whole)
+        )
         if (states := kind & (chosen.states or frozenset(State)))
         else iter(())
         for kind, page in kinds

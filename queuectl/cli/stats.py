@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import click
@@ -13,7 +14,17 @@ from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.queue_limits import queue_title
-from queuectl.domain.stats import SERIES_MINUTES, Histogram, QueueReport, Report, as_dict, counts_of
+from queuectl.domain.sizes import size_text
+from queuectl.domain.stats import (
+    SERIES_MINUTES,
+    Figures,
+    Histogram,
+    QueueReport,
+    Report,
+    Sizes,
+    as_dict,
+    counts_of,
+)
 from queuectl.presentation import tables
 from queuectl.presentation.console import on_terminal
 from queuectl.presentation.layout import length, sparkline
@@ -66,7 +77,7 @@ def stats(
     if len(rows) > 1:
         rows.append((_ALL, report.total))
     if not on_terminal() or len(rows) > 1:
-        tables.table(rows, _columns(), colors=session.colors)
+        tables.table(rows, _columns(rows), colors=session.colors)
 
 
 def _instant(words: str, queue: Queue) -> datetime:
@@ -93,6 +104,7 @@ def _write_charts(report: Report, *, colors: bool) -> None:
         ("success", f"{_percent(total)}  of {period.finished:,} finished attempts", "bold"),
         ("run time", _percentiles(period.run), ""),
         ("wait", _percentiles(period.wait), ""),
+        *_used_lines(period),
         ("per minute", fast, ""),
     ]
     lines += [
@@ -120,13 +132,29 @@ def _percentiles(durations: Histogram) -> str:
     return f"p50 {length(durations.quantile(0.5))}, p95 {length(durations.quantile(0.95))}"
 
 
+def _used_lines(period: Figures) -> list[tuple[str, str, str]]:
+    """Return what runs used, in lines; none where that is not known of any."""
+    cpu, memory = period.cpu, period.memory
+    lines = []
+    if cpu.total:
+        lines.append(("cpu time", f"{_percentiles(cpu)}, most {length(cpu.longest)}", ""))
+    if memory.total:
+        p50, p95 = map(_size, (memory.quantile(0.5), memory.quantile(0.95)))
+        lines.append(("memory", f"p50 {p50}, p95 {p95}, most {_size(memory.largest)}", ""))
+    return lines
+
+
+def _size(size: float | None) -> str:
+    return "-" if size is None else size_text(size)
+
+
 def _percent(report: QueueReport) -> str:
     rate = report.period.success_rate
     return "-" if rate is None else f"{rate * 100:.1f} %"
 
 
-def _columns() -> list[tables.Column[Row]]:
-    """Return the columns of a table of queues."""
+def _columns(rows: Sequence[Row]) -> list[tables.Column[Row]]:
+    """Return the columns of a table of queues; those of memory where it is known of any run."""
 
     def counted(name: str, yields: int = 0) -> tables.Column[Row]:
         def text(row: Row) -> str:
@@ -153,6 +181,15 @@ def _columns() -> list[tables.Column[Row]]:
             f"/MIN {span.upper()}", lambda row: f"{row[1].throughput[span]:.1f}", yields=yields
         )
 
+    def memory(title: str, of: Callable[[Sizes], float | None], yields: int) -> tables.Column[Row]:
+        return tables.Column(title, lambda row: _size(of(row[1].period.memory)), yields=yields)
+
+    of_memory = [
+        memory("MEMORY P50", lambda sizes: sizes.quantile(0.5), 7),
+        memory("MEMORY P95", lambda sizes: sizes.quantile(0.95), 6),
+        memory("MEMORY MOST", lambda sizes: sizes.largest, 5),
+    ]
+    is_known = any(row[1].period.memory.total for row in rows)
     return [
         tables.Column("QUEUE", lambda row: queue_title(row[0])),
         tables.Column("SUCCESS", lambda row: _percent(row[1])),
@@ -166,6 +203,7 @@ def _columns() -> list[tables.Column[Row]]:
         percentile("RUN P95", "run", 0.95, 2),
         percentile("WAIT P50", "wait", 0.5, 5),
         percentile("WAIT P95", "wait", 0.95, 1),
+        *(of_memory if is_known else []),
         speed("1m", 6),
         speed("5m", 7),
         speed("1h", 0),

@@ -56,7 +56,8 @@ class RunFinished:
     has no `started_at` either. `attempts` are those the job has made. `waited` is how many
     seconds it was due before it was started: None where that says nothing of the workers,
     because it waited for other jobs too or had been started and lost before. `duration` is how
-    many seconds it ran, None where nobody knows. Command and error may be cut short.
+    many seconds it ran, `cpu_seconds` the processor time and `peak_memory` the most bytes that it
+    used, None where nobody knows. Command and error may be cut short.
     """
 
     seq: int
@@ -76,6 +77,8 @@ class RunFinished:
     signal: int | None = None
     timed_out: bool = False
     error: str | None = None
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
 
     @property
     def key(self) -> str:
@@ -106,6 +109,7 @@ def event_of(change: Transition) -> RunFinished | None:
             before.seq, after.rev, spec.id, before.runs, spec.queue, _RESULTS[after.state],
             after.updated_at, after.attempts, command, spec.labels, before.started_at,
             _waited(before), duration, outcome.exit_code, outcome.signal, outcome.timed_out, error,
+            outcome.cpu_seconds, outcome.peak_memory,
         )  # fmt: skip
     if before.state in WAITING and after.state is State.CANCELLED:
         return RunFinished(

@@ -37,6 +37,7 @@ MAX_LABELS = 64
 MAX_PRIORITY = 1_000_000
 MAX_PARENTS = 10_000
 MAX_SLOTS = 1_000_000
+MAX_CPUS = 100_000
 PRIORITIES = {"low": -10, "normal": 0, "high": 10}
 
 MAX_NAME = 128
@@ -261,6 +262,19 @@ def check_key(field: str, value: object) -> str:
     if not text.strip() or len(text) > 256 or not text.isprintable():
         raise InvalidInput(f"{field} {shown(value)} must be 1 to 256 printable characters")
     return text
+
+
+def check_memory(field: str, value: object) -> int:
+    """Return an amount of memory in bytes: 0 for none, else a mebibyte at least."""
+    from queuectl.domain.sizes import MIB, parse_size
+
+    size = parse_size(field, value)
+    if 0 < size < MIB:
+        raise InvalidInput(
+            f"{field} {shown(value)} is less than any command needs",
+            hint="sizes have a unit, for example 512M, 2G or 1.5G",
+        )
+    return size
 
 
 def check_setting(field: str, value: object) -> Any:

@@ -65,6 +65,10 @@ class Outcome:
     a reason that is not the job's own, so that it costs no attempt; `is_final` that another
     attempt would end the same; `postponed` that the run was not begun, and may be in so many
     seconds.
+
+    `cpu_seconds` is the processor time and `peak_memory` the most bytes that its processes used;
+    None where nobody knows. `result` is the JSON text that it left as its result, and `note` what
+    is to be said of the run that is no failure.
     """
 
     exit_code: int | None = None
@@ -79,6 +83,10 @@ class Outcome:
     interrupted: bool = False
     is_final: bool = False
     postponed: float = 0.0
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    result: str | None = None
+    note: str | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -90,7 +98,8 @@ class Outcome:
 class Run:
     """One settled run in a job's history; `n` numbers runs from 1 and names their log files.
 
-    `duration` is that of its outcome; None where it was stored before that was noted.
+    `duration` is that of its outcome, as are `cpu_seconds` and `peak_memory`; None where it was
+    stored before that was noted.
     """
 
     n: int
@@ -103,6 +112,8 @@ class Run:
     timed_out: bool = False
     error: str | None = None
     duration: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
 
     @property
     def seconds(self) -> float:

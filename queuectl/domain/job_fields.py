@@ -18,6 +18,9 @@ from queuectl.domain.settings import CANCEL, WAIT, Settings, as_flag, bounds_of_
 
 DEFAULT_QUEUE = "default"
 
+CGROUP, ADDRESS_SPACE = "cgroup", "address-space"
+"""What the limit `memory` is of: all processes of a run together, or what each of them reserves."""
+
 
 class Kind(Enum):
     """What the values of a field are: how stores keep them and JSON shows them follows from it."""
@@ -91,8 +94,10 @@ class Spec:
     key only one waits or runs. With `clean_env` a run gets nothing of its worker's environment,
     and with `merge_output` it has one file for all that it writes. With `pty` it has a terminal,
     with `stdin` a pipe to read from (with `input` or `input_text` it reads that alone), and else
-    nothing to read. `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL.
-    `imported_from` is the hash of what another program's file said of it.
+    nothing to read. `memory` is bytes that a run may have, of which `memory_kind` says what counts,
+    and `cpus` how many processors it may use; 0 is no limit. `on_parent_failure` is WAIT, as the
+    parent may be retried, or CANCEL. `imported_from` is the hash of what another program's file
+    said of it.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
     `environment` names a captured environment of the store's.
     """
@@ -196,6 +201,22 @@ class Spec:
         None, metavar="FILE",
         help="Read standard input from this file; it is empty unless one is named.",
         comment="the file that is its standard input, which is empty without", example='"data.csv"',
+    )  # fmt: skip
+    memory: int = _field(
+        0, field_checks.check_memory, metavar="SIZE",
+        help="The most memory that a run may have, as 2G; it is ended when it needs more.",
+        comment="the most memory that a run may have, as \"2G\"; 0: no limit", example='"2G"',
+    )  # fmt: skip
+    cpus: float = _field(
+        0.0, bounds=(0, field_checks.MAX_CPUS), metavar="N",
+        help="How many processors a run may use at a time, as 2 or 0.5.",
+        comment="how many processors a run may use at a time; 0: no limit", example="2",
+    )  # fmt: skip
+    memory_kind: str = _field(
+        CGROUP, choices=(CGROUP, ADDRESS_SPACE), metavar="KIND",
+        help="What --memory limits: `cgroup` all that a run uses, or each `address-space`.",
+        comment="cgroup: all that a run uses; address-space: what each of its processes reserves",
+        example='"address-space"',
     )  # fmt: skip
     slots: int = _field(
         1, bounds=(1, field_checks.MAX_SLOTS),

@@ -24,7 +24,7 @@ from queuectl.domain.settings import Settings, as_flag
 RESULT_FIELDS = frozenset(
     "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "
     "stdout_cut stderr_cut exit_code signal duration timed_out last_error worker reason runs "
-    "interruptions suspect history waits_for paused".split()
+    "interruptions suspect history waits_for paused cpu_seconds peak_memory result note".split()
 )
 """Fields that describe what became of a job; on input they are ignored with a note."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -144,9 +143,6 @@ class Settings:
     )  # fmt: skip
 
 
-_SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)"
-_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-
 _FIELDS: dict[str, Line] = lines_of(Settings)
 KEYS: tuple[str, ...] = tuple(_FIELDS)
 _ALIASES = {alias: key for key, item in _FIELDS.items() for alias in item.known["aliases"]}
@@ -250,8 +246,12 @@ def _in_its_unit(raw: object, unit: str) -> object:
         except InvalidInput:
             return raw
     if unit == "bytes":
-        found = re.fullmatch(_SIZE, raw.strip())
-        return int(float(found[1]) * _SIZES[found[2].lower()]) if found else raw
+        from queuectl.domain.sizes import parse_size
+
+        try:
+            return parse_size("", raw)
+        except InvalidInput:
+            return raw
     return raw
 
 

@@ -323,6 +323,7 @@ def _ended(
         run = Run(
             job.runs, right.id, right.worker, job.started_at or now, now,
             outcome.exit_code, outcome.signal, outcome.timed_out, outcome.error, outcome.duration,
+            outcome.cpu_seconds, outcome.peak_memory,
         )  # fmt: skip
     after = job.changed(
         now,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -27,16 +27,25 @@ _MILLIS = tuple(round(bound * 1000) for bound in BOUNDS)
 _BUCKETS = (*(str(millis) for millis in _MILLIS), "more")
 _NOTHING = (0,) * len(_BUCKETS)
 
+MEMORY_BOUNDS = tuple(step * 2**power for power in range(20, 42) for step in (1.0, 1.5))
+"""The upper bounds of the buckets for memory in bytes, from 1 MiB to 3 TiB; see `BOUNDS`."""
+
+_MEMORY_BUCKETS = (*(str(int(bound)) for bound in MEMORY_BOUNDS), "more")
+
 StatsBucket = tuple[str, datetime]
 """A queue, and the minute that begins at an instant."""
 
 
 @frozen
 class Histogram:
-    """How often something took how long: by bucket of `BOUNDS`, and in all in microseconds."""
+    """How often something took how long: by bucket of `BOUNDS`, and in all in microseconds.
+
+    `most` is how long the longest took, where that is kept, else 0.
+    """
 
     counts: tuple[int, ...] = _NOTHING
     micros: int = 0
+    most: int = 0
 
     @property
     def total(self) -> int:
@@ -50,7 +59,12 @@ class Histogram:
 
     def __add__(self, other: Histogram) -> Histogram:
         counts = tuple(map(int.__add__, self.counts, other.counts))
-        return Histogram(counts, self.micros + other.micros)
+        return Histogram(counts, self.micros + other.micros, max(self.most, other.most))
+
+    @property
+    def longest(self) -> float | None:
+        """How many seconds the longest took; None when there are none."""
+        return self.most / 1_000_000 if self.total else None
 
     def quantile(self, share: float) -> float | None:
         """Return the seconds that a share (0.95) of all took at most; None when there are none.
@@ -60,15 +74,48 @@ class Histogram:
         rank = share * total. Past the last bound it is that bound.
         https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
         """
-        total = self.total
-        if not total:
-            return None
-        rank, below, lower = share * total, 0, 0.0
-        for upper, number in zip(BOUNDS, self.counts, strict=False):
-            if number and below + number >= rank:
-                return lower + (upper - lower) * (rank - below) / number
-            below, lower = below + number, upper
-        return BOUNDS[-1]
+        found = _quantile(self.counts, BOUNDS, share)
+        return found if found is None or not self.most else min(found, self.most / 1_000_000)
+
+
+@frozen
+class Sizes:
+    """How often something had what size: by bucket of `MEMORY_BOUNDS`, and in all in bytes."""
+
+    counts: tuple[int, ...] = (0,) * len(_MEMORY_BUCKETS)
+    bytes: int = 0
+    most: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many were counted."""
+        return sum(self.counts)
+
+    @property
+    def largest(self) -> int | None:
+        """How many bytes the largest had; None when there are none."""
+        return self.most if self.total else None
+
+    def __add__(self, other: Sizes) -> Sizes:
+        counts = tuple(map(int.__add__, self.counts, other.counts))
+        return Sizes(counts, self.bytes + other.bytes, max(self.most, other.most))
+
+    def quantile(self, share: float) -> float | None:
+        """Return the bytes that a share (0.95) of all had at most; see `Histogram.quantile`."""
+        found = _quantile(self.counts, MEMORY_BOUNDS, share)
+        return None if found is None else min(found, self.most)
+
+
+def _quantile(counts: Sequence[int], bounds: Sequence[float], share: float) -> float | None:
+    total = sum(counts)
+    if not total:
+        return None
+    rank, below, lower = share * total, 0, 0.0
+    for upper, number in zip(bounds, counts, strict=False):
+        if number and below + number >= rank:
+            return lower + (upper - lower) * (rank - below) / number
+        below, lower = below + number, upper
+    return bounds[-1]
 
 
 @frozen
@@ -77,7 +124,8 @@ class Figures:
 
     `failed` counts attempts that were to be tried again, `dead` those that were the last.
     `run` has how long the completed, failed and dead ones took, and `wait` how long runs had
-    been due when they were started, as far as that is known (see `RunFinished`).
+    been due when they were started, as far as that is known (see `RunFinished`). `cpu` has the
+    processor time of those that `run` counts, and `memory` the most that each used.
     """
 
     enqueued: int = 0
@@ -88,6 +136,8 @@ class Figures:
     interrupted: int = 0
     run: Histogram = fresh(Histogram)
     wait: Histogram = fresh(Histogram)
+    cpu: Histogram = fresh(Histogram)
+    memory: Sizes = fresh(Sizes)
 
     @property
     def finished(self) -> int:
@@ -117,20 +167,33 @@ _MEASURED = frozenset({RunResult.COMPLETED, RunResult.FAILED, RunResult.DEAD})
 Numbers = Mapping[str, int]
 """Figures as a store keeps them: `completed`, `run_5` (took up to 5 ms), `run_micros` and so on.
 
-Whole numbers under names, so that a store adds them up without knowing what they mean. What is 0
-is left out.
+Whole numbers under names, so that a store adds them up without knowing what they mean; of those
+whose names end in `MOST` it keeps the greatest. What is 0 is left out.
 """
+
+MOST = "_most"
 
 
 def from_numbers(numbers: Numbers) -> Figures:
     """Return the figures that a store kept; names that are unknown are passed over."""
     counts = {name: numbers.get(name, 0) for name in COUNTS}
-    return Figures(**counts, run=_histogram("run_", numbers), wait=_histogram("wait_", numbers))
+    return Figures(
+        **counts,
+        run=_histogram("run", numbers),
+        wait=_histogram("wait", numbers),
+        cpu=_histogram("cpu", numbers),
+        memory=_sizes("memory", numbers),
+    )
 
 
 def _histogram(kind: str, numbers: Numbers) -> Histogram:
-    counts = tuple(numbers.get(kind + bucket, 0) for bucket in _BUCKETS)
-    return Histogram(counts, numbers.get(kind + "micros", 0))
+    counts = tuple(numbers.get(f"{kind}_{bucket}", 0) for bucket in _BUCKETS)
+    return Histogram(counts, numbers.get(f"{kind}_micros", 0), numbers.get(kind + MOST, 0))
+
+
+def _sizes(kind: str, numbers: Numbers) -> Sizes:
+    counts = tuple(numbers.get(f"{kind}_{bucket}", 0) for bucket in _MEMORY_BUCKETS)
+    return Sizes(counts, numbers.get(f"{kind}_bytes", 0), numbers.get(kind + MOST, 0))
 
 
 def minute_of(instant: datetime) -> datetime:
@@ -153,6 +216,11 @@ def counted(
         numbers[name] = numbers.get(name, 0) + 1
         if event.duration is not None and outcome in _MEASURED:
             _measure(numbers, "run_", event.duration)
+            if event.cpu_seconds is not None:
+                _measure(numbers, "cpu_", event.cpu_seconds)
+                _keep_most(numbers, "cpu", round(event.cpu_seconds * 1_000_000))
+            if event.peak_memory is not None:
+                _measure_size(numbers, "memory", event.peak_memory)
         if event.waited is not None:
             _measure(numbers, "wait_", event.waited)
     return found
@@ -162,6 +230,18 @@ def _measure(numbers: dict[str, int], kind: str, seconds: float) -> None:
     bucket, micros = kind + _BUCKETS[bisect_left(BOUNDS, seconds)], kind + "micros"
     numbers[bucket] = numbers.get(bucket, 0) + 1
     numbers[micros] = numbers.get(micros, 0) + round(seconds * 1_000_000)
+
+
+def _measure_size(numbers: dict[str, int], kind: str, size: int) -> None:
+    bucket = f"{kind}_{_MEMORY_BUCKETS[bisect_left(MEMORY_BOUNDS, size)]}"
+    numbers[bucket] = numbers.get(bucket, 0) + 1
+    numbers[f"{kind}_bytes"] = numbers.get(f"{kind}_bytes", 0) + size
+    _keep_most(numbers, kind, size)
+
+
+def _keep_most(numbers: dict[str, int], kind: str, number: int) -> None:
+    if number > numbers.get(kind + MOST, 0):
+        numbers[kind + MOST] = number
 
 
 SERIES_MINUTES = 60
@@ -272,6 +352,16 @@ def _queue_as_dict(found: QueueReport) -> dict[str, object]:
         "success_rate": period.success_rate,
         "run_seconds": {"p50": period.run.quantile(0.5), "p95": period.run.quantile(0.95)},
         "wait_seconds": {"p50": period.wait.quantile(0.5), "p95": period.wait.quantile(0.95)},
+        "cpu_seconds": {
+            "p50": period.cpu.quantile(0.5),
+            "p95": period.cpu.quantile(0.95),
+            "most": period.cpu.longest,
+        },
+        "peak_memory": {
+            "p50": period.memory.quantile(0.5),
+            "p95": period.memory.quantile(0.95),
+            "most": period.memory.largest,
+        },
         "throughput": dict(found.throughput),
         "ever": {
             **counts_of(ever),
@@ -279,6 +369,7 @@ def _queue_as_dict(found: QueueReport) -> dict[str, object]:
             "run_seconds_sum": ever.run.seconds,
             "waits_measured": ever.wait.total,
             "wait_seconds_sum": ever.wait.seconds,
+            "cpu_seconds_sum": ever.cpu.seconds,
         },
         "series": [counts_of(each) for each in found.series],
     }

@@ -207,6 +207,8 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
         "signal": outcome.signal,
         "timed_out": outcome.timed_out,
         "duration": outcome.duration if job.outcome else None,
+        "cpu_seconds": outcome.cpu_seconds,
+        "peak_memory": outcome.peak_memory,
         "created_at": iso(job.created_at),
         "updated_at": iso(job.updated_at),
         "run_at": iso(job.run_at),
@@ -222,8 +224,16 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
         "stderr": outcome.stderr,
         "stdout_cut": outcome.stdout_cut,
         "stderr_cut": outcome.stderr_cut,
+        "result": None if outcome.result is None else _result_of(outcome.result),
+        "note": outcome.note,
         "history": [run_as_dict(run) for run in job.history],
     }
+
+
+def _result_of(text: str) -> Any:
+    from queuectl.domain.run_result import result_of  # few jobs have one
+
+    return result_of(text)
 
 
 def asked_as_dict(job: Job) -> dict[str, Any]:
@@ -249,5 +259,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "signal": run.signal,
         "timed_out": run.timed_out,
         "duration": run.seconds,
+        "cpu_seconds": run.cpu_seconds,
+        "peak_memory": run.peak_memory,
         "error": run.error,
     }

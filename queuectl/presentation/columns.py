@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import Any
 
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome, Run, State
 from queuectl.domain.job_fields import DEFAULT_QUEUE, command_text
 from queuectl.domain.queue_limits import queue_title
 from queuectl.domain.views import reason
 from queuectl.domain.worker_record import LiveWorker
-from queuectl.presentation.tables import Clock, Column, duration, rough
+from queuectl.presentation.tables import Clock, Column, cpu_time, duration, memory, rough
 
 STATE_STYLES = {
     State.PENDING: "cyan",
@@ -83,6 +84,25 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
         Column("REASON", lambda job: why(job, clock) or _took(job, clock), optional=True),
         Column("COMMAND", lambda job: command_text(job.spec.command), yields=_LAST),
     ]  # fmt: skip
+
+
+def usage_columns(clock: Clock) -> list[Column[Job]]:
+    """Return the columns of what the latest run used, which a listing has where they are named.
+
+    Programs get plain numbers: bytes and seconds.
+    """
+
+    def used(name: str, words: Callable[[Any], str]) -> Callable[[Job], str]:
+        def text(job: Job) -> str:
+            value = getattr(job.outcome, name, None)
+            return words(value) if clock.for_person or value is None else str(value)
+
+        return text
+
+    return [
+        Column("MEMORY", used("peak_memory", memory)),
+        Column("CPU", used("cpu_seconds", cpu_time)),
+    ]
 
 
 def _took(job: Job, clock: Clock) -> str:

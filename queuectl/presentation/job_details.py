@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
 
@@ -12,6 +12,7 @@ from queuectl.domain.job import SETTLED, Job, Run, State
 from queuectl.domain.job_fields import ASKED, Field, Kind, command_text
 from queuectl.domain.queue_limits import queue_title
 from queuectl.domain.settings import WAIT
+from queuectl.domain.sizes import size_text
 from queuectl.domain.state_machine import INTERRUPTED, WORKER_LOST
 from queuectl.domain.text import printable
 from queuectl.domain.times import short_seconds
@@ -41,7 +42,7 @@ def write_details(job: Job, clock: tables.Clock, *, colors: bool) -> None:
         tables.pairs(lines)
     if steps := list(timeline(job, clock)):
         sys.stdout.write("\n")
-        tables.table(steps, step_columns(clock), colors=colors)
+        tables.table(steps, step_columns(steps, clock), colors=colors)
     if clock.for_person:
         _write_tail(job, colors=colors)
 
@@ -85,6 +86,10 @@ def _details(job: Job, clock: tables.Clock) -> Iterator[tuple[str, str]]:
         yield "exit_code", "" if outcome.exit_code is None else str(outcome.exit_code)
         yield "signal", str(outcome.signal or "")
         yield "duration", tables.duration(outcome.duration)
+        yield "cpu", tables.cpu_time(outcome.cpu_seconds)
+        yield "peak_memory", tables.memory(outcome.peak_memory)
+        yield "result", outcome.result or ""
+        yield "note", outcome.note or ""
 
 
 def _asked_text(job: Job, field: Field) -> str:
@@ -109,6 +114,8 @@ _TEXTS: Mapping[str, Callable[[Job], str]] = {
     "backoff_cap": lambda _job: "",
     "backoff_jitter": lambda job: f"{job.spec.backoff_jitter:g}" if job.spec.backoff_jitter else "",
     "clean_env": lambda _job: "",  # see `environment`
+    "memory": lambda job: size_text(job.spec.memory) if job.spec.memory else "",
+    "cpus": lambda job: f"{job.spec.cpus:g}" if job.spec.cpus else "",
     "timeout": lambda job: short_seconds(job.spec.timeout) if job.spec.timeout else "none",
     "env": lambda job: " ".join(f"{name}={value}" for name, value in masked_env(job).items()),
     "on_parent_failure": lambda job: (
@@ -136,6 +143,7 @@ class Step:
     run: int
     started_at: datetime
     took: str
+    used: str
     worker: str
     result: str
     then: str
@@ -159,6 +167,7 @@ def timeline(job: Job, clock: tables.Clock) -> Iterator[Step]:
             run.n,
             run.started_at,
             tables.duration(run.seconds),
+            _used(run),
             run.worker,
             error or state.value,
             ", ".join(filter(None, ["" if is_counted else "not counted", then])),
@@ -168,12 +177,18 @@ def timeline(job: Job, clock: tables.Clock) -> Iterator[Step]:
         yield running
 
 
+def _used(run: Run) -> str:
+    """Return the processor time and the most memory that a run used, as far as they are known."""
+    words = tables.cpu_time(run.cpu_seconds), tables.memory(run.peak_memory)
+    return ", ".join(filter(None, words))
+
+
 def _running(job: Job, clock: tables.Clock) -> Step | None:
     if job.state is not State.PROCESSING or job.started_at is None:
         return None
     took = tables.duration(max(0.0, seconds_between(job.started_at, clock.now)))
     return Step(
-        job.runs, job.started_at, took, job.worker or "", state_text(job), "", State.PROCESSING
+        job.runs, job.started_at, took, "", job.worker or "", state_text(job), "", State.PROCESSING
     )
 
 
@@ -184,12 +199,16 @@ def _at_last(job: Job, run: Run, clock: tables.Clock) -> str:
     return why(job, clock)
 
 
-def step_columns(clock: tables.Clock) -> list[tables.Column[Step]]:
-    """Return the columns of a timeline."""
+def step_columns(steps: Sequence[Step], clock: tables.Clock) -> list[tables.Column[Step]]:
+    """Return the columns of a timeline; what runs used where that is known of any."""
+    used: tables.Column[Step] = tables.Column(
+        "USED", lambda step: step.used, optional=True, yields=3
+    )
     return [
         tables.Column("RUN", lambda step: str(step.run)),
         tables.Column("STARTED", lambda step: clock.at(step.started_at)),
         tables.Column("TOOK", lambda step: step.took, yields=1),
+        *([used] if any(step.used for step in steps) else []),
         tables.Column("WORKER", lambda step: step.worker, yields=2),
         tables.Column(
             "RESULT", lambda step: step.result, style=lambda step: STATE_STYLES[step.state]

@@ -11,6 +11,7 @@ from queuectl.domain.frozen import replace
 from queuectl.domain.job import Job
 from queuectl.domain.text import printable
 from queuectl.domain.views import as_dict
+from queuectl.presentation.columns import usage_columns
 from queuectl.presentation.tables import Clock, Column
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json", "csv", "ids")
 """The formats that have a name; any other is a template."""
 
-_COSTLY = frozenset({"stdout", "stderr", "history"})
+_COSTLY = frozenset({"stdout", "stderr", "result", "history"})
 """The fields that are read for a listing only where a template or a column names them."""
 
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
@@ -33,9 +34,10 @@ def name_of(column: Column[Job]) -> str:
 def chosen_columns(words: str, columns: Sequence[Column[Job]], clock: Clock) -> list[Column[Job]]:
     """Return the columns named in `id,state,worker`: of a table, or fields of a job's JSON.
 
-    All are shown, whether or not there is something in them. Raises InvalidInput.
+    `memory` and `cpu` are what the latest run used. All are shown, whether or not there is
+    something in them. Raises InvalidInput.
     """
-    known = {name_of(column): column for column in columns}
+    known = {name_of(column): column for column in (*columns, *usage_columns(clock))}
     chosen = []
     for word in words.split(","):
         name = word.strip().lower().replace("-", "_").replace(" ", "_")

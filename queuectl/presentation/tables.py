@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from queuectl.domain.frozen import frozen
+from queuectl.domain.sizes import size_text
 from queuectl.domain.text import printable
 from queuectl.domain.times import iso
 from queuectl.domain.views import NO_CONTEXT, WaitContext
@@ -98,6 +99,16 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:,}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
+
+
+def cpu_time(seconds: float | None) -> str:
+    """Return a processor time, as a duration; nothing where it is not known."""
+    return "" if seconds is None else duration(seconds)
+
+
+def memory(size: int | None) -> str:
+    """Return an amount of memory: `640 KB`, `1.5 GB`; nothing where it is not known."""
+    return "" if size is None else size_text(size)
 
 
 def elapsed(seconds: float) -> str:

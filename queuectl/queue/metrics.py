@@ -24,7 +24,7 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.domain.events import RunResult
 from queuectl.domain.job import State
 from queuectl.domain.queue_limits import hook_of_queue
-from queuectl.domain.stats import BOUNDS, Histogram
+from queuectl.domain.stats import BOUNDS, MEMORY_BOUNDS, Histogram, Sizes
 
 if TYPE_CHECKING:
     from queuectl.queue import Queue
@@ -160,14 +160,33 @@ def _ever(queue: Queue) -> Iterator[Metric]:
         "How long runs had been due when they were started.",
         labels=("queue",),
     )
+    cpu = HistogramMetricFamily(
+        "queuectl_run_cpu_seconds",
+        "How much processor time runs used that completed or failed.",
+        labels=("queue",),
+    )
+    memory = HistogramMetricFamily(
+        "queuectl_run_peak_memory_bytes",
+        "The most memory that each run used that completed or failed.",
+        labels=("queue",),
+    )
     for name, figures in queue.totals().items():
         enqueued.add_metric((name,), figures.enqueued)
         for outcome in RunResult:
             runs.add_metric((name, outcome.value), figures.of(outcome))
         durations.add_metric((name,), _buckets(figures.run), figures.run.seconds)
         waits.add_metric((name,), _buckets(figures.wait), figures.wait.seconds)
-    yield from (enqueued, runs, durations, waits)
+        cpu.add_metric((name,), _buckets(figures.cpu), figures.cpu.seconds)
+        memory.add_metric((name,), _size_buckets(figures.memory), float(figures.memory.bytes))
+    yield from (enqueued, runs, durations, waits, cpu, memory)
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
     return list(zip(_LABELS, map(float, accumulate(histogram.counts)), strict=True))
+
+
+def _size_buckets(sizes: Sizes) -> list[tuple[str, float]]:
+    """Return the buckets of powers of 4, which are enough there; the others count with them."""
+    cumulated = list(accumulate(sizes.counts))
+    some = list(zip(map(str, MEMORY_BOUNDS), map(float, cumulated), strict=False))[::4]
+    return [*some, ("+Inf", float(cumulated[-1]))]

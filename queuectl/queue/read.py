@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
@@ -84,6 +84,15 @@ class Reader:
     def now(self) -> datetime:
         """Return the store's time."""
         return self._store.now()
+
+    def usual_memory(self, command: str | Sequence[str]) -> int | None:
+        """Return the most bytes that the last runs of a command used; None where none is known.
+
+        A command is a line for the shell, or a sequence of arguments.
+        """
+        from queuectl.queue.usage import usual_memory
+
+        return usual_memory(self._store, command if isinstance(command, str) else tuple(command))
 
     def settings(self) -> Settings:
         """Return the settings in force."""

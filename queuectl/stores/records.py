@@ -51,7 +51,7 @@ def read_named(kind: str, name: str, kept: Kept, read: Callable[[Kept], Record])
 
 _EVENT_FIELDS = (
     "rev", "run", "queue", "finished_at", "attempts", "command", "started_at", "waited",
-    "duration", "exit_code", "signal", "timed_out", "error",
+    "duration", "exit_code", "signal", "timed_out", "error", "cpu_seconds", "peak_memory",
 )  # fmt: skip
 
 

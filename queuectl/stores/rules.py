@@ -90,8 +90,9 @@ def commit_reduced(
 def _reduced_forms(change: Transition, why: str) -> tuple[Transition, ...]:
     """Return the end of a run in less and less, for a store that refuses it as it is.
 
-    First without the output, which then counts as cut off; then without an entry in the history
-    too, and with the reason in the job's last error. The verdict stays.
+    First without the output, which then counts as cut off, and without the job's own result; then
+    without an entry in the history too, and with the reason in the job's last error. The verdict
+    stays.
     """
     after, outcome = change.after, change.after.outcome if change.after else None
     if after is None or outcome is None:
@@ -102,6 +103,7 @@ def _reduced_forms(change: Transition, why: str) -> tuple[Transition, ...]:
         stderr="",
         stdout_cut=outcome.stdout_cut + len(outcome.stdout.encode()),
         stderr_cut=outcome.stderr_cut + len(outcome.stderr.encode()),
+        result=None,
     )
     said = f"{bare.error or 'done'}; the store did not take its result: {why}"
     unlisted = replace(after, outcome=replace(bare, error=said), history=change.before.history)

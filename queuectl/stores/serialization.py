@@ -23,10 +23,12 @@ Document = dict[str, Any]
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What decoding a record raises that was written by hand, or by a fault."""
 
-OUTPUT_FIELDS = ("stdout", "stderr")
+OUTPUT_FIELDS = ("stdout", "stderr", "result")
+"""What a run has left, which is read where it is asked for."""
+
 OUTCOME_FIELDS = (
     "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
-    *OUTPUT_FIELDS,
+    "cpu_seconds", "peak_memory", "note", *OUTPUT_FIELDS,
 )  # fmt: skip
 _COURSE_FIELDS = (
     "rev", "run_at", "attempts", "runs", "interruptions", "cancel_requested", "worker",
@@ -40,7 +42,7 @@ TIME_FIELDS = frozenset(
 )
 RUN_FIELDS = (
     "n", "claim_id", "worker", "started_at", "finished_at", "exit_code", "signal", "timed_out",
-    "error", "duration",
+    "error", "duration", "cpu_seconds", "peak_memory",
 )  # fmt: skip
 
 
@@ -218,6 +220,10 @@ def _outcome_from_document(document: Mapping[str, Any]) -> Outcome | None:
         stderr=get("stderr") or "",
         stdout_cut=get("stdout_cut") or 0,
         stderr_cut=get("stderr_cut") or 0,
+        cpu_seconds=get("cpu_seconds"),
+        peak_memory=get("peak_memory"),
+        result=get("result"),
+        note=get("note"),
     )
 
 

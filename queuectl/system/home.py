@@ -32,8 +32,8 @@ DIRECTORY_NAME = ".queuectl"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 _OWN_NAMES = (
-    "queue.db", "workers.", "history", "dashboard.token", "logs", "sockets", "terminals", "edit-",
-    ".env",
+    "queue.db", "workers.", "history", "dashboard.token", "logs", "results", "sockets", "terminals",
+    "edit-", ".env",
 )  # fmt: skip
 """How the names of what is in a home begin."""
 
@@ -123,6 +123,11 @@ class Home:
     def job_logs(self) -> Path:
         """One directory a job, in it `RUN.out`, `RUN.err`, and their order in `RUN.order`."""
         return self.logs / "jobs"
+
+    @property
+    def results(self) -> str:
+        """The directory in which runs leave their results, until they have ended."""
+        return os.path.join(self.directory, "results")
 
     @property
     def sockets(self) -> str:

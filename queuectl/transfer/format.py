@@ -15,6 +15,7 @@ from queuectl.domain.interval import parse_interval
 from queuectl.domain.job import SETTLED, Job, Outcome, Run, State
 from queuectl.domain.job_fields import ASKED, FIELDS, Field, Kind, Spec
 from queuectl.domain.request import build_request
+from queuectl.domain.run_result import refusal
 from queuectl.domain.schedule import (
     MISSED,
     OVERLAPPED,
@@ -33,7 +34,11 @@ from queuectl.system.timetable import timetable_of
 _RUN_TIMES = ("started_at", "finished_at")
 _FRACTIONS = (
     *(field.column for field in FIELDS.values() if field.kind is Kind.NUMBER), "duration",
+    "cpu_seconds",
 )  # fmt: skip
+_LATER_OF_RUNS = ("duration", "cpu_seconds", "peak_memory")
+"""What lines of before do not have of a run."""
+
 _SPELLED = {
     "paused": "held", "blocked_by": "waits_for", "has_dependents": "has_children",
     "children_pending": "unswept",
@@ -62,9 +67,12 @@ def job_to_line(job: Job, *, masked: bool = False) -> dict[str, Any]:
 
 def _run_to_line(run: Run) -> dict[str, Any]:
     line = _json_times(serialization.run_to_document(run), _RUN_TIMES)
-    if run.duration is None:  # as it is in files and checksums of before
-        return {name: value for name, value in line.items() if name != "duration"}
-    return {**line, "duration": float(run.duration)}
+    for name in _LATER_OF_RUNS:
+        if line[name] is None:  # as it is in files and checksums of before
+            del line[name]
+        elif name in _FRACTIONS:
+            line[name] = float(line[name])
+    return line
 
 
 def schedule_to_line(schedule: Schedule, *, masked: bool = False) -> dict[str, Any]:
@@ -131,6 +139,14 @@ def _fraction(name: str, raw: object) -> float:
     return float(_number(name, raw))
 
 
+def _result(name: str, raw: object) -> str:
+    """Return the JSON text that a job has left as its result."""
+    text: str = _output(name, raw)
+    if why := refusal(text):
+        raise InvalidInput(f"{name}: {why}")
+    return text
+
+
 def _text(name: str, raw: object) -> str:
     return check_text(name, _output(name, raw))
 
@@ -193,12 +209,13 @@ _COURSE_FIELDS: dict[str, _Reader] = {
 _OUTCOME_FIELDS: dict[str, _Reader] = {
     "duration": _fraction, "exit_code": _whole, "signal": _whole, "timed_out": _flag,
     "last_error": _output, "stdout": _output, "stderr": _output, "stdout_cut": _count,
-    "stderr_cut": _count,
+    "stderr_cut": _count, "cpu_seconds": _fraction, "peak_memory": _count, "note": _output,
+    "result": _result,
 }  # fmt: skip
 _RUN_FIELDS: dict[str, _Reader] = {
     "n": _count_from_1, "claim_id": _text, "worker": _text, "started_at": _instant,
     "finished_at": _instant, "exit_code": _whole, "signal": _whole, "timed_out": _flag,
-    "error": _output, "duration": _fraction,
+    "error": _output, "duration": _fraction, "cpu_seconds": _fraction, "peak_memory": _count,
 }  # fmt: skip
 _SCHEDULE_FIELDS: dict[str, _Reader] = {
     "fields": _job_of_schedule, "skipped_why": _skipped_why, "name": _text,

@@ -64,10 +64,11 @@ class Environment:
 
         self._base_of = base_of
 
-    def of(self, job: Job, claim_id: str, settings: Settings) -> dict[bytes, bytes]:
+    def of(self, job: Job, claim_id: str, settings: Settings, result: str) -> dict[bytes, bytes]:
         """Return the environment of one run, as the system takes it. Raises NotAllowed.
 
-        What has the id of a delivery and is none was brought in past all checks.
+        `result` is the path at which it may leave one. What has the id of a delivery and is none
+        was brought in past all checks.
         """
         if hook_of(job.id) is not None:
             raise NotAllowed("its id belongs to the deliveries of hooks")
@@ -81,6 +82,7 @@ class Environment:
             b"QUEUECTL_JOB_ID": job.spec.id.encode(),
             b"QUEUECTL_ATTEMPT": b"%d" % job.attempts,
             b"QUEUECTL_QUEUE": job.spec.queue.encode(),
+            b"QUEUECTL_RESULT": os.fsencode(result),
             _RUN_ID: claim_id.encode(),
         }
 

@@ -21,6 +21,7 @@ from queuectl.worker.runs.console import ConsoleWanted
 from queuectl.worker.runs.executor import Executor
 from queuectl.worker.runs.outcome import Run, postponed
 from queuectl.worker.runs.output import OutputFolder, RunFiles
+from queuectl.worker.runs.results import ResultFolder
 from queuectl.worker.store_retry import StoreRetry
 
 log = logging.getLogger("queuectl.worker")
@@ -54,6 +55,7 @@ class JobStarter:
         self._log = job_log
         self._pause = pause
         self._output = OutputFolder(home)
+        self._results = ResultFolder(home)
         self._sockets = home.sockets
         self._environment = Environment(worker_id, store, self._answer)
         self._can_log = True
@@ -93,7 +95,8 @@ class JobStarter:
     def _run(self, claimed: ClaimedJob, settings: Settings, files: RunFiles) -> Outcome | None:
         job, spec = claimed.job, claimed.job.spec
         try:
-            environment = self._environment.of(job, job.claim_id, settings)
+            result = self._results.path_of(job.claim_id)
+            environment = self._environment.of(job, job.claim_id, settings, result)
         except NotAllowed as fault:
             return Outcome(error=str(fault), is_final=True)
         except StoreUnavailable:
@@ -117,6 +120,10 @@ class JobStarter:
             self._console_of(spec),
             spec.input,
             spec.input_text,
+            result,
+            spec.memory,
+            spec.cpus,
+            spec.memory_kind,
         )
         return self._executor.start(run, files)
 

@@ -8,6 +8,7 @@ import pytest
 
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
+from queuectl.system import cgroups
 from tests.cli.harness import Cli, bury, claim_next, fill, lose_next, run_next
 
 LOST = Outcome(signal=15, duration=0.2, interrupted=True)
@@ -137,3 +138,38 @@ def test_what_is_shown_of_a_suspect_says_why_it_runs_alone(cli: Cli) -> None:
         lose_next(queue)
         claim_next(queue)
         assert f"interruptions  1; {why} now\n" in cli.ok("show", "a").out
+
+
+def test_what_the_latest_run_used_is_listed_where_it_is_asked_for(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    cli.ok("enqueue", "b", "true")
+    used = Outcome(
+        exit_code=0, duration=1.0, cpu_seconds=0.5, peak_memory=2**28, result='{"loss": 0.5}'
+    )
+    with open_queue() as queue:
+        run_next(queue, used)
+    listed = cli.ok("list", "--columns", "id,memory,cpu,result").out.splitlines()
+    assert [line.split(maxsplit=3) for line in listed] == [
+        ["ID", "MEMORY", "CPU", "RESULT"],
+        ["a", "268435456", "0.5", '{"loss": 0.5}'],
+        ["b", "-", "-", "-"],
+    ]
+    assert "MEMORY" not in cli.ok("list").out
+    assert "256 MB" in cli.ok("list", "--columns", "id,memory", "--wide=no").out
+    shown = cli.ok("show", "a").out
+    assert "peak_memory  256 MB\nresult       {" in shown
+    assert "1.0 s  0.5 s, 256 MB" in shown
+    assert cli.job("a")["result"] == {"loss": 0.5}
+
+
+def test_enqueue_tells_where_no_worker_of_the_host_can_hold_the_limits(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "read_text", lambda _path: "")
+    told = "no worker of this host can run it: this host has no cgroup v2"
+    assert told in cli.ok("enqueue", "a", "true", "--memory", "2G").err
+    assert told in cli.ok("enqueue", '{"command": "true", "cpus": 2}').err
+    kind = ("--memory-kind", "address-space")
+    assert cli.ok("enqueue", "b", "true", "--memory", "2G", *kind).err == ""
+    assert (cli.job("b")["memory"], cli.job("a")["memory_kind"]) == (2**31, "cgroup")
+    assert "sizes have a unit" in cli.refused(2, "enqueue", "c", "true", "--memory", "2")

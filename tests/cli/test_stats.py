@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from queuectl.domain.events import RunResult
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Outcome
 from queuectl.domain.times import UTC
 from queuectl.presentation.layout import length, sparkline
@@ -88,6 +89,23 @@ def test_stats_as_json_have_the_whole(cli: Cli) -> None:
     only = cli.ok("stats", "--json", "--queue", "gpu", "--since", "2000-01-01T00:00Z").json
     assert only["total"]["completed"] == only["queues"]["gpu"]["completed"] == 1
     assert only["since"].startswith("2000-01-01")
+
+
+def test_stats_and_metrics_tell_what_runs_used(cli: Cli) -> None:
+    with open_queue() as queue:
+        for job_id, size in (("a", 2**28), ("b", 2**30)):
+            cli.ok("enqueue", job_id, "true")
+            run_next(queue, replace(DONE, cpu_seconds=0.5, peak_memory=size))
+    found = cli.ok("stats", "--json").json["total"]
+    near = pytest.approx(2**30, rel=0.1)
+    assert found["peak_memory"] == {"p50": 2**28, "p95": near, "most": 2**30}
+    assert found["cpu_seconds"]["most"] == 0.5
+    titles, row = cli.ok("stats").out.splitlines()
+    assert "MEMORY P50  MEMORY P95  MEMORY MOST" in titles
+    assert "256 MB      998 MB      1 GB" in row
+    text = cli.ok("metrics").out
+    assert value(text, "queuectl_run_peak_memory_bytes_sum", queue="default") == 2**28 + 2**30
+    assert value(text, "queuectl_run_cpu_seconds_sum", queue="default") == 1.0
 
 
 def test_a_time_in_the_future_is_refused(cli: Cli) -> None:

@@ -50,7 +50,7 @@ KNOWN_FROM_BEFORE = (
 ).split()
 BESIDE_THEM = (
     "failed_at started_at finished_at worker reason runs interruptions suspect history signal "
-    "stdout_cut stderr_cut waits_for paused capture_env"
+    "stdout_cut stderr_cut waits_for paused capture_env cpu_seconds peak_memory result note"
 ).split()
 
 
@@ -78,6 +78,8 @@ def test_a_completed_job_shows_times_in_utc_and_its_outcome() -> None:
             "signal": None,
             "timed_out": False,
             "duration": 0.5,
+            "cpu_seconds": None,
+            "peak_memory": None,
             "error": None,
         }
     ]

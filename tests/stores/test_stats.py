@@ -10,6 +10,7 @@ import pytest
 
 from queuectl.domain import state_machine
 from queuectl.domain.events import RunFinished, RunResult
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Outcome
 from queuectl.domain.stats import Figures, counted, minute_of
 from queuectl.domain.times import EPOCH
@@ -271,3 +272,18 @@ def test_the_oldest_due_job_of_a_queue_is_found_at_every_priority(store: Store) 
     assert store.oldest_due() == expected
     claimed(store, "a.x")
     assert list(store.oldest_due()) == ["b"]
+
+
+def test_what_runs_used_is_counted_and_of_the_most_the_greatest_stays(store: Store) -> None:
+    for name, seconds, size in (("a", 0.5, 2**28), ("b", 2.0, 2**30), ("c", 1.0, 2**20)):
+        added(store, name)
+        used = replace(SUCCESS, cpu_seconds=seconds, peak_memory=size)
+        settled(store, claimed(store), used)
+        process_all_events(store)
+    found = told(store)
+    assert (found.cpu.total, found.cpu.seconds, found.cpu.longest) == (3, 3.5, 2.0)
+    sizes = found.memory
+    assert (sizes.total, sizes.bytes, sizes.largest) == (3, 2**28 + 2**30 + 2**20, 2**30)
+    assert sizes.quantile(0.95) == pytest.approx(2**30, rel=0.1)
+    history = existing(store, "b").history
+    assert [(run.cpu_seconds, run.peak_memory) for run in history] == [(2.0, 2**30)]

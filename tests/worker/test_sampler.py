@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -39,7 +40,7 @@ class Run:
         """Make the files of another run, and have them sampled."""
         files = self.folder.open(job_id, 1)
         files.show()
-        self.sampler.add(files)
+        self.sampler.add(files, lambda seen: seen)
         return files
 
     def write(self, stream: str, data: bytes) -> None:
@@ -248,3 +249,21 @@ def test_a_job_that_ends_at_once_is_not_sampled(fleet: Fleet) -> None:
     job = fleet.ran("echo out; sleep 0.05; echo err >&2; sleep 0.05; echo out")
     names = {path.name for path in JobLogs(fleet.home).directory(job.id).iterdir()}
     assert names == {"1.out", "1.err"}
+
+
+def test_the_memory_of_a_run_is_looked_at_until_it_ends(run: Run) -> None:
+    looks: list[int] = []
+    third = Event()
+
+    def look(seen: int) -> int:
+        looks.append(seen)
+        if len(looks) == 3:
+            third.set()
+        return max(seen, 10 * len(looks))
+
+    files = run.folder.open("b", 1)
+    run.sampler.add(files, look)
+    assert third.wait(10)
+    assert run.sampler.remove(files) >= 20
+    assert looks[:3] == [0, 10, 20]
+    files.close()

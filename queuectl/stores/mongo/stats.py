@@ -22,7 +22,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.events import RunFinished
-from queuectl.domain.stats import Figures, Numbers, StatsBucket, from_numbers
+from queuectl.domain.stats import MOST, Figures, Numbers, StatsBucket, from_numbers
 from queuectl.domain.times import EPOCH, from_millis, to_millis
 from queuectl.stores import components, records, serialization
 from queuectl.stores.exchange import PendingEvents
@@ -163,14 +163,19 @@ def _additions(batch: Mapping[str, Any]) -> tuple[dict[str, Document], dict[str,
     minutes: dict[str, Document] = {}
     queues: dict[str, Document] = {}
     for queue, minute, numbers in batch["numbers"]:
-        grown = {f"numbers.{name}": number for name, number in numbers.items()}
+        added = {f"numbers.{name}": n for name, n in numbers.items() if not name.endswith(MOST)}
+        most = {f"numbers.{name}": n for name, n in numbers.items() if name.endswith(MOST)}
         minutes[f"{to_millis(minute)} {queue}"] = {
-            "$inc": grown,
+            "$inc": added,
+            **({"$max": most} if most else {}),
             "$set": {"queue": queue, "minute": minute},
         }
-        total = queues.setdefault(queue, {"$inc": {}})["$inc"]
-        for name, number in grown.items():
-            total[name] = total.get(name, 0) + number
+        total = queues.setdefault(queue, {"$inc": {}})
+        for name, number in added.items():
+            total["$inc"][name] = total["$inc"].get(name, 0) + number
+        for name, number in most.items():
+            greatest = total.setdefault("$max", {})
+            greatest[name] = max(greatest.get(name, 0), number)
     return minutes, queues
 
 

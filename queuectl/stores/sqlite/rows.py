@@ -35,6 +35,7 @@ ALONE = "claim_alone"
 
 OUTCOME = (
     "exit_code", "signal", "timed_out", "last_error", "duration", "stdout_cut", "stderr_cut",
+    "cpu_seconds", "peak_memory", "note",
 )  # fmt: skip
 
 COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, ALONE, *OUTCOME)
@@ -55,9 +56,12 @@ MINUTE = 60_000
 
 EVENT = (
     "seq", "rev", "job_id", "run", "queue", "outcome", "finished_at", "attempts", "command",
-    "started_at", "waited", "duration",
+    "started_at", "waited", "duration", "cpu_seconds", "peak_memory",
 )  # fmt: skip
 REST = ("labels", "exit_code", "signal", "timed_out", "error")
+_OF_SUCCESS = [0, None, False, None]
+"""What an event of success has in place of `REST`, but for labels: there are none."""
+
 IS_LIVE = "unique_key IS NOT NULL AND state IN ('pending', 'failed', 'processing')"
 """What the index over unique keys covers, as it is written there."""
 
@@ -95,7 +99,8 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         blocked_by, paused, has_dependents, children_pending, worker, updated_at, started_at,
         finished_at, failed_at, delayed, suspect,
         claim_id, lease_until, alone,
-        exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut, *output,
+        exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut,
+        cpu_seconds, peak_memory, note, *output,
     ) = row[_FIELDS_END:]  # fmt: skip
     for place, read, nothing in _READ:
         value = fields[place]
@@ -103,9 +108,22 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
     spec = Spec(job_id, command if argv is None else tuple(load_json(argv)), *fields)
     outcome = None
     if duration is not None:
-        stdout, stderr = output or ("", "")
-        texts = stdout or "", stderr or "", stdout_cut or 0, stderr_cut or 0
-        outcome = Outcome(exit_code, signal, bool(timed_out), error, duration, *texts)
+        stdout, stderr, result = output or ("", "", None)
+        outcome = Outcome(
+            exit_code,
+            signal,
+            bool(timed_out),
+            error,
+            duration,
+            stdout or "",
+            stderr or "",
+            stdout_cut or 0,
+            stderr_cut or 0,
+            cpu_seconds=cpu_seconds,
+            peak_memory=peak_memory,
+            result=result,
+            note=note,
+        )
     job = Job(
         spec,
         _STATES[state],
@@ -138,10 +156,10 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
 def run_from_row(row: Sequence[Any]) -> Run:
     """Return the run in a row of `RUN_FIELDS`."""
     (
-        n, claim_id, worker, started_at, finished_at, exit_code, signal, timed_out, error, duration,
+        n, claim_id, worker, started_at, finished_at, exit_code, signal, timed_out, error, *used,
     ) = row  # fmt: skip
     times = from_millis(started_at), from_millis(finished_at)
-    return Run(n, claim_id, worker, *times, exit_code, signal, bool(timed_out), error, duration)
+    return Run(n, claim_id, worker, *times, exit_code, signal, bool(timed_out), error, *used)
 
 
 def event_from_row(row: Sequence[Any]) -> RunFinished:
@@ -150,15 +168,16 @@ def event_from_row(row: Sequence[Any]) -> RunFinished:
 
     (
         seq, rev, job_id, run, queue, outcome, finished_at, attempts, command,
-        started_at, waited, duration, rest,
+        started_at, waited, duration, cpu_seconds, peak_memory, rest,
     ) = row  # fmt: skip
     if rest:
         more = load_json(rest)
         labels, others = tuple(more["labels"]), [more[name] for name in REST[1:]]
     else:
-        labels, others = (), [0]
+        labels, others = (), _OF_SUCCESS
     began = _instant_or_none(started_at)
     which = seq, rev, job_id, run, queue, RUN_RESULT_BY_NAME[outcome], from_millis(finished_at)
+    others = [*others, cpu_seconds, peak_memory]
     return RunFinished(*which, attempts, command, labels, began, waited, duration, *others)
 
 
@@ -257,8 +276,12 @@ def outcome_values(outcome: Outcome | None) -> list[object]:
         outcome.duration,
         outcome.stdout_cut,
         outcome.stderr_cut,
+        outcome.cpu_seconds,
+        outcome.peak_memory,
+        outcome.note,
         outcome.stdout,
         outcome.stderr,
+        outcome.result,
     ]
 
 

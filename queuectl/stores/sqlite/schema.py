@@ -19,10 +19,15 @@ LAYOUT = 1
 """Grows when anything changes but the columns of fields, and those in `LATER`."""
 
 LATER = {
-    "jobs": ("suspect INTEGER", "claim_alone INTEGER"),
+    "jobs": (
+        "suspect INTEGER", "claim_alone INTEGER", "cpu_seconds REAL", "peak_memory INTEGER",
+        "note TEXT", "result TEXT",
+    ),
+    "runs": ("cpu_seconds REAL", "peak_memory INTEGER"),
+    "events": ("cpu_seconds REAL", "peak_memory INTEGER"),
     "workers": ("slots INTEGER NOT NULL DEFAULT 1",),
     "schedules": ("every INTEGER", "anchor INTEGER", "tz_version TEXT"),
-}
+}  # fmt: skip
 """Columns of no field that a table of this layout may lack, as it was made before there were any.
 
 NULL, or their default, is what nearly all rows have in them.
@@ -156,11 +161,12 @@ _DLQ = "CREATE VIEW dlq AS SELECT * FROM jobs WHERE state = 'dead';"
 
 # A run is `past` once its job has a later one: only such are ever forgotten. The few jobs with
 # more than one run have them in the index.
-_RUNS = """
+_RUNS = f"""
 CREATE TABLE runs (
   seq INTEGER NOT NULL, n INTEGER NOT NULL, claim_id TEXT NOT NULL, worker TEXT NOT NULL,
   started_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,
-  timed_out INTEGER NOT NULL, error TEXT, past INTEGER, duration REAL, PRIMARY KEY (seq, n)
+  timed_out INTEGER NOT NULL, error TEXT, past INTEGER, duration REAL,
+  {", ".join(LATER["runs"])}, PRIMARY KEY (seq, n)
 ) WITHOUT ROWID;
 CREATE INDEX runs_past ON runs (finished_at) WHERE past = 1;
 CREATE TRIGGER runs_followed AFTER INSERT ON runs WHEN new.n > 1 BEGIN
@@ -238,13 +244,13 @@ END;
 
 # `events` and `arrivals` keep what happened until it is processed: added to `figures` and `totals`.
 # What only few events have, the exit code of a failure for one, is JSON in `rest`.
-_FIGURES = """
+_FIGURES = f"""
 CREATE TABLE events (
   n INTEGER PRIMARY KEY,
   seq INTEGER NOT NULL, rev INTEGER NOT NULL, job_id TEXT NOT NULL, run INTEGER NOT NULL,
   queue TEXT NOT NULL, outcome TEXT NOT NULL, finished_at INTEGER NOT NULL,
   attempts INTEGER NOT NULL, command TEXT NOT NULL, started_at INTEGER, waited REAL,
-  duration REAL, rest TEXT NOT NULL
+  duration REAL, rest TEXT NOT NULL, {", ".join(LATER["events"])}
 );
 CREATE TABLE arrivals (
   minute INTEGER NOT NULL, queue TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (minute, queue)

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 _EVENTS = f"SELECT n, {', '.join(rows.EVENT)}, rest FROM events ORDER BY n LIMIT ?"
 _RECORDED_BATCHES = "event_batches"
 _COUNTED = "UPDATE arrivals SET jobs = jobs - ? WHERE minute = ? AND queue = ?"
-_FIGURE = (
-    "INSERT INTO figures VALUES (?, ?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET number = number + excluded.number"
+_TOGETHER = (
+    "ON CONFLICT DO UPDATE SET number = CASE WHEN name LIKE '%\\_most' ESCAPE '\\' "
+    "THEN max(number, excluded.number) ELSE number + excluded.number END"
 )
-_TOTAL = (
-    "INSERT INTO totals VALUES (?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET number = number + excluded.number"
-)
+"""What becomes of two numbers of one name; see `domain.stats.Numbers`."""
+
+_FIGURE = f"INSERT INTO figures VALUES (?, ?, ?, ?) {_TOGETHER}"
+_TOTAL = f"INSERT INTO totals VALUES (?, ?, ?) {_TOGETHER}"
 _OLDEST = "SELECT minute, queue, name FROM figures WHERE minute < ? ORDER BY minute LIMIT ?"
 
 

@@ -122,8 +122,9 @@ _HOOK = {
     "on": array(one_of(*EVENTS)), "has_secret": FLAG, "crossed": maybe(FLAG),
     **dict.fromkeys(("when", "format", "smtp", "from", "cwd"), maybe(TEXT)),
 }  # fmt: skip
-_FINISHED = _of(Figures, without="run wait")
+_FINISHED = _of(Figures, without="run wait cpu memory")
 _QUANTILES = record(p50=maybe(NUMBER), p95=maybe(NUMBER))
+_USED = record(p50=maybe(NUMBER), p95=maybe(NUMBER), most=maybe(NUMBER))
 
 SCHEMAS: dict[str, Schema] = {
     "Problem": record(
@@ -135,7 +136,9 @@ SCHEMAS: dict[str, Schema] = {
         id=TEXT, command=COMMAND, reason=maybe(TEXT), last_error=maybe(TEXT),
         **_of(Job, "state attempts runs interruptions suspect created_at updated_at run_at "
                    "started_at finished_at failed_at worker paused"),
-        **_of(Outcome, "exit_code signal timed_out stdout stderr stdout_cut stderr_cut"),
+        **_of(Outcome, "exit_code signal timed_out stdout stderr stdout_cut stderr_cut "
+                       "cpu_seconds peak_memory note"),
+        result={"description": "the JSON value that its latest run has left"},
         duration=maybe(NUMBER), **{name: _of_field(field) for name, field in ASKED.items()},
         waits_for=array(TEXT), capture_env=FLAG, history=array(named("Run")),
     ),
@@ -159,10 +162,11 @@ SCHEMAS: dict[str, Schema] = {
     "QueueReport": record(
         "What happened in one queue, or in all; `series` has the last 60 minutes, one by one.",
         **_FINISHED, success_rate=maybe(NUMBER), run_seconds=_QUANTILES, wait_seconds=_QUANTILES,
-        throughput=map_of(NUMBER), series=array(named("Ended")),
+        cpu_seconds=_USED, peak_memory=_USED, throughput=map_of(NUMBER),
+        series=array(named("Ended")),
         ever=record(
             **_FINISHED, runs_measured=COUNT, run_seconds_sum=NUMBER, waits_measured=COUNT,
-            wait_seconds_sum=NUMBER,
+            wait_seconds_sum=NUMBER, cpu_seconds_sum=NUMBER,
         ),
     ),
     "Report": record(

@@ -19,6 +19,7 @@ from queuectl.domain.hooks import Hook, parse_threshold, shown_address
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.queue_limits import hook_of_queue, is_of_deliveries, queue_title
 from queuectl.domain.settings import show
+from queuectl.domain.sizes import size_text
 from queuectl.domain.text import printable
 from queuectl.domain.times import UTC, iso
 from queuectl.domain.views import suspicion
@@ -188,6 +189,7 @@ def environment() -> Environment:
     )
     environment.filters |= {
         "at": at, "moments": moments, "span": length, "line": _line, "size": size,
+        "memory": size_text,
         "state_text": state_text, "attempts": attempts_text, "printable": printable,
         "value": show, "worker_name": _worker_name, "printable_lines": _printable_lines,
         "line_of_fields": _of_fields, "delivered": delivered_text, "hook_address": _hook_address,

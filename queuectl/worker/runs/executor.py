@@ -22,17 +22,19 @@ from functools import partial
 from itertools import chain
 
 from queuectl.domain.job import Outcome
-from queuectl.system.run_mark import Marker, mark_of
+from queuectl.system.run_mark import Marker, mark_of, read_mark
 from queuectl.system.run_processes import children_of
-from queuectl.worker.runs import programs
+from queuectl.worker.runs import programs, usage
 from queuectl.worker.runs.console import Console, ConsoleWanted
 from queuectl.worker.runs.input import input_file
+from queuectl.worker.runs.limits import LimitedRun, Limits
 from queuectl.worker.runs.outcome import Run, outcome_of
 from queuectl.worker.runs.output import RunFiles
 from queuectl.worker.runs.programs import CannotStart
 from queuectl.worker.runs.sampler import Sampler
-from queuectl.worker.runs.stopping import RunTimer, Stopper, has_ended, reaped_status
+from queuectl.worker.runs.stopping import RunTimer, Stopper, has_ended, reaped
 from queuectl.worker.runs.temp_file import SpawnAction
+from queuectl.worker.runs.usage import Reaped, Used
 from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control, Halt
 
@@ -67,6 +69,8 @@ class _RunInHand:
     console: Console | None = None
     ending: _Ending | None = None
     is_sampled: bool = False
+    memory_seen: int = 0
+    limited: LimitedRun | None = None
 
 
 class Executor:
@@ -93,6 +97,8 @@ class Executor:
         self._is_adopter = is_adopter
         self._stopper = Stopper(control, self._adopted, self._is_unclear)
         self._sampler = Sampler(log_limit)
+        self._meter = usage.Meter()
+        self._limits = Limits()
         self._marker = Marker()
         self._unreaped: set[int] = set()
         """Leaders that must not be reaped when they end, as more of their runs is to be killed."""
@@ -111,6 +117,7 @@ class Executor:
     def close(self) -> None:
         """Let go of what is open."""
         self._sampler.close()
+        self._limits.close()
         os.close(self._null)
 
     def __len__(self) -> int:
@@ -131,19 +138,24 @@ class Executor:
         begun = time.monotonic()
         self._watchdog.announce(run.id, run.deadline)
         self._is_starting = True
-        console = None
+        console = limited = None
         try:
+            if run.is_limited:
+                limited = self._limits.of(run)
             if run.console is not None:
-                console, pid = self._spawn_with_console(run, run.console, files)
+                console, pid = self._spawn_with_console(run, run.console, files, limited)
             else:
-                pid = self._spawn_with_input(run, (self._no_input, *files.actions))
+                pid = self._spawn_with_input(run, (self._no_input, *files.actions), limited)
         except CannotStart as fault:
             self._watchdog.ended(run.id)
             files.show()
-            return Outcome(error=str(fault))
+            if limited is not None:
+                self._limits.remove(limited)
+            return Outcome(error=str(fault), is_final=fault.is_final)
         else:
             self._watchdog.started(run.id, pid)
             hand = _RunInHand(run, files, pid, begun, RunTimer(run.id, pid, begun), console)
+            hand.limited = limited
             self._in_hand[pid] = hand
             if run.kill_leftovers or console is not None:
                 self._unreaped.add(pid)
@@ -156,12 +168,12 @@ class Executor:
         return None
 
     def _spawn_with_console(
-        self, run: Run, wanted: ConsoleWanted, files: RunFiles
+        self, run: Run, wanted: ConsoleWanted, files: RunFiles, limited: LimitedRun | None
     ) -> tuple[Console, int]:
         """Start the console of a run and its command; return its pid too. Raises CannotStart."""
         console = Console(wanted, run.id, run.environment, files, self._marker)
         try:
-            pid = self._spawn_with_input(run, console.actions)
+            pid = self._spawn_with_input(run, console.actions, limited)
         except CannotStart:
             console.abandon()
             raise
@@ -170,7 +182,9 @@ class Executor:
         self._consoles.add(console.pid)
         return console, pid
 
-    def _spawn_with_input(self, run: Run, streams: tuple[SpawnAction, ...]) -> int:
+    def _spawn_with_input(
+        self, run: Run, streams: tuple[SpawnAction, ...], limited: LimitedRun | None
+    ) -> int:
         """Start a command, which reads a file or a text if it names one. Raises CannotStart.
 
         The file is seen from its directory.
@@ -181,19 +195,21 @@ class Executor:
         elif run.input_text is not None:
             source = input_file(run.input_text)
         else:
-            return self._spawn(run, streams)
+            return self._spawn(run, streams, limited)
         try:
-            return self._spawn(run, (*streams, (os.POSIX_SPAWN_DUP2, source, 0)))
+            return self._spawn(run, (*streams, (os.POSIX_SPAWN_DUP2, source, 0)), limited)
         finally:
             os.close(source)
 
-    def _spawn(self, run: Run, streams: tuple[SpawnAction, ...]) -> int:
+    def _spawn(self, run: Run, streams: tuple[SpawnAction, ...], limited: LimitedRun | None) -> int:
         """Start the command; its pid is also its process group. Raises CannotStart.
 
         `streams` are its standard input, output and error.
         """
         _enter(run)
         start = programs.to_start(run.command, run.environment)
+        if limited is not None:
+            start = limited.starting(start)
         self._marker.put(mark_of(run.id))
         try:
             while True:
@@ -226,24 +242,39 @@ class Executor:
 
         Runs whose time is up, or of which the control says so, are stopped.
         """
-        for hand, status in self._reaped():
-            yield hand.run, hand.files, self._outcome(hand, status)
+        for hand, end in self._reaped():
+            yield hand.run, hand.files, self._outcome(hand, end)
         now = time.monotonic()
         self._show_slow_ones(now)
         if self._news is not self._control.news or now >= self._next_check:
             self._news = self._control.news
             self._look_after_all(now)
 
-    def _outcome(self, hand: _RunInHand, status: int | None) -> Outcome:
-        """Return how a run ended, by its command's status (None: it cannot be killed)."""
+    def _outcome(self, hand: _RunInHand, end: Reaped | None) -> Outcome:
+        """Return how a run ended, by how its command did (None: it cannot be killed)."""
         run, ending = hand.run, hand.ending
+        status = end.status if end else None
         halt, left = (ending.halt, ending.left) if ending else (None, [])
         if status != 0:
             hand.files.show()
             if halt is None and self._was_fenced(run, status):
                 halt = Halt.LOST
             left = left or ([hand.pid] if status is None else [])
-        return outcome_of(status, halt, left, run, hand.files, time.monotonic() - hand.begun)
+        lasted = time.monotonic() - hand.begun
+        used = self._used(hand, end, lasted)
+        return outcome_of(end, halt, left, run, hand.files, lasted, used)
+
+    def _used(self, hand: _RunInHand, end: Reaped | None, lasted: float) -> Used:
+        """Return what a run that has ended used; its limits are over."""
+        if end is None:
+            used = Used(None, hand.memory_seen or None)
+        else:
+            seconds = end.used.ru_utime + end.used.ru_stime
+            used = Used(round(seconds, 6), self._meter.peak(end.used, hand.memory_seen, lasted))
+        if hand.limited is not None:
+            used = hand.limited.used(used)
+            self._limits.remove(hand.limited)
+        return used
 
     def _was_fenced(self, run: Run, status: int | None) -> bool:
         """Whether the guard has ended the run, because this worker did not renew in time."""
@@ -252,53 +283,53 @@ class Executor:
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         return was_killed and self._control.halt(run.id) is Halt.LOST
 
-    def _reaped(self) -> Iterator[tuple[_RunInHand, int | None]]:
-        """Reap what has ended, orphans too; yield the runs among that, with their status.
+    def _reaped(self) -> Iterator[tuple[_RunInHand, Reaped | None]]:
+        """Reap what has ended, orphans too; yield the runs among that, with how they ended.
 
         One after the other, so that the end of each is noted before the next is reaped.
         """
         while self._over:
             hand = self._over.popleft()
-            status = reaped_status(hand.pid)
+            end = reaped(hand.pid)
             self._let_go(hand)
-            yield hand, status
+            yield hand, end
         while (ended := self._next_reaped()) is not None:
-            pid, status = ended
+            pid, end = ended
             found = self._in_hand.get(pid)
             if found is not None:
                 self._let_go(found)
-                yield found, status
+                yield found, end
 
     def _let_go(self, hand: _RunInHand) -> None:
         """Forget a run whose leader is reaped."""
         del self._in_hand[hand.pid]
         if hand.is_sampled:
-            self._sampler.remove(hand.files)
+            hand.memory_seen = self._sampler.remove(hand.files)
         self._unreaped.discard(hand.pid)
         if hand.console is not None:
             self._consoles.discard(hand.console.pid)
         self._watchdog.ended(hand.run.id)
         self._has_orphans = self._has_orphans or bool(self._in_hand)  # it may have left some
 
-    def _next_reaped(self) -> tuple[int, int | None] | None:
-        """Reap a child that has ended and return its pid and status; None: there is none."""
+    def _next_reaped(self) -> tuple[int, Reaped | None] | None:
+        """Reap a child that has ended; return its pid and how it ended; None: there is none."""
         if not self._unreaped:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 self._has_orphans = not self._is_adopter
                 return None
             if pid == 0:
                 self._has_orphans = self._has_orphans or not self._in_hand
                 return None
-            return pid, status
+            return pid, Reaped(status, used)
         while (pid := self._next_dead() or 0) in self._unreaped:
             # what it leaves behind is killed, and its console done, before its pid is free
             hand, bring_about = self._in_hand[pid], _nothing
             if hand.run.kill_leftovers:
                 bring_about = partial(self._stopper.kill_leftovers, hand.run, pid)
             self._begin_ending(hand, None, bring_about)
-        return (pid, reaped_status(pid)) if pid else None
+        return (pid, reaped(pid)) if pid else None
 
     def _next_dead(self) -> int | None:
         """Return the pid of a child that has ended and is not a run's whose end is being made."""
@@ -336,7 +367,16 @@ class Executor:
             if self._in_hand.get(hand.pid) is hand:
                 hand.files.show()
                 hand.is_sampled = True
-                self._sampler.add(hand.files)
+                self._sampler.add(hand.files, partial(self._memory_of, hand))
+
+    def _memory_of(self, hand: _RunInHand, seen: int) -> int:
+        """Return the most memory of a run, of which so much was `seen`; for the sampler's thread.
+
+        What has lost its parents is a child of this process, and bears the run's mark.
+        """
+        mark = mark_of(hand.run.id)
+        orphans = [pid for pid in self._adopted() if read_mark(pid) == mark]
+        return usage.look(hand.pid, orphans, seen)
 
     def _look_after_all(self, now: float) -> None:
         """Stop what must be stopped, pause what must pause, and say when to look again."""

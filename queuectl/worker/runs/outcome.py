@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 from queuectl.domain.field_checks import Command
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job, Outcome
+from queuectl.domain.job_fields import CGROUP
 from queuectl.domain.times import short_seconds
 from queuectl.system.run_processes import members
 from queuectl.worker.runs import programs
 from queuectl.worker.runs.console import ConsoleWanted
 from queuectl.worker.runs.output import RunFiles
+from queuectl.worker.runs.results import take_result
+from queuectl.worker.runs.usage import Reaped, Used
 from queuectl.worker.signals import Halt
 
 _TIMEOUT, _GIVEN_BACK = Halt.TIMEOUT, (Halt.RELEASE, Halt.LOST)
@@ -32,7 +35,8 @@ class Run:
     """What to run and how long it may take; `deadline` is the lease's end by `boot_clock`.
 
     `console` says how people may talk to it; None: it has nothing to read. `input` is a file that
-    it reads, `input_text` the content of one.
+    it reads, `input_text` the content of one, and `result` the path at which it may leave one.
+    `memory`, `cpus` and `memory_kind` are its limits, as in `Spec`.
     """
 
     id: str
@@ -46,20 +50,36 @@ class Run:
     console: ConsoleWanted | None = None
     input: str | None = None
     input_text: str | None = None
+    result: str = ""
+    memory: int = 0
+    cpus: float = 0.0
+    memory_kind: str = CGROUP
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is something to which the system has to hold it."""
+        return bool(self.memory or self.cpus)
 
 
 def outcome_of(
-    status: int | None,
+    end: Reaped | None,
     halt: Halt | None,
     left: list[int],
     run: Run,
     files: RunFiles,
     duration: float,
+    used: Used,
 ) -> Outcome:
-    """Return how a run ended, by its status, why it was stopped, and the pids that are left."""
-    code = None if status is None else os.waitstatus_to_exitcode(status)
+    """Return how a run ended, by its command's end, why it was stopped, and the pids that are left.
+
+    The result that it has left is taken in.
+    """
+    code = None if end is None else os.waitstatus_to_exitcode(end.status)
     exit_code, number = (None, -code) if code is not None and code < 0 else (code, None)
     error = _error(exit_code, number, halt, run)
+    if error and halt is None:
+        error = used.error or error
+    result, note = take_result(run.result)
     (stdout, stdout_cut), (stderr, stderr_cut) = files.tails()
     return Outcome(
         exit_code,
@@ -72,6 +92,10 @@ def outcome_of(
         stdout_cut,
         stderr_cut,
         halt in _GIVEN_BACK,
+        cpu_seconds=used.cpu_seconds,
+        peak_memory=used.memory,
+        result=result,
+        note=note,
     )
 
 

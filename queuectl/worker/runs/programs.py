@@ -40,7 +40,14 @@ Environment = Mapping[bytes, bytes]
 
 
 class CannotStart(Exception):
-    """The command could not be started; the text says why."""
+    """The command could not be started; the text says why.
+
+    `is_final` says that another attempt would end the same.
+    """
+
+    def __init__(self, why: str, *, is_final: bool = False) -> None:
+        super().__init__(why)
+        self.is_final = is_final
 
 
 class Start(NamedTuple):

@@ -1,7 +1,8 @@
-"""The order in which long runs write to their two files, and how large these may grow.
+"""The order in which long runs write to their two files, how large these may grow, and memory.
 
 A thread looks at the sizes, so that nothing is in the way of what a command writes: each hundredth
-of a second while it writes, and when it writes again after a pause.
+of a second while it writes, and when it writes again after a pause. It looks at the memory of runs
+too (`usage.look`), more rarely the longer they go on.
 """
 
 from __future__ import annotations
@@ -39,15 +40,28 @@ _BUSIEST = 7
 _MOST_BYTES = 4 * 1024 * 1024
 """When the order is so large no more of it is kept."""
 
+_FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_GROWS = 0.03, 2.0, 1.5
+"""How many seconds lie between two looks at the memory of a run: each time more."""
+
+_MEMORY_SHARE = 50
+"""At most such a part of one processor goes into looking at memory."""
+
 LEAST_CAP = 256 * 1024
 """No file is cut that is smaller: a quarter of it stays at each end, what the record has too."""
+
+
+LookAtMemory = Callable[[int], int]
+"""Takes the most bytes that a run has had, and returns them, or more that it has now."""
 
 
 class _Sampled:
     """One run that is looked at."""
 
-    def __init__(self, files: RunFiles) -> None:
+    def __init__(self, files: RunFiles, look_at_memory: LookAtMemory) -> None:
         self.files = files
+        self.look_at_memory = look_at_memory
+        self.memory = 0
+        self.memory_pause = _FIRST_PAUSE
         self.turns = Turns()
         self.sizes: Sizes = (0, 0)
         self.pace = 0
@@ -73,23 +87,29 @@ class Sampler:
         self._sampled: dict[RunFiles, _Sampled] = {}
         self._watched: dict[int, tuple[_Sampled, int]] = {}
         self._due: list[tuple[float, int, _Sampled]] = []
+        self._memory_due: list[tuple[float, int, _Sampled]] = []
         self._writes: FirstWrites | None = None
         self._thread: threading.Thread | None = None
         self._wake: tuple[int, int] | None = None
         self._is_closed = False
         self._count = 0
 
-    def add(self, files: RunFiles) -> None:
-        """Begin to look at the files of a run."""
+    def add(self, files: RunFiles, look_at_memory: LookAtMemory) -> None:
+        """Begin to look at the files of a run, and at its memory."""
         with self._lock:
             if self._thread is None:
                 self._begin()
-            self._sampled[files] = sampled = _Sampled(files)
-            self._look(sampled, time.monotonic())
+            self._sampled[files] = sampled = _Sampled(files, look_at_memory)
+            now = time.monotonic()
+            self._look(sampled, now)
+            self._plan_memory(sampled, now)
         self._rouse()
 
-    def remove(self, files: RunFiles) -> None:
-        """Look at the files of a run for the last time, before they are closed."""
+    def remove(self, files: RunFiles) -> int:
+        """Look at the files of a run for the last time, before they are closed.
+
+        Returns the most bytes of memory that it was seen to have.
+        """
         with self._lock:
             sampled = self._sampled.pop(files)
             self._hear()
@@ -98,6 +118,7 @@ class Sampler:
             self._unwatch(sampled)
             if sampled.order is not None:
                 os.close(sampled.order)
+            return sampled.memory
 
     def close(self) -> None:
         """End the thread."""
@@ -136,6 +157,9 @@ class Sampler:
         while not self._is_closed:
             with self._lock:
                 seconds = self._look_at_due()
+            until_memory = self._look_at_memory()
+            if until_memory is not None:
+                seconds = until_memory if seconds is None else min(seconds, until_memory)
             poller.poll(None if seconds is None else max(0.0, seconds) * 1000)
             with suppress(BlockingIOError):
                 os.read(self._wake[0], 4096)
@@ -149,6 +173,35 @@ class Sampler:
             if due == sampled.due and not sampled.is_over:
                 self._look(sampled, now)
         return self._due[0][0] - now if self._due else None
+
+    def _look_at_memory(self) -> float | None:
+        """Look at the memory of runs for which it is time; return seconds until the next, if any.
+
+        The lock is not held meanwhile, as that of a large process takes long.
+        """
+        while True:
+            with self._lock:
+                due, _, sampled = self._memory_due[0] if self._memory_due else (None, 0, None)
+                if sampled is None or due is None:
+                    return None
+                begun = time.monotonic()
+                if due > begun:
+                    return due - begun
+                heappop(self._memory_due)
+                seen = sampled.memory
+            seen = sampled.look_at_memory(seen)
+            now = time.monotonic()
+            with self._lock:
+                if sampled.is_over:
+                    continue  # its pids may have been another's
+                sampled.memory = seen
+                pause, least = sampled.memory_pause, (now - begun) * _MEMORY_SHARE
+                self._plan_memory(sampled, now + max(pause, least * len(self._sampled)))
+                sampled.memory_pause = min(pause * _PAUSE_GROWS, _LONGEST_PAUSE)
+
+    def _plan_memory(self, sampled: _Sampled, due: float) -> None:
+        self._count += 1
+        heappush(self._memory_due, (due, self._count, sampled))
 
     def _hear(self) -> None:
         """Heed what is told of writes: which run is to be looked at, and what came first in it."""

@@ -21,6 +21,7 @@ from queuectl.system.run_processes import (
     signal_run,
 )
 from queuectl.worker.runs.outcome import Run
+from queuectl.worker.runs.usage import Reaped
 from queuectl.worker.signals import Control, Halt
 
 _LOOK_SECONDS = 0.02
@@ -128,7 +129,7 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def reaped_status(pid: int) -> int | None:
-    """Return the status of a child that has ended, which is reaped, else None."""
-    found, status = os.waitpid(pid, os.WNOHANG)
-    return status if found else None
+def reaped(pid: int) -> Reaped | None:
+    """Return how a child has ended, which is reaped; None where it has not."""
+    found, status, used = os.wait4(pid, os.WNOHANG)
+    return Reaped(status, used) if found else None

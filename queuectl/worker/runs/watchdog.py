@@ -27,6 +27,7 @@ from functools import partial
 from typing import NamedTuple
 
 from queuectl.domain.settings import MOST_CONCURRENCY
+from queuectl.system import cgroups
 from queuectl.system.processes import (
     boot_clock,
     has_write_lock,
@@ -221,6 +222,8 @@ def _be_watchdog(memory: mmap.mmap, reader: int, heir: Heir) -> None:
     _GUARD.pack_into(memory, _GUARD_AT, os.getpid())
     _detach(keep=reader)
     _watch(memory, reader)
+    with contextlib.suppress(Exception):
+        cgroups.sweep([_worker_in(memory)])
     with contextlib.suppress(Exception):  # what cannot be passed on is taken back as any lost claim
         if notes := list(_notes(memory)):
             heir(notes)
