@@ -33,21 +33,29 @@ CHOSEN: dict[str, tuple[object, ...]] = {
     "Spec.cwd": ("/", "/usr"),
     "Spec.memory": (2**21, 2**31, 3 * 2**30),
     "Outcome.result": ('{"loss": 0.5}', '["a", 1]', '"done"'),
+    "Spec.between": ("22:00-06:00 UTC", "mon-fri 08:00-17:00 UTC"),
+    "Spec.retry_on": (("75", "64-78"), ("signal:9",)),
+    "Spec.no_retry_on": (("2", "timeout"), ("oom",)),
 }
 """Values of fields that take no others of their type; each other one is refused (tested)."""
 
 _VERDICT = "a word of the worker's to the state machine, which has heard it"
 _BY_STORE = "a number that the store gives"
 _OF_A_RUN = "says who runs the job, and nobody does there"
-_OF_CAPTURE = "the name of an environment; `capture_env` is how one asks for it"
+_OF_CAPTURE = "names what is stored apart; `capture_env` and `--snapshot` ask for it"
 _OF_ID = "says who made the id, which is known by whether one is given"
 _OF_RUNS = "each run of a schedule has its own"
 _OF_BEFORE = "of runs before, which this one does not need"
 _INSIDE = "kept between the store and the workers"
 
-_NOT_GIVEN = {"spec.generated_id": _OF_ID, "spec.environment": _OF_CAPTURE}
+_NOT_GIVEN = {
+    "spec.generated_id": _OF_ID,
+    "spec.environment": _OF_CAPTURE,
+    "spec.snapshot": _OF_CAPTURE,
+}
 _NOT_STORED = {
     "outcome.interrupted": _VERDICT, "outcome.is_final": _VERDICT, "outcome.postponed": _VERDICT,
+    "outcome.unfit_host": _VERDICT,
 }  # fmt: skip
 _NO_CLOCK = {"delayed": "says that a wait was reckoned by a clock which is another one there"}
 

@@ -28,7 +28,9 @@ from queuectl.domain.request import resolve_field
 from queuectl.presentation.console import print_hint, print_line
 from queuectl.queue import Queue
 
-_STRUCTURED = frozenset("command env labels after after_any after_fail".split())
+_STRUCTURED = frozenset(
+    "command env labels after after_any after_fail retry_on no_retry_on".split()
+)
 
 
 _queue_option = click.option(

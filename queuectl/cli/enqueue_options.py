@@ -112,11 +112,16 @@ _BEHIND = {
         click.option("--in", "--delay", "delay", metavar="TIME",
                      help="Start it after this time: 90 (seconds), 5m, 1h."),
     ),
+    "cwd": (
+        click.option("--snapshot", is_flag=True,
+                     help="Run it in a checkout of this git work tree as it is now."),
+    ),
     "env": (
         click.option("--env-file", type=PathName(), metavar="FILE",
                      help="Set the variables of a file like .env for it."),
-        click.option("--capture-env", is_flag=True,
-                     help="Run it in the environment that this command has."),
+        click.option("--capture-env/--no-capture-env", default=None,
+                     help="Run it in the environment that this command has, or not. "
+                          "Default: the setting capture_env."),
     ),
 }  # fmt: skip
 """The options that set no field of their own, by the field behind whose option they stand."""
@@ -305,7 +310,7 @@ class EnqueueOptions:
 
     def _model(self, queue: Queue, form: RequestForm) -> Request | None:
         """Return what the options say of all jobs; None where each one is to be looked at."""
-        if not self.fields:
+        if not (self.fields or form.settings.capture_env):
             return form.model()
         if not self.fields.keys().isdisjoint(("id", "command", "cwd")):
             return None
@@ -368,7 +373,8 @@ def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
         raise InvalidInput("--at and --in cannot both be given")
     others = {
         "env_file": options["env_file"],
-        "capture_env": options["capture_env"] or None,
+        "capture_env": options["capture_env"],
+        "snapshot": options["snapshot"] or None,
         HOLD: options.get("hold") or None,
         "id": source.id,
         "at": options["at"],

@@ -38,6 +38,7 @@ MAX_PRIORITY = 1_000_000
 MAX_PARENTS = 10_000
 MAX_SLOTS = 1_000_000
 MAX_CPUS = 100_000
+MAX_LOAD = 100_000
 PRIORITIES = {"low": -10, "normal": 0, "high": 10}
 
 MAX_NAME = 128
@@ -254,6 +255,27 @@ def check_ids(field: str, value: object) -> tuple[str, ...]:
     if len(value) > MAX_PARENTS:
         raise InvalidInput(f"{field} names {len(value):,} jobs; {MAX_PARENTS:,} are allowed")
     return tuple(dict.fromkeys(check_name(f"{field}: id", each) for each in value))
+
+
+def check_ends(field: str, value: object) -> tuple[str, ...]:
+    """Return ends of a run, as `run_ends` has them."""
+    from queuectl.domain.run_ends import parse_ends  # few jobs name any
+
+    return parse_ends(field, value)
+
+
+def check_between(field: str, value: object) -> str:
+    """Return hours of the day in their one form, as `opening_hours` has them."""
+    from queuectl.domain import opening_hours  # few jobs name any
+
+    return opening_hours.check_between(field, value)
+
+
+def check_preflight(field: str, value: object) -> str:
+    """Return a line for the shell that is run before a job starts."""
+    line = check_command(field, check_text(field, value))
+    assert isinstance(line, str), "it was text"
+    return line
 
 
 def check_key(field: str, value: object) -> str:

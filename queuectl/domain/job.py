@@ -64,7 +64,7 @@ class Outcome:
     fields count the bytes before them. `interrupted` says that the worker stopped the run for
     a reason that is not the job's own, so that it costs no attempt; `is_final` that another
     attempt would end the same; `postponed` that the run was not begun, and may be in so many
-    seconds.
+    seconds, and `error` why; `unfit_host` names the host on which the command could not be started.
 
     `cpu_seconds` is the processor time and `peak_memory` the most bytes that its processes used;
     None where nobody knows. `result` is the JSON text that it left as its result, and `note` what
@@ -87,6 +87,7 @@ class Outcome:
     peak_memory: int | None = None
     result: str | None = None
     note: str | None = None
+    unfit_host: str | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -136,6 +137,8 @@ class Job:
     for it; elsewhere it is empty. `delayed` says that `run_at` was asked for as a length of time
     from then on; only a store without a clock of its own keeps that. A `suspect` was being run
     beside others when their worker was lost, and may be what ended it: it runs alone next time.
+    `put_back` is why a worker put the job back before it ran, the last of `put_backs` times in a
+    row. `not_on` names the hosts on which its command could not be started.
     """
 
     spec: Spec
@@ -162,6 +165,9 @@ class Job:
     history: tuple[Run, ...] = ()
     delayed: bool = False
     suspect: bool = False
+    put_back: str | None = None
+    put_backs: int = 0
+    not_on: tuple[str, ...] = ()
 
     def changed(self, now: datetime, **changed: Any) -> Job:
         """Return the job in its next revision, which `now` has made, with other values.

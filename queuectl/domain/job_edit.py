@@ -79,6 +79,8 @@ def edit(
     spec = replace(job.spec, **given)
     if spec.command != job.spec.command:
         require_allowed(spec.command, settings)
+    if spec.preflight is not None and spec.preflight != job.spec.preflight:
+        require_allowed(spec.preflight, settings)
     return state_machine.edit(job, spec, run_at or job.run_at, now, delayed=delayed)
 
 

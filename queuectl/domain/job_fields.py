@@ -86,6 +86,8 @@ class Spec:
     """What somebody asked for; `request` is where that is validated.
 
     A command is a string for /bin/sh, or a tuple of arguments that is run without a shell.
+    `retry_on` and `no_retry_on` say which ends of a run are tried again (see `retry_rules`).
+    `load_below` (0: any), `between` and `preflight` say when it may start (see `start_rules`).
     `backoff_cap` and `timeout` are seconds, `timeout` 0 is none; `backoff_jitter` is a share from
     0 to 1; `env` holds pairs of name and value. `input` is a file of the host that runs the job,
     seen from `cwd`; `input_text` is such a file's content, and a secret as passwords are sent so.
@@ -99,7 +101,8 @@ class Spec:
     parent may be retried, or CANCEL. `imported_from` is the hash of what another program's file
     said of it.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
-    `environment` names a captured environment of the store's.
+    `environment` names a captured environment of the store's, and `snapshot` a state of the work
+    tree that it runs in (see `domain.snapshot`).
     """
 
     id: str
@@ -142,6 +145,32 @@ class Spec:
         0.0, field_checks.check_setting, setting="backoff_jitter",
         metavar="SHARE", help="How much of the wait before a retry is left to chance.",
         comment="the share of the wait before a retry that is left to chance",
+    )  # fmt: skip
+    retry_on: tuple[str, ...] = _field(
+        (), field_checks.check_ends, splits=True,
+        metavar="ENDS", help="Try it again after these ends alone: 75,64-78,signal:9,timeout,oom.",
+        comment="the only ends of a run after which it is tried again",
+        example='["75", "signal:9"]',
+    )  # fmt: skip
+    no_retry_on: tuple[str, ...] = _field(
+        (), field_checks.check_ends, splits=True,
+        metavar="ENDS", help="Do not try it again after these ends: 2,126,timeout.",
+        comment="the ends of a run after which it is not tried again", example='["2", "126"]',
+    )  # fmt: skip
+    load_below: float = _field(
+        0.0, bounds=(0, field_checks.MAX_LOAD),
+        metavar="N", help="Start it only while its host's load (1 minute) is below this; 0: any.",
+        comment="it starts only while its host's load is below this; 0: any load",
+    )  # fmt: skip
+    between: str | None = _field(
+        None, field_checks.check_between, column="between_hours", metavar="HOURS",
+        help="Start it only between these: 22:00-06:00, 'mon-fri 20-6 Europe/Berlin'.",
+        comment="the hours in which it may start", example='"22:00-06:00 Europe/Berlin"',
+    )  # fmt: skip
+    preflight: str | None = _field(
+        None, field_checks.check_preflight, metavar="COMMAND",
+        help="Start it only once this command ends with 0; it is asked again until then.",
+        comment="what must end with 0 before it starts", example='"test -e /mnt/data/ready"',
     )  # fmt: skip
     cwd: str | None = _field(
         None, field_checks.check_cwd, metavar="DIR",
@@ -239,6 +268,7 @@ class Spec:
     )  # fmt: skip
     generated_id: bool = _internal(False)
     environment: str | None = _internal(None)
+    snapshot: str | None = _internal(None)
 
     @property
     def has_parents(self) -> bool:

@@ -24,7 +24,8 @@ from queuectl.domain.settings import Settings, as_flag
 RESULT_FIELDS = frozenset(
     "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "
     "stdout_cut stderr_cut exit_code signal duration timed_out last_error worker reason runs "
-    "interruptions suspect history waits_for paused cpu_seconds peak_memory result note".split()
+    "interruptions suspect history waits_for paused cpu_seconds peak_memory result note "
+    "put_back put_backs not_on".split()
 )
 """Fields that describe what became of a job; on input they are ignored with a note."""
 
@@ -97,7 +98,7 @@ class RequestForm:
         cwd: str | None = None,
         replace: bool = False,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self.is_restricted = bool(settings.allowed_commands or settings.denied_commands)
         self._defaults = defaults_of(settings)
         if cwd is not None:
@@ -141,7 +142,9 @@ class RequestForm:
             raise InvalidInput("field 'command' is missing")
         spec = self._spec(given)
         if self.is_restricted:
-            require_allowed(spec.command, self._settings)
+            require_allowed(spec.command, self.settings)
+            if spec.preflight is not None:
+                require_allowed(spec.preflight, self.settings)
         return Request(spec, run_at, tuple(notes), self._replace, delayed, hold)
 
     def model(self) -> Request:

@@ -77,6 +77,9 @@ class Settings:
     lease_seconds: float = _setting(
         30.0, 1, 86_400, "seconds", "how long a claim lives without renewal"
     )
+    preflight_seconds: float = _setting(
+        30.0, 0.1, 3600, "seconds", "how long what is run before a job (--preflight) may take"
+    )
     stop_grace_seconds: float = _setting(
         0.0, 0, YEAR, "seconds", "how long a stopping worker lets its job go on; 0 is for ever"
     )
@@ -102,6 +105,17 @@ class Settings:
     )  # fmt: skip
     clean_env: bool = _setting(
         False, False, True, "", "give jobs only PATH, HOME, LANG and what they name themselves"
+    )
+    capture_env: bool = _setting(
+        False, False, True, "", "run jobs in the environment of whoever enqueues them, as "
+        "--capture-env does for one",
+    )  # fmt: skip
+    capture_env_names: str = _setting(
+        "", 0, 10_000, "", "patterns, with commas, of the only variables that are captured, such "
+        "as CUDA_*,PATH; the others come from the worker; none is all",
+    )  # fmt: skip
+    capture_env_secrets: bool = _setting(
+        True, False, True, "", "capture variables too whose names say that they are secrets"
     )
     retention_completed: float = _setting(
         0.0, 0, _LONG, "seconds", "how long completed jobs are kept; 0 is for ever"

@@ -110,18 +110,31 @@ def finish(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
 
     Without an outcome the run had not begun, and is released.
     """
-    if outcome is None or outcome.postponed:
-        return release(job, now, wait=outcome.postponed if outcome else 0.0)
+    if outcome is None:
+        return release(job, now)
+    if outcome.postponed:
+        return put_back(job, outcome, now)
     if outcome.succeeded:
         return _ended(job, "succeed", _COMPLETED, outcome, now)
     if outcome.interrupted:
         return release(job, now, outcome)
     if job.cancel_requested:
         return _ended(job, "cancel", _CANCELLED, outcome, now)
-    if job.has_attempts_left and not outcome.is_final:
+    if outcome.unfit_host is not None:
+        return refuse(job, outcome, outcome.unfit_host, now)
+    if job.has_attempts_left and not outcome.is_final and _is_tried_again(job.spec, outcome):
         wait = _wait_before_retry(job)
         return _ended(job, "fail", _FAILED, outcome, now, run_at=later(now, wait))
     return _ended(job, "bury", _DEAD, outcome, now, failed_at=now)
+
+
+def _is_tried_again(spec: Spec, outcome: Outcome) -> bool:
+    """Whether the job's own rules let a run be tried again that has ended so."""
+    if not (spec.retry_on or spec.no_retry_on):
+        return True
+    from queuectl.domain.retry_rules import refusal  # few jobs have such rules
+
+    return refusal(spec, outcome) is None
 
 
 def _wait_before_retry(job: Job) -> float:
@@ -132,18 +145,45 @@ def _wait_before_retry(job: Job) -> float:
     )
 
 
-def release(
-    job: Job, now: datetime, outcome: Outcome | None = None, wait: float = 0.0
-) -> Transition:
+def put_back(job: Job, outcome: Outcome, now: datetime) -> Transition:
+    """The worker puts a job back that it has not begun, as something did not let it.
+
+    The attempt is not counted, and there is no trace in the history. The job waits as long as the
+    outcome says, and knows why.
+    """
+    if job.cancel_requested:
+        return release(job, now)
+    return _ended(
+        job, "put back", _PENDING, None, now, suspect=job.suspect, attempts=job.attempts - 1,
+        run_at=later(now, outcome.postponed), put_back=outcome.error, put_backs=job.put_backs + 1,
+    )  # fmt: skip
+
+
+def refuse(job: Job, outcome: Outcome, host: str, now: datetime) -> Transition:
+    """The command could not be started on this host, and will not be tried there again.
+
+    Another host may start it, and the attempt is not counted; where there is none
+    (`outcome.is_final`) the job is dead.
+    """
+    hosts = tuple(dict.fromkeys((*job.not_on, host)))
+    if outcome.is_final:
+        return _ended(job, "bury", _DEAD, outcome, now, failed_at=now, not_on=hosts)
+    return _ended(
+        job, "refuse", _PENDING, outcome, now, attempts=job.attempts - 1, run_at=now, not_on=hosts
+    )
+
+
+def release(job: Job, now: datetime, outcome: Outcome | None = None) -> Transition:
     """The worker gives a run back; the attempt is not counted.
 
-    Without an outcome the run had not begun, and leaves no trace in the history; with `wait` it
-    is due in so many seconds.
+    Without an outcome the run had not begun, and leaves no trace in the history.
     """
     kept: dict[str, Any] = {"attempts": job.attempts - 1, "suspect": job.suspect}
     if outcome is None and not job.cancel_requested:
-        run_at = later(now, wait) if wait else job.run_at
-        return _ended(job, "release", _PENDING, None, now, run_at=run_at, **kept)
+        return _ended(
+            job, "release", _PENDING, None, now, put_back=job.put_back, put_backs=job.put_backs,
+            **kept,
+        )  # fmt: skip
     ended = outcome or Outcome()
     ended = replace(ended, error=ended.error or INTERRUPTED, interrupted=False)
     if job.cancel_requested:
@@ -207,6 +247,7 @@ def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
 
 def _cancelled(job: Job, now: datetime, **changed: Any) -> Transition:
     changed |= {"paused": False, "suspect": False, "children_pending": job.has_dependents}
+    changed |= {"put_back": None, "put_backs": 0}
     return _changed(job, "cancel", now, state=_CANCELLED, finished_at=now, **changed)
 
 
@@ -246,8 +287,8 @@ def edit(
 ) -> Transition:
     """A job that waits gets another specification; what it has been through stays.
 
-    Blockers that are gone stay gone. Raises Conflict when it does not wait, InvalidInput when
-    `max_retries` would leave it no attempt.
+    Blockers that are gone stay gone; hosts that could not start it may try it again. Raises
+    Conflict when it does not wait, InvalidInput when `max_retries` would leave it no attempt.
     """
     if job.state not in WAITING:
         raise Conflict(f"job '{job.id}' is {job.state}; only a job that waits can be changed")
@@ -258,7 +299,10 @@ def edit(
         )
     left = left_after_edit(job.blocked_by, job.spec, spec)
     delayed = job.delayed if run_at == job.run_at else delayed
-    return _changed(job, "edit", now, spec=spec, run_at=run_at, blocked_by=left, delayed=delayed)
+    return _changed(
+        job, "edit", now, spec=spec, run_at=run_at, blocked_by=left, delayed=delayed,
+        put_back=None, put_backs=0, not_on=(),
+    )  # fmt: skip
 
 
 def pause(job: Job, now: datetime) -> Transition:
@@ -309,11 +353,13 @@ def _ended(
     fence: Fence = _CLAIM,
     *,
     suspect: bool = False,
+    put_back: str | None = None,
+    put_backs: int = 0,
     **changed: Any,
 ) -> Transition:
     """Return the transition that ends a run, with its history entry where there is an outcome.
 
-    A job that has ended by itself is no suspect any more.
+    A job that has ended by itself is no suspect any more, and one that has run is not put back.
     """
     right = job.claim
     if job.state is not _PROCESSING or right is None:
@@ -336,6 +382,8 @@ def _ended(
         outcome=outcome or job.outcome,
         history=(*job.history, run)[-HISTORY_RUNS:] if run else job.history,
         suspect=suspect,
+        put_back=put_back,
+        put_backs=put_backs,
         **changed,
     )
     return Transition(event, job, after, fence, run)

@@ -109,12 +109,13 @@ def reason(
 ) -> str | None:
     """Return why a job waits, in a person's words; None for a job that does not wait.
 
-    A running job has a reason while it is paused.
+    A running job has a reason while it is paused, and a dead one where it was not tried again
+    though attempts were left.
     """
     if job.paused:
         return "paused"
     if job.state not in WAITING:
-        return None
+        return _why_dead(job)
     if job.blocked_by:
         awaited = dict.fromkeys(_awaited(blocker, wait_context) for blocker in job.blocked_by)
         return f"waits for {', '.join(awaited)}"
@@ -123,10 +124,26 @@ def reason(
         held_up = _shut_reason(job, wait_context) or wait_context.unserved(job.spec.queue)
         if held_up:
             return held_up
+    if job.put_back:
+        return f"waits: {job.put_back}"
     if job.state is State.FAILED:
         which = f"retry {job.attempts + 1}/{attempts_allowed(job.spec.max_retries)}"
         return f"{which} due" if is_due else f"{which} at {show(job.run_at)}"
     return "due" if is_due else f"scheduled for {show(job.run_at)}"
+
+
+def _why_dead(job: Job) -> str | None:
+    """Return why a dead job was not tried again though attempts were left; else None."""
+    if job.state is not State.DEAD:
+        return None
+    if job.not_on:
+        error = job.last_error or COULD_NOT_START
+        return f"{error} (on {', '.join(job.not_on)}; it is not tried again there)"
+    if not (job.spec.retry_on or job.spec.no_retry_on):
+        return None
+    from queuectl.domain.retry_rules import verdict
+
+    return verdict(job)
 
 
 def _shut_reason(job: Job, wait_context: WaitContext) -> str | None:
@@ -219,7 +236,11 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
         **asked,
         "waits_for": [blocker.split(":", 1)[1] for blocker in job.blocked_by],
         "paused": job.paused,
+        "put_back": job.put_back,
+        "put_backs": job.put_backs,
+        "not_on": list(job.not_on),
         "capture_env": job.spec.environment is not None,
+        "snapshot": job.spec.snapshot,
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,
         "stdout_cut": outcome.stdout_cut,

@@ -77,6 +77,7 @@ def _details(job: Job, clock: tables.Clock) -> Iterator[tuple[str, str]]:
         text = _TEXTS[name](job) if name in _TEXTS else _asked_text(job, field)
         yield _TITLES.get(name, name), text
     yield "environment", "captured" if spec.environment else "clean" if spec.clean_env else ""
+    yield "snapshot", _snapshot_text(spec.snapshot)
     yield "runs", str(job.runs)
     yield "interruptions", "; ".join(filter(None, (str(job.interruptions or ""), suspicion(job))))
     yield "worker", job.worker or ""
@@ -90,6 +91,19 @@ def _details(job: Job, clock: tables.Clock) -> Iterator[tuple[str, str]]:
         yield "peak_memory", tables.memory(outcome.peak_memory)
         yield "result", outcome.result or ""
         yield "note", outcome.note or ""
+
+
+def _snapshot_text(snapshot: str | None) -> str:
+    """Return which commit a job runs in, and of which work tree."""
+    if snapshot is None:
+        return ""
+    from queuectl.domain.snapshot import Snapshot  # few jobs have one
+
+    try:
+        known = Snapshot.of(snapshot)
+    except ValueError:
+        return snapshot
+    return f"{known.short} of {known.root} on {known.host}"
 
 
 def _asked_text(job: Job, field: Field) -> str:

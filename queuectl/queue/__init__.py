@@ -79,7 +79,7 @@ class Queue(Reader):
     def _requests(self) -> Requests:
         from queuectl.queue.requests import Requests
 
-        return Requests(self._store)
+        return Requests(self._store, self.home)
 
     def request(
         self,

@@ -21,7 +21,7 @@ from queuectl.domain.errors import (
 )
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, Job
-from queuectl.queue.change import Decide, changed, delete, require_fit
+from queuectl.queue.change import Decide, changed, delete, let_go_of_snapshots, require_fit
 from queuectl.stores.rules import require_in_use
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def delete_all(reader: Reader, chosen: Filter, *, force: bool) -> Iterator[Chang
         if result.error is None:
             logs.remove(result.job.id)
         yield result
+    let_go_of_snapshots(reader)
     reader.store.tidy(_TIDY_SECONDS)
 
 
@@ -156,4 +157,5 @@ def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
         after = page[-1].seq
         yield done
         time.sleep(_BREATH_SECONDS)
+    let_go_of_snapshots(reader)
     store.tidy(_TIDY_SECONDS)

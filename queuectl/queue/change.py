@@ -18,6 +18,7 @@ from queuectl.domain.errors import (
     StoreUnavailable,
     WaitTimedOut,
 )
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Job, State
 from queuectl.domain.queue_limits import OPEN
 from queuectl.domain.times import iso
@@ -185,6 +186,10 @@ class Edit:
 
         Raises NotFound for a parent, InvalidInput for a circle or for too many slots.
         """
+        if spec.between is not None and spec.between != before.between:
+            from queuectl.system.hours import with_zone
+
+            spec = replace(spec, between=with_zone("between", spec.between))
         if spec.slots > 1:
             self._store.queue_limits().get(spec.queue, OPEN).require(spec)
         if blockers(spec) == blockers(before):
@@ -215,6 +220,15 @@ def delete(reader: Reader, job_id: str, *, force: bool, only: Filter | None) -> 
         only = None  # it did fit, and has changed because we made it end
     change(reader.store, job_id, lambda job, _now: state_machine.delete(job), only)
     JobLogs(reader.home).remove(job_id)
+    let_go_of_snapshots(reader)
+
+
+def let_go_of_snapshots(reader: Reader) -> None:
+    """Let go of the snapshots of work trees that no job of this home needs any more."""
+    if reader.home.snapshots.exists():
+        from queuectl.queue.snapshots import sweep  # few homes have any
+
+        sweep(reader.store, reader.home)
 
 
 def _end_run(reader: Reader, job_id: str, only: Filter | None) -> bool:

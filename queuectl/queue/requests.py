@@ -18,7 +18,9 @@ from queuectl.system.home import working_directory
 from queuectl.system.ids import new_job_ids
 
 if TYPE_CHECKING:
+    from queuectl.queue.snapshots import SnapshotTaker
     from queuectl.stores.base import Store
+    from queuectl.system.home import Home
 
 Written = str | Mapping[str, object] | Request
 """One job: a line for the shell, its fields, or a request that was made of them."""
@@ -33,9 +35,11 @@ _ALIASES = {"env-file": "env_file", "capture-env": "capture_env", "clean-env": "
 class Requests:
     """Makes requests, with the settings and the time of a store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, home: Home | None = None) -> None:
         self._store = store
-        self._captured: str | None = None
+        self._home = home
+        self._taker: tuple[RequestForm, SnapshotTaker] | None = None
+        self._captured: dict[tuple[str, bool], tuple[str, bool]] = {}
 
     def form(
         self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
@@ -60,8 +64,13 @@ class Requests:
         """Return the request that a mapping of fields means. Raises InvalidInput."""
         if not isinstance(fields, Mapping):
             raise TypeError(f'request takes fields, as in {{"command": "echo hi"}}, not {fields!r}')
-        fields, environment = self._with_environment(fields)
-        request = (form or self.form()).fill(fields)
+        form = form or self.form()
+        fields, captured = self._with_environment(fields, form.settings)
+        has_snapshot = "snapshot" in fields
+        if has_snapshot:
+            fields = {**fields}
+            has_snapshot = as_flag("snapshot", fields.pop("snapshot") or False)
+        request = form.fill(fields)
         if request.run_at is not None:
             from queuectl.system.time_parser import is_over
 
@@ -75,20 +84,57 @@ class Requests:
             from queuectl.domain.hooks import refuse_delivery_id
 
             refuse_delivery_id(request.spec.id)
-        if environment is None:
+        if request.spec.between is not None:
+            request = self._within_hours(request, request.spec.between)
+        if has_snapshot:
+            request = self._with_snapshot(request, form)
+        if captured is None:
             return request
-        spec = replace(request.spec, environment=environment, clean_env=False)
+        environment, are_all = captured
+        clean_env = request.spec.clean_env and not are_all
+        spec = replace(request.spec, environment=environment, clean_env=clean_env)
         return replace(request, spec=spec)
 
+    def _with_snapshot(self, request: Request, form: RequestForm) -> Request:
+        """Return a request for a job that runs in a snapshot of the work tree as it is now.
+
+        The jobs of one form have it together. Raises InvalidInput where there is no work tree.
+        """
+        from queuectl.queue.snapshots import SnapshotTaker, sweep  # few jobs have one
+
+        if self._home is None:
+            raise InvalidInput("snapshot is for jobs that are enqueued from a work tree")
+        if self._taker is None or self._taker[0] is not form:
+            sweep(self._store, self._home)
+            self._taker = form, SnapshotTaker(self._store, self._home)
+        spec = request.spec
+        snapshot, note = self._taker[1].of(spec.cwd or "/")
+        notes = (*request.notes, note) if note else request.notes
+        return replace(request, spec=replace(spec, snapshot=snapshot), notes=notes)
+
+    def _within_hours(self, request: Request, hours: str) -> Request:
+        """Return a request for a job that is due when its hours have come, with their zone named.
+
+        Raises InvalidInput for a zone that is none.
+        """
+        from queuectl.system.hours import next_opening, with_zone  # few jobs name hours
+
+        hours = with_zone("between", hours)
+        request = replace(request, spec=replace(request.spec, between=hours))
+        due = request.run_at or self._store.now()
+        opening = next_opening(hours, due)
+        return replace(request, run_at=opening, delayed=False) if opening > due else request
+
     def _with_environment(
-        self, fields: Mapping[str, object]
-    ) -> tuple[Mapping[str, object], str | None]:
+        self, fields: Mapping[str, object], settings: Settings
+    ) -> tuple[Mapping[str, object], tuple[str, bool] | None]:
         """Return the fields of a job with what its `env_file` says in them, and no such field.
 
         The second value names the environment of this process, which is stored now, where
-        `capture_env` asks for it. Raises InvalidInput.
+        `capture_env` asks for it, the field or the setting, and says whether that is all of it.
+        Raises InvalidInput.
         """
-        if _ENVIRONMENT_FIELDS.isdisjoint(fields):
+        if _ENVIRONMENT_FIELDS.isdisjoint(fields) and not settings.capture_env:
             return fields, None
         from queuectl.queue import environments
 
@@ -99,15 +145,20 @@ class Requests:
             if not isinstance(env, Mapping):
                 raise InvalidInput("env must be an object of names and values")
             fields["env"] = {**environments.read_file(check_text("env_file", file)), **env}
-        if not as_flag("capture_env", fields.pop("capture_env", None) or False):
+        asked = fields.pop("capture_env", None)
+        if not (settings.capture_env if asked is None else as_flag("capture_env", asked)):
             return fields, None
         if as_flag("clean_env", fields.get("clean_env") or False):
+            if asked is None:
+                return fields, None
             raise InvalidInput("capture_env and clean_env exclude each other")
-        if self._captured is None:
-            variables = environments.capture(os.environ)
-            self._captured = environments.name_of(variables)
-            self._store.environments.save(self._captured, variables)
-        return fields, self._captured
+        which = settings.capture_env_names, settings.capture_env_secrets
+        if which not in self._captured:
+            variables = environments.capture(os.environ, which[0], secrets=which[1])
+            name = environments.name_of(variables)
+            self._store.environments.save(name, variables)
+            self._captured[which] = name, not environments.are_some(variables)
+        return fields, self._captured[which]
 
     def of_call(
         self,

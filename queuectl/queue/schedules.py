@@ -84,7 +84,9 @@ class Schedules(NamedRecords[Schedule]):
         from json import dumps, loads
 
         rules.refuse_own_fields(fields)
-        Requests(self._store).of(fields)
+        request = Requests(self._store).of({**fields, "capture_env": False})
+        if request.spec.between is not None:
+            fields = {**fields, "between": request.spec.between}
         checked: Mapping[str, object] = loads(dumps(rules.typed(fields)))
         return checked
 

@@ -201,6 +201,10 @@ class Retention(Protocol):
         """Whether `forget_runs` may find any. Cheap."""
         ...
 
+    def needs_snapshot(self, snapshot: str) -> bool:
+        """Whether a job, in the DLQ or not, runs in that snapshot of a work tree."""
+        ...
+
     def forget_runs(self, before: datetime, limit: int) -> tuple[list[tuple[str, int]], bool]:
         """Take runs that ended before an instant off the histories of jobs, a stretch a call.
 

@@ -33,7 +33,7 @@ OUTCOME_FIELDS = (
 _COURSE_FIELDS = (
     "rev", "run_at", "attempts", "runs", "interruptions", "cancel_requested", "worker",
     "created_at", "updated_at", "started_at", "finished_at", "failed_at", "paused",
-    "has_dependents", "children_pending", "suspect",
+    "has_dependents", "children_pending", "suspect", "put_back",
 )  # fmt: skip
 """The fields of a job that are stored as they are: how it has fared so far."""
 
@@ -79,6 +79,8 @@ def job_to_document(job: Job) -> Document:
         "seq": job.seq,
         **_spec_to_document(job.spec),
         **{name: getattr(job, name) for name in _COURSE_FIELDS},
+        "put_backs": job.put_backs or None,
+        "not_on": list(job.not_on),
         "blocked_by": list(job.blocked_by),
         "state": job.state.value,
         **_claim_to_document(job.claim),
@@ -134,6 +136,10 @@ def changed_fields(before: Job, after: Job) -> Document:
             changed[name] = value
     if after.state is not before.state:
         changed["state"] = after.state.value
+    if after.put_backs != before.put_backs:
+        changed["put_backs"] = after.put_backs or None
+    if after.not_on != before.not_on:
+        changed["not_on"] = list(after.not_on)
     if after.blocked_by != before.blocked_by:
         changed["blocked_by"] = list(after.blocked_by)
     if after.claim != before.claim:
@@ -169,6 +175,9 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
         has_dependents=bool(get("has_dependents")),
         children_pending=bool(get("children_pending")),
         suspect=bool(get("suspect")),
+        put_back=get("put_back"),
+        put_backs=get("put_backs") or 0,
+        not_on=tuple(get("not_on") or ()),
         claim=Claim(claim_id, document["worker"], document["lease_until"], alone)
         if claim_id
         else None,

@@ -33,7 +33,7 @@ DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 _OWN_NAMES = (
     "queue.db", "workers.", "history", "dashboard.token", "logs", "results", "sockets", "terminals",
-    "edit-", ".env",
+    "edit-", "snapshots", "checkouts", ".env",
 )  # fmt: skip
 """How the names of what is in a home begin."""
 
@@ -128,6 +128,16 @@ class Home:
     def results(self) -> str:
         """The directory in which runs leave their results, until they have ended."""
         return os.path.join(self.directory, "results")
+
+    @property
+    def snapshots(self) -> Path:
+        """Which jobs need which snapshots of work trees."""
+        return self.root / "snapshots"
+
+    @property
+    def checkouts(self) -> Path:
+        """Where jobs run that name a snapshot."""
+        return self.root / "checkouts"
 
     @property
     def sockets(self) -> str:

@@ -167,6 +167,13 @@ def _blockers(name: str, raw: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(blockers))
 
 
+def _hosts(name: str, raw: object) -> tuple[str, ...]:
+    """Return the names of hosts."""
+    if not isinstance(raw, list):
+        raise InvalidInput(f"{name} must be an array of strings, not {shown(raw)}")
+    return tuple(check_text(name, each) for each in raw)
+
+
 def _history(name: str, raw: object) -> tuple[Run, ...]:
     """Return the runs that there were, each once."""
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
@@ -203,8 +210,9 @@ _COURSE_FIELDS: dict[str, _Reader] = {
     "state": _state, "created_at": _instant, "updated_at": _instant, "run_at": _instant,
     "rev": _count_from_1, "attempts": _count, "runs": _count, "interruptions": _count,
     "cancel_requested": _flag, "waits_for": _blockers, "held": _flag, "has_children": _flag,
-    "unswept": _flag, "suspect": _flag, "worker": _text, "started_at": _instant,
-    "finished_at": _instant, "failed_at": _instant, "history": _history,
+    "unswept": _flag, "suspect": _flag, "put_back": _output, "put_backs": _count, "not_on": _hosts,
+    "worker": _text, "started_at": _instant, "finished_at": _instant, "failed_at": _instant,
+    "history": _history,
 }  # fmt: skip
 _OUTCOME_FIELDS: dict[str, _Reader] = {
     "duration": _fraction, "exit_code": _whole, "signal": _whole, "timed_out": _flag,
@@ -310,7 +318,13 @@ def _spec_from_line(fields: Mapping[str, Any]) -> Spec:
     environment = fields.get("environment")
     if environment is not None:
         environment = check_text("environment", environment)
-    return replace(spec, generated_id=fields.get("generated_id") is True, environment=environment)
+    snapshot = fields.get("snapshot")
+    if snapshot is not None:
+        snapshot = check_text("snapshot", snapshot)
+    return replace(
+        spec, generated_id=fields.get("generated_id") is True, environment=environment,
+        snapshot=snapshot,
+    )  # fmt: skip
 
 
 def _as_written(field: Field, value: object) -> object:

@@ -11,6 +11,7 @@ from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import Job
 from queuectl.domain.request import command_refusal
 from queuectl.domain.settings import Settings
+from queuectl.queue import environments
 from queuectl.stores.base import Store
 from queuectl.system.home import STORE_VARIABLES
 from queuectl.system.run_mark import RUN_ID_VARIABLE
@@ -55,11 +56,12 @@ class Environment:
         self._clean = _encoded({**clean, **own})
 
         @lru_cache(maxsize=_REMEMBERED)
-        def base_of(name: str) -> dict[bytes, bytes]:
+        def base_of(name: str, is_clean: bool) -> dict[bytes, bytes]:
             variables = answer(partial(store.environments.get, name))
             if variables is None:
                 raise NotAllowed(f"Captured environment {name} is not in the store")
-            kept = {k: v for k, v in variables if k not in _OF_THE_WORKERS}
+            whole = environments.over(variables, clean if is_clean else inherited)
+            kept = {k: v for k, v in whole.items() if k not in _OF_THE_WORKERS}
             return _encoded({**kept, **own})
 
         self._base_of = base_of
@@ -73,6 +75,8 @@ class Environment:
         if hook_of(job.id) is not None:
             raise NotAllowed("its id belongs to the deliveries of hooks")
         why = command_refusal(job.spec.command, settings)
+        if not why and job.spec.preflight is not None:
+            why = command_refusal(job.spec.preflight, settings)
         if why:
             raise NotAllowed(f"Command is not allowed: {why}")
         return {
@@ -88,7 +92,7 @@ class Environment:
 
     def _base(self, job: Job) -> dict[bytes, bytes]:
         if job.spec.environment is not None:
-            return self._base_of(job.spec.environment)
+            return self._base_of(job.spec.environment, job.spec.clean_env)
         return self._clean if job.spec.clean_env else self._inherited
 
 

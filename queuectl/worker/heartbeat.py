@@ -113,6 +113,11 @@ class Heartbeat:
         self._held[claim_id] = held
         self._next_renewal = 0.0
 
+    def deadline_of(self, claim_id: str) -> float:
+        """Return when the lease of a claim ends (`boot_clock`); in the past where it is lost."""
+        held = self._held.get(claim_id)
+        return held.deadline if held is not None else 0.0
+
     def let_go(self, claim_id: str) -> None:
         """Stop renewing a claim: the job has been settled, or the claim is lost."""
         self._held.pop(claim_id, None)

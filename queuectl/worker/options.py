@@ -31,6 +31,9 @@ class Timings:
     """How long the last worker goes on with events before it leaves; whoever reads figures, or the
     next worker, does the rest."""
 
+    ask_again: float = 5.0
+    """The first wait of a job that may not start yet; each further one is twice as long."""
+
     longest_pause: float = 5.0
     """The longest wait until a store, or the disk for the logs of jobs, is tried again."""
 

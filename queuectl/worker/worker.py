@@ -12,11 +12,12 @@ from pathlib import Path
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import StoreError, StoreReplaced, StoreUnavailable
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, Outcome
 from queuectl.domain.queue_limits import ONE_JOB
 from queuectl.domain.worker_record import WorkerRecord
 from queuectl.maintenance.rescuer import Rescuer, deliveries_are_left
 from queuectl.maintenance.scheduler import Scheduler
+from queuectl.queue import snapshots
 from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
 from queuectl.stores.rules import require_in_use
@@ -119,7 +120,7 @@ class Worker:
             self._executor,
             self._retry,
             self._log,
-            options.timings.longest_pause,
+            options.timings,
         )
 
     def run(self, on_ready: Callable[[], None]) -> None:
@@ -152,6 +153,8 @@ class Worker:
         try:
             Rescuer(self._store).recover(self._heartbeat.settings)
             self._look_for_suspects()
+            if home.snapshots.exists():
+                snapshots.sweep(self._store, home)
             if self._call_courier and deliveries_are_left(home, self._store):
                 self._call_courier()
         except StoreError as fault:
@@ -263,6 +266,8 @@ class Worker:
             return False
         if self._options.only is not None or self._options.suspects:
             return True
+        if self._starter.is_awaited():
+            return False
         return not self._scheduler.enqueue_due(self._heartbeat.settings).enqueued
 
     # running
@@ -271,7 +276,22 @@ class Worker:
         """Note how runs have ended, for the batch to commit."""
         for run, files, outcome in self._executor.ended():
             self._starter.close_files(files)
-            self._batch.end(self._begun.pop(run.id), outcome)
+            job = self._begun.pop(run.id)
+            if run.prepares:
+                self._go_on(job, run.prepares, outcome)
+            else:
+                self._starter.ended(job)
+                self._batch.end(job, outcome)
+
+    def _go_on(self, job: Job, prepared: str, outcome: Outcome) -> None:
+        """Go on with a job for which something was done before its own command."""
+        end = self._starter.after(job, prepared, outcome)
+        if end is not None or outcome.interrupted or self._control.halt(job.claim_id):
+            self._starter.ended(job)
+            self._batch.end(job, end)
+            return
+        deadline = self._heartbeat.deadline_of(job.claim_id)
+        self._start(ClaimedJob(job, deadline), prepared)
 
     def _only_job(self) -> Job | None:
         """Return the job that runs, if it is the only one: then what is logged is about it."""
@@ -308,14 +328,20 @@ class Worker:
         if self._control.is_stopping or self._control.halt(claim_id) or is_beside:
             self._batch.end(job, None)
             return
+        self._start(claimed)
+
+    def _start(self, claimed: ClaimedJob, prepared: str = "") -> None:
+        """Start a job's command, or what is next to do before; `prepared` is what was done last."""
+        job = claimed.job
         try:
-            outcome = self._starter.start(claimed, self._heartbeat.settings)
+            outcome = self._starter.start(claimed, self._heartbeat.settings, prepared)
         except StoreUnavailable as fault:
             log.debug("%s", fault)
+            self._starter.ended(job)
             self._batch.end(job, None)
             return
         if outcome is None:
-            self._begun[claim_id] = job
+            self._begun[job.claim_id] = job
         else:
             self._batch.end(job, outcome)
 

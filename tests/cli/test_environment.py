@@ -97,3 +97,84 @@ def test_a_setting_of_text_is_emptied_by_an_empty_text(cli: Cli) -> None:
     cli.ok("config", "set", "denied_commands", "rm *")
     assert cli.ok("config", "set", "denied_commands", "").out == "denied_commands = \n"
     cli.ok("enqueue", "rm -f x")
+
+
+# the caller's environment by a setting
+
+
+def captured(job_id: str) -> dict[str, str] | None:
+    """Return the variables that were captured for a job; None where none were."""
+    with open_queue() as queue:
+        name = queue.get(job_id).spec.environment
+        return None if name is None else dict(queue.store.environments.get(name) or ())
+
+
+def test_the_setting_captures_for_every_way_in_and_stores_equal_ones_once(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    cli.ok("enqueue", "job0", "make all")
+    cli.ok("config", "set", "capture-env", "true")
+    cli.ok("enqueue", "job1", "make all")
+    cli.ok("enqueue", "job2", "--", "make", "all")
+    cli.ok("enqueue", '{"id": "job3", "command": "make all"}')
+    cli.ok("add", "make all")
+    lines = "".join(f'{{"id": "line{n}", "command": "true"}}\n' for n in range(300))
+    cli.ok("enqueue", "--file", "-", stdin=lines)
+    with open_queue() as queue:
+        queue.enqueue_one({"id": "job4", "command": "true"})
+        assert len(queue.store.environments.names()) == 1
+    for name in ("job1", "job2", "job3", "job4", "line0", "line299"):
+        assert (captured(name) or {})["CUDA_VISIBLE_DEVICES"] == "3"
+    assert captured("job0") is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    cli.ok("enqueue", "job5", "make all")
+    assert (captured("job5") or {})["CUDA_VISIBLE_DEVICES"] == "4"
+
+
+def test_one_job_can_do_without_what_the_setting_captures(cli: Cli) -> None:
+    cli.ok("config", "set", "capture_env", "yes")
+    cli.ok("enqueue", "job1", "make all", "--no-capture-env")
+    cli.ok("enqueue", "job2", "make all", "--clean-env")
+    cli.ok("enqueue", '{"id": "job3", "command": "true", "capture_env": false}')
+    cli.ok("schedule", "add", "nightly", "* * * * *", "make all")
+    assert [captured(f"job{n}") for n in (1, 2, 3)] == [None] * 3
+    assert cli.job("job2")["clean_env"] is True
+    with open_queue() as queue:
+        assert queue.store.environments.names() == []
+
+
+def test_only_what_fits_the_names_is_captured(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setenv("OTHER", "x")
+    cli.ok("config", "set", "capture_env_names", "CUDA_*,VIRTUAL_ENV")
+    cli.ok("enqueue", "job1", "make all", "--capture-env")
+    variables = captured("job1") or {}
+    assert variables.pop("CUDA_VISIBLE_DEVICES") == "3"
+    assert variables == {"QUEUECTL_CAPTURED_NAMES": "CUDA_*,VIRTUAL_ENV"}
+
+
+def test_secrets_are_captured_and_shown_nowhere_or_left_out(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "hunter2")
+    cli.ok("config", "set", "capture_env", "true")
+    cli.ok("enqueue", "job1", "make all")
+    assert (captured("job1") or {})["API_TOKEN"] == "hunter2"
+    assert "hunter2" not in cli.ok("show", "job1").out + cli.ok("show", "job1", "--json").out
+    cli.ok("config", "set", "capture_env_secrets", "false")
+    cli.ok("enqueue", "job2", "make all")
+    assert "API_TOKEN" not in (captured("job2") or {"API_TOKEN": ""})
+
+
+def test_an_environment_of_some_names_comes_along_with_an_export(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    cli.ok("config", "set", "capture_env_names", "CUDA_*")
+    cli.ok("enqueue", "job1", "make all", "--capture-env")
+    text = cli.ok("export").out
+    cli.ok("--home", "other", "import", "-", stdin=text)
+    with open_queue("other") as queue:
+        (name,) = queue.store.environments.names()
+        assert ("CUDA_VISIBLE_DEVICES", "3") in (queue.store.environments.get(name) or ())

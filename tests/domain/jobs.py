@@ -16,6 +16,8 @@ SPEC = Spec(id="job1", command="exit 1", max_retries=3)
 SUCCESS = Outcome(exit_code=0, duration=0.5, stdout="fine\n")
 FAILURE = Outcome(exit_code=1, error="Exit code 1", duration=0.5)
 TIMEOUT = Outcome(signal=15, timed_out=True, error="Job exceeded 10s timeout", duration=10.0)
+PUT_BACK = Outcome(error="load 12.3, to be below 8", postponed=5.0)
+UNFIT = Outcome(error="Command not found", unfit_host="host1")
 INTERRUPTED = Outcome(signal=15, duration=0.2, interrupted=True)
 
 

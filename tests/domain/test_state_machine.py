@@ -21,9 +21,11 @@ from tests.domain.jobs import (
     IN_STATE,
     INTERRUPTED,
     NOW,
+    PUT_BACK,
     SPEC,
     SUCCESS,
     TIMEOUT,
+    UNFIT,
     after,
     beside_others,
     cancelling,
@@ -45,6 +47,11 @@ EVENTS: dict[str, Event] = {
     "time out": lambda job, now: state_machine.finish(job, TIMEOUT, now),
     "interrupt": lambda job, now: state_machine.finish(job, INTERRUPTED, now),
     "release": lambda job, now: state_machine.release(job, now),
+    "put back": lambda job, now: state_machine.finish(job, PUT_BACK, now),
+    "refuse": lambda job, now: state_machine.finish(job, UNFIT, now),
+    "refuse, no host left": lambda job, now: state_machine.finish(
+        job, replace(UNFIT, is_final=True), now
+    ),
     "expire": lambda job, now: state_machine.expire(job, now, 5),
     "share": state_machine.share,
     "cancel": state_machine.cancel,
@@ -63,6 +70,9 @@ TABLE: dict[str, dict[State, State | str]] = {
     "time out": {State.PROCESSING: State.FAILED},
     "interrupt": {State.PROCESSING: State.PENDING},
     "release": {State.PROCESSING: State.PENDING},
+    "put back": {State.PROCESSING: State.PENDING},
+    "refuse": {State.PROCESSING: State.PENDING},
+    "refuse, no host left": {State.PROCESSING: State.DEAD},
     "expire": {State.PROCESSING: State.PENDING},
     "share": {State.PROCESSING: State.PROCESSING},
     "cancel": {
@@ -279,3 +289,57 @@ def test_each_change_is_fenced_by_what_it_depends_on() -> None:
 def test_a_run_with_exit_code_0_that_exceeded_its_time_has_failed() -> None:
     late = Outcome(exit_code=0, timed_out=True, error="Job exceeded 1s timeout")
     assert result(state_machine.finish(processing(), late, NOW)).state is State.FAILED
+
+
+def test_a_job_that_is_put_back_waits_knows_why_and_has_lost_nothing() -> None:
+    change = state_machine.finish(processing(), PUT_BACK, after(1))
+    job = result(change)
+    assert (change.run, job.history, job.attempts, job.interruptions) == (None, (), 0, 0)
+    assert (job.run_at, job.put_back, job.put_backs) == (after(6), PUT_BACK.error, 1)
+    again = result(state_machine.claim(job, right(2, after(6)), after(6)))
+    assert result(state_machine.finish(again, PUT_BACK, after(7))).put_backs == 2
+
+
+@pytest.mark.parametrize("event", ["succeed", "fail", "time out", "interrupt", "expire", "cancel"])
+def test_what_put_a_job_back_is_forgotten_once_it_has_run(event: str) -> None:
+    job = result(state_machine.finish(processing(), PUT_BACK, NOW))
+    if event != "cancel":
+        job = result(state_machine.claim(job, right(2, after(60)), after(60)))
+    job = result(EVENTS[event](job, after(61)))
+    assert (job.put_back, job.put_backs) == (None, 0)
+
+
+def test_a_job_that_is_given_back_unstarted_still_knows_why_it_was_put_back() -> None:
+    job = result(state_machine.finish(processing(), PUT_BACK, NOW))
+    job = result(state_machine.claim(job, right(2, after(60)), after(60)))
+    assert result(state_machine.release(job, after(60))).put_back == PUT_BACK.error
+
+
+@pytest.mark.parametrize("outcome", [PUT_BACK, UNFIT, replace(UNFIT, is_final=True)])
+def test_a_job_to_be_cancelled_is_neither_put_back_nor_refused(outcome: Outcome) -> None:
+    job = result(state_machine.finish(cancelling(), outcome, NOW))
+    assert (job.state, job.put_back, job.not_on) == (State.CANCELLED, None, ())
+
+
+def test_a_host_that_cannot_start_a_job_is_noted_and_the_attempt_given_back() -> None:
+    change = state_machine.finish(processing(), UNFIT, after(1))
+    job = result(change)
+    assert (job.not_on, job.attempts, job.run_at) == (("host1",), 0, after(1))
+    assert change.run is not None
+    assert change.run.error == "Command not found"
+    other = replace(UNFIT, unfit_host="host2", is_final=True)
+    again = result(state_machine.claim(job, right(2, after(2)), after(2)))
+    dead = result(state_machine.finish(again, other, after(2)))
+    assert (dead.state, dead.not_on) == (State.DEAD, ("host1", "host2"))
+    assert (dead.failed_at, dead.attempts) == (after(2), 1)
+
+
+@pytest.mark.parametrize("event", ["retry", "replace"])
+def test_a_job_that_starts_afresh_may_start_on_every_host(event: str) -> None:
+    dead = result(EVENTS["refuse, no host left"](processing(), NOW))
+    assert result(EVENTS[event](dead, NOW)).not_on == ()
+
+
+def test_an_edited_job_may_start_on_every_host() -> None:
+    job = result(state_machine.finish(processing(), UNFIT, NOW))
+    assert result(state_machine.edit(job, SPEC, NOW, NOW)).not_on == ()

@@ -373,3 +373,14 @@ def test_a_dead_parent_can_be_started_afresh_once_its_children_know(store: Store
     assert store.commit(change)
     settled(store, claimed(store))
     assert claimed(store).id == "child"
+
+
+def test_a_snapshot_is_needed_as_long_as_a_job_names_it(store: Store) -> None:
+    assert not store.retention.needs_snapshot("c0ffee host /tree")
+    buried(store, "a", snapshot="c0ffee host /tree", max_retries=1)
+    added(store, "b", snapshot="c0ffee host /other")
+    assert store.retention.needs_snapshot("c0ffee host /tree"), "a dead job may be retried"
+    assert not store.retention.needs_snapshot("c0ffee")
+    assert store.commit(state_machine.delete(existing(store, "a")))
+    assert not store.retention.needs_snapshot("c0ffee host /tree")
+    assert store.retention.needs_snapshot("c0ffee host /other")

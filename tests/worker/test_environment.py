@@ -121,3 +121,25 @@ def test_a_job_goes_on_when_its_command_is_allowed_again(fleet: Fleet) -> None:
         return job.state is State.COMPLETED
 
     eventually(has_succeeded)
+
+
+def test_of_an_environment_of_some_names_all_others_are_the_workers(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("CUDA_HOME", "/of/the/worker")
+    monkeypatch.setenv("MARKED", "by the worker")
+    fleet.start()
+    fleet.set(capture_env=True, capture_env_names="CUDA_*, VIRTUAL_ENV")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.delenv("CUDA_HOME")
+    monkeypatch.setenv("MARKED", "by the caller")
+    found = variables_of(fleet.outcome(["env"]))
+    assert (found["CUDA_VISIBLE_DEVICES"], found["MARKED"]) == ("3", "by the worker")
+    assert "CUDA_HOME" not in found, "the caller does not have it, and it is one of the names"
+    assert "QUEUECTL_CAPTURED_NAMES" not in found
+    assert found["PATH"]
+    fleet.set(clean_env=True)
+    found = variables_of(fleet.outcome(["env"]))
+    assert found["CUDA_VISIBLE_DEVICES"] == "3"
+    assert "MARKED" not in found

@@ -10,6 +10,8 @@
 - `past_since`: on a job with more than one run in its history, when the first of those that are
   not the latest ended, or `EPOCH` until somebody has looked (`retention`);
 - `suspect`: true on a suspect, else absent;
+- `put_back` and `put_backs`: on a job that was put back before it ran, else absent;
+- `not_on`: on a job that some host could not start, else absent;
 - `claim_alone`: false on a job whose worker runs others beside it, else absent;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
 - `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
@@ -96,6 +98,10 @@ def lacking(job: Job) -> set[str]:
         absent.add("slots_held")
     if not job.suspect:
         absent.add("suspect")
+    if not job.put_backs:
+        absent.update(("put_back", "put_backs"))
+    if not job.not_on:
+        absent.add("not_on")
     if job.claim is None or job.claim.alone:
         absent.add("claim_alone")
     return absent

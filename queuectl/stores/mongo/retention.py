@@ -95,6 +95,11 @@ class MongoRetention(components.Retention):
             for place, wanted in self._with_past_runs(before)
         )
 
+    def needs_snapshot(self, snapshot: str) -> bool:
+        named = {"snapshot": snapshot}
+        places = (self.link.jobs, self.link.dlq)
+        return any(place.find_one(named, {"_id": True}) for place in places)
+
     def forget_runs(self, before: datetime, limit: int) -> tuple[list[tuple[str, int]], bool]:
         gone: list[tuple[str, int]] = []
         is_more = False

@@ -42,6 +42,7 @@ _PROCESSING = {"state": "processing"}
 _ENVIRONMENT = _index("environment", "environment", where={"environment": {"$type": "string"}})
 """Of a text: every document has the field."""
 
+_SNAPSHOT = _index("snapshot", "snapshot", where={"snapshot": {"$type": "string"}})
 _PAST_SINCE = _index("past_since", "past_since", sparse=True)
 
 JOB_INDEXES = (
@@ -72,11 +73,12 @@ JOB_INDEXES = (
     _index("state_queue_seq", "state", "queue", "seq", "batch"),
     # environments that nobody uses, and past runs that are old
     _ENVIRONMENT,
+    _SNAPSHOT,
     _PAST_SINCE,
 )
 
 _OTHER_INDEXES = {
-    "dlq": (_index("finished_at", "finished_at"), _ENVIRONMENT, _PAST_SINCE),
+    "dlq": (_index("finished_at", "finished_at"), _ENVIRONMENT, _SNAPSHOT, _PAST_SINCE),
     "schedules": (_index("due", "paused", "next_due"),),
     "figures": (_index("minute", "minute"),),
     "events": (_index("pending", "event.finished_at", sparse=True),),

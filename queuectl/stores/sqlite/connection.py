@@ -24,6 +24,7 @@ from queuectl.stores.sqlite.schema import (
     DEVELOPMENT_ID,
     LAYOUT,
     SCHEMA_VERSION,
+    SNAPSHOTS_INDEX,
     SUSPECTS_INDEX,
     columns_of_later,
     layout_of_version,
@@ -193,6 +194,7 @@ def add_missing_columns(connection: sqlite3.Connection) -> None:
                     if column.partition(" ")[0] not in there:
                         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
             connection.execute(SUSPECTS_INDEX)
+            connection.execute(SNAPSHOTS_INDEX)
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     finally:
         HOLDING.end()

@@ -86,6 +86,10 @@ class OldJobs:
         """Whether there are runs to be forgotten; see `Retention.has_past_runs`."""
         return bool(self._db.row(f"SELECT 1 {_PAST} LIMIT 1", (to_millis(before),)))
 
+    def needs_snapshot(self, snapshot: str) -> bool:
+        """Whether a job runs in it; see `Retention.needs_snapshot`."""
+        return bool(self._db.row("SELECT 1 FROM jobs WHERE snapshot = ? LIMIT 1", (snapshot,)))
+
     def forget_runs(self, before: datetime, limit: int) -> tuple[list[tuple[str, int]], bool]:
         """Delete past runs in one transaction; see `Retention.forget_runs`."""
         with self._db.writing():

@@ -25,7 +25,8 @@ SPEC = ("command", "argv", *(field.column for field in FIELDS.values()))
 COURSE = (
     "rev", "state", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
     "blocked_by", "paused", "has_dependents", "children_pending", "worker", "updated_at",
-    "started_at", "finished_at", "failed_at", "delayed", "suspect",
+    "started_at", "finished_at", "failed_at", "delayed", "suspect", "put_back", "put_backs",
+    "not_on",
 )  # fmt: skip
 """How a job fares: columns that are named as the fields of `Job`."""
 
@@ -97,7 +98,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
     (
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
         blocked_by, paused, has_dependents, children_pending, worker, updated_at, started_at,
-        finished_at, failed_at, delayed, suspect,
+        finished_at, failed_at, delayed, suspect, put_back, put_backs, not_on,
         claim_id, lease_until, alone,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut,
         cpu_seconds, peak_memory, note, *output,
@@ -149,6 +150,9 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         tuple(history),
         bool(delayed),
         bool(suspect),
+        put_back,
+        put_backs or 0,
+        _listed(not_on),
     )
     return sound(job)
 

@@ -21,7 +21,7 @@ LAYOUT = 1
 LATER = {
     "jobs": (
         "suspect INTEGER", "claim_alone INTEGER", "cpu_seconds REAL", "peak_memory INTEGER",
-        "note TEXT", "result TEXT",
+        "note TEXT", "result TEXT", "put_back TEXT", "put_backs INTEGER", "not_on TEXT",
     ),
     "runs": ("cpu_seconds REAL", "peak_memory INTEGER"),
     "events": ("cpu_seconds REAL", "peak_memory INTEGER"),
@@ -71,6 +71,11 @@ SUSPECTS_INDEX = (
     "WHERE ready = 2"
 )
 """Makes the index of the suspects that may be claimed, which a file of before them lacks."""
+
+SNAPSHOTS_INDEX = (
+    "CREATE INDEX IF NOT EXISTS jobs_snapshot ON jobs (snapshot) WHERE snapshot IS NOT NULL"
+)
+"""Makes the index of the jobs that run in snapshots, which a file of before these lacks."""
 
 _FIELDS = ",\n  ".join(map(column_of, FIELDS.values()))
 
@@ -125,6 +130,7 @@ CREATE TABLE jobs ({_COLUMNS});
 CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
 CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
 {SUSPECTS_INDEX};
+{SNAPSHOTS_INDEX};
 CREATE INDEX jobs_state ON jobs (state, seq);
 CREATE INDEX jobs_ended ON jobs (state, finished_at)
   WHERE state = 'completed' OR state = 'cancelled' OR state = 'dead';

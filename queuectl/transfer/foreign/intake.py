@@ -131,7 +131,7 @@ class Intake:
         return taken, None if self._dry_run else request
 
     def _request(self, entry: Entry) -> Request:
-        fields = {**self._fields(entry), "id": entry.name}
+        fields = {**self._fields(entry), "id": entry.name, "capture_env": False}
         request = self._queue.request(fields)
         if not entry.environment:
             return request
@@ -173,7 +173,7 @@ class Intake:
         notes = (entry.cron, *self._misses(fields.get("cwd")))
         if self._dry_run:
             refuse_own_fields(fields)
-            self._queue.request(fields)
+            self._queue.request({**fields, "capture_env": False})
             Cron(entry.cron, entry.tz if entry.tz is not None else local_zone().name)
         else:
             overlap = entry.overlap if self._overlaps is None else self._overlaps

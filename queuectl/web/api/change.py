@@ -28,7 +28,7 @@ from queuectl.web.api.schemas import FLAG, LIMIT, NAME, SETTING, array, named
 
 MOST_NAMED = 1000
 _MOST_REFUSALS = 20
-_OF_THE_ENQUEUER = frozenset({"env_file", "capture_env"})
+_OF_THE_ENQUEUER = frozenset({"env_file", "capture_env", "snapshot"})
 """Fields that read files and variables of whoever enqueues, which here is the dashboard."""
 
 _QUEUE_NAME = Param("name", PATH, NAME, "the name of a queue", True)
@@ -48,6 +48,7 @@ def _enqueue(queue: Queue, arguments: Arguments) -> dict[str, Any]:
     for name in fields:
         if name.strip().lower().replace("-", "_") in _OF_THE_ENQUEUER:
             raise InvalidInput(f"field '{name}' cannot be used here", hint="use env")
+    fields = {**fields, "capture_env": False}
     request = queue.request(fields, replace=arguments.get("replace", False))
     (result,) = queue.enqueue_requests([request])
     if result.error:

@@ -135,12 +135,12 @@ SCHEMAS: dict[str, Schema] = {
         "A job as `queuectl show --json` prints it.",
         id=TEXT, command=COMMAND, reason=maybe(TEXT), last_error=maybe(TEXT),
         **_of(Job, "state attempts runs interruptions suspect created_at updated_at run_at "
-                   "started_at finished_at failed_at worker paused"),
+                   "started_at finished_at failed_at worker paused put_back put_backs not_on"),
         **_of(Outcome, "exit_code signal timed_out stdout stderr stdout_cut stderr_cut "
                        "cpu_seconds peak_memory note"),
         result={"description": "the JSON value that its latest run has left"},
         duration=maybe(NUMBER), **{name: _of_field(field) for name, field in ASKED.items()},
-        waits_for=array(TEXT), capture_env=FLAG, history=array(named("Run")),
+        waits_for=array(TEXT), capture_env=FLAG, snapshot=maybe(TEXT), history=array(named("Run")),
     ),
     "JobPage": record(
         "Jobs, and where the next page begins; null at the end.",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -30,7 +31,7 @@ from queuectl.worker.runs.input import input_file
 from queuectl.worker.runs.limits import LimitedRun, Limits
 from queuectl.worker.runs.outcome import Run, outcome_of
 from queuectl.worker.runs.output import RunFiles
-from queuectl.worker.runs.programs import CannotStart
+from queuectl.worker.runs.programs import CannotStart, CannotStartHere
 from queuectl.worker.runs.sampler import Sampler
 from queuectl.worker.runs.stopping import RunTimer, Stopper, has_ended, reaped
 from queuectl.worker.runs.temp_file import SpawnAction
@@ -151,7 +152,8 @@ class Executor:
             files.show()
             if limited is not None:
                 self._limits.remove(limited)
-            return Outcome(error=str(fault), is_final=fault.is_final)
+            here = socket.gethostname() if isinstance(fault, CannotStartHere) else None
+            return Outcome(error=str(fault), unfit_host=here)
         else:
             self._watchdog.started(run.id, pid)
             hand = _RunInHand(run, files, pid, begun, RunTimer(run.id, pid, begun), console)
@@ -161,7 +163,8 @@ class Executor:
                 self._unreaped.add(pid)
         finally:
             self._is_starting = False
-        self._quick_ones.append(hand)
+        if not run.prepares:
+            self._quick_ones.append(hand)
         self._next_check = min(
             self._next_check, begun + min(run.timeout or _LONGEST_GAP, _LONGEST_GAP)
         )
@@ -435,4 +438,5 @@ def _enter(run: Run) -> None:
     try:
         os.chdir(cwd)
     except OSError as fault:
-        raise CannotStart(f"Working directory {cwd}: {fault.strerror}") from None
+        text = f"Working directory {cwd}: {fault.strerror}"
+        raise programs.cannot_start(fault, text) from None

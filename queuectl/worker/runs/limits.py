@@ -15,7 +15,7 @@ from queuectl.domain.sizes import KIB, size_text
 from queuectl.system import cgroups
 from queuectl.system.cgroups import Cgroup, NotDelegated
 from queuectl.worker.runs.outcome import Run
-from queuectl.worker.runs.programs import SHELL, CannotStart, Start
+from queuectl.worker.runs.programs import SHELL, CannotStartHere, Start
 from queuectl.worker.runs.usage import Used
 
 _CANNOT_RUN = 126
@@ -30,7 +30,10 @@ class Limits:
         cgroups.sweep()
 
     def of(self, run: Run) -> LimitedRun:
-        """Return what holds a run that is to be started to its limits. Raises CannotStart."""
+        """Return what holds a run that is to be started to its limits.
+
+        Raises CannotStartHere, as another host may do so.
+        """
         is_reserved = run.memory_kind == ADDRESS_SPACE
         memory = 0 if is_reserved else run.memory
         wanted = [*([cgroups.MEMORY] if memory else []), *([cgroups.CPU] if run.cpus else [])]
@@ -40,12 +43,12 @@ class Limits:
                 cgroup = cgroups.make_cgroup(run.id, wanted)
             except NotDelegated as fault:
                 instead = f"; {_INSTEAD}" if memory and not run.cpus else ""
-                raise CannotStart(f"{_refusal(run)}: {fault}{instead}", is_final=True) from None
+                raise CannotStartHere(f"{_refusal(run)}: {fault}{instead}") from None
             try:
                 cgroup.limit(memory, run.cpus)
             except OSError as fault:
                 cgroup.remove()
-                raise CannotStart(f"{_refusal(run)}: {fault.strerror}", is_final=True) from None
+                raise CannotStartHere(f"{_refusal(run)}: {fault.strerror}") from None
         return LimitedRun(cgroup, memory, run.memory if is_reserved else 0)
 
     def remove(self, limited: LimitedRun) -> None:

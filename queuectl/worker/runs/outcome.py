@@ -36,7 +36,9 @@ class Run:
 
     `console` says how people may talk to it; None: it has nothing to read. `input` is a file that
     it reads, `input_text` the content of one, and `result` the path at which it may leave one.
-    `memory`, `cpus` and `memory_kind` are its limits, as in `Spec`.
+    `memory`, `cpus` and `memory_kind` are its limits, as in `Spec`. `prepares` names what a
+    command is for that is run before the job's own; its end is not the job's, and nobody sees what
+    it writes.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Run:
     memory: int = 0
     cpus: float = 0.0
     memory_kind: str = CGROUP
+    prepares: str = ""
 
     @property
     def is_limited(self) -> bool:

@@ -93,6 +93,20 @@ class RunFiles:
         os.close(self._stderr)
 
 
+class ScratchFiles(RunFiles):
+    """The files of a command that prepares a run: nobody sees them, and they go with their end."""
+
+    def __init__(self) -> None:
+        """Make them. Raises StoreUnavailable when that cannot be done."""
+        from tempfile import TemporaryFile, gettempdir
+
+        try:
+            with TemporaryFile() as stdout, TemporaryFile() as stderr:
+                self._stdout, self._stderr = os.dup(stdout.fileno()), os.dup(stderr.fileno())
+        except OSError as fault:
+            raise cannot("write", gettempdir(), fault) from fault
+
+
 class OutputFolder:
     """`logs/jobs` of a home, kept open so that no path is walked twice and no link is followed."""
 

@@ -39,15 +39,26 @@ _ENV = re.compile(r"/(?:usr/)?bin/env")
 Environment = Mapping[bytes, bytes]
 
 
+_LASTING = frozenset(
+    {
+        errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
+        errno.ENAMETOOLONG, errno.ENOEXEC, errno.EINVAL,
+    }
+)  # fmt: skip
+"""The errors that say how things are on this host, and not what it lacks at the moment."""
+
+
 class CannotStart(Exception):
-    """The command could not be started; the text says why.
+    """The command could not be started; the text says why."""
 
-    `is_final` says that another attempt would end the same.
-    """
 
-    def __init__(self, why: str, *, is_final: bool = False) -> None:
-        super().__init__(why)
-        self.is_final = is_final
+class CannotStartHere(CannotStart):
+    """The command could not be started on this host, where another try would end the same."""
+
+
+def cannot_start(fault: OSError, text: str) -> CannotStart:
+    """Return what to raise where the system refused something for a command, with a text."""
+    return CannotStartHere(text) if fault.errno in _LASTING else CannotStart(text)
 
 
 class Start(NamedTuple):
@@ -93,9 +104,9 @@ def instead(fault: OSError, start: Start, environment: Environment) -> Start:
         is_path = "/" in program and program[0] != "-"
         return Start(SHELL, ["sh", program if is_path else f"./{program}", *argv[1:]])
     if fault.errno == errno.E2BIG:
-        raise CannotStart(_too_long(argv, environment))
+        raise CannotStartHere(_too_long(argv, environment))
     if fault.errno == errno.ENOENT:
-        raise CannotStart(
+        raise CannotStartHere(
             _missing_interpreter(program, "", environment)
             or _missing_loader(program)
             or COMMAND_NOT_FOUND
@@ -103,8 +114,8 @@ def instead(fault: OSError, start: Start, environment: Environment) -> Start:
     if fault.errno == errno.EACCES:
         words = _interpreter_of(program)
         of_what = f": {words[0]}, the interpreter of {program}" if words else ""
-        raise CannotStart(f"{PERMISSION_DENIED}{of_what}")
-    raise CannotStart(f"{COULD_NOT_START}: {fault.strerror}")
+        raise CannotStartHere(f"{PERMISSION_DENIED}{of_what}")
+    raise cannot_start(fault, f"{COULD_NOT_START}: {fault.strerror}")
 
 
 def explained(
@@ -137,13 +148,13 @@ def _find(name: str, environment: Environment) -> str:
             continue
         except PermissionError:
             if is_path:
-                raise CannotStart(PERMISSION_DENIED) from None
+                raise CannotStartHere(PERMISSION_DENIED) from None
             continue
         except OSError as fault:
-            raise CannotStart(f"{COULD_NOT_START}: {fault.strerror}") from None
+            raise cannot_start(fault, f"{COULD_NOT_START}: {fault.strerror}") from None
         if is_path or stat.S_ISREG(mode):
-            raise CannotStart(PERMISSION_DENIED)
-    raise CannotStart(COMMAND_NOT_FOUND)
+            raise CannotStartHere(PERMISSION_DENIED)
+    raise CannotStartHere(COMMAND_NOT_FOUND)
 
 
 def _path(environment: Environment) -> str:
