@@ -188,10 +188,23 @@ def _check_tz_data(session: Session) -> Finding:
         own, other = "that of the package tzdata", of_system
     detail = f"{data.in_use or 'an unknown version'} is in use, {own}; {other}"
     if newest <= data.in_use:
-        return Finding("tz data", True, detail)
+        return _check_local_clock(session, Finding("tz data", True, detail))
     detail += f"; schedules were reckoned with {newest}"
     advice = "pip install --upgrade tzdata, then queuectl worker restart"
     return Finding("tz data", False, detail, advice)
+
+
+def _check_local_clock(session: Session, finding: Finding) -> Finding:
+    """Look whether `date`, and so `--at`, goes by other rules than schedules do."""
+    from queuectl.system.local_zone import first_difference
+
+    difference = first_difference(session.reading().now())
+    if difference is None:
+        return finding
+    name, instant = difference
+    detail = f"{finding.detail}; 'date' and --at show another time than schedules in {name}"
+    advice = "update the system's tz data: apt-get install tzdata"
+    return Finding(finding.name, False, f"{detail}, on {instant:%Y-%m-%d} for one", advice)
 
 
 def _check_hooks(session: Session) -> Finding:

@@ -56,6 +56,21 @@ def local_zone() -> LocalZone:
     return _of_variable(value)
 
 
+def first_difference(now: datetime) -> tuple[str, datetime] | None:
+    """Return the local zone and an instant of the year to come at which clocks here show another
+    time than the tz data in use have for it: those of the system are older. None: there is none.
+    """
+    try:
+        name = local_zone().name
+    except InvalidInput:
+        return None
+    zone = zone_of(name)
+    for instant in (now + days * _DAY for days in range(366)):
+        if instant.astimezone().utcoffset() != instant.astimezone(zone).utcoffset():
+            return name, instant
+    return None
+
+
 def _of_variable(value: str) -> LocalZone:
     """Return the zone that TZ names, or of which it has the rules; if it is empty, UTC."""
     name = _named(value or "UTC")
@@ -83,7 +98,10 @@ def _from_rules(rules: str) -> tzinfo:
     empty = struct.pack(">4sc15x6l", _MARK, b"2", 0, 0, 0, 0, 0, 0)
     header = struct.pack(">4sc15x6l", _MARK, b"2", 0, 0, 0, 0, 1, 4)
     standard = struct.pack(">lBB4s", 0, 0, 0, b"UTC\0")
-    return ZoneInfo.from_file(BytesIO(empty + header + standard + f"\n{rules}\n".encode()))
+    zone = ZoneInfo.from_file(BytesIO(empty + header + standard + f"\n{rules}\n".encode()))
+    for month in (1, 7):  # an offset of a day and more is told only when it is asked for
+        datetime(_RECENT.year, month, 1, tzinfo=zone).utcoffset()
+    return zone
 
 
 def _of_file(file: Path) -> LocalZone:

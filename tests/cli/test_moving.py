@@ -44,6 +44,14 @@ def test_as_json_each_line_says_what_became_of_it(cli: Cli) -> None:
     assert [each["job"]["max_retries"] for each in shown] == [1, 1]
 
 
+def test_a_limit_is_told_of_where_all_jobs_go_to_another_queue(cli: Cli) -> None:
+    script = "#!/bin/sh\n#SBATCH -J a --array=1-3%2\nmake\n"
+    rows = cli("import", "--from", "sbatch", "--queue", "q", "--json", stdin=script).json
+    assert rows[0]["result"] == "left"
+    assert rows[0]["reason"].endswith("without its limit: queuectl queue limit q 2")
+    assert "limit" not in str(rows[1]["changes"])
+
+
 def test_a_second_import_adds_nothing_twice(cli: Cli) -> None:
     text = "make one\nmake one\n"
     assert cli.ok("import", "--from", "commands", stdin=text).out.endswith("Imported 2 jobs\n")

@@ -17,8 +17,11 @@ from queuectl.domain.times import iso
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue import open_queue
 from queuectl.system import zones
-from queuectl.system.zones import TzData, tz_data
+from queuectl.system.zones import TzData, packaged_file, tz_data
 from tests.cli.harness import Cli, run_next
+from tests.local_zone import SetZone, zone
+
+__all__ = ["zone"]
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -285,6 +288,20 @@ def test_doctor_names_both_copies_of_the_tz_data_and_the_one_in_use(
     old = finding(TzData(None, "2026e"))
     assert old.startswith("FAIL  tz data: 2026e is in use")
     assert "schedules were reckoned with 2026f; pip install --upgrade tzdata" in old
+
+
+def test_doctor_tells_that_the_clocks_go_by_older_rules_than_schedules(
+    cli: Cli, tmp_path: Path, zone: SetZone
+) -> None:
+    file = tmp_path / "zoneinfo" / "America" / "Vancouver"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(packaged_file("Europe/Berlin"))
+    cli.ok("init")
+    zone(str(file))
+    out = cli("doctor").out
+    assert "'date' and --at show another time than schedules in America/Vancouver" in out
+    zone("Europe/Berlin")
+    assert "OK    tz data:" in cli("doctor").out
 
 
 def test_doctor_tells_of_a_schedule_that_this_machine_cannot_serve(cli: Cli) -> None:

@@ -50,7 +50,10 @@ def test_a_variable_is_a_name_or_rules_that_a_zone_has(
     assert bool(found.note) == ("-" in value or "," in value) or name == "UTC"
 
 
-@pytest.mark.parametrize("value", ["XYZ-3:17", "Mars", "right/Europe/Berlin", "CET-1CEST,J5,M10"])
+@pytest.mark.parametrize(
+    "value",
+    ["XYZ-3:17", "Mars", "right/Europe/Berlin", "CET-1CEST,J5,M10", "XYZ-24", "XYZ-24:59CET"],
+)
 def test_a_variable_of_which_no_zone_has_the_rules_is_refused_with_the_remedy(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,9 @@ _NAMES = "|".join([*_DAYS, *_MONTHS])
 _SIXTH = re.compile(rf"(?:[\d*,/?-]+|(?i:{_NAMES})(?:[-,](?i:{_NAMES}))*)[ \t]+\S")
 """A word that is a further field of time, and no command."""
 
+_DELAY = re.compile(r"\d+[ \t]+\S")
+"""The minutes of an anacrontab's line, which stand between its time and its name."""
+
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _ITEM = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\w+))?")
 
@@ -40,8 +43,11 @@ class NotCron(ValueError):
 def split_time(line: str) -> tuple[str, str]:
     """Return the time of a line, and what stands behind it. Raises NotCron."""
     if line.startswith("@"):
-        word, _, rest = line.replace("\t", " ").partition(" ")
-        return _macro(word.lower()), line[len(word) :].strip(" \t") if rest else ""
+        word = line.replace("\t", " ").partition(" ")[0]
+        time, rest = _macro(word.lower()), line[len(word) :].strip(" \t")
+        if _DELAY.match(rest):
+            raise NotCron("a number stands behind it: is it an anacrontab's line, with a delay?")
+        return time, rest
     found = re.match(r"((?:[^ \t]+[ \t]+){4}[^ \t]+)(?:[ \t]+(.*))?$", line, re.DOTALL)
     if not found:
         raise NotCron("is neither NAME=VALUE nor five fields of time with a command")

@@ -20,8 +20,11 @@ _ALSO_WORDS = frozenset("backup mail news man games sync list lp proxy irc bin s
 
 _BEGINS_COMMAND = re.compile(r"""[/~.\[({!$"']|[A-Za-z_]\w*=""")
 _WORDS = frozenset(
-    "cd test if for while echo export exec eval set umask true false command".split()
+    "cd test if for while echo export exec eval set umask true false command source trap ulimit "
+    "until case unset wait read".split()
 )
+_SHELL_S_OWN = frozenset("cd if for while until case export eval set umask source".split())
+"""What only a shell can do: no program is given one of these as its argument, to run it."""
 
 
 def split_user(rest: str, context: Context) -> str:
@@ -48,9 +51,11 @@ def has_users(rests: Iterable[str], context: Context) -> bool:
 def refuse_unclear(rest: str) -> None:
     """Raise NotCron for a line whose first word may be a user, and may be a command."""
     words = rest.split()
-    if len(words) < 2 or words[0] not in _ALSO_WORDS or _is_program(words[0]):
+    if len(words) < 2 or not _USER.fullmatch(words[0]) or words[0] in _WORDS:
         return
-    if _is_command(words[1]):
+    is_own = words[1] in _SHELL_S_OWN
+    may_be_user = words[0] in _ALSO_WORDS and not _is_program(words[0])
+    if is_own or (may_be_user and _is_command(words[1])):
         raise NotCron(
             f"'{words[0]}' may be a user or a command: say --system if the lines name users, "
             "else --no-system"

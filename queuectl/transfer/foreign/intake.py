@@ -186,8 +186,11 @@ class Intake:
     # queues
 
     def _limit(self, entry: Entry) -> Taken:
-        if "queue" in self._over:
-            return Taken(entry, LEFT, entry.name, f"all jobs go to queue '{self._over['queue']}'")
+        if queue := self._over.get("queue"):
+            why = f"all jobs go to queue '{queue}'"
+            if entry.limit:
+                why += f", without its limit: queuectl queue limit {queue} {entry.limit}"
+            return Taken(entry, LEFT, entry.name, why)
         before = self._queue.queue_limits().get(entry.name)
         if before is not None and before.limit:
             if before.limit == entry.limit:

@@ -56,13 +56,10 @@ def _weekdays(text: str) -> str:
         ends = [first, last] if dots else [first]
         if any(end.lower() not in _DAYS for end in ends):
             raise NotForCron(f"'{part}' is no weekday")
-        start = _DAYS[first.lower()]
-        stop = _DAYS[ends[-1].lower()]
-        if stop < start and stop != 0:
-            raise NotForCron(f"'{part}' is a range that falls")
-        numbers |= dict.fromkeys(
-            number % 7 for number in range(start, (stop or 7 * (start > 0)) + 1)
-        )
+        start, stop = (_DAYS[end.lower()] or 7 for end in (first, ends[-1]))
+        if stop < start:  # the week of systemd ends on Sunday
+            raise NotForCron(f"'{part}' is a range that falls, which systemd does not take")
+        numbers |= dict.fromkeys(number % 7 for number in range(start, stop + 1))
     return ",".join(str(number) for number in sorted(numbers))
 
 
@@ -95,11 +92,13 @@ def _part(text: str, least: int, most: int) -> str:
     found = _PART.fullmatch(text)
     if found is None or (found["first"] == "*" and found["last"]):
         raise NotForCron(f"'{text}' is no number, range or repetition")
+    if found["first"] == "*" and found["step"]:
+        raise NotForCron(f"'{text}' is none of systemd's: write {least}/{found['step']}")
     step = int(found["step"] or 0)
     if found["step"] and not 1 <= step <= most:
         raise NotForCron(f"'{text}': each {step} is not for cron")
     if found["first"] == "*":
-        return f"*/{step}" if step else "*"
+        return "*"
     first, last = int(found["first"]), int(found["last"] or found["first"])
     if not least <= first <= last <= most:
         raise NotForCron(f"'{text}' is not within {least} and {most}")

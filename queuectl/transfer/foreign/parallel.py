@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from queuectl.domain.errors import InvalidInput
@@ -14,6 +15,12 @@ from queuectl.transfer.foreign.entry import (
 )
 
 _COLUMNS = "Seq Host Starttime JobRuntime Send Receive Exitval Signal Command".split()
+_FORMS = {
+    **dict.fromkeys(("Starttime", "JobRuntime"), r" *\d+(\.\d+)?"),
+    **dict.fromkeys(("Send", "Receive", "Exitval", "Signal"), r"-?\d+"),
+}
+"""The columns that are numbers: one that is none says that a line is of another form."""
+
 _HERE = (":", "")
 
 
@@ -23,7 +30,8 @@ def read(data: bytes, context: Context) -> Iterator[Entry]:
     Raises InvalidInput for a file without the heading of a job log.
     """
     lines = [(number, line) for number, line in numbered_lines(data) if line.strip()]
-    if not lines or lines[0][1].split("\t") != _COLUMNS:
+    heading = lines[0][1].replace("\tRuntime\t", "\tJobRuntime\t") if lines else ""
+    if heading.split("\t") != _COLUMNS:
         raise InvalidInput("it is no job log of parallel: its heading is missing")
     last = {line.partition("\t")[0]: number for number, line in lines[1:]}
     for number, line in lines[1:]:
@@ -38,8 +46,10 @@ def _entry(number: int, line: str, context: Context, *, is_last: bool) -> Entry:
     command = command.replace("\0", "\n")  # as parallel writes what has several lines
     if not is_last:
         return Entry(number, command, left=f"job {seq} was run again below")
-    if not (_is_number(exit_code) and _is_number(signal)):
-        return Entry(number, command, refused="its exit value or signal is no number")
+    for name, text in zip(_COLUMNS, values, strict=True):
+        form = _FORMS.get(name)
+        if form and not re.fullmatch(form, text, re.ASCII):
+            return Entry(number, command, refused=f"its {name} is no number")
     if int(exit_code) == 0 and int(signal) == 0:
         return Entry(number, command, left="it has succeeded")
     if host not in _HERE:
@@ -54,7 +64,3 @@ def _entry(number: int, line: str, context: Context, *, is_last: bool) -> Entry:
         fields={"command": command, "cwd": context.cwd, **ONE_ATTEMPT},
         changes=(f"failed with {how}", f"runs in {context.cwd}: the log does not say where"),
     )
-
-
-def _is_number(text: str) -> bool:
-    return text.strip().lstrip("-").isdigit()

@@ -31,7 +31,8 @@ from queuectl.transfer.foreign.slurm_options import (
 _SHELLS = frozenset("sh bash dash ksh mksh zsh ash".split())
 _MARK = "#SBATCH"
 _ARGUMENT = re.compile(r"\$(?:[1-9@]|\{[1-9@])")
-_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+_PARTS = re.compile(r"\s+(?:het|pack)job\b")
+_ISO = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 _TAKEN = frozenset(
     "job-name time chdir array output error input open-mode dependency begin hold export nodes "
     "ntasks cpus-per-task partition".split()
@@ -47,6 +48,9 @@ _NAMED = {
 """Options that a script finds again in a variable, as they were written."""
 
 _DEPENDENCIES = {"afterok": "after", "afterany": "after_any", "afternotok": "after_fail"}
+_EXPORTS = frozenset({"ALL", "NONE", "NIL"})
+"""What `--export` takes beside names of variables."""
+
 _HOST = "\0"
 """What stands for the name of the host, until the shell is asked."""
 
@@ -90,12 +94,12 @@ def _script(text: str) -> _Script:
     options: dict[str, str] = {}
     for number, line in enumerate(lines[:at], 1):
         if line.startswith(_MARK) and line[len(_MARK) : len(_MARK) + 1] in ("", " ", "\t"):
+            if _PARTS.match(line[len(_MARK) :]):
+                raise NotSlurm(f"line {number}: a job of several parts has no counterpart")
             try:
                 options |= dict(options_in(line[len(_MARK) :]))
             except NotSlurm as fault:
                 raise NotSlurm(f"line {number}: {fault}") from None
-            if "hetjob" in line or "packjob" in line:
-                raise NotSlurm(f"line {number}: a job of several parts has no counterpart")
     late = [number for number, line in enumerate(lines[at:], at + 1) if line.startswith(_MARK)]
     notes = [f"line {late[0]}: {_MARK} behind the first command is a comment"] if late else []
     if re.search(r"^\s*(srun|scontrol|sbatch)\b", "\n".join(lines[at:]), re.MULTILINE):
@@ -128,7 +132,6 @@ def _jobs(script: _Script, context: Context) -> Iterator[Entry]:
     if array and array.limit:
         queue = name_for(title, whole)
         common["queue"] = queue
-        notes = (*notes, f"at most {array.limit} at once, by the limit of queue '{queue}'")
         yield Entry(1, options["array"], kind=QUEUE, name=queue, limit=array.limit)
     number = int(whole[-7:], 16) + 1
     for order, index in enumerate(array.indices if array else [None]):
@@ -170,8 +173,11 @@ def _common(script: _Script, context: Context) -> dict[str, Any]:
     fields["cwd"] = fields["cwd"].rstrip("/") or "/"
     if name := options.get("job-name"):
         fields["labels"] = [name]
-    exported = options.get("export", "ALL").split(",")
-    if "NONE" in exported or "NIL" in exported:
+    exported = list(filter(None, options.get("export", "ALL").split(",")))
+    words = {word.upper() for word in exported if "=" not in word}
+    if bare := [word for word in exported if "=" not in word and word.upper() not in _EXPORTS]:
+        raise NotSlurm(f"--export {bare[0]}: say its value: {bare[0]}=VALUE")
+    if "ALL" not in words:  # what is not named stays behind
         fields["clean_env"] = True
     fields["env"] = dict(word.split("=", 1) for word in exported if "=" in word)
     return fields
@@ -182,7 +188,8 @@ def _waits(options: Options) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if "hold" in options:
         fields["hold"] = True
-    if begin := options.get("begin"):
+    begin = options.get("begin", "now")
+    if begin.lower() != "now":
         if not _ISO.fullmatch(begin):
             raise NotSlurm(f"--begin {begin}: write it as 2030-01-31T14:30")
         fields["run_at"] = begin
@@ -260,10 +267,11 @@ def _redirections(options: Options, values: dict[str, str]) -> str:
         parts.append(f"<{_file(options, 'input', values)}")
     if "output" in options:
         parts.append(f"{to}{_file(options, 'output', values)}")
-    if "error" in options:
-        parts.append(f"2{to}{_file(options, 'error', values)}")
-    elif "output" in options:
+    is_one_file = options.get("error", options.get("output")) == options.get("output")
+    if "output" in options and is_one_file:
         parts.append("2>&1")
+    elif "error" in options:
+        parts.append(f"2{to}{_file(options, 'error', values)}")
     return " ".join(parts)
 
 

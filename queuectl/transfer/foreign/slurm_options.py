@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -102,22 +103,32 @@ def _words(text: str) -> list[str]:
 
 
 def _first_word(text: str) -> tuple[str, str]:
-    word, at = "", 0
-    while at < len(text) and not text[at].isspace():
-        if text[at] in "\"'":
-            end = text.find(text[at], at + 1)
-            if end < 0:
-                raise NotSlurm("a quote is not closed")
-            word, at = word + text[at + 1 : end], end + 1
+    """Return the first word, and the rest: a `#` begins a comment in the middle of a word too, and
+    a backslash takes away what the next character means, as sbatch has it.
+    """
+    word, at, quote = "", 0, ""
+    while at < len(text) and (quote or not text[at].isspace()):
+        sign, at = text[at], at + 1
+        if sign == "\\":
+            word, at = word + text[at : at + 1], at + 1
+        elif sign == quote:
+            quote = ""
+        elif quote or sign not in "\"'#":
+            word += sign
+        elif sign == "#":
+            return word, ""
         else:
-            word, at = word + text[at], at + 1
+            quote = sign
+    if quote:
+        raise NotSlurm("a quote is not closed")
     return word, text[at:]
 
 
 def seconds_of(time: str) -> float:
     """Return a limit of time in seconds, 0 for none; raises NotSlurm.
 
-    MM, MM:SS, HH:MM:SS, D-HH, D-HH:MM and D-HH:MM:SS are what sbatch takes.
+    MM, MM:SS, HH:MM:SS, D-HH, D-HH:MM and D-HH:MM:SS are what sbatch takes. As Slurm counts whole
+    minutes, seconds are rounded up to the next one.
     """
     if time.upper() in _NO_LIMIT:
         return 0.0
@@ -125,12 +136,12 @@ def seconds_of(time: str) -> float:
     if not found:
         raise NotSlurm(f"--time {time} is not MM, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS")
     parts = [int(part) for part in found["parts"].split(":")]
-    if found["days"] is not None:
+    if found["days"] is not None or len(parts) == 3:
         hours, minutes, seconds = [*parts, 0, 0][:3]
-        return float(((int(found["days"]) * 24 + hours) * 60 + minutes) * 60 + seconds)
-    if len(parts) == 3:
-        return float((parts[0] * 60 + parts[1]) * 60 + parts[2])
-    return float(parts[0] * 60 + (parts[1] if len(parts) == 2 else 0))
+    else:
+        hours, minutes, seconds = [0, *parts, 0][:3]
+    minutes += (int(found["days"] or 0) * 24 + hours) * 60 + math.ceil(seconds / 60)
+    return float(minutes * 60)
 
 
 def array_of(text: str) -> Array:

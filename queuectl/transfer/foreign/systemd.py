@@ -32,11 +32,13 @@ from queuectl.transfer.foreign.unit_files import (
 
 _HEADING = re.compile(r"# (?P<path>/\S+\.(?:timer|service))")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SYSTEM = ("/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system")
+_SYSTEM = ("/etc/systemd/", "/run/systemd/", "/lib/systemd/", "/usr/lib/systemd/",
+           "/usr/local/lib/systemd/")  # fmt: skip
 Files = Mapping[str, list[tuple[int, str]]]
 """Unit files by their names, as numbered lines."""
 
 _TYPES = ("", "oneshot", "simple", "exec")
+_TO_FILES = ("file:", "append:", "truncate:")
 _YES = ("yes", "true", "on", "1")
 
 _REFUSED = {
@@ -67,6 +69,8 @@ def read(data: bytes, context: Context) -> Iterator[Entry]:
     timers = [name for name in files if name.endswith(".timer")]
     if not timers:
         raise InvalidInput("there is no timer in it (NAME.timer, and NAME.service beside it)")
+    if context.is_system is None:
+        context = replace(context, is_system=_is_of_system(data, context))
     for name in timers:
         try:
             timer = unit_of(name, files[name])
@@ -81,7 +85,7 @@ def _files(data: bytes, path: Path | None) -> Iterator[tuple[str, list[tuple[int
     if path is not None and path.is_dir():
         for each in sorted(path.iterdir()):
             if each.suffix in (".timer", ".service") and each.is_file():
-                yield each.name, list(numbered_lines(each.read_bytes()))
+                yield each.name, _with_drop_ins(each)
         return
     name = path.name if path is not None else ""
     parts: list[tuple[str, list[tuple[int, str]]]] = [(name, [])]
@@ -89,10 +93,18 @@ def _files(data: bytes, path: Path | None) -> Iterator[tuple[str, list[tuple[int
         if heading := _HEADING.fullmatch(line.strip()):
             parts.append((Path(heading["path"]).name, []))
         parts[-1][1].append((number, line))
+    if path is not None and path.suffix in (".timer", ".service"):
+        parts[0] = (name, _with_drop_ins(path))
     yield from ((each, lines) for each, lines in parts if each)
     if path is not None and path.suffix == ".timer":
         for each in sorted(path.parent.glob("*.service")):
-            yield each.name, list(numbered_lines(each.read_bytes()))
+            yield each.name, _with_drop_ins(each)
+
+
+def _with_drop_ins(path: Path) -> list[tuple[int, str]]:
+    """Return the numbered lines of a unit file, and those of the drop-ins that are beside it."""
+    more = sorted((path.parent / f"{path.name}.d").glob("*.conf"))
+    return [line for file in (path, *more) for line in numbered_lines(file.read_bytes())]
 
 
 def _schedules(timer: Unit, files: Files, context: Context) -> Iterator[Entry]:
@@ -162,16 +174,17 @@ def _refuse(timer: Unit, service: Unit, context: Context) -> None:
     for key in _DELAYS:
         if seconds_of(timer.last(f"Timer.{key}")):
             raise NotUnit(f"{key} has no counterpart: choose a minute of your own")
-    user = service.last("Service.User") or ("root" if _is_of_system(context) else context.user)
+    user = service.last("Service.User") or ("root" if context.is_system else context.user)
     if user not in (context.user, str(context.uid)):
         raise NotUnit(f"it runs as {user}: sudo -u {user} queuectl import … takes it")
 
 
-def _is_of_system(context: Context) -> bool:
-    if context.is_system is not None:
-        return context.is_system
+def _is_of_system(data: bytes, context: Context) -> bool:
+    """Whether a unit is the system's: its place says so, or what `systemctl cat` says of it."""
     path = "" if context.path is None else str(context.path.absolute())
-    return path.startswith(_SYSTEM)
+    headings = (_HEADING.fullmatch(line.strip()) for _, line in numbered_lines(data))
+    paths = [path, *(heading["path"] for heading in headings if heading)]
+    return any(each.startswith(_SYSTEM) and "/user/" not in each for each in paths)
 
 
 def _fields(service: Unit, known: Mapping[str, str], context: Context) -> dict[str, Any]:
@@ -209,7 +222,7 @@ def _directory(service: Unit, known: Mapping[str, str], context: Context) -> str
         return context.home
     if directory:
         return with_specifiers(directory, known)
-    return "/" if _is_of_system(context) else context.home
+    return "/" if context.is_system else context.home
 
 
 def _changes(timer: Unit, service: Unit, *, persistent: bool) -> Iterator[str]:
@@ -221,5 +234,7 @@ def _changes(timer: Unit, service: Unit, *, persistent: bool) -> Iterator[str]:
         for name in unit.values
         if not name.startswith(("Install.", "X-")) and name not in _WITHOUT_SAYING
     ]
+    outputs = [service.last(f"Service.Standard{name}") for name in ("Output", "Error")]
+    left += [f"output to {each}" for each in outputs if each.startswith(_TO_FILES)]
     if left:
         yield f"without counterpart: {', '.join(dict.fromkeys(left))}"

@@ -19,10 +19,10 @@ from queuectl.transfer.foreign.entry import (
 )
 
 _HEADING = re.compile(
-    r"ID\s+State\s+Output\s+E-Level\s+Times?\(r/u/s\)\s+Command(?:\s+\[run=(\d+)/(\d+)\])?\s*"
+    r"ID\s+State\s+Output\s+E-Level\s+Times?(?:\(r/u/s\))?\s+Command(?:\s+\[run=(\d+)/(\d+)\])?\s*"
 )
 _ROW = re.compile(r"(?P<id>\d+)\s+(?P<state>[a-z]+)\s+(?P<output>\S+)\s+(?P<rest>.*)")
-_ENDED = re.compile(r"(?P<code>-?\d+)\s+\d+\.\d+/\d+\.\d+/\d+\.\d+\s+(?P<command>.*)")
+_ENDED = re.compile(r"(?P<code>-?\d+)\s+\d+\.\d+(?:/\d+\.\d+/\d+\.\d+|[a-z]*)\s+(?P<command>.*)")
 _LABEL = re.compile(r"\[(?P<label>[^\]\s][^\]]*)\](?P<command>.*)")
 _AFTER = re.compile(r"(?:\[(?P<ids>[\d,\s]*)\])?\s*&&\s*(?P<command>.*)")
 _SHELLS = frozenset("sh bash dash zsh ksh".split())

@@ -24,9 +24,27 @@ def test_two_lines_that_are_the_same_are_two_jobs_each_with_its_own_hash() -> No
     assert "make" not in first.digest
 
 
-@pytest.mark.parametrize("line", ["make \\", "cd /srv", "export A=1"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "make \\", "cd /srv", "export A=1", "A=1", "A='x y' B=\"$A\"", "wait", "conda activate x",
+        "for i in 1 2; do", "done", "if test -f x; then make", "fi", "python a.py &", "}",
+    ],
+)  # fmt: skip
 def test_what_means_something_only_with_other_lines_is_refused(line: str) -> None:
     assert entry_of("commands", line).refused
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "conda run -n x python t.py", "A=1 make", "for i in 1 2; do echo $i; done",
+        "if test -f x; then make; fi", "cd /srv && make", "make 2>&1", "echo '&'", "set -e; make",
+        "{ make; }", "waiting", "for i in 1; do make; done | tail -1",
+    ],
+)  # fmt: skip
+def test_what_means_something_by_itself_is_taken(line: str) -> None:
+    assert fields_of(entry_of("commands", line))["command"] == line
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,8 @@ def test_what_stands_behind_the_percent_sign_is_not_shown() -> None:
         ("* * * * * * six", "more than five fields"),
         ("0 0 9 * * MON-FRI /x", "more than five fields"),
         ("0 0 12 * * ? /x", "more than five fields"),
+        ("@monthly 45 cron.monthly nice run-parts", "anacrontab"),
+        ("0 3 * * * node cd /srv && npm run x", "say --system"),
         ("make all", "neither NAME=VALUE nor five fields"),
         ("0 9 * * *", "there is no command"),
         ("@daily", "there is no command"),
@@ -153,6 +155,7 @@ def test_a_first_word_that_is_no_program_here_is_remarked_on() -> None:
     assert "if it is a user, say --system" in entry_of("crontab", line).changes[0]
     assert entry_of("crontab", line, is_system=False).changes == ()
     assert entry_of("crontab", "0 1 * * * ls /srv").changes == ()
+    assert entry_of("crontab", "0 1 * * * source /srv/env && /srv/run").changes == ()
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,16 @@ def test_what_has_failed_in_parallel_is_taken() -> None:
     assert fields_of(lines)["max_retries"] == 1
 
 
+def test_the_heading_of_older_versions_is_known_too() -> None:
+    log = HEADING.replace("JobRuntime", "Runtime") + row(1, 1)
+    assert entry_of("parallel", log).is_taken
+    first, *_, ended = entries_of("tsp", LIST.replace("Times(r/u/s)", "Time"))[2:9]
+    assert fields_of(first)["command"] == ["make", "all"]
+    brief = LIST.replace("Times(r/u/s)", "Time").replace("2.00/0.00/0.00", "2.00s")
+    assert entries_of("tsp", brief)[5].refused == ""
+    assert (ended.text, ended.left) == ("false", "it has ended")
+
+
 def test_of_a_job_that_was_run_again_the_last_line_counts() -> None:
     first, other, again = entries_of("parallel", HEADING + row(1, 1) + row(2, 1) + row(1))
     assert first.left == "job 1 was run again below"
@@ -42,6 +52,7 @@ def test_of_a_job_that_was_run_again_the_last_line_counts() -> None:
     [
         (row(1, 1, host="db1"), "ssh db1"), ("1\t:\t2\n", "3 columns"),
         (row(1, 1).replace("\t1\t0\t", "\tx\t0\t"), "no number"),
+        (row(1, 1).replace("0.022", "error\t"), "its JobRuntime is no number"),
     ],
 )  # fmt: skip
 def test_a_line_of_parallel_that_cannot_be_taken_is_refused(line: str, why: str) -> None:

@@ -24,7 +24,9 @@ def script(*directives: str, body: str = "make all", shebang: str = "#!/bin/bash
         ("--ntasks-per-node 4 -N1", {"ntasks-per-node": "4", "nodes": "1"}),
         ("-oReport-%j.out", {"output": "Report-%j.out"}),
         ("-J  'a b' # a comment", {"job-name": "a b"}),
-        ("--job-name=a#b", {"job-name": "a#b"}),
+        ("--job-name=a#b -t 5", {"job-name": "a"}),
+        ("--begin=2031-01-20T09:00:00# job start time", {"begin": "2031-01-20T09:00:00"}),
+        (r"-J a\#b\ c -C 'a\'b'", {"job-name": "a#b c", "constraint": "a'b"}),
         ('--mail-user="x@y"\t--exclusive -t 5', {"mail-user": "x@y", "exclusive": "", "time": "5"}),
         (
             "--depend=afterok:1 --tasks-per-node 2",
@@ -43,8 +45,8 @@ def test_both_forms_of_options_are_read(text: str, wanted: dict[str, str]) -> No
 @pytest.mark.parametrize(
     ("time", "seconds"),
     [
-        ("90", 5400), ("1:30", 90), ("08:00:00", 28800), ("1-2", 93600), ("1-02:30", 95400),
-        ("0-0:30:00", 1800), ("UNLIMITED", 0), ("0", 0),
+        ("90", 5400), ("1:30", 120), ("2:00", 120), ("08:00:00", 28800), ("1-2", 93600),
+        ("1-02:30", 95400), ("0-0:30:00", 1800), ("00:30:30", 1860), ("UNLIMITED", 0), ("0", 0),
     ],
 )  # fmt: skip
 def test_the_forms_of_time(time: str, seconds: float) -> None:
@@ -118,6 +120,12 @@ def test_output_goes_where_the_patterns_say(tmp_path: Path) -> None:
     assert (tmp_path / "f-003.out").read_text().startswith("3 ")
 
 
+def test_what_goes_to_one_file_is_whole(tmp_path: Path) -> None:
+    text = script("-o %x.log", "-e %x.log", "-J f", body="echo one\necho two >&2\necho three")
+    subprocess.run(fields_of(entry_of("sbatch", text))["command"], cwd=tmp_path, check=True)
+    assert (tmp_path / "f.log").read_text() == "one\ntwo\nthree\n"
+
+
 def test_the_name_of_the_host_is_known_where_it_runs() -> None:
     command = fields_of(entry_of("sbatch", script("-o a-%N.b", body="true")))["command"]
     assert 'exec >a-"$(hostname -s)".b 2>&1' in command[-1]
@@ -139,6 +147,11 @@ def test_a_script_for_python_is_given_to_it(tmp_path: Path, shebang: str) -> Non
         ("-D sub/dir", {"cwd": "/srv/sub/dir"}),
         ("--chdir=/data", {"cwd": "/data"}),
         ("--export=NONE", {"clean_env": True}),
+        ("--export=none", {"clean_env": True}),
+        ("--export=A=1", {"clean_env": True}),
+        ("--export=all,A=1", {"clean_env": None}),
+        ("--begin=now", {"run_at": None}),
+        ("--begin=2031-01-20", {"run_at": "2031-01-20"}),
     ],
 )
 def test_what_has_a_counterpart_is_taken(options: str, wanted: dict[str, object]) -> None:
@@ -153,6 +166,8 @@ def test_what_has_a_counterpart_is_taken(options: str, wanted: dict[str, object]
         (script("-d singleton"), "has no counterpart"),
         (script("--begin=now+1hour"), "2030-01-31T14:30"),
         (script("-t soon"), "--time soon is not"),
+        (script("--export=PATH,A=1"), "PATH=VALUE"),
+        (script("-n 1", "hetjob", "-n 2"), "line 3: a job of several parts"),
         (script("-o %q.out"), "%q"),
         (script("--node=4"), "--node may be nodefile or nodelist or nodes"),
         (script("make all"), "line 2: 'make' is no option"),

@@ -16,11 +16,16 @@ TIMER = "[Unit]\nDescription=x\n[Timer]\n{}\n[Install]\nWantedBy=timers.target\n
 SERVICE = "[Service]\nType=oneshot\n{}\n"
 
 
-def cat(timer: str = "OnCalendar=daily", service: str = "ExecStart=/bin/true") -> str:
+HOME = "/home/ada/.config/systemd/user"
+
+
+def cat(
+    timer: str = "OnCalendar=daily", service: str = "ExecStart=/bin/true", place: str = HOME
+) -> str:
     """Return what `systemctl cat` shows of a timer and its service."""
     return (
-        f"# /etc/systemd/system/job.timer\n{TIMER.format(timer)}\n"
-        f"# /etc/systemd/system/job.service\n{SERVICE.format(service)}"
+        f"# {place}/job.timer\n{TIMER.format(timer)}\n"
+        f"# {place}/job.service\n{SERVICE.format(service)}"
     )
 
 
@@ -37,7 +42,8 @@ def read(timer: str = "OnCalendar=daily", service: str = "ExecStart=/bin/true") 
         ("*-*-* 02:30:00", "30 2 * * *", None), ("03:05", "5 3 * * *", None),
         ("Mon..Fri *-*-* 09,17:00:00", "0 9,17 * * 1,2,3,4,5", None),
         ("Mon-Fri 9:00", "0 9 * * 1,2,3,4,5", None), ("Sat,Sun 10:00", "0 10 * * 0,6", None),
-        ("Sat..Sun 10:00", "0 10 * * 0,6", None), ("Sunday", "0 0 * * 0", None),
+        ("Sat..Sun 10:00", "0 10 * * 0,6", None), ("*-*-1/2", "0 0 */2 * *", None),
+        ("Sunday", "0 0 * * 0", None),
         ("*:0/15", "*/15 * * * *", None), ("*:5/20", "5-59/20 * * * *", None),
         ("*-*-1..7 03:00:00", "0 3 1-7 * *", None), ("*-01,07-01", "0 0 1 1,7 *", None),
         ("*-05", "0 0 5 * *", None), ("8..17:0", "0 8-17 * * *", None),
@@ -53,6 +59,7 @@ def test_a_calendar_that_cron_can_say(text: str, cron: str, zone: str | None) ->
     [
         "2026-01-01", "Sat *-*-1..7 15:00", "*-*~1", "*:*:0/10", "*:*:30", "9", "Funday", "",
         "25:00", "*-*-* 0/90:00", "Mon..Fri..Sun 9:00", "Wed..Mon 9:00", "daily EST5EDT",
+        "Sun..Tue 9:00", "*:*/10", "*-*-*/2", "*-*/3-1",
     ],
 )  # fmt: skip
 def test_a_calendar_that_it_cannot_say_is_refused(text: str) -> None:
@@ -139,6 +146,26 @@ def test_a_unit_of_the_system_is_root_s() -> None:
     assert fields_of(own)["cwd"] == "/"
 
 
+@pytest.mark.parametrize(
+    ("place", "is_root_s"),
+    [
+        ("/etc/systemd/system", True), ("/usr/lib/systemd/system", True),
+        ("/run/systemd/transient", True), ("/usr/lib/systemd/user", False),
+        ("/etc/systemd/user", False), (HOME, False),
+    ],
+)  # fmt: skip
+def test_where_a_unit_that_is_shown_lies_says_whose_it_is(place: str, is_root_s: bool) -> None:
+    (entry,) = entries_of("systemd", cat(place=place))
+    assert ("it runs as root" in entry.refused) is is_root_s
+    (own,) = entries_of("systemd", cat(place=place), user="root", uid=0, home="/root")
+    assert fields_of(own)["cwd"] == ("/" if is_root_s else "/root")
+
+
+def test_output_that_went_to_a_file_is_named() -> None:
+    service = "ExecStart=/x\nStandardOutput=append:/var/log/x.log\nStandardError=inherit"
+    assert "output to append:/var/log/x.log" in "".join(read(service=service).changes)
+
+
 def test_a_directory_and_a_file_have_their_services_beside_them(tmp_path: Path) -> None:
     path = path_in(tmp_path, "job.timer", TIMER.format("OnCalendar=daily"))
     path_in(tmp_path, "job.service", SERVICE.format("ExecStart=/bin/true"))
@@ -147,6 +174,26 @@ def test_a_directory_and_a_file_have_their_services_beside_them(tmp_path: Path) 
         data = path.read_bytes() if each is path else b""
         (entry,) = entries_of("systemd", data, path=each)
         assert (entry.where, fields_of(entry)["command"]) == ("job.timer", ["/bin/true"])
+
+
+def test_the_drop_ins_of_a_unit_are_part_of_it(tmp_path: Path) -> None:
+    path = path_in(tmp_path, "job.timer", TIMER.format("OnCalendar=daily"))
+    path_in(tmp_path, "job.service", SERVICE.format("ExecStart=/bin/true"))
+    for unit, text in (
+        ("timer", "[Timer]\nOnCalendar=\nOnCalendar=*:0/15\n"),
+        ("service", "[Service]\nExecStart=\nExecStart=/bin/false\n"),
+    ):
+        (tmp_path / f"job.{unit}.d").mkdir()
+        path_in(tmp_path / f"job.{unit}.d", "override.conf", text)
+    shown = f"# {path}\n{path.read_text()}\n# {path}.d/a.conf\n[Timer]\nOnCalendar=hourly\n"
+    service = f"# {tmp_path}/job.service\n{SERVICE.format('ExecStart=/bin/true')}"
+    for each in (path, tmp_path):
+        data = path.read_bytes() if each is path else b""
+        (entry,) = entries_of("systemd", data, path=each)
+        assert (entry.cron, fields_of(entry)["command"]) == ("*/15 * * * *", ["/bin/false"])
+    assert [each.cron for each in entries_of("systemd", shown + service)] == [
+        "0 0 * * *", "0 * * * *",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["", "[Service]\nExecStart=/x\n", "# /a/b.service\n[Service]\n"])
