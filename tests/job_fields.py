@@ -36,6 +36,7 @@ CHOSEN: dict[str, tuple[object, ...]] = {
     "Spec.between": ("22:00-06:00 UTC", "mon-fri 08:00-17:00 UTC"),
     "Spec.retry_on": (("75", "64-78"), ("signal:9",)),
     "Spec.no_retry_on": (("2", "timeout"), ("oom",)),
+    "Spec.needs": ((("licence", "0.5"), ("tokens", "12")), (("licence", "1.5"),)),
 }
 """Values of fields that take no others of their type; each other one is refused (tested)."""
 
@@ -46,6 +47,7 @@ _OF_CAPTURE = "names what is stored apart; `capture_env` and `--snapshot` ask fo
 _OF_ID = "says who made the id, which is known by whether one is given"
 _OF_RUNS = "each run of a schedule has its own"
 _OF_BEFORE = "of runs before, which this one does not need"
+_OF_LIST = "what `resource list` shows of all jobs"
 _INSIDE = "kept between the store and the workers"
 
 _NOT_GIVEN = {
@@ -70,10 +72,12 @@ EXCUSED: dict[str, dict[str, str]] = {
         **_NOT_STORED, **_NO_CLOCK, "seq": _BY_STORE, "cancel_requested": _OF_A_RUN,
         "claim.id": _OF_A_RUN, "claim.worker": _OF_A_RUN, "claim.lease_until": _OF_A_RUN,
         "claim.alone": _OF_A_RUN,
+        "claim.holding.host": _OF_A_RUN, "claim.holding.units": _OF_A_RUN,
     },
     "show": {
         **_NOT_STORED, "seq": _BY_STORE, "rev": _BY_STORE, "spec.generated_id": _OF_ID,
         "claim.id": _INSIDE, "claim.lease_until": _INSIDE, "claim.alone": _INSIDE,
+        "claim.holding.host": _OF_LIST, "claim.holding.units": _OF_LIST,
         "cancel_requested": _INSIDE,
         "has_dependents": _INSIDE, "children_pending": _INSIDE, "delayed": _INSIDE,
     },

@@ -29,7 +29,7 @@ from queuectl.presentation.console import print_hint, print_line
 from queuectl.queue import Queue
 
 _STRUCTURED = frozenset(
-    "command env labels after after_any after_fail retry_on no_retry_on".split()
+    "command env needs labels after after_any after_fail retry_on no_retry_on".split()
 )
 
 

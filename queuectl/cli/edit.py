@@ -199,9 +199,9 @@ def _table_of(job: Job) -> Table:
     table = tomlkit.table()
     used = fields_of(job)
     for name, value in used.items():
-        if name == "env":
+        if isinstance(value, dict):
             for variable, text in value.items():
-                table.add(tomlkit.key(["env", variable]), _string(text))
+                table.add(tomlkit.key([name, variable]), _string(text))
         else:
             item = _string(value) if isinstance(value, str) else tomlkit.item(value)
             comment = _EXPLAINED[name]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -105,6 +105,12 @@ _BEFORE = (
     click.option("--replace", is_flag=True,
                  help="Replace the job that has this id, unless it runs."),
 )  # fmt: skip
+_GPUS = (
+    click.option("--gpus", metavar="N",
+                 help="Give it N GPUs of its own, as --need gpu=N does."),
+    click.option("--gpu-memory", metavar="SIZE",
+                 help="Give it so much of a GPU's memory (10G), which others may share."),
+)  # fmt: skip
 _BEHIND = {
     "priority": (
         click.option("--at", "--run-at", "at", metavar="TIME",
@@ -123,6 +129,7 @@ _BEHIND = {
                      help="Run it in the environment that this command has, or not. "
                           "Default: the setting capture_env."),
     ),
+    "needs": _GPUS,
 }  # fmt: skip
 """The options that set no field of their own, by the field behind whose option they stand."""
 
@@ -131,6 +138,7 @@ _BEHIND_OF_SCHEDULE = {
         click.option("--env-file", type=PathName(), metavar="FILE",
                      help="Set the variables of a file, as it is now, for it."),
     ),
+    "needs": _GPUS,
 }  # fmt: skip
 
 hold_option = click.option("--hold", is_flag=True, help="Paused until `resume` lets it go.")
@@ -171,22 +179,31 @@ def fields_of(options: Mapping[str, Any]) -> dict[str, object]:
         if value is None or value is False or value == ():
             continue
         if field.kind is Kind.PAIRS:
-            value = variables(value)
+            value = variables(value, field.option)
         elif field.splits:
             value = [word for each in value for word in each.split(",")]
         elif field.kind is Kind.WORDS:
             value = list(value)
         fields[name] = value
+    return _with_gpus(fields, options)
+
+
+def _with_gpus(fields: dict[str, object], options: Mapping[str, Any]) -> dict[str, object]:
+    """Return fields with what `--gpus` and `--gpu-memory` say that a job needs."""
+    asked = {"gpu": options.get("gpus"), "gpu-memory": options.get("gpu_memory")}
+    more = {name: value for name, value in asked.items() if value is not None}
+    if more:
+        fields["needs"] = {**cast("dict[str, str]", fields.get("needs", {})), **more}
     return fields
 
 
-def variables(words: Sequence[str]) -> dict[str, str]:
-    """Return environment variables given as NAME=VALUE. Raises InvalidInput."""
+def variables(words: Sequence[str], option: str = "env") -> dict[str, str]:
+    """Return pairs given as NAME=VALUE, environment variables most often. Raises InvalidInput."""
     pairs: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise InvalidInput(f"--env '{word}' must be NAME=VALUE")
+            raise InvalidInput(f"--{option} '{word}' must be NAME=VALUE")
         pairs[name] = value
     return pairs
 
@@ -315,9 +332,12 @@ class EnqueueOptions:
         if not self.fields.keys().isdisjoint(("id", "command", "cwd")):
             return None
         try:
-            return self._request(WrittenJob({"command": "true"}), queue, form)
+            model = self._request(WrittenJob({"command": "true"}), queue, form)
         except QueuectlError:
             return None  # is told of with the place of each
+        for line in model.notes:
+            print_hint(line)
+        return model
 
     def _each(
         self,

@@ -87,6 +87,10 @@ COMMANDS = {
     ),
     "jobs": ("cli.root", "The commands on jobs, also under this name."),
     "queue": ("cli.queues", "Queues: list, pause, resume and limit them."),
+    "resource": (
+        "cli.resources",
+        "Named resources that jobs hold while they run: list them, and say what the fleet has.",
+    ),
     "dlq": ("cli.dlq", "The dead letter queue: look at its jobs, retry or purge them."),
     "schedule": (
         "cli.schedules",
@@ -124,7 +128,7 @@ HELP_GROUPS = {
     "Jobs": "add show wait cancel retry delete purge edit set pause resume stash switch "
     "send signal attach jobs dlq (list retry purge)",
     "Workers": "worker (start stop list run logs) parallel",
-    "Queues": "queue (list pause resume limit)",
+    "Queues": "queue (list pause resume limit) resource (list set remove)",
     "Schedules": "schedule (add list next pause remove) hook (add list test)",
     "Looking": "watch dashboard stats metrics",
     "Moving": "export import migrate backup restore",

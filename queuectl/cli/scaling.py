@@ -40,7 +40,8 @@ def scale(session: Session, count: int) -> None:
     declare(session.location().home, Scale(count))
     _stop(session, spare(living, None, count))
     if len(living) < count:
-        start_here(session, {"count": count - len(living)})
+        resources = _resources_of(living) or orders_to_start(session, {"count": 1})["resources"]
+        start_here(session, {"count": count - len(living), "resources": resources})
     print_line(f"This home has {_workers(count)}")
 
 
@@ -59,7 +60,11 @@ def restart(session: Session, now: bool) -> None:
     living = _staying(session)
     usual = session.queue().settings().concurrency
     groups = Counter(
-        (each.record.queues, None if each.record.slots == usual else each.record.slots)
+        (
+            each.record.queues,
+            None if each.record.slots == usual else each.record.slots,
+            each.record.resources,
+        )
         for each in living
     )
     try:
@@ -69,8 +74,9 @@ def restart(session: Session, now: bool) -> None:
         raise
     if not groups:
         start_here(session, orders_to_start(session, {}))
-    for (queues, concurrency), count in groups.items():
-        start_here(session, {"count": count, "queues": queues, "concurrency": concurrency})
+    for (queues, concurrency, resources), count in groups.items():
+        orders = {"count": count, "queues": queues, "concurrency": concurrency}
+        start_here(session, {**orders, "resources": resources})
 
 
 @examples("""
@@ -111,7 +117,8 @@ def parallel(session: Session, number: int | None, queue_name: str | None) -> No
     _stop(session, gone)
     missing = number - scales.total_slots([each for each in living if each not in gone])
     if living and missing:
-        start_here(session, {"count": 1, "concurrency": missing})
+        orders = {"count": 1, "concurrency": missing, "resources": _resources_of(living)}
+        start_here(session, orders)
     print_line(_at_once(number))
     if not living:
         print_hint("no worker is running: queuectl worker start")
@@ -125,6 +132,12 @@ def _staying(session: Session) -> list[LiveWorker]:
     queue: Queue = session.queue()
     require_in_use(queue.store)
     return staying(session.location().home, queue.workers())
+
+
+def _resources_of(workers: Sequence[LiveWorker]) -> tuple[tuple[str, str], ...]:
+    """Return what this home's workers declared their host to have, the latest of them."""
+    found = [each.record.resources for each in workers if each.record.resources]
+    return found[-1] if found else ()
 
 
 def _stop(session: Session, workers: Sequence[LiveWorker], *, now: bool = False) -> None:

@@ -33,6 +33,9 @@ _orders = with_options(
                  help="How many jobs each runs at once; else the setting, as it is changed."),
     click.option("--queue", "-q", "queues", type=QUEUE_NAME, multiple=True, metavar="NAME",
                  help="Only this queue (repeat)."),
+    click.option("--resource", "resources", multiple=True, metavar="NAME=VALUE",
+                 help="What this host has: gpu=0,1,2,3 or memory=60G (repeat); else the setting "
+                 "`resources`."),
     click.option("--drain", is_flag=True,
                  help="End when nothing is due, running or awaiting its retry."),
 )  # fmt: skip
@@ -125,12 +128,37 @@ def orders_to_start(session: Session, options: dict[str, Any]) -> dict[str, Any]
     if number is not None and count is not None:
         raise InvalidInput("how many workers is said twice", hint="queuectl worker start -c 3")
     queue = session.queue()
+    orders["resources"] = _resources(queue, options.get("resources", ()))
     require_in_use(queue.store)
     hint_at_unused(queue, orders["queues"])
     orders["count"] = number or count
     if orders["count"] is None:
-        orders |= {"count": 1} if any(orders.values()) else _declared(session, queue)
+        is_told = any(value for name, value in orders.items() if name != "resources")
+        orders |= {"count": 1} if is_told else _declared(session, queue)
     return orders
+
+
+def _resources(queue: Queue, words: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return what this host has: what the options say, else the setting. Raises InvalidInput.
+
+    All workers of a host go by what the latest of them says; that is told where it is another.
+    """
+    given = [*words] or queue.settings().resources.split()
+    if not given:
+        return ()
+    import socket
+
+    from queuectl.domain.resources import needs_text, parse_capacities
+    from queuectl.queue.resources import declared
+
+    resources, host = parse_capacities(given), socket.gethostname()
+    before = declared(queue.store).get(host, resources)
+    if before != resources:
+        print_hint(
+            f"note: {host} had {needs_text(before)}; from now on its workers go by "
+            f"{needs_text(resources)}"
+        )
+    return resources
 
 
 def _checked_queues(names: Iterable[str]) -> tuple[str, ...]:

@@ -231,6 +231,13 @@ def check_env(field: str, value: object) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def check_needs(field: str, value: object) -> tuple[tuple[str, str], ...]:
+    """Return what a job needs of named resources, as pairs of a name and an amount, by name."""
+    from queuectl.domain import resources  # of few jobs only
+
+    return resources.check_needs(field, value)
+
+
 def check_labels(field: str, value: object) -> tuple[str, ...]:
     """Return labels: words of at most 128 printable characters, without doubles."""
     if isinstance(value, str):

@@ -43,16 +43,29 @@ SETTLED = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
 @frozen
+class Holding:
+    """What one run holds while it runs: on which host, and how much of what, or which devices.
+
+    `host` is empty where it holds nothing but what belongs to the fleet.
+    """
+
+    host: str
+    units: tuple[tuple[str, str], ...]
+
+
+@frozen
 class Claim:
     """A worker's right to run one job until `lease_until`, by the store's clock.
 
-    `alone` says that the worker runs nothing beside it.
+    `alone` says that the worker runs nothing beside it. `holding` is what it holds of resources,
+    as long as it stands.
     """
 
     id: str
     worker: str
     lease_until: datetime
     alone: bool = True
+    holding: Holding | None = None
 
 
 @frozen

@@ -93,11 +93,12 @@ class Spec:
     seen from `cwd`; `input_text` is such a file's content, and a secret as passwords are sent so.
     `slots` is how much of its queue's limit a run takes. `after`, `after_fail` and `after_any`
     name the jobs that must have succeeded, failed or ended before; of the jobs with one `unique`
-    key only one waits or runs. With `clean_env` a run gets nothing of its worker's environment,
-    and with `merge_output` it has one file for all that it writes. With `pty` it has a terminal,
-    with `stdin` a pipe to read from (with `input` or `input_text` it reads that alone), and else
-    nothing to read. `memory` is bytes that a run may have, of which `memory_kind` says what counts,
-    and `cpus` how many processors it may use; 0 is no limit. `on_parent_failure` is WAIT, as the
+    key only one waits or runs. `needs` holds pairs of a resource and an amount. With `clean_env` a
+    run gets nothing of its worker's environment, and with `merge_output` it has one file for all
+    that it writes. With `pty` it has a terminal, with `stdin` a pipe to read from (with `input` or
+    `input_text` it reads that alone), and else nothing to read. `memory` is bytes that a run may
+    have, of which `memory_kind` says what counts, and `cpus` how many processors it may use; 0 is
+    no limit. `on_parent_failure` is WAIT, as the
     parent may be retried, or CANCEL. `imported_from` is the hash of what another program's file
     said of it.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
@@ -260,6 +261,11 @@ class Spec:
     labels: tuple[str, ...] = _field(
         (), field_checks.check_labels, option="label",
         metavar="LABEL", help="Give it a label, by which --label finds it (repeat for more).",
+    )  # fmt: skip
+    needs: tuple[tuple[str, str], ...] = _field(
+        (), field_checks.check_needs, option="need", metavar="NAME=N",
+        help="Start it only where so much of a resource is free, and hold it (repeat for more).",
+        comment="what it needs of a resource", example='"2"',
     )  # fmt: skip
     imported_from: str | None = _field(
         None, field_checks.check_key, is_hidden=True, metavar="HASH",

@@ -140,6 +140,14 @@ class Settings:
         "how large a home's job logs may grow: the oldest go, of a job that runs the middle; "
         "0 is any size",
     )
+    resources: str = _setting(
+        "", 0, 10_000, "", "what the host of each worker has of named resources, unless its start "
+        "says otherwise: gpu=0-3 memory=60G; none is nothing",
+    )  # fmt: skip
+    needs_patience_seconds: float = _setting(
+        60.0, 0, YEAR, "seconds", "how long a job that does not fit lets others pass that need "
+        "less; then what it needs is kept free for it", "needs_patience",
+    )  # fmt: skip
     date_order: str = _setting(
         "refuse", 0, 20, "", "how a date with slashes is meant that can be read in two ways: "
         "refuse, day-first or month-first",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from queuectl.domain.dependencies import END, FAILURE, GONE
 from queuectl.domain.frozen import frozen
@@ -23,7 +23,7 @@ from queuectl.domain.job import (
     State,
     attempts_allowed,
 )
-from queuectl.domain.job_fields import ASKED, Field, plain
+from queuectl.domain.job_fields import ASKED, Field, Kind, plain
 from queuectl.domain.query import SIGNALLED, TIMED_OUT
 from queuectl.domain.queue_limits import (
     DELIVERY_QUEUE,
@@ -64,7 +64,8 @@ class WaitContext:
 
     `state_of` tells how a parent stands, None when it is deleted, and `root_of` why it cannot
     start, if it waits for what will not come; `unserved` says which workers a queue lacks, None
-    when it has one; `first_of` which job of a limited queue is to start first.
+    when it has one; `first_of` which job of a limited queue is to start first; `short_of` which
+    resources a job waits for, if they are not free.
     """
 
     queue_limits: QueueLimits
@@ -72,6 +73,7 @@ class WaitContext:
     unserved: Callable[[str], str | None] = lambda _queue: None
     first_of: Callable[[str], Job | None] = lambda _queue: None
     root_of: Callable[[str], str | None] = lambda _job_id: None
+    short_of: Callable[[Job], str | None] = lambda _job: None
 
 
 def unserved_by(bound: Iterable[Collection[str]]) -> Callable[[str], str | None]:
@@ -122,6 +124,8 @@ def reason(
     is_due = job.is_due(now)
     if is_due:
         held_up = _shut_reason(job, wait_context) or wait_context.unserved(job.spec.queue)
+        if job.spec.needs and not held_up:
+            held_up = wait_context.short_of(job)
         if held_up:
             return held_up
     if job.put_back:
@@ -265,6 +269,8 @@ def asked_as_dict(job: Job) -> dict[str, Any]:
 
 def shown_value(field: Field, value: object) -> Any:
     """Return the value of a field as JSON has it, a secret hidden."""
+    if field.kind is Kind.PAIRS:
+        return dict(cast("tuple[tuple[str, str], ...]", value))
     return MASK if field.is_secret and value is not None else plain(value)
 
 

@@ -35,7 +35,8 @@ class ProcessIdentity:
 class WorkerRecord:
     """An entry in the store's registry of workers. `heartbeat_at` is the store's time.
 
-    `slots` is how many jobs it runs at once.
+    `slots` is how many jobs it runs at once, `resources` what its host has, as it declared it; all
+    workers of a host go by what the latest of them declared.
     """
 
     id: str
@@ -47,6 +48,7 @@ class WorkerRecord:
     heartbeat_at: datetime
     stop: StopRequest | None = None
     slots: int = 1
+    resources: tuple[tuple[str, str], ...] = ()
 
 
 @frozen

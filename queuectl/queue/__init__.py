@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from queuectl.queue.enqueue import EnqueueResult
     from queuectl.queue.hooks import Hooks
     from queuectl.queue.requests import Requests, Written
+    from queuectl.queue.resources import Resources
     from queuectl.queue.schedules import Schedules
 
 _Q = TypeVar("_Q", bound="Queue")
@@ -318,6 +319,13 @@ class Queue(Reader):
         from queuectl.queue.schedules import Schedules
 
         return Schedules(self._store, self.missing_hint)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """Named resources that jobs hold while they run."""
+        from queuectl.queue.resources import Resources
+
+        return Resources(self._store, self.missing_hint)
 
     @property
     def hooks(self) -> Hooks:

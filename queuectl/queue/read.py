@@ -270,12 +270,19 @@ class Reader:
                 record.queues for record in self._store.workers.all() if is_live(record, now)
             )
 
+        @cache
+        def short_of() -> Callable[[Job], str | None]:
+            from queuectl.queue.resources import waiting_reason  # of few jobs only
+
+            return waiting_reason(self._store)
+
         return WaitContext(
             self._store.queue_limits(),
             state_of,
             lambda queue: unserved()(queue),
             cache(self._store.first_ready),
             root_of,
+            lambda job: short_of()(job),
         )
 
     def cannot_start(self) -> Callable[[Job], CannotStart | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 from queuectl.domain import settings as tunables
@@ -18,6 +18,7 @@ from queuectl.system.home import working_directory
 from queuectl.system.ids import new_job_ids
 
 if TYPE_CHECKING:
+    from queuectl.queue.resources import Resources
     from queuectl.queue.snapshots import SnapshotTaker
     from queuectl.stores.base import Store
     from queuectl.system.home import Home
@@ -40,6 +41,12 @@ class Requests:
         self._home = home
         self._taker: tuple[RequestForm, SnapshotTaker] | None = None
         self._captured: dict[tuple[str, bool], tuple[str, bool]] = {}
+
+    @cached_property
+    def _resources(self) -> Resources:
+        from queuectl.queue.resources import Resources  # of few jobs only
+
+        return Resources(self._store)
 
     def form(
         self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
@@ -76,6 +83,9 @@ class Requests:
 
             if is_over(request.run_at, self._store.now()):
                 request = replace(request, notes=(*request.notes, _IS_OVER))
+        if request.spec.needs:
+            note = self._resources.check(request.spec.needs)
+            request = replace(request, notes=(*request.notes, note)) if note else request
         if "@" in request.spec.id:
             from queuectl.domain.schedule import refuse_run_id
 

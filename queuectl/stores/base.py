@@ -24,13 +24,14 @@ if TYPE_CHECKING:
         Environments,
         Meta,
         Named,
+        Resources,
         Retention,
         Schedules,
         Stats,
         StoredSettings,
         Workers,
     )
-    from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
+    from queuectl.stores.exchange import ClaimRequest, HeldClaim, Offer, Renewal
 
 
 class Store(Protocol):
@@ -43,6 +44,7 @@ class Store(Protocol):
     stats: Stats
     environments: Environments
     retention: Retention
+    resources: Resources
     meta: Meta
 
     @property
@@ -142,7 +144,10 @@ class Store(Protocol):
         queue the earliest `run_at`, then arrival. Queues that are paused are passed over, and
         those without room for their first job, which no later one overtakes. The cost does not
         grow with the backlog. The job comes without output and history. A suspect is for whoever
-        asks `alone`; in a queue with a limit no other job overtakes it. None: nothing is ready;
+        asks `alone`; in a queue with a limit no other job overtakes it. One that needs resources
+        is claimed with what it needs (`Claim.holding`), and passed over while that is not free, as
+        `domain.allocation` says; never is more held of anything than there is. None: nothing is
+        ready;
         what has become due since the last `make_due_claimable` may be passed over.
         """
         ...
@@ -179,7 +184,8 @@ class Store(Protocol):
         Returns which ends were committed, and the jobs in the order of the requests; a lost
         commit stops neither. Nothing is claimed after a job that may be what ended its worker (a
         suspect, or one that was interrupted before). Where `claim_batch_size` is more than one, it
-        comes alone, and so does one of a limited queue, whose room others wait for.
+        comes alone, and so does one of a limited queue, whose room others wait for, and one that
+        needs resources.
         """
         ...
 
@@ -220,10 +226,11 @@ class Store(Protocol):
         """
         ...
 
-    def ready_suspects(self, queues: tuple[str, ...], limit: int) -> int:
+    def ready_suspects(self, queues: tuple[str, ...], limit: int, offer: Offer = ...) -> int:
         """Return how many suspects could be claimed now of these queues (none: any).
 
-        At most `limit`. Where there are none, as nearly always, it is one look at an index.
+        At most `limit`; each of those that need resources counts by itself. Where there are none,
+        as nearly always, it is one look at an index.
         """
         ...
 

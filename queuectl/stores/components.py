@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.domain.job import Job, State
+    from queuectl.domain.resources import HeldUnits
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.stats import Figures, Numbers, StatsBucket
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
@@ -166,6 +167,25 @@ class Stats(Protocol):
 
         At most `limit`, the oldest first. Totals stay.
         """
+        ...
+
+
+class Resources(Protocol):
+    """What the fleet has of named resources, and what jobs hold of all of them."""
+
+    def fleet(self) -> dict[str, str]:
+        """Return how much the fleet has of each resource, as it was written."""
+        ...
+
+    def set(self, name: str, capacity: str | None) -> bool:
+        """Say how much the fleet has of a resource; None forgets it. Return whether it was known.
+
+        What is in use stays so, also where that is more than there is now.
+        """
+        ...
+
+    def held(self) -> list[HeldUnits]:
+        """Return what the jobs hold that run."""
         ...
 
 

@@ -68,6 +68,23 @@ class PendingEvents:
 
 
 @frozen
+class Offer:
+    """What a worker has to offer of its host to jobs that need resources.
+
+    `host` is empty where it declared nothing: it takes jobs that need what the fleet has, and no
+    others. `foreign` is how much of which GPU's memory processes use that are not ours, and
+    `patience` how many seconds a job is passed over before what it needs is kept free for it.
+    """
+
+    host: str = ""
+    foreign: tuple[tuple[str, int], ...] = ()
+    patience: float = 60.0
+
+
+NO_OFFER = Offer()
+
+
+@frozen
 class ClaimRequest:
     """A worker asks for one job.
 
@@ -77,6 +94,7 @@ class ClaimRequest:
     for a delivery of a hook, which no other request is ever given unless `only` names it; with
     `untried` too, for one that no attempt has been made at. `alone` says that the worker runs
     nothing beside it: no other is given a suspect. With `suspects` it asks for such a one only.
+    `offer` is what jobs may be given that need resources.
     """
 
     claim_id: str
@@ -89,6 +107,7 @@ class ClaimRequest:
     untried: bool = False
     alone: bool = True
     suspects: bool = False
+    offer: Offer = NO_OFFER
 
 
 class Leaving(Exception):

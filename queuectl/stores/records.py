@@ -125,6 +125,7 @@ def worker_to_document(worker: WorkerRecord) -> Document:
         "heartbeat_at": worker.heartbeat_at,
         "stop": worker.stop.value if worker.stop else None,
         "slots": worker.slots,
+        "resources": [list(pair) for pair in worker.resources] or None,
     }
 
 
@@ -142,6 +143,7 @@ def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
         heartbeat_at=document["heartbeat_at"],
         stop=stop_request(document.get("stop")),
         slots=document.get("slots") or 1,
+        resources=tuple((name, text) for name, text in document.get("resources") or ()),
     )
 
 

@@ -7,7 +7,7 @@ int, float, bool, None, aware datetimes, lists of str and lists of pairs. What o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain
@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from queuectl.domain.field_checks import Command
-from queuectl.domain.job import Claim, Job, Outcome, Run, State
+from queuectl.domain.job import Claim, Holding, Job, Outcome, Run, State
 from queuectl.domain.job_fields import FIELDS, Kind, Spec, command_text, plain
 
 Document = dict[str, Any]
@@ -113,7 +113,19 @@ def _claim_to_document(claim: Claim | None) -> Document:
         "claim_id": claim.id if claim else None,
         "lease_until": claim.lease_until if claim else None,
         "claim_alone": None if claim is None or claim.alone else False,
+        **({"holding": holding_to_document(claim.holding)} if claim and claim.holding else {}),
     }
+
+
+def holding_to_document(holding: Holding) -> list[object]:
+    """Return what a claim holds of resources: the host, and pairs."""
+    return [holding.host, plain(holding.units)]
+
+
+def holding_from_document(found: Sequence[Any]) -> Holding:
+    """Return what a claim holds of resources."""
+    host, units = found
+    return Holding(host, tuple((name, text) for name, text in units))
 
 
 def outcome_to_document(outcome: Outcome | None) -> Document:
@@ -158,6 +170,7 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
     """
     get = document.get
     claim_id, alone = get("claim_id"), get("claim_alone") is not False
+    held = get("holding")
     job = Job(
         spec=_spec_from_document(document),
         state=State(document["state"]),
@@ -178,7 +191,13 @@ def job_from_document(document: Mapping[str, Any], history: Iterable[Run] = ()) 
         put_back=get("put_back"),
         put_backs=get("put_backs") or 0,
         not_on=tuple(get("not_on") or ()),
-        claim=Claim(claim_id, document["worker"], document["lease_until"], alone)
+        claim=Claim(
+            claim_id,
+            document["worker"],
+            document["lease_until"],
+            alone,
+            holding_from_document(held) if held else None,
+        )
         if claim_id
         else None,
         worker=get("worker"),

@@ -42,6 +42,11 @@ def is_mark(limit: int | None) -> bool:
     return limit is not None and bool(limit & (_RUN | NO_RUN))
 
 
+def is_of_run(limit: int | None) -> bool:
+    """Whether what `read_mark` returned is the mark of a run, of whichever."""
+    return limit is not None and limit & (_RUN | NO_RUN) == _RUN
+
+
 def read_mark(pid: int) -> int | None:
     """Return the limit that may be a mark of a process, 0 where it has none.
 

@@ -246,6 +246,7 @@ _JOB_FIELDS = frozenset(
         "claim_id",
         "lease_until",
         "claim_alone",
+        "holding",
     ]
 )
 

@@ -13,6 +13,8 @@ from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import delivery_queue, is_of_deliveries
+from queuectl.domain.resources import check_name as check_resource
+from queuectl.domain.resources import parse_amount
 from queuectl.domain.times import iso
 from queuectl.queue.environments import name_of
 from queuectl.stores.base import Store
@@ -51,6 +53,8 @@ def export_lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterat
                 "paused": queue_limit.paused,
                 "limit": queue_limit.limit,
             }
+        for name, capacity in store.resources.fleet().items():
+            yield {"type": "resource", "name": name, "capacity": capacity}
     written: set[str] = set()
     page = Page(with_output=True, with_history=True)
     for job in store.find((chosen or Filter()).of_jobs(), page):
@@ -97,6 +101,7 @@ class Intake:
         self._kinds: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "setting": self._setting,
             "queue": self._queue,
+            "resource": self._resource,
             "environment": self._environment,
             "schedule": self._schedule,
         }
@@ -181,6 +186,15 @@ class Intake:
             self._store.set_queue_limit(name, paused=paused, limit=limit)
         elif (queue_limit.paused, queue_limit.limit) != (paused, limit):
             raise Conflict(f"queue '{name}' has another pause or limit here")
+
+    def _resource(self, given: Mapping[str, Any]) -> None:
+        name = check_resource(given.get("name"))
+        parse_amount(name, given.get("capacity"))
+        capacity, here = str(given["capacity"]), self._store.resources.fleet()
+        if name not in here:
+            self._store.resources.set(name, capacity)
+        elif here[name] != capacity:
+            raise Conflict(f"the fleet has {name} {here[name]} here")
 
     def _schedule(self, given: Mapping[str, Any]) -> None:
         """Store a schedule; the jobs of its runs must be there, or they would come again."""

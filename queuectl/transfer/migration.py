@@ -182,6 +182,8 @@ def _move_small_things(source: Store, target: Store) -> None:
         target.settings.set(key, value)
     for name, queue_limit in source.queue_limits().items():
         target.set_queue_limit(name, paused=queue_limit.paused, limit=queue_limit.limit)
+    for name, capacity in source.resources.fleet().items():
+        target.resources.set(name, capacity)
     for name in source.environments.names():
         target.environments.save(name, source.environments.get(name) or ())
     _move_hooks(source, target)

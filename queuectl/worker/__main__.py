@@ -27,6 +27,7 @@ def main() -> int:
         orders["drain"],
         orders["only"],
         concurrency=orders["concurrency"],
+        resources=tuple((name, text) for name, text in orders["resources"]),
         timings=Timings(**orders["timings"]),
     )
     if os.fork():

@@ -19,7 +19,7 @@ from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.state_machine import Transition
 from queuectl.stores.base import Store
-from queuectl.stores.exchange import ClaimRequest
+from queuectl.stores.exchange import NO_OFFER, ClaimRequest, Offer
 from queuectl.system.ids import new_token
 from queuectl.system.processes import boot_clock
 from queuectl.worker import crash_journal
@@ -83,9 +83,11 @@ class ClaimBatch:
         retry: StoreRetry,
         watchdog: Watchdog,
         job_log: JobLog,
+        offer: Callable[[], Offer] = lambda: NO_OFFER,
     ) -> None:
         self._store = store
         self._worker = worker
+        self._offer = offer
         self._options = options
         self._heartbeat = heartbeat
         self._retry = retry
@@ -209,6 +211,7 @@ class ClaimBatch:
     def _extend_requests(self, number: int, *, is_alone: bool) -> None:
         """Ask for so many jobs; what was not answered comes first, as it may have been given."""
         lease, options = self._heartbeat.settings.lease_seconds, self._options
+        offer = self._offer()
         further = [
             ClaimRequest(
                 new_token(),
@@ -218,6 +221,7 @@ class ClaimBatch:
                 options.only,
                 alone=is_alone,
                 suspects=options.suspects,
+                offer=offer,
             )
             for _ in range(number - len(self._unanswered))
         ]

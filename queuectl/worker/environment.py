@@ -27,6 +27,9 @@ _TERM, _DUMB, _USUAL_TERM = b"TERM", b"dumb", b"xterm-256color"
 _OF_THE_WORKERS = frozenset({*STORE_VARIABLES, "PWD", "OLDPWD"})
 """What no job inherits: where the store is, and where its worker was started."""
 
+_GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+"""What says to programs which GPUs are theirs: those of NVIDIA, of AMD and of Intel."""
+
 _DOTS = re.compile(r"/\.{0,2}(/|$)")
 """What a path has in it that is not the short way to a directory."""
 
@@ -83,6 +86,7 @@ class Environment:
             **(self._base(job) if not job.spec.pty else _on_terminal(self._base(job))),
             **({} if job.spec.clean_env else {b"PWD": _directory(job.spec.cwd)}),
             **(_encoded(dict(job.spec.env)) if job.spec.env else {}),
+            **(_resources(job) if job.spec.needs else {}),
             b"QUEUECTL_JOB_ID": job.spec.id.encode(),
             b"QUEUECTL_ATTEMPT": b"%d" % job.attempts,
             b"QUEUECTL_QUEUE": job.spec.queue.encode(),
@@ -94,6 +98,24 @@ class Environment:
         if job.spec.environment is not None:
             return self._base_of(job.spec.environment, job.spec.clean_env)
         return self._clean if job.spec.clean_env else self._inherited
+
+
+def _resources(job: Job) -> dict[bytes, bytes]:
+    """Return what tells a run which resources it holds; which GPUs in the words of each vendor.
+
+    They are numbered as the driver and its tools number them, by their place on the bus.
+    """
+    from json import dumps
+
+    from queuectl.domain.resources import as_dict, gpus_held
+
+    holding = job.claim.holding if job.claim else None
+    if holding is None:
+        return {}
+    variables = {"QUEUECTL_RESOURCES": dumps(as_dict(holding.units))}
+    if gpus := ",".join(gpus_held(holding.units)):
+        variables |= dict.fromkeys(_GPU_VARIABLES, gpus) | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return _encoded(variables)
 
 
 def _on_terminal(base: dict[bytes, bytes]) -> dict[bytes, bytes]:

@@ -13,7 +13,7 @@ from queuectl.domain.query import Filter
 from queuectl.domain.worker_record import StopRequest
 from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
-from queuectl.stores.exchange import Leaving
+from queuectl.stores.exchange import NO_OFFER, Leaving, Offer
 from queuectl.system.processes import is_live
 from queuectl.worker.options import WorkerOptions
 from queuectl.worker.signals import Control
@@ -24,7 +24,9 @@ _EVENTS_SECONDS = 0.5
 """How long a worker that drains processes events until it looks whether it shall stop."""
 
 
-def is_done(store: Store, options: WorkerOptions, control: Control) -> bool:
+def is_done(
+    store: Store, options: WorkerOptions, control: Control, offer: Offer = NO_OFFER
+) -> bool:
     """Whether a worker with limited orders has nothing left to do, but for schedules.
 
     Raises StoreError.
@@ -33,7 +35,7 @@ def is_done(store: Store, options: WorkerOptions, control: Control) -> bool:
         job = store.get(options.only)
         return job is None or job.state in SETTLED or _cannot_start(store, job)
     if options.suspects:
-        return not store.ready_suspects(options.queues, 1)
+        return not store.ready_suspects(options.queues, 1, offer)
     if not options.drain:
         return False
     # a courier delivers what hooks were told of the last jobs
@@ -46,7 +48,7 @@ def is_done(store: Store, options: WorkerOptions, control: Control) -> bool:
     filters = [Filter(unfinished, queue) for queue in options.queues or (None,)]
     if any(map(counts.matching, filters)) or store.make_due_claimable():
         return False
-    return not store.ready_suspects(options.queues, 1)  # which are for others to run
+    return not store.ready_suspects(options.queues, 1, offer)  # which are for others to run
 
 
 def _cannot_start(store: Store, job: Job) -> bool:

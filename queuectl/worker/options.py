@@ -47,7 +47,8 @@ class WorkerOptions:
 
     With `drain` it leaves when nothing is due, running or awaiting its retry. `concurrency` is how
     many jobs it runs at once; None follows the setting, as that is changed. With `suspects` it runs
-    suspects alone, and leaves when there are none.
+    suspects alone, and leaves when there are none. `resources` is what its host has, as pairs of
+    names and texts; a worker without any takes no jobs that need something of a host.
     """
 
     queues: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class WorkerOptions:
     show_output: bool = False
     concurrency: int | None = None
     suspects: bool = False
+    resources: tuple[tuple[str, str], ...] = ()
     timings: Timings = USUAL
 
     @property

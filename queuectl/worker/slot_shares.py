@@ -11,6 +11,7 @@ import mmap
 from collections.abc import Callable
 
 from queuectl.stores.base import Store
+from queuectl.stores.exchange import NO_OFFER
 
 _CELL = 8
 _RUNNERS, _SUSPECTS, _OF_WORKERS = 0, 1, 2
@@ -74,7 +75,10 @@ class SlotTable:
 
 
 class SlotShare:
-    """What one worker has of the table. `ring` says to its supervisor that suspects wait."""
+    """What one worker has of the table. `ring` says to its supervisor that suspects wait.
+
+    `offer` is what its host has to offer to those that need resources.
+    """
 
     def __init__(
         self, table: SlotTable, worker: int, queues: tuple[str, ...], ring: Callable[[], None]
@@ -83,6 +87,7 @@ class SlotShare:
         self._worker = worker
         self._queues = queues
         self._ring = ring
+        self.offer = NO_OFFER
         self._is_narrow = False
 
     def of(self, slots: int) -> int:
@@ -114,7 +119,7 @@ class SlotShare:
 
         A worker of one slot runs them itself.
         """
-        waiting = store.ready_suspects(self._queues, slots) if slots > 1 else 0
+        waiting = store.ready_suspects(self._queues, slots, self.offer) if slots > 1 else 0
         if waiting or self._table.suspects:
             self._table.suspects = waiting
         if waiting:

@@ -29,6 +29,7 @@ from queuectl.worker.job_starter import JobStarter
 from queuectl.worker.leaving import is_done, leave
 from queuectl.worker.logging import JobLog
 from queuectl.worker.neighbours import admit_neighbours
+from queuectl.worker.offers import Offers, declared_by
 from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.executor import Executor
 from queuectl.worker.runs.watchdog import Watchdog
@@ -78,7 +79,11 @@ class Worker:
             started_at=now,
             heartbeat_at=now,
             slots=options.slots(settings),
+            resources=declared_by(options, settings),
         )
+        self._offers = Offers(self.record, is_for_one=options.only is not None)
+        if share:
+            share.offer = self._offers.host_offer
         self._executor = Executor(
             self._control,
             self._watchdog,
@@ -110,6 +115,7 @@ class Worker:
             self._retry,
             self._watchdog,
             self._log,
+            lambda: self._offers.now(self._heartbeat.settings.needs_patience_seconds),
         )
         self._begun: dict[str, Job] = {}
         self._news: object = None
@@ -262,7 +268,7 @@ class Worker:
 
     def _is_done(self) -> bool:
         """Whether a worker with limited orders has nothing left to do."""
-        if not is_done(self._store, self._options, self._control):
+        if not is_done(self._store, self._options, self._control, self._offers.host_offer):
             return False
         if self._options.only is not None or self._options.suspects:
             return True

@@ -41,6 +41,8 @@ SUSPECTS = "tests/stores/test_suspects.py::"
 BESIDE = "tests/worker/test_concurrency.py::"
 CONSOLE = "tests/worker/test_console.py::"
 JOURNAL = "tests/worker/test_crash_journal.py::"
+RESOURCES = "tests/stores/test_resources.py::"
+ALLOCATION = "tests/domain/test_allocation.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,86 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "a claim on SQLite does not look at what is held",
+        RESOURCES + "test_nothing_is_held_twice_nor_exceeded[sqlite]",
+        (Cut("stores/sqlite/needs.py", "for each in _held(db)]", "for each in ()]"),),
+    ),
+    Mutant(
+        "a claim on SQLite does not write down what it holds",
+        RESOURCES + "test_many_requests_at_once_never_exceed_what_there_is[sqlite]",
+        (
+            Cut(
+                "stores/sqlite/changes.py",
+                "rows.holding_text(claim.holding) if claim else None for",
+                "None for",
+            ),
+        ),
+    ),
+    Mutant(
+        "a job that is named is taken without what it needs",
+        RESOURCES + "test_a_named_job_is_taken_with_what_it_needs_or_not_at_all[sqlite]",
+        (Cut("stores/sqlite/claims.py", "return jobs if holding else []", "return jobs"),),
+    ),
+    Mutant(
+        "a suspect on SQLite is taken without what it needs",
+        RESOURCES + "test_a_suspect_with_needs_runs_alone_and_with_what_it_needs[sqlite]",
+        (Cut("stores/sqlite/suspects.py", "if holding is None:", "if False:"),),
+    ),
+    Mutant(
+        "the ledger on MongoDB is written though another has written it",
+        RESOURCES + "test_of_two_that_saw_the_same_ledger_one_writes_it",
+        (Cut("stores/mongo/needs.py", '{"_id": _LEDGER, "rev": self._rev}', '{"_id": _LEDGER}'),),
+    ),
+    Mutant(
+        "a claim on MongoDB whose entry was taken for lost begins its job",
+        RESOURCES + "test_a_claim_that_was_slower_than_the_ledger_waits_gives_its_job_back",
+        (Cut("stores/mongo/claims.py", "if job.spec.needs and not needs.confirm(", "if not ("),),
+    ),
+    Mutant(
+        "an entry on MongoDB outlives its claim",
+        RESOURCES + "test_an_entry_stands_until_its_claim_is_made_and_goes_with_it",
+        (
+            Cut("stores/mongo/needs.py", 'if each["claim"] in standing or not (', "if not ("),
+            Cut("stores/mongo/needs.py", 'each.get("confirmed") or each["at"] < since', "False"),
+        ),
+    ),
+    Mutant(
+        "an entry on MongoDB whose claim is about to be made is taken for lost",
+        RESOURCES + "test_an_entry_stands_until_its_claim_is_made_and_goes_with_it",
+        (Cut("stores/mongo/needs.py", 'each.get("confirmed") or each["at"] < since', "True"),),
+    ),
+    Mutant(
+        "a device that is held whole is shared",
+        ALLOCATION + "test_a_gpu_that_is_held_whole_is_shared_with_nobody",
+        (Cut("domain/allocation.py", "and device not in taken and", "and"),),
+    ),
+    Mutant(
+        "a device that is shared is given away whole",
+        ALLOCATION + "test_several_jobs_share_a_gpu_up_to_its_memory_and_fill_one_first",
+        (Cut("domain/allocation.py", "if each not in self._shared]", "]"),),
+    ),
+    Mutant(
+        "memory that others use is given away",
+        ALLOCATION + "test_memory_that_others_use_is_not_given_away",
+        (Cut("domain/allocation.py", "size - foreign.get(device, 0) for", "size for"),),
+    ),
+    Mutant(
+        "a big job is starved by small ones",
+        RESOURCES + "test_a_big_job_is_not_starved_by_small_ones_behind_it[sqlite]",
+        (Cut("domain/allocation.py", "room.keep_free(each.needs)", "pass"),),
+    ),
+    Mutant(
+        "what does not fit blocks what does",
+        RESOURCES + "test_what_does_not_fit_does_not_block_what_does[sqlite]",
+        (
+            Cut(
+                "domain/allocation.py",
+                "if since is not None and now - since",
+                "if units is None or now - since",
+            ),
+        ),
+    ),
     Mutant(
         "another user talks to a run",
         CONSOLE + "test_another_user_is_turned_away_even_where_the_modes_would_let_him_in",
@@ -255,7 +337,7 @@ MUTANTS = (
         (
             Cut(
                 "stores/mongo/claims.py",
-                'wanted = {**where, "ready": True}',
+                'wanted = {**where, "ready": True if holding is None else NEEDS}',
                 "wanted = where",
             ),
         ),

@@ -80,6 +80,8 @@ def test_what_a_change_says_of_each_field_is_read_again_in_every_state(
 @pytest.mark.usefixtures("parents")
 def test_a_job_keeps_its_fields_from_enqueue_to_claim_dlq_retry_and_end(store: Store) -> None:
     """By the ways that people and workers really go, one of them alone and two at once."""
+    for name in ("licence", "tokens"):
+        store.resources.set(name, "20")
     for number in (1, 2):
         specs = [filled(Spec, id=f"job{number}{n}", unique=f"{number}{n}") for n in range(number)]
         jobs = [state_machine.enqueue(spec, START, store.now(), delayed=True) for spec in specs]

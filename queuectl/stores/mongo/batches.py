@@ -25,7 +25,7 @@ from queuectl.stores.mongo.chunks import by_id, change_all
 from queuectl.stores.mongo.connection import Document, Link, durable, is_there
 from queuectl.stores.mongo.dead import finish_burial
 from queuectl.stores.mongo.dependencies import mark_parents_of_restored, with_children_marked
-from queuectl.stores.mongo.documents import new_stamp, to_document
+from queuectl.stores.mongo.documents import NEEDS, new_stamp, to_document
 from queuectl.stores.mongo.errors import is_doubtful
 from queuectl.stores.mongo.schema import SEQUENCE, arrival, take_numbers
 from queuectl.stores.records import BATCH
@@ -146,8 +146,14 @@ def _insert_once(link: Link, piece: list[Document]) -> set[str]:
     return set()
 
 
+_WITH_NEEDS = "+needs"
+"""How the name ends of a batch in which a job needs resources."""
+
+
 def _add_staged(link: Link, documents: list[Document], now: datetime) -> set[str]:
     batch = new_stamp()
+    if any(document["needs"] for document in documents):
+        batch += _WITH_NEEDS
     link.batches.insert_one({"_id": batch, "state": _OPEN, "created_at": now})
     for document in documents:
         document.pop("ready", None)
@@ -194,11 +200,16 @@ def publish(link: Link, batch: str) -> None:
     """Let workers take the jobs of a committed batch."""
     # blocked ones first: one that is released meanwhile is then free, here or by who released it
     listed: Document = {"$unset": {"batch": ""}}
-    for where, change in (
+    due = {"batch": batch, "run_at": {"$lte": link.now()}}
+    steps: list[tuple[Document, Document]] = [
         ({"batch": batch, "blocked_by": {"$ne": None}}, listed),
-        ({"batch": batch, "run_at": {"$lte": link.now()}}, {**listed, "$set": {"ready": True}}),
+        (due, {**listed, "$set": {"ready": True}}),
         ({"batch": batch}, {**listed, "$set": {"ready": False}}),
-    ):
+    ]
+    if batch.endswith(_WITH_NEEDS):
+        needy = {**due, "needs_key": {"$ne": None}}
+        steps.insert(1, (needy, {**listed, "$set": {"ready": NEEDS}}))
+    for where, change in steps:
         publish_some = partial(link.jobs.update_many, update=change)
         change_all(link.jobs, where, link.changes, publish_some)
     link.batches.update_one({"_id": batch}, {"$set": {"published": True}})

@@ -21,16 +21,17 @@ from collections.abc import Iterator, Sequence
 import pymongo
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from queuectl.domain.job import Job, State
+from queuectl.domain.job import Holding, Job, State
 from queuectl.domain.times import later
-from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
+from queuectl.stores.exchange import ClaimRequest, HeldClaim, Offer, Renewal
+from queuectl.stores.mongo import needs
 from queuectl.stores.mongo.connection import (
     BRIEF_SECONDS,
     Document,
     Link,
     durable,
 )
-from queuectl.stores.mongo.documents import BARE, readable, set_aside
+from queuectl.stores.mongo.documents import BARE, NEEDS, readable, set_aside
 from queuectl.stores.mongo.errors import is_about_the_record, is_doubtful
 from queuectl.stores.mongo.queues import (
     NO_SUSPECTS,
@@ -42,6 +43,7 @@ from queuectl.stores.mongo.queues import (
     free_numbers,
 )
 from queuectl.stores.mongo.schema import CLAIM_ORDER
+from queuectl.stores.serialization import holding_to_document
 from queuectl.system.polling import Pace, wait_readable
 
 SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5
@@ -57,7 +59,7 @@ FOR_EACH_WORKER = 8
 _TRIES = 20
 _CANDIDATES = 3
 _PROCESSING = State.PROCESSING.value
-_FOR_LIMITS = {"queue": True, "slots": True, "suspect": True}
+_FOR_LIMITS = {"queue": True, "slots": True, "suspect": True, "needs": True, "runs": True}
 _NOT_CLAIMED: Document = {
     "$set": {"state": State.PENDING.value},
     "$unset": dict.fromkeys(("ready", "claim_id", "lease_until", "claim_alone", "slots_held"), ""),
@@ -74,11 +76,12 @@ class Claims:
         self._has_asked = False
         self._queues: tuple[str, ...] = ()
         self._more: Document = {}
+        self._request: ClaimRequest | None = None
         self._pause = SHORTEST_POLL
 
     def claim(self, request: ClaimRequest) -> Job | None:
         """Take the next job that is ready, as `Store.claim` says."""
-        self._queues, self._more = request.queues, _condition(request)
+        self._queues, self._more, self._request = request.queues, _condition(request), request
         job = self._held(request) if request.repeated else None
         if job is None:
             self._has_asked = False
@@ -89,6 +92,9 @@ class Claims:
             job = self._held(request)
         if job is not None:
             self._pause = SHORTEST_POLL
+            if job.spec.needs and not needs.confirm(self._link, request.claim_id):
+                self._give_back(request)
+                return None
         return job
 
     def wait_for_work(self, seconds: float, wake: int) -> None:
@@ -96,7 +102,10 @@ class Claims:
         open_queues = self.ready_queues.open_queues(self._queues)
         where: Document = {"ready": True, "queue": open_queues, **self._more}
         ends_at = time.monotonic() + seconds
-        while self._link.jobs.find_one(where, {"_id": True}, hint="claim") is None:
+        while (
+            self._link.jobs.find_one(where, {"_id": True}, hint="claim") is None
+            and not self._has_needy()
+        ):
             remaining = ends_at - time.monotonic()
             pause = min(self._pause * random.uniform(0.75, 1.25), max(remaining, 0))
             if wait_readable([wake], pause) or remaining <= pause:
@@ -116,6 +125,12 @@ class Claims:
                 request.queues, _condition(request), deliveries=request.deliveries
             )
             ready = ready_queues.next()
+            if not request.deliveries and ready_queues.may_look_at_needs():
+                with ready_queues.looking_at_needs():
+                    job = self._take_needy(request, ready)
+                if job is not None:
+                    ready_queues.look_at_needs()
+                    return job
             if ready is None and is_fresh:
                 return None
             if ready is None:
@@ -141,7 +156,81 @@ class Claims:
                 continue
             if job is not None:
                 return job
+        self.ready_queues.read_limits()
+        return self._take_needy(request, None) if self.ready_queues.has_needs else None
+
+    def _take_needy(self, request: ClaimRequest, ready: ReadyQueue | None) -> Job | None:
+        """Take the job that goes next of those that need resources, if none of others does."""
+        link = self._link
+        for _ in range(_TRIES):
+            ledger, now = needs.Ledger(link), link.now()
+            room = needs.room_for(link, request.offer, ledger)
+            choice = needs.next_choice(link, request, self.ready_queues, room, now)
+            if choice is None or (ready and self._goes_before(ready, choice.candidate.key)):
+                return None
+            if not ledger.enter(request.claim_id, choice.holding, now):
+                continue
+            job = self._take_held(request, choice.candidate.key, choice.holding)
+            if job is not None:
+                needs.note_passed(link, choice.passed, now)
+                return job
         return None
+
+    def _take_held(self, request: ClaimRequest, found: Document, holding: Holding) -> Job | None:
+        """Take a job that was looked at, for which the ledger has what it holds."""
+        try:
+            limit = self.ready_queues.limit(found["queue"])
+            job = self._take_one(request, found, limit, holding)
+        except NoRoom:
+            job = None
+        if job is None:
+            needs.withdraw(self._link, request.claim_id)
+        return job
+
+    def _goes_before(self, ready: ReadyQueue, head: Document) -> bool:
+        """Whether the first job of a queue goes before one that needs resources."""
+        if ready.top != head["priority"]:
+            return bool(ready.top > head["priority"])
+        first = self._link.jobs.find_one(
+            {"ready": True, "queue": ready.queue},
+            {"run_at": True, "seq": True},
+            sort=CLAIM_ORDER,
+            hint="claim",
+        )
+        if first is None:
+            return False
+        return bool((first["run_at"], first["seq"]) < (head["run_at"], head["seq"]))
+
+    def _has_needy(self) -> bool:
+        """Whether a job that needs resources could be claimed as was asked last."""
+        request = self._request
+        self.ready_queues.read_limits()
+        if not self.ready_queues.has_needs or request is None or request.deliveries:
+            return False
+        room = needs.room_for(self._link, request.offer, needs.Ledger(self._link))
+        now = self._link.now()
+        return needs.next_choice(self._link, request, self.ready_queues, room, now) is not None
+
+    def has_needy_suspect(self, queues: tuple[str, ...], offer: Offer) -> bool:
+        """Whether a suspect that needs resources could be claimed."""
+        if not self.ready_queues.has_needs:
+            return False
+        request = ClaimRequest("", "", 0, queues, suspects=True, offer=offer)
+        room = needs.room_for(self._link, offer, needs.Ledger(self._link))
+        now = self._link.now()
+        return needs.next_choice(self._link, request, self.ready_queues, room, now) is not None
+
+    def _give_back(self, request: ClaimRequest) -> None:
+        """Let a job wait again whose entry in the ledger was taken for lost before it began."""
+        held = {"state": _PROCESSING, "claim_id": request.claim_id}
+        change: Document = {
+            "$set": {"state": State.PENDING.value, "ready": NEEDS},
+            "$inc": {"attempts": -1, "rev": 1},
+            "$unset": dict.fromkeys(
+                ("claim_id", "lease_until", "claim_alone", "slots_held", "holding"), ""
+            ),
+        }
+        self._link.jobs.update_one(held, change)
 
     def _take_from(self, request: ClaimRequest, ready: ReadyQueue) -> Job | None:
         """Take a job of a queue. Raises NoRoom when its limit leaves none for the first one."""
@@ -185,25 +274,50 @@ class Claims:
             where["queue"] = {"$in": list(request.queues)}
         due = {**where, "ready": False, "run_at": {"$lte": self._link.now()}}
         jobs.update_one(due, {"$set": {"ready": True}})
-        found = jobs.find_one({**where, "ready": True}, _FOR_LIMITS)
+        found = jobs.find_one({**where, "ready": {"$in": [True, NEEDS]}}, _FOR_LIMITS)
         if found is None:
             return None
         ready_queues.read_limits()
         if ready_queues.is_shut(found["queue"]):
             return None
+        if found.get("needs"):
+            return self._take_only_needy(request, found)
         try:
             return self._take_one(request, found, ready_queues.limit(found["queue"]))
         except NoRoom:
             return None
 
-    def _take_one(self, request: ClaimRequest, found: Document, limit: int) -> Job | None:
+    def _take_only_needy(self, request: ClaimRequest, found: Document) -> Job | None:
+        """Take one job that needs resources, if they are free."""
+        self._link.jobs.update_one({"_id": found["_id"], "ready": True}, {"$set": {"ready": NEEDS}})
+        for _ in range(_TRIES):
+            ledger = needs.Ledger(self._link)
+            room = needs.room_for(self._link, request.offer, ledger)
+            units = needs.units_for(room, found)
+            if units is None:
+                return None
+            holding = room.holding(units)
+            if ledger.enter(request.claim_id, holding, self._link.now()):
+                return self._take_held(request, found, holding)
+        return None
+
+    def _take_one(
+        self, request: ClaimRequest, found: Document, limit: int, holding: Holding | None = None
+    ) -> Job | None:
         """Take a job that was looked at, while it is as it was. Raises NoRoom."""
         queue, slots = found["queue"], found.get("slots", 1)
         numbers = free_numbers(self._link, queue, limit, slots) if limit else ()
-        return self._take(request, {"_id": found["_id"], "queue": queue, "slots": slots}, numbers)
+        where = {"_id": found["_id"], "queue": queue, "slots": slots}
+        if holding is not None:
+            where["needs"] = found["needs"]
+        return self._take(request, where, numbers, holding)
 
     def _take(
-        self, request: ClaimRequest, where: Document, numbers: Sequence[str] = ()
+        self,
+        request: ClaimRequest,
+        where: Document,
+        numbers: Sequence[str] = (),
+        holding: Holding | None = None,
     ) -> Job | None:
         """Claim the first job that is ready and matches, in one command.
 
@@ -211,11 +325,14 @@ class Claims:
         """
         jobs = self._link.jobs
         # an id comes first: there are servers that choose their index by the first clause
-        wanted = {**where, "ready": True}
+        wanted = {**where, "ready": True if holding is None else NEEDS}
         sort = None if "_id" in where else CLAIM_ORDER
         self._has_asked = True
         while True:
             update = self._update(request, numbers)
+            if holding is not None:
+                update["$set"]["holding"] = holding_to_document(holding)
+                update["$unset"]["passed_at"] = ""
             taken: Document | None
             try:
                 taken = jobs.find_one_and_update(

@@ -72,6 +72,7 @@ class Link:
         self.batches = self.database["queuectl_batches"]
         self.served_queues = self.database["queuectl_served_queues"]
         self.queues = self.database["queuectl_queues"]
+        self.resources = self.database["queuectl_resources"]
         self.schedules = self.database["queuectl_schedules"]
         self.hooks = self.database["queuectl_hooks"]
         self.deleted = self.database["queuectl_deleted"]

@@ -32,7 +32,7 @@ from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.settings import CANCEL
 from queuectl.stores.mongo.chunks import Budget, by_id
 from queuectl.stores.mongo.connection import Document, Link, durable
-from queuectl.stores.mongo.documents import fence, new_stamp, readable_jobs, update
+from queuectl.stores.mongo.documents import NEEDS, fence, new_stamp, readable_jobs, update
 from queuectl.stores.serialization import parent_state
 
 KEPT_SECONDS = 60.0
@@ -243,8 +243,9 @@ def _whose(link: Link, end: End) -> Document:
     return {"created_at": {"$lt": min(ends)}} if ends else {}
 
 
-_Seen = tuple[tuple[str, ...], bool, bool]
-"""What decides how a child changes: its blockers, whether it is paused, and its state and batch."""
+_Seen = tuple[tuple[str, ...], bool, bool, bool]
+"""What decides how a child changes: its blockers, whether it is paused, its state and batch, and
+whether it needs resources."""
 
 
 def _alike(children: list[Document]) -> dict[_Seen, list[str]]:
@@ -252,7 +253,8 @@ def _alike(children: list[Document]) -> dict[_Seen, list[str]]:
     groups: dict[_Seen, list[str]] = {}
     for child in children:
         is_listed = child["state"] in _WAITING and "batch" not in child
-        seen = (tuple(child["blocked_by"]), bool(child.get("paused")), is_listed)
+        is_paused, has_needs = bool(child.get("paused")), bool(child.get("needs"))
+        seen = (tuple(child["blocked_by"]), is_paused, is_listed, has_needs)
         groups.setdefault(seen, []).append(child["_id"])
     return groups
 
@@ -262,7 +264,7 @@ def _unblock(link: Link, children: Sequence[str], seen: _Seen, met: dict[str, st
 
     `met` has the blockers that are gone, with what takes the place of each.
     """
-    blocked_by, is_paused, is_listed = seen
+    blocked_by, is_paused, is_listed, has_needs = seen
     ids = list(children)
     left = [named for blocker in blocked_by if (named := met.get(blocker, blocker))]
     where: Document = {"_id": {"$in": ids}, "blocked_by": list(blocked_by)}
@@ -279,7 +281,8 @@ def _unblock(link: Link, children: Sequence[str], seen: _Seen, met: dict[str, st
     link.jobs.update_many(where, change)
     if not left:
         free = {"_id": {"$in": ids}, "ready": False, "state": {"$in": _WAITING}}
-        link.jobs.update_many({**free, "run_at": {"$lte": link.now()}}, {"$set": {"ready": True}})
+        ready = {"$set": {"ready": NEEDS if has_needs else True}}
+        link.jobs.update_many({**free, "run_at": {"$lte": link.now()}}, ready)
 
 
 def _cancel(link: Link, end: End, budget: Budget) -> bool:

@@ -1,6 +1,9 @@
 """What a job looks like in `jobs` and in `dlq`, beyond the fields that `serialization` names.
 
-- `ready`: true on a job that can be claimed, false on one that waits for its time, else absent;
+- `ready`: true on a job that can be claimed, NEEDS on one that needs resources too, false on one
+  that waits for its time, else absent;
+- `needs_key`: what a job needs, as one text; `passed_at`: since when it has been passed over;
+- `holding`: what the claim of such a job holds;
 - `token`: the call of `insert` that inserted it; `stamp`: the commit that wrote it last;
 - `batch`: the atomic batch it was staged by; it exists for readers once that is committed;
 - `moving`: true on a dead job whose move to `dlq` is not finished;
@@ -27,6 +30,7 @@ from typing import Any
 from queuectl.domain.events import event_of
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, Job, State
 from queuectl.domain.query import Page
+from queuectl.domain.resources import needs_text
 from queuectl.domain.state_machine import MARKS, Fence, Transition
 from queuectl.domain.times import EPOCH
 from queuectl.stores.mongo.connection import Document, Link
@@ -41,6 +45,9 @@ from queuectl.stores.serialization import (
     run_from_document,
     run_to_document,
 )
+
+NEEDS = "needs"
+"""What `ready` is of a job that can be claimed by whoever has what it needs."""
 
 STUB_FIELDS = (
     "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
@@ -81,6 +88,9 @@ def to_document(job: Job, now: datetime) -> Document:
 def _with_ours(fields: Document, job: Job, now: datetime) -> Document:
     """Return fields of a job with those that this store adds, without those that it lacks."""
     fields = {**fields, "unique_live": job.spec.unique, "ready": job.is_due(now)}
+    if job.spec.needs:
+        fields["needs_key"] = needs_text(job.spec.needs)
+        fields["ready"] = fields["ready"] and NEEDS
     absent = lacking(job)
     return {name: value for name, value in fields.items() if name not in absent}
 
@@ -104,6 +114,8 @@ def lacking(job: Job) -> set[str]:
         absent.add("not_on")
     if job.claim is None or job.claim.alone:
         absent.add("claim_alone")
+    if job.spec.needs and (job.claim is None or job.claim.holding is None):
+        absent.add("holding")
     return absent
 
 

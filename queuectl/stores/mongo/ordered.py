@@ -16,7 +16,7 @@ from queuectl.domain.job import WAITING, Job
 from queuectl.domain.query import ORDER_FIELDS, Filter, Order, Page
 from queuectl.stores.mongo import reads
 from queuectl.stores.mongo.connection import Document, Link, translated
-from queuectl.stores.mongo.documents import projection
+from queuectl.stores.mongo.documents import NEEDS, projection
 from queuectl.stores.mongo.reads import READ_AT_ONCE, resolve, where_of
 from queuectl.stores.mongo.schema import CLAIM_ORDER
 from queuectl.stores.state_order import by_state
@@ -80,10 +80,11 @@ def _in_turn(link: Link, chosen: Filter, limit: int | None) -> list[str]:
     states = (chosen.states or WAITING) & WAITING
     where = {**where_of(chosen), "state": {"$in": sorted(state.value for state in states)}}
     shut = [each["_id"] for each in link.queues.find({"paused": True}, {"_id": True})]
+    claimable = {"$in": [True, NEEDS]}
     stretches: list[tuple[Document, Keys]] = [
-        ({"ready": True, "queue": {"$nin": shut}}, CLAIM_ORDER),
+        ({"ready": claimable, "queue": {"$nin": shut}}, CLAIM_ORDER),
         ({"ready": False}, [("run_at", ASCENDING), ("seq", ASCENDING)]),
-        ({"ready": True, "queue": {"$in": shut}}, CLAIM_ORDER),
+        ({"ready": claimable, "queue": {"$in": shut}}, CLAIM_ORDER),
         ({"ready": None}, [("seq", ASCENDING)]),
     ]
     ids: list[str] = []

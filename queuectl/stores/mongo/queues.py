@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from pymongo import UpdateOne
@@ -40,6 +41,7 @@ MOST_PASSED = 1000
 _OF_SUSPECTS = {"queue": True, "slots": True}
 _POLICY = "queues"
 _POLICY_SECONDS = 0.5
+_NEEDS_SECONDS = 0.2
 
 
 class NoRoom(Exception):
@@ -71,6 +73,11 @@ def decide(link: Link, queue: str, paused: bool | None, limit: int | None) -> No
     link.queues.update_one({"_id": queue}, change, upsert=True)
     link.queues.delete_one({"_id": queue, **unset})
     link.meta.update_one({"_id": _POLICY}, {"$inc": {"changes": 1}}, upsert=True)
+
+
+def note_needs(link: Link) -> None:
+    """Let workers look for jobs that need resources, before the first of them is stored."""
+    link.meta.update_one({"_id": _POLICY}, {"$set": {"has_needs": True}}, upsert=True)
 
 
 def free_numbers(link: Link, queue: str, limit: int, slots: int) -> list[str]:
@@ -109,6 +116,8 @@ class ReadyQueues:
         self._link = link
         self._limits: dict[str, QueueLimit] = {}
         self._changes = -1
+        self.has_needs = False
+        self._needs_pace = Pace(_NEEDS_SECONDS)
         self._limits_read_at = float("-inf")
         self._full: set[str] = set()
         self._queues: dict[str, ReadyQueue] = {}
@@ -128,11 +137,13 @@ class ReadyQueues:
         if present - self._limits_read_at < _POLICY_SECONDS:
             return False
         self._limits_read_at = present
-        found = self._link.meta.find_one({"_id": _POLICY}) or {"changes": 0}
-        if found["changes"] == self._changes:
+        found = self._link.meta.find_one({"_id": _POLICY}) or {}
+        self.has_needs = bool(found.get("has_needs"))
+        changes = found.get("changes", 0)
+        if changes == self._changes:
             return False
         self._limits = decided(self._link)
-        self._changes = found["changes"]
+        self._changes = changes
         return True
 
     def limit(self, queue: str) -> int:
@@ -155,6 +166,19 @@ class ReadyQueues:
     def forget(self) -> None:
         """Read the queues afresh at the next claim."""
         self._pace.hurry()
+        self.look_at_needs()
+
+    def look_at_needs(self) -> None:
+        """Look at the jobs that need resources at the next claim."""
+        self._needs_pace.hurry()
+
+    def may_look_at_needs(self) -> bool:
+        """Whether there may be jobs that need resources, and it is time to look for them."""
+        return self.has_needs and self._needs_pace.is_due
+
+    def looking_at_needs(self) -> AbstractContextManager[None]:
+        """Return what notes how long a look takes, so that a slow server is left alone."""
+        return self._needs_pace.look()
 
     def note_ready(self, queue: str, priority: int) -> None:
         """Remember that a job has become ready, so that it need not be discovered."""
@@ -183,6 +207,11 @@ class ReadyQueues:
         if queues:
             return {"$in": [name for name in queues if not self.is_shut(name)]}
         return self._beyond("")
+
+    def open_of_jobs(self) -> Document:
+        """Return the condition on `queue` of the jobs of any open queue."""
+        shut = self._shut()
+        return {"$gte": FIRST_NAME, **({"$nin": shut} if shut else {})}
 
     def refresh(self, queues: tuple[str, ...], more: Document, *, deliveries: bool = False) -> bool:
         """Read the view if it is old or of other queues; return whether it was read.

@@ -17,7 +17,7 @@ from queuectl.domain.times import EPOCH
 from queuectl.stores.mongo.batches import committed, existing, unmended
 from queuectl.stores.mongo.connection import Document, Link, translated
 from queuectl.stores.mongo.dead import unbelieved, wholes
-from queuectl.stores.mongo.documents import BARE, projection, readable, readable_jobs, to_job
+from queuectl.stores.mongo.documents import BARE, NEEDS, projection, readable, readable_jobs, to_job
 from queuectl.stores.mongo.probe import twice_given
 from queuectl.stores.mongo.schema import CLAIM_ORDER, missing_indexes
 from queuectl.stores.records import BATCH
@@ -69,6 +69,10 @@ def oldest_due(link: Link) -> dict[str, datetime]:
             found[queue] = min(found.get(queue, since), since)
         lower = {"queue": queue, "priority": {"$lt": first["priority"]}}
         first = _first_ready(link, lower) or _first_ready(link, {"queue": {"$gt": queue}})
+    since_of = {"_id": "$queue", "since": {"$min": "$run_at"}}
+    for each in link.jobs.aggregate([{"$match": {"ready": NEEDS}}, {"$group": since_of}]):
+        if isinstance(each["since"], datetime):
+            found[each["_id"]] = min(found.get(each["_id"], each["since"]), each["since"])
     return found
 
 

@@ -50,6 +50,7 @@ JOB_INDEXES = (
     _index("claim", "queue", *CLAIM_ORDER, where={"ready": True}),
     _index("due", "run_at", where={"ready": False}),
     _index("suspects", *CLAIM_ORDER, where={"ready": True, "suspect": True}),
+    _index("needs", "needs_key", *CLAIM_ORDER, where={"ready": "needs"}),
     _index("claim_id", "claim_id", where=_PROCESSING, unique=True),
     _index("lease_until", "lease_until", where=_PROCESSING),
     _index("running", "queue", where=_PROCESSING),

@@ -24,14 +24,24 @@ from queuectl.stores.components import (
     Environments,
     Meta,
     Named,
+    Resources,
     Retention,
     Schedules,
     Stats,
     StoredSettings,
     Workers,
 )
-from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
-from queuectl.stores.mongo import batches, dead, dependencies, ordered, queues, reads, registry
+from queuectl.stores.exchange import NO_OFFER, ClaimRequest, HeldClaim, Offer, Renewal
+from queuectl.stores.mongo import (
+    batches,
+    dead,
+    dependencies,
+    needs,
+    ordered,
+    queues,
+    reads,
+    registry,
+)
 from queuectl.stores.mongo.claims import Claims, renew
 from queuectl.stores.mongo.connection import Link, in_words, opening
 from queuectl.stores.mongo.retention import MongoRetention
@@ -59,6 +69,7 @@ class MongoStore(Store):
         self.stats: Stats = MongoStats(link)
         self.environments: Environments = registry.MongoEnvironments(link)
         self.retention: Retention = MongoRetention(link, self._writes)
+        self.resources: Resources = needs.MongoResources(link)
         self.meta: Meta = registry.MongoMeta(link)
 
     @classmethod
@@ -183,9 +194,10 @@ class MongoStore(Store):
     def has_ready_deliveries(self, *, untried: bool = False) -> bool:
         return self._claims.ready_queues.has_deliveries(untried=untried)
 
-    def ready_suspects(self, queues: tuple[str, ...], limit: int) -> int:
+    def ready_suspects(self, queues: tuple[str, ...], limit: int, offer: Offer = NO_OFFER) -> int:
         found = self._claims.ready_queues.ready_suspects(queues, limit)
-        return sum(1 for _ in islice(found, limit))
+        number = sum(1 for _ in islice(found, limit))
+        return number or self._claims.has_needy_suspect(queues, offer)
 
     # small idempotent chores of the maintenance
 
@@ -230,6 +242,8 @@ class MongoStore(Store):
         return batches.present(self.link, ids)
 
     def restore(self, jobs: Sequence[Job], *, keep_numbers: bool = False) -> frozenset[str]:
+        if any(job.spec.needs for job in jobs):
+            queues.note_needs(self.link)
         return batches.restore(self.link, jobs, keep_numbers=keep_numbers)
 
     # queues

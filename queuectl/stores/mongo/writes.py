@@ -18,9 +18,9 @@ from queuectl.stores.mongo.connection import (
     is_there,
     left_to_repair,
 )
-from queuectl.stores.mongo.documents import fence, new_stamp, run_filter, update
+from queuectl.stores.mongo.documents import NEEDS, fence, new_stamp, run_filter, update
 from queuectl.stores.mongo.errors import is_doubtful
-from queuectl.stores.mongo.queues import ReadyQueues
+from queuectl.stores.mongo.queues import ReadyQueues, note_needs
 from queuectl.stores.mongo.stats import keep_events
 
 _PROMOTE_SECONDS = 1.0
@@ -36,10 +36,14 @@ class Writes:
 
     def insert(self, jobs: Sequence[Job], *, atomic: bool = False) -> frozenset[str]:
         """Insert new jobs; see `Store.insert`."""
+        if any(job.spec.needs for job in jobs):
+            note_needs(self._link)
         refused = batches.add(self._link, jobs, atomic=atomic)
         now = self._link.now()
         for queue, priority in {
-            (job.spec.queue, job.spec.priority) for job in jobs if job.is_ready(now)
+            (job.spec.queue, job.spec.priority)
+            for job in jobs
+            if job.is_ready(now) and not job.spec.needs
         }:
             self._ready_queues.note_ready(queue, priority)
         return refused
@@ -47,6 +51,8 @@ class Writes:
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""
         now, stamp, after = self._link.now(), new_stamp(), change.after
+        if after is not None and after.spec.needs and after.spec is not change.before.spec:
+            note_needs(self._link)
         if after is None or not change.has_new_blockers:
             is_written = self._apply(change, now, stamp)
         else:
@@ -66,6 +72,8 @@ class Writes:
         """Apply changes of many jobs, most of them in one command; see `Store.commit_all`."""
         now = self._link.now()
         plain = [change for change in changes if bulk.is_plain(change)]
+        if any(each.after and each.after.spec.needs for each in plain):
+            note_needs(self._link)
         applied = bulk.apply(self._link, plain, now)
         for change in plain:
             if change.before.id in applied:
@@ -119,6 +127,8 @@ class Writes:
         if change.to_dead:
             with left_to_repair():
                 dead.finish_burial(self._link, before.id)
+        elif after is not None and after.spec.needs:
+            self._ready_queues.look_at_needs()
         elif after is not None and after.is_ready(now):
             self._ready_queues.note_ready(after.spec.queue, after.spec.priority)
         if after is not None and after.children_pending:
@@ -138,17 +148,19 @@ class Writes:
         """Make jobs claimable that have become due; see `Store.make_due_claimable`."""
         jobs = self._link.jobs
         due = {"ready": False, "run_at": {"$lte": self._link.now()}}
-        found = jobs.find(due, {"_id": True}).sort("run_at", 1).limit(limit)
-        ids = [document["_id"] for document in found]
-        if not ids:
+        found = list(jobs.find(due, {"needs_key": True}).sort("run_at", 1).limit(limit))
+        if not found:
             return 0
+        needy = [each["_id"] for each in found if "needs_key" in each]
+        others = [each["_id"] for each in found if "needs_key" not in each]
         still_due = {**due, "state": {"$in": sorted(state.value for state in WAITING)}}
         promoted = 0
         ends_at = time.monotonic() + _PROMOTE_SECONDS
-        for some in self._link.changes.of(ids):
-            if promoted and time.monotonic() >= ends_at:
-                break
-            which = {"_id": {"$in": list(some)}, **still_due}
-            promoted += jobs.update_many(which, {"$set": {"ready": True}}).modified_count
+        for ids, ready in ((others, True), (needy, NEEDS)):
+            for some in self._link.changes.of(ids):
+                if promoted and time.monotonic() >= ends_at:
+                    break
+                which = {"_id": {"$in": list(some)}, **still_due}
+                promoted += jobs.update_many(which, {"$set": {"ready": ready}}).modified_count
         self._ready_queues.forget()
         return promoted

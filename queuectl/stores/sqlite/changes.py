@@ -95,6 +95,10 @@ def _claim_columns(befores: Sequence[Job], afters: Sequence[Job]) -> _Columns:
     are_alone = [claim is None or claim.alone for claim in claims]
     if not all(are_alone) or not all(b.claim is None or b.claim.alone for b in befores):
         columns[rows.ALONE] = [None if is_alone else 0 for is_alone in are_alone]
+    if any(job.spec.needs for job in afters):
+        columns[rows.HOLDING] = [
+            rows.holding_text(claim.holding) if claim else None for claim in claims
+        ]
     return columns
 
 

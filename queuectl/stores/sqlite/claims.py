@@ -9,17 +9,19 @@ from itertools import takewhile
 
 from queuectl.domain import state_machine
 from queuectl.domain.errors import StoreLocked
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Claim, Job
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis, whole_millis
 from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
-from queuectl.stores.sqlite import queues, reads, rows, suspects, writes
+from queuectl.stores.sqlite import needs, queues, reads, rows, suspects, writes
 from queuectl.stores.sqlite.database import Database
 from queuectl.system.polling import wait_readable
 
 BATCH_SIZE = 32
 """As many jobs as make a transaction cost little more than its rows."""
 
+_NOTHING = queues.NextRows([], (), False)
 _LOOK_SECONDS, _DEAF_LOOK_SECONDS = 0.25, 0.1
 """How often to look whether somebody wrote who gave no notice; and where no notice can be heard."""
 
@@ -64,10 +66,16 @@ class Claims:
             for deliveries in {each.deliveries for each in requests if not each.suspects}
         ):
             return True
-        return any(
-            suspects.ready_suspects(self._db, named, 1)
-            for named in {each.queues for each in requests if suspects.may_be_for(each)}
-        )
+        if any(
+            suspects.ready_suspects(self._db, *wanted)
+            for wanted in {(e.queues, 1, e.offer) for e in requests if suspects.may_be_for(e)}
+        ):
+            return True
+        if not needs.are_ready(self._db):
+            return False
+        others = (each for each in requests if not (each.deliveries or each.suspects))
+        asking = {(each.queues, each.offer): each for each in others}
+        return any(needs.first(self._db, each)[0] for each in asking.values())
 
     def _after_claim(self, claimed: list[Job]) -> None:
         """A worker that was just woken wakes the next one, if there is more to do."""
@@ -140,15 +148,15 @@ def _claim(db: Database, requests: Sequence[ClaimRequest]) -> list[Job]:
             claimed.append(before)
             continue
         now = db.now()
-        jobs, is_limited = _next(db, left[0], len(left) if are_alike else 1, now)
+        jobs, found = _next(db, left[0], len(left) if are_alike else 1, now)
         if not jobs:
             break
-        is_alone = is_limited or jobs[0].may_end_worker
+        is_alone = found.goes_alone or jobs[0].may_end_worker
         if is_alone and claimed:
             break
         if len(jobs) > 1:
             jobs = jobs[:1] if is_alone else list(takewhile(_is_harmless, jobs))
-        claimed += _take(db, jobs, left, now)
+        claimed += _take(db, jobs, left, now, found)
         if is_alone:
             break
     return claimed
@@ -165,52 +173,62 @@ def _claimed_before(db: Database, request: ClaimRequest) -> Job | None:
 
 def _next(
     db: Database, request: ClaimRequest, number: int, now: datetime
-) -> tuple[list[Job], bool]:
-    """Return jobs of one queue and priority that go next, and whether their queue has a limit.
+) -> tuple[list[Job], queues.NextRows]:
+    """Return jobs of one queue and priority that go next, and how they go.
 
     `number` at most. Rows that hold no job to run are taken out of its way, and jobs that were
     taken for due by a clock that was ahead wait on.
     """
     if request.only is not None:
-        return _named(db, request.only, now), False
+        return _named(db, request, request.only, now)
     while (found := queues.next_rows(db, request, number)) is not None:
-        first_rows, is_limited = found
         jobs: list[Job] = []
-        for row in first_rows:
+        for row in found.rows:
             job = reads.readable(row)
             if job is None or not job.is_ready(now):
                 break
             jobs.append(job)
         if jobs:
-            return jobs, is_limited
+            return jobs, found
         is_early = job is not None and job.is_free
         db.connection.execute(
             "UPDATE jobs SET ready = ? WHERE seq = ?", (0 if is_early else None, row[0])
         )
-    return [], False
+    return [], _NOTHING
 
 
-def _named(db: Database, job_id: str, now: datetime) -> list[Job]:
+def _named(
+    db: Database, request: ClaimRequest, job_id: str, now: datetime
+) -> tuple[list[Job], queues.NextRows]:
     """Return one job if it may start; one that has become due is made claimable, to be counted."""
     db.connection.execute(
         f"UPDATE jobs SET ready = {rows.READY} WHERE id = ? AND ready = 0 AND run_at <= ?",
         (job_id, to_millis(now)),
     )
     jobs = reads.select(db, "id = ? AND ready >= 1", (job_id,))
-    return [job for job in jobs if job.is_ready(now) and queues.may_start(db, job)]
+    jobs = [job for job in jobs if job.is_ready(now) and queues.may_start(db, job)]
+    if not jobs or not jobs[0].spec.needs:
+        return jobs, _NOTHING
+    holding = needs.holding_for(db, request, jobs[0])
+    return jobs if holding else [], replace(_NOTHING, holding=holding)
 
 
 def _take(
-    db: Database, jobs: Sequence[Job], requests: Sequence[ClaimRequest], now: datetime
+    db: Database,
+    jobs: Sequence[Job],
+    requests: Sequence[ClaimRequest],
+    now: datetime,
+    found: queues.NextRows,
 ) -> list[Job]:
     """Put claims on jobs of one queue and priority, one for each of the first requests."""
     changes = []
     for job, request in zip(jobs, requests, strict=False):
         lease_until = whole_millis(now + timedelta(seconds=request.lease_seconds))
-        claim = Claim(request.claim_id, request.worker, lease_until, request.alone)
+        claim = Claim(request.claim_id, request.worker, lease_until, request.alone, found.holding)
         changes.append(state_machine.claim(job, claim, now))
     applied = writes.apply_together(db, changes, now)
     assert all(applied), "nobody else writes meanwhile"
-    first, counted = jobs[0], sum(not job.suspect for job in jobs)
-    queues.serve(db, first.spec.queue, first.spec.priority, counted)
+    queues.serve(db, jobs[0], sum(not (job.suspect or job.spec.needs) for job in jobs))
+    if found.holding:
+        needs.note_passed(db, found.passed, jobs[0].seq, now)
     return [change.after for change in changes if change.after]

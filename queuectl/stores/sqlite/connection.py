@@ -22,9 +22,9 @@ from queuectl.domain.errors import (
 from queuectl.stores.sqlite.schema import (
     APPLICATION_ID,
     DEVELOPMENT_ID,
+    LATER_TABLES,
     LAYOUT,
     SCHEMA_VERSION,
-    SNAPSHOTS_INDEX,
     SUSPECTS_INDEX,
     columns_of_later,
     layout_of_version,
@@ -193,8 +193,8 @@ def add_missing_columns(connection: sqlite3.Connection) -> None:
                 for column in columns:
                     if column.partition(" ")[0] not in there:
                         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
-            connection.execute(SUSPECTS_INDEX)
-            connection.execute(SNAPSHOTS_INDEX)
+            for statement in (SUSPECTS_INDEX, *LATER_TABLES):
+                connection.execute(statement)
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     finally:
         HOLDING.end()

@@ -22,6 +22,9 @@ from queuectl.stores.state_order import by_state
 
 _PAGE = 500
 _NO_LIMIT = -1
+_CLAIMABLE = (1, 2, 3)
+"""What `ready` is of jobs that may be claimed; each is in one of the indexes."""
+
 _IN_SHUT_QUEUE = "queue IN (SELECT name FROM queues WHERE paused = 1)"
 
 
@@ -84,7 +87,7 @@ def _in_turn(db: Database, chosen: Filter, limit: int) -> list[int]:
     def ready(where: str) -> str:
         parts = (
             f"SELECT seq, priority, run_at FROM jobs WHERE ready = {flag} AND {where}"
-            for flag in (1, 2)
+            for flag in _CLAIMABLE
         )
         return f"{' UNION ALL '.join(parts)} ORDER BY priority DESC, run_at, seq"
 
@@ -94,9 +97,9 @@ def _in_turn(db: Database, chosen: Filter, limit: int) -> list[int]:
         for is_state in _each_state(states)
     )
     stretches = [
-        (ready(f"NOT {_IN_SHUT_QUEUE} {more}"), 2),
+        (ready(f"NOT {_IN_SHUT_QUEUE} {more}"), len(_CLAIMABLE)),
         (f"SELECT seq FROM jobs WHERE ready = 0 {more} ORDER BY run_at, seq", 1),
-        (ready(f"{_IN_SHUT_QUEUE} {more}"), 2),
+        (ready(f"{_IN_SHUT_QUEUE} {more}"), len(_CLAIMABLE)),
         (f"{others} ORDER BY seq", len(states)),
     ]
     numbers: list[int] = []

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain.frozen import frozen
 from queuectl.domain.queue_limits import FIRST_NAME, QueueLimit
 from queuectl.domain.times import to_millis
-from queuectl.stores.sqlite import reads, rows, suspects
+from queuectl.stores.sqlite import needs, reads, rows, suspects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from queuectl.domain.job import Job
+    from queuectl.domain.job import Holding, Job
     from queuectl.stores.exchange import ClaimRequest
     from queuectl.stores.sqlite.database import Database
 
+_OpenQueue = tuple[str, int, int, int, int]
+_HAS_NEEDS = 4
 _ALL = 2**31
 _SLOTS = rows.COLUMNS.index("slots")
 _OPEN = "ready > 0 AND paused = 0 AND full = 0"
@@ -81,59 +83,94 @@ def has_ready_deliveries(db: Database, *, untried: bool) -> bool:
     """Whether a delivery may be claimed; see `Store.has_ready_deliveries`."""
     if not untried:
         return has_ready(db, deliveries=True)
-    found = _open_queues(db, (), _ALL, deliveries=True)
+    found = _open_of(db, (), _ALL, deliveries=True)
     return any(_first_rows(db, *each[:2], 1, untried=True) for each in found)
 
 
 @frozen
-class _NextRows:
-    """Rows that go next, and the place of the first of them among all jobs."""
+class NextRows:
+    """Rows that go next, and the place of the first of them among all jobs.
+
+    They are of one queue and one priority. `goes_alone` says that no other is claimed with the
+    job, and `holding` what it holds then of resources; `passed` are the jobs that it is given
+    them before, which were there first.
+    """
 
     rows: list[Sequence[Any]]
     place: tuple[float, ...]
-    is_limited: bool
+    goes_alone: bool
+    holding: Holding | None = None
+    passed: tuple[int, ...] = ()
 
 
-def next_rows(
-    db: Database, request: ClaimRequest, number: int
-) -> tuple[list[Sequence[Any]], bool] | None:
-    """Return the rows of jobs that go next, and whether their queue has a limit.
+def next_rows(db: Database, request: ClaimRequest, number: int) -> NextRows | None:
+    """Return the rows of jobs that go next.
 
-    They are of one queue and one priority: `number` at most, and one where others come between,
-    or where the queue has a limit.
+    `number` at most, and one where others come between, or where the queue has a limit.
     """
-    suspect = suspects.first(db, request.queues) if suspects.may_be_for(request) else None
-    other = None if request.suspects else _next_others(db, request, 1 if suspect else number)
-    if suspect and (other is None or suspect.place < other.place):
-        return [suspects.row_of(db, suspect)], suspect.is_limited
-    return (other.rows, other.is_limited) if other else None
+    suspect = suspects.first(db, request) if suspects.may_be_for(request) else None
+    number = 1 if suspect else number
+    most = _ALL if request.untried else min(number, 2)
+    found = [] if request.suspects else _open_queues(db, request, most)
+    needy: needs.ReadyNeedy | None = None
+    blocked: needs.Blocked = {}
+    may_need = not (request.deliveries or request.suspects)
+    if may_need and (found[0][_HAS_NEEDS] if found else needs.are_ready(db)):
+        needy, blocked = needs.first(db, request)
+        if needy is not None:
+            number = 1
+    other = _next_others(db, request, number, found, blocked) if found else None
+    if suspect and all(each is None or suspect.place < each.place for each in (needy, other)):
+        row = _row_of(db, suspect.seq)
+        return NextRows([row], suspect.place, suspect.is_limited, suspect.holding)
+    if needy and (other is None or needy.place < other.place):
+        row = _row_of(db, needy.seq)
+        return NextRows([row], needy.place, True, needy.holding, needy.passed)
+    return other
 
 
-def _next_others(db: Database, request: ClaimRequest, number: int) -> _NextRows | None:
-    """Return the rows that go next of jobs that are no suspects.
+def _row_of(db: Database, seq: int) -> Sequence[Any]:
+    """Return the whole row of a job."""
+    found: Sequence[Any] = db.row(f"SELECT {rows.SELECTED} FROM jobs WHERE seq = ?", (seq,))
+    return found
 
-    A queue without room for its first job is shut on the way. One in which a suspect waits before
-    them is passed over, and stays open: not all that becomes of a suspect opens its queue again.
+
+def _next_others(
+    db: Database,
+    request: ClaimRequest,
+    number: int,
+    found: list[_OpenQueue],
+    blocked: needs.Blocked,
+) -> NextRows | None:
+    """Return the rows that go next of jobs that are no suspects and need no resources.
+
+    A queue without room for its first job is shut on the way. One in which another job waits
+    before them that has to go by itself is passed over, and stays open: not all that becomes of
+    a suspect opens its queue again.
     """
     most = _ALL if request.untried else min(number, 2)
-    while found := _open_queues(db, request.queues, most, deliveries=request.deliveries):
+    while found:
         is_all, has_passed = most == _ALL, False
         # the second says that others come between, and may be of the queue that is shut here
-        for queue, priority, limit, served in found if is_all else found[:1]:
+        for queue, priority, limit, served, _ in found if is_all else found[:1]:
             several = 1 if limit or len(found) > 1 else number
             first = _first_rows(db, queue, priority, several, untried=request.untried)
             if not (first or is_all):
                 return None
             if not (first and _has_room(db, queue, limit, first[0])):
                 continue
-            if limit and suspects.wait_before(db, queue, priority, first[0]):
+            place = suspects.place_of(priority, served, first[0])
+            if limit and (
+                suspects.wait_before(db, queue, priority, first[0])
+                or (queue in blocked and blocked[queue] < place)
+            ):
                 has_passed = True
                 continue
-            place = suspects.place_of(priority, served, first[0])
-            return _NextRows(first, place, bool(limit))
+            return NextRows(first, place, bool(limit))
         if is_all:
             return None
         most = _ALL if has_passed else most
+        found = _open_queues(db, request, most)
     return None
 
 
@@ -147,14 +184,21 @@ def _has_room(db: Database, queue: str, limit: int, row: Sequence[Any]) -> bool:
     return False
 
 
-def _open_queues(
+def _open_queues(db: Database, request: ClaimRequest, most: int) -> list[_OpenQueue]:
+    """Return queue, priority and limit of those that go next, and when each was served.
+
+    Each also says whether any job that needs resources waits.
+    """
+    return _open_of(db, request.queues, most, deliveries=request.deliveries)
+
+
+def _open_of(
     db: Database, queues: tuple[str, ...], most: int, *, deliveries: bool
-) -> list[tuple[str, int, int, int]]:
-    """Return queue, priority and limit of those that go next, and when each was served."""
+) -> list[_OpenQueue]:
     named = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
     return db.rows(
         "SELECT queue, priority, COALESCE((SELECT slot_limit FROM queues WHERE name = queue), 0), "
-        f"served FROM queue_priority_counters WHERE {_open(deliveries)} {named} "
+        f"served, {needs.ANY} FROM queue_priority_counters WHERE {_open(deliveries)} {named} "
         "ORDER BY priority DESC, served LIMIT ?",
         (*queues, most),
     )
@@ -172,8 +216,15 @@ def _first_rows(
     )
 
 
-def serve(db: Database, queue: str, priority: int, number: int) -> None:
-    """Count jobs that are claimed out; their queue has had its turn."""
+def serve(db: Database, job: Job, number: int) -> None:
+    """Count jobs that are claimed out; the queue of the first has had its turn."""
+    queue, priority = job.spec.queue, job.spec.priority
+    if job.spec.needs:  # a queue that has nothing else has no counter to note its turns
+        db.connection.execute(
+            "INSERT OR IGNORE INTO queue_priority_counters (queue, priority, ready) "
+            "VALUES (?, ?, 0)",
+            (queue, priority),
+        )
     db.connection.execute(
         "UPDATE queue_priority_counters SET served = ?, ready = ready - (priority = ?) * ? "
         "WHERE queue = ?",

@@ -24,7 +24,8 @@ _OLDEST_DUE = (
     "SELECT queue, min(since) FROM (SELECT queue, (SELECT min(run_at) FROM jobs WHERE ready = 1 "
     "AND queue = counter.queue AND priority = counter.priority) AS since "
     "FROM queue_priority_counters AS counter WHERE ready > 0 "
-    "UNION ALL SELECT queue, run_at FROM jobs WHERE ready = 2) "
+    "UNION ALL SELECT queue, run_at FROM jobs WHERE ready = 2 "
+    "UNION ALL SELECT queue, run_at FROM jobs WHERE ready = 3) "
     "WHERE since IS NOT NULL GROUP BY queue"
 )
 

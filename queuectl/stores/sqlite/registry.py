@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _WORKER_FIELDS = (
     "id", "pid", "started", "boot", "host", "home", "queues", "started_at", "heartbeat_at", "stop",
-    "slots",
+    "slots", "resources",
 )  # fmt: skip
 
 
@@ -102,6 +102,7 @@ class WorkerTable:
         spare_room.keep(Path(self._db.path))
         document = records.worker_to_document(worker)
         document["queues"] = dump_json(document["queues"])
+        document["resources"] = document["resources"] and dump_json(document["resources"])
         document["started_at"] = to_millis(document["started_at"])
         document["heartbeat_at"] = to_millis(self._db.now())
         with self._db.writing():
@@ -139,6 +140,7 @@ class WorkerTable:
 def _worker(row: Sequence[Any]) -> WorkerRecord:
     document = dict(zip(_WORKER_FIELDS, row, strict=True))
     document["queues"] = load_json(document["queues"])
+    document["resources"] = load_json(document["resources"] or "null")
     document["started_at"] = from_millis(document["started_at"])
     document["heartbeat_at"] = from_millis(document["heartbeat_at"])
     return records.worker_from_document(document)

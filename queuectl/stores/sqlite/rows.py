@@ -11,7 +11,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.job import Claim, Job, Outcome, Run, State
+from queuectl.domain.job import Claim, Holding, Job, Outcome, Run, State
 from queuectl.domain.job_fields import FIELDS, Field, Kind, Spec, command_text
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
@@ -20,7 +20,6 @@ from queuectl.stores.sqlite.schema import is_nullable
 
 if TYPE_CHECKING:
     from queuectl.domain.events import RunFinished
-
 SPEC = ("command", "argv", *(field.column for field in FIELDS.values()))
 COURSE = (
     "rev", "state", "run_at", "attempts", "runs", "interruptions", "cancel_requested",
@@ -39,10 +38,13 @@ OUTCOME = (
     "cpu_seconds", "peak_memory", "note",
 )  # fmt: skip
 
-COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, ALONE, *OUTCOME)
+HOLDING = "holding"
+"""What the claim holds of resources, as JSON; written only where a job needs any."""
+
+COLUMNS = ("seq", "id", "created_at", *SPEC, *COURSE, *CLAIM, ALONE, HOLDING, *OUTCOME)
 """Every column that a job is read from, but for its output."""
 
-READY = "(1 + (suspect IS 1))"
+READY = "(CASE WHEN suspect IS 1 THEN 2 WHEN needs IS NULL THEN 1 ELSE 3 END)"
 """What `ready` is of a job that may be claimed; see `ready_flag`."""
 
 ALL_COLUMNS = (*COLUMNS, *serialization.OUTPUT_FIELDS)
@@ -99,7 +101,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
         blocked_by, paused, has_dependents, children_pending, worker, updated_at, started_at,
         finished_at, failed_at, delayed, suspect, put_back, put_backs, not_on,
-        claim_id, lease_until, alone,
+        claim_id, lease_until, alone, holding,
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut,
         cpu_seconds, peak_memory, note, *output,
     ) = row[_FIELDS_END:]  # fmt: skip
@@ -141,7 +143,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         bool(paused),
         bool(has_dependents),
         bool(children_pending),
-        Claim(claim_id, worker, from_millis(lease_until), alone != 0) if claim_id else None,
+        _claim(claim_id, worker, lease_until, alone, holding) if claim_id else None,
         worker,
         _instant_or_none(started_at),
         _instant_or_none(finished_at),
@@ -155,6 +157,26 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         _listed(not_on),
     )
     return sound(job)
+
+
+def _claim(
+    claim_id: str, worker: str, lease_until: int, alone: int | None, holding: str | None
+) -> Claim:
+    until = from_millis(lease_until)
+    return Claim(
+        claim_id, worker, until, alone != 0, holding_from_text(holding) if holding else None
+    )
+
+
+def holding_from_text(text: str) -> Holding:
+    """Return what a claim holds of resources, of the JSON that is kept."""
+    host, units = load_json(text)
+    return Holding(host, tuple((name, held) for name, held in units))
+
+
+def holding_text(holding: Holding | None) -> str | None:
+    """Return what a claim holds of resources as JSON."""
+    return dump_json([holding.host, holding.units]) if holding else None
 
 
 def run_from_row(row: Sequence[Any]) -> Run:
@@ -193,7 +215,8 @@ def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(load_json(text)) if text else ()
 
 
-def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
+def pairs_from_text(text: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the pairs in a JSON text."""
     return tuple((name, value) for name, value in load_json(text)) if text else ()
 
 
@@ -202,7 +225,7 @@ def _reader_of(field: Field) -> Callable[[Any], Any] | None:
     if field.kind is Kind.TEXT and is_nullable(field):
         return lambda text: field.default if text is None else text
     readers: dict[Kind, Callable[[Any], Any]] = {
-        Kind.WORDS: _listed, Kind.PAIRS: _pairs, Kind.FLAG: bool,
+        Kind.WORDS: _listed, Kind.PAIRS: pairs_from_text, Kind.FLAG: bool,
     }  # fmt: skip
     return readers.get(field.kind)
 
@@ -234,12 +257,14 @@ _fields_of = attrgetter(*FIELDS)
 
 
 def ready_flag(job: Job, now: datetime) -> int | None:
-    """Return 1 for a job that may be claimed (2: a suspect), 0 for one that waits for its time.
+    """Return 1 for a job that may be claimed, 0 for one that waits for its time.
 
-    None for any other.
+    2 is for a suspect, 3 for another that needs resources; None is for one that may not.
     """
     if not job.is_free:
         return None
+    if job.spec.needs and not job.suspect:
+        return 3 * job.is_due(now)
     return int(job.is_due(now)) << job.suspect
 
 

@@ -22,10 +22,11 @@ LATER = {
     "jobs": (
         "suspect INTEGER", "claim_alone INTEGER", "cpu_seconds REAL", "peak_memory INTEGER",
         "note TEXT", "result TEXT", "put_back TEXT", "put_backs INTEGER", "not_on TEXT",
+        "holding TEXT", "passed_at INTEGER",
     ),
     "runs": ("cpu_seconds REAL", "peak_memory INTEGER"),
     "events": ("cpu_seconds REAL", "peak_memory INTEGER"),
-    "workers": ("slots INTEGER NOT NULL DEFAULT 1",),
+    "workers": ("slots INTEGER NOT NULL DEFAULT 1", "resources TEXT"),
     "schedules": ("every INTEGER", "anchor INTEGER", "tz_version TEXT"),
 }  # fmt: skip
 """Columns of no field that a table of this layout may lack, as it was made before there were any.
@@ -34,7 +35,6 @@ NULL, or their default, is what nearly all rows have in them.
 """
 
 _COLUMNS_AT_MOST = 1000
-SCHEMA_VERSION = LAYOUT * _COLUMNS_AT_MOST + len(FIELDS) + sum(map(len, LATER.values()))
 
 
 def layout_of_version(version: int) -> int:
@@ -72,10 +72,19 @@ SUSPECTS_INDEX = (
 )
 """Makes the index of the suspects that may be claimed, which a file of before them lacks."""
 
-SNAPSHOTS_INDEX = (
-    "CREATE INDEX IF NOT EXISTS jobs_snapshot ON jobs (snapshot) WHERE snapshot IS NOT NULL"
+LATER_TABLES = (
+    "CREATE TABLE IF NOT EXISTS resources (name TEXT PRIMARY KEY, capacity TEXT NOT NULL) "
+    "WITHOUT ROWID",
+    # of the jobs that may be claimed and need resources, those that need the same side by side
+    "CREATE INDEX IF NOT EXISTS jobs_needs "
+    "ON jobs (needs, queue, priority DESC, run_at, seq) WHERE ready = 3",
+    "CREATE INDEX IF NOT EXISTS jobs_snapshot ON jobs (snapshot) WHERE snapshot IS NOT NULL",
 )
-"""Makes the index of the jobs that run in snapshots, which a file of before these lacks."""
+"""Makes the tables and indexes that a file of before them lacks."""
+
+SCHEMA_VERSION = (
+    LAYOUT * _COLUMNS_AT_MOST + len(FIELDS) + sum(map(len, LATER.values())) + len(LATER_TABLES)
+)
 
 _FIELDS = ",\n  ".join(map(column_of, FIELDS.values()))
 
@@ -130,7 +139,6 @@ CREATE TABLE jobs ({_COLUMNS});
 CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
 CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
 {SUSPECTS_INDEX};
-{SNAPSHOTS_INDEX};
 CREATE INDEX jobs_state ON jobs (state, seq);
 CREATE INDEX jobs_ended ON jobs (state, finished_at)
   WHERE state = 'completed' OR state = 'cancelled' OR state = 'dead';
@@ -197,12 +205,12 @@ CREATE TRIGGER jobs_blocked_out AFTER DELETE ON jobs WHEN old.blocked_by IS NOT 
 END;
 """
 
-# `jobs.ready` is 1 for a job that may be claimed, 2 for a suspect that may be, 0 for one that waits
-# for its time, else NULL. Counters have the number of claimable jobs of each queue and priority,
-# suspects apart, as those are few and not for every worker. So a claim never looks at the rest;
-# what claims a job counts it out, in the statement that says when its queue was served. A counter
-# is `full` when its first job found no room in the queue's limit; what may make room, or another
-# first job, opens it again.
+# `jobs.ready` is 1 for a job that may be claimed, 2 for a suspect that may be, 3 for another that
+# needs resources and may be, 0 for one that waits for its time, else NULL. Counters have the number
+# of claimable jobs of each queue and priority, those apart that are not for every worker. So a
+# claim never looks at the rest; what claims a job counts it out, in the statement that says when
+# its queue was served. A counter is `full` when its first job found no room in the queue's limit;
+# what may make room, or another first job, opens it again.
 _COUNTERS = """
 CREATE TABLE queues (
   name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, slot_limit INTEGER NOT NULL DEFAULT 0
@@ -294,5 +302,6 @@ CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT RO
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-SCHEMA = _JOBS + _DLQ + _RUNS + _BLOCKERS + _COUNTERS + _FIGURES + _NAMED
+_LATER = "".join(f"{statement};\n" for statement in LATER_TABLES)
+SCHEMA = _JOBS + _DLQ + _RUNS + _BLOCKERS + _COUNTERS + _FIGURES + _NAMED + _LATER
 """The script that makes the tables in an empty database."""

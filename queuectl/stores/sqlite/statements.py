@@ -31,12 +31,12 @@ ROWS_AT_ONCE = 100
 _PLAIN = {str, int, float, type(None)}
 """The types that SQLite keeps as they are."""
 
-_READINESS = ("state", "run_at", "blocked_by", "paused")
+_READINESS = ("state", "run_at", "blocked_by", "paused", "needs")
 """What decides whether a job is ready."""
 
 _WHOLE = (
     "seq", "id", "created_at", "ready", *rows.SPEC, *rows.COURSE, *rows.CLAIM, rows.ALONE,
-    *rows.OUTCOME, *serialization.OUTPUT_FIELDS,
+    rows.HOLDING, *rows.OUTCOME, *serialization.OUTPUT_FIELDS,
 )  # fmt: skip
 _RUN = ("seq", *serialization.RUN_FIELDS)
 _beginning_of = attrgetter(*rows.NEW)
@@ -124,7 +124,7 @@ def alike_rows(jobs: AlikeJobs, own: str, now: datetime) -> NewRows:
     return NewRows(
         [(_insert_alike(tuple(common)), [own, *common.values()])],
         Counter({(queue, state): len(jobs)}),
-        Counter({(queue, priority): len(jobs)} if shared["ready"] else {}),
+        Counter({(queue, priority): len(jobs)} if shared["ready"] == 1 else {}),
     )
 
 
@@ -193,6 +193,7 @@ def insert_of_whole(job: Job, now: datetime, *, keep_number: bool) -> Statement:
         *map(stored, rows.course_of(job)),
         *((claim.id, to_millis(claim.lease_until)) if claim else (None, None)),
         None if claim is None or claim.alone else 0,
+        rows.holding_text(claim.holding) if claim else None,
         *rows.outcome_values(job.outcome),
     ]
     (statement,) = _inserts("jobs", dict(zip(_WHOLE, values, strict=True)), {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from queuectl.stores.exchange import NO_OFFER
 from queuectl.stores.records import BATCH
 from queuectl.stores.sqlite import reads, registry
 from queuectl.stores.sqlite.connection import translated
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
         Environments,
         Meta,
         Named,
+        Resources,
         Retention,
         Schedules,
         Stats,
         StoredSettings,
         Workers,
     )
-    from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
+    from queuectl.stores.exchange import ClaimRequest, HeldClaim, Offer, Renewal
     from queuectl.stores.sqlite.claims import Claims
     from queuectl.stores.sqlite.transaction import Watch
 
@@ -50,6 +52,7 @@ class SqliteStore:
     hooks: Named[Hook]
     stats: Stats
     retention: Retention
+    resources: Resources
 
     def __init__(
         self,
@@ -85,6 +88,10 @@ class SqliteStore:
                 from queuectl.stores.sqlite.stats import StatsTables
 
                 made = StatsTables(self._db)
+            elif name == "resources":
+                from queuectl.stores.sqlite.needs import ResourceTable
+
+                made = ResourceTable(self._db)
             elif name == "retention":
                 from queuectl.stores.sqlite.retention import OldJobs
 
@@ -238,10 +245,10 @@ class SqliteStore:
 
         return has_ready_deliveries(self._db, untried=untried)
 
-    def ready_suspects(self, queues: tuple[str, ...], limit: int) -> int:
+    def ready_suspects(self, queues: tuple[str, ...], limit: int, offer: Offer = NO_OFFER) -> int:
         from queuectl.stores.sqlite.suspects import ready_suspects
 
-        return ready_suspects(self._db, queues, limit)
+        return ready_suspects(self._db, queues, limit, offer)
 
     # the chores of maintenance
 

@@ -37,6 +37,7 @@ _NOT_INHERITED = (
     "QUEUECTL_ATTEMPT",
     "QUEUECTL_QUEUE",
     "QUEUECTL_RESULT",
+    "QUEUECTL_RESOURCES",
     "QUEUECTL_WORKER_ID",
 )
 
@@ -49,6 +50,7 @@ def start(
     drain: bool = False,
     only: str | None = None,
     concurrency: int | None = None,
+    resources: tuple[tuple[str, str], ...] = (),
     log_format: str = DEFAULT_FORMAT,
     timings: Timings = USUAL,
 ) -> list[int]:
@@ -71,6 +73,7 @@ def start(
         "drain": drain,
         "only": only,
         "concurrency": concurrency,
+        "resources": resources,
         "timings": asdict(timings),
         "report": writer,
         "log": str(log_file),
@@ -132,6 +135,7 @@ def run_in_foreground(
     queues: tuple[str, ...] = (),
     drain: bool = False,
     concurrency: int | None = None,
+    resources: tuple[tuple[str, str], ...] = (),
     log_format: str = DEFAULT_FORMAT,
 ) -> int:
     """Be the supervisor, with the workers' log on standard output; return an exit code."""
@@ -147,7 +151,9 @@ def run_in_foreground(
         if word == "failed":
             failures.append(rest)
 
-    options = WorkerOptions(queues, drain, show_output=True, concurrency=concurrency)
+    options = WorkerOptions(
+        queues, drain, show_output=True, concurrency=concurrency, resources=resources
+    )
     return Supervisor(place, options, count, report).run()
 
 
