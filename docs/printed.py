@@ -34,7 +34,7 @@ from queuectl.cli.root import COMMANDS, HELP_GROUPS
 from queuectl.domain import settings as tunables
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/notifications.md")
+PAGES = ("README.md", "docs/notifications.md", "docs/sweeps.md")
 _TIMEOUT_SECONDS = 120
 _POLL_SECONDS = 0.05
 _LETTERS = "abcdefghjkmnpqrstvwxyz"

@@ -50,11 +50,14 @@ _OF_BEFORE = "of runs before, which this one does not need"
 _OF_LIST = "what `resource list` shows of all jobs"
 _INSIDE = "kept between the store and the workers"
 
+_OF_SWEEP = "set by the sweep that makes the job"
+
 _NOT_GIVEN = {
     "spec.generated_id": _OF_ID,
     "spec.environment": _OF_CAPTURE,
-    "spec.snapshot": _OF_CAPTURE,
-}
+    "spec.snapshot": _OF_CAPTURE, "spec.batch_index": _OF_SWEEP,
+    "spec.params": _OF_SWEEP, "spec.slot_places": _OF_SWEEP,
+}  # fmt: skip
 _NOT_STORED = {
     "outcome.interrupted": _VERDICT, "outcome.is_final": _VERDICT, "outcome.postponed": _VERDICT,
     "outcome.unfit_host": _VERDICT,
@@ -76,6 +79,7 @@ EXCUSED: dict[str, dict[str, str]] = {
     },
     "show": {
         **_NOT_STORED, "seq": _BY_STORE, "rev": _BY_STORE, "spec.generated_id": _OF_ID,
+        "spec.slot_places": _INSIDE,
         "claim.id": _INSIDE, "claim.lease_until": _INSIDE, "claim.alone": _INSIDE,
         "claim.holding.host": _OF_LIST, "claim.holding.units": _OF_LIST,
         "cancel_requested": _INSIDE,
@@ -86,6 +90,7 @@ EXCUSED: dict[str, dict[str, str]] = {
     "editor": {**_NOT_GIVEN, "spec.id": "the name of the table; it cannot be changed"},
     "schedule": {
         **_NOT_GIVEN, "spec.id": _OF_RUNS, "spec.unique": _OF_RUNS, "spec.after": _OF_RUNS,
+        "spec.batch": "is one of new jobs that were enqueued together",
         "spec.after_any": _OF_RUNS, "spec.after_fail": _OF_RUNS,
     },
 }  # fmt: skip

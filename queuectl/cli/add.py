@@ -10,10 +10,13 @@ from queuectl.cli.enqueue import enqueue
 from queuectl.cli.enqueue_options import (
     AFTER_DASHES,
     BEFORE_DASHES,
+    SOURCES,
     dry_run_option,
     enqueue_options,
     hold_option,
+    sweep_options,
 )
+from queuectl.cli.parallel_words import split_at_sources
 from queuectl.cli.root import Command, examples
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job_fields import command_text
@@ -30,9 +33,11 @@ class AddCommand(Command):
 @examples("""
     queuectl add python train.py --gpu 0
     queuectl add -q gpu --id train "cd /srv && ./train.sh > log"
+    queuectl add gzip -9 {} ::: *.log
 """)
 @click.command(cls=AddCommand, context_settings={"allow_interspersed_args": False})
 @enqueue_options
+@sweep_options
 @hold_option
 @click.option("--print-id", "-p", is_flag=True, help="Print the id alone.")
 @dry_run_option
@@ -42,8 +47,15 @@ def add(ctx: click.Context, /, words: tuple[str, ...], **options: Any) -> int:
     """Store a job whose command is the rest of the line; options stand before it.
 
     One word is a line for the shell. Several are the arguments of a program, kept as typed.
+    Behind `:::` stand values, of which each makes a job, as GNU parallel has them.
     """
+    words, sources = split_at_sources(words)
     if not words and options["command"] is None and options["file"] is None:
+        if sources:
+            raise InvalidInput(
+                f"no command stands before '{sources[0].mark}'",
+                hint="commands, one a line, go with queuectl enqueue --lines -",
+            )
         raise InvalidInput("nothing to add", hint="for example: queuectl add echo Hello")
     if len(words) > 1 and any(char.isspace() for char in words[0]):
         raise InvalidInput(
@@ -53,6 +65,7 @@ def add(ctx: click.Context, /, words: tuple[str, ...], **options: Any) -> int:
     is_line = len(words) == 1 and options["command"] is None and options["file"] is None
     if is_line:
         options["command"] = words[0]
+    ctx.meta[SOURCES] = sources
     ctx.meta[BEFORE_DASHES] = []
     ctx.meta[AFTER_DASHES] = None if is_line or not words else list(words)
     code: int = ctx.invoke(enqueue, words=(), **options)

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from queuectl.cli.enqueue_options import (
+    SOURCES,
+    SWEEP_OPTIONS,
     EnqueueCommand,
     EnqueueOptions,
     dry_run_option,
     enqueue_options,
     hold_option,
+    lines_option,
     options_from,
     requests_of,
+    sweep_options,
 )
 from queuectl.cli.enqueue_report import BatchReport, JsonReport, Report
 from queuectl.cli.enqueue_words import InputJob
@@ -37,10 +41,14 @@ if TYPE_CHECKING:
     queuectl enqueue build -- make -j4 "all tests"
     queuectl enqueue --file jobs.jsonl --queue imports --atomic
     queuectl enqueue --file jobs.jsonl --skip-existing --refused refused.txt
+    queuectl enqueue --lines commands.txt
+    queuectl enqueue --param lr=0.1,0.2 --param bs=8,16 -- python train.py --lr {lr} --bs {bs}
     queuectl enqueue report "./report.sh" --at "tomorrow 9:00" --timeout 600
 """)
 @click.command(cls=EnqueueCommand)
+@lines_option
 @enqueue_options
+@sweep_options
 @click.option("--skip-existing", is_flag=True,
               help="Pass over jobs whose id exists already, without an error.")  # fmt: skip
 @refused_option
@@ -58,6 +66,12 @@ def enqueue(
     """Store jobs: a command, JSON, or a file of jobs."""
     session = ctx.ensure_object(Session)
     requested = options_from(ctx, options)
+    sources = ctx.meta.get(SOURCES, ())
+    if sources or any(options[name] for name in SWEEP_OPTIONS):
+        from queuectl.cli.sweep import enqueue_sweep
+
+        shows = {"print_id": print_id, "as_json": as_json}
+        return enqueue_sweep(session, requested, {**options, **shows}, sources)
     report = _report(requested, options, print_id=print_id, as_json=as_json)
     if report.skips and (atomic or requested.replace):
         raise InvalidInput(
@@ -83,7 +97,10 @@ def enqueue(
         remember_jobs(queue, report.latest)
         report.clear()
         end_line()
-        rest = how_to_go_on(requested.source.file, report.last, in_shell=session.in_shell)
+        source = requested.source
+        rest = how_to_go_on(
+            source.file or "-", report.last, in_shell=session.in_shell, is_lines=source.is_lines
+        )
         print_hint(f"interrupted: {report.summary}{rest}")
         return ExitCode.INTERRUPTED
     if not report.is_dry:

@@ -48,6 +48,11 @@ if TYPE_CHECKING:
 BEFORE_DASHES, AFTER_DASHES = "queuectl.before_dashes", "queuectl.after_dashes"
 """Where the context of a command line keeps what stands before and after its first `--`."""
 
+SOURCES = "queuectl.sources"
+"""Where it keeps what `add` has behind `:::`."""
+
+SWEEP_OPTIONS = ("array", "params", "param_files", "at_once", "max_fails")
+
 PARENT_FIELDS = frozenset(("after", "after_any", "after_fail"))
 _COMPLETED: Mapping[str, click.ParamType[Any]] = {
     "queue": QUEUE_NAME,
@@ -148,6 +153,26 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Store nothing; say what would be stored, and when it is due."
 )
 """What `run` does not have either."""
+
+lines_option = click.option(
+    "--lines", type=PathName(), metavar="FILE",
+    help="Read commands, one a line, from this file, or from standard input (-).",
+)  # fmt: skip
+"""What only `enqueue` has, as the others store one job, or have their command behind them."""
+
+sweep_options = with_options(
+    click.option("--array", metavar="RANGE",
+                 help="Make a job of each number: 1-100, 0-9:3, 1,4,7-9; 1-100%8 runs 8 at once."),
+    click.option("--param", "params", multiple=True, metavar="NAME=VALUE,...",
+                 help="Make a job of each value, and of each combination (repeat for more names)."),
+    click.option("--param-file", "param_files", multiple=True, type=PathName(), metavar="FILE",
+                 help="Make a job of each row of a CSV file with a line of names, or of JSON."),
+    click.option("--at-once", type=click.IntRange(min=1), metavar="N",
+                 help="Let at most so many jobs of the batch run at a time."),
+    click.option("--max-fails", type=click.IntRange(min=0), metavar="N",
+                 help="Begin no more jobs of the batch when more than so many have failed."),
+)  # fmt: skip
+"""Gives a command the options that make many jobs of one command."""
 
 enqueue_options = with_options(
     *_BEFORE,
@@ -284,7 +309,8 @@ class EnqueueOptions:
         from queuectl.cli import job_input
 
         if self.source.file is not None:
-            return job_input.from_file(self.source.file)
+            read = job_input.from_lines if self.source.is_lines else job_input.from_file
+            return read(self.source.file)
         return job_input.from_text(self.source.json or "")
 
     @property
@@ -380,6 +406,7 @@ def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
         after_dashes(ctx),
         command=options["command"],
         file=options["file"],
+        lines=options.get("lines"),
         job_id=options["job_id"],
         verb=ctx.command.name or "enqueue",
     )

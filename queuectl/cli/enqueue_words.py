@@ -29,12 +29,16 @@ MANY = 100
 
 @frozen
 class Source:
-    """Where the jobs come from: exactly one of the three is given."""
+    """Where the jobs come from: exactly one of the three is given.
+
+    `is_lines` says that the file has a command in each line, and no JSON.
+    """
 
     command: Command | None = None
     json: str | None = None
     file: str | None = None
     id: str | None = None
+    is_lines: bool = False
 
 
 class WrittenJob(NamedTuple):
@@ -81,17 +85,20 @@ def read_words(
     *,
     command: str | None = None,
     file: str | None = None,
+    lines: str | None = None,
     job_id: str | None = None,
     verb: str = "enqueue",
 ) -> Source:
     """Return the one source that words and options name. Raises InvalidInput otherwise.
 
-    `after_dashes` are the words after `--`, None when there was none; `command`, `file` and
-    `job_id` are the options of these names. `verb` is the command that hints are to name.
+    `after_dashes` are the words after `--`, None when there was none; `command`, `file`, `lines`
+    and `job_id` are the options of these names. `verb` is the command that hints are to name.
     """
-    if command is not None and file is not None:
-        raise InvalidInput("--command and --file cannot both be given")
-    option = "--command" if command is not None else "--file" if file is not None else None
+    named = {"--command": command, "--file": file, "--lines": lines}
+    options = [option for option, value in named.items() if value is not None]
+    if len(options) > 1:
+        raise InvalidInput(f"{options[0]} and {options[1]} cannot both be given")
+    option = options[0] if options else None
     if option and (words or after_dashes is not None):
         raise InvalidInput(
             f"{option} and the word '{[*words, *(after_dashes or ()), '--'][0]}' "
@@ -100,8 +107,9 @@ def read_words(
         )
     if command is not None:
         return Source(command=command, id=job_id)
-    if file is not None:
-        return Source(file=file, id=job_id)
+    if file is not None or lines is not None:
+        is_lines = file is None
+        return Source(file=lines if is_lines else file, id=job_id, is_lines=is_lines)
     if after_dashes is not None:
         return _argument_list(words, after_dashes, job_id, verb)
     if not words:

@@ -40,11 +40,12 @@ def interrupts_put_off() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def how_to_go_on(file: str, last: str, *, in_shell: bool = False) -> str:
+def how_to_go_on(file: str, last: str, *, in_shell: bool = False, is_lines: bool = False) -> str:
     """Return how the rest of a file of jobs is enqueued, after one whose place was `last`.
 
     `file` is `-` for standard input. Nothing is returned before the first. `in_shell` says that
-    it is typed where a line of the system's shell begins with a mark.
+    it is typed where a line of the system's shell begins with a mark, `is_lines` that the file has
+    commands and no JSON.
     """
     name, _, number = last.rpartition(":")
     if not last:
@@ -53,7 +54,7 @@ def how_to_go_on(file: str, last: str, *, in_shell: bool = False) -> str:
         return f"; done is all up to{number}: --skip-existing passes over the ids that are there"
     if file == "-":
         return f"; {name} is done up to line {int(number):,}: go on with the line after it"
-    rest = (
-        "!" * in_shell + f"tail -n +{int(number) + 1} {shlex.quote(file)} | queuectl enqueue -f -"
-    )
+    option = "--lines" if is_lines else "-f"
+    tail = f"tail -n +{int(number) + 1} {shlex.quote(file)}"
+    rest = "!" * in_shell + f"{tail} | queuectl enqueue {option} -"
     return f"; done is all up to line {int(number):,}; the rest, with the same options: {rest}"

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from queuectl.cli.enqueue_words import MANY, WrittenJob
-from queuectl.domain.errors import InvalidInput
+from queuectl.cli.enqueue_words import MANY, WrittenJob, looks_like_json
+from queuectl.domain.errors import InvalidInput, shown
 from queuectl.stores.records import BATCH
 from queuectl.system.home import working_directory
 from queuectl.system.ids import new_token
 
 if TYPE_CHECKING:
     from queuectl.cli.plain_lines import PlainLines
+
+Blocks = Callable[[Iterator[list[bytes]], str], Iterator[Sequence[WrittenJob]]]
+"""Makes jobs of the lines of a file, some at a time, and of its name."""
 
 STANDARD_INPUT = "-"
 _BLOCK_BYTES = 512 * 1024
@@ -49,7 +53,18 @@ def from_file(path: str) -> Iterator[Sequence[WrittenJob]]:
     one document. Raises InvalidInput at once when the file cannot be read or the document is not
     JSON.
     """
-    return _begun(_read(path))
+    return _begun(_read(path, _blocks))
+
+
+def from_lines(path: str) -> Iterator[Sequence[WrittenJob]]:
+    """Return the jobs of a file (`-` is standard input) that has a command in each line.
+
+    Blank lines, and those that begin with `#`, are passed over. They come some at a time. Raises
+    InvalidInput at once when the file cannot be read, or has JSON.
+    """
+    from queuectl.cli.command_lines import blocks_of
+
+    return _begun(_read(path, blocks_of))
 
 
 def _begun(blocks: Iterator[Sequence[WrittenJob]]) -> Iterator[Sequence[WrittenJob]]:
@@ -62,12 +77,12 @@ def _in_blocks(items: Iterator[WrittenJob]) -> Iterator[Sequence[WrittenJob]]:
         yield some
 
 
-def _read(path: str) -> Iterator[Sequence[WrittenJob]]:
+def _read(path: str, blocks: Blocks) -> Iterator[Sequence[WrittenJob]]:
     name = "standard input" if path == STANDARD_INPUT else path
     try:
         # As bytes, so that a line that is not UTF-8 is refused by itself.
         with _opened(path) as stream:
-            yield from _blocks(_some_lines(stream, Path(path).is_file()), name)
+            yield from blocks(_some_lines(stream, Path(path).is_file()), name)
     except OSError as fault:
         working_directory(path)  # which may be gone
         raise InvalidInput(f"cannot read {name}: {fault.strerror}") from fault
@@ -92,6 +107,8 @@ def _blocks(read: Iterator[list[bytes]], name: str) -> Iterator[Sequence[Written
             yield plain
         else:
             some = list(_numbered(lines, first))
+            if some and not is_begun:
+                _refuse_commands(some[0][1], name)
             if some and not is_begun and _begins_document(some[0][1]):
                 rest = _numbered(chain.from_iterable(read), following)
                 yield from _in_blocks(_as_document([*some, *rest], name))
@@ -102,6 +119,18 @@ def _blocks(read: Iterator[list[bytes]], name: str) -> Iterator[Sequence[Written
         first = following
     if not is_begun:
         raise InvalidInput(f"{name} is empty", hint='for example {"command": "echo Hello"}')
+
+
+def _refuse_commands(line: bytes, name: str) -> None:
+    """Raise InvalidInput for a file whose first line is a command, and no JSON."""
+    text = line.decode(errors="replace").strip()
+    if looks_like_json(text):
+        return
+    raise InvalidInput(
+        f"{name} is no JSON: its first line is {shown(text)}",
+        hint="for commands, one a line: queuectl enqueue --lines "
+        f"{STANDARD_INPUT if name == 'standard input' else shlex.quote(name)}",
+    )
 
 
 def _plain(lines: Sequence[bytes], name: str, first: int) -> PlainLines | None:

@@ -87,6 +87,31 @@ class PlainLines(Sequence[WrittenJob]):
         return f"{self._of.name}:{self._of.first + range(len(self))[at]}"
 
 
+class CommandLines(PlainLines):
+    """The jobs of lines that are commands; `numbers` say which lines these are."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, of: Lines, commands: Sequence[str], numbers: Sequence[int]) -> None:
+        super().__init__(of, commands, None)
+        self._numbers = numbers
+
+    @overload
+    def __getitem__(self, at: int) -> WrittenJob: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> CommandLines: ...
+
+    def __getitem__(self, at: int | slice) -> WrittenJob | CommandLines:
+        if isinstance(at, slice):
+            return CommandLines(self._of, self.commands[at], self._numbers[at])
+        return WrittenJob({"command": self.commands[at]}, self.place(at))
+
+    def place(self, at: int) -> str:
+        """Return where one of them stands."""
+        return f"{self._of.name}:{self._numbers[at]}"
+
+
 class PlainJobs(Sequence[InputJob]):
     """What jobs ask for of which nothing is wrong; `place` says where one of them stands."""
 

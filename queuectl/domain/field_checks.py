@@ -44,6 +44,8 @@ PRIORITIES = {"low": -10, "normal": 0, "high": 10}
 MAX_NAME = 128
 """The longest id of a job and name of a queue."""
 
+MAX_BATCH_NAME = 100
+
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MAX_NAME - 1}}}")
 _PLAIN_ID_BYTES = b"\n._-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _NO_BEGINNINGS = ("\n.", "\n_", "\n-", "\n\n")
@@ -68,6 +70,17 @@ def check_name(field: str, value: object) -> str:
         f"{field} {shown(value)} is not valid: 1 to 128 letters, digits and . _ : @ -, "
         "beginning with a letter or a digit"
     )
+
+
+def check_batch(field: str, value: object) -> str:
+    """Return the name of a batch, which leaves room for the numbers of its jobs in their ids."""
+    name = check_name(field, value)
+    if len(name) > MAX_BATCH_NAME or "@" in name or name.startswith("hook:"):
+        raise InvalidInput(
+            f"{field} {shown(value)} is not valid: at most {MAX_BATCH_NAME} characters, "
+            "and neither '@' nor 'hook:', which ids of other jobs have"
+        )
+    return name
 
 
 def check_text(field: str, value: object) -> str:

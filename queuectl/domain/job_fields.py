@@ -103,7 +103,9 @@ class Spec:
     said of it.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
     `environment` names a captured environment of the store's, and `snapshot` a state of the work
-    tree that it runs in (see `domain.snapshot`).
+    tree that it runs in (see `domain.snapshot`). `batch_index` numbers the jobs of a
+    sweep from 1 (0: it is of none), `params` are the names and values that made this one, and
+    `slot_places` say where the number of its slot goes in its arguments (see `placeholders`).
     """
 
     id: str
@@ -267,6 +269,11 @@ class Spec:
         help="Start it only where so much of a resource is free, and hold it (repeat for more).",
         comment="what it needs of a resource", example='"2"',
     )  # fmt: skip
+    batch: str | None = _field(
+        None, field_checks.check_batch, column="batch_name", of_schedule=False,
+        metavar="NAME", help="The name of the batch that it belongs to.",
+        comment="the batch that it belongs to", example='"sweep1"',
+    )  # fmt: skip
     imported_from: str | None = _field(
         None, field_checks.check_key, is_hidden=True, metavar="HASH",
         help="The hash of the line of another program that it was made of.",
@@ -275,6 +282,9 @@ class Spec:
     generated_id: bool = _internal(False)
     environment: str | None = _internal(None)
     snapshot: str | None = _internal(None)
+    batch_index: int = _internal(0)
+    params: tuple[tuple[str, str], ...] = _internal(())
+    slot_places: tuple[str, ...] = _internal(())
 
     @property
     def has_parents(self) -> bool:

@@ -55,7 +55,16 @@ def looks_secret(name: str) -> bool:
 
 def masked_env(job: Job) -> dict[str, str]:
     """Return a job's own environment with the values of secrets hidden."""
-    return {name: MASK if looks_secret(name) else value for name, value in job.spec.env}
+    return _masked(job.spec.env)
+
+
+def masked_params(job: Job) -> dict[str, str]:
+    """Return the values that a sweep gave to a job, those of secrets hidden."""
+    return _masked(job.spec.params)
+
+
+def _masked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: MASK if looks_secret(name) else value for name, value in pairs}
 
 
 @frozen
@@ -238,6 +247,8 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
         "failed_at": iso_or_none(job.failed_at),
         "worker": job.worker,
         **asked,
+        "batch_index": job.spec.batch_index,
+        "params": masked_params(job),
         "waits_for": [blocker.split(":", 1)[1] for blocker in job.blocked_by],
         "paused": job.paused,
         "put_back": job.put_back,

@@ -16,7 +16,7 @@ from queuectl.domain.sizes import size_text
 from queuectl.domain.state_machine import INTERRUPTED, WORKER_LOST
 from queuectl.domain.text import printable
 from queuectl.domain.times import short_seconds
-from queuectl.domain.views import MASK, masked_env, suspicion
+from queuectl.domain.views import MASK, masked_env, masked_params, suspicion
 from queuectl.presentation import tables
 from queuectl.presentation.columns import (
     STATE_STYLES,
@@ -76,6 +76,8 @@ def _details(job: Job, clock: tables.Clock) -> Iterator[tuple[str, str]]:
     for name, field in ASKED.items():
         text = _TEXTS[name](job) if name in _TEXTS else _asked_text(job, field)
         yield _TITLES.get(name, name), text
+    yield "batch_index", str(spec.batch_index or "")
+    yield "params", " ".join(f"{name}={value}" for name, value in masked_params(job).items())
     yield "environment", "captured" if spec.environment else "clean" if spec.clean_env else ""
     yield "snapshot", _snapshot_text(spec.snapshot)
     yield "runs", str(job.runs)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from queuectl.domain.query import Filter
     from queuectl.domain.request import Request, RequestForm
     from queuectl.domain.settings import Settings, Value
+    from queuectl.domain.sweep import Sweep
     from queuectl.domain.worker_record import StopRequest
     from queuectl.queue.bulk import ChangeResult, Purged
     from queuectl.queue.change import Decide
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from queuectl.queue.requests import Requests, Written
     from queuectl.queue.resources import Resources
     from queuectl.queue.schedules import Schedules
+    from queuectl.queue.sweeps import EnqueuedSweep
 
 _Q = TypeVar("_Q", bound="Queue")
 
@@ -160,6 +162,45 @@ class Queue(Reader):
         from queuectl.queue.enqueue_trial import tried
 
         return tried(self._store, requests, atomic=atomic)
+
+    def sweep(
+        self,
+        job: str | Mapping[str, object],
+        /,
+        *,
+        array: str | range | None = None,
+        params: Mapping[str, Iterable[object]] | None = None,
+        rows: Iterable[Mapping[str, object]] | None = None,
+        **fields: object,
+    ) -> Sweep:
+        """Return what makes many jobs of one whose command has placeholders.
+
+        `array` is a range of numbers, as text (`"1-9:2"`) too; `params` has the values of each
+        parameter, of which every combination is a job; `rows` has parameters whose values go
+        together. `job` and `fields` are those of `enqueue`, with one command.
+
+        Raises InvalidInput for what cannot be meant, such as a placeholder inside quotes.
+        """
+        from queuectl.queue.sweeps import sweep_of
+
+        return sweep_of(self._requests, job, fields, array=array, params=params, rows=rows)
+
+    def enqueue_sweep(
+        self,
+        sweep: Sweep,
+        name: str | None = None,
+        *,
+        at_once: int | None = None,
+        max_fails: int | None = None,
+    ) -> EnqueuedSweep:
+        """Store the jobs of a sweep as a batch, all or none of them; the name is made if missing.
+
+        At most `at_once` of them run at a time, and when more than `max_fails` have failed, the
+        others are not begun. Raises Conflict for a batch that exists, and InvalidInput.
+        """
+        from queuectl.queue.sweeps import enqueue_sweep
+
+        return enqueue_sweep(self._store, sweep, name, at_once=at_once, max_fails=max_fails)
 
     # one job
 

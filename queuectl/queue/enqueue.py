@@ -87,7 +87,8 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Seque
     refused = store.insert(jobs, atomic=atomic)
     if refused and atomic:
         taken = first[sorted(refused)[0]].spec
-        raise Conflict(f"nothing was enqueued: {_why_taken(store, taken)}")
+        why = _why_taken(store, taken)
+        raise type(why)(f"nothing was enqueued: {why}")
     if not refused and len(jobs) == len(requests):
         return [EnqueueResult(request.spec.id, run_at=request.run_at) for request in requests]
     results, seen = [], set[str]()

@@ -85,6 +85,11 @@ class Home:
         """How many workers were declared for this home."""
         return self.root / "workers.scale"
 
+    @property
+    def slots_file(self) -> str:
+        """The file in which workers lock the numbers of the slots that jobs of batches run in."""
+        return os.path.join(self.directory, "workers.slots")
+
     def misses_processes(self) -> bool:
         """Whether a process that `pid_file` names is gone; a quick look, for Linux alone."""
         try:

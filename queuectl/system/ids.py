@@ -33,3 +33,8 @@ def new_job_ids(at_once: int = 1000) -> Iterator[str]:
 def new_token() -> str:
     """Return 96 random bits in hexadecimal: a claim's id, a call's token."""
     return os.urandom(12).hex()
+
+
+def new_batch_name() -> str:
+    """Return a name for a batch that nobody named: `b-7f3k2m`, with 30 random bits."""
+    return f"b-{os.urandom(6).translate(_CHARACTERS).decode()}"

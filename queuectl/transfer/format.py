@@ -57,6 +57,7 @@ def job_to_line(job: Job, *, masked: bool = False) -> dict[str, Any]:
             document[name] = float(document[name])
     if masked:
         document["env"] = masked_pairs(job.spec.env)
+        document["params"] = masked_pairs(job.spec.params)
         secrets = (field for field in FIELDS.values() if field.is_secret)
         document |= {each.column: MASK for each in secrets if document[each.column] is not None}
     document["history"] = [_run_to_line(run) for run in job.history]
@@ -251,6 +252,25 @@ _JOB_FIELDS = frozenset(
 )
 
 
+def _pairs(name: str, raw: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(raw, list) or not all(map(_is_pair, raw)):
+        raise InvalidInput(f"{name} must be an array of pairs")
+    return tuple((check_text(name, key), check_text(name, value)) for key, value in raw)
+
+
+def _words(name: str, raw: object) -> tuple[str, ...]:
+    if not isinstance(raw, list):
+        raise InvalidInput(f"{name} must be an array")
+    return tuple(_text(name, word) for word in raw)
+
+
+_INTERNAL_FIELDS: Mapping[str, _Reader] = {
+    "generated_id": lambda _name, raw: raw is True, "environment": _text, "snapshot": _text,
+    "batch_index": _count,
+    "params": _pairs, "slot_places": _words,
+}  # fmt: skip
+
+
 def _read(
     fields: Mapping[str, Any], readers: Mapping[str, _Reader], *required: str
 ) -> dict[str, Any]:
@@ -316,26 +336,14 @@ def _spec_from_line(fields: Mapping[str, Any]) -> Spec:
     spec = build_request(
         {**written, "command": command, "id": fields["id"]}, Settings(), _instant, str
     ).spec
-    environment = fields.get("environment")
-    if environment is not None:
-        environment = check_text("environment", environment)
-    snapshot = fields.get("snapshot")
-    if snapshot is not None:
-        snapshot = check_text("snapshot", snapshot)
-    return replace(
-        spec, generated_id=fields.get("generated_id") is True, environment=environment,
-        snapshot=snapshot,
-    )  # fmt: skip
+    return replace(spec, **_read(fields, _INTERNAL_FIELDS))
 
 
 def _as_written(field: Field, value: object) -> object:
     """Return the value of a field in a line as a person would write it."""
     if field.kind is not Kind.PAIRS:
         return value
-    pairs = value or []
-    if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
-        raise InvalidInput(f"{field.name} must be an array of pairs")
-    return dict(pairs)
+    return dict(_pairs(field.name, value or []))
 
 
 def _is_pair(pair: object) -> bool:

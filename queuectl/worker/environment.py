@@ -11,6 +11,7 @@ from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import Job
 from queuectl.domain.request import command_refusal
 from queuectl.domain.settings import Settings
+from queuectl.domain.sweep_names import variables_of
 from queuectl.queue import environments
 from queuectl.stores.base import Store
 from queuectl.system.home import STORE_VARIABLES
@@ -87,6 +88,7 @@ class Environment:
             **({} if job.spec.clean_env else {b"PWD": _directory(job.spec.cwd)}),
             **(_encoded(dict(job.spec.env)) if job.spec.env else {}),
             **(_resources(job) if job.spec.needs else {}),
+            **(_encoded(variables_of(job.spec)) if job.spec.batch else {}),
             b"QUEUECTL_JOB_ID": job.spec.id.encode(),
             b"QUEUECTL_ATTEMPT": b"%d" % job.attempts,
             b"QUEUECTL_QUEUE": job.spec.queue.encode(),

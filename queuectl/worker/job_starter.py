@@ -12,7 +12,9 @@ from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.field_checks import Command
 from queuectl.domain.job import Job, Outcome, State
 from queuectl.domain.job_fields import Spec, command_text
+from queuectl.domain.placeholders import with_slot
 from queuectl.domain.settings import Settings
+from queuectl.domain.sweep_names import SLOT_VARIABLE
 from queuectl.stores.base import Store
 from queuectl.system.home import Home
 from queuectl.worker.batch import ClaimedJob
@@ -26,6 +28,7 @@ from queuectl.worker.runs.executor import Executor
 from queuectl.worker.runs.outcome import Run, postponed
 from queuectl.worker.runs.output import OutputFolder, RunFiles, ScratchFiles
 from queuectl.worker.runs.results import ResultFolder
+from queuectl.worker.slot_numbers import SlotNumbers
 from queuectl.worker.start_rules import StartRules
 from queuectl.worker.store_retry import StoreRetry
 
@@ -72,12 +75,14 @@ class JobStarter:
         self._rules = StartRules(timings.ask_again)
         self._checkouts = Checkouts(home)
         self._checkouts.sweep()
+        self._slots = SlotNumbers(home.slots_file)
         self._can_log = True
         self.next_try = 0.0
 
     def close(self) -> None:
         """Let go of what is open."""
         self._output.close()
+        self._slots.close()
 
     @property
     def can_log(self) -> bool:
@@ -198,8 +203,13 @@ class JobStarter:
         outcome = self._run(claimed, settings, files)
         if outcome is None:
             return None
-        self.close_files(files)
+        self.end(job.claim_id, files)
         return outcome
+
+    def end(self, claim_id: str, files: RunFiles) -> None:
+        """Let go of what a run had that has ended: its files and its slot."""
+        self._slots.free(claim_id)
+        self._close_files(files)
 
     def _run(self, claimed: ClaimedJob, settings: Settings, files: RunFiles) -> Outcome | None:
         job, spec = claimed.job, claimed.job.spec
@@ -215,11 +225,16 @@ class JobStarter:
             log.info("the logs of jobs can be written again")
             self._can_log = True
         if self._log.tells_starts:
-            command = command_text(spec.command)[:_COMMAND_LENGTH]
-            self._log.log(f"running job '{job.id}': {command}")
+            text = command_text(spec.command)[:_COMMAND_LENGTH]
+            self._log.log(f"running job '{job.id}': {text}")
+        command = spec.command
+        if spec.batch:
+            slot = self._slots.take(job.claim_id)
+            environment[SLOT_VARIABLE.encode()] = b"%d" % slot
+            command = with_slot(command, spec.slot_places, slot)
         run = Run(
             job.claim_id,
-            spec.command,
+            command,
             environment,
             cwd,
             spec.timeout,
@@ -241,7 +256,7 @@ class JobStarter:
         is_written_to = spec.stdin and spec.input is None and spec.input_text is None
         return ConsoleWanted(spec.pty, self._sockets) if spec.pty or is_written_to else None
 
-    def close_files(self, files: RunFiles) -> None:
+    def _close_files(self, files: RunFiles) -> None:
         """Close the files of a run that has ended."""
         try:
             files.close()

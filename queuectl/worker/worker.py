@@ -281,7 +281,7 @@ class Worker:
     def _end_ended(self) -> None:
         """Note how runs have ended, for the batch to commit."""
         for run, files, outcome in self._executor.ended():
-            self._starter.close_files(files)
+            self._starter.end(run.id, files)
             job = self._begun.pop(run.id)
             if run.prepares:
                 self._go_on(job, run.prepares, outcome)

@@ -140,6 +140,7 @@ SCHEMAS: dict[str, Schema] = {
                        "cpu_seconds peak_memory note"),
         result={"description": "the JSON value that its latest run has left"},
         duration=maybe(NUMBER), **{name: _of_field(field) for name, field in ASKED.items()},
+        batch_index=COUNT, params=map_of(TEXT),
         waits_for=array(TEXT), capture_env=FLAG, snapshot=maybe(TEXT), history=array(named("Run")),
     ),
     "JobPage": record(

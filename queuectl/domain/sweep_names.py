@@ -1,0 +1,31 @@
+"""The variables in which a job of a batch finds what makes it different from the others."""
+
+from __future__ import annotations
+
+from queuectl.domain.job_fields import Spec
+
+INDEX = "index"
+"""The parameter that `--array` gives its numbers to."""
+
+INDEX_VARIABLE, NUMBER_VARIABLE = "QUEUECTL_INDEX", "QUEUECTL_BATCH_INDEX"
+BATCH_VARIABLE, SLOT_VARIABLE = "QUEUECTL_BATCH", "QUEUECTL_SLOT"
+
+
+def variable(name: str) -> str:
+    """Return the variable in which a job finds a parameter."""
+    return f"QUEUECTL_PARAM_{name.upper().replace('-', '_')}"
+
+
+def variables_of(spec: Spec) -> dict[str, str]:
+    """Return the variables of a job of a batch, but for its slot.
+
+    The index is the number of `--array`, or else that of the job in its batch.
+    """
+    params = dict(spec.params)
+    found = {variable(name): value for name, value in spec.params}
+    if spec.batch:
+        found[BATCH_VARIABLE] = spec.batch
+    if spec.batch_index:
+        found[NUMBER_VARIABLE] = str(spec.batch_index)
+        found[INDEX_VARIABLE] = params.get(INDEX, str(spec.batch_index))
+    return found
