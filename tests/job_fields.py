@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from zlib import crc32
 
-from queuectl.domain.dependencies import blockers
+from queuectl.domain.dependencies import TURN, blockers
 from queuectl.domain.job import Claim, Job, Outcome, Run, State
 from queuectl.domain.job_fields import FIELDS, Field, Spec, bounds_of
 from queuectl.domain.text import MASK
@@ -50,6 +50,7 @@ _OF_BEFORE = "of runs before, which this one does not need"
 _OF_LIST = "what `resource list` shows of all jobs"
 _INSIDE = "kept between the store and the workers"
 
+_OF_BATCH = "is one of new jobs that were enqueued together, or a limit for all of them"
 _OF_SWEEP = "set by the sweep that makes the job"
 
 _NOT_GIVEN = {
@@ -90,7 +91,7 @@ EXCUSED: dict[str, dict[str, str]] = {
     "editor": {**_NOT_GIVEN, "spec.id": "the name of the table; it cannot be changed"},
     "schedule": {
         **_NOT_GIVEN, "spec.id": _OF_RUNS, "spec.unique": _OF_RUNS, "spec.after": _OF_RUNS,
-        "spec.batch": "is one of new jobs that were enqueued together",
+        "spec.batch": _OF_BATCH, "spec.at_once": _OF_BATCH, "spec.max_fails": _OF_BATCH,
         "spec.after_any": _OF_RUNS, "spec.after_fail": _OF_RUNS,
     },
 }  # fmt: skip
@@ -102,7 +103,10 @@ SPELLED: dict[str, tuple[str, Callable[[Any], object]]] = {
     "paused": ("paused", lambda is_paused: is_paused),
     "spec.input_text": ("input_text", lambda _text: MASK),
     "spec.environment": ("capture_env", lambda name: name is not None),
-    "blocked_by": ("waits_for", lambda left: [word.partition(":")[2] for word in left]),
+    "blocked_by": (
+        "waits_for",
+        lambda left: [word.partition(":")[2] for word in left if word != TURN],
+    ),
 }
 """Fields that `--json` has by other names, or says otherwise."""
 

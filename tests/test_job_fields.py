@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from queuectl.domain.dependencies import parents
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import State
-from queuectl.domain.job_fields import ASKED, Kind, Spec, bounds_of
-from queuectl.domain.request import build_request
+from queuectl.domain.job_fields import ASKED, FIELDS, Kind, Spec, bounds_of
+from queuectl.domain.request import RESULT_FIELDS, build_request
 from queuectl.domain.settings import Settings
 from queuectl.domain.sizes import size_text
 from queuectl.domain.text import MASK
@@ -48,7 +48,7 @@ __all__ = ["api", "cli", "home", "queue", "served"]
 OPEN = ASKED["queue"]
 """A field that is no secret, as all are that are not in the table."""
 
-OPTIONS = {"labels": "label"}
+OPTIONS = {"labels": "label", "needs": "need"}
 """Options of `enqueue` that are spelled otherwise than their fields."""
 
 TITLES = {
@@ -237,7 +237,12 @@ def test_a_value_is_chosen_by_hand_where_no_other_would_be_taken(path: str) -> N
 
 @pytest.mark.parametrize(
     ("place", "path"),
-    [(place, path) for place in ("input", "editor", "schedule") for path in EXCUSED[place]],
+    [
+        (place, path)
+        for place in ("input", "editor", "schedule")
+        for path in EXCUSED[place]
+        if path.removeprefix("spec.") not in RESULT_FIELDS
+    ],
 )
 def test_a_field_that_nobody_needs_to_ask_for_is_refused(
     queue: Queue, place: str, path: str
@@ -253,6 +258,15 @@ def test_a_field_that_nobody_needs_to_ask_for_is_refused(
         InvalidInput, match=r"unknown field|cannot be changed|does not go with|true or false"
     ):
         ways[place]({"command": "true", "cwd": "/", path.removeprefix("spec."): value})
+
+
+@pytest.mark.parametrize("name", sorted(kinds_of(Spec).keys() & RESULT_FIELDS))
+def test_what_only_queuectl_sets_and_shows_is_passed_over_with_a_note(
+    queue: Queue, name: str
+) -> None:
+    request = queue.request({"command": "true", "cwd": "/", name: free_value(Spec, name, 0)})
+    assert getattr(request.spec, name) == FIELDS[name].default
+    assert request.notes == (f"field '{name}' is a result and was ignored",)
 
 
 def test_only_fields_that_there_are_have_excuses_and_other_names() -> None:

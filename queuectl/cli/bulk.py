@@ -27,6 +27,7 @@ from queuectl.cli.session import (
     remember_jobs,
 )
 from queuectl.domain.errors import Conflict, ExitCode, InvalidInput
+from queuectl.domain.field_checks import check_name
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
@@ -70,6 +71,9 @@ class BulkAction:
     asks_which: bool = True
     """Whether a person who names no job is asked which one is meant."""
 
+    of_batch: frozenset[State] = frozenset()
+    """To which other states it is done too where a batch is named, unless said."""
+
     unless: str = ""
     """What would let it be done in the other states, as it is said."""
 
@@ -100,6 +104,7 @@ RETRY = BulkAction(
     needs_yes=False,
     frees_room=False,
     begins=True,
+    of_batch=frozenset({State.CANCELLED}),
 )
 
 
@@ -181,6 +186,15 @@ def _do(session: Session, action: BulkAction, ids: tuple[str, ...], options: dic
     return for_each(ids, lambda word: do_one(queue, action, word))
 
 
+def act_on_batch(session: Session, action: BulkAction, name: str, *, yes: bool) -> int:
+    """Do it to all jobs of a batch to which it can be done; return the exit code."""
+    queue = session.reading(frees_room=action.frees_room)
+    queue.batch(check_name("batch", name))
+    states = action.unless_said | action.of_batch
+    options = {"dry_run": False, "yes": yes, "refused_file": None}
+    return _do_all(queue, action, Filter(states, batch=name), options, needs_yes=False)
+
+
 def do_one(queue: Queue, action: BulkAction, word: str) -> None:
     """Do it to one job that is named, and say so. Raises QueuectlError."""
     job_id = queue.resolve(word)
@@ -193,14 +207,22 @@ def _filter(queue: Queue, action: BulkAction, options: dict[str, Any]) -> Filter
     """Return the filter that options ask for, None without any. Raises InvalidInput."""
     if not is_any_named(options):
         return None
-    chosen = filter_of(options, queue.now(), action.unless_said)
+    of_batch = action.of_batch if options["batch"] is not None else frozenset()
+    chosen = filter_of(options, queue.now(), action.unless_said | of_batch)
     if impossible := chosen.states - action.possible:
         words = ", ".join(sorted(state.value for state in impossible))
         raise InvalidInput(f"there is no way to {action.verb} jobs that are {words}{action.unless}")
     return chosen
 
 
-def _do_all(queue: Queue, action: BulkAction, chosen: Filter, options: dict[str, Any]) -> int:
+def _do_all(
+    queue: Queue,
+    action: BulkAction,
+    chosen: Filter,
+    options: dict[str, Any],
+    *,
+    needs_yes: bool | None = None,
+) -> int:
     """Do it to every job that fits, each only while it still does."""
     if options["dry_run"]:
         lines = _FewLines()
@@ -208,7 +230,7 @@ def _do_all(queue: Queue, action: BulkAction, chosen: Filter, options: dict[str,
             lines.add(_would(action, job.id))
         lines.close(queue)
         return ExitCode.OK
-    if is_to_be_asked(options, needs_yes=action.needs_yes):
+    if is_to_be_asked(options, needs_yes=action.needs_yes if needs_yes is None else needs_yes):
         counts = queue.count_by_state(chosen)
         parts = ", ".join(f"{counts[state]:,} {state}" for state in State if counts.get(state))
         total = sum(counts.values())
@@ -233,7 +255,7 @@ def carry_out(
             with interrupts_put_off():
                 results = next(writes, [])
                 changed = [each.job.id for each in results if each.error is None]
-                done += len(changed)
+                done += sum(each.number for each in results if each.error is None)
                 if action.begins:
                     remember_jobs(queue, changed)
                 for each in results:
@@ -246,7 +268,7 @@ def carry_out(
                     lines.clear()
                     refusals.tell(each.error, _place(each))
                 else:
-                    lines.add(action.line(each.job.id, each.job))
+                    lines.add(_line(action, each), each.number)
     except KeyboardInterrupt:
         lines.clear()
         end_line()
@@ -257,6 +279,14 @@ def carry_out(
     lines.close(queue, none_fits=not refusals.count)
     refusals.close()
     return refusals.code
+
+
+def _line(action: BulkAction, result: ChangeResult) -> str:
+    """Return the line that says what was done, to a job or to all of a batch that is not made."""
+    if result.number == 1:
+        return action.line(result.job.id, result.job)
+    what = f"{result.number:,} jobs of batch '{result.job.spec.batch}' that were not made yet"
+    return f"{action.verb.capitalize()}: {what} are {action.done}"
 
 
 def _place(result: ChangeResult) -> str:
@@ -296,9 +326,9 @@ class _FewLines:
         self._for_person = on_terminal()
         self._progress = Progress()
 
-    def add(self, line: str) -> None:
-        """Write one line, or count it."""
-        self._count += 1
+    def add(self, line: str, number: int = 1) -> None:
+        """Write one line, which is of so many jobs, or count it."""
+        self._count += number
         if not self._for_person or self._count <= _TOLD_ONE_BY_ONE:
             self.clear()
             print_line(line)

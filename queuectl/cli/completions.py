@@ -121,6 +121,7 @@ def _events(_ctx: click.Context) -> Iterable[Known]:
 
 
 QUEUE_NAME = OneOf(lambda ctx: catalog_of(ctx).queues())
+BATCH_NAME = OneOf(lambda ctx: catalog_of(ctx).batches())
 SCHEDULE_NAME = OneOf(lambda ctx: catalog_of(ctx).schedules())
 HOOK_NAME = OneOf(lambda ctx: catalog_of(ctx).hooks())
 WORKER_ID = OneOf(lambda ctx: catalog_of(ctx).workers())

@@ -26,7 +26,8 @@ from queuectl.cli.enqueue_report import BatchReport, JsonReport, Report
 from queuectl.cli.enqueue_words import InputJob
 from queuectl.cli.root import examples, refused_option
 from queuectl.cli.session import Session, hint_at_missing_workers, remember_jobs
-from queuectl.domain.errors import ExitCode, InvalidInput, NothingDone, QueuectlError
+from queuectl.domain.errors import ExitCode, InvalidInput, NotFound, NothingDone, QueuectlError
+from queuectl.domain.text import counted
 from queuectl.presentation.console import end_line, print_hint
 from queuectl.queue import Queue
 from queuectl.queue.enqueue import EnqueueResult
@@ -79,6 +80,7 @@ def enqueue(
         )
     items = requested.items()  # before a store is made
     queue = session.reading() if report.is_dry else session.queue()
+    had = 0 if options["batch"] is None else _jobs_in(queue, options["batch"])
     jobs = requested.jobs(items, queue)
     if report.is_dry:  # one of them may wait for another, and none is there
         whole = [*chain.from_iterable(jobs)]
@@ -110,6 +112,8 @@ def enqueue(
         raise NothingDone("there are no jobs in it")
     if report.is_dry:
         return report.code
+    if report.stored and had:
+        print_hint(f"added to batch '{options['batch']}', which had {counted(had, 'job')}")
     if report.stored and options["hold"]:
         print_hint("held: queuectl resume ID lets it go")
     elif report.stored:
@@ -117,6 +121,14 @@ def enqueue(
     if report.stored and report.limited is not None:
         _hint_at_limits(report.limited)
     return report.code
+
+
+def _jobs_in(queue: Queue, batch: str) -> int:
+    """Return how many jobs are in a batch; none where there is no such batch."""
+    try:
+        return queue.batch(batch).total
+    except NotFound:
+        return 0
 
 
 def _report(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from queuectl.cli.completions import (
+    BATCH_NAME,
     PRIORITY,
     QUEUE_NAME,
     EnqueueWord,
@@ -51,11 +52,12 @@ BEFORE_DASHES, AFTER_DASHES = "queuectl.before_dashes", "queuectl.after_dashes"
 SOURCES = "queuectl.sources"
 """Where it keeps what `add` has behind `:::`."""
 
-SWEEP_OPTIONS = ("array", "params", "param_files", "at_once", "max_fails")
+SWEEP_OPTIONS = ("array", "params", "param_files")
 
 PARENT_FIELDS = frozenset(("after", "after_any", "after_fail"))
 _COMPLETED: Mapping[str, click.ParamType[Any]] = {
     "queue": QUEUE_NAME,
+    "batch": BATCH_NAME,
     "priority": PRIORITY,
     "cwd": PathName("dir"),
     "input": PathName(),
@@ -167,10 +169,6 @@ sweep_options = with_options(
                  help="Make a job of each value, and of each combination (repeat for more names)."),
     click.option("--param-file", "param_files", multiple=True, type=PathName(), metavar="FILE",
                  help="Make a job of each row of a CSV file with a line of names, or of JSON."),
-    click.option("--at-once", type=click.IntRange(min=1), metavar="N",
-                 help="Let at most so many jobs of the batch run at a time."),
-    click.option("--max-fails", type=click.IntRange(min=0), metavar="N",
-                 help="Begin no more jobs of the batch when more than so many have failed."),
 )  # fmt: skip
 """Gives a command the options that make many jobs of one command."""
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.field_checks import Command, is_name
 from queuectl.domain.frozen import frozen
+from queuectl.domain.job_fields import command_text
 from queuectl.domain.request import Request
 
 _SHELL_GROUP = r'\s*(?:\{\s+|\[\s+|\[\[\s*)[^"{}\[\]\s]'
@@ -147,6 +148,11 @@ def _one_word(word: str, job_id: str | None, verb: str) -> Source:
 
 
 def _two_words(words: Sequence[str], job_id: str | None, verb: str) -> Source:
+    if ":::" in words and verb == "enqueue":
+        raise InvalidInput(
+            "':::' is a word of queuectl add",
+            hint=f"queuectl add {command_text(tuple(words))}",
+        )
     if len(words) > 2:
         raise InvalidInput(
             f"{len(words)} words are too many",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from queuectl.cli.completions import QUEUE_NAME, STATES
+from queuectl.cli.completions import BATCH_NAME, QUEUE_NAME, STATES
 from queuectl.cli.root import HabitOption, Option, with_options
 from queuectl.domain.errors import InvalidInput, NothingDone
 from queuectl.domain.field_checks import check_name, check_text
@@ -45,10 +45,21 @@ def confirm(question: str, *, yes: bool, otherwise: str, hint: str) -> None:
         raise NothingDone(otherwise)
 
 
-_NAMES = ("state", "queue_name", "label", "text", "exit_code", "since", "until", "older_than")
+_NAMES = (
+    "state",
+    "queue_name",
+    "batch",
+    "label",
+    "text",
+    "exit_code",
+    "since",
+    "until",
+    "older_than",
+)
 _FILTER = (
     click.option("--queue", "-q", "queue_name", cls=HabitOption, habits=["--group"],
                  type=QUEUE_NAME, metavar="NAME", help="Only jobs of this queue."),
+    click.option("--batch", type=BATCH_NAME, metavar="NAME", help="Only jobs of this batch."),
     click.option("--label", multiple=True, metavar="LABEL",
                  help="Only jobs with this label (repeat for more)."),
     click.option("--text", multiple=True, metavar="TEXT",
@@ -116,7 +127,7 @@ def filter_of(
 
     Raises InvalidInput.
     """
-    state, name = options.get("state"), options["queue_name"]
+    state, name, batch = options.get("state"), options["queue_name"], options["batch"]
     if "" in options["text"]:
         raise InvalidInput("--text must not be empty")
     return Filter(
@@ -128,6 +139,7 @@ def filter_of(
         texts=tuple(check_text("--text", text) for text in options["text"]),
         exit_code=options["exit_code"],
         deliveries=True if options.get("deliveries") else None,
+        batch=check_name("batch", batch) if batch is not None else None,
     )
 
 

@@ -96,7 +96,6 @@ _ROWS = (
     Row("atq", "list"),
     Row("atrm", "delete"),
     Row("at", hint='queuectl enqueue "COMMAND" --at {TIME}'),
-    Row("batch", hint="queuectl enqueue --file FILE, with a job a line"),
     Row("up", hint="queuectl worker start"),
     Row("down", hint="queuectl worker stop"),
     Row("jobs list", "list"),

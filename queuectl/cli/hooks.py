@@ -53,7 +53,8 @@ def hook() -> None:
 @hook.command("add")
 @click.argument("name", metavar="NAME")
 @click.option("--on", "events", type=EVENT_NAMES, multiple=True, metavar="EVENT,...",
-              help="What: completed, failed (each attempt), dead, cancelled, queue-empty."
+              help="What: completed, failed (each attempt), dead, cancelled, queue-empty, "
+              "batch-done."
 )  # fmt: skip
 @click.option("--when", metavar="MEASURE > LIMIT",
               help="Tell when dlq-size, oldest-due-age or no-worker is over, and when no more."

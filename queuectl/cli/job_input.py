@@ -127,7 +127,7 @@ def _refuse_commands(line: bytes, name: str) -> None:
     if looks_like_json(text):
         return
     raise InvalidInput(
-        f"{name} is no JSON: its first line is {shown(text)}",
+        f"{name} has no jobs as JSON: its first line is {shown(text)}",
         hint="for commands, one a line: queuectl enqueue --lines "
         f"{STANDARD_INPUT if name == 'standard input' else shlex.quote(name)}",
     )

@@ -52,6 +52,14 @@ COMMANDS = {
         "cli.metrics",
         "Print metrics in the text format of Prometheus, or serve them over HTTP.",
     ),
+    "batch": (
+        "cli.batches",
+        "Batches: what one enqueue made under a name; list, wait, cancel, retry, results.",
+    ),
+    "results": (
+        "cli.batches",
+        "Show what became of each job of a batch: parameters, state, exit code, duration, result.",
+    ),
     "cancel": ("cli.bulk", "Cancel jobs: at once when they wait, else their worker stops them."),
     "retry": ("cli.bulk", "Start settled or failed jobs afresh, dead or not."),
     "delete": ("cli.bulk", "Delete jobs that do not run, with their logs."),
@@ -127,6 +135,7 @@ HELP_GROUPS = {
     "Start here": "enqueue run status list logs",
     "Jobs": "add show wait cancel retry delete purge edit set pause resume stash switch "
     "send signal attach jobs dlq (list retry purge)",
+    "Batches": "batch (list show wait cancel retry results) results",
     "Workers": "worker (start stop list run logs) parallel",
     "Queues": "queue (list pause resume limit) resource (list set remove)",
     "Schedules": "schedule (add list next pause remove) hook (add list test)",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from queuectl.cli.completions import QUEUE_NAME, JobId
+from queuectl.cli.completions import BATCH_NAME, QUEUE_NAME, JobId
 from queuectl.cli.jobs import show_job
 from queuectl.cli.listing import clock_of
 from queuectl.cli.root import Command, HabitOption, examples, json_option
 from queuectl.cli.session import Session, pass_session
-from queuectl.domain.errors import NotFound
+from queuectl.domain.errors import InvalidInput, NotFound
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.query import STATE_WORDS, Counts
 from queuectl.domain.queue_limits import OPEN
@@ -45,17 +45,30 @@ if TYPE_CHECKING:
 @click.argument("job_id", metavar="[ID]", required=False, type=JobId())
 @click.option("--queue", "-q", "name", cls=HabitOption, habits=["--group"], type=QUEUE_NAME,
               metavar="NAME", help="This queue, and who takes from it.")  # fmt: skip
+@click.option("--batch", type=BATCH_NAME, metavar="NAME", help="This batch.")
 @click.option("--deliveries", is_flag=True, help="Count what hooks tell, too.")
 @json_option
 @pass_session
 def status(
-    session: Session, job_id: str | None, name: str | None, deliveries: bool, as_json: bool
+    session: Session,
+    job_id: str | None,
+    name: str | None,
+    batch: str | None,
+    deliveries: bool,
+    as_json: bool,
 ) -> None:
     """Count the jobs in each state, and show the workers that are alive.
 
     On a terminal also what runs, with its latest line of output; what runs next, and why it still
     waits; and what failed in the last day. With an id it is `show ID`.
     """
+    if batch is not None:
+        from queuectl.cli.batches import write_status
+
+        if job_id is not None or name is not None:
+            raise InvalidInput("name a job, a queue or a batch, and not two of them")
+        write_status(session, batch, as_json=as_json)
+        return
     queue = session.reading()
     if job_id is not None:
         _show(session, queue, job_id, as_json=as_json)

@@ -52,9 +52,7 @@ def enqueue_sweep(
         _note(sweep)
         return 0
     with interrupts_put_off():
-        result = queue.enqueue_sweep(
-            sweep, name, at_once=at_once or options["at_once"], max_fails=options["max_fails"]
-        )
+        result = queue.enqueue_sweep(sweep, name, at_once=at_once)
         first = max(1, result.total - _LATEST + 1)
         ids = [job_id(result.batch, number) for number in range(first, result.total + 1)]
         remember_jobs(queue, ids)
@@ -101,11 +99,6 @@ def _axes(options: Mapping[str, Any], sources: Sequence[Source]) -> tuple[list[A
         values = "value is" if found.left_out == 1 else "values are"
         print_hint(f"note: {found.left_out} {values} left out, as a source beside is shorter")
     axes += found.axes
-    if not axes:
-        raise InvalidInput(
-            "--at-once and --max-fails are for many jobs of one command",
-            hint="with --array, --param, --param-file, or ::: behind queuectl add",
-        )
     return axes, at_once
 
 

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 
 import click
 
-from queuectl.cli.completions import QUEUE_NAME
+from queuectl.cli.completions import BATCH_NAME, QUEUE_NAME
 from queuectl.cli.latest import or_latest
 from queuectl.cli.logs import ending
 from queuectl.cli.progress import progress_line
@@ -31,7 +31,7 @@ _POLL_SECONDS = (0.01, 0.25)
 _REASONS_SECONDS = 1.0
 """How often to look whether there is a worker, and an open queue, for what is waited for."""
 
-_NAME_THEM = "name the jobs, or --queue NAME, or --all"
+_NAME_THEM = "name the jobs, or --queue NAME, or --batch NAME, or --all"
 _AT_ONCE = 100
 """How many of the jobs are looked at between two pauses."""
 
@@ -39,11 +39,14 @@ _AT_ONCE = 100
 @examples("""
     queuectl wait job1 && echo "job1 is done"
     queuectl wait --queue imports --timeout 600
+    queuectl wait --batch sweep1
 """)
 @click.command(cls=Command)
 @ids_argument(required=False)
 @click.option("--queue", "-q", "queue_name", type=QUEUE_NAME, metavar="NAME",
               help="Every job of this queue.")  # fmt: skip
+@click.option("--batch", type=BATCH_NAME, metavar="NAME",
+              help="Every job of this batch; 0 only if all are completed.")  # fmt: skip
 @click.option("--all", "-a", "every", is_flag=True, help="Every job that is not settled now.")
 @click.option("--timeout", metavar="SECONDS", help="Wait no longer; the exit code is then 124.")
 @json_option
@@ -52,6 +55,7 @@ def wait(
     session: Session,
     ids: tuple[str, ...],
     queue_name: str | None,
+    batch: str | None,
     every: bool,
     timeout: str | None,
     as_json: bool,
@@ -62,8 +66,12 @@ def wait(
     a queue in which no job ever was. One that
     cannot start, as it waits for a job that is dead, cancelled or deleted, is not waited for.
     """
-    if bool(ids) + (queue_name is not None) + every > 1:
+    if bool(ids) + (queue_name is not None) + (batch is not None) + every > 1:
         raise InvalidInput(_NAME_THEM)
+    if batch is not None:
+        from queuectl.cli.batch_wait import wait_for_batch
+
+        return wait_for_batch(session, batch, timeout, as_json=as_json)
     if queue_name is None and not every:
         ids = or_latest(session, ids, _NAME_THEM)
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")

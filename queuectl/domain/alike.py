@@ -83,7 +83,14 @@ def _with_own(spec: Spec, job_id: str, command: str) -> Spec:
 def is_plain(model: Request) -> bool:
     """Whether jobs that are as this one need no look at other jobs, or at their queue."""
     spec = model.spec
-    is_alone = not (spec.after or spec.after_any or spec.after_fail or spec.unique)
+    is_alone = not (
+        spec.after
+        or spec.after_any
+        or spec.after_fail
+        or spec.unique
+        or spec.at_once
+        or spec.max_fails
+    )
     return is_alone and spec.slots == 1 and not (model.run_at or model.notes or model.hold)
 
 

@@ -19,6 +19,12 @@ from queuectl.domain.settings import CANCEL
 
 SUCCESS, FAILURE, END = "success", "failure", "end"
 GONE = "gone"
+TURN = "turn:"
+"""The blocker of a job whose batch lets only so many at once go to workers; it names no parent."""
+
+BATCH_PREFIX = "batch:"
+"""How a parent begins that is no job, but all jobs of the batch whose name follows."""
+
 CANNOT_START = "cannot start: "
 """How the last error of a job begins that was cancelled with its parent."""
 
@@ -35,7 +41,29 @@ _MET_BY_FAILURE = (FAILURE, END)
 def blockers(spec: Spec) -> tuple[str, ...]:
     """Return every blocker that a specification asks for."""
     asked = ((SUCCESS, spec.after), (FAILURE, spec.after_fail), (END, spec.after_any))
-    return tuple(dict.fromkeys(f"{word}:{job_id}" for word, ids in asked for job_id in ids))
+    found = dict.fromkeys(f"{word}:{job_id}" for word, ids in asked for job_id in ids)
+    return (*found, *turn_of(spec))
+
+
+def turn_of(spec: Spec) -> tuple[str, ...]:
+    """Return the blocker of a job that is let go in turn with others of its batch, if it is one."""
+    return (TURN,) if spec.at_once and spec.batch else ()
+
+
+def holds_turn(job: Job) -> bool:
+    """Whether a job is one of those that its batch has let go and that have not ended."""
+    spec = job.spec
+    return bool(spec.at_once and spec.batch) and not job.blocked_by and job.state not in SETTLED
+
+
+def parents_in(blocked_by: Iterable[str]) -> set[str]:
+    """Return the ids that blockers name; their turn in a batch names none."""
+    return {parent_of(blocker) for blocker in blocked_by if blocker != TURN}
+
+
+def batch_of_parent(parent: str) -> str | None:
+    """Return the batch that a parent stands for, or None where it is a job."""
+    return parent[len(BATCH_PREFIX) :] if parent.startswith(BATCH_PREFIX) else None
 
 
 def parents(spec: Spec) -> tuple[str, ...]:
@@ -144,13 +172,13 @@ def refuse_circle(job_id: str, wanted: Iterable[str], look: Look) -> None:
 
     The jobs ahead are looked at generation by generation.
     """
-    came_from = dict.fromkeys(map(parent_of, wanted), job_id)
+    came_from = dict.fromkeys(sorted(parents_in(wanted)), job_id)
     ahead = list(came_from)
     while ahead and job_id not in came_from:
         found = look(ahead)
         ahead = []
         for child, blocked_by in found.items():
-            for parent in map(parent_of, blocked_by):
+            for parent in sorted(parents_in(blocked_by)):
                 if parent not in came_from:
                     came_from[parent] = child
                     ahead.append(parent)
@@ -189,8 +217,10 @@ class Obstacle:
         job that names it must cease to. So must one that waits for the failure of what has
         completed, which would most likely complete again.
         """
-        is_final = self.state in (None, State.COMPLETED)
-        return f"edit {self.child_id}" if is_final else f"retry {self.job_id}"
+        if self.state in (None, State.COMPLETED):
+            return f"edit {self.child_id}"
+        batch = batch_of_parent(self.job_id)
+        return f"retry --batch {batch}" if batch else f"retry {self.job_id}"
 
     @property
     def reason(self) -> str:
@@ -224,7 +254,7 @@ class Obstacles:
 
     def _ahead(self, job: Job) -> list[Job]:
         """Return the jobs that one waits for, and that wait themselves and are not known yet."""
-        ids = [blocker.partition(":")[2] for blocker in _blockers(job)]
+        ids = parents_in(_blockers(job))
         found = [self._readable(job_id) for job_id in ids if job_id not in self._found]
         return [each for each in found if each is not None and each.state in WAITING]
 
@@ -237,6 +267,8 @@ class Obstacles:
     def _root(self, job: Job) -> Obstacle | None:
         """Return the first obstacle among what a job waits for, or behind it."""
         for blocker in _blockers(job):
+            if blocker == TURN:
+                continue
             word, _, job_id = blocker.partition(":")
             try:
                 parent = None if word == GONE else self._find(job_id)

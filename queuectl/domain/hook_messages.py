@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from queuectl.domain.batch import Batch
 from queuectl.domain.events import RunFinished
 from queuectl.domain.hooks import (
+    BATCH_DONE,
     CANCELLED,
     COMPLETED,
     DEAD,
@@ -17,10 +19,13 @@ from queuectl.domain.hooks import (
     Hook,
     parse_threshold,
 )
+from queuectl.domain.job import State
 from queuectl.domain.times import iso, iso_or_none
 
 Facts = dict[str, Any]
-"""`event`, `at`, and beside them `job`, `queue`, or `condition`, `crossed` and `value`."""
+"""`event`, `at`, and beside them `job`, `queue`, `batch`, or `condition`, `crossed`, `value`."""
+
+SETTLED_IN_ORDER = (State.COMPLETED, State.DEAD, State.CANCELLED)
 
 _VERBS = {
     COMPLETED: "completed",
@@ -62,6 +67,8 @@ def of_run(event: str, ending: RunFinished) -> Facts:
             "started_at": iso_or_none(ending.started_at),
             "finished_at": iso(ending.finished_at),
             "duration": ending.duration,
+            "cpu_seconds": ending.cpu_seconds,
+            "peak_memory": ending.peak_memory,
         },
     }
 
@@ -69,6 +76,24 @@ def of_run(event: str, ending: RunFinished) -> Facts:
 def of_empty_queue(queue: str, now: datetime) -> Facts:
     """Return the facts of a queue in which nothing waits or runs any more."""
     return {"event": QUEUE_EMPTY, "at": iso(now), "queue": queue}
+
+
+def of_batch(batch: Batch) -> Facts:
+    """Return the facts of a batch all of whose jobs have ended."""
+    assert batch.last_end is not None
+    counts = {state.value: batch.counts.get(state.value, 0) for state in SETTLED_IN_ORDER}
+    return {
+        "event": BATCH_DONE,
+        "at": iso(batch.last_end),
+        "queue": batch.queue,
+        "batch": {
+            "name": batch.name,
+            "created_at": iso(batch.created_at),
+            "end": batch.ends,
+            "total": sum(counts.values()),
+            **counts,
+        },
+    }
 
 
 def of_threshold(hook: Hook) -> Facts:
@@ -99,6 +124,10 @@ def sentence(facts: Facts) -> str:
         return f"{state}: {threshold}{where} (now {threshold.shown(facts['value'])})"
     if event == QUEUE_EMPTY:
         return f"queue {facts['queue']} is empty: nothing waits or runs there"
+    if event == BATCH_DONE:
+        batch = facts["batch"]
+        counts = [f"{batch[state]:,} {state}" for state in SETTLED_IN_ORDER if batch[state]]
+        return f"batch {batch['name']} is done: {', '.join(counts)}"
     if event == TEST:
         return "this is a test: the hook arrives"
     job = facts["job"]

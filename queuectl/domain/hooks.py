@@ -23,10 +23,11 @@ from queuectl.domain.views import MASK
 
 COMPLETED, FAILED, DEAD, CANCELLED = "completed", "failed", "dead", "cancelled"
 QUEUE_EMPTY = "queue-empty"
+BATCH_DONE = "batch-done"
 THRESHOLD = "threshold"
 TEST = "test"
 
-EVENTS = (COMPLETED, FAILED, DEAD, CANCELLED, QUEUE_EMPTY)
+EVENTS = (COMPLETED, FAILED, DEAD, CANCELLED, QUEUE_EMPTY, BATCH_DONE)
 """What a hook may be told of, as people name it."""
 
 DELIVERY_SLOTS = 2

@@ -98,9 +98,10 @@ class Spec:
     that it writes. With `pty` it has a terminal, with `stdin` a pipe to read from (with `input` or
     `input_text` it reads that alone), and else nothing to read. `memory` is bytes that a run may
     have, of which `memory_kind` says what counts, and `cpus` how many processors it may use; 0 is
-    no limit. `on_parent_failure` is WAIT, as the
-    parent may be retried, or CANCEL. `imported_from` is the hash of what another program's file
-    said of it.
+    no limit. `on_parent_failure` is WAIT, as the parent may be retried, or CANCEL. `batch` names
+    what it was made with; at most `at_once` jobs of that (0: any number) are let to workers at
+    once, and the rest of them is cancelled once `max_fails` (0: never) are dead. `imported_from` is
+    the hash of what another program's file said of it.
     `generated_id` says that the id was made for the user, so that a prefix may stand for it;
     `environment` names a captured environment of the store's, and `snapshot` a state of the work
     tree that it runs in (see `domain.snapshot`). `batch_index` numbers the jobs of a
@@ -237,7 +238,7 @@ class Spec:
     memory: int = _field(
         0, field_checks.check_memory, metavar="SIZE",
         help="The most memory that a run may have, as 2G; it is ended when it needs more.",
-        comment="the most memory that a run may have, as \"2G\"; 0: no limit", example='"2G"',
+        comment="the most memory that a run may have; 0: no limit", example='"2G"',
     )  # fmt: skip
     cpus: float = _field(
         0.0, bounds=(0, field_checks.MAX_CPUS), metavar="N",
@@ -247,7 +248,7 @@ class Spec:
     memory_kind: str = _field(
         CGROUP, choices=(CGROUP, ADDRESS_SPACE), metavar="KIND",
         help="What --memory limits: `cgroup` all that a run uses, or each `address-space`.",
-        comment="cgroup: all that a run uses; address-space: what each of its processes reserves",
+        comment="cgroup: all that a run uses; or what each process reserves",
         example='"address-space"',
     )  # fmt: skip
     slots: int = _field(
@@ -270,9 +271,20 @@ class Spec:
         comment="what it needs of a resource", example='"2"',
     )  # fmt: skip
     batch: str | None = _field(
-        None, field_checks.check_batch, column="batch_name", of_schedule=False,
-        metavar="NAME", help="The name of the batch that it belongs to.",
+        None, field_checks.check_batch, column="batch_name", of_schedule=False, metavar="NAME",
+        help="The batch it belongs to, by which --batch finds it: list, wait, cancel, results.",
         comment="the batch that it belongs to", example='"sweep1"',
+    )  # fmt: skip
+    at_once: int = _field(
+        0, bounds=(0, field_checks.MAX_AT_ONCE), of_schedule=False, metavar="N",
+        help="Let at most N jobs of its batch wait for a worker or run at once; 0 is any number.",
+        comment="how many jobs of its batch run at once; 0: any number", example="8",
+    )  # fmt: skip
+    max_fails: int = _field(
+        0, bounds=(0, field_checks.MAX_AT_ONCE), of_schedule=False, metavar="N",
+        help="Cancel the rest of its batch once N jobs of it are dead; 0 is never.",
+        comment="after how many dead jobs the rest of its batch is cancelled; 0: never",
+        example="3",
     )  # fmt: skip
     imported_from: str | None = _field(
         None, field_checks.check_key, is_hidden=True, metavar="HASH",

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
+from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import Command
+from queuectl.domain.sweep_names import (
+    INDEX,
+    INDEX_VARIABLE,
+    NUMBER_VARIABLE,
+    SLOT_VARIABLE,
+    variable,
+)
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 """What the names of parameters are made of; those of `:::` are numbers."""
@@ -133,3 +141,26 @@ def with_slot(command: Command, places: Sequence[str], slot: int) -> Command:
         if at < len(filled) and filled[at][start:end] == SLOT_WORD:
             filled[at] = f"{filled[at][:start]}{slot}{filled[at][end:]}"
     return tuple(filled)
+
+
+def _variable_of(place: Place) -> str:
+    """Return the variable that has what a placeholder stands for, as a line names it."""
+    own = {NUMBER: NUMBER_VARIABLE, SLOT: SLOT_VARIABLE, INDEX: INDEX_VARIABLE}
+    name = place.names[0]
+    return f"${own.get(name) or variable(name)}"
+
+
+def refuse(place: Place, where: str) -> NoReturn:
+    """Raise InvalidInput for a placeholder that stands where a shell would read its value."""
+    raise_refusal(
+        f"the placeholder {place.word} stands {where}, where a shell would read its value", place
+    )
+
+
+def raise_refusal(message: str, place: Place) -> NoReturn:
+    """Raise InvalidInput with what to write in the place of a placeholder."""
+    raise InvalidInput(
+        message,
+        hint=f'write "{_variable_of(place)}" there, '
+        f"or put the command behind --, where values are arguments: -- PROGRAM {place.word}",
+    )

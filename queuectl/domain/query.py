@@ -26,7 +26,7 @@ class Filter:
     `changed_since` those last changed then or later; `id_prefix` is what the id begins with.
     `texts` must all be in the job's id, command or last error, in whatever case. `exit_code` is
     what the latest run ended with, or the code that a shell gives its signal or time-out.
-    `deliveries` leaves those of hooks (True) or all other jobs (False).
+    `deliveries` leaves those of hooks (True) or all other jobs (False), `batch` those of one batch.
     """
 
     states: frozenset[State] = frozenset()
@@ -38,12 +38,14 @@ class Filter:
     texts: tuple[str, ...] = ()
     exit_code: int | None = None
     deliveries: bool | None = None
+    batch: str | None = None
 
     def fits(self, job: Job) -> bool:
         """Whether a job is one of those that are meant."""
         return (
             (not self.states or job.state in self.states)
             and (self.queue is None or job.spec.queue == self.queue)
+            and (self.batch is None or job.spec.batch == self.batch)
             and self.deliveries in (None, is_of_deliveries(job.spec.queue))
             and set(self.labels) <= set(job.spec.labels)
             and (self.unchanged_since is None or job.updated_at < self.unchanged_since)
@@ -60,7 +62,7 @@ class Filter:
         """
         if self.deliveries and not self.id_prefix:
             return replace(self, id_prefix=DELIVERY_IDS)
-        if self.deliveries is not None or self.queue is not None or self.id_prefix:
+        if self.deliveries is not None or self.queue is not None or self.id_prefix or self.batch:
             return self
         return replace(self, deliveries=False)
 

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.frozen import frozen
-from queuectl.domain.job import Holding
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -28,15 +27,6 @@ _MOST = 2**50
 _MOST_DEVICES = 1024
 _WHOLE = 1000
 """How many parts one of anything has."""
-
-
-@frozen
-class HeldUnits:
-    """What a job holds, and who runs it."""
-
-    job_id: str
-    worker: str
-    holding: Holding
 
 
 @frozen

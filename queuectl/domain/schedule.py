@@ -36,7 +36,8 @@ _RUN_ID = re.compile(r"(?P<name>.+)@(?P<due>\d{8}T\d{4}Z)")
 _LONGEST_NAME = MAX_NAME - len("@20260131T1200Z")
 
 _OWN_FIELDS = frozenset(
-    "id unique batch after after_any after_fail env_file capture_env snapshot hold".split()
+    "id unique batch at_once max_fails after after_any after_fail env_file capture_env snapshot "
+    "hold".split()
     + list(TIME_FIELDS)
 )
 """Fields of a job that a schedule decides for each run, or that mean one job only."""

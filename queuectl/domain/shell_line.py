@@ -12,15 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from queuectl.domain.errors import InvalidInput
-from queuectl.domain.placeholders import NUMBER, SLOT, Piece, Place
-from queuectl.domain.sweep_names import (
-    INDEX,
-    INDEX_VARIABLE,
-    NUMBER_VARIABLE,
-    SLOT_VARIABLE,
-    variable,
-)
+from queuectl.domain.placeholders import Place, raise_refusal, refuse
+from queuectl.domain.shell_programs import is_line_of_shell
 
 _SAFE = r"A-Za-z0-9@%+=:,./_\-"
 _BARE_VALUE = re.compile(r"[A-Za-z0-9@%+:,./_-]+")
@@ -37,21 +30,16 @@ _BEFORE_COMMAND = frozenset(
 )  # fmt: skip
 """Words after which a shell may take a word for more than an argument."""
 
-_READ_AGAIN = frozenset("eval let trap alias unset read declare typeset readonly [[".split())
+_READ_AGAIN = frozenset("eval let trap alias declare typeset [[".split())
 """Commands that read their words as a line, or as a formula in which commands may stand."""
+
+_VARIABLES = frozenset("read unset readonly".split())
+"""Commands whose words are names of variables, in which such a formula may stand."""
 
 _WITH_VARIABLE = frozenset("[ test printf".split())
 """Commands that read what follows `-v` so."""
 
 _ELEMENT = re.compile(r"[A-Za-z_]\w*\[")
-
-_SHELLS = frozenset("sh bash dash ash ksh mksh zsh fish busybox csh tcsh su runuser script".split())
-"""Programs that give to a shell what stands behind `-c`."""
-
-_WITH_LINE = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
-_SHELL_WITH_LINE = re.compile(
-    rf"(?:^|[\s;|&(/])(?:{'|'.join(sorted(_SHELLS))})\s(?:.*\s)?{_WITH_LINE.pattern}\s+\Z"
-)
 
 
 def quoted(value: str, *, may_be_bare: bool) -> str:
@@ -71,48 +59,12 @@ def check_places(line: str, places: Sequence[Place]) -> frozenset[int]:
     return frozenset(_Scan(line, places).run())
 
 
-def check_arguments(arguments: Sequence[str], parts: Sequence[Sequence[Piece]]) -> None:
-    """Raise InvalidInput for a placeholder in the line that a shell among the arguments reads."""
-    for at, argument in enumerate(arguments):
-        if argument.rpartition("/")[2] not in _SHELLS:
-            continue
-        for after in range(at + 1, len(arguments) - 1):
-            if arguments[after][:1] not in ("-", "+"):
-                break
-            if _WITH_LINE.fullmatch(arguments[after]):
-                for piece in parts[after + 1]:
-                    if isinstance(piece, Place):
-                        _refuse(piece, f"in the line that {argument} reads")
-                break
-
-
-def variable_of(place: Place) -> str:
-    """Return the variable that has what a placeholder stands for, as a line names it."""
-    own = {NUMBER: NUMBER_VARIABLE, SLOT: SLOT_VARIABLE, INDEX: INDEX_VARIABLE}
-    name = place.names[0]
-    return f"${own.get(name) or variable(name)}"
-
-
-def _refuse(place: Place, where: str) -> NoReturn:
-    _raise(
-        f"the placeholder {place.word} stands {where}, where a shell would read its value", place
-    )
-
-
-def _raise(message: str, place: Place) -> NoReturn:
-    raise InvalidInput(
-        message,
-        hint=f'write "{variable_of(place)}" there, '
-        f"or put the command behind --, where values are arguments: -- PROGRAM {place.word}",
-    )
-
-
 class _Scan:
     """One look at a line, from its first character to its last.
 
     `stack` holds what encloses the place: `"` for double quotes, `(` for a group, `$` for a command
-    whose output is taken, `+` for a calculation; with each of them where the word around it began
-    and how many words its command had before that.
+    whose output is taken, `+` for a calculation; with each of them where the word around it began,
+    how many words its command had before that, and which command that is.
     """
 
     def __init__(self, line: str, places: Sequence[Place]) -> None:
@@ -120,10 +72,11 @@ class _Scan:
         self.places = {place.start: place for place in places}
         self.first = places[0]
         self.at = 0
-        self.stack: list[tuple[str, int | None, int]] = []
+        self.stack: list[tuple[str, int | None, int, str]] = []
         self.word_start: int | None = None
         self.words = 0
         self.previous = ""
+        self.command = ""
         self.bare: list[int] = []
 
     def run(self) -> list[int]:
@@ -145,25 +98,27 @@ class _Scan:
         return bool(self.stack) and self.stack[-1][0] == '"'
 
     def _is_in(self, kind: str) -> bool:
-        return any(each == kind for each, _, _ in self.stack)
+        return any(each == kind for each, *_ in self.stack)
 
     def _cannot(self, what: str) -> NoReturn:
         """Refuse the first placeholder, as the line has something that cannot be judged."""
         word = self.first.word
-        _raise(f"in a line with {what} it is not sure that no shell reads {word}", self.first)
+        raise_refusal(
+            f"in a line with {what} it is not sure that no shell reads {word}", self.first
+        )
 
     def _place(self, place: Place) -> None:
         if self._is_quoted:
-            _refuse(place, "inside quotes")
+            refuse(place, "inside quotes")
         if self.word_start is None:
             self.word_start = place.start
         before = self.line[self.word_start : place.start]
         if self._is_in("+") or (not self.words and _ELEMENT.match(before)):
-            _refuse(place, "in a calculation")
-        if self.previous == "-v":
-            _refuse(place, "where the name of a variable is read")
-        if _SHELL_WITH_LINE.search(self.line[: self.word_start]):
-            _refuse(place, "in the line that a shell is given with -c")
+            refuse(place, "in a calculation")
+        if self.previous == "-v" or self.command in _VARIABLES:
+            refuse(place, "where the name of a variable is read")
+        if is_line_of_shell(self.line[: self.word_start]):
+            refuse(place, "in the line that a shell is given with -c")
         for other in self.places.values():
             if self.word_start <= other.start < place.start:
                 before = before.replace(other.word, "")
@@ -190,7 +145,7 @@ class _Scan:
     def _escape(self) -> None:
         place = self.places.get(self.at + 1)
         if place:
-            _refuse(place, "behind a backslash")
+            refuse(place, "behind a backslash")
         self.at += 2
 
     def _dollar(self) -> None:
@@ -214,9 +169,9 @@ class _Scan:
     def _open(self, kind: str, opening: str) -> None:
         """Enter parentheses; those of a calculation are two."""
         is_double = opening.endswith("((")
-        self.stack.append((kind, self.word_start, self.words))
+        self.stack.append((kind, self.word_start, self.words, self.command))
         if is_double:
-            self.stack.append(("+", None, 0))
+            self.stack.append(("+", None, 0, ""))
         self.at += len(opening)
         self._new_command()
 
@@ -224,12 +179,12 @@ class _Scan:
         """Leave parentheses; the word goes on in which the output of a command stands."""
         self._new_command()
         if self.stack:
-            kind, start, words = self.stack.pop()
+            kind, start, words, command = self.stack.pop()
             if kind == "$":
-                self.word_start, self.words = start, words
+                self.word_start, self.words, self.command = start, words, command
 
     def _new_command(self) -> None:
-        self.word_start, self.words, self.previous = None, 0, ""
+        self.word_start, self.words, self.previous, self.command = None, 0, "", ""
 
     def _step(self) -> None:
         """Go on by one step where nothing is quoted."""
@@ -251,7 +206,7 @@ class _Scan:
         elif char == "'":
             self._single_quotes()
         elif char == '"':
-            self.stack.append(('"', None, 0))
+            self.stack.append(('"', None, 0, ""))
             self.at += 1
         elif char == "`":
             self._cannot("backquotes")
@@ -279,7 +234,7 @@ class _Scan:
         end = len(self.line) if end < 0 else end
         for start, place in self.places.items():
             if self.at <= start < end:
-                _refuse(place, "in a comment")
+                refuse(place, "in a comment")
         self.at = end
 
     def _single_quotes(self) -> None:
@@ -288,7 +243,7 @@ class _Scan:
             self._cannot("quotes that do not end")
         for start, place in self.places.items():
             if self.at < start < end:
-                _refuse(place, "inside quotes")
+                refuse(place, "inside quotes")
         self.at = end + 1
 
     def _end_word(self) -> None:
@@ -303,3 +258,4 @@ class _Scan:
         self.previous = word if takes_name or word in _WITH_VARIABLE else ""
         if self.words or not (word in _BEFORE_COMMAND or _ASSIGNMENT.match(word)):
             self.words += 1
+            self.command = self.command or word

@@ -10,7 +10,13 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from queuectl.domain.dependencies import CANNOT_START, blockers, left_after_edit
+from queuectl.domain.dependencies import (
+    CANNOT_START,
+    TURN,
+    blockers,
+    left_after_edit,
+    turn_of,
+)
 from queuectl.domain.errors import Conflict, InvalidInput, NothingDone
 from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, WAITING, Claim, Job, Outcome, Run, State
@@ -72,7 +78,7 @@ class Transition:
         before, after = self.before, self.after
         if after is None or not after.blocked_by:
             return False
-        if not set(after.blocked_by) <= set(before.blocked_by):
+        if not set(after.blocked_by) <= {*before.blocked_by, TURN}:
             return True
         return before.spec.on_parent_failure != after.spec.on_parent_failure == CANCEL
 
@@ -86,7 +92,8 @@ def enqueue(
     paused: bool = False,
 ) -> Job:
     """Return a new pending job, due at `run_at` or at once; `delayed` and `paused` as `Job` has."""
-    blocked_by = blockers(spec) if spec.after or spec.after_any or spec.after_fail else ()
+    is_blocked = spec.after or spec.after_any or spec.after_fail or spec.at_once
+    blocked_by = blockers(spec) if is_blocked else ()
     return Job(
         spec, _PENDING, run_at or now, now, now, blocked_by=blocked_by, paused=paused,
         delayed=delayed,
@@ -124,7 +131,11 @@ def finish(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
         return refuse(job, outcome, outcome.unfit_host, now)
     if job.has_attempts_left and not outcome.is_final and _is_tried_again(job.spec, outcome):
         wait = _wait_before_retry(job)
-        return _ended(job, "fail", _FAILED, outcome, now, run_at=later(now, wait))
+        run_at = later(now, wait)
+        if job.spec.at_once:  # others of its batch go meanwhile
+            turn = turn_of(job.spec)
+            return _ended(job, "fail", _FAILED, outcome, now, run_at=run_at, blocked_by=turn)
+        return _ended(job, "fail", _FAILED, outcome, now, run_at=run_at)
     return _ended(job, "bury", _DEAD, outcome, now, failed_at=now)
 
 
@@ -239,6 +250,18 @@ def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
     That is its last error then, and it waits for nobody any more. Raises Conflict for a job that
     does not wait.
     """
+    return _cancelled_for(job, why, now)
+
+
+def cancel_with_batch(job: Job, why: str, now: datetime) -> Transition:
+    """A waiting job is cancelled as too many others of its batch have failed, as `why` says.
+
+    Raises Conflict for a job that does not wait.
+    """
+    return _cancelled_for(job, why, now)
+
+
+def _cancelled_for(job: Job, why: str, now: datetime) -> Transition:
     if job.state not in WAITING:
         raise Conflict(f"job '{job.id}' is {job.state}")
     outcome = replace(job.outcome or Outcome(), error=f"{CANNOT_START}{why}")
@@ -248,6 +271,8 @@ def cancel_with_parent(job: Job, why: str, now: datetime) -> Transition:
 def _cancelled(job: Job, now: datetime, **changed: Any) -> Transition:
     changed |= {"paused": False, "suspect": False, "children_pending": job.has_dependents}
     changed |= {"put_back": None, "put_backs": 0}
+    if job.spec.at_once and TURN in job.blocked_by:
+        changed["blocked_by"] = ()
     return _changed(job, "cancel", now, state=_CANCELLED, finished_at=now, **changed)
 
 
@@ -255,7 +280,8 @@ def retry(job: Job, now: datetime) -> Transition:
     """A settled (or failed) job starts afresh, due now; its history is kept."""
     if job.state not in SETTLED and job.state is not _FAILED:
         raise Conflict(f"job '{job.id}' is {job.state}; there is nothing to retry")
-    return _reset(job, "retry", replace(enqueue(job.spec, now, now), blocked_by=()))
+    fresh = replace(enqueue(job.spec, now, now), blocked_by=turn_of(job.spec))
+    return _reset(job, "retry", fresh)
 
 
 def replace_job(
@@ -335,6 +361,8 @@ def _marked(job: Job, event: str, now: datetime, *, paused: bool) -> Transition:
     if job.state is _PROCESSING:
         return Transition(event, job, replace(job, paused=paused, updated_at=now), _REV)
     if job.state in WAITING:
+        if paused and job.spec.at_once and not job.blocked_by:  # another one goes meanwhile
+            return _changed(job, event, now, paused=True, blocked_by=turn_of(job.spec))
         return _changed(job, event, now, paused=paused)
     raise Conflict(f"job '{job.id}' has ended: it is {job.state}")
 

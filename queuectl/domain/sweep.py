@@ -12,7 +12,7 @@ from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
 
-from queuectl.domain import shell_line
+from queuectl.domain import shell_line, shell_programs
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.field_checks import MAX_ARGUMENT_BYTES, Command, check_text
 from queuectl.domain.frozen import replace
@@ -97,7 +97,7 @@ class Sweep:
         if isinstance(self.command, str):
             self._bare = shell_line.check_places(self.command, _places_of(self._parts))
         else:
-            shell_line.check_arguments(self.command, self._parts)
+            shell_programs.check_arguments(self.command, self._parts)
 
     @property
     def command(self) -> Command:

@@ -9,11 +9,14 @@ INDEX = "index"
 
 INDEX_VARIABLE, NUMBER_VARIABLE = "QUEUECTL_INDEX", "QUEUECTL_BATCH_INDEX"
 BATCH_VARIABLE, SLOT_VARIABLE = "QUEUECTL_BATCH", "QUEUECTL_SLOT"
+VARIABLES_OF_BATCHES = (INDEX_VARIABLE, NUMBER_VARIABLE, BATCH_VARIABLE, SLOT_VARIABLE)
+PARAM = "QUEUECTL_PARAM_"
+"""How the variables of parameters begin."""
 
 
 def variable(name: str) -> str:
     """Return the variable in which a job finds a parameter."""
-    return f"QUEUECTL_PARAM_{name.upper().replace('-', '_')}"
+    return f"{PARAM}{name.upper().replace('-', '_')}"
 
 
 def variables_of(spec: Spec) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any, cast
 
-from queuectl.domain.dependencies import END, FAILURE, GONE
+from queuectl.domain.dependencies import END, FAILURE, GONE, TURN, parent_of
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import (
     COMMAND_NOT_FOUND,
@@ -178,6 +178,8 @@ def _awaited(blocker: str, wait_context: WaitContext) -> str:
     Of a job that cannot start itself it names the root: `job7 (job1 is dead)`, and the job to
     edit where that is gone: `job7 (job1 was deleted; edit job5)`.
     """
+    if blocker == TURN:
+        return "its turn in the batch"
     word, job_id = blocker.split(":", 1)
     wanted = {FAILURE: f"{job_id} to fail", END: f"{job_id} to end"}.get(word, job_id)
     state = None if word == GONE else wait_context.state_of(job_id)
@@ -249,7 +251,7 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
         **asked,
         "batch_index": job.spec.batch_index,
         "params": masked_params(job),
-        "waits_for": [blocker.split(":", 1)[1] for blocker in job.blocked_by],
+        "waits_for": [parent_of(blocker) for blocker in job.blocked_by if blocker != TURN],
         "paused": job.paused,
         "put_back": job.put_back,
         "put_backs": job.put_backs,

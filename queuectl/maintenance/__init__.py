@@ -9,6 +9,7 @@ from datetime import datetime
 
 from queuectl.domain.errors import StoreError
 from queuectl.domain.settings import Settings
+from queuectl.maintenance.batches import BatchKeeper
 from queuectl.maintenance.pruner import Pruner
 from queuectl.maintenance.rescuer import Rescuer, deliveries_are_left
 from queuectl.maintenance.scheduler import Scheduler
@@ -67,6 +68,7 @@ class Maintenance:
             self._sweep,
             self._repair,
             EventProcessor(store).tick,
+            BatchKeeper(store).tick,
             Thresholds(store).tick,
             self._deliver,
             *([Pruner(store, home).tick] if home else []),

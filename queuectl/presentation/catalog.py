@@ -93,6 +93,10 @@ class Catalog:
         """Return the schedules, each with its cron expression."""
         return [(each.name, f"{each.cron} {each.tz}") for each in self.snapshot.schedules]
 
+    def batches(self) -> Iterable[Known]:
+        """Return the batches; here none."""
+        return ()
+
     def hooks(self) -> Iterable[Known]:
         """Return the hooks, each with the events that it is for."""
         return [(each.name, each.when or ", ".join(each.events)) for each in self.snapshot.hooks]
@@ -137,3 +141,12 @@ class StoreCatalog(Catalog):
     def jobs(self, word: str, states: frozenset[State]) -> Iterable[Known]:
         """Return the newest jobs whose id begins with `word`."""
         return named_jobs(self._ask(lambda queue: jobs_beginning(queue, word, states), []))
+
+    def batches(self) -> Iterable[Known]:
+        """Return the batches, each with how many jobs it has, and how many have ended."""
+        return self._ask(
+            lambda queue: [
+                (each.name, f"{each.done:,} of {each.total:,} done") for each in queue.batches()
+            ],
+            [],
+        )

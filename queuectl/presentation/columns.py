@@ -86,6 +86,11 @@ def job_columns(clock: Clock) -> list[Column[Job]]:
     ]  # fmt: skip
 
 
+def used_text(run: Run) -> str:
+    """Return the processor time and the most memory that a run used, as far as they are known."""
+    return ", ".join(filter(None, (cpu_time(run.cpu_seconds), memory(run.peak_memory))))
+
+
 def usage_columns(clock: Clock) -> list[Column[Job]]:
     """Return the columns of what the latest run used, which a listing has where they are named.
 

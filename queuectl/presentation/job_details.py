@@ -23,6 +23,7 @@ from queuectl.presentation.columns import (
     seconds_between,
     state_style,
     state_text,
+    used_text,
     why,
 )
 from queuectl.presentation.layout import GAP
@@ -83,6 +84,8 @@ def _details(job: Job, clock: tables.Clock) -> Iterator[tuple[str, str]]:
     yield "runs", str(job.runs)
     yield "interruptions", "; ".join(filter(None, (str(job.interruptions or ""), suspicion(job))))
     yield "worker", job.worker or ""
+    held = job.claim.holding.units if job.claim and job.claim.holding else ()
+    yield "holds", ", ".join(f"{name} {text.strip('[]')}" for name, text in held)
     for name in _TIMES:
         yield name, _instant(getattr(job, name), clock)
     if outcome:
@@ -117,6 +120,8 @@ def _asked_text(job: Job, field: Field) -> str:
         return MASK
     if field.kind is Kind.WORDS:
         return ", ".join(value)
+    if field.kind is Kind.PAIRS:
+        return " ".join(f"{key}={text}" for key, text in value)
     return "yes" if value is True else "no" if value is False else str(value)
 
 
@@ -183,7 +188,7 @@ def timeline(job: Job, clock: tables.Clock) -> Iterator[Step]:
             run.n,
             run.started_at,
             tables.duration(run.seconds),
-            _used(run),
+            used_text(run),
             run.worker,
             error or state.value,
             ", ".join(filter(None, ["" if is_counted else "not counted", then])),
@@ -191,12 +196,6 @@ def timeline(job: Job, clock: tables.Clock) -> Iterator[Step]:
         )
     if running is not None:
         yield running
-
-
-def _used(run: Run) -> str:
-    """Return the processor time and the most memory that a run used, as far as they are known."""
-    words = tables.cpu_time(run.cpu_seconds), tables.memory(run.peak_memory)
-    return ", ".join(filter(None, words))
 
 
 def _running(job: Job, clock: tables.Clock) -> Step | None:

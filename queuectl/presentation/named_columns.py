@@ -135,7 +135,7 @@ def schedule_details(
     yield "anchor", clock.at(each.anchor) if each.anchor else ""
     yield "command", command_of(each)
     for key, value in schedule.as_dict(each)["job"].items():
-        if key == "env":
+        if isinstance(value, dict):
             yield key, " ".join(f"{name}={text}" for name, text in value.items())
         elif key == "labels":
             yield key, ", ".join(value)

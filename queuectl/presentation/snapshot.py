@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from queuectl.domain.dependencies import Obstacles, parent_of
+from queuectl.domain.dependencies import Obstacles, parents_in
 from queuectl.domain.errors import NotFound, StoreRefused
 from queuectl.domain.frozen import fresh, frozen, replace
 from queuectl.domain.hooks import Hook
@@ -22,6 +22,7 @@ from queuectl.domain.views import NO_CONTEXT, WaitContext, unserved_by
 from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation.run_log import LogText, LogWanted, read_log
 from queuectl.queue import Queue
+from queuectl.queue.read import find_parent
 
 BUCKET_SECONDS = 2.0
 BUCKETS = 90
@@ -198,7 +199,7 @@ def fates(
                 return _SOMEBODY
             left -= 1
             try:
-                known[job_id] = queue.store.get(job_id)
+                known[job_id] = find_parent(queue.store, job_id)
             except StoreRefused:
                 known[job_id] = _SOMEBODY  # whose record is damaged
         return known[job_id]
@@ -207,7 +208,7 @@ def fates(
     states: dict[str, State | None] = {}
     roots: dict[str, str | None] = {}
     waiting = [job for job in known.values() if job is not None and job.state in WAITING]
-    for parent in {parent_of(blocker) for job in waiting for blocker in job.blocked_by}:
+    for parent in {parent for job in waiting for parent in parents_in(job.blocked_by)}:
         found = find(parent)
         root = obstacles.before(found) if found is not None else None
         states[parent] = found.state if found is not None else None

@@ -195,8 +195,8 @@ class Queue(Reader):
     ) -> EnqueuedSweep:
         """Store the jobs of a sweep as a batch, all or none of them; the name is made if missing.
 
-        At most `at_once` of them run at a time, and when more than `max_fails` have failed, the
-        others are not begun. Raises Conflict for a batch that exists, and InvalidInput.
+        At most `at_once` of them run at a time, and once `max_fails` are dead the others are
+        cancelled. Raises Conflict for a batch that exists, and InvalidInput.
         """
         from queuectl.queue.sweeps import enqueue_sweep
 
@@ -295,17 +295,19 @@ class Queue(Reader):
 
     def cancel_all(self, chosen: Filter) -> Iterator[ChangeResult]:
         """Cancel jobs as `cancel` does."""
+        from queuectl.domain.job import State
         from queuectl.domain.state_machine import cancel
         from queuectl.queue.bulk import change_all
 
-        return change_all(self, chosen, cancel)
+        return change_all(self, chosen, cancel, State.CANCELLED)
 
     def retry_all(self, chosen: Filter) -> Iterator[ChangeResult]:
         """Start jobs afresh as `retry` does."""
+        from queuectl.domain.job import State
         from queuectl.domain.state_machine import retry
         from queuectl.queue.bulk import change_all
 
-        return change_all(self, chosen, retry)
+        return change_all(self, chosen, retry, State.PENDING)
 
     def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[ChangeResult]:
         """Forget jobs as `delete` does, with their logs on this machine."""

@@ -7,7 +7,7 @@ one that somebody else was faster with is passed over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from queuectl.domain import state_machine
@@ -20,9 +20,17 @@ from queuectl.domain.errors import (
     StoreFull,
 )
 from queuectl.domain.frozen import frozen
-from queuectl.domain.job import SETTLED, Job
-from queuectl.queue.change import Decide, changed, delete, let_go_of_snapshots, require_fit
-from queuectl.stores.rules import require_in_use
+from queuectl.domain.job import SETTLED, Job, State
+from queuectl.domain.query import Page
+from queuectl.queue.change import (
+    Decide,
+    changed,
+    delete,
+    let_go_of_snapshots,
+    reopening,
+    require_fit,
+)
+from queuectl.stores.rules import forget_batches, require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.query import Filter
@@ -44,12 +52,14 @@ class ChangeResult:
     """What became of one of many jobs: as it is now, or as it was before it was deleted.
 
     With an `error` it was refused, and is as it was. `ends_write` says that whatever has been
-    written so far has been told of with this one: whoever stops here knows of every change.
+    written so far has been told of with this one: whoever stops here knows of every change. A
+    `number` of more than one stands for so many jobs of its batch that are not made yet.
     """
 
     job: Job
     error: QueuectlError | None = None
     ends_write: bool = True
+    number: int = 1
 
 
 @frozen
@@ -60,12 +70,23 @@ class Purged:
     kept: int = 0
 
 
-def change_all(reader: Reader, chosen: Filter, decide: Decide) -> Iterator[ChangeResult]:
-    """Change all jobs of a filter; yield what became of each. Raises Conflict in a moved store."""
+def change_all(
+    reader: Reader, chosen: Filter, decide: Decide, rest: State | None = None
+) -> Iterator[ChangeResult]:
+    """Change all jobs of a filter; yield what became of each. Raises Conflict in a moved store.
+
+    Those that are not made yet come first, and are in the state `rest` then, if one is named.
+    """
     require_in_use(reader.store)
-    return _change_all(
+    changes = _change_all(
         reader, chosen, decide, lambda job: changed(reader.store, job.id, decide, chosen)
     )
+    if rest is None or not reader.store.batches.unmade():
+        return changes
+    from queuectl.queue.lazy import turn_rest  # of batches that are made while they run
+
+    turned = turn_rest(reader.store, chosen.of_jobs(), rest)
+    return chain((ChangeResult(job, number=number) for job, number in turned), changes)
 
 
 def delete_all(reader: Reader, chosen: Filter, *, force: bool) -> Iterator[ChangeResult]:
@@ -80,11 +101,14 @@ def delete_all(reader: Reader, chosen: Filter, *, force: bool) -> Iterator[Chang
         return job
 
     logs = JobLogs(reader.home)
+    names = set[str | None]()
     for result in _change_all(reader, chosen, decide, delete_alone):
         if result.error is None:
             logs.remove(result.job.id)
+            names.add(result.job.spec.batch)
         yield result
     let_go_of_snapshots(reader)
+    forget_batches(reader.store, names)
     reader.store.tidy(_TIDY_SECONDS)
 
 
@@ -92,7 +116,7 @@ def _change_all(
     reader: Reader, chosen: Filter, decide: Decide, change_alone: Callable[[Job], Job]
 ) -> Iterator[ChangeResult]:
     """Change jobs together; what the store does not take with the others is tried alone."""
-    jobs = reader.find(chosen)
+    jobs = reader.store.find(chosen.of_jobs(), Page())
     while batch := list(islice(jobs, _AT_ONCE)):
         now = reader.store.now()
         changes: list[Transition] = []
@@ -122,7 +146,8 @@ def _change_all(
 def _commit_all(store: Store, changes: list[Transition]) -> dict[str, Job | None]:
     """Commit what can be committed together; return what became of these jobs, by id."""
     try:
-        applied = store.commit_all(changes) if changes else ()
+        with reopening(store, changes):
+            applied = store.commit_all(changes) if changes else ()
     except StoreFull:
         return {}  # for one alone there may be room
     return {
@@ -140,7 +165,7 @@ def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
     """
     import time
 
-    from queuectl.domain.query import Page
+    from queuectl.queue.lazy import drop_rest
     from queuectl.stores.rules import remove_unspared
     from queuectl.system.job_logs import JobLogs
 
@@ -148,8 +173,9 @@ def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
         raise InvalidInput("only completed, cancelled and dead jobs can be purged")
     store, logs = reader.store, JobLogs(reader.home)
     store.counts()  # which logs what is in no state that can be chosen
-    done, after = Purged(), 0
-    while page := list(reader.find(chosen, Page(limit=_PURGED_AT_ONCE, after_seq=after))):
+    chosen = chosen.of_jobs()
+    done, after = Purged(drop_rest(store, chosen) if store.batches.unmade() else 0), 0
+    while page := list(store.find(chosen, Page(limit=_PURGED_AT_ONCE, after_seq=after))):
         gone = remove_unspared(store, page)
         for job_id in gone:
             logs.remove(job_id)

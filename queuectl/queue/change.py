@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from queuectl.domain import state_machine
 from queuectl.domain.dependencies import blockers, parents
@@ -15,7 +14,6 @@ from queuectl.domain.errors import (
     NoLongerFits,
     NotFound,
     QueuectlError,
-    StoreUnavailable,
     WaitTimedOut,
 )
 from queuectl.domain.frozen import replace
@@ -23,8 +21,9 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.queue_limits import OPEN
 from queuectl.domain.times import iso
 from queuectl.queue.dependencies import refuse_circle, with_parents
-from queuectl.queue.read import Reader, resolve
-from queuectl.stores.rules import require_in_use
+from queuectl.queue.outpaced import Outpaced, retry_on_conflict
+from queuectl.queue.read import Reader, resolve, unmade_job
+from queuectl.stores.rules import forget_batches, require_in_use
 
 if TYPE_CHECKING:
     from queuectl.domain.job_fields import Spec
@@ -33,50 +32,44 @@ if TYPE_CHECKING:
     from queuectl.domain.state_machine import Transition
     from queuectl.stores.base import Store
 
-_MAX_TRIES = 50
 _CANCEL_SECONDS = 5.0
 """How long a worker may take to notice that its job is cancelled, with room to spare."""
 
 Decide = Callable[[Job, datetime], "Transition"]
 """Computes a change from a job as it was read, and the store's time."""
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-class Outpaced(StoreUnavailable):
-    """Somebody else was faster than a compare-and-set; `what` names what was to be changed."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} changes too fast; try again")
-
-
-def retry_on_conflict(attempt: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Have a function begin anew when it raises Outpaced, which is passed on after 50 tries."""
-
-    @wraps(attempt)
-    def retried(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        for _ in range(_MAX_TRIES - 1):
-            try:
-                return attempt(*args, **kwargs)
-            except Outpaced:
-                continue
-        return attempt(*args, **kwargs)
-
-    return retried
-
 
 @retry_on_conflict
 def change(store: Store, job_id: str, decide: Decide, only: Filter | None = None) -> Transition:
     """Change a job, and return the change. Raises NotFound, NoLongerFits, and as `decide` does."""
     job = store.get(job_id)
+    if job is None and unmade_job(store, job_id) is not None:
+        from queuectl.queue.lazy import LazyJobs  # of batches that are made while they run
+
+        LazyJobs(store).make_one(job_id)
+        job = store.get(job_id)
     if job is None:
         raise NotFound(f"no job '{job_id}'", hint="queuectl list shows the jobs there are")
     require_fit(job, only)
     decided = decide(job, store.now())
-    if not store.commit(decided):
-        raise Outpaced(f"job '{job_id}'")
+    with reopening(store, [decided]):
+        if not store.commit(decided):
+            raise Outpaced(f"job '{job_id}'")
     return decided
+
+
+@contextlib.contextmanager
+def reopening(store: Store, changes: Sequence[Transition]) -> Iterator[None]:
+    """Have batches know that jobs of theirs wait again with the changes that are written in it."""
+    names: Collection[str] = ()
+    if any(each.before.spec.batch is not None for each in changes):
+        from queuectl.queue import batches  # which few jobs are in
+
+        names = batches.reopened_by(changes)
+        batches.reopen(store, names)
+    yield
+    if names:
+        batches.reopen(store, names)
 
 
 def changed(store: Store, job_id: str, decide: Decide, only: Filter | None = None) -> Job:
@@ -196,7 +189,9 @@ class Edit:
             return spec
         accepted = frozenset(parents(before))  # which may have been deleted since
         spec = with_parents(
-            spec, lambda word: word if word in accepted else resolve(self._store, word)
+            spec,
+            lambda word: word if word in accepted else resolve(self._store, word),
+            has_batch=lambda name: self._store.batches.get(name) is not None,
         )
         refuse_circle(self._store, spec)
         return spec
@@ -218,9 +213,10 @@ def delete(reader: Reader, job_id: str, *, force: bool, only: Filter | None) -> 
 
     if force and _end_run(reader, job_id, only):
         only = None  # it did fit, and has changed because we made it end
-    change(reader.store, job_id, lambda job, _now: state_machine.delete(job), only)
+    deleted = change(reader.store, job_id, lambda job, _now: state_machine.delete(job), only)
     JobLogs(reader.home).remove(job_id)
     let_go_of_snapshots(reader)
+    forget_batches(reader.store, (deleted.before.spec.batch,))
 
 
 def let_go_of_snapshots(reader: Reader) -> None:

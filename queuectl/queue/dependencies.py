@@ -7,8 +7,8 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from queuectl.domain import dependencies
-from queuectl.domain.dependencies import blockers, parent_of, parents, refuse_cycles
-from queuectl.domain.errors import Circle, NotFound, QueuectlError
+from queuectl.domain.dependencies import blockers, parents, parents_in, refuse_cycles
+from queuectl.domain.errors import Circle, InvalidInput, NotFound, QueuectlError
 from queuectl.domain.frozen import replace
 from queuectl.queue.read import resolve
 
@@ -21,15 +21,27 @@ Resolve = Callable[[str], str]
 """Turns an id, or a prefix of one, into the id of a job that exists. Raises NotFound, Conflict."""
 
 
-def with_parents(spec: Spec, resolve: Resolve, batch: Mapping[str, Spec] | None = None) -> Spec:
+def with_parents(
+    spec: Spec,
+    resolve: Resolve,
+    batch: Mapping[str, Spec] | None = None,
+    has_batch: Callable[[str], bool] = lambda _name: True,
+) -> Spec:
     """Return a specification whose parents are ids that exist, or stand in the same batch.
 
-    Raises NotFound, or Conflict where a prefix fits several.
+    `has_batch` says which whole batches there are to wait for. Raises NotFound, InvalidInput for
+    a job that would wait for its own batch, or Conflict where a prefix fits several.
     """
     in_batch = batch or {}
 
     def found(word: str) -> str:
         if word in in_batch:
+            return word
+        if (name := dependencies.batch_of_parent(word)) is not None:
+            if name == spec.batch:
+                raise InvalidInput(f"a job of batch '{name}' cannot wait for all of it")
+            if not has_batch(name):
+                raise NotFound(f"no batch '{name}' to wait for", "queuectl batch list shows them")
             return word
         try:
             return resolve(word)
@@ -56,12 +68,15 @@ def checked(
     """
     batch = {request.spec.id: request.spec for request in requests}
     look_up = cache(partial(resolve, store))  # thousands may wait for one
+    has_batch = cache(lambda name: store.batches.get(name) is not None)
     refused: dict[str, QueuectlError] = {}
     found: list[Request] = []
     for request in requests:
         if request.spec.has_parents:
             try:
-                request = replace(request, spec=with_parents(request.spec, look_up, batch))
+                request = replace(
+                    request, spec=with_parents(request.spec, look_up, batch, has_batch)
+                )
             except QueuectlError as fault:
                 refused[request.spec.id] = fault
         found.append(request)
@@ -97,7 +112,7 @@ def _ahead(store: Store, batch: Mapping[str, Iterable[str]]) -> dict[str, tuple[
         name = names.pop()
         if name not in batch and name not in ahead:
             job = store.get(name)
-            ahead[name] = tuple(map(parent_of, job.blocked_by)) if job else ()
+            ahead[name] = tuple(sorted(parents_in(job.blocked_by))) if job else ()
             names += ahead[name]
     return ahead
 

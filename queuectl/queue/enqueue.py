@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
 from queuectl.domain import state_machine
@@ -84,7 +84,9 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Seque
         for request in requests
         if request is first[request.spec.id] and request.spec.id not in faults
     ]
+    names = _batches_of(store, jobs)
     refused = store.insert(jobs, atomic=atomic)
+    _reopen(store, names)
     if refused and atomic:
         taken = first[sorted(refused)[0]].spec
         why = _why_taken(store, taken)
@@ -104,13 +106,31 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Seque
     return results
 
 
+def _batches_of(store: Store, jobs: Sequence[Job]) -> Collection[str]:
+    """Return the batches that new jobs are in, of each of which there is a record then."""
+    if all(job.spec.batch is None for job in jobs):
+        return ()
+    from queuectl.queue import batches  # which few jobs are in
+
+    return batches.prepare(store, (job.spec for job in jobs))
+
+
+def _reopen(store: Store, names: Collection[str]) -> None:
+    if names:
+        from queuectl.queue import batches
+
+        batches.reopen(store, names)
+
+
 def _enqueue_alike(store: Store, requests: AlikeRequests) -> Sequence[EnqueueResult]:
     """Store jobs that have no parents and need one slot, with no more for each than its row."""
     from queuectl.domain.alike import AlikeJobs
 
     model = requests.model
     job = state_machine.enqueue(model.spec, model.run_at, store.now(), delayed=model.delayed)
+    names = _batches_of(store, [job])
     refused = store.insert(AlikeJobs(job, requests.ids, requests.commands))
+    _reopen(store, names)
     if not refused:
         return AllNew(requests.ids)
     return [
@@ -129,6 +149,10 @@ def checked(
         from queuectl.queue import dependencies  # few jobs wait for others
 
         requests, faults = dependencies.checked(store, requests)
+    if any(spec.at_once or spec.max_fails for spec in specs):
+        from queuectl.queue.batches import without_batch  # few jobs are in one
+
+        faults |= without_batch(specs)
     if any(spec.slots > 1 for spec in specs):
         queue_limits = store.queue_limits()
         for request in requests:

@@ -12,10 +12,12 @@ from datetime import datetime
 from operator import attrgetter
 
 from queuectl.domain import state_machine
+from queuectl.domain.batch import Batch
 from queuectl.domain.events import RunFinished
 from queuectl.domain.frozen import replace
-from queuectl.domain.hook_messages import Facts, event_name, of_empty_queue, of_run
+from queuectl.domain.hook_messages import Facts, event_name, of_batch, of_empty_queue, of_run
 from queuectl.domain.hooks import (
+    BATCH_DONE,
     DELIVERY_ATTEMPTS,
     DELIVERY_BACKOFF_BASE,
     DELIVERY_BACKOFF_CAP,
@@ -111,6 +113,21 @@ def enqueue_deliveries(store: Store, events: Sequence[RunFinished]) -> int:
     for queue in emptied:
         store.meta.set(f"{_EMPTIED}{queue}", iso(looked_at))
     return len(jobs)
+
+
+def enqueue_batch_deliveries(store: Store, batch: Batch) -> None:
+    """Enqueue the deliveries of the end of a batch. Done twice, it adds nothing."""
+    assert batch.last_end is not None
+    hooks = [
+        hook
+        for hook in store.hooks.all()
+        if hook.wants(BATCH_DONE, batch.queue) and batch.last_end >= hook.created_at
+    ]
+    if not hooks:
+        return
+    key = f"{batch.name} {iso(batch.created_at)} {batch.ends}"
+    now = store.now()
+    store.insert([delivery_job(hook, of_batch(batch), key, now) for hook in hooks])
 
 
 def _emptied(

@@ -18,8 +18,8 @@ from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, delivery_queue, i
 from queuectl.domain.request import require_allowed
 from queuectl.domain.text import counted
 from queuectl.hooks import DeliveryError
-from queuectl.queue.change import retry_on_conflict
 from queuectl.queue.named import NamedRecords
+from queuectl.queue.outpaced import retry_on_conflict
 from queuectl.stores.rules import require_in_use
 from queuectl.system.ids import new_token
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 from queuectl.domain.errors import NotFound, nearest
 from queuectl.domain.hooks import Hook
 from queuectl.domain.schedule import Schedule
-from queuectl.queue.change import Outpaced, retry_on_conflict
+from queuectl.queue.outpaced import Outpaced, retry_on_conflict
 
 if TYPE_CHECKING:
     from queuectl.stores.base import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from queuectl.domain import settings as tunables
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from queuectl.domain.stats import Figures, Report
     from queuectl.domain.views import WaitContext
     from queuectl.domain.worker_record import LiveWorker
+    from queuectl.queue.batches import BatchStatus
     from queuectl.stores.base import Store
 
 
@@ -48,9 +49,33 @@ def resolve(store: Store, word: str, hint: str = "") -> str:
             return fitting[0]
         if fitting:
             raise Ambiguous(f"'{word}' fits several jobs: {', '.join(fitting)} …")
+        if unmade_job(store, word) is not None:
+            return word
     if word == ALL:
         hint = "every job is --all, where a command takes that"
     raise NotFound(f"no job '{word}'", hint or "queuectl list shows the jobs there are")
+
+
+def unmade_job(store: Store, job_id: str) -> Job | None:
+    """Return the job of a batch that has this id, and is made only while that runs."""
+    if not job_id.rpartition("-")[2].isdecimal() or not store.batches.unmade():
+        return None
+    from queuectl.queue.lazy import LazyJobs
+
+    return LazyJobs(store).get(job_id)
+
+
+def find_parent(store: Store, parent: str) -> Job | None:
+    """Return what others wait for by an id: a job, or a batch in the form of one, or None."""
+    from queuectl.domain.dependencies import batch_of_parent
+
+    name = batch_of_parent(parent)
+    if name is None:
+        return store.get(parent)
+    from queuectl.domain.batch import as_parent
+
+    record = store.batches.get(name)
+    return as_parent(record) if record else None
 
 
 class Reader:
@@ -139,7 +164,8 @@ class Reader:
 
     def get(self, word: str) -> Job:
         """Return one job with its output and history; `word` is an id or a prefix."""
-        job = self._store.get(self.resolve(word))
+        job_id = self.resolve(word)
+        job = self._store.get(job_id) or unmade_job(self._store, job_id)
         if job is None:
             raise NotFound(f"no job '{word}'")
         return job
@@ -151,7 +177,13 @@ class Reader:
         """
         from queuectl.domain.query import Filter, Page
 
-        return self._store.find((chosen or Filter()).of_jobs(), page or Page())
+        chosen, page = (chosen or Filter()).of_jobs(), page or Page()
+        found = self._store.find(chosen, page)
+        if chosen.deliveries or not self._store.batches.unmade():
+            return found
+        from queuectl.queue.lazy import page_of  # of batches that are made while they run
+
+        return page_of(self._store, found, chosen, page.limit)
 
     def counts(self, *, deliveries: bool = False) -> Counts:
         """Return how many jobs there are in each state of each queue, or how many `deliveries`."""
@@ -159,8 +191,28 @@ class Reader:
 
     def count(self, chosen: Filter) -> int:
         """Return how many jobs a filter selects; costly where it is more than states and queue."""
+        by_state = self._counts_of_batch(chosen)
+        if by_state is not None:
+            return sum(by_state.values())
         counted = self._store.counts().matching(chosen.of_jobs())
         return sum(1 for _ in self.find(chosen)) if counted is None else counted
+
+    def _counts_of_batch(self, chosen: Filter) -> dict[State, int] | None:
+        """Return how many jobs a filter of a batch and states alone selects, else None."""
+        from queuectl.domain.frozen import replace
+        from queuectl.domain.query import Filter
+
+        if chosen.batch is None or replace(chosen, states=frozenset(), batch=None) != Filter():
+            return None
+        from queuectl.domain.batch import with_rest
+
+        batches = self._store.batches
+        counts = with_rest(batches.get(chosen.batch), batches.counts(chosen.batch))
+        return {
+            state: number
+            for state, number in counts.items()
+            if not chosen.states or state in chosen.states
+        }
 
     def count_by_state(self, chosen: Filter) -> dict[State, int]:
         """Return how many jobs a filter selects in each state; costly where `count` is."""
@@ -168,6 +220,9 @@ class Reader:
 
         from queuectl.domain.frozen import replace
 
+        by_state = self._counts_of_batch(chosen)
+        if by_state is not None:
+            return by_state
         chosen = chosen.of_jobs()
         counted = self._store.counts()
         if counted.matching(chosen) is None:
@@ -183,6 +238,18 @@ class Reader:
         if queue in self.counts().by_queue:
             return True
         return queue in self.totals()
+
+    def batch(self, name: str) -> BatchStatus:
+        """Return how a batch stands. Raises NotFound."""
+        from queuectl.queue.batches import status
+
+        return status(self._store, name, self.missing_hint)
+
+    def batches(self) -> Iterator[BatchStatus]:
+        """Yield how each batch stands, the oldest first."""
+        from queuectl.queue.batches import all_of
+
+        return all_of(self._store)
 
     def workers(self) -> list[LiveWorker]:
         """Return the workers that are alive, the earliest first, each with its jobs."""
@@ -245,7 +312,7 @@ class Reader:
         from queuectl.domain.views import WaitContext, unserved_by
         from queuectl.system.processes import is_live
 
-        find = cache(self._store.get)
+        find = cache(partial(find_parent, self._store))
         obstacles = Obstacles(find)
 
         def state_of(job_id: str) -> State | None:
@@ -293,7 +360,7 @@ class Reader:
         """
         from queuectl.domain.dependencies import Obstacles
 
-        obstacles = Obstacles(cache(self._store.get))
+        obstacles = Obstacles(cache(partial(find_parent, self._store)))
 
         def why(job: Job) -> CannotStart | None:
             if not job.blocked_by or job.state not in WAITING:

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 from queuectl.domain import settings as tunables
-from queuectl.domain.errors import InvalidInput
+from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.field_checks import check_text
 from queuectl.domain.frozen import replace
 from queuectl.domain.request import CHECKS, Request, RequestForm
@@ -94,6 +94,10 @@ class Requests:
             from queuectl.domain.hooks import refuse_delivery_id
 
             refuse_delivery_id(request.spec.id)
+        if request.spec.id.startswith("batch:"):
+            raise InvalidInput(
+                f"the id {shown(request.spec.id)} has the form batch:NAME, which means a batch"
+            )
         if request.spec.between is not None:
             request = self._within_hours(request, request.spec.between)
         if has_snapshot:

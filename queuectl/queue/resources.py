@@ -10,7 +10,7 @@ from queuectl.domain import resources as words
 from queuectl.domain.allocation import Room, lacking
 from queuectl.domain.errors import InvalidInput, NotFound
 from queuectl.domain.frozen import frozen
-from queuectl.domain.resources import GPU, GPU_MEMORY, NOTHING, HeldUnits, Pairs, Supply
+from queuectl.domain.resources import GPU, GPU_MEMORY, NOTHING, Pairs, Supply
 from queuectl.system.processes import is_live
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from queuectl.domain.job import Job
     from queuectl.stores.base import Store
+    from queuectl.stores.exchange import HeldUnits
 
 _OF_THE_FLEET = ""
 _SECONDS = 1.0

@@ -14,8 +14,8 @@ from queuectl.domain.frozen import replace
 from queuectl.domain.interval import parse_interval
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.schedule import Schedule, parse_run_id
-from queuectl.queue.change import retry_on_conflict
 from queuectl.queue.named import NamedRecords
+from queuectl.queue.outpaced import retry_on_conflict
 from queuectl.queue.requests import Requests
 from queuectl.stores.rules import require_in_use
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import Conflict, InvalidInput, JobExists
 from queuectl.domain.field_checks import check_batch, check_command
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.request import require_allowed
-from queuectl.domain.sweep import Axis, Sweep
+from queuectl.domain.sweep import EAGER, Axis, Sweep
 from queuectl.domain.sweep_names import INDEX
 from queuectl.domain.sweep_words import array_axis, check_parameter, values_axis
-from queuectl.queue.enqueue import enqueue
+from queuectl.queue.enqueue import checked, enqueue
 from queuectl.queue.sweep_text import as_text, mappings_axis
+from queuectl.stores.rules import require_in_use
 from queuectl.system.ids import new_batch_name
 
 if TYPE_CHECKING:
@@ -86,9 +87,25 @@ def enqueue_sweep(
     max_fails: int | None = None,
 ) -> EnqueuedSweep:
     """Store the jobs of a sweep as a batch, all or none. Raises Conflict and InvalidInput."""
-    if at_once is not None or max_fails is not None:
-        raise InvalidInput("a batch can have no limits yet", hint="queuectl queue limit NAME N")
     batch = batch_name(sweep, name)
+    spec = sweep.model.spec
+    limits = replace(
+        spec,
+        batch=batch,
+        at_once=spec.at_once if at_once is None else at_once,
+        max_fails=spec.max_fails if max_fails is None else max_fails,
+    )
+    if limits != spec:
+        sweep = Sweep(replace(sweep.model, spec=limits), sweep.axes)
+    if sweep.total > EAGER:
+        from queuectl.queue import lazy  # of large ones only
+
+        if not lazy.is_too_long(sweep):
+            require_in_use(store)
+            for request in requests_of(store, sweep, batch, 1, 1):
+                checked(store, [request])
+            lazy.begin(store, sweep, batch)
+            return EnqueuedSweep(batch, sweep.total)
     try:
         enqueue(store, [*requests_of(store, sweep, batch)], atomic=True)
     except JobExists:

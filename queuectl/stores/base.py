@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from queuectl.domain.queue_limits import QueueLimits
     from queuectl.domain.state_machine import Transition
     from queuectl.stores.components import (
+        Batches,
         Environments,
         Meta,
         Named,
@@ -39,6 +40,7 @@ class Store(Protocol):
 
     schedules: Schedules
     hooks: Named[Hook]
+    batches: Batches
     settings: StoredSettings
     workers: Workers
     stats: Stats
@@ -226,7 +228,9 @@ class Store(Protocol):
         """
         ...
 
-    def ready_suspects(self, queues: tuple[str, ...], limit: int, offer: Offer = ...) -> int:
+    def ready_suspects(
+        self, queues: tuple[str, ...], limit: int, offer: Offer | None = None
+    ) -> int:
         """Return how many suspects could be claimed now of these queues (none: any).
 
         At most `limit`; each of those that need resources counts by itself. Where there are none,

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from queuectl.domain.batch import Batch
     from queuectl.domain.job import Job, State
-    from queuectl.domain.resources import HeldUnits
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.stats import Figures, Numbers, StatsBucket
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
-    from queuectl.stores.exchange import Fired, PendingEvents
+    from queuectl.stores.exchange import Fired, HeldUnits, PendingEvents
 
 Record = TypeVar("Record")
 
@@ -60,6 +60,60 @@ class Schedules(Named["Schedule"], Protocol):
         repeated without harm. `OVERLAPS`: another job with the run's unique key waits or runs.
         `LOST`: the schedule is not as it was read. Neither writes anything.
         """
+        ...
+
+
+class Batches(Named["Batch"], Protocol):
+    """What holds for all jobs of a batch. Their own field `batch` says which they are."""
+
+    def open(self) -> list[Batch]:
+        """Return the batches that have not ended, or of whose end not all know."""
+        ...
+
+    def unmade(self) -> list[Batch]:
+        """Return the batches of whose jobs some do not exist yet, the oldest first."""
+        ...
+
+    def counts(self, name: str) -> dict[State, int]:
+        """Return how many jobs there are of a batch in each state, by an index alone."""
+        ...
+
+    def pending(self, name: str, limit: int) -> int:
+        """Return how many jobs of a batch are pending, at most `limit`. Cheap."""
+        ...
+
+    def has_unsettled(self, name: str) -> bool:
+        """Whether a job of a batch has not ended. Cheap."""
+        ...
+
+    def last_end(self, name: str) -> datetime | None:
+        """Return when the job of a batch ended that ended last."""
+        ...
+
+    def make(self, before: Batch, jobs: Sequence[Job], after: Batch) -> bool:
+        """Insert jobs of a batch, and store its record as it is then.
+
+        A job that is there already is not inserted again, so that a call that was cut short is
+        repeated without harm. False: the record is not as it was read, and none was inserted.
+        """
+        ...
+
+    def let_go(self) -> int:
+        """Let jobs go that have become due and whose turn in their batch it is; return how many.
+
+        Changes do that by themselves for the batches of the jobs that they change.
+        """
+        ...
+
+    def notify(self, batch: Batch) -> bool:
+        """Notify jobs that wait for the end of a batch; return whether all know.
+
+        `batch` is its record once it has ended, or was deleted where it has no `ended_at`.
+        """
+        ...
+
+    def forget(self, name: str) -> bool:
+        """Remove the record of a batch that has no jobs, and for which none waits."""
         ...
 
 

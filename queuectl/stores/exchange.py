@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from queuectl.domain.events import RunFinished
+    from queuectl.domain.job import Holding
     from queuectl.domain.stats import StatsBucket
 
 ALIKE_BATCH = 20_000
@@ -65,6 +66,15 @@ class PendingEvents:
     def is_empty(self) -> bool:
         """Whether there is nothing to process."""
         return not (self.finished or self.enqueued)
+
+
+@frozen
+class HeldUnits:
+    """What a job holds of resources, and who runs it."""
+
+    job_id: str
+    worker: str
+    holding: Holding
 
 
 @frozen

@@ -10,6 +10,7 @@ from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores.serialization import UNREADABLE, Document, note_unreadable
 
 if TYPE_CHECKING:
+    from queuectl.domain.batch import Batch
     from queuectl.domain.events import RunFinished
     from queuectl.domain.hooks import Hook
     from queuectl.domain.schedule import Schedule
@@ -187,3 +188,31 @@ def hook_from_text(text: str) -> Hook:
     document["events"] = tuple(document["events"])
     document["labels"] = tuple(document["labels"])
     return Hook(**document)
+
+
+_BATCH_TIMES = ("created_at", "ended_at", "last_end")
+
+
+def batch_to_text(batch: Batch) -> str:
+    """Return the record of a batch as one text of JSON, its times in milliseconds."""
+    from json import dumps
+
+    document: Document = {name: getattr(batch, name) for name in type(batch).__match_args__}
+    for name in _BATCH_TIMES:
+        if document[name] is not None:
+            document[name] = to_millis(document[name])
+    return dumps(document)
+
+
+def batch_from_text(text: str) -> Batch:
+    """Return the record of a batch in a text."""
+    from json import loads
+
+    from queuectl.domain.batch import Batch
+
+    document = loads(text)
+    for name in _BATCH_TIMES:
+        if document[name] is not None:
+            document[name] = from_millis(document[name])
+    document["ahead"] = tuple(document["ahead"])
+    return Batch(**document)

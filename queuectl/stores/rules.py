@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, StoreRefused
@@ -60,7 +60,19 @@ def remove_unspared(store: Store, jobs: Sequence[Job]) -> frozenset[str]:
         schedules = {schedule.name: schedule for schedule in store.schedules.all()}
         now = store.now()
         jobs = [job for job in jobs if not is_spared(job.id, schedules, now)]
-    return store.retention.remove(jobs) if jobs else frozenset()
+    gone = store.retention.remove(jobs) if jobs else frozenset()
+    forget_batches(store, {job.spec.batch for job in jobs if job.id in gone})
+    return gone
+
+
+def forget_batches(store: Store, names: Collection[str | None]) -> None:
+    """Remove the records of batches whose last job has gone, unless its end is still to be told."""
+    for name in names:
+        if name is None:
+            continue
+        record = store.batches.get(name)
+        if record is not None and record.unmade <= 0 and not record.is_open:
+            store.batches.forget(name)
 
 
 def commit_reduced(

@@ -73,13 +73,31 @@ class Cgroup:
         return _count(read_text(f"{self._path}/cpu.stat"), "usage_usec") / 1_000_000
 
     def was_out_of_memory(self) -> bool:
-        """Whether a process in it was killed because it needed more memory than it may have."""
-        return _count(read_text(f"{self._path}/memory.events"), "oom_kill") > 0
+        """Whether a process in it was killed because it needed more memory than it may have.
+
+        One that was killed as the whole host had too little does not count.
+        """
+        events = read_text(f"{self._path}/memory.events")
+        return _count(events, "oom_kill") > 0 and _count(events, "oom") > 0
 
     def remove(self) -> bool:
-        """Remove it; return False while there are processes in it."""
+        """Remove it, and what its run has made in it; return False while there are processes."""
         try:
             os.rmdir(self._path)
+        except OSError as fault:
+            if fault.errno not in _HELD:
+                return True
+            return self._is_empty() and self._remove_whole()
+        return True
+
+    def _is_empty(self) -> bool:
+        return "populated 0" in read_text(f"{self._path}/cgroup.events")
+
+    def _remove_whole(self) -> bool:
+        """Remove it from within, as a run may have workers or containers of its own."""
+        try:
+            for place, _, _ in os.walk(self._path, topdown=False):
+                os.rmdir(place)
         except OSError as fault:
             return fault.errno not in _HELD
         return True

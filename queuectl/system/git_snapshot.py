@@ -37,6 +37,10 @@ class GitFailed(Exception):
     """A git command has failed; the text is the last line of what it said."""
 
 
+class SnapshotGone(GitFailed):
+    """There is no such snapshot any more, or nothing that can be read as its repository."""
+
+
 class Git:
     """Runs git in one directory, with everything off that a configuration could have it run."""
 
@@ -151,11 +155,16 @@ def let_go(root: str, commit: str) -> None:
 def check_out(root: str, commit: str, target: str) -> None:
     """Make a work tree of a snapshot's own in `target`, with its branch detached.
 
-    Raises GitFailed.
+    Raises SnapshotGone, and GitFailed where another try may help.
     """
     if not Path(root).is_dir():
-        raise GitFailed(f"{root} is not there")
-    Git(root).run("worktree", "add", "--quiet", "--force", "--detach", target, commit)
+        raise SnapshotGone(f"{root} is not there")
+    try:
+        git = Git(root)
+        git.run("cat-file", "-e", f"{commit}^{{commit}}")
+    except GitFailed as fault:
+        raise SnapshotGone(str(fault)) from None
+    git.run("worktree", "add", "--quiet", "--force", "--detach", target, commit)
 
 
 def remove_checkout(target: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from queuectl.domain.dependencies import END, FAILURE, SUCCESS
+from queuectl.domain.dependencies import END, FAILURE, SUCCESS, TURN, holds_turn, turn_of
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.field_checks import check_text, is_name
 from queuectl.domain.frozen import replace
@@ -162,6 +162,8 @@ def _state(_name: str, raw: object) -> State:
 def _blockers(name: str, raw: object) -> tuple[str, ...]:
     blockers = raw if isinstance(raw, list) else [raw]
     for each in blockers:
+        if each == TURN:
+            continue
         word, _, job_id = each.partition(":") if isinstance(each, str) else ("", "", "")
         if word not in (SUCCESS, FAILURE, END) or not is_name(job_id):
             raise InvalidInput(f"{name} {shown(each)} must be like 'success:ID'")
@@ -316,6 +318,8 @@ def _at_rest(job: Job) -> Job:
         job = replace(job, state=ended, attempts=max(0, job.attempts - 1))
     job = replace(job, cancel_requested=False)
     if job.state not in SETTLED:
+        if holds_turn(job) and not job.paused:  # it is let go anew, in turn with those there
+            job = replace(job, blocked_by=turn_of(job.spec))
         return job
     finished = job.finished_at or job.updated_at
     failed = (job.failed_at or finished) if job.state is State.DEAD else job.failed_at

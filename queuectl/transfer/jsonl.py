@@ -18,6 +18,7 @@ from queuectl.domain.resources import parse_amount
 from queuectl.domain.times import iso
 from queuectl.queue.environments import name_of
 from queuectl.stores.base import Store
+from queuectl.transfer.batch_lines import batch_from_line, batch_to_line
 from queuectl.transfer.format import (
     job_from_line,
     job_to_line,
@@ -41,6 +42,7 @@ def export_lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterat
     heading: Line = {"type": "queuectl", "format": FORMAT, "exported_at": iso(store.now())}
     yield {**heading, "masked": True} if masked else heading
     schedules = store.schedules.all() if chosen is None else []
+    batches = store.batches.all() if chosen is None else []
     if chosen is None:
         for key, value in sorted(store.settings.all().items()):
             yield {"type": "setting", "key": key, "value": value}
@@ -64,6 +66,8 @@ def export_lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterat
             yield from _environment(store, environment, masked=masked)
         yield {"type": "job", **job_to_line(job, masked=masked)}
     # read before the jobs and written behind them: no run is left out, and none enqueued again
+    for batch in batches:
+        yield {"type": "batch", **batch_to_line(batch, masked=masked)}
     for schedule in schedules:
         yield {"type": "schedule", **schedule_to_line(schedule, masked=masked)}
 
@@ -103,6 +107,7 @@ class Intake:
             "queue": self._queue,
             "resource": self._resource,
             "environment": self._environment,
+            "batch": self._batch,
             "schedule": self._schedule,
         }
 
@@ -124,7 +129,7 @@ class Intake:
                 return self.finish() if len(self._waiting) >= _AT_ONCE else []
             if not isinstance(kind, str) or kind not in self._kinds:
                 raise InvalidInput(f"unknown type {shown(kind)}")
-            if kind == "schedule":
+            if kind in ("batch", "schedule"):
                 stored = self.finish()
             self._kinds[kind](given)
         except (InvalidInput, Conflict) as fault:
@@ -201,6 +206,12 @@ class Intake:
         schedule = schedule_from_line(given)
         if not self._store.schedules.save(schedule):
             raise Conflict(f"schedule '{schedule.name}' exists already")
+
+    def _batch(self, given: Mapping[str, Any]) -> None:
+        """Store the record of a batch; the jobs that are made must be there."""
+        batch = batch_from_line(given)
+        if not self._store.batches.save(batch):
+            raise Conflict(f"batch '{batch.name}' exists already")
 
     def _environment(self, given: Mapping[str, Any]) -> None:
         try:

@@ -187,6 +187,16 @@ def _move_small_things(source: Store, target: Store) -> None:
     for name in source.environments.names():
         target.environments.save(name, source.environments.get(name) or ())
     _move_hooks(source, target)
+    _move_batches(source, target)
+
+
+def _move_batches(source: Store, target: Store) -> None:
+    """Bring the records of batches over, with the definitions of jobs that are still to be made."""
+    there = {batch.name: batch for batch in target.batches.all()}
+    for batch in source.batches.all():
+        target.batches.save(batch, there.pop(batch.name, None))
+    for name in there:
+        target.batches.remove(name)
 
 
 def _move_hooks(source: Store, target: Store) -> None:

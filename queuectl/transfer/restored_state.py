@@ -207,6 +207,9 @@ def _forget_deliveries(store: Store) -> int:
     for hook in store.hooks.all():
         if is_owed(hook):
             store.hooks.save(told(hook), hook)
+    for batch in store.batches.open():
+        if batch.ended_at is not None and store.batches.notify(batch):
+            store.batches.save(batch.changed(told=batch.ends), batch)
     return number
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from queuectl.system.git_snapshot import GitFailed, check_out
+from queuectl.system.git_snapshot import GitFailed, SnapshotGone, check_out
+
+GONE = 3
+"""The exit code where no other try on this host would help."""
 
 
 def main() -> int:
@@ -16,7 +19,7 @@ def main() -> int:
         Path(target, below).mkdir(parents=True, exist_ok=True)  # git knows no empty directory
     except (GitFailed, OSError) as fault:
         sys.stderr.write(f"{fault}\n")
-        return 1
+        return GONE if isinstance(fault, SnapshotGone) else 1
     return 0
 
 

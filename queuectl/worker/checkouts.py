@@ -19,6 +19,7 @@ from queuectl.domain.snapshot import Snapshot
 from queuectl.system.git_snapshot import remove_checkout, words_of
 from queuectl.system.home import Home, private_directory
 from queuectl.system.processes import identify
+from queuectl.worker.checkout import GONE
 
 _PROGRAM = Path(queuectl.__file__).parent.parent
 _PWD = b"PWD"
@@ -68,7 +69,8 @@ class Checkouts:
         lines = [line for line in outcome.stderr.splitlines() if line.strip()]
         why = lines[-1] if lines else outcome.error
         error = f"Snapshot {Snapshot.of(snapshot).short} cannot be checked out: {why}"
-        return Outcome(error=error, unfit_host=self._host)
+        is_gone = outcome.exit_code == GONE
+        return Outcome(error=error, unfit_host=self._host if is_gone else None)
 
     def inside(
         self, job: Job, snapshot: str, environment: Mapping[bytes, bytes]

@@ -152,14 +152,19 @@ class JobStarter:
             cwd, environment = self._surroundings(job, settings)
         except NotAllowed as fault:
             return Outcome(error=str(fault), is_final=True)
-        if what == PREFLIGHT:
-            assert spec.preflight is not None
-            command, timeout = spec.preflight, settings.preflight_seconds
-        else:
-            assert spec.snapshot is not None
-            command, cwd = self._checkouts.command(job, spec.snapshot)
-            environment, timeout = own_variables(), 0.0
-        files = ScratchFiles()
+        try:
+            if what == PREFLIGHT:
+                assert spec.preflight is not None
+                command, timeout = spec.preflight, settings.preflight_seconds
+            else:
+                assert spec.snapshot is not None
+                command, cwd = self._checkouts.command(job, spec.snapshot)
+                environment, timeout = own_variables(), 0.0
+            files = ScratchFiles()
+        except StoreUnavailable as fault:  # a full disk, which others may do without
+            return self._rules.again(job, str(fault))
+        except StoreRefused as fault:
+            return Outcome(error=str(fault))
         run = Run(
             job.claim_id,
             command,

@@ -48,6 +48,10 @@ def is_done(
     filters = [Filter(unfinished, queue) for queue in options.queues or (None,)]
     if any(map(counts.matching, filters)) or store.make_due_claimable():
         return False
+    served = options.queues
+    to_make = (each for each in store.batches.unmade() if not served or each.queue in served)
+    if any(batch.waits for batch in to_make) or store.batches.let_go():
+        return False
     return not store.ready_suspects(options.queues, 1, offer)  # which are for others to run
 
 
@@ -55,9 +59,12 @@ def _cannot_start(store: Store, job: Job) -> bool:
     """Whether a job waits for another that has ended otherwise."""
     if not job.blocked_by:
         return False
-    from queuectl.domain.dependencies import Obstacles
+    from functools import partial
 
-    return Obstacles(store.get).before(job) is not None
+    from queuectl.domain.dependencies import Obstacles
+    from queuectl.queue.read import find_parent
+
+    return Obstacles(partial(find_parent, store)).before(job) is not None
 
 
 def leave(

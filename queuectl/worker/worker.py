@@ -18,6 +18,7 @@ from queuectl.domain.worker_record import WorkerRecord
 from queuectl.maintenance.rescuer import Rescuer, deliveries_are_left
 from queuectl.maintenance.scheduler import Scheduler
 from queuectl.queue import snapshots
+from queuectl.queue.lazy import LazyJobs
 from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
 from queuectl.stores.rules import require_in_use
@@ -38,6 +39,9 @@ from queuectl.worker.slot_shares import SlotShare
 from queuectl.worker.store_retry import OutageLog, StoreRetry
 
 log = logging.getLogger("queuectl.worker")
+
+_FEW = 100
+"""A worker that finds nothing to do makes jobs of a batch of which no more than so many wait."""
 
 
 class Worker:
@@ -106,6 +110,7 @@ class Worker:
         )
         self._retry = StoreRetry(self._control, outage, self._store.recover, options.timings)
         self._scheduler = Scheduler(self._store, self.record.started_at)
+        self._lazy = LazyJobs(self._store)
         self._log = JobLog()
         self._batch = ClaimBatch(
             self._store,
@@ -249,6 +254,8 @@ class Worker:
         """Sleep until there may be work: at most until the next job or schedule is due."""
         settings = self._heartbeat.settings
         if self._store.make_due_claimable():
+            return
+        if self._lazy.top_up(_FEW):
             return
         self._look_for_suspects()
         seconds = settings.poll_interval_sec

@@ -43,6 +43,7 @@ CONSOLE = "tests/worker/test_console.py::"
 JOURNAL = "tests/worker/test_crash_journal.py::"
 RESOURCES = "tests/stores/test_resources.py::"
 ALLOCATION = "tests/domain/test_allocation.py::"
+BATCHES = "tests/stores/test_batches.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,13 @@ MUTANTS = (
     Mutant(
         "a claim on MongoDB whose entry was taken for lost begins its job",
         RESOURCES + "test_a_claim_that_was_slower_than_the_ledger_waits_gives_its_job_back",
-        (Cut("stores/mongo/claims.py", "if job.spec.needs and not needs.confirm(", "if not ("),),
+        (
+            Cut(
+                "stores/mongo/claims.py",
+                "if job.spec.needs and not self.needy.confirm(",
+                "if not (",
+            ),
+        ),
     ),
     Mutant(
         "an entry on MongoDB outlives its claim",
@@ -386,6 +393,40 @@ MUTANTS = (
         (Cut("stores/mongo/bulk.py", ', "rev": jobs[0].rev}', "}"),),
     ),
     Mutant(
+        "more of a batch go at once than it says",
+        "tests/chaos/test_batches.py::"
+        "test_no_more_of_a_batch_run_at_once_than_was_said_while_workers_are_killed[sqlite]",
+        (
+            Cut(
+                "stores/sqlite/turns.py",
+                "room = most - int(db.row(_HELD, (name,))[0])",
+                "room = most",
+            ),
+        ),
+    ),
+    Mutant(
+        "a turn on MongoDB is given that another job holds",
+        BATCHES + "test_no_more_jobs_of_a_batch_go_at_once_than_it_says[mongo]",
+        (
+            Cut("stores/mongo/turns.py", '{each["turn_held"] for each in found}', "set[str]()"),
+            Cut(
+                "stores/mongo/schema.py",
+                '_index("turn_held", "turn_held", unique=True, sparse=True)',
+                '_index("turn_held", "turn_held", sparse=True)',
+            ),
+        ),
+    ),
+    Mutant(
+        "an end of a batch is told of again",
+        BATCHES + "test_a_batch_ends_once_each_time_that_its_last_job_has_ended[sqlite]",
+        (Cut("queue/batches.py", "latest is None or latest <= before", "latest is None"),),
+    ),
+    Mutant(
+        "jobs of a batch are made by a record that has changed",
+        BATCHES + "test_jobs_that_are_not_made_yet_count_as_what_they_will_be[sqlite]",
+        (Cut("stores/sqlite/batches.py", "if not self._is_unchanged(before):", "if False:"),),
+    ),
+    Mutant(
         "claim on SQLite does not look at the slots",
         LANES + "test_a_limit_holds_for_the_fleet_and_a_finished_run_makes_room[sqlite]",
         (
@@ -525,6 +566,30 @@ MUTANTS = (
         "a worker that stays stopped is left as it is",
         KILLING + "test_a_worker_stopped_beyond_its_lease_loses_its_job_and_is_replaced[sqlite]",
         (Cut("worker/runs/watchdog.py", "return over_by > 0 or (", "return ("),),
+    ),
+    Mutant(
+        "a job is begun again on a host that cannot start it",
+        "tests/worker/test_hosts.py::"
+        "test_another_host_that_lives_may_start_it_and_this_one_leaves_it_alone",
+        (
+            Cut(
+                "worker/job_starter.py",
+                "if job.not_on and (passed_over := self._hosts.passed_over(job)):",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a job that is put back has spent an attempt",
+        "tests/domain/test_state_machine.py::"
+        "test_a_job_that_is_put_back_waits_knows_why_and_has_lost_nothing",
+        (
+            Cut(
+                "domain/state_machine.py",
+                "suspect=job.suspect, attempts=job.attempts - 1,\n",
+                "suspect=job.suspect,\n",
+            ),
+        ),
     ),
     Mutant(
         "a job whose processes cannot be killed is started beside them",

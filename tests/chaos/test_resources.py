@@ -18,15 +18,16 @@ from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.system import pidfile
 from queuectl.system.processes import send_signal
+from tests.stores.conftest import slow_on_mongo
 from tests.worker.fleet import Fleet, eventually
 
 JOBS = int(os.environ.get("QUEUECTL_RESOURCES_JOBS", "0"))
-SHORT = {"sqlite": 60, "mongo": 12}
+SHORT = {"sqlite": 40, "mongo": 12}
 SEED = int(os.environ.get("QUEUECTL_RESOURCES_SEED", "20261130"))
 WORKERS, SLOTS = 2, 4
 GPUS, MEMORY, LICENCES, SHARED = 4, 60, 3, 24
 DECLARED = ("gpu=0-3", f"memory={MEMORY}G", f"gpu-memory={SHARED}G")
-KILL_EVERY_SECONDS = 0.7
+KILL_EVERY_SECONDS = {"sqlite": 0.7, "mongo": 3.0}
 LONGEST_SECONDS = 90 + JOBS
 
 COUNTED = """import fcntl, os, sys, time
@@ -89,12 +90,12 @@ def _needs(chance: random.Random) -> dict[str, str]:
 
 
 @contextmanager
-def _killing(fleet: Fleet, chance: random.Random) -> Iterator[list[str]]:
-    """Kill a worker or a supervisor now and then, until told to stop."""
+def _killing(fleet: Fleet, chance: random.Random, every: float) -> Iterator[list[str]]:
+    """Kill a worker every so many seconds if all are there, until told to stop."""
     over, killed = threading.Event(), list[str]()
 
     def go_on() -> None:
-        while not over.wait(KILL_EVERY_SECONDS):
+        while not over.wait(every):
             entries = pidfile.living(fleet.home)
             workers = [each for each in entries if each.role == pidfile.WORKER]
             if len(workers) == WORKERS:
@@ -111,11 +112,13 @@ def _killing(fleet: Fleet, chance: random.Random) -> Iterator[list[str]]:
         thread.join()
 
 
+@slow_on_mongo
 def test_no_device_is_held_twice_and_nothing_exceeded_while_workers_are_killed(
     chaos: Fleet,
 ) -> None:
     chance = random.Random(SEED)
-    number = JOBS or SHORT["mongo" if "mongodb" in chaos.queue.address else "sqlite"]
+    kind = "mongo" if "mongodb" in chaos.queue.address else "sqlite"
+    number = JOBS or SHORT[kind]
     chaos.set(lease_seconds=3, max_interruptions=1000, needs_patience_seconds=0.5)
     chaos.queue.resources.set("licence", LICENCES)
     chaos.start(WORKERS, concurrency=SLOTS, resources=DECLARED)
@@ -125,7 +128,7 @@ def test_no_device_is_held_twice_and_nothing_exceeded_while_workers_are_killed(
          "priority": chance.choice((0, 0, 5))}
         for needs in wanted
     )  # fmt: skip
-    with _killing(chaos, chance) as killed:
+    with _killing(chaos, chance, KILL_EVERY_SECONDS[kind]) as killed:
 
         def is_over() -> bool:
             with contextlib.suppress(StoreUnavailable):

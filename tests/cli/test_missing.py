@@ -17,8 +17,8 @@ from tests.stores.conftest import new_mongo_url
 __all__ = ["new_mongo_url"]
 
 WRITERS = frozenset(("enqueue", "jobs enqueue", "add", "jobs add", "import"))
-OF_ONE_JOB = frozenset(("show", "jobs show"))
-"""What reads one job, which a person at a terminal need not name."""
+OF_ONE_JOB = frozenset(("show", "jobs show", "results"))
+"""What reads one job, which a person at a terminal need not name, or one batch."""
 
 
 ASKING = {

@@ -27,6 +27,16 @@ def test_a_line_of_cron_comes_back_as_it_was(cli: Cli, line: str) -> None:
     assert back == line
 
 
+@pytest.mark.parametrize(
+    "command", [r"a\%b", r"a\\%", r"a\\b\c\\\d%%", r"x\\", "y\\", "%", r"\\\%"]
+)
+def test_backslashes_and_percent_signs_come_back_as_they_were(cli: Cli, command: str) -> None:
+    cli.ok("schedule", "add", "x", "@daily", command, "--input-text", f"{command}x\n%\n")
+    fields = fields_of(entry_of("crontab", cli.ok("export", "--to", "crontab").out))
+    assert fields["command"].endswith(f"&& {command}")
+    assert fields["input_text"] == f"{command}x\n%\n"
+
+
 def test_what_cron_does_not_give_by_itself_is_in_the_line(cli: Cli, tmp_path: Path) -> None:
     cli.ok(
         "schedule", "add", "x", "0 3 * * *", "--overlap", "--max-retries", "1", "--timeout", "9",
@@ -54,7 +64,8 @@ def test_what_a_line_loses_is_said(cli: Cli) -> None:
         (["true", "--tz", "Asia/Tokyo"], "its zone is Asia/Tokyo"),
         (["a\nb"], "several lines"),
         (["x" * 1000], "more than 998"),
-        ([r"echo \%"], "backslash before a percent"),
+        (["cat", "--input-text", "a\\\nb"], "backslash at the end of a line"),
+        (["cat", "--input-text", "a\\"], "backslash at the end of a line"),
     ],
 )
 def test_what_cron_cannot_say_is_left_out_with_the_reason(
@@ -84,6 +95,14 @@ def test_jobs_that_wait_are_commands(cli: Cli) -> None:
     assert "hunter2" not in cli.ok("export", "--to", "commands", "--mask").out
     ran = subprocess.run(["/bin/sh", "-c", result.out], check=True, capture_output=True, text=True)
     assert ran.stdout == "one\ntwo\na b"
+
+
+@pytest.mark.parametrize("command", ["echo a & wait; echo b &", "echo a; echo b\\", "echo a b #c"])
+def test_a_command_is_one_whatever_it_ends_with(cli: Cli, command: str) -> None:
+    cli.ok("enqueue", "--command", command)
+    line = cli.ok("export", "--to", "commands").out
+    here, there = (subprocess.check_output(["/bin/sh", "-c", each]) for each in (command, line))
+    assert here == there
 
 
 def test_a_format_that_is_not_written_is_refused(cli: Cli) -> None:

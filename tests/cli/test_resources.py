@@ -61,7 +61,7 @@ def test_needs_are_options(cli: Cli, options: list[str], needs: dict[str, str]) 
 def test_needs_are_a_field_of_json_and_can_be_changed(cli: Cli) -> None:
     cli.ok("enqueue", '{"id": "a", "command": "true", "needs": {"gpus": 1, "memory": "2G"}}')
     assert needs_of(cli, "a") == {"gpu": "1", "memory": "2G"}
-    assert "gpu" in cli.ok("show", "a").out
+    assert "needs       gpu=1 memory=2G\n" in cli.ok("show", "a").out
     cli.ok("set", "a", "needs={}")
     assert needs_of(cli, "a") == {}
 
@@ -121,6 +121,7 @@ def test_who_has_what_is_listed(cli: Cli, box: Queue) -> None:
     assert ["licence", "fleet", "0.5", "of", "2", "0.5", "a", "w1", "2"] in lines
     assert ["gpu", HOST, "2", "of", "4", "0,1", "a", "w1", "0,1,2,3"] in lines
     assert ["memory", HOST, "0", "of", "60G", "-", "-", "-", "60G"] in lines
+    assert "holds       gpu 0,1, licence 0.5\n" in cli.ok("show", "a").out
     listed = {each["name"]: each for each in cli.ok("resource", "list", "--json").json}
     assert listed["gpu"] == {
         "name": "gpu", "host": HOST, "capacity": "0,1,2,3", "in_use": "2",

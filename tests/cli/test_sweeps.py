@@ -189,6 +189,11 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_stored(cli: Cli, line: s
     assert cli.ids() == []
 
 
+def test_values_behind_enqueue_are_shown_the_way_to_add(cli: Cli) -> None:
+    line = cli.refused(2, "enqueue", "gzip", ":::", "a b", "c")
+    assert "':::' is a word of queuectl add; queuectl add gzip ::: 'a b' c" in line
+
+
 def test_add_needs_a_command_before_its_values(cli: Cli) -> None:
     assert "queuectl enqueue --lines -" in cli.refused(2, "add", ":::", "true", "false")
 

@@ -15,7 +15,17 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import SETTLED, WAITING, Job, Outcome, State, attempts_allowed
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.state_machine import Transition
-from tests.domain.jobs import FAILURE, INTERRUPTED, NOW, SUCCESS, TIMEOUT, result, right
+from tests.domain.jobs import (
+    FAILURE,
+    INTERRUPTED,
+    NOW,
+    PUT_BACK,
+    SUCCESS,
+    TIMEOUT,
+    UNFIT,
+    result,
+    right,
+)
 
 ENDS_OF_A_RUN = frozenset(State) - {State.PROCESSING}
 REACHABLE = {
@@ -24,6 +34,8 @@ REACHABLE = {
     "fail": frozenset({State.FAILED}),
     "bury": frozenset({State.DEAD}),
     "release": frozenset({State.PENDING}),
+    "put back": frozenset({State.PENDING}),
+    "refuse": frozenset({State.PENDING}),
     "expire": frozenset({State.PENDING, State.DEAD, State.CANCELLED}),
     "share": frozenset({State.PROCESSING}),
     "cancel": frozenset({State.CANCELLED}),
@@ -35,12 +47,18 @@ REACHABLE = {
 RUNNING = frozenset({State.PROCESSING})
 FROM = {
     **dict.fromkeys("succeed fail bury release expire share request_cancel".split(), RUNNING),
+    **dict.fromkeys(["put back", "refuse"], RUNNING),
     "claim": WAITING,
     "cancel": {*WAITING, State.PROCESSING},
     "retry": {*SETTLED, State.FAILED},
     "replace": ENDS_OF_A_RUN,
     "edit": WAITING,
 }
+
+OUTCOMES = (
+    SUCCESS, FAILURE, FAILURE, FAILURE, TIMEOUT, INTERRUPTED, PUT_BACK, UNFIT,
+    replace(UNFIT, is_final=True),
+)  # fmt: skip
 
 specs = st.builds(
     Spec,
@@ -112,7 +130,7 @@ class JobLife(RuleBasedStateMachine):
         self.apply(state_machine.claim(self.present, claim, self.now))
 
     @precondition(lambda self: self.is_in(State.PROCESSING))
-    @rule(outcome=st.sampled_from([SUCCESS, FAILURE, FAILURE, FAILURE, TIMEOUT, INTERRUPTED]))
+    @rule(outcome=st.sampled_from(OUTCOMES))
     def settle(self, outcome: Outcome) -> None:
         before = self.present
         self.apply(state_machine.finish(before, outcome, self.now))
@@ -193,6 +211,12 @@ class JobLife(RuleBasedStateMachine):
         if self.job:
             assert [run.n for run in self.job.history] == self.settled_runs
             assert self.settled_runs == sorted(set(self.settled_runs))
+
+    @invariant()
+    def only_a_job_that_waits_or_runs_knows_why_it_was_put_back(self) -> None:
+        if self.job:
+            assert bool(self.job.put_backs) == (self.job.put_back is not None)
+            assert not (self.job.put_backs and self.job.state in SETTLED)
 
     @invariant()
     def a_claim_exists_exactly_while_a_job_is_processing(self) -> None:

@@ -49,7 +49,13 @@ REFUSED = {
     "test -v {p}": "the name of a variable",
     "[ -v {p} ]": "the name of a variable",
     "printf -v {p} x": "the name of a variable",
+    "read {p}": "the name of a variable",
+    "unset {p}": "the name of a variable",
     "sh -c {p}": "given with -c",
+    "'sh' -c {p}": "given with -c",
+    '"$SHELL" -c {p}': "given with -c",
+    "read $(echo x) {p}": "the name of a variable",
+    "bash -euo pipefail -c {p}": "given with -c",
     "sudo /bin/bash -xec 'echo '{p}": "given with -c",
     'echo "$(case x in x) echo "{p}";; esac)"': "`case`",
     "echo 'a {p}": "quotes",
@@ -76,6 +82,8 @@ TAKEN = {
     "printf '%s\\n' {p}|cat": "{0}",
     "printf '%s\\n' --lr={p}": "--lr={0}",
     "printf '%s\\n' \\\n {p}": "{0}",
+    "bash -n /dev/null; tar -c {p} >/dev/null 2>&1; printf '%s\\n' {p}": "{0}",
+    "echo | while read x; do printf '%s\\n' {p}; done": "{0}",
     "true {p} && printf '%s\\n' {p}": "{0}",
     "awk 'BEGIN {print ARGV[1]}' {p}": "{0}",
     "printf '%s\\n' $#{p}": "0{0}",
@@ -169,7 +177,10 @@ def test_a_plain_value_has_no_quotes_where_it_needs_none(
     [
         (("sh", "-c", "echo {p}"), "in the line that sh reads"),
         (("nice", "/bin/bash", "-e", "-lc", "{p}"), "in the line that /bin/bash reads"),
+        (("bash", "-euo", "pipefail", "-c", "x {p}"), "in the line that bash reads"),
+        (("sh", "-c", "-e", "x {p}"), "in the line that sh reads"),
         (("su", "-c", "echo {p}", "me"), "in the line that su reads"),
+        (("su", "me", "--command=echo {p}"), "in the line that su reads"),
     ],
 )
 def test_arguments_take_any_value_but_in_a_line_that_is_for_a_shell(
@@ -178,6 +189,7 @@ def test_arguments_take_any_value_but_in_a_line_that_is_for_a_shell(
     with pytest.raises(InvalidInput, match=where):
         sweep(arguments, axis("p", "1"))
     assert sweep(("sh", "-c", 'echo "$1"', "sh", "{p}"), axis("p", "1")).at(1).command[-1] == "1"
+    assert sweep(("sh", "job.sh", "-c", "{p}"), axis("p", "1")).at(1).command[-1] == "1"
     assert sweep(("tar", "-c", "{p}"), axis("p", "1")).at(1).command[-1] == "1"
 
 

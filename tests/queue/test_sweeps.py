@@ -110,14 +110,20 @@ def test_a_sweep_comes_back_from_its_text(queue: Queue) -> None:
     assert same(line, from_text(to_text(line)))
 
 
-def test_a_job_finds_its_values_in_its_environment(fleet: Fleet) -> None:
+def test_a_job_finds_its_values_in_its_environment(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("INDEX", "SLOT", "PARAM_X"):  # of a job that starts workers
+        monkeypatch.setenv(f"QUEUECTL_{name}", "another's")
     sweep = fleet.queue.sweep(
         'printf "%s|" "$QUEUECTL_PARAM_LEARN_RATE" "$QUEUECTL_INDEX" "$QUEUECTL_PARAM_INDEX" '
         '"$QUEUECTL_BATCH" "$QUEUECTL_BATCH_INDEX" "$QUEUECTL_SLOT" {%}',
         array="7-8", params={"learn-rate": ["a  'b\n$(id)"]},
     )  # fmt: skip
     fleet.queue.enqueue_sweep(sweep, "b")
-    plain = fleet.queue.enqueue_one({"command": 'echo "$QUEUECTL_INDEX$QUEUECTL_SLOT"'})
+    plain = fleet.queue.enqueue_one(
+        {"command": 'echo "$QUEUECTL_INDEX$QUEUECTL_SLOT$QUEUECTL_PARAM_X"'}
+    )
     fleet.start()
     outcome = fleet.settled("b-2").outcome
     assert outcome is not None

@@ -91,7 +91,8 @@ def test_a_job_keeps_its_fields_from_enqueue_to_claim_dlq_retry_and_end(store: S
             survives(kind_of(store), flat(job), flat(replace(kept, seq=0)))
     before = full_job(State.PENDING, "job", blocked_by=(), paused=False, has_dependents=False,
                       cancel_requested=False, children_pending=False, attempts=0)  # fmt: skip
-    before = replace(before, claim=None, spec=replace(before.spec, max_retries=1))
+    spec = replace(before.spec, max_retries=1, at_once=0)  # with a limit a retry is let go at once
+    before = replace(before, claim=None, spec=spec)
     assert store.restore([before]) == set()
     right = given_to_a_worker(store, existing(store, "job"))
     dead = carried(store, state_machine.finish(right, replace(FAILURE, signal=9), store.now()))

@@ -31,7 +31,12 @@ from queuectl.stores.exchange import Renewal
 from tests.stores.kit import EVERYTHING, FAILURE, INTERRUPTED, SUCCESS, renewal, request
 
 IDS = ("job1", "job2", "job10", "$job")
-OUTCOMES = (SUCCESS, FAILURE, INTERRUPTED, replace(FAILURE, exit_code=None, signal=9))
+OUTCOMES = (
+    SUCCESS, FAILURE, INTERRUPTED, replace(FAILURE, exit_code=None, signal=9),
+    Outcome(error="load 12.3, to be below 8", postponed=0.001),
+    Outcome(error="Command not found", unfit_host="$host"),
+    Outcome(error="Command not found", unfit_host="host2", is_final=True),
+)  # fmt: skip
 SPECS = st.builds(
     Spec,
     id=st.sampled_from(IDS),

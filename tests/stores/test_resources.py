@@ -398,7 +398,7 @@ def test_a_claim_that_was_slower_than_the_ledger_waits_gives_its_job_back(
     mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need(mongo, "a", gpu=4)
-    take_one = mongo._claims._take_one
+    take_one = mongo._claims.needy._take_one
 
     def slowly(*args: Any) -> Job | None:
         monkeypatch.setattr(ledger, "UNCONFIRMED_SECONDS", -1.0)
@@ -408,7 +408,7 @@ def test_a_claim_that_was_slower_than_the_ledger_waits_gives_its_job_back(
         monkeypatch.setattr(ledger, "UNCONFIRMED_SECONDS", 30.0)
         return take_one(*args)
 
-    monkeypatch.setattr(mongo._claims, "_take_one", slowly)
+    monkeypatch.setattr(mongo._claims.needy, "_take_one", slowly)
     assert take(mongo) is None
     job = existing(mongo, "a")
     assert (job.state, job.attempts, job.claim) == (State.PENDING, 0, None)

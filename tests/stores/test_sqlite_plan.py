@@ -105,6 +105,18 @@ def bury(store: SqliteStore) -> None:
     assert store.commit(state_machine.finish(job, FAILURE, store.now()))
 
 
+def take_turns(store: SqliteStore) -> None:
+    store.insert(
+        [new_job(store, f"b{n}", batch="b", at_once=2, priority=9, max_fails=9) for n in range(5)]
+    )
+    bury(store)
+    assert store.batches.let_go() == 0
+    assert store.batches.has_unsettled("b")
+    assert store.batches.counts("b")
+    assert store.batches.pending("b", 3) == 3
+    assert list(store.find(Filter(batch="b"), Page(limit=20)))
+
+
 def old_ones(store: SqliteStore) -> None:
     before = store.now() + HOUR
     assert store.retention.ended(State.DEAD, before, 5, before - 2 * HOUR)
@@ -191,6 +203,7 @@ MINE = ClaimRequest("mine", "w1", 30.0, only="job0")
             "jobs_ended", id="latest that ended",
         ),
         pytest.param(old_ones, "jobs_ended", id="ended"),
+        pytest.param(take_turns, "jobs_turns jobs_next_in_turn jobs_batch", id="batches"),
         pytest.param(past_runs, "runs_past", id="past runs"),
         pytest.param(remove, "PRIMARY KEY", id="remove"),
         pytest.param(

@@ -88,6 +88,7 @@ def fill(store: Store) -> None:
     """Put jobs of every state into a store, a limit, a pause, settings and an environment."""
     store.settings.set("max_retries", 7)
     store.set_queue_limit("gpu", paused=True, limit=3)
+    store.resources.set("licence", "4")
     store.environments.save("abc", (("A", "1"),))
     added(store, "done", environment="abc", env=(("API_TOKEN", "hunter2"),))
     settled(store, claimed(store))
@@ -142,6 +143,7 @@ def test_everything_comes_over_in_order(source: Store, target: Store) -> None:
     assert done.checksum
     assert target.settings.all() == source.settings.all()
     assert target.queue_limits() == source.queue_limits()
+    assert target.resources.fleet() == {"licence": "4"}
     assert target.environments.get("abc") == (("A", "1"),)
     assert target.counts() == source.counts()
     assert done.schedules == 2

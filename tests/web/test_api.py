@@ -92,6 +92,38 @@ def test_a_job_is_enqueued_changed_and_deleted(api: TestClient, queue: Queue) ->
     assert queue.counts().total == 0
 
 
+def test_batches_are_what_the_command_line_tells(api: TestClient, queue: Queue, cli: Cli) -> None:
+    queue.enqueue(["true", "false"], batch="b", at_once=1)
+    queue.enqueue_one("true")
+    assert call(api, "listBatches").json() == cli.ok("batch", "list", "--json").json
+    assert call(api, "getBatch", name="b").json() == cli.ok("batch", "show", "b", "--json").json
+    assert call(api, "getBatch", name="x").status_code == 404
+    assert len(call(api, "listJobs", query="?batch=b").json()["jobs"]) == 2
+
+
+def test_many_jobs_of_one_command_are_enqueued_or_none(api: TestClient, queue: Queue) -> None:
+    sweep = {"command": ["job", "{}", "{lr}"], "queue": "gpu", "batch": "b", "array": "1-2"}
+    made = call(api, "enqueueSweep", {**sweep, "params": {"lr": [0.1, "x y"]}})
+    assert (made.status_code, made.json()) == (
+        201, {"batch": "b", "jobs": 4, "first": "b-1", "last": "b-4"},
+    )  # fmt: skip
+    assert unquote(made.headers[MESSAGE_HEADER]) == "Enqueued batch 'b' of 4 jobs"
+    last = call(api, "getJob", id="b-4").json()
+    assert (last["command"], last["queue"]) == (["job", "2", "x y"], "gpu")
+    assert last["params"] == {"index": "2", "lr": "x y"}
+    assert call(api, "enqueueSweep", sweep).status_code == 409
+    for wrong in (
+        {"command": "job '{}'"}, {"array": "3-1"}, {"params": {"lr": 1}}, {"rows": [1]},
+        {"capture_env": True}, {"array": 5}, {"nonsense": 1},
+    ):  # fmt: skip
+        refused = call(api, "enqueueSweep", {**sweep, "batch": "c", **wrong})
+        assert refused.status_code == 400, wrong
+    assert call(api, "enqueueSweep", {"command": "job"}).status_code == 400
+    rows = call(api, "enqueueSweep", {"id": "r", "command": "job {a}", "rows": [{"a": 1}]})
+    assert rows.json()["first"] == "r-1"
+    assert queue.counts().total == 5
+
+
 def test_a_job_that_has_the_unique_key_already_is_not_told_to_be_enqueued(
     api: TestClient, queue: Queue
 ) -> None:

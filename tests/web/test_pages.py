@@ -316,3 +316,20 @@ def test_a_read_only_page_offers_no_change() -> None:
             page = client.get(path).text
             assert 'method="post"' not in page
             assert "Read-only" in page
+
+
+def test_the_page_of_a_job_shows_its_rules_and_which_of_them_has_buried_it(
+    served: Served, queue: Queue
+) -> None:
+    add(
+        queue, "ruled", command="exit 2", no_retry_on="2,126", retry_on="75", load_below=8,
+        preflight="test -e ready", between="22-6 UTC", hold=True,
+    )  # fmt: skip
+    page = text_of(served.logged_in().get("/jobs/ruled"))
+    for line in ("Not tried again after 2, 126", "Tried again after 75", "Load below 8",
+                 "Between 22:00-06:00 UTC", "Preflight test -e ready"):  # fmt: skip
+        assert line in page
+    add(queue, "buried", command="exit 2", no_retry_on="2")
+    run_next(queue, Outcome(exit_code=2, error="Exit code 2"))
+    page = text_of(served.logged_in().get("/jobs/buried"))
+    assert "Why it is not tried again: exit code 2 is not tried again (no_retry_on)" in page

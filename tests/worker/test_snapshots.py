@@ -178,3 +178,12 @@ def test_where_there_is_no_work_tree_nothing_is_enqueued(fleet: Fleet, tmp_path:
     with pytest.raises(InvalidInput, match="no snapshot can be taken in"):
         enqueue(fleet, tmp_path, "true")
     assert fleet.queue.counts().total == 0
+
+
+def test_a_checkout_that_fails_for_now_is_an_attempt_as_any(running: Fleet, tree: Path) -> None:
+    lock = tree / ".git" / "worktrees"
+    lock.write_text("in the way of what git keeps of work trees\n")
+    job_id = enqueue(running, tree, "true", max_retries=2)
+    job = running.settled(job_id)
+    assert (job.state, job.attempts, job.not_on) == (State.DEAD, 2, ())
+    assert "cannot be checked out: " in (job.last_error or "")

@@ -17,6 +17,7 @@ from functools import partial
 
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from queuectl.domain.dependencies import holds_turn, parents_in
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job, State
 from queuectl.domain.stats import minute_of
@@ -55,7 +56,7 @@ def add(link: Link, jobs: Sequence[Job], *, atomic: bool) -> frozenset[str]:
     stamp = new_stamp()
     documents = [to_document(job, now) for job in numbered]
     for job, document in zip(numbered, documents, strict=True):
-        if job.blocked_by:
+        if parents_in(job.blocked_by):
             document["linking"] = dependencies.mark(link, stamp, job.blocked_by)
     if atomic and len(documents) > 1:
         there = _add_staged(link, documents, now)
@@ -86,6 +87,9 @@ def restore(link: Link, jobs: Sequence[Job], *, keep_numbers: bool) -> frozenset
         chosen = [replace(job, seq=number + index) for index, job in enumerate(chosen)]
     now = link.now()
     documents = [to_document(job, now) for job in chosen]
+    for job, document in zip(chosen, documents, strict=True):
+        if holds_turn(job):
+            document["turn_held"] = f"{job.spec.batch}#r{job.seq}"
     dead = [each for each in documents if each["state"] == State.DEAD.value]
     for document in dead:
         document["moving"] = True

@@ -23,8 +23,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from queuectl.domain.job import Holding, Job, State
 from queuectl.domain.times import later
-from queuectl.stores.exchange import ClaimRequest, HeldClaim, Offer, Renewal
-from queuectl.stores.mongo import needs
+from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.mongo.connection import (
     BRIEF_SECONDS,
     Document,
@@ -33,6 +32,7 @@ from queuectl.stores.mongo.connection import (
 )
 from queuectl.stores.mongo.documents import BARE, NEEDS, readable, set_aside
 from queuectl.stores.mongo.errors import is_about_the_record, is_doubtful
+from queuectl.stores.mongo.needy_claims import NeedyClaims
 from queuectl.stores.mongo.queues import (
     NO_SUSPECTS,
     SUSPECTS,
@@ -73,6 +73,7 @@ class Claims:
         self._link = link
         self.ready_queues = ReadyQueues(link)
         self._crowd = Crowd(link)
+        self.needy = NeedyClaims(link, self.ready_queues, self._take_one)
         self._has_asked = False
         self._queues: tuple[str, ...] = ()
         self._more: Document = {}
@@ -92,8 +93,7 @@ class Claims:
             job = self._held(request)
         if job is not None:
             self._pause = SHORTEST_POLL
-            if job.spec.needs and not needs.confirm(self._link, request.claim_id):
-                self._give_back(request)
+            if job.spec.needs and not self.needy.confirm(request):
                 return None
         return job
 
@@ -102,9 +102,8 @@ class Claims:
         open_queues = self.ready_queues.open_queues(self._queues)
         where: Document = {"ready": True, "queue": open_queues, **self._more}
         ends_at = time.monotonic() + seconds
-        while (
-            self._link.jobs.find_one(where, {"_id": True}, hint="claim") is None
-            and not self._has_needy()
+        while self._link.jobs.find_one(where, {"_id": True}, hint="claim") is None and not (
+            self._request and self.needy.may_be_given(self._request)
         ):
             remaining = ends_at - time.monotonic()
             pause = min(self._pause * random.uniform(0.75, 1.25), max(remaining, 0))
@@ -125,13 +124,14 @@ class Claims:
                 request.queues, _condition(request), deliveries=request.deliveries
             )
             ready = ready_queues.next()
-            if not request.deliveries and ready_queues.may_look_at_needs():
+            is_last = ready is None and is_fresh
+            if not request.deliveries and ready_queues.may_look_at_needs(at_once=is_last):
                 with ready_queues.looking_at_needs():
-                    job = self._take_needy(request, ready)
+                    job = self.needy.take(request, ready)
                 if job is not None:
                     ready_queues.look_at_needs()
                     return job
-            if ready is None and is_fresh:
+            if is_last:
                 return None
             if ready is None:
                 ready_queues.forget()
@@ -157,80 +157,7 @@ class Claims:
             if job is not None:
                 return job
         self.ready_queues.read_limits()
-        return self._take_needy(request, None) if self.ready_queues.has_needs else None
-
-    def _take_needy(self, request: ClaimRequest, ready: ReadyQueue | None) -> Job | None:
-        """Take the job that goes next of those that need resources, if none of others does."""
-        link = self._link
-        for _ in range(_TRIES):
-            ledger, now = needs.Ledger(link), link.now()
-            room = needs.room_for(link, request.offer, ledger)
-            choice = needs.next_choice(link, request, self.ready_queues, room, now)
-            if choice is None or (ready and self._goes_before(ready, choice.candidate.key)):
-                return None
-            if not ledger.enter(request.claim_id, choice.holding, now):
-                continue
-            job = self._take_held(request, choice.candidate.key, choice.holding)
-            if job is not None:
-                needs.note_passed(link, choice.passed, now)
-                return job
-        return None
-
-    def _take_held(self, request: ClaimRequest, found: Document, holding: Holding) -> Job | None:
-        """Take a job that was looked at, for which the ledger has what it holds."""
-        try:
-            limit = self.ready_queues.limit(found["queue"])
-            job = self._take_one(request, found, limit, holding)
-        except NoRoom:
-            job = None
-        if job is None:
-            needs.withdraw(self._link, request.claim_id)
-        return job
-
-    def _goes_before(self, ready: ReadyQueue, head: Document) -> bool:
-        """Whether the first job of a queue goes before one that needs resources."""
-        if ready.top != head["priority"]:
-            return bool(ready.top > head["priority"])
-        first = self._link.jobs.find_one(
-            {"ready": True, "queue": ready.queue},
-            {"run_at": True, "seq": True},
-            sort=CLAIM_ORDER,
-            hint="claim",
-        )
-        if first is None:
-            return False
-        return bool((first["run_at"], first["seq"]) < (head["run_at"], head["seq"]))
-
-    def _has_needy(self) -> bool:
-        """Whether a job that needs resources could be claimed as was asked last."""
-        request = self._request
-        self.ready_queues.read_limits()
-        if not self.ready_queues.has_needs or request is None or request.deliveries:
-            return False
-        room = needs.room_for(self._link, request.offer, needs.Ledger(self._link))
-        now = self._link.now()
-        return needs.next_choice(self._link, request, self.ready_queues, room, now) is not None
-
-    def has_needy_suspect(self, queues: tuple[str, ...], offer: Offer) -> bool:
-        """Whether a suspect that needs resources could be claimed."""
-        if not self.ready_queues.has_needs:
-            return False
-        request = ClaimRequest("", "", 0, queues, suspects=True, offer=offer)
-        room = needs.room_for(self._link, offer, needs.Ledger(self._link))
-        now = self._link.now()
-        return needs.next_choice(self._link, request, self.ready_queues, room, now) is not None
-
-    def _give_back(self, request: ClaimRequest) -> None:
-        """Let a job wait again whose entry in the ledger was taken for lost before it began."""
-        held = {"state": _PROCESSING, "claim_id": request.claim_id}
-        change: Document = {
-            "$set": {"state": State.PENDING.value, "ready": NEEDS},
-            "$inc": {"attempts": -1, "rev": 1},
-            "$unset": dict.fromkeys(
-                ("claim_id", "lease_until", "claim_alone", "slots_held", "holding"), ""
-            ),
-        }
-        self._link.jobs.update_one(held, change)
+        return self.needy.take(request, None) if self.ready_queues.has_needs else None
 
     def _take_from(self, request: ClaimRequest, ready: ReadyQueue) -> Job | None:
         """Take a job of a queue. Raises NoRoom when its limit leaves none for the first one."""
@@ -281,25 +208,11 @@ class Claims:
         if ready_queues.is_shut(found["queue"]):
             return None
         if found.get("needs"):
-            return self._take_only_needy(request, found)
+            return self.needy.take_only(request, found)
         try:
             return self._take_one(request, found, ready_queues.limit(found["queue"]))
         except NoRoom:
             return None
-
-    def _take_only_needy(self, request: ClaimRequest, found: Document) -> Job | None:
-        """Take one job that needs resources, if they are free."""
-        self._link.jobs.update_one({"_id": found["_id"], "ready": True}, {"$set": {"ready": NEEDS}})
-        for _ in range(_TRIES):
-            ledger = needs.Ledger(self._link)
-            room = needs.room_for(self._link, request.offer, ledger)
-            units = needs.units_for(room, found)
-            if units is None:
-                return None
-            holding = room.holding(units)
-            if ledger.enter(request.claim_id, holding, self._link.now()):
-                return self._take_held(request, found, holding)
-        return None
 
     def _take_one(
         self, request: ClaimRequest, found: Document, limit: int, holding: Holding | None = None

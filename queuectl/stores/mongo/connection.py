@@ -70,6 +70,7 @@ class Link:
         self.workers = self.database["queuectl_workers"]
         self.turns = self.database["queuectl_turns"]
         self.batches = self.database["queuectl_batches"]
+        self.job_batches = self.database["queuectl_job_batches"]
         self.served_queues = self.database["queuectl_served_queues"]
         self.queues = self.database["queuectl_queues"]
         self.resources = self.database["queuectl_resources"]

@@ -21,7 +21,7 @@ from datetime import timedelta
 
 from pymongo.errors import PyMongoError
 
-from queuectl.domain.dependencies import parent_of, refuse_circle
+from queuectl.domain.dependencies import parents_in, refuse_circle
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import SETTLED, WAITING, Job
 from queuectl.domain.state_machine import Transition
@@ -43,7 +43,7 @@ _MARKED = {"$set": {"has_dependents": True}}
 
 def with_children_marked(link: Link, jobs: Sequence[Job]) -> list[Job]:
     """Mark the parents of new jobs, here and in the store; return the jobs to insert."""
-    wanted = {parent_of(blocker) for job in jobs for blocker in job.blocked_by}
+    wanted = {parent for job in jobs for parent in parents_in(job.blocked_by)}
     for some in link.changes.of(sorted(wanted)):
         _mark(link, some)
     return [replace(job, has_dependents=True) if job.id in wanted else job for job in jobs]
@@ -66,7 +66,7 @@ def _mark(link: Link, parents: Sequence[str]) -> None:
 
 def mark_parents_of_restored(link: Link, jobs: Sequence[Job]) -> None:
     """Mark the parents of restored jobs that are here; those that have ended notify them."""
-    wanted = sorted({parent_of(blocker) for job in jobs for blocker in job.blocked_by})
+    wanted = sorted({parent for job in jobs for parent in parents_in(job.blocked_by)})
     for some in link.changes.of(wanted):
         _mark(link, some)  # first: one that ends from now on leaves the mark by itself
         ended = {"_id": {"$in": list(some)}, "state": {"$in": _SETTLED}}
@@ -103,7 +103,7 @@ def withdraw(link: Link, job_id: str, stamp: str) -> None:
 
 def finish_linking(link: Link, jobs: Sequence[Job], stamp: str) -> None:
     """Drop blockers that have ended of jobs that one call wrote; clear its marks."""
-    linked = [job for job in jobs if job.blocked_by]
+    linked = [job for job in jobs if parents_in(job.blocked_by)]
     if linked:
         drop_ended_blockers(link, {blocker for job in linked for blocker in job.blocked_by})
         _clear(link, [job.id for job in linked], stamp)

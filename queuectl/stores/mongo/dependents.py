@@ -18,11 +18,13 @@ from pymongo.errors import BulkWriteError
 
 from queuectl.domain import state_machine
 from queuectl.domain.dependencies import (
+    batch_of_parent,
     gone,
     has_failed,
     is_gone,
     met_by,
     parent_of,
+    parents_in,
     root_cause,
     unwanted_by,
     wish_for,
@@ -33,6 +35,7 @@ from queuectl.domain.settings import CANCEL
 from queuectl.stores.mongo.chunks import Budget, by_id
 from queuectl.stores.mongo.connection import Document, Link, durable
 from queuectl.stores.mongo.documents import NEEDS, fence, new_stamp, readable_jobs, update
+from queuectl.stores.records import batch_from_text
 from queuectl.stores.serialization import parent_state
 
 KEPT_SECONDS = 60.0
@@ -67,11 +70,12 @@ def drop_ended_blockers(link: Link, blocked_by: Collection[str]) -> None:
 
     Those that are to be cancelled with a parent are, if it has failed.
     """
-    wanted = sorted(set(map(parent_of, blocked_by)))
+    wanted = sorted(parents_in(blocked_by))
     if not wanted:
         return
     found = by_id(durable(link.jobs), wanted, {"state": True}, link.reads)
     states = {each["_id"]: parent_state(each["state"]) for each in found}
+    states |= _states_of_batches(link, wanted)
     for parent in wanted:
         state = states.get(parent)
         if state is None or state in SETTLED:
@@ -80,6 +84,26 @@ def drop_ended_blockers(link: Link, blocked_by: Collection[str]) -> None:
         _cancel(link, End(parent_of(blocker), None), Budget())
     if any(has_failed(states.get(parent)) for parent in wanted):
         _notify_down(link, _little())
+
+
+def _states_of_batches(link: Link, parents: Collection[str]) -> dict[str, State]:
+    """Return how those of some parents stand that are batches."""
+    found: dict[str, State] = {}
+    for parent in parents:
+        if (name := batch_of_parent(parent)) is not None:
+            kept = durable(link.job_batches).find_one({"_id": name}, {"record": True})
+            if kept is not None:
+                found[parent] = batch_from_text(kept["record"]).state
+    return found
+
+
+def notify_of(link: Link, parent: str, state: State | None) -> bool:
+    """Notify jobs of the end of a parent that is no job; return whether all know."""
+    budget = Budget(seconds=SWEEP_SECONDS)
+    all_know = _notify(link, End(parent, state), budget)
+    if has_failed(state):
+        _notify_down(link, budget)
+    return all_know
 
 
 def notify_first(link: Link, after: Job) -> None:

@@ -17,6 +17,7 @@
 - `not_on`: on a job that some host could not start, else absent;
 - `claim_alone`: false on a job whose worker runs others beside it, else absent;
 - `slots_held`: numbers below its queue's limit that a running job holds, each nobody else's;
+- `turn_held`: the number that a job holds which its batch has let go (`turns`);
 - `stub`: true on what `jobs` keeps of a dead job when `dlq` has it.
 """
 
@@ -27,6 +28,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
+from queuectl.domain.dependencies import holds_turn
 from queuectl.domain.events import event_of
 from queuectl.domain.job import HISTORY_RUNS, SETTLED, Job, State
 from queuectl.domain.query import Page
@@ -50,8 +52,8 @@ NEEDS = "needs"
 """What `ready` is of a job that can be claimed by whoever has what it needs."""
 
 STUB_FIELDS = (
-    "_id", "seq", "rev", "state", "queue", "labels", "updated_at", "generated_id", "token", "stamp",
-    "has_dependents", "children_pending", "pending_events",
+    "_id", "seq", "rev", "state", "queue", "labels", "batch_name", "updated_at", "finished_at",
+    "generated_id", "token", "stamp", "has_dependents", "children_pending", "pending_events",
 )  # fmt: skip
 BARE = dict.fromkeys(("history", "pending_events", *OUTPUT_FIELDS), False)
 """The projection that leaves out what costs most to read."""
@@ -106,6 +108,8 @@ def lacking(job: Job) -> set[str]:
         absent.add("unique_live")
     if job.state is not State.PROCESSING:
         absent.add("slots_held")
+    if not holds_turn(job):
+        absent.add("turn_held")
     if not job.suspect:
         absent.add("suspect")
     if not job.put_backs:

@@ -21,7 +21,6 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job import Holding, State
 from queuectl.domain.resources import (
     NOTHING,
-    HeldUnits,
     Pairs,
     Supply,
     check_needs,
@@ -29,7 +28,7 @@ from queuectl.domain.resources import (
     supply_of,
 )
 from queuectl.stores.components import Resources
-from queuectl.stores.exchange import ClaimRequest, Offer
+from queuectl.stores.exchange import ClaimRequest, HeldUnits, Offer
 from queuectl.stores.mongo.connection import Document, Link, durable, in_words
 from queuectl.stores.mongo.documents import NEEDS
 from queuectl.stores.mongo.queues import NoRoom, ReadyQueues, free_numbers
@@ -46,6 +45,11 @@ _HEAD = {
     "needs": True, "queue": True, "priority": True, "run_at": True, "seq": True, "slots": True,
     "runs": True, "passed_at": True, "suspect": True,
 }  # fmt: skip
+
+
+def are_ready(link: Link) -> bool:
+    """Whether any job may be claimed that needs resources. Cheap."""
+    return link.jobs.find_one({"ready": NEEDS}, {"_id": True}) is not None
 
 
 class Ledger:

@@ -172,9 +172,9 @@ class ReadyQueues:
         """Look at the jobs that need resources at the next claim."""
         self._needs_pace.hurry()
 
-    def may_look_at_needs(self) -> bool:
+    def may_look_at_needs(self, *, at_once: bool) -> bool:
         """Whether there may be jobs that need resources, and it is time to look for them."""
-        return self.has_needs and self._needs_pace.is_due
+        return self.has_needs and (at_once or self._needs_pace.is_due)
 
     def looking_at_needs(self) -> AbstractContextManager[None]:
         """Return what notes how long a look takes, so that a slow server is left alone."""

@@ -26,6 +26,7 @@ from queuectl.stores.serialization import UNREADABLE, known_state, unreadable
 _PROCESSING = {"state": State.PROCESSING.value}
 READ_AT_ONCE = 500
 _READS = 20
+_OF_REST = {"queue": True, "rest": True, "unmade": True}
 _BEYOND_ALL = 2**63 - 1
 
 
@@ -139,6 +140,8 @@ def where_of(chosen: Filter) -> Document:
         where["queue"] = chosen.queue
     elif chosen.deliveries is not None:
         where["queue"] = {"$lt" if chosen.deliveries else "$gte": FIRST_NAME}
+    if chosen.batch is not None:
+        where["batch_name"] = chosen.batch
     if chosen.labels:
         where["labels"] = {"$all": list(chosen.labels)}
     if chosen.id_prefix:
@@ -232,4 +235,8 @@ def counts(link: Link) -> Counts:
         if state is not None:
             states = by_queue.setdefault(row["_id"]["queue"], {})
             states[state] = states.get(state, 0) + row["number"]
+    for found in link.job_batches.find({"unmade": {"$gt": 0}}, _OF_REST):
+        if (state := known_state(found["rest"])) is not None:
+            states = by_queue.setdefault(found["queue"], {})
+            states[state] = states.get(state, 0) + found["unmade"]
     return Counts(by_queue)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pymongo
 from pymongo.errors import DuplicateKeyError
 
+from queuectl.domain.batch import Batch
 from queuectl.domain.errors import NotFound
 from queuectl.domain.hooks import Hook
 from queuectl.domain.job import Job
@@ -42,7 +43,7 @@ from queuectl.stores.records import (
     worker_to_document,
 )
 
-_Record = TypeVar("_Record", Hook, Schedule)
+_Record = TypeVar("_Record", Hook, Schedule, Batch)
 
 
 def _worker(entry: Document) -> WorkerRecord:
@@ -195,7 +196,7 @@ class MongoNamed(components.Named[_Record]):
         return read_each(self._kind, ((each["_id"], each) for each in documents), self._read)
 
 
-def _as_read(record: Hook | Schedule) -> Document:
+def _as_read(record: Hook | Schedule | Batch) -> Document:
     """Return what tells a record from what it was before, and from another of its name."""
     return {"_id": record.name, "rev": record.rev, "created_at": record.created_at}
 

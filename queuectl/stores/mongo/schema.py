@@ -61,6 +61,8 @@ JOB_INDEXES = (
     _index("cancelled", "finished_at", "seq", where={"state": "cancelled"}),
     # limits of queues, and unique keys: what two jobs must not have at once
     _index("slots_held", "slots_held", unique=True, sparse=True),
+    _index("turn_held", "turn_held", unique=True, sparse=True),
+    _index("batch_state", "batch_name", "state", where={"batch_name": {"$type": "string"}}),
     _index("unique_live", "unique_live", unique=True, sparse=True),
     # children of a parent that ends, and what a crash may leave half done
     _index("blocked_by", "blocked_by", sparse=True),
@@ -80,6 +82,10 @@ JOB_INDEXES = (
 
 _OTHER_INDEXES = {
     "dlq": (_index("finished_at", "finished_at"), _ENVIRONMENT, _SNAPSHOT, _PAST_SINCE),
+    "job_batches": (
+        _index("open", "is_open", where={"is_open": True}),
+        _index("unmade", "created_at", where={"unmade": {"$gt": 0}}),
+    ),
     "schedules": (_index("due", "paused", "next_due"),),
     "figures": (_index("minute", "minute"),),
     "events": (_index("pending", "event.finished_at", sparse=True),),

@@ -21,6 +21,7 @@ from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import later
 from queuectl.stores.base import Store
 from queuectl.stores.components import (
+    Batches,
     Environments,
     Meta,
     Named,
@@ -44,6 +45,7 @@ from queuectl.stores.mongo import (
 )
 from queuectl.stores.mongo.claims import Claims, renew
 from queuectl.stores.mongo.connection import Link, in_words, opening
+from queuectl.stores.mongo.job_batches import MongoBatches
 from queuectl.stores.mongo.retention import MongoRetention
 from queuectl.stores.mongo.schema import prepare
 from queuectl.stores.mongo.stats import MongoStats, finish_batch
@@ -64,6 +66,7 @@ class MongoStore(Store):
         self._swept_to = ""
         self.schedules: Schedules = registry.MongoSchedules(link, self._writes)
         self.hooks: Named[Hook] = registry.MongoHooks(link)
+        self.batches: Batches = MongoBatches(link, self._writes)
         self.settings: StoredSettings = registry.MongoSettings(link)
         self.workers: Workers = registry.MongoWorkers(link)
         self.stats: Stats = MongoStats(link)
@@ -194,10 +197,12 @@ class MongoStore(Store):
     def has_ready_deliveries(self, *, untried: bool = False) -> bool:
         return self._claims.ready_queues.has_deliveries(untried=untried)
 
-    def ready_suspects(self, queues: tuple[str, ...], limit: int, offer: Offer = NO_OFFER) -> int:
+    def ready_suspects(
+        self, queues: tuple[str, ...], limit: int, offer: Offer | None = None
+    ) -> int:
         found = self._claims.ready_queues.ready_suspects(queues, limit)
         number = sum(1 for _ in islice(found, limit))
-        return number or self._claims.has_needy_suspect(queues, offer)
+        return number or self._claims.needy.has_suspect(queues, offer or NO_OFFER)
 
     # small idempotent chores of the maintenance
 

@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.mongo import batches, bulk, dead, dependencies, dependents
+from queuectl.stores.mongo import batches, bulk, dead, dependencies, dependents, turns
 from queuectl.stores.mongo.connection import (
     Document,
     Link,
@@ -46,7 +46,13 @@ class Writes:
             if job.is_ready(now) and not job.spec.needs
         }:
             self._ready_queues.note_ready(queue, priority)
+        if any(job.spec.at_once for job in jobs) and turns.after_insert(self._link, jobs):
+            self.note_let_go()
         return refused
+
+    def note_let_go(self) -> None:
+        """Note that jobs have become ready of which nobody here knows in which queues."""
+        self._ready_queues.forget()
 
     def commit(self, change: Transition) -> bool:
         """Apply a transition if its fence holds; see `Store.commit`."""
@@ -66,7 +72,16 @@ class Writes:
                 dependencies.withdraw(self._link, after.id, stamp)
         if is_written:
             self._follow_up(change, now)
+            self._see_to_batches([change])
         return is_written
+
+    def _see_to_batches(self, changes: Sequence[Transition]) -> None:
+        """See to the batches of jobs that were changed; the upkeep does what fails here."""
+        if all(change.before.spec.batch is None for change in changes):
+            return
+        with left_to_repair():
+            if turns.after_changes(self._link, changes):
+                self.note_let_go()
 
     def commit_all(self, changes: Sequence[Transition]) -> list[bool]:
         """Apply changes of many jobs, most of them in one command; see `Store.commit_all`."""
@@ -78,6 +93,7 @@ class Writes:
         for change in plain:
             if change.before.id in applied:
                 self._follow_up(change, now)
+        self._see_to_batches([change for change in plain if change.before.id in applied])
         others = [change for change in changes if not bulk.is_plain(change)]
         applied |= {change.before.id for change in others if self.commit(change)}
         return [change.before.id in applied for change in changes]
@@ -124,6 +140,8 @@ class Writes:
         before, after = change.before, change.after
         if before.state is State.PROCESSING:
             self._ready_queues.note_room(before.spec.queue)
+            if before.spec.needs:
+                self._ready_queues.look_at_needs()
         if change.to_dead:
             with left_to_repair():
                 dead.finish_burial(self._link, before.id)
@@ -148,11 +166,11 @@ class Writes:
         """Make jobs claimable that have become due; see `Store.make_due_claimable`."""
         jobs = self._link.jobs
         due = {"ready": False, "run_at": {"$lte": self._link.now()}}
-        found = list(jobs.find(due, {"needs_key": True}).sort("run_at", 1).limit(limit))
+        found = list(jobs.find(due, {"needs": True}).sort("run_at", 1).limit(limit))
         if not found:
             return 0
-        needy = [each["_id"] for each in found if "needs_key" in each]
-        others = [each["_id"] for each in found if "needs_key" not in each]
+        needy = [each["_id"] for each in found if each.get("needs")]
+        others = [each["_id"] for each in found if not each.get("needs")]
         still_due = {**due, "state": {"$in": sorted(state.value for state in WAITING)}}
         promoted = 0
         ends_at = time.monotonic() + _PROMOTE_SECONDS

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain import state_machine
 from queuectl.domain.dependencies import (
+    batch_of_parent,
     gone,
     has_failed,
     is_gone,
     left_by,
     met_by,
     parent_of,
+    parents_in,
     root_cause,
     unwanted_by,
     wish_for,
@@ -72,7 +74,7 @@ _NO_PARENTS = Parents(frozenset(), {})
 
 def parents_of(db: Database, jobs: Sequence[Job]) -> Parents:
     """Return the jobs that new ones wait for, as they are now."""
-    ids = {parent_of(blocker) for job in jobs for blocker in job.blocked_by}
+    ids = {parent for job in jobs for parent in parents_in(job.blocked_by)}
     if not ids:
         return _NO_PARENTS
     states = _states(db, ids)
@@ -81,10 +83,30 @@ def parents_of(db: Database, jobs: Sequence[Job]) -> Parents:
 
 
 def _states(db: Database, ids: Iterable[str]) -> dict[str, State | None]:
-    found = db.rows(
-        f"SELECT id, state FROM jobs WHERE id {_IN_ARRAY}", (rows.dump_json(sorted(ids)),)
-    )
-    return {job_id: serialization.parent_state(state) for job_id, state in found}
+    wanted = sorted(ids)
+    found = db.rows(f"SELECT id, state FROM jobs WHERE id {_IN_ARRAY}", (rows.dump_json(wanted),))
+    states: dict[str, State | None] = {
+        job_id: serialization.parent_state(state) for job_id, state in found
+    }
+    for parent in wanted:
+        if (name := batch_of_parent(parent)) is not None:
+            row = db.row("SELECT record FROM batches WHERE name = ?", (name,))
+            if row:
+                from queuectl.stores.records import batch_from_text
+
+                states[parent] = batch_from_text(row[0]).state
+    return states
+
+
+def notify_of(db: Database, parent: str, state: State | None) -> bool:
+    """Notify jobs of the end of a parent that is no job; return whether all know."""
+    now = db.now()
+    all_know = _release(db, parent, state, now, NOTIFIED_AT_ONCE)
+    if has_failed(state):
+        cancelled = _cancel_children(db, parent, state, None, now, NOTIFIED_AT_ONCE)
+        all_know = all_know and len(cancelled) < NOTIFIED_AT_ONCE
+        notify_from(db, cancelled, now)
+    return all_know
 
 
 def mark_parents(db: Database, ids: Collection[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from queuectl.domain.job import State
 from queuectl.domain.query import SIGNALLED, TIMED_OUT, Filter, Page, is_plain, search_text
 from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import to_millis
@@ -34,8 +35,10 @@ def statement(
     values: list[object] = []
     condition, bound = conditions(db, chosen)
     # what few jobs have is found by an index of its own, and not by that of states
-    state_column = "+state" if chosen.labels or chosen.exit_code else "state"
-    for state in sorted(state.value for state in chosen.states) or [""]:
+    is_rare = (chosen.labels or chosen.exit_code) and chosen.batch is None
+    state_column = "+state" if is_rare else "state"
+    states = chosen.states or (frozenset(State) if chosen.batch is not None else frozenset())
+    for state in sorted(state.value for state in states) or [""]:
         is_state = f"AND {state_column} = ? " if state else ""
         arms.append(f"SELECT {columns} FROM jobs WHERE seq {beyond} ? {is_state}{condition}")
         values += [start, *([state] if state else []), *bound]
@@ -65,6 +68,9 @@ def conditions(db: Database, chosen: Filter) -> tuple[str, list[object]]:
         values.append(chosen.queue)
     elif chosen.deliveries is not None:
         parts.append(f"+queue {'<' if chosen.deliveries else '>='} '{FIRST_NAME}'")
+    if chosen.batch is not None:
+        parts.append("batch_name = ?")
+        values.append(chosen.batch)
     if chosen.labels:
         parts.append("labels IS NOT NULL")
     for label in chosen.labels:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import records
 from queuectl.stores.exchange import Fired
-from queuectl.stores.sqlite import reads, writes
+from queuectl.stores.sqlite import reads
 
 if TYPE_CHECKING:
+    from queuectl.domain.batch import Batch
     from queuectl.domain.hooks import Hook
     from queuectl.domain.job import Job
     from queuectl.domain.schedule import Schedule
     from queuectl.stores.sqlite.database import Database
 
 
-Record = TypeVar("Record", bound="Hook | Schedule")
+Record = TypeVar("Record", bound="Hook | Schedule | Batch")
 
 
 class NamedTable(Generic[Record]):
@@ -34,10 +35,11 @@ class NamedTable(Generic[Record]):
         columns: Sequence[str],
         to_row: Callable[[Record], list[Any]],
         from_row: Callable[[Sequence[Any]], Record],
+        table: str = "",
     ) -> None:
         self._db = db
         self._kind = kind
-        self._table = f"{kind}s"
+        self._table = table or f"{kind}s"
         self._columns = ", ".join(columns)
         self._marks = ", ".join("?" * len(columns))
         self._to_row = to_row
@@ -90,7 +92,7 @@ _FENCE = "WHERE name = ? AND rev = ? AND created_at = ?"
 """What tells a record from what it was before, and from another of its name."""
 
 
-def _fence_of(record: Hook | Schedule) -> list[object]:
+def _fence_of(record: Hook | Schedule | Batch) -> list[object]:
     return [record.name, record.rev, to_millis(record.created_at)]
 
 
@@ -109,6 +111,8 @@ class ScheduleTable(NamedTable["Schedule"]):
 
     def fire(self, before: Schedule, job: Job, after: Schedule) -> Fired:
         """Add the run of a schedule and advance it, in one transaction; see `Schedules.fire`."""
+        from queuectl.stores.sqlite import writes  # which those who only look do without
+
         db = self._db
         prepared = writes.prepare(db, [job], db.now())
         with db.writing():

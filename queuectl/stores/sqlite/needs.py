@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from queuectl.domain.allocation import Candidate, Room
     from queuectl.domain.job import Holding, Job
-    from queuectl.domain.resources import HeldUnits, Pairs
-    from queuectl.stores.exchange import ClaimRequest, Offer
+    from queuectl.domain.resources import Pairs
+    from queuectl.stores.exchange import ClaimRequest, HeldUnits, Offer
     from queuectl.stores.sqlite.database import Database
 
 Blocked = dict[str, tuple[float, ...]]
@@ -93,9 +93,11 @@ def holding_for(db: Database, request: ClaimRequest, job: Job) -> Holding | None
     return held_by(db, request.offer, job.spec.needs, job.runs)
 
 
-def held_by(db: Database, offer: Offer, needs: Pairs, runs: int) -> Holding | None:
+def held_by(db: Database, offer: Offer | None, needs: Pairs, runs: int) -> Holding | None:
     """Return what a job would hold that started now and has had so many runs; None: no room."""
-    room = _room(db, offer)
+    from queuectl.stores.exchange import NO_OFFER
+
+    room = _room(db, offer or NO_OFFER)
     units = room.place(needs, runs)
     return None if units is None else room.holding(units)
 
@@ -114,7 +116,7 @@ def note_passed(db: Database, passed: Sequence[int], taken: int, now: datetime) 
 
 def _held(db: Database) -> list[HeldUnits]:
     """Return what the jobs hold that run; see `Resources.held`."""
-    from queuectl.domain.resources import HeldUnits
+    from queuectl.stores.exchange import HeldUnits
 
     return [
         HeldUnits(job_id, worker, rows.holding_from_text(text))

@@ -30,6 +30,12 @@ _OLDEST_DUE = (
 )
 
 
+_COUNTED = (
+    "SELECT queue, state, jobs FROM counts WHERE jobs > 0 "
+    "UNION ALL SELECT queue, rest, unmade FROM batches WHERE unmade > 0"
+)
+"""How many jobs there are, and how many of batches whose jobs are made while they run."""
+
 _USED = (
     "SELECT COALESCE(SUM(slots), 0) FROM jobs INDEXED BY jobs_state "
     "WHERE state = 'processing' AND queue = ?"
@@ -178,9 +184,10 @@ def counts(db: Database) -> Counts:
 
     db.recover()
     by_queue: dict[str, dict[State, int]] = {}
-    for queue, state, jobs in db.rows("SELECT queue, state, jobs FROM counts WHERE jobs > 0"):
+    for queue, state, jobs in db.rows(_COUNTED):
         if (known := serialization.known_state(state)) is not None:
-            by_queue.setdefault(queue, {})[known] = jobs
+            states = by_queue.setdefault(queue, {})
+            states[known] = states.get(known, 0) + jobs
     return Counts(by_queue)
 
 

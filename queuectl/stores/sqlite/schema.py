@@ -34,7 +34,40 @@ LATER = {
 NULL, or their default, is what nearly all rows have in them.
 """
 
+IS_NEXT_IN_TURN = """blocked_by = '["turn:"]'"""
+"""Holds of a job that waits for nothing but its turn in its batch, as its index has it."""
+
+HOLDS_TURN = (
+    "at_once > 0 AND batch_name IS NOT NULL AND blocked_by IS NULL "
+    "AND state IN ('pending', 'failed', 'processing')"
+)
+"""Holds of a job that its batch has let go, as its index has it."""
+
+LATER_TABLES = (
+    # `is_open`, `unmade` and `queue` with `rest` are what others than its own commands look for
+    "CREATE TABLE IF NOT EXISTS batches (name TEXT PRIMARY KEY, rev INTEGER NOT NULL, "
+    "created_at INTEGER NOT NULL, is_open INTEGER NOT NULL, unmade INTEGER NOT NULL, "
+    "queue TEXT NOT NULL, rest TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS batches_open ON batches (name) WHERE is_open = 1",
+    "CREATE INDEX IF NOT EXISTS batches_unmade ON batches (created_at) WHERE unmade > 0",
+    "CREATE INDEX IF NOT EXISTS jobs_batch ON jobs (batch_name, state) "
+    "WHERE batch_name IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS jobs_next_in_turn ON jobs (batch_name, run_at, seq) "
+    f"WHERE {IS_NEXT_IN_TURN}",
+    f"CREATE INDEX IF NOT EXISTS jobs_turns ON jobs (batch_name) WHERE {HOLDS_TURN}",
+    "CREATE TABLE IF NOT EXISTS resources (name TEXT PRIMARY KEY, capacity TEXT NOT NULL) "
+    "WITHOUT ROWID",
+    # of the jobs that may be claimed and need resources, those that need the same side by side
+    "CREATE INDEX IF NOT EXISTS jobs_needs "
+    "ON jobs (needs, queue, priority DESC, run_at, seq) WHERE ready = 3",
+    "CREATE INDEX IF NOT EXISTS jobs_snapshot ON jobs (snapshot) WHERE snapshot IS NOT NULL",
+)
+"""Makes the tables and indexes that a file of this layout may lack."""
+
 _COLUMNS_AT_MOST = 1000
+SCHEMA_VERSION = (
+    LAYOUT * _COLUMNS_AT_MOST + len(FIELDS) + sum(map(len, LATER.values())) + len(LATER_TABLES)
+)
 
 
 def layout_of_version(version: int) -> int:
@@ -71,20 +104,6 @@ SUSPECTS_INDEX = (
     "WHERE ready = 2"
 )
 """Makes the index of the suspects that may be claimed, which a file of before them lacks."""
-
-LATER_TABLES = (
-    "CREATE TABLE IF NOT EXISTS resources (name TEXT PRIMARY KEY, capacity TEXT NOT NULL) "
-    "WITHOUT ROWID",
-    # of the jobs that may be claimed and need resources, those that need the same side by side
-    "CREATE INDEX IF NOT EXISTS jobs_needs "
-    "ON jobs (needs, queue, priority DESC, run_at, seq) WHERE ready = 3",
-    "CREATE INDEX IF NOT EXISTS jobs_snapshot ON jobs (snapshot) WHERE snapshot IS NOT NULL",
-)
-"""Makes the tables and indexes that a file of before them lacks."""
-
-SCHEMA_VERSION = (
-    LAYOUT * _COLUMNS_AT_MOST + len(FIELDS) + sum(map(len, LATER.values())) + len(LATER_TABLES)
-)
 
 _FIELDS = ",\n  ".join(map(column_of, FIELDS.values()))
 
@@ -302,6 +321,6 @@ CREATE TABLE turns (chore TEXT PRIMARY KEY, next_at INTEGER NOT NULL) WITHOUT RO
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-_LATER = "".join(f"{statement};\n" for statement in LATER_TABLES)
-SCHEMA = _JOBS + _DLQ + _RUNS + _BLOCKERS + _COUNTERS + _FIGURES + _NAMED + _LATER
+_LATER_TABLES = "".join(f"{statement};\n" for statement in LATER_TABLES)
+SCHEMA = _JOBS + _DLQ + _RUNS + _BLOCKERS + _COUNTERS + _FIGURES + _NAMED + _LATER_TABLES
 """The script that makes the tables in an empty database."""

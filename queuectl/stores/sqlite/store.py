@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from queuectl.stores.exchange import NO_OFFER
 from queuectl.stores.records import BATCH
 from queuectl.stores.sqlite import reads, registry
 from queuectl.stores.sqlite.connection import translated
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from queuectl.domain.queue_limits import QueueLimits
     from queuectl.domain.state_machine import Transition
     from queuectl.stores.components import (
+        Batches,
         Environments,
         Meta,
         Named,
@@ -50,6 +50,7 @@ class SqliteStore:
 
     schedules: Schedules
     hooks: Named[Hook]
+    batches: Batches
     stats: Stats
     retention: Retention
     resources: Resources
@@ -84,6 +85,10 @@ class SqliteStore:
                 from queuectl.stores.sqlite.named import hook_table
 
                 made = hook_table(self._db)
+            elif name == "batches":
+                from queuectl.stores.sqlite.batches import BatchTable
+
+                made = BatchTable(self._db)
             elif name == "stats":
                 from queuectl.stores.sqlite.stats import StatsTables
 
@@ -245,7 +250,9 @@ class SqliteStore:
 
         return has_ready_deliveries(self._db, untried=untried)
 
-    def ready_suspects(self, queues: tuple[str, ...], limit: int, offer: Offer = NO_OFFER) -> int:
+    def ready_suspects(
+        self, queues: tuple[str, ...], limit: int, offer: Offer | None = None
+    ) -> int:
         from queuectl.stores.sqlite.suspects import ready_suspects
 
         return ready_suspects(self._db, queues, limit, offer)

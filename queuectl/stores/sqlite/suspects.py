@@ -53,7 +53,7 @@ def may_be_for(request: ClaimRequest) -> bool:
     return request.alone and not request.deliveries
 
 
-def ready_suspects(db: Database, queues: tuple[str, ...], limit: int, offer: Offer) -> int:
+def ready_suspects(db: Database, queues: tuple[str, ...], limit: int, offer: Offer | None) -> int:
     """Return how many suspects could be claimed; see `Store.ready_suspects`."""
     return sum(1 for _ in islice(_ready(db, queues, offer), limit))
 
@@ -81,7 +81,7 @@ def wait_before(db: Database, queue: str, priority: int, row: Sequence[Any]) -> 
     return bool(found[0])
 
 
-def _ready(db: Database, queues: tuple[str, ...], offer: Offer) -> Iterator[ReadySuspect]:
+def _ready(db: Database, queues: tuple[str, ...], offer: Offer | None) -> Iterator[ReadySuspect]:
     """Yield the suspects that could all be claimed now, the first one first.
 
     Each of those that need resources could be claimed as the only one of them.

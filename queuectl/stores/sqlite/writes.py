@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from queuectl.domain.dependencies import parent_of, refuse_circle
+from queuectl.domain.dependencies import parents_in, refuse_circle
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import to_millis
@@ -127,8 +127,18 @@ def _insert(db: Database, prepared: PreparedInsert) -> None:
         db.connection.execute(statement, values)
     db.connection.executemany(_BLOCKED_IN, prepared.waiting)
     count_in(db, new, prepared.at)
+    if prepared.waiting:
+        _let_go(db, prepared.linked)
     if prepared.parents.ids:
         dependencies.cancel_those_of_failed(db, prepared.linked, prepared.at)
+
+
+def _let_go(db: Database, jobs: Sequence[Job]) -> None:
+    """Let the first of new jobs go that wait for their turn in their batch."""
+    if any(job.spec.at_once for job in jobs):
+        from queuectl.stores.sqlite import turns  # which other jobs have no use for
+
+        turns.after_insert(db, jobs, db.now())
 
 
 def count_in(db: Database, new: statements.NewRows, at: datetime) -> None:
@@ -170,7 +180,7 @@ def _insert_whole(db: Database, job: Job, now: datetime, *, keep_number: bool) -
 
 def _mark_parents_of_whole(db: Database, jobs: Sequence[Job]) -> None:
     """Let parents that are here tell these children of their end, if they have ended."""
-    ids = {parent_of(blocker) for job in jobs for blocker in job.blocked_by}
+    ids = {parent for job in jobs for parent in parents_in(job.blocked_by)}
     if not ids:
         return
     settled = ", ".join(f"'{state.value}'" for state in sorted(SETTLED))
@@ -216,10 +226,21 @@ def commit_together(db: Database, some: Sequence[Transition], now: datetime) -> 
     """Write transitions, or find that they have been written already; say of each whether."""
     applied = apply_together(db, some, now)
     changes.record(db, [change for change, is_new in zip(some, applied, strict=True) if is_new])
+    _see_to_batches(db, some, applied, now)
     return [
         is_new or (change.run is not None and change.run in reads.history(db, change.before.seq))
         for change, is_new in zip(some, applied, strict=True)
     ]
+
+
+def _see_to_batches(
+    db: Database, some: Sequence[Transition], applied: Sequence[bool], now: datetime
+) -> None:
+    """See to the batches of jobs that were changed: whose turn is next, and too many failures."""
+    if any(change.before.spec.batch is not None for change in some):
+        from queuectl.stores.sqlite import turns  # which other jobs have no use for
+
+        turns.after_changes(db, some, applied, now)
 
 
 def _commit_or_undo(db: Database, change: Transition, now: datetime) -> bool:
@@ -230,6 +251,7 @@ def _commit_or_undo(db: Database, change: Transition, now: datetime) -> bool:
         is_written = _apply(db, change, now)
         if is_written:
             changes.record(db, [change])
+            _see_to_batches(db, [change], [True], now)
         return is_written
     except sqlite3.IntegrityError:
         execute("ROLLBACK TO one")

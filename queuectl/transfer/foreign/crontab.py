@@ -27,6 +27,9 @@ _ASSIGNMENT = re.compile(
     re.DOTALL,
 )
 _MAILS = ("MAILTO", "MAILFROM")
+_ESCAPED = ("\\%", "\\\\")
+"""What a command has a backslash too many in, for cron alone: each other stays as it is."""
+
 _UTC = ("UTC", "UCT", "Universal", "Zulu")
 _ZONES = ("CRON_TZ", "TZ")
 
@@ -103,7 +106,7 @@ def _split_percent(text: str) -> tuple[str, str | None]:
     for at, part in enumerate(parts):
         if part == "%":
             return "".join(command), _standard_input("".join(parts[at + 1 :]))
-        command.append("%" if part == "\\%" else part)
+        command.append(part[1:] if part in _ESCAPED else part)
     return "".join(command), None
 
 
@@ -145,8 +148,8 @@ def _fields(
     home = variables.get("HOME", context.home)
     shell = variables.get("SHELL", _SHELL)
     env = {
-        "PATH": _PATH, "LOGNAME": context.user, "USER": context.user,
-        **variables, "HOME": home, "SHELL": shell,
+        "PATH": _PATH, "USER": context.user,
+        **variables, "LOGNAME": context.user, "HOME": home, "SHELL": shell,
     }  # fmt: skip
     return {
         "command": command if shell == _SHELL else [shell, "-c", command],

@@ -62,14 +62,18 @@ def _groups(state: Json) -> dict[str, tuple[int, bool]]:
     """Return for each group how many tasks may run at once (0: any number), and if it is paused."""
     daemon = _object(_object(state.get("settings")).get("daemon"))
     numbers = _object(daemon.get("groups"))
+    groups = _object(state.get("groups"))
+    if isinstance(state.get("running"), bool):  # before 0.12, of the tasks that are in no group
+        groups = {"default": state["running"], **groups}
     found: dict[str, tuple[int, bool]] = {}
-    for name, group in _object(state.get("groups")).items():
+    for name, group in groups.items():
         if isinstance(group, dict):  # from version 2 on
             parallel, status = group.get("parallel_tasks", 1), group.get("status")
         else:
             default = daemon.get("default_parallel_tasks", 1) if name == "default" else 1
             parallel, status = numbers.get(name, default), group
-        found[name] = (parallel if isinstance(parallel, int) else 1, status == "Paused")
+        is_paused = status in ("Paused", False)  # before 0.12 it is whether the group runs
+        found[name] = (parallel if isinstance(parallel, int) else 1, is_paused)
     return found
 
 
@@ -146,7 +150,7 @@ class _Tasks:
         elif word == "Stashed":
             fields["hold"] = True
             changes.append("it is stashed: held until queuectl resume")
-        elif self._groups.get(group, (1, False))[1]:
+        if "hold" not in fields and self._groups.get(group, (1, False))[1]:
             fields["hold"] = True
             changes.append("its group is paused: held until queuectl resume")
         after, refused = self._parents(task)

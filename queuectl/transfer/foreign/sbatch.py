@@ -24,6 +24,7 @@ from queuectl.transfer.foreign.slurm_options import (
     NotSlurm,
     array_of,
     filled,
+    instant_of,
     options_in,
     seconds_of,
 )
@@ -31,12 +32,15 @@ from queuectl.transfer.foreign.slurm_options import (
 _SHELLS = frozenset("sh bash dash ksh mksh zsh ash".split())
 _MARK = "#SBATCH"
 _ARGUMENT = re.compile(r"\$(?:[1-9@]|\{[1-9@])")
+_USED = re.compile(r"\$\{?(SLURM_\w+)(?!\w*:?[-=+?])")
+"""A variable of Slurm's that a script relies on: one with a default it can do without."""
+
 _PARTS = re.compile(r"\s+(?:het|pack)job\b")
-_ISO = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 _TAKEN = frozenset(
     "job-name time chdir array output error input open-mode dependency begin hold export nodes "
     "ntasks cpus-per-task partition".split()
 )
+_OTHER_JOBS = frozenset({"container", "gid", "test-only", "uid", "wrap"})
 _SILENT = frozenset("comment quiet verbose parsable ignore-pbs no-requeue help".split())
 """What says nothing of how the job is to run."""
 
@@ -123,6 +127,8 @@ def _jobs(script: _Script, context: Context) -> Iterator[Entry]:
     if not script.first_command:
         raise NotSlurm("there is no command in it")
     _require_one_host(options)
+    if other := _OTHER_JOBS & options.keys():
+        raise NotSlurm(f"--{min(other)}: it would be another job without it")
     array = array_of(options["array"]) if "array" in options else None
     default = context.path.name if context.path else "sbatch"
     title = options.get("job-name") or default
@@ -139,6 +145,8 @@ def _jobs(script: _Script, context: Context) -> Iterator[Entry]:
         identity = script.text if index is None else f"{script.text}\n[{index}]"
         digest = digest_of("sbatch", identity)
         stem = plain_name(title) + ("" if index is None else f"-{index}")
+        unset = sorted(set(_USED.findall(script.text)) - variables.keys() - common["env"].keys())
+        lacks = (f"it uses {', '.join(unset)}, which is not set here",) if unset else ()
         redirected = _redirections(options, _pattern_values(variables, title, context))
         fields = {
             **common,
@@ -151,7 +159,7 @@ def _jobs(script: _Script, context: Context) -> Iterator[Entry]:
             identity=identity,
             name=name_for(stem, digest),
             fields=fields,
-            changes=notes,
+            changes=(*notes, *lacks),
             digest=digest,
         )
 
@@ -190,9 +198,7 @@ def _waits(options: Options) -> dict[str, Any]:
         fields["hold"] = True
     begin = options.get("begin", "now")
     if begin.lower() != "now":
-        if not _ISO.fullmatch(begin):
-            raise NotSlurm(f"--begin {begin}: write it as 2030-01-31T14:30")
-        fields["run_at"] = begin
+        fields["run_at"] = instant_of(begin)
     for part in filter(None, options.get("dependency", "").split(",")):
         word, _, ids = part.partition(":")
         if word not in _DEPENDENCIES or not ids or "?" in part:

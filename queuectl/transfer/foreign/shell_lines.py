@@ -60,6 +60,9 @@ def _in_shell(text: str) -> str:
 
 def _grouped(text: str) -> str:
     """Return a command that stands behind `&&` as a whole."""
-    if any(mark in text for mark in "&|;#"):
-        return _in_shell(text) if "#" in text else f"{{ {text.rstrip().rstrip(';')}; }}"
-    return text
+    if not any(mark in text for mark in "&|;#"):
+        return text
+    line = text.rstrip().rstrip(";")
+    if "#" in line or line.endswith(("&", "\\", ";")):  # what would not end at the bracket
+        return _in_shell(text)
+    return f"{{ {line}; }}"

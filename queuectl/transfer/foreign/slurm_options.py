@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from queuectl.domain.frozen import frozen
+from queuectl.domain.times import iso
 
 _SHORT = {
     "A": "account", "a": "array", "B": "extra-node-info", "b": "begin", "C": "constraint",
@@ -23,6 +25,8 @@ _FLAGS = frozenset(
 )
 """Options that take no value, or take one only behind `=`."""
 
+_MAY_BE_EMPTY = frozenset({"comment", "nice", "propagate"})
+
 _OLD_NAMES = {"workdir": "chdir", "tasks-per-node": "ntasks-per-node"}
 _OTHERS = (
     "comment cpus-per-gpu deadline export gpus-per-node gpus-per-task gres hint mail-type "
@@ -36,6 +40,7 @@ _LONG = frozenset([*_SHORT.values(), *_FLAGS, *_OTHERS.split()])
 MOST_OF_ARRAY = 10_000
 _NO_LIMIT = ("0", "UNLIMITED", "INFINITE", "-1")
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
+_ISO = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 _RANGE = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 _PATTERN = re.compile(r"%(\d*)(.)")
 
@@ -57,6 +62,13 @@ def options_in(text: str) -> Iterator[tuple[str, str]]:
 
     Raises NotSlurm for what is no option.
     """
+    for name, value in _pairs(text):
+        if not value and name in _LONG and name not in _FLAGS | _MAY_BE_EMPTY:
+            raise NotSlurm(f"--{name} has no value")
+        yield name, value
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
     words = _words(text)
     while words:
         word = words.pop(0)
@@ -142,6 +154,16 @@ def seconds_of(time: str) -> float:
         hours, minutes, seconds = [0, *parts, 0][:3]
     minutes += (int(found["days"] or 0) * 24 + hours) * 60 + math.ceil(seconds / 60)
     return float(minutes * 60)
+
+
+def instant_of(begin: str) -> str:
+    """Return the instant of a local time at which a job may start. Raises NotSlurm."""
+    try:
+        if _ISO.fullmatch(begin):
+            return iso(datetime.fromisoformat(begin).astimezone())
+    except ValueError:
+        pass
+    raise NotSlurm(f"--begin {begin}: write it as 2030-01-31T14:30")
 
 
 def array_of(text: str) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from queuectl.domain.dependencies import parents_in
 from queuectl.domain.job import Job
 from queuectl.transfer.foreign.shell_lines import NotALine, Written, line_of
 
@@ -13,9 +14,11 @@ def written(job: Job, now: datetime, *, masked: bool) -> Written:
     spec = job.spec
     reasons = {
         "it is paused": job.paused,
-        "it waits for other jobs": bool(job.blocked_by),
+        "it waits for other jobs": bool(parents_in(job.blocked_by)),
         "it is not due yet": not job.is_due(now) and job.attempts == 0,
         "it has a captured environment": spec.environment is not None,
+        "it runs in a snapshot of a work tree": spec.snapshot is not None,
+        "it starts by rules of its own": bool(spec.load_below or spec.between or spec.preflight),
         "it reads a text of its own": spec.input_text is not None,
     }
     for why, is_so in reasons.items():

@@ -15,7 +15,9 @@ _LONGEST = 998
 """Debian's cron takes 1,000 characters of a command."""
 
 _OF_CRON = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
-_UNEVEN = re.compile(r"(?<!\\)(?:\\\\)*\\%")
+_SIGNS = re.compile(r"\\{2,}|\\(?=%|\Z)|%")
+"""What cron reads as something else in a command: backslashes that pair, and the percent sign."""
+
 _SAID = frozenset(
     "command cwd env clean_env timeout input_text imported_from max_retries labels backoff_base "
     "backoff_cap".split()
@@ -48,9 +50,8 @@ def _line(schedule: Schedule, zone: str, context: Context, *, masked: bool) -> s
         timeout=float(fields.get("timeout") or 0),
         masked=masked,
     )
-    if _UNEVEN.search(text):
-        raise NotALine("cron cannot say a backslash before a percent sign")
-    text = text.replace("%", "\\%") + _behind_percent(fields.get("input_text"), masked=masked)
+    text = _SIGNS.sub(lambda found: "\\%" if found[0] == "%" else found[0] * 2, text)
+    text += _behind_percent(fields.get("input_text"), masked=masked)
     if len(text) > _LONGEST:
         raise NotALine(f"its command has more than {_LONGEST} characters")
     return f"{time} {text}"
@@ -69,8 +70,8 @@ def _behind_percent(text: str | None, *, masked: bool) -> str:
     if masked:
         return "%********"
     lines = text.removesuffix("\n")
-    if "\\%" in lines or lines.endswith("\\"):
-        raise NotALine("cron cannot say a backslash before a percent sign")
+    if "\\\n" in f"{lines}\n":
+        raise NotALine("cron cannot say a backslash at the end of a line that is read")
     return "%" + lines.replace("%", "\\%").replace("\n", "%")
 
 

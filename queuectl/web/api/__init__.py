@@ -10,8 +10,9 @@ from queuectl.web.api.endpoint import BODY, WHOLE_BODY, Endpoint
 from queuectl.web.api.named import NAMED
 from queuectl.web.api.read import READING
 from queuectl.web.api.schemas import SCHEMAS, Schema, named, record
+from queuectl.web.api.sweeps import SWEEPS
 
-ENDPOINTS: tuple[Endpoint, ...] = (*READING, *CHANGING, *NAMED)
+ENDPOINTS: tuple[Endpoint, ...] = (*READING, *CHANGING, *SWEEPS, *NAMED)
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 
 _REFUSALS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, QueuectlError, StoreError
@@ -43,12 +43,17 @@ class _Holder(dict[str, Any]):
     """Another job that has the unique key of one that was not enqueued for that."""
 
 
-def _enqueue(queue: Queue, arguments: Arguments) -> dict[str, Any]:
-    fields = arguments["fields"]
+def refuse_own_of_enqueuer(fields: Mapping[str, object]) -> None:
+    """Raise InvalidInput for a field that would read what is the dashboard's own here."""
     for name in fields:
         if name.strip().lower().replace("-", "_") in _OF_THE_ENQUEUER:
             raise InvalidInput(f"field '{name}' cannot be used here", hint="use env")
-    fields = {**fields, "capture_env": False}
+
+
+def _enqueue(queue: Queue, arguments: Arguments) -> dict[str, Any]:
+    fields = arguments["fields"]
+    refuse_own_of_enqueuer(fields)
+    fields = {**fields, "capture_env": False}  # whatever the setting says
     request = queue.request(fields, replace=arguments.get("replace", False))
     (result,) = queue.enqueue_requests([request])
     if result.error:

@@ -11,10 +11,11 @@ from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import delivery_queue
 from queuectl.domain.stats import as_dict as report_as_dict
 from queuectl.domain.views import as_dict
+from queuectl.presentation.batches import batch_as_dict
 from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, status_as_dict, view_as_dict, worker_as_dict
 from queuectl.queue import Queue
-from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Endpoint, Param
+from queuectl.web.api.endpoint import JOB_ID, PATH, QUERY, Arguments, Endpoint, Param
 from queuectl.web.api.schemas import FLAG, NAME, SEQ, STATE, STREAM, TEXT, array, named
 
 MOST_LISTED = 500
@@ -25,6 +26,7 @@ _QUEUE = Param("queue", QUERY, NAME, "only of this queue")
 _STATES = Param("state", QUERY, {**array(STATE), "maxItems": 6}, "only in these states")
 FILTER = (
     _QUEUE,
+    Param("batch", QUERY, NAME, "only of this batch"),
     Param("label", QUERY, {**array(_WORDS), "maxItems": 16}, "only with all of these labels"),
     Param("text", QUERY, _WORDS, "only with all of these words in id, command or last error"),
     Param("exit_code", QUERY, {"type": "integer", "minimum": 0, "maximum": 255},
@@ -48,6 +50,7 @@ def filter_of(arguments: Arguments, states: frozenset[State] = frozenset()) -> F
     return Filter(
         states=frozenset(State(word) for word in arguments.get("state", ())) or states,
         queue=arguments.get("queue"),
+        batch=arguments.get("batch"),
         labels=tuple(arguments.get("label", ())),
         texts=tuple(arguments.get("text", "").split()),
         exit_code=arguments.get("exit_code"),
@@ -78,7 +81,8 @@ def page_of(
         hook = arguments.get("hook")
         selection = replace(selection, queue=hook and delivery_queue(hook), deliveries=True)
     jobs = list(queue.find(selection, page))
-    return jobs[:limit], jobs[limit - 1].seq if len(jobs) > limit else None
+    following = jobs[limit - 1].seq if len(jobs) > limit else 0
+    return jobs[:limit], following or None  # what is not made yet has no number
 
 
 def _as_page(queue: Queue, page: tuple[list[Job], int | None]) -> dict[str, Any]:
@@ -141,6 +145,12 @@ READING = (
              lambda queue, _arguments: [
                  view_as_dict(view) for view in queue_views(queue.counts(), queue.queue_limits())
              ], array(named("Queue"))),
+    Endpoint("listBatches", "GET", "/batches", "List the batches with their jobs by state.",
+             lambda queue, _arguments: [batch_as_dict(each) for each in queue.batches()],
+             array(named("Batch"))),
+    Endpoint("getBatch", "GET", "/batches/{name}", "Show how a batch stands.",
+             lambda queue, arguments: batch_as_dict(queue.batch(arguments["name"])),
+             named("Batch"), (Param("name", PATH, NAME, "the name of a batch", True),)),
     Endpoint("listWorkers", "GET", "/workers", "List the workers that are alive.",
              lambda queue, _arguments: [worker_as_dict(worker) for worker in queue.workers()],
              array(named("Worker"))),

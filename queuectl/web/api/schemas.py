@@ -151,6 +151,11 @@ SCHEMAS: dict[str, Schema] = {
     "Queue": record(
         name=TEXT, paused=FLAG, limit=maybe(COUNT), used=maybe(COUNT), counts=named("Counts")
     ),
+    "Batch": record(
+        "How a batch stands; `unmade` jobs of it are made as they are claimed.",
+        name=TEXT, created_at=maybe(TIME), counts=named("Counts"), unmade=COUNT, done=FLAG,
+        succeeded=FLAG, stopped=FLAG, at_once=COUNT, max_fails=COUNT, ended_at=maybe(TIME),
+    ),
     "Worker": record(
         **_of(WorkerRecord, "id host home queues started_at heartbeat_at slots"),
         pid=WHOLE, state=one_of("idle", "busy", "stopping"), job=maybe(TEXT), jobs=array(TEXT),

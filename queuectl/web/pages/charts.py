@@ -10,7 +10,7 @@ from typing import Any
 from queuectl.domain.job import Job, State
 from queuectl.domain.stats import SERIES_MINUTES, Histogram, QueueReport
 from queuectl.domain.times import iso
-from queuectl.presentation.columns import ending_text, seconds_between
+from queuectl.presentation.columns import ending_text, seconds_between, used_text
 from queuectl.presentation.layout import length
 from queuectl.queue import Queue
 
@@ -183,7 +183,8 @@ def timeline(job: Job, now: datetime) -> list[Values]:
         label = run.error or (f"ended with {how}" if how else state)
         rows.append({
             "n": run.n, "state": state, "label": label, "worker": run.worker,
-            "seconds": run.seconds, **placed(run.started_at, run.finished_at),
+            "seconds": run.seconds, "used": used_text(run),
+            **placed(run.started_at, run.finished_at),
         })  # fmt: skip
     if running_since:
         rows.append({

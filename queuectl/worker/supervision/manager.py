@@ -13,6 +13,7 @@ from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.settings import default_of
+from queuectl.domain.sweep_names import PARAM, VARIABLES_OF_BATCHES
 from queuectl.system import pidfile
 from queuectl.system.home import STORE_VARIABLES, Home, Location, open_private, private_directory
 from queuectl.system.run_mark import RUN_ID_VARIABLE
@@ -39,6 +40,7 @@ _NOT_INHERITED = (
     "QUEUECTL_RESULT",
     "QUEUECTL_RESOURCES",
     "QUEUECTL_WORKER_ID",
+    *VARIABLES_OF_BATCHES,
 )
 
 
@@ -79,7 +81,11 @@ def start(
         "log": str(log_file),
         "log_format": log_format,
     }
-    environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _NOT_INHERITED and not name.startswith(PARAM)
+    }
     log = open_private(log_file, os.O_WRONLY | os.O_APPEND)
     try:
         process = subprocess.Popen(

@@ -37,11 +37,13 @@ def test_a_line_runs_as_cron_would_run_it() -> None:
 
 def test_variables_hold_for_the_lines_below_them() -> None:
     text = (
+        "LOGNAME=x\nUSER=y\n"
         "@daily one\nA = 'b c' \n\"D\"=$HOME/x\nSHELL=/bin/bash\nHOME=/srv/app\n@daily two\n"
         "A=1 # no comment\n@daily three\n"
     )
     one, two, three = entries_of("crontab", text)
     assert "A" not in fields_of(one)["env"]
+    assert (fields_of(one)["env"]["LOGNAME"], fields_of(one)["env"]["USER"]) == ("ada", "y")
     env = fields_of(two)["env"]
     assert (env["A"], env["D"]) == ("b c", "$HOME/x")
     assert fields_of(two)["command"] == ["/bin/bash", "-c", "two"]
@@ -57,8 +59,10 @@ def test_variables_hold_for_the_lines_below_them() -> None:
         (r"date +\%F", "date +%F", None),
         ("mail joe%Hi,%%bye%", "mail joe", "Hi,\n\nbye\n"),
         (r"cat%50\% of it", "cat", "50% of it\n"),
-        (r"echo a\\%b", r"echo a\\", "b\n"),
+        (r"echo a\\%b", "echo a\\", "b\n"),
         (r"grep a\b", r"grep a\b", None),
+        (r"sed 's/\\./\\\\/' \\\%", r"sed 's/\./\\/' \%", None),
+        (r"cat%a\\b\\\%", "cat", "a\\\\b\\\\%\n"),
         ("cat%", "cat", "\n"),
         ("echo # not a comment of cron's", "echo # not a comment of cron's", None),
     ],

@@ -39,6 +39,16 @@ def test_groups_are_queues_with_limits() -> None:
         assert [(each.name, each.limit) for each in found] == [("default", 2), ("gpu", 3)]
 
 
+def test_before_0_12_a_group_says_whether_it_runs() -> None:
+    tasks = [task(1, "Queued", group=None), task(2, "Queued", group="gpu")]
+    text = state(*tasks, groups={"gpu": False}, running=True, settings=OLD)
+    default, gpu, first, second = entries_of("pueue", text)
+    assert [(default.name, default.limit), (gpu.name, gpu.limit)] == [("default", 2), ("gpu", 3)]
+    assert "hold" not in fields_of(first)
+    assert fields_of(second)["hold"] is True
+    assert fields_of(entries_of("pueue", state(tasks[0], running=False))[-1])["hold"] is True
+
+
 QUEUED: list[Any] = ["Queued", {"Queued": {"enqueued_at": "2026-01-01T00:00:00Z"}}]
 
 
@@ -65,6 +75,7 @@ AT = "2031-07-05T23:27:46.347581949+02:00"
         ("Stashed", {"enqueue_at": AT}, {"run_at": AT}),
         ("Stashed", {"enqueue_at": None}, {"hold": True}),
         ("Queued", {"group": "shut"}, {"hold": True}),
+        ({"Stashed": {"enqueue_at": AT}}, {"group": "shut"}, {"hold": True, "run_at": AT}),
     ],
 )
 def test_stashed_delayed_and_paused_ones_do_not_run_at_once(

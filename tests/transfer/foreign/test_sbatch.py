@@ -9,7 +9,10 @@ import pytest
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.transfer.foreign.slurm_options import NotSlurm, array_of, options_in, seconds_of
+from tests.local_zone import SetZone, zone
 from tests.transfer.foreign.kit import entries_of, entry_of, fields_of
+
+__all__ = ["zone"]
 
 
 def script(*directives: str, body: str = "make all", shebang: str = "#!/bin/bash") -> str:
@@ -98,6 +101,14 @@ def test_the_body_finds_what_its_options_say() -> None:
     assert "it uses" not in "".join(entry_of("sbatch", script(body="awk '{print $1}'")).changes)
 
 
+def test_variables_of_slurm_that_are_not_set_are_named() -> None:
+    body = 'echo $SLURM_JOB_ID ${SLURM_TMPDIR} "$SLURM_MEM_PER_NODE" ${SLURM_X:-1} ${SLURM_Y-}'
+    said = entry_of("sbatch", script(body=body)).changes
+    assert "it uses SLURM_MEM_PER_NODE, SLURM_TMPDIR, which is not set here" in said
+    text = script("--export=ALL,SLURM_TMPDIR=/tmp", body="ls $SLURM_TMPDIR $SLURM_ARRAY_TASK_ID")
+    assert "it uses SLURM_ARRAY_TASK_ID, which is not set here" in entry_of("sbatch", text).changes
+
+
 def test_an_array_is_a_job_for_each_index_in_a_queue_of_its_own() -> None:
     queue, *jobs = entries_of("sbatch", script("-J fold -a 1-5:2%2"))
     assert (queue.kind, queue.limit) == ("queue", 2)
@@ -143,7 +154,7 @@ def test_a_script_for_python_is_given_to_it(tmp_path: Path, shebang: str) -> Non
     ("options", "wanted"),
     [
         ("-d afterok:a:b,afterany:c", {"after": ["a", "b"], "after_any": ["c"]}),
-        ("--begin=2031-01-20T12:34:00 -H", {"run_at": "2031-01-20T12:34:00", "hold": True}),
+        ("--begin=2031-01-20T12:34:00 -H", {"run_at": "2031-01-20T11:34:00.000Z", "hold": True}),
         ("-D sub/dir", {"cwd": "/srv/sub/dir"}),
         ("--chdir=/data", {"cwd": "/data"}),
         ("--export=NONE", {"clean_env": True}),
@@ -151,10 +162,15 @@ def test_a_script_for_python_is_given_to_it(tmp_path: Path, shebang: str) -> Non
         ("--export=A=1", {"clean_env": True}),
         ("--export=all,A=1", {"clean_env": None}),
         ("--begin=now", {"run_at": None}),
-        ("--begin=2031-01-20", {"run_at": "2031-01-20"}),
+        ("--begin=2031-01-20", {"run_at": "2031-01-19T23:00:00.000Z"}),
+        ("--begin=2020-07-20T09:00", {"run_at": "2020-07-20T07:00:00.000Z"}),
+        ("--nice --comment= -H", {"hold": True}),
     ],
 )
-def test_what_has_a_counterpart_is_taken(options: str, wanted: dict[str, object]) -> None:
+def test_what_has_a_counterpart_is_taken(
+    options: str, wanted: dict[str, object], zone: SetZone
+) -> None:
+    zone("Europe/Berlin")
     fields = fields_of(entry_of("sbatch", script(options)))
     assert {name: fields.get(name) for name in wanted} == wanted
 
@@ -165,6 +181,10 @@ def test_what_has_a_counterpart_is_taken(options: str, wanted: dict[str, object]
         (script("--nodes=4"), "a job runs on one host"),
         (script("-d singleton"), "has no counterpart"),
         (script("--begin=now+1hour"), "2030-01-31T14:30"),
+        (script("--begin=2031-02-29"), "2030-01-31T14:30"),
+        (script("--output"), "--output has no value"),
+        (script("--job-name= x"), "--job-name has no value"),
+        (script("--container=/srv/image"), "--container: it would be another job"),
         (script("-t soon"), "--time soon is not"),
         (script("--export=PATH,A=1"), "PATH=VALUE"),
         (script("-n 1", "hetjob", "-n 2"), "line 3: a job of several parts"),

@@ -1,0 +1,226 @@
+"""What one enqueue made, as a whole: `batch`, `results`, and `--batch` of other commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pexpect
+import pytest
+
+from queuectl.cli.batch_wait import Estimate
+from queuectl.domain.batch import advance
+from queuectl.domain.job import Outcome, State
+from queuectl.queue import Queue, open_queue
+from queuectl.queue.batches import look_after
+from queuectl.queue.lazy import LazyJobs
+from tests.cli.harness import Cli, environment, run_next
+
+DONE = Outcome(exit_code=0, duration=0.25, stdout="loss: 3\nlast line\n")
+FAILED = Outcome(exit_code=3, error="Exit code 3", duration=1.5, stderr="oh no\n")
+TOTAL = 20_001
+
+
+@pytest.fixture
+def queue(cli: Cli) -> Iterator[Queue]:
+    """An open store with a batch of three jobs, each with a parameter."""
+    cli.ok("enqueue", "--batch", "b", "--param", "lr=0.1,0.2,0.3", "--max-retries", "1", "--",
+           "train", "{lr}")  # fmt: skip
+    with open_queue() as found:
+        yield found
+
+
+@pytest.fixture
+def lazy(cli: Cli) -> Iterator[Queue]:
+    """An open store with a batch of whose jobs only the first thousand exist."""
+    cli.ok("enqueue", "--batch", "b", "--array", f"1-{TOTAL}", "--", "true", "{}")
+    with open_queue() as found:
+        assert found.store.batches.unmade()
+        yield found
+
+
+def counts(cli: Cli, name: str = "b") -> dict[str, int]:
+    found = cli.ok("batch", "show", name, "--json").json["counts"]
+    return {state: number for state, number in found.items() if number}
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_batch_is_listed_and_counted(cli: Cli) -> None:
+    cli.ok("enqueue", "other", "true")
+    assert counts(cli) == {"pending": 3, "total": 3}
+    assert cli.ok("status", "--batch", "b", "--json").json["name"] == "b"
+    assert [each["name"] for each in cli.ok("batch", "list", "--json").json] == ["b"]
+    assert cli.ids("--batch", "b") == ["b-1", "b-2", "b-3"]
+    assert "total" in cli.ok("batch", "show", "b").out
+    assert "b" in cli.ok("batch").out
+
+
+@pytest.mark.usefixtures("queue")
+@pytest.mark.parametrize("line", ["batch show x", "wait --batch x", "results x", "batch cancel x"])
+def test_a_batch_that_is_not_there_is_no_batch(cli: Cli, line: str) -> None:
+    assert "no batch 'x'" in cli.refused(3, *line.split())
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_second_enqueue_adds_to_a_batch_and_says_so(cli: Cli) -> None:
+    result = cli.ok("enqueue", "--batch", "b", "--", "true")
+    assert result.err == "added to batch 'b', which had 3 jobs\n"
+    assert counts(cli)["total"] == 4
+
+
+@pytest.mark.parametrize("option", ["--at-once", "--max-fails"])
+def test_a_limit_of_no_batch_is_refused(cli: Cli, option: str) -> None:
+    assert f"{option} is of a batch; name it: --batch NAME" in cli.refused(
+        2, "enqueue", option, "2", "--", "true"
+    )
+
+
+def test_wait_ends_with_0_only_if_all_are_completed(cli: Cli, queue: Queue) -> None:
+    assert "is not done: 3 pending" in cli.refused(124, "wait", "--batch", "b", "--timeout", "0")
+    for _ in range(3):
+        run_next(queue, DONE)
+    assert cli.ok("wait", "--batch", "b").out == "Batch 'b' is done: 3 completed\n"
+    cli.ok("enqueue", "bad", "false", "--batch", "b", "--max-retries", "1")
+    run_next(queue, FAILED)
+    assert cli("batch", "wait", "b").code == 1
+
+
+def test_what_did_not_complete_is_tried_again(cli: Cli, queue: Queue) -> None:
+    run_next(queue, DONE)
+    run_next(queue, FAILED)
+    cli.ok("cancel", "--batch", "b", "--yes")
+    assert counts(cli) == {"completed": 1, "dead": 1, "cancelled": 1, "total": 3}
+    cli.ok("batch", "retry", "b")
+    assert counts(cli) == {"completed": 1, "pending": 2, "total": 3}
+
+
+def test_the_results_of_a_batch_have_parameters_and_what_came_of_each(
+    cli: Cli, queue: Queue
+) -> None:
+    run_next(queue, DONE)
+    run_next(queue, FAILED)
+    rows = cli.ok("results", "--batch", "b", "--format", "csv").out.splitlines()
+    assert rows[0].split(",")[:5] == ["id", "lr", "state", "exit_code", "duration"]
+    assert rows[1].startswith("b-1,0.1,completed,0,0.25,")
+    assert rows[1].endswith(",last line")
+    assert rows[2].startswith("b-2,0.2,dead,3,1.5,")
+    first, _, last = cli.ok("batch", "results", "b", "--json").json
+    assert (first["params"], first["exit_code"], first["last_line"]) == (
+        {"lr": "0.1"}, 0, "last line",
+    )  # fmt: skip
+    assert (last["index"], last["state"], last["exit_code"]) == (3, "pending", None)
+    assert "0.3" in cli.ok("results", "b").out
+
+
+def test_the_end_of_a_batch_is_told_to_hooks_once(cli: Cli, queue: Queue) -> None:
+    cli.ok("hook", "add", "h", "--on", "batch-done", "--command", "true")
+    for _ in range(3):
+        run_next(queue, DONE)
+    for _ in range(2):
+        for record in [*queue.store.batches.open(), *queue.store.batches.all()]:
+            look_after(queue.store, record)
+    (told,) = cli.ok("list", "--deliveries", "--json").json
+    facts = json.loads(told["env"]["QUEUECTL_FACTS"])
+    assert facts["batch"] | {"created_at": ""} == {
+        "name": "b", "created_at": "", "end": 1, "total": 3, "completed": 3, "dead": 0,
+        "cancelled": 0,
+    }  # fmt: skip
+    assert "batch b is done: 3 completed" in cli.ok("list", "--deliveries").out
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_job_waits_for_a_batch_that_is_there_and_not_for_its_own(cli: Cli) -> None:
+    cli.ok("enqueue", "child", "true", "--after", "batch:b")
+    assert cli.job("child")["reason"] == "waits for batch:b"
+    assert "no batch 'x'" in cli.refused(3, "enqueue", "y", "true", "--after", "batch:x")
+    own = cli.refused(2, "enqueue", "z", "true", "--after", "batch:b", "--batch", "b")
+    assert "cannot wait for all of it" in own
+    assert "means a batch" in cli.refused(2, "enqueue", "batch:z", "true")
+
+
+# batches that are made while they run
+
+
+@pytest.mark.usefixtures("lazy")
+def test_what_is_not_made_yet_is_counted_listed_and_shown(cli: Cli) -> None:
+    assert counts(cli) == {"pending": TOTAL, "total": TOTAL}
+    assert cli.ok("status", "--json").json["counts"]["pending"] == TOTAL
+    ids = cli.ids("--batch", "b")
+    assert (len(ids), ids[0], ids[-1]) == (TOTAL, "b-1", f"b-{TOTAL}")
+    assert cli.job(f"b-{TOTAL}")["command"] == ["true", str(TOTAL)]
+    assert "no job" in cli.refused(3, "show", f"b-{TOTAL + 1}")
+
+
+def test_one_job_that_is_not_made_yet_is_made_to_be_changed(cli: Cli, lazy: Queue) -> None:
+    cli.ok("cancel", "b-15000")
+    assert cli.job("b-15000")["state"] == "cancelled"
+    assert counts(cli) == {"pending": TOTAL - 1, "cancelled": 1, "total": TOTAL}
+    record = lazy.store.batches.get("b")
+    assert record is not None
+    before = advance(record, 14_999)
+    assert lazy.store.batches.save(before, record)
+    assert LazyJobs(lazy.store).make(before) == 1000
+    assert cli.job("b-15000")["state"] == "cancelled", "and is not made again in its turn"
+
+
+def test_a_whole_batch_is_cancelled_retried_and_purged(cli: Cli, lazy: Queue) -> None:
+    cli.ok("cancel", "--batch", "b", "--yes")
+    assert counts(cli) == {"cancelled": TOTAL, "total": TOTAL}
+    assert cli("wait", "--batch", "b").code == 1
+    cli.ok("retry", "--batch", "b")
+    assert counts(cli) == {"pending": TOTAL, "total": TOTAL}
+    run_next(lazy, DONE)
+    cli.ok("batch", "cancel", "b", "--yes")
+    (record,) = lazy.store.batches.open()
+    look_after(lazy.store, record)
+    cli.ok("purge", "--batch", "b", "--yes")
+    assert cli.ok("batch", "list", "--json").json == []
+
+
+def test_no_job_is_made_twice_or_lost_over_an_export(cli: Cli, lazy: Queue) -> None:
+    run_next(lazy, DONE)
+    cli.ok("export", "all.jsonl")
+    cli.ok("--home", "second", "import", "all.jsonl")
+    there = cli.ok("--home", "second", "batch", "show", "b", "--json").json
+    assert there["counts"] == cli.ok("batch", "show", "b", "--json").json["counts"]
+    assert there["unmade"] == TOTAL - 1000
+    cli.ok("migrate", "--to", "third.db", "--yes")
+    moved = cli.ok("--store", "third.db", "batch", "show", "b", "--json").json
+    assert (moved["counts"], moved["unmade"]) == (there["counts"], there["unmade"])
+
+
+@pytest.mark.usefixtures("lazy")
+def test_nothing_is_added_to_a_batch_that_is_made_while_it_runs(cli: Cli) -> None:
+    assert "exists already" in cli.refused(2, "enqueue", "--batch", "b", "--", "true")
+    assert "already" in cli.refused(4, "enqueue", "--batch", "b", "--array", "1-20002", "--", "x")
+
+
+# waiting
+
+
+def test_the_rest_is_estimated_by_what_has_ended_lately() -> None:
+    estimate = Estimate()
+    estimate.note(0.0, 10)
+    assert estimate.seconds(90) is None
+    estimate.note(10.0, 20)
+    assert estimate.seconds(80) == 80.0
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_bar_shows_on_a_terminal_how_far_a_batch_has_come() -> None:
+    child = pexpect.spawn(
+        "python3", ["-m", "queuectl", "wait", "--batch", "b", "--timeout", "2"], timeout=30,
+        encoding="utf-8", env={**environment(), "TERM": "xterm"}, dimensions=(24, 100),
+    )  # fmt: skip
+    child.expect_exact("[........................] 0 %, 0 of 3: 3 pending")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 124
+
+
+def test_the_states_of_a_batch_are_those_of_its_jobs(queue: Queue) -> None:
+    run_next(queue, DONE)
+    status = queue.batch("b")
+    assert (status.total, status.done, status.is_over) == (3, 1, False)
+    assert status.counts == {State.COMPLETED: 1, State.PENDING: 2}
+    assert [each.name for each in queue.batches()] == ["b"]
