@@ -7,13 +7,18 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session
-from queuectl.domain.errors import InvalidInput, QueuectlError, shown
+from queuectl.domain.errors import InvalidInput, QueuectlError, StoreUnavailable, shown
 from queuectl.presentation.console import print_hint, print_line
+
+if TYPE_CHECKING:
+    from queuectl.queue import Queue
+    from queuectl.system.home import Location
 
 _LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65_535
@@ -45,14 +50,14 @@ def metrics(session: Session, address: str | None) -> None:
 def _serve(session: Session, host: str, port: int) -> None:
     """Serve until a signal asks to stop; the store is opened for each scrape anew."""
     from queuectl.queue import Queue
-    from queuectl.queue.metrics import serving
+    from queuectl.queue.metrics_server import serving
 
     place = session.location()
     Queue.look(place).close()  # what is wrong with it is told now
     shown_host = f"[{host}]" if ":" in host else host
     with _signals() as stopped:
         try:
-            with serving(lambda: Queue.look(place), host, port) as bound:
+            with serving(lambda: _existing(place), host, port) as bound:
                 print_line(f"Serving metrics at http://{shown_host}:{bound}/metrics")
                 sys.stdout.flush()
                 print_hint("Ctrl-C stops it")
@@ -62,6 +67,17 @@ def _serve(session: Session, host: str, port: int) -> None:
                 f"cannot serve at {shown_host}:{port}: {fault.strerror or fault}",
                 hint="name another port with --serve [HOST:]PORT",
             ) from None
+
+
+def _existing(place: Location) -> Queue:
+    """Open the store of a place to read. Raises StoreUnavailable where there is none."""
+    from queuectl.queue import Queue
+
+    queue = Queue.look(place)
+    if queue.missing:
+        queue.close()
+        raise StoreUnavailable(queue.missing_hint)
+    return queue
 
 
 @contextlib.contextmanager

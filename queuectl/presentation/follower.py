@@ -133,12 +133,12 @@ class Follower(threading.Thread):
         if file != self._file:
             self._close()
         if self._queue is None:
+            if file is None and self._was_there:
+                raise StoreUnavailable(f"{from_home(self.snapshot.address)} is gone")
             self._queue = open_existing(self._location)
             if self._queue is not None:
                 self._is_stale = True
                 self._was_there = not is_mongo(self._location.store_url)
-            elif self._was_there:
-                raise StoreUnavailable(f"{from_home(self.snapshot.address)} is gone")
             self._file = file
         return self._queue
 

@@ -7,7 +7,8 @@ docs/metrics.md says what each of them means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,23 @@ from prometheus_client.registry import Collector
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.events import RunResult
 from queuectl.domain.job import State
-from queuectl.domain.queue_limits import hook_of_queue
-from queuectl.domain.stats import BOUNDS, MEMORY_BOUNDS, Histogram, Sizes
+from queuectl.domain.queue_limits import hook_of_queue, is_of_deliveries
+from queuectl.domain.stats import BOUNDS, MEMORY_BOUNDS, Figures, Histogram, Sizes
 
 if TYPE_CHECKING:
     from queuectl.queue import Queue
 
-__all__ = ["CONTENT_TYPE_LATEST", "StoreCollector", "metrics_text", "serving"]
+__all__ = ["CONTENT_TYPE_LATEST", "StoreCollector", "metrics_text", "registry_of"]
 
 _WORKER_STATES = ("idle", "busy", "stopping")
+MOST_QUEUES = 200
+"""How many queues have series: each has about seventy."""
+
+LATELY = timedelta(hours=1)
+"""How long a queue without jobs keeps its series after something has happened in it."""
+
+_OVER = frozenset({State.COMPLETED, State.CANCELLED})
+_NOTHING = Figures()
 _LABELS = [*map(str, BOUNDS), "+Inf"]
 
 OpenQueue = Callable[[], "AbstractContextManager[Queue]"]
@@ -75,34 +84,40 @@ def metrics_text(queue: Queue) -> str:
 
     Raises StoreUnavailable, StoreRefused.
     """
-    return generate_latest(_registry(_Collected(_all(queue)))).decode()
+    return generate_latest(registry_of(_Collected(_all(queue)))).decode()
 
 
-@contextmanager
-def serving(open_queue: OpenQueue, host: str, port: int) -> Iterator[int]:
-    """Serve the metrics over HTTP, in threads; the value is the port (of 0: any that is free).
-
-    Raises OSError when that address cannot be had.
-    """
-    from prometheus_client import start_http_server
-
-    server, thread = start_http_server(port, host, _registry(StoreCollector(open_queue)))
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def _registry(collector: Collector) -> CollectorRegistry:
+def registry_of(collector: Collector) -> CollectorRegistry:
+    """Return what holds one collector, and nothing of this process."""
     registry = CollectorRegistry()
     registry.register(collector)
     return registry
 
 
 def _all(queue: Queue) -> list[Metric]:
-    return [_up(is_up=True), *_now(queue), *_ever(queue)]
+    totals = queue.totals()  # which also counts what nobody has counted yet
+    names, left_out = _shown_queues(queue)
+    return [_up(is_up=True), *_now(queue, names), *_of_queues(queue, names, left_out),
+            *_ever(totals, names)]  # fmt: skip
+
+
+def _shown_queues(queue: Queue) -> tuple[list[str], int]:
+    """Return the queues that have series, in order, and how many others there are.
+
+    A queue has them from its first job on, and as long as it has jobs in the store, was decided
+    about, or had something happen in it lately. Where there are too many those come first in
+    which something is not over, or has died.
+    """
+    counts = queue.counts().by_queue
+    lately = queue.store.stats.figures(queue.now() - LATELY)
+    active = {name for name, _ in lately if not is_of_deliveries(name)}
+    names = sorted({*counts, *queue.queue_limits(), *active})
+
+    def is_over(name: str) -> bool:
+        return not any(state not in _OVER for state in counts.get(name, ()))
+
+    shown = sorted(names, key=lambda name: (is_over(name), name not in active))[:MOST_QUEUES]
+    return sorted(shown), len(names) - len(shown)
 
 
 def _up(*, is_up: bool) -> Metric:
@@ -110,7 +125,19 @@ def _up(*, is_up: bool) -> Metric:
     return GaugeMetricFamily("queuectl_up", text, value=float(is_up))
 
 
-def _now(queue: Queue) -> Iterator[Metric]:
+def _of_queues(queue: Queue, names: list[str], left_out: int) -> Iterator[Metric]:
+    """Yield what was decided about queues, and how many of them have no series."""
+    paused = GaugeMetricFamily(
+        "queuectl_queue_paused", "Whether a queue is paused (1) or not (0).", labels=("queue",)
+    )
+    limits = queue.queue_limits()
+    for name in names:
+        paused.add_metric((name,), float(name in limits and limits[name].paused))
+    text = "Queues of which there is no series, because there are too many."
+    yield from (paused, GaugeMetricFamily("queuectl_queues_left_out", text, value=left_out))
+
+
+def _now(queue: Queue, names: list[str]) -> Iterator[Metric]:
     """Yield what is so at this moment."""
     counts, due, now = queue.counts(), queue.oldest_due(), queue.now()
     jobs = GaugeMetricFamily(
@@ -121,7 +148,7 @@ def _now(queue: Queue) -> Iterator[Metric]:
         "How long the job has been due that has been so longest, 0 without any.",
         labels=("queue",),
     )
-    for name in sorted({*counts.by_queue, *due}):
+    for name in names:
         states = counts.by_queue.get(name, {})
         for state in State:
             jobs.add_metric((name, state.value), states.get(state, 0))
@@ -142,7 +169,7 @@ def _now(queue: Queue) -> Iterator[Metric]:
     yield from (jobs, age, workers, deliveries)
 
 
-def _ever(queue: Queue) -> Iterator[Metric]:
+def _ever(totals: dict[str, Figures], names: list[str]) -> Iterator[Metric]:
     """Yield what has been counted since the store was made."""
     enqueued = CounterMetricFamily(
         "queuectl_jobs_enqueued", "Jobs that were enqueued.", labels=("queue",)
@@ -170,7 +197,8 @@ def _ever(queue: Queue) -> Iterator[Metric]:
         "The most memory that each run used that completed or failed.",
         labels=("queue",),
     )
-    for name, figures in queue.totals().items():
+    for name in names:
+        figures = totals.get(name, _NOTHING)
         enqueued.add_metric((name,), figures.enqueued)
         for outcome in RunResult:
             runs.add_metric((name, outcome.value), figures.of(outcome))

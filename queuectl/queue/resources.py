@@ -88,7 +88,7 @@ class Resources:
         places = {_OF_THE_FLEET: tuple(self._store.resources.fleet().items())}
         places |= declared(self._store)
         found = [
-            _view(name, host, text, held)
+            _view(name, host, text, held, words.supply_of(capacities) if host else NOTHING)
             for host, capacities in places.items()
             for name, text in capacities
         ]
@@ -100,7 +100,7 @@ class Resources:
             for name, _ in each.holding.units
             if (name, each.holding.host) not in known and name not in fleet
         }
-        return found + [_view(name, host, "", held) for name, host in sorted(left)]
+        return found + [_view(name, host, "", held, NOTHING) for name, host in sorted(left)]
 
     def check(self, needs: Pairs) -> str | None:
         """Return what to say of needs that no live worker can meet, or None.
@@ -134,7 +134,9 @@ def declared(store: Store) -> dict[str, Pairs]:
     }
 
 
-def _view(name: str, host: str, capacity: str, held: list[HeldUnits]) -> ResourceView:
+def _view(
+    name: str, host: str, capacity: str, held: list[HeldUnits], supply: Supply
+) -> ResourceView:
     holders = tuple(
         HolderView(each.job_id, each.worker, each.holding.host, text.strip("[]"))
         for each in held
@@ -142,21 +144,22 @@ def _view(name: str, host: str, capacity: str, held: list[HeldUnits]) -> Resourc
         for resource, text in each.holding.units
         if resource == name and not (host == _OF_THE_FLEET and text[:1] == "[")
     )
-    supply = words.supply_of(((name, capacity),)) if capacity and host else NOTHING
+    return ResourceView(name, host, capacity, _in_use(name, capacity, holders, supply), holders)
+
+
+def _in_use(name: str, capacity: str, holders: tuple[HolderView, ...], supply: Supply) -> str:
+    """Return in words how much is in use of how much there is."""
     if name in supply.devices:
         taken = sum(len(each.units.split(",")) for each in holders)
-        return ResourceView(
-            name, host, capacity, f"{taken} of {len(supply.devices[name])}", holders
-        )
+        return f"{taken} of {len(supply.devices[name])}"
     if name == GPU_MEMORY:
         used = sum(sum(words.memory_held(((name, each.units),)).values()) for each in holders)
-        return ResourceView(name, host, capacity, words.amount_text(used, "G"), holders)
+        there = sum(supply.memory.values())
+        has = f" of {words.amount_text(there, 'G')}" if there else ""
+        return f"{words.amount_text(used, 'G')}{has}"
     amounts = [each.units for each in holders if "," not in each.units]
-    used = sum(words.parse_amount(name, text) for text in amounts)
-    in_use = words.amount_text(used, capacity)
-    return ResourceView(
-        name, host, capacity, f"{in_use} of {capacity}" if capacity else in_use, holders
-    )
+    held = words.amount_text(sum(words.parse_amount(name, text) for text in amounts), capacity)
+    return f"{held} of {capacity}" if capacity else held
 
 
 def shortage(store: Store) -> Callable[[Pairs], str | None]:

@@ -54,6 +54,15 @@ class Policy:
         return f"queuectl_session_{self.port}"
 
     @property
+    def change_cookie(self) -> str:
+        """The name of the cookie without which a session may only look.
+
+        Browsers send the other one with a link on another site too, such as one in a chat, so
+        that whoever follows it is still logged in; this one never.
+        """
+        return f"queuectl_change_{self.port}"
+
+    @property
     def secure(self) -> bool:
         """Whether browsers reach it by https."""
         return bool(self.origin and self.origin.startswith("https:"))
@@ -91,6 +100,9 @@ class Session:
     """A browser that has logged in: what its forms must carry, and what to show it next."""
 
     csrf: str
+    change_key: str
+    """The value of the cookie without which it may only look."""
+
     ends_at: float
     messages: list[tuple[str, str]] = field(default_factory=list)
     """Lines for the next page, each with `ok` or `error`."""
@@ -108,7 +120,9 @@ class Sessions:
         if len(self._by_name) >= MOST_SESSIONS:
             self._by_name.pop(next(iter(self._by_name)))
         name = secrets.token_urlsafe(32)
-        session = Session(secrets.token_urlsafe(32), self._clock() + SESSION_SECONDS)
+        session = Session(
+            secrets.token_urlsafe(32), secrets.token_urlsafe(32), self._clock() + SESSION_SECONDS
+        )
         self._by_name[name] = session
         return name, session
 

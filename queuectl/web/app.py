@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.field_checks import is_name
@@ -24,8 +26,10 @@ from queuectl.web.access import Access, Policy
 from queuectl.web.api import ENDPOINTS, description
 from queuectl.web.api.endpoint import BODY, Endpoint, read
 from queuectl.web.app_state import AppState, state_of
+from queuectl.web.downloads import download
 from queuectl.web.guard import Guard
 from queuectl.web.http import json_answer, problem, read_json
+from queuectl.web.live import Live
 from queuectl.web.pages.browser import ROUTES, show_error
 from queuectl.web.pages.templates import STATIC
 
@@ -39,9 +43,10 @@ def build(
     state = AppState(location, policy, token_file)
     app = Starlette(
         routes=[
-            *(Route(f"/api{e.path}", partial(_serve, e), methods=[e.method]) for e in ENDPOINTS),
+            *_of_api(),
             Route("/api/openapi.json", _openapi),
             Route("/events", _events),
+            Route("/jobs/{id}/log", download),
             Route("/healthz", _healthz),
             Route("/metrics", _metrics),
             *ROUTES,
@@ -51,12 +56,28 @@ def build(
         exception_handlers={
             HTTPException: show_error,
             QueuectlError: show_error,
+            ClientDisconnect: _gone,
             Exception: _surprise,
         },
     )
     app.state.shared = state
     app.router.redirect_slashes = False  # an address is ours or it is not
-    return Guard(app, state), state
+    return Guard(_Compressed(app, minimum_size=500, compresslevel=6), state), state
+
+
+class _Compressed(GZipMiddleware):
+    """Compresses what our own pages, a person or a program asks for.
+
+    Not what another site has asked for: by the lengths of answers that hold both a word of its
+    choice and a secret it could guess the secret (https://breachattack.com).
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        is_plain = is_foreign or "range" in headers  # a part is one of what is in the file
+        await (self.app if is_plain else super().__call__)(scope, receive, send)
 
 
 @contextlib.asynccontextmanager
@@ -67,32 +88,57 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.shared.close()
 
 
-async def _serve(endpoint: Endpoint, request: Request) -> Response:
-    """Serve one endpoint of the API."""
+def _of_api() -> Iterator[Route]:
+    """Yield a route for each path of the API, so that what is not allowed says what is."""
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    for path, methods in paths.items():
+        yield Route(f"/api{path}", partial(_serve, methods), methods=[*methods])
+
+
+async def _serve(methods: Mapping[str, Endpoint], request: Request) -> Response:
+    """Serve the endpoints of one path of the API."""
+    endpoint = methods["GET" if request.method == "HEAD" else request.method]
     body = await read_json(request) if endpoint.params_in(BODY) else {}
     arguments = read(endpoint.params, request.path_params, request.query_params, body)
     answer = await state_of(request).pool.run(lambda queue: endpoint.act(queue, arguments))
     return json_answer(answer, endpoint.status, endpoint.message_for(arguments, answer))
 
 
-async def _openapi(_request: Request) -> Response:
-    return json_answer(description())
+async def _openapi(request: Request) -> Response:
+    return json_answer(description(open_reading=state_of(request).policy.open_reading))
 
 
 async def _events(request: Request) -> Response:
     """Stream what changes, for the page of one job with its log."""
     state, access = state_of(request), request.state.access
-    if state.live.is_full:
-        return problem(503, "too many pages are open", "close some")
     job, run = request.query_params.get("job", ""), request.query_params.get("run", "")
     if job and not (is_name(job) and run.isdecimal() and len(run) < 10):
         raise InvalidInput("job must be an id, and run a number")
+    if state.live.is_full:
+        return problem(503, "too many pages are open", "close some")
     logs = JobLogs(state.location.home)
     files = (logs.stdout(job, int(run)), logs.stderr(job, int(run))) if job else ()
-    stream = state.live.stream(files, partial(_may_go_on, state, access))
-    return StreamingResponse(
-        stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
-    )
+    return _Events(state.live, files, partial(_may_go_on, state, access))
+
+
+class _Events(StreamingResponse):
+    """A stream of events, which has its place from the start and gives it back however it ends."""
+
+    def __init__(self, live: Live, files: tuple[Path, ...], may_go_on: Callable[[], bool]) -> None:
+        self._live, self._place = live, live.enter()
+        super().__init__(
+            live.stream(self._place, files, may_go_on),
+            media_type="text/event-stream", headers={"x-accel-buffering": "no"},
+        )  # fmt: skip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._live.leave(self._place)
 
 
 def _may_go_on(state: AppState, access: Access) -> bool:
@@ -125,6 +171,11 @@ class _Static(StaticFiles):
         is_marked = scope.get("query_string", b"").startswith(b"v=")
         response.headers["cache-control"] = _FOR_EVER if is_marked else "no-cache"
         return response
+
+
+async def _gone(_request: Request, _fault: Exception) -> Response:
+    """Answer nobody: whoever asked has gone before the whole of it was here."""
+    return Response(status_code=400)
 
 
 async def _surprise(_request: Request, fault: Exception) -> Response:

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from queuectl.domain.errors import StoreError
+from queuectl.domain.errors import StoreError, StoreUnavailable
 from queuectl.queue import Queue
 from queuectl.system.home import Location
+from queuectl.system.store_url import is_mongo, sqlite_path
 from queuectl.web.access import Failures, Policy, Sessions
 from queuectl.web.live import Live
 
@@ -34,6 +35,7 @@ class Pool:
 
     def __init__(self, location: Location, threads: int = THREADS) -> None:
         self._location = location
+        self._was_there = False
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._serve, name=f"web-{number}", daemon=True)
@@ -67,6 +69,15 @@ class Pool:
         if queue is not None:
             queue.close()
 
+    def _open(self) -> Queue:
+        """Open the store, and make it on first use alone: one that is gone is not an empty one."""
+        url = self._location.store_url
+        if self._was_there and not is_mongo(url) and not Path(sqlite_path(url)).exists():
+            raise StoreUnavailable(f"{sqlite_path(url)} is gone", hint="put it back")
+        queue = Queue.open(self._location)
+        self._was_there = True
+        return queue
+
     def _do(
         self, queue: Queue | None, act: Callable[[Queue], Any], done: Future[Any]
     ) -> Queue | None:
@@ -74,7 +85,7 @@ class Pool:
         if not done.set_running_or_notify_cancel():
             return queue
         try:
-            queue = queue or Queue.open(self._location)
+            queue = _recovered(queue) or self._open()
             done.set_result(act(queue))
         except BaseException as fault:  # whoever asked has it, and the thread goes on
             if isinstance(fault, StoreError) and queue is not None:

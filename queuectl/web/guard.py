@@ -14,7 +14,7 @@ from queuectl.web.app_state import AppState
 from queuectl.web.http import problem
 
 CSRF_HEADER = "x-csrf-token"
-FORM_PATHS = frozenset({"/do", "/logout"})
+FORM_PATHS = frozenset({"/do", "/ask", "/logout"})
 """Where forms are posted to, which carry their token in a field that is looked at there."""
 
 _OPEN = frozenset({"/healthz", "/login"})
@@ -26,7 +26,7 @@ _HEADERS = {
         "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -88,19 +88,31 @@ class Guard:
         path = request.url.path
         if self._policy.read_only and path != "/logout":
             return problem(403, "this dashboard is read-only", "start it without --read-only")
-        if not by_token and access.session is None:
+        session = access.session
+        if not by_token and session is None:
             return _unknown(request)
-        if not self._is_own_origin(request):
+        is_own = session is None or is_same(self._change_key(request), session.change_key)
+        if not (is_own and self._is_own_origin(request)):
             return problem(403, "this was sent by a page of another site")
         csrf = request.headers.get(CSRF_HEADER, "")
         if by_token or path in FORM_PATHS or is_same(csrf, access.csrf):
             return None
         return problem(403, f"the header {CSRF_HEADER} is missing or wrong", "load the page again")
 
+    def _change_key(self, request: Request) -> str:
+        return request.cookies.get(self._policy.change_cookie, "")
+
     def _is_own_origin(self, request: Request) -> bool:
-        origin = request.headers.get("origin")
+        """Whether a page of ours sent it, or a program.
+
+        A page whose policy is to send no referrer posts its forms with the origin `null`; so does
+        one in a sandbox. Which of the two it is the browser says beside it.
+        """
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
         if origin is None:
-            return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+            return site in (None, "none", "same-origin")
+        if origin == "null":
+            return site == "same-origin"
         if origin == self._policy.origin:
             return True
         return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
@@ -134,5 +146,8 @@ def _unknown(request: Request) -> Response:
                           "send the header Authorization: Bearer TOKEN")  # fmt: skip
         refusal.headers["www-authenticate"] = "Bearer"
         return refusal
-    back = path if request.method in _SAFE else "/"
-    return RedirectResponse(f"/login?next={quote(back)}", status_code=303)
+    query = request.url.query
+    back = f"{path}?{query}" if query else path
+    if request.method not in _SAFE:
+        back = "/"
+    return RedirectResponse(f"/login?next={quote(back, safe='/')}", status_code=303)

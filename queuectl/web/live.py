@@ -33,6 +33,7 @@ class Live:
         self._follower: Follower | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: set[asyncio.Event] = set()
+        self.most_clients = MOST_CLIENTS
         self._is_over = False
         self.version = 0
         self._told = ""
@@ -41,7 +42,7 @@ class Live:
     @property
     def is_full(self) -> bool:
         """Whether no more browsers can be served."""
-        return len(self._clients) >= MOST_CLIENTS
+        return len(self._clients) >= self.most_clients
 
     def close(self) -> None:
         """End every stream."""
@@ -50,15 +51,25 @@ class Live:
             client.set()
         self._rest()
 
-    async def stream(
-        self, log: tuple[Path, ...], may_go_on: Callable[[], bool]
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield server-sent events for one browser: `look` at each change of the store.
-
-        And `log` when one of some files grows. Ends when `may_go_on` says no.
-        """
+    def enter(self) -> asyncio.Event:
+        """Return the place of one more browser, which counts from now on until it leaves."""
         news = asyncio.Event()
         self._clients.add(news)
+        return news
+
+    def leave(self, news: asyncio.Event) -> None:
+        """Give a place back; doing so twice is harmless."""
+        self._clients.discard(news)
+        if not self._clients:
+            self._rest()
+
+    async def stream(
+        self, news: asyncio.Event, log: tuple[Path, ...], may_go_on: Callable[[], bool]
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield server-sent events for the browser at a place: `look` at each change of the store.
+
+        And `log` when one of some files grows. Ends when `may_go_on` says no, and leaves.
+        """
         self._begin()
         try:
             yield b"retry: 2000\n\n"
@@ -77,9 +88,7 @@ class Live:
                     yield line or b": still here\n\n"
                 await _wait(news, LOOK_SECONDS if log else _STILL_SECONDS)
         finally:
-            self._clients.discard(news)
-            if not self._clients:
-                self._rest()
+            self.leave(news)
 
     def _begin(self) -> None:
         if self._follower is None and not self._is_over:

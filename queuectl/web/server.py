@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from types import FrameType
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen
@@ -21,6 +23,7 @@ from queuectl.system.home import Location
 from queuectl.web.access import LOOPBACK_NAMES, Policy, is_loopback, named_token, own_token
 from queuectl.web.app import build
 from queuectl.web.app_state import AppState
+from queuectl.web.protocol import ACCEPTED_AT_ONCE, BoundedProtocol, FewEntries, most_connections
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_SECONDS = 5
@@ -46,11 +49,22 @@ def serve(location: Location, options: Options) -> None:
     with listening(options.host, options.port) as listener:
         policy = policy_of(options, token, listener.getsockname()[1])
         app, state = build(location, policy, token_file)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on", loop="asyncio", ws="none",
-        )  # fmt: skip
-        _Server(config, state, options.host).run([listener])
+        _Server(config_of(app, state), state, options.host).run([listener])
+
+
+def config_of(app: ASGIApp, state: AppState) -> uvicorn.Config:
+    """Return how an application is served: within the limits of the system, and with few words."""
+    most = most_connections()
+    state.live.most_clients = min(state.live.most_clients, most // 2)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on", loop="asyncio", ws="none",
+        http=type("Protocol", (BoundedProtocol,), {"most": most}), backlog=ACCEPTED_AT_ONCE,
+    )  # fmt: skip
+    few = FewEntries()
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(few)
+    return config
 
 
 def policy_of(options: Options, token: str, port: int) -> Policy:

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_no_more_of_a_batch_run_at_once_than_was_said_while_workers_are_killed(
     chaos: Fleet,
 ) -> None:
     chaos.set(lease_seconds=4, max_interruptions=100)
-    fields = {"cwd": str(chaos.root), "batch": "b", "at_once": AT_ONCE}
+    fields: dict[str, Any] = {"cwd": str(chaos.root), "batch": "b", "at_once": AT_ONCE}
     chaos.queue.enqueue([{"command": ONE_OF_THREE}] * JOBS, **fields)
     chaos.start(2 * AT_ONCE)
     for number in range(1, KILLS + 1):

@@ -120,6 +120,7 @@ def test_who_has_what_is_listed(cli: Cli, box: Queue) -> None:
     lines = [line.split() for line in cli.ok("resource", "list").out.splitlines()]
     assert ["licence", "fleet", "0.5", "of", "2", "0.5", "a", "w1", "2"] in lines
     assert ["gpu", HOST, "2", "of", "4", "0,1", "a", "w1", "0,1,2,3"] in lines
+    assert ["gpu-memory", HOST, "0", "of", "96G", "-", "-", "-", "24G"] in lines
     assert ["memory", HOST, "0", "of", "60G", "-", "-", "-", "60G"] in lines
     assert "holds       gpu 0,1, licence 0.5\n" in cli.ok("show", "a").out
     listed = {each["name"]: each for each in cli.ok("resource", "list", "--json").json}

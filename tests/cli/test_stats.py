@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
+import subprocess
+import urllib.error
 import urllib.request
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +20,7 @@ from queuectl.domain.frozen import replace
 from queuectl.domain.job import Outcome
 from queuectl.domain.times import UTC
 from queuectl.presentation.layout import length, sparkline
-from queuectl.queue import Queue, open_queue
+from queuectl.queue import Queue, metrics, open_queue
 from queuectl.queue.metrics import metrics_text
 from tests.cli.harness import ROOT, Cli, cli, environment, home, run_next, running
 from tests.terminal import Terminal
@@ -160,11 +163,19 @@ def test_metrics_are_served_until_the_server_is_asked_to_stop(cli: Cli) -> None:
                 assert answer.headers["Content-Type"].startswith("text/plain")
                 text = answer.read().decode()
             assert value(text, "queuectl_jobs", queue="default", state="pending") == 1
+            for path, host in (("/", None), ("/metrics/x", None), ("/metrics", "evil.example:80")):
+                asked = urllib.request.Request(address.removesuffix("/metrics") + path)
+                if host:
+                    asked.add_header("Host", host)
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(asked, timeout=60)
             taken = address.removeprefix("http://127.0.0.1:").removesuffix("/metrics")
             assert "cannot serve" in cli.refused(1, "metrics", "--serve", taken)
             with open_queue() as queue:
                 file = Path(queue.address)
             file.rename(file.with_suffix(".away"))
+            with urllib.request.urlopen(address, timeout=60) as answer:
+                assert value(answer.read().decode(), "queuectl_up") == 0
             file.write_text("this is no store at all")
             with urllib.request.urlopen(address, timeout=60) as answer:
                 assert value(answer.read().decode(), "queuectl_up") == 0
@@ -235,3 +246,62 @@ def test_a_time_of_day_or_weekday_is_the_last_one(cli: Cli, words: str) -> None:
     said = cli.ok("stats", "--json", "--since", words).json["since"]
     since = datetime.fromisoformat(said.replace("Z", "+00:00"))
     assert timedelta(0) <= datetime.now(UTC) - since <= timedelta(days=7, hours=1)
+
+
+def test_a_queue_has_its_counters_before_anything_is_counted(cli: Cli) -> None:
+    cli.ok("enqueue", "--queue", "new", "--id", "a", "--command", "true")
+    cli.ok("queue", "pause", "other")
+    text = cli.ok("metrics").out
+    assert value(text, "queuectl_runs_total", queue="new", outcome="dead") == 0
+    assert value(text, "queuectl_runs_total", queue="other", outcome="dead") == 0
+    assert value(text, "queuectl_queue_paused", queue="other") == 1
+    assert value(text, "queuectl_queue_paused", queue="new") == 0
+
+
+def test_a_queue_that_has_been_idle_long_enough_has_no_series(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.ok("enqueue", "--queue", "gone", "--id", "a", "--command", "true")
+    cli.ok("enqueue", "--queue", "kept", "--id", "b", "--command", "true")
+    cli.ok("delete", "a")
+    assert 'queue="gone"' in cli.ok("metrics").out
+    monkeypatch.setattr(metrics, "LATELY", -timedelta(minutes=1))
+    text = cli.ok("metrics").out
+    assert 'queue="gone"' not in text
+    assert 'queue="kept"' in text
+
+
+def test_the_number_of_series_is_bounded_and_what_needs_care_comes_first(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "MOST_QUEUES", 2)
+    with open_queue() as queue:
+        for number in range(4):
+            queue.enqueue_one("true", queue=f"a{number}")
+            run_next(queue, DONE)
+        queue.enqueue_one("false", queue="z", max_retries=1)
+    text = cli.ok("metrics").out
+    assert len(set(re.findall(r'queuectl_jobs_enqueued_total\{queue="(\w+)"', text))) == 2
+    assert 'queue="z"' in text
+    assert value(text, "queuectl_queues_left_out") == 3
+
+
+def test_each_rule_fires_at_what_it_is_for_and_not_at_anything_else() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool on PATH")
+    tried = subprocess.run(
+        [promtool, "test", "rules", "alerts_test.yml"],
+        cwd=ROOT / "docs" / "observability", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert tried.returncode == 0, tried.stdout + tried.stderr
+
+
+def test_every_rule_has_a_test() -> None:
+    rules, tests = (
+        (ROOT / "docs" / "observability" / name).read_text(encoding="utf-8")
+        for name in ("alerts.yml", "alerts_test.yml")
+    )
+    named = set(re.findall(r"alert: (\w+)", rules))
+    assert named
+    assert named == set(re.findall(r"alertname: (\w+)", tests))

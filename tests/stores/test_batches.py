@@ -204,15 +204,16 @@ def test_a_batch_ends_once_each_time_that_its_last_job_has_ended(store: Store) -
 def test_jobs_wait_for_the_end_of_a_whole_batch(
     store: Store, outcome: Any, waits_for: str, state: State | None
 ) -> None:
+    fields: dict[str, Any] = {waits_for: ("batch:b",)}
     batch_of(store, 2)
-    added(store, "child", **{waits_for: ("batch:b",)})
+    added(store, "child", **fields)
     for job in claim_all(store):
         settled(store, job, outcome)
     assert store.claim(request()) is None
     end_of(store)
-    job = store.claim(request())
-    assert (job.state if job else None) is state
-    added(store, "late", **{waits_for: ("batch:b",)})
+    child = store.claim(request())
+    assert (child.state if child else None) is state
+    added(store, "late", **fields)
     late = store.claim(request())
     assert (late.state if late else None) is state, "so does one that comes later"
 

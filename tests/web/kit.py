@@ -76,9 +76,11 @@ def csrf_of(page: str) -> str:
 
 
 def press(client: TestClient, page: str, what: str, **fields: Any) -> Any:
-    """Send a form of a page as a browser without scripts would; return where it leads."""
+    """Send a form of a page as a browser without scripts would, and be sure of it."""
     csrf = csrf_of(client.get(page).text)
-    return client.post("/do", data={"_csrf": csrf, "_do": what, "_back": page, **fields})
+    return client.post(
+        "/do", data={"_csrf": csrf, "_do": what, "_back": page, "_sure": "yes", **fields}
+    )
 
 
 def add(queue: Queue, job_id: str, command: str = "true", /, **fields: Any) -> None:

@@ -18,7 +18,7 @@ from queuectl.web.api import BY_NAME, ENDPOINTS, description
 from queuectl.web.api.endpoint import Endpoint
 from queuectl.web.http import MESSAGE_HEADER
 from tests.cli.harness import Cli, cli
-from tests.web.kit import Served, add
+from tests.web.kit import TOKEN, Served, add, policy
 
 __all__ = ["cli"]
 
@@ -198,6 +198,45 @@ def test_the_description_is_served_and_its_schemas_are_valid(api: TestClient) ->
     assert api.get("/api/openapi.json").json() == DESCRIPTION
     for schema in DESCRIPTION["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
+
+
+def test_the_description_says_when_a_token_is_needed() -> None:
+    for open_reading in (True, False):
+        with Served(policy(open_reading=open_reading)) as served:
+            client = served.client()
+            client.headers["authorization"] = f"Bearer {TOKEN}"
+            paths = client.get("/api/openapi.json").json()["paths"]
+            alone = served.client()
+            for endpoint in ENDPOINTS:
+                operation = paths[f"/api{endpoint.path}"][endpoint.method.lower()]
+                address = f"/api{endpoint.path.format(id='a', name='a', key='a')}"
+                status = alone.request(endpoint.method, address).status_code
+                assert ({} in operation["security"]) == (status != 401), endpoint.name
+
+
+def test_the_description_has_the_bounds_of_what_is_accepted(api: TestClient) -> None:
+    schemas = api.get("/api/openapi.json").json()["components"]["schemas"]
+    wanted = schemas["Settings"]["properties"]["backoff_jitter"]
+    assert (wanted["type"], wanted["minimum"], wanted["maximum"]) == ("number", 0, 1)
+    fits = Draft202012Validator({**schemas["Enqueue"], "components": {"schemas": schemas}})
+    for command in ("true", " a", ["a"], "", " ", []):
+        made = api.post("/api/jobs", json={"command": command})
+        assert fits.is_valid({"command": command}) == (made.status_code == 201), command
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/jobs", {"GET", "HEAD", "POST"}),
+        ("/api/jobs/a", {"GET", "HEAD", "DELETE"}),
+        ("/api/settings/max_retries", {"PUT", "DELETE"}),
+        ("/login", {"GET", "HEAD", "POST"}),
+    ],
+)
+def test_what_is_not_allowed_says_what_is(api: TestClient, path: str, methods: set[str]) -> None:
+    answer = api.patch(path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == methods
 
 
 def test_health_and_metrics_are_told(served: Served, queue: Queue) -> None:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import axe_playwright_python
-import pytest
-import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from queuectl.domain.job import Outcome, State
 from queuectl.queue import Queue, open_queue
-from queuectl.system.home import find_location
 from queuectl.system.job_logs import JobLogs
-from queuectl.web.app import build
 from tests.cli.harness import claim_next, run_next
-from tests.web.kit import ANSI, HOSTILE, TOKEN, add, fill, policy
+from tests.web.browser import Visit, chromium, site, visit
+from tests.web.kit import ANSI, HOSTILE, add, fill
+
+__all__ = ["chromium", "site", "visit"]
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/hooks", "/settings")
 LOOKED_AT = {
     "light": ("/", "/jobs/dead1"),
@@ -33,93 +24,12 @@ LOOKED_AT = {
 }
 """On which pages everything is looked at for those who read otherwise; it takes a while."""
 
-PATIENCE_MS = 60_000
-_FLAGS = [
-    "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 _ASK_AXE = """
 axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap(
   (each) => each.nodes.map((node) => `${each.id}: ${node.html}`)))
 """
 _WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 _OPEN = "document.querySelectorAll('details').forEach((each) => { each.open = true; });"
-_WATCH = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) =>
-  window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
-"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
-    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("the tests of the dashboard need chromium: apt-get install chromium")
-        pytest.skip("no chromium on PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def site() -> Iterator[str]:
-    """The home of the test, served; the value is its address."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        app, state = build(find_location(), policy(port=port))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{port}"
-        state.live.close()
-        server.should_exit = True
-        thread.join(30)
-
-
-class Visitor:
-    """Somebody with a browser, who has logged in; notes what goes wrong in it."""
-
-    def __init__(self, browser: Browser, url: str, **look: Any) -> None:
-        context = browser.new_context(**look)
-        context.add_init_script(_WATCH)
-        self._url = url
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.faults: list[str] = []
-        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
-        self.page.on(
-            "console",
-            lambda said: self.faults.append(said.text) if said.type == "error" else None,
-        )
-        self.go("/login")
-        self.page.fill("input[name=token]", TOKEN)
-        self.page.press("input[name=token]", "Enter")
-        self.page.wait_for_selector("nav")
-
-    def go(self, path: str) -> None:
-        """Open a page."""
-        self.page.goto(self._url + path)
-
-    def require_peace(self, where: str) -> None:
-        """Assert that no script failed, and nothing was done that the policy forbids."""
-        assert self.page.evaluate("window.violations") == [], where
-        assert self.faults == [], where
-
-
-Visit = Callable[..., Visitor]
-
-
-@pytest.fixture
-def visit(chromium: Browser, site: str) -> Iterator[Visit]:
-    """What lets somebody in; arguments say what their browser is like."""
-    yield partial(Visitor, chromium, site)
-    for context in chromium.contexts:
-        context.close()
 
 
 def faults_for_readers(page: Page) -> list[str]:
@@ -140,7 +50,7 @@ def test_every_page_is_fit_for_all_readers_and_nothing_in_it_fails(
     dark = visit(color_scheme="dark", viewport={"width": 390, "height": 844})
     for visitor, look, paths in (
         (light, "light", (*PAGES, "/jobs/dead1")),
-        (dark, "dark, on a phone", ("/", "/dlq", "/hooks", "/jobs/running1")),
+        (dark, "dark, on a phone", ("/", "/dlq", "/jobs?label=video", "/hooks", "/jobs/running1")),
     ):
         for path in paths:
             where = f"{path}, {look}"
@@ -171,6 +81,7 @@ def test_a_page_follows_the_store_and_a_button_changes_it(visit: Visit, queue: Q
         log.write("second\n")
     page.wait_for_selector(".log .line:has-text('second')")
     page.click("button:text-is('Cancel')")
+    page.click("button:text-is('Yes, stop 1 job')")
     page.wait_for_selector(".toast.ok:has-text(\"Stopping job 'a'\")")
     page.wait_for_selector(".badge:text-is('cancelling')")
     assert queue.get("a").cancel_requested
@@ -183,8 +94,8 @@ def test_a_page_follows_the_store_and_a_button_changes_it(visit: Visit, queue: Q
     page.click("button:text-is('Retry selected')")
     page.wait_for_selector("tr[data-key=b]", state="detached")
     assert queue.get("b").state is State.PENDING
-    page.click("summary:text-is('Purge all')")
-    page.click("button:text-is('Yes, purge all')")
+    page.click("button:text-is('Purge all')")
+    page.click("button:text-is('Yes, delete 1 job')")
     page.wait_for_selector("text=The dead letter queue is empty")
     assert queue.counts().of(State.DEAD) == 0
     visitor.require_peace("at the end")
@@ -197,14 +108,15 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_is_read(
     visitor = visit()
     visitor.go("/jobs/a")
     page, reached = visitor.page, []
-    for _ in range(15):
+    for _ in range(18):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent.trim()"))
         outline = "getComputedStyle(document.activeElement).outlineStyle"
         assert page.evaluate(outline) != "none", reached
     assert reached == [
         "Skip to content", "queuectl", "Overview", "Jobs", "Dead letters", "Queues", "Workers",
-        "Schedules", "Hooks", "Settings", "Log out", "Pause", "Cancel", "Delete", "default",
+        "Schedules", "Hooks", "Settings", "Auto", "Light", "Dark", "Log out",
+        "Pause", "Cancel", "Delete", "default",
     ]  # fmt: skip
     page.focus("summary")
     page.keyboard.press("Enter")

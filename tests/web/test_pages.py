@@ -333,3 +333,113 @@ def test_the_page_of_a_job_shows_its_rules_and_which_of_them_has_buried_it(
     run_next(queue, Outcome(exit_code=2, error="Exit code 2"))
     page = text_of(served.logged_in().get("/jobs/buried"))
     assert "Why it is not tried again: exit code 2 is not tried again (no_retry_on)" in page
+
+
+@pytest.mark.usefixtures("full")
+def test_a_wrong_filter_leaves_the_page_around_it_and_can_be_cleared(served: Served) -> None:
+    known, far = served.logged_in(), served.client("192.0.2.7")
+    for query in ("state=happy", "exit_code=many", "what=1"):
+        page = known.get(f"/jobs?{query}").text
+        assert '<nav aria-label="Pages">' in page
+        assert '<a class="button" href="/jobs">Clear the filter</a>' in page
+    assert '<nav aria-label="Pages">' not in far.get("/login?next=/").text
+    for path in ("/jobs?state=dead", "/dlq?queue=mail", "/deliveries?hook=team"):
+        assert f'href="{path.partition("?")[0]}">Clear</a>' in known.get(path).text, path
+
+
+def tabs_of(answer: Response) -> list[str]:
+    """Return the tabs of a list, each with its number."""
+    nav = answer.text.partition('<nav class="tabs"')[2].partition("</nav>")[0]
+    items = nav.partition("<ul>")[2].split("</li>")[:-1]
+    return [" ".join(re.sub(r"<[^>]*>", " ", item).split()) for item in items]
+
+
+@pytest.mark.usefixtures("full")
+def test_the_tabs_count_what_fits_the_filter(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = ["processing 0", "completed 0", "failed 0", "dead 0", "cancelled 0"]
+    assert tabs_of(browser.get("/jobs?queue=mail")) == ["All 1", "pending 1", *none]
+    assert tabs_of(browser.get("/jobs?label=video&state=dead"))[:4] == [
+        "All 2", "pending 0", "processing 0", "completed 2",
+    ]  # fmt: skip
+    monkeypatch.setattr(pages, "COUNTED", 1)
+    assert tabs_of(browser.get("/jobs?label=video"))[:2] == ["All 1+", "pending 0+"]
+
+
+def test_dead_jobs_are_listed_in_the_order_of_their_deaths(
+    browser: TestClient, queue: Queue
+) -> None:
+    for name in ("first", "second", "third"):
+        add(queue, name, "false", max_retries=1)
+    for name in ("second", "first", "third"):
+        if name == "second":
+            queue.pause("first")
+        run_next(queue, Outcome(exit_code=1, error="Exit code 1"))
+        if name == "second":
+            queue.resume("first")
+    assert rows_of(browser.get("/dlq")) == ["third", "first", "second"]
+    page = browser.get("/dlq?limit=2")
+    assert rows_of(page) == ["third", "first"]
+    older = re.search(r'href="(\?[^"]+)" rel="next"', page.text)
+    assert older
+    last = browser.get("/dlq" + older[1].replace("&amp;", "&"))
+    assert rows_of(last) == ["second"]
+    assert 'rel="next"' not in last.text
+
+
+def test_the_page_of_a_failed_job_opens_with_its_errors(browser: TestClient, queue: Queue) -> None:
+    for name, code in (("good", 0), ("bad", 1)):
+        add(queue, name, "true", max_retries=1)
+        error = "Exit code 1" if code else None
+        run_next(queue, Outcome(exit_code=code, error=error, stdout="out\n", stderr="oh no\n"))
+    assert "out" in browser.get("/jobs/good").text.partition('class="log"')[2]
+    log = browser.get("/jobs/bad").text.partition('class="log"')[2]
+    assert 'aria-label="Output, stderr"' in log
+    assert '<span class="line">out' not in log
+    assert '<span class="line">out' in browser.get("/jobs/bad?stream=both").text
+
+
+def test_a_paused_schedule_has_no_next_runs(browser: TestClient, full: Queue) -> None:
+    full.schedules.pause("nightly")
+    assert "Next runs none while it is paused" in text_of(browser.get("/schedules"))
+
+
+def test_a_store_that_is_gone_is_not_shown_as_an_empty_one(
+    browser: TestClient, full: Queue
+) -> None:
+    assert browser.get("/healthz").text == "ok\n"
+    file = full.home.store_file
+    full.close()
+    moved = file.rename(file.with_name("moved.db"))
+    for path in ("/healthz", "/", "/api/status", "/metrics"):
+        answer = browser.get(path)
+        assert answer.status_code == 503, path
+        assert "is gone" in answer.text, path
+    assert not file.exists()
+    moved.rename(file)
+    assert browser.get("/healthz").text == "ok\n"
+    assert len(rows_of(browser.get("/jobs"))) == 10
+
+
+def test_the_whole_output_of_a_run_can_be_had_as_a_file(browser: TestClient, queue: Queue) -> None:
+    add(queue, "a", "true", max_retries=1)
+    logs = JobLogs(queue.home)
+    logs.directory("a").mkdir(parents=True)
+    whole = "".join(f"line {number}\n" for number in range(50_000))
+    logs.stdout("a", 1).write_text(whole)
+    logs.stderr("a", 1).write_text("oh no\n")
+    run_next(queue, Outcome(exit_code=1, error="Exit code 1", stdout="kept", stderr="oh no\n"))
+    link = re.search(r'href="(/jobs/a/log[?][^"]+)"', browser.get("/jobs/a").text)
+    assert link
+    assert browser.get(link[1].replace("&amp;", "&")).text == "oh no\n"
+    answer = browser.get("/jobs/a/log?stream=stdout")
+    assert answer.text == whole
+    assert answer.headers["content-disposition"] == 'attachment; filename="a.1.stdout.txt"'
+    assert len(browser.get("/jobs/a/log").text) == len(whole) + len("oh no\n")
+    part = browser.get("/jobs/a/log?stream=stdout", headers={"range": "bytes=5-9"})
+    assert (part.status_code, part.text) == (206, whole[5:10])
+    logs.remove("a")
+    assert browser.get("/jobs/a/log").text == "keptoh no\n"
+    for path in ("/jobs/a/log?run=7", "/jobs/nobody/log"):
+        assert browser.get(path).status_code == 404, path

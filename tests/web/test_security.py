@@ -96,11 +96,35 @@ def test_a_session_needs_its_own_mark_on_every_change(served: Served, queue: Que
     assert client.post("/api/jobs/a/cancel", headers={"x-csrf-token": mark}).status_code == 200
 
 
+def test_the_cookie_that_other_sites_links_carry_changes_nothing(
+    served: Served, queue: Queue
+) -> None:
+    add(queue, "a")
+    client = served.logged_in()
+    mark = csrf_of(client.get("/jobs/a").text)
+    del client.cookies["queuectl_change_8273"]
+    assert "Log out" in client.get("/jobs/a").text
+    for path in ("/api/jobs/a/cancel", "/do", "/logout"):
+        assert client.post(path, headers={"x-csrf-token": mark}).status_code == 403, path
+    assert queue.get("a").state is State.PENDING
+
+
+def test_logging_in_leads_back_to_the_filter_that_one_came_for() -> None:
+    with Served(policy(open_reading=False)) as served:
+        client = served.client()
+        asked = "/jobs?state=failed&text=a%20%26b"
+        shown = client.get(client.get(asked).headers["location"]).text
+        assert f'name="next" value="{asked.replace("&", "&amp;")}"' in shown
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "null", "sec-fetch-site": "none"}, 403),
+        ({"origin": "null", "sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "null", "sec-fetch-site": "same-origin"}, 200),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"origin": f"http://{HOST}"}, 200),
     ],
@@ -171,7 +195,7 @@ def test_every_answer_tells_the_browser_to_run_nothing_but_our_script(served: Se
             "frame-ancestors": "'none'", "base-uri": "'none'",
         }, path  # fmt: skip
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cache-control"] == ("no-cache" if "static" in path else "no-store")
 
 
@@ -187,7 +211,8 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(origin: str | Non
         assert answer.status_code == 303
         for line in (*form.headers.get_list("set-cookie"), *answer.headers.get_list("set-cookie")):
             marks = {part.strip().lower() for part in line.split(";")}
-            assert marks >= {"httponly", "samesite=strict"}
+            is_for_looking = line.startswith("queuectl_session")
+            assert marks >= {"httponly", "samesite=lax" if is_for_looking else "samesite=strict"}
             assert ("secure" in marks) is (origin is not None)
 
 

@@ -10,9 +10,10 @@ from queuectl.web.api.endpoint import BODY, WHOLE_BODY, Endpoint
 from queuectl.web.api.named import NAMED
 from queuectl.web.api.read import READING
 from queuectl.web.api.schemas import SCHEMAS, Schema, named, record
+from queuectl.web.api.several import SEVERAL
 from queuectl.web.api.sweeps import SWEEPS
 
-ENDPOINTS: tuple[Endpoint, ...] = (*READING, *CHANGING, *SWEEPS, *NAMED)
+ENDPOINTS: tuple[Endpoint, ...] = (*READING, *CHANGING, *SWEEPS, *SEVERAL, *NAMED)
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 
 _REFUSALS = {
@@ -27,18 +28,24 @@ _REFUSALS = {
 }
 
 
-def description() -> dict[str, Any]:
-    """Return the description of the whole API in OpenAPI 3.1."""
+def description(*, open_reading: bool = True) -> dict[str, Any]:
+    """Return the description of the whole API in OpenAPI 3.1.
+
+    `open_reading` says whether whoever is on this machine may look without the token.
+    """
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in ENDPOINTS:
-        paths.setdefault(f"/api{endpoint.path}", {})[endpoint.method.lower()] = _operation(endpoint)
+        paths.setdefault(f"/api{endpoint.path}", {})[endpoint.method.lower()] = _operation(
+            endpoint, open_reading=open_reading
+        )
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "queuectl",
             "version": __version__,
             "description": "The job queue for shell commands. Times are ISO 8601 in UTC, "
-            "durations are seconds.",
+            "durations are seconds. Where an operation can do without the token, that is for "
+            "requests from the machine itself.",
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
@@ -57,8 +64,10 @@ def description() -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, *, open_reading: bool) -> dict[str, Any]:
+    is_open = open_reading and not endpoint.changes
     operation: dict[str, Any] = {
+        "security": [{}, {"token": []}] if is_open else [{"token": []}],
         "operationId": endpoint.name,
         "summary": endpoint.about,
         "tags": [endpoint.path.split("/")[1]],

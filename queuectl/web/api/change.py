@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from queuectl.domain.errors import Conflict, InvalidInput, NotFound, QueuectlError, StoreError
+from queuectl.domain.errors import (
+    InvalidInput,
+    NotFound,
+    shown,
+)
 from queuectl.domain.job import Job, State
-from queuectl.domain.query import Filter
+from queuectl.domain.job_fields import ASKED, Kind
 from queuectl.domain.settings import show
 from queuectl.domain.worker_record import StopRequest
 from queuectl.presentation.status import queue_views, view_as_dict, worker_as_dict
 from queuectl.queue import Queue
-from queuectl.queue.bulk import ChangeResult
+from queuectl.web.api import questions
 from queuectl.web.api.endpoint import (
     BODY,
     JOB_ID,
@@ -20,14 +24,13 @@ from queuectl.web.api.endpoint import (
     QUERY,
     WHOLE_BODY,
     Arguments,
+    Asks,
     Endpoint,
     Param,
 )
-from queuectl.web.api.read import DEAD, FILTER, filter_of, job_as_dict
-from queuectl.web.api.schemas import FLAG, LIMIT, NAME, SETTING, array, named
+from queuectl.web.api.read import job_as_dict
+from queuectl.web.api.schemas import FLAG, LIMIT, NAME, SETTING, named
 
-MOST_NAMED = 1000
-_MOST_REFUSALS = 20
 _OF_THE_ENQUEUER = frozenset({"env_file", "capture_env", "snapshot"})
 """Fields that read files and variables of whoever enqueues, which here is the dashboard."""
 
@@ -43,23 +46,40 @@ class _Holder(dict[str, Any]):
     """Another job that has the unique key of one that was not enqueued for that."""
 
 
-def refuse_own_of_enqueuer(fields: Mapping[str, object]) -> None:
-    """Raise InvalidInput for a field that would read what is the dashboard's own here."""
+def without_own(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return fields that take nothing of the dashboard's own, whatever the settings say.
+
+    Raises InvalidInput for a field that asks for it.
+    """
     for name in fields:
         if name.strip().lower().replace("-", "_") in _OF_THE_ENQUEUER:
             raise InvalidInput(f"field '{name}' cannot be used here", hint="use env")
+    return {**fields, "capture_env": False}
 
 
 def _enqueue(queue: Queue, arguments: Arguments) -> dict[str, Any]:
-    fields = arguments["fields"]
-    refuse_own_of_enqueuer(fields)
-    fields = {**fields, "capture_env": False}  # whatever the setting says
+    fields = without_own(arguments["fields"])
+    fields = {name: _as_pairs(name, value) for name, value in fields.items()}
     request = queue.request(fields, replace=arguments.get("replace", False))
     (result,) = queue.enqueue_requests([request])
     if result.error:
         raise result.error
     answer = job_as_dict(queue, queue.get(result.job_id))
     return _Holder(answer) if result.is_other_job else answer
+
+
+def _as_pairs(name: str, value: Any) -> Any:
+    """Return the value of a field; lines `NAME=value` as a mapping, where one is wanted.
+
+    Raises InvalidInput for a line that is none.
+    """
+    field = ASKED.get(name)
+    if field is None or field.kind is not Kind.PAIRS or not isinstance(value, str):
+        return value
+    lines = [line for line in value.splitlines() if line.strip()]
+    if wrong := next((line for line in lines if "=" not in line), ""):
+        raise InvalidInput(f"{name}: {shown(wrong)} is not NAME=value")
+    return dict(line.split("=", 1) for line in lines)
 
 
 def _enqueued(_arguments: Arguments, job: dict[str, Any]) -> str:
@@ -84,72 +104,14 @@ def _of_job(
     about: str,
     act: Callable[[Queue, str], Job],
     message: str | Callable[[Arguments, Any], str],
+    asks: Asks | None = None,
 ) -> Endpoint:
     """Return the endpoint that does something to one job and shows what it is then."""
     return Endpoint(
         f"{verb}Job", "POST", f"/jobs/{{id}}/{verb}", about,
         lambda queue, arguments: job_as_dict(queue, act(queue, queue.resolve(arguments["id"]))),
-        named("Job"), (JOB_ID,), message=message,
+        named("Job"), (JOB_ID,), message=message, asks=asks,
     )  # fmt: skip
-
-
-# dead jobs: those that are named, or all that fit
-
-_SELECTION = (
-    Param("ids", BODY, {**array(NAME), "maxItems": MOST_NAMED}, "the jobs that are meant"),
-    Param("all", BODY, FLAG, "all dead jobs that fit, in place of ids"),
-    *(Param(each.name, BODY, each.schema, f"of all: {each.about}") for each in FILTER),
-)
-
-
-def _of_dead(
-    verb: str,
-    about: str,
-    one: Callable[[Queue, str], object],
-    every: Callable[[Queue, Filter], Iterator[ChangeResult]],
-    done: str,
-) -> Endpoint:
-    """Return the endpoint that does something to dead jobs: to each of some, or all at once."""
-
-    def act(queue: Queue, arguments: Arguments) -> dict[str, Any]:
-        if ("ids" in arguments) == bool(arguments.get("all")):
-            raise InvalidInput("name the jobs by ids, or say all")
-        if "ids" in arguments:
-            errors = [_error_of(queue, one, word) for word in arguments["ids"]]
-        else:
-            errors = [result.error for result in every(queue, filter_of(arguments, DEAD))]
-        refused = [str(error) for error in errors if error]
-        return {
-            "done": len(errors) - len(refused),
-            "kept": len(refused),
-            "refused": refused[:_MOST_REFUSALS],
-        }
-
-    def message(_arguments: Arguments, answer: dict[str, Any]) -> str:
-        jobs = "1 job" if answer["done"] == 1 else f"{answer['done']:,} jobs"
-        kept = f"; {answer['kept']:,} not: {answer['refused'][0]}" if answer["kept"] else ""
-        return f"{done} {jobs}{kept}"
-
-    return Endpoint(f"{verb}Dead", "POST", f"/dlq/{verb}", about, act, named("Done"), _SELECTION,
-                    message=message)  # fmt: skip
-
-
-def _error_of(queue: Queue, one: Callable[[Queue, str], object], word: str) -> QueuectlError | None:
-    """Do something to one job; return why it was refused, if it was."""
-    try:
-        one(queue, queue.resolve(word))
-    except StoreError:
-        raise
-    except QueuectlError as refusal:
-        return refusal
-    return None
-
-
-def _purge(queue: Queue, job_id: str) -> None:
-    job = queue.get(job_id)
-    if job.state is not State.DEAD:
-        raise Conflict(f"job '{job.id}' is {job.state}, not dead")
-    queue.delete(job.id, only=Filter(DEAD))
 
 
 # queues, workers and settings
@@ -214,9 +176,9 @@ CHANGING = (
              (JOB_ID, Param("force", QUERY, FLAG, "cancel it first if it runs")),
              message="Deleted job '{deleted}'"),
     _of_job("cancel", "Cancel a job that waits, or have the worker of one that runs stop it.",
-            Queue.cancel, _cancelled),
+            Queue.cancel, _cancelled, questions.before_cancel),
     _of_job("retry", "Start a settled or failed job afresh.",
-            Queue.retry, "Retried job '{id}'"),
+            Queue.retry, "Retried job '{id}'", questions.before_retry),
     _of_job("pause", "Hold a job back, or stop one that runs in its place.",
             Queue.pause, "Paused job '{id}'"),
     _of_job("resume", "Let a paused job go on.", Queue.resume, "Resumed job '{id}'"),
@@ -229,14 +191,11 @@ CHANGING = (
     Endpoint("stopWorker", "POST", "/workers/{id}/stop",
              "Ask a worker to leave once its job is done.", _stop_worker, named("Worker"),
              (_WORKER_ID, Param("now", QUERY, FLAG, "stop its job too, to be run again")),
-             message="Asked worker '{id}' to stop"),
+             message="Asked worker '{id}' to stop", asks=questions.before_stop),
     Endpoint("setSetting", "PUT", "/settings/{key}", "Change a setting.", _set, named("Setting"),
              (_SETTING_KEY, Param("value", BODY, SETTING, "its value", True)),
              message=lambda _arguments, answer: f"{answer['key']} = {show(answer['value'])}"),
     Endpoint("unsetSetting", "DELETE", "/settings/{key}", "Go back to a setting's default.",
              _unset, named("Setting"), (_SETTING_KEY,), message=lambda _arguments, answer:
              f"{answer['key']} = {show(answer['value'])}, the default"),
-    _of_dead("retry", "Put dead jobs back to pending.",
-             Queue.retry_dead, Queue.retry_all, "Retried"),
-    _of_dead("purge", "Delete dead jobs, with their logs.", _purge, Queue.delete_all, "Deleted"),
 )  # fmt: skip

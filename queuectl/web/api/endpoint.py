@@ -11,6 +11,7 @@ from starlette.datastructures import ImmutableMultiDict
 
 from queuectl.domain.errors import InvalidInput, nearest, shown
 from queuectl.domain.frozen import frozen
+from queuectl.domain.job_fields import ASKED, Kind
 from queuectl.queue import Queue
 from queuectl.web.api.schemas import NAME, Schema
 
@@ -45,11 +46,24 @@ class Param:
 
 
 @frozen
+class Question:
+    """What is asked, and what the button says that means yes."""
+
+    text: str
+    yes: str
+
+
+Asks = Callable[[Queue, Arguments], Question | None]
+"""Returns what to ask before a change; None where nothing needs to be asked."""
+
+
+@frozen
 class Endpoint:
     """What a method on a path below /api does; `{name}` in the path is a parameter.
 
     `act` returns the answer as JSON has it; `message` says what became of a change in one line,
-    with the names of parameters and fields of the answer in braces.
+    with the names of parameters and fields of the answer in braces; `asks` returns what a person
+    is asked before it, a `Question`, or None.
     """
 
     name: str
@@ -61,6 +75,7 @@ class Endpoint:
     params: tuple[Param, ...] = ()
     status: int = 200
     message: str | Callable[[Arguments, Any], str] = ""
+    asks: Asks | None = None
 
     @property
     def changes(self) -> bool:
@@ -120,12 +135,20 @@ def read_fields(params: Sequence[Param], fields: Texts) -> dict[str, Any]:
         name, texts = param.name, fields.getlist(param.name)
         if name == WHOLE_BODY:
             others = [key for key in fields if key not in own and not key.startswith("_")]
-            values["fields"] = {key: fields[key] for key in others if fields[key]}
+            values["fields"] = {key: _of_job(key, fields[key]) for key in others if fields[key]}
         elif any(texts):
             values[name] = _from_text(name, texts, param.schema)
         elif param.required:
             raise InvalidInput(f"'{name}' is missing: {param.about}")
     return values
+
+
+def _of_job(name: str, text: str) -> str | list[str]:
+    """Return the value of a field of a job in a form: of one with several words, these."""
+    field = ASKED.get(name)
+    if field is None or field.kind is not Kind.WORDS:
+        return text
+    return [word for each in text.split(",") if (word := each.strip())]
 
 
 def _refuse_unknown(what: str, words: Iterable[str], known: list[str]) -> None:

@@ -23,7 +23,7 @@ DEAD = frozenset({State.DEAD})
 
 _WORDS = {**TEXT, "maxLength": 200}
 _QUEUE = Param("queue", QUERY, NAME, "only of this queue")
-_STATES = Param("state", QUERY, {**array(STATE), "maxItems": 6}, "only in these states")
+STATES = Param("state", QUERY, {**array(STATE), "maxItems": 6}, "only in these states")
 FILTER = (
     _QUEUE,
     Param("batch", QUERY, NAME, "only of this batch"),
@@ -57,6 +57,13 @@ def filter_of(arguments: Arguments, states: frozenset[State] = frozenset()) -> F
     )
 
 
+def deliveries_of(arguments: Arguments) -> Filter:
+    """Return the filter of deliveries that parameters ask for."""
+    hook = arguments.get("hook")
+    queue = hook and delivery_queue(hook)
+    return replace(filter_of(arguments), queue=queue, deliveries=True)
+
+
 def page_of(
     queue: Queue,
     arguments: Arguments,
@@ -76,10 +83,7 @@ def page_of(
         with_output=full,
         with_history=full,
     )
-    selection = filter_of(arguments, states)
-    if deliveries:
-        hook = arguments.get("hook")
-        selection = replace(selection, queue=hook and delivery_queue(hook), deliveries=True)
+    selection = deliveries_of(arguments) if deliveries else filter_of(arguments, states)
     jobs = list(queue.find(selection, page))
     following = jobs[limit - 1].seq if len(jobs) > limit else 0
     return jobs[:limit], following or None  # what is not made yet has no number
@@ -122,7 +126,7 @@ READING = (
              named("Report"), (_QUEUE,)),
     Endpoint("listJobs", "GET", "/jobs", "List jobs, dead ones included, a page at a time.",
              lambda queue, arguments: _as_page(queue, page_of(queue, arguments)),
-             named("JobPage"), (_STATES, *FILTER, *_PAGING)),
+             named("JobPage"), (STATES, *FILTER, *_PAGING)),
     Endpoint("getJob", "GET", "/jobs/{id}", "Show everything about one job.",
              lambda queue, arguments: job_as_dict(queue, queue.get(arguments["id"])),
              named("Job"), (JOB_ID,)),
@@ -140,7 +144,7 @@ READING = (
     Endpoint("listDeliveries", "GET", "/deliveries",
              "List what hooks tell, each delivery as a job, a page at a time.",
              lambda queue, arguments: _as_page(queue, page_of(queue, arguments, deliveries=True)),
-             named("JobPage"), (_STATES, *_OF_DELIVERIES, *_PAGING)),
+             named("JobPage"), (STATES, *_OF_DELIVERIES, *_PAGING)),
     Endpoint("listQueues", "GET", "/queues", "List the queues with their jobs.",
              lambda queue, _arguments: [
                  view_as_dict(view) for view in queue_views(queue.counts(), queue.queue_limits())

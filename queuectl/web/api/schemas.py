@@ -11,10 +11,10 @@ from typing import Any
 from queuectl.domain.field_checks import MAX_SLOTS
 from queuectl.domain.hooks import EVENTS, Hook, Target
 from queuectl.domain.job import Job, Outcome, Run, State
-from queuectl.domain.job_fields import ASKED, Field, Kind
+from queuectl.domain.job_fields import ASKED, Field
 from queuectl.domain.request import HOLD, TIME_FIELDS
 from queuectl.domain.schedule import Schedule
-from queuectl.domain.settings import KEYS, default_of
+from queuectl.domain.settings import KEYS, bounds_of_setting, choices_of, default_of, help_of
 from queuectl.domain.stats import Figures
 from queuectl.domain.worker_record import WorkerRecord
 from queuectl.presentation.run_log import BOTH
@@ -73,7 +73,8 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 LIMIT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_SLOTS}
 SEQ: Schema = {"type": "integer", "minimum": 0, "maximum": MOST_SEQ}
 STREAM = one_of("stdout", "stderr", BOTH)
-COMMAND: Schema = {"anyOf": [TEXT, array(TEXT)]}
+WORDS: Schema = {"type": "string", "pattern": r"\S"}
+COMMAND: Schema = {"anyOf": [WORDS, {**array(TEXT), "minItems": 1}]}
 SETTING: Schema = {"type": ["number", "boolean", "string"]}
 
 _TYPES: dict[str, Schema] = {
@@ -106,10 +107,20 @@ def _of_field(field: Field) -> Schema:
     return schema
 
 
+def _of_setting(key: str) -> Schema:
+    """Return the schema of a setting's value."""
+    schema = {**_TYPES[type(default_of(key)).__name__], "description": help_of(key)}
+    if schema["type"] == "string" and (choices := choices_of(key)):
+        return {**schema, "enum": [*choices]}
+    if schema["type"] in (WHOLE["type"], NUMBER["type"]):
+        least, most = bounds_of_setting(key)
+        return {**schema, "minimum": least, "maximum": most}
+    return schema
+
+
 def _of_new_job(field: Field) -> Schema:
     """Return the schema of a field of a new job: as a job has it, as text, or null for unset."""
-    as_text = [] if field.kind is Kind.PAIRS else [TEXT]
-    return {"description": field.help, "anyOf": [_of_field(field), *as_text, {"type": "null"}]}
+    return {"description": field.help, "anyOf": [_of_field(field), TEXT, {"type": "null"}]}
 
 
 _WHEN: dict[str, Schema] = {
@@ -185,7 +196,7 @@ SCHEMAS: dict[str, Schema] = {
         **_HOOK,
     ),
     "HookShown": record(**_HOOK, deliveries=array(named("Job"))),
-    "Settings": record(**{key: _TYPES[type(default_of(key)).__name__] for key in KEYS}),
+    "Settings": record(**{key: _of_setting(key) for key in KEYS}),
     "Setting": record(key=TEXT, value=SETTING),
     "Log": record(
         "The end of what one run wrote; `size` counts all of its bytes.",

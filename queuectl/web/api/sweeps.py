@@ -10,7 +10,7 @@ from queuectl.domain.sweep_words import MAX_AT_ONCE, array_axis, check_parameter
 from queuectl.queue import Queue
 from queuectl.queue.sweep_text import as_text, mappings_axis
 from queuectl.queue.sweeps import sweep_with
-from queuectl.web.api.change import refuse_own_of_enqueuer
+from queuectl.web.api.change import without_own
 from queuectl.web.api.endpoint import BODY, WHOLE_BODY, Arguments, Endpoint, Param
 from queuectl.web.api.schemas import COUNT, TEXT, array, map_of, named, record
 
@@ -27,9 +27,8 @@ _OWN = (
 def _enqueue_sweep(queue: Queue, arguments: Arguments) -> dict[str, Any]:
     own = {param.name for param in _OWN}
     fields = {name: value for name, value in arguments["fields"].items() if name not in own}
-    refuse_own_of_enqueuer(fields)
     axes, at_once = _axes(arguments)
-    model = queue.request(fields)
+    model = queue.request(without_own(fields))
     name = model.spec.batch if model.spec.generated_id else model.spec.id
     result = queue.enqueue_sweep(
         sweep_with(model, axes),

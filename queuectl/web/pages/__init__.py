@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import NotFound
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.job import WAITING, Job, State
-from queuectl.domain.query import Counts, Filter
+from queuectl.domain.job_fields import ASKED
+from queuectl.domain.query import Counts, Filter, Order
 from queuectl.domain.query import Page as Paging
 from queuectl.domain.times import iso
 from queuectl.domain.views import masked_env, reason
@@ -23,7 +25,7 @@ from queuectl.queue import Queue
 from queuectl.web.api import BY_NAME
 from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Param
 from queuectl.web.api.named import COMING
-from queuectl.web.api.read import DEAD, page_of
+from queuectl.web.api.read import DEAD, deliveries_of, filter_of, page_of
 from queuectl.web.pages import charts
 
 MOMENT = "\x1f"
@@ -32,6 +34,11 @@ MOMENT = "\x1f"
 LOOKED_AT = 300
 """How many of the oldest jobs that wait are looked at to say what is stuck."""
 
+COUNTED = 2000
+"""How many jobs are read at most to say how many there are in each state."""
+
+_FAILED = frozenset({State.FAILED, State.DEAD})
+_ROWS = 50
 _PATIENCE_SECONDS = 5.0
 _MOST_GROUPS = 6
 _MOST_PARENTS = 20
@@ -123,17 +130,63 @@ def _newest(queue: Queue, state: State, number: int) -> list[Job]:
     return list(queue.find(Filter(frozenset({state})), Paging(limit=number, newest_first=True)))
 
 
-def _jobs(queue: Queue, arguments: Arguments, states: frozenset[State] = frozenset()) -> Values:
-    counts = queue.counts()
-    filters = ("state", "queue", "label", "text", "exit_code")
-    listing = _listing(queue, arguments, filters, page_of(queue, arguments, states), counts)
-    return {**listing, "queues": sorted(counts.by_queue)}
+_OF_NEW_JOBS = [field for name, field in ASKED.items() if not field.is_hidden and name != "queue"]
+"""The fields that the form for a new job has, beside command, id, queue and time."""
+
+_FILTERS = ("state", "queue", "label", "text", "exit_code")
+
+
+def _jobs(queue: Queue, arguments: Arguments) -> Values:
+    selection = filter_of(arguments)
+    listing = _listing(queue, arguments, _FILTERS, page_of(queue, arguments), selection)
+    return {
+        **listing,
+        "queues": sorted(queue.counts().by_queue),
+        "fields": _OF_NEW_JOBS,
+        "long_fields": {"env": "NAME=value, a line for each", "input_text": "what it reads"},
+    }
+
+
+def _dead(queue: Queue, arguments: Arguments) -> Values:
+    """Return the dead jobs, those first that died last; `after` is how many come before the page.
+
+    Whatever changed a dead job last has made it one, but for the few that are edited.
+    """
+    selection = filter_of(arguments, DEAD)
+    skipped, limit = arguments.get("after", 0), arguments.get("limit", _ROWS)
+    page = Paging(
+        limit=skipped + limit + 1,
+        newest_first=not arguments.get("oldest_first", False),
+        order=Order.CHANGED,
+    )
+    jobs = list(islice(queue.find(selection, page), skipped, None))
+    following = skipped + limit if len(jobs) > limit else None
+    listing = _listing(queue, arguments, _FILTERS, (jobs[:limit], following), selection)
+    return {**listing, "queues": sorted(queue.counts().by_queue)}
 
 
 def _deliveries(queue: Queue, arguments: Arguments) -> Values:
-    counts, found = queue.counts(deliveries=True), page_of(queue, arguments, deliveries=True)
-    listing = _listing(queue, arguments, ("state", "hook", "text"), found, counts)
+    selection, found = deliveries_of(arguments), page_of(queue, arguments, deliveries=True)
+    listing = _listing(queue, arguments, ("state", "hook", "text"), found, selection)
     return {**listing, "hooks": [hook.name for hook in queue.hooks.all()]}
+
+
+def _counts(queue: Queue, selection: Filter) -> Values:
+    """Return how many jobs fit a filter in each state, whichever of them it names.
+
+    Where jobs have to be read for that only the newest are, and `is_cut` says that there may be
+    more.
+    """
+    selection = replace(selection, states=frozenset())
+    known = queue.counts(deliveries=bool(selection.deliveries))
+    if known.matching(replace(selection, deliveries=None)) is None:
+        page = Paging(limit=COUNTED, newest_first=True)
+        states = Counter(job.state for job in queue.find(selection, page))
+        known = Counts({"": states})
+    elif selection.queue is not None:
+        known = Counts({selection.queue: known.by_queue.get(selection.queue, {})})
+    is_cut = known.total == COUNTED
+    return {"counts": totals(known), "is_cut": is_cut}
 
 
 def _listing(
@@ -141,7 +194,7 @@ def _listing(
     arguments: Arguments,
     filters: Sequence[str],
     page: tuple[list[Job], int | None],
-    counts: Counts,
+    selection: Filter,
 ) -> Values:
     """Return what pages with a list of jobs have in common; `filters` are the names of theirs."""
     jobs, following = page
@@ -155,7 +208,7 @@ def _listing(
 
     return {
         "query": query,
-        "counts": totals(counts),
+        **_counts(queue, selection),
         "jobs": jobs,
         "why": _why(queue),
         "older": link(after=following) if following is not None else None,
@@ -168,6 +221,8 @@ def _listing(
 def _job(queue: Queue, arguments: Arguments) -> Values:
     job = queue.get(arguments["id"])
     log = read_log(queue, LogWanted(job.id, arguments.get("run"), arguments.get("stream")))
+    if "stream" not in arguments and job.state in _FAILED and log.sizes[1]:
+        log = read_log(queue, LogWanted(job.id, log.run, "stderr"))  # where the reason is
     return {
         "job": job,
         "env": masked_env(job),
@@ -237,7 +292,7 @@ PAGES: dict[str, Page] = {
     "/": Page("overview.html", "Overview", (), _overview),
     "/jobs": Page("jobs.html", "Jobs", _OF_JOBS, _jobs),
     "/jobs/{id}": Page("job.html", "Job", (JOB_ID, *_OF_LOG), _job),
-    "/dlq": Page("dlq.html", "Dead letter queue", _OF_JOBS, partial(_jobs, states=DEAD)),
+    "/dlq": Page("dlq.html", "Dead letter queue", _OF_JOBS, _dead),
     "/queues": Page("queues.html", "Queues", (), lambda queue, _arguments: {
         "views": queue_views(queue.counts(), queue.queue_limits())
     }),

@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from starlette.datastructures import ImmutableMultiDict, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,15 +21,21 @@ from queuectl.domain.times import UTC
 from queuectl.queue import Queue
 from queuectl.web.access import Access, Session, is_same
 from queuectl.web.api import BY_NAME
-from queuectl.web.api.endpoint import read, read_fields
+from queuectl.web.api.endpoint import Endpoint, Question, read, read_fields
+from queuectl.web.api.endpoint import Texts as Form
 from queuectl.web.app_state import state_of
 from queuectl.web.guard import is_local, try_token
-from queuectl.web.http import problem, read_form, status_of
+from queuectl.web.http import json_answer, problem, read_form, status_of
 from queuectl.web.pages import PAGES, Page
+from queuectl.web.pages.changed import BASE_HEADER, SentPages, since
 from queuectl.web.pages.templates import environment
 
 _LOGIN_COOKIE = "queuectl_login"
+_THEME_COOKIE = "queuectl_theme"
+_THEMES = ("light", "dark")
+_YEAR = 366 * 86_400
 _LOGIN_KEY = secrets.token_bytes(32)
+_SENT = SentPages()
 
 
 def _common(request: Request) -> dict[str, Any]:
@@ -43,6 +49,7 @@ def _common(request: Request) -> dict[str, Any]:
         "version": state.live.version,
         "here": url.path + (f"?{url.query}" if url.query else ""),
         "access": access,
+        "theme": _theme_of(request.cookies.get(_THEME_COOKIE, "")),
         "read_only": state.policy.read_only,
         "messages": messages,
     }
@@ -55,7 +62,7 @@ def _plain(
     request: Request, template: str, title: str, status: int, values: Mapping[str, Any]
 ) -> Response:
     """Return a page that asks nothing of the store."""
-    around = {"title": title, "active": "", "store": "", "now": datetime.now(UTC)}
+    around = {"title": title, "active": "", "is_framed": False, "now": datetime.now(UTC)}
     return _TEMPLATES.TemplateResponse(request, template, {**around, **values}, status)
 
 
@@ -66,10 +73,11 @@ async def _show(path: str, page: Page, request: Request) -> Response:
 
     def render(queue: Queue) -> Response:
         around = {"title": page.title, "active": path.split("/")[1], "store": queue.address}
-        values = {**around, "now": queue.now(), **page.values(queue, arguments)}
+        values = {**around, "is_framed": True, "now": queue.now(), **page.values(queue, arguments)}
         return _TEMPLATES.TemplateResponse(request, page.template, values)
 
-    return await state_of(request).pool.run(render)
+    shown = await state_of(request).pool.run(render)
+    return since(_SENT, request, shown) if BASE_HEADER in request.headers else shown
 
 
 async def show_error(request: Request, fault: Exception) -> Response:
@@ -84,20 +92,59 @@ async def show_error(request: Request, fault: Exception) -> Response:
         answer = problem(status, detail, hint)
     else:
         title = "Not found" if status == 404 else "Error"
-        values = {"status": status, "detail": detail, "hint": hint}
+        values = {
+            "status": status, "detail": detail, "hint": hint,
+            "is_framed": request.state.access.may_read,
+            "active": request.url.path.split("/")[1],
+        }  # fmt: skip
         answer = _plain(request, "error.html", title, status, values)
     answer.headers.update(getattr(fault, "headers", None) or {})
     return answer
 
 
-async def _do(request: Request) -> Response:
-    """Serve a form: any endpoint of the API that changes something."""
-    form = await read_form(request)
-    session = _session_of(request, form)
+def _endpoint_of(form: Form) -> Endpoint:
+    """Return what a form asks for, any endpoint of the API that changes something."""
     endpoint = BY_NAME.get(form.get("_do", ""))
     if endpoint is None or not endpoint.changes:
         raise InvalidInput("the form does not say what to do")
+    return endpoint
+
+
+async def _question_of(request: Request, form: Form) -> Question | None:
+    """Return what is to be asked before a form is heeded. Raises QueuectlError."""
+    endpoint = _endpoint_of(form)
+    asks, arguments = endpoint.asks, read_fields(endpoint.params, form)
+    if asks is None:
+        return None
+    return await state_of(request).pool.run(lambda queue: asks(queue, arguments))
+
+
+async def _ask(request: Request) -> Response:
+    """Say what is to be asked before a form is sent, for the script, which asks by itself."""
+    form = await read_form(request)
+    _session_of(request, form)
+    question = await _question_of(request, form)
+    return json_answer({"text": question.text, "yes": question.yes} if question else {})
+
+
+def _ask_page(request: Request, form: Form, question: Question) -> Response:
+    """Return the page that asks, and sends the same form again if the answer is yes."""
+    values = {
+        "question": question,
+        "fields": form.multi_items(),
+        "back": _own_path(form.get("_back", "/")),
+    }
+    return _plain(request, "ask.html", "Are you sure?", 200, values)
+
+
+async def _do(request: Request) -> Response:
+    """Serve a form, once it is sure that it is meant."""
+    form = await read_form(request)
+    session = _session_of(request, form)
+    endpoint = _endpoint_of(form)
     try:
+        if "_sure" not in form and (question := await _question_of(request, form)):
+            return _ask_page(request, form, question)
         arguments = read_fields(endpoint.params, form)
         answer = await state_of(request).pool.run(lambda queue: endpoint.act(queue, arguments))
     except QueuectlError as fault:
@@ -108,7 +155,7 @@ async def _do(request: Request) -> Response:
     return RedirectResponse(_own_path(form.get("_back", "/")), status_code=303)
 
 
-def _session_of(request: Request, form: ImmutableMultiDict[str, str]) -> Session:
+def _session_of(request: Request, form: Form) -> Session:
     """Return the session that a form was made for. Raises HTTPException for a forged one."""
     access: Access = request.state.access
     if access.session is None or not is_same(form.get("_csrf", ""), access.csrf):
@@ -138,12 +185,45 @@ def _login_page(request: Request, back: str, fault: str, status: int) -> Respons
     return page
 
 
-def _set_cookie(request: Request, response: Response, name: str, value: str) -> None:
+def _set_cookie(
+    request: Request,
+    response: Response,
+    name: str,
+    value: str,
+    samesite: Literal["lax", "strict"] = "strict",
+) -> None:
     """Set a cookie for as long as the browser is open; an empty one is taken away."""
     response.set_cookie(
-        name, value, max_age=None if value else 0, path="/", httponly=True, samesite="strict",
+        name, value, max_age=None if value else 0, path="/", httponly=True, samesite=samesite,
         secure=state_of(request).policy.secure,
     )  # fmt: skip
+
+
+def _set_session(request: Request, response: Response, name: str, change_key: str) -> None:
+    """Set the cookies of a session; empty ones are taken away."""
+    policy = state_of(request).policy
+    _set_cookie(request, response, policy.cookie, name, "lax")
+    _set_cookie(request, response, policy.change_cookie, change_key)
+
+
+def _theme_of(word: str) -> str:
+    """Return the colours that a reader has chosen; empty are those that the system prefers."""
+    return word if word in _THEMES else ""
+
+
+async def _choose_theme(request: Request) -> Response:
+    """Remember in the browser which colours its reader likes."""
+    response = RedirectResponse(_own_path(request.query_params.get("back", "/")), status_code=303)
+    theme = _theme_of(request.query_params.get("to", ""))
+    response.set_cookie(
+        _THEME_COOKIE, theme, max_age=_YEAR if theme else 0, httponly=True, samesite="lax",
+        secure=state_of(request).policy.secure,
+    )  # fmt: skip
+    return response
+
+
+async def _login(request: Request) -> Response:
+    return await (_log_in if request.method == "POST" else _show_login)(request)
 
 
 async def _show_login(request: Request) -> Response:
@@ -162,9 +242,9 @@ async def _log_in(request: Request) -> Response:
         if refusal.status_code == 429:
             fault = f"Too many wrong tokens; wait {refusal.headers['retry-after']} s."
         return _login_page(request, back, fault, refusal.status_code)
-    name, _session = state.sessions.open()
+    name, session = state.sessions.open()
     response = RedirectResponse(back, status_code=303)
-    _set_cookie(request, response, state.policy.cookie, name)
+    _set_session(request, response, name, session.change_key)
     _set_cookie(request, response, _LOGIN_COOKIE, "")
     return response
 
@@ -174,15 +254,16 @@ async def _log_out(request: Request) -> Response:
     _session_of(request, await read_form(request))
     state.sessions.close(access.cookie)
     response = RedirectResponse("/", status_code=303)
-    _set_cookie(request, response, state.policy.cookie, "")
+    _set_session(request, response, "", "")
     return response
 
 
 ROUTES = (
     *(Route(path, partial(_show, path, page)) for path, page in PAGES.items()),
-    Route("/login", _show_login, methods=["GET"]),
-    Route("/login", _log_in, methods=["POST"]),
+    Route("/theme", _choose_theme),
+    Route("/login", _login, methods=["GET", "POST"]),
     Route("/logout", _log_out, methods=["POST"]),
     Route("/do", _do, methods=["POST"]),
+    Route("/ask", _ask, methods=["POST"]),
 )
 """The routes of all pages and forms."""

@@ -189,7 +189,7 @@ def timeline(job: Job, now: datetime) -> list[Values]:
     if running_since:
         rows.append({
             "n": job.runs, "state": "processing", "label": "paused" if job.paused else "running",
-            "worker": job.worker or "", "seconds": seconds_between(running_since, now),
+            "worker": job.worker or "", "seconds": seconds_between(running_since, now), "used": "",
             **placed(running_since, now),
         })  # fmt: skip
     return rows

@@ -6,9 +6,12 @@
   const main = document.getElementById("main");
   const live = document.getElementById("live");
   const toasts = document.getElementById("toasts");
-  const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
+  const CSRF = 'meta[name="csrf"]';
+  const csrf = () => document.querySelector(CSRF)?.content ?? "";
   const FEWEST_MS = 250; // between two refreshes
   const SURELY_MS = 15000; // without news, for what no event tells of
+  const SHORTEST_MS = 1000; // before the first attempt to connect again; twice as long each time
+  const LONGEST_MS = 30000;
 
   // --- times -----------------------------------------------------------------------------------
 
@@ -23,7 +26,10 @@
   const ahead = new Date(document.querySelector('meta[name="now"]').content) - Date.now();
 
   function local(time) {
-    const style = { dateStyle: "medium", timeStyle: "medium" };
+    const style = {
+      year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit",
+      second: "2-digit", timeZoneName: "short",
+    };
     return new Date(time.dateTime).toLocaleString(undefined, style);
   }
 
@@ -52,10 +58,13 @@
 
   // --- putting a fresh copy of the page into this one ------------------------------------------
 
+  // by attribute: in a form `form.id` is its field of that name
+  const attribute = (element, name) => Element.prototype.getAttribute.call(element, name);
+
   function same(one, other) {
     return one.nodeType === other.nodeType && one.nodeName === other.nodeName
       && (one.nodeType !== Node.ELEMENT_NODE
-        || (one.dataset?.key === other.dataset?.key && one.id === other.id));
+        || ["id", "data-key"].every((name) => attribute(one, name) === attribute(other, name)));
   }
 
   function morph(old, fresh) {
@@ -96,43 +105,78 @@
     }
   }
 
-  let refreshing = false;
+  let refreshing = null;
   let again = false;
   let refreshedAt = 0;
 
-  async function refresh() {
-    if (refreshing) {
-      again = true;
-      return;
-    }
-    refreshing = true;
+  // true when the page is as the dashboard has it now
+  function refresh() {
+    again = true;
+    refreshing ??= refreshAll().finally(() => { refreshing = null; });
+    return refreshing;
+  }
+
+  async function refreshAll() {
     try {
-      do {
+      while (again) {
         again = false;
         const wait = refreshedAt + FEWEST_MS - performance.now();
         if (wait > 0) await new Promise((done) => setTimeout(done, wait));
         refreshedAt = performance.now();
-        const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-        if (answer.redirected) {
-          location.reload(); // it wants us to log in
-          return;
-        }
-        if (!answer.ok) return;
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-        const log = main.querySelector(".log");
-        const follows = log && log.scrollTop + log.clientHeight > log.scrollHeight - 30;
-        morph(main, fresh.getElementById("main"));
-        document.body.dataset.run = fresh.body.dataset.run ?? "";
-        for (const toast of fresh.querySelectorAll(".toast")) tell(toast.textContent, toast.className);
-        if (follows) main.querySelector(".log")?.scrollTo(0, 1e9);
-        tellTimes();
-        tellChartTimes();
-      } while (again);
+        await fetchPage();
+      }
+      return true;
     } catch {
-      showLive("trouble", "Connection lost");
-    } finally {
-      refreshing = false;
+      lose();
+      return false;
     }
+  }
+
+  let have = { mark: "none", text: "" }; // the latest copy of the page, to be sent the changes alone
+
+  // a list of new lines, and of pairs: so many lines of the copy from that number on
+  function patched(parts) {
+    const lines = have.text.split("\n");
+    const piece = (part) => (typeof part === "string" ? part : lines.slice(part[0], part[0] + part[1]));
+    return parts.flatMap(piece).join("\n");
+  }
+
+  async function fetchPage() {
+    const headers = { accept: "text/html", "queuectl-base": have.mark };
+    const answer = await fetch(location.href, { headers });
+    if (answer.redirected) {
+      location.reload(); // it wants us to log in
+      return;
+    }
+    const isChanges = answer.headers.get("content-type") === "application/json";
+    const text = isChanges ? patched(await answer.json()) : await answer.text();
+    have = { mark: answer.headers.get("queuectl-page") ?? "none", text };
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    const copy = fresh.getElementById("main");
+    // what does not come from the dashboard comes from a proxy whose dashboard is away
+    if (!copy) throw new Error(`answered with ${answer.status}`);
+    if (answer.status >= 500) {
+      showLive("trouble", copy.querySelector("h1").textContent);
+      return;
+    }
+    showFresh(fresh, copy);
+  }
+
+  function showFresh(fresh, copy) {
+    const log = main.querySelector(".log");
+    const follows = log && log.scrollTop + log.clientHeight > log.scrollHeight - 30;
+    morph(main, copy);
+    document.body.dataset.run = fresh.body.dataset.run ?? "";
+    // whoever had logged in may have to do so again
+    const [who, now] = [document.getElementById("who"), fresh.getElementById("who")];
+    if (who && now) morph(who, now);
+    document.querySelector(CSRF)?.remove();
+    const mark = fresh.querySelector(CSRF);
+    if (mark) document.head.append(document.importNode(mark, true));
+    for (const toast of fresh.querySelectorAll(".toast")) tell(toast.textContent, toast.className);
+    if (follows) main.querySelector(".log")?.scrollTo(0, 1e9);
+    tellTimes();
+    tellChartTimes();
   }
 
   // --- events ----------------------------------------------------------------------------------
@@ -161,6 +205,7 @@
     source = new EventSource(followed);
     source.addEventListener("look", async (event) => {
       const look = JSON.parse(event.data);
+      failures = 0;
       if (look.trouble) showLive("trouble", look.trouble);
       else showLive("on", "Live");
       if (look.version !== version) {
@@ -170,12 +215,35 @@
       }
     });
     source.addEventListener("log", refresh);
-    source.onerror = () => showLive("trouble", "Connection lost");
+    source.onerror = lose;
+  }
+
+  // By itself a browser connects again only where nobody answers, not after an answer of a proxy.
+  let failures = 0;
+  let reconnecting = 0;
+
+  function leave() {
+    clearTimeout(reconnecting);
+    source?.close();
+    source = null;
+  }
+
+  function lose() {
+    leave();
+    showLive("trouble", "Connection lost");
+    if (!("live" in document.body.dataset) || document.hidden) return;
+    const wait = Math.min(LONGEST_MS, SHORTEST_MS * 2 ** failures);
+    failures += 1;
+    reconnecting = setTimeout(reconnect, wait * (0.75 + Math.random() / 2)); // not all at once
+  }
+
+  async function reconnect() {
+    clearTimeout(reconnecting);
+    if (await refresh()) follow();
   }
 
   function rest() {
-    source?.close();
-    source = null;
+    leave();
     showLive("off", "Not live");
   }
 
@@ -195,8 +263,10 @@
     for (const [name, value] of new FormData(form)) {
       if (name.startsWith("_") || value === "") continue;
       if (path.includes(`{${name}}`)) path = path.replace(`{${name}}`, encodeURIComponent(value));
-      else if (name === "ids" || name === "label") (body[name] ??= []).push(value);
-      else if (name === "all") body[name] = true;
+      else if (["ids", "label", "state"].includes(name)) (body[name] ??= []).push(value);
+      else if ("words" in (form.elements[name]?.dataset ?? {})) {
+        body[name] = value.split(",").map((word) => word.trim()).filter(Boolean);
+      } else if (name === "all") body[name] = true;
       else if (name === "exit_code") body[name] = Number(value);
       else if (form.elements[name]?.type === "number") body[name] = Number(value);
       else body[name] = value;
@@ -205,15 +275,52 @@
     return { path, body };
   }
 
+  // asks in a dialog of its own, which stays while the page follows the store
+  function ask({ text, yes }) {
+    const dialog = document.createElement("dialog");
+    const form = document.createElement("form");
+    form.method = "dialog";
+    const line = document.createElement("p");
+    line.textContent = text;
+    line.id = "question";
+    dialog.setAttribute("aria-labelledby", line.id);
+    const [sure, no] = [document.createElement("button"), document.createElement("button")];
+    Object.assign(sure, { value: "yes", textContent: yes, className: "danger solid" });
+    Object.assign(no, { value: "", textContent: "No", autofocus: true });
+    form.append(line, no, sure);
+    dialog.append(form);
+    document.body.append(dialog);
+    dialog.showModal();
+    return new Promise((done) => {
+      dialog.addEventListener("close", () => {
+        dialog.remove();
+        done(dialog.returnValue === "yes");
+      });
+    });
+  }
+
+  async function isSure(form, button) {
+    const fields = new URLSearchParams(new FormData(form));
+    if (button?.name) fields.append(button.name, button.value);
+    const answer = await fetch("/ask", { method: "POST", body: fields });
+    const question = await answer.json();
+    if (!answer.ok) {
+      tell(question.detail, "error");
+      return false;
+    }
+    return !question.text || ask(question);
+  }
+
   async function send(form, button) {
     const { path, body } = requestOf(form, button);
     if (form.dataset.needs && !body[form.dataset.needs]) {
       tell("Select some jobs first", "error");
       return false;
     }
+    if ("asks" in form.dataset && !(await isSure(form, button))) return false;
     const answer = await fetch(path, {
       method: form.dataset.method,
-      headers: { "content-type": "application/json", "x-csrf-token": csrf },
+      headers: { "content-type": "application/json", "x-csrf-token": csrf() },
       body: JSON.stringify(body),
     });
     const told = await answer.json();
@@ -227,7 +334,7 @@
 
   document.addEventListener("submit", async (event) => {
     const form = event.target;
-    if (!form.dataset.path || !csrf) return;
+    if (!form.dataset.path || !csrf()) return;
     event.preventDefault();
     const buttons = form.querySelectorAll("button");
     buttons.forEach((button) => { button.disabled = true; });
@@ -267,7 +374,8 @@
     }
   });
 
-  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : follow()));
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : reconnect()));
+  window.addEventListener("online", reconnect);
   setInterval(tellTimes, 1000);
   setInterval(() => {
     if (source && performance.now() - refreshedAt > SURELY_MS) refresh();
