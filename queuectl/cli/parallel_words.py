@@ -45,7 +45,8 @@ class Axes(NamedTuple):
 def axes_of(sources: Sequence[Source], values_in: Callable[[str], list[str]]) -> Axes:
     """Return the axes that sources mean; `values_in` reads a file. The first source is `1`.
 
-    Raises InvalidInput for a source that goes with the one before where there is none.
+    Raises InvalidInput for a source without values, and for one that goes with the source before
+    where there is none.
     """
     from queuectl.domain.errors import InvalidInput
     from queuectl.domain.sweep import Axis
@@ -55,8 +56,10 @@ def axes_of(sources: Sequence[Source], values_in: Callable[[str], list[str]]) ->
     for mark, words in sources:
         is_file = mark.startswith("::::")
         columns = [values_in(word) for word in words] if is_file else [list(words)]
-        for values in columns:
+        for values in columns or [[]]:
             number += 1
+            if not values:
+                raise InvalidInput(f"no value stands behind '{mark}'")
             if not mark.endswith("+"):
                 axes.append(Axis((str(number),), tuple((value,) for value in values)))
                 continue

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from queuectl.domain.placeholders import Place, raise_refusal, refuse
-from queuectl.domain.shell_programs import is_line_of_shell
+from queuectl.domain.shell_programs import is_line_of_shell, unquoted
 
 _SAFE = r"A-Za-z0-9@%+=:,./_\-"
 _BARE_VALUE = re.compile(r"[A-Za-z0-9@%+:,./_-]+")
@@ -250,12 +250,14 @@ class _Scan:
         """Count a word that has ended, if it is a command or what follows one."""
         if self.word_start is None:
             return
-        word = self.line[self.word_start : self.at]
+        word = self.line[self.word_start : self.at].replace("\\\n", "")
         self.word_start = None
+        is_argument = self.words or not (word in _BEFORE_COMMAND or _ASSIGNMENT.match(word))
+        word = unquoted(word)
         if word in _READ_AGAIN:
             self._cannot(f"`{word}`")
         takes_name = self.previous in _WITH_VARIABLE and word == "-v"
         self.previous = word if takes_name or word in _WITH_VARIABLE else ""
-        if self.words or not (word in _BEFORE_COMMAND or _ASSIGNMENT.match(word)):
+        if is_argument:
             self.words += 1
             self.command = self.command or word

@@ -14,14 +14,19 @@ _BY_SHELL = frozenset("su runuser script".split())
 _WITH_LINE = re.compile(r"-[A-Za-z]*c[A-Za-z]*|--command(=.*)?", re.DOTALL)
 _WITH_VALUE = re.compile(r"[-+][A-Za-z]*[oO]|--rcfile|--init-file")
 _SHELL_WITH_LINE = re.compile(
-    rf"(?:^|[\s;|&(/'\"\\])(?:{'|'.join(sorted(_SHELLS | _BY_SHELL))}|\$\{{?SHELL\}}?)['\"]*"
+    rf"(?:^|[\s;|&(/])(?:{'|'.join(sorted(_SHELLS | _BY_SHELL))}|\$\{{?SHELL\}}?)"
     r"\s(?:[^;|&\n]*\s)?(?:-[A-Za-z]*c[A-Za-z]*|--command)\s+\Z"
 )
 
 
+def unquoted(text: str) -> str:
+    """Return a part of a line without its quotes and backslashes: `\\eval` is `eval` too."""
+    return re.sub(r"\\\n|['\"\\]", "", text)
+
+
 def is_line_of_shell(before: str) -> bool:
     """Whether what stands before a word of a line makes that word the line of another shell."""
-    return _SHELL_WITH_LINE.search(before) is not None
+    return _SHELL_WITH_LINE.search(unquoted(before)) is not None
 
 
 def check_arguments(arguments: Sequence[str], parts: Sequence[Sequence[Piece]]) -> None:

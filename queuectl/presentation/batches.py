@@ -90,19 +90,13 @@ def _params(job: Job) -> dict[str, str]:
 
 def _peak(job: Job) -> int | None:
     """Return the most memory that the latest run of a job had, in bytes."""
-    peak: int | None = getattr(job.outcome, "peak_memory", None)
-    return peak
+    return job.outcome.peak_memory if job.outcome else None
 
 
 def _result(job: Job) -> Any:
     """Return the JSON that a job wrote as its result, or None."""
-    text = getattr(job.outcome, "result", None)
-    if not isinstance(text, str):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    text = job.outcome.result if job.outcome else None
+    return None if text is None else json.loads(text)
 
 
 def last_line(job: Job) -> str:

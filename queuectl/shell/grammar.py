@@ -174,7 +174,8 @@ def _known_instead(marked: Marked) -> list[str]:
 def _other_words(marked: Marked) -> list[str]:
     """Return the words of other tools that might stand for an unknown one."""
     path = "" if marked.command is root else f"{marked.command.name} "
-    return [typed.removeprefix(path) for typed in ROWS if typed.startswith(path)]
+    words = (typed.removeprefix(path) for typed in ROWS if typed.startswith(path))
+    return [word for word in words if " " not in word]
 
 
 def help_at(line: str, cursor: int) -> tuple[str, str]:

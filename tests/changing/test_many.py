@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from queuectl.domain.job import Outcome, State
-from queuectl.domain.query import Filter
+from queuectl.domain.query import Filter, Page
 from queuectl.queue import Queue
+from queuectl.stores.base import Store
 from tests.changing.conftest import Cli
 from tests.cli.harness import claim_next, environment, run_next
 from tests.stores.conftest import on_one_store
@@ -151,14 +152,16 @@ def test_a_job_that_fits_no_more_when_its_turn_comes_is_left_alone(
     fleet.enqueue("true", "a", labels=["l"], max_retries=1)
     if state != "pending":
         run_next(fleet.queue, GOOD if state == "completed" else BAD)
-    real = Queue.find
+    kind = type(fleet.queue.store)
+    real = kind.find
 
-    def find(queue: Queue, chosen: Filter | None = None) -> object:
-        for job in real(queue, chosen):
+    def find(store: Store, chosen: Filter, page: Page) -> object:
+        for job in real(store, chosen, page):
+            monkeypatch.undo()  # what happens meanwhile looks at jobs as well
             meanwhile(fleet.queue)
             yield job
 
-    monkeypatch.setattr(Queue, "find", find)
+    monkeypatch.setattr(kind, "find", find)
     assert cli.ok(command, "--state", state, "--label", "l", "-y").out == ""
     monkeypatch.undo()
     assert [job.state for job in fleet.queue.find()] in ([State.PENDING], [])

@@ -239,11 +239,11 @@ def test_one_job_is_shown_with_its_attempts_and_its_output(
 
 def test_the_status_counts_queues_where_there_are_several(run: Start, cli: Cli) -> None:
     cli.ok("enqueue", "a", "true", "--queue", "gpu")
-    assert "QUEUE    PENDING" not in run_to_end(run("status"))
+    assert "QUEUE    PENDING" not in run_to_end(run("status", rows=40))
     cli.ok("enqueue", "b", "true")
     with open_queue() as queue:
         claim_next(queue)
-    shown = run_to_end(run("status"))
+    shown = run_to_end(run("status", rows=40))
     assert "QUEUE    PENDING  PROCESSING" in shown
     assert "processing  1" in shown
 

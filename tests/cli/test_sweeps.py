@@ -169,8 +169,8 @@ REFUSED = {
     "--array 1-2 --skip-existing 'x {}'": "--skip-existing does not go with many jobs",
     "--array 1-2 --id a --batch b --command 'x {}'": "both name the batch",
     "--array 1-2%8 --at-once 3 'x {}'": "say twice how many at once",
-    "--at-once 3 'x y'": "are for many jobs of one command",
-    "--max-fails 3 'x y'": "are for many jobs of one command",
+    "--at-once 3 'x y'": "is of a batch",
+    "--max-fails 3 'x y'": "is of a batch",
     "--batch a@b 'x y'": "is not valid",
     "--array 1-2": "nothing to enqueue",
     "--array 1-2 make": "'make' may be an id or a command",
@@ -187,6 +187,32 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_stored(cli: Cli, line: s
     Path("bytes.csv").write_bytes(b"a\n\xff\n")
     assert REFUSED[line] in cli.refused(2, "enqueue", *shlex.split(line))
     assert cli.ids() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["gzip", ":::"], "no value stands behind ':::'"),
+        (["gzip", ":::", "a", ":::"], "no value stands behind ':::'"),
+        (["gzip", "::::", "empty"], "no value stands behind '::::'"),
+        (["gzip", "::::", "nowhere"], "cannot read nowhere"),
+        (["gzip", ":::+", "a"], "goes with the values before it"),
+        (["echo '{}'", ":::", "a"], 'write "$QUEUECTL_PARAM_1" there'),
+        (["gzip # all", ":::", "a"], "in a comment"),
+        (["-f", "jobs.json", ":::", "a"], "a file of jobs has a command for each job"),
+    ],
+)
+def test_sources_that_cannot_be_are_refused(cli: Cli, words: list[str], why: str) -> None:
+    Path("empty").touch()
+    assert why in cli.refused(2, "add", *words)
+    assert cli.ids() == []
+
+
+def test_a_parameter_that_is_a_secret_by_its_name_is_hidden_with_the_job(cli: Cli) -> None:
+    cli.ok("enqueue", "b", "--param", "api_token=abc", "--", "curl")
+    assert cli.job("b-1")["params"] == {"api_token": "********"}
+    assert "abc" not in cli.ok("show", "b-1").out
+    assert "abc" not in cli.ok("export", "--mask").out
 
 
 def test_values_behind_enqueue_are_shown_the_way_to_add(cli: Cli) -> None:

@@ -26,6 +26,9 @@ _BODIES: dict[str, dict[str, Any]] = {
     "setSetting": {"value": 4},
     "retryDead": {"ids": ["dead1"]},
     "purgeDead": {"all": True},
+    "retryJobs": {"ids": ["failed1"]},
+    "cancelJobs": {"all": True, "queue": "mail"},
+    "deleteJobs": {"all": True, "state": ["cancelled"]},
 }
 
 

@@ -5,7 +5,7 @@ Processor time is what wait4(2) says of the command and of all that it has waite
 So is the most memory that one process had (`ru_maxrss`), but that is believed only in part. A
 command is started with vfork(2), and until it calls execve(2) it has the memory of its worker; the
 kernel enters the high-water mark of what a process had before into that of the whole process
-(`exec_mmap` in fs/exec.c calls `setmax_mm_hiwater_rss`). So `true` would be as large as the worker
+(exec_mmap in fs/exec.c calls setmax_mm_hiwater_rss). So `true` would be as large as the worker
 that started it. Only what is larger than the worker has ever been is the command's own.
 
 The rest is looked at while the command runs (`look`), from the moment on at which it is known to be

@@ -47,7 +47,7 @@ _GUARD_PAUSE = 0.05
 
 _STORE_PARTS = {
     "mongo": ("store",),
-    "sqlite": ("store", "claims", "named", "stats", "suspects", "writes"),
+    "sqlite": ("store", "batches", "claims", "named", "stats", "suspects", "writes"),
 }
 """The modules of each store that a worker uses, those too that it loads only when they are."""
 
