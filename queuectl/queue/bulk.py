@@ -81,7 +81,7 @@ def change_all(
     changes = _change_all(
         reader, chosen, decide, lambda job: changed(reader.store, job.id, decide, chosen)
     )
-    if rest is None or not reader.store.batches.unmade():
+    if rest is None or not reader.store.has_unmade():
         return changes
     from queuectl.queue.lazy import turn_rest  # of batches that are made while they run
 
@@ -174,7 +174,7 @@ def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
     store, logs = reader.store, JobLogs(reader.home)
     store.counts()  # which logs what is in no state that can be chosen
     chosen = chosen.of_jobs()
-    done, after = Purged(drop_rest(store, chosen) if store.batches.unmade() else 0), 0
+    done, after = Purged(drop_rest(store, chosen) if store.has_unmade() else 0), 0
     while page := list(store.find(chosen, Page(limit=_PURGED_AT_ONCE, after_seq=after))):
         gone = remove_unspared(store, page)
         for job_id in gone:

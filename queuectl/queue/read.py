@@ -58,7 +58,7 @@ def resolve(store: Store, word: str, hint: str = "") -> str:
 
 def unmade_job(store: Store, job_id: str) -> Job | None:
     """Return the job of a batch that has this id, and is made only while that runs."""
-    if not job_id.rpartition("-")[2].isdecimal() or not store.batches.unmade():
+    if not job_id.rpartition("-")[2].isdecimal() or not store.has_unmade():
         return None
     from queuectl.queue.lazy import LazyJobs
 
@@ -179,7 +179,7 @@ class Reader:
 
         chosen, page = (chosen or Filter()).of_jobs(), page or Page()
         found = self._store.find(chosen, page)
-        if chosen.deliveries or not self._store.batches.unmade():
+        if chosen.deliveries or not self._store.has_unmade():
             return found
         from queuectl.queue.lazy import page_of  # of batches that are made while they run
 

@@ -299,6 +299,10 @@ class Store(Protocol):
         """
         ...
 
+    def has_unmade(self) -> bool:
+        """Whether a batch has jobs that do not exist yet; see `Batches.unmade`. Cheap."""
+        ...
+
     # queues
 
     def queue_limits(self) -> QueueLimits:

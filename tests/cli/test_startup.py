@@ -30,6 +30,7 @@ UNUSED_BY_ENQUEUE = frozenset(
     "queuectl.system.polling".split()
 )
 UNUSED_BY_READERS = frozenset(
+    "queuectl.stores.sqlite.batches queuectl.stores.sqlite.needs queuectl.stores.sqlite.queues "
     "queuectl.queue.change queuectl.queue.enqueue queuectl.queue.requests "
     "queuectl.stores.sqlite.writes queuectl.stores.sqlite.claims dataclasses pathlib json".split()
 )

@@ -251,6 +251,9 @@ class MongoStore(Store):
             queues.note_needs(self.link)
         return batches.restore(self.link, jobs, keep_numbers=keep_numbers)
 
+    def has_unmade(self) -> bool:
+        return self.link.job_batches.find_one({"unmade": {"$gt": 0}}, {"_id": True}) is not None
+
     # queues
 
     def queue_limits(self) -> dict[str, QueueLimit]:

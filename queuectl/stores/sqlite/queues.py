@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.frozen import frozen
-from queuectl.domain.queue_limits import FIRST_NAME, QueueLimit
+from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import to_millis
 from queuectl.stores.sqlite import needs, reads, rows, suspects
 
@@ -40,32 +40,6 @@ _SET_BACK = f"UPDATE jobs SET run_at = run_at - (updated_at - ?1), updated_at = 
 """A wait that was reckoned by a clock which was ahead by more than `_SKEW` milliseconds is as long
 by ours; a time that somebody named stays.
 """
-
-
-def queue_limits(db: Database) -> dict[str, QueueLimit]:
-    """Return what was decided about queues; see `Store.queue_limits`."""
-    found = db.rows("SELECT name, paused, slot_limit FROM queues ORDER BY name")
-    return {
-        name: QueueLimit(bool(paused), limit, reads.used_slots(db, name) if limit else 0)
-        for name, paused, limit in found
-    }
-
-
-def set_queue_limit(db: Database, queue: str, paused: bool | None, limit: int | None) -> None:
-    """Pause, resume or limit a queue; see `Store.set_queue_limit`."""
-    with db.writing():
-        execute = db.connection.execute
-        execute("INSERT OR IGNORE INTO queues (name) VALUES (?)", (queue,))
-        if paused is not None:
-            execute("UPDATE queues SET paused = ? WHERE name = ?", (paused, queue))
-        if limit is not None:
-            execute("UPDATE queues SET slot_limit = ? WHERE name = ?", (limit, queue))
-        execute(
-            "UPDATE queue_priority_counters SET full = 0, "
-            "paused = (SELECT paused FROM queues WHERE name = ?1) WHERE queue = ?1",
-            (queue,),
-        )
-        execute("DELETE FROM queues WHERE name = ? AND paused = 0 AND slot_limit = 0", (queue,))
 
 
 def has_ready(db: Database, *, deliveries: bool = False) -> bool:

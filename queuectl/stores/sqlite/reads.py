@@ -191,6 +191,11 @@ def counts(db: Database) -> Counts:
     return Counts(by_queue)
 
 
+def has_unmade(db: Database) -> bool:
+    """Whether a batch has jobs that do not exist yet."""
+    return bool(db.row("SELECT 1 FROM batches WHERE unmade > 0 LIMIT 1"))
+
+
 def next_due(db: Database) -> datetime | None:
     """Return when the next job that waits for its time is due."""
     row = db.row("SELECT run_at FROM jobs WHERE ready = 0 ORDER BY run_at LIMIT 1")

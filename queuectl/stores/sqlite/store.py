@@ -224,15 +224,18 @@ class SqliteStore:
 
     # queues
 
+    def has_unmade(self) -> bool:
+        return reads.has_unmade(self._db)
+
     def queue_limits(self) -> QueueLimits:
-        from queuectl.stores.sqlite.queues import queue_limits
+        from queuectl.stores.sqlite.queue_limits import queue_limits
 
         return queue_limits(self._db)
 
     def set_queue_limit(
         self, queue: str, *, paused: bool | None = None, limit: int | None = None
     ) -> None:
-        from queuectl.stores.sqlite.queues import set_queue_limit
+        from queuectl.stores.sqlite.queue_limits import set_queue_limit
 
         set_queue_limit(self._db, queue, paused, limit)
 
