@@ -76,23 +76,24 @@ class Environment:
         `result` is the path at which it may leave one. What has the id of a delivery and is none
         was brought in past all checks.
         """
-        if hook_of(job.id) is not None:
+        spec = job.spec
+        if hook_of(spec.id) is not None:
             raise NotAllowed("its id belongs to the deliveries of hooks")
-        why = command_refusal(job.spec.command, settings)
-        if not why and job.spec.preflight is not None:
-            why = command_refusal(job.spec.preflight, settings)
+        why = command_refusal(spec.command, settings)
+        if not why and spec.preflight is not None:
+            why = command_refusal(spec.preflight, settings)
         if why:
             raise NotAllowed(f"Command is not allowed: {why}")
         return {
-            **(self._base(job) if not job.spec.pty else _on_terminal(self._base(job))),
-            **({} if job.spec.clean_env else {b"PWD": _directory(job.spec.cwd)}),
-            **(_encoded(dict(job.spec.env)) if job.spec.env else {}),
-            **(_resources(job) if job.spec.needs else {}),
-            **(_encoded(variables_of(job.spec)) if job.spec.batch else {}),
-            b"QUEUECTL_JOB_ID": job.spec.id.encode(),
+            **(self._base(job) if not spec.pty else _on_terminal(self._base(job))),
+            **({} if spec.clean_env else {b"PWD": _directory(spec.cwd)}),
+            **(_encoded(dict(spec.env)) if spec.env else {}),
+            **(_resources(job) if spec.needs else {}),
+            **(_encoded(variables_of(spec)) if spec.batch else {}),
+            b"QUEUECTL_JOB_ID": spec.id.encode(),
             b"QUEUECTL_ATTEMPT": b"%d" % job.attempts,
-            b"QUEUECTL_QUEUE": job.spec.queue.encode(),
-            b"QUEUECTL_RESULT": os.fsencode(result),
+            b"QUEUECTL_QUEUE": spec.queue.encode(),
+            b"QUEUECTL_RESULT": result.encode(errors="surrogateescape"),
             _RUN_ID: claim_id.encode(),
         }
 

@@ -95,10 +95,11 @@ class JobStarter:
         A command that is to be run before comes first, unless that was what was `prepared` last.
         Raises StoreUnavailable when it cannot be started now and is to be given back.
         """
-        job = claimed.job
+        job, spec = claimed.job, claimed.job.spec
         if not prepared and (ended := self._held_up(job)):
             return ended
-        if next_one := _next_preparation(job.spec, prepared):
+        is_prepared = spec.snapshot is not None or spec.preflight is not None
+        if is_prepared and (next_one := _next_preparation(spec, prepared)):
             outcome = self._prepare(claimed, settings, next_one)
         else:
             outcome = self._start(claimed, settings)
@@ -208,13 +209,16 @@ class JobStarter:
         outcome = self._run(claimed, settings, files)
         if outcome is None:
             return None
-        self.end(job.claim_id, files)
+        self.end(job, files)
         return outcome
 
-    def end(self, claim_id: str, files: RunFiles) -> None:
-        """Let go of what a run had that has ended: its files and its slot."""
-        self._slots.free(claim_id)
-        self._close_files(files)
+    def end(self, job: Job, files: RunFiles) -> None:
+        """Let go of what a run had that has ended: its files, its slot and its checkout."""
+        if job.spec.batch is not None:
+            self._slots.free(job.claim_id)
+        if job.spec.snapshot is not None:
+            self._checkouts.remove(job)
+        self.close_files(files)
 
     def _run(self, claimed: ClaimedJob, settings: Settings, files: RunFiles) -> Outcome | None:
         job, spec = claimed.job, claimed.job.spec
@@ -261,7 +265,7 @@ class JobStarter:
         is_written_to = spec.stdin and spec.input is None and spec.input_text is None
         return ConsoleWanted(spec.pty, self._sockets) if spec.pty or is_written_to else None
 
-    def _close_files(self, files: RunFiles) -> None:
+    def close_files(self, files: RunFiles) -> None:
         """Close the files of a run that has ended."""
         try:
             files.close()

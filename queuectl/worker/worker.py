@@ -288,12 +288,12 @@ class Worker:
     def _end_ended(self) -> None:
         """Note how runs have ended, for the batch to commit."""
         for run, files, outcome in self._executor.ended():
-            self._starter.end(run.id, files)
             job = self._begun.pop(run.id)
             if run.prepares:
+                self._starter.close_files(files)
                 self._go_on(job, run.prepares, outcome)
             else:
-                self._starter.ended(job)
+                self._starter.end(job, files)
                 self._batch.end(job, outcome)
 
     def _go_on(self, job: Job, prepared: str, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from queuectl.domain.dependencies import parents_in, refuse_circle
@@ -37,6 +38,7 @@ _BLOCKED_IN = (
     "SELECT value, seq FROM jobs, json_each(blocked_by) WHERE jobs.id = ?"
 )
 _LIVE = WAITING | {State.PROCESSING}
+_BATCH_OF = attrgetter("before.spec.batch")
 
 
 # new jobs
@@ -237,7 +239,7 @@ def _see_to_batches(
     db: Database, some: Sequence[Transition], applied: Sequence[bool], now: datetime
 ) -> None:
     """See to the batches of jobs that were changed: whose turn is next, and too many failures."""
-    if any(change.before.spec.batch is not None for change in some):
+    if any(map(_BATCH_OF, some)):
         from queuectl.stores.sqlite import turns  # which other jobs have no use for
 
         turns.after_changes(db, some, applied, now)
