@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
 import pexpect
@@ -209,7 +210,7 @@ def test_the_rest_is_estimated_by_what_has_ended_lately() -> None:
 @pytest.mark.usefixtures("queue")
 def test_a_bar_shows_on_a_terminal_how_far_a_batch_has_come() -> None:
     child = pexpect.spawn(
-        "python3", ["-m", "queuectl", "wait", "--batch", "b", "--timeout", "2"], timeout=30,
+        sys.executable, ["-m", "queuectl", "wait", "--batch", "b", "--timeout", "2"], timeout=30,
         encoding="utf-8", env={**environment(), "TERM": "xterm"}, dimensions=(24, 100),
     )  # fmt: skip
     child.expect_exact("[........................] 0 %, 0 of 3: 3 pending")
