@@ -16,13 +16,14 @@ from queuectl.cli.enqueue_options import (
     hold_option,
     sweep_options,
 )
+from queuectl.cli.late_options import LateCommand
 from queuectl.cli.parallel_words import split_at_sources
-from queuectl.cli.root import Command, examples
+from queuectl.cli.root import examples
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.job_fields import command_text
 
 
-class AddCommand(Command):
+class AddCommand(LateCommand):
     """A command whose own options end at its first word; what follows is kept as typed."""
 
     def collect_usage_pieces(self, _ctx: click.Context) -> list[str]:

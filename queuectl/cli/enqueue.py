@@ -80,7 +80,8 @@ def enqueue(
         )
     items = requested.items()  # before a store is made
     queue = session.reading() if report.is_dry else session.queue()
-    had = 0 if options["batch"] is None else _jobs_in(queue, options["batch"])
+    batch = options.get("batch")
+    had = 0 if batch is None else _jobs_in(queue, batch)
     jobs = requested.jobs(items, queue)
     if report.is_dry:  # one of them may wait for another, and none is there
         whole = [*chain.from_iterable(jobs)]

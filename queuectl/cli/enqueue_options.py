@@ -30,7 +30,8 @@ from queuectl.cli.enqueue_words import (
     read_words,
     split_at_dashes,
 )
-from queuectl.cli.root import Command, Option, with_options
+from queuectl.cli.late_options import Late, LateCommand, LateOptions, late
+from queuectl.cli.root import with_options
 from queuectl.cli.session import warn_if_missing
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
@@ -74,12 +75,12 @@ def _choices_of(field: Field) -> OneOf | None:
     return OneOf(lambda _ctx: known, lower=True) if known else None
 
 
-def _option_of(field: Field) -> Option:
+def _option_of(field: Field) -> Late:
     """Return the option that sets a field."""
     word = f"--{field.option.replace('_', '-')}"
     if field.kind is Kind.FLAG:
-        return click.option(word, field.name, is_flag=True, help=field.help)
-    return click.option(
+        return late(word, field.name, is_flag=True, help=field.help)
+    return late(
         word,
         *([f"-{field.short}"] if field.short else ()),
         field.name,
@@ -113,27 +114,27 @@ _BEFORE = (
                  help="Replace the job that has this id, unless it runs."),
 )  # fmt: skip
 _GPUS = (
-    click.option("--gpus", metavar="N",
-                 help="Give it N GPUs of its own, as --need gpu=N does."),
-    click.option("--gpu-memory", metavar="SIZE",
-                 help="Give it so much of a GPU's memory (10G), which others may share."),
+    late("--gpus", metavar="N",
+         help="Give it N GPUs of its own, as --need gpu=N does."),
+    late("--gpu-memory", metavar="SIZE",
+         help="Give it so much of a GPU's memory (10G), which others may share."),
 )  # fmt: skip
 _BEHIND = {
     "priority": (
-        click.option("--at", "--run-at", "at", metavar="TIME",
-                     help="Start it at this time: 2030-01-31T14:30, 'tomorrow 9:00'."),
-        click.option("--in", "--delay", "delay", metavar="TIME",
-                     help="Start it after this time: 90 (seconds), 5m, 1h."),
+        late("--at", "--run-at", "at", metavar="TIME",
+             help="Start it at this time: 2030-01-31T14:30, 'tomorrow 9:00'."),
+        late("--in", "--delay", "delay", metavar="TIME",
+             help="Start it after this time: 90 (seconds), 5m, 1h."),
     ),
     "cwd": (
-        click.option("--snapshot", is_flag=True,
-                     help="Run it in a checkout of this git work tree as it is now."),
+        late("--snapshot", is_flag=True,
+             help="Run it in a checkout of this git work tree as it is now."),
     ),
     "env": (
-        click.option("--env-file", type=PathName(), metavar="FILE",
-                     help="Set the variables of a file like .env for it."),
-        click.option("--capture-env/--no-capture-env", default=None,
-                     help="Run it in the environment that this command has, or not. "
+        late("--env-file", type=PathName(), metavar="FILE",
+             help="Set the variables of a file like .env for it."),
+        late("--capture-env/--no-capture-env", default=None,
+             help="Run it in the environment that this command has, or not. "
                           "Default: the setting capture_env."),
     ),
     "needs": _GPUS,
@@ -142,8 +143,8 @@ _BEHIND = {
 
 _BEHIND_OF_SCHEDULE = {
     "env": (
-        click.option("--env-file", type=PathName(), metavar="FILE",
-                     help="Set the variables of a file, as it is now, for it."),
+        late("--env-file", type=PathName(), metavar="FILE",
+             help="Set the variables of a file, as it is now, for it."),
     ),
     "needs": _GPUS,
 }  # fmt: skip
@@ -172,20 +173,24 @@ sweep_options = with_options(
 )  # fmt: skip
 """Gives a command the options that make many jobs of one command."""
 
-enqueue_options = with_options(
-    *_BEFORE,
-    *(
-        each
-        for name, field in ASKED.items()
-        for each in (_option_of(field), *_BEHIND.get(name, ()))
-    ),
-    click.argument("words", nargs=-1, metavar="[ID] [COMMAND | JSON | @FILE]", type=EnqueueWord()),
+_LATE = LateOptions(
+    each for name, field in ASKED.items() for each in (_option_of(field), *_BEHIND.get(name, ()))
 )
-"""Gives a command the words and options that say what to enqueue."""
+_words_argument = click.argument(
+    "words", nargs=-1, metavar="[ID] [COMMAND | JSON | @FILE]", type=EnqueueWord()
+)
+
+
+def enqueue_options(function: Any) -> Any:
+    """Give the function of a `LateCommand` the words and options that say what to enqueue."""
+    function = _words_argument(function)
+    function.__click_params__.append(_LATE)  # their place among the others
+    return with_options(*_BEFORE)(function)
+
 
 schedule_options = with_options(
     *(
-        each
+        click.option(*each.names, **each.attributes)
         for name, field in ASKED.items()
         if field.of_schedule
         for each in (_option_of(field), *_BEHIND_OF_SCHEDULE.get(name, ()))
@@ -231,7 +236,7 @@ def variables(words: Sequence[str], option: str = "env") -> dict[str, str]:
     return pairs
 
 
-class EnqueueCommand(Command):
+class EnqueueCommand(LateCommand):
     """A command whose words after `--` are an argument list, kept as typed."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -414,22 +419,22 @@ def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
         print_hint(
             f"note: '{words[0]}' is taken as the id; quotes around all of it make it the command"
         )
-    if options["at"] is not None and options["delay"] is not None:
+    if options.get("at") is not None and options.get("delay") is not None:
         raise InvalidInput("--at and --in cannot both be given")
     others = {
-        "env_file": options["env_file"],
-        "capture_env": options["capture_env"],
-        "snapshot": options["snapshot"] or None,
+        "env_file": options.get("env_file"),
+        "capture_env": options.get("capture_env"),
+        "snapshot": options.get("snapshot") or None,
         HOLD: options.get("hold") or None,
         "id": source.id,
-        "at": options["at"],
-        "in": options["delay"],
+        "at": options.get("at"),
+        "in": options.get("delay"),
     }
     fields = fields_of(options) | {
         name: value for name, value in others.items() if value is not None
     }
     return EnqueueOptions(
-        source, fields, options["replace"], str(working_directory(options["cwd"]))
+        source, fields, options["replace"], str(working_directory(options.get("cwd")))
     )
 
 

@@ -279,8 +279,12 @@ class _WithGlobals(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own options, `--help` and the global ones."""
+        return [*self.params, *self.general_options(ctx)]
+
+    def general_options(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return `--help` and the global options."""
         help_option = self.get_help_option(ctx)
-        return [*self.params, *([help_option] if help_option else ()), *GLOBAL_OPTIONS]
+        return [*([help_option] if help_option else ()), *GLOBAL_OPTIONS]
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """Return `--help`; click would look for a translation of its text, which takes a while."""
