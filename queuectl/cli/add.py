@@ -16,6 +16,7 @@ from queuectl.cli.enqueue_options import (
     hold_option,
     sweep_options,
 )
+from queuectl.cli.enqueue_words import refuse_dash
 from queuectl.cli.late_options import LateCommand
 from queuectl.cli.parallel_words import split_at_sources
 from queuectl.cli.root import examples
@@ -65,6 +66,7 @@ def add(ctx: click.Context, /, words: tuple[str, ...], **options: Any) -> int:
         )
     is_line = len(words) == 1 and options["command"] is None and options["file"] is None
     if is_line:
+        refuse_dash(words[0])
         options["command"] = words[0]
     ctx.meta[SOURCES] = sources
     ctx.meta[BEFORE_DASHES] = []

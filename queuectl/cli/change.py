@@ -44,7 +44,7 @@ class SetCommand(Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write which fields there are, and the options."""
-        fields = ["command", "at", "in", "env.NAME", *ASKED]
+        fields = ["command", "at", "in", "env.NAME", "needs.NAME", *ASKED]
         with formatter.section("Fields"):
             formatter.write_text(f"{', '.join(fields)}; without a value a field gets its default.")
         super().format_options(ctx, formatter)
@@ -208,12 +208,15 @@ def read_changes(words: Sequence[str]) -> dict[str, object]:
 
     Nothing behind the sign means what a new job would have; arrays and objects are JSON.
     """
+    from queuectl.domain.job_edit import ONE_OF_PAIRS  # of `set` alone
+
     fields: dict[str, object] = {}
     for word in words:
         key, sign, text = word.partition("=")
         if not sign or not key:
             raise InvalidInput(f"'{word}' must be KEY=VALUE", hint="for example priority=high")
-        key = key if key.startswith("env.") else resolve_field(key)
+        is_one_of_pairs = key.partition(".")[0] in ONE_OF_PAIRS and "." in key
+        key = key if is_one_of_pairs else resolve_field(key)
         if key in fields:
             raise InvalidInput(f"field '{key}' is given twice")
         fields[key] = _value(key, text)

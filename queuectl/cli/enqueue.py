@@ -79,7 +79,7 @@ def enqueue(
             f"--skip-existing and {'--atomic' if atomic else '--replace'} exclude each other"
         )
     items = requested.items()  # before a store is made
-    queue = session.reading() if report.is_dry else session.queue()
+    queue = session.trying_out() if report.is_dry else session.queue()
     batch = options.get("batch")
     had = 0 if batch is None else _jobs_in(queue, batch)
     jobs = requested.jobs(items, queue)

@@ -6,7 +6,7 @@ Options are made from the fields of a job.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -102,6 +102,9 @@ def _range_of(field: Field) -> str:
     bounds = bounds_of(field)
     return f" [{bounds[0]:,}..{bounds[1]:,}]" if bounds else ""
 
+
+_MOST_NOTES = 10
+"""So many different notes of the jobs of a file are told."""
 
 _BEFORE = (
     click.option("--id", "job_id", metavar="ID",
@@ -255,7 +258,8 @@ class EnqueueCommand(LateCommand):
         if line := self._with_dashes(ctx, args):
             hint = f"put -- before the command: {ctx.command_path} {line}"
             raise InvalidInput(f"no such option '{fault.option_name}'", hint) from None
-        return super().without_unknown(ctx, args, fault)
+        again, behind = super().without_unknown(ctx, args, fault), ctx.meta[AFTER_DASHES]
+        return again if behind is None else [*again, "--", *behind]
 
     def _with_dashes(self, ctx: click.Context, own: list[str]) -> str:
         """Return arguments with `--` before the command whose words stand there without quotes.
@@ -301,6 +305,7 @@ class EnqueueOptions:
     fields: dict[str, object]
     replace: bool
     cwd: str
+    is_trial: bool = False
 
     def items(self) -> Iterator[Sequence[WrittenJob]]:
         """Return jobs as they were written, some at a time; the first are read at once.
@@ -336,14 +341,16 @@ class EnqueueOptions:
         """
         for name in PARENT_FIELDS & self.fields.keys():
             self.fields[name] = parents_named(self.fields[name], queue)
-        form = queue.form(settings, cwd=self.cwd, replace=self.replace)
+        form = queue.form(settings, cwd=self.cwd, replace=self.replace, is_trial=self.is_trial)
         directories: dict[str | None, bool] = {} if "cwd" in self.fields else {self.cwd: True}
+        said: set[str] = set()
         lots: Lots | None = None
         for block in items:
-            model = None if len(block) < MANY else self._model(queue, form)
+            model = None if len(block) < MANY else self._model(queue, form, said)
             if model is None:
                 for start in range(0, len(block), BATCH):
-                    yield self._each(block[start : start + BATCH], queue, form, directories)
+                    some = block[start : start + BATCH]
+                    yield self._each(some, queue, form, directories, said)
                 continue
             from queuectl.cli.plain_lines import Lots, PlainJobs
 
@@ -352,9 +359,9 @@ class EnqueueOptions:
                 if isinstance(lot, PlainJobs):
                     yield lot
                 else:
-                    yield self._each(lot, queue, form, directories)
+                    yield self._each(lot, queue, form, directories, said)
 
-    def _model(self, queue: Queue, form: RequestForm) -> Request | None:
+    def _model(self, queue: Queue, form: RequestForm, said: set[str]) -> Request | None:
         """Return what the options say of all jobs; None where each one is to be looked at."""
         if not (self.fields or form.settings.capture_env):
             return form.model()
@@ -364,8 +371,7 @@ class EnqueueOptions:
             model = self._request(WrittenJob({"command": "true"}), queue, form)
         except QueuectlError:
             return None  # is told of with the place of each
-        for line in model.notes:
-            print_hint(line)
+        _say_once(model.notes, said)
         return model
 
     def _each(
@@ -374,6 +380,7 @@ class EnqueueOptions:
         queue: Queue,
         form: RequestForm,
         directories: dict[str | None, bool],
+        said: set[str],
     ) -> list[InputJob]:
         """Return what jobs ask for that are looked at one by one."""
         jobs: list[InputJob] = []
@@ -383,8 +390,7 @@ class EnqueueOptions:
             except QueuectlError as fault:
                 jobs.append(InputJob(item.where, fault))
                 continue
-            for line in request.notes:
-                print_hint(f"{item.where}: {line}" if item.where else line)
+            _say_once(request.notes, said, item.where)
             warn_if_missing(request.spec.cwd, directories, item.where)
             jobs.append(InputJob(item.where, request))
         return jobs
@@ -399,6 +405,14 @@ class EnqueueOptions:
 
             fields = absolute_cwd(fields, self.cwd)  # else the form knows where it runs
         return queue.request(fields, form=form)
+
+
+def _say_once(notes: Iterable[str], said: set[str], where: str = "") -> None:
+    """Tell what there is to note of a job at a place, unless it was said of one before it."""
+    for line in notes:
+        if line not in said and len(said) < _MOST_NOTES:
+            said.add(line)
+            print_hint(f"{where}: {line}" if where else line)
 
 
 def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
@@ -434,8 +448,9 @@ def options_from(ctx: click.Context, options: dict[str, Any]) -> EnqueueOptions:
         name: value for name, value in others.items() if value is not None
     }
     return EnqueueOptions(
-        source, fields, options["replace"], str(working_directory(options.get("cwd")))
-    )
+        source, fields, options["replace"], str(working_directory(options.get("cwd"))),
+        options.get("dry_run", False),
+    )  # fmt: skip
 
 
 def _one_command(ctx: click.Context, words: Sequence[str]) -> InvalidInput:

@@ -137,6 +137,7 @@ def _one_word(word: str, job_id: str | None, verb: str) -> Source:
         if word == "@":
             raise InvalidInput("no file is named after '@'", hint="for example @job.json")
         return Source(file=word[1:], id=job_id)
+    refuse_dash(word)
     if looks_like_json(word):
         return Source(json=word, id=job_id)
     if is_name(word):
@@ -145,6 +146,15 @@ def _one_word(word: str, job_id: str | None, verb: str) -> Source:
             hint=f"a command: queuectl {verb} -- {word}, or --command {word}",
         )
     return Source(command=word, id=job_id)
+
+
+def refuse_dash(word: str) -> None:
+    """Refuse `-`, which other programs take for standard input. Raises InvalidInput."""
+    if word == "-":
+        raise InvalidInput(
+            "'-' is no command",
+            hint="queuectl enqueue --lines - reads commands from standard input, --file - JSON",
+        )
 
 
 def _two_words(words: Sequence[str], job_id: str | None, verb: str) -> Source:

@@ -104,6 +104,9 @@ _ROWS = (
     Row("groups", "queue list"),
     Row("queues", "queue list"),
     Row("workers", "worker list"),
+    Row("resources", "resource list"),
+    Row("gpus", "resource list"),
+    Row("batches", "batch list"),
     Row("hooks", "hook list"),
     Row("schedules", "schedule list"),
     Row("settings", "config get"),
@@ -155,6 +158,29 @@ _ROWS = (
             hint="queuectl delete --queue {NAME}, and queuectl queue limit {NAME} 0")
         for word in ("rm", "remove", "delete")
     ),
+    Row("batch ls", "batch list"),
+    Row("batch status", "batch show"),
+    Row("batch inspect", "batch show"),
+    Row("batch kill", "batch cancel"),
+    Row("batch stop", "batch cancel"),
+    Row("batch restart", "batch retry"),
+    *(
+        Row(f"batch {word}", hint="queuectl delete --batch {NAME}")
+        for word in ("rm", "remove", "delete")
+    ),
+    *(
+        Row(f"batch {word}", says="a batch is made by what is enqueued into it",
+            hint="queuectl enqueue --batch {NAME} --file jobs.jsonl")
+        for word in ("add", "create", "new")
+    ),
+    Row("resource ls", "resource list"),
+    Row("resource show", "resource list"),
+    Row("resource rm", "resource remove"),
+    Row("resource delete", "resource remove"),
+    Row("resource add", "resource set"),
+    Row("resource create", "resource set"),
+    Row("sweep|sweeps", hint='queuectl enqueue --param NAME=A,B "COMMAND"'),
+    Row("array", hint='queuectl enqueue --array 1-100 "COMMAND"'),
     Row("schedule every", says="a schedule has a name",
         hint='queuectl schedule add NAME --every 5m "COMMAND"'),
     Row("reset", says="this would delete every job, with its logs",
@@ -178,9 +204,15 @@ _ROWS = (
     Row(f"{_ENQUEUE} --group", "--queue"),
     Row(f"{_ENQUEUE} -g", "--queue"),
     Row(f"{_ENQUEUE} -a", hint="queuectl {COMMAND} --after ID (-a is --all in other commands)"),
+    Row(f"{_ENQUEUE} --jobs", "--at-once"),
+    Row(f"{_ENQUEUE} -j", "--at-once"),
     Row(f"{_ENQUEUE} --working-directory", "--cwd"),
     Row(f"{_ENQUEUE} -w", "--cwd"),
     Row(f"{_ENQUEUE} -l", "--label"),
+    Row(f"{_ENQUEUE} -G", "--gpus"),
+    Row(f"{_ENQUEUE} --gres", hint="queuectl {COMMAND} --gpus N gives it N GPUs of its own"),
+    Row(f"{_ENQUEUE} --mem", says="--mem may be two things",
+        hint="--need memory=2G sets so much aside for it, --memory 2G ends it where it uses more"),
     Row(f"{_ENQUEUE} -d", "--in"),
     Row(f"{_ENQUEUE} --immediate", hint="queuectl {COMMAND} --priority high goes first"),
     Row(f"{_OF_QUEUES} --group", "--queue"),

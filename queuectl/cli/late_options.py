@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import click
 
-from queuectl.cli.root import HELP_NAMES, Command
+from queuectl.cli.root import HELP_NAMES, HELP_OPTION, Command
 
 _LINE = "queuectl.line"
 """Where the context of a command line keeps what is to be parsed."""
@@ -99,6 +99,10 @@ class LateCommand(Command):
 
     def _with(self, options: Sequence[click.Parameter]) -> list[click.Parameter]:
         return [*self._own[: self._at], *options, *self._own[self._at :]]
+
+    def get_help_option(self, _ctx: click.Context) -> click.Option | None:
+        """Return `--help`; click would look for its names among all options."""
+        return HELP_OPTION
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the line, of whose options those are made that it names."""

@@ -218,7 +218,7 @@ def _found(
         jobs = _at_a_glance(queue, chosen, wanted.limit, spare, whole=whole)
     else:
         limit = None if wanted.limit is None else wanted.limit + spare
-        after = queue.get(wanted.after).seq if wanted.after else 0
+        after = _place_of(queue, wanted.after) if wanted.after else 0
         page = Page(limit, after, wanted.is_reversed, whole, whole, wanted.order)
         jobs = queue.find(chosen, page)
     if wanted.is_reversed and wanted.order in (None, Order.TURN):
@@ -228,6 +228,13 @@ def _found(
     from queuectl.cli.progress import while_slow
 
     return while_slow(jobs, f"looking through {queue.counts().total:,} jobs")
+
+
+def _place_of(queue: Queue, word: str) -> int:
+    """Return the number after which a page begins that goes on after a job."""
+    from queuectl.domain.batch import place_of  # of listings that go on
+
+    return place_of(queue.get(word))
 
 
 def _turned_round(jobs: Iterator[Job], limit: int | None) -> Iterator[Job]:

@@ -39,7 +39,7 @@ def import_foreign(session: Session, source: str, file: str | None, options: dic
     if not entries:
         raise InvalidInput("there is nothing in it to import")
     dry_run = options["dry_run"]
-    queue = session.reading() if dry_run else session.queue()
+    queue = session.trying_out() if dry_run else session.queue()
     intake = Intake(queue, _over(options), dry_run=dry_run, overlaps=options["overlap"])
     taken = list(intake.take(entries))
     if options["as_json"]:

@@ -45,6 +45,7 @@ class Session:
     def _let_go(self) -> None:
         self._queue: Queue | None = None
         self._hint = ""
+        self._is_told = False
         self._spare = 0
 
     def fork(self) -> Session:
@@ -80,6 +81,14 @@ class Session:
             self._queue = self._open(make=False)
         return self._queue
 
+    def trying_out(self) -> Queue:
+        """Return the open queue for what only says what it would do.
+
+        It is as `reading` does, but that nothing is there yet needs no word.
+        """
+        self._is_told = True
+        return self.reading()
+
     def _open(self, *, make: bool) -> Queue:
         from queuectl.queue import Queue
 
@@ -106,14 +115,14 @@ class Session:
 
     def hint(self, line: str) -> None:
         """Write a hint to standard error, together with what is missing if anything is."""
-        if self._queue is not None and self._queue.missing:
+        if self._queue is not None and self._queue.missing and not self._is_told:
             self._hint = line
         else:
             print_hint(line)
 
     def tell_of_missing(self) -> None:
         """Name on standard error what was read as empty because it is not there."""
-        if self._queue is not None and self._queue.missing:
+        if self._queue is not None and self._queue.missing and not self._is_told:
             print_hint(f"{self._hint or _NOTHING_YET} ({self._queue.missing} does not exist)")
 
     def catalog(self) -> Catalog:

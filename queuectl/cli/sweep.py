@@ -40,7 +40,7 @@ def enqueue_sweep(
     """Store the jobs of a sweep, or show their commands; return the exit code."""
     _refuse_others(requested, options)
     axes, at_once = _axes(options, sources)
-    queue = session.reading() if options["dry_run"] else session.queue()
+    queue = session.trying_out() if options["dry_run"] else session.queue()
     model = _model(requested, queue)
     sweep = sweep_with(model, axes)
     if sources and not sweep.has_places:

@@ -53,6 +53,8 @@ def no_such_command(
         line = shlex.join([word, *following])
         hint = f"queuectl add {line} makes a job of it"
         return InvalidInput(f"no such command '{word}'", hint=hint)
+    if close == word:  # which is one of ours, but not in this group
+        close = f"{ctx.find_root().command_path} {close}".strip()
     return InvalidInput(
         f"no such command '{word}'" + (f" (did you mean '{close}'?)" if close else ""),
         hint=f"{ctx.command_path} --help lists the commands",
@@ -76,7 +78,9 @@ def nearest_to(group: click.Group, ctx: click.Context, word: str, more: Iterable
     own = [*group.list_commands(ctx), *more]
     if group is top:
         own += [typed for typed, row in ROWS.items() if row.ours and " " not in typed]
-    return nearest_command(word, own, [*_paths_below(top, ctx)])
+    close = nearest_command(word, own, [*_paths_below(top, ctx)])
+    # a command of the top, typed in a group, is not answered with the very word that was typed
+    return f"queuectl {close}" if close == word else close
 
 
 def _paths_below(group: click.Group, ctx: click.Context, path: str = "") -> Iterator[str]:

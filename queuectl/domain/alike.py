@@ -103,7 +103,7 @@ def requests_of_columns(
     stands for jobs that `form.fill` has to look at one by one; it may find nothing wrong with them
     either.
     """
-    if form.is_restricted or not are_plain_commands(commands):
+    if form.asks_by_command or not are_plain_commands(commands):
         return None
     model = replace(model, spec=replace(model.spec, generated_id=ids is None))
     if ids is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zlib import crc32
 
 from queuectl.domain.dependencies import BATCH_PREFIX
 from queuectl.domain.errors import InvalidInput
@@ -17,6 +18,9 @@ from queuectl.domain.frozen import fresh, frozen, replace
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.text import counted
+
+UNMADE = 2**52
+"""Places of jobs that are not made yet are beyond this, and numbers of arrival below."""
 
 
 @frozen
@@ -86,10 +90,14 @@ class Batch:
         """Return the record in its next revision, with other values."""
         return replace(self, rev=self.rev + 1, **changed)
 
-    def numbers_unmade(self) -> Any:
-        """Return the numbers of the jobs that do not exist yet, in their order, lazily."""
+    def numbers_unmade(self, beyond: int = 0) -> Any:
+        """Return the numbers of the jobs that do not exist yet, in their order, lazily.
+
+        Only those after the number `beyond`.
+        """
         ahead = frozenset(self.ahead)
-        return (n for n in range(self.made + 1, self.total + 1) if n not in ahead)
+        first = max(self.made, beyond) + 1
+        return (n for n in range(first, self.total + 1) if n not in ahead)
 
 
 def is_success(counts: Mapping[str, int]) -> bool:
@@ -152,6 +160,27 @@ def number_in(batch: Batch, word: str) -> int | None:
     number = int(tail)
     is_unmade = batch.made < number <= batch.total and number not in batch.ahead
     return number if is_unmade else None
+
+
+def place_of(job: Job) -> int:
+    """Return the number after which a listing goes on behind a job.
+
+    That of its arrival; or, of a job that is not made yet, one beyond all of these, of the name of
+    its batch and its number there.
+    """
+    number, name = job.spec.batch_index, job.spec.batch
+    return job.seq or (UNMADE + _place(name, number) if name and number else 0)
+
+
+def _place(name: str, number: int) -> int:
+    """Return a number below 2**52, so that a place is exact in JSON, too."""
+    return (crc32(name.encode()) % 2**22 << 30) + number
+
+
+def number_after(batch: Batch, place: int) -> int | None:
+    """Return after which of a batch's jobs a place among those not made is; None: of no one."""
+    number = place - UNMADE - _place(batch.name, 0)
+    return number if 0 < number < 2**30 else None
 
 
 def names_in(word: str) -> str | None:

@@ -24,7 +24,8 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.views import MASK
 
-_ONE_VARIABLE = "env."
+ONE_OF_PAIRS = {"env": "env", "needs": "needs", "need": "needs"}
+"""The fields of which a word such as `env.NAME` names one pair, as they are spelled."""
 _TICK = timedelta(milliseconds=1)
 
 
@@ -43,19 +44,20 @@ def edit(
 ) -> Transition:
     """A job that waits gets other values for some fields; None is what a new job would have.
 
-    `env.NAME` is one variable, where None removes it. A variable whose value is the mask of a
-    secret keeps the value it has. Raises InvalidInput for the first field that is wrong, and
+    `env.NAME` is one variable, `needs.NAME` one need; None removes it. One whose value is the mask
+    of a secret keeps the value it has. Raises InvalidInput for the first field that is wrong, and
     Conflict for a job that does not wait.
     """
     require_waiting(job)
     given: dict[str, Any] = {}
     run_at: datetime | None = None
     delayed = False
-    env = dict(job.spec.env)
     for word, value in wanted.items():
-        if word.startswith(_ONE_VARIABLE):
-            env = _with_variable(env, word.removeprefix(_ONE_VARIABLE), value)
-            given["env"] = CHECKS["env"](env)
+        spelled, dot, name = word.partition(".")
+        if dot and spelled in ONE_OF_PAIRS:
+            field = ONE_OF_PAIRS[spelled]
+            pairs = dict(given.get(field, getattr(job.spec, field)))
+            given[field] = CHECKS[field](_with_pair(pairs, name, value))
             continue
         key = resolve_field(word)
         if key in RESULT_FIELDS:
@@ -126,10 +128,10 @@ def _default(key: str, settings: Settings) -> Any:
     return defaults_of(settings)[key]
 
 
-def _with_variable(env: dict[str, str], name: str, value: object) -> dict[str, Any]:
+def _with_pair(pairs: dict[str, str], name: str, value: object) -> dict[str, Any]:
     if value is None:
-        return {other: text for other, text in env.items() if other != name}
-    return {**env, name: env.get(name, value) if value == MASK else value}
+        return {other: text for other, text in pairs.items() if other != name}
+    return {**pairs, name: pairs.get(name, value) if value == MASK else value}
 
 
 def _unmasked(key: str, value: object, job: Job) -> object:

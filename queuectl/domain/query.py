@@ -155,10 +155,10 @@ ORDER_FIELDS = {
 class Page:
     """A stretch of a listing: at most `limit` jobs (None: all) in an order.
 
-    In order of arrival it begins after the job numbered `after_seq` (0: at the start). With
-    `newest_first` any order but `TURN` runs the other way: the latest, greatest or last comes
-    first. Jobs without the value that decides come last. `with_output` and `with_history` ask
-    for the fields that cost most to read.
+    In order of arrival it begins after the job numbered `after_seq`, of one that is not made yet
+    its `batch.place_of` (0: at the start). With `newest_first` any order but `TURN` runs the other
+    way: the latest, greatest or last comes first. Jobs without the value that decides come last.
+    `with_output` and `with_history` ask for the fields that cost most to read.
     """
 
     limit: int | None = None

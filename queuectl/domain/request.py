@@ -58,6 +58,10 @@ class Request:
     hold: bool = False
 
 
+_OF_THE_MOMENT = ("snapshot", "capture_env", "env_file")
+"""What is taken from where a job is enqueued, and is no field of the job itself."""
+
+
 def resolve_field(word: str) -> str:
     """Return the field that a word means. Raises InvalidInput with the nearest."""
     if not isinstance(word, str):
@@ -66,6 +70,10 @@ def resolve_field(word: str) -> str:
     key = ALIASES.get(key, key)
     if key in CHECKS or key in TIME_FIELDS or key in RESULT_FIELDS or key == HOLD:
         return key
+    if key in _OF_THE_MOMENT:
+        raise InvalidInput(
+            f"field {shown(word)} cannot be changed: it is of the moment in which a job is enqueued"
+        )
     close = nearest(key, [*sorted(CHECKS), *TIME_FIELDS, HOLD])
     raise InvalidInput(
         f"unknown field {shown(word)}{close}",
@@ -86,7 +94,8 @@ class RequestForm:
 
     Fields that are absent or null take their default from `settings`, and the working directory
     is `cwd` then; ids are made by `new_id` where there is none. It `is_restricted` where a setting
-    says which commands may run.
+    says which commands may run, and `asks_by_command` where each command is to be looked at.
+    What `is_trial` is only tried: nothing is to be kept for it.
     """
 
     def __init__(
@@ -97,9 +106,12 @@ class RequestForm:
         *,
         cwd: str | None = None,
         replace: bool = False,
+        is_trial: bool = False,
     ) -> None:
         self.settings = settings
+        self.is_trial = is_trial
         self.is_restricted = bool(settings.allowed_commands or settings.denied_commands)
+        self.asks_by_command = self.is_restricted or settings.need_usual_memory
         self._defaults = defaults_of(settings)
         if cwd is not None:
             self._defaults["cwd"] = check_cwd("cwd", cwd)

@@ -7,7 +7,7 @@ thousandths, so that nothing is lost where fractions are added up and taken away
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from queuectl.domain.errors import InvalidInput, shown
@@ -80,12 +80,17 @@ def amount_text(amount: int, like: str = "") -> str:
 
 
 def check_needs(field: str, value: object) -> Pairs:
-    """Return what a job needs, of an object of names and amounts. Raises InvalidInput.
+    """Return what a job needs, of an object of names and amounts, or of words such as `gpu=2`.
 
-    What it needs nothing of is left out.
+    What it needs nothing of is left out. Raises InvalidInput.
     """
+    if isinstance(value, (str, list, tuple)):
+        value = _from_words(field, value.split(",") if isinstance(value, str) else value)
     if not isinstance(value, Mapping):
-        raise InvalidInput(f"{field} must be an object of names and amounts, not {shown(value)}")
+        raise InvalidInput(
+            f"{field} must be an object of names and amounts, not {shown(value)}",
+            hint='{"gpu": 2, "memory": "12G"}, or of one of them needs.gpu=2',
+        )
     needs: dict[str, str] = {}
     for each, text in value.items():
         name = check_name(each)
@@ -98,6 +103,19 @@ def check_needs(field: str, value: object) -> Pairs:
         if amount:
             needs[name] = _as_written(text)
     return tuple(sorted(needs.items()))
+
+
+def _from_words(field: str, words: Sequence[object]) -> dict[str, str]:
+    """Return names and amounts of words as `--need` has them. Raises InvalidInput."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, sign, amount = word.strip().partition("=") if isinstance(word, str) else ("", "", "")
+        if not sign:
+            raise InvalidInput(f"{field} must be NAME=N, as gpu=2,licence=1, not {shown(word)}")
+        if name in found:
+            raise InvalidInput(f"{field} names {shown(name)} twice")
+        found[name] = amount
+    return found
 
 
 def _as_written(text: object) -> str:

@@ -144,6 +144,10 @@ class Settings:
         "", 0, 10_000, "", "what the host of each worker has of named resources, unless its start "
         "says otherwise: gpu=0-3 memory=60G; none is nothing",
     )  # fmt: skip
+    need_usual_memory: bool = _setting(
+        False, False, True, "", "jobs that do not say how much memory they need (--need memory=2G) "
+        "need the most that the last runs of the same command used",
+    )  # fmt: skip
     needs_patience_seconds: float = _setting(
         60.0, 0, YEAR, "seconds", "how long a job that does not fit lets others pass that need "
         "less; then what it needs is kept free for it", "needs_patience",

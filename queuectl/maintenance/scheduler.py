@@ -13,6 +13,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.request import build_request
 from queuectl.domain.schedule import MISSED, Schedule, afresh, moved_up, run_id, step
 from queuectl.domain.settings import Settings
+from queuectl.queue.usage import Usage
 from queuectl.stores.base import Store
 from queuectl.stores.exchange import Fired, Leaving
 from queuectl.system.ids import new_job_id
@@ -139,7 +140,7 @@ class Scheduler:
             return False, None
         if what.due is None:
             return False, self._skipped(schedule, what.after)
-        job = _run(schedule, what.due, settings, now)
+        job = self._run(schedule, what.due, settings, now)
         fired = self._store.schedules.fire(schedule, job, what.after)
         if fired is Fired.ENQUEUED:
             log.info("schedule '%s': enqueued job '%s'", schedule.name, job.id)
@@ -174,11 +175,13 @@ class Scheduler:
                 exc_info=not isinstance(fault, InvalidInput),
             )
 
-
-def _run(schedule: Schedule, due: datetime, settings: Settings, now: datetime) -> Job:
-    """Return the job that is a schedule's run, as if somebody enqueued it now."""
-    fields = {**schedule.fields, "id": run_id(schedule.name, due), "unique": schedule.unique}
-    request = build_request(
-        fields, settings, lambda kind, raw: parse_time(kind, raw, now), new_job_id
-    )
-    return state_machine.enqueue(request.spec, None, now)
+    def _run(self, schedule: Schedule, due: datetime, settings: Settings, now: datetime) -> Job:
+        """Return the job that is a schedule's run, as if somebody enqueued it now."""
+        fields = {**schedule.fields, "id": run_id(schedule.name, due), "unique": schedule.unique}
+        request = build_request(
+            fields, settings, lambda kind, raw: parse_time(kind, raw, now), new_job_id
+        )
+        spec = request.spec
+        if settings.need_usual_memory:
+            spec = Usage(self._store).with_usual_memory(spec)
+        return state_machine.enqueue(spec, None, now)

@@ -11,10 +11,8 @@ from queuectl.domain.job_fields import command_text
 from queuectl.domain.times import iso_or_none
 from queuectl.domain.views import masked_params
 from queuectl.presentation.columns import STATE_STYLES, state_style
-from queuectl.presentation.tables import Clock, Column, duration
+from queuectl.presentation.tables import Clock, Column, duration, memory
 from queuectl.queue.batches import BatchStatus
-
-_KIB = 1024
 
 
 def counts_text(counts: Mapping[State, int]) -> str:
@@ -190,8 +188,7 @@ def _bytes_text(job: Job) -> str:
 
 
 def _peak_text(job: Job) -> str:
-    peak = _peak(job)
-    return "" if peak is None else f"{peak / _KIB / _KIB:.0f} MB"
+    return memory(_peak(job))
 
 
 def _result_text(job: Job) -> str:

@@ -11,6 +11,7 @@ from queuectl.domain.interval import interval_text
 from queuectl.domain.job import Job
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.schedule import Schedule
+from queuectl.domain.sizes import size_text
 from queuectl.presentation.columns import attempts_text, state_style, state_text
 from queuectl.presentation.tables import Clock, Column, duration
 from queuectl.system.zones import zone_of
@@ -137,7 +138,9 @@ def schedule_details(
     for key, value in schedule.as_dict(each)["job"].items():
         if isinstance(value, dict):
             yield key, " ".join(f"{name}={text}" for name, text in value.items())
-        elif key == "labels":
+        elif key == "memory":
+            yield key, size_text(value)
+        elif isinstance(value, list):
             yield key, ", ".join(value)
         elif key == "clean_env":
             yield "environment", "clean"

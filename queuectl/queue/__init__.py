@@ -99,13 +99,19 @@ class Queue(Reader):
         return self._requests.of(fields, form or self.form(settings, replace=replace))
 
     def form(
-        self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
+        self,
+        settings: Settings | None = None,
+        *,
+        cwd: str | None = None,
+        replace: bool = False,
+        is_trial: bool = False,
     ) -> RequestForm:
         """Return what makes a request of each of many mappings, with the settings of now.
 
-        Where a mapping names no working directory its job runs in `cwd`.
+        Where a mapping names no working directory its job runs in `cwd`. What `is_trial` makes
+        requests for `try_requests` alone, which have no captured environment and no snapshot.
         """
-        return self._requests.form(settings, cwd=cwd, replace=replace)
+        return self._requests.form(settings, cwd=cwd, replace=replace, is_trial=is_trial)
 
     def enqueue(
         self,

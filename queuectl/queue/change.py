@@ -171,8 +171,10 @@ class Edit:
         after = edited.after
         if after is None or after.spec == job.spec:
             return edited
-        spec = self._checked(after.spec, job.spec)
-        return state_machine.edit(job, spec, after.run_at, now, delayed=after.delayed)
+        spec, run_at = self._checked(after.spec, job.spec), after.run_at
+        if run_at == job.run_at:
+            run_at = _due_anew(job, spec, now)
+        return state_machine.edit(job, spec, run_at, now, delayed=after.delayed)
 
     def _checked(self, spec: Spec, before: Spec) -> Spec:
         """Return a changed specification with its parents found.
@@ -195,6 +197,30 @@ class Edit:
         )
         refuse_circle(self._store, spec)
         return spec
+
+
+def _due_anew(job: Job, spec: Spec, now: datetime) -> datetime:
+    """Return when a job is due whose specification is changed to `spec`, and its time is not.
+
+    One that waited for what it no longer names need not wait for the next time it would be asked,
+    and one that waited for its hours does so for those that it has now.
+    """
+    before = job.spec
+    if _asked(before) == _asked(spec):
+        return job.run_at
+    due = now if job.put_back else job.run_at
+    if before.between == spec.between:
+        return due
+    from queuectl.system.hours import next_opening  # few jobs name hours
+
+    if before.between and due > now and due == next_opening(before.between, job.created_at):
+        due = now  # which is why it was not due before
+    return next_opening(spec.between, max(due, now)) if spec.between else due
+
+
+def _asked(spec: Spec) -> tuple[object, ...]:
+    """Return what a worker asks before it starts a job."""
+    return spec.between, spec.load_below, spec.preflight
 
 
 def retry_dead(job: Job, now: datetime) -> Transition:

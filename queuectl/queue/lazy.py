@@ -154,12 +154,15 @@ class LazyJobs:
             self._sweeps[record.name] = record.created_at, sweep
         return sweep
 
-    def find(self, chosen: Filter) -> Iterator[Job]:
-        """Yield the jobs that are not made yet and fit a filter."""
+    def find(self, chosen: Filter, after: int = 0) -> Iterator[Job]:
+        """Yield the jobs that are not made yet and fit a filter; from a place on, if it is one."""
+        goes_on = after < batches.UNMADE
         for record in self._store.batches.unmade():
-            if not may_fit(record, chosen):
+            beyond = None if goes_on else batches.number_after(record, after)
+            goes_on = goes_on or beyond is not None
+            if not (goes_on and may_fit(record, chosen)):
                 continue
-            for number in record.numbers_unmade():
+            for number in record.numbers_unmade(beyond or 0):
                 job = self.unmade(record, number)
                 if chosen.fits(job):
                     yield job
@@ -273,10 +276,10 @@ def drop_rest(store: Store, chosen: Filter) -> int:
     return dropped
 
 
-def page_of(store: Store, found: Iterator[Job], chosen: Filter, limit: int | None) -> Iterator[Job]:
+def page_of(store: Store, found: Iterator[Job], chosen: Filter, page: Page) -> Iterator[Job]:
     """Yield jobs, and behind them those that are not made yet and fit too."""
-    left = limit
-    for job in found:
+    left = page.limit
+    for job in found if page.after_seq < batches.UNMADE else ():
         yield job
         left = None if left is None else left - 1
-    yield from islice(LazyJobs(store).find(chosen), left)
+    yield from islice(LazyJobs(store).find(chosen, page.after_seq), left)

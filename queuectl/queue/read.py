@@ -115,9 +115,9 @@ class Reader:
 
         A command is a line for the shell, or a sequence of arguments.
         """
-        from queuectl.queue.usage import usual_memory
+        from queuectl.queue.usage import Usage
 
-        return usual_memory(self._store, command if isinstance(command, str) else tuple(command))
+        return Usage(self._store).memory(command if isinstance(command, str) else tuple(command))
 
     def settings(self) -> Settings:
         """Return the settings in force."""
@@ -183,7 +183,7 @@ class Reader:
             return found
         from queuectl.queue.lazy import page_of  # of batches that are made while they run
 
-        return page_of(self._store, found, chosen, page.limit)
+        return page_of(self._store, found, chosen, page)
 
     def counts(self, *, deliveries: bool = False) -> Counts:
         """Return how many jobs there are in each state of each queue, or how many `deliveries`."""

@@ -20,6 +20,7 @@ from queuectl.system.ids import new_job_ids
 if TYPE_CHECKING:
     from queuectl.queue.resources import Resources
     from queuectl.queue.snapshots import SnapshotTaker
+    from queuectl.queue.usage import Usage
     from queuectl.stores.base import Store
     from queuectl.system.home import Home
 
@@ -40,6 +41,7 @@ class Requests:
         self._store = store
         self._home = home
         self._taker: tuple[RequestForm, SnapshotTaker] | None = None
+        self._usage: tuple[RequestForm, Usage] | None = None
         self._captured: dict[tuple[str, bool], tuple[str, bool]] = {}
 
     @cached_property
@@ -49,9 +51,17 @@ class Requests:
         return Resources(self._store)
 
     def form(
-        self, settings: Settings | None = None, *, cwd: str | None = None, replace: bool = False
+        self,
+        settings: Settings | None = None,
+        *,
+        cwd: str | None = None,
+        replace: bool = False,
+        is_trial: bool = False,
     ) -> RequestForm:
-        """Return what makes a request of each of many mappings, with the settings of now."""
+        """Return what makes a request of each of many mappings, with the settings of now.
+
+        Of one that `is_trial` no environment is stored, and no snapshot is taken.
+        """
         new_ids = new_job_ids()
         settings = settings or tunables.from_stored(self._store.settings.all())
         return RequestForm(
@@ -60,6 +70,7 @@ class Requests:
             lambda: next(new_ids),
             cwd=cwd,
             replace=replace,
+            is_trial=is_trial,
         )
 
     def _due(self, month_first: bool | None, kind: str, raw: object) -> datetime:
@@ -72,12 +83,15 @@ class Requests:
         if not isinstance(fields, Mapping):
             raise TypeError(f'request takes fields, as in {{"command": "echo hi"}}, not {fields!r}')
         form = form or self.form()
-        fields, captured = self._with_environment(fields, form.settings)
+        fields, captured = self._with_environment(fields, form)
         has_snapshot = "snapshot" in fields
         if has_snapshot:
             fields = {**fields}
             has_snapshot = as_flag("snapshot", fields.pop("snapshot") or False)
         request = form.fill(fields)
+        if form.settings.need_usual_memory:
+            spec = self._usage_for(form).with_usual_memory(request.spec)
+            request = replace(request, spec=spec)
         if request.run_at is not None:
             from queuectl.system.time_parser import is_over
 
@@ -109,15 +123,26 @@ class Requests:
         spec = replace(request.spec, environment=environment, clean_env=clean_env)
         return replace(request, spec=spec)
 
+    def _usage_for(self, form: RequestForm) -> Usage:
+        """Return what commands used before, which is looked up once for the jobs of one form."""
+        from queuectl.queue.usage import Usage  # where a setting says so
+
+        if self._usage is None or self._usage[0] is not form:
+            self._usage = form, Usage(self._store)
+        return self._usage[1]
+
     def _with_snapshot(self, request: Request, form: RequestForm) -> Request:
         """Return a request for a job that runs in a snapshot of the work tree as it is now.
 
         The jobs of one form have it together. Raises InvalidInput where there is no work tree.
         """
-        from queuectl.queue.snapshots import SnapshotTaker, sweep  # few jobs have one
+        from queuectl.queue.snapshots import SnapshotTaker, require_work_tree, sweep  # of few jobs
 
         if self._home is None:
             raise InvalidInput("snapshot is for jobs that are enqueued from a work tree")
+        if form.is_trial:
+            require_work_tree(request.spec.cwd or "/")
+            return request
         if self._taker is None or self._taker[0] is not form:
             sweep(self._store, self._home)
             self._taker = form, SnapshotTaker(self._store, self._home)
@@ -140,14 +165,15 @@ class Requests:
         return replace(request, run_at=opening, delayed=False) if opening > due else request
 
     def _with_environment(
-        self, fields: Mapping[str, object], settings: Settings
+        self, fields: Mapping[str, object], form: RequestForm
     ) -> tuple[Mapping[str, object], tuple[str, bool] | None]:
         """Return the fields of a job with what its `env_file` says in them, and no such field.
 
         The second value names the environment of this process, which is stored now, where
         `capture_env` asks for it, the field or the setting, and says whether that is all of it.
-        Raises InvalidInput.
+        For a trial there is none. Raises InvalidInput.
         """
+        settings = form.settings
         if _ENVIRONMENT_FIELDS.isdisjoint(fields) and not settings.capture_env:
             return fields, None
         from queuectl.queue import environments
@@ -166,6 +192,8 @@ class Requests:
             if asked is None:
                 return fields, None
             raise InvalidInput("capture_env and clean_env exclude each other")
+        if form.is_trial:
+            return fields, None
         which = settings.capture_env_names, settings.capture_env_secrets
         if which not in self._captured:
             variables = environments.capture(os.environ, which[0], secrets=which[1])

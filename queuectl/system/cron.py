@@ -12,11 +12,13 @@ from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from queuectl.domain.times import UTC
-from queuectl.system.cron_text import five_fields, refusal
+from queuectl.system.cron_text import HINT, five_fields, refusal
 from queuectl.system.zones import change_between, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from queuectl.domain.errors import InvalidInput
 
 _STRETCHES = tuple(timedelta(hours=hours) for hours in (1, 24, 24 * 8, 24 * 32, 24 * 367))
 _DAY, _NOTHING = timedelta(days=1), timedelta(0)
@@ -58,7 +60,21 @@ class Cron:
         try:
             yield from CronSim(self._words, begin)
         except CronSimError as fault:
-            raise refusal(self._text, str(fault).replace("Bad", "has a bad")) from None
+            raise self._refusal(str(fault)) from None
+
+    def _refusal(self, fault: str) -> InvalidInput:
+        """Return the refusal of an expression in which the library has found a fault."""
+        from cronsim import CronSim, CronSimError
+
+        minute, hour, day, _, weekday = self._words.split()
+        try:  # the library names the day also where it is the months that have none such
+            CronSim(f"{minute} {hour} {day} * {weekday}", datetime(2000, 1, 1, tzinfo=UTC))
+        except CronSimError:
+            return refusal(self._text, fault.replace("Bad", "has a bad"))
+        if "day-of-month" not in fault:
+            return refusal(self._text, fault.replace("Bad", "has a bad"))
+        hint = f"{HINT}; L is the last day of each month"
+        return refusal(self._text, f"is never due: none of its months has a day {day}", hint)
 
     def _ahead(self, instant: datetime) -> timedelta:
         """Return how far the clock is set back within a day: what it shows then comes again."""

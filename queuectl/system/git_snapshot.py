@@ -29,6 +29,9 @@ _NOTHING_RUN = (
 _FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"
 _PLAIN = re.compile(r"[\w-]+")
 _IDENTITY = "queuectl", "queuectl@localhost"
+_FAULTS = "fatal: ", "error: "
+"""How lines begin that say why git has failed; there may be warnings before them."""
+
 _LINKED = "160000"
 """The mode of a submodule in a tree."""
 
@@ -80,7 +83,8 @@ class Git:
         if done.returncode == fails_with:
             return ""
         lines = [line for line in os.fsdecode(done.stderr).splitlines() if line.strip()]
-        raise GitFailed(lines[0] if lines else f"git ended with {done.returncode}")
+        faults = [line for line in lines if line.startswith(_FAULTS)] or lines
+        raise GitFailed(faults[0] if faults else f"git ended with {done.returncode}")
 
 
 class Taken(NamedTuple):
@@ -91,17 +95,18 @@ class Taken(NamedTuple):
     has_submodules: bool
 
 
-def take(directory: str) -> Taken:
+def take(directory: str, leave_out: Sequence[str] = ()) -> Taken:
     """Take a snapshot of the work tree that a directory is in, and hold it by a ref.
 
+    What `leave_out` names, or is below that, is not taken along unless git knows it already.
     A tree without changes is the commit that is checked out. Raises InvalidInput where there is no
     work tree, or git cannot read it.
     """
     try:
-        root = Git(directory).run("rev-parse", "--show-toplevel").rstrip("\n")
+        root = work_tree_of(directory)
         git = Git(root)
         head = git.run("rev-parse", "--verify", "-q", "HEAD^{commit}", fails_with=1).strip()
-        tree = _tree_of(git, root)
+        tree = _tree_of(git, root, leave_out)
         if head and git.run("rev-parse", f"{head}^{{tree}}").strip() == tree:
             commit = head
         else:
@@ -109,12 +114,40 @@ def take(directory: str) -> Taken:
         git.run("update-ref", "--no-deref", f"{REFS}{commit}", commit)
         entries = git.run("ls-tree", "-r", "-z", commit).split("\0")
     except GitFailed as fault:
-        raise InvalidInput(f"no snapshot can be taken in {directory}: {fault}") from None
+        raise _refusal(directory, fault) from None
     return Taken(commit, root, any(entry.startswith(_LINKED) for entry in entries))
 
 
-def _tree_of(git: Git, root: str) -> str:
-    """Return the tree of all that is in the work tree and not ignored."""
+def work_tree_of(directory: str) -> str:
+    """Return the root of the work tree that a directory is in. Raises InvalidInput."""
+    try:
+        return Git(directory).run("rev-parse", "--show-toplevel").rstrip("\n")
+    except GitFailed as fault:
+        raise _refusal(directory, fault) from None
+
+
+def repository_of_linked(root: str) -> str:
+    """Return the repository of a linked work tree; empty for one that is with its repository."""
+    try:
+        own, common = Git(root).run("rev-parse", "--git-dir", "--git-common-dir").splitlines()
+    except (GitFailed, ValueError):
+        return ""
+    repository = os.path.realpath(Path(root, common))
+    return "" if repository == os.path.realpath(Path(root, own)) else repository
+
+
+def _refusal(directory: str, fault: GitFailed) -> InvalidInput:
+    return InvalidInput(f"no snapshot can be taken in {directory}: {fault}")
+
+
+def _tree_of(git: Git, root: str, leave_out: Sequence[str]) -> str:
+    """Return the tree of all that is in the work tree, and neither ignored nor left out."""
+    below = (os.path.relpath(os.path.realpath(path), root) for path in leave_out)
+    others = [
+        f":(top,exclude,literal){path}"
+        for path in below
+        if Path(path).parts[:1] not in ((), ("..",))
+    ]
     index = Path(root, git.run("rev-parse", "--git-path", "index").rstrip("\n"))
     with TemporaryDirectory(prefix="queuectl-") as folder:
         own = Path(folder, "index")
@@ -125,7 +158,7 @@ def _tree_of(git: Git, root: str) -> str:
             # so that these are read as they are, and not believed to be what a filter made
             chosen = f":(top,attr:filter={name})"
             git.run("rm", "-r", "-f", "-q", "--cached", "--ignore-unmatch", chosen, more=more)
-        git.run("add", "-A", ".", more=more)
+        git.run("add", "-A", "--", ".", *others, more=more)
         return git.run("write-tree", more=more).strip()
 
 

@@ -38,6 +38,10 @@ _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _FIRST, _RECENT, _LAST = (datetime(year, 1, 1, tzinfo=UTC) for year in (1970, 2026, 2038))
 
 
+_OF_UTC = ("UTC", "GMT", "UCT", "Z", "ZULU")
+"""What TZ may say, in letters of either case, where UTC is meant."""
+
+
 class LocalZone(NamedTuple):
     """The name of the local zone, and what to say of how it was found, if anything."""
 
@@ -130,6 +134,15 @@ def _of_file(file: Path) -> LocalZone:
     if found is None:
         raise InvalidInput(f"no time zone has the rules of {file}", hint=_REMEDY)
     return LocalZone(found)
+
+
+def misnamed_zone() -> str:
+    """Return what TZ says if that is neither a zone nor rules of one; empty where it is."""
+    value = os.environ.get("TZ", "").removeprefix(":")
+    if not value or value.startswith(("/", "<")) or value.upper() in _OF_UTC:
+        return ""
+    is_known = _named(value) or _RULES.fullmatch(value) or _system_file(value)
+    return "" if is_known else value
 
 
 def differing_zone(instant: datetime) -> str | None:

@@ -121,10 +121,14 @@ def _from_age(text: str, now: datetime) -> datetime | None:
 def _checked(instant: datetime) -> datetime:
     """Return the instant of a local time. Raises Unreadable where the clock of the machine is not
     that of its zone, as the system's tz data is old: it is not known which of the two is meant.
+    So it is where TZ names no zone, which the C library takes for UTC without a word.
     """
-    from queuectl.system.local_zone import differing_zone
+    from queuectl.system.local_zone import differing_zone, misnamed_zone
     from queuectl.system.zones import tz_data, zone_of
 
+    if wrong := misnamed_zone():
+        why = f"TZ={shown(wrong)} names no time zone, and the clock is UTC then"
+        raise Unreadable(why, "the zone too: '14:30 Europe/Berlin'; or set TZ to one that there is")
     if (name := differing_zone(instant)) is None:
         return instant
     here, there = (f"{instant.astimezone(zone):UTC%z}" for zone in (None, zone_of(name)))

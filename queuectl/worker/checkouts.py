@@ -59,8 +59,9 @@ class Checkouts:
         """
         private_directory(self._folder)
         known, target = Snapshot.of(snapshot), str(self._path(job))
-        words = words_of(known.root, known.commit, target, job.spec.cwd or "/")
-        return (sys.executable, "-m", "queuectl.worker.checkout", *words), str(_PROGRAM)
+        _, *words = words_of(known.root, known.commit, target, job.spec.cwd or "/")
+        module = "queuectl.worker.checkout"
+        return (sys.executable, "-m", module, known.kept_in, *words), str(_PROGRAM)
 
     def failed(self, snapshot: str, outcome: Outcome) -> Outcome | None:
         """Return how a job ends whose snapshot was not checked out; None where it was."""

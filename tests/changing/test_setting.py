@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain.job import State
+from queuectl.domain.job import Outcome, State
 from queuectl.domain.times import UTC
 from tests.changing.conftest import Cli
-from tests.cli.harness import claim_next
+from tests.cli.harness import claim_next, run_next
 from tests.stores.conftest import on_one_store
 from tests.stores.kit import SUCCESS, settled
 from tests.worker.fleet import Fleet
@@ -61,9 +61,22 @@ def test_arrays_and_objects_are_json_and_nothing_means_the_default(fleet: Fleet,
     assert job["command"] == "[ -e go ] && make"
 
 
+@on_one_store
+def test_one_need_of_a_job_is_changed_or_taken_away(fleet: Fleet, cli: Cli) -> None:
+    fleet.enqueue("true", "a", needs={"gpu": "2", "memory": "4G"})
+    cli.ok("set", "a", "needs.gpu=1", "need.licence=3")
+    assert fields(cli)["needs"] == {"gpu": "1", "licence": "3", "memory": "4G"}
+    cli.ok("set", "a", "needs.gpu=0", "needs.memory=", "env.X=y")
+    assert fields(cli)["needs"] == {"licence": "3"}
+    cli.ok("set", "a", 'needs={"gpu": 2}')
+    assert fields(cli)["needs"] == {"gpu": "2"}
+
+
 @pytest.mark.parametrize(
     ("code", "words", "said"),
     [
+        (2, ["needs=gpu=1"], "or of one of them needs.gpu=2"),
+        (2, ["needs.gpu=many"], "gpu must be an amount"),
         (2, ["timeout=soon"], "timeout must be a number"),
         (2, ["prioritty=6"], "did you mean 'priority'?"),
         (2, ["priority=6"], "given twice"),
@@ -148,3 +161,46 @@ def test_a_masked_secret_keeps_its_value(fleet: Fleet, cli: Cli) -> None:
     assert shown["API_TOKEN"] == "********"
     cli.ok("set", "a", "env=" + json.dumps({**shown, "B": "2"}))
     assert dict(fleet.job("a").spec.env) == {"API_TOKEN": "s3cret", "B": "2"}
+
+
+NOON = datetime(2031, 3, 3, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("enqueued", "change", "due"),
+    [
+        ({"between": "22-6 UTC"}, {"between": None}, NOON),
+        ({"between": "22-6 UTC"}, {"between": "20-6 UTC"}, NOON.replace(hour=20)),
+        ({"between": "22-6 UTC"}, {"between": "10-14 UTC"}, NOON),
+        ({"between": "22-6 UTC"}, {"priority": 3}, NOON.replace(hour=22)),
+        ({"between": "22-6 UTC", "in": "11h"}, {"between": None}, NOON.replace(hour=23)),
+        ({}, {"between": "22-6 UTC"}, NOON.replace(hour=22)),
+        ({"between": "22-6 UTC"}, {"between": "20-6 UTC", "in": "1h"}, NOON.replace(hour=13)),
+    ],
+)
+@on_one_store
+def test_when_a_job_is_due_follows_its_hours_and_a_time_that_is_named_stays(
+    fleet: Fleet,
+    monkeypatch: pytest.MonkeyPatch,
+    enqueued: dict[str, object],
+    change: dict[str, object],
+    due: datetime,
+) -> None:
+    monkeypatch.setattr(fleet.queue.store, "now", lambda: NOON)
+    fleet.enqueue("true", "a", **enqueued)
+    fleet.queue.edit("a", change)
+    assert fleet.job("a").run_at == due
+
+
+@pytest.mark.parametrize(
+    ("change", "is_due"),
+    [({"load_below": None}, True), ({"preflight": "true"}, True), ({"priority": 3}, False)],
+)
+@on_one_store
+def test_a_job_that_was_put_back_is_asked_at_once_after_a_change_of_what_it_waits_for(
+    fleet: Fleet, change: dict[str, object], is_due: bool
+) -> None:
+    fleet.enqueue("true", "a", load_below=8)
+    run_next(fleet.queue, Outcome(error="load 12.3, to be below 8", postponed=60.0))
+    fleet.queue.edit("a", change)
+    assert (fleet.job("a").run_at <= fleet.queue.now()) is is_due

@@ -11,10 +11,12 @@ import pytest
 
 from queuectl.cli.batch_wait import Estimate
 from queuectl.domain.batch import advance
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Outcome, State
 from queuectl.queue import Queue, open_queue
 from queuectl.queue.batches import look_after
 from queuectl.queue.lazy import LazyJobs
+from queuectl.web.api.read import page_of
 from tests.cli.harness import Cli, environment, run_next
 
 DONE = Outcome(exit_code=0, duration=0.25, stdout="loss: 3\nlast line\n")
@@ -98,7 +100,7 @@ def test_what_did_not_complete_is_tried_again(cli: Cli, queue: Queue) -> None:
 def test_the_results_of_a_batch_have_parameters_and_what_came_of_each(
     cli: Cli, queue: Queue
 ) -> None:
-    run_next(queue, DONE)
+    run_next(queue, replace(DONE, peak_memory=640 * 2**10))
     run_next(queue, FAILED)
     rows = cli.ok("results", "--batch", "b", "--format", "csv").out.splitlines()
     assert rows[0].split(",")[:5] == ["id", "lr", "state", "exit_code", "duration"]
@@ -110,7 +112,9 @@ def test_the_results_of_a_batch_have_parameters_and_what_came_of_each(
         {"lr": "0.1"}, 0, "last line",
     )  # fmt: skip
     assert (last["index"], last["state"], last["exit_code"]) == (3, "pending", None)
-    assert "0.3" in cli.ok("results", "b").out
+    text = cli.ok("results", "b").out
+    assert "0.3" in text
+    assert "640 KB" in text
 
 
 def test_the_end_of_a_batch_is_told_to_hooks_once(cli: Cli, queue: Queue) -> None:
@@ -150,6 +154,28 @@ def test_what_is_not_made_yet_is_counted_listed_and_shown(cli: Cli) -> None:
     assert (len(ids), ids[0], ids[-1]) == (TOTAL, "b-1", f"b-{TOTAL}")
     assert cli.job(f"b-{TOTAL}")["command"] == ["true", str(TOTAL)]
     assert "no job" in cli.refused(3, "show", f"b-{TOTAL + 1}")
+
+
+@pytest.mark.usefixtures("lazy")
+@pytest.mark.parametrize("order", [(), ("--newest",)])
+def test_a_listing_goes_on_behind_a_job_that_is_not_made_yet(
+    cli: Cli, order: tuple[str, ...]
+) -> None:
+    cli.ok("enqueue", "--batch", "c", "--array", f"1-{TOTAL}", "--", "true", "{}")
+    seen: list[str] = []
+    for _ in range(4):
+        after = ["--after", seen[-1]] if seen else []
+        seen += cli.ids("--limit", "9999", *order, *after)
+    assert len(set(seen)) == len(seen) == 4 * 9999, "so many pages have no job twice"
+
+
+def test_the_pages_of_the_api_go_on_where_jobs_are_not_made_yet(lazy: Queue) -> None:
+    seen: list[str] = []
+    after: int | None = 0
+    while after is not None:
+        page, after = page_of(lazy, {"limit": 6000, **({"after": after} if after else {})})
+        seen += [job.id for job in page]
+    assert len(set(seen)) == len(seen) == TOTAL
 
 
 def test_one_job_that_is_not_made_yet_is_made_to_be_changed(cli: Cli, lazy: Queue) -> None:

@@ -143,3 +143,27 @@ def test_the_order_of_a_date_with_slashes_is_a_setting(cli: Cli) -> None:
     assert ", due Fri 2 Jan 2099" in cli.ok("enqueue", "a", "true", "--at", "01/02/2099 9:00").out
     cli.ok("config", "set", "date_order", "day-first")
     assert ", due Sun 1 Feb 2099" in cli.ok("enqueue", "b", "true", "--at", "01/02/2099 9:00").out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["enqueue", "--dry-run", "a", "true"], ["add", "--dry-run", "true"],
+     ["enqueue", "--dry-run", "--array", "1-2", "echo {}"],
+     ["import", "--from", "commands", "--dry-run", "-"]],
+)  # fmt: skip
+def test_a_dry_run_does_not_say_that_there_are_no_jobs_yet(cli: Cli, words: list[str]) -> None:
+    result = cli(*words, stdin="make all\n")
+    assert (result.code, result.err) == (0, "")
+    assert "does not exist" in cli.ok("list").err
+
+
+def test_a_time_is_refused_where_tz_names_no_zone(cli: Cli, zone: SetZone) -> None:
+    for value in ("europe/berlin", "Mars/Base", "berlin"):
+        zone(value)
+        told = cli.refused(2, "enqueue", "a", "true", "--at", "tomorrow 9:00")
+        assert f"TZ='{value}' names no time zone" in told
+        cli.ok("enqueue", "--dry-run", "a", "true", "--at", "2099-01-01T09:00Z")
+        cli.ok("enqueue", "--dry-run", "a", "true", "--in", "5m")
+    for value in ("Europe/Berlin", "CET-1CEST,M3.5.0,M10.5.0/3", "UTC-2", "utc", ""):
+        zone(value)
+        cli.ok("enqueue", "--dry-run", "a", "true", "--at", "tomorrow 9:00")

@@ -44,6 +44,7 @@ def test_words_have_one_meaning(line: list[str], source: Source) -> None:
     ("line", "options", "told"),
     [
         (["ls"], {}, "--command ls"),
+        (["-"], {}, "--lines - reads commands from standard input"),
         (["ls"], {}, "-- ls"),
         (["echo", "hello", "world"], {}, "quotes"),
         (["echo hi", "there"], {}, "not a valid id"),
@@ -67,6 +68,11 @@ def test_words_without_one_meaning_are_refused(
     with pytest.raises(InvalidInput) as refusal:
         read_words(words, after, **options)
     assert told in f"{refusal.value} {refusal.value.hint}"
+
+
+def test_a_dash_is_no_command_of_add_either(cli: Cli) -> None:
+    refused = cli("add", "--gpus", "1", "-")
+    assert (refused.code, "--lines -" in refused.err) == (2, True)
 
 
 @pytest.fixture

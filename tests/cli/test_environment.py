@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from queuectl.queue import open_queue
+from queuectl.queue import environments, open_queue
 from tests.cli.harness import Cli
 
 
@@ -178,3 +179,26 @@ def test_an_environment_of_some_names_comes_along_with_an_export(
     with open_queue("other") as queue:
         (name,) = queue.store.environments.names()
         assert ("CUDA_VISIBLE_DEVICES", "3") in (queue.store.environments.get(name) or ())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("enqueue", "job1", "make", "--capture-env"),
+        ("enqueue", "--file", "-", "--capture-env"),
+        ("enqueue", "--array", "1-3", "--capture-env", "--", "make", "{}"),
+        ("add", "--capture-env", "make"),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_an_enqueue_that_is_only_tried_stores_no_environment(
+    cli: Cli, words: tuple[str, ...]
+) -> None:
+    cli.ok("enqueue", "first", "true")
+    lines = "".join(f'{{"id": "b{n}", "command": "true"}}\n' for n in range(200))
+    verb, *others = words
+    cli.ok(verb, "--dry-run", *others, stdin=lines)
+    with open_queue() as queue:
+        assert queue.counts().total == 1
+        name = environments.name_of(environments.capture(os.environ))
+        assert queue.store.environments.get(name) is None

@@ -378,3 +378,8 @@ def test_a_stored_setting_that_cannot_be_used_is_told_of_where_it_is_read(cli: C
     assert "the default 3 is used" in read.err
     assert "the default 3 is used" in cli.ok("config", "show").err
     assert not cli.ok("config", "get", "backoff-cap").err
+
+
+def test_a_word_of_another_group_is_proposed_with_its_place(cli: Cli) -> None:
+    said = cli.refused(2, "schedule", "set", "nightly", "priority=3")
+    assert "no such command 'set' (did you mean 'queuectl set'?)" in said

@@ -24,7 +24,8 @@ DELETES_OR_STOPS = re.compile(
 def jobs(cli: Cli) -> Cli:
     """Command lines in a home with a job that is dead, and one that waits in a queue of its own."""
     bury("bad")
-    cli.ok("enqueue", "other", "true", "--queue", "gpu")
+    cli.ok("enqueue", "other", "true", "--queue", "gpu", "--batch", "sweep1")
+    cli.ok("resource", "set", "licence", "2")
     return cli
 
 
@@ -37,11 +38,13 @@ def jobs(cli: Cli) -> Cli:
         ("folow x", "follow"),
         ("limit gpu 2", "queue limit"),
         ("unset backoff-cap", "config unset"),
-        ("worker stats", "stats"),
+        ("worker stats", "queuectl stats"),
         ("worker stat", "start"),
         ("delte x", "delete"),
         ("cancle x", "cancel"),
         ("worker stopp", "stop"),
+        ("batch export", "queuectl export"),
+        ("schedule status", "queuectl status"),
     ],
 )
 def test_the_nearest_command_is_proposed_those_inside_groups_too(
@@ -110,7 +113,17 @@ AS_OURS = [
     ("group list", "queue list"),
     ("queues", "queue list"),
     ("workers", "worker list"),
+    ("resources", "resource list"),
+    ("gpus", "resource list"),
+    ("batches", "batch list"),
+    ("add --id a -G 2 python t.py", "add --id a --gpus 2 python t.py"),
     ("hooks", "hook list"),
+    ("batch ls", "batch list"),
+    ("batch status sweep1", "batch show sweep1"),
+    ("batch kill sweep1 -y", "batch cancel sweep1 -y"),
+    ("batch restart sweep1", "batch retry sweep1"),
+    ("resource rm licence", "resource remove licence"),
+    ("resource add licence 4", "resource set licence 4"),
     ("schedules", "schedule list"),
     ("cron", "schedule list"),
     ("job", "list"),
@@ -178,6 +191,11 @@ def test_a_word_of_another_tool_does_what_our_own_line_does(
         ('add -g gpu "echo x"', "echo x", "gpu"),
         ("add -g gpu grep -g x", ["grep", "-g", "x"], "gpu"),
         ("add --retries 1 --queue gpu ls -q", ["ls", "-q"], "gpu"),
+        ("add -g gpu -- grep -g x", ["grep", "-g", "x"], "gpu"),
+        ("enqueue -g gpu -- grep -- -g x", ["grep", "--", "-g", "x"], "gpu"),
+        ("enqueue --retries 1 --group=gpu --name foo -- ls", ["ls"], "gpu"),
+        ("enqueue -j 4 --batch b -- ls", ["ls"], "default"),
+        ("add --jobs=4 --batch b ls", "ls", "default"),
         ('add --command "echo x"', "echo x", "default"),
         ('enqueue -q gpu "echo x"', "echo x", "gpu"),
         ('enqueue --depends-on bad "echo x"', "echo x", "default"),
@@ -223,6 +241,10 @@ SAID = [
     ("queue add gpu", "queuectl queue limit gpu N"),
     ("queue create gpu", "queuectl queue limit gpu N"),
     ("schedule every 5m date", 'queuectl schedule add NAME --every 5m "COMMAND"'),
+    ("batch rm sweep1", "queuectl delete --batch sweep1"),
+    ("batch create sweep1", "queuectl enqueue --batch sweep1"),
+    ("sweeps", "queuectl enqueue --param"),
+    ("array", "queuectl enqueue --array"),
     ("reset", "queuectl cancel --all, then queuectl delete --all"),
     ("clear", "for the prompt"),
     ("kill -s INT bad", "queuectl signal ID INT"),

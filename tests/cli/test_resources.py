@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from queuectl.domain.frozen import replace
+from queuectl.domain.job import Outcome
 from queuectl.domain.resources import parse_capacities
 from queuectl.queue import Queue, open_queue
 from queuectl.stores.exchange import ClaimRequest, Offer
 from queuectl.worker.supervision import manager
-from tests.cli.harness import Cli, play_worker
+from tests.cli.harness import Cli, play_worker, run_next
 
 HOST = socket.gethostname()
 
@@ -62,6 +64,9 @@ def test_needs_are_a_field_of_json_and_can_be_changed(cli: Cli) -> None:
     cli.ok("enqueue", '{"id": "a", "command": "true", "needs": {"gpus": 1, "memory": "2G"}}')
     assert needs_of(cli, "a") == {"gpu": "1", "memory": "2G"}
     assert "needs       gpu=1 memory=2G\n" in cli.ok("show", "a").out
+    cli.ok("set", "a", "needs=gpu=2,licence=1")
+    assert needs_of(cli, "a") == {"gpu": "2", "licence": "1"}
+    assert "gpu=2,licence=1" in cli.refused(2, "set", "a", "needs=gpu")
     cli.ok("set", "a", "needs={}")
     assert needs_of(cli, "a") == {}
 
@@ -103,6 +108,16 @@ def test_more_than_any_worker_has_is_stored_and_told(cli: Cli, box: Queue) -> No
     big = f"no live worker has gpu-memory=25G ({HOST} has 24G)"
     assert big in cli.ok("enqueue", "--gpu-memory", "25G", "--", "true").err
     assert box.counts().total == 4
+
+
+def test_what_no_worker_has_is_told_once_for_a_list_of_commands(cli: Cli, box: Queue) -> None:
+    assert box.counts().total == 0
+    Path("list").write_text("true\n" * 600)
+    result = cli.ok("enqueue", "--lines", "list", "--need", "fpga=1")
+    assert result.err.count("no live worker has fpga=1") == 1
+    lines = [f'{{"command": "true", "needs": {{"fpga": {n}}}}}\n' for n in range(1, 40)]
+    Path("jobs").write_text("".join(lines))
+    assert cli.ok("enqueue", "--file", "jobs").err.count("no live worker has") == 10
 
 
 def test_a_job_says_what_it_waits_for(cli: Cli, box: Queue) -> None:
@@ -180,3 +195,31 @@ def test_who_declares_something_else_for_a_host_is_told(
     assert f"note: {HOST} had gpu=0,1,2,3, gpu-memory=24G, memory=60G; from now on" in result.err
     assert asked == [parse_capacities(same), (("gpu", "0"),)]
     assert box.counts().total == 0
+
+
+def test_a_job_needs_what_its_command_used_before_where_a_setting_says_so(
+    cli: Cli, queue: Queue, tmp_path: Path
+) -> None:
+    cli.ok("enqueue", "--id", "before", "--", "make", "all")
+    run_next(queue, Outcome(exit_code=0, peak_memory=300 * 2**20 + 1))
+    cli.ok("enqueue", "--id", "unless", "--", "make", "all")
+    assert needs_of(cli, "unless") == {}
+    cli.ok("config", "set", "need-usual-memory", "true")
+    cli.ok("enqueue", "--id", "said", "--need", "memory=1G", "--", "make", "all")
+    cli.ok("enqueue", "--id", "more", "--gpus", "1", "--", "make", "all")
+    cli.ok("enqueue", "--id", "other", "--", "make", "most")
+    assert needs_of(cli, "said") == {"memory": "1G"}
+    assert needs_of(cli, "more") == {"gpu": "1", "memory": "301M"}
+    assert needs_of(cli, "other") == {}
+    (tmp_path / "many.jsonl").write_text('{"id": "one", "command": ["make", "all"]}\n')
+    cli.ok("enqueue", "--file", str(tmp_path / "many.jsonl"))
+    assert needs_of(cli, "one") == {"memory": "301M"}
+
+
+def test_many_jobs_of_one_line_need_what_it_used_before(cli: Cli, queue: Queue) -> None:
+    cli.ok("enqueue", "before", "make all")
+    run_next(queue, Outcome(exit_code=0, peak_memory=1))
+    cli.ok("config", "set", "need_usual_memory", "true")
+    cli.ok("enqueue", "--lines", "-", stdin="make all\nmake all\nmake most\n")
+    pending = [job.spec.needs for job in queue.find() if job.state == "pending"]
+    assert pending == [(("memory", "1M"),), (("memory", "1M"),), ()]

@@ -48,6 +48,13 @@ def test_the_rules_go_as_json_and_can_be_changed_while_a_job_waits(cli: Cli) -> 
     assert (cli.job("a1")["retry_on"], cli.job("a1")["no_retry_on"]) == ([], ["timeout", "2"])
 
 
+@pytest.mark.parametrize("field", ["snapshot", "capture-env", "env_file"])
+def test_what_is_of_the_moment_of_enqueueing_is_not_set_later(cli: Cli, field: str) -> None:
+    cli.ok("enqueue", "a1", "true")
+    said = cli.refused(2, "set", "a1", f"{field}=true")
+    assert f"field '{field}' cannot be changed: it is of the moment" in said
+
+
 def test_a_word_that_is_no_end_is_refused_with_the_right_form(cli: Cli) -> None:
     said = cli.refused(2, "enqueue", "a1", "true", "--retry-on", "75,SIGKILL")
     assert "retry_on: 'SIGKILL' is no end of a run" in said
@@ -92,6 +99,11 @@ def test_hours_of_a_schedule_get_their_zone_as_it_is_added(cli: Cli) -> None:
     cli.ok("schedule", "add", "nightly", "* * * * *", "true", "--between", "22-6")
     between = cli.ok("schedule", "show", "nightly", "--json").json["job"]["between"]
     assert between.startswith("22:00-06:00 ")
+    cli.ok("schedule", "add", "n3", "* * * * *", "true", "--retry-on", "75,signal:9",
+           "--memory", "2G")  # fmt: skip
+    shown = cli.ok("schedule", "show", "n3").out
+    assert "retry_on     75, signal:9\n" in shown
+    assert "memory       2 GB\n" in shown
     assert "snapshot" in cli.refused(2, "schedule", "add", "n2", "* * * * *", "true", "--snapshot")
 
 
@@ -124,3 +136,21 @@ def test_a_snapshot_comes_along_with_an_export(cli: Cli, tree: Path) -> None:
     cli.ok("--home", str(tree / "home"), "import", "-", stdin=text)
     with open_queue(str(tree / "home")) as queue:
         assert queue.get("a1").spec.snapshot == cli.job("a1")["snapshot"]
+
+
+def test_a_snapshot_that_is_only_tried_leaves_nothing(cli: Cli, tree: Path) -> None:
+    cli.ok("enqueue", "a1", "true", "--snapshot", "--dry-run")
+    assert git(tree, "for-each-ref", "refs/queuectl") == ""
+    assert not (tree / "home").exists()
+    git(tree, "config", "core.bare", "true")
+    said = cli.refused(2, "enqueue", "a1", "true", "--snapshot", "--dry-run")
+    assert "no snapshot can be taken in" in said
+
+
+def test_the_home_and_the_store_are_no_part_of_a_snapshot(cli: Cli, tree: Path) -> None:
+    (tree / ".gitignore").unlink()
+    for store in ((), ("--store", str(tree / "jobs.db"))):
+        at = (*store, "--home", str(tree / "home"))
+        cli.ok(*at, "enqueue", "a1", "true", "--snapshot")
+        commit = cli.ok(*at, "show", "a1", "--json").json["snapshot"].split()[0]
+        assert git(tree, "ls-tree", "-r", "--name-only", commit).split() == ["version.txt"]

@@ -168,7 +168,7 @@ def test_the_command_may_be_an_argument_list(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["0 3 31 2 *", "true"], "has a bad day-of-month"),
+        (["0 3 31 2 *", "true"], "is never due: none of its months has a day 31"),
         (["0 3 * *", "true"], "has 4 fields, not 5"),
         (["0 3 * * *", "true", "--tz", "Mars/Olympus"], "unknown time zone 'Mars/Olympus'"),
         (["0 3 * * *"], "one command is needed"),

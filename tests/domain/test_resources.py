@@ -54,7 +54,9 @@ def test_needs_are_kept_by_name_and_what_nothing_is_needed_of_is_left_out() -> N
     assert check_needs("needs", asked) == (("gpu", "2"), ("gpu-memory", "10G"), ("memory", "12G"))
 
 
-@pytest.mark.parametrize("needs", [{"gpu": "0.5"}, {"two words": 1}, {"": 1}, ["gpu"], "gpu=2"])
+@pytest.mark.parametrize(
+    "needs", [{"gpu": "0.5"}, {"two words": 1}, {"": 1}, ["gpu"], "gpu", "gpu=1,gpu=2"]
+)
 def test_needs_that_cannot_be_meant_are_refused(needs: object) -> None:
     with pytest.raises(InvalidInput):
         check_needs("needs", needs)

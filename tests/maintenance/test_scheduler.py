@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from queuectl.domain.frozen import replace
 from queuectl.domain.job import Job
 from queuectl.domain.schedule import MISSED, OVERLAPPED, Schedule, moved_up, step
 from queuectl.domain.settings import Settings
@@ -21,7 +22,7 @@ from queuectl.stores.mongo.store import MongoStore
 from queuectl.system.cron import Cron
 from queuectl.system.zones import tz_data
 from tests.stores.conftest import OpenStore
-from tests.stores.kit import claimed, clock_of, listed, settled
+from tests.stores.kit import SUCCESS, claimed, clock_of, existing, listed, settled
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -104,6 +105,20 @@ def test_a_run_is_enqueued_when_it_is_due_as_settings_say_then(store: Store, clo
     assert (job.spec.queue, job.spec.priority, job.spec.max_retries) == ("night", 10, 7)
     assert tick(store) == 0
     assert now_kept(store).next_due == NOON + 2 * MINUTE
+
+
+def test_a_run_needs_the_memory_that_the_last_ones_used_where_a_setting_says_so(
+    store: Store, clock: Clock
+) -> None:
+    kept(store)
+    served = Scheduler(store, NOON)
+    clock.now += MINUTE
+    assert served.enqueue_due(Settings(need_usual_memory=True)).enqueued == 1
+    first = settled(store, claimed(store), replace(SUCCESS, peak_memory=2**31))
+    clock.now += MINUTE
+    assert served.enqueue_due(Settings(need_usual_memory=True)).enqueued == 1
+    second = existing(store, "a@20261122T1202Z")
+    assert (first.spec.needs, second.spec.needs) == ((), (("memory", "2048M"),))
 
 
 def test_the_next_schedule_is_seen_ahead(store: Store, clock: Clock) -> None:

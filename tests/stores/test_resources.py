@@ -364,7 +364,31 @@ def test_a_claim_looks_at_one_job_of_each_kind_however_many_wait(box: Store) -> 
     assert take(box) == "z"
 
 
+def test_what_goes_first_of_many_kinds_is_found_wherever_it_stands(box: Store) -> None:
+    box.set_queue_limit("shut", paused=True)
+    box.set_queue_limit("narrow", limit=1)
+    need(box, "n0", queue="narrow", memory="1G")
+    need(box, "n1", queue="narrow", memory="2G")
+    box.insert([new_job(box, f"a{each}", needs=(("gpu", "5"),)) for each in range(40)])
+    for number in range(6):
+        need(box, f"shut{number}", queue="shut", memory=f"{number + 3}G")
+        need(box, f"b{number}", memory=f"{number + 3}G")
+    need(box, "first", priority=9, licence=1)
+    found = [take(box) for _ in range(9)]
+    assert found == ["first", "n0", *(f"b{number}" for number in range(6)), None]
+
+
 # MongoDB: the ledger
+
+
+def test_a_claim_asks_as_often_however_many_kinds_wait(
+    mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        need(mongo, f"a{number}", memory=f"{61 + number}G")
+    need(mongo, "z", gpu=1)
+    monkeypatch.setattr(ledger, "_first", None)  # which looks at one kind
+    assert take(mongo) == "z"
 
 
 @pytest.fixture

@@ -234,3 +234,25 @@ def test_where_there_is_no_work_tree_it_is_refused(tmp_path: Path, tree: Path, k
         place = tree / ".git"
     with pytest.raises(InvalidInput, match=f"no snapshot can be taken in {place}"):
         take(str(place))
+
+
+def test_what_is_left_out_is_not_in_it(tree: Path, target: Path) -> None:
+    for name in (".home", "home", "home2"):
+        (tree / "below" / name).mkdir()
+        (tree / "below" / name / "queue.db").write_text("rows\n")
+    places = [
+        tree / "below" / "home",
+        tree / "below" / ".home",
+        tree,
+        tree.parent,
+        tree.parent / "x",
+    ]
+    commit, root, _ = take(str(tree / "below"), [*map(str, places)])
+    check_out(root, commit, str(target))
+    assert {*files(target)} == {*files(tree)} - {"below/home/queue.db", "below/.home/queue.db"}
+
+
+def test_a_refusal_says_why_git_has_failed_and_not_what_it_warns_of(tree: Path) -> None:
+    git(tree, "init", "-q", "inner")
+    with pytest.raises(InvalidInput, match=r"(error|fatal): .*inner"):
+        take(str(tree))

@@ -187,3 +187,33 @@ def test_a_checkout_that_fails_for_now_is_an_attempt_as_any(running: Fleet, tree
     job = running.settled(job_id)
     assert (job.state, job.attempts, job.not_on) == (State.DEAD, 2, ())
     assert "cannot be checked out: " in (job.last_error or "")
+
+
+def test_a_linked_work_tree_may_be_removed_before_its_jobs_run(
+    running: Fleet, tree: Path, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked"
+    git(tree, "worktree", "add", "-q", "--detach", str(linked))
+    (linked / "below").mkdir(exist_ok=True)
+    (linked / "below" / "only.txt").write_text("only\n")
+    running.queue.pause_queue("default")
+    job_id = enqueue(running, linked / "below", "cat only.txt")
+    git(tree, "worktree", "remove", "--force", str(linked))
+    running.queue.resume_queue("default")
+    job = running.settled(job_id)
+    assert (job.state, output(job)) == (State.COMPLETED, "only\n")
+    running.queue.delete(job_id)
+    sweep(running.queue.store, running.home, older_than=-1)
+    assert refs(tree) == ""
+
+
+def test_its_objects_are_held_while_a_batch_has_yet_to_make_jobs_of_it(
+    fleet: Fleet, tree: Path
+) -> None:
+    fields = {"command": ["true"], "cwd": str(tree), "snapshot": True}
+    made = fleet.queue.enqueue_sweep(fleet.queue.sweep(fields, array="1-20000"))
+    (batch,) = fleet.queue.store.batches.unmade()
+    for number in range(1, batch.made + 1):
+        fleet.queue.delete(f"{made.batch}-{number}")
+    sweep(fleet.queue.store, fleet.home, older_than=-1)
+    assert refs(tree)

@@ -43,8 +43,11 @@ _EMPTY: Document = {"_id": _LEDGER, "rev": 0, "holders": []}
 _PROCESSING = State.PROCESSING.value
 _HEAD = {
     "needs": True, "queue": True, "priority": True, "run_at": True, "seq": True, "slots": True,
-    "runs": True, "passed_at": True, "suspect": True,
+    "runs": True, "passed_at": True, "suspect": True, "needs_key": True,
 }  # fmt: skip
+_FEW, _KINDS, _HEADS_OF_KIND = 4, 100, 4
+"""From how many kinds on, and of how many at most, the first jobs are looked for together, and how
+many jobs are read for each. MongoDB merges up to 200 ranges of an index into one order."""
 
 
 def are_ready(link: Link) -> bool:
@@ -153,18 +156,53 @@ def _heads(link: Link, request: ClaimRequest, queues: ReadyQueues) -> Iterable[D
 
     A kind is what needs the same.
     """
-    own = {"queue": queues.open_queues(request.queues), **_suspects(request)}
+    own: Document = {"queue": queues.open_queues(request.queues), **_suspects(request)}
     full: list[str] = []
-    for kind in link.jobs.distinct("needs_key", {"ready": NEEDS}):
-        of_kind = {"ready": NEEDS, "needs_key": kind}
-        mine = _first(link, {**of_kind, **own}, queues, full)
-        if mine is not None:
-            yield mine
-        if request.queues or request.suspects or not request.alone:
-            first = _first(link, {**of_kind, "queue": queues.open_of_jobs()}, queues, full)
-            is_others = first is not None and (mine is None or first["_id"] != mine["_id"])
-            if first is not None and is_others and _is_served(link, first, request.offer.host):
-                yield {**first, "is_others": True}
+    kinds = link.jobs.distinct("needs_key", {"ready": NEEDS})
+    mine = _firsts(link, kinds, own, queues, full)
+    yield from mine.values()
+    if not (request.queues or request.suspects or not request.alone):
+        return
+    for kind, first in _firsts(link, kinds, {"queue": queues.open_of_jobs()}, queues, full).items():
+        is_others = kind not in mine or first["_id"] != mine[kind]["_id"]
+        if is_others and _is_served(link, first, request.offer.host):
+            yield {**first, "is_others": True}
+
+
+def _firsts(
+    link: Link, kinds: list[str], where: Document, queues: ReadyQueues, full: list[str]
+) -> dict[str, Document]:
+    """Return the first job of each kind whose queue has room for it.
+
+    Most are among the first of many kinds together; only the others are looked for one by one.
+    """
+    found: dict[str, Document] = {}
+    for at in range(0, len(kinds), _KINDS):
+        some = kinds[at : at + _KINDS]
+        is_whole = len(some) >= _FEW and _found_together(link, some, where, queues, full, found)
+        for kind in () if is_whole else (each for each in some if each not in found):
+            of_kind = {"ready": NEEDS, "needs_key": kind, **where}
+            if (first := _first(link, of_kind, queues, full)) is not None:
+                found[kind] = first
+    return found
+
+
+def _found_together(
+    link: Link, kinds: list[str], where: Document, queues: ReadyQueues, full: list[str],
+    found: dict[str, Document],
+) -> bool:  # fmt: skip
+    """Add the first jobs of kinds to `found`, as one query tells; return whether these are all."""
+    wanted = {"ready": NEEDS, "needs_key": {"$in": kinds}, **where}
+    limit = len(kinds) * _HEADS_OF_KIND
+    heads = list(link.jobs.find(wanted, _HEAD, sort=CLAIM_ORDER, limit=limit))
+    for head in heads:
+        if head["needs_key"] in found or head["queue"] in full:
+            continue
+        if _is_blocked(link, queues, head):
+            full.append(head["queue"])
+        else:
+            found[head["needs_key"]] = head
+    return len(heads) < limit
 
 
 def _first(link: Link, where: Document, queues: ReadyQueues, full: list[str]) -> Document | None:

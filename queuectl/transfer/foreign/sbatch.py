@@ -25,6 +25,7 @@ from queuectl.transfer.foreign.slurm_options import (
     array_of,
     filled,
     instant_of,
+    needs_of,
     options_in,
     seconds_of,
 )
@@ -174,6 +175,8 @@ def _common(script: _Script, context: Context) -> dict[str, Any]:
     """Return the fields that all jobs of a script have."""
     options = script.options
     fields: dict[str, Any] = {**ONE_ATTEMPT, "labels": [], "env": {}}
+    if needs := needs_of(options)[0]:
+        fields["needs"] = needs
     if "time" in options:
         fields["timeout"] = seconds_of(options["time"])
     directory = options.get("chdir", "")
@@ -209,7 +212,8 @@ def _waits(options: Options) -> dict[str, Any]:
 
 def _no_counterparts(options: Options) -> Iterator[str]:
     """Yield what is left out, named."""
-    left = [name for name in options if name not in _TAKEN | _SILENT and "mail" not in name]
+    taken = _TAKEN | _SILENT | needs_of(options)[1]
+    left = [name for name in options if name not in taken and "mail" not in name]
     if "partition" in options:
         left.insert(0, "partition")
     if left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from queuectl.domain.frozen import frozen
@@ -42,6 +42,14 @@ _NO_LIMIT = ("0", "UNLIMITED", "INFINITE", "-1")
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 _RANGE = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
+_SIZE = re.compile(r"(\d{1,9})([KMGT]?)", re.IGNORECASE)
+_GPUS = {
+    "gpus": re.compile(r"([1-9]\d{0,3})"),
+    "gpus-per-node": re.compile(r"([1-9]\d{0,3})"),
+    "gres": re.compile(r"(?:gres/|gres:)?gpu(?:[:=]([1-9]\d{0,3}))?"),
+}
+"""Options that say how many GPUs a job on one host has."""
+
 _PATTERN = re.compile(r"%(\d*)(.)")
 
 
@@ -154,6 +162,30 @@ def seconds_of(time: str) -> float:
         hours, minutes, seconds = [0, *parts, 0][:3]
     minutes += (int(found["days"] or 0) * 24 + hours) * 60 + math.ceil(seconds / 60)
     return float(minutes * 60)
+
+
+def needs_of(options: Mapping[str, str]) -> tuple[dict[str, str], frozenset[str]]:
+    """Return the memory and the GPUs that options ask for as needs of a job, and these options.
+
+    What asks for more than that is not among them: a kind of GPU, another device, all memory of a
+    node, or the same in two ways.
+    """
+    needs: dict[str, str] = {}
+    taken: set[str] = set()
+    size = _SIZE.fullmatch(options.get("mem", ""))
+    if size and int(size[1]):
+        needs["memory"] = f"{size[1]}{size[2].upper() or 'M'}"
+        taken.add("mem")
+    asked = {
+        name: found
+        for name, pattern in _GPUS.items()
+        if name in options and (found := pattern.fullmatch(options[name]))
+    }
+    numbers = {found[1] or "1" for found in asked.values()}
+    if len(numbers) == 1 and "gpus-per-task" not in options:
+        (needs["gpu"],) = numbers
+        taken |= asked.keys()
+    return needs, frozenset(taken)
 
 
 def instant_of(begin: str) -> str:

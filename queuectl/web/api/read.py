@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from queuectl.domain import settings as tunables
+from queuectl.domain.batch import place_of
 from queuectl.domain.frozen import replace
 from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
@@ -85,8 +86,7 @@ def page_of(
     )
     selection = deliveries_of(arguments) if deliveries else filter_of(arguments, states)
     jobs = list(queue.find(selection, page))
-    following = jobs[limit - 1].seq if len(jobs) > limit else 0
-    return jobs[:limit], following or None  # what is not made yet has no number
+    return jobs[:limit], place_of(jobs[limit - 1]) if len(jobs) > limit else None
 
 
 def _as_page(queue: Queue, page: tuple[list[Job], int | None]) -> dict[str, Any]:
