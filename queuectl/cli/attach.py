@@ -23,6 +23,7 @@ from queuectl.domain.views import exit_code
 from queuectl.presentation.console import print_hint
 from queuectl.system.console_socket import (
     ATTACH,
+    DONE,
     KEYS,
     OUTPUT,
     OVER,
@@ -83,13 +84,15 @@ class _Visit:
         self._frames = Frames()
         self._modes = _Modes()
         self._size = b""
+        self._greeting = ""
         self._is_amid_line = False
         self.refusal = ""
 
     def stay(self, greeting: str) -> bool:
         """Pass on keys, output and sizes until the run ends or is left; whether it was left.
 
-        The greeting is shown when every key goes to the job. Raises OSError when the connection
+        The greeting is shown once every key goes to the job, and all that it writes comes here.
+        Raises OSError when the connection
         breaks, which is an end of the run, too.
         """
         import termios
@@ -100,8 +103,7 @@ class _Visit:
         self._write(_KEEP_TITLE)
         try:
             tty.setraw(keys, termios.TCSADRAIN)  # what was typed ahead is kept
-            sys.stderr.write(f"{greeting}\r\n")
-            sys.stderr.flush()
+            self._greeting = greeting
             while True:
                 self._tell_size()
                 ready, _, _ = select.select([keys, self._connection], [], [], _LOOK_SECONDS)
@@ -131,7 +133,11 @@ class _Visit:
         """Show what the job has written; False when its run has ended."""
         data = self._connection.recv(65536)
         for letter, content in self._frames.feed(data):
-            if letter == OUTPUT and content:
+            if letter == DONE and self._greeting:
+                sys.stderr.write(f"{self._greeting}\r\n")
+                sys.stderr.flush()
+                self._greeting = ""
+            elif letter == OUTPUT and content:
                 self._modes.note(content)
                 self._is_amid_line = not content.endswith(b"\n")
                 self._write(content)

@@ -58,6 +58,9 @@ class Request:
     hold: bool = False
 
 
+_GPU_FIELDS = {"gpus": "gpu", "gpu_memory": "gpu-memory", "gpu-memory": "gpu-memory"}
+"""Fields that are another way of saying what a job needs, by the resource that each one means."""
+
 _OF_THE_MOMENT = ("snapshot", "capture_env", "env_file")
 """What is taken from where a job is enqueued, and is no field of the job itself."""
 
@@ -126,6 +129,8 @@ class RequestForm:
 
         Raises InvalidInput, with the field's name, for the first thing that is wrong.
         """
+        if not _GPU_FIELDS.keys().isdisjoint(wanted):
+            wanted = _with_gpus(wanted)
         given: dict[str, Any] = {}
         notes: list[str] = []
         run_at: datetime | None = None
@@ -172,6 +177,18 @@ class RequestForm:
             given |= {"id": self.new_id(), "generated_id": True}
         job_id, command = given.pop("id"), given.pop("command")
         return Spec(job_id, command, *{**self._defaults, **given}.values())
+
+
+def _with_gpus(wanted: Mapping[str, object]) -> dict[str, object]:
+    """Return fields with `gpus` and `gpu_memory` among what the job needs."""
+    more = {
+        resource: wanted[name]
+        for name, resource in _GPU_FIELDS.items()
+        if wanted.get(name) is not None
+    }
+    rest = {name: value for name, value in wanted.items() if name not in _GPU_FIELDS}
+    needs = dict(CHECKS["needs"](rest["needs"])) if rest.get("needs") is not None else {}
+    return {**rest, "needs": {**needs, **more}}
 
 
 def build_request(

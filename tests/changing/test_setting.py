@@ -75,7 +75,6 @@ def test_one_need_of_a_job_is_changed_or_taken_away(fleet: Fleet, cli: Cli) -> N
 @pytest.mark.parametrize(
     ("code", "words", "said"),
     [
-        (2, ["needs=gpu=1"], "or of one of them needs.gpu=2"),
         (2, ["needs.gpu=many"], "gpu must be an amount"),
         (2, ["timeout=soon"], "timeout must be a number"),
         (2, ["prioritty=6"], "did you mean 'priority'?"),

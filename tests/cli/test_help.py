@@ -103,7 +103,7 @@ def test_the_help_of_each_option_is_a_sentence() -> None:
 
 def test_help_names_fields_defaults_and_exit_codes_where_they_are_used(cli: Cli) -> None:
     fields = " ".join(cli.ok("set", "--help").out.partition("Fields:\n")[2].split())
-    assert fields.startswith("command, at, in, env.NAME, queue, priority, timeout, max_retries")
+    assert fields.startswith("command, at, in, env.NAME, needs.NAME, queue, priority, timeout")
     options = " ".join(cli.ok("enqueue", "--help").out.split())
     assert "Default: the setting max_retries. [" in options
     for verb in ("run", "logs"):

@@ -69,6 +69,9 @@ def test_needs_are_a_field_of_json_and_can_be_changed(cli: Cli) -> None:
     assert "gpu=2,licence=1" in cli.refused(2, "set", "a", "needs=gpu")
     cli.ok("set", "a", "needs={}")
     assert needs_of(cli, "a") == {}
+    cli.ok("enqueue", '{"id": "b", "command": "true", "gpus": 2, "needs": {"licence": 1}}')
+    assert needs_of(cli, "b") == {"gpu": "2", "licence": "1"}
+    assert "gpu must be" in cli.refused(2, "enqueue", '{"command": "true", "gpus": "many"}')
 
 
 @pytest.mark.parametrize(
