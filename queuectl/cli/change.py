@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -20,7 +20,7 @@ from queuectl.cli.session import (
     warn_if_missing,
 )
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.job import WAITING, State
+from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.job_fields import ASKED, DEFAULT_QUEUE
 from queuectl.domain.query import Filter
 from queuectl.domain.queue_limits import OPEN
@@ -74,13 +74,8 @@ def pause(session: Session, ids: tuple[str, ...], queues: tuple[str, ...], every
         running = Filter(frozenset({State.PROCESSING}))
         ids = tuple(job.id for job in queue.find(running) if not job.paused)
         _hint_where_nothing(session, queues, ids)
-
-    def act(word: str) -> None:
-        job = queue.pause(queue.resolve(word))
-        print_line(f"{'Pausing' if job.state is State.PROCESSING else 'Paused'} job '{job.id}'")
-
     code = for_each(queues, lambda name: print_line(pause_queue(queue, name)))
-    return for_each(ids, act) or code
+    return for_each(ids, _telling(queue, queue.pause, "Pausing", "Paused")) or code
 
 
 @examples("""
@@ -102,13 +97,20 @@ def resume(session: Session, ids: tuple[str, ...], queues: tuple[str, ...], ever
         unsettled = Filter(WAITING | {State.PROCESSING})
         ids = tuple(job.id for job in queue.find(unsettled) if job.paused)
         _hint_where_nothing(session, queues, ids)
+    code = for_each(queues, lambda name: print_line(resume_queue(queue, name)))
+    return for_each(ids, _telling(queue, queue.resume, "Resuming", "Resumed")) or code
+
+
+def _telling(
+    queue: Queue, change: Callable[[str], Job], doing: str, done: str
+) -> Callable[[str], None]:
+    """Return what changes the job of a word, and tells of it; of one that runs, that it begins."""
 
     def act(word: str) -> None:
-        job = queue.resume(queue.resolve(word))
-        print_line(f"{'Resuming' if job.state is State.PROCESSING else 'Resumed'} job '{job.id}'")
+        job = change(queue.resolve(word))
+        print_line(f"{doing if job.state is State.PROCESSING else done} job '{job.id}'")
 
-    code = for_each(queues, lambda name: print_line(resume_queue(queue, name)))
-    return for_each(ids, act) or code
+    return act
 
 
 def _require_choice(verb: str, *choices: object) -> None:

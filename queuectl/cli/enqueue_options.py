@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +36,7 @@ from queuectl.cli.session import warn_if_missing
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job_fields import ASKED, Field, Kind, bounds_of, command_text
-from queuectl.domain.request import ALIASES, CHECKS, HOLD, TIME_FIELDS, Request
+from queuectl.domain.request import ALIASES, CHECKS, HOLD, TIME_FIELDS, Request, with_gpus
 from queuectl.presentation.console import print_hint
 from queuectl.queue import Queue
 from queuectl.stores.records import BATCH
@@ -116,6 +116,7 @@ _BEFORE = (
     click.option("--replace", is_flag=True,
                  help="Replace the job that has this id, unless it runs."),
 )  # fmt: skip
+_OF_GPUS = ("gpus", "gpu_memory")
 _GPUS = (
     late("--gpus", metavar="N",
          help="Give it N GPUs of its own, as --need gpu=N does."),
@@ -216,16 +217,8 @@ def fields_of(options: Mapping[str, Any]) -> dict[str, object]:
         elif field.kind is Kind.WORDS:
             value = list(value)
         fields[name] = value
-    return _with_gpus(fields, options)
-
-
-def _with_gpus(fields: dict[str, object], options: Mapping[str, Any]) -> dict[str, object]:
-    """Return fields with what `--gpus` and `--gpu-memory` say that a job needs."""
-    asked = {"gpu": options.get("gpus"), "gpu-memory": options.get("gpu_memory")}
-    more = {name: value for name, value in asked.items() if value is not None}
-    if more:
-        fields["needs"] = {**cast("dict[str, str]", fields.get("needs", {})), **more}
-    return fields
+    gpus = {name: options[name] for name in _OF_GPUS if options.get(name) is not None}
+    return {**with_gpus({**fields, **gpus})}
 
 
 def variables(words: Sequence[str], option: str = "env") -> dict[str, str]:

@@ -30,6 +30,9 @@ class Row(NamedTuple):
 
 _ENQUEUE = "enqueue|run|add"
 _OF_QUEUES = "list|status|pause|resume|cancel|retry|delete|purge|wait|parallel"
+_LISTING = ("batch", "dlq", "hook", "queue", "resource", "schedule", "worker")
+"""The groups that list what is in them; `config` gets it."""
+
 _KILL_ENDS = "kill takes no signal: it cancels jobs, and ends what runs of them"
 _ROWS = (
     Row("ls", "list"),
@@ -119,17 +122,15 @@ _ROWS = (
     Row("check", "doctor"),
     Row("config list", "config get"),
     Row("config ls", "config get"),
+    *(Row(f"{group} ls", f"{group} list") for group in _LISTING),
+    *(
+        Row(f"{group} {word}", f"{group} remove")
+        for group in ("hook", "resource", "schedule") for word in ("rm", "delete")
+    ),
     Row("config rm", "config unset"),
     Row("config reset", "config unset"),
     Row("config edit", hint="queuectl config set KEY VALUE"),
-    Row("schedule ls", "schedule list"),
-    Row("schedule rm", "schedule remove"),
-    Row("schedule delete", "schedule remove"),
     Row("schedule create", "schedule add"),
-    Row("hook ls", "hook list"),
-    Row("hook rm", "hook remove"),
-    Row("hook delete", "hook remove"),
-    Row("dlq ls", "dlq list"),
     Row("dlq rm", "delete"),
     Row("dlq delete", "delete"),
     Row("dlq clear", "dlq purge"),
@@ -138,11 +139,9 @@ _ROWS = (
     Row("worker kill", "worker stop --now"),
     Row("worker add", "worker start"),
     Row("scale", "worker scale"),
-    Row("worker ls", "worker list"),
     Row("worker ps", "worker list"),
     Row("worker status", "worker list"),
     Row("worker log", "worker logs"),
-    Row("queue ls", "queue list"),
     Row("queue status", "queue list"),
     Row("queue show", hint="queuectl status -q {NAME}"),
     Row("worker show", hint="queuectl worker list"),
@@ -158,7 +157,6 @@ _ROWS = (
             hint="queuectl delete --queue {NAME}, and queuectl queue limit {NAME} 0")
         for word in ("rm", "remove", "delete")
     ),
-    Row("batch ls", "batch list"),
     Row("batch status", "batch show"),
     Row("batch inspect", "batch show"),
     Row("batch kill", "batch cancel"),
@@ -173,10 +171,7 @@ _ROWS = (
             hint="queuectl enqueue --batch {NAME} --file jobs.jsonl")
         for word in ("add", "create", "new")
     ),
-    Row("resource ls", "resource list"),
     Row("resource show", "resource list"),
-    Row("resource rm", "resource remove"),
-    Row("resource delete", "resource remove"),
     Row("resource add", "resource set"),
     Row("resource create", "resource set"),
     Row("sweep|sweeps", hint='queuectl enqueue --param NAME=A,B "COMMAND"'),

@@ -24,9 +24,7 @@ from queuectl.cli.run_output import Choice
 from queuectl.cli.session import Session, refuse_native_windows, remember_jobs
 from queuectl.domain.errors import Conflict, ExitCode, InvalidInput, QueuectlError
 from queuectl.domain.frozen import replace
-from queuectl.domain.job import Job
 from queuectl.domain.views import exit_code, reason
-from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation.console import end_line, print_error, print_hint
 from queuectl.queue import Queue
 
@@ -115,7 +113,11 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
     if job.blocked_by and not living:
         what = reason(job, queue.now(), wait_context=queue.wait_context())
         print_hint(f"job '{job_id}' {what}, and no worker is running: queuectl worker start")
-    takers = [each for each in living if _takes(each, job)]
+    takers = [
+        each
+        for each in living
+        if each.record.stop is None and each.record.takes_from(job.spec.queue)
+    ]
     if takers:
         is_taken = any(job_id in each.job_ids for each in takers)
         is_busy = all(each.slots_in_use == each.record.slots for each in takers)
@@ -127,11 +129,6 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
     from queuectl.worker.supervision import manager
 
     manager.start(session.location(), only=job_id, log_format=queue.settings().log_format)
-
-
-def _takes(worker: LiveWorker, job: Job) -> bool:
-    queues = worker.record.queues
-    return worker.record.stop is None and (not queues or job.spec.queue in queues)
 
 
 def _cancel(queue: Queue, job_id: str) -> None:

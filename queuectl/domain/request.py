@@ -129,8 +129,7 @@ class RequestForm:
 
         Raises InvalidInput, with the field's name, for the first thing that is wrong.
         """
-        if not _GPU_FIELDS.keys().isdisjoint(wanted):
-            wanted = _with_gpus(wanted)
+        wanted = with_gpus(wanted)
         given: dict[str, Any] = {}
         notes: list[str] = []
         run_at: datetime | None = None
@@ -179,14 +178,18 @@ class RequestForm:
         return Spec(job_id, command, *{**self._defaults, **given}.values())
 
 
-def _with_gpus(wanted: Mapping[str, object]) -> dict[str, object]:
-    """Return fields with `gpus` and `gpu_memory` among what the job needs."""
+def with_gpus(fields: Mapping[str, object]) -> Mapping[str, object]:
+    """Return fields with `gpus` and `gpu_memory` among what the job needs. Raises InvalidInput."""
+    if _GPU_FIELDS.keys().isdisjoint(fields):
+        return fields
     more = {
-        resource: wanted[name]
+        resource: fields[name]
         for name, resource in _GPU_FIELDS.items()
-        if wanted.get(name) is not None
+        if fields.get(name) is not None
     }
-    rest = {name: value for name, value in wanted.items() if name not in _GPU_FIELDS}
+    rest = {name: value for name, value in fields.items() if name not in _GPU_FIELDS}
+    if not more:
+        return rest
     needs = dict(CHECKS["needs"](rest["needs"])) if rest.get("needs") is not None else {}
     return {**rest, "needs": {**needs, **more}}
 

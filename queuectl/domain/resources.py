@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.frozen import frozen
+from queuectl.domain.sizes import UNITS
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -22,7 +23,6 @@ _ALIASES = {"gpus": GPU, "gpu_memory": GPU_MEMORY}
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _DEVICE = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
 _AMOUNT = r"(\d{1,16}(?:\.\d{1,3})?)\s*(?:([KMGT])(?:i?B?)?)?"
-_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _MOST = 2**50
 _MOST_DEVICES = 1024
 _WHOLE = 1000
@@ -65,7 +65,7 @@ def parse_amount(name: str, text: object) -> int:
             f"not {shown(text)}"
         )
     whole, _, part = found[1].partition(".")
-    size = _SIZES[(found[2] or "").upper()]
+    size = UNITS[(found[2] or "").upper()]
     amount = (int(whole) * _WHOLE + int(part.ljust(3, "0"))) * size
     if amount > _MOST * _WHOLE:
         raise InvalidInput(f"{name} must be at most {_MOST:,}, not {shown(text)}")
@@ -74,8 +74,8 @@ def parse_amount(name: str, text: object) -> int:
 
 def amount_text(amount: int, like: str = "") -> str:
     """Return an amount as people write it, in the unit of another one (`60G`) where it has one."""
-    unit = like[-1:] if like[-1:] in _SIZES else ""
-    number = f"{amount / (_WHOLE * _SIZES[unit]):.3f}".rstrip("0").rstrip(".")
+    unit = like[-1:] if like[-1:] in UNITS else ""
+    number = f"{amount / (_WHOLE * UNITS[unit]):.3f}".rstrip("0").rstrip(".")
     return f"{number}{unit if number != '0' else ''}"
 
 
@@ -123,7 +123,7 @@ def _as_written(text: object) -> str:
     if not isinstance(text, str):
         return amount_text(parse_amount("", text))
     bare = text.strip().upper().removesuffix("B").removesuffix("I")
-    unit = bare[-1:] if bare[-1:] in _SIZES else ""
+    unit = bare[-1:] if bare[-1:] in UNITS else ""
     return amount_text(parse_amount("", text), unit)
 
 

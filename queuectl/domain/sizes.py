@@ -11,7 +11,7 @@ from queuectl.domain.errors import InvalidInput, shown
 
 KIB = 1024
 MIB = KIB * KIB
-_UNITS = "KMGT"
+UNITS = {"": 1, "K": KIB, "M": MIB, "G": KIB**3, "T": KIB**4}
 _SIZE = r"(\d+(?:\.\d+)?)\s*(?:([KMGT])I?B?|B)?"
 _TOO_MUCH = 2**62
 _FEW, _NEARLY = 9.95, 999.5
@@ -26,7 +26,7 @@ def parse_size(name: str, raw: object) -> int:
     size = -1.0
     if isinstance(raw, str):
         if found := re.fullmatch(_SIZE, raw.strip().upper(), re.ASCII):
-            size = float(found[1]) * KIB ** (_UNITS.index(found[2]) + 1 if found[2] else 0)
+            size = float(found[1]) * UNITS[found[2] or ""]
     elif isinstance(raw, (int, float)) and not isinstance(raw, bool):
         size = float(raw)
     if 0 <= size < _TOO_MUCH:
@@ -37,7 +37,7 @@ def parse_size(name: str, raw: object) -> int:
 def size_text(size: float) -> str:
     """Return an amount of memory as people read it: `640 KB`, `1.5 GB`, `2 GB`."""
     number, unit = size / KIB, "KB"
-    for letter in _UNITS[1:]:
+    for letter in "MGT":
         if number < _NEARLY:
             break
         number, unit = number / KIB, f"{letter}B"

@@ -50,6 +50,10 @@ class WorkerRecord:
     slots: int = 1
     resources: tuple[tuple[str, str], ...] = ()
 
+    def takes_from(self, queue: str) -> bool:
+        """Whether it takes jobs from a queue: it has named that, or none at all."""
+        return not self.queues or queue in self.queues
+
 
 @frozen
 class LiveWorker:

@@ -37,7 +37,7 @@ def workers_for(queue: Queue, name: str | None) -> list[LiveWorker]:
     workers = queue.workers()
     if name is None:
         return workers
-    return [each for each in workers if not each.record.queues or name in each.record.queues]
+    return [each for each in workers if each.record.takes_from(name)]
 
 
 def queue_views(

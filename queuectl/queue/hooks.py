@@ -143,7 +143,7 @@ class Hooks(NamedRecords[Hook]):
             return False
         now = self._store.now()
         return not any(
-            is_live(worker, now) and (not worker.queues or DELIVERY_QUEUE in worker.queues)
+            is_live(worker, now) and worker.takes_from(DELIVERY_QUEUE)
             for worker in self._store.workers.all()
         )
 

@@ -60,7 +60,7 @@ class Hosts:
         return any(
             record.host not in tried
             and record.stop is None
-            and (not record.queues or job.spec.queue in record.queues)
+            and record.takes_from(job.spec.queue)
             and is_live(record, now)
             for record in self._store.workers.all()
         )

@@ -128,7 +128,9 @@ class JobStarter:
         return False
 
     def ended(self, job: Job) -> None:
-        """Remove what was made for a run that has ended, or is not begun after all."""
+        """Let go of what was had for a run that has ended, or is not begun after all."""
+        if job.spec.batch is not None:
+            self._slots.free(job.claim_id)
         if job.spec.snapshot is not None:
             self._checkouts.remove(job)
 
@@ -209,16 +211,8 @@ class JobStarter:
         outcome = self._run(claimed, settings, files)
         if outcome is None:
             return None
-        self.end(job, files)
-        return outcome
-
-    def end(self, job: Job, files: RunFiles) -> None:
-        """Let go of what a run had that has ended: its files, its slot and its checkout."""
-        if job.spec.batch is not None:
-            self._slots.free(job.claim_id)
-        if job.spec.snapshot is not None:
-            self._checkouts.remove(job)
         self.close_files(files)
+        return outcome
 
     def _run(self, claimed: ClaimedJob, settings: Settings, files: RunFiles) -> Outcome | None:
         job, spec = claimed.job, claimed.job.spec

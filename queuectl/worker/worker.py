@@ -289,11 +289,11 @@ class Worker:
         """Note how runs have ended, for the batch to commit."""
         for run, files, outcome in self._executor.ended():
             job = self._begun.pop(run.id)
+            self._starter.close_files(files)
             if run.prepares:
-                self._starter.close_files(files)
                 self._go_on(job, run.prepares, outcome)
             else:
-                self._starter.end(job, files)
+                self._starter.ended(job)
                 self._batch.end(job, outcome)
 
     def _go_on(self, job: Job, prepared: str, outcome: Outcome) -> None:

@@ -25,7 +25,6 @@ from queuectl.stores.sqlite.schema import (
     LATER_TABLES,
     LAYOUT,
     SCHEMA_VERSION,
-    SUSPECTS_INDEX,
     columns_of_later,
     layout_of_version,
 )
@@ -193,7 +192,7 @@ def add_missing_columns(connection: sqlite3.Connection) -> None:
                 for column in columns:
                     if column.partition(" ")[0] not in there:
                         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
-            for statement in (SUSPECTS_INDEX, *LATER_TABLES):
+            for statement in LATER_TABLES:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     finally:

@@ -44,6 +44,9 @@ HOLDS_TURN = (
 """Holds of a job that its batch has let go, as its index has it."""
 
 LATER_TABLES = (
+    # the suspects that may be claimed
+    "CREATE INDEX IF NOT EXISTS jobs_suspects ON jobs (queue, priority, run_at, seq) "
+    "WHERE ready = 2",
     # `is_open`, `unmade` and `queue` with `rest` are what others than its own commands look for
     "CREATE TABLE IF NOT EXISTS batches (name TEXT PRIMARY KEY, rev INTEGER NOT NULL, "
     "created_at INTEGER NOT NULL, is_open INTEGER NOT NULL, unmade INTEGER NOT NULL, "
@@ -99,12 +102,6 @@ def column_of(field: Field) -> str:
 ENDED_BADLY = "(exit_code <> 0 OR signal IS NOT NULL OR timed_out = 1)"
 """Holds of a job whose latest run ended with any exit code but 0, as its index has it."""
 
-SUSPECTS_INDEX = (
-    "CREATE INDEX IF NOT EXISTS jobs_suspects ON jobs (queue, priority, run_at, seq) "
-    "WHERE ready = 2"
-)
-"""Makes the index of the suspects that may be claimed, which a file of before them lacks."""
-
 _FIELDS = ",\n  ".join(map(column_of, FIELDS.values()))
 
 
@@ -157,7 +154,6 @@ _JOBS = f"""
 CREATE TABLE jobs ({_COLUMNS});
 CREATE INDEX jobs_claim ON jobs (queue, priority, run_at, seq) WHERE ready = 1;
 CREATE INDEX jobs_due ON jobs (run_at) WHERE ready = 0;
-{SUSPECTS_INDEX};
 CREATE INDEX jobs_state ON jobs (state, seq);
 CREATE INDEX jobs_ended ON jobs (state, finished_at)
   WHERE state = 'completed' OR state = 'cancelled' OR state = 'dead';
