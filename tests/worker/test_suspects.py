@@ -119,6 +119,7 @@ def test_a_killer_is_found_out_while_its_neighbours_go_on(fleet: Fleet) -> None:
     fleet.start()
     first = "[ -e again ] && kill -9 $PPID; touch begun; sleep 60"
     (killer,) = running_jobs(fleet, 1, first)
+    eventually((fleet.root / "begun").exists)  # a shell that began later would have a new parent
     (fleet.root / "again").touch()
     kill_workers(fleet)
     neighbours = running_jobs(fleet, SLOTS - 2)
