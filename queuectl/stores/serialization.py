@@ -272,18 +272,15 @@ _TYPES = {
     Kind.TEXT: _TEXT, Kind.MAYBE_TEXT: (str, type(None)), Kind.WHOLE: _WHOLE, Kind.NUMBER: _NUMBER,
     Kind.FLAG: (bool,), Kind.WORDS: (tuple,), Kind.PAIRS: (tuple,),
 }  # fmt: skip
-_SPEC = {
-    "id": _TEXT, "command": (str, tuple),
-    **{name: _TYPES[field.kind] for name, field in FIELDS.items()},
-}  # fmt: skip
-_COURSE = {
+_SPEC = {name: _TYPES[field.kind] for name, field in FIELDS.items()}
+_REST = {
+    "spec.id": _TEXT, "spec.command": (str, tuple),
     "seq": _WHOLE, "rev": _WHOLE, "attempts": _WHOLE, "runs": _WHOLE, "interruptions": _WHOLE,
     "run_at": (datetime,), "created_at": (datetime,), "updated_at": (datetime,),
 }  # fmt: skip
-_WANTED = {**{f"spec.{name}": types for name, types in _SPEC.items()}, **_COURSE}
-_values_of = attrgetter(*_WANTED)
+_values_of_spec, _values_of_rest = attrgetter(*_SPEC), attrgetter(*_REST)
 _known: set[tuple[type, ...]] = set()
-"""Types of whole jobs that have been looked at: nearly all jobs are alike."""
+"""Types that have been looked at, of specifications and of the rest: nearly all are alike."""
 
 
 def unreadable(job_id: object) -> str:
@@ -296,18 +293,42 @@ def sound(job: Job) -> Job:
 
     Nobody but queuectl is meant to write into a store, but people do, and no worker must end of it.
     """
-    types = tuple(map(type, _values_of(job)))
-    if types not in _known:
-        for (name, wanted), found in zip(_WANTED.items(), types, strict=True):
-            if not issubclass(found, wanted):
-                raise TypeError(f"{name.rpartition('.')[2]} is of type {found.__name__}")
-        _known.add(types)
-    spec = job.spec
-    words = spec.command if isinstance(spec.command, tuple) else (spec.command,)
-    for word in (*words, *spec.labels, spec.cwd or "", *chain.from_iterable(spec.env)):
-        if "\0" in word:
-            raise ValueError("it holds a NUL character")
+    sound_fields(job.spec)
+    return sound_but_for_fields(job)
+
+
+def sound_fields(spec: Spec) -> None:
+    """Look at the fields of a job that was read. Raises TypeError or ValueError."""
+    _look_at_types(_SPEC, _values_of_spec(spec))
+    for word in (*spec.labels, spec.cwd or "", *chain.from_iterable(spec.env)):
+        _look_at_word(word)
     for name, _ in spec.env:
         if not name or "=" in name:
             raise ValueError(f"{name!r} is no name of a variable")
+
+
+def sound_but_for_fields(job: Job) -> Job:
+    """Return a job whose fields are sound, but for its id and command, which are looked at here.
+
+    Raises TypeError or ValueError when it could not be run.
+    """
+    _look_at_types(_REST, _values_of_rest(job))
+    command = job.spec.command
+    for word in command if isinstance(command, tuple) else (command,):
+        _look_at_word(word)
     return job
+
+
+def _look_at_types(wanted: Mapping[str, tuple[type, ...]], values: tuple[object, ...]) -> None:
+    types = tuple(map(type, values))
+    if types in _known:
+        return
+    for (name, right), found in zip(wanted.items(), types, strict=True):
+        if not issubclass(found, right):
+            raise TypeError(f"{name.rpartition('.')[2]} is of type {found.__name__}")
+    _known.add(types)
+
+
+def _look_at_word(word: str) -> None:
+    if "\0" in word:
+        raise ValueError("it holds a NUL character")

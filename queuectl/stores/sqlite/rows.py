@@ -15,7 +15,7 @@ from queuectl.domain.job import Claim, Holding, Job, Outcome, Run, State
 from queuectl.domain.job_fields import FIELDS, Field, Kind, Spec, command_text
 from queuectl.domain.times import from_millis, to_millis
 from queuectl.stores import serialization
-from queuectl.stores.serialization import sound
+from queuectl.stores.serialization import sound_but_for_fields, sound_fields
 from queuectl.stores.sqlite.schema import is_nullable
 
 if TYPE_CHECKING:
@@ -73,8 +73,11 @@ SELECTED_ALL = ", ".join(ALL_COLUMNS)
 SELECTED_RUN = ", ".join(serialization.RUN_FIELDS)
 
 _STATES = {state.value: state for state in State}
+_FIELDS_START = 5
 _FIELDS_END = 3 + len(SPEC)
-"""Where in a row the columns of the specification end."""
+"""Where in a row the columns of the specification end; what comes before `FIELDS` is each job's."""
+
+_latest_fields: tuple[Sequence[Any], Sequence[Any]] = ((), ())
 
 
 def dump_json(value: object) -> str:
@@ -96,7 +99,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
 
     Raises one of `serialization.UNREADABLE` for a row that holds none.
     """
-    seq, job_id, created_at, command, argv, *fields = row[:_FIELDS_END]
+    seq, job_id, created_at, command, argv = row[:_FIELDS_START]
     (
         rev, state, run_at, attempts, runs, interruptions, cancel_requested,
         blocked_by, paused, has_dependents, children_pending, worker, updated_at, started_at,
@@ -105,9 +108,7 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         exit_code, signal, timed_out, error, duration, stdout_cut, stderr_cut,
         cpu_seconds, peak_memory, note, *output,
     ) = row[_FIELDS_END:]  # fmt: skip
-    for place, read, nothing in _READ:
-        value = fields[place]
-        fields[place] = read(value) if value else nothing
+    fields = _fields_in(row[_FIELDS_START:_FIELDS_END])
     spec = Spec(job_id, command if argv is None else tuple(load_json(argv)), *fields)
     outcome = None
     if duration is not None:
@@ -156,7 +157,21 @@ def job_from_row(row: Sequence[Any], history: Iterable[Run] = ()) -> Job:
         put_backs or 0,
         _listed(not_on),
     )
-    return sound(job)
+    return sound_but_for_fields(job)
+
+
+def _fields_in(columns: Sequence[Any]) -> Sequence[Any]:
+    """Return the values of `FIELDS` in their columns, once they have been looked at."""
+    global _latest_fields
+    before, fields = _latest_fields  # of another job: neighbours are alike, so it is a short cut
+    if columns != before:
+        fields = list(columns)
+        for place, read, nothing in _READ:
+            value = fields[place]
+            fields[place] = read(value) if value else nothing
+        sound_fields(Spec("", "", *fields))
+        _latest_fields = columns, fields
+    return fields
 
 
 def _claim(
