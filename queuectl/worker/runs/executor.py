@@ -1,9 +1,5 @@
 """Commands -> Outcomes: the runs that one worker has in hand. Knows no store.
 
-Each command gets its own session and process group, nothing to read unless a file or a text is
-named for that, and two files to write into; no Python is in the way of its output. It is started
-with posix_spawn, which neither copies the worker's memory nor runs Python in the child.
-
 One loop starts and reaps them all. What may take a while, to stop a run or to kill what it leaves
 behind, is done in a thread for that run alone.
 """
@@ -23,28 +19,20 @@ from functools import partial
 from itertools import chain
 
 from queuectl.domain.job import Outcome
-from queuectl.system.run_mark import Marker, mark_of, read_mark
+from queuectl.system.run_mark import mark_of, read_mark
 from queuectl.system.run_processes import children_of
-from queuectl.worker.runs import programs, usage
-from queuectl.worker.runs.console import Console, ConsoleWanted
-from queuectl.worker.runs.input import input_file
+from queuectl.worker.runs import usage
+from queuectl.worker.runs.console import Console
 from queuectl.worker.runs.limits import LimitedRun, Limits
 from queuectl.worker.runs.outcome import Run, outcome_of
 from queuectl.worker.runs.output import RunFiles
 from queuectl.worker.runs.programs import CannotStart, CannotStartHere
 from queuectl.worker.runs.sampler import Sampler
+from queuectl.worker.runs.starting import Starter
 from queuectl.worker.runs.stopping import RunTimer, Stopper, has_ended, reaped
-from queuectl.worker.runs.temp_file import SpawnAction
 from queuectl.worker.runs.usage import Reaped, Used
 from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control, Halt
-
-_SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
-"""What a command finds as the system has it, whatever the worker or who started it ignores.
-
-Named all, as posix_spawn of the GNU C library asks twice about each signal that is not named.
-"""
-
 
 _LONGEST_GAP = 1.0
 """How long after a run has begun all are looked at, at the latest: when is reckoned then."""
@@ -100,13 +88,11 @@ class Executor:
         self._sampler = Sampler(log_limit)
         self._meter = usage.Meter()
         self._limits = Limits()
-        self._marker = Marker()
+        self._starter = Starter()
         self._unreaped: set[int] = set()
         """Leaders that must not be reaped when they end, as more of their runs is to be killed."""
 
         self._has_orphans = not is_adopter
-        self._null = os.open(os.devnull, os.O_RDONLY)
-        self._no_input = (os.POSIX_SPAWN_DUP2, self._null, 0)
         self._consoles: set[int] = set()
         self._in_hand: dict[int, _RunInHand] = {}
         self._quick_ones: deque[_RunInHand] = deque()
@@ -119,7 +105,7 @@ class Executor:
         """Let go of what is open."""
         self._sampler.close()
         self._limits.close()
-        os.close(self._null)
+        self._starter.close()
 
     def __len__(self) -> int:
         """Return how many runs are in hand."""
@@ -144,9 +130,10 @@ class Executor:
             if run.is_limited:
                 limited = self._limits.of(run)
             if run.console is not None:
-                console, pid = self._spawn_with_console(run, run.console, files, limited)
+                console, pid = self._starter.start_with_console(run, run.console, files, limited)
+                self._consoles.add(console.pid)
             else:
-                pid = self._spawn_with_input(run, (self._no_input, *files.actions), limited)
+                pid = self._starter.start(run, files, limited)
         except CannotStart as fault:
             self._watchdog.ended(run.id)
             files.show()
@@ -169,67 +156,6 @@ class Executor:
             self._next_check, begun + min(run.timeout or _LONGEST_GAP, _LONGEST_GAP)
         )
         return None
-
-    def _spawn_with_console(
-        self, run: Run, wanted: ConsoleWanted, files: RunFiles, limited: LimitedRun | None
-    ) -> tuple[Console, int]:
-        """Start the console of a run and its command; return its pid too. Raises CannotStart."""
-        console = Console(wanted, run.id, run.environment, files, self._marker)
-        try:
-            pid = self._spawn_with_input(run, console.actions, limited)
-        except CannotStart:
-            console.abandon()
-            raise
-        finally:
-            console.hand_over()
-        self._consoles.add(console.pid)
-        return console, pid
-
-    def _spawn_with_input(
-        self, run: Run, streams: tuple[SpawnAction, ...], limited: LimitedRun | None
-    ) -> int:
-        """Start a command, which reads a file or a text if it names one. Raises CannotStart.
-
-        The file is seen from its directory.
-        """
-        if run.input is not None:
-            _enter(run)
-            source = programs.open_input(run.input)
-        elif run.input_text is not None:
-            source = input_file(run.input_text)
-        else:
-            return self._spawn(run, streams, limited)
-        try:
-            return self._spawn(run, (*streams, (os.POSIX_SPAWN_DUP2, source, 0)), limited)
-        finally:
-            os.close(source)
-
-    def _spawn(self, run: Run, streams: tuple[SpawnAction, ...], limited: LimitedRun | None) -> int:
-        """Start the command; its pid is also its process group. Raises CannotStart.
-
-        `streams` are its standard input, output and error.
-        """
-        _enter(run)
-        start = programs.to_start(run.command, run.environment)
-        if limited is not None:
-            start = limited.starting(start)
-        self._marker.put(mark_of(run.id))
-        try:
-            while True:
-                try:
-                    return os.posix_spawn(
-                        start.program,
-                        start.argv,
-                        run.environment,
-                        file_actions=streams,
-                        setsid=True,
-                        setsigmask=(),
-                        setsigdef=_SIGNALS,
-                    )
-                except OSError as fault:
-                    start = programs.instead(fault, start, run.environment)
-        finally:
-            self._marker.take_back()
 
     # ending
 
@@ -427,16 +353,3 @@ class Executor:
 def _nothing() -> list[int]:
     """Bring about the end of a run that has ended and of which nothing is to be killed."""
     return []
-
-
-def _enter(run: Run) -> None:
-    """Go to a run's directory: posix_spawn cannot do that for the child alone.
-
-    Raises CannotStart.
-    """
-    cwd = run.cwd or "/"
-    try:
-        os.chdir(cwd)
-    except OSError as fault:
-        text = f"Working directory {cwd}: {fault.strerror}"
-        raise programs.cannot_start(fault, text) from None
