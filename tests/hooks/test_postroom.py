@@ -57,11 +57,11 @@ def test_a_delivery_that_takes_too_long_is_ended_with_all_that_it_began(tmp_path
     pids = tmp_path / "pids"
     command = f"trap '' TERM; setsid sh -c 'echo $$ >> {pids}; sleep 60' & echo $$ >> {pids}; wait"
     with postroom(tmp_path) as room:
-        room.begin(RUN, local(command, tmp_path), FACTS, "name", Limits(1.0))
+        room.begin(RUN, local(command, tmp_path), FACTS, "name", Limits(3.0))
         began = eventually(lambda: len(found := pids_in(pids)) == 2 and found)
         outcome = ended(room)[RUN]
         assert outcome.timed_out
-        assert outcome.error == "the delivery took longer than 1 s"
+        assert outcome.error == "the delivery took longer than 3 s"
         eventually(lambda: not any(map(lives, began)))
 
 

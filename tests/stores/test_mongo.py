@@ -161,7 +161,7 @@ def test_a_server_that_does_not_answer_is_one_line_without_the_password() -> Non
     begun = time.monotonic()
     with pytest.raises(StoreUnavailable) as caught:
         open_store(f"mongodb://me:s3cret@127.0.0.1:{port}/x")
-    assert time.monotonic() - begun < 6.5
+    assert time.monotonic() - begun < 30
     text = str(caught.value)
     assert f"127.0.0.1:{port}" in text
     assert "\n" not in text

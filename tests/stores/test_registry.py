@@ -126,7 +126,7 @@ def test_waiting_ends_when_time_is_up(store: Store, pipe: tuple[int, int]) -> No
     store.claim(request())
     begun = time.monotonic()
     store.wait_for_work(0.1, pipe[0])
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
 
 
 def test_waiting_ends_when_work_came_before_it(opened: OpenStore, pipe: tuple[int, int]) -> None:
@@ -134,8 +134,8 @@ def test_waiting_ends_when_work_came_before_it(opened: OpenStore, pipe: tuple[in
     here.claim(request())
     added(opened(), "a")
     begun = time.monotonic()
-    here.wait_for_work(10, pipe[0])
-    assert time.monotonic() - begun < 5
+    here.wait_for_work(60, pipe[0])
+    assert time.monotonic() - begun < 30
 
 
 def test_waiting_ends_when_woken_and_leaves_the_byte(store: Store, pipe: tuple[int, int]) -> None:
@@ -143,8 +143,8 @@ def test_waiting_ends_when_woken_and_leaves_the_byte(store: Store, pipe: tuple[i
     store.claim(request())
     os.write(writer, b"x")
     begun = time.monotonic()
-    store.wait_for_work(30, reader)
-    assert time.monotonic() - begun < 5
+    store.wait_for_work(60, reader)
+    assert time.monotonic() - begun < 30
     assert os.read(reader, 2) == b"x"
 
 
@@ -158,11 +158,11 @@ def test_waiting_ends_when_another_adds_a_job(
     thread = threading.Thread(target=add_elsewhere)
     thread.start()
     begun = time.monotonic()
-    while (job := store.claim(request())) is None and time.monotonic() - begun < 20:
-        store.wait_for_work(10, pipe[0])
+    while (job := store.claim(request())) is None and time.monotonic() - begun < 60:
+        store.wait_for_work(60, pipe[0])
     thread.join()
     assert job is not None
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 30
 
 
 def test_the_address_names_the_store(store: Store, store_url: str) -> None:

@@ -181,7 +181,7 @@ def test_asking_does_not_take_time(control: Control) -> None:
     begun = time.monotonic()
     for _ in range(10_000):  # more than the descriptor's pipe holds
         control.rouse()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     control.settle_down()
 
 
