@@ -15,6 +15,7 @@ from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.settings import CANCEL
 from queuectl.stores.base import Store
+from queuectl.stores.mongo import dependents as sweeps
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.conftest import OpenStore
 from tests.stores.kit import (
@@ -162,6 +163,19 @@ def test_a_crowd_of_children_is_cancelled_in_stretches(
         pass
     assert store.counts().of(State.CANCELLED) == 32
     assert existing(store, "d19").last_error == "cannot start: p is dead"
+
+
+def test_children_are_notified_by_a_store_that_is_slower_than_one_sweep_may_take(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notify_in_stretches(monkeypatch, 1)
+    monkeypatch.setattr(sweeps, "SWEEP_SECONDS", 0.0)
+    added(store, "p")
+    store.insert([child(store, f"c{n}", "p") for n in range(3)])
+    end(store, "p", "dead")
+    while store.notify_children():
+        pass
+    assert states(store, "c0", "c1", "c2") == ["cancelled"] * 3
 
 
 def test_a_child_of_a_deleted_job_waits_for_no_later_one_of_that_id(store: Store) -> None:

@@ -69,16 +69,20 @@ class Pieces:
 
 
 class Budget:
-    """How many documents one call may still change, and until when."""
+    """How many documents one call may still change, and until when.
+
+    However slow the server is, some are changed: time counts once any have been.
+    """
 
     def __init__(self, documents: int = sys.maxsize, seconds: float = math.inf) -> None:
-        self.left = documents
+        self.left = self._documents = documents
         self._ends_at = time.monotonic() + seconds
 
     @property
     def is_spent(self) -> bool:
         """Whether the rest is for another call."""
-        return self.left <= 0 or time.monotonic() >= self._ends_at
+        is_late = time.monotonic() >= self._ends_at
+        return self.left <= 0 or (is_late and self.left < self._documents)
 
 
 def change_all(
