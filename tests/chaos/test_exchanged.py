@@ -184,6 +184,25 @@ def test_a_store_whose_file_is_put_back_goes_on(home: Path, holder: SqliteStore)
     assert ids_in(home / "queue.db") == {"seed", "before", "after"}
 
 
+def test_a_file_that_is_put_there_while_a_store_opens_its_own_again_is_not_taken_for_it(
+    home: Path, holder: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = holder._db._close_files
+
+    def close_and_meddle() -> None:
+        close()
+        monkeypatch.undo()
+        exchange(home / "queue.db")
+
+    monkeypatch.setattr(holder._db, "_close_files", close_and_meddle)
+    move(home / "queue.db-wal")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"queue\.db was exchanged"):
+            added(holder, "late")
+    assert not holder.is_same_file()
+    assert "late" not in ids_in(home / "queue.db")
+
+
 @pytest.mark.parametrize("name", ["queue.db", "queue.db-wal", "queue.db-shm"])
 def test_what_is_exchanged_in_the_middle_of_a_write_is_found_before_the_answer(
     home: Path, holder: SqliteStore, name: str, monkeypatch: pytest.MonkeyPatch

@@ -99,6 +99,10 @@ class Database:
         patience_of_lock = self.lock.patience
         self._close_files()
         self._open(patience)
+        if self.files.place != files.place:  # it was put there just now
+            self._close_files()
+            self.files = files
+            files.require_whole()
         if self.lock.patience != patience_of_lock:
             with translated(self.path):
                 self.lock.be_patient_for(patience_of_lock)

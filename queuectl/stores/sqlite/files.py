@@ -259,14 +259,19 @@ class StoreFiles:
         """Whether the files have not been let go."""
         return self._lock >= 0
 
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """The device and inode of the store itself; None when it was not opened."""
+        return self._mine[0][1:] if self._mine else None
+
     def is_own_file(self) -> bool:
         """Whether the store itself is where it was."""
-        return bool(self._mine) and known_by(self._path) == self._mine[0][1:]
+        return self.place is not None and known_by(self._path) == self.place
 
     def is_replaced(self) -> bool:
         """Whether another file is where the store itself was."""
         found = known_by(self._path)
-        return found is not None and bool(self._mine) and found != self._mine[0][1:]
+        return found is not None and self.place is not None and found != self.place
 
     def _exchanged(
         self, wanted: list[tuple[int, int]], found: list[tuple[int, int] | None]
