@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from queuectl.cli.late_options import LateCommand
 from queuectl.cli.parallel_words import split_at_sources
 from queuectl.cli.root import examples
 from queuectl.domain.errors import InvalidInput
+from queuectl.domain.field_checks import is_name
 from queuectl.domain.job_fields import command_text
 
 
@@ -64,6 +66,7 @@ def add(ctx: click.Context, /, words: tuple[str, ...], **options: Any) -> int:
             f"'{words[0]}' is a whole command, and '{words[1]}' stands behind it",
             hint=f"options come first: queuectl add {command_text((*words[1:], words[0]))}",
         )
+    _refuse_another_parent(words, options)
     is_line = len(words) == 1 and options["command"] is None and options["file"] is None
     if is_line:
         refuse_dash(words[0])
@@ -73,3 +76,22 @@ def add(ctx: click.Context, /, words: tuple[str, ...], **options: Any) -> int:
     ctx.meta[AFTER_DASHES] = None if is_line or not words else list(words)
     code: int = ctx.invoke(enqueue, words=(), **options)
     return code
+
+
+def _refuse_another_parent(words: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for an id that follows `--after ID`, as in other tools, and is no program.
+
+    A number, or a word that options and a `--` follow, behind which the command stands.
+    """
+    for name in ("after", "after_any", "after_fail"):
+        if not options.get(name) or len(words) < 2 or not is_name(words[0]):
+            continue
+        from shutil import which  # of few lines only
+
+        is_meant = words[0].isdecimal() or (words[1].startswith("-") and "--" in words)
+        if is_meant and which(words[0]) is None:
+            ids = ",".join([*options[name], words[0]])
+            raise InvalidInput(
+                f"'{words[0]}' is no program, and --{name.replace('_', '-')} takes one word",
+                hint=f"queuectl add --{name.replace('_', '-')} {ids} COMMAND",
+            )

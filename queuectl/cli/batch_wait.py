@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 
 from queuectl.cli.progress import progress_line
 from queuectl.cli.session import Session
 from queuectl.domain.batch import is_over
-from queuectl.domain.errors import ExitCode, WaitTimedOut
+from queuectl.domain.errors import CannotStart, ExitCode, NotFound, WaitTimedOut
 from queuectl.domain.field_checks import check_name
-from queuectl.domain.job import State
+from queuectl.domain.job import WAITING, State
+from queuectl.domain.query import Filter, Page
 from queuectl.domain.times import parse_duration
 from queuectl.domain.views import NO_WORKER
 from queuectl.presentation import tables
@@ -19,7 +21,7 @@ from queuectl.presentation.batches import batch_as_dict, counts_text
 from queuectl.presentation.console import print_hint, print_line
 from queuectl.queue import Queue
 from queuectl.queue.batches import BatchStatus
-from queuectl.system.polling import Pace
+from queuectl.system.polling import ROOTS_SECONDS, Pace
 
 _POLL_SECONDS = (0.05, 0.5)
 _REASONS_SECONDS = 2.0
@@ -43,8 +45,78 @@ def wait_for_batch(session: Session, name: str, timeout: str | None, *, as_json:
     if as_json:
         tables.write_json(batch_as_dict(status))
     else:
-        print_line(f"Batch '{name}' is done: {counts_text(status.counts)}")
+        print_line(batch_ending(status))
     return ExitCode.OK if status.is_success else ExitCode.FAILED
+
+
+def batch_ending(status: BatchStatus) -> str:
+    """Return the line that says how a batch has ended."""
+    return f"Batch '{status.name}' is done: {counts_text(status.counts)}"
+
+
+WaitedFor = tuple[BatchStatus, CannotStart | None]
+"""A batch that is not waited for any more, and why it cannot start, if that is the reason."""
+
+
+class WaitedBatches:
+    """Batches that are waited for as a whole each, beside single jobs.
+
+    `waiting_in` are the queues in which jobs of theirs wait, as was seen last.
+    """
+
+    def __init__(self, queue: Queue, names: Iterable[str]) -> None:
+        self.left = {name: Counter[State]() for name in names}
+        self.waiting_in: set[str] = set()
+        self._queue = queue
+        self._ended = Counter[State]()
+        self._looks, self._roots = Pace(_POLL_SECONDS[1]), Pace(ROOTS_SECONDS)
+
+    def ended(self) -> list[WaitedFor]:
+        """Return each batch that has ended, or cannot start, and why that is.
+
+        One that is deleted meanwhile does not count. Looks now and then only.
+        """
+        if not self.left or not self._looks.is_due:
+            return []
+        with self._looks.look():
+            found = [each for name in [*self.left] if (each := self._look_at(name))]
+            if self._roots.is_due:
+                with self._roots.look():
+                    found += [each for name in [*self.left] if (each := self._stuck(name))]
+        return found
+
+    def _look_at(self, name: str) -> WaitedFor | None:
+        try:
+            status = self._queue.batch(name)
+        except NotFound:
+            del self.left[name]
+            return None
+        self.left[name] = Counter(status.counts)
+        return (self._end(name), None) if is_over(status.counts) else None
+
+    def _stuck(self, name: str) -> WaitedFor | None:
+        """Return why a batch cannot start, if so: all of its jobs wait for the same others."""
+        latest = Page(limit=1, newest_first=True)  # which nobody is likely to have changed
+        job = next(self._queue.store.find(Filter(WAITING, batch=name), latest), None)
+        if job is None:
+            return None
+        self.waiting_in.add(job.spec.queue)
+        why = self._queue.cannot_start()(job)
+        return (self._end(name), why) if why else None
+
+    def _end(self, name: str) -> BatchStatus:
+        counts = self.left.pop(name)
+        self._ended.update(counts)
+        return BatchStatus(name, counts)
+
+    def counts(self) -> Counter[State]:
+        """Return how many jobs of all of them, those that have ended too, are in which state."""
+        return sum(self.left.values(), self._ended)
+
+    def refuse_to_go_on(self) -> None:
+        """Raise WaitTimedOut for the first that has not ended."""
+        for name, counts in self.left.items():
+            raise WaitTimedOut(f"batch '{name}' is not done: {counts_text(counts)}")
 
 
 def _wait(queue: Queue, name: str, deadline: float) -> BatchStatus:

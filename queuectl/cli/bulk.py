@@ -208,7 +208,7 @@ def _filter(queue: Queue, action: BulkAction, options: dict[str, Any]) -> Filter
     if not is_any_named(options):
         return None
     of_batch = action.of_batch if options["batch"] is not None else frozenset()
-    chosen = filter_of(options, queue.now(), action.unless_said | of_batch)
+    chosen = filter_of(options, queue, action.unless_said | of_batch)
     if impossible := chosen.states - action.possible:
         words = ", ".join(sorted(state.value for state in impossible))
         raise InvalidInput(f"there is no way to {action.verb} jobs that are {words}{action.unless}")
@@ -367,7 +367,7 @@ def purge_all(session: Session, unless_said: frozenset[State], options: dict[str
     where a person says no.
     """
     queue = session.reading(frees_room=True)
-    chosen = filter_of(options, queue.now(), unless_said)
+    chosen = filter_of(options, queue, unless_said)
     if unsettled := sorted(chosen.states - SETTLED):
         raise InvalidInput(
             f"{unsettled[0]} jobs cannot be purged",

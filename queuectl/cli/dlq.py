@@ -41,7 +41,7 @@ def dlq() -> None:
 def list_dead(session: Session, /, **options: Any) -> None:
     """List the dead jobs with their last error."""
     queue = session.reading()
-    chosen = filter_of(options, queue.now(), _DEAD.states)
+    chosen = filter_of(options, queue, _DEAD.states)
     if not write_page(session, chosen, dead_columns, options):
         return
     if options["after"] is not None:

@@ -15,6 +15,7 @@ from queuectl.domain.field_checks import check_name, check_text
 from queuectl.domain.job import State
 from queuectl.domain.query import Filter, parse_states
 from queuectl.domain.times import parse_duration
+from queuectl.queue import Queue
 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Ask no question.")
 _NEEDED_YES = click.option("--yes", "-y", is_flag=True,
@@ -121,15 +122,18 @@ def is_any_named(options: dict[str, Any]) -> bool:
 
 
 def filter_of(
-    options: dict[str, Any], now: datetime, unless_said: frozenset[State] = frozenset()
+    options: dict[str, Any], queue: Queue, unless_said: frozenset[State] = frozenset()
 ) -> Filter:
     """Return the filter that the options mean; its states are `unless_said` without `--state`.
 
-    Raises InvalidInput.
+    Raises InvalidInput, and NotFound for a batch, mistyped maybe, that is not there.
     """
+    now = queue.now()
     state, name, batch = options.get("state"), options["queue_name"], options["batch"]
     if "" in options["text"]:
         raise InvalidInput("--text must not be empty")
+    if batch is not None:
+        queue.require_batch(check_name("batch", batch))
     return Filter(
         states=parse_states(state) if state is not None else unless_said,
         queue=check_name("queue", name) if name is not None else None,
@@ -139,7 +143,7 @@ def filter_of(
         texts=tuple(check_text("--text", text) for text in options["text"]),
         exit_code=options["exit_code"],
         deliveries=True if options.get("deliveries") else None,
-        batch=check_name("batch", batch) if batch is not None else None,
+        batch=batch,
     )
 
 

@@ -8,27 +8,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from queuectl.cli.habit_rows import ENQUEUE, SCHEDULER_ROWS, Row
 from queuectl.domain.errors import InvalidInput
 
-
-class Row(NamedTuple):
-    """What somebody types, and what it stands for: `ours`, or else what is said of it.
-
-    `typed` is what stands after `queuectl`; its last word may be an option, and its first one
-    several commands with `|` between them. What follows it on the line follows `ours` too. `hint`
-    says what to type instead, where a name in braces is what follows, or stands for itself;
-    `says` is why, where it is more than that there is no such word.
-    """
-
-    typed: str
-    ours: str = ""
-    hint: str = ""
-    says: str = ""
-
-
-_ENQUEUE = "enqueue|run|add"
 _OF_QUEUES = "list|status|pause|resume|cancel|retry|delete|purge|wait|parallel"
 _LISTING = ("batch", "dlq", "hook", "queue", "resource", "schedule", "worker")
 """The groups that list what is in them; `config` gets it."""
@@ -191,25 +174,25 @@ _ROWS = (
     Row("-l", hint="queuectl list"),
     Row("-S", hint="queuectl parallel {N}"),
     Row("-c", hint="queuectl logs {ID}"),
-    Row(f"{_ENQUEUE} --depends-on", "--after"),
-    Row(f"{_ENQUEUE} --name", "--id"),
-    Row(f"{_ENQUEUE} --paused", "--hold"),
-    Row(f"{_ENQUEUE} --stashed", "--hold"),
-    Row(f"{_ENQUEUE} --retries", "--max-retries"),
-    Row(f"{_ENQUEUE} --group", "--queue"),
-    Row(f"{_ENQUEUE} -g", "--queue"),
-    Row(f"{_ENQUEUE} -a", hint="queuectl {COMMAND} --after ID (-a is --all in other commands)"),
-    Row(f"{_ENQUEUE} --jobs", "--at-once"),
-    Row(f"{_ENQUEUE} -j", "--at-once"),
-    Row(f"{_ENQUEUE} --working-directory", "--cwd"),
-    Row(f"{_ENQUEUE} -w", "--cwd"),
-    Row(f"{_ENQUEUE} -l", "--label"),
-    Row(f"{_ENQUEUE} -G", "--gpus"),
-    Row(f"{_ENQUEUE} --gres", hint="queuectl {COMMAND} --gpus N gives it N GPUs of its own"),
-    Row(f"{_ENQUEUE} --mem", says="--mem may be two things",
+    Row(f"{ENQUEUE} --depends-on", "--after"),
+    Row(f"{ENQUEUE} --name", "--id"),
+    Row(f"{ENQUEUE} --paused", "--hold"),
+    Row(f"{ENQUEUE} --stashed", "--hold"),
+    Row(f"{ENQUEUE} --retries", "--max-retries"),
+    Row(f"{ENQUEUE} --group", "--queue"),
+    Row(f"{ENQUEUE} -g", "--queue"),
+    Row(f"{ENQUEUE} -a", hint="queuectl {COMMAND} --after ID (-a is --all in other commands)"),
+    Row(f"{ENQUEUE} --jobs", "--at-once"),
+    Row(f"{ENQUEUE} -j", "--at-once"),
+    Row(f"{ENQUEUE} --working-directory", "--cwd"),
+    Row(f"{ENQUEUE} -w", "--cwd"),
+    Row(f"{ENQUEUE} -l", "--label"),
+    Row(f"{ENQUEUE} -G", "--gpus"),
+    Row(f"{ENQUEUE} --gres", hint="queuectl {COMMAND} --gpus N gives it N GPUs of its own"),
+    Row(f"{ENQUEUE} --mem", says="--mem may be two things",
         hint="--need memory=2G sets so much aside for it, --memory 2G ends it where it uses more"),
-    Row(f"{_ENQUEUE} -d", "--in"),
-    Row(f"{_ENQUEUE} --immediate", hint="queuectl {COMMAND} --priority high goes first"),
+    Row(f"{ENQUEUE} -d", "--in"),
+    Row(f"{ENQUEUE} --immediate", hint="queuectl {COMMAND} --priority high goes first"),
     Row(f"{_OF_QUEUES} --group", "--queue"),
     Row(f"{_OF_QUEUES} -g", "--queue"),
     Row("retry --failed", "--state=failed,dead"),
@@ -222,6 +205,7 @@ _ROWS = (
     Row("worker start -g", "--queue"),
     Row("worker start -n", hint="queuectl worker start -c {N}"),
     Row("worker run -n", hint="queuectl worker run -c {N}"),
+    *SCHEDULER_ROWS,
 )  # fmt: skip
 
 _DESTRUCTIVE = frozenset(

@@ -46,7 +46,7 @@ def list_jobs(session: Session, /, words: tuple[str, ...], **options: Any) -> in
     if ALL in words:
         words, options["every"] = tuple(word for word in words if word != ALL), True
     queue = session.reading()
-    chosen = filter_of(options, queue.now())
+    chosen = filter_of(options, queue)
     ids = [word for word in words if not _is_states(word)]
     for word in words:
         if word not in ids:

@@ -167,6 +167,7 @@ class Follower:
         self._run = 0
         self._announced = 0  # the latest run that was told of
         self._has_begun = False
+        self._put_back: str | None = None  # why it was put back, as was told last
         self._roots = Pace(ROOTS_SECONDS)
         self._reader: RunReader | None = None
         self._printer = RunPrinter(job_id, choice)
@@ -187,7 +188,7 @@ class Follower:
         for run in range(self._run or latest, job.runs + 1):
             if run != self._run:
                 is_new = self._pump(ended=True) or is_new
-                self._turn_to(run)
+                self._turn_to(run, is_first=not any(each.n < run for each in job.history))
             is_over = run < job.runs or job.finished_at is not None
             is_new = self._pump(ended=is_over) or is_new
             if is_over:
@@ -201,7 +202,15 @@ class Follower:
                 raise stuck
         if is_first and job.state in WAITING:
             self._tell_of_waiting(job)
+        self._tell_of_put_back(job)
         return is_new
+
+    def _tell_of_put_back(self, job: Job) -> None:
+        """Tell, each reason once, why a job was claimed and not begun."""
+        if job.state not in WAITING or job.put_back in (None, self._put_back):
+            return
+        self._put_back = job.put_back
+        print_hint(f"job '{job.id}' waits: {job.put_back}")
 
     def _tell_of_waiting(self, job: Job) -> None:
         """Tell what a job that does not run yet waits for; a script of workers alone."""
@@ -210,15 +219,15 @@ class Follower:
             why = reason(job, clock.now, clock.at, clock.wait_context) or ""
         else:
             why = clock.wait_context.unserved(job.spec.queue) or ""
-        if not why or self._queue.get(job.id).state not in WAITING:
+        if not why or job.put_back or self._queue.get(job.id).state not in WAITING:
             return  # the worker that ran it meanwhile may have left
         if why == NO_WORKER and not self._choice.has_worker:
             print_hint(f"job '{job.id}' is {job.state}, and {why}: queuectl worker start")
         elif why != NO_WORKER and not why.endswith("due"):
             print_hint(f"job '{job.id}' is {job.state}: {why}")
 
-    def _turn_to(self, run: int) -> None:
-        if run > 1:
+    def _turn_to(self, run: int, *, is_first: bool) -> None:
+        if not is_first:
             print_hint(f"job '{self._job_id}': run {run}")
         last = self._choice.lines if self._run == 0 else None
         self.close()

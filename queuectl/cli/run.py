@@ -121,7 +121,8 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
     if takers:
         is_taken = any(job_id in each.job_ids for each in takers)
         is_busy = all(each.slots_in_use == each.record.slots for each in takers)
-        if is_busy and not (is_taken or job.blocked_by):
+        is_new = not queue.get(job_id).runs  # or it was taken, and is held up by its own rules
+        if is_busy and is_new and not (is_taken or job.blocked_by):
             who = "the only worker" if len(takers) == 1 else f"each of {len(takers)} workers"
             print_hint(f"job '{job_id}' waits, as {who} is busy: queuectl status shows with what")
         return

@@ -26,7 +26,7 @@ from queuectl.cli.session import (
     warn_if_missing,
 )
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.schedule import Schedule, as_dict
+from queuectl.domain.schedule import Schedule, as_dict, refuse_own_field
 from queuectl.domain.times import iso
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_hint, print_line
@@ -48,6 +48,29 @@ _SHOWN_RUNS = 10
 _SHOWN_COMING = 3
 
 
+_MAKES_MANY = "array param param-file lines file"
+
+
+class AddCommand(EnqueueCommand):
+    """`schedule add`, which says of each option of `enqueue` why it does not have it."""
+
+    def without_unknown(
+        self, ctx: click.Context, args: list[str], fault: click.NoSuchOption
+    ) -> list[str]:
+        """Return arguments with our own option for one that is unknown.
+
+        Raises InvalidInput, with what to do instead, for an option of `enqueue`.
+        """
+        name = fault.option_name.removeprefix("--")
+        if name in _MAKES_MANY.split():
+            raise InvalidInput(
+                f"--{name} does not go with a schedule: each of its runs is one job",
+                hint=f'its command can be one that enqueues: "queuectl enqueue --{name} …"',
+            )
+        refuse_own_field(name.removeprefix("no-"), f"--{name}")
+        return super().without_unknown(ctx, args, fault)
+
+
 @click.group(cls=Group, epilog='queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
 def schedule() -> None:
     """Jobs that are enqueued again and again, as cron would start them."""
@@ -59,7 +82,7 @@ def schedule() -> None:
     queuectl schedule add bills "0 9 1 * *" "./bills.sh" --catch-up
     queuectl schedule add sync --every 90m "./sync.sh"
 """)
-@schedule.command("add", cls=EnqueueCommand)
+@schedule.command("add", cls=AddCommand)
 @click.argument("name", metavar="NAME")
 @click.argument("cron", metavar="CRON", required=False)
 @click.argument("command", metavar="[COMMAND]", required=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -17,8 +18,9 @@ from queuectl.domain.field_checks import Command
 from queuectl.domain.frozen import replace
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.request import Request
+from queuectl.domain.shell_programs import has_shell
 from queuectl.domain.sweep import Axis, Sweep, job_id
-from queuectl.domain.sweep_names import INDEX, variable
+from queuectl.domain.sweep_names import INDEX, INDEX_ELSEWHERE, variable
 from queuectl.domain.sweep_words import array_axis, param_axis
 from queuectl.domain.times import iso
 from queuectl.presentation.console import on_terminal, print_hint, print_line
@@ -29,6 +31,10 @@ _SHOWN = 30
 """So many commands are shown on a terminal."""
 
 _LATEST = 100
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)|(\w+))")
+_ELSEWHERE = ("SLURM_", "PBS_", "SGE_", "LSB_", "HQ_", "GFLOW_", "PUEUE_")
+"""How the variables of other systems' jobs begin."""
 
 
 def enqueue_sweep(
@@ -194,6 +200,8 @@ def _report(result: EnqueuedSweep, model: Request, options: Mapping[str, Any]) -
 
 def _note(sweep: Sweep) -> None:
     """Tell of what looks like a placeholder and is none, and of parameters without one."""
+    for line in _notes_on_variables(sweep):
+        print_hint(f"note: {line}")
     for word in sweep.unknown():
         close = nearest(word.strip("{}"), [*sweep.names])
         print_hint(f"note: {word} is no placeholder here, and is left as typed{close}")
@@ -202,3 +210,18 @@ def _note(sweep: Sweep) -> None:
             print_hint(
                 f"note: {{{name}}} is not in the command, which finds it as ${variable(name)}"
             )
+
+
+def _notes_on_variables(sweep: Sweep) -> Iterator[str]:
+    """Yield what is to be said of variables in the command that will not have their value."""
+    command = sweep.command
+    is_read = isinstance(command, str) or has_shell(command)
+    text = command if isinstance(command, str) else "\n".join(command)
+    found = dict.fromkeys(first or second for first, second in _VARIABLE.findall(text))
+    is_set = {*dict(sweep.model.spec.env), *(INDEX_ELSEWHERE if INDEX in sweep.names else ())}
+    for name in found:
+        if not is_read and (name in is_set or name.startswith("QUEUECTL_")):
+            place = "{}" if name in INDEX_ELSEWHERE else "a placeholder such as {}"
+            yield f"${name} is left as typed, as no shell reads what is behind --; {place} is not"
+        elif is_read and name.startswith(_ELSEWHERE) and name not in is_set:
+            yield f"${name} is not set here; queuectl import --from sbatch FILE sets those of Slurm"

@@ -65,7 +65,7 @@ def export(
     if file == "":
         raise InvalidInput("FILE must not be empty", hint="queuectl export backup.jsonl")
     queue = session.reading()
-    chosen = filter_of(options, queue.now())
+    chosen = filter_of(options, queue)
     is_shown = file in (None, STANDARD_OUTPUT) and sys.stdout.isatty()
     if is_shown and not mask:
         print_hint("secrets are masked on a terminal: queuectl export FILE writes all")
@@ -102,11 +102,15 @@ def _export_foreign(
 def _write(
     lines: Iterator[dict[str, object]], stream: IO[str], progress: Progress | None = None
 ) -> Counter[object]:
-    """Write lines; return how many there were of each type."""
+    """Write lines; return how many there were of each type, jobs not made yet among the jobs."""
+    from queuectl.transfer.batch_lines import unmade_in
+
     written = Counter[object]()
     for line in lines:
         stream.write(json.dumps(line) + "\n")
         written[line["type"]] += 1
+        if line["type"] == "batch":
+            written["job"] += unmade_in(line)
         if progress:
             progress.show(f"{written['job']:,} jobs exported")
     return written
@@ -178,6 +182,7 @@ def _import_export(session: Session, file: str, *, skip_existing: bool) -> int:
         for taken in _take_in(chain.from_iterable(blocks), Intake(queue.store)):
             if taken.error is None:
                 stored[taken.kind] += 1
+                stored["job"] += taken.unmade
             elif taken.existing and skip_existing:
                 skipped += 1
             else:
@@ -249,7 +254,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
                 how_far = f"{done.compared:,} jobs compared" if done.compared else ""
                 progress.show(how_far or f"{done.moved:,} jobs moved")
         before = " before" if done.is_over else ""
-        jobs = done.compared - done.deliveries
+        jobs = done.compared - done.deliveries + done.unmade
         print_line(f"Moved {jobs_and_schedules(jobs, done.schedules)} to {target.address}{before}")
         print_line(f"Checksum {done.checksum[:16]} is the same in both")
         print_hint(f"{source.address} is left as it was, and refuses jobs and workers now")

@@ -6,11 +6,12 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 
 import click
 
+from queuectl.cli.batch_wait import WaitedBatches, batch_ending, wait_for_batch
 from queuectl.cli.completions import BATCH_NAME, QUEUE_NAME
 from queuectl.cli.latest import or_latest
 from queuectl.cli.logs import ending
@@ -20,11 +21,13 @@ from queuectl.cli.session import Session, pass_session
 from queuectl.domain.errors import CannotStart, ExitCode, InvalidInput, NotFound, WaitTimedOut
 from queuectl.domain.field_checks import check_name
 from queuectl.domain.job import SETTLED, WAITING, Job, State
+from queuectl.domain.query import Filter
 from queuectl.domain.times import parse_duration
 from queuectl.domain.views import NO_WORKER, as_dict, exit_code
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.queue import Queue
+from queuectl.queue.batches import BatchStatus
 from queuectl.system.polling import ROOTS_SECONDS, Pace
 
 _POLL_SECONDS = (0.01, 0.25)
@@ -69,8 +72,6 @@ def wait(
     if bool(ids) + (queue_name is not None) + (batch is not None) + every > 1:
         raise InvalidInput(_NAME_THEM)
     if batch is not None:
-        from queuectl.cli.batch_wait import wait_for_batch
-
         return wait_for_batch(session, batch, timeout, as_json=as_json)
     if queue_name is None and not every:
         ids = or_latest(session, ids, _NAME_THEM)
@@ -78,23 +79,36 @@ def wait(
     queue = session.reading()
     named = [queue.resolve(word) for word in dict.fromkeys(ids)]
     chosen = _known_queue(queue, queue_name) if queue_name is not None else None
-    waiting = Waiting(queue, named or queue.unsettled(chosen), seconds, forgive=not named)
+    others, batches = ([], []) if named else queue.unsettled(chosen)
+    waiting = Waiting(queue, named or others, seconds, forgive=not named, batches=batches)
     array = tables.JsonArray() if as_json else None
     codes: list[int] = []
-    for job, stuck in waiting.ended():
-        codes.append(stuck.exit_code if stuck else exit_code(job))
+    for ended, stuck in waiting.ended():
+        codes.append(stuck.exit_code if stuck else _code_of(ended))
         if array:
-            array.add(as_dict(job, queue.now(), queue.wait_context()))
+            wait_context = queue.wait_context()
+            for job in _jobs_of(queue, ended):
+                array.add(as_dict(job, queue.now(), wait_context))
         if stuck:
             print_error(stuck)
         elif not array:
-            print_line(ending(job))
+            print_line(ending(ended) if isinstance(ended, Job) else batch_ending(ended))
             sys.stdout.flush()
     if array:
         array.close()
     if len(named) == 1:
         return codes[0]
     return ExitCode.FAILED if any(codes) else ExitCode.OK
+
+
+def _code_of(ended: Job | BatchStatus) -> int:
+    if isinstance(ended, Job):
+        return exit_code(ended)
+    return ExitCode.OK if ended.is_success else ExitCode.FAILED
+
+
+def _jobs_of(queue: Queue, ended: Job | BatchStatus) -> Iterable[Job]:
+    return (ended,) if isinstance(ended, Job) else queue.find(Filter(batch=ended.name))
 
 
 def _known_queue(queue: Queue, name: str) -> str:
@@ -108,13 +122,21 @@ def _known_queue(queue: Queue, name: str) -> str:
 class Waiting:
     """Jobs that are waited for, at most for some seconds, and how far they have come.
 
-    With `forgive` one that is deleted meanwhile does not count.
+    With `forgive` one that is deleted meanwhile does not count. `batches` are waited for as a
+    whole each, as they may have more jobs than there is room for.
     """
 
     def __init__(
-        self, queue: Queue, ids: Sequence[str], seconds: float | None, *, forgive: bool
+        self,
+        queue: Queue,
+        ids: Sequence[str],
+        seconds: float | None,
+        *,
+        forgive: bool,
+        batches: Sequence[str] = (),
     ) -> None:
         self._queue = queue
+        self._batches = WaitedBatches(queue, batches)
         self._left = dict.fromkeys(ids, State.PENDING)
         self._ended: Counter[State] = Counter()
         self._forgive = forgive
@@ -124,27 +146,30 @@ class Waiting:
         self._started = time.monotonic()
         self._deadline = self._started + (math.inf if seconds is None else seconds)
 
-    def ended(self) -> Iterator[tuple[Job, CannotStart | None]]:
-        """Yield each job when it has ended, or cannot start, and why that is.
+    def ended(self) -> Iterator[tuple[Job | BatchStatus, CannotStart | None]]:
+        """Yield each job or batch when it has ended, or cannot start, and why that is.
 
         Raises NotFound, or WaitTimedOut.
         """
         shortest, longest = _POLL_SECONDS
         pause, at_once = shortest, len(self._left)
         with progress_line() as progress:
-            while self._left:
+            while self._left or self._batches.left:
                 is_new = False
                 for job, stuck in self._round(list(self._left)[:at_once]):
                     progress.clear()
                     yield job, stuck
                     is_new = True
+                for batch, stuck in self._batches.ended():
+                    progress.clear()
+                    yield batch, stuck
                 self._refuse_to_go_on()
                 self._warn()
                 if progress.is_due():
                     progress.show(self._how_far())
                 pause = shortest if is_new else min(pause * 1.5, longest)
                 at_once = _AT_ONCE
-                if self._left:
+                if self._left or self._batches.left:
                     time.sleep(max(0.0, min(pause, self._deadline - time.monotonic())))
 
     def _round(self, ids: Sequence[str]) -> Iterator[tuple[Job, CannotStart | None]]:
@@ -178,6 +203,7 @@ class Waiting:
 
     def _warn(self) -> None:
         """Tell, each thing once, when nothing will happen by itself."""
+        self._waiting_in |= self._batches.waiting_in
         if not self._waiting_in or not self._reasons.is_due:
             return
         with self._reasons.look():
@@ -186,9 +212,13 @@ class Waiting:
                     self._hinted.add(line)
                     print_hint(line)
         self._waiting_in.clear()
+        self._batches.waiting_in.clear()
 
     def _refuse_to_go_on(self) -> None:
-        if not self._left or time.monotonic() < self._deadline:
+        if time.monotonic() < self._deadline:
+            return
+        if not self._left:
+            self._batches.refuse_to_go_on()
             return
         (job_id, state), others = next(iter(self._left.items())), len(self._left) - 1
         more = f", and {others:,} more have not ended" if others else ""
@@ -196,13 +226,14 @@ class Waiting:
 
     def _how_far(self) -> str:
         clock = tables.elapsed(time.monotonic() - self._started)
-        done = sum(self._ended.values())
-        if not done and len(self._left) == 1:
+        of_batches = self._batches.counts()
+        done = sum(self._ended.values()) + sum(of_batches[state] for state in SETTLED)
+        if not done and len(self._left) == 1 and not self._batches.left:
             job_id, state = next(iter(self._left.items()))
             return f"{clock}  job '{job_id}' is {state}"
-        states = self._ended + Counter(self._left.values())
+        states = self._ended + Counter(self._left.values()) + of_batches
         counts = ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
-        return f"{clock}  {done:,} of {done + len(self._left):,} done: {counts}"
+        return f"{clock}  {done:,} of {states.total():,} done: {counts}"
 
 
 def _missing(queue: Queue, names: Sequence[str]) -> Iterator[str]:

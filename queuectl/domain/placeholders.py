@@ -143,7 +143,7 @@ def with_slot(command: Command, places: Sequence[str], slot: int) -> Command:
     return tuple(filled)
 
 
-def _variable_of(place: Place) -> str:
+def variable_of(place: Place) -> str:
     """Return the variable that has what a placeholder stands for, as a line names it."""
     own = {NUMBER: NUMBER_VARIABLE, SLOT: SLOT_VARIABLE, INDEX: INDEX_VARIABLE}
     name = place.names[0]
@@ -161,6 +161,6 @@ def raise_refusal(message: str, place: Place) -> NoReturn:
     """Raise InvalidInput with what to write in the place of a placeholder."""
     raise InvalidInput(
         message,
-        hint=f'write "{_variable_of(place)}" there, '
+        hint=f'write "{variable_of(place)}" there, '
         f"or put the command behind --, where values are arguments: -- PROGRAM {place.word}",
     )

@@ -60,9 +60,11 @@ def parse_amount(name: str, text: object) -> int:
         text = f"{text:.3f}".rstrip("0").rstrip(".") if isinstance(text, float) else str(text)
     found = re.fullmatch(_AMOUNT, text.strip(), re.IGNORECASE) if isinstance(text, str) else None
     if found is None:
+        is_list = name == GPU and isinstance(text, str) and "," in text
         raise InvalidInput(
             f"{name} must be an amount such as 2, 0.5 or 12G, of at most 3 decimals, "
-            f"not {shown(text)}"
+            f"not {shown(text)}",
+            hint=f"which there are: queuectl worker start --resource gpu={text}" if is_list else "",
         )
     whole, _, part = found[1].partition(".")
     size = UNITS[(found[2] or "").upper()]

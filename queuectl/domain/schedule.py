@@ -35,12 +35,37 @@ _INSTANT = "%Y%m%dT%H%MZ"
 _RUN_ID = re.compile(r"(?P<name>.+)@(?P<due>\d{8}T\d{4}Z)")
 _LONGEST_NAME = MAX_NAME - len("@20260131T1200Z")
 
-_OWN_FIELDS = frozenset(
-    "id unique batch at_once max_fails after after_any after_fail env_file capture_env snapshot "
-    "hold".split()
-    + list(TIME_FIELDS)
-)
-"""Fields of a job that a schedule decides for each run, or that mean one job only."""
+_FROM_ITS_COMMAND = 'its command can be one that enqueues: "queuectl enqueue {} …"'
+_NO_CALLER = "nobody enqueues its runs, so there is no environment to capture"
+_NEXT = "CRON or --every says when its runs are due"
+_OTHERS = "it would hold for every run, and a job with these parents is one alone"
+
+OWN_FIELDS: Mapping[str, tuple[str, str]] = {
+    "id": ("its runs are NAME@TIME", ""),
+    "unique": ("no run is enqueued while an earlier one waits or runs", "--overlap changes that"),
+    "batch": ("a batch is of one enqueue", _FROM_ITS_COMMAND.format("--batch NAME")),
+    "at_once": ("it is of a batch", "queuectl queue limit QUEUE N, and --queue QUEUE"),
+    "max_fails": ("it is of a batch", _FROM_ITS_COMMAND.format("--batch NAME --max-fails N")),
+    **{
+        name: (_OTHERS, _FROM_ITS_COMMAND.format(f"--{name.replace('_', '-')} ID"))
+        for name in ("after", "after_any", "after_fail")
+    },
+    "env_file": ("it is read once, when the schedule is made", "put what it says into env"),
+    "capture_env": (
+        _NO_CALLER,
+        "name what they need: --env NAME=VALUE, or --env-file FILE, which `env > FILE` writes",
+    ),
+    "snapshot": (
+        "a snapshot is of one moment, and its runs are of many",
+        _FROM_ITS_COMMAND.format("--snapshot") + " takes one at each run",
+    ),
+    "hold": ("a schedule can wait as a whole", "queuectl schedule pause NAME"),
+    **dict.fromkeys(TIME_FIELDS, (_NEXT, "")),
+}
+"""Fields of a job that a schedule decides for each run, or that mean one job only.
+
+Each with the reason why a schedule does not take it, and with what does it instead.
+"""
 
 _TYPED = (Kind.WHOLE, Kind.NUMBER, Kind.FLAG)
 
@@ -126,8 +151,15 @@ def refuse_run_id(job_id: str) -> None:
 def refuse_own_fields(fields: Mapping[str, object]) -> None:
     """Raise InvalidInput for a field of a job that does not go with a schedule."""
     for word in fields:
-        if word.strip().lower().replace("-", "_") in _OWN_FIELDS:
-            raise InvalidInput(f"field {shown(word)} does not go with a schedule")
+        refuse_own_field(word, f"field {shown(word)}")
+
+
+def refuse_own_field(word: str, called: str) -> None:
+    """Raise InvalidInput where a field does not go with a schedule, called as it was written."""
+    refusal = OWN_FIELDS.get(word.strip().lower().replace("-", "_"))
+    if refusal is not None:
+        why, hint = refusal
+        raise InvalidInput(f"{called} does not go with a schedule: {why}", hint)
 
 
 def typed(fields: Mapping[str, object]) -> dict[str, object]:

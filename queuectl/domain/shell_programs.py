@@ -29,6 +29,11 @@ def is_line_of_shell(before: str) -> bool:
     return _SHELL_WITH_LINE.search(unquoted(before)) is not None
 
 
+def has_shell(arguments: Sequence[str]) -> bool:
+    """Whether one of a command's arguments is a shell, which may read variables in others."""
+    return any(each.rpartition("/")[2] in _SHELLS | _BY_SHELL for each in arguments)
+
+
 def check_arguments(arguments: Sequence[str], parts: Sequence[Sequence[Piece]]) -> None:
     """Raise InvalidInput for a placeholder in the line that a shell among the arguments reads."""
     for at, argument in enumerate(arguments):

@@ -16,7 +16,6 @@ from queuectl.domain import shell_line, shell_programs
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.field_checks import MAX_ARGUMENT_BYTES, Command, check_text
 from queuectl.domain.frozen import replace
-from queuectl.domain.job_fields import FIELDS, Kind
 from queuectl.domain.placeholders import (
     NUMBER,
     SLOT,
@@ -29,15 +28,13 @@ from queuectl.domain.placeholders import (
 )
 from queuectl.domain.request import Request
 from queuectl.domain.sweep_names import variable
+from queuectl.domain.sweep_texts import TEXTS, filled, filled_value, shown_texts, texts_of
 
 EAGER = 10_000
 """Up to so many jobs are made at once; more are made as they are claimed."""
 
 MAX_VALUE_BYTES = MAX_ARGUMENT_BYTES - 100
 """The longest value, which is a variable of the job too."""
-
-_TEXTS = ("input", "unique", "labels")
-"""The fields of a job, beside its command, in which placeholders stand for values too."""
 
 
 class Axis(NamedTuple):
@@ -114,9 +111,8 @@ class Sweep:
     def _own_texts(self) -> Mapping[str, Sequence[Sequence[Piece]]]:
         """The fields in which placeholders stand, parted at these."""
         found = {}
-        for name in _TEXTS:
-            value = getattr(self.model.spec, name)
-            parts = [self._pieces(text) for text in _texts_of(value or ())]
+        for name in TEXTS:
+            parts = [self._pieces(text) for text in texts_of(self.model.spec, name)]
             if _places_of(parts):
                 found[name] = parts
         return found
@@ -138,10 +134,9 @@ class Sweep:
         return [name for name in self.names if name not in used and variable(name) not in text]
 
     def unknown(self) -> list[str]:
-        """Return the words of the command that look like placeholders and are none."""
-        words = (
-            word for text in _texts_of(self.command) for word in unknown_words(text, self.names)
-        )
+        """Return the words that look like placeholders, where such may stand, and are none."""
+        texts = (*_texts_of(self.command), *shown_texts(self.model.spec))
+        words = (word for text in texts for word in unknown_words(text, self.names))
         return [*dict.fromkeys(words)]
 
     def _pieces(self, text: str) -> tuple[Piece, ...]:
@@ -176,7 +171,8 @@ class Sweep:
         member = self.at(number)
         texts = _texts(number, member.params)
         own: dict[str, Any] = {
-            name: _own_value(name, parts, texts) for name, parts in self._own_texts.items()
+            name: filled_value(self.model.spec, name, parts, texts)
+            for name, parts in self._own_texts.items()
         }
         spec = replace(
             self.model.spec,
@@ -232,19 +228,6 @@ def _check_axes(axes: Sequence[Axis], names: Sequence[str]) -> None:
                     )
 
 
-def _filled(part: Sequence[Piece], texts: Mapping[str, str]) -> Iterator[str]:
-    """Yield the pieces of a text with values in the place of placeholders, as they are."""
-    for piece in part:
-        yield piece if isinstance(piece, str) else " ".join(values_of(piece, texts))
-
-
-def _own_value(
-    name: str, parts: Sequence[Sequence[Piece]], texts: Mapping[str, str]
-) -> str | tuple[str, ...]:
-    filled = tuple("".join(_filled(part, texts)) for part in parts)
-    return filled if FIELDS[name].kind is Kind.WORDS else filled[0]
-
-
 def _line(part: Sequence[Piece], texts: Mapping[str, str], bare: frozenset[int]) -> str:
     """Return a line for the shell, in which each value is one word."""
     words: list[str] = []
@@ -275,7 +258,7 @@ def _arguments(
             arguments += values_of(part[0], texts)
             continue
         argument = ""
-        for piece, text in zip(part, _filled(part, texts), strict=True):
+        for piece, text in zip(part, filled(part, texts), strict=True):
             if isinstance(piece, Place) and piece.names == (SLOT,):
                 slots.append(f"{len(arguments)}:{len(argument)}")
             argument += text

@@ -10,6 +10,12 @@ INDEX = "index"
 INDEX_VARIABLE, NUMBER_VARIABLE = "QUEUECTL_INDEX", "QUEUECTL_BATCH_INDEX"
 BATCH_VARIABLE, SLOT_VARIABLE = "QUEUECTL_BATCH", "QUEUECTL_SLOT"
 VARIABLES_OF_BATCHES = (INDEX_VARIABLE, NUMBER_VARIABLE, BATCH_VARIABLE, SLOT_VARIABLE)
+INDEX_ELSEWHERE = (
+    "SLURM_ARRAY_TASK_ID", "PBS_ARRAYID", "PBS_ARRAY_INDEX", "SGE_TASK_ID", "LSB_JOBINDEX",
+    "HQ_TASK_ID", "GFLOW_ARRAY_TASK_ID",
+)  # fmt: skip
+"""The variables in which jobs of other systems' arrays find their number, as do ours."""
+
 PARAM = "QUEUECTL_PARAM_"
 """How the variables of parameters begin."""
 
@@ -31,4 +37,7 @@ def variables_of(spec: Spec) -> dict[str, str]:
     if spec.batch_index:
         found[NUMBER_VARIABLE] = str(spec.batch_index)
         found[INDEX_VARIABLE] = params.get(INDEX, str(spec.batch_index))
+    if INDEX in params:
+        own = dict(spec.env)
+        found |= {name: params[INDEX] for name in INDEX_ELSEWHERE if name not in own}
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from queuectl.domain import batch as batches
 from queuectl.domain import state_machine
 from queuectl.domain.batch import Batch
-from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError
+from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError, nearest
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import SETTLED, WAITING, State
 from queuectl.domain.query import Filter, Page
@@ -69,8 +69,20 @@ def status(store: Store, name: str, hint: str = "") -> BatchStatus:
     record = store.batches.get(name)
     counts = batches.with_rest(record, store.batches.counts(name))
     if record is None and not counts:
-        raise NotFound(f"no batch '{name}'", hint or "queuectl batch list shows the batches")
+        raise _no_batch(store, name, hint)
     return _status(name, record, counts)
+
+
+def require(store: Store, name: str, hint: str = "") -> None:
+    """Raise NotFound where there is no batch of a name, with the one that may be meant."""
+    is_there = store.batches.get(name) is not None
+    if not is_there and next(store.find(Filter(batch=name), Page(limit=1)), None) is None:
+        raise _no_batch(store, name, hint)
+
+
+def _no_batch(store: Store, name: str, hint: str) -> NotFound:
+    near = nearest(name, [each.name for each in store.batches.all()])
+    return NotFound(f"no batch '{name}'{near}", hint or "queuectl batch list shows the batches")
 
 
 def _status(name: str, record: Batch | None, counts: Mapping[State, int]) -> BatchStatus:

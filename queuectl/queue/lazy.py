@@ -228,6 +228,12 @@ def fits_whole(lazy: LazyJobs, record: Batch, chosen: Filter) -> bool:
     return first is not None and chosen.fits(lazy.unmade(record, first))
 
 
+def unmade_that_fit(store: Store, chosen: Filter) -> list[Batch]:
+    """Return the batches of which a filter means all jobs that are not made."""
+    lazy = LazyJobs(store)
+    return [record for record in store.batches.unmade() if fits_whole(lazy, record, chosen)]
+
+
 def turn_rest(store: Store, chosen: Filter, state: State) -> Iterator[tuple[Job, int]]:
     """Cancel the jobs that are not made yet and fit a filter, or let them wait again.
 

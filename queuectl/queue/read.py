@@ -245,6 +245,12 @@ class Reader:
 
         return status(self._store, name, self.missing_hint)
 
+    def require_batch(self, name: str) -> None:
+        """Raise NotFound where there is no batch of a name, with the one that may be meant."""
+        from queuectl.queue.batches import require
+
+        require(self._store, name, self.missing_hint)
+
     def batches(self) -> Iterator[BatchStatus]:
         """Yield how each batch stands, the oldest first."""
         from queuectl.queue.batches import all_of
@@ -295,11 +301,20 @@ class Reader:
                 pause = min(pause * 1.5, longest)
             yield job
 
-    def unsettled(self, queue: str | None = None) -> list[str]:
-        """Return the ids of the jobs that are not completed, dead or cancelled yet."""
-        from queuectl.domain.query import Filter
+    def unsettled(self, queue: str | None = None) -> tuple[list[str], list[str]]:
+        """Return what is not completed, dead or cancelled yet: the ids of jobs, and batches.
 
-        return [job.id for job in self.find(Filter(frozenset(State) - SETTLED, queue))]
+        The batches are those with jobs that are not made yet; their jobs are not among the ids.
+        """
+        from queuectl.domain.query import Filter, Page
+
+        batches = [
+            record.name
+            for record in (self._store.batches.unmade() if self._store.has_unmade() else ())
+            if record.waits and queue in (None, record.queue)
+        ]
+        jobs = self._store.find(Filter(frozenset(State) - SETTLED, queue).of_jobs(), Page())
+        return [job.id for job in jobs if job.spec.batch not in batches], batches
 
     def queue_limits(self) -> QueueLimits:
         """Return the queues about which something was decided, with the slots in use."""

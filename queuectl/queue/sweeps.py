@@ -12,6 +12,7 @@ from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.request import require_allowed
 from queuectl.domain.sweep import EAGER, Axis, Sweep
 from queuectl.domain.sweep_names import INDEX
+from queuectl.domain.sweep_texts import refuse_elsewhere
 from queuectl.domain.sweep_words import array_axis, check_parameter, values_axis
 from queuectl.queue.enqueue import checked, enqueue
 from queuectl.queue.sweep_text import as_text, mappings_axis
@@ -68,6 +69,7 @@ def sweep_with(model: Request, axes: Iterable[Axis]) -> Sweep:
     sweep = Sweep(model, [*axes])
     if not sweep.axes:
         raise InvalidInput("a sweep needs numbers or values", "array=, params= or rows=")
+    refuse_elsewhere(model.spec, sweep.names, sweep.values)
     if model.replace:
         raise InvalidInput("the jobs of a sweep are new ones; they replace none")
     if model.spec.unique and not sweep.has_own("unique"):

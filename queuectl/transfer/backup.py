@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from queuectl.domain.batch import Batch
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreFull, StoreRefused
 from queuectl.domain.frozen import frozen
 from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import UTC, iso
+from queuectl.stores.records import batch_from_text
 from queuectl.stores.sqlite.connection import connect, is_want_of_room, translate
 from queuectl.stores.sqlite.copy import Progressed, copy_from, remove_all, sync_directory
 from queuectl.stores.sqlite.database import Database
@@ -32,7 +34,7 @@ _OLD_SECONDS = 86_400.0
 
 @frozen
 class Contents:
-    """How much there is in a store; deliveries of hooks are no jobs."""
+    """How much there is in a store; deliveries of hooks are no jobs, those not made yet are."""
 
     jobs: int
     schedules: int
@@ -145,8 +147,19 @@ def _blamed(store: Path, file: Path) -> Iterator[None]:
 def contents(copy: sqlite3.Connection) -> Contents:
     """Return how much there is in an open store."""
     tables = (f"jobs WHERE queue >= '{FIRST_NAME}'", "schedules", "hooks", "settings", "queues")
-    counts = [copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
-    return Contents(*counts)
+    jobs, *others = [
+        copy.execute(f"SELECT count(*) FROM main.{table}").fetchone()[0] for table in tables
+    ]
+    return Contents(jobs + sum(batch.unmade for batch in unmade_batches(copy)), *others)
+
+
+def unmade_batches(copy: sqlite3.Connection) -> list[Batch]:
+    """Return the batches in an open store of whose jobs some do not exist yet."""
+    is_there = "SELECT 1 FROM main.sqlite_master WHERE name = 'batches'"
+    if copy.execute(is_there).fetchone() is None:  # in a store of an earlier version
+        return []
+    rows = copy.execute("SELECT record FROM main.batches WHERE unmade > 0").fetchall()
+    return [batch_from_text(record) for (record,) in rows]
 
 
 def _give_name(draft: Path, file: Path) -> None:

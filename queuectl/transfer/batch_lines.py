@@ -34,6 +34,11 @@ def batch_to_line(batch: Batch, *, masked: bool = False) -> dict[str, Any]:
     return {name: value for name, value in line.items() if value not in (None, "", [], {}, False)}
 
 
+def unmade_in(line: Mapping[str, Any]) -> int:
+    """Return how many jobs of a batch do not exist yet, as its line says."""
+    return int(line.get("total", 0) - line.get("made", 0) - len(line.get("ahead", ())))
+
+
 def _instant(name: str, raw: object) -> datetime:
     try:
         if isinstance(raw, str) and raw.endswith("Z"):

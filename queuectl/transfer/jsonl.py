@@ -17,8 +17,9 @@ from queuectl.domain.resources import check_name as check_resource
 from queuectl.domain.resources import parse_amount
 from queuectl.domain.times import iso
 from queuectl.queue.environments import name_of
+from queuectl.queue.lazy import unmade_that_fit
 from queuectl.stores.base import Store
-from queuectl.transfer.batch_lines import batch_from_line, batch_to_line
+from queuectl.transfer.batch_lines import batch_from_line, batch_to_line, unmade_in
 from queuectl.transfer.format import (
     job_from_line,
     job_to_line,
@@ -36,13 +37,14 @@ Line = dict[str, Any]
 def export_lines(store: Store, chosen: Filter | None, *, masked: bool) -> Iterator[Line]:
     """Yield a heading, then everything, or the jobs that a filter selects.
 
-    A captured environment comes before the first job that names it. With `masked` the values of
+    Of batches whose jobs are still to be made those go along whose jobs all fit. A captured
+    environment comes before the first job that names it. With `masked` the values of
     secrets are hidden, and the whole cannot be imported.
     """
     heading: Line = {"type": "queuectl", "format": FORMAT, "exported_at": iso(store.now())}
     yield {**heading, "masked": True} if masked else heading
     schedules = store.schedules.all() if chosen is None else []
-    batches = store.batches.all() if chosen is None else []
+    batches = store.batches.all() if chosen is None else unmade_that_fit(store, chosen)
     if chosen is None:
         for key, value in sorted(store.settings.all().items()):
             yield {"type": "setting", "key": key, "value": value}
@@ -81,11 +83,15 @@ def _environment(store: Store, name: str, *, masked: bool) -> Iterator[Line]:
 
 @frozen
 class Taken:
-    """One line that was taken in, or why it was not; `kind` is the type of what was stored."""
+    """One line that was taken in, or why it was not; `kind` is the type of what was stored.
+
+    A batch has `unmade` jobs with it that are still to be made.
+    """
 
     where: str
     error: QueuectlError | None = None
     kind: str = ""
+    unmade: int = 0
 
     @property
     def existing(self) -> bool:
@@ -134,7 +140,8 @@ class Intake:
             self._kinds[kind](given)
         except (InvalidInput, Conflict) as fault:
             return [*stored, Taken(where, fault)]
-        return [*stored, Taken(where, kind=kind)]
+        unmade = unmade_in(given) if kind == "batch" else 0
+        return [*stored, Taken(where, kind=kind, unmade=unmade)]
 
     def finish(self) -> list[Taken]:
         """Store the jobs that were taken in and not stored yet."""

@@ -38,7 +38,7 @@ _STOP = "queuectl worker stop; then again"
 _STOP_ALL = "queuectl worker stop, and --all-hosts for those elsewhere; then again"
 _BATCH = 200
 _BREATH_SECONDS = 0.002
-_NOTED = ("compared", "deliveries", "schedules", "checksum")
+_NOTED = ("compared", "deliveries", "schedules", "unmade", "checksum")
 _WHOLE = Page(with_output=True, with_history=True)
 
 _R = TypeVar("_R", Job, Schedule)
@@ -49,6 +49,7 @@ class Progress:
     """How far a migration has come; `checksum` is there when all has been compared.
 
     `deliveries` of hooks are among what was moved and compared, and then counted by themselves.
+    `unmade` jobs of batches are still to be made there.
     `is_over` says that an earlier call had come to the end, and was perhaps killed before it
     could say so.
     """
@@ -57,6 +58,7 @@ class Progress:
     compared: int = 0
     deliveries: int = 0
     schedules: int = 0
+    unmade: int = 0
     checksum: str = ""
     is_over: bool = False
 
@@ -245,6 +247,7 @@ def _compared(source: Store, target: Store) -> Iterator[Progress]:
         compared=compared,
         deliveries=deliveries,
         schedules=schedules,
+        unmade=sum(batch.unmade for batch in target.batches.unmade()),
         checksum=total.hexdigest(),
     )
 

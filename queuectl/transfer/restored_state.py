@@ -6,12 +6,14 @@ It is seen beside what it is to replace, so that the past does not come twice.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from queuectl.domain import state_machine
+from queuectl.domain.batch import Batch
 from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.frozen import frozen
@@ -25,7 +27,7 @@ from queuectl.stores.base import Store
 from queuectl.stores.rules import ARRIVING, MOVED_TO, MOVING
 from queuectl.system.home import Home
 from queuectl.system.timetable import dated, timetable_of
-from queuectl.transfer.backup import MADE_AT, Contents, contents
+from queuectl.transfer.backup import MADE_AT, Contents, contents, unmade_batches
 
 _INTERRUPTED = "interrupted: the store was restored from a backup"
 _DEFAULT = "default"
@@ -59,14 +61,18 @@ class Found:
 def compare(copy: sqlite3.Connection, old: Path | None) -> Found:
     """Return what is in a copy; `old` is the store that it is to replace, if that can be read."""
     again = over = None
+    batches = [batch for batch in unmade_batches(copy) if batch.waits]
     with contextlib.suppress(sqlite3.DatabaseError), attached(copy, old) as is_there:
         if is_there:
             again = _count(copy, f"{_UNSETTLED} AND {_HAS_RUN_SINCE}")
             over = _count(copy, f"{_UNSETTLED} AND NOT {_HAS_RUN_SINCE} AND {_IS_OVER}")
+            for batch in batches:
+                again += _count_made_since(copy, batch, "runs > 0")
+                over += _count_made_since(copy, batch, f"runs = 0 AND {_WAS_OVER}")
     return Found(
         contents(copy),
         _mark(copy, MADE_AT),
-        _count(copy, _UNSETTLED),
+        _count(copy, _UNSETTLED) + sum(batch.unmade for batch in batches),
         again,
         over,
         _mark(copy, MOVED_TO),
@@ -90,6 +96,16 @@ def attached(copy: sqlite3.Connection, old: Path | None) -> Iterator[bool]:
 
 def _count(copy: sqlite3.Connection, condition: str) -> int:
     count: int = copy.execute(f"SELECT count(*) FROM main.jobs WHERE {condition}").fetchone()[0]
+    return count
+
+
+def _count_made_since(copy: sqlite3.Connection, batch: Batch, condition: str) -> int:
+    """Return how many jobs of a batch were made in the old store since, and fit a condition."""
+    count: int = copy.execute(
+        "SELECT count(*) FROM old.jobs AS before WHERE batch_name = ? AND batch_index > ? "
+        f"AND batch_index NOT IN (SELECT value FROM json_each(?)) AND {condition}",
+        (batch.name, batch.made, json.dumps(batch.ahead)),
+    ).fetchone()[0]
     return count
 
 

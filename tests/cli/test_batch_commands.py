@@ -17,7 +17,7 @@ from queuectl.queue import Queue, open_queue
 from queuectl.queue.batches import look_after
 from queuectl.queue.lazy import LazyJobs
 from queuectl.web.api.read import page_of
-from tests.cli.harness import Cli, environment, run_next
+from tests.cli.harness import Cli, bury, environment, run_next, running
 
 DONE = Outcome(exit_code=0, duration=0.25, stdout="loss: 3\nlast line\n")
 FAILED = Outcome(exit_code=3, error="Exit code 3", duration=1.5, stderr="oh no\n")
@@ -62,6 +62,19 @@ def test_a_batch_is_listed_and_counted(cli: Cli) -> None:
 @pytest.mark.parametrize("line", ["batch show x", "wait --batch x", "results x", "batch cancel x"])
 def test_a_batch_that_is_not_there_is_no_batch(cli: Cli, line: str) -> None:
     assert "no batch 'x'" in cli.refused(3, *line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["list", "dlq list", "cancel -y", "cancel --dry-run", "retry", "delete -y", "purge -y",
+     "purge --dry-run", "export", "wait", "status", "results"],
+)  # fmt: skip
+def test_a_mistyped_batch_is_refused_alike_everywhere(cli: Cli, line: str) -> None:
+    cli.ok("enqueue", "--batch", "night1", "--", "true")
+    said = cli.refused(3, *line.split(), "--batch", "nigth1")
+    assert "no batch 'nigth1' (did you mean 'night1'?)" in said
+    assert "queuectl batch list" in said
+    assert cli.ids("--batch", "night1")
 
 
 @pytest.mark.usefixtures("queue")
@@ -204,14 +217,58 @@ def test_a_whole_batch_is_cancelled_retried_and_purged(cli: Cli, lazy: Queue) ->
     assert cli.ok("batch", "list", "--json").json == []
 
 
+def test_a_backup_counts_what_is_not_made_yet(cli: Cli, lazy: Queue) -> None:
+    said = f"{TOTAL:,} jobs"
+    assert said in cli.ok("backup", "copy.db").out
+    LazyJobs(lazy.store).top_up(2000)
+    for _ in range(1001):  # of which the last one was not made when the copy was
+        run_next(lazy, DONE)
+    tried = cli.ok("restore", "--dry-run", "copy.db").out
+    assert f"Would restore {said}" in tried
+    assert f"{said} in it will run: 1,001 of them again" in tried
+    cli.ok("restore", "--yes", "copy.db")
+    assert counts(cli) == {"pending": TOTAL, "total": TOTAL}
+
+
+def test_whoever_waits_for_all_waits_for_such_a_batch_as_a_whole(cli: Cli, lazy: Queue) -> None:
+    cli.ok("enqueue", "other", "--queue", "q", "--", "true")
+    ids, batches = lazy.unsettled()
+    assert (ids, batches) == (["other"], ["b"])
+    assert lazy.unsettled("q") == (["other"], [])
+    assert cli("wait", "--all", "--timeout", "0.5").code == 124
+    cli.ok("cancel", "other")
+    assert "batch 'b' is not done: 20,001 pending" in cli("wait", "--all", "--timeout", "0").err
+    with running("wait", "--all") as waiting, running("wait", "--all", "--json") as as_json:
+        for each in (waiting, as_json):
+            assert "no worker is running" in each.err.readline()  # so it has seen the batch
+        cli.ok("cancel", "--batch", "b", "--yes")
+        told, _ = waiting.popen.communicate(timeout=120)
+        jobs = json.loads(as_json.popen.communicate(timeout=120)[0])
+    assert told == "Batch 'b' is done: 20,001 cancelled\n"
+    assert len(jobs) == TOTAL
+    assert {job["state"] for job in jobs} == {"cancelled"}
+
+
+def test_a_batch_that_cannot_start_is_not_waited_for(cli: Cli) -> None:
+    bury("parent")
+    cli.ok("enqueue", "--batch", "b", "--array", f"1-{TOTAL}", "--after", "parent", "--", "x", "{}")
+    waited = cli("wait", "--all")
+    assert waited.code == 1
+    assert "cannot start" in waited.err
+
+
 def test_no_job_is_made_twice_or_lost_over_an_export(cli: Cli, lazy: Queue) -> None:
     run_next(lazy, DONE)
-    cli.ok("export", "all.jsonl")
-    cli.ok("--home", "second", "import", "all.jsonl")
+    said = f"{TOTAL:,} jobs"
+    assert said in cli.ok("export", "all.jsonl").out
+    assert said in cli.ok("export", "--batch", "b", "some.jsonl").out
+    assert said in cli.ok("--home", "some", "import", "some.jsonl").out
+    assert said in cli.ok("--home", "second", "import", "all.jsonl").out
     there = cli.ok("--home", "second", "batch", "show", "b", "--json").json
     assert there["counts"] == cli.ok("batch", "show", "b", "--json").json["counts"]
     assert there["unmade"] == TOTAL - 1000
-    cli.ok("migrate", "--to", "third.db", "--yes")
+    assert said in cli.ok("migrate", "--to", "third.db", "--yes").out
+    assert said in cli.ok("migrate", "--to", "third.db", "--yes").out, "and so the second time"
     moved = cli.ok("--store", "third.db", "batch", "show", "b", "--json").json
     assert (moved["counts"], moved["unmade"]) == (there["counts"], there["unmade"])
 

@@ -13,14 +13,26 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.cli.run import _provide_worker
+from queuectl.cli.session import Session
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
-from tests.cli.harness import Cli, bury, claim_next, environment, process, run_next, running
+from tests.cli.harness import (
+    Cli,
+    bury,
+    claim_next,
+    environment,
+    play_worker,
+    process,
+    run_next,
+    running,
+)
 
 if os.name == "nt":
     pytest.skip("pexpect needs a Unix terminal", allow_module_level=True)
 
 from tests.terminal import Terminal
+from tests.worker.fleet import eventually
 
 Start = Callable[..., Terminal]
 
@@ -153,6 +165,32 @@ def test_a_run_after_the_first_is_announced() -> None:
     last = followed.err.splitlines()[-1]
     assert (last[:12], last[-11:]) == ("job 'a' dead", "Exit code 1")
     assert "run 2" in process("logs", "-f", "a").err
+
+
+def test_why_a_job_was_put_back_is_told_once_and_is_no_run(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "echo hi")
+    why = "preflight, exit code 1: no disk"
+    with open_queue() as queue:
+        for _ in range(2):
+            run_next(queue, Outcome(error=why, postponed=0.001))
+            eventually(queue.store.make_due_claimable)
+        run_next(queue, Outcome(error=why, postponed=3600.0))
+    assert meanwhile_read("logs", "-f", "a") == ("", f"job 'a' waits: {why}\n")
+
+
+def test_whoever_runs_a_job_is_not_told_of_busy_workers_where_it_was_put_back(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.ok("enqueue", "a", "true")
+    cli.ok("enqueue", "b", "true", "--queue", "other")
+    with open_queue() as queue:
+        run_next(queue, Outcome(error="preflight, exit code 1", postponed=3600.0))
+        play_worker(queue, jobs=1)
+        _provide_worker(Session(), queue, "a")
+        assert capsys.readouterr().err == ""
+        cli.ok("enqueue", "c", "true")
+        _provide_worker(Session(), queue, "c")
+        assert "waits, as the only worker is busy" in capsys.readouterr().err
 
 
 def test_a_job_that_is_deleted_does_not_end_the_following_of_others(run: Start, cli: Cli) -> None:

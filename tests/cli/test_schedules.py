@@ -312,3 +312,41 @@ def test_doctor_tells_of_a_schedule_that_this_machine_cannot_serve(cli: Cli) -> 
     result = cli("doctor")
     assert "schedule 'a': unknown time zone 'Mars/Olympus'" in result.out + result.err
     assert result.code != 0
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        (["--snapshot"], '"queuectl enqueue --snapshot …" takes one at each run'),
+        (["--capture-env"], "--env NAME=VALUE, or --env-file FILE"),
+        (["--no-capture-env"], "nobody enqueues its runs"),
+        (["--hold"], "queuectl schedule pause NAME"),
+        (["--id", "a"], "its runs are NAME@TIME"),
+        (["--unique", "a"], "--overlap"),
+        (["--batch", "a"], "queuectl enqueue --batch NAME"),
+        (["--at-once", "2"], "queuectl queue limit"),
+        (["--max-fails", "2"], "queuectl enqueue --batch NAME --max-fails N"),
+        (["--after", "a"], "queuectl enqueue --after ID"),
+        (["--after-any=a"], "queuectl enqueue --after-any ID"),
+        (["--at", "9:00"], "CRON or --every"),
+        (["--in", "5m"], "CRON or --every"),
+        (["--array", "1-3"], "queuectl enqueue --array"),
+        (["--param", "a=1,2"], "queuectl enqueue --param"),
+        (["--lines", "a"], "queuectl enqueue --lines"),
+    ],
+)
+def test_an_option_that_a_schedule_lacks_is_refused_with_the_reason(
+    cli: Cli, option: list[str], hint: str
+) -> None:
+    said = cli.refused(2, "schedule", "add", "nightly", "0 3 * * *", "true", *option)
+    name = option[0].partition("=")[0]
+    assert f"{name} does not go with a schedule: " in said
+    assert hint in said
+    assert cli.ok("schedule", "list", "--json").json == []
+
+
+@pytest.mark.usefixtures("cli")
+def test_a_field_that_a_schedule_lacks_is_refused_with_the_reason() -> None:
+    with open_queue() as queue, pytest.raises(InvalidInput, match="of one moment") as refusal:
+        queue.schedules.add("nightly", "0 3 * * *", {"command": "true", "snapshot": True})
+    assert "queuectl enqueue --snapshot" in refusal.value.hint

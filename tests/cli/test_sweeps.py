@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.queue import open_queue
 from tests.cli.harness import Cli, cli, environment, home, program
 from tests.cli.test_startup import modules_of
 
@@ -172,6 +173,9 @@ REFUSED = {
     "--at-once 3 'x y'": "is of a batch",
     "--max-fails 3 'x y'": "is of a batch",
     "--batch a@b 'x y'": "is not valid",
+    "--array 1-2 --cwd run-{} 'x y'": "'cd {} && COMMAND'",
+    "--param lr=1 --preflight 'test -e {lr}' 'x y'": 'write "$QUEUECTL_PARAM_LR" there',
+    "--array 1-2 --env 'S={%}' 'x y'": "the command finds it as $QUEUECTL_SLOT",
     "--array 1-2": "nothing to enqueue",
     "--array 1-2 make": "'make' may be an id or a command",
 }
@@ -185,6 +189,7 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_stored(cli: Cli, line: s
     Path("odd.jsonl").write_text('{"a": 1}\n{"b": 1}\n')
     Path("list.json").write_text("[1]")
     Path("bytes.csv").write_bytes(b"a\n\xff\n")
+    Path("run-{}").mkdir()
     assert REFUSED[line] in cli.refused(2, "enqueue", *shlex.split(line))
     assert cli.ids() == []
 
@@ -236,6 +241,46 @@ def test_what_is_no_placeholder_and_what_has_none_is_said(cli: Cli) -> None:
     assert "{lrr} is no placeholder here, and is left as typed (did you mean 'lr'?)" in result.err
     assert "{lr} is not in the command, which finds it as $QUEUECTL_PARAM_LR" in result.err
     assert "bs" not in result.err
+
+
+def test_placeholders_stand_for_values_in_each_field_that_is_text(cli: Cli) -> None:
+    line = ["enqueue", "b", "--array", "3-4", "--param", "v=a 'b'", "--env", "OUT=run-{}/{v}",
+            "--env", "N={{}}", "--input", "in-{}", "--label", "l-{}", "--unique"]  # fmt: skip
+    cli.ok(*line, "u-{}", "--", "./job", "{}")
+    for name, number in (("b-1", 3), ("b-2", 4)):
+        job = cli.job(name)
+        assert job["env"] == {"OUT": f"run-{number}/a 'b'", "N": "{{}}"}
+        assert job["input"].endswith(f"in-{number}")
+        assert (job["labels"], job["unique"]) == ([f"l-{number}"], f"u-{number}")
+    cli.ok("enqueue", "c", "--array", "3-4", "--input-text", "say {}", "--", "cat")
+    with open_queue() as queue:
+        assert [queue.get(f"c-{n}").spec.input_text for n in (1, 2)] == ["say 3", "say 4"]
+
+
+def test_an_unknown_placeholder_of_a_variable_is_said_but_for_secrets(cli: Cli) -> None:
+    line = ["enqueue", "--param", "lr=1", "--env", "A={lrr}", "--env", "TOKEN={abc}"]
+    said = cli.ok(*line, "--", "./job", "{lr}").err
+    assert "{lrr} is no placeholder here" in said
+    assert "abc" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (["./job $SLURM_ARRAY_TASK_ID"], ""),
+        (["--", "sh", "-c", "./job ${SLURM_ARRAY_TASK_ID}"], ""),
+        (["./job $SLURM_ARRAY_TASK_COUNT"], "$SLURM_ARRAY_TASK_COUNT is not set here"),
+        (["--env", "SLURM_ARRAY_TASK_COUNT=2", "./job $SLURM_ARRAY_TASK_COUNT"], ""),
+        (["--", "./job", "$SGE_TASK_ID"], "$SGE_TASK_ID is left as typed, as no shell reads"),
+        (["--", "./job", "$QUEUECTL_INDEX"], "$QUEUECTL_INDEX is left as typed"),
+    ],
+)
+def test_variables_that_a_job_of_an_array_will_not_have_are_told(
+    cli: Cli, words: list[str], note: str
+) -> None:
+    said = cli.ok("enqueue", "--dry-run", "--array", "1-2", *words).err
+    assert note in said
+    assert bool(note) == ("note:" in said)
 
 
 def test_a_dry_run_stores_nothing_and_shows_all_off_a_terminal(cli: Cli, home: Path) -> None:

@@ -117,8 +117,9 @@ def test_a_job_finds_its_values_in_its_environment(
         monkeypatch.setenv(f"QUEUECTL_{name}", "another's")
     sweep = fleet.queue.sweep(
         'printf "%s|" "$QUEUECTL_PARAM_LEARN_RATE" "$QUEUECTL_INDEX" "$QUEUECTL_PARAM_INDEX" '
-        '"$QUEUECTL_BATCH" "$QUEUECTL_BATCH_INDEX" "$QUEUECTL_SLOT" {%}',
-        array="7-8", params={"learn-rate": ["a  'b\n$(id)"]},
+        '"$QUEUECTL_BATCH" "$QUEUECTL_BATCH_INDEX" "$QUEUECTL_SLOT" {%} '
+        '"$SLURM_ARRAY_TASK_ID" "$PBS_ARRAY_INDEX" "$SGE_TASK_ID"',
+        array="7-8", env={"SGE_TASK_ID": "my own"}, params={"learn-rate": ["a  'b\n$(id)"]},
     )  # fmt: skip
     fleet.queue.enqueue_sweep(sweep, "b")
     plain = fleet.queue.enqueue_one(
@@ -127,7 +128,7 @@ def test_a_job_finds_its_values_in_its_environment(
     fleet.start()
     outcome = fleet.settled("b-2").outcome
     assert outcome is not None
-    assert outcome.stdout == "a  'b\n$(id)|8|8|b|2|1|1|"
+    assert outcome.stdout == "a  'b\n$(id)|8|8|b|2|1|1|8|8|my own|"
     assert fleet.settled(plain).outcome.stdout == "\n"  # type: ignore[union-attr]
 
 

@@ -99,6 +99,9 @@ def test_batches_are_what_the_command_line_tells(api: TestClient, queue: Queue, 
     assert call(api, "getBatch", name="b").json() == cli.ok("batch", "show", "b", "--json").json
     assert call(api, "getBatch", name="x").status_code == 404
     assert len(call(api, "listJobs", query="?batch=b").json()["jobs"]) == 2
+    assert call(api, "listJobs", query="?batch=x").status_code == 404
+    assert call(api, "listDead", query="?batch=x").status_code == 404
+    assert call(api, "cancelJobs", {"all": True, "batch": "x"}).status_code == 404
 
 
 def test_many_jobs_of_one_command_are_enqueued_or_none(api: TestClient, queue: Queue) -> None:

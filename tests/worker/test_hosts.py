@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from queuectl.domain.job import State
 from queuectl.domain.views import exit_code, reason
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.worker.runs import programs
-from tests.worker.fleet import Fleet, eventually
+from tests.worker.fleet import Fleet, eventually, fleet_in
 
 
 def join(fleet: Fleet, host: str, queues: tuple[str, ...] = ()) -> WorkerRecord:
@@ -99,7 +100,16 @@ def test_what_the_system_lacks_for_a_moment_is_an_attempt_as_any() -> None:
         assert type(programs.cannot_start(fault, "why")) is kind
 
 
-def test_another_host_that_lives_may_start_it_and_this_one_leaves_it_alone(fleet: Fleet) -> None:
+@pytest.fixture(params=["sqlite", "mongo"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    """A home without workers yet, on each kind of store."""
+    url = request.getfixturevalue("mongo_url") if request.param == "mongo" else None
+    with fleet_in(tmp_path, url) as fleet:
+        yield fleet
+
+
+def test_another_host_that_lives_may_start_it_and_this_one_leaves_it_alone(anywhere: Fleet) -> None:
+    fleet = anywhere
     join(fleet, "elsewhere")
     fleet.start()
     job_id = fleet.enqueue(["no-such-program-anywhere"], max_retries=1)

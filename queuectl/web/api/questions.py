@@ -8,7 +8,7 @@ from __future__ import annotations
 from queuectl.domain.job import State
 from queuectl.queue import Queue
 from queuectl.web.api.endpoint import Arguments, Asks, Question
-from queuectl.web.api.read import DEAD, filter_of
+from queuectl.web.api.read import DEAD, known_filter_of
 
 
 def jobs(number: int) -> str:
@@ -30,7 +30,7 @@ def of_several(
         if "ids" in arguments:
             number = 0 if only_all else len(arguments["ids"])
         else:
-            number = queue.count(filter_of(arguments, states))
+            number = queue.count(known_filter_of(queue, arguments, states))
         many = jobs(number).replace(" job", kind)
         return Question(text.format(many), f"Yes, {verb} {jobs(number)}") if number else None
 

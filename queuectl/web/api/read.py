@@ -58,6 +58,15 @@ def filter_of(arguments: Arguments, states: frozenset[State] = frozenset()) -> F
     )
 
 
+def known_filter_of(
+    queue: Queue, arguments: Arguments, states: frozenset[State] = frozenset()
+) -> Filter:
+    """Return the same. Raises NotFound for a batch, mistyped maybe, that is not there."""
+    if "batch" in arguments:
+        queue.require_batch(arguments["batch"])
+    return filter_of(arguments, states)
+
+
 def deliveries_of(arguments: Arguments) -> Filter:
     """Return the filter of deliveries that parameters ask for."""
     hook = arguments.get("hook")
@@ -93,6 +102,13 @@ def _as_page(queue: Queue, page: tuple[list[Job], int | None]) -> dict[str, Any]
     return {"jobs": as_dicts(queue, page[0]), "next": page[1]}
 
 
+def _page_as_dict(
+    queue: Queue, arguments: Arguments, states: frozenset[State] = frozenset()
+) -> dict[str, Any]:
+    known_filter_of(queue, arguments)
+    return _as_page(queue, page_of(queue, arguments, states))
+
+
 def as_dicts(queue: Queue, jobs: list[Job]) -> list[dict[str, Any]]:
     """Return jobs as the API tells them."""
     now, wait_context = queue.now(), queue.wait_context()
@@ -125,7 +141,7 @@ READING = (
              lambda queue, arguments: report_as_dict(queue.stats(arguments.get("queue"))),
              named("Report"), (_QUEUE,)),
     Endpoint("listJobs", "GET", "/jobs", "List jobs, dead ones included, a page at a time.",
-             lambda queue, arguments: _as_page(queue, page_of(queue, arguments)),
+             lambda queue, arguments: _page_as_dict(queue, arguments),
              named("JobPage"), (STATES, *FILTER, *_PAGING)),
     Endpoint("getJob", "GET", "/jobs/{id}", "Show everything about one job.",
              lambda queue, arguments: job_as_dict(queue, queue.get(arguments["id"])),
@@ -139,7 +155,7 @@ READING = (
                        "one of the two alone; all that there is, in its order, unless said"),
              )),
     Endpoint("listDead", "GET", "/dlq", "List the dead jobs, a page at a time.",
-             lambda queue, arguments: _as_page(queue, page_of(queue, arguments, DEAD)),
+             lambda queue, arguments: _page_as_dict(queue, arguments, DEAD),
              named("JobPage"), (*FILTER, *_PAGING)),
     Endpoint("listDeliveries", "GET", "/deliveries",
              "List what hooks tell, each delivery as a job, a page at a time.",

@@ -12,7 +12,7 @@ from queuectl.queue import Queue
 from queuectl.queue.bulk import ChangeResult
 from queuectl.web.api import questions
 from queuectl.web.api.endpoint import BODY, Arguments, Endpoint, Param
-from queuectl.web.api.read import DEAD, FILTER, STATES, filter_of
+from queuectl.web.api.read import DEAD, FILTER, STATES, known_filter_of
 from queuectl.web.api.schemas import FLAG, NAME, array, named
 
 MOST_NAMED = 1000
@@ -47,7 +47,8 @@ def _act(
     if "ids" in arguments:
         errors = [_error_of(queue, one, word) for word in arguments["ids"]]
     else:
-        errors = [result.error for result in every(queue, filter_of(arguments, states))]
+        chosen = known_filter_of(queue, arguments, states)
+        errors = [result.error for result in every(queue, chosen)]
     refused = [str(error) for error in errors if error]
     return {
         "done": len(errors) - len(refused),
