@@ -181,7 +181,9 @@ class Store(Protocol):
     def commit_and_claim(
         self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
     ) -> tuple[list[bool], list[Job]]:
-        """Commit the ends of jobs, and claim a job for each request until there is none.
+        """Commit the ends of jobs, and claim a job for each request, as far as there are any.
+
+        Jobs that come after those of another queue or priority may be left to the next call.
 
         Returns which ends were committed, and the jobs in the order of the requests; a lost
         commit stops neither. Nothing is claimed after a job that may be what ended its worker (a
@@ -194,6 +196,11 @@ class Store(Protocol):
     @property
     def claim_batch_size(self) -> int:
         """How many jobs it is worth while to claim at once, by a worker to which they are short."""
+        ...
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a call takes its time to get to the store and back."""
         ...
 
     def flush(self) -> None:

@@ -36,6 +36,10 @@ _SHORT_PATIENCE = 0.1
 """How long to wait for a store while jobs are to be looked after."""
 
 _LONGEST_NOTE = 4096
+_COSTS_TOGETHER, _TOGETHER_AT_MOST = 4, 5
+"""Where a store is far away, jobs are claimed together for so many times as long as the last claim
+took, but for no more than so many times `Timings.together`."""
+
 _UNKNOWN_SECONDS = 1.0
 """What jobs are taken to last before any has run."""
 
@@ -102,6 +106,7 @@ class ClaimBatch:
         self._must_commit = False
         self._asked_at = self._claimed_at = self._ended_at = 0.0
         self._pace = _UNKNOWN_SECONDS
+        self._cost = 0.0
 
     @property
     def is_empty(self) -> bool:
@@ -171,25 +176,40 @@ class ClaimBatch:
             since.append(self._claimed_at)
         if not since:
             return float("inf")
-        return max(0.0, min(since) + self._timings.stale - time.monotonic())
+        return max(0.0, min(since) + self._stale - time.monotonic())
+
+    @property
+    def _together(self) -> float:
+        """For how long the jobs may run that are claimed at once."""
+        together = self._timings.together
+        return max(together, min(self._cost * _COSTS_TOGETHER, together * _TOGETHER_AT_MOST))
+
+    @property
+    def _stale(self) -> float:
+        """When what was claimed is given back, and what has ended is committed, at the latest."""
+        return self._timings.stale * self._together / self._timings.together
 
     def _note_time(self, now: Situation) -> None:
         """Decide what has waited for long enough."""
-        moment, timings = time.monotonic(), self._timings
-        is_late = bool(self._waiting) and moment - self._claimed_at > timings.stale
-        is_stuck = now.is_slow and now.free <= 0  # with a slot free, what waits begins at once
+        moment, stale = time.monotonic(), self._stale
+        is_late = bool(self._waiting) and moment - self._claimed_at > stale
+        # with a slot free, what waits begins at once; and to give it back takes its time too
+        is_stuck = now.is_slow and now.free <= 0 and self._cost <= self._timings.quick
         if is_stuck or is_late or not now.may_claim:
             self._give_back()
         if not now.may_claim:
             self._unanswered = []  # what they got is taken back when this worker has left
         if not self._ended.left:
             return
-        if is_stuck or not self._waiting or moment - self._ended_at >= timings.stale:
+        # over a long way what has ended goes with the next claim, if the last run is over soon
+        may_go_on = self._store.is_remote and now.is_busy and not now.is_slow
+        is_over = not (self._waiting or may_go_on)
+        if is_stuck or is_over or moment - self._ended_at >= stale:
             self._must_commit = True
 
     def _number(self, free: int) -> int:
         """Return for how many jobs to ask: what is over in time, judged by the last."""
-        soon = int(free * self._timings.together / self._pace)
+        soon = int(free * self._together / self._pace)
         return max(free, min(self._most, soon))
 
     def _hold(self, jobs: Sequence[ClaimedJob]) -> None:
@@ -239,8 +259,12 @@ class ClaimBatch:
 
         def once() -> _Answer:
             self._asked_at = boot_clock()
+            begun = time.monotonic()
             try:
-                return self._store.commit_and_claim(changes, self._unanswered)
+                answer = self._store.commit_and_claim(changes, self._unanswered)
+                if self._store.is_remote and self._unanswered:
+                    self._cost = time.monotonic() - begun
+                return answer
             except StoreUnavailable:
                 self._unanswered = [replace(each, repeated=True) for each in self._unanswered]
                 raise

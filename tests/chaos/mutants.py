@@ -102,7 +102,7 @@ MUTANTS = (
         (
             Cut(
                 "stores/mongo/claims.py",
-                "if job.spec.needs and not self.needy.confirm(",
+                "if jobs[0].spec.needs and not self.needy.confirm(",
                 "if not (",
             ),
         ),
@@ -348,6 +348,38 @@ MUTANTS = (
                 "wanted = where",
             ),
         ),
+    ),
+    Mutant(
+        "ends of several on MongoDB do not look at their fences",
+        SETTLING + "test_an_end_that_is_refused_spoils_neither_the_others_nor_the_claims[mongo]",
+        (
+            Cut(
+                "stores/mongo/ends.py",
+                "UpdateOne(fence(change), update(",
+                'UpdateOne({"_id": change.before.id}, update(',
+            ),
+        ),
+    ),
+    Mutant(
+        "claims of several on MongoDB take what has changed since it was seen",
+        "tests/stores/test_mongo_several.py::test_what_was_changed_since_it_was_seen_is_not_taken",
+        (
+            Cut(
+                "stores/mongo/several.py",
+                '{"_id": seen["_id"], "ready": True, **_as_seen(seen)}',
+                '{"_id": seen["_id"]}',
+            ),
+        ),
+    ),
+    Mutant(
+        "claims of several on MongoDB that are asked for again take other jobs",
+        SETTLING + "test_claims_that_are_asked_for_again_are_the_same[mongo]",
+        (Cut("stores/mongo/claims.py", "if request.repeated else []", "if False else []"),),
+    ),
+    Mutant(
+        "a job on MongoDB that may have ended its worker is claimed with others",
+        SETTLING + "test_a_job_that_may_have_ended_its_worker_is_claimed_alone[mongo-1-counted]",
+        (Cut("stores/mongo/crowd.py", "takewhile(_is_harmless, chosen", "iter(chosen"),),
     ),
     Mutant(
         "a claim on MongoDB does not hold the numbers of its slots",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,61 @@ def test_a_commit_whose_reply_is_lost_settles_once(
     assert existing(store, "a") == change.after
     assert len(existing(store, "a").history) == 1
     assert listed(store) == ["a"]
+
+
+@pytest.mark.parametrize("times", TIMES)
+def test_claims_of_several_whose_reply_is_lost_take_a_job_each(
+    store: MongoStore, proxy: Proxy, times: int
+) -> None:
+    for name in "abcd":
+        added(store, name)
+    asked = [request(claim_id=f"claim{number}") for number in range(3)]
+    proxy.drop("update", "jobs", times)
+    _, jobs = _again(
+        lambda is_again: store.commit_and_claim(
+            [], [replace(each, repeated=is_again) for each in asked]
+        )
+    )
+    assert len(proxy.dropped) == times
+    assert [(job.id, job.claim_id) for job in jobs] == [
+        ("a", "claim0"), ("b", "claim1"), ("c", "claim2"),
+    ]  # fmt: skip
+    assert {job.id: job.runs for job in store.claimed_by("w1")} == {"a": 1, "b": 1, "c": 1}
+    assert existing(store, "d").state is State.PENDING
+
+
+@pytest.mark.parametrize("times", TIMES)
+def test_claims_of_several_that_nobody_could_read_back_are_found_again(
+    store: MongoStore, proxy: Proxy, times: int
+) -> None:
+    for name in "abcd":
+        added(store, name)
+    asked = [request(claim_id=f"claim{number}") for number in range(3)]
+    store.commit_and_claim([], asked)  # and the worker was never told
+    again = [replace(each, repeated=True) for each in asked]
+    proxy.drop("find", "jobs", times)
+    _, jobs = _again(lambda _: store.commit_and_claim([], again))
+    assert [job.id for job in jobs] == ["a", "b", "c"]
+    assert {job.runs for job in jobs} == {1}
+    assert existing(store, "d").state is State.PENDING
+
+
+@pytest.mark.parametrize("times", TIMES)
+def test_ends_of_several_whose_reply_is_lost_settle_once(
+    store: MongoStore, proxy: Proxy, times: int
+) -> None:
+    for name in "abc":
+        added(store, name)
+    ends = [SUCCESS, FAILURE, SUCCESS]
+    changes = [state_machine.finish(claimed(store), end, store.now()) for end in ends]
+    proxy.drop("update", "jobs", times)
+    applied, _ = _again(lambda _: store.commit_and_claim(changes, []))
+    assert len(proxy.dropped) == times
+    assert applied == [True, True, True]
+    assert [existing(store, name) for name in "abc"] == [change.after for change in changes]
+    assert {len(existing(store, name).history) for name in "abc"} == {1}
+    assert store.commit_and_claim(changes, [])[0] == [True, True, True]
+    assert faults(store) == []
 
 
 @pytest.mark.parametrize("times", TIMES)

@@ -16,7 +16,7 @@ from queuectl.domain import state_machine
 from queuectl.domain.errors import InvalidInput, StoreRefused, StoreUnavailable
 from queuectl.stores import open_store
 from queuectl.stores.mongo import connection, retention
-from queuectl.stores.mongo.claims import CROWD
+from queuectl.stores.mongo.crowd import CROWD
 from queuectl.stores.mongo.queues import free_numbers
 from queuectl.stores.mongo.schema import VERSION
 from queuectl.stores.mongo.store import MongoStore

@@ -7,8 +7,8 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from queuectl.stores.mongo import claims
-from queuectl.stores.mongo.claims import CROWD, FOR_EACH_WORKER
+from queuectl.stores.mongo import crowd
+from queuectl.stores.mongo.crowd import CROWD, FOR_EACH_WORKER
 from queuectl.stores.mongo.store import MongoStore
 from tests.stores.faults import Commands
 from tests.stores.kit import claimed, claimed_ids, new_job, request, worker_record
@@ -20,7 +20,7 @@ NEAR = FOR_EACH_WORKER * len(FLEET)
 @pytest.fixture
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MongoStore:
     """The store of the first worker; so many are registered that they are a crowd."""
-    monkeypatch.setattr(claims, "PAGE_SECONDS", 60.0)  # no page gets old in a slow test
+    monkeypatch.setattr(crowd, "PAGE_SECONDS", 60.0)  # no page gets old in a slow test
     watched_store: MongoStore = request.getfixturevalue("watched_store")
     for worker in FLEET:
         watched_store.workers.register(worker_record(watched_store, worker))

@@ -145,6 +145,17 @@ def test_a_database_from_before_an_index_gets_it_when_it_is_opened(link: Link) -
     assert (link.meta.find_one({"_id": MARK}) or {})["indexed"] == INDEXED
 
 
+def test_a_database_from_before_an_index_went_loses_it_when_it_is_opened(link: Link) -> None:
+    prepare(link)
+    link.jobs.create_index("queue", name="running", partialFilterExpression={"state": "processing"})
+    link.meta.update_one({"_id": MARK}, {"$set": {"indexed": INDEXED - 1}})
+    for _ in range(2):
+        prepare(link)
+        assert "running" not in link.jobs.index_information()
+        link.meta.update_one({"_id": MARK}, {"$set": {"indexed": INDEXED - 1}})
+    assert missing_indexes(link) == []
+
+
 def test_a_prepared_database_is_left_as_it_is(link: Link) -> None:
     prepare(link)
     link.jobs.drop_index("claim")

@@ -14,7 +14,6 @@ from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import later
 from queuectl.stores.base import Store
 from queuectl.stores.exchange import Renewal
-from tests.stores.conftest import on_one_store
 from tests.stores.kit import (
     FAILURE,
     INTERRUPTED,
@@ -281,7 +280,6 @@ def test_claims_that_are_asked_for_again_are_the_same(store: Store) -> None:
     assert [job.id for job in first[1]] == [job.id for job in again[1]] == ["b", "c"]
 
 
-@on_one_store
 @pytest.mark.parametrize("alone", [True, False], ids=["counted", "suspect"])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_job_that_may_have_ended_its_worker_is_claimed_alone(
@@ -300,7 +298,6 @@ def test_a_job_that_may_have_ended_its_worker_is_claimed_alone(
     assert found == [["a", "bc"], ["a", "b", "c"], ["ab", "c"]][place]
 
 
-@on_one_store
 def test_jobs_of_a_limited_queue_are_claimed_one_by_one(store: Store) -> None:
     store.set_queue_limit("gpu", limit=3)
     store.insert([new_job(store, f"g{n}", queue="gpu") for n in range(3)])

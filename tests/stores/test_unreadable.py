@@ -16,7 +16,7 @@ from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.stores import serialization
 from queuectl.stores.base import Store
-from queuectl.stores.mongo.claims import CROWD
+from queuectl.stores.mongo.crowd import CROWD
 from queuectl.stores.mongo.store import MongoStore
 from queuectl.system.store_url import is_mongo
 from tests.stores.kit import added, claimed, existing, listed, new_job, request, worker_record

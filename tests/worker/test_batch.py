@@ -10,7 +10,7 @@ import pytest
 from queuectl.domain.job import State
 from queuectl.system.processes import is_stopped
 from queuectl.worker.options import Timings
-from tests.worker.fleet import Fleet, eventually, lives
+from tests.worker.fleet import Fleet, eventually, fleet_in, lives
 
 WARMING = 36
 """Enough jobs for a worker to find out that they are short: first it takes one, then many."""
@@ -63,6 +63,24 @@ def test_what_had_ended_when_its_worker_was_killed_is_not_run_again(fleet: Fleet
     assert fleet.settled(special).state is State.DEAD
     assert sorted(ran(fleet)) == sorted([*before, *after])
     assert {len(fleet.job(job_id).history) for job_id in before} == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("leisurely")
+def test_so_it_is_where_the_store_is_far_away(tmp_path: Path, mongo_url: str) -> None:
+    with fleet_in(tmp_path, mongo_url) as fleet:
+        noted = {"cwd": str(fleet.root)}
+        named = {name: f"echo {name} >> ran" for name in ("b1", "b2", "killing", "a1", "a2")}
+        named["killing"] = "kill -9 $PPID; sleep 60"
+        fleet.enqueue_all([{"id": name, "command": text, **noted} for name, text in named.items()])
+        fleet.set(max_interruptions=1)
+        fleet.start()
+        ends = {name: fleet.settled(name).state for name in named}
+        assert ends.pop("killing") is State.DEAD
+        assert set(ends.values()) == {State.COMPLETED}
+        assert sorted(ran(fleet)) == sorted(ends)
+        assert {len(fleet.job(name).history) for name in ends} == {1}
+        assert {fleet.job(name).attempts for name in ends} == {1}
 
 
 @pytest.mark.usefixtures("leisurely")

@@ -4,19 +4,17 @@ A claim names one queue and a floor of priority, so that the server walks one in
 match. Which queue that is comes from `queues`, a view of them; before a claim comes back
 empty-handed the view is read afresh.
 
-If all of a crowd of workers took the very first job, they would fight for one document. So each
-reads a page of candidates in the order of the claim, and takes first those of a share of its own,
-by id: which share a job is in follows from its number of arrival, which share is a worker's from
-the registry. Nobody looks further down the page than a few jobs for each worker, which keeps the
-order nearly that of arrival; where the own share is used up there, any of these jobs will do. The
-page is read afresh when somebody else was faster.
+A crowd of workers does not fight for the first job: see `crowd`. A worker to which jobs are short
+asks for several at once, and gets those of one queue by two commands (`several`); what has to be
+claimed by itself goes the way of one.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain, islice, takewhile, zip_longest
 
 import pymongo
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -24,12 +22,14 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from queuectl.domain.job import Holding, Job, State
 from queuectl.domain.times import later
 from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
+from queuectl.stores.mongo import several
 from queuectl.stores.mongo.connection import (
     BRIEF_SECONDS,
     Document,
     Link,
     durable,
 )
+from queuectl.stores.mongo.crowd import PAGE, Crowd
 from queuectl.stores.mongo.documents import BARE, NEEDS, readable, set_aside
 from queuectl.stores.mongo.errors import is_about_the_record, is_doubtful
 from queuectl.stores.mongo.needy_claims import NeedyClaims
@@ -43,27 +43,20 @@ from queuectl.stores.mongo.queues import (
     free_numbers,
 )
 from queuectl.stores.mongo.schema import CLAIM_ORDER
+from queuectl.stores.mongo.several import NOT_CLAIMED, held
 from queuectl.stores.serialization import holding_to_document
-from queuectl.system.polling import Pace, wait_readable
+from queuectl.system.polling import wait_readable
 
 SHORTEST_POLL, LONGEST_POLL = 0.05, 0.5
 """Seconds between two looks for work; a look is one read of one key of an index."""
 
-CROWD = 4
-"""With more live workers than this, claims spread over a page of candidates."""
+BATCH_SIZE = 32
+"""As many jobs as make the four commands of a batch cost little beside what they write."""
 
-FLEET_SECONDS = 5.0
-PAGE_SECONDS = 1.0
-PAGE = 200
-FOR_EACH_WORKER = 8
 _TRIES = 20
-_CANDIDATES = 3
+_TRIES_AT_SEVERAL = 2
 _PROCESSING = State.PROCESSING.value
 _FOR_LIMITS = {"queue": True, "slots": True, "suspect": True, "needs": True, "runs": True}
-_NOT_CLAIMED: Document = {
-    "$set": {"state": State.PENDING.value},
-    "$unset": dict.fromkeys(("ready", "claim_id", "lease_until", "claim_alone", "slots_held"), ""),
-}
 
 
 class Claims:
@@ -80,22 +73,34 @@ class Claims:
         self._request: ClaimRequest | None = None
         self._pause = SHORTEST_POLL
 
-    def claim(self, request: ClaimRequest) -> Job | None:
-        """Take the next job that is ready, as `Store.claim` says."""
+    def claim(self, requests: Sequence[ClaimRequest]) -> list[Job]:
+        """Take jobs that are ready for alike requests, as `Store.commit_and_claim` says.
+
+        For one request it is that which goes next. For several they are of one queue.
+        """
+        request = requests[0]
         self._queues, self._more, self._request = request.queues, _condition(request), request
-        job = self._held(request) if request.repeated else None
-        if job is None:
-            self._has_asked = False
-            job = self._claim(request)
-        if job is None and self._has_asked:
+        jobs = held(self._link, requests) if request.repeated else []
+        got = {job.claim_id for job in jobs}
+        left = [each for each in requests if each.claim_id not in got]
+        if not jobs:
+            jobs = self._claim_afresh(requests)
+        elif left and not any(job.may_end_worker or job.spec.needs for job in jobs):
+            jobs += self._claim(left, only_several=True)
+        if jobs:
+            self._pause = SHORTEST_POLL
+            if jobs[0].spec.needs and not self.needy.confirm(request):
+                return []
+        return jobs
+
+    def _claim_afresh(self, requests: Sequence[ClaimRequest]) -> list[Job]:
+        self._has_asked = False
+        jobs = self._claim(requests)
+        if not jobs and self._has_asked:
             # the driver repeats a command by itself, and not every server knows it again: the
             # first one may have taken the last job there was
-            job = self._held(request)
-        if job is not None:
-            self._pause = SHORTEST_POLL
-            if job.spec.needs and not self.needy.confirm(request):
-                return None
-        return job
+            return held(self._link, requests[:1])
+        return jobs
 
     def wait_for_work(self, seconds: float, wake: int) -> None:
         """Poll for a ready job as it was last asked for, more slowly while there is none."""
@@ -113,11 +118,13 @@ class Claims:
         self._pause = SHORTEST_POLL
         self.ready_queues.forget()
 
-    def _claim(self, request: ClaimRequest) -> Job | None:
+    def _claim(self, requests: Sequence[ClaimRequest], *, only_several: bool = False) -> list[Job]:
+        """Take jobs of the queue that goes next; with `only_several` none that goes by itself."""
+        request = requests[0]
         if request.only is not None:
-            return self._take_only(request, request.only)
+            return _one(self._take_only(request, request.only))
         if request.suspects:
-            return self._take_suspect(request)
+            return _one(self._take_suspect(request))
         ready_queues = self.ready_queues
         for _ in range(_TRIES):
             is_fresh = ready_queues.refresh(
@@ -125,27 +132,79 @@ class Claims:
             )
             ready = ready_queues.next()
             is_last = ready is None and is_fresh
-            if not request.deliveries and ready_queues.may_look_at_needs(at_once=is_last):
-                with ready_queues.looking_at_needs():
-                    job = self.needy.take(request, ready)
-                if job is not None:
-                    ready_queues.look_at_needs()
-                    return job
+            if (
+                not (request.deliveries or only_several)
+                and ready_queues.may_look_at_needs(at_once=is_last)
+                and (job := self._take_needy(request, ready))
+            ):
+                return [job]
             if is_last:
-                return None
+                return []
             if ready is None:
                 ready_queues.forget()
                 continue
+            jobs = self._take_several(requests, ready, at_least=1 if only_several else 2)
+            if only_several and not jobs:
+                return []
             try:
-                job = self._take_from(request, ready)
+                jobs = jobs or _one(self._take_from(request, ready))
             except NoRoom:
                 ready_queues.note_full(ready)
                 continue
-            if job:
-                ready_queues.note_served(ready, job)
-                return job
+            if jobs:
+                ready_queues.note_served(jobs)
+                return jobs
             ready_queues.forget()
-        return None
+        return []
+
+    def _take_needy(self, request: ClaimRequest, ready: ReadyQueue | None) -> Job | None:
+        """Take a job that needs resources, if it goes before those of a queue."""
+        with self.ready_queues.looking_at_needs():
+            job = self.needy.take(request, ready)
+        if job is not None:
+            self.ready_queues.look_at_needs()
+        return job
+
+    def _take_several(
+        self, requests: Sequence[ClaimRequest], ready: ReadyQueue, at_least: int = 2
+    ) -> list[Job]:
+        """Take jobs of a queue, and of those that take turns with it, none that goes by itself."""
+        if len(requests) < at_least or requests[0].deliveries:
+            return []
+        jobs: list[Job] = []
+        for attempt in range(_TRIES_AT_SEVERAL):
+            seen = self._next_seen(requests[0], ready, len(requests), afresh=attempt > 0)
+            marks = [
+                (request, job, self._update(request, ()))
+                for request, job in zip(requests, seen, strict=False)
+            ]
+            got = several.take(self._link, marks) if marks else []
+            jobs += got
+            if len(got) == len(marks):
+                break  # else others were faster
+            taken = {job.claim_id for job in got}
+            requests = [request for request in requests if request.claim_id not in taken]
+        return jobs
+
+    def _next_seen(
+        self, request: ClaimRequest, ready: ReadyQueue, number: int, *, afresh: bool
+    ) -> list[Document]:
+        """Return jobs to claim together, at most `number`: one of each queue in turn."""
+        queues = self.ready_queues
+        equal = takewhile(lambda each: not queues.limit(each.queue), queues.equals(ready))
+        turns = list(islice(equal, number))
+        where = self._where(request, ready)
+        seen: list[list[Document]] = []
+        for each in turns:
+            if len(turns) > 1:
+                where = {**where, "queue": each.queue, "priority": {"$gte": ready.top}}
+            part = -(-number // len(turns))
+            jobs = self._crowd.several(request.worker, each.queue, where, part, afresh=afresh)
+            if not (jobs or seen):
+                return []  # what is first there goes by itself
+            seen.append(jobs)
+        in_turn = chain.from_iterable(zip_longest(*seen))
+        return [job for job in in_turn if job is not None][:number]
 
     def _take_suspect(self, request: ClaimRequest) -> Job | None:
         """Take the first suspect that nobody else takes meanwhile."""
@@ -161,16 +220,19 @@ class Claims:
 
     def _take_from(self, request: ClaimRequest, ready: ReadyQueue) -> Job | None:
         """Take a job of a queue. Raises NoRoom when its limit leaves none for the first one."""
-        where: Document = {"queue": ready.queue, **_condition(request)}
-        floor, limit = self.ready_queues.floor(ready), self.ready_queues.limit(ready.queue)
-        if floor is not None:
-            where["priority"] = {"$gte": floor}
-        if limit:
+        where = self._where(request, ready)
+        if limit := self.ready_queues.limit(ready.queue):
             return self._take_limited(request, where, limit)
         for job_id in self._crowd.candidates(request.worker, ready.queue, where):
             if job := self._take(request, {"_id": job_id, **where}):
                 return job
         return self._take(request, where)
+
+    def _where(self, request: ClaimRequest, ready: ReadyQueue) -> Document:
+        """Return the condition on jobs of a queue that go before those of all others."""
+        where: Document = {"queue": ready.queue, **_condition(request)}
+        floor = self.ready_queues.floor(ready)
+        return where if floor is None else {**where, "priority": {"$gte": floor}}
 
     def _take_limited(self, request: ClaimRequest, where: Document, limit: int) -> Job | None:
         """Take the first job of a limited queue with numbers that nobody else holds.
@@ -270,7 +332,7 @@ class Claims:
                 return None
             if job := readable(taken):
                 return job
-            jobs.update_one({"_id": taken["_id"], "claim_id": request.claim_id}, _NOT_CLAIMED)
+            jobs.update_one({"_id": taken["_id"], "claim_id": request.claim_id}, NOT_CLAIMED)
 
     def _update(self, request: ClaimRequest, numbers: Sequence[str]) -> Document:
         now = self._link.now()
@@ -293,14 +355,13 @@ class Claims:
             "$unset": dict.fromkeys(unset, ""),
         }
 
-    def _held(self, request: ClaimRequest) -> Job | None:
-        """Return the job that an earlier request of the same claim has taken, if any."""
-        held = self._held_document(request)
-        return readable(held) if held else None
-
     def _held_document(self, request: ClaimRequest) -> Document | None:
         held = {"state": _PROCESSING, "claim_id": request.claim_id}
         return durable(self._link.jobs).find_one(held, BARE)
+
+
+def _one(job: Job | None) -> list[Job]:
+    return [] if job is None else [job]
 
 
 def _condition(request: ClaimRequest) -> Document:
@@ -336,65 +397,3 @@ def _renewal(claim: HeldClaim, found: Document | None) -> Renewal:
     if found is None or found["_id"] != claim.job_id:
         return Renewal.LOST
     return Renewal.of(found["cancel_requested"], found.get("paused", False))
-
-
-class Crowd:
-    """The fleet and the candidates as one worker sees them."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._fleet_pace = Pace(FLEET_SECONDS)
-        self._size = self._share = 0
-        self._page_pace = Pace(PAGE_SECONDS)
-        self._page: list[Document] = []
-        """The first ready jobs of one queue, all of one priority, in the order of the claim."""
-
-        self._page_of: tuple[str, int] = ("", 0)
-
-    def candidates(self, worker: str, queue: str, where: Document) -> Iterator[str]:
-        """Yield a few ids to try one after the other; none where the first job may be taken.
-
-        The caller asks for the next one when somebody else had that one first: the page is read
-        afresh then.
-        """
-        self._look_at_fleet(worker)
-        if self._size <= CROWD:
-            return
-        for attempt in range(_CANDIDATES):
-            if attempt or not self._is_usable(queue, where):
-                self._read(queue, where)
-            near = self._page[: FOR_EACH_WORKER * self._size]
-            if not near:
-                return
-            shares = (job["seq"] % self._size for job in near)
-            chosen = next((at for at, share in enumerate(shares) if share == self._share), None)
-            at = random.randrange(len(near)) if chosen is None else chosen
-            yield str(self._page.pop(at)["_id"])
-
-    def _look_at_fleet(self, worker: str) -> None:
-        if not self._fleet_pace.is_due:
-            return
-        with self._fleet_pace.look():
-            found = self._link.workers.find({}, {"_id": True}).sort("_id", 1).limit(PAGE)
-            fleet = [entry["_id"] for entry in found]
-        self._size = len(fleet)
-        self._share = fleet.index(worker) if worker in fleet else 0
-
-    def _is_usable(self, queue: str, where: Document) -> bool:
-        of, priority = self._page_of
-        floor = where.get("priority", {}).get("$gte", priority)
-        return bool(self._page) and of == queue and priority >= floor and not self._page_pace.is_due
-
-    def _read(self, queue: str, where: Document) -> None:
-        with self._page_pace.look():
-            found = self._link.jobs.find({"ready": True, **where}, {"priority": True, "seq": True})
-            jobs = list(found.sort(CLAIM_ORDER).limit(PAGE).batch_size(PAGE))
-        placed = []
-        for job in jobs:
-            if isinstance(job.get("priority"), int) and isinstance(job.get("seq"), int):
-                placed.append(job)
-            else:  # it lacks what decides about its place
-                set_aside(self._link, job["_id"])
-        top = placed[0]["priority"] if placed else 0
-        self._page_of = queue, top
-        self._page = [job for job in placed if job["priority"] == top]

@@ -202,12 +202,24 @@ def update(change: Transition, after: Job, now: datetime, stamp: str) -> Documen
 
 
 def run_filter(change: Transition) -> Document | None:
-    """Return the filter for a job whose history has this very run, or None without one.
+    """Return the filter for a job whose history has this very run, or None without one."""
+    marks = _marks_of_run(change)
+    return {"_id": change.before.id, "history": {"$elemMatch": marks}} if marks else None
+
+
+def has_run(document: Document, change: Transition) -> bool:
+    """Whether the history of a document that was read has the very run of a change."""
+    marks = _marks_of_run(change)
+    runs = document.get("history") or ()
+    return bool(marks) and any(marks.items() <= run.items() for run in runs)
+
+
+def _marks_of_run(change: Transition) -> Document:
+    """Return the fields that tell a run from every other; none where a change ends no run.
 
     The claim alone would not do: a claim that expired is in the history too.
     """
     if change.run is None:
-        return None
+        return {}
     entry = run_to_document(change.run)
-    wanted = {name: entry[name] for name in ("claim_id", "finished_at", "exit_code", "error")}
-    return {"_id": change.before.id, "history": {"$elemMatch": wanted}}
+    return {name: entry[name] for name in ("claim_id", "finished_at", "exit_code", "error")}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -248,8 +248,18 @@ class ReadyQueues:
         rivals = [(ready.served, ready.queue) for ready in others if ready.top == best]
         return best if (chosen.served, chosen.queue) < min(rivals) else best + 1
 
-    def note_served(self, ready: ReadyQueue, job: Job) -> None:
-        """Remember that a job was taken from a queue."""
+    def equals(self, chosen: ReadyQueue) -> list[ReadyQueue]:
+        """Return the queues that have a first job of the priority of the chosen one, in turn."""
+        equal = [each for each in self._queues.values() if each.top == chosen.top]
+        return sorted(equal, key=lambda each: (each.served, each.queue))
+
+    def note_served(self, jobs: Iterable[Job]) -> None:
+        """Remember that jobs were taken from their queues, in this order."""
+        for job in jobs:
+            if ready := self._queues.get(job.spec.queue):
+                self._note_served(ready, job)
+
+    def _note_served(self, ready: ReadyQueue, job: Job) -> None:
         ready.top = job.spec.priority
         if len(self._queues) > 1:
             latest = max((other.served for other in self._queues.values()), default=0)

@@ -40,61 +40,85 @@ def _index(
 
 _PROCESSING = {"state": "processing"}
 _ENVIRONMENT = _index("environment", "environment", where={"environment": {"$type": "string"}})
-"""Of a text: every document has the field."""
+"""Whether a job still has an environment that is to be forgotten. Of a text: every document has
+the field."""
 
 _SNAPSHOT = _index("snapshot", "snapshot", where={"snapshot": {"$type": "string"}})
+"""Whether a job still has a snapshot that is to be removed."""
+
 _PAST_SINCE = _index("past_since", "past_since", sparse=True)
+"""Jobs with past runs that are old enough to be removed."""
 
 JOB_INDEXES = (
-    # claims, in their order; what is due, suspects, and who runs what
+    # the next job of a queue, the queues that have any, and pages of candidates
     _index("claim", "queue", *CLAIM_ORDER, where={"ready": True}),
+    # jobs whose time has come, and when the next one's comes
     _index("due", "run_at", where={"ready": False}),
+    # suspects of any queue in the order of the claim
     _index("suspects", *CLAIM_ORDER, where={"ready": True, "suspect": True}),
+    # whether jobs that need resources are ready, their kinds, and the first of each kind
     _index("needs", "needs_key", *CLAIM_ORDER, where={"ready": "needs"}),
+    # what a claim holds, after a lost reply and at a renewal; no claim holds two jobs
     _index("claim_id", "claim_id", where=_PROCESSING, unique=True),
+    # claims whose lease ends
     _index("lease_until", "lease_until", where=_PROCESSING),
-    _index("running", "queue", where=_PROCESSING),
+    # what a worker runs, when it registers, leaves or was lost
     _index("worker", "worker", where=_PROCESSING),
-    # retention, and lists by the time of the end; two of the same keys are refused by some servers,
-    # and by mongod before 5.0, even where their filters differ
+    # retention, by the time of the end; two of the same keys are refused by some servers, and by
+    # mongod before 5.0, even where their filters differ
     _index("completed", "finished_at", where={"state": "completed"}),
     _index("cancelled", "finished_at", "seq", where={"state": "cancelled"}),
-    # limits of queues, and unique keys: what two jobs must not have at once
+    # no two jobs hold one number of a queue's limit, or of a batch's (which is read by its name)
     _index("slots_held", "slots_held", unique=True, sparse=True),
     _index("turn_held", "turn_held", unique=True, sparse=True),
+    # counts and lists of a batch, and those of it that wait for their turn
     _index("batch_state", "batch_name", "state", where={"batch_name": {"$type": "string"}}),
+    # no two jobs that wait or run have one unique key; and who has it
     _index("unique_live", "unique_live", unique=True, sparse=True),
-    # children of a parent that ends, and what a crash may leave half done
+    # the children of a parent that ends or is deleted, and jobs that wait for their turn
     _index("blocked_by", "blocked_by", sparse=True),
+    # parents that have ended and whose children are not all notified
     _index("children_pending", "children_pending", sparse=True),
+    # ends that are in no figures yet, oldest first
     _index("pending_events", "pending_events.finished_at", sparse=True),
+    # the jobs of an atomic batch that is staged: to publish it, or to take it away
     _index("batch", "batch", sparse=True),
+    # what a crash left half done: links to parents, and moves to the DLQ
     _index("linking", "linking.at", sparse=True),
     _index("moving", "moving", sparse=True),
-    # lists in the order of arrival; those by state and queue, and counts, for which `batch` ends it
+    # lists in the order of arrival
     _index("seq", "seq"),
+    # lists by state and queue, deliveries that have ended, what runs in a queue with a limit, and
+    # counts, for which `batch` ends it
     _index("state_queue_seq", "state", "queue", "seq", "batch"),
-    # environments that nobody uses, and past runs that are old
     _ENVIRONMENT,
     _SNAPSHOT,
     _PAST_SINCE,
 )
 
 _OTHER_INDEXES = {
+    # dead jobs that are old, and what is asked of `jobs` too
     "dlq": (_index("finished_at", "finished_at"), _ENVIRONMENT, _SNAPSHOT, _PAST_SINCE),
     "job_batches": (
+        # batches of which an end is still to be told, and those that are made while they run
         _index("open", "is_open", where={"is_open": True}),
         _index("unmade", "created_at", where={"unmade": {"$gt": 0}}),
     ),
+    # runs that are due
     "schedules": (_index("due", "paused", "next_due"),),
+    # figures of a span of time
     "figures": (_index("minute", "minute"),),
+    # events of jobs that were deleted, oldest first
     "events": (_index("pending", "event.finished_at", sparse=True),),
 }
 
+_FORMER = ("running",)
+"""Indexes of `jobs` that there were once, and that no query needs: what runs in a queue is found
+by its state and queue."""
 
-INDEXED = len(JOB_INDEXES) + sum(map(len, _OTHER_INDEXES.values()))
-"""What the mark has once the indexes are made: those of a database from before one was there are
-made when it is opened."""
+INDEXED = len(JOB_INDEXES) + sum(map(len, _OTHER_INDEXES.values())) + 2 * len(_FORMER)
+"""What the mark has once the indexes are made: those of a database from before one came or went
+are made, or dropped, when it is opened. Both raise it."""
 
 
 def prepare(link: Link, *, make: bool = True) -> bool:
@@ -122,6 +146,9 @@ def prepare(link: Link, *, make: bool = True) -> bool:
     link.jobs.create_indexes(list(JOB_INDEXES))
     for place, indexes in _OTHER_INDEXES.items():
         getattr(link, place).create_indexes(list(indexes))
+    for name in set(_FORMER).intersection(link.jobs.index_information()):
+        with suppress(OperationFailure):  # somebody else has just dropped it
+            link.jobs.drop_index(name)
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": INDEXED}})
     return True
 

@@ -43,7 +43,7 @@ from queuectl.stores.mongo import (
     reads,
     registry,
 )
-from queuectl.stores.mongo.claims import Claims, renew
+from queuectl.stores.mongo.claims import BATCH_SIZE, Claims, renew
 from queuectl.stores.mongo.connection import Link, in_words, opening
 from queuectl.stores.mongo.job_batches import MongoBatches
 from queuectl.stores.mongo.retention import MongoRetention
@@ -159,7 +159,7 @@ class MongoStore(Store):
     # claiming and committing
 
     def claim(self, request: ClaimRequest) -> Job | None:
-        return self._claims.claim(request)
+        return next(iter(self._claims.claim([request])), None)
 
     def commit(self, change: Transition) -> bool:
         return self._writes.commit(change)
@@ -170,20 +170,19 @@ class MongoStore(Store):
     def commit_and_claim(
         self, changes: Sequence[Transition], requests: Sequence[ClaimRequest]
     ) -> tuple[list[bool], list[Job]]:
-        applied = [self.commit(change) for change in changes]
-        claimed: list[Job] = []
-        for request in requests:
-            job = self.claim(request)
-            if job is None:
-                break
-            claimed.append(job)
-            if job.may_end_worker:
-                break
-        return applied, claimed
+        applied = self._writes.commit_ends(changes)
+        if not requests:
+            return applied, []
+        are_alike = not any(each.only or each.deliveries or each.suspects for each in requests)
+        return applied, self._claims.claim(requests if are_alike else requests[:1])
 
     @property
     def claim_batch_size(self) -> int:
-        return 1  # nothing is saved by claiming more at once
+        return BATCH_SIZE
+
+    @property
+    def is_remote(self) -> bool:
+        return True
 
     def flush(self) -> None:
         pass  # the server acknowledges what is journaled

@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.state_machine import Transition
-from queuectl.stores.mongo import batches, bulk, dead, dependencies, dependents, turns
+from queuectl.stores.mongo import batches, bulk, dead, dependencies, dependents, ends, turns
 from queuectl.stores.mongo.connection import (
     Document,
     Link,
@@ -94,9 +94,27 @@ class Writes:
             if change.before.id in applied:
                 self._follow_up(change, now)
         self._see_to_batches([change for change in plain if change.before.id in applied])
-        others = [change for change in changes if not bulk.is_plain(change)]
+        ended = [change for change in changes if ends.is_end(change)]
+        done = zip(ended, self.commit_ends(ended), strict=True)
+        applied |= {change.before.id for change, is_done in done if is_done}
+        others = [each for each in changes if not (bulk.is_plain(each) or ends.is_end(each))]
         applied |= {change.before.id for change in others if self.commit(change)}
         return [change.before.id in applied for change in changes]
+
+    def commit_ends(self, changes: Sequence[Transition]) -> list[bool]:
+        """Apply the ends of runs of different jobs in one command; return which are applied.
+
+        One that the server refuses for a reason is not applied, and `commit` raises that.
+        """
+        if len(changes) < 2 or not all(map(ends.is_end, changes)):
+            return [self.commit(change) for change in changes]
+        now = self._link.now()
+        done = ends.apply(self._link, changes, now)
+        applied = [change for change in changes if change.before.id in done]
+        for change in applied:
+            self._follow_up(change, now)
+        self._see_to_batches(applied)
+        return [change.before.id in done for change in changes]
 
     def _apply(
         self, change: Transition, now: datetime, stamp: str, linking: Document | None = None

@@ -207,6 +207,10 @@ class SqliteStore:
 
         return BATCH_SIZE
 
+    @property
+    def is_remote(self) -> bool:
+        return False
+
     def flush(self) -> None:
         self._db.log.catch_up()
 
