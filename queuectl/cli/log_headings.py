@@ -8,7 +8,6 @@ from queuectl.domain.job import SETTLED, WAITING, Job
 from queuectl.domain.views import reason
 from queuectl.presentation import tables
 from queuectl.queue import Queue
-from queuectl.system.job_logs import JobLogs
 from queuectl.system.run_reader import STREAMS, RunReader
 
 
@@ -45,7 +44,7 @@ def _elsewhere(queue: Queue, job: Job, run: int, only: str) -> str:
     if not only:
         return ""
     other = next(name for name in STREAMS if name != only)
-    reader = RunReader(JobLogs(queue.home), job.id, run)
+    reader = RunReader(queue.logs_of(job, run), job.id, run)
     size = reader.sizes[STREAMS.index(other)]
     reader.close()
     if not size and run == job.runs and job.outcome:

@@ -12,7 +12,7 @@ from queuectl.cli.latest import or_latest
 from queuectl.cli.listing import clock_of
 from queuectl.cli.log_headings import not_begun, nothing_written
 from queuectl.cli.root import Command, examples, ids_argument
-from queuectl.cli.run_output import Choice, RunPrinter, prefixes, print_record, print_run
+from queuectl.cli.run_output import Choice, RunPrinter, prefixes, print_run
 from queuectl.cli.session import Session, for_each, pass_session
 from queuectl.domain.errors import CannotStart, InvalidInput, NotFound, QueuectlError
 from queuectl.domain.frozen import replace
@@ -21,7 +21,7 @@ from queuectl.domain.views import NO_WORKER, exit_code, reason
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_error, print_hint
 from queuectl.queue import Queue
-from queuectl.system.job_logs import JobLogs
+from queuectl.queue.live_logs import RemoteRun
 from queuectl.system.polling import ROOTS_SECONDS, Pace
 from queuectl.system.run_reader import STREAMS, RunReader
 
@@ -170,6 +170,7 @@ class Follower:
         self._put_back: str | None = None  # why it was put back, as was told last
         self._roots = Pace(ROOTS_SECONDS)
         self._reader: RunReader | None = None
+        self._remote: RemoteRun | None = None
         self._printer = RunPrinter(job_id, choice)
         self.settled: Job | None = None
 
@@ -188,7 +189,7 @@ class Follower:
         for run in range(self._run or latest, job.runs + 1):
             if run != self._run:
                 is_new = self._pump(ended=True) or is_new
-                self._turn_to(run, is_first=not any(each.n < run for each in job.history))
+                self._turn_to(job, run, is_first=not any(each.n < run for each in job.history))
             is_over = run < job.runs or job.finished_at is not None
             is_new = self._pump(ended=is_over) or is_new
             if is_over:
@@ -226,12 +227,13 @@ class Follower:
         elif why != NO_WORKER and not why.endswith("due"):
             print_hint(f"job '{job.id}' is {job.state}: {why}")
 
-    def _turn_to(self, run: int, *, is_first: bool) -> None:
+    def _turn_to(self, job: Job, run: int, *, is_first: bool) -> None:
         if not is_first:
             print_hint(f"job '{self._job_id}': run {run}")
         last = self._choice.lines if self._run == 0 else None
         self.close()
-        logs = JobLogs(self._queue.home)
+        self._remote = self._queue.remote_run(job, run)
+        logs = self._remote.logs if self._remote is not None else self._queue.logs_of(job, run)
         self._reader = RunReader(logs, self._job_id, run, self._choice.streams, last)
         self._run = run
 
@@ -240,9 +242,17 @@ class Follower:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        if self._remote is not None:
+            self._remote.close()
+            self._remote = None
 
     def _pump(self, *, ended: bool) -> bool:
         is_new = False
+        if self._remote is not None:
+            if not ended:
+                self._remote.poll()
+            elif not self._remote.finish():
+                print_hint(f"job '{self._job_id}': its host does not send the rest of the output")
         if self._reader is not None:
             for piece in self._reader.read(is_over=ended):
                 self._printer.write(piece.stream, piece.data)
@@ -264,10 +274,10 @@ class Follower:
                 print_hint(f"job '{job.id}': {entry.error or 'completed'} (run {entry.n}); {what}")
 
     def _finish(self, job: Job) -> None:
-        """Write the output from the record where no file has it; the job is settled."""
-        logs = JobLogs(self._queue.home)
-        if job.runs and not logs.stdout(job.id, job.runs).exists() and job.outcome:
-            print_record(job, job.outcome, self._choice)
+        """Write the output from where it is kept, where no file here has it; the job is settled."""
+        has_read = self._reader is not None and self._reader.has_files
+        if job.runs and job.outcome and not has_read:
+            print_run(self._queue, job, job.runs, self._choice)
         self.settled = job
 
 

@@ -109,6 +109,7 @@ COMMANDS = {
         "Who is told when jobs end, a queue is empty, or a threshold is crossed.",
     ),
     "worker": ("cli.workers", "The processes that run jobs."),
+    "host": ("cli.hosts", "The hosts of the fleet: list them, and have one take no more jobs."),
     "parallel": (
         "cli.scaling",
         "Run N jobs at once in this home, or show how many do; with -q limit a queue.",
@@ -136,7 +137,7 @@ HELP_GROUPS = {
     "Jobs": "add show wait cancel retry delete purge edit set pause resume stash switch "
     "send signal attach jobs dlq (list retry purge)",
     "Batches": "batch (list show wait cancel retry results) results",
-    "Workers": "worker (start stop list run logs) parallel",
+    "Workers": "worker (start stop list run logs) host parallel",
     "Queues": "queue (list pause resume limit) resource (list set remove)",
     "Schedules": "schedule (add list next pause remove) hook (add list test)",
     "Looking": "watch dashboard stats metrics",

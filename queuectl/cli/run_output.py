@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -154,9 +155,22 @@ def print_run(queue: Queue, job: Job, run: int, choice: Choice) -> bool:
     Returns whether there was any. Raises NotFound when it is in neither (it ran on another host,
     or the logs were removed).
     """
+    with contextlib.ExitStack() as stack:
+        remote = queue.remote_run(job, run)
+        if remote is not None:
+            stack.callback(remote.close)
+            remote.finish()
+        logs = remote.logs if remote is not None else queue.logs_of(job, run)
+        return _print_files(queue, job, run, choice, logs)
+
+
+def _print_files(queue: Queue, job: Job, run: int, choice: Choice, logs: JobLogs) -> bool:
+    """Write the output of one run from its files, as `print_run` does."""
+    if queue.log_trouble is not None:
+        print_hint(f"note: {queue.log_trouble}")
     printer = RunPrinter(job.id, choice)
     printer.had_terminal = job.spec.pty
-    reader = RunReader(JobLogs(queue.home), job.id, run, choice.streams, choice.lines)
+    reader = RunReader(logs, job.id, run, choice.streams, choice.lines)
     has_any = False
     try:
         if not reader.has_files:

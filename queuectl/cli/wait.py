@@ -23,7 +23,7 @@ from queuectl.domain.field_checks import check_name
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.query import Filter
 from queuectl.domain.times import parse_duration
-from queuectl.domain.views import NO_WORKER, as_dict, exit_code
+from queuectl.domain.views import DRAINED, NO_WORKER, as_dict, exit_code
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_error, print_hint, print_line
 from queuectl.queue import Queue
@@ -246,4 +246,5 @@ def _missing(queue: Queue, names: Sequence[str]) -> Iterator[str]:
         if why == NO_WORKER and queue.workers():
             continue  # one that takes a single job, this one perhaps
         if why:
-            yield f"{why}: queuectl worker start"
+            is_drained = why.endswith(DRAINED)
+            yield f"{why}: queuectl {'host resume NAME' if is_drained else 'worker start'}"

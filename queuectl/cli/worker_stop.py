@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from queuectl.cli.completions import WORKER_ID
+from queuectl.cli.completions import HOST_NAME, WORKER_ID
 from queuectl.cli.progress import Progress, progress_line
 from queuectl.cli.root import Command, examples
 from queuectl.cli.session import Session, pass_session, refuse_native_windows
-from queuectl.domain.errors import ExitCode, InvalidInput, NotFound, QueuectlError, WaitTimedOut
+from queuectl.cli.stop_words import jobs_in_hand, names_of
+from queuectl.domain.errors import ExitCode, InvalidInput, QueuectlError, WaitTimedOut
 from queuectl.domain.text import counted
 from queuectl.domain.times import parse_duration
-from queuectl.domain.worker_record import LiveWorker, StopRequest
 from queuectl.presentation import tables
-from queuectl.presentation.columns import in_hand_text
 from queuectl.presentation.console import print_error, print_hint, print_line
-from queuectl.queue import Queue
 
 if TYPE_CHECKING:
     from queuectl.worker.supervision.stopper import StopReport
@@ -35,6 +32,7 @@ _LOOK_SECONDS = 1.0
     queuectl worker stop
     queuectl worker stop 12345 --timeout 30
     queuectl worker stop --now
+    queuectl worker stop --host build7 --timeout 60
 """)
 @click.command(cls=Command)
 @click.argument("ids", nargs=-1, metavar="[ID | PID]...", type=WORKER_ID)
@@ -42,6 +40,8 @@ _LOOK_SECONDS = 1.0
 @click.option("--now", is_flag=True, help="Stop the jobs too; they are run again later.")
 @click.option("--all", "-a", "every", is_flag=True, help="This home's workers, as without ids.")
 @click.option("--all-hosts", is_flag=True, help="Every worker of the store, on every host.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", type=HOST_NAME,
+              help="The workers of this host, of every home (repeat).")  # fmt: skip
 @pass_session
 def stop(
     session: Session,
@@ -50,11 +50,16 @@ def stop(
     now: bool,
     every: bool,
     all_hosts: bool,
+    hosts: tuple[str, ...],
 ) -> int:
     """Stop this home's workers once their jobs are done; wait for them."""
     seconds = None if timeout is None else parse_duration(timeout, "--timeout")
-    if all_hosts:
-        return _stop_fleet(session.reading(), ids, now, seconds)
+    if all_hosts or hosts:
+        if hosts and (all_hosts or every):
+            raise InvalidInput("name the hosts, or --all-hosts", hint="queuectl host list")
+        from queuectl.cli.fleet_stop import stop_fleet
+
+        return stop_fleet(session.reading(), ids, hosts, now=now, seconds=seconds)
     if every and ids:
         raise InvalidInput("name the workers, or --all", hint="queuectl worker list shows them")
     refuse_native_windows()
@@ -133,9 +138,9 @@ class _Farewell:
         if time.monotonic() >= self._looked + _LOOK_SECONDS:
             self._looked = time.monotonic()
             with contextlib.suppress(QueuectlError):  # a store that is away is no hindrance
-                self._jobs = _in_hand(self._session.reading().workers())
+                self._jobs = jobs_in_hand(self._session.reading().workers())
         clock = tables.elapsed(time.monotonic() - self._started)
-        whom = _named(pids, self._jobs) or "what hooks are being told"
+        whom = names_of(pids, self._jobs) or "what hooks are being told"
         self._progress.show(f"{clock}  waiting for {whom}")
 
 
@@ -148,50 +153,3 @@ def _farewell(session: Session) -> Iterator[_Farewell]:
     except KeyboardInterrupt:
         print_hint("not waited for any longer; what was asked of the workers holds")
         raise
-
-
-def _in_hand(workers: Sequence[LiveWorker]) -> dict[int, str]:
-    """Return what each worker of these has in hand, by its pid."""
-    return {each.record.process.pid: in_hand_text(each) for each in workers if each.job_ids}
-
-
-def _named(pids: Sequence[int], jobs: Mapping[int, str]) -> str:
-    """Return `worker 4711 (job1), 4712`, those with a job first."""
-    ordered = sorted(pids, key=lambda pid: pid not in jobs)
-    return ", ".join(
-        f"worker {pid}" + (f" ({jobs[pid]})" if pid in jobs else "") for pid in ordered
-    )
-
-
-def _stop_fleet(queue: Queue, ids: Sequence[str], now: bool, seconds: float | None) -> int:
-    """Ask through the store, which every host reads, and wait until they have left it."""
-    records = [worker.record for worker in queue.workers()]
-    waiting = {
-        each.id for each in records if not ids or each.id in ids or str(each.process.pid) in ids
-    }
-    if ids and not waiting:
-        raise NotFound(f"no worker '{ids[0]}'", hint="queuectl worker list shows them")
-    if not waiting:
-        print_line("No workers are running")
-        return ExitCode.OK
-    queue.ask_workers_to_stop(waiting, StopRequest.NOW if now else StopRequest.GRACEFUL)
-    deadline = None if seconds is None else time.monotonic() + seconds
-    with progress_line() as progress:
-        while waiting:
-            living = [worker for worker in queue.workers() if worker.record.id in waiting]
-            left = {worker.record.id for worker in living}
-            for gone in sorted(waiting - left):
-                progress.clear()
-                print_line(f"Worker {gone} stopped")
-            sys.stdout.flush()
-            waiting = left
-            if waiting and deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimedOut(
-                    f"still running: {', '.join(sorted(waiting))}",
-                    hint="" if now else "--now stops their jobs too",
-                )
-            if waiting:
-                pids = [worker.record.process.pid for worker in living]
-                progress.show(f"waiting for {_named(pids, _in_hand(living))}")
-                time.sleep(_POLL_SECONDS)
-    return ExitCode.OK

@@ -97,6 +97,16 @@ def start_here(session: Session, orders: dict[str, Any]) -> None:
     queue.store.check(quick=True)
     pids = manager.start(session.location(), log_format=queue.settings().log_format, **orders)
     print_line(f"Started {len(pids)} worker(s): {pids}")
+    _hint_at_drained_host(queue)
+
+
+def _hint_at_drained_host(queue: Queue) -> None:
+    import socket
+
+    host = socket.gethostname()
+    kept = queue.store.hosts.get(host)
+    if kept is not None and kept.drained_at is not None:
+        print_hint(f"host {host} is drained, and takes no jobs: queuectl host resume {host}")
 
 
 @worker.command("run", epilog="queuectl worker run --count 2")

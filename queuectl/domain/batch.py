@@ -37,7 +37,8 @@ class Batch:
 
     `ended_at` is when it was seen that all of its jobs have ended, None while some have not. This
     has happened `ends` times, the last time at `last_end`, with the jobs as `counts` says; `told`
-    of these ends hooks and waiting jobs know.
+    of these ends hooks and waiting jobs know. `unknown` is what a newer version has written beside
+    this, as JSON, and is kept as it is.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Batch:
     told: int = 0
     counts: Mapping[str, int] = fresh(dict)
     rev: int = 1
+    unknown: str = ""
 
     @property
     def unmade(self) -> int:

@@ -78,7 +78,8 @@ class Hook:
 
     The rest is what a watched threshold has come to: whether it `is_crossed`, how often that has
     changed (`changes`), the last time `changed_at` with the measure at `value`; how many of these
-    changes were `told`; and since when (`alone_since`) no worker has been seen.
+    changes were `told`; and since when (`alone_since`) no worker has been seen. `unknown` is what a
+    newer version has written beside this, as JSON, and is kept as it is.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Hook:
     value: float | None = None
     alone_since: datetime | None = None
     rev: int = 1
+    unknown: str = field(default="", repr=False)
 
     def wants(self, event: str, queue: str, labels: Collection[str] = ()) -> bool:
         """Whether an event of a job, or of a queue, is to be told."""

@@ -140,6 +140,15 @@ class Settings:
         "how large a home's job logs may grow: the oldest go, of a job that runs the middle; "
         "0 is any size",
     )
+    log_store: str = _setting(
+        "", 0, 10_000, "", "where the whole output of runs is kept for every host: store "
+        "(MongoDB), s3://BUCKET/PREFIX, file:///shared/DIR or another address of fsspec; none is "
+        "on the host of each run alone",
+    )  # fmt: skip
+    log_store_bytes: int = _setting(
+        2**24, 2**10, 2**31, "bytes", "how much of each stream of a run is kept there: of what is "
+        "longer the beginning and the end",
+    )  # fmt: skip
     resources: str = _setting(
         "", 0, 10_000, "", "what the host of each worker has of named resources, unless its start "
         "says otherwise: gpu=0-3 memory=60G; none is nothing",

@@ -202,22 +202,23 @@ def release(job: Job, now: datetime, outcome: Outcome | None = None) -> Transiti
     return _ended(job, "release", _PENDING, ended, now, **kept)
 
 
-def expire(job: Job, now: datetime, max_interruptions: int) -> Transition:
+def expire(job: Job, now: datetime, max_interruptions: int, why: str = "") -> Transition:
     """A claim whose worker was lost ends, and the attempt is given back.
 
     Of a job that ran alone an interruption is counted. Any of several side by side may have ended
     the worker, and which one cannot be seen: they become suspects. Nobody knows how long it ran; it
-    is taken to have run until now.
+    is taken to have run until now. `why` says in plain words what became of its worker.
     """
     count = job.interruptions + job.runs_alone
     changed: dict[str, Any] = {"interruptions": count, "attempts": job.attempts - 1}
-    state, error = _PENDING, WORKER_LOST
+    error = f"{WORKER_LOST}: {why}" if why else WORKER_LOST
+    state = _PENDING
     if job.cancel_requested:
         state = _CANCELLED
     elif not job.runs_alone:
         changed["suspect"] = True
     elif count >= max_interruptions:
-        state, error = _DEAD, f"{WORKER_LOST} ({count} interruptions)"
+        state, error = _DEAD, f"{error} ({count} interruptions)"
         changed["failed_at"] = now
     else:
         changed["suspect"] = job.suspect

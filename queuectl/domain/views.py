@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from queuectl.domain.dependencies import END, FAILURE, GONE, TURN, parent_of
 from queuectl.domain.frozen import frozen
@@ -35,6 +35,9 @@ from queuectl.domain.queue_limits import (
 )
 from queuectl.domain.text import MASK as MASK
 from queuectl.domain.times import iso, iso_or_none
+
+if TYPE_CHECKING:
+    from queuectl.domain.worker_record import WorkerRecord
 
 _SECRET = (
     r"(?i)pass(wd|word|phrase)?|secret|token|credential|api_?key|private|auth|(^|_)key(_|$)|dsn"
@@ -85,14 +88,16 @@ class WaitContext:
     short_of: Callable[[Job], str | None] = lambda _job: None
 
 
-def unserved_by(bound: Iterable[Collection[str]]) -> Callable[[str], str | None]:
-    """Return what tells why nobody takes from a queue, None where somebody does.
-
-    Given are the queues that each living worker is bound to, none for all.
-    """
-    found = [queues for queues in bound if ONE_JOB not in queues]
-    if not found:
+def unserved_by(workers: Iterable[WorkerRecord]) -> Callable[[str], str | None]:
+    """Return what tells why nobody takes from a queue, None where one of these workers does."""
+    for_many = [each for each in workers if ONE_JOB not in each.queues]
+    if not for_many:
         return lambda _queue: NO_WORKER
+    found = [each.queues for each in for_many if not each.is_drained]
+    if not found:
+        hosts = sorted({each.host for each in for_many})
+        are = f"s {', '.join(hosts)} are" if len(hosts) > 1 else f" {hosts[0]} is"
+        return lambda _queue: f"host{are} {DRAINED}"
     if not all(found):
         return lambda _queue: None  # one takes from all
     served = {queue for queues in found for queue in queues}
@@ -107,6 +112,9 @@ def unserved_by(bound: Iterable[Collection[str]]) -> Callable[[str], str | None]
 
 NO_WORKER = "no worker is running"
 """The reason of every job that is due while no worker lives."""
+
+DRAINED = "drained"
+"""How the reason ends of every job that is due while the host of each worker is drained."""
 
 NO_CONTEXT = WaitContext({}, lambda _job_id: State.PENDING)
 """The context of a job of which no others are known."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from queuectl.domain.frozen import frozen
+
+if TYPE_CHECKING:
+    from queuectl.domain.host import HostReport
 
 
 class StopRequest(str, Enum):
@@ -36,7 +40,8 @@ class WorkerRecord:
     """An entry in the store's registry of workers. `heartbeat_at` is the store's time.
 
     `slots` is how many jobs it runs at once, `resources` what its host has, as it declared it; all
-    workers of a host go by what the latest of them declared.
+    workers of a host go by what the latest of them declared. `report` is what it told of its host
+    with its latest heartbeat, None where an older version tells nothing.
     """
 
     id: str
@@ -49,6 +54,12 @@ class WorkerRecord:
     stop: StopRequest | None = None
     slots: int = 1
     resources: tuple[tuple[str, str], ...] = ()
+    report: HostReport | None = None
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether it has said that it takes no jobs, as its host is drained."""
+        return self.report is not None and self.report.is_drained
 
     def takes_from(self, queue: str) -> bool:
         """Whether it takes jobs from a queue: it has named that, or none at all."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from queuectl.domain.errors import StoreError
 from queuectl.domain.settings import Settings
 from queuectl.maintenance.batches import BatchKeeper
+from queuectl.maintenance.hosts import HostKeeper
 from queuectl.maintenance.pruner import Pruner
 from queuectl.maintenance.rescuer import Rescuer, deliveries_are_left
 from queuectl.maintenance.scheduler import Scheduler
@@ -72,6 +73,7 @@ class Maintenance:
             Thresholds(store).tick,
             self._deliver,
             *([Pruner(store, home).tick] if home else []),
+            HostKeeper(store).tick,
             self._tidy,
         ]
 

@@ -20,6 +20,7 @@ from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.settings import Settings
 from queuectl.domain.text import counted
+from queuectl.queue.run_logs import remove_kept
 from queuectl.stores.base import Store
 from queuectl.stores.rules import remove_unspared
 from queuectl.system.home import Home
@@ -57,6 +58,7 @@ class Pruner:
         self._logs = LogKeeper(store, home)
         self._home = home
         self._job_logs = JobLogs(home)
+        self._log_store = ""
         self._timer = Timer(_IDLE_SECONDS)
         self._environments_timer = Timer(_UNUSED_SECONDS, first=_UNUSED_SECONDS)
         self._deliveries_timer = Timer(_DELIVERIES_SECONDS)
@@ -65,6 +67,7 @@ class Pruner:
 
     def tick(self, settings: Settings) -> None:
         """Do what is due, each for no longer than a tenth of a second."""
+        self._log_store = settings.log_store
         self._age_out(settings)
         is_due = self._environments_timer.rings()
         if is_due and self._store.try_acquire_turn("environments", _UNUSED_SECONDS):
@@ -127,6 +130,8 @@ class Pruner:
         removed = remove_unspared(self._store, batch)
         for job_id in removed:
             self._job_logs.remove(job_id)
+        if self._log_store and (fault := remove_kept(self._store, self._log_store, removed)):
+            log.warning("the kept output of %s stays: %s", counted(len(removed), "job"), fault)
         return removed
 
     def _forget_runs(self, before: datetime, ends_at: float) -> bool:

@@ -18,9 +18,12 @@ from zlib import crc32
 
 from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, StoreError, StoreRefused
+from queuectl.domain.host import Loss, host_of
 from queuectl.domain.job import Job
 from queuectl.domain.settings import Settings, from_stored
+from queuectl.domain.times import iso
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
+from queuectl.maintenance.hosts import HostKeeper
 from queuectl.stores.base import Store
 from queuectl.stores.exchange import HeldClaim
 from queuectl.stores.rules import commit_reduced
@@ -41,6 +44,8 @@ _KILL_SECONDS = 2.0
 _LOOKS = 3
 _LATE_SECONDS = 2 * HEARTBEAT_SECONDS
 """After so long a silence of a dead worker, no claim of its turns up any more."""
+
+_DIED = "its worker has died"
 
 _ADOPTERS = (1,)
 """Who has the orphans of a worker whose supervisor is dead too, as a rule."""
@@ -69,6 +74,8 @@ class Rescuer:
         self._looks: dict[str, int] = {}
         self._hopeless: set[str] = set()
         self._undying: set[str] = set()
+        self._hosts = HostKeeper(store)
+        self._losses: list[Loss] = []
 
     def watch_anew(self) -> None:
         """Forget how long leases were seen unrenewed: nobody could have renewed them."""
@@ -91,13 +98,16 @@ class Rescuer:
                 self.couriers_may_be_lost = True
                 is_last = silence > _LATE_SECONDS
                 if looks[worker.id] <= _LOOKS or is_last or self._undying:
-                    is_clear = self._end_claims(self._left_by_watchdog(worker), settings)
+                    why = f"{_DIED} (pid {worker.process.pid})"
+                    is_clear = self._end_claims(self._left_by_watchdog(worker), settings, why)
                     if is_clear and is_last:
                         self._store.workers.unregister(worker.id)
         self._looks = looks
+        self._note_losses()
 
     def _forget(self, worker: WorkerRecord) -> None:
         """Remove a worker of another machine that has been silent for long."""
+        self._hosts.note_gone(worker)
         self._store.workers.unregister(worker.id)
         if self._home is not None:
             try:
@@ -121,8 +131,8 @@ class Rescuer:
             if len(held) <= worker.slots or time.monotonic() >= ends_at:
                 return held
 
-    def _end_claims(self, jobs: Sequence[Job], settings: Settings) -> bool:
-        """End the claims of one worker; return whether all were taken back.
+    def _end_claims(self, jobs: Sequence[Job], settings: Settings, why: str) -> bool:
+        """End the claims of one worker, of which `why` says what became; were all taken back?
 
         All runs are killed together first: to look at all processes for each takes long.
         """
@@ -130,11 +140,11 @@ class Rescuer:
         are_dead = bool(claims) and self._undying.isdisjoint(claims) and not _kill(*claims)
         is_clear = True
         for job in jobs:
-            is_clear &= self._end_claim(job, settings, is_dead=are_dead)
+            is_clear &= self._end_claim(job, settings, why, is_dead=are_dead)
             self._store.between()
         return is_clear
 
-    def _end_claim(self, job: Job, settings: Settings, *, is_dead: bool = False) -> bool:
+    def _end_claim(self, job: Job, settings: Settings, why: str, *, is_dead: bool = False) -> bool:
         """Kill what is left here of a lost claim's run and take it back; return whether it was.
 
         A job whose processes cannot be killed stays claimed while they live, so that nobody starts
@@ -145,7 +155,7 @@ class Rescuer:
         left = members(claim_id, None) if is_known else [] if is_dead else _kill(claim_id)
         if not left:
             self._undying.discard(claim_id)
-            self._take_back(job, settings)
+            self._take_back(job, settings, why)
             return True
         if not is_known:
             pids = ", ".join(map(str, left))
@@ -175,14 +185,30 @@ class Rescuer:
             lease = (job.claim.id, job.claim.lease_until)
             since = sightings[lease] = self._sightings.get(lease, watched_at)
             if job.claim.lease_until <= now and watched_at - since >= third:
-                self._end_claim(job, settings)
+                self._end_claim(job, settings, self._silence_of(job))
                 self._store.between()
         self._sightings = sightings
+        self._note_losses()
 
-    def _take_back(self, job: Job, settings: Settings) -> None:
+    def _silence_of(self, job: Job) -> str:
+        """Return why a claim ended that nobody renewed, in plain words."""
+        worker_id = job.worker or ""
+        known = next((each for each in self._store.workers.all() if each.id == worker_id), None)
+        host = known.host if known else host_of(worker_id)
+        heard = f", last heard of at {iso(known.heartbeat_at)}" if known else ""
+        return f"its claim was not renewed by {host}{heard}"
+
+    def _note_losses(self) -> None:
+        if self._losses:
+            losses, self._losses = self._losses, []
+            self._hosts.note_losses(losses)
+
+    def _take_back(self, job: Job, settings: Settings, why: str) -> None:
         """End a lost claim; one job that cannot be taken back does not stop the others."""
         try:
-            change = state_machine.expire(job, self._store.now(), settings.max_interruptions)
+            now = self._store.now()
+            in_history = "" if why.startswith(_DIED) else why  # which "worker lost" says already
+            change = state_machine.expire(job, now, settings.max_interruptions, in_history)
             try:
                 is_committed = self._store.commit(change)
             except StoreRefused as fault:
@@ -193,7 +219,8 @@ class Rescuer:
             self._hopeless.add(job.id)
         else:
             if is_committed:
-                log.warning("job '%s': worker %s was lost", job.id, job.worker)
+                log.warning("job '%s': worker %s was lost: %s", job.id, job.worker, why)
+                self._losses.append(Loss(job.id, job.worker or "", now, why))
 
 
 def _kill(*claim_ids: str) -> list[int]:

@@ -13,7 +13,7 @@ from queuectl.domain.job_fields import command_text
 from queuectl.domain.query import Counts, Filter, Page
 from queuectl.domain.queue_limits import OPEN, QueueLimits
 from queuectl.domain.settings import Value
-from queuectl.domain.text import printable
+from queuectl.domain.text import counted, printable
 from queuectl.presentation.snapshot import Meter, Snapshot, Wanted, look
 from queuectl.queue import Queue
 from queuectl.system.home import Location
@@ -97,6 +97,13 @@ class Catalog:
         """Return the batches; here none."""
         return ()
 
+    def hosts(self) -> Iterable[Known]:
+        """Return the hosts that have workers, each with how many."""
+        snapshot, number = self.snapshot, dict[str, int]()
+        for each in () if snapshot.trouble else snapshot.workers:
+            number[each.record.host] = number.get(each.record.host, 0) + 1
+        return [(name, counted(count, "worker")) for name, count in sorted(number.items())]
+
     def hooks(self) -> Iterable[Known]:
         """Return the hooks, each with the events that it is for."""
         return [(each.name, each.when or ", ".join(each.events)) for each in self.snapshot.hooks]
@@ -141,6 +148,15 @@ class StoreCatalog(Catalog):
     def jobs(self, word: str, states: frozenset[State]) -> Iterable[Known]:
         """Return the newest jobs whose id begins with `word`."""
         return named_jobs(self._ask(lambda queue: jobs_beginning(queue, word, states), []))
+
+    def hosts(self) -> Iterable[Known]:
+        """Return the hosts there are, and whether each is drained."""
+
+        def ask(queue: Queue) -> list[Known]:
+            views = {view.name: view.state for view in queue.hosts.views(queue.workers())}
+            return [(name, views.get(name, "")) for name in queue.hosts.names()]
+
+        return self._ask(ask, [])
 
     def batches(self) -> Iterable[Known]:
         """Return the batches, each with how many jobs it has, and how many have ended."""

@@ -104,7 +104,7 @@ def _ends(queue: Queue, job: Job, run: int) -> dict[str, tuple[bytes, int]] | No
 
     They are in its files, or for the latest run in the job's record.
     """
-    logs = JobLogs(queue.home)
+    logs = queue.logs_of(job, run)
     paths = {"stdout": logs.stdout(job.id, run), "stderr": logs.stderr(job.id, run)}
     if any(path.exists() for path in paths.values()):
         return {stream: _end(path) for stream, path in paths.items()}
@@ -120,7 +120,7 @@ def _end_of_both(
 ) -> tuple[bytes, int]:
     """Return the end of both streams and their size; their order is not in a record."""
     size = sum(each for _, each in ends.values())
-    reader = RunReader(JobLogs(queue.home), job.id, run)
+    reader = RunReader(queue.logs_of(job, run), job.id, run)
     try:
         if not reader.has_files:
             return b"".join(data for data, _ in ends.values()), size

@@ -175,7 +175,7 @@ def _with_reasons(queue: Queue, snapshot: Snapshot, wanted: Wanted) -> Snapshot:
         wait_context=WaitContext(
             limits,
             states.get,
-            unserved_by(worker.record.queues for worker in snapshot.workers),
+            unserved_by(worker.record for worker in snapshot.workers),
             firsts.get,
             roots.get,
         ),

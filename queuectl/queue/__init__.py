@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from queuectl.queue.change import Decide
     from queuectl.queue.enqueue import EnqueueResult
     from queuectl.queue.hooks import Hooks
+    from queuectl.queue.hosts import Hosts
     from queuectl.queue.requests import Requests, Written
     from queuectl.queue.resources import Resources
     from queuectl.queue.schedules import Schedules
@@ -375,6 +376,13 @@ class Queue(Reader):
         from queuectl.queue.resources import Resources
 
         return Resources(self._store, self.missing_hint)
+
+    @cached_property
+    def hosts(self) -> Hosts:
+        """The hosts of the fleet."""
+        from queuectl.queue.hosts import Hosts
+
+        return Hosts(self._store)
 
     @property
     def hooks(self) -> Hooks:

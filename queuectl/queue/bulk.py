@@ -102,11 +102,17 @@ def delete_all(reader: Reader, chosen: Filter, *, force: bool) -> Iterator[Chang
 
     logs = JobLogs(reader.home)
     names = set[str | None]()
+    gone: list[str] = []
     for result in _change_all(reader, chosen, decide, delete_alone):
         if result.error is None:
             logs.remove(result.job.id)
+            gone.append(result.job.id)
             names.add(result.job.spec.batch)
+        if len(gone) >= _PURGED_AT_ONCE:
+            reader.remove_kept_logs(gone)
+            gone = []
         yield result
+    reader.remove_kept_logs(gone)
     let_go_of_snapshots(reader)
     forget_batches(reader.store, names)
     reader.store.tidy(_TIDY_SECONDS)
@@ -179,6 +185,7 @@ def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
         gone = remove_unspared(store, page)
         for job_id in gone:
             logs.remove(job_id)
+        reader.remove_kept_logs(gone)
         done = Purged(done.deleted + len(gone), done.kept + len(page) - len(gone))
         after = page[-1].seq
         yield done

@@ -241,6 +241,7 @@ def delete(reader: Reader, job_id: str, *, force: bool, only: Filter | None) -> 
         only = None  # it did fit, and has changed because we made it end
     deleted = change(reader.store, job_id, lambda job, _now: state_machine.delete(job), only)
     JobLogs(reader.home).remove(job_id)
+    reader.remove_kept_logs([job_id])
     let_go_of_snapshots(reader)
     forget_batches(reader.store, (deleted.before.spec.batch,))
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from queuectl.domain import settings as tunables
-from queuectl.domain.errors import Ambiguous, CannotStart, NotFound, StoreRefused, WaitTimedOut
+from queuectl.domain.errors import (
+    Ambiguous,
+    CannotStart,
+    NotFound,
+    QueuectlError,
+    StoreRefused,
+    WaitTimedOut,
+)
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.job import SETTLED, WAITING, Job, State
 from queuectl.domain.queue_limits import is_of_deliveries
@@ -25,7 +32,9 @@ if TYPE_CHECKING:
     from queuectl.domain.views import WaitContext
     from queuectl.domain.worker_record import LiveWorker
     from queuectl.queue.batches import BatchStatus
+    from queuectl.queue.live_logs import RemoteRun
     from queuectl.stores.base import Store
+    from queuectl.system.job_logs import JobLogs
 
 
 _POLL_SECONDS = (0.01, 0.25)
@@ -86,6 +95,8 @@ class Reader:
         self.home = home
         self.missing = ""
         """The path or address where there is nothing, if this stands for a store; else empty."""
+        self.log_trouble: QueuectlError | None = None
+        """What kept the log store from giving what `logs_of` asked for last; None: nothing did."""
         self.at_terminal = False
         """Whether `@last`, `@-2` and so on stand for the jobs of this process's terminal."""
         self.choose: Callable[[str, list[str]], str] | None = None
@@ -321,6 +332,36 @@ class Reader:
         found = self._store.queue_limits().items()
         return {name: each for name, each in found if not is_of_deliveries(name)}
 
+    def logs_of(self, job: Job, run: int) -> JobLogs:
+        """Return where the files of a run are: on this host, or brought here from the log store.
+
+        Where neither has any it is this host; `log_trouble` then says why the log store gave none.
+        """
+        from queuectl.queue.run_logs import logs_of
+        from queuectl.system.job_logs import JobLogs
+
+        self.log_trouble = None
+        try:
+            return logs_of(self._store, self.home, self.settings(), job, run)
+        except QueuectlError as fault:
+            self.log_trouble = fault
+            return JobLogs(self.home)
+
+    def remote_run(self, job: Job, run: int) -> RemoteRun | None:
+        """Return what brings the output of a run here that goes on elsewhere; None: it is here."""
+        if self._store.log_wishes is None:
+            return None
+        from queuectl.queue.live_logs import remote_run
+
+        return remote_run(self._store, self.home, job, run)
+
+    def remove_kept_logs(self, job_ids: Collection[str]) -> None:
+        """Remove what the log store has of jobs that are gone; `log_trouble` tells of a failure."""
+        if job_ids and (log_store := self.settings().log_store):
+            from queuectl.queue.run_logs import remove_kept
+
+            self.log_trouble = remove_kept(self._store, log_store, job_ids)
+
     def wait_context(self) -> WaitContext:
         """Return what, beside a job itself, decides why it waits; it asks the store when needed."""
         from queuectl.domain.dependencies import Obstacles
@@ -349,7 +390,7 @@ class Reader:
         def unserved() -> Callable[[str], str | None]:
             now = self._store.now()
             return unserved_by(
-                record.queues for record in self._store.workers.all() if is_live(record, now)
+                record for record in self._store.workers.all() if is_live(record, now)
             )
 
         @cache

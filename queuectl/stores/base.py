@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.domain.hooks import Hook
+    from queuectl.domain.host import HostRecord
     from queuectl.domain.job import Job
     from queuectl.domain.query import Counts, Filter, Page
     from queuectl.domain.queue_limits import QueueLimits
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from queuectl.stores.components import (
         Batches,
         Environments,
+        LogWishes,
         Meta,
         Named,
         Resources,
         Retention,
+        RunLogs,
         Schedules,
         Stats,
         StoredSettings,
@@ -40,6 +43,9 @@ class Store(Protocol):
 
     schedules: Schedules
     hooks: Named[Hook]
+    hosts: Named[HostRecord]
+    run_logs: RunLogs | None
+    log_wishes: LogWishes | None
     batches: Batches
     settings: StoredSettings
     workers: Workers

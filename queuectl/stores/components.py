@@ -14,11 +14,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.domain.batch import Batch
+    from queuectl.domain.host import HostReport
     from queuectl.domain.job import Job, State
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.stats import Figures, Numbers, StatsBucket
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
-    from queuectl.stores.exchange import Fired, HeldUnits, PendingEvents
+    from queuectl.stores.exchange import (
+        Fired,
+        HeldUnits,
+        KeptRun,
+        LogAnswer,
+        LogWish,
+        PendingEvents,
+    )
 
 Record = TypeVar("Record")
 
@@ -152,8 +160,10 @@ class Workers(Protocol):
         """Add a worker, with `heartbeat_at` now."""
         ...
 
-    def heartbeat(self, worker_id: str, slots: int) -> StopRequest | None:
-        """Note that a worker lives, and with how many slots; return what it was asked.
+    def heartbeat(
+        self, worker_id: str, slots: int, report: HostReport | None = None
+    ) -> StopRequest | None:
+        """Note that a worker lives, with how many slots and on what host; return what it was asked.
 
         Raises NotFound when it is not registered.
         """
@@ -185,6 +195,46 @@ class Environments(Protocol):
 
     def forget(self, before: datetime) -> int:
         """Remove those stored before an instant that no job names; return how many."""
+        ...
+
+
+class RunLogs(Protocol):
+    """The output of runs, packed (see `system.run_archive`), where every host can read it."""
+
+    def put(self, runs: Sequence[KeptRun]) -> None:
+        """Keep the output of runs. To keep what is there already is harmless."""
+        ...
+
+    def get(self, job_id: str, run: int, claim_id: str) -> bytes | None:
+        """Return the output of a run, or None."""
+        ...
+
+    def remove(self, job_ids: Collection[str]) -> None:
+        """Remove the output of all runs of jobs, where there is any."""
+        ...
+
+
+class LogWishes(Protocol):
+    """Who looks at runs that go on elsewhere, and what their workers answer. Few and brief."""
+
+    def ask(self, wish: LogWish, seconds: float) -> None:
+        """Say that somebody looks, for so long from now on."""
+        ...
+
+    def wanted(self, worker_id: str) -> list[LogWish]:
+        """Return who looks at runs of a worker."""
+        ...
+
+    def answer(self, wish: LogWish, answer: LogAnswer) -> None:
+        """Answer a wish, if it has not been asked anew since."""
+        ...
+
+    def answered(self, wish_id: str) -> LogAnswer | None:
+        """Return the latest answer, or None."""
+        ...
+
+    def forget(self, wish_id: str) -> None:
+        """Forget one who looks no more."""
         ...
 
 

@@ -19,6 +19,41 @@ ALIKE_BATCH = 20_000
 
 
 @frozen
+class LogWish:
+    """Somebody looks at the output of a run of a worker, and has so much of its three files.
+
+    `at` is that of standard output, of standard error, and of the file with their order; `asked`
+    counts how often it was asked.
+    """
+
+    id: str
+    worker: str
+    job_id: str
+    run: int
+    at: tuple[int, ...]
+    asked: int = 0
+
+
+@frozen
+class LogAnswer:
+    """What comes next in each of these files, and how long each is, read since it was `asked`."""
+
+    asked: int
+    parts: tuple[bytes, ...]
+    sizes: tuple[int, ...]
+
+
+@frozen
+class KeptRun:
+    """The output of one run, packed, to be kept for every host."""
+
+    job_id: str
+    run: int
+    claim_id: str
+    data: bytes
+
+
+@frozen
 class HeldClaim:
     """One claim of those that a worker holds and wants to keep."""
 

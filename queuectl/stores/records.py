@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuectl.domain.errors import StoreRefused
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from queuectl.domain.batch import Batch
     from queuectl.domain.events import RunFinished
     from queuectl.domain.hooks import Hook
+    from queuectl.domain.host import HostRecord, HostReport
     from queuectl.domain.schedule import Schedule
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
 
@@ -127,6 +128,7 @@ def worker_to_document(worker: WorkerRecord) -> Document:
         "stop": worker.stop.value if worker.stop else None,
         "slots": worker.slots,
         "resources": [list(pair) for pair in worker.resources] or None,
+        "report": worker.report and report_to_text(worker.report),
     }
 
 
@@ -145,7 +147,30 @@ def worker_from_document(document: Mapping[str, Any]) -> WorkerRecord:
         stop=stop_request(document.get("stop")),
         slots=document.get("slots") or 1,
         resources=tuple((name, text) for name, text in document.get("resources") or ()),
+        report=report_from_text(document.get("report")),
     )
+
+
+_REPORTED = ("version", "processors", "load", "clock_offset", "is_drained")
+
+
+def report_to_text(report: HostReport) -> str:
+    """Return what a worker tells of its host as one text of JSON."""
+    from json import dumps
+
+    return dumps({name: getattr(report, name) for name in _REPORTED})
+
+
+def report_from_text(text: str | None) -> HostReport | None:
+    """Return what a worker told of its host; what a newer version told beside it is left out."""
+    if not text:
+        return None
+    from json import loads
+
+    from queuectl.domain.host import HostReport
+
+    document = loads(text)
+    return HostReport(**{name: document[name] for name in _REPORTED if name in document})
 
 
 def stop_request(word: str | None) -> StopRequest | None:
@@ -153,6 +178,26 @@ def stop_request(word: str | None) -> StopRequest | None:
     from queuectl.domain.worker_record import StopRequest
 
     return StopRequest(word) if word in list(StopRequest) else None
+
+
+UNKNOWN = "unknown"
+"""The field of a record that has, as JSON, what a newer version has written beside ours."""
+
+
+def _known_alone(document: Document, names: Collection[str]) -> Document:
+    """Return the fields of a record that this version knows, the others together in one."""
+    from json import dumps
+
+    others = {name: document.pop(name) for name in [*document] if name not in names}
+    return {**document, UNKNOWN: dumps(others)} if others else document
+
+
+def _with_unknown(document: Document) -> Document:
+    """Return the fields of a record with those again that this version does not know."""
+    from json import loads
+
+    text = document.pop(UNKNOWN)
+    return {**loads(text), **document} if text else document
 
 
 _HOOK_TIMES = ("created_at", "changed_at", "alone_since")
@@ -166,7 +211,7 @@ def hook_to_text(hook: Hook) -> str:
     from dataclasses import asdict
     from json import dumps
 
-    document = asdict(hook)
+    document = _with_unknown(asdict(hook))
     for name in _HOOK_TIMES:
         if document[name] is not None:
             document[name] = to_millis(document[name])
@@ -179,7 +224,7 @@ def hook_from_text(text: str) -> Hook:
 
     from queuectl.domain.hooks import Format, Hook, Target
 
-    document = loads(text)
+    document = _known_alone(loads(text), Hook.__match_args__)
     for name in _HOOK_TIMES:
         if document[name] is not None:
             document[name] = from_millis(document[name])
@@ -190,6 +235,39 @@ def hook_from_text(text: str) -> Hook:
     return Hook(**document)
 
 
+_HOST_TIMES = ("created_at", "drained_at", "seen_at")
+
+
+def host_to_text(host: HostRecord) -> str:
+    """Return what is kept of a host as one text of JSON, its times in milliseconds."""
+    from json import dumps
+
+    document: Document = {name: getattr(host, name) for name in type(host).__match_args__}
+    document["losses"] = [
+        [each.job_id, each.worker, to_millis(each.at), each.why] for each in host.losses
+    ]
+    for name in _HOST_TIMES:
+        if document[name] is not None:
+            document[name] = to_millis(document[name])
+    return dumps(_with_unknown(document))
+
+
+def host_from_text(text: str) -> HostRecord:
+    """Return the record of a host in a text."""
+    from json import loads
+
+    from queuectl.domain.host import HostRecord, Loss
+
+    document = _known_alone(loads(text), HostRecord.__match_args__)
+    for name in _HOST_TIMES:
+        if document[name] is not None:
+            document[name] = from_millis(document[name])
+    document["losses"] = tuple(
+        Loss(job_id, worker, from_millis(at), why) for job_id, worker, at, why in document["losses"]
+    )
+    return HostRecord(**document)
+
+
 _BATCH_TIMES = ("created_at", "ended_at", "last_end")
 
 
@@ -197,7 +275,7 @@ def batch_to_text(batch: Batch) -> str:
     """Return the record of a batch as one text of JSON, its times in milliseconds."""
     from json import dumps
 
-    document: Document = {name: getattr(batch, name) for name in type(batch).__match_args__}
+    document = _with_unknown({name: getattr(batch, name) for name in type(batch).__match_args__})
     for name in _BATCH_TIMES:
         if document[name] is not None:
             document[name] = to_millis(document[name])
@@ -210,7 +288,7 @@ def batch_from_text(text: str) -> Batch:
 
     from queuectl.domain.batch import Batch
 
-    document = loads(text)
+    document = _known_alone(loads(text), Batch.__match_args__)
     for name in _BATCH_TIMES:
         if document[name] is not None:
             document[name] = from_millis(document[name])

@@ -92,7 +92,7 @@ _FIELDS: dict[str, _Reader] = {
     "made": _count, "ahead": _numbers, "rest": _rest, "why": check_text,
     "definition": _definition, "at_once": _count, "max_fails": _count, "is_stopped": _flag,
     "ended_at": _instant, "last_end": _instant, "ends": _count, "told": _count,
-    "counts": _counts, "rev": _count,
+    "counts": _counts, "rev": _count, "unknown": check_text,
 }  # fmt: skip
 
 

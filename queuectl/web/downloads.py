@@ -28,6 +28,7 @@ class _Output:
     job_id: str
     run: int
     stream: str
+    logs: JobLogs
     kept: bytes | None = None
 
     @property
@@ -42,13 +43,12 @@ async def download(request: Request) -> Response:
     state = state_of(request)
     arguments = read(_PARAMS, request.path_params, request.query_params, {})
     output = await state.pool.run(lambda queue: _find(queue, arguments))
-    logs = JobLogs(state.location.home)
     headers = {"content-disposition": f'attachment; filename="{output.name}"'}
     if output.kept is not None:
         return Response(output.kept, media_type=_TEXT, headers=headers)
     if output.stream == BOTH:
-        return StreamingResponse(_both(logs, output), media_type=_TEXT, headers=headers)
-    path = getattr(logs, output.stream)(output.job_id, output.run)
+        return StreamingResponse(_both(output), media_type=_TEXT, headers=headers)
+    path = getattr(output.logs, output.stream)(output.job_id, output.run)
     return FileResponse(path, media_type=_TEXT, headers=headers)
 
 
@@ -56,20 +56,20 @@ def _find(queue: Queue, arguments: Arguments) -> _Output:
     """Return what is asked for. Raises NotFound where there is none."""
     job = queue.get(arguments["id"])
     run, stream = arguments.get("run", job.runs), arguments.get("stream", BOTH)
-    logs = JobLogs(queue.home)
+    logs = queue.logs_of(job, run)
     paths = {"stdout": logs.stdout(job.id, run), "stderr": logs.stderr(job.id, run)}
     wanted = [path for name, path in paths.items() if stream in (name, BOTH)]
     if run and any(path.exists() for path in wanted):
-        return _Output(job.id, run, stream)
+        return _Output(job.id, run, stream, logs)
     if not run or run != job.runs or job.outcome is None:
         raise NotFound(f"run {run} of job '{job.id}' left no output on this host")
     kept = {"stdout": job.outcome.stdout, "stderr": job.outcome.stderr}
     text = "".join(text for name, text in kept.items() if stream in (name, BOTH))
-    return _Output(job.id, run, stream, text.encode(errors="replace"))
+    return _Output(job.id, run, stream, logs, text.encode(errors="replace"))
 
 
-def _both(logs: JobLogs, output: _Output) -> Iterator[bytes]:
-    reader = RunReader(logs, output.job_id, output.run)
+def _both(output: _Output) -> Iterator[bytes]:
+    reader = RunReader(output.logs, output.job_id, output.run)
     try:
         for piece in reader.read():
             yield piece.data

@@ -30,6 +30,8 @@ from queuectl.system import pidfile
 from queuectl.system.home import Home
 from queuectl.system.polling import LONGEST_GAP, Pace
 from queuectl.system.processes import HEARTBEAT_SECONDS, boot_clock, rouse
+from queuectl.worker.host_report import host_report, is_host_drained
+from queuectl.worker.live_logs import LiveLogs
 from queuectl.worker.logging import use_format
 from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.watchdog import Watchdog
@@ -59,6 +61,7 @@ class Heartbeat:
     """Keeps one worker's claims, its entry in the registry and its view of the settings alive.
 
     `settings` are those in force, and `slots` how many jobs the worker runs at once by them.
+    `is_drained` says that the host is drained: it takes no jobs then.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Heartbeat:
         share: SlotShare | None = None,
         *,
         options: WorkerOptions,
+        is_drained: bool = False,
     ) -> None:
         self._open_store = open_store
         self._is_in_place = is_in_place
@@ -87,6 +91,8 @@ class Heartbeat:
         self._held: dict[str, _Held] = {}
         self._is_locked = False
         self.is_astray = False
+        self.is_drained = is_drained
+        self._live_logs = LiveLogs(Home(Path(worker.home)), worker.id)
         self._parent = os.getppid()
         self._has_missed_parent = False
         self._over = threading.Event()
@@ -190,8 +196,10 @@ class Heartbeat:
                 self._control.tell()
             store.patience = self._patience
             self._heed_move(store)
+            self._heed_drain(store)
             self._next_settings = now + _SETTINGS_SECONDS
         self._report_in_time(store)
+        self._live_logs.tick(store, has_jobs=bool(self._held))
         if self._maintenance is not None and self._maintenance_pace.is_due:
             with self._maintenance_pace.look():
                 self._maintenance.tick(self.settings)
@@ -263,6 +271,16 @@ class Heartbeat:
             log.error("this store is being moved to %s, or was: leaving", elsewhere)
             self._control.request_stop()
 
+    def _heed_drain(self, store: Store) -> None:
+        """Take no jobs while the host is drained; one for a single job runs that all the same."""
+        is_drained = self._options.only is None and is_host_drained(store, self._worker.host)
+        if is_drained == self.is_drained:
+            return
+        self.is_drained = is_drained
+        log.info("the host is drained: no jobs are taken" if is_drained else "jobs are taken again")
+        self._next_beat = 0.0
+        self._control.tell()
+
     def _renew(self, store: Store, held: Sequence[_Held]) -> None:
         lease = self.settings.lease_seconds
         deadline = boot_clock() + lease
@@ -291,10 +309,11 @@ class Heartbeat:
 
     def _report(self, store: Store) -> None:
         try:
-            request = store.workers.heartbeat(self._worker.id, self.slots)
+            report = host_report(store, is_drained=self.is_drained)
+            request = store.workers.heartbeat(self._worker.id, self.slots, report)
         except NotFound:  # a fleet that took us for dead has removed us
             store.workers.register(
-                replace(self._worker, heartbeat_at=store.now(), slots=self.slots)
+                replace(self._worker, heartbeat_at=store.now(), slots=self.slots, report=report)
             )
             me = pidfile.ProcessEntry(
                 pidfile.WORKER, self._worker.process, self._worker.id, self._parent,

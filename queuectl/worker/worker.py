@@ -26,8 +26,10 @@ from queuectl.system.home import Home, Location
 from queuectl.system.processes import this_process
 from queuectl.worker.batch import ClaimBatch, ClaimedJob, Situation
 from queuectl.worker.heartbeat import Heartbeat
+from queuectl.worker.host_report import host_report, is_host_drained
 from queuectl.worker.job_starter import JobStarter
 from queuectl.worker.leaving import is_done, leave
+from queuectl.worker.log_uploader import LogUploader
 from queuectl.worker.logging import JobLog
 from queuectl.worker.neighbours import admit_neighbours
 from queuectl.worker.offers import Offers, declared_by
@@ -39,6 +41,9 @@ from queuectl.worker.slot_shares import SlotShare
 from queuectl.worker.store_retry import OutageLog, StoreRetry
 
 log = logging.getLogger("queuectl.worker")
+
+_LONGEST_SLEEP = 60.0
+"""A worker whose host is drained has nothing to look at, and sleeps until it is told."""
 
 _FEW = 100
 """A worker that finds nothing to do makes jobs of a batch of which no more than so many wait."""
@@ -72,18 +77,20 @@ class Worker:
         self._store: Store = reopen_store(place.store_url)
         self._store.patience = options.timings.lock
         require_in_use(self._store)
-        now = self._store.now()
+        now, host = self._store.now(), socket.gethostname()
+        is_drained = options.only is None and is_host_drained(self._store, host)
         settings = tunables.from_stored(self._store.settings.all())
         self.record = WorkerRecord(
             id=worker_id,
             process=this_process(),
-            host=socket.gethostname(),
+            host=host,
             home=str(place.home.root),
             queues=options.queues if options.only is None else (ONE_JOB,),
             started_at=now,
             heartbeat_at=now,
             slots=options.slots(settings),
             resources=declared_by(options, settings),
+            report=host_report(self._store, is_drained=is_drained),
         )
         self._offers = Offers(self.record, is_for_one=options.only is not None)
         if share:
@@ -107,6 +114,7 @@ class Worker:
             call_courier,
             share,
             options=options,
+            is_drained=is_drained,
         )
         self._retry = StoreRetry(self._control, outage, self._store.recover, options.timings)
         self._scheduler = Scheduler(self._store, self.record.started_at)
@@ -121,6 +129,12 @@ class Worker:
             self._watchdog,
             self._log,
             lambda: self._offers.now(self._heartbeat.settings.needs_patience_seconds),
+        )
+        self._uploader = LogUploader(
+            place.home,
+            worker_id,
+            lambda: reopen_store(place.store_url),
+            lambda: self._heartbeat.settings,
         )
         self._begun: dict[str, Job] = {}
         self._news: object = None
@@ -141,12 +155,14 @@ class Worker:
         self._take_back()
         log.info("started")
         on_ready()
+        self._uploader.start()
         try:
             self._work()
         except StoreError:
             if not self._heartbeat.is_astray:
                 raise
         finally:
+            self._uploader.close()
             self._heartbeat.stop()
             if not self._retry.is_away:  # else maintenance removes the entry
                 leave(self._store, self.record.id, self._control, self._options, self._call_courier)
@@ -180,7 +196,7 @@ class Worker:
             if self._share:
                 self._share.plan(self._heartbeat.slots, len(self._begun))
             free = self._free
-            may_claim = self._starter.can_log and not self._control.is_stopping
+            may_claim = self._starter.can_log and not self._takes_none
             has_claimed = False
             if not (may_claim and free > 0 and self._batch.has_next):
                 has_claimed = self._batch.settle(self._situation(free, may_claim=may_claim))
@@ -198,9 +214,16 @@ class Worker:
                 return
             self._wait(seconds, free)
 
+    @property
+    def _takes_none(self) -> bool:
+        """Whether no more jobs are taken: it is to leave, or its host is drained."""
+        return self._control.is_stopping or self._heartbeat.is_drained
+
     def _may_leave(self) -> bool:
         """Whether a worker that has nothing in hand shall go."""
-        return self._control.is_stopping or self._retry.call(self._is_done, may_leave=True)
+        if self._control.is_stopping or (self._heartbeat.is_drained and self._options.passing):
+            return True
+        return self._retry.call(self._is_done, may_leave=True)
 
     @property
     def _free(self) -> int:
@@ -226,10 +249,10 @@ class Worker:
         """Sleep until a run ends, somebody says something, a time is up, or (for free slots) there
         is work.
         """
-        seconds = min(most, self._executor.next_look())
+        seconds = min(most, self._executor.next_look(), _LONGEST_SLEEP)
         if self._share:
             seconds = min(seconds, self._share.next_look)
-        if self._control.is_stopping or free <= 0:
+        if self._takes_none or free <= 0:
             self._control.sleep(seconds)
         elif not self._starter.can_log:
             self._control.sleep(min(seconds, self._starter.next_try - time.monotonic()))
@@ -293,14 +316,19 @@ class Worker:
             if run.prepares:
                 self._go_on(job, run.prepares, outcome)
             else:
-                self._starter.ended(job)
+                self._let_go(job)
                 self._batch.end(job, outcome)
+
+    def _let_go(self, job: Job) -> None:
+        """Let go of what was had for a run; its output may be kept for other hosts from now on."""
+        self._starter.ended(job)
+        self._uploader.end(job.claim_id)
 
     def _go_on(self, job: Job, prepared: str, outcome: Outcome) -> None:
         """Go on with a job for which something was done before its own command."""
         end = self._starter.after(job, prepared, outcome)
         if end is not None or outcome.interrupted or self._control.halt(job.claim_id):
-            self._starter.ended(job)
+            self._let_go(job)
             self._batch.end(job, end)
             return
         deadline = self._heartbeat.deadline_of(job.claim_id)
@@ -350,11 +378,12 @@ class Worker:
             outcome = self._starter.start(claimed, self._heartbeat.settings, prepared)
         except StoreUnavailable as fault:
             log.debug("%s", fault)
-            self._starter.ended(job)
+            self._let_go(job)
             self._batch.end(job, None)
             return
         if outcome is None:
             self._begun[job.claim_id] = job
+            self._uploader.begin(job)
         else:
             self._batch.end(job, outcome)
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from queuectl.domain import state_machine
+from queuectl.domain.host import HostReport
 from queuectl.domain.job import COMMAND_NOT_FOUND, Job, Outcome, State
 from queuectl.domain.job_fields import ASKED, Spec, command_text
 from queuectl.domain.queue_limits import QueueLimit
@@ -22,6 +23,7 @@ from queuectl.domain.views import (
     reason,
     unserved_by,
 )
+from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from tests.domain.jobs import (
     FAILURE,
     NOW,
@@ -214,6 +216,25 @@ def test_the_reason_tells_of_a_wider_job_that_goes_first(
     assert reason(pending(replace(SPEC, queue="gpu")), NOW, wait_context=wait_context) == why
 
 
+def _worker(host: str, queues: tuple[str, ...] = (), *, is_drained: bool = False) -> WorkerRecord:
+    report = HostReport("0.1.0", 2, is_drained=is_drained)
+    process = ProcessIdentity(1, "1", "boot")
+    return WorkerRecord("w", process, host, "/home", queues, NOW, NOW, report=report)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "why"),
+    [
+        ({"a": True}, "host a is drained"),
+        ({"b": True, "a": True}, "hosts a, b are drained"),
+        ({"a": True, "b": False}, None),
+    ],
+)
+def test_the_reason_tells_of_hosts_that_are_drained(hosts: dict[str, bool], why: str) -> None:
+    workers = [_worker(host, is_drained=is_drained) for host, is_drained in hosts.items()]
+    assert unserved_by(workers)("default") == why
+
+
 @pytest.mark.parametrize(
     ("bound", "why"),
     [
@@ -228,7 +249,8 @@ def test_the_reason_tells_of_a_queue_from_which_no_worker_takes(
     bound: list[tuple[str, ...]], why: str
 ) -> None:
     job = pending(replace(SPEC, queue="gpu"))
-    wait_context = WaitContext({}, lambda _: None, unserved_by(bound))
+    workers = [_worker("a", queues) for queues in bound]
+    wait_context = WaitContext({}, lambda _: None, unserved_by(workers))
     assert reason(job, NOW, wait_context=wait_context) == why
     later = replace(job, run_at=NOW + timedelta(hours=1))
     assert str(reason(later, NOW, wait_context=wait_context)).startswith("scheduled for")

@@ -13,6 +13,7 @@ from datetime import timedelta
 import pytest
 
 from queuectl.domain.errors import NotFound
+from queuectl.domain.host import HostRecord, HostReport, Loss
 from queuectl.domain.worker_record import StopRequest
 from queuectl.stores import open_store
 from queuectl.stores.base import Store
@@ -82,6 +83,32 @@ def test_a_heartbeat_says_how_many_slots_the_worker_has_now(store: Store) -> Non
     assert store.workers.all()[0].slots == 3
     store.workers.heartbeat("w1", 16)
     assert store.workers.all()[0].slots == 16
+
+
+def test_a_heartbeat_says_how_the_host_is(store: Store) -> None:
+    report = HostReport("0.1.0", processors=8, load=1.5, clock_offset=-0.25, is_drained=True)
+    store.workers.register(replace(worker_record(store, "w1"), report=report))
+    assert store.workers.all()[0].report == report
+    store.workers.heartbeat("w1", 1, replace(report, load=None))
+    assert store.workers.all()[0].report == replace(report, load=None)
+    store.workers.heartbeat("w1", 1)
+    assert store.workers.all()[0].report is None
+
+
+def test_what_is_kept_of_a_host_comes_back_as_it_was(store: Store) -> None:
+    now = store.now()
+    losses = (Loss("a", "build7-1-x", now, "why"),)
+    record = HostRecord("build7", 0, now, now, now, losses, unknown='{"newer": 1}')
+    assert store.hosts.save(record)
+    assert not store.hosts.save(record), "it is there"
+    assert store.hosts.get("build7") == record
+    assert store.hosts.all() == [record]
+    after = record.changed(drained_at=None)
+    assert store.hosts.save(after, record)
+    assert not store.hosts.save(after, record), "it is not as it was read"
+    assert store.hosts.get("build7") == after
+    assert store.hosts.remove("build7")
+    assert store.hosts.get("build7") is None
 
 
 def test_a_worker_that_was_removed_hears_of_it(store: Store) -> None:

@@ -76,6 +76,7 @@ class Link:
         self.resources = self.database["queuectl_resources"]
         self.schedules = self.database["queuectl_schedules"]
         self.hooks = self.database["queuectl_hooks"]
+        self.host_records = self.database["queuectl_hosts"]
         self.deleted = self.database["queuectl_deleted"]
         self.environments = self.database["queuectl_environments"]
         self.events = self.database["queuectl_events"]

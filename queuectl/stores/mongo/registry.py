@@ -13,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from queuectl.domain.batch import Batch
 from queuectl.domain.errors import NotFound
 from queuectl.domain.hooks import Hook
+from queuectl.domain.host import HostRecord, HostReport
 from queuectl.domain.job import Job
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.times import EPOCH
@@ -34,8 +35,11 @@ from queuectl.stores.mongo.writes import Writes
 from queuectl.stores.records import (
     hook_from_text,
     hook_to_text,
+    host_from_text,
+    host_to_text,
     read_each,
     read_named,
+    report_to_text,
     schedule_from_document,
     schedule_to_document,
     stop_request,
@@ -43,7 +47,7 @@ from queuectl.stores.records import (
     worker_to_document,
 )
 
-_Record = TypeVar("_Record", Hook, Schedule, Batch)
+_Record = TypeVar("_Record", Hook, Schedule, Batch, HostRecord)
 
 
 def _worker(entry: Document) -> WorkerRecord:
@@ -66,9 +70,12 @@ class MongoWorkers(components.Workers):
         entry = {"_id": fields.pop("id"), **fields}
         self.link.workers.replace_one({"_id": worker.id}, entry, upsert=True)
 
-    def heartbeat(self, worker_id: str, slots: int) -> StopRequest | None:
+    def heartbeat(
+        self, worker_id: str, slots: int, report: HostReport | None = None
+    ) -> StopRequest | None:
         with pymongo.timeout(BRIEF_SECONDS):
-            alive = {"heartbeat_at": self.link.now(), "slots": slots}
+            alive: Document = {"heartbeat_at": self.link.now(), "slots": slots}
+            alive["report"] = report and report_to_text(report)
             entry = self.link.workers.find_one_and_update(
                 {"_id": worker_id}, {"$set": alive}, {"stop": True}
             )
@@ -179,7 +186,8 @@ class MongoNamed(components.Named[_Record]):
 
         def write() -> bool:
             if before is not None:
-                replaced = self._place.replace_one(_as_read(before), document)
+                # what a newer version has written beside ours stays
+                replaced = self._place.update_one(_as_read(before), {"$set": document})
                 return replaced.matched_count == 1
             with suppress(DuplicateKeyError):
                 self._place.insert_one(document)
@@ -196,7 +204,7 @@ class MongoNamed(components.Named[_Record]):
         return read_each(self._kind, ((each["_id"], each) for each in documents), self._read)
 
 
-def _as_read(record: Hook | Schedule | Batch) -> Document:
+def _as_read(record: Hook | Schedule | Batch | HostRecord) -> Document:
     """Return what tells a record from what it was before, and from another of its name."""
     return {"_id": record.name, "rev": record.rev, "created_at": record.created_at}
 
@@ -212,6 +220,19 @@ class MongoHooks(MongoNamed[Hook]):
 
     def _fields(self, record: Hook) -> Document:
         return {"record": hook_to_text(record)}
+
+
+class MongoHosts(MongoNamed[HostRecord]):
+    """What is kept of hosts, each as one text."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link, "host", link.host_records)
+
+    def _read(self, document: Document) -> HostRecord:
+        return host_from_text(document["record"])
+
+    def _fields(self, record: HostRecord) -> Document:
+        return {"record": host_to_text(record)}
 
 
 @in_words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.times import to_millis
-from queuectl.stores.mongo.connection import SELECTION_SECONDS, Document, Link
+from queuectl.stores.mongo.connection import SELECTION_SECONDS, Document, Documents, Link
 from queuectl.stores.mongo.errors import is_not_allowed
 from queuectl.stores.mongo.probe import PROBE, require_fit
 
@@ -25,6 +25,10 @@ QUEUE_DOT = "/"
 """Stands for a dot in the name of a field, where it would divide; no queue's name has one."""
 
 _TRIES = 10
+_OTHER_FORM = (85, 86)
+"""The codes by which a server tells of an index of the same name, or the same keys, that differs:
+IndexOptionsConflict and IndexKeySpecsConflict."""
+
 OWN_NAMES = frozenset({"jobs", "dlq"})
 
 CLAIM_ORDER = [("priority", DESCENDING), ("run_at", ASCENDING), ("seq", ASCENDING)]
@@ -143,14 +147,30 @@ def prepare(link: Link, *, make: bool = True) -> bool:
         _probe_again(link)
     if mark.get("indexed") == INDEXED:
         return True
-    link.jobs.create_indexes(list(JOB_INDEXES))
+    _make_indexes(link.jobs, JOB_INDEXES)
     for place, indexes in _OTHER_INDEXES.items():
-        getattr(link, place).create_indexes(list(indexes))
+        _make_indexes(getattr(link, place), indexes)
     for name in set(_FORMER).intersection(link.jobs.index_information()):
         with suppress(OperationFailure):  # somebody else has just dropped it
             link.jobs.drop_index(name)
     link.meta.update_one({"_id": MARK}, {"$set": {"indexed": INDEXED}})
     return True
+
+
+def _make_indexes(place: Documents, indexes: Sequence[IndexModel]) -> None:
+    """Make the indexes of a collection, but for those of which an older version made another form.
+
+    That serves the same queries, if not all as quickly, and older versions that are at work too.
+    """
+    try:
+        place.create_indexes(list(indexes))
+    except OperationFailure as fault:
+        if fault.code not in _OTHER_FORM:
+            raise
+        there = place.index_information()
+        left = [each for each in indexes if each.document["name"] not in there]
+        if left:
+            place.create_indexes(left)
 
 
 def _probe_again(link: Link) -> None:

@@ -14,6 +14,7 @@ from itertools import islice
 from pymongo.errors import DuplicateKeyError
 
 from queuectl.domain.hooks import Hook
+from queuectl.domain.host import HostRecord
 from queuectl.domain.job import Job
 from queuectl.domain.query import Counts, Filter, Order, Page
 from queuectl.domain.queue_limits import QueueLimit
@@ -23,10 +24,12 @@ from queuectl.stores.base import Store
 from queuectl.stores.components import (
     Batches,
     Environments,
+    LogWishes,
     Meta,
     Named,
     Resources,
     Retention,
+    RunLogs,
     Schedules,
     Stats,
     StoredSettings,
@@ -46,7 +49,9 @@ from queuectl.stores.mongo import (
 from queuectl.stores.mongo.claims import BATCH_SIZE, Claims, renew
 from queuectl.stores.mongo.connection import Link, in_words, opening
 from queuectl.stores.mongo.job_batches import MongoBatches
+from queuectl.stores.mongo.log_wishes import MongoLogWishes
 from queuectl.stores.mongo.retention import MongoRetention
+from queuectl.stores.mongo.run_logs import MongoRunLogs
 from queuectl.stores.mongo.schema import prepare
 from queuectl.stores.mongo.stats import MongoStats, finish_batch
 from queuectl.stores.mongo.writes import Writes
@@ -66,6 +71,9 @@ class MongoStore(Store):
         self._swept_to = ""
         self.schedules: Schedules = registry.MongoSchedules(link, self._writes)
         self.hooks: Named[Hook] = registry.MongoHooks(link)
+        self.hosts: Named[HostRecord] = registry.MongoHosts(link)
+        self.run_logs: RunLogs | None = MongoRunLogs(link)
+        self.log_wishes: LogWishes | None = MongoLogWishes(link)
         self.batches: Batches = MongoBatches(link, self._writes)
         self.settings: StoredSettings = registry.MongoSettings(link)
         self.workers: Workers = registry.MongoWorkers(link)

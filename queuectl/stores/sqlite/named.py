@@ -14,12 +14,13 @@ from queuectl.stores.sqlite import reads
 if TYPE_CHECKING:
     from queuectl.domain.batch import Batch
     from queuectl.domain.hooks import Hook
+    from queuectl.domain.host import HostRecord
     from queuectl.domain.job import Job
     from queuectl.domain.schedule import Schedule
     from queuectl.stores.sqlite.database import Database
 
 
-Record = TypeVar("Record", bound="Hook | Schedule | Batch")
+Record = TypeVar("Record", bound="Hook | Schedule | Batch | HostRecord")
 
 
 class NamedTable(Generic[Record]):
@@ -92,7 +93,7 @@ _FENCE = "WHERE name = ? AND rev = ? AND created_at = ?"
 """What tells a record from what it was before, and from another of its name."""
 
 
-def _fence_of(record: Hook | Schedule | Batch) -> list[object]:
+def _fence_of(record: Hook | Schedule | Batch | HostRecord) -> list[object]:
     return [record.name, record.rev, to_millis(record.created_at)]
 
 
@@ -155,3 +156,18 @@ def _hook_to_row(hook: Hook) -> list[Any]:
 
 def _hook_from_row(row: Sequence[Any]) -> Hook:
     return records.hook_from_text(row[-1])
+
+
+def host_table(db: Database) -> NamedTable[HostRecord]:
+    """Return what is kept of hosts."""
+    return NamedTable(
+        db, "host", ("name", "rev", "created_at", "record"), _host_to_row, _host_from_row
+    )
+
+
+def _host_to_row(host: HostRecord) -> list[Any]:
+    return [*_fence_of(host), records.host_to_text(host)]
+
+
+def _host_from_row(row: Sequence[Any]) -> HostRecord:
+    return records.host_from_text(row[-1])

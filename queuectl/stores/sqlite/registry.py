@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from queuectl.domain.host import HostReport
     from queuectl.domain.worker_record import StopRequest, WorkerRecord
     from queuectl.stores.sqlite.database import Database
 
 _WORKER_FIELDS = (
     "id", "pid", "started", "boot", "host", "home", "queues", "started_at", "heartbeat_at", "stop",
-    "slots", "resources",
+    "slots", "resources", "report",
 )  # fmt: skip
 
 
@@ -112,12 +113,16 @@ class WorkerTable:
                 [document[name] for name in _WORKER_FIELDS],
             )
 
-    def heartbeat(self, worker_id: str, slots: int) -> StopRequest | None:
+    def heartbeat(
+        self, worker_id: str, slots: int, report: HostReport | None = None
+    ) -> StopRequest | None:
         """Note that a worker lives; see `Workers.heartbeat`."""
+        told = report and records.report_to_text(report)
         with self._db.writing():
             row = self._db.row(
-                "UPDATE workers SET heartbeat_at = ?, slots = ? WHERE id = ? RETURNING stop",
-                (to_millis(self._db.now()), slots, worker_id),
+                "UPDATE workers SET heartbeat_at = ?, slots = ?, report = ? WHERE id = ? "
+                "RETURNING stop",
+                (to_millis(self._db.now()), slots, told, worker_id),
             )
         if row is None:
             raise NotFound(f"worker '{worker_id}' is not registered")

@@ -26,7 +26,7 @@ LATER = {
     ),
     "runs": ("cpu_seconds REAL", "peak_memory INTEGER"),
     "events": ("cpu_seconds REAL", "peak_memory INTEGER"),
-    "workers": ("slots INTEGER NOT NULL DEFAULT 1", "resources TEXT"),
+    "workers": ("slots INTEGER NOT NULL DEFAULT 1", "resources TEXT", "report TEXT"),
     "schedules": ("every INTEGER", "anchor INTEGER", "tz_version TEXT"),
 }  # fmt: skip
 """Columns of no field that a table of this layout may lack, as it was made before there were any.
@@ -64,6 +64,8 @@ LATER_TABLES = (
     "CREATE INDEX IF NOT EXISTS jobs_needs "
     "ON jobs (needs, queue, priority DESC, run_at, seq) WHERE ready = 3",
     "CREATE INDEX IF NOT EXISTS jobs_snapshot ON jobs (snapshot) WHERE snapshot IS NOT NULL",
+    "CREATE TABLE IF NOT EXISTS hosts (name TEXT PRIMARY KEY, rev INTEGER NOT NULL, "
+    "created_at INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID",
 )
 """Makes the tables and indexes that a file of this layout may lack."""
 

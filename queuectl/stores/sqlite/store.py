@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from queuectl.domain.hooks import Hook
+    from queuectl.domain.host import HostRecord
     from queuectl.domain.job import Job
     from queuectl.domain.query import Counts, Filter, Page
     from queuectl.domain.queue_limits import QueueLimits
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from queuectl.stores.components import (
         Batches,
         Environments,
+        LogWishes,
         Meta,
         Named,
         Resources,
         Retention,
+        RunLogs,
         Schedules,
         Stats,
         StoredSettings,
@@ -50,6 +53,9 @@ class SqliteStore:
 
     schedules: Schedules
     hooks: Named[Hook]
+    hosts: Named[HostRecord]
+    run_logs: RunLogs | None = None  # there is one host, which has the files
+    log_wishes: LogWishes | None = None
     batches: Batches
     stats: Stats
     retention: Retention
@@ -85,6 +91,10 @@ class SqliteStore:
                 from queuectl.stores.sqlite.named import hook_table
 
                 made = hook_table(self._db)
+            elif name == "hosts":
+                from queuectl.stores.sqlite.named import host_table
+
+                made = host_table(self._db)
             elif name == "batches":
                 from queuectl.stores.sqlite.batches import BatchTable
 

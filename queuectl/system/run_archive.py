@@ -1,0 +1,75 @@
+"""The output of one run as one file: a tar.gz of `RUN.out`, `RUN.err` and `RUN.order`."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from contextlib import suppress
+
+from queuectl.domain.errors import StoreRefused
+from queuectl.system.home import open_private, private_directory
+from queuectl.system.job_logs import JobLogs
+from queuectl.system.run_reader import STREAMS, RunReader
+
+_LEVEL = 3
+"""Compresses text nearly as well as 9 does, in a fifth of the time."""
+
+_WRITE = os.O_WRONLY | os.O_TRUNC
+
+
+def pack(logs: JobLogs, job_id: str, run: int, most: int) -> bytes | None:
+    """Return the output of a run, or None where it has none.
+
+    Of a stream longer than `most` bytes the beginning and the end are kept. Raises OSError.
+    """
+    streams = [_stream(logs, job_id, run, name, most) for name in STREAMS]
+    if not any(data for data, _ in streams):
+        return None
+    files = [(f"{run}.out", streams[0][0]), (f"{run}.err", streams[1][0])]
+    if not any(is_cut for _, is_cut in streams):  # else it tells of places that are gone
+        with suppress(FileNotFoundError):
+            files.append((f"{run}.order", logs.order(job_id, run).read_bytes()))
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz", compresslevel=_LEVEL) as archive:
+        for name, data in files:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o600
+            archive.addfile(entry, io.BytesIO(data))
+    return target.getvalue()
+
+
+def unpack(data: bytes, logs: JobLogs, job_id: str, run: int) -> None:
+    """Write the output of a run where `logs` has it. Raises StoreRefused for what is no archive."""
+    directory = logs.directory(job_id)
+    for place in (logs.home.root, logs.home.logs, logs.home.job_logs, directory):
+        private_directory(place, parents=True)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+            # standard output comes last: whoever finds it finds all
+            paths = (logs.order(job_id, run), logs.stderr(job_id, run), logs.stdout(job_id, run))
+            for path in paths:
+                with suppress(KeyError):
+                    member = archive.extractfile(path.name)
+                    if member is not None:
+                        with os.fdopen(open_private(path, _WRITE), "wb") as file:
+                            file.write(member.read())
+    except (tarfile.TarError, EOFError, OSError) as fault:
+        raise StoreRefused(f"the kept output of run {run} of job '{job_id}' is damaged") from fault
+
+
+def _stream(logs: JobLogs, job_id: str, run: int, name: str, most: int) -> tuple[bytes, bool]:
+    """Return at most so many bytes of a stream, and whether some were left out of the middle."""
+    reader = RunReader(logs, job_id, run, (name,))
+    try:
+        size = sum(reader.sizes)
+        if size <= most:
+            return b"".join(piece.data for piece in reader.read()), False
+    finally:
+        reader.close()
+    half = most // 2
+    note = b"\n[queuectl: %d bytes dropped here, see log_store_bytes]\n" % (size - 2 * half)
+    with getattr(logs, name)(job_id, run).open("rb") as file:
+        head = file.read(half)
+        file.seek(size - half)
+        return head + note + file.read(half), True
