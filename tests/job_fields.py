@@ -61,7 +61,7 @@ _NOT_GIVEN = {
 }  # fmt: skip
 _NOT_STORED = {
     "outcome.interrupted": _VERDICT, "outcome.is_final": _VERDICT, "outcome.postponed": _VERDICT,
-    "outcome.unfit_host": _VERDICT,
+    "outcome.unfit_host": _VERDICT, "outcome.retry_after": _VERDICT,
 }  # fmt: skip
 _NO_CLOCK = {"delayed": "says that a wait was reckoned by a clock which is another one there"}
 

@@ -22,16 +22,22 @@ from queuectl.cli.session import (
 )
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.hook_messages import of_threshold, sentence
-from queuectl.domain.hooks import Format, Hook, Target, as_dict, parse_events
+from queuectl.domain.hooks import Format, Hook, Target, as_dict, parse_digest, parse_events
 from queuectl.domain.queue_limits import DELIVERY_QUEUE
 from queuectl.domain.times import EPOCH
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_hint, print_line
-from queuectl.presentation.named_columns import delivery_columns, hook_columns, hook_details
+from queuectl.presentation.named_columns import (
+    delivery_as_dict,
+    delivery_columns,
+    hook_columns,
+    hook_details,
+    sent_columns,
+)
 from queuectl.queue import Queue
 from queuectl.system.home import cannot, working_directory
 
-_SHOWN_DELIVERIES = 10
+_SHOWN_DELIVERIES, _LISTED_DELIVERIES = 10, 50
 _DELIVERY_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 
@@ -48,6 +54,8 @@ def hook() -> None:
     queuectl hook add team --on dead,queue-empty --queue gpu --format slack --url-file slack.url
     queuectl hook add page --on dead --label billing --command 'notify-send "$QUEUECTL_EVENT_TEXT"'
     queuectl hook add mail --when "dlq-size > 100" --mail me@example.com --smtp smtp://localhost:25
+    queuectl hook add phone --on dead,batch-done --url-file ntfy.url
+    queuectl hook add flood --on failed,dead --digest 5m --url-file slack.url --format slack
     queuectl hook add late --when "oldest-due-age > 10m" --queue gpu --url-file slack.url
 """)
 @hook.command("add")
@@ -61,7 +69,16 @@ def hook() -> None:
 )  # fmt: skip
 @click.option("--queue", "queue_name", type=QUEUE_NAME, metavar="NAME", help="Only this queue.")
 @click.option("--label", metavar="LABEL", multiple=True, help="Only with this label (repeat).")
-@click.option("--url", metavar="URL", help="Post to this address.")
+@click.option(
+    "--digest",
+    metavar="DURATION",
+    help="Tell what happens within so long in one message, with counts: 5m.",
+)
+@click.option(
+    "--url",
+    metavar="URL",
+    help="Post to this https:// address; or tell a service, such as ntfy:// or discord://.",
+)
 @click.option("--url-file", type=PathName(), metavar="FILE",
               help="The same from a file: who lists processes does not see it.")  # fmt: skip
 @click.option("--format", "body", type=click.Choice([each.value for each in Format]),
@@ -76,7 +93,10 @@ def hook() -> None:
 @click.option("--replace", is_flag=True, help="Replace a hook of this name.")
 @pass_session
 def add(session: Session, /, name: str, replace: bool, **options: Any) -> None:
-    """Tell a webhook, a local command or somebody by mail what happens from now on."""
+    """Tell a webhook, a service, a local command or somebody by mail what happens from now on.
+
+    A URL of a service is one that apprise knows; it needs the extra `notify`.
+    """
     url, body = options["url"], options["body"]
     if options["url_file"] is not None:
         url = _one_of(("--url", url), ("--url-file", _read(options["url_file"])))[1]
@@ -84,8 +104,10 @@ def add(session: Session, /, name: str, replace: bool, **options: Any) -> None:
         ("--url", url), ("--command", options["command"]), ("--mail", options["mail"])
     )
     target = _TARGETS[option]
+    if target is Target.WEBHOOK and _is_of_service(address):
+        target = Target.SERVICE
     if body is not None and target is not Target.WEBHOOK:
-        raise InvalidInput("--format goes with --url only")
+        raise InvalidInput("--format goes with --url only, of a webhook")
     secret = _secret(options["secret_file"], options["secret_env"])
     queue = session.queue()
     added = queue.hooks.add(
@@ -102,12 +124,19 @@ def add(session: Session, /, name: str, replace: bool, **options: Any) -> None:
             secret=secret,
             smtp=options["smtp"] or "",
             sender=options["sender"] or "",
+            digest=parse_digest(options["digest"]) if options["digest"] else 0.0,
             cwd=str(working_directory()) if target is Target.COMMAND else "",
         ),
         replacing=replace,
     )
     print_line(f"Added hook '{added.name}': queuectl hook test {added.name} tries it")
     hint_at_missing_workers(queue)
+
+
+def _is_of_service(address: str) -> bool:
+    """Whether a URL is one of apprise: `ntfy://…` and the like, not that of a webhook."""
+    scheme, has_scheme, _ = address.partition("://")
+    return bool(has_scheme) and scheme.lower() not in ("http", "https")
 
 
 _TARGETS = {"--url": Target.WEBHOOK, "--command": Target.COMMAND, "--mail": Target.MAIL}
@@ -219,6 +248,27 @@ def test(session: Session, name: str) -> None:
         print_line(f"Delivered: {session.reading().hooks.test(name)}")
     except DeliveryError as fault:
         raise QueuectlError(f"hook '{name}': {fault}") from None
+
+
+@examples("""
+    queuectl hook deliveries oncall
+    queuectl hook deliveries oncall -n 100 --json
+""")
+@hook.command("deliveries")
+@click.argument("name", metavar="NAME", type=HOOK_NAME)
+@click.option("-n", "--limit", type=click.IntRange(1), default=_LISTED_DELIVERIES, metavar="N",
+              help=f"The latest N; {_LISTED_DELIVERIES}.")  # fmt: skip
+@json_option
+@pass_session
+def deliveries(session: Session, name: str, limit: int, as_json: bool) -> None:
+    """List what a hook has told and is about to tell: when, how often tried, and the answer."""
+    queue = session.reading()
+    queue.hooks.get(name)
+    jobs = list(queue.hooks.deliveries(name, limit, with_output=True))
+    if as_json:
+        tables.write_json([delivery_as_dict(job) for job in jobs])
+    elif not session.table(jobs, sent_columns(clock_of(queue))):
+        session.hint(f"nothing was told yet: queuectl hook test {name} tries it")
 
 
 @examples("""

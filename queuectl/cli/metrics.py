@@ -51,6 +51,7 @@ def _serve(session: Session, host: str, port: int) -> None:
     """Serve until a signal asks to stop; the store is opened for each scrape anew."""
     from queuectl.queue import Queue
     from queuectl.queue.metrics_server import serving
+    from queuectl.system.sd_notify import notifier
 
     place = session.location()
     Queue.look(place).close()  # what is wrong with it is told now
@@ -61,6 +62,7 @@ def _serve(session: Session, host: str, port: int) -> None:
                 print_line(f"Serving metrics at http://{shown_host}:{bound}/metrics")
                 sys.stdout.flush()
                 print_hint("Ctrl-C stops it")
+                notifier().tell("READY=1")
                 stopped.wait()
         except OSError as fault:
             raise QueuectlError(

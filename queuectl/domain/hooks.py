@@ -26,6 +26,7 @@ QUEUE_EMPTY = "queue-empty"
 BATCH_DONE = "batch-done"
 THRESHOLD = "threshold"
 TEST = "test"
+DIGEST = "digest"
 
 EVENTS = (COMPLETED, FAILED, DEAD, CANCELLED, QUEUE_EMPTY, BATCH_DONE)
 """What a hook may be told of, as people name it."""
@@ -43,6 +44,7 @@ REFUSED_FOR_GOOD, NOT_NOW = 65, 75
 """The exit codes of a delivery that would fail again in the same way, and of one that may not."""
 
 _LONGEST_NAME = 64
+_SHORTEST_DIGEST, _LONGEST_DIGEST = 1.0, 604_800.0
 _DELIVERY_ID = re.compile(rf"{DELIVERY_IDS}(?P<name>.+):(?P<digest>[0-9a-f]{{32}})")
 _HOST = re.compile(r"(?P<scheme>[a-z]+)://(?:[^/?#]*@)?(?P<host>[^/?#@]+)(?P<rest>.*)", re.DOTALL)
 
@@ -53,6 +55,7 @@ class Target(str, Enum):
     WEBHOOK = "webhook"
     COMMAND = "command"
     MAIL = "mail"
+    SERVICE = "service"
 
     def __str__(self) -> str:
         return self.value
@@ -72,9 +75,11 @@ class Format(str, Enum):
 class Hook:
     """What is to be told (`events`, or the crossing of a threshold `when`), and to whom.
 
-    `address` is a URL, a command for the shell that runs in `cwd`, or the recipients of mail
-    with commas between them; `secret` signs a webhook, and is the password for the mail server
-    at `smtp`. Only jobs of `queue` and with all `labels` count, where these are given.
+    `address` is a URL (of a webhook; of a service, as apprise has it), a command for the shell
+    that runs in `cwd`, or the recipients of mail with commas between them; `secret` signs a
+    webhook, and is the password for the mail server at `smtp`. Only jobs of `queue` and with all
+    `labels` count, where these are given. What happens within `digest` seconds is told together,
+    where that is not 0.
 
     The rest is what a watched threshold has come to: whether it `is_crossed`, how often that has
     changed (`changes`), the last time `changed_at` with the measure at `value`; how many of these
@@ -95,6 +100,7 @@ class Hook:
     smtp: str = ""
     sender: str = ""
     cwd: str = ""
+    digest: float = 0.0
     paused: bool = False
     is_crossed: bool = False
     changes: int = 0
@@ -138,6 +144,14 @@ def parse_events(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def parse_digest(text: str) -> float:
+    """Return the length of a digest's window in `5m` and the like, in seconds."""
+    seconds = parse_duration(text, "digest")
+    if not _SHORTEST_DIGEST <= seconds <= _LONGEST_DIGEST:
+        raise InvalidInput("a digest is of 1 second to 1 week", "for example --digest 5m")
+    return seconds
+
+
 def delivery_id(name: str, digest: str) -> str:
     """Return the id of the job that delivers one event of a hook; `digest` is 32 hex digits."""
     return f"{DELIVERY_IDS}{name}:{digest}"
@@ -179,7 +193,12 @@ def resume(hook: Hook) -> Hook:
 
 
 def shown_address(hook: Hook) -> str:
-    """Return where a hook leads as people may see it: of a URL, scheme and host alone."""
+    """Return where a hook leads as people may see it: of a URL, scheme and host alone.
+
+    The host of a service may be its secret.
+    """
+    if hook.target is Target.SERVICE:
+        return f"{hook.address.partition('://')[0].lower()}://{MASK}"
     if hook.target is not Target.WEBHOOK:
         return hook.address
     found = _HOST.fullmatch(hook.address)
@@ -203,6 +222,7 @@ def as_dict(hook: Hook) -> dict[str, Any]:
         "smtp": hook.smtp or None,
         "from": hook.sender or None,
         "cwd": hook.cwd or None,
+        "digest": hook.digest or None,
         "has_secret": hook.secret is not None,
         "paused": hook.paused,
         "crossed": hook.is_crossed if hook.when else None,

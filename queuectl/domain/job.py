@@ -77,7 +77,8 @@ class Outcome:
     fields count the bytes before them. `interrupted` says that the worker stopped the run for
     a reason that is not the job's own, so that it costs no attempt; `is_final` that another
     attempt would end the same; `postponed` that the run was not begun, and may be in so many
-    seconds, and `error` why; `unfit_host` names the host on which the command could not be started.
+    seconds, and `error` why; `unfit_host` names the host on which the command could not be started;
+    `retry_after` is how many seconds pass at least before it is tried again.
 
     `cpu_seconds` is the processor time and `peak_memory` the most bytes that its processes used;
     None where nobody knows. `result` is the JSON text that it left as its result, and `note` what
@@ -101,6 +102,7 @@ class Outcome:
     result: str | None = None
     note: str | None = None
     unfit_host: str | None = None
+    retry_after: float = 0.0
 
     @property
     def succeeded(self) -> bool:

@@ -130,7 +130,7 @@ def finish(job: Job, outcome: Outcome | None, now: datetime) -> Transition:
     if outcome.unfit_host is not None:
         return refuse(job, outcome, outcome.unfit_host, now)
     if job.has_attempts_left and not outcome.is_final and _is_tried_again(job.spec, outcome):
-        wait = _wait_before_retry(job)
+        wait = max(_wait_before_retry(job), outcome.retry_after)
         run_at = later(now, wait)
         if job.spec.at_once:  # others of its batch go meanwhile
             turn = turn_of(job.spec)

@@ -1,4 +1,4 @@
-"""One event of a hook on its way out: to a webhook, by mail, or into a local command.
+"""One event of a hook on its way out: to a webhook, by mail, by a service, or into a command.
 
 It runs in a process of its own, which the postroom of a courier forks for each delivery, so a
 receiver that is slow or hangs holds up nothing but that one.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 import os
 import subprocess
 import time
+from email.utils import parsedate_to_datetime
 from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -19,7 +21,8 @@ from urllib.parse import urlsplit
 from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.hook_messages import Facts, sentence
 from queuectl.domain.hooks import Format, Hook, Target
-from queuectl.hooks import DeliveryError
+from queuectl.domain.times import UTC, short_seconds
+from queuectl.hooks import LONGEST_WAIT, DeliveryError, is_final_status
 from queuectl.system.home import STORE_VARIABLES
 from queuectl.version import __version__
 
@@ -30,7 +33,8 @@ HTTP_SECONDS = 10.0
 SIGNATURE = "X-Queuectl-Signature"
 DELIVERY = "X-Queuectl-Delivery"
 
-_WORTH_A_RETRY = frozenset({408, 425, 429})
+_ASKS_FOR_TIME = frozenset({429, 503})
+"""The answers whose Retry-After is obeyed."""
 
 
 def prepare(hook: Hook) -> None:
@@ -39,6 +43,10 @@ def prepare(hook: Hook) -> None:
         _trust()
     elif hook.target is Target.MAIL:
         import queuectl.hooks.email  # noqa: F401
+    elif hook.target is Target.SERVICE:
+        from queuectl.hooks import service
+
+        service.prepare(hook.address)
 
 
 @cache
@@ -60,6 +68,10 @@ def deliver(hook: Hook, facts: Facts, delivery: str) -> str:
         from queuectl.hooks.email import send_mail
 
         return send_mail(hook, facts, delivery)
+    if hook.target is Target.SERVICE:
+        from queuectl.hooks.service import send
+
+        return send(hook.address, facts)
     return _post(hook, facts, delivery)
 
 
@@ -97,7 +109,7 @@ def _post(hook: Hook, facts: Facts, delivery: str) -> str:
             httpx.Client(verify=_trust(), timeout=HTTP_SECONDS, follow_redirects=False) as client,
             client.stream("POST", hook.address, content=body, headers=headers) as answer,
         ):
-            status = answer.status_code
+            status, wanted = answer.status_code, answer.headers.get("Retry-After", "")
     except httpx.TimeoutException:
         raise DeliveryError(f"{host} did not answer within {HTTP_SECONDS:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as fault:
@@ -105,9 +117,32 @@ def _post(hook: Hook, facts: Facts, delivery: str) -> str:
         raise DeliveryError(f"{host} cannot be reached: {why}") from None
     if 200 <= status < 300:
         return f"{host} answered HTTP {status}"
-    is_final = 300 <= status < 500 and status not in _WORTH_A_RETRY
-    moved = "; a hook follows no redirect" if status < 400 else ""
-    raise DeliveryError(f"{host} answered HTTP {status}{moved}", is_final=is_final)
+    more = "; a hook follows no redirect" if status < 400 else ""
+    wait = retry_after(wanted, time.time()) if status in _ASKS_FOR_TIME else 0.0
+    if wait:
+        more = f"; it asks for {short_seconds(wait)}"
+    raise DeliveryError(
+        f"{host} answered HTTP {status}{more}",
+        is_final=is_final_status(status),
+        retry_after=wait,
+    )
+
+
+def retry_after(value: str, now: float) -> float:
+    """Return how many seconds a header Retry-After asks for, at the time `now` (since 1970).
+
+    It holds seconds or an HTTP date (RFC 9110, section 10.2.3); 0 for anything else. A day at most.
+    """
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return 0.0
+    if until.tzinfo is None:  # the form of asctime(3), which is in UTC too
+        until = until.replace(tzinfo=UTC)
+    return min(max(0.0, math.ceil(until.timestamp() - now)), LONGEST_WAIT)
 
 
 def _run(hook: Hook, facts: Facts, delivery: str) -> str:

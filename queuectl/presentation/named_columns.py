@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from queuectl.domain import hooks, schedule
 from queuectl.domain.hooks import Hook
 from queuectl.domain.interval import interval_text
-from queuectl.domain.job import Job
+from queuectl.domain.job import WAITING, Job
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.schedule import Schedule
 from queuectl.domain.sizes import size_text
+from queuectl.domain.times import iso, iso_or_none
 from queuectl.presentation.columns import attempts_text, state_style, state_text
 from queuectl.presentation.tables import Clock, Column, duration
 from queuectl.system.zones import zone_of
@@ -21,7 +23,7 @@ def hook_columns(clock: Clock) -> list[Column[Hook]]:
     """Return the columns of a listing of hooks."""
     return [
         Column("NAME", lambda each: each.name),
-        Column("TELLS", lambda each: each.when or ", ".join(each.events)),
+        Column("TELLS", _told_of),
         Column("QUEUE", lambda each: each.queue or "", optional=True),
         Column("LABELS", lambda each: ", ".join(each.labels), optional=True, yields=2),
         Column("STATE", _hook_state, optional=True,
@@ -31,6 +33,16 @@ def hook_columns(clock: Clock) -> list[Column[Hook]]:
         Column("BY", lambda each: each.target.value, yields=1),
         Column("TO", hooks.shown_address),
     ]  # fmt: skip
+
+
+def _told_of(hook: Hook) -> str:
+    events = hook.when or ", ".join(hook.events)
+    return f"{events}, each {_digest_text(hook)}" if hook.digest else events
+
+
+def _digest_text(hook: Hook) -> str:
+    seconds = int(hook.digest)
+    return interval_text(seconds) if seconds == hook.digest else f"{hook.digest:g}s"
 
 
 def _hook_state(hook: Hook) -> str:
@@ -48,6 +60,7 @@ def hook_details(hook: Hook, clock: Clock) -> Iterator[tuple[str, str]]:
     for key in ("when", "queue"):
         yield key, fields[key] or ""
     yield "labels", ", ".join(hook.labels)
+    yield "digest", _digest_text(hook) if hook.digest else ""
     yield hook.target.value, fields["address"]
     for key in ("format", "cwd", "smtp", "from"):
         yield key, fields[key] or ""
@@ -67,6 +80,45 @@ def delivery_columns(clock: Clock) -> list[Column[Job]]:
         Column("ERROR", lambda job: job.last_error or "", optional=True),
         Column("ID", lambda job: job.id, yields=3),
     ]  # fmt: skip
+
+
+def sent_columns(clock: Clock) -> list[Column[Job]]:
+    """Return the columns of a listing of deliveries that were read with their output."""
+    return [
+        Column("CREATED", lambda job: clock.at(job.created_at)),
+        Column("SENT", lambda job: clock.at(job.finished_at) if job.finished_at else "",
+               optional=True, yields=3),
+        Column("STATE", state_text, style=state_style),
+        Column("ATTEMPTS", attempts_text, yields=2),
+        Column("NEXT TRY", lambda job: clock.around(job.run_at) if job.state in WAITING else "",
+               optional=True, yields=2),
+        Column("EVENT", delivered_text, yields=1),
+        Column("ANSWER", answer_text, optional=True),
+        Column("ID", lambda job: job.id, yields=4),
+    ]  # fmt: skip
+
+
+def answer_text(job: Job) -> str:
+    """Return what came of the latest attempt at a delivery; empty where there was none."""
+    if job.outcome is None:
+        return ""
+    lines = job.outcome.stdout.strip().splitlines()
+    return job.outcome.error or (lines[-1] if lines else "")
+
+
+def delivery_as_dict(job: Job) -> dict[str, Any]:
+    """Return a delivery as programs see it; it is shown with all there is by `show` and its id."""
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "max_retries": job.spec.max_retries,
+        "created_at": iso(job.created_at),
+        "sent_at": iso_or_none(job.finished_at),
+        "next_try": iso(job.run_at) if job.state in WAITING else None,
+        "event": delivered_text(job),
+        "answer": answer_text(job) or None,
+    }
 
 
 def delivered_text(job: Job) -> str:

@@ -15,7 +15,14 @@ from queuectl.domain import state_machine
 from queuectl.domain.batch import Batch
 from queuectl.domain.events import RunFinished
 from queuectl.domain.frozen import replace
-from queuectl.domain.hook_messages import Facts, event_name, of_batch, of_empty_queue, of_run
+from queuectl.domain.hook_messages import (
+    Facts,
+    event_name,
+    of_batch,
+    of_empty_queue,
+    of_run,
+    of_window,
+)
 from queuectl.domain.hooks import (
     BATCH_DONE,
     DELIVERY_ATTEMPTS,
@@ -32,7 +39,7 @@ from queuectl.domain.hooks import (
 from queuectl.domain.job import SETTLED, Job, Outcome, State
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.queue_limits import delivery_queue
-from queuectl.domain.times import iso
+from queuectl.domain.times import EPOCH, iso, later
 from queuectl.stores.base import Store
 
 FACTS_VARIABLE = "QUEUECTL_FACTS"
@@ -43,8 +50,13 @@ _EMPTIED = "emptied:"
 """The mark of a queue: until when it is known to have been told that it is empty."""
 
 
-def delivery_job(hook: Hook, facts: Facts, key: str, now: datetime) -> Job:
-    """Return the job that delivers an event; `key` tells it from all others of its hook."""
+def delivery_job(
+    hook: Hook, facts: Facts, key: str, now: datetime, *, due: datetime | None = None
+) -> Job:
+    """Return the job that delivers an event; `key` tells it from all others of its hook.
+
+    A hook that has digests has it paused; not the digests themselves, which are `due` then.
+    """
     from hashlib import sha256  # which takes a worker's start 14 ms, and few have hooks
 
     told = "\0".join((hook.name, iso(hook.created_at), facts["event"], key))
@@ -58,7 +70,7 @@ def delivery_job(hook: Hook, facts: Facts, key: str, now: datetime) -> Job:
         timeout=DELIVERY_TIMEOUT,
         env=((FACTS_VARIABLE, json.dumps(facts)),),
     )
-    return state_machine.enqueue(spec, None, now)
+    return state_machine.enqueue(spec, due, now, paused=bool(hook.digest) and due is None)
 
 
 def facts_of(job: Job) -> Facts:
@@ -109,7 +121,7 @@ def enqueue_deliveries(store: Store, events: Sequence[RunFinished]) -> int:
         if hook.wants(QUEUE_EMPTY, queue) and last.finished_at >= hook.created_at
     ]
     if jobs:
-        store.insert(jobs)
+        _insert(store, jobs, hooks)
     for queue in emptied:
         store.meta.set(f"{_EMPTIED}{queue}", iso(looked_at))
     return len(jobs)
@@ -127,7 +139,34 @@ def enqueue_batch_deliveries(store: Store, batch: Batch) -> None:
         return
     key = f"{batch.name} {iso(batch.created_at)} {batch.ends}"
     now = store.now()
-    store.insert([delivery_job(hook, of_batch(batch), key, now) for hook in hooks])
+    _insert(store, [delivery_job(hook, of_batch(batch), key, now) for hook in hooks], hooks)
+
+
+def _insert(store: Store, jobs: Sequence[Job], hooks: Iterable[Hook]) -> None:
+    """Insert deliveries, and the digests of those hooks that have some."""
+    store.insert(jobs)
+    told = {hook_of(job.id) for job in jobs if job.paused}
+    if told:
+        _insert_digests(store, [hook for hook in hooks if hook.name in told])
+
+
+def _insert_digests(store: Store, hooks: Iterable[Hook]) -> None:
+    """Insert the digests of the windows of now, for hooks whose events were just inserted.
+
+    The time is taken after that: a window ends later than all that it tells was stored.
+    """
+    now = store.now()
+    store.insert([digest_job(hook, _window_end(hook.digest, now), now) for hook in hooks])
+
+
+def digest_job(hook: Hook, due: datetime, now: datetime) -> Job:
+    """Return the job that tells, once it is due, what has been collected for a hook by then."""
+    return delivery_job(hook, of_window(hook, due), iso(due), now, due=due)
+
+
+def _window_end(seconds: float, now: datetime) -> datetime:
+    passed = (now - EPOCH).total_seconds()
+    return later(EPOCH, (passed // seconds + 1) * seconds)
 
 
 def _emptied(

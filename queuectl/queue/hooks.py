@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from queuectl.domain import hooks as rules
@@ -12,12 +13,13 @@ from queuectl.domain.field_checks import check_command, check_labels, check_name
 from queuectl.domain.frozen import replace
 from queuectl.domain.hook_messages import of_test
 from queuectl.domain.hooks import DELIVERY_SLOTS, QUEUE_EMPTY, Hook, Target, parse_threshold
-from queuectl.domain.job import WAITING, State
+from queuectl.domain.job import State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import DELIVERY_QUEUE, OPEN, delivery_queue, is_of_deliveries
 from queuectl.domain.request import require_allowed
 from queuectl.domain.text import counted
 from queuectl.hooks import DeliveryError
+from queuectl.queue.digests import forget_all
 from queuectl.queue.named import NamedRecords
 from queuectl.queue.outpaced import retry_on_conflict
 from queuectl.stores.rules import require_in_use
@@ -47,7 +49,7 @@ class Hooks(NamedRecords[Hook]):
         """
         require_in_use(self._store)
         after = checked(replace(hook, created_at=self._store.now()), self._settings())
-        self._limit_deliveries(after.name)
+        self._limit_deliveries(after)
         before = self._find(after.name)
         if before is not None:
             if not replacing:
@@ -61,8 +63,11 @@ class Hooks(NamedRecords[Hook]):
             )
         return self._saved(after, before)
 
-    def _limit_deliveries(self, name: str) -> None:
-        """Let only a few deliveries of a hook run at once, unless somebody has said otherwise."""
+    def _limit_deliveries(self, hook: Hook) -> None:
+        """Let only a few deliveries of a hook run at once, unless somebody has said otherwise.
+
+        A digest tells all that there is, so two of a hook would tell the same.
+        """
         queue_limits = self._store.queue_limits()
         if self._store.meta.get(_LIMITED) is None:
             if DELIVERY_QUEUE not in queue_limits:
@@ -70,16 +75,20 @@ class Hooks(NamedRecords[Hook]):
                 queue_limits = self._store.queue_limits()
             self._store.meta.set(_LIMITED, "yes")
         said = queue_limits.get(DELIVERY_QUEUE, OPEN)
-        self._store.set_queue_limit(delivery_queue(name), paused=said.paused, limit=said.limit)
+        limit = 1 if hook.digest else said.limit
+        self._store.set_queue_limit(delivery_queue(hook.name), paused=said.paused, limit=limit)
 
     def decide(self, *, paused: bool | None = None, limit: int | None = None) -> None:
         """Pause or resume all deliveries, or limit those of each hook; None leaves it as it is.
 
         Those of a hook that is gone may still wait, in a queue that was paused with all others.
         """
-        queues = {delivery_queue(hook.name) for hook in self._store.hooks.all()}
+        hooks = self._store.hooks.all()
+        queues = {delivery_queue(hook.name) for hook in hooks}
+        alone = {delivery_queue(hook.name) for hook in hooks if hook.digest}
         for queue in queues.union(filter(is_of_deliveries, self._store.queue_limits())):
-            self._store.set_queue_limit(queue, paused=paused, limit=limit)
+            wanted = None if queue in alone else limit
+            self._store.set_queue_limit(queue, paused=paused, limit=wanted)
 
     def all(self) -> list[Hook]:
         """Return every hook, by name."""
@@ -95,6 +104,7 @@ class Hooks(NamedRecords[Hook]):
         """Forget a hook; its deliveries that still wait fail then. Raises NotFound."""
         self.get(name)
         self._store.hooks.remove(name)
+        forget_all(self._store, name)
         self._store.set_queue_limit(delivery_queue(name), paused=False, limit=0)
 
     def pause(self, name: str) -> Hook:
@@ -105,10 +115,14 @@ class Hooks(NamedRecords[Hook]):
         """Tell again what happens from now on. Raises NothingDone when it is not paused."""
         return self._change(name, rules.resume)
 
-    def deliveries(self, name: str, number: int) -> Iterator[Job]:
-        """Yield the jobs of a hook's latest deliveries, the newest first."""
+    def deliveries(self, name: str, number: int, *, with_output: bool = False) -> Iterator[Job]:
+        """Yield the jobs of a hook's latest deliveries, the newest first.
+
+        Without what waits to be told in a digest.
+        """
         chosen = Filter(queue=delivery_queue(name), id_prefix=rules.deliveries_of(name))
-        return self._store.find(chosen, Page(limit=number, newest_first=True))
+        found = self._store.find(chosen, Page(newest_first=True, with_output=with_output))
+        return islice((job for job in found if not job.paused), number)
 
     def faults(self) -> list[str]:
         """Return one line for each hook that cannot do its work, or whose deliveries are dead."""
@@ -128,18 +142,20 @@ class Hooks(NamedRecords[Hook]):
         return found
 
     def have_unbegun(self) -> bool:
-        """Whether there are deliveries that nobody has tried yet, or that run just now."""
-        counts = self._counts()
-        return bool(counts.of(State.PENDING) + counts.of(State.PROCESSING))
+        """Whether there are deliveries due that nobody has tried yet, or that run just now."""
+        is_due = self._store.has_ready_deliveries(untried=True)
+        return is_due or bool(self._counts().of(State.PROCESSING))
 
     def _counts(self) -> Counts:
         return self._store.counts().only(deliveries=True)
 
     def are_stranded(self) -> bool:
-        """Whether there are deliveries to be made and no worker that will make them."""
+        """Whether there are deliveries to be made now and no worker that will make them."""
         from queuectl.system.processes import is_live
 
-        if not any(map(self._counts().of, WAITING)):
+        while self._store.make_due_claimable():
+            self._store.between()
+        if not self._store.has_ready_deliveries():
             return False
         now = self._store.now()
         return not any(
@@ -174,6 +190,8 @@ def checked(hook: Hook, settings: Settings) -> Hook:
             "a hook is told of events (--on) or of a threshold (--when), one of the two",
             hint="queuectl hook add --help has examples",
         )
+    if hook.digest and hook.when:
+        raise InvalidInput("--digest goes with events (--on): a threshold is told once as it is")
     if hook.queue is not None:
         check_name("queue", hook.queue)
     if hook.labels and (hook.when or QUEUE_EMPTY in hook.events):
@@ -191,6 +209,8 @@ def checked(hook: Hook, settings: Settings) -> Hook:
         return _checked_mail(hook)
     if hook.smtp or hook.sender:
         raise InvalidInput("--smtp and --from go with --mail only")
+    if hook.target is Target.SERVICE:
+        return _checked_service(hook)
     if hook.target is Target.WEBHOOK:
         from queuectl.hooks.webhook import check_url
 
@@ -200,6 +220,17 @@ def checked(hook: Hook, settings: Settings) -> Hook:
     check_command("command", hook.address)
     require_allowed(hook.address, settings)
     return hook
+
+
+def _checked_service(hook: Hook) -> Hook:
+    from queuectl.hooks.service import check_service_url
+
+    if hook.secret is not None:
+        raise InvalidInput(
+            "a secret goes with webhooks and mail: that of a service is in its URL",
+            hint="--url-file keeps it out of the list of processes",
+        )
+    return replace(hook, address=check_service_url(hook.address))
 
 
 def _checked_mail(hook: Hook) -> Hook:

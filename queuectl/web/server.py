@@ -20,6 +20,7 @@ from queuectl.domain.errors import InvalidInput
 from queuectl.domain.frozen import frozen
 from queuectl.presentation.console import print_hint, print_line
 from queuectl.system.home import Location
+from queuectl.system.sd_notify import notifier
 from queuectl.web.access import LOOPBACK_NAMES, Policy, is_loopback, named_token, own_token
 from queuectl.web.app import build
 from queuectl.web.app_state import AppState
@@ -129,6 +130,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._announce()
+            notifier().tell("READY=1")
 
     def _announce(self) -> None:
         """Say in one line where it is and how to log in."""

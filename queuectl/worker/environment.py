@@ -14,6 +14,7 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.sweep_names import variables_of
 from queuectl.queue import environments
 from queuectl.stores.base import Store
+from queuectl.system import sd_notify
 from queuectl.system.home import STORE_VARIABLES
 from queuectl.system.run_mark import RUN_ID_VARIABLE
 
@@ -25,8 +26,8 @@ _RUN_ID = RUN_ID_VARIABLE.encode()
 
 _TERM, _DUMB, _USUAL_TERM = b"TERM", b"dumb", b"xterm-256color"
 
-_OF_THE_WORKERS = frozenset({*STORE_VARIABLES, "PWD", "OLDPWD"})
-"""What no job inherits: where the store is, and where its worker was started."""
+_OF_THE_WORKERS = frozenset({*STORE_VARIABLES, *sd_notify.VARIABLES, "PWD", "OLDPWD"})
+"""What no job inherits: where the store is, where its worker was started, and as which service."""
 
 _GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """What says to programs which GPUs are theirs: those of NVIDIA, of AMD and of Intel."""

@@ -128,7 +128,8 @@ def test_a_job_that_is_not_found_says_where_there_is_nothing(
 @pytest.mark.parametrize(
     "command",
     ["schedule show", "schedule next", "schedule pause", "schedule resume", "schedule remove",
-     "hook show", "hook pause", "hook resume", "hook remove", "hook test", "queue resume"],
+     "hook show", "hook deliveries", "hook pause", "hook resume", "hook remove", "hook test",
+     "queue resume"],
 )  # fmt: skip
 def test_what_else_is_not_found_says_where_there_is_nothing(
     cli: Cli, home: Path, command: str

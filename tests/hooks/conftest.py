@@ -41,3 +41,10 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A home without workers yet."""
     with fleet_in(tmp_path) as fleet:
         yield fleet
+
+
+@pytest.fixture
+def either(tmp_path: Path, store_url: str) -> Iterator[Fleet]:
+    """A home on each kind of store in turn, without workers yet."""
+    with fleet_in(tmp_path, store_url) as fleet:
+        yield fleet

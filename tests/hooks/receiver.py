@@ -41,7 +41,10 @@ class Post:
 
 
 class Receiver(ThreadingHTTPServer):
-    """Takes webhooks; `answers` are the codes of the next replies, then it is 200."""
+    """Takes webhooks; `answers` are the codes of the next replies, then it is 200.
+
+    With one that is no success it asks for a pause of `retry_after`.
+    """
 
     daemon_threads = True
 
@@ -49,6 +52,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.posts: list[Post] = []
         self.answers: list[int] = []
+        self.retry_after = ""
 
     @property
     def url(self) -> str:
@@ -73,6 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(code)
         if 300 <= code < 400:
             self.send_header("Location", "/elsewhere")
+        if code >= 300 and self.server.retry_after:
+            self.send_header("Retry-After", self.server.retry_after)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

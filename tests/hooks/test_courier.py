@@ -28,7 +28,7 @@ from queuectl.system.run_processes import children_of
 from tests.cli.harness import Cli
 from tests.hooks.receiver import Receiver
 from tests.stores.kit import FAILURE, added, claimed, settled
-from tests.worker.fleet import Fleet, eventually, fleet_in, lives, pids_in
+from tests.worker.fleet import Fleet, eventually, lives, pids_in
 
 
 class Silence:
@@ -65,13 +65,6 @@ def silences() -> Iterator[list[Silence]]:
         for each in found:
             stack.callback(each.close)
         yield found
-
-
-@pytest.fixture
-def either(tmp_path: Path, store_url: str) -> Iterator[Fleet]:
-    """A home on each kind of store in turn, without workers yet."""
-    with fleet_in(tmp_path, store_url) as fleet:
-        yield fleet
 
 
 def add(fleet: Fleet, name: str, address: str, **more: Any) -> None:

@@ -44,10 +44,24 @@ def test_the_requirements_have_all_that_the_dashboard_needs() -> None:
     assert "requirements.txt" in (DEPLOY / "Containerfile").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["dashboard", "metrics"])
-def test_a_service_that_runs_no_jobs_may_do_little(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("", "notify"), ("-user", "notify"), ("-dashboard", "notify"),
+                       ("-metrics", "notify"), ("-check", "oneshot")]
+)  # fmt: skip
+def test_services_that_stay_say_themselves_when_they_are_ready(name: str, kind: str) -> None:
+    lines = (DEPLOY / f"queuectl{name}.service").read_text(encoding="utf-8").splitlines()
+    assert f"Type={kind}" in lines
+    runs_jobs = any(line.endswith(("--count 2", "--count 4")) for line in lines)
+    assert any(line.startswith("WatchdogSec=") for line in lines) == runs_jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("dashboard", "dashboard"), ("metrics", "metrics"), ("check", "hook check")],
+)
+def test_a_service_that_runs_no_jobs_may_do_little(name: str, command: str) -> None:
     unit = DEPLOY / f"queuectl-{name}.service"
-    assert f"/bin/queuectl {name} " in unit.read_text(encoding="utf-8")
+    assert f"/bin/queuectl {command}" in unit.read_text(encoding="utf-8")
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not installed")
     looked = subprocess.run(

@@ -131,6 +131,7 @@ _SCHEDULE = {**_of(Schedule, without="fields rev"), "job": {"type": "object"}}
 _HOOK = {
     **_of(Hook, "name queue labels target address paused changed_at value created_at"),
     "on": array(one_of(*EVENTS)), "has_secret": FLAG, "crossed": maybe(FLAG),
+    "digest": maybe(NUMBER),
     **dict.fromkeys(("when", "format", "smtp", "from", "cwd"), maybe(TEXT)),
 }  # fmt: skip
 _FINISHED = _of(Figures, without="run wait cpu memory")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -19,11 +19,19 @@ from typing import TypeVar
 from queuectl.domain import settings as tunables
 from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, InvalidInput, StoreRefused, StoreUnavailable
-from queuectl.domain.hooks import DELIVERY_TIMEOUT, REFUSED_FOR_GOOD, Hook, Target, hook_of
+from queuectl.domain.hook_messages import Facts
+from queuectl.domain.hooks import (
+    DELIVERY_TIMEOUT,
+    DIGEST,
+    REFUSED_FOR_GOOD,
+    Hook,
+    Target,
+    hook_of,
+)
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.request import require_allowed
 from queuectl.maintenance.rescuer import courier_id, take_deliveries_back
-from queuectl.queue import hook_deliveries
+from queuectl.queue import digests, hook_deliveries
 from queuectl.stores import reopen_store
 from queuectl.stores.base import Store
 from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
@@ -58,7 +66,8 @@ class _Held:
     """A delivery that goes out, when its claim is renewed next and until when it is ours; its end.
 
     `begun` is by the monotonic clock, the others by `boot_clock`; `is_given_back` says that it
-    was stopped for a reason that is not its own.
+    was stopped for a reason that is not its own. `told` are the deliveries that a digest stands
+    for.
     """
 
     job: Job
@@ -67,6 +76,7 @@ class _Held:
     until: float
     outcome: Outcome | None = None
     is_given_back: bool = False
+    told: tuple[Hook, Sequence[Job]] | None = None
 
 
 def _renewed(asked_at: float, lease: float) -> tuple[float, float]:
@@ -211,14 +221,32 @@ class Courier:
             if hook.target is Target.COMMAND:
                 require_allowed(hook.address, self._settings)
             facts = hook_deliveries.facts_of(job)
+            told = self._gathered(job, hook, facts) if facts.get("event") == DIGEST else facts
         except (InvalidInput, ValueError) as fault:
             said = f"hook '{hook_of(job.id)}': {fault}"
             refused = Outcome(exit_code=REFUSED_FOR_GOOD, stderr=said)
             self._held[job.claim.id].outcome = refused
             self._settle()
             return
+        if told is None:
+            self._held[job.claim.id].outcome = Outcome(
+                exit_code=0, stdout="nothing is left to tell"
+            )
+            self._settle()
+            return
         limits = Limits(job.spec.timeout or DELIVERY_TIMEOUT, self._held[job.claim.id].until)
-        self._room.begin(job.claim.id, hook, facts, job.id, limits)
+        self._room.begin(job.claim.id, hook, told, job.id, limits)
+
+    def _gathered(self, job: Job, hook: Hook, facts: Facts) -> Facts | None:
+        """Return what a digest tells; None: another one has told it all."""
+        held = self._held[job.claim_id]
+        try:
+            whole, members = digests.gathered(self._store, hook.name, facts)
+        except (StoreUnavailable, StoreRefused):
+            held.outcome, held.is_given_back = Outcome(), True
+            raise
+        held.told = (hook, members)
+        return whole
 
     # holding
 
@@ -249,6 +277,8 @@ class Courier:
                 continue
             outcome = hook_deliveries.delivery_outcome(held.outcome)
             self._sluggish.note(hook_of(held.job.id) or "", outcome)
+            if held.told and outcome.succeeded:  # before that is noted, so that none is told twice
+                digests.forget(self._store, *held.told)
             if held.is_given_back:
                 outcome = replace(outcome, interrupted=True, error=None)
             try:

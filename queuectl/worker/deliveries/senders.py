@@ -14,10 +14,12 @@ import os
 import select
 import signal
 import socket
+import struct
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from mmap import mmap
 from typing import IO, Any
 
 from queuectl.domain.frozen import frozen
@@ -35,6 +37,7 @@ _GRACE_SECONDS = 2.0
 
 _KILL_SECONDS = 2.0
 _CHUNK = 65_536
+_SECONDS = struct.Struct("d")
 _HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -120,7 +123,9 @@ class Postroom:
 class _Delivery:
     """One that goes out: its process, its output, and when it must have ended.
 
-    `ends_at` is by the monotonic clock; at `until`, by `boot_clock`, somebody else may deliver it.
+    `wait` is memory that is shared with the process, which writes into it how long its receiver
+    asks to be left alone. `ends_at` is by the monotonic clock; at `until`, by `boot_clock`,
+    somebody else may deliver it.
     """
 
     pid: int
@@ -130,6 +135,7 @@ class _Delivery:
     stdout: IO[bytes]
     stderr: IO[bytes]
     seconds: float
+    wait: mmap
     is_late: bool = False
     is_lost: bool = False
 
@@ -198,19 +204,22 @@ class _Room:
             webhook.prepare(hook)
             # the files belong to the delivery, and are closed when its end is told
             stdout, stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+            wait = mmap(-1, _SECONDS.size)
             pid = os.fork()
         except OSError as fault:
             error = f"the delivery could not be begun: {fault.strerror or fault}"
             self._tell(run_id, Outcome(exit_code=NOT_NOW, stderr=error))
             return
         if pid == 0:
-            self._be(order, hook, stdout, stderr)
+            self._be(order, hook, stdout, stderr, wait)
         seconds = order["seconds"]
         self._going[run_id] = _Delivery(
-            pid, begun, begun + seconds, order["until"], stdout, stderr, seconds
+            pid, begun, begun + seconds, order["until"], stdout, stderr, seconds, wait
         )
 
-    def _be(self, order: dict[str, Any], hook: Hook, stdout: IO[bytes], stderr: IO[bytes]) -> None:
+    def _be(
+        self, order: dict[str, Any], hook: Hook, stdout: IO[bytes], stderr: IO[bytes], wait: mmap
+    ) -> None:
         """Be the process of one delivery; does not return."""
         code = 1
         try:
@@ -227,7 +236,7 @@ class _Room:
             os.close(self._kept)
             os.environ[RUN_ID_VARIABLE] = order["run"]
             Marker().put(mark_of(order["run"]))
-            code = _deliver(hook, order)
+            code = _deliver(hook, order, wait)
         finally:
             os._exit(code)
 
@@ -272,7 +281,8 @@ class _Room:
 
 def _outcome(delivery: _Delivery, code: int) -> Outcome:
     """Return how a delivery ended whose process is gone; let go of its files."""
-    with delivery.stdout, delivery.stderr:
+    with delivery.stdout, delivery.stderr, delivery.wait as wait:
+        (retry_after,) = _SECONDS.unpack(wait[:])
         stdout, stdout_cut = read_tail(delivery.stdout.fileno())
         stderr, stderr_cut = read_tail(delivery.stderr.fileno())
     error = None
@@ -293,14 +303,16 @@ def _outcome(delivery: _Delivery, code: int) -> Outcome:
         stdout_cut=stdout_cut,
         stderr_cut=stderr_cut,
         interrupted=delivery.is_lost,
+        retry_after=retry_after,
     )
 
 
-def _deliver(hook: Hook, order: dict[str, Any]) -> int:
+def _deliver(hook: Hook, order: dict[str, Any], wait: mmap) -> int:
     """Deliver, and say what came of it; return an exit code."""
     try:
         said = webhook.deliver(hook, order["facts"], order["name"])
     except DeliveryError as fault:
+        wait[:] = _SECONDS.pack(fault.retry_after)
         os.write(2, f"hook '{hook.name}': {fault}\n".encode(errors="backslashreplace"))
         return REFUSED_FOR_GOOD if fault.is_final else NOT_NOW
     os.write(1, f"{said}\n".encode(errors="backslashreplace"))

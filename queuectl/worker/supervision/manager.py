@@ -14,7 +14,7 @@ from pathlib import Path
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.settings import default_of
 from queuectl.domain.sweep_names import PARAM, VARIABLES_OF_BATCHES
-from queuectl.system import pidfile
+from queuectl.system import pidfile, sd_notify
 from queuectl.system.home import STORE_VARIABLES, Home, Location, open_private, private_directory
 from queuectl.system.run_mark import RUN_ID_VARIABLE
 from queuectl.worker.options import USUAL, Timings, WorkerOptions
@@ -33,6 +33,7 @@ DEFAULT_FORMAT = str(default_of("log_format"))
 _START_SECONDS = 30.0
 _NOT_INHERITED = (
     *STORE_VARIABLES,
+    *sd_notify.VARIABLES,
     RUN_ID_VARIABLE,
     "QUEUECTL_JOB_ID",
     "QUEUECTL_ATTEMPT",
@@ -144,23 +145,31 @@ def run_in_foreground(
     resources: tuple[tuple[str, str], ...] = (),
     log_format: str = DEFAULT_FORMAT,
 ) -> int:
-    """Be the supervisor, with the workers' log on standard output; return an exit code."""
+    """Be the supervisor, with the workers' log on standard output; return an exit code.
+
+    Where a service manager has started it, that is told how it goes.
+    """
     from queuectl.worker.logging import log_to_terminal
+    from queuectl.worker.supervision.service import Service
     from queuectl.worker.supervision.supervisor import Supervisor
 
     place.home.make()
     log_to_terminal(log_format)
+    manager = sd_notify.notifier()
+    service = Service(manager, count) if manager.is_heard else None
     failures: list[str] = []
 
     def report(line: str) -> None:
         word, _, rest = line.partition(" ")
         if word == "failed":
             failures.append(rest)
+        elif service:
+            service.report_ready()
 
     options = WorkerOptions(
         queues, drain, show_output=True, concurrency=concurrency, resources=resources
     )
-    return Supervisor(place, options, count, report).run()
+    return Supervisor(place, options, count, report, service).run()
 
 
 def unsupervised(home: Home) -> list[int]:

@@ -34,6 +34,7 @@ from queuectl.worker.options import WorkerOptions
 from queuectl.worker.runs.watchdog import Post, Watchdog
 from queuectl.worker.signals import LEAVE, LEAVE_NOW, STOP_SIGNALS, Control, fork_process
 from queuectl.worker.slot_shares import SlotShare
+from queuectl.worker.supervision.service import Service
 from queuectl.worker.supervision.suspect_seats import SuspectSeats
 from queuectl.worker.worker import Worker
 
@@ -74,6 +75,7 @@ class Supervisor:
     options: WorkerOptions
     count: int
     report: Report
+    service: Service | None = None
     _control: Control = field(default_factory=Control)
     _seats: list[_Seat] = field(default_factory=list)
     _posts: list[Post] = field(default_factory=list)
@@ -93,12 +95,15 @@ class Supervisor:
         self._courier = CourierSeat(self.location, self.options)
         self._suspects = SuspectSeats(self.location.home, self.options, self.count)
         bells = [self._control.wake, self._courier.bell, self._suspects.bell]
+        if self.service:
+            bells.append(self.service.bell)
         try:
             while self._seats or self._posts or self._courier.is_needed:
                 self._fill_seats()
                 self._man_posts()
                 self._courier.fill(self._control)
                 self._suspects.fill(self._fork)
+                self._tell_service()
                 wait_readable(bells, self._next_look())
                 self._control.settle_down()
                 self._rouse()
@@ -124,10 +129,16 @@ class Supervisor:
                 post.man()
                 log.warning("the guard of a worker died; another takes its place")
 
+    def _tell_service(self) -> None:
+        if self.service:
+            workers = sum(bool(seat.pid) for seat in self._seats)
+            self.service.look(workers, is_stopping=self._control.is_stopping)
+
     def _next_look(self) -> float:
         """Return in how many seconds there is something to do, or to be looked after."""
         dues = [seat.fill_at for seat in self._seats if not seat.pid]
         dues += [post.manned_at + _GUARD_PAUSE for post in self._posts if not post.watchdog]
+        dues += [self.service.due] if self.service else []
         return min((due - time.monotonic() for due in (*dues, self._rouse_at)), default=0.0)
 
     def _rouse(self) -> None:
