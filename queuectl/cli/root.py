@@ -60,6 +60,10 @@ COMMANDS = {
         "cli.batches",
         "Show what became of each job of a batch: parameters, state, exit code, duration, result.",
     ),
+    "audit": (
+        "cli.audit",
+        "Show who has changed what, the latest first: jobs, queues, settings, schedules, hooks.",
+    ),
     "cancel": ("cli.bulk", "Cancel jobs: at once when they wait, else their worker stops them."),
     "retry": ("cli.bulk", "Start settled or failed jobs afresh, dead or not."),
     "delete": ("cli.bulk", "Delete jobs that do not run, with their logs."),
@@ -140,7 +144,7 @@ HELP_GROUPS = {
     "Workers": "worker (start stop list run logs) host parallel",
     "Queues": "queue (list pause resume limit) resource (list set remove)",
     "Schedules": "schedule (add list next pause remove) hook (add list test)",
-    "Looking": "watch dashboard stats metrics",
+    "Looking": "watch dashboard stats metrics audit",
     "Moving": "export import migrate backup restore",
     "Setting up": "init config doctor shell completion help",
 }

@@ -98,6 +98,7 @@ class Session:
         else:
             queue = Queue.open(place) if make else Queue.look(place)
         queue.at_terminal = True
+        queue.actor = _person
         if sys.stdin.isatty() and sys.stderr.isatty():
             queue.choose = self._choose
         return queue
@@ -151,6 +152,7 @@ class Session:
         """Close the queue if it was opened."""
         if self._queue is not None:
             _end_abandoned_runs(self._queue)
+            _note_changes(self._queue)
             self._queue.close()
             self._queue = None
         if self._spare:
@@ -163,6 +165,21 @@ class Session:
     def colors(self) -> bool:
         """Whether standard output may be coloured."""
         return on_terminal() and not self.no_color and not os.environ.get("NO_COLOR")
+
+
+def _person() -> str:
+    """Return who types, for the audit trail."""
+    from queuectl.queue.audit import person  # of commands that change something only
+
+    return person()
+
+
+def _note_changes(queue: Queue) -> None:
+    """Write what was changed into the audit trail; what was done is done where that fails."""
+    try:
+        queue.flush_notes()
+    except QueuectlError as fault:
+        print_hint(f"warning: the audit trail could not be written: {fault}")
 
 
 def _end_abandoned_runs(queue: Queue) -> None:

@@ -67,7 +67,10 @@ def stop(
 
     pids = stopper.find_pids(session.location(), ids) if ids else None
     report, faults = stop_here(session, pids, now=now, seconds=seconds)
-    if not report.stopped:
+    if report.stopped:
+        for each in report.stopped:
+            session.reading().note("worker stop", str(each))
+    else:
         if faults:  # there may be some that nobody could tell of
             raise faults[0]
         print_line("No workers are running")

@@ -114,6 +114,10 @@ class StoreReplaced(QueuectlError):
     """Another store was put where the one in use was; whoever opens it anew can go on."""
 
 
+class NotDelivered(QueuectlError):
+    """What a hook has to tell did not arrive."""
+
+
 class WaitTimedOut(QueuectlError):
     """Time ran out before what was waited for had happened."""
 

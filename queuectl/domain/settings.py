@@ -132,6 +132,13 @@ class Settings:
     retention_stats: float = _setting(
         8 * 86_400.0, 0, _LONG, "seconds", "how long figures by the minute are kept; 0 is for ever"
     )
+    retention_audit: float = _setting(
+        90 * 86_400.0,
+        0,
+        _LONG,
+        "seconds",
+        "how long it is kept who has changed what; 0 is for ever",
+    )
     max_log_bytes: int = _setting(
         0,
         0,

@@ -46,6 +46,7 @@ _DELIVERY_LOGS_SECONDS = 3600.0
 _LOGS_SECONDS = 60.0
 _LOGS_BUDGET_SECONDS = 0.05
 _UNUSED_SECONDS = 900.0
+_AUDIT_SECONDS = 3600.0
 _UNUSED_KEPT = timedelta(hours=1)
 """How long an environment is kept that no job names: its job may still be on the way."""
 
@@ -61,6 +62,7 @@ class Pruner:
         self._log_store = ""
         self._timer = Timer(_IDLE_SECONDS)
         self._environments_timer = Timer(_UNUSED_SECONDS, first=_UNUSED_SECONDS)
+        self._audit_timer = Timer(_AUDIT_SECONDS)
         self._deliveries_timer = Timer(_DELIVERIES_SECONDS)
         self._delivery_logs_timer = Timer(_DELIVERY_LOGS_SECONDS, first=_DELIVERY_LOGS_SECONDS)
         self._seen_until: dict[State, datetime | None] = {}
@@ -72,6 +74,9 @@ class Pruner:
         is_due = self._environments_timer.rings()
         if is_due and self._store.try_acquire_turn("environments", _UNUSED_SECONDS):
             self._store.environments.forget(self._store.now() - _UNUSED_KEPT)
+        if settings.retention_audit and self._audit_timer.rings():
+            age = timedelta(seconds=settings.retention_audit)
+            self._store.audit.forget(self._store.now() - age)
         self._logs.tick(settings)
         is_due = self._deliveries_timer.rings()
         if is_due and not self._remove_deliveries(time.monotonic() + _BUDGET_SECONDS):

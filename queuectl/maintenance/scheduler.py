@@ -6,19 +6,15 @@ import logging
 import time
 from datetime import datetime, timedelta
 
-from queuectl.domain import state_machine
 from queuectl.domain.errors import InvalidInput, StoreError
 from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job
-from queuectl.domain.request import build_request
-from queuectl.domain.schedule import MISSED, Schedule, afresh, moved_up, run_id, step
+from queuectl.domain.schedule import MISSED, Schedule, afresh, moved_up, step
 from queuectl.domain.settings import Settings
-from queuectl.queue.usage import Usage
+from queuectl.queue.schedules import run_of
 from queuectl.stores.base import Store
 from queuectl.stores.exchange import Fired, Leaving
-from queuectl.system.ids import new_job_id
 from queuectl.system.polling import Timer
-from queuectl.system.time_parser import parse_time
 from queuectl.system.timetable import Timetable, dated, timetable_of
 from queuectl.system.zones import tz_data
 
@@ -176,12 +172,4 @@ class Scheduler:
             )
 
     def _run(self, schedule: Schedule, due: datetime, settings: Settings, now: datetime) -> Job:
-        """Return the job that is a schedule's run, as if somebody enqueued it now."""
-        fields = {**schedule.fields, "id": run_id(schedule.name, due), "unique": schedule.unique}
-        request = build_request(
-            fields, settings, lambda kind, raw: parse_time(kind, raw, now), new_job_id
-        )
-        spec = request.spec
-        if settings.need_usual_memory:
-            spec = Usage(self._store).with_usual_memory(spec)
-        return state_machine.enqueue(spec, None, now)
+        return run_of(self._store, schedule, due, settings, now)

@@ -5,7 +5,7 @@ The command line, the shell and other people's programs call this and nothing be
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from queuectl.domain.settings import Settings, Value
     from queuectl.domain.sweep import Sweep
     from queuectl.domain.worker_record import StopRequest
+    from queuectl.queue.audit import Note
     from queuectl.queue.bulk import ChangeResult, Purged
     from queuectl.queue.change import Decide
     from queuectl.queue.enqueue import EnqueueResult
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from queuectl.queue.sweeps import EnqueuedSweep
 
 _Q = TypeVar("_Q", bound="Queue")
+_Result = TypeVar("_Result")
+
+_MOST_NOTES = 1000
+"""So many changes are noted at most before they are written."""
 
 __all__ = ["Queue", "open_queue"]
 
@@ -75,7 +80,54 @@ class Queue(Reader):
 
     def close(self) -> None:
         """Let go of the store."""
-        self._store.close()
+        try:
+            self.flush_notes()
+        finally:
+            self._store.close()
+
+    # who changes what
+
+    actor: Callable[[], str] | None = None
+    """Returns who makes changes, for the audit trail; None: what is done here is not noted."""
+
+    @cached_property
+    def _notes(self) -> list[Note]:
+        return []
+
+    def note(self, act: str, target: str = "", number: int = 1, about: str = "") -> None:
+        """Note a change for the audit trail, which has it with the next `flush_notes`."""
+        if self.actor is None:
+            return
+        from queuectl.queue.audit import Note
+
+        self._notes.append(Note(self.now(), act, target, number, about))
+        if len(self._notes) >= _MOST_NOTES:
+            self.flush_notes()
+
+    def flush_notes(self) -> None:
+        """Write what was noted into the store, one act for what was done with the same words."""
+        if self.actor is None or "_notes" not in self.__dict__ or not self._notes:
+            return
+        from queuectl.queue.audit import write
+
+        notes, who = [*self._notes], self.actor()
+        self._notes.clear()  # what cannot be written is not tried for ever
+        write(self._store, who, notes)
+
+    def _noted(
+        self,
+        act: str,
+        chosen: Filter,
+        results: Iterator[_Result],
+        total: Callable[[int, _Result], int],
+    ) -> Iterator[_Result]:
+        """Yield what becomes of many jobs, and note how many were changed."""
+        if self.actor is None:
+            return results
+        from queuectl.queue.audit import counted, filter_text
+
+        about = filter_text(chosen)
+        return counted(results, total, lambda number: self.note(act, number=number, about=about))
 
     # new jobs
 
@@ -218,37 +270,41 @@ class Queue(Reader):
         """
         from queuectl.domain.state_machine import cancel
 
-        return self._changed(job_id, cancel, only)
+        return self._changed("cancel", job_id, cancel, only)
 
     def pause(self, job_id: str) -> Job:
         """Hold a waiting job back, or have the worker of a running one stop it in its place."""
         from queuectl.domain.state_machine import pause
 
-        return self._changed(job_id, pause)
+        return self._changed("pause", job_id, pause)
 
     def stash(self, job_id: str) -> Job:
         """Hold a waiting job back until it is resumed; one that runs is refused."""
         from queuectl.domain.state_machine import stash
 
-        return self._changed(job_id, stash)
+        return self._changed("stash", job_id, stash)
 
     def resume(self, job_id: str) -> Job:
         """Let a paused job go on."""
         from queuectl.domain.state_machine import resume
 
-        return self._changed(job_id, resume)
+        return self._changed("resume", job_id, resume)
 
     def move(self, job_id: str, *, last: bool = False) -> Job:
         """Put a waiting job before all others of its queue that are due, or behind them."""
         from queuectl.queue.change import move
 
-        return move(self._store, job_id, last=last)
+        moved = move(self._store, job_id, last=last)
+        self.note("jobs move", job_id)
+        return moved
 
     def switch(self, job_id: str, other_id: str) -> None:
         """Let two jobs of a queue that wait take each other's place."""
         from queuectl.queue.change import switch
 
         switch(self._store, job_id, other_id)
+        for each in (job_id, other_id):
+            self.note("switch", each)
 
     def edit(self, job_id: str, wanted: Mapping[str, object], *, rev: int | None = None) -> Job:
         """Give fields of a waiting job other values; all of them, or none on an error.
@@ -258,7 +314,8 @@ class Queue(Reader):
         """
         from queuectl.queue.change import Edit
 
-        return self._changed(job_id, Edit(self._store, wanted, self.settings(), rev).decide)
+        decide = Edit(self._store, wanted, self.settings(), rev).decide
+        return self._changed("edit", job_id, decide, about=" ".join(sorted(wanted)))
 
     def check_edit(self, job: Job, wanted: Mapping[str, object]) -> bool:
         """Return whether an edit would change a job. Raises what `edit` would raise."""
@@ -275,13 +332,13 @@ class Queue(Reader):
         """
         from queuectl.domain.state_machine import retry
 
-        return self._changed(job_id, retry, only)
+        return self._changed("retry", job_id, retry, only)
 
     def retry_dead(self, job_id: str) -> Job:
         """Start a job of the DLQ afresh. Raises Conflict for one that is not dead."""
         from queuectl.queue.change import retry_dead
 
-        return self._changed(job_id, retry_dead)
+        return self._changed("retry", job_id, retry_dead)
 
     def delete(self, job_id: str, *, force: bool = False, only: Filter | None = None) -> None:
         """Forget a job that does not run, and its logs on this machine.
@@ -292,11 +349,16 @@ class Queue(Reader):
         from queuectl.queue.change import delete
 
         delete(self, job_id, force=force, only=only)
+        self.note("delete", job_id)
 
-    def _changed(self, job_id: str, decide: Decide, only: Filter | None = None) -> Job:
+    def _changed(
+        self, act: str, job_id: str, decide: Decide, only: Filter | None = None, about: str = ""
+    ) -> Job:
         from queuectl.queue.change import changed  # which enqueue has no use for
 
-        return changed(self._store, job_id, decide, only)
+        job = changed(self._store, job_id, decide, only)
+        self.note(act, job_id, about=about)
+        return job
 
     # many jobs, each done or refused by itself
 
@@ -306,7 +368,8 @@ class Queue(Reader):
         from queuectl.domain.state_machine import cancel
         from queuectl.queue.bulk import change_all
 
-        return change_all(self, chosen, cancel, State.CANCELLED)
+        results = change_all(self, chosen, cancel, State.CANCELLED)
+        return self._noted("cancel", chosen, results, _changed_with)
 
     def retry_all(self, chosen: Filter) -> Iterator[ChangeResult]:
         """Start jobs afresh as `retry` does."""
@@ -314,13 +377,15 @@ class Queue(Reader):
         from queuectl.domain.state_machine import retry
         from queuectl.queue.bulk import change_all
 
-        return change_all(self, chosen, retry, State.PENDING)
+        results = change_all(self, chosen, retry, State.PENDING)
+        return self._noted("retry", chosen, results, _changed_with)
 
     def delete_all(self, chosen: Filter, *, force: bool = False) -> Iterator[ChangeResult]:
         """Forget jobs as `delete` does, with their logs on this machine."""
         from queuectl.queue.bulk import delete_all
 
-        return delete_all(self, chosen, force=force)
+        results = delete_all(self, chosen, force=force)
+        return self._noted("delete", chosen, results, _changed_with)
 
     def purge(self, chosen: Filter) -> Iterator[Purged]:
         """Delete the settled jobs that a filter selects, with their logs on this machine.
@@ -331,17 +396,19 @@ class Queue(Reader):
         """
         from queuectl.queue.bulk import purge
 
-        return purge(self, chosen)
+        return self._noted("purge", chosen, purge(self, chosen), lambda _, done: done.deleted)
 
     # queues
 
     def pause_queue(self, name: str) -> None:
         """Claim nothing more from a queue; what runs there goes on."""
         self._decide(name, paused=True)
+        self.note("queue pause", name)
 
     def resume_queue(self, name: str) -> None:
         """Claim from a queue again."""
         self._decide(name, paused=False)
+        self.note("queue resume", name)
 
     def limit_queue(self, name: str, slots: int) -> None:
         """Let at most so many slots of a queue run at once, in the whole fleet; 0 is any number.
@@ -351,6 +418,7 @@ class Queue(Reader):
         if not 0 <= slots <= MAX_SLOTS:
             raise InvalidInput(f"a limit is a whole number from 0 to {MAX_SLOTS:,}, not {slots}")
         self._decide(name, limit=slots)
+        self.note("queue limit", name, about=str(slots))
 
     def _decide(self, name: str, *, paused: bool | None = None, limit: int | None = None) -> None:
         self._store.set_queue_limit(check_name("queue", name), paused=paused, limit=limit)
@@ -362,20 +430,22 @@ class Queue(Reader):
     def ask_workers_to_stop(self, ids: Collection[str], how: StopRequest) -> None:
         """Ask workers, wherever they are, to leave with their next heartbeat."""
         self._store.workers.ask_to_stop(ids, how)
+        for each in ids:
+            self.note("worker stop", each)
 
     @property
     def schedules(self) -> Schedules:
         """What is enqueued again and again."""
         from queuectl.queue.schedules import Schedules
 
-        return Schedules(self._store, self.missing_hint)
+        return Schedules(self._store, self.missing_hint, self.note)
 
     @cached_property
     def resources(self) -> Resources:
         """Named resources that jobs hold while they run."""
         from queuectl.queue.resources import Resources
 
-        return Resources(self._store, self.missing_hint)
+        return Resources(self._store, self.missing_hint, self.note)
 
     @cached_property
     def hosts(self) -> Hosts:
@@ -389,7 +459,7 @@ class Queue(Reader):
         """Who is told of what."""
         from queuectl.queue.hooks import Hooks
 
-        return Hooks(self._store, self.missing_hint)
+        return Hooks(self._store, self.missing_hint, self.note)
 
     # settings, and the store itself
 
@@ -398,6 +468,7 @@ class Queue(Reader):
         key = tunables.resolve_key(word)
         value = tunables.parse_value(key, raw)
         self._store.settings.set(key, value)
+        self.note("config set", key, about=tunables.show(value))
         return key, value
 
     def unset_setting(self, word: str) -> tuple[str, Value | None]:
@@ -407,9 +478,11 @@ class Queue(Reader):
         """
         if word not in tunables.KEYS and word in self._store.settings.all():
             self._store.settings.set(word, None)
+            self.note("config unset", word)
             return word, None
         key = tunables.resolve_key(word)
         self._store.settings.set(key, None)
+        self.note("config unset", key)
         return key, tunables.default_of(key)
 
     def faults(self) -> list[str]:
@@ -419,6 +492,11 @@ class Queue(Reader):
             *tunables.faults(self._store.settings.all()),
             *self.schedules.faults(),
         ]
+
+
+def _changed_with(number: int, result: ChangeResult) -> int:
+    """Return how many jobs were changed with one more result of many."""
+    return number if result.error else number + result.number
 
 
 def open_queue(home: str | None = None, store: str | None = None) -> Queue:

@@ -61,7 +61,9 @@ class Hooks(NamedRecords[Hook]):
                 told=before.changes,
                 rev=before.rev + 1,
             )
-        return self._saved(after, before)
+        saved = self._saved(after, before)
+        self._note("replace" if before else "add", after.name)
+        return saved
 
     def _limit_deliveries(self, hook: Hook) -> None:
         """Let only a few deliveries of a hook run at once, unless somebody has said otherwise.
@@ -106,14 +108,19 @@ class Hooks(NamedRecords[Hook]):
         self._store.hooks.remove(name)
         forget_all(self._store, name)
         self._store.set_queue_limit(delivery_queue(name), paused=False, limit=0)
+        self._note("remove", name)
 
     def pause(self, name: str) -> Hook:
         """Tell nothing more until the hook is resumed. Raises NothingDone when it is paused."""
-        return self._change(name, rules.pause)
+        paused = self._change(name, rules.pause)
+        self._note("pause", name)
+        return paused
 
     def resume(self, name: str) -> Hook:
         """Tell again what happens from now on. Raises NothingDone when it is not paused."""
-        return self._change(name, rules.resume)
+        resumed = self._change(name, rules.resume)
+        self._note("resume", name)
+        return resumed
 
     def deliveries(self, name: str, number: int, *, with_output: bool = False) -> Iterator[Job]:
         """Yield the jobs of a hook's latest deliveries, the newest first.
@@ -171,6 +178,7 @@ class Hooks(NamedRecords[Hook]):
         from queuectl.hooks import webhook
 
         hook = self.get(name)
+        self._note("test", name)
         if hook.target is Target.COMMAND:
             try:
                 require_allowed(hook.address, self._settings())

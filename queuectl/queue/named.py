@@ -18,13 +18,22 @@ _R = TypeVar("_R", Schedule, Hook)
 
 
 class NamedRecords(ABC, Generic[_R]):
-    """The records of one kind; `missing_hint` is what to say where there is no store at all."""
+    """The records of one kind; `missing_hint` is what to say where there is no store at all.
+
+    `note` is told of every change that somebody makes.
+    """
 
     KIND: ClassVar[str]
     HINT: ClassVar[str]
 
-    def __init__(self, store: Store, missing_hint: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        missing_hint: str = "",
+        note: Callable[[str, str], None] = lambda _act, _name: None,
+    ) -> None:
         self._store = store
+        self._note_act = note
         self._hint = missing_hint or self.HINT
 
     @abstractmethod
@@ -38,6 +47,10 @@ class NamedRecords(ABC, Generic[_R]):
     @abstractmethod
     def _save(self, after: _R, before: _R | None) -> bool:
         """Store a record in the place of `before`; return whether that was still there."""
+
+    def _note(self, verb: str, name: str) -> None:
+        """Note that somebody has changed a record, for the audit trail."""
+        self._note_act(f"{self.KIND} {verb}", name)
 
     def get(self, name: str) -> _R:
         """Return one record. Raises NotFound, with the nearest name."""

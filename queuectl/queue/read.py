@@ -26,6 +26,7 @@ from queuectl.system.home import Home
 from queuectl.system.ids import PREFIX_LENGTH
 
 if TYPE_CHECKING:
+    from queuectl.domain.audit import AuditEntry
     from queuectl.domain.query import Counts, Filter, Page
     from queuectl.domain.queue_limits import QueueLimits
     from queuectl.domain.stats import Figures, Report
@@ -129,6 +130,15 @@ class Reader:
         from queuectl.queue.usage import Usage
 
         return Usage(self._store).memory(command if isinstance(command, str) else tuple(command))
+
+    def audit(
+        self, since: datetime | None = None, who: str = "", limit: int = 100, skip: int = 0
+    ) -> list[AuditEntry]:
+        """Return at most `limit` acts of people, the latest first, without the first `skip`.
+
+        Those at `since` or later, of whoever has `who` in the name.
+        """
+        return self._store.audit.find(since, who, limit, skip)
 
     def settings(self) -> Settings:
         """Return the settings in force."""

@@ -51,8 +51,14 @@ class ResourceView:
 class Resources:
     """The use cases of named resources."""
 
-    def __init__(self, store: Store, missing_hint: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        missing_hint: str = "",
+        note: Callable[[str, str], None] = lambda _act, _name: None,
+    ) -> None:
         self._store = store
+        self._note = note
         self._missing_hint = missing_hint
         self._looked_at = float("-inf")
         self._shortage: Callable[[Pairs], str | None] = lambda _needs: None
@@ -74,6 +80,7 @@ class Resources:
                 f"the fleet has amounts, not devices: {name} must be a number such as 4 or 0.5"
             )
         self._store.resources.set(name, text)
+        self._note("resource set", name)
         return text
 
     def remove(self, name: str) -> None:
@@ -81,6 +88,7 @@ class Resources:
         if not self._store.resources.set(words.check_name(name), None):
             hint = self._missing_hint or "queuectl resource list shows those there are"
             raise NotFound(f"the fleet has no resource '{name}'", hint)
+        self._note("resource remove", name)
 
     def views(self) -> list[ResourceView]:
         """Return every resource that is declared or held, those of the fleet first."""

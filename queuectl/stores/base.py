@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from queuectl.domain.queue_limits import QueueLimits
     from queuectl.domain.state_machine import Transition
     from queuectl.stores.components import (
+        Audit,
         Batches,
         Environments,
         LogWishes,
@@ -53,6 +54,7 @@ class Store(Protocol):
     environments: Environments
     retention: Retention
     resources: Resources
+    audit: Audit
     meta: Meta
 
     @property

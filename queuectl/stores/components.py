@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from queuectl.domain.audit import AuditEntry
     from queuectl.domain.batch import Batch
     from queuectl.domain.host import HostReport
     from queuectl.domain.job import Job, State
@@ -290,6 +291,27 @@ class Resources(Protocol):
 
     def held(self) -> list[HeldUnits]:
         """Return what the jobs hold that run."""
+        ...
+
+
+class Audit(Protocol):
+    """Who has changed what: at most `MOST_ENTRIES` acts, of which the oldest go first."""
+
+    def add(self, entries: Sequence[AuditEntry]) -> None:
+        """Note one or more acts."""
+        ...
+
+    def find(
+        self, since: datetime | None = None, who: str = "", limit: int = 100, skip: int = 0
+    ) -> list[AuditEntry]:
+        """Return at most `limit` acts, the latest first, without the first `skip` of them.
+
+        Those at `since` or later, of whom the name has `who` in it, in whatever case of ASCII.
+        """
+        ...
+
+    def forget(self, before: datetime) -> int:
+        """Forget acts from before an instant; return how many."""
         ...
 
 

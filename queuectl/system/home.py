@@ -115,6 +115,11 @@ class Home:
         return self.root / "dashboard.token"
 
     @property
+    def tokens(self) -> Path:
+        """The directory of the named tokens of the dashboard."""
+        return self.root / "dashboard.tokens"
+
+    @property
     def logs(self) -> Path:
         """Logs of workers and jobs."""
         return self.root / "logs"

@@ -25,6 +25,7 @@ from queuectl.presentation.follower import Follower
 from queuectl.presentation.run_log import LogWanted
 from queuectl.presentation.snapshot import Wanted
 from queuectl.queue import Queue
+from queuectl.queue.audit import person
 from queuectl.system.home import Location
 from queuectl.watch.screen import STYLES, draw, log_lines, log_room
 from queuectl.watch.view import (
@@ -249,7 +250,7 @@ class Watch:
         job_id = job_id or self._job() or ""
         if job_id:
             act = _ACTIONS[verb]
-            self._follower.ask(lambda queue: act(queue, job_id)).add_done_callback(self._note)
+            self._follower.ask(lambda queue: _act(queue, act, job_id)).add_done_callback(self._note)
             self._follower.wake()
 
     def _note(self, future: Future[str]) -> None:
@@ -258,6 +259,15 @@ class Watch:
         if not future.cancelled() and not isinstance(fault, StoreError):
             self._messages.append(str(fault) if fault else future.result())
             self._app.invalidate()
+
+
+def _act(queue: Queue, act: Callable[[Queue, str], str], job_id: str) -> str:
+    """Do something to a job, and have the audit trail know who did."""
+    queue.actor = person
+    try:
+        return act(queue, job_id)
+    finally:
+        queue.flush_notes()
 
 
 def _cancel(queue: Queue, job_id: str) -> str:

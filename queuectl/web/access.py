@@ -10,12 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
 from queuectl.domain.errors import InvalidInput
 from queuectl.presentation.console import print_hint
 from queuectl.system.home import Home, cannot, open_private
+from queuectl.web.tokens import Token
 
 SESSION_SECONDS = 12 * 3600.0
 MOST_SESSIONS = 1000
@@ -37,7 +38,9 @@ class Policy:
     With `open_reading` whoever comes from loopback may look without it; with `read_only` nobody
     may change anything. `hosts` are the names by which it is called, to which a page of another
     site cannot point its own; `any_address` allows every bare address beside them. `origin` is
-    its address behind a proxy, if any.
+    its address behind a proxy, if any, and `root` the path below that, such as `/queue`.
+    `trust_header` names the header in which a proxy says who it is that asks, which only peers in
+    `trust_from` may do.
     """
 
     token: str = field(repr=False)
@@ -47,6 +50,9 @@ class Policy:
     any_address: bool = False
     origin: str | None = None
     port: int = 0
+    root: str = ""
+    trust_header: str = ""
+    trust_from: tuple[IPv4Network | IPv6Network, ...] = ()
 
     @property
     def cookie(self) -> str:
@@ -66,6 +72,15 @@ class Policy:
     def secure(self) -> bool:
         """Whether browsers reach it by https."""
         return bool(self.origin and self.origin.startswith("https:"))
+
+    def trusts(self, peer: str) -> bool:
+        """Whether the address at the other end of a connection may say who it is that asks."""
+        if not self.trust_header or not _is_address(peer):
+            return False
+        address = ip_address(peer)
+        if isinstance(address, IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self.trust_from)
 
     def is_host(self, header: str) -> bool:
         """Whether the name in a Host header, `name:port` or `[address]:port`, is one of ours."""
@@ -104,6 +119,12 @@ class Session:
     """The value of the cookie without which it may only look."""
 
     ends_at: float
+    token: Token | None = None
+    """The named token with which it has logged in; None for the one of the home."""
+
+    user: str = ""
+    """Who a proxy says that it is, if it was not asked for a token."""
+
     messages: list[tuple[str, str]] = field(default_factory=list)
     """Lines for the next page, each with `ok` or `error`."""
 
@@ -115,14 +136,15 @@ class Sessions:
         self._clock = clock
         self._by_name: dict[str, Session] = {}
 
-    def open(self) -> tuple[str, Session]:
+    def open(self, token: Token | None = None, user: str = "") -> tuple[str, Session]:
         """Return a new session and the value of its cookie; the oldest gives way."""
         if len(self._by_name) >= MOST_SESSIONS:
             self._by_name.pop(next(iter(self._by_name)))
         name = secrets.token_urlsafe(32)
         session = Session(
-            secrets.token_urlsafe(32), secrets.token_urlsafe(32), self._clock() + SESSION_SECONDS
-        )
+            secrets.token_urlsafe(32), secrets.token_urlsafe(32), self._clock() + SESSION_SECONDS,
+            token, user,
+        )  # fmt: skip
         self._by_name[name] = session
         return name, session
 
@@ -168,6 +190,16 @@ class Access:
     may_change: bool
     session: Session | None = None
     cookie: str = ""
+    who: str = ""
+    """Who asks: `token:NAME`, `user:NAME` as a proxy says, `dashboard` by the token of the home."""
+
+    token: Token | None = None
+    """The named token that was shown, now or to log in."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it is somebody who is known, and may only look."""
+        return bool(self.who) and not self.may_change
 
     @property
     def csrf(self) -> str:

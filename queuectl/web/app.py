@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,16 +42,7 @@ def build(
     """Return the application that serves the queue of a place, and what its handlers share."""
     state = AppState(location, policy, token_file)
     app = Starlette(
-        routes=[
-            *_of_api(),
-            Route("/api/openapi.json", _openapi),
-            Route("/events", _events),
-            Route("/jobs/{id}/log", download),
-            Route("/healthz", _healthz),
-            Route("/metrics", _metrics),
-            *ROUTES,
-            Mount("/static", _Static(directory=STATIC)),
-        ],
+        routes=_routes(),
         lifespan=_lifespan,
         exception_handlers={
             HTTPException: show_error,
@@ -63,6 +54,25 @@ def build(
     app.state.shared = state
     app.router.redirect_slashes = False  # an address is ours or it is not
     return Guard(_Compressed(app, minimum_size=500, compresslevel=6), state), state
+
+
+def _routes() -> list[BaseRoute]:
+    return [
+        *_of_api(),
+        Route("/api/openapi.json", _openapi),
+        Route("/events", _events),
+        Route("/jobs/{id}/log", download),
+        Route("/healthz", _healthz),
+        Route("/metrics", _metrics),
+        *ROUTES,
+        Mount("/static", _Static(directory=STATIC)),
+    ]
+
+
+def own_words() -> frozenset[str]:
+    """Return the words that paths of ours begin with."""
+    paths = [route.path for route in _routes() if isinstance(route, (Route, Mount))]
+    return frozenset(path.split("/")[1] for path in paths)
 
 
 class _Compressed(GZipMiddleware):
@@ -102,12 +112,14 @@ async def _serve(methods: Mapping[str, Endpoint], request: Request) -> Response:
     endpoint = methods["GET" if request.method == "HEAD" else request.method]
     body = await read_json(request) if endpoint.params_in(BODY) else {}
     arguments = read(endpoint.params, request.path_params, request.query_params, body)
-    answer = await state_of(request).pool.run(lambda queue: endpoint.act(queue, arguments))
+    who = request.state.access.who
+    answer = await state_of(request).pool.run(lambda queue: endpoint.act(queue, arguments), who)
     return json_answer(answer, endpoint.status, endpoint.message_for(arguments, answer))
 
 
 async def _openapi(request: Request) -> Response:
-    return json_answer(description(open_reading=state_of(request).policy.open_reading))
+    policy = state_of(request).policy
+    return json_answer(description(open_reading=policy.open_reading, root=policy.root))
 
 
 async def _events(request: Request) -> Response:
@@ -142,7 +154,9 @@ class _Events(StreamingResponse):
 
 
 def _may_go_on(state: AppState, access: Access) -> bool:
-    """Whether a stream's browser, if it had logged in, still is."""
+    """Whether a stream's browser, if it had logged in, still is, and its token still holds."""
+    if access.token is not None and not state.tokens.holds(access.token):
+        return False
     return access.session is None or state.sessions.get(access.cookie) is not None
 
 

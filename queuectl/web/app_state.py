@@ -18,13 +18,14 @@ from queuectl.system.home import Location
 from queuectl.system.store_url import is_mongo, sqlite_path
 from queuectl.web.access import Failures, Policy, Sessions
 from queuectl.web.live import Live
+from queuectl.web.tokens import Tokens
 
 THREADS = 4
 _IDLE_SECONDS = 1.0
 """How often a thread with nothing to do sees that it does not hold files others wait for."""
 
 T = TypeVar("T")
-_Task = tuple[Callable[[Queue], Any], "Future[Any]"]
+_Task = tuple[Callable[[Queue], Any], str, "Future[Any]"]
 
 
 class Pool:
@@ -44,10 +45,13 @@ class Pool:
         for thread in self._threads:
             thread.start()
 
-    async def run(self, act: Callable[[Queue], T]) -> T:
-        """Return what a use case returns. Raises what it raises, and what opening raises."""
+    async def run(self, act: Callable[[Queue], T], who: str = "") -> T:
+        """Return what a use case returns, done for somebody whom the audit trail is to name.
+
+        Raises what it raises, and what opening raises.
+        """
         done: Future[T] = Future()
-        self._tasks.put((act, done))
+        self._tasks.put((act, who, done))
         return await asyncio.wrap_future(done)
 
     def close(self) -> None:
@@ -79,14 +83,19 @@ class Pool:
         return queue
 
     def _do(
-        self, queue: Queue | None, act: Callable[[Queue], Any], done: Future[Any]
+        self, queue: Queue | None, act: Callable[[Queue], Any], who: str, done: Future[Any]
     ) -> Queue | None:
         """Do one thing; return the queue to go on with."""
         if not done.set_running_or_notify_cancel():
             return queue
         try:
             queue = _recovered(queue) or self._open()
-            done.set_result(act(queue))
+            queue.actor = (lambda: who) if who else None
+            try:
+                result = act(queue)
+            finally:
+                queue.flush_notes()
+            done.set_result(result)
         except BaseException as fault:  # whoever asked has it, and the thread goes on
             if isinstance(fault, StoreError) and queue is not None:
                 queue.close()
@@ -118,6 +127,7 @@ class AppState:
         self.policy = policy
         self.pool = Pool(location)
         self.live = Live(location)
+        self.tokens = Tokens(location.home)
         self.sessions = Sessions()
         self.failures = Failures()
 

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from queuectl.cli.completions import PathName
-from queuectl.cli.root import Command
-from queuectl.cli.session import Session, pass_session
+from queuectl.cli.root import Group
+from queuectl.cli.session import Session
 from queuectl.domain.errors import ExitCode, InvalidInput
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8273
@@ -17,12 +17,21 @@ NEEDED = ("jinja2", "starlette", "uvicorn")
 """The packages of the extra `web`."""
 
 
-@click.command(
-    cls=Command,
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    lazy={
+        "token": (
+            "web.token_command",
+            "Named tokens, each for one program or person: make, list, revoke.",
+        )
+    },
     epilog="""
     queuectl dashboard
     queuectl dashboard --port 8080 --read-only
     queuectl dashboard --url https://queue.example.org
+    queuectl dashboard --url https://example.org --root-path /queue
+    queuectl dashboard token new ci --read-only
     """,
 )
 @click.option(
@@ -49,9 +58,31 @@ NEEDED = ("jinja2", "starlette", "uvicorn")
 @click.option(
     "--url", metavar="URL", help="The address by which a proxy makes it reachable, if one does."
 )
-@pass_session
-def dashboard(session: Session, /, **options: Any) -> int:
+@click.option(
+    "--root-path",
+    default="",
+    metavar="PATH",
+    help="The path below which the proxy serves it, such as /queue.",
+)
+@click.option(
+    "--trust-header",
+    metavar="HEADER",
+    help="The header in which a proxy says who has signed in, such as X-Forwarded-User.",
+)
+@click.option(
+    "--trust-from",
+    metavar="ADDRESS,...",
+    help="The addresses of the proxies that may say so; nobody else is believed.",
+)
+@click.pass_context
+def dashboard(ctx: click.Context, /, **options: Any) -> int:
     """Serve the queue as a web page, with a JSON API and live figures."""
+    if ctx.invoked_subcommand is not None:
+        return ExitCode.OK
+    return _serve(ctx.ensure_object(Session), options)
+
+
+def _serve(session: Session, options: dict[str, Any]) -> int:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise InvalidInput(
             f"the dashboard needs {', '.join(missing)}", hint="pip install 'queuectl-shell[web]'"

@@ -6,12 +6,14 @@ from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from queuectl.web.access import Access, is_loopback, is_same
+from queuectl.web.access import Access, Session, is_loopback, is_same
 from queuectl.web.app_state import AppState
-from queuectl.web.http import problem
+from queuectl.web.cookies import set_session
+from queuectl.web.http import lead_to, problem
+from queuectl.web.tokens import OWN, Token
 
 CSRF_HEADER = "x-csrf-token"
 FORM_PATHS = frozenset({"/do", "/ask", "/logout"})
@@ -52,10 +54,21 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers.setdefault("cache-control", "no-store")
+                message["headers"] = [*message["headers"], *request.state.cookies]
             await send(message)
 
-        refusal = self._admit(Request(scope))
+        scope = {**scope, "path": self._below_root(scope["path"])}
+        request = Request(scope)
+        request.state.root, request.state.cookies = self._policy.root, []
+        refusal = self._admit(request)
         await (refusal or self._app)(scope, receive, marked)
+
+    def _below_root(self, path: str) -> str:
+        """Return a path as seen from the dashboard's root, which some proxies take away first."""
+        root = self._policy.root
+        if root and (path == root or path.startswith(f"{root}/")):
+            path = path[len(root) :]
+        return path or "/"
 
     def _admit(self, request: Request) -> Response | None:
         """Note in the request what it may do; return why it is refused, if it is."""
@@ -64,25 +77,70 @@ class Guard:
             return problem(421, "this is not the address of the dashboard", hint)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         by_token = scheme.lower() == "bearer"
-        if by_token:
-            if refusal := try_token(self._state, request, token.strip()):
-                return refusal
-            access = Access(True, not self._policy.read_only)
-        else:
-            access = self._of_browser(request)
-        request.state.access = access
+        found = (self._of_token(request, token.strip()) if by_token
+                 else self._of_user(request) or self._of_browser(request))  # fmt: skip
+        if isinstance(found, Response):
+            return found
+        request.state.access = access = found
         path = request.url.path
         if request.method in _SAFE:
             is_open = path in _OPEN or path.startswith("/static/")
             return None if access.may_read or is_open else _unknown(request)
         return None if path == "/login" else self._refused_change(request, access, by_token)
 
+    def _of_token(self, request: Request, secret: str) -> Access | Response:
+        """Return what whoever shows a token may do, or why it is refused."""
+        token = try_token(self._state, request, secret)
+        return token if isinstance(token, Response) else self._access_of(token)
+
+    def _access_of(
+        self, token: Token | None, session: Session | None = None, cookie: str = ""
+    ) -> Access:
+        may_change = not (self._policy.read_only or (token and token.read_only))
+        who = f"token:{token.name}" if token else OWN
+        return Access(True, may_change, session, cookie, who, token)
+
+    def _of_user(self, request: Request) -> Access | Response | None:
+        """Return what somebody may do of whom a proxy says who it is; None where none does.
+
+        A browser gets a session with its first page, whose mark its forms must carry: what another
+        site has it send comes through the proxy too.
+        """
+        policy = self._policy
+        if not policy.trusts(request.client.host if request.client else ""):
+            return None
+        names = request.headers.getlist(policy.trust_header)
+        if not names:
+            return None
+        if len(names) > 1 or not is_user(names[0]):
+            hint = "the proxy must set it once, to one name, and drop what it was sent"
+            return problem(403, f"the header {policy.trust_header} does not say who this is", hint)
+        user = names[0].strip()
+        cookie = request.cookies.get(policy.cookie, "")
+        session = self._state.sessions.get(cookie)
+        if (session is None or session.user != user) and _wants_page(request):
+            cookie, session = self._state.sessions.open(user=user)
+            answer = Response()
+            set_session(policy, answer, cookie, session.change_key)
+            request.state.cookies = [
+                each for each in answer.raw_headers if each[0] == b"set-cookie"
+            ]
+        if session is not None and session.user != user:
+            session = None
+        may_change = session is not None and not policy.read_only
+        return Access(True, may_change, session, cookie if session else "", f"user:{user}")
+
     def _of_browser(self, request: Request) -> Access:
         cookie = request.cookies.get(self._policy.cookie, "")
         session = self._state.sessions.get(cookie)
-        is_known = session is not None
-        may_read = is_known or (self._policy.open_reading and is_local(request))
-        return Access(may_read, is_known and not self._policy.read_only, session, cookie)
+        if session is not None and session.user:
+            session = None  # it holds together with what the proxy says alone
+        if session is not None and session.token and not self._state.tokens.holds(session.token):
+            self._state.sessions.close(cookie)
+            session = None
+        if session is not None:
+            return self._access_of(session.token, session, cookie)
+        return Access(self._policy.open_reading and is_local(request), False)
 
     def _refused_change(self, request: Request, access: Access, by_token: bool) -> Response | None:
         path = request.url.path
@@ -91,6 +149,8 @@ class Guard:
         session = access.session
         if not by_token and session is None:
             return _unknown(request)
+        if access.is_read_only and path != "/logout":
+            return problem(403, "this token is read-only", "show one that was made without that")
         is_own = session is None or is_same(self._change_key(request), session.change_key)
         if not (is_own and self._is_own_origin(request)):
             return problem(403, "this was sent by a page of another site")
@@ -118,8 +178,8 @@ class Guard:
         return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
 
 
-def try_token(state: AppState, request: Request, token: str) -> Response | None:
-    """Return why a token is refused; None when it is the right one."""
+def try_token(state: AppState, request: Request, token: str) -> Token | Response | None:
+    """Return why a token is refused, or which one it is: a named one, or None for the home's."""
     address = request.client.host if request.client else ""
     if left := state.failures.seconds_left(address):
         refusal = problem(429, "too many wrong tokens", f"try again in {left:.0f} s")
@@ -127,8 +187,19 @@ def try_token(state: AppState, request: Request, token: str) -> Response | None:
         return refusal
     if is_same(token, state.policy.token):
         return None
+    if named := state.tokens.find(token):
+        return named
     state.failures.add(address)
     return problem(401, "this is not the token of the dashboard")
+
+
+def is_user(name: str) -> bool:
+    """Whether a header has the name of one user; several that were joined have a comma."""
+    return bool(name.strip()) and name.isprintable() and "," not in name and len(name) <= 256
+
+
+def _wants_page(request: Request) -> bool:
+    return request.method in _SAFE and "text/html" in request.headers.get("accept", "")
 
 
 def is_local(request: Request) -> bool:
@@ -150,4 +221,4 @@ def _unknown(request: Request) -> Response:
     back = f"{path}?{query}" if query else path
     if request.method not in _SAFE:
         back = "/"
-    return RedirectResponse(f"/login?next={quote(back, safe='/')}", status_code=303)
+    return lead_to(request, f"/login?next={quote(back, safe='/')}")

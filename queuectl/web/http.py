@@ -10,9 +10,16 @@ from urllib.parse import parse_qsl, quote
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError, StoreError, WaitTimedOut
+from queuectl.domain.errors import (
+    InvalidInput,
+    NotDelivered,
+    NotFound,
+    QueuectlError,
+    StoreError,
+    WaitTimedOut,
+)
 
 MESSAGE_HEADER = "queuectl-message"
 """What became of a change, in a person's words, percent-encoded."""
@@ -23,6 +30,7 @@ _STATUS: dict[type[QueuectlError], HTTPStatus] = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
     NotFound: HTTPStatus.NOT_FOUND,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotDelivered: HTTPStatus.BAD_GATEWAY,
     WaitTimedOut: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
@@ -44,6 +52,11 @@ def problem(status: int, detail: str, hint: str = "") -> Response:
     title = HTTPStatus(status).phrase
     text = json.dumps({"title": title, "status": status, "detail": detail, "hint": hint})
     return Response(text, status, media_type="application/problem+json")
+
+
+def lead_to(request: Request, path: str) -> Response:
+    """Lead a browser to a page of ours, as seen from the root of the dashboard."""
+    return RedirectResponse(f"{request.state.root}{path}", status_code=303)
 
 
 async def _read(request: Request) -> bytes:

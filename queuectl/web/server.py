@@ -5,29 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import socket
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from queuectl.domain.errors import InvalidInput
+from queuectl.domain.errors import InvalidInput, shown
 from queuectl.domain.frozen import frozen
 from queuectl.presentation.console import print_hint, print_line
 from queuectl.system.home import Location
 from queuectl.system.sd_notify import notifier
 from queuectl.web.access import LOOPBACK_NAMES, Policy, is_loopback, named_token, own_token
-from queuectl.web.app import build
+from queuectl.web.app import build, own_words
 from queuectl.web.app_state import AppState
 from queuectl.web.protocol import ACCEPTED_AT_ONCE, BoundedProtocol, FewEntries, most_connections
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_SECONDS = 5
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*(/[A-Za-z0-9][A-Za-z0-9._~-]*)*")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_OWN_HEADERS = frozenset({"authorization", "cookie", "host", "origin", "accept", "x-csrf-token"})
+"""What says something else than who it is that asks, whoever has written it."""
+
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})
 
 
@@ -41,6 +49,9 @@ class Options:
     require_token: bool = False
     token_file: str | None = None
     url: str | None = None
+    root_path: str = ""
+    trust_header: str | None = None
+    trust_from: str | None = None
 
 
 def serve(location: Location, options: Options) -> None:
@@ -78,18 +89,54 @@ def policy_of(options: Options, token: str, port: int) -> Policy:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput(f"--url '{options.url}' is not like https://queue.example.org")
         if parts.path.strip("/"):
-            raise InvalidInput("--url must be a whole host, without a path")
+            hint = f"--url {parts.scheme}://{parts.netloc} --root-path {parts.path.rstrip('/')}"
+            raise InvalidInput("--url must be a whole host, without a path", hint=hint)
         names.add(parts.hostname)
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
     return Policy(
         token=token,
         read_only=options.read_only,
-        open_reading=is_loopback(host) and not options.require_token and not origin,
+        open_reading=is_loopback(host)
+        and not (options.require_token or origin or options.trust_header),
         hosts=frozenset(names),
         any_address=host in _EVERY_ADDRESS,
         origin=origin,
         port=port,
+        root=_root_of(options.root_path),
+        **_trust(options),
     )
+
+
+def _trust(options: Options) -> dict[str, Any]:
+    """Return who may say in which header who it is that asks. Raises InvalidInput."""
+    header, peers = options.trust_header, options.trust_from
+    if header is None and peers is None:
+        return {}
+    if not (header and peers):
+        raise InvalidInput(
+            "--trust-header and --trust-from go together",
+            hint="--trust-header X-Forwarded-User --trust-from 127.0.0.1",
+        )
+    if not _HEADER.fullmatch(header) or header.lower() in _OWN_HEADERS:
+        raise InvalidInput(f"--trust-header {shown(header)} is not like X-Forwarded-User")
+    try:
+        networks = tuple(ip_network(each.strip(), strict=False) for each in peers.split(","))
+    except ValueError as fault:
+        raise InvalidInput(f"--trust-from: {fault}", hint="such as 127.0.0.1,10.0.0.0/8") from None
+    return {"trust_header": header, "trust_from": networks}
+
+
+def _root_of(path: str) -> str:
+    """Return the path below which everything is, empty or such as `/queue`. Raises InvalidInput."""
+    root = path.strip("/")
+    if not root:
+        return ""
+    if not _PATH.fullmatch(root):
+        raise InvalidInput(f"--root-path {shown(path)} is not like /queue")
+    if (first := root.partition("/")[0]) in own_words():
+        hint = "the proxy may call it by any other word, such as /queue"
+        raise InvalidInput(f"--root-path {path}: the dashboard has a page /{first}", hint=hint)
+    return f"/{root}"
 
 
 @contextlib.contextmanager
@@ -136,6 +183,7 @@ class _Server(uvicorn.Server):
         """Say in one line where it is and how to log in."""
         policy, host = self._state.policy, self._host
         url = policy.origin or f"http://{f'[{host}]' if ':' in host else host}:{policy.port}"
+        url += policy.root
         how = "read-only"
         if not (policy.read_only and policy.open_reading):
             how = "read-only, log in" if policy.read_only else "log in"

@@ -48,14 +48,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def serving(port: int = 0) -> Iterator[str]:
-    """Serve the home of the test, at a free port unless one is named; the value is its address."""
+def serving(port: int = 0, **changes: Any) -> Iterator[str]:
+    """Serve the home of the test, at a free port unless one is named; the value is its address.
+
+    `changes` are those of what it allows.
+    """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen()
         port = listener.getsockname()[1]
-        app, state = build(find_location(), policy(port=port))
+        app, state = build(find_location(), policy(port=port, **changes))
         server = uvicorn.Server(config_of(app, state))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

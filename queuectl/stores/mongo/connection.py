@@ -74,6 +74,7 @@ class Link:
         self.served_queues = self.database["queuectl_served_queues"]
         self.queues = self.database["queuectl_queues"]
         self.resources = self.database["queuectl_resources"]
+        self.audit = self.database["queuectl_audit"]
         self.schedules = self.database["queuectl_schedules"]
         self.hooks = self.database["queuectl_hooks"]
         self.host_records = self.database["queuectl_hosts"]

@@ -110,6 +110,8 @@ _OTHER_INDEXES = {
     ),
     # runs that are due
     "schedules": (_index("due", "paused", "next_due"),),
+    # what people did, by time
+    "audit": (_index("at", "at"),),
     # figures of a span of time
     "figures": (_index("minute", "minute"),),
     # events of jobs that were deleted, oldest first

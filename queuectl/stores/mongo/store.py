@@ -22,6 +22,7 @@ from queuectl.domain.state_machine import Transition
 from queuectl.domain.times import later
 from queuectl.stores.base import Store
 from queuectl.stores.components import (
+    Audit,
     Batches,
     Environments,
     LogWishes,
@@ -46,6 +47,7 @@ from queuectl.stores.mongo import (
     reads,
     registry,
 )
+from queuectl.stores.mongo.audit import MongoAudit
 from queuectl.stores.mongo.claims import BATCH_SIZE, Claims, renew
 from queuectl.stores.mongo.connection import Link, in_words, opening
 from queuectl.stores.mongo.job_batches import MongoBatches
@@ -81,6 +83,7 @@ class MongoStore(Store):
         self.environments: Environments = registry.MongoEnvironments(link)
         self.retention: Retention = MongoRetention(link, self._writes)
         self.resources: Resources = needs.MongoResources(link)
+        self.audit: Audit = MongoAudit(link)
         self.meta: Meta = registry.MongoMeta(link)
 
     @classmethod

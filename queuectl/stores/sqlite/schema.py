@@ -66,6 +66,9 @@ LATER_TABLES = (
     "CREATE INDEX IF NOT EXISTS jobs_snapshot ON jobs (snapshot) WHERE snapshot IS NOT NULL",
     "CREATE TABLE IF NOT EXISTS hosts (name TEXT PRIMARY KEY, rev INTEGER NOT NULL, "
     "created_at INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS audit (n INTEGER PRIMARY KEY, at INTEGER NOT NULL, "
+    "who TEXT NOT NULL, record TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS audit_at ON audit (at)",
 )
 """Makes the tables and indexes that a file of this layout may lack."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from queuectl.domain.queue_limits import QueueLimits
     from queuectl.domain.state_machine import Transition
     from queuectl.stores.components import (
+        Audit,
         Batches,
         Environments,
         LogWishes,
@@ -60,6 +61,7 @@ class SqliteStore:
     stats: Stats
     retention: Retention
     resources: Resources
+    audit: Audit
 
     def __init__(
         self,
@@ -107,6 +109,10 @@ class SqliteStore:
                 from queuectl.stores.sqlite.needs import ResourceTable
 
                 made = ResourceTable(self._db)
+            elif name == "audit":
+                from queuectl.stores.sqlite.audit import AuditTable
+
+                made = AuditTable(self._db)
             elif name == "retention":
                 from queuectl.stores.sqlite.retention import OldJobs
 

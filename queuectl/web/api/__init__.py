@@ -9,11 +9,21 @@ from queuectl.web.api.change import CHANGING
 from queuectl.web.api.endpoint import BODY, WHOLE_BODY, Endpoint
 from queuectl.web.api.named import NAMED
 from queuectl.web.api.read import READING
+from queuectl.web.api.schedules import SCHEDULES
 from queuectl.web.api.schemas import SCHEMAS, Schema, named, record
 from queuectl.web.api.several import SEVERAL
 from queuectl.web.api.sweeps import SWEEPS
+from queuectl.web.api.trail import TRAIL
 
-ENDPOINTS: tuple[Endpoint, ...] = (*READING, *CHANGING, *SWEEPS, *SEVERAL, *NAMED)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *READING,
+    *CHANGING,
+    *SWEEPS,
+    *SEVERAL,
+    *SCHEDULES,
+    *NAMED,
+    *TRAIL,
+)
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 
 _REFUSALS = {
@@ -24,14 +34,16 @@ _REFUSALS = {
     "409": "The thing exists already, or is in a state that refuses the change.",
     "413": "The body is too large.",
     "429": "Too many wrong tokens were shown.",
+    "502": "What a hook was to tell did not arrive.",
     "503": "The store does not answer.",
 }
 
 
-def description(*, open_reading: bool = True) -> dict[str, Any]:
+def description(*, open_reading: bool = True, root: str = "") -> dict[str, Any]:
     """Return the description of the whole API in OpenAPI 3.1.
 
-    `open_reading` says whether whoever is on this machine may look without the token.
+    `open_reading` says whether whoever is on this machine may look without the token, and
+    `root` the path below which everything is.
     """
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in ENDPOINTS:
@@ -47,7 +59,7 @@ def description(*, open_reading: bool = True) -> dict[str, Any]:
             "durations are seconds. Where an operation can do without the token, that is for "
             "requests from the machine itself.",
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": root or "/"}],
         "security": [{"token": []}],
         "paths": paths,
         "components": {
@@ -102,7 +114,14 @@ def _body(endpoint: Endpoint) -> Schema | None:
     params = endpoint.params_in(BODY)
     if not params:
         return None
-    if params[0].name == WHOLE_BODY:
-        return params[0].schema
-    body = record(**{each.name: {**each.schema, "description": each.about} for each in params})
-    return {**body, "required": [each.name for each in params if each.required]}
+    whole = next((each.schema for each in params if each.name == WHOLE_BODY), None)
+    own = [each for each in params if each.name != WHOLE_BODY]
+    if whole is not None and not own:
+        return whole
+    body = record(**{each.name: {**each.schema, "description": each.about} for each in own})
+    required = [each.name for each in own if each.required]
+    if whole is None:
+        return {**body, "required": required}
+    base = SCHEMAS[whole["$ref"].rpartition("/")[2]]
+    properties = {**base["properties"], **body["properties"]}
+    return {**base, "properties": properties, "required": [*base["required"], *required]}

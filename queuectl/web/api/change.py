@@ -59,7 +59,7 @@ def without_own(fields: Mapping[str, object]) -> dict[str, object]:
 
 def _enqueue(queue: Queue, arguments: Arguments) -> dict[str, Any]:
     fields = without_own(arguments["fields"])
-    fields = {name: _as_pairs(name, value) for name, value in fields.items()}
+    fields = {name: as_pairs(name, value) for name, value in fields.items()}
     request = queue.request(fields, replace=arguments.get("replace", False))
     (result,) = queue.enqueue_requests([request])
     if result.error:
@@ -68,7 +68,7 @@ def _enqueue(queue: Queue, arguments: Arguments) -> dict[str, Any]:
     return _Holder(answer) if result.is_other_job else answer
 
 
-def _as_pairs(name: str, value: Any) -> Any:
+def as_pairs(name: str, value: Any) -> Any:
     """Return the value of a field; lines `NAME=value` as a mapping, where one is wanted.
 
     Raises InvalidInput for a line that is none.

@@ -27,7 +27,7 @@ Texts = ImmutableMultiDict[str, str]
 """The parameters of a query, or the fields of a form."""
 
 _WHOLE = re.compile(r"-?\d{1,16}")
-_FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "": False}
+_FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False}
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
     "array": (list,), "object": (dict,),
@@ -199,6 +199,8 @@ def _is_of_type(value: Any, kind: str) -> bool:
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "minimum": (operator.ge, "must be at least {}"),
     "maximum": (operator.le, "must be at most {}"),
+    "minLength": (lambda value, least: not isinstance(value, str) or len(value) >= least,
+                  "has fewer than {} characters"),
     "maxLength": (lambda value, most: len(value) <= most, "has over {} characters"),
     "maxItems": (lambda value, most: len(value) <= most, "has more than {}"),
     "enum": (lambda value, words: value in words, "must be one of {}"),

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from queuectl.domain.errors import NotDelivered
 from queuectl.domain.hooks import as_dict as hook_as_dict
 from queuectl.domain.schedule import as_dict as schedule_as_dict
 from queuectl.domain.times import iso
+from queuectl.hooks import DeliveryError
 from queuectl.queue import Queue
 from queuectl.queue.hooks import Hooks
 from queuectl.queue.schedules import Schedules
 from queuectl.web.api.endpoint import PATH, Arguments, Endpoint, Param
 from queuectl.web.api.read import as_dicts
-from queuectl.web.api.schemas import NAME, array, named
+from queuectl.web.api.schemas import NAME, TEXT, array, named, record
 
 COMING = 3
 RUNS = 10
@@ -65,6 +67,14 @@ def _of_schedule(queue: Queue, schedule: Any) -> dict[str, Any]:
     return {"next": coming, "jobs": as_dicts(queue, runs)}
 
 
+def _test(queue: Queue, arguments: Arguments) -> dict[str, str]:
+    name = arguments["name"]
+    try:
+        return {"hook": name, "delivered": queue.hooks.test(name)}
+    except DeliveryError as fault:
+        raise NotDelivered(f"hook '{name}': {fault}") from None
+
+
 def _of_hook(queue: Queue, hook: Any) -> dict[str, Any]:
     return {"deliveries": as_dicts(queue, list(queue.hooks.deliveries(hook.name, RUNS)))}
 
@@ -82,4 +92,9 @@ NAMED = (
         "resume": "Tell again what happens from now on.",
         "remove": "Forget a hook, with its secrets; deliveries that still wait are not made.",
     }),
+    Endpoint("testHook", "POST", "/hooks/{name}/test",
+             "Deliver a made-up event from here, at once, and say what came of it.",
+             _test, record("What came of it.", hook=TEXT, delivered=TEXT),
+             (Param("name", PATH, NAME, "the name of a hook", True),),
+             message="Hook '{hook}': delivered: {delivered}"),
 )  # fmt: skip

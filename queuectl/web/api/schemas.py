@@ -11,9 +11,9 @@ from typing import Any
 from queuectl.domain.field_checks import MAX_SLOTS
 from queuectl.domain.hooks import EVENTS, Hook, Target
 from queuectl.domain.job import Job, Outcome, Run, State
-from queuectl.domain.job_fields import ASKED, Field
+from queuectl.domain.job_fields import ASKED, Field, Kind
 from queuectl.domain.request import HOLD, TIME_FIELDS
-from queuectl.domain.schedule import Schedule
+from queuectl.domain.schedule import OWN_FIELDS, Schedule
 from queuectl.domain.settings import KEYS, bounds_of_setting, choices_of, default_of, help_of
 from queuectl.domain.stats import Figures
 from queuectl.domain.worker_record import WorkerRecord
@@ -120,7 +120,10 @@ def _of_setting(key: str) -> Schema:
 
 def _of_new_job(field: Field) -> Schema:
     """Return the schema of a field of a new job: as a job has it, as text, or null for unset."""
-    return {"description": field.help, "anyOf": [_of_field(field), TEXT, {"type": "null"}]}
+    schema = _of_field(field)
+    if field.kind is Kind.PAIRS:
+        schema = map_of({"type": ["string", "number"]})
+    return {"description": field.help, "anyOf": [schema, TEXT, {"type": "null"}]}
 
 
 _WHEN: dict[str, Schema] = {
@@ -137,6 +140,11 @@ _HOOK = {
 _FINISHED = _of(Figures, without="run wait cpu memory")
 _QUANTILES = record(p50=maybe(NUMBER), p95=maybe(NUMBER))
 _USED = record(p50=maybe(NUMBER), p95=maybe(NUMBER), most=maybe(NUMBER))
+
+_OF_SCHEDULED = {
+    "command": COMMAND,
+    **{name: _of_new_job(field) for name, field in ASKED.items() if name not in OWN_FIELDS},
+}
 
 SCHEMAS: dict[str, Schema] = {
     "Problem": record(
@@ -204,6 +212,14 @@ SCHEMAS: dict[str, Schema] = {
         job=TEXT, run=COUNT, stream=STREAM, text=TEXT, size=COUNT, cut=FLAG, notice=TEXT,
     ),
     "Deleted": record(deleted=TEXT),
+    "Act": record(
+        "What somebody did; `targets` are the first of the `number` of things that were changed.",
+        at=TIME, who=TEXT, act=TEXT, targets=array(TEXT), number=COUNT, about=TEXT,
+    ),
+    "AuditPage": record(
+        "Acts, and how many to leave out for the next page; null at the end.",
+        acts=array(named("Act")), next=maybe(COUNT),
+    ),
     "Done": record(
         "How many jobs were changed and how many were not, with the reasons of the first ones.",
         done=COUNT, kept=COUNT, refused=array(TEXT),
@@ -218,6 +234,14 @@ SCHEMAS: dict[str, Schema] = {
             HOLD: FLAG,
         },
         "required": ["command"],
+    },
+    "ScheduledJob": {
+        "type": "object", "description": "The fields of `queuectl schedule add`.",
+        "properties": _OF_SCHEDULED, "required": ["command"],
+    },
+    "ScheduledJobEdit": {
+        "type": "object", "description": "Fields of a schedule's jobs; null takes one away.",
+        "properties": _OF_SCHEDULED, "required": [],
     },
 }  # fmt: skip
 """Every schema by its name."""

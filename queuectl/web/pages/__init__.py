@@ -26,6 +26,7 @@ from queuectl.web.api import BY_NAME
 from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Param
 from queuectl.web.api.named import COMING
 from queuectl.web.api.read import DEAD, deliveries_of, filter_of, page_of
+from queuectl.web.api.trail import acts_of
 from queuectl.web.pages import charts
 
 MOMENT = "\x1f"
@@ -268,6 +269,17 @@ def _schedules(queue: Queue, _arguments: Arguments) -> Values:
     }
 
 
+def _schedule(queue: Queue, arguments: Arguments) -> Values:
+    one = queue.schedules.get(arguments["name"])
+    return {
+        "each": one,
+        "coming": queue.schedules.coming(one, COMING),
+        "jobs": list(queue.schedules.runs(one.name, _ROWS)),
+        "why": _why(queue),
+        "most": _ROWS,
+    }
+
+
 def _hooks(queue: Queue, _arguments: Arguments) -> Values:
     hooks = queue.hooks.all()
     latest = {hook.name: list(queue.hooks.deliveries(hook.name, _DELIVERIES)) for hook in hooks}
@@ -281,6 +293,19 @@ def _settings(queue: Queue, _arguments: Arguments) -> Values:
             (key, value, tunables.default_of(key), tunables.help_of(key))
             for key, value in values.items()
         ]
+    }
+
+
+def _audit(queue: Queue, arguments: Arguments) -> Values:
+    acts, following = acts_of(queue, arguments)
+    query = {name: arguments.get(name, "") for name in ("since", "who")}
+    kept = {name: text for name, text in query.items() if text}
+    return {
+        "acts": acts,
+        "query": query,
+        "is_filtered": bool(kept),
+        "older": "?" + urlencode({**kept, "after": following}) if following else None,
+        "newest": "?" + urlencode(kept) if arguments.get("after") else None,
     }
 
 
@@ -298,8 +323,12 @@ PAGES: dict[str, Page] = {
     }),
     "/workers": Page("workers.html", "Workers", (), _workers),
     "/schedules": Page("schedules.html", "Schedules", (), _schedules),
+    "/schedules/{name}": Page(
+        "schedule.html", "Schedule", BY_NAME["getSchedule"].params, _schedule
+    ),
     "/deliveries": Page("deliveries.html", "Deliveries", _OF_DELIVERIES, _deliveries),
     "/hooks": Page("hooks.html", "Hooks", (), _hooks),
+    "/audit": Page("audit.html", "Who did what", BY_NAME["listAudit"].params_in(QUERY), _audit),
     "/settings": Page("settings.html", "Settings", (), _settings),
 }  # fmt: skip
 """Every page by its path."""

@@ -7,14 +7,13 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
-from starlette.templating import Jinja2Templates
 
 from queuectl.domain.errors import InvalidInput, QueuectlError
 from queuectl.domain.times import UTC
@@ -24,11 +23,12 @@ from queuectl.web.api import BY_NAME
 from queuectl.web.api.endpoint import Endpoint, Question, read, read_fields
 from queuectl.web.api.endpoint import Texts as Form
 from queuectl.web.app_state import state_of
+from queuectl.web.cookies import set_cookie, set_session
 from queuectl.web.guard import is_local, try_token
-from queuectl.web.http import json_answer, problem, read_form, status_of
+from queuectl.web.http import json_answer, lead_to, problem, read_form, status_of
 from queuectl.web.pages import PAGES, Page
 from queuectl.web.pages.changed import BASE_HEADER, SentPages, since
-from queuectl.web.pages.templates import environment
+from queuectl.web.pages.templates import environment, rooted
 
 _LOGIN_COOKIE = "queuectl_login"
 _THEME_COOKIE = "queuectl_theme"
@@ -51,11 +51,20 @@ def _common(request: Request) -> dict[str, Any]:
         "access": access,
         "theme": _theme_of(request.cookies.get(_THEME_COOKIE, "")),
         "read_only": state.policy.read_only,
+        "root": state.policy.root,
         "messages": messages,
     }
 
 
-_TEMPLATES = Jinja2Templates(env=environment(), context_processors=[_common])
+_TEMPLATES = environment()
+
+
+def _filled(
+    request: Request, template: str, values: Mapping[str, Any], status: int = 200
+) -> Response:
+    """Return a page: a template with what every page shows, and with the values of its own."""
+    html = _TEMPLATES.get_template(template).render({**_common(request), **values})
+    return HTMLResponse(rooted(html, request.state.root), status)
 
 
 def _plain(
@@ -63,7 +72,7 @@ def _plain(
 ) -> Response:
     """Return a page that asks nothing of the store."""
     around = {"title": title, "active": "", "is_framed": False, "now": datetime.now(UTC)}
-    return _TEMPLATES.TemplateResponse(request, template, {**around, **values}, status)
+    return _filled(request, template, {**around, **values}, status)
 
 
 async def _show(path: str, page: Page, request: Request) -> Response:
@@ -74,7 +83,7 @@ async def _show(path: str, page: Page, request: Request) -> Response:
     def render(queue: Queue) -> Response:
         around = {"title": page.title, "active": path.split("/")[1], "store": queue.address}
         values = {**around, "is_framed": True, "now": queue.now(), **page.values(queue, arguments)}
-        return _TEMPLATES.TemplateResponse(request, page.template, values)
+        return _filled(request, page.template, values)
 
     shown = await state_of(request).pool.run(render)
     return since(_SENT, request, shown) if BASE_HEADER in request.headers else shown
@@ -146,13 +155,15 @@ async def _do(request: Request) -> Response:
         if "_sure" not in form and (question := await _question_of(request, form)):
             return _ask_page(request, form, question)
         arguments = read_fields(endpoint.params, form)
-        answer = await state_of(request).pool.run(lambda queue: endpoint.act(queue, arguments))
+        answer = await state_of(request).pool.run(
+            lambda queue: endpoint.act(queue, arguments), request.state.access.who
+        )
     except QueuectlError as fault:
         hint = f" ({fault.hint})" if fault.hint else ""
         session.messages.append(("error", f"{fault}{hint}"))
     else:
         session.messages.append(("ok", endpoint.message_for(arguments, answer)))
-    return RedirectResponse(_own_path(form.get("_back", "/")), status_code=303)
+    return lead_to(request, _own_path(form.get("_back", "/")))
 
 
 def _session_of(request: Request, form: Form) -> Session:
@@ -181,29 +192,8 @@ def _login_page(request: Request, back: str, fault: str, status: int) -> Respons
         "token_file": str(token_file or ""),
     }  # fmt: skip
     page = _plain(request, "login.html", "Log in", status, values)
-    _set_cookie(request, page, _LOGIN_COOKIE, cookie)
+    set_cookie(state_of(request).policy, page, _LOGIN_COOKIE, cookie)
     return page
-
-
-def _set_cookie(
-    request: Request,
-    response: Response,
-    name: str,
-    value: str,
-    samesite: Literal["lax", "strict"] = "strict",
-) -> None:
-    """Set a cookie for as long as the browser is open; an empty one is taken away."""
-    response.set_cookie(
-        name, value, max_age=None if value else 0, path="/", httponly=True, samesite=samesite,
-        secure=state_of(request).policy.secure,
-    )  # fmt: skip
-
-
-def _set_session(request: Request, response: Response, name: str, change_key: str) -> None:
-    """Set the cookies of a session; empty ones are taken away."""
-    policy = state_of(request).policy
-    _set_cookie(request, response, policy.cookie, name, "lax")
-    _set_cookie(request, response, policy.change_cookie, change_key)
 
 
 def _theme_of(word: str) -> str:
@@ -213,12 +203,10 @@ def _theme_of(word: str) -> str:
 
 async def _choose_theme(request: Request) -> Response:
     """Remember in the browser which colours its reader likes."""
-    response = RedirectResponse(_own_path(request.query_params.get("back", "/")), status_code=303)
+    response = lead_to(request, _own_path(request.query_params.get("back", "/")))
     theme = _theme_of(request.query_params.get("to", ""))
-    response.set_cookie(
-        _THEME_COOKIE, theme, max_age=_YEAR if theme else 0, httponly=True, samesite="lax",
-        secure=state_of(request).policy.secure,
-    )  # fmt: skip
+    policy = state_of(request).policy
+    set_cookie(policy, response, _THEME_COOKIE, theme, "lax", _YEAR)
     return response
 
 
@@ -236,16 +224,16 @@ async def _log_in(request: Request) -> Response:
     mark = _login_mark(request.cookies.get(_LOGIN_COOKIE, ""))
     if not is_same(form.get("_csrf", ""), mark):
         return _login_page(request, back, "Please try again.", 403)
-    refusal = try_token(state, request, form.get("token", "").strip())
-    if refusal is not None:
+    shown = try_token(state, request, form.get("token", "").strip())
+    if isinstance(shown, Response):
         fault = "That is not the token."
-        if refusal.status_code == 429:
-            fault = f"Too many wrong tokens; wait {refusal.headers['retry-after']} s."
-        return _login_page(request, back, fault, refusal.status_code)
-    name, session = state.sessions.open()
-    response = RedirectResponse(back, status_code=303)
-    _set_session(request, response, name, session.change_key)
-    _set_cookie(request, response, _LOGIN_COOKIE, "")
+        if shown.status_code == 429:
+            fault = f"Too many wrong tokens; wait {shown.headers['retry-after']} s."
+        return _login_page(request, back, fault, shown.status_code)
+    name, session = state.sessions.open(shown)
+    response = lead_to(request, back)
+    set_session(state.policy, response, name, session.change_key)
+    set_cookie(state.policy, response, _LOGIN_COOKIE, "")
     return response
 
 
@@ -253,8 +241,8 @@ async def _log_out(request: Request) -> Response:
     state, access = state_of(request), request.state.access
     _session_of(request, await read_form(request))
     state.sessions.close(access.cookie)
-    response = RedirectResponse("/", status_code=303)
-    _set_session(request, response, "", "")
+    response = lead_to(request, "/")
+    set_session(state.policy, response, "", "")
     return response
 
 

@@ -15,6 +15,7 @@ from rich.ansi import AnsiDecoder
 from rich.color import Color, ColorType
 from rich.style import Style
 
+from queuectl.domain.audit import targets_text
 from queuectl.domain.hooks import Hook, parse_threshold, shown_address
 from queuectl.domain.job_fields import command_text
 from queuectl.domain.queue_limits import hook_of_queue, is_of_deliveries, queue_title
@@ -36,6 +37,9 @@ STATIC = HERE / "static"
 MOST_LINES = 2000
 """How many lines of an output are shown."""
 
+_LINK = re.compile(r'(?<=\s)(?:href|src|action|formaction|data-path|data-next)="/')
+"""Where a link to a page or a call of our own begins."""
+
 _LONGEST_LINE = 300
 _CODE = re.compile(
     r"\x1b(?:\[(?P<sgr>[\d;:]{0,99})m|\[[0-?]*[ -/]*[@-~]"
@@ -55,6 +59,14 @@ def static(name: str) -> str:
     """Return the address of a file of ours, which changes with the file."""
     mark = sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={mark}"
+
+
+def rooted(html: str, root: str) -> str:
+    """Return a page whose links begin with the path below which a proxy serves the dashboard.
+
+    Templates write them as seen from its root. What is shown holds no quote that is not escaped.
+    """
+    return _LINK.sub(rf"\g<0>{root[1:]}/", html) if root else html
 
 
 def _utc(instant: datetime) -> str:
@@ -191,6 +203,7 @@ def environment() -> Environment:
         "at": at, "moments": moments, "span": length, "line": _line, "size": size,
         "memory": size_text,
         "state_text": state_text, "attempts": attempts_text, "printable": printable,
+        "targets": targets_text,
         "value": show, "worker_name": _worker_name, "printable_lines": _printable_lines,
         "line_of_fields": _of_fields, "delivered": delivered_text, "hook_address": _hook_address,
         "hook_value": _hook_value, "queue_title": queue_title, "hook_of_queue": hook_of_queue,

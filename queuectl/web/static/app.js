@@ -7,6 +7,7 @@
   const live = document.getElementById("live");
   const toasts = document.getElementById("toasts");
   const CSRF = 'meta[name="csrf"]';
+  const { root } = document.body.dataset; // the path below which a proxy serves the dashboard
   const csrf = () => document.querySelector(CSRF)?.content ?? "";
   const FEWEST_MS = 250; // between two refreshes
   const SURELY_MS = 15000; // without news, for what no event tells of
@@ -194,7 +195,8 @@
 
   function address() {
     const { job, run } = document.body.dataset;
-    return job && Number(run) ? `/events?job=${encodeURIComponent(job)}&run=${run}` : "/events";
+    const query = job && Number(run) ? `?job=${encodeURIComponent(job)}&run=${run}` : "";
+    return `${root}/events${query}`;
   }
 
   function follow() {
@@ -268,6 +270,7 @@
         body[name] = value.split(",").map((word) => word.trim()).filter(Boolean);
       } else if (name === "all") body[name] = true;
       else if (name === "exit_code") body[name] = Number(value);
+      else if ("flag" in (form.elements[name]?.dataset ?? {})) body[name] = value === "true";
       else if (form.elements[name]?.type === "number") body[name] = Number(value);
       else body[name] = value;
     }
@@ -302,7 +305,7 @@
   async function isSure(form, button) {
     const fields = new URLSearchParams(new FormData(form));
     if (button?.name) fields.append(button.name, button.value);
-    const answer = await fetch("/ask", { method: "POST", body: fields });
+    const answer = await fetch(`${root}/ask`, { method: "POST", body: fields });
     const question = await answer.json();
     if (!answer.ok) {
       tell(question.detail, "error");
@@ -341,7 +344,7 @@
     try {
       if (await send(form, event.submitter)) {
         form.closest("details")?.removeAttribute("open");
-        if (form.dataset.path === "/api/jobs") form.reset();
+        if (form.dataset.path === `${root}/api/jobs`) form.reset();
         if (form.dataset.next) {
           location.assign(form.dataset.next);
           return;
