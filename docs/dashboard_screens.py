@@ -23,6 +23,8 @@ SHOTS = (
     ("dashboard-overview", "/", "light", 1280, 960),
     ("dashboard-dark", "/jobs", "dark", 1280, 900),
     ("dashboard-job", "/jobs/release", "light", 1280, 900),
+    ("dashboard-batch", "/batches/sweep", "light", 1280, 900),
+    ("dashboard-wall", "/wall", "dark", 1280, 720),
     ("dashboard-hooks", "/hooks", "light", 1280, 480),
     ("dashboard-phone", "/", "dark", 390, 844),
 )
@@ -33,6 +35,13 @@ _COLOURS = (
     "printf '\\033[32m✔\\033[0m %s \\033[2m(0.1 s)\\033[0m\\n' $p; done; "
     "printf '\\033[33mwarning:\\033[0m 2 links lead nowhere\\n'"
 )
+
+_FIT = """\
+echo "fit lr=$1 depth=$2"
+sleep 0.2
+case $1/$2 in 0.1/16) echo "diverged" >&2; exit 1;; esac
+echo "{\\"loss\\": 0.$2${1#0.}}" > "$QUEUECTL_RESULT"
+"""
 
 
 def main() -> None:
@@ -65,16 +74,20 @@ def fill() -> None:
         {"id": "invoice-4712", "command": "./invoice.sh 4712; exit 2", "max_retries": 1},
         {"id": "thumbnails", "command": "exit 3", "backoff_base": 90, "max_retries": 4},
     ]
-    for name in ("encode", "invoice", "tell"):
-        (DEMO / f"{name}.sh").write_text("#!/bin/sh\necho $1\n")
+    scripts = dict.fromkeys(("encode", "invoice", "tell"), "echo $1")
+    for name, body in {**scripts, "fit": _FIT}.items():
+        (DEMO / f"{name}.sh").write_text(f"#!/bin/sh\n{body}\n")
         (DEMO / f"{name}.sh").chmod(0o755)
     enqueue(jobs)
     run("hook", "add", "oncall", "--on", "dead", "--queue", "billing", "--command", "./tell.sh")
     run("hook", "add", "dlq", "--when", "dlq-size > 2", "--command", './tell.sh "$QUEUECTL_HOOK"')
+    run("resource", "set", "licence", "2")
     run("worker", "start", "--count", "3")
     queuectl = [sys.executable, "-m", "queuectl"]
     waiting = [*queuectl, "wait", "release", "--timeout", "60"]
     subprocess.run(waiting, check=False, env=screens.environment(), cwd=DEMO)  # it fails for good
+    run("enqueue", "--batch", "sweep", "--param", "lr=0.1,0.03,0.01", "--param", "depth=2,4,8,16",
+        "--max-retries", "1", "./fit.sh {lr} {depth}")  # fmt: skip
     run("queue", "limit", "gpu", "1")
     run("queue", "pause", "mail")
     enqueue([
@@ -83,7 +96,9 @@ def fill() -> None:
         {"id": "newsletter", "command": "./send.sh --list all", "queue": "mail"},
         {"id": "billing-report", "command": "./report.sh", "after": ["invoice-4711"]},
         {"id": "nightly-backup", "command": "./backup.sh --full", "at": "tomorrow 02:30"},
-        {"id": "crawl", "command": "sleep 600", "priority": "high"},
+        {"id": "crawl", "command": "sleep 600", "priority": "high", "needs": {"licence": "1"}},
+        {"id": "index", "command": "./index.sh", "after": ["crawl"]},
+        {"id": "publish", "command": "./publish.sh", "after": ["index"], "after_any": ["release"]},
     ])  # fmt: skip
     run("schedule", "add", "nightly", "0 3 * * *", "./backup.sh", "--tz", "Europe/Berlin")
     time.sleep(2)  # until what is to run does

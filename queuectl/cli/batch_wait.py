@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 
 from queuectl.cli.progress import progress_line
@@ -17,7 +17,7 @@ from queuectl.domain.query import Filter, Page
 from queuectl.domain.times import parse_duration
 from queuectl.domain.views import NO_WORKER
 from queuectl.presentation import tables
-from queuectl.presentation.batches import batch_as_dict, counts_text
+from queuectl.presentation.batches import Estimate, batch_as_dict, counts_text
 from queuectl.presentation.console import print_hint, print_line
 from queuectl.queue import Queue
 from queuectl.queue.batches import BatchStatus
@@ -27,9 +27,6 @@ _POLL_SECONDS = (0.05, 0.5)
 _REASONS_SECONDS = 2.0
 _SAID_SECONDS = 30.0
 """How often it is said off a terminal how far it has come."""
-
-_WINDOW = 120.0
-"""The estimate follows from what has ended in so many seconds."""
 
 _BAR = 24
 
@@ -148,26 +145,6 @@ def _wait(queue: Queue, name: str, deadline: float) -> BatchStatus:
                             print_hint(line)
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
             pause = min(pause * 1.5, longest)
-
-
-class Estimate:
-    """How long the rest of a batch will take, by what has ended lately."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def note(self, now: float, done: int) -> None:
-        """Note how many jobs have ended by now."""
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > _WINDOW and len(self._seen) > 2:
-            self._seen.popleft()
-
-    def seconds(self, left: int) -> float | None:
-        """Return how long so many jobs will take, or None while that cannot be said."""
-        (began, before), (now, done) = self._seen[0], self._seen[-1]
-        if done <= before or now - began < 1:
-            return None
-        return left * (now - began) / (done - before)
 
 
 def _line(status: BatchStatus, estimate: Estimate) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, islice
 
 from queuectl.cli.session import Session
@@ -14,11 +13,13 @@ from queuectl.domain.job import Job
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.text import printable
 from queuectl.presentation import tables
-from queuectl.presentation.batches import result_as_dict, result_columns
+from queuectl.presentation.batches import (
+    COLUMNS_FROM,
+    csv_lines,
+    result_as_dict,
+    result_columns,
+)
 from queuectl.queue import Queue
-
-_LOOKED_AT = 500
-"""The parameters of so many jobs give the columns; those of one batch are mostly the same."""
 
 
 def named_once(name: str | None, option: str | None) -> str:
@@ -39,11 +40,13 @@ def write_results(session: Session, name: str, form: str) -> None:
             array.add(result_as_dict(job))
         array.close()
         return
-    first = list(islice(jobs, _LOOKED_AT))
+    first = list(islice(jobs, COLUMNS_FROM))
     columns = result_columns(first, plain=form == "csv")
     rows = chain(first, jobs)
     if form == "csv":
-        _write_csv(rows, columns)
+        safe = printable if sys.stdout.isatty() else str
+        for line in csv_lines(rows, columns, safe):
+            sys.stdout.write(line)
         return
     with session.paged():
         tables.table(rows, columns, colors=session.colors)
@@ -51,11 +54,3 @@ def write_results(session: Session, name: str, form: str) -> None:
 
 def _jobs(queue: Queue, name: str) -> Iterator[Job]:
     return queue.find(Filter(batch=name), Page(with_output=True))
-
-
-def _write_csv(jobs: Iterator[Job], columns: Sequence[tables.Column[Job]]) -> None:
-    safe = printable if sys.stdout.isatty() else str
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(column.title.lower().replace(" ", "_") for column in columns)
-    for job in jobs:
-        writer.writerow(safe(column.text(job)) for column in columns)

@@ -26,7 +26,8 @@ class Filter:
     `changed_since` those last changed then or later; `id_prefix` is what the id begins with.
     `texts` must all be in the job's id, command or last error, in whatever case. `exit_code` is
     what the latest run ended with, or the code that a shell gives its signal or time-out.
-    `deliveries` leaves those of hooks (True) or all other jobs (False), `batch` those of one batch.
+    `deliveries` leaves those of hooks (True) or all other jobs (False), `batch` those of one batch,
+    `parent` those that were to follow one job.
     """
 
     states: frozenset[State] = frozenset()
@@ -39,6 +40,7 @@ class Filter:
     exit_code: int | None = None
     deliveries: bool | None = None
     batch: str | None = None
+    parent: str | None = None
 
     def fits(self, job: Job) -> bool:
         """Whether a job is one of those that are meant."""
@@ -47,6 +49,7 @@ class Filter:
             and (self.queue is None or job.spec.queue == self.queue)
             and (self.batch is None or job.spec.batch == self.batch)
             and self.deliveries in (None, is_of_deliveries(job.spec.queue))
+            and (self.parent is None or self.parent in _followed(job))
             and set(self.labels) <= set(job.spec.labels)
             and (self.unchanged_since is None or job.updated_at < self.unchanged_since)
             and job.id.startswith(self.id_prefix)
@@ -75,7 +78,7 @@ class Filter:
     @property
     def is_detailed(self) -> bool:
         """Whether it asks for what is read only with the whole of a dead job."""
-        return bool(self.texts) or self.exit_code is not None
+        return bool(self.texts) or self.exit_code is not None or self.parent is not None
 
     def _is_in(self, text: str) -> bool:
         small = text.lower()
@@ -85,6 +88,11 @@ class Filter:
             else wanted.lower() in small
             for wanted in self.texts
         )
+
+
+def _followed(job: Job) -> tuple[str, ...]:
+    """Return the jobs, and whole batches, that one was to follow."""
+    return (*job.spec.after, *job.spec.after_any, *job.spec.after_fail)
 
 
 def searched(job: Job) -> str:

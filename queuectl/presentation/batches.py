@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from queuectl.domain.job import SETTLED, Job, State
@@ -13,6 +17,29 @@ from queuectl.domain.views import masked_params
 from queuectl.presentation.columns import STATE_STYLES, state_style
 from queuectl.presentation.tables import Clock, Column, duration, memory
 from queuectl.queue.batches import BatchStatus
+
+_WINDOW = 120.0
+"""The estimate of the end follows from what has ended in so many seconds."""
+
+
+class Estimate:
+    """How long the rest of a batch will take, by what has ended lately."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, now: float, done: int) -> None:
+        """Note how many jobs have ended by now."""
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > _WINDOW and len(self._seen) > 2:
+            self._seen.popleft()
+
+    def seconds(self, left: int) -> float | None:
+        """Return how long so many jobs will take, or None while that cannot be said."""
+        (began, before), (now, done) = self._seen[0], self._seen[-1]
+        if done <= before or now - began < 1:
+            return None
+        return left * (now - began) / (done - before)
 
 
 def counts_text(counts: Mapping[State, int]) -> str:
@@ -80,6 +107,27 @@ def batch_lines(status: BatchStatus, clock: Clock) -> Iterator[tuple[str, str]]:
 
 
 # what became of its jobs
+
+COLUMNS_FROM = 500
+"""The parameters of so many jobs give the columns; those of one batch are mostly the same."""
+
+
+def csv_lines(
+    jobs: Iterable[Job],
+    columns: Sequence[Column[Job]],
+    safe: Callable[[str], str] = str,
+    *,
+    has_head: bool = True,
+) -> Iterator[str]:
+    """Yield lines of CSV: the titles of columns, and what became of each job, made `safe`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    heads = [[each.title.lower().replace(" ", "_") for each in columns]] if has_head else []
+    for row in chain(heads, ([safe(each.text(job)) for each in columns] for job in jobs)):
+        writer.writerow(row)
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
 
 
 def _params(job: Job) -> dict[str, str]:

@@ -95,9 +95,10 @@ def _status(name: str, record: Batch | None, counts: Mapping[State, int]) -> Bat
     )  # fmt: skip
 
 
-def all_of(store: Store) -> Iterator[BatchStatus]:
-    """Yield how each batch stands that has a record, the oldest first."""
-    for record in sorted(store.batches.all(), key=lambda each: (each.created_at, each.name)):
+def all_of(store: Store, *, newest_first: bool = False) -> Iterator[BatchStatus]:
+    """Yield how each batch stands that has a record, the oldest first unless said."""
+    records = sorted(store.batches.all(), key=lambda each: (each.created_at, each.name))
+    for record in reversed(records) if newest_first else records:
         counts = batches.with_rest(record, store.batches.counts(record.name))
         if counts:
             yield _status(record.name, record, counts)

@@ -272,11 +272,11 @@ class Reader:
 
         require(self._store, name, self.missing_hint)
 
-    def batches(self) -> Iterator[BatchStatus]:
-        """Yield how each batch stands, the oldest first."""
+    def batches(self, *, newest_first: bool = False) -> Iterator[BatchStatus]:
+        """Yield how each batch stands, the oldest first unless said."""
         from queuectl.queue.batches import all_of
 
-        return all_of(self._store)
+        return all_of(self._store, newest_first=newest_first)
 
     def workers(self) -> list[LiveWorker]:
         """Return the workers that are alive, the earliest first, each with its jobs."""
@@ -469,6 +469,21 @@ class Reader:
             if is_of_deliveries(place[0]) is deliveries
         }
         return report(now, begun, kept, self._totals(deliveries=deliveries), queue)
+
+    def figures(self, since: datetime, queue: str | None = None) -> dict[datetime, Figures]:
+        """Return what has happened in each minute since an instant, in all queues or in one.
+
+        Without deliveries of hooks; minutes in which nothing did are left out.
+        """
+        from queuectl.domain.stats import Figures
+        from queuectl.queue.events import process_all_events
+
+        process_all_events(self._store)
+        found: dict[datetime, Figures] = {}
+        for (name, minute), figures in self._store.stats.figures(since).items():
+            if name == queue or (queue is None and not is_of_deliveries(name)):
+                found[minute] = found.get(minute, Figures()) + figures
+        return found
 
     def totals(self) -> dict[str, Figures]:
         """Return the figures of each queue since the store was made. They never fall."""

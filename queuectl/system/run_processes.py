@@ -86,6 +86,27 @@ def _members(runs: Runs, spare: Collection[int], known: Collection[int]) -> list
     return list(_other_members(runs, {os.getpid(), *spare}))
 
 
+def members_of_each(run_ids: Collection[str]) -> dict[str, list[int]]:
+    """Return the pids of the living processes of each of some runs, by one look at all."""
+    if not IS_LINUX:
+        return {run_id: members(run_id, None) for run_id in run_ids}
+    of_mark = {mark_of(run_id): run_id for run_id in run_ids}
+    of_name = {f"{RUN_ID_VARIABLE}={run_id}".encode(): run_id for run_id in run_ids}
+    found: dict[str, list[int]] = {run_id: [] for run_id in run_ids}
+    children: dict[int, list[int]] = {}
+    for process in _PROCESSES.look():
+        named = next((of_name[each] for each in process.named if each in of_name), None)
+        run_id = of_mark.get(process.mark or 0) if is_mark(process.mark) else named
+        if run_id is not None:
+            found[run_id].append(process.pid)
+        elif not is_mark(process.mark):
+            children.setdefault(process.parent, []).append(process.pid)
+    for pids in found.values():
+        for pid in pids:  # it grows meanwhile
+            pids += children.pop(pid, ())
+    return found
+
+
 def kill_run(
     run_id: str,
     group: int | None,

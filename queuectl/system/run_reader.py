@@ -78,9 +78,34 @@ class RunReader:
                 data, self._at[stream] = _without_hole(file, at, data)
                 yield Piece(STREAMS[stream], data)
 
-    def skip_to_last(self, size: int) -> None:
-        """Begin with the last bytes of what is there, of both streams together."""
-        end = self.sizes
+    @property
+    def at(self) -> Sizes:
+        """How much of each stream comes before what is read next, in bytes."""
+        return self._at[0], self._at[1]
+
+    @property
+    def files(self) -> tuple[int | None, int | None]:
+        """The open files of both streams, of those that are there."""
+        return self._files[0], self._files[1]
+
+    @property
+    def turns(self) -> list[Sizes]:
+        """How much of each stream there was when one paused and the other went on."""
+        return read_turns(self._order)
+
+    def go_to(self, place: Sizes) -> None:
+        """Go on after so much of each stream."""
+        self._at = [*place]
+
+    def peek(self, stream: int, begin: int, size: int) -> bytes:
+        """Return a part of one stream (0 is standard output), and stay where it is."""
+        file = self._files[stream]
+        return b"" if file is None else os.pread(file, size, begin)
+
+    def skip_to_last(self, size: int, end: Sizes | None = None) -> None:
+        """Begin with the last bytes before an end, of both streams together; of what there is."""
+        end = end or self.sizes
+        self._at = [0, 0]
         at = list(end)
         for stream, begin, until in reversed([*self._blocks(end, is_over=True)]):
             at[stream] = max(begin, until - size)

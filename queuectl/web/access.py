@@ -9,7 +9,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
@@ -135,11 +135,12 @@ class Sessions:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._by_name: dict[str, Session] = {}
+        self._watched: dict[str, float] = {}
 
     def open(self, token: Token | None = None, user: str = "") -> tuple[str, Session]:
         """Return a new session and the value of its cookie; the oldest gives way."""
         if len(self._by_name) >= MOST_SESSIONS:
-            self._by_name.pop(next(iter(self._by_name)))
+            self.close(next(iter(self._by_name)))
         name = secrets.token_urlsafe(32)
         session = Session(
             secrets.token_urlsafe(32), secrets.token_urlsafe(32), self._clock() + SESSION_SECONDS,
@@ -149,16 +150,33 @@ class Sessions:
         return name, session
 
     def get(self, name: str) -> Session | None:
-        """Return a session that has not run out."""
+        """Return a session that has not run out, or that keeps watching."""
         session = self._by_name.get(name)
-        if session is not None and session.ends_at <= self._clock():
+        if session is not None and self.has_ended(name) and not self._watches(name):
             self.close(name)
             return None
         return session
 
+    def keep_watching(self, name: str) -> None:
+        """Let a session look on as long as it does so again in time; it may change no more then.
+
+        So what is left open on a wall is not replaced by the page that asks for a token.
+        """
+        if name in self._by_name:
+            self._watched[name] = self._clock() + SESSION_SECONDS
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a session has run out, and may only look."""
+        session = self._by_name.get(name)
+        return session is not None and session.ends_at <= self._clock()
+
+    def _watches(self, name: str) -> bool:
+        return self._watched.get(name, 0.0) > self._clock()
+
     def close(self, name: str) -> None:
         """Forget a session."""
         self._by_name.pop(name, None)
+        self._watched.pop(name, None)
 
 
 class Failures:
@@ -200,6 +218,12 @@ class Access:
     def is_read_only(self) -> bool:
         """Whether it is somebody who is known, and may only look."""
         return bool(self.who) and not self.may_change
+
+    @property
+    def mark(self) -> tuple[str, ...]:
+        """What of it a page depends on: all but what its session is to be told next."""
+        own = (getattr(self, each.name) for each in fields(self) if each.name != "session")
+        return (self.csrf, *map(repr, own))
 
     @property
     def csrf(self) -> str:

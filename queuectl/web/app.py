@@ -22,11 +22,11 @@ from queuectl.domain.field_checks import is_name
 from queuectl.queue.metrics import CONTENT_TYPE_LATEST, metrics_text
 from queuectl.system.home import Location
 from queuectl.system.job_logs import JobLogs
+from queuectl.web import downloads
 from queuectl.web.access import Access, Policy
 from queuectl.web.api import ENDPOINTS, description
 from queuectl.web.api.endpoint import BODY, Endpoint, read
 from queuectl.web.app_state import AppState, state_of
-from queuectl.web.downloads import download
 from queuectl.web.guard import Guard
 from queuectl.web.http import json_answer, problem, read_json
 from queuectl.web.live import Live
@@ -61,7 +61,8 @@ def _routes() -> list[BaseRoute]:
         *_of_api(),
         Route("/api/openapi.json", _openapi),
         Route("/events", _events),
-        Route("/jobs/{id}/log", download),
+        Route("/jobs/{id}/log", downloads.download),
+        Route("/batches/{name}/results.csv", downloads.results),
         Route("/healthz", _healthz),
         Route("/metrics", _metrics),
         *ROUTES,

@@ -18,6 +18,7 @@ from queuectl.system.home import Location
 from queuectl.system.store_url import is_mongo, sqlite_path
 from queuectl.web.access import Failures, Policy, Sessions
 from queuectl.web.live import Live
+from queuectl.web.shared_pages import SharedPages
 from queuectl.web.tokens import Tokens
 
 THREADS = 4
@@ -129,6 +130,7 @@ class AppState:
         self.live = Live(location)
         self.tokens = Tokens(location.home)
         self.sessions = Sessions()
+        self.pages = SharedPages()
         self.failures = Failures()
 
     def close(self) -> None:

@@ -1,20 +1,23 @@
-"""The whole of what a run wrote, as a file: one stream, or both in the order in which they came."""
+"""Files: the whole of what a run wrote, and what became of the jobs of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.frozen import frozen
+from queuectl.domain.job import Job
+from queuectl.presentation.batches import csv_lines, result_columns
 from queuectl.presentation.run_log import BOTH
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
 from queuectl.system.run_reader import RunReader
 from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, read
-from queuectl.web.api.read import READING
+from queuectl.web.api.read import READING, STATES, page_of
 from queuectl.web.app_state import state_of
 
 _PARAMS = (JOB_ID, *next(each for each in READING if each.name == "getLog").params_in(QUERY))
@@ -75,3 +78,35 @@ def _both(output: _Output) -> Iterator[bytes]:
             yield piece.data
     finally:
         reader.close()
+
+
+_BATCH = (*next(each for each in READING if each.name == "getBatch").params, STATES)
+JOBS_AT_ONCE = 500
+
+
+async def results(request: Request) -> Response:
+    """Serve what became of the jobs of a batch as CSV, in the order in which they were made.
+
+    Jobs are read a few at a time, so that others are served in between.
+    """
+    pool = state_of(request).pool
+    arguments = read(_BATCH, request.path_params, request.query_params, {})
+    name = arguments["name"]
+    wanted = {"state": arguments.get("state", ()), "batch": name, "limit": JOBS_AT_ONCE}
+
+    def page(queue: Queue, after: int) -> tuple[list[Job], int | None]:
+        queue.batch(name)
+        return page_of(queue, {**wanted, "oldest_first": True, "full": True, "after": after})
+
+    jobs, following = await pool.run(partial(page, after=0))
+    columns = result_columns(jobs, plain=True)
+
+    async def lines() -> AsyncIterator[str]:
+        yield "".join(csv_lines(jobs, columns))
+        after = following
+        while after is not None:
+            more, after = await pool.run(partial(page, after=after))
+            yield "".join(csv_lines(more, columns, has_head=False))
+
+    headers = {"content-disposition": f'attachment; filename="{name}.csv"'}
+    return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)

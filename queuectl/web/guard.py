@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -51,6 +52,8 @@ class Guard:
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if scope["method"] not in _SAFE:
+                    self._state.pages.forget()  # before whoever has changed something looks
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers.setdefault("cache-control", "no-store")
@@ -81,6 +84,8 @@ class Guard:
                  else self._of_user(request) or self._of_browser(request))  # fmt: skip
         if isinstance(found, Response):
             return found
+        if self._state.sessions.has_ended(found.cookie):
+            found = replace(found, may_change=False)
         request.state.access = access = found
         path = request.url.path
         if request.method in _SAFE:
@@ -147,7 +152,8 @@ class Guard:
         if self._policy.read_only and path != "/logout":
             return problem(403, "this dashboard is read-only", "start it without --read-only")
         session = access.session
-        if not by_token and session is None:
+        has_ended = self._state.sessions.has_ended(access.cookie) and path != "/logout"
+        if not by_token and (session is None or has_ended):
             return _unknown(request)
         if access.is_read_only and path != "/logout":
             return problem(403, "this token is read-only", "show one that was made without that")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from queuectl.system.home import Location
 
 MOST_CLIENTS = 200
 LOOK_SECONDS = 0.3
+FEW_CLIENTS = 5
+"""So many browsers are told of each change at once, whatever that costs."""
+
+_SHARE, _LONGEST_PAUSE = 0.05, 5.0
+"""With more of them, of a processor so much is taken at most, or they are told each so often."""
+
 _STILL_SECONDS = 15.0
 """A comment is sent after so long without news, so that what is in between keeps the line open."""
 
@@ -36,7 +43,9 @@ class Live:
         self.most_clients = MOST_CLIENTS
         self._is_over = False
         self.version = 0
-        self._told = ""
+        self._news = self._told = ""
+        self._told_at, self._spent = float("-inf"), 0.0
+        self._telling: asyncio.TimerHandle | None = None
         self._last: tuple[object, ...] = ()
 
     @property
@@ -47,6 +56,8 @@ class Live:
     def close(self) -> None:
         """End every stream."""
         self._is_over = True
+        if self._telling is not None:
+            self._telling.cancel()
         for client in self._clients:
             client.set()
         self._rest()
@@ -117,7 +128,27 @@ class Live:
         self._last, self.version = mark, self.version + 1
         counts = totals(snapshot.counts) if snapshot.is_known else None
         news = {"version": self.version, "trouble": snapshot.trouble, "counts": counts}
-        self._told = json.dumps(news)
+        self._news = json.dumps(news)
+        if self._telling is None and (loop := self._loop) is not None:
+            pause = self._pause()
+            if pause > 0:
+                self._telling = loop.call_later(pause, self._tell)
+            else:
+                self._tell()
+
+    def _pause(self) -> float:
+        """Return how long to wait before browsers are told again, by what the last time has cost.
+
+        Each of them asks for its page then, and what many of them take the workers lack.
+        """
+        if len(self._clients) <= FEW_CLIENTS:
+            return 0.0
+        spent = time.process_time() - self._spent
+        return self._told_at + min(spent / _SHARE, _LONGEST_PAUSE) - time.monotonic()
+
+    def _tell(self) -> None:
+        self._telling = None
+        self._told, self._told_at, self._spent = self._news, time.monotonic(), time.process_time()
         for client in self._clients:
             client.set()
 

@@ -43,11 +43,15 @@ def new(session: Session, name: str, read_only: bool) -> None:
 @pass_session
 def list_tokens(session: Session, as_json: bool) -> None:
     """List the named tokens, without what is secret of them."""
-    rows = Tokens(session.location().home).all()
+    home = session.location().home
+    rows = Tokens(home).all()
+    missing = "" if home.root.exists() else f" ({home.root} does not exist)"
     if as_json:
         tables.write_json([each.as_dict() for each in rows])
-    elif not session.table(rows, _COLUMNS):
-        session.hint("no named tokens: queuectl dashboard token new NAME")
+    else:
+        session.table(rows, _COLUMNS)
+    if not rows and (missing or not as_json):
+        print_hint(f"no named tokens: queuectl dashboard token new NAME{missing}")
 
 
 _COLUMNS: list[Column[Token]] = [

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
-from queuectl.cli.batch_wait import Estimate
 from queuectl.domain.batch import advance
 from queuectl.domain.frozen import replace
 from queuectl.domain.job import Outcome, State
+from queuectl.presentation.batches import Estimate
 from queuectl.queue import Queue, open_queue
 from queuectl.queue.batches import look_after
 from queuectl.queue.lazy import LazyJobs

@@ -32,7 +32,6 @@ if os.name == "nt":
     pytest.skip("pexpect needs a Unix terminal", allow_module_level=True)
 
 from tests.terminal import Terminal
-from tests.worker.fleet import eventually
 
 Start = Callable[..., Terminal]
 
@@ -171,9 +170,6 @@ def test_why_a_job_was_put_back_is_told_once_and_is_no_run(cli: Cli) -> None:
     cli.ok("enqueue", "a", "echo hi")
     why = "preflight, exit code 1: no disk"
     with open_queue() as queue:
-        for _ in range(2):
-            run_next(queue, Outcome(error=why, postponed=0.001))
-            eventually(queue.store.make_due_claimable)
         run_next(queue, Outcome(error=why, postponed=3600.0))
     assert meanwhile_read("logs", "-f", "a") == ("", f"job 'a' waits: {why}\n")
 

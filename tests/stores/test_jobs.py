@@ -297,6 +297,21 @@ def test_jobs_are_found_by_what_their_last_run_ended_with(store: Store) -> None:
         assert listed(store, Filter(exit_code=code)) == ids
 
 
+def test_jobs_are_found_by_the_one_that_they_were_to_follow(store: Store) -> None:
+    for name in ("a", "a2"):
+        added(store, name)
+    added(store, "b", after=("a",))
+    added(store, "c", after_any=("a2", "a"))
+    added(store, "d", after_fail=("a2",))
+    assert listed(store, Filter(parent="a")) == ["b", "c"]
+    assert listed(store, Filter(parent="A")) == []
+    settled(store, claimed(store, only="a"))
+    assert listed(store, Filter(parent="a")) == ["b", "c"]
+    buried(store, "e", after=("a",))
+    assert listed(store, Filter(parent="a")) == ["b", "c", "e"]
+    assert listed(store, Filter(frozenset({State.DEAD}), parent="a")) == ["e"]
+
+
 def test_a_page_of_few_that_fit_among_many_is_full_and_goes_on(store: Store) -> None:
     for n in range(6):
         buried(store, f"job{n}", command="match" if n % 2 else "true")

@@ -17,7 +17,17 @@ from tests.web.kit import ANSI, HOSTILE, add, fill
 __all__ = ["chromium", "site", "visit"]
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/schedules", "/hooks", "/settings")
+PAGES = (
+    "/",
+    "/jobs",
+    "/dlq",
+    "/queues",
+    "/batches",
+    "/workers",
+    "/schedules",
+    "/hooks",
+    "/settings",
+)
 LOOKED_AT = {
     "light": ("/", "/jobs/dead1"),
     "dark, on a phone": ("/dlq",),
@@ -108,15 +118,15 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_is_read(
     visitor = visit()
     visitor.go("/jobs/a")
     page, reached = visitor.page, []
-    for _ in range(18):
+    for _ in range(21):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent.trim()"))
         outline = "getComputedStyle(document.activeElement).outlineStyle"
         assert page.evaluate(outline) != "none", reached
     assert reached == [
-        "Skip to content", "queuectl", "Overview", "Jobs", "Dead letters", "Queues", "Workers",
-        "Schedules", "Hooks", "Settings", "Auto", "Light", "Dark", "Log out",
-        "Pause", "Cancel", "Delete", "default",
+        "Skip to content", "queuectl", "Overview", "Jobs", "Dead letters", "Queues", "Batches",
+        "Workers", "Schedules", "Hooks", "Settings", "Auto", "Light", "Dark", "Log out",
+        "Pause", "Cancel", "Edit", "Clone", "Delete", "default",
     ]  # fmt: skip
     page.focus("summary")
     page.keyboard.press("Enter")

@@ -10,18 +10,21 @@ from queuectl.queue import open_queue
 from queuectl.web.api import ENDPOINTS
 from queuectl.web.pages import PAGES
 from tests.stores.conftest import mongo_url
-from tests.web.kit import TOKEN, Served, fill, policy
+from tests.web.kit import TOKEN, Served, add, fill, policy
 from tests.web.test_api import call
 
 __all__ = ["mongo_url"]
 
 _NAMES = {
     "deleteJob": "done1", "cancelJob": "failed1", "retryJob": "done2", "pauseJob": "later1",
-    "resumeJob": "held1", "pauseQueue": "default", "resumeQueue": "mail", "limitQueue": "mail",
+    "resumeJob": "held1", "editJob": "held1",
+    "pauseQueue": "default", "resumeQueue": "mail", "limitQueue": "mail",
 }  # fmt: skip
 _BODIES: dict[str, dict[str, Any]] = {
     "enqueue": {"command": "true"},
     "enqueueSweep": {"command": "job {}", "array": "1-3"},
+    "editJob": {"priority": 5},
+    "cloneJob": {"as": "like-dead2"},
     "limitQueue": {"limit": 3},
     "addSchedule": {"name": "hourly", "cron": "@hourly", "command": "true"},
     "editSchedule": {"every": "90m", "priority": 3},
@@ -43,13 +46,15 @@ def test_every_page_and_every_endpoint_answers_on_mongodb(
         client = served.logged_in()
         for filled in (False, True):
             for path in PAGES:
-                address = path.replace("{id}", "dead1").replace("{name}", "nightly")
+                name = "sweep" if path.startswith("/batches/") else "nightly"
+                address = path.replace("{id}", "dead1").replace("{name}", name)
                 answer = client.get(address)
                 assert answer.status_code == (404 if "{" in path and not filled else 200), path
                 assert answer.text.rstrip().endswith("</html>"), path
             if not filled:
                 with open_queue() as queue:
                     fill(queue)
+                    add(queue, "of-sweep", batch="sweep")
         for query in ("text=EXIT", "label=video&state=completed", "queue=mail", "exit_code=2"):
             assert "<tr data-key=" in client.get(f"/jobs?{query}").text, query
 

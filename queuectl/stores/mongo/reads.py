@@ -160,6 +160,8 @@ def _ways(chosen: Filter) -> Iterator[list[Document]]:
     for text in chosen.texts:
         there = {"$regex": re.escape(text), "$options": "i"}
         yield [{name: there} for name in ("_id", "command", "last_error")]
+    if chosen.parent is not None:
+        yield [{name: chosen.parent} for name in ("after", "after_any", "after_fail")]
     if (code := chosen.exit_code) is not None:
         ways: list[Document] = [{"exit_code": code}, {"signal": code - SIGNALLED}]
         yield [*ways, {"timed_out": True}] if code == TIMED_OUT else ways

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queuectl.domain.job import State
+from queuectl.domain.job_fields import FIELDS
 from queuectl.domain.query import SIGNALLED, TIMED_OUT, Filter, Page, is_plain, search_text
 from queuectl.domain.queue_limits import FIRST_NAME
 from queuectl.domain.times import to_millis
@@ -43,6 +44,11 @@ def statement(
         arms.append(f"SELECT {columns} FROM jobs WHERE seq {beyond} ? {is_state}{condition}")
         values += [start, *([state] if state else []), *bound]
     return f"{' UNION ALL '.join(arms)} ORDER BY seq {order} LIMIT ?", [*values, size]
+
+
+_PARENTS = [FIELDS[name].column for name in ("after", "after_any", "after_fail")]
+_FOLLOWS = f"({' OR '.join(f'instr({column}, ?)' for column in _PARENTS)})"
+"""Whether a job was to follow one whose id is given with its quotes, as in an array of ids."""
 
 
 def _range(prefix: str) -> tuple[str, str]:
@@ -91,6 +97,9 @@ def conditions(db: Database, chosen: Filter) -> tuple[str, list[object]]:
             parts.append(ENDED_BADLY)
         parts.append("(exit_code = ? OR signal = ? OR (timed_out AND ?))")
         values += [code, code - SIGNALLED, code == TIMED_OUT]
+    if chosen.parent is not None:
+        parts.append(_FOLLOWS)
+        values += [f'"{chosen.parent}"'] * len(_PARENTS)
     for text in chosen.texts:
         condition, bound = _search(text)
         parts.append(condition)

@@ -6,6 +6,7 @@ from typing import Any
 
 from queuectl.version import __version__
 from queuectl.web.api.change import CHANGING
+from queuectl.web.api.copies import COPIES
 from queuectl.web.api.endpoint import BODY, WHOLE_BODY, Endpoint
 from queuectl.web.api.named import NAMED
 from queuectl.web.api.read import READING
@@ -18,6 +19,7 @@ from queuectl.web.api.trail import TRAIL
 ENDPOINTS: tuple[Endpoint, ...] = (
     *READING,
     *CHANGING,
+    *COPIES,
     *SWEEPS,
     *SEVERAL,
     *SCHEDULES,

@@ -16,6 +16,7 @@ from queuectl.domain.settings import show
 from queuectl.domain.worker_record import StopRequest
 from queuectl.presentation.status import queue_views, view_as_dict, worker_as_dict
 from queuectl.queue import Queue
+from queuectl.queue.enqueue import EnqueueResult
 from queuectl.web.api import questions
 from queuectl.web.api.endpoint import (
     BODY,
@@ -62,6 +63,11 @@ def _enqueue(queue: Queue, arguments: Arguments) -> dict[str, Any]:
     fields = {name: as_pairs(name, value) for name, value in fields.items()}
     request = queue.request(fields, replace=arguments.get("replace", False))
     (result,) = queue.enqueue_requests([request])
+    return job_of(queue, result)
+
+
+def job_of(queue: Queue, result: EnqueueResult) -> dict[str, Any]:
+    """Return the job that was enqueued, or that has its unique key. Raises what has kept it."""
     if result.error:
         raise result.error
     answer = job_as_dict(queue, queue.get(result.job_id))
@@ -82,7 +88,8 @@ def as_pairs(name: str, value: Any) -> Any:
     return dict(line.split("=", 1) for line in lines)
 
 
-def _enqueued(_arguments: Arguments, job: dict[str, Any]) -> str:
+def enqueued(_arguments: Arguments, job: dict[str, Any]) -> str:
+    """Return what became of a new job in one line."""
     if isinstance(job, _Holder):
         return f"Job '{job['id']}' with this unique key waits or runs already"
     return f"Enqueued job '{job['id']}'"
@@ -170,7 +177,7 @@ CHANGING = (
     Endpoint("enqueue", "POST", "/jobs", "Store a new job.", _enqueue, named("Job"), (
         Param(WHOLE_BODY, BODY, named("Enqueue"), "the fields of the job", True),
         Param("replace", QUERY, FLAG, "replace a job of this id unless it runs"),
-    ), 201, _enqueued),
+    ), 201, enqueued),
     Endpoint("deleteJob", "DELETE", "/jobs/{id}", "Delete a job that does not run, with its logs.",
              _delete, named("Deleted"),
              (JOB_ID, Param("force", QUERY, FLAG, "cancel it first if it runs")),

@@ -43,6 +43,8 @@ class Param:
     schema: Schema
     about: str
     required: bool = False
+    has_empty: bool = False
+    """Whether a field of a form that is left empty says so, with None."""
 
 
 @frozen
@@ -126,8 +128,8 @@ def read(
 def read_fields(params: Sequence[Param], fields: Texts) -> dict[str, Any]:
     """Return the same from the fields of an HTML form, which are all text.
 
-    Fields that are left empty are not given, and those that are unknown, or begin with `_`, are
-    passed over.
+    Fields that are left empty are not given, unless that says something, and those that are
+    unknown, or begin with `_`, are passed over.
     """
     values: dict[str, Any] = {}
     own = {param.name for param in params}
@@ -135,7 +137,11 @@ def read_fields(params: Sequence[Param], fields: Texts) -> dict[str, Any]:
         name, texts = param.name, fields.getlist(param.name)
         if name == WHOLE_BODY:
             others = [key for key in fields if key not in own and not key.startswith("_")]
-            values["fields"] = {key: _of_job(key, fields[key]) for key in others if fields[key]}
+            values["fields"] = {
+                key: _of_job(key, fields[key]) if fields[key] else None
+                for key in others
+                if fields[key] or param.has_empty
+            }
         elif any(texts):
             values[name] = _from_text(name, texts, param.schema)
         elif param.required:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from queuectl.domain import settings as tunables
@@ -11,11 +12,13 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.queue_limits import delivery_queue
 from queuectl.domain.stats import as_dict as report_as_dict
+from queuectl.domain.times import UTC
 from queuectl.domain.views import as_dict
 from queuectl.presentation.batches import batch_as_dict
 from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, status_as_dict, view_as_dict, worker_as_dict
 from queuectl.queue import Queue
+from queuectl.system.time_parser import parse_past
 from queuectl.web.api.endpoint import JOB_ID, PATH, QUERY, Arguments, Endpoint, Param
 from queuectl.web.api.schemas import FLAG, NAME, SEQ, STATE, STREAM, TEXT, array, named
 
@@ -32,6 +35,8 @@ FILTER = (
     Param("text", QUERY, _WORDS, "only with all of these words in id, command or last error"),
     Param("exit_code", QUERY, {"type": "integer", "minimum": 0, "maximum": 255},
           "only those whose latest run ended with it, as a shell would tell"),
+    Param("since", QUERY, _WORDS, "only those that changed since: 2h (ago), 2030-01-31T14:30Z"),
+    Param("until", QUERY, _WORDS, "only those that last changed before such a time"),
 )  # fmt: skip
 _PAGING = (
     Param("limit", QUERY, {"type": "integer", "minimum": 1, "maximum": MOST_LISTED},
@@ -47,7 +52,10 @@ _OF_DELIVERIES = (
 
 
 def filter_of(arguments: Arguments, states: frozenset[State] = frozenset()) -> Filter:
-    """Return the filter that parameters ask for; of these states unless they name some."""
+    """Return the filter that parameters ask for; of these states unless they name some.
+
+    Raises InvalidInput for a time that cannot be read.
+    """
     return Filter(
         states=frozenset(State(word) for word in arguments.get("state", ())) or states,
         queue=arguments.get("queue"),
@@ -55,6 +63,8 @@ def filter_of(arguments: Arguments, states: frozenset[State] = frozenset()) -> F
         labels=tuple(arguments.get("label", ())),
         texts=tuple(arguments.get("text", "").split()),
         exit_code=arguments.get("exit_code"),
+        changed_since=_past(arguments.get("since")),
+        unchanged_since=_past(arguments.get("until")),
     )
 
 
@@ -65,6 +75,10 @@ def known_filter_of(
     if "batch" in arguments:
         queue.require_batch(arguments["batch"])
     return filter_of(arguments, states)
+
+
+def _past(typed: str | None) -> datetime | None:
+    return parse_past(typed, datetime.now(UTC)) if typed else None
 
 
 def deliveries_of(arguments: Arguments) -> Filter:

@@ -243,5 +243,15 @@ SCHEMAS: dict[str, Schema] = {
         "type": "object", "description": "Fields of a schedule's jobs; null takes one away.",
         "properties": _OF_SCHEDULED, "required": [],
     },
+    "Changes": {
+        "type": "object",
+        "description": "Other values for fields of a job; null is what a new job would have.",
+        "properties": {
+            "command": COMMAND,
+            **{name: _of_new_job(field) for name, field in ASKED.items()},
+            **{name: _WHEN[kind] for name, kind in TIME_FIELDS.items()},
+        },
+        "required": [],
+    },
 }  # fmt: skip
 """Every schema by its name."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
 from queuectl.domain import settings as tunables
-from queuectl.domain.errors import NotFound
 from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.job import WAITING, Job, State
 from queuectl.domain.job_fields import ASKED
@@ -23,11 +23,13 @@ from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, totals
 from queuectl.queue import Queue
 from queuectl.web.api import BY_NAME
+from queuectl.web.api.copies import texts_of
 from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Param
 from queuectl.web.api.named import COMING
 from queuectl.web.api.read import DEAD, deliveries_of, filter_of, page_of
+from queuectl.web.api.schemas import one_of
 from queuectl.web.api.trail import acts_of
-from queuectl.web.pages import charts
+from queuectl.web.pages import batches, charts, family, figures, output, wall, workers
 
 MOMENT = "\x1f"
 """Stands around a time in a reason, so that the page can show it in the reader's own zone."""
@@ -42,7 +44,6 @@ _FAILED = frozenset({State.FAILED, State.DEAD})
 _ROWS = 50
 _PATIENCE_SECONDS = 5.0
 _MOST_GROUPS = 6
-_MOST_PARENTS = 20
 _FAILURES, _RUNNING, _DELIVERIES = 6, 8, 3
 """How many of each are shown."""
 
@@ -134,36 +135,59 @@ def _newest(queue: Queue, state: State, number: int) -> list[Job]:
 _OF_NEW_JOBS = [field for name, field in ASKED.items() if not field.is_hidden and name != "queue"]
 """The fields that the form for a new job has, beside command, id, queue and time."""
 
-_FILTERS = ("state", "queue", "label", "text", "exit_code")
+_FORM = {
+    "fields": _OF_NEW_JOBS,
+    "long_fields": {"env": "NAME=value, a line for each", "input_text": "what it reads"},
+}
+
+_FILTERS = ("state", "queue", "batch", "label", "text", "exit_code", "since", "until")
+
+
+ORDERS = {
+    Order.ID: "id", Order.STATE: "state", Order.QUEUE: "queue", Order.ATTEMPTS: "attempts",
+    Order.CHANGED: "changed", Order.PRIORITY: "priority", Order.NEXT: "due",
+    Order.STARTED: "started", Order.ENDED: "ended", Order.DURATION: "duration",
+}  # fmt: skip
+"""What a list of jobs may be in the order of, beside that of their arrival, and in words."""
+
+_SORT = Param("sort", QUERY, one_of(*ORDERS), "the order; that of arrival unless said")
+MOST_SKIPPED = 5000
+"""In another order than that of arrival a list is read from its start: no further than this."""
 
 
 def _jobs(queue: Queue, arguments: Arguments) -> Values:
     selection = filter_of(arguments)
-    listing = _listing(queue, arguments, _FILTERS, page_of(queue, arguments), selection)
-    return {
-        **listing,
-        "queues": sorted(queue.counts().by_queue),
-        "fields": _OF_NEW_JOBS,
-        "long_fields": {"env": "NAME=value, a line for each", "input_text": "what it reads"},
-    }
+    found = _sorted(queue, arguments, selection, arguments.get("sort"))
+    listing = _listing(queue, arguments, _FILTERS, found, selection)
+    return {**listing, "queues": sorted(queue.counts().by_queue), **_FORM}
 
 
 def _dead(queue: Queue, arguments: Arguments) -> Values:
-    """Return the dead jobs, those first that died last; `after` is how many come before the page.
+    """Return the dead jobs, those first that died last.
 
     Whatever changed a dead job last has made it one, but for the few that are edited.
     """
     selection = filter_of(arguments, DEAD)
-    skipped, limit = arguments.get("after", 0), arguments.get("limit", _ROWS)
-    page = Paging(
-        limit=skipped + limit + 1,
-        newest_first=not arguments.get("oldest_first", False),
-        order=Order.CHANGED,
-    )
-    jobs = list(islice(queue.find(selection, page), skipped, None))
-    following = skipped + limit if len(jobs) > limit else None
-    listing = _listing(queue, arguments, _FILTERS, (jobs[:limit], following), selection)
+    found = _sorted(queue, arguments, selection, arguments.get("sort", Order.CHANGED))
+    listing = _listing(queue, arguments, _FILTERS, found, selection)
     return {**listing, "queues": sorted(queue.counts().by_queue)}
+
+
+def _sorted(
+    queue: Queue, arguments: Arguments, selection: Filter, order: str | None
+) -> tuple[list[Job], int | None]:
+    """Return a page of jobs in an order, and where the next one begins; None at the end.
+
+    In that of arrival `after` is a number of it, and in any other how many come before.
+    """
+    if order is None:
+        return page_of(queue, arguments)
+    skipped, limit = min(arguments.get("after", 0), MOST_SKIPPED), arguments.get("limit", _ROWS)
+    is_newest_first = not arguments.get("oldest_first", False)
+    page = Paging(skipped + limit + 1, newest_first=is_newest_first, order=Order(order))
+    jobs = list(islice(queue.find(selection, page), skipped, None))
+    is_end = len(jobs) <= limit or skipped + limit > MOST_SKIPPED
+    return jobs[:limit], None if is_end else skipped + limit
 
 
 def _deliveries(queue: Queue, arguments: Arguments) -> Values:
@@ -216,6 +240,9 @@ def _listing(
         "newest": link() if arguments.get("after") else None,
         "is_filtered": any(value not in (None, "") for value in query.values()),
         "link": link,
+        "sort": arguments.get("sort", ""),
+        "is_ascending": arguments.get("oldest_first", False),
+        "orders": ORDERS,
     }
 
 
@@ -229,35 +256,18 @@ def _job(queue: Queue, arguments: Arguments) -> Values:
         "env": masked_env(job),
         "why": _why(queue),
         "log": log,
+        "wrap": arguments.get("wrap", "on"),
         "timeline": charts.timeline(job, queue.now()),
         "is_waiting": job.state in WAITING,
-        "parents": _parents(queue, job),
+        **family.family(queue, job),
     }
 
 
-def _parents(queue: Queue, job: Job) -> list[tuple[str, str, str]]:
-    """Return the jobs that one waits for or has waited for: how, which, and their state."""
-    spec, root_of = job.spec, queue.wait_context().root_of
-    ways = (("after", spec.after), ("after any", spec.after_any), ("after fail", spec.after_fail))
-    rows = []
-    for how, job_id in ((how, job_id) for how, ids in ways for job_id in ids[:_MOST_PARENTS]):
-        parent, root = _found(queue, job_id), root_of(job_id)
-        state = parent.state.value if parent else "deleted"
-        rows.append((how, job_id, f"{state}: {root}" if parent and root else state))
-    return rows
-
-
-def _found(queue: Queue, job_id: str) -> Job | None:
-    try:
-        return queue.get(job_id)
-    except NotFound:
-        return None
-
-
-def _workers(queue: Queue, _arguments: Arguments) -> Values:
-    workers = queue.workers()
-    ids = [worker.job_id for worker in workers if worker.job_id]
-    return {"workers": workers, "running": {job_id: _found(queue, job_id) for job_id in ids}}
+def _job_form(queue: Queue, arguments: Arguments, *, is_edit: bool) -> Values:
+    """Return the values of the form that changes a job, or makes another like it."""
+    job = queue.get(arguments["id"])
+    values = {"job": job, "texts": texts_of(job), "is_edit": is_edit}
+    return {**values, "is_waiting": job.state in WAITING, **_FORM}
 
 
 def _schedules(queue: Queue, _arguments: Arguments) -> Values:
@@ -311,23 +321,29 @@ def _audit(queue: Queue, arguments: Arguments) -> Values:
 
 _OF_JOBS = BY_NAME["listJobs"].params_in(QUERY)
 _OF_DELIVERIES = BY_NAME["listDeliveries"].params_in(QUERY)
-_OF_LOG = BY_NAME["getLog"].params_in(QUERY)
 
 PAGES: dict[str, Page] = {
     "/": Page("overview.html", "Overview", (), _overview),
-    "/jobs": Page("jobs.html", "Jobs", _OF_JOBS, _jobs),
-    "/jobs/{id}": Page("job.html", "Job", (JOB_ID, *_OF_LOG), _job),
-    "/dlq": Page("dlq.html", "Dead letter queue", _OF_JOBS, _dead),
+    "/jobs": Page("jobs.html", "Jobs", (*_OF_JOBS, _SORT), _jobs),
+    "/jobs/{id}": Page("job.html", "Job", (JOB_ID, *output.OF_LOG, output.WRAP), _job),
+    "/jobs/{id}/output": Page("output.html", "Output", (JOB_ID, *output.PARAMS), output.values),
+    "/jobs/{id}/edit": Page("jobform.html", "Edit", (JOB_ID,), partial(_job_form, is_edit=True)),
+    "/jobs/{id}/clone": Page("jobform.html", "Clone", (JOB_ID,), partial(_job_form, is_edit=False)),
+    "/dlq": Page("dlq.html", "Dead letter queue", (*_OF_JOBS, _SORT), _dead),
     "/queues": Page("queues.html", "Queues", (), lambda queue, _arguments: {
         "views": queue_views(queue.counts(), queue.queue_limits())
     }),
-    "/workers": Page("workers.html", "Workers", (), _workers),
+    "/batches": Page("batches.html", "Batches", (), batches.listed),
+    "/batches/{name}": Page("batch.html", "Batch", batches.PARAMS, batches.shown),
+    "/figures": Page("figures.html", "Figures", figures.PARAMS, figures.values),
+    "/workers": Page("workers.html", "Workers", (), workers.values),
     "/schedules": Page("schedules.html", "Schedules", (), _schedules),
     "/schedules/{name}": Page(
         "schedule.html", "Schedule", BY_NAME["getSchedule"].params, _schedule
     ),
     "/deliveries": Page("deliveries.html", "Deliveries", _OF_DELIVERIES, _deliveries),
     "/hooks": Page("hooks.html", "Hooks", (), _hooks),
+    wall.PATH: Page("wall.html", "Wall", (), wall.values),
     "/audit": Page("audit.html", "Who did what", BY_NAME["listAudit"].params_in(QUERY), _audit),
     "/settings": Page("settings.html", "Settings", (), _settings),
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from queuectl.web.app_state import state_of
 from queuectl.web.cookies import set_cookie, set_session
 from queuectl.web.guard import is_local, try_token
 from queuectl.web.http import json_answer, lead_to, problem, read_form, status_of
-from queuectl.web.pages import PAGES, Page
+from queuectl.web.pages import PAGES, Page, wall
 from queuectl.web.pages.changed import BASE_HEADER, SentPages, since
 from queuectl.web.pages.templates import environment, rooted
 
@@ -85,8 +85,28 @@ async def _show(path: str, page: Page, request: Request) -> Response:
         values = {**around, "is_framed": True, "now": queue.now(), **page.values(queue, arguments)}
         return _filled(request, page.template, values)
 
-    shown = await state_of(request).pool.run(render)
+    shown = await _shared(path, request, partial(state_of(request).pool.run, render))
+    if path == wall.PATH:
+        state_of(request).sessions.keep_watching(request.state.access.cookie)
     return since(_SENT, request, shown) if BASE_HEADER in request.headers else shown
+
+
+async def _shared(path: str, request: Request, make: Callable[[], Awaitable[Response]]) -> Response:
+    """Return a page, made once for all tabs of one reader that are told of the same change.
+
+    Not that of one thing, which changes in ways that no event tells of, as outputs do.
+    """
+    state, access = state_of(request), request.state.access
+    has_messages = access.session is not None and access.session.messages
+    if BASE_HEADER not in request.headers or "{" in path or has_messages:
+        return await make()
+    theme = request.cookies.get(_THEME_COOKIE, "")
+    key = (request.url.path, request.url.query, theme, state.live.version, *access.mark)
+
+    async def body() -> bytes:
+        return bytes((await make()).body)
+
+    return HTMLResponse(await state.pages.get(key, body))
 
 
 async def show_error(request: Request, fault: Exception) -> Response:

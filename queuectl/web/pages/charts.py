@@ -1,4 +1,4 @@
-"""Charts of the last hour and timelines of jobs: the figures that templates draw as SVG."""
+"""Charts of what happened in a while, and timelines of jobs: figures that templates draw as SVG."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from queuectl.domain.frozen import frozen
 from queuectl.domain.job import Job, State
-from queuectl.domain.stats import SERIES_MINUTES, Histogram, QueueReport
+from queuectl.domain.stats import SERIES_MINUTES, Figures, Histogram, QueueReport, Report
 from queuectl.domain.times import iso
 from queuectl.presentation.columns import ending_text, seconds_between, used_text
 from queuectl.presentation.layout import length
@@ -18,7 +19,6 @@ WIDTH, HEIGHT = 640.0, 170.0
 LEFT, TOP, FLOOR = 44.0, 10.0, 146.0
 """The frame of a chart: its axes are at `LEFT` and `FLOOR`."""
 
-_STEP = (WIDTH - LEFT) / SERIES_MINUTES
 _DOT = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0"
 """What is drawn for a point that has no neighbour."""
 
@@ -30,23 +30,52 @@ _MOST_RUNS = 100
 Values = dict[str, Any]
 
 
+@frozen
+class Stretch:
+    """Some time in equal steps: the figures of each, and when each began, in ISO 8601.
+
+    `unit` is what a step is called; `link` leads to a closer look at the step of a number.
+    """
+
+    series: Sequence[Figures]
+    moments: Sequence[str]
+    unit: str = "minute"
+    link: Callable[[int], str] | None = None
+
+    @property
+    def step(self) -> float:
+        """How wide a step is drawn."""
+        return (WIDTH - LEFT) / len(self.series)
+
+
 def charts(queue: Queue) -> list[Values]:
     """Return the charts of the overview: how fast jobs have been done in the last hour.
 
     Each has its `title`, a `note` below it and what it is `about`; a `legend` of names and classes
-    of the style sheet; `bars` for each minute or `paths`; and lines and labels. Moments, in
-    ISO 8601, are when each minute began; the script shows them in the reader's zone.
+    of the style sheet; `bars` for each step or `paths`; and lines and labels. Moments, in
+    ISO 8601, are when each step began; the script shows them in the reader's zone.
     """
     report = queue.stats()
+    return charts_of(last_hour(report, report.total), report.total)
+
+
+def last_hour(report: Report, found: QueueReport) -> Stretch:
+    """Return the last hour, by the minute."""
     last = report.now.replace(second=0, microsecond=0)
     moments = [iso(last - timedelta(minutes=n)) for n in reversed(range(SERIES_MINUTES))]
-    return [_throughput(report.total, moments), _waits(report.total, moments)]
+    return Stretch(found.series, moments)
 
 
-def _throughput(total: QueueReport, moments: Sequence[str]) -> Values:
-    """Return stacked columns of how many attempts ended how, one for each minute."""
+def charts_of(stretch: Stretch, found: QueueReport | None = None) -> list[Values]:
+    """Return the charts of a stretch; with the figures of a queue that say how it goes now."""
+    whole = found.period if found else sum(stretch.series, Figures())
+    return [_throughput(stretch, whole, found), _waits(stretch, whole)]
+
+
+def _throughput(stretch: Stretch, whole: Figures, found: QueueReport | None) -> Values:
+    """Return stacked columns of how many attempts ended how, one for each step."""
     names = ("completed", "failed", "dead")
-    rows = [[(name, getattr(each, name)) for name in names] for each in total.series]
+    rows = [[(name, getattr(each, name)) for name in names] for each in stretch.series]
     top = nice(max(sum(number for _, number in row) for row in rows))
     bars: list[list[tuple[str, float, float]]] = []
     for row in rows:
@@ -57,52 +86,58 @@ def _throughput(total: QueueReport, moments: Sequence[str]) -> Values:
             floor -= height
             bars[-1] += [(name, floor, height)] if height else []
     texts = [", ".join(f"{number:,} {name}" for name, number in row) for row in rows]
-    rate = total.period.success_rate
-    success = f"; {rate * 100:.1f} % succeeded" if rate is not None else ""
-    rates = ", ".join(f"{number:,.1f} in {span}" for span, number in total.throughput.items())
-    note = f"A minute: {rates}{success}"
+    rate = whole.success_rate
+    success = f"{rate * 100:.1f} % succeeded" if rate is not None else ""
+    if found is not None:
+        rates = ", ".join(f"{number:,.1f} in {span}" for span, number in found.throughput.items())
+        note = f"A minute: {rates}" + (f"; {success}" if success else "")
+    else:
+        note = f"{whole.finished:,} in all" + (f"; {success}" if success else "")
     return {
-        "title": "Throughput", "note": note, "about": f"Attempts that ended, by minute. {note}",
+        "title": "Throughput", "note": note,
+        "about": f"Attempts that ended, by {stretch.unit}. {note}",
         "legend": [(name, f"fill-{name}") for name in names], "bars": bars, "paths": [],
-        **_framed(top, str_of_count, moments, texts),
+        **_framed(top, str_of_count, stretch, texts),
     }  # fmt: skip
 
 
-def _waits(total: QueueReport, moments: Sequence[str]) -> Values:
+def _waits(stretch: Stretch, whole: Figures) -> Values:
     """Return lines of how long jobs had waited, broken where nothing is known."""
-    series = {"p50": [each.wait.quantile(0.5) for each in total.series],
-              "p95": [each.wait.quantile(0.95) for each in total.series]}  # fmt: skip
+    series = {"p50": [each.wait.quantile(0.5) for each in stretch.series],
+              "p95": [each.wait.quantile(0.95) for each in stretch.series]}  # fmt: skip
     looks = {"p50": "line-first", "p95": "line-second"}
     known = [value for values in series.values() for value in values if value is not None]
     top = nice(max(known, default=0), whole=False)
     texts = []
-    for at in range(SERIES_MINUTES):
+    for at in range(len(stretch.series)):
         row = [(name, values[at]) for name, values in series.items()]
         texts.append(", ".join(f"{name} {length(n)}" for name, n in row if n is not None))
-    note = f"Waits: {_quantiles(total.period.wait)}. Runs: {_quantiles(total.period.run)}"
+    note = f"Waits: {quantiles(whole.wait)}. Runs: {quantiles(whole.run)}"
     return {
         "title": "Waiting time", "note": note,
         "about": f"How long jobs had been due when they started. {note}",
         "legend": [*looks.items()], "bars": [],
-        "paths": [(looks[name], _path(values, top)) for name, values in series.items()],
-        **_framed(top, length, moments, texts),
+        "paths": [(looks[name], _path(values, top, stretch.step))
+                  for name, values in series.items()],
+        **_framed(top, length, stretch, texts),
     }  # fmt: skip
 
 
-def _quantiles(histogram: Histogram) -> str:
+def quantiles(histogram: Histogram) -> str:
+    """Return how long something took mostly, in words."""
     if not histogram.total:
-        return "none in the last hour"
+        return "none in this time"
     return f"p50 {length(histogram.quantile(0.5))}, p95 {length(histogram.quantile(0.95))}"
 
 
-def _path(values: Sequence[float | None], top: float) -> str:
+def _path(values: Sequence[float | None], top: float, step: float) -> str:
     words, is_drawing = [], False
     for at, value in enumerate(values):
         if value is None:
             is_drawing = False
             continue
         height = FLOOR - value / top * (FLOOR - TOP)
-        words.append(f"{'L' if is_drawing else 'M'}{LEFT + (at + 0.5) * _STEP:.1f} {height:.1f}")
+        words.append(f"{'L' if is_drawing else 'M'}{LEFT + (at + 0.5) * step:.1f} {height:.1f}")
         is_alone = not is_drawing and (at + 1 == len(values) or values[at + 1] is None)
         words += [_DOT] if is_alone else []
         is_drawing = True
@@ -110,9 +145,10 @@ def _path(values: Sequence[float | None], top: float) -> str:
 
 
 def _framed(
-    top: float, show: Callable[[float], str], moments: Sequence[str], texts: Sequence[str]
+    top: float, show: Callable[[float], str], stretch: Stretch, texts: Sequence[str]
 ) -> Values:
     """Return what all charts have: lines and labels, and the figures of each moment."""
+    moments, step = stretch.moments, stretch.step
     return {
         "rules": [(FLOOR - share * (FLOOR - TOP), show(top * share)) for share in (0.0, 0.5, 1.0)],
         "ends": [
@@ -120,9 +156,11 @@ def _framed(
             ((LEFT + WIDTH) / 2, "middle", moments[len(moments) // 2]),
             (WIDTH, "end", moments[-1]),
         ],
-        "step": _STEP,
+        "step": step,
+        "unit": stretch.unit,
+        "link": stretch.link,
         "moments": [
-            (LEFT + at * _STEP, moment, text)
+            (LEFT + at * step, moment, text)
             for at, (moment, text) in enumerate(zip(moments, texts, strict=True))
         ],
     }

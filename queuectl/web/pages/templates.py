@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -28,7 +29,9 @@ from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation.columns import attempts_text, slots_text, state_text
 from queuectl.presentation.layout import length
 from queuectl.presentation.named_columns import delivered_text, wall_time
+from queuectl.presentation.run_log import clean
 from queuectl.presentation.tables import Clock
+from queuectl.system.log_lines import Line
 from queuectl.web.api import BY_NAME
 from queuectl.web.pages import MOMENT
 
@@ -117,6 +120,28 @@ def output_lines(text: str) -> list[Markup]:
     decoder = AnsiDecoder()  # which keeps the style from one line to the next
     lines = text.removesuffix("\n").split("\n") if text else []
     return [_output_line(line.rstrip("\r"), decoder) for line in lines][-MOST_LINES:]
+
+
+def line_text(lines: Sequence[Line]) -> list[tuple[Line, Markup]]:
+    """Return lines of a run's output with each as HTML; of each stream colours go on."""
+    decoders = (AnsiDecoder(), AnsiDecoder())
+    return [
+        (
+            line,
+            _output_line(line.data.decode(errors="replace").rstrip("\r\n"), decoders[line.stream]),
+        )
+        for line in lines
+    ]
+
+
+def marked(line: Line, wanted: str) -> Markup:
+    """Return a line that was found, without colours, with what was looked for marked in it."""
+    text = "".join(clean(line.data.decode(errors="replace"))[:1])
+    begin = text.lower().find(wanted.lower())
+    if begin < 0:
+        return escape(text)
+    end = begin + len(wanted)
+    return Markup("{}<mark>{}</mark>{}").format(text[:begin], text[begin:end], text[end:])
 
 
 def _output_line(line: str, decoder: AnsiDecoder) -> Markup:
@@ -208,7 +233,7 @@ def environment() -> Environment:
         "line_of_fields": _of_fields, "delivered": delivered_text, "hook_address": _hook_address,
         "hook_value": _hook_value, "queue_title": queue_title, "hook_of_queue": hook_of_queue,
         "is_of_deliveries": is_of_deliveries, "output_lines": output_lines,
-        "slots": slots_text, "wall_time": wall_time,
+        "slots": slots_text, "wall_time": wall_time, "line_text": line_text, "marked": marked,
     }  # fmt: skip
     environment.globals |= {
         "ago": ago, "static": static, "endpoint": BY_NAME.__getitem__,

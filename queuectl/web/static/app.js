@@ -51,7 +51,9 @@
 
   function tellChartTimes() {
     for (const text of main.querySelectorAll(".chart [data-at]")) {
-      const clock = new Date(text.dataset.at).toLocaleTimeString([], { timeStyle: "short" });
+      const day = text.closest("[data-long]") ? { weekday: "short" } : {};
+      const style = { hour: "numeric", minute: "2-digit", ...day };
+      const clock = new Date(text.dataset.at).toLocaleTimeString([], style);
       const { told } = text.dataset;
       text.textContent = told === undefined ? clock : `${clock} · ${told || "no runs"}`;
     }
@@ -127,8 +129,8 @@
         await fetchPage();
       }
       return true;
-    } catch {
-      lose();
+    } catch (fault) {
+      lose(fault.message === "Log in again" ? fault.message : undefined);
       return false;
     }
   }
@@ -145,6 +147,7 @@
   async function fetchPage() {
     const headers = { accept: "text/html", "queuectl-base": have.mark };
     const answer = await fetch(location.href, { headers });
+    if (answer.redirected && "wall" in document.body.dataset) throw new Error("Log in again");
     if (answer.redirected) {
       location.reload(); // it wants us to log in
       return;
@@ -217,7 +220,7 @@
       }
     });
     source.addEventListener("log", refresh);
-    source.onerror = lose;
+    source.onerror = () => lose();
   }
 
   // By itself a browser connects again only where nobody answers, not after an answer of a proxy.
@@ -230,9 +233,9 @@
     source = null;
   }
 
-  function lose() {
+  function lose(word = "Connection lost") {
     leave();
-    showLive("trouble", "Connection lost");
+    showLive("trouble", word);
     if (!("live" in document.body.dataset) || document.hidden) return;
     const wait = Math.min(LONGEST_MS, SHORTEST_MS * 2 ** failures);
     failures += 1;
@@ -263,7 +266,11 @@
     const body = {};
     let path = form.dataset.path.replace("{verb}", button?.dataset.verb ?? "");
     for (const [name, value] of new FormData(form)) {
-      if (name.startsWith("_") || value === "") continue;
+      if (name.startsWith("_")) continue;
+      if (value === "") {
+        if ("empty" in form.dataset && !["as", "at", "in"].includes(name)) body[name] = null;
+        continue;
+      }
       if (path.includes(`{${name}}`)) path = path.replace(`{${name}}`, encodeURIComponent(value));
       else if (["ids", "label", "state"].includes(name)) (body[name] ??= []).push(value);
       else if ("words" in (form.elements[name]?.dataset ?? {})) {
@@ -271,7 +278,7 @@
       } else if (name === "all") body[name] = true;
       else if (name === "exit_code") body[name] = Number(value);
       else if ("flag" in (form.elements[name]?.dataset ?? {})) body[name] = value === "true";
-      else if (form.elements[name]?.type === "number") body[name] = Number(value);
+      else if (form.elements[name]?.type === "number" || "number" in (form.elements[name]?.dataset ?? {})) body[name] = Number(value);
       else body[name] = value;
     }
     if (form.querySelector('input[name="value"]') && !("value" in body)) body.value = "";
