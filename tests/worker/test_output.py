@@ -67,6 +67,7 @@ def test_the_output_of_a_running_command_can_be_seen(fleet: Fleet) -> None:
     fleet.kill()
 
 
+@pytest.mark.usefixtures("leisurely")
 def test_what_is_left_running_writes_into_the_files_of_its_own_job(fleet: Fleet) -> None:
     fleet.start()
     go, ready = fleet.root / "go", fleet.root / "ready"
