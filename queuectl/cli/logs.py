@@ -53,6 +53,9 @@ _NAME_THEM = "name the jobs; at a terminal none is needed: it is the latest one 
 @click.option(
     "-f", "--follow", "live", is_flag=True, help="Go on until the job has ended for good."
 )
+@click.option(
+    "-t", "--timestamps", "times", is_flag=True, help="Begin each line with when it was written."
+)
 @click.option("--stderr", "only", flag_value="stderr", help="Show standard error alone.")
 @click.option("--stdout", "only", flag_value="stdout", help="Show standard output alone.")
 @pass_session
@@ -62,13 +65,15 @@ def logs(
     attempt: int | None,
     lines: int | None,
     live: bool,
+    times: bool,
     only: str | None,
 ) -> int:
     """Show the output of jobs; of several, each line begins with its job's id.
 
     Both streams are shown in the order in which they came: to some 10 ms, as that is sampled while
     a job runs, and exactly of one that was enqueued with --merge-output. Away from a terminal each
-    goes to a stream of its own, byte for byte.
+    goes to a stream of its own, byte for byte. Times are true to a tenth of a second, of what was
+    written within the first one to a second.
 
     With -f of one job the exit code is the job's own: 128+N where signal N ended it, 124 where it
     took too long, 143 where it was cancelled.
@@ -78,7 +83,7 @@ def logs(
     queue = session.reading()
     ids = or_latest(session, ids, _NAME_THEM)
     ids = tuple(queue.resolve(word) if word.startswith("@") else word for word in ids)
-    choice = Choice((only,) if only else STREAMS, lines)
+    choice = Choice((only,) if only else STREAMS, lines, times=times)
     if live:
         return _follow_each(session, ids, choice)
 
@@ -254,10 +259,7 @@ class Follower:
             elif not self._remote.finish():
                 print_hint(f"job '{self._job_id}': its host does not send the rest of the output")
         if self._reader is not None:
-            for piece in self._reader.read(is_over=ended):
-                self._printer.write(piece.stream, piece.data)
-                is_new = True
-            is_new = is_new or self._reader.is_waiting
+            is_new = self._printer.take(self._reader, is_over=ended) or self._reader.is_waiting
         if ended or not is_new:
             self._printer.rest(is_over=ended)
         return is_new

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import cycle
 
 from queuectl.domain.errors import NotFound
@@ -29,7 +31,8 @@ class Choice:
 
     Both streams go where they belong; one that is asked for alone goes to standard output.
     `has_worker` says that a worker was seen to, be it one that takes this job alone. What is
-    followed begins with the first run instead of the latest where `from_first` says so.
+    followed begins with the first run instead of the latest where `from_first` says so. With
+    `times` each line begins with when it was written.
     """
 
     streams: Sequence[str] = STREAMS
@@ -37,6 +40,7 @@ class Choice:
     prefixes: Mapping[str, str] = fresh(dict)
     has_worker: bool = False
     from_first: bool = False
+    times: bool = False
 
 
 def prefixes(ids: Sequence[str], *, colors: bool) -> dict[str, str]:
@@ -70,16 +74,41 @@ class RunPrinter:
         prefix = ""
         if choice.prefixes:
             prefix = choice.prefixes.get(job_id, f"{job_id}: ")
+        self._has_times = choice.times
+        self._has_prefix = bool(prefix) or choice.times
         self._streams = {
-            name: _Stream(prefix, is_error=name == "stderr" and len(choice.streams) > 1)
+            name: _Stream(
+                prefix,
+                is_error=name == "stderr" and len(choice.streams) > 1,
+                has_prefix=self._has_prefix,
+            )
             for name in choice.streams
         }
-        self._has_prefix = bool(prefix)
         self._latest: _Stream | None = None
 
-    def write(self, stream: str, data: bytes) -> None:
-        """Write the lines that are complete, and keep the rest of the last one."""
-        self._print(self._streams[stream], data)
+    def take(self, reader: RunReader, *, is_over: bool = True) -> bool:
+        """Write what a reader has that is new; return whether there was any."""
+        has_any = False
+        for name, data in reader.read(is_over=is_over):
+            has_any = True
+            if not self._has_times:
+                self.write(name, data)
+                continue
+            at = reader.at[STREAMS.index(name)] - len(data)
+            for line in io.BytesIO(data):
+                self.write(name, line, reader.written_at(STREAMS.index(name), at))
+                at += len(line)
+        return has_any
+
+    def write(self, stream: str, data: bytes, at: datetime | None = None) -> None:
+        """Write the lines that are complete, and keep the rest of the last one.
+
+        With times each line comes by itself, with the instant at which it was written.
+        """
+        into = self._streams[stream]
+        if at is not None and not into.kept:
+            into.time = f"{at.astimezone().isoformat(timespec='milliseconds')} "
+        self._print(into, data)
 
     def rest(self, *, is_over: bool) -> None:
         """Write what was kept of unfinished lines, as it seems that no more comes for now.
@@ -116,17 +145,20 @@ class RunPrinter:
 class _Stream:
     """One stream of a job: where it goes, and what is kept of its last line."""
 
-    def __init__(self, prefix: str, *, is_error: bool) -> None:
+    def __init__(self, prefix: str, *, is_error: bool, has_prefix: bool) -> None:
         self._file = sys.stderr if is_error else sys.stdout
         self._prefix = prefix
-        self._text = TerminalText(is_line=bool(prefix)) if self._file.isatty() else None
+        self._has_prefix = has_prefix
+        self._text = TerminalText(is_line=has_prefix) if self._file.isatty() else None
         self._is_in_line = False
         self.kept = b""
+        self.time = ""
+        """When the line that comes next was written, to be shown behind the prefix."""
 
     def print(self, data: bytes) -> None:
         """Write something; behind a prefix, whole lines."""
-        self._is_in_line = not self._prefix and not data.endswith(b"\n")
-        if self._prefix:
+        self._is_in_line = not self._has_prefix and not data.endswith(b"\n")
+        if self._has_prefix:
             data = b"".join(map(self._prefixed, data.removesuffix(b"\n").split(b"\n")))
         elif self._text:
             data = self._text.feed(data).encode()
@@ -141,7 +173,7 @@ class _Stream:
 
     def _prefixed(self, line: bytes) -> bytes:
         """Return a line behind the prefix, which no carriage return can take away."""
-        mark = self._prefix.encode()
+        mark = (self._prefix + self.time).encode()
         if self._text:
             return mark + self._text.feed(line + b"\n").encode()
         *over, last = line.removesuffix(b"\r").split(b"\r")
@@ -179,9 +211,7 @@ def _print_files(queue: Queue, job: Job, run: int, choice: Choice, logs: JobLogs
             if job.state not in (*WAITING, *SETTLED):
                 return False  # the record has what the run before wrote
             return print_record(job, job.outcome or Outcome(), choice)
-        for piece in reader.read():
-            has_any = True
-            printer.write(piece.stream, piece.data)
+        has_any = printer.take(reader)
     finally:
         reader.close()
         printer.rest(is_over=True)
@@ -189,7 +219,10 @@ def _print_files(queue: Queue, job: Job, run: int, choice: Choice, logs: JobLogs
 
 
 def print_record(job: Job, outcome: Outcome, choice: Choice) -> bool:
-    """Write the output that is in the record of a job; return whether there was any."""
+    """Write the output that is in the record of a job; return whether there was any.
+
+    The time of its lines is that of its end.
+    """
     printer, has_any = RunPrinter(job.id, choice), False
     printer.had_terminal = job.spec.pty
     for stream in choice.streams:
@@ -201,6 +234,7 @@ def print_record(job: Job, outcome: Outcome, choice: Choice) -> bool:
         has_any = has_any or bool(lines)
         if choice.lines is not None:
             lines = lines[max(0, len(lines) - choice.lines) :]
-        printer.write(stream, "".join(lines).encode())
+        for line in lines if choice.times else ["".join(lines)]:
+            printer.write(stream, line.encode(), job.finished_at)
     printer.rest(is_over=True)
     return has_any

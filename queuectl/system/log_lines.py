@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
+from datetime import datetime
 
 from queuectl.domain.frozen import frozen
 from queuectl.system.job_logs import JobLogs
@@ -71,6 +72,10 @@ class LogLines:
         """How many lines there are."""
         return self._lines_before(self.sizes) + self._has_open_line
 
+    def written_at(self, line: Line) -> datetime:
+        """Return when a line was begun, as `RunReader.written_at` does."""
+        return self._reader.written_at(line.stream, line.begin)
+
     def after(self, place: Sizes) -> Piece:
         """Return what comes after a place."""
         begin = self._bounded(place)
@@ -107,7 +112,7 @@ class LogLines:
     def from_line(self, number: int) -> Piece:
         """Return what begins with the line of a number, the first being 1; the end after it."""
         turns = self._reader.turns
-        places = [(min(out, self.sizes[0]), min(err, self.sizes[1])) for out, err in turns]
+        places = [(min(each.out, self.sizes[0]), min(each.err, self.sizes[1])) for each in turns]
         places = [(0, 0), *places]
         wanted = max(0, number - 1)
         at = bisect_left(places, wanted + 1, key=self._lines_before) - 1

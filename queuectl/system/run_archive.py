@@ -26,15 +26,19 @@ def pack(logs: JobLogs, job_id: str, run: int, most: int) -> bytes | None:
     streams = [_stream(logs, job_id, run, name, most) for name in STREAMS]
     if not any(data for data, _ in streams):
         return None
-    files = [(f"{run}.out", streams[0][0]), (f"{run}.err", streams[1][0])]
+    paths = [logs.stdout(job_id, run), logs.stderr(job_id, run)]
+    files = [(path, data) for path, (data, _) in zip(paths, streams, strict=True)]
     if not any(is_cut for _, is_cut in streams):  # else it tells of places that are gone
         with suppress(FileNotFoundError):
-            files.append((f"{run}.order", logs.order(job_id, run).read_bytes()))
+            order = logs.order(job_id, run)
+            files.append((order, order.read_bytes()))
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w:gz", compresslevel=_LEVEL) as archive:
-        for name, data in files:
-            entry = tarfile.TarInfo(name)
+        for path, data in files:
+            entry = tarfile.TarInfo(path.name)
             entry.size, entry.mode = len(data), 0o600
+            with suppress(FileNotFoundError):
+                entry.mtime = path.stat().st_mtime  # when what came last was written
             archive.addfile(entry, io.BytesIO(data))
     return target.getvalue()
 
@@ -50,10 +54,12 @@ def unpack(data: bytes, logs: JobLogs, job_id: str, run: int) -> None:
             paths = (logs.order(job_id, run), logs.stderr(job_id, run), logs.stdout(job_id, run))
             for path in paths:
                 with suppress(KeyError):
-                    member = archive.extractfile(path.name)
+                    entry = archive.getmember(path.name)
+                    member = archive.extractfile(entry)
                     if member is not None:
                         with os.fdopen(open_private(path, _WRITE), "wb") as file:
                             file.write(member.read())
+                        os.utime(path, (entry.mtime, entry.mtime))
     except (tarfile.TarError, EOFError, OSError) as fault:
         raise StoreRefused(f"the kept output of run {run} of job '{job_id}' is damaged") from fault
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from typing import NamedTuple
 
+from queuectl.domain.times import from_millis
 from queuectl.system import holes
 from queuectl.system.job_logs import JobLogs
-from queuectl.system.run_order import Block, Sizes, blocks, read_turns
+from queuectl.system.run_order import Block, Sizes, Turn, blocks, millis_of, read_turns
 
 STREAMS = ("stdout", "stderr")
 _CHUNK = 64 * 1024
@@ -40,6 +42,7 @@ class RunReader:
         self._files: list[int | None] = [None, None]
         self._at = [0, 0]
         self._waits = 0
+        self._turns: tuple[int, list[Turn]] = (0, [])
         self.is_waiting = False
         """Whether something was left for the next time, which should come soon."""
 
@@ -89,9 +92,26 @@ class RunReader:
         return self._files[0], self._files[1]
 
     @property
-    def turns(self) -> list[Sizes]:
-        """How much of each stream there was when one paused and the other went on."""
-        return read_turns(self._order)
+    def turns(self) -> list[Turn]:
+        """How much of each stream there was, and when: whenever one paused, and now and then."""
+        try:
+            size = self._order.stat().st_size
+        except OSError:
+            return []
+        if size != self._turns[0]:
+            self._turns = size, read_turns(self._order)
+        return self._turns[1]
+
+    def written_at(self, stream: int, byte: int) -> datetime:
+        """Return when a byte of a stream was written, to a tenth of a second; 0 is standard output.
+
+        Of what came last, or within the first second, that is when its file was last written to.
+        """
+        millis = millis_of(self.turns, stream, byte)
+        file = self._files[stream]
+        if not millis and file is not None:
+            millis = os.fstat(file).st_mtime_ns // 1_000_000
+        return from_millis(millis)
 
     def go_to(self, place: Sizes) -> None:
         """Go on after so much of each stream."""
@@ -131,7 +151,7 @@ class RunReader:
         if not _is_mixed(start, end):
             self.is_waiting = False
             return blocks((), start, end, is_error_first=False)
-        turns = read_turns(self._order)
+        turns = self.turns
         known = turns[-1] if turns else (0, 0)
         known = max(start[0], known[0]), max(start[1], known[1])
         self.is_waiting = not is_over and _is_mixed(known, end) and self._waits < _MOST_WAITS

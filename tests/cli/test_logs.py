@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from queuectl.cli import run_output
 from queuectl.domain.job import Outcome
 from queuectl.queue import open_queue
 from tests.cli.harness import Cli, bury, claim_next, environment, process, run_next
+from tests.local_zone import SetZone, zone
 
 if os.name == "nt":
     pytest.skip("pexpect needs a Unix terminal", allow_module_level=True)
 
 from tests.terminal import Terminal
+
+__all__ = ["zone"]
 
 Start = Callable[..., Terminal]
 
@@ -210,3 +214,38 @@ def test_a_worker_in_the_foreground_shows_output_as_safely(run: Start, cli: Cli)
     assert working.ends() == 0
     assert working.screen.title == ""
     assert working.screen.cursor.attrs.bg == "default"
+
+
+def test_each_line_begins_with_when_it_was_written(cli: Cli, home: Path, zone: SetZone) -> None:
+    zone("Asia/Kolkata")
+    wrote(home, "a", b"50%\r100%\nlast", b"oops\n", "9 0 1800000000123\n9 5 1800000001000\n")
+    os.utime(home / "logs" / "jobs" / "a" / "1.out", (1800000002, 1800000002))
+    result = cli("logs", "-t", "a")
+    assert result.out == (
+        "2027-01-15T13:30:00.123+05:30 50%\r"
+        "2027-01-15T13:30:00.123+05:30 100%\n"
+        "2027-01-15T13:30:02.000+05:30 last\n"
+    )
+    assert result.err == "2027-01-15T13:30:01.000+05:30 oops\n"
+    assert cli("logs", "--timestamps", "-n", "1", "--stdout", "a").out.endswith("30 last\n")
+    assert cli("logs", "-f", "-t", "a").out == result.out
+
+
+def test_lines_of_several_jobs_have_their_time_behind_the_id(cli: Cli, home: Path) -> None:
+    wrote(home, "a", b"one\n", order="4 0 1800000000123\n")
+    wrote(home, "b", b"two\n", order="4 0 1800000001000\n")
+    lines = cli("logs", "-t", "a", "b").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["a:", "b:"]
+    assert [line.split()[2] for line in lines] == ["one", "two"]
+
+
+@pytest.mark.usefixtures("home")
+def test_what_only_a_record_has_is_of_the_end_of_its_run(cli: Cli) -> None:
+    with open_queue() as queue:
+        queue.enqueue([queue.request({"id": "a", "command": "true"})])
+        run_next(queue, Outcome(exit_code=0, stdout="one\ntwo\n"))
+        ended = queue.get("a").finished_at
+    assert ended is not None
+    found = [line.split() for line in cli("logs", "-t", "a").out.splitlines()]
+    assert [text for _, text in found] == ["one", "two"]
+    assert {datetime.fromisoformat(at) for at, _ in found} == {ended}

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from queuectl.domain.times import to_millis
 from queuectl.system import holes
 from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs
-from queuectl.system.run_order import Sizes, Turns, blocks, read_turns
+from queuectl.system.run_order import Sizes, Turn, Turns, blocks, read_turns
 from queuectl.system.run_reader import RunReader
 
 
 @pytest.mark.parametrize(
     ("looks", "lines"),
     [
-        ([(5, 0), (9, 0), (20, 0)], b""),
-        ([(0, 5), (0, 9)], b""),
-        ([(5, 0), (9, 0), (9, 4), (9, 8), (12, 8)], b"9 0\n9 4\n9 8\n12 8\n"),
-        ([(5, 3), (9, 3)], b"5 3\n9 3\n"),
-        ([(5, 3), (9, 7), (9, 7), (10, 7)], b"5 3\n9 7\n10 7\n"),
-        ([(5, 0), (5, 0), (8, 4)], b"5 0\n8 4\n"),
+        ([(5, 0), (9, 0), (20, 0)], b"5 0 1001\n"),
+        ([(0, 5), (0, 9)], b"0 5 1001\n"),
+        (
+            [(5, 0), (9, 0), (9, 4), (9, 8), (12, 8)],
+            b"5 0 1001\n9 0 1002\n9 4 1003\n9 8 1004\n12 8 1005\n",
+        ),
+        ([(5, 3), (9, 3)], b"5 3 1001\n9 3 1002\n"),
+        ([(5, 3), (9, 7), (9, 7), (10, 7)], b"5 3 1001\n9 7 1002\n10 7 1004\n"),
+        ([(5, 0), (5, 0), (8, 4)], b"5 0 1001\n8 4 1003\n"),
     ],
 )
 def test_a_turn_is_noted_whenever_the_other_stream_goes_on(
     looks: list[Sizes], lines: bytes
 ) -> None:
     turns = Turns()
-    assert b"".join(turns.look(sizes, is_error_first=False) for sizes in looks) == lines
+    noted = (
+        turns.look(sizes, millis, is_error_first=False) for millis, sizes in enumerate(looks, 1001)
+    )
+    assert b"".join(noted) == lines
+
+
+@pytest.mark.parametrize(
+    ("looks", "lines"),
+    [
+        ([(1000, 5), (1050, 9), (1120, 12)], b"5 0 1000\n12 0 1120\n"),
+        ([(1000, 5), (1050, 9), (1060, 12)], b"5 0 1000\n12 0 1060\n"),
+        # what came before a pause is not taken for what came after it
+        ([(1000, 5), (1050, 9), (9000, 12)], b"5 0 1000\n9 0 1050\n12 0 9000\n"),
+    ],
+)
+def test_the_time_of_what_is_written_is_noted_to_a_tenth_of_a_second(
+    looks: list[tuple[int, int]], lines: bytes
+) -> None:
+    turns = Turns()
+    noted = [turns.look((size, 0), millis, is_error_first=False) for millis, size in looks]
+    assert b"".join(noted) + turns.end() == lines
+    assert turns.end() == b""
 
 
 def test_standard_error_that_came_first_is_noted_so() -> None:
     turns = Turns()
-    turns.look((5, 0), is_error_first=False)
-    assert turns.look((9, 4), is_error_first=True) == b"5 0\n5 4\n9 4\n"
+    turns.look((5, 0), 1000, is_error_first=False)
+    assert turns.look((9, 4), 1001, is_error_first=True) == b"5 4 1001\n9 4 1001\n"
 
 
 @pytest.mark.parametrize(
@@ -50,14 +76,20 @@ def test_standard_error_that_came_first_is_noted_so() -> None:
 def test_what_was_written_is_read_turn_by_turn(
     turns: list[Sizes], is_error_first: bool, found: list[tuple[int, int, int]]
 ) -> None:
-    assert list(blocks(turns, (0, 0), (9, 7), is_error_first=is_error_first)) == found
+    noted = [Turn(*sizes) for sizes in turns]
+    assert list(blocks(noted, (0, 0), (9, 7), is_error_first=is_error_first)) == found
 
 
 @pytest.mark.parametrize(
-    ("text", "turns"), [("5 0\n5 7\n9", [(5, 0), (5, 7)]), ("5 0\nrubbish\n9 9\n", [(5, 0)])]
+    ("text", "turns"),
+    [
+        ("5 0\n5 7 1000\n9", [(5, 0, 0), (5, 7, 1000)]),
+        ("5 0\nrubbish\n9 9\n", [(5, 0, 0)]),
+        ("5 0 1 2\n", []),
+    ],
 )
 def test_half_a_line_or_a_damaged_one_ends_the_order(
-    tmp_path: Path, text: str, turns: list[Sizes]
+    tmp_path: Path, text: str, turns: list[tuple[int, int, int]]
 ) -> None:
     path = tmp_path / "1.order"
     path.write_text(text)
@@ -148,3 +180,26 @@ def test_a_part_that_was_dropped_is_marked_and_the_rest_is_read(written: Written
 def test_zeros_that_a_job_wrote_are_read_as_they_are(written: Written) -> None:
     written.write("\0" * 200_000 + "end\n", "")
     assert written.read() == "\0" * 200_000 + "end\n"
+
+
+def test_each_byte_has_the_time_of_the_turn_in_which_it_was_seen(written: Written) -> None:
+    written.write("o1\no2\no3\n", "e1\n", "3 0 1000\n3 3 2000\n6 3 3000\n")
+    os.utime(written.logs.stdout("a", 1), (9, 9))
+    reader = RunReader(written.logs, "a", 1)
+    assert sum(reader.sizes)
+    found = [to_millis(reader.written_at(stream, byte)) for stream, byte in PLACES]
+    reader.close()
+    assert found == [1000, 1000, 3000, 9000, 2000]
+
+
+PLACES = [(0, 0), (0, 2), (0, 3), (0, 6), (1, 0)]
+"""Streams and bytes: the last but one is behind what was seen, and has the time of its file."""
+
+
+def test_a_time_that_no_clock_tells_is_that_of_the_file(written: Written) -> None:
+    written.write("o1\n", "", f"3 0 {10**30}\n")
+    os.utime(written.logs.stdout("a", 1), (9, 9))
+    reader = RunReader(written.logs, "a", 1)
+    assert reader.sizes == (3, 0)
+    assert to_millis(reader.written_at(0, 0)) == 9000
+    reader.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -118,3 +119,23 @@ def test_what_only_the_record_of_a_job_has_is_shown_too(browser: TestClient, que
 def test_a_place_that_is_none_is_refused(browser: TestClient, queue: Queue, query: str) -> None:
     add(queue, "a")
     assert browser.get(f"/jobs/a/output?{query}").status_code == 400
+
+
+def test_each_line_has_its_time_where_one_asks(browser: TestClient, written: Path) -> None:
+    size = len("line 1\n")
+    written.with_suffix(".order").write_text(f"{size} 0 1800000000123\n{size} 16 1800000001000\n")
+    os.utime(written, (1800000002, 1800000002))
+    page = browser.get("/jobs/a/output").text
+    assert "<time class" not in page
+    page = browser.get(f"/jobs/a/output{links_of(page)['Times']}").text
+    times = re.findall(
+        r'<time class="n" datetime="([^"]*)" title="[^"]*" data-clock>([^<]*)<', page
+    )
+    assert times[:3] == [
+        ("2027-01-15T08:00:00.123Z", "08:00:00.123Z"),
+        ("2027-01-15T08:00:01.000Z", "08:00:01.000Z"),
+        ("2027-01-15T08:00:02.000Z", "08:00:02.000Z"),
+    ]
+    assert 'name="times" value="on"' in page  # a search keeps it
+    assert "times=on" in links_of(page)["Later"]
+    assert "times=on" not in links_of(page)["No times"].replace("times=off", "")

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from queuectl.domain.job import State
+from queuectl.domain.times import to_millis
 from queuectl.queue import Queue
 from queuectl.stores import open_store
 from queuectl.stores.exchange import KeptRun
 from queuectl.stores.run_logs import open_run_logs
 from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs
-from queuectl.system.run_archive import pack
+from queuectl.system.run_archive import pack, unpack
 from queuectl.system.run_reader import RunReader
 from tests.worker.fleet import Fleet, eventually, fleet_in
 
@@ -168,13 +169,27 @@ def test_of_long_streams_the_beginning_and_the_end_are_kept(tmp_path: Path) -> N
     data = pack(logs, "a", 1, 2000)
     assert data is not None
     assert len(data) < 2000
-    from queuectl.system.run_archive import unpack
-
     there = JobLogs(Home(tmp_path / "there"))
     unpack(data, there, "a", 1)
     text = there.stdout("a", 1).read_bytes()
     assert text.startswith(b"x" * 1000 + b"\n[queuectl: 8000 bytes dropped here")
     assert text.endswith(b"y" * 1000)
+
+
+def test_the_times_of_what_was_written_are_kept(tmp_path: Path) -> None:
+    logs, there = JobLogs(Home(tmp_path)), JobLogs(Home(tmp_path / "there"))
+    logs.directory("a").mkdir(parents=True)
+    logs.stdout("a", 1).write_text("one\ntwo\n")
+    logs.order("a", 1).write_text("4 0 1800000000123\n")
+    os.utime(logs.stdout("a", 1), (1800000001.5, 1800000001.5))
+    unpack(pack(logs, "a", 1, 2000) or b"", there, "a", 1)
+    found = []
+    for place in (logs, there):
+        reader = RunReader(place, "a", 1)
+        assert reader.sizes == (8, 0)
+        found.append([to_millis(reader.written_at(0, byte)) for byte in (0, 4)])
+        reader.close()
+    assert found == [[1800000000123, 1800000001500]] * 2
 
 
 def test_to_keep_a_run_again_is_harmless(tmp_path: Path, mongo_url: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from queuectl.domain.job import Job, State
 from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs
+from queuectl.system.run_reader import RunReader
 from queuectl.worker.runs import output
 from queuectl.worker.runs.output import OutputFolder, RunFiles
 from tests.worker.fleet import Fleet, eventually
@@ -155,3 +156,14 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         files.close()
     folder.close()
     assert len(list(descriptors.iterdir())) == open_before
+
+
+def test_a_run_of_more_than_a_second_keeps_when_it_wrote(workers: Fleet) -> None:
+    job = workers.ran("echo one; sleep 1.2")
+    assert job.started_at is not None
+    assert job.finished_at is not None
+    reader = RunReader(JobLogs(workers.home), job.id, 1)
+    assert len(reader.turns) == 1
+    written = reader.written_at(0, 0)
+    reader.close()
+    assert job.started_at <= written <= job.finished_at

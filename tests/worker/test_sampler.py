@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ class Run:
     @property
     def turns(self) -> list[tuple[int, int]]:
         """The turns that were noted."""
-        return read_turns(self.logs.order("a", 1))
+        return [turn[:2] for turn in read_turns(self.logs.order("a", 1))]
 
     def end(self) -> str:
         """End the run, and return what it wrote in the order in which it is read."""
@@ -151,6 +152,21 @@ def test_a_run_that_writes_into_one_stream_alone_has_no_order(run: Run) -> None:
     run.write("stdout", b"two\n")
     assert run.end() == "one\ntwo\n"
     assert sorted(path.name for path in run.logs.directory("a").iterdir()) == ["1.err", "1.out"]
+
+
+@pytest.mark.usefixtures("way")
+def test_when_it_was_written_is_noted_of_a_run_that_is_not_over_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "_SHORT_SECONDS", 0.0)
+    run.write("stdout", b"one\n")
+    assert eventually(lambda: run.turns == [(4, 0)])
+    before = time.time() * 1000
+    run.write("stdout", b"two\n")
+    run.end()
+    turns = read_turns(run.logs.order("a", 1))
+    assert turns[0].millis <= before <= turns[-1].millis + 1
+    assert turns[-1][:2] == (8, 0)
 
 
 def test_old_order_is_not_taken_for_that_of_a_run(run: Run) -> None:

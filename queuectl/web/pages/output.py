@@ -26,6 +26,7 @@ WRAP = Param("wrap", QUERY, one_of("on", "off"), "whether long lines are broken;
 PARAMS = (
     *OF_LOG,
     WRAP,
+    Param("times", QUERY, one_of("on", "off"), "whether each line has its time; off unless said"),
     Param("line", QUERY, {"type": "integer", "minimum": 1, "maximum": 2**53}, "from this line on"),
     Param("after", QUERY, _PLACE, "what comes after so much of each stream"),
     Param("before", QUERY, _PLACE, "what comes before so much of each stream"),
@@ -41,24 +42,31 @@ def values(queue: Queue, arguments: Arguments) -> Values:
     job = queue.get(arguments["id"])
     run = min(arguments.get("run", job.runs), job.runs)
     kept = read_log(queue, LogWanted(job.id, run or None, arguments.get("stream")))
-    stream, wrap = kept.stream, arguments.get("wrap", "on")
-    base = {"run": run, "stream": stream, **({"wrap": wrap} if wrap == "off" else {})}
+    stream, wrap, times = kept.stream, arguments.get("wrap", "on"), arguments.get("times", "off")
+    chosen = {"wrap": wrap} if wrap == "off" else {}
+    if times == "on":
+        chosen["times"] = times
+    base = {"run": run, "stream": stream, **chosen}
 
     def link(**changes: object) -> str:
         return "?" + urlencode({**base, **changes})
 
-    lines = LogLines(JobLogs(queue.home), job.id, run, STREAMS if stream == BOTH else (stream,))
+    logs = queue.logs_of(job, run) if run else JobLogs(queue.home)
+    lines = LogLines(logs, job.id, run, STREAMS if stream == BOTH else (stream,))
     try:
         if run and any(lines.sizes):
             shown = _shown(lines, arguments, link)
+            if times == "on":
+                shown["written"] = {each.number: lines.written_at(each) for each in shown["lines"]}
         else:
             shown = _of_record(kept.text)
     finally:
         lines.close()
     is_end = bool(arguments.get("end")) and not shown["later"]
     return {
-        "job": job, "log": kept, "run": run, "wrap": wrap, "link": link,
-        "find": arguments.get("find", ""), "took": _took(job, run), "is_end": is_end, **shown,
+        "job": job, "log": kept, "run": run, "wrap": wrap, "times": times, "chosen": chosen,
+        "link": link, "find": arguments.get("find", ""), "took": _took(job, run), "is_end": is_end,
+        "written": {}, **shown,
     }  # fmt: skip
 
 

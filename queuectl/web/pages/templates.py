@@ -94,6 +94,12 @@ def at(instant: datetime | None) -> Markup:
     return html.format(iso(instant), _utc(instant))
 
 
+def clock_time(instant: datetime) -> Markup:
+    """Return the time of day in UTC; the script shows it in the reader's zone."""
+    html = Markup('<time class="n" datetime="{}" title="{}" data-clock>{:%H:%M:%S}.{:03}Z</time>')
+    return html.format(iso(instant), _utc(instant), instant, instant.microsecond // 1000)
+
+
 def moments(text: str) -> Markup:
     """Return a reason with the times in it marked as such."""
     parts = text.split(MOMENT)
@@ -225,8 +231,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "at": at, "moments": moments, "span": length, "line": _line, "size": size,
-        "memory": size_text,
+        "at": at, "clock_time": clock_time, "moments": moments, "span": length, "line": _line,
+        "size": size, "memory": size_text,
         "state_text": state_text, "attempts": attempts_text, "printable": printable,
         "targets": targets_text,
         "value": show, "worker_name": _worker_name, "printable_lines": _printable_lines,

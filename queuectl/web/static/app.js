@@ -43,6 +43,16 @@
       const title = local(time);
       if (time.title !== title) time.title = title;
     }
+    for (const time of main.querySelectorAll("time[data-clock]")) {
+      const style = {
+        hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
+        hourCycle: "h23",
+      };
+      const told = new Date(time.dateTime).toLocaleTimeString([], style);
+      if (time.textContent !== told) time.textContent = told;
+      const title = local(time);
+      if (time.title !== title) time.title = title;
+    }
     for (const time of main.querySelectorAll("time[data-at]")) {
       const told = local(time);
       if (time.textContent !== told) time.textContent = told;

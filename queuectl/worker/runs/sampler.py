@@ -1,4 +1,4 @@
-"""The order in which long runs write to their two files, how large these may grow, and memory.
+"""In which order and when long runs write to their two files, how large these grow, and memory.
 
 A thread looks at the sizes, so that nothing is in the way of what a command writes: each hundredth
 of a second while it writes, and when it writes again after a pause. It looks at the memory of runs
@@ -40,6 +40,9 @@ _BUSIEST = 7
 _MOST_BYTES = 4 * 1024 * 1024
 """When the order is so large no more of it is kept."""
 
+_SHORT_SECONDS = 1.0
+"""For the times alone a run gets no file before it has gone on for so long."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_GROWS = 0.03, 2.0, 1.5
 """How many seconds lie between two looks at the memory of a run: each time more."""
 
@@ -62,7 +65,9 @@ class _Sampled:
         self.look_at_memory = look_at_memory
         self.memory = 0
         self.memory_pause = _FIRST_PAUSE
+        self.begun = time.monotonic()
         self.turns = Turns()
+        self.unwritten = b""
         self.sizes: Sizes = (0, 0)
         self.pace = 0
         self.due = 0.0
@@ -114,6 +119,7 @@ class Sampler:
             sampled = self._sampled.pop(files)
             self._hear()
             self._sample(sampled)
+            self._note(sampled, sampled.turns.end())
             sampled.is_over = True
             self._unwatch(sampled)
             if sampled.order is not None:
@@ -262,15 +268,22 @@ class Sampler:
         is_error_first = first == 1
         if first is None and sizes[0] > before[0] and sizes[1] > before[1]:
             is_error_first = files.is_error_older()
-        lines = sampled.turns.look(sizes, is_error_first=is_error_first)
-        if lines and sampled.has_order:
-            self._note(sampled, lines)
+        millis = int(time.time() * 1000)
+        self._note(sampled, sampled.turns.look(sizes, millis, is_error_first=is_error_first))
         if limit := self._limit():
             for stream, size in enumerate(sizes):
                 self._cut(sampled, stream, size, max(limit // 2, LEAST_CAP))
         return True
 
     def _note(self, sampled: _Sampled, lines: bytes) -> None:
+        lines = sampled.unwritten + lines
+        if not (lines and sampled.has_order):
+            return
+        is_short = time.monotonic() - sampled.begun < _SHORT_SECONDS
+        if is_short and sampled.order is None and not all(sampled.sizes):
+            sampled.unwritten = lines
+            return
+        sampled.unwritten = b""
         try:
             if sampled.order is None:
                 sampled.order = sampled.files.make_order()
