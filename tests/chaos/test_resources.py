@@ -22,12 +22,12 @@ from tests.stores.conftest import slow_on_mongo
 from tests.worker.fleet import Fleet, eventually
 
 JOBS = int(os.environ.get("QUEUECTL_RESOURCES_JOBS", "0"))
-SHORT = {"sqlite": 40, "mongo": 12}
+SHORT = {"sqlite": 40, "mongo": 30}
 SEED = int(os.environ.get("QUEUECTL_RESOURCES_SEED", "20261130"))
 WORKERS, SLOTS = 2, 4
 GPUS, MEMORY, LICENCES, SHARED = 4, 60, 3, 24
 DECLARED = ("gpu=0-3", f"memory={MEMORY}G", f"gpu-memory={SHARED}G")
-KILL_EVERY_SECONDS = {"sqlite": 0.7, "mongo": 3.0}
+KILL_EVERY_SECONDS = {"sqlite": 0.7, "mongo": 1.0}
 LONGEST_SECONDS = 90 + JOBS
 
 COUNTED = """import fcntl, os, sys, time
