@@ -143,7 +143,7 @@ HELP_GROUPS = {
     "Batches": "batch (list show wait cancel retry results) results",
     "Workers": "worker (start stop list run logs) host parallel",
     "Queues": "queue (list pause resume limit) resource (list set remove)",
-    "Schedules": "schedule (add list next pause remove) hook (add list test)",
+    "Schedules": "schedule (add list next edit run remove) hook (add list test)",
     "Looking": "watch dashboard stats metrics audit",
     "Moving": "export import migrate backup restore",
     "Setting up": "init config doctor shell completion help",

@@ -106,7 +106,7 @@ class RunPrinter:
         With times each line comes by itself, with the instant at which it was written.
         """
         into = self._streams[stream]
-        if at is not None and not into.kept:
+        if self._has_times and at is not None and not into.kept:
             into.time = f"{at.astimezone().isoformat(timespec='milliseconds')} "
         self._print(into, data)
 

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from typing import Any
 
 import click
 
 from queuectl.cli.completions import SCHEDULE_NAME, ZONE_NAME
-from queuectl.cli.enqueue_options import (
-    EnqueueCommand,
-    after_dashes,
-    fields_of,
-    schedule_options,
-    variables,
-)
+from queuectl.cli.enqueue_options import after_dashes, schedule_options
 from queuectl.cli.listing import clock_of, jobs_as_dicts
 from queuectl.cli.root import Group, examples, json_option, names_argument
+from queuectl.cli.schedule_edit import edit
+from queuectl.cli.schedule_input import (
+    ScheduleCommand,
+    command_of,
+    job_fields,
+    moment,
+    moment_of,
+)
 from queuectl.cli.session import (
     Session,
     each_by_itself,
     hint_at_missing_workers,
     pass_session,
+    remember_jobs,
     warn_if_missing,
 )
 from queuectl.domain.errors import InvalidInput
-from queuectl.domain.schedule import Schedule, as_dict, refuse_own_field
+from queuectl.domain.schedule import as_dict
 from queuectl.domain.times import iso
 from queuectl.presentation import tables
 from queuectl.presentation.console import print_hint, print_line
-from queuectl.presentation.named_columns import (
-    due_text,
-    run_columns,
-    schedule_columns,
-    schedule_details,
-)
+from queuectl.presentation.named_columns import run_columns, schedule_columns, schedule_details
 from queuectl.queue import Queue
 from queuectl.queue.requests import absolute_cwd
 from queuectl.system.home import working_directory
@@ -46,29 +43,6 @@ _EVERY_HINT = 'for example: queuectl schedule add sync --every 90m "./sync.sh"'
 _MOST = 1000
 _SHOWN_RUNS = 10
 _SHOWN_COMING = 3
-
-
-_MAKES_MANY = "array param param-file lines file"
-
-
-class AddCommand(EnqueueCommand):
-    """`schedule add`, which says of each option of `enqueue` why it does not have it."""
-
-    def without_unknown(
-        self, ctx: click.Context, args: list[str], fault: click.NoSuchOption
-    ) -> list[str]:
-        """Return arguments with our own option for one that is unknown.
-
-        Raises InvalidInput, with what to do instead, for an option of `enqueue`.
-        """
-        name = fault.option_name.removeprefix("--")
-        if name in _MAKES_MANY.split():
-            raise InvalidInput(
-                f"--{name} does not go with a schedule: each of its runs is one job",
-                hint=f'its command can be one that enqueues: "queuectl enqueue --{name} …"',
-            )
-        refuse_own_field(name.removeprefix("no-"), f"--{name}")
-        return super().without_unknown(ctx, args, fault)
 
 
 @click.group(cls=Group, epilog='queuectl schedule add nightly "0 3 * * *" "./backup.sh"')
@@ -82,7 +56,7 @@ def schedule() -> None:
     queuectl schedule add bills "0 9 1 * *" "./bills.sh" --catch-up
     queuectl schedule add sync --every 90m "./sync.sh"
 """)
-@schedule.command("add", cls=AddCommand)
+@schedule.command("add", cls=ScheduleCommand)
 @click.argument("name", metavar="NAME")
 @click.argument("cron", metavar="CRON", required=False)
 @click.argument("command", metavar="[COMMAND]", required=False)
@@ -122,7 +96,8 @@ def add(
         cron, command = None, cron
     elif cron is None:
         raise InvalidInput("a schedule needs CRON, or --every", hint=_HINT)
-    fields = _fields(_command(ctx, command), options)
+    fields = {"command": command_of(ctx, command, _HINT), **job_fields(options)}
+    fields = absolute_cwd(fields, str(working_directory(options["cwd"])))
     if every is None and tz is None:
         tz = _local_zone()
     queue = ctx.ensure_object(Session).queue()
@@ -138,8 +113,7 @@ def add(
     )
     if options["cwd"] is not None:
         warn_if_missing(str(fields["cwd"]), {})
-    moment = _moment(clock_of(queue), added, added.next_due)
-    print_line(f"Added schedule '{added.name}': next run {moment}")
+    print_line(f"Added schedule '{added.name}': next run {moment(clock_of(queue), added)}")
     if added.cron and (unequal := unequal_steps(added.cron)):
         print_hint(unequal)
     hint_at_missing_workers(queue)
@@ -153,36 +127,6 @@ def _local_zone() -> str:
     if zone.note:
         print_hint(f"{zone.note} (--tz names another)")
     return zone.name
-
-
-def _command(ctx: click.Context, command: str | None) -> str | list[str]:
-    arguments = after_dashes(ctx)
-    if command is not None and arguments is None:
-        return command
-    if command is None and arguments is not None:
-        return arguments
-    raise InvalidInput(
-        "one command is needed, in quotes or after '--'",
-        hint=_HINT,
-    )
-
-
-def _fields(command: str | list[str], options: dict[str, Any]) -> dict[str, object]:
-    """Return the fields of each run's job."""
-    from queuectl.queue.environments import read_file
-
-    fields = {"command": command, **fields_of(options)}
-    if options["env_file"]:
-        fields["env"] = {**read_file(options["env_file"]), **variables(options["env"])}
-    return absolute_cwd(fields, str(working_directory(options["cwd"])))
-
-
-def _moment(clock: tables.Clock, one: Schedule, instant: datetime | None) -> str:
-    """Return when a schedule is due next, as one reads it in a sentence."""
-    if instant is None:
-        return "never"
-    text = due_text(one, instant, clock)
-    return f"{text} ({clock.around(instant)})" if clock.for_person else text
 
 
 @schedule.command("list", epilog="queuectl schedule list --json")
@@ -242,7 +186,7 @@ def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
         return
     clock = clock_of(queue)
     for instant in coming:
-        print_line(_moment(clock, one, instant))
+        print_line(moment_of(clock, one, instant))
     if coming and one.cron:
         where = "times are of" if clock.for_person else "times are in UTC, cron is in"
         print_hint(f"{where} {one.tz}")
@@ -252,7 +196,40 @@ def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
         print_hint("it is never due again")
 
 
+@examples("""
+    queuectl schedule history nightly
+    queuectl schedule history nightly -n 100 --json
+""")
+@schedule.command("history")
+@click.argument("name", metavar="NAME", type=SCHEDULE_NAME)
+@click.option(
+    "-n", "number", type=click.IntRange(1, _MOST), default=20, metavar="N", help="How many; 20."
+)
+@json_option
+@pass_session
+def history(session: Session, name: str, number: int, as_json: bool) -> None:
+    """List the latest runs of a schedule, the newest first, and how they ended."""
+    queue = session.reading()
+    one = queue.schedules.get(name)
+    runs = list(queue.schedules.runs(name, number))
+    if as_json:
+        tables.write_json(list(jobs_as_dicts(queue, runs)))
+    elif not session.table(runs, run_columns(clock_of(queue))):
+        session.hint(f"it has not run yet: the next run is {moment(clock_of(queue), one)}")
+
+
 _names = names_argument(SCHEDULE_NAME)
+
+
+@schedule.command("run", epilog="queuectl schedule run nightly")
+@_names
+@each_by_itself
+def run(queue: Queue, name: str) -> str:
+    """Enqueue a run at once, beside those that are due."""
+    job = queue.schedules.run_now(name)
+    remember_jobs(queue, [job.id])
+    hint_at_missing_workers(queue)
+    return f"Enqueued job '{job.id}'"
 
 
 @schedule.command("pause", epilog="queuectl schedule pause nightly")
@@ -269,8 +246,7 @@ def pause(queue: Queue, name: str) -> str:
 def resume(queue: Queue, name: str) -> str:
     """Go on with the next run; those that were due meanwhile are dropped."""
     resumed = queue.schedules.resume(name)
-    moment = _moment(clock_of(queue), resumed, resumed.next_due)
-    return f"Resumed schedule '{name}': next run {moment}"
+    return f"Resumed schedule '{name}': next run {moment(clock_of(queue), resumed)}"
 
 
 @schedule.command("remove", epilog="queuectl schedule remove nightly")
@@ -280,3 +256,6 @@ def remove(queue: Queue, name: str) -> str:
     """Forget schedules; the jobs of their runs stay."""
     queue.schedules.remove(name)
     return f"Removed schedule '{name}'"
+
+
+schedule.add_command(edit)

@@ -350,3 +350,59 @@ def test_a_field_that_a_schedule_lacks_is_refused_with_the_reason() -> None:
     with open_queue() as queue, pytest.raises(InvalidInput, match="of one moment") as refusal:
         queue.schedules.add("nightly", "0 3 * * *", {"command": "true", "snapshot": True})
     assert "queuectl enqueue --snapshot" in refusal.value.hint
+
+
+def test_a_schedule_is_given_another_time_and_other_fields_and_keeps_the_rest(cli: Cli) -> None:
+    cli.ok(
+        "schedule", "add", "a", "0 3 * * *", "true", "--tz", "UTC", "--env", "A=1", "-q", "night"
+    )
+    told = cli.ok("schedule", "edit", "a", "--cron", "30 4 * * *", "--env", "B=2", "--timeout", "9")
+    assert re.fullmatch(r"Changed schedule 'a': next run .*T04:30:00.000Z\n", told.out)
+    one = cli.ok("schedule", "show", "a", "--json").json
+    assert (one["cron"], one["tz"]) == ("30 4 * * *", "UTC")
+    assert one["job"]["env"] == {"A": "1", "B": "2"}
+    assert (one["job"]["queue"], one["job"]["timeout"]) == ("night", 9)
+    cli.ok("schedule", "edit", "a", "--every", "2h", "--without", "timeout", "--", "./x.sh", "-a")
+    one = cli.ok("schedule", "show", "a", "--json").json
+    assert (one["cron"], one["every"], one["job"]["command"]) == (None, 7200, ["./x.sh", "-a"])
+    assert "timeout" not in one["job"]
+    cli.ok("schedule", "edit", "a", "echo new", "--catch-up", "--overlap", "--cwd", "/tmp")
+    one = cli.ok("schedule", "show", "a", "--json").json
+    assert (one["catch_up"], one["overlap"], one["job"]["cwd"]) == (True, True, "/tmp")
+    cli.ok("schedule", "edit", "a", "--skip-missed", "--no-overlap")
+    one = cli.ok("schedule", "show", "a", "--json").json
+    assert (one["catch_up"], one["overlap"], one["job"]["command"]) == (False, False, "echo new")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "nothing is to be changed"),
+        (["--cron", "61 * * * *"], "61"),
+        (["--every", "2h", "--cron", "* * * * *"], "either a cron line, in a zone, or an interval"),
+        (["--timeout", "9", "--without", "timeout"], "--without timeout goes without a value"),
+        (["--unique", "x"], "--unique does not go with a schedule"),
+        (["true", "--", "false"], "one command is needed"),
+    ],
+)
+def test_what_a_schedule_cannot_become_is_refused_and_it_stays(
+    cli: Cli, words: list[str], why: str
+) -> None:
+    cli.ok("schedule", "add", "a", "0 3 * * *", "true")
+    before = cli.ok("schedule", "show", "a", "--json").json
+    assert why in cli.refused(2, "schedule", "edit", "a", *words)
+    assert cli.ok("schedule", "show", "a", "--json").json == before
+
+
+def test_a_run_is_enqueued_at_once_and_is_in_the_history(cli: Cli) -> None:
+    cli.ok("schedule", "add", "a", "0 3 * * *", "true")
+    told = cli.ok("schedule", "history", "a")
+    assert told.out == ""
+    assert "it has not run yet" in told.err
+    assert re.fullmatch(r"Enqueued job 'a@\d{8}T\d{4}Z'\n", cli.ok("schedule", "run", "a").out)
+    assert "of schedule 'a' is there" in cli.refused(4, "schedule", "run", "a")
+    (job,) = cli.ok("schedule", "history", "a", "--json").json
+    assert job["state"] == "pending"
+    assert job["id"] in cli.ok("schedule", "history", "a", "-n", "1").out
+    for words in (["history", "b"], ["run", "b"], ["edit", "b", "true"]):
+        assert "no schedule 'b'" in cli.refused(3, "schedule", *words)
