@@ -92,6 +92,7 @@ def restore(
                 hint=f"queuectl restore --yes {file}",
             )
         done = ready.finish(Wishes(**wishes))
+    session.queue().note("restore", about=f"{contents}{age}")
     print_line(f"Restored {contents} from {file}{age}")
     _tell_waiting(ready.found)
     _tell(done)

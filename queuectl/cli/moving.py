@@ -46,7 +46,9 @@ def import_foreign(session: Session, source: str, file: str | None, options: dic
         tables.write_json([each.as_dict() for each in taken])
     else:
         _write(session, taken, dry_run=dry_run)
-    if not dry_run and any(each.result == TAKEN for each in taken):
+    number = sum(each.result == TAKEN for each in taken)
+    if number and not dry_run:
+        queue.note("import", number=number, about=f"from {source}")
         hint_at_missing_workers(queue)
     is_refused = any(each.result == REFUSED for each in taken)
     return ExitCode.USAGE if is_refused else ExitCode.OK

@@ -148,6 +148,19 @@ class Session:
             table(rows, columns, colors=self.colors)
         return bool(rows)
 
+    def note_beside(self, act: str, target: str, about: str = "") -> None:
+        """Note an act that is none on the store, for the audit trail, where a store is there.
+
+        The act stands whether the store can be had or not.
+        """
+        try:
+            queue = self.reading()
+        except QueuectlError as fault:
+            _warn_of_audit(fault)
+            return
+        if not queue.missing:
+            queue.note(act, target, about=about)
+
     def close(self) -> None:
         """Close the queue if it was opened."""
         if self._queue is not None:
@@ -179,7 +192,11 @@ def _note_changes(queue: Queue) -> None:
     try:
         queue.flush_notes()
     except QueuectlError as fault:
-        print_hint(f"warning: the audit trail could not be written: {fault}")
+        _warn_of_audit(fault)
+
+
+def _warn_of_audit(fault: QueuectlError) -> None:
+    print_hint(f"warning: the audit trail could not be written: {fault}")
 
 
 def _end_abandoned_runs(queue: Queue) -> None:

@@ -149,6 +149,7 @@ def send(session: Session, job_id: str, text: str | None, eof: bool, no_newline:
         raise InvalidInput(f"at most {console_socket.MOST_BYTES:,} bytes can be sent at once")
     with connected(running) as connection:
         _ask(connection, job, console_socket.END if eof else console_socket.TYPE, data)
+    session.reading().note("send", job.id)
     what = f"Sent {len(data):,} bytes to job '{job.id}'"
     if eof:
         what = f"{what} and ended its input" if data else f"Ended the input of job '{job.id}'"
@@ -208,5 +209,6 @@ def send_signal(session: Session, job_id: str, name: str) -> None:
 
     if not signal_members(_until_begun(running, look, "has no process yet"), number):
         raise Conflict(f"the processes of job '{job.id}' have become another user's")
+    session.reading().note("signal", job.id, about=number.name)
     print_line(f"Sent {number.name} to job '{job.id}'")
     _tell_of_pause(job)

@@ -189,7 +189,10 @@ def _import_export(session: Session, file: str, *, skip_existing: bool) -> int:
                 print_error(taken.error, taken.where)
                 code = code or taken.error.exit_code
             progress.show(f"{stored['job']:,} jobs imported")
-    print_line(f"Imported {jobs_and_schedules(stored['job'], stored['schedule'])}")
+    imported = jobs_and_schedules(stored["job"], stored["schedule"])
+    if stored:
+        queue.note("import", number=stored.total(), about=imported)
+    print_line(f"Imported {imported}")
     if skipped:
         print_hint(f"{skipped:,} skipped: they exist already")
     return code
@@ -222,6 +225,7 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     """Move a whole store to another, and compare the two at the end."""
     if (url is None) != release:
         raise InvalidInput("name the store to move to, with --to URL (or --release this one)")
+    from queuectl.queue.audit import Note, person, write
     from queuectl.stores import open_store
     from queuectl.stores.rules import require_in_use
     from queuectl.transfer import migration
@@ -232,6 +236,8 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
     source = queue.store
     if url is None:
         was_moved = migration.release(source)
+        if was_moved:
+            queue.note("migrate release")
         print_line(f"{source.address} is in use again" if was_moved else "this store was not moved")
         return ExitCode.OK
     contents = jobs_and_schedules(queue.counts().total, len(source.schedules.all()))
@@ -255,6 +261,9 @@ def migrate(session: Session, url: str | None, force: bool, release: bool, yes: 
                 progress.show(how_far or f"{done.moved:,} jobs moved")
         before = " before" if done.is_over else ""
         jobs = done.compared - done.deliveries + done.unmade
+        if not done.is_over:
+            note = Note(target.now(), "migrate", number=jobs, about=f"from {source.address}")
+            write(target, person(), [note])
         print_line(f"Moved {jobs_and_schedules(jobs, done.schedules)} to {target.address}{before}")
         print_line(f"Checksum {done.checksum[:16]} is the same in both")
         print_hint(f"{source.address} is left as it was, and refuses jobs and workers now")

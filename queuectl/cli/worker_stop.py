@@ -67,10 +67,7 @@ def stop(
 
     pids = stopper.find_pids(session.location(), ids) if ids else None
     report, faults = stop_here(session, pids, now=now, seconds=seconds)
-    if report.stopped:
-        for each in report.stopped:
-            session.reading().note("worker stop", str(each))
-    else:
+    if not report.stopped:
         if faults:  # there may be some that nobody could tell of
             raise faults[0]
         print_line("No workers are running")
@@ -104,6 +101,8 @@ def stop_here(
             on_waiting=farewell.waiting,
             on_fault=faults.append,
         )
+    for each in report.stopped:
+        session.reading().note("worker stop", str(each))
     if report.left:
         raise _still_running(report.left, now=now)
     return report, faults

@@ -96,6 +96,8 @@ def start_here(session: Session, orders: dict[str, Any]) -> None:
     queue = session.queue()
     queue.store.check(quick=True)
     pids = manager.start(session.location(), log_format=queue.settings().log_format, **orders)
+    for pid in pids:
+        queue.note("worker start", str(pid))
     print_line(f"Started {len(pids)} worker(s): {pids}")
     _hint_at_drained_host(queue)
 

@@ -452,7 +452,7 @@ class Queue(Reader):
         """The hosts of the fleet."""
         from queuectl.queue.hosts import Hosts
 
-        return Hosts(self._store)
+        return Hosts(self._store, self.note)
 
     @property
     def hooks(self) -> Hooks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -81,10 +81,13 @@ class HostView:
 
 
 class Hosts:
-    """The use cases of hosts."""
+    """The use cases of hosts; `note` is told of every change that somebody makes."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, note: Callable[[str, str], None] = lambda _act, _name: None
+    ) -> None:
         self._store = store
+        self._note = note
 
     def views(self, workers: Sequence[LiveWorker]) -> list[HostView]:
         """Return every host that has workers or of which something is kept, by name.
@@ -122,12 +125,14 @@ class Hosts:
             raise NothingDone(f"host '{name}' is drained already")
         now = self._store.now()
         self._change(name, now)
+        self._note("host drain", name)
 
     def resume(self, name: str) -> None:
         """Let the workers of a host take jobs again. Raises NotFound, and NothingDone."""
         if self._require(name).drained_at is None:
             raise NothingDone(f"host '{name}' is not drained")
         self._change(name, None)
+        self._note("host resume", name)
 
     def require(self, name: str) -> None:
         """Raise NotFound, with the names there are, for a host that nobody knows."""

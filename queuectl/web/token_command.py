@@ -35,6 +35,7 @@ def new(session: Session, name: str, read_only: bool) -> None:
     home.make()
     secret = Tokens(home).new(name, read_only=read_only)
     print_line(secret)
+    session.note_beside("token new", name, about="read-only" if read_only else "")
     print_hint(f"it is not shown again; queuectl dashboard token revoke {name} withdraws it")
 
 
@@ -76,6 +77,7 @@ def revoke(session: Session, names: tuple[str, ...]) -> int:
 
     def act(name: str) -> None:
         tokens.revoke(name)
+        session.note_beside("token revoke", name)
         print_line(f"Revoked token '{name}'")
 
     return for_each(names, act)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pwd
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
+import click
 import pytest
 
+import queuectl
+from queuectl.cli.root import root
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.queue import audit, open_queue
 from queuectl.queue.audit import person
@@ -145,3 +151,129 @@ def test_who_types_is_named_by_the_system_not_by_what_a_variable_says(
     monkeypatch.setenv("USER", "somebody")
     monkeypatch.setenv("LOGNAME", "somebody")
     assert person() == f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+
+
+def test_what_changes_hosts_tokens_and_whole_stores_is_noted_too(jobs: Cli, tmp_path: Path) -> None:
+    host, file = socket.gethostname(), tmp_path / "jobs.jsonl"
+    jobs.ok("host", "drain", host)
+    jobs.ok("host", "resume", host)
+    file.write_text(jobs.ok("export").out)
+    jobs.ok("import", "--skip-existing", str(file))
+    jobs.ok("delete", "a", "b")
+    jobs.ok("import", str(file))
+    tab = tmp_path / "tab"
+    tab.write_text(f"0 3 * * * echo {SECRET}\n")
+    jobs.ok("import", "--from", "crontab", str(tab))
+    jobs.ok("dashboard", "token", "new", "ci", "--read-only")
+    jobs.ok("dashboard", "token", "revoke", "ci")
+    targets = [each[1] for each in noted(jobs)]
+    assert noted(jobs) == [
+        ("host drain", [host], 1, ""),
+        ("host resume", [host], 1, ""),
+        ("delete", ["a", "b"], 2, ""),
+        ("import", [], 2, "2 jobs"),
+        ("schedule add", targets[4], 1, ""),
+        ("import", [], 1, "from crontab"),
+        ("token new", ["ci"], 1, "read-only"),
+        ("token revoke", ["ci"], 1, ""),
+    ]
+    assert SECRET not in jobs.ok("audit").out
+
+
+def test_a_store_tells_where_it_comes_from(jobs: Cli, tmp_path: Path) -> None:
+    copy, other = str(tmp_path / "copy.db"), str(tmp_path / "other.db")
+    jobs.ok("backup", copy)
+    jobs.ok("restore", "--yes", copy)
+    ((act, _, _, about),) = noted(jobs)
+    assert (act, about.startswith("2 jobs")) == ("restore", True)
+    jobs.ok("migrate", "--yes", "--to", other)
+    jobs.ok("migrate", "--release")
+    assert [act for act, *_ in noted(jobs)] == ["restore", "migrate release"]
+    (*_, (act, _, number, about)) = noted(jobs, "--store", other)
+    assert (act, number, about.startswith("from ")) == ("migrate", 2, True)
+
+
+def test_a_token_is_made_where_there_is_no_store_to_note_it_in(cli: Cli, home: Path) -> None:
+    assert len(cli.ok("dashboard", "token", "new", "ci").out) > 20
+    assert [path.name for path in home.iterdir() if "db" in path.name] == []
+
+
+def test_workers_that_are_started_and_stopped_by_somebody_are_noted(cli: Cli) -> None:
+    cli.ok("worker", "start", "--count", "2")
+    pids = [str(each["pid"]) for each in cli.ok("worker", "list", "--json").json]
+    cli.ok("worker", "scale", "1")
+    cli.ok("worker", "stop")
+    (start, scaled, stop) = noted(cli)
+    assert (start[0], sorted(start[1])) == ("worker start", sorted(pids))
+    assert (scaled[0], stop[0]) == ("worker stop", "worker stop")
+    assert sorted(scaled[1] + stop[1]) == sorted(pids)
+
+
+LOOKS = """
+    help, completion, status, list, show, logs, wait, watch, stats, metrics, audit, results, export
+    doctor, batch list, batch show, batch wait, batch results, queue list, resource list, dlq list
+    dlq show, schedule list, schedule show, schedule next, schedule history, hook list, hook show
+    hook deliveries, hook check, worker list, worker logs, host list, config get, config show
+    dashboard token list, backup, shell
+"""
+"""What changes nothing of a store; the shell notes each of its commands."""
+
+NOTED_AS = {
+    **dict.fromkeys(("dlq retry", "batch retry"), "retry"),
+    "dlq purge": "purge", "batch cancel": "cancel", "set": "edit",
+    "worker scale": "worker stop", "worker restart": "worker stop",
+    "parallel": "worker start",
+    "dashboard token new": "token new", "dashboard token revoke": "token revoke",
+}  # fmt: skip
+"""Commands that are noted by other words than their own."""
+
+NOT_NOTED = {
+    "init": "makes the home, in which nothing has been done yet",
+    **dict.fromkeys(("enqueue", "add", "run"), "a new job is its own record"),
+    "attach": "what is typed belongs to the job, which has it in its output",
+    "worker run": "a service manager starts it again and again; the log of the worker tells of it",
+}
+
+
+def test_every_command_that_changes_something_is_noted() -> None:
+    looks = {words.strip() for line in LOOKS.splitlines() for words in line.split(",")}
+    acts = acts_in_source()
+    for words in leaves(root, click.Context(root)):
+        if not (words in looks or words in NOT_NOTED or words.startswith("jobs ")):
+            act = NOTED_AS.get(words, words)
+            assert act in acts, f"'{words}' is not noted in the audit trail"
+    assert {*NOT_NOTED, *NOTED_AS} <= {*leaves(root, click.Context(root))}
+
+
+def acts_in_source() -> set[str]:
+    """Return the words by which something is noted anywhere in the program."""
+    acts = set[str]()
+    for path in Path(queuectl.__file__).parent.rglob("*.py"):
+        kind = {"schedules.py": "schedule ", "hooks.py": "hook "}.get(path.name, "")
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and called(call) in NOTING:
+                words = [each for argument in call.args[:2] for each in ast.walk(argument)]
+                texts = [each.value for each in words if isinstance(each, ast.Constant)]
+                acts |= {f"{kind}{text}" for text in texts if isinstance(text, str)}
+    return acts
+
+
+NOTING = ("note", "note_beside", "_note", "_noted", "_changed", "Note")
+
+
+def called(call: ast.Call) -> str:
+    """Return the name of the function that is called, without what it belongs to."""
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def leaves(group: click.Command, context: click.Context, above: str = "") -> Iterator[str]:
+    """Yield the words of every command below a group."""
+    if not isinstance(group, click.Group):
+        yield above
+        return
+    for name in group.list_commands(context):
+        below = group.get_command(context, name)
+        assert below is not None
+        words = f"{above} {name}".strip()
+        yield from leaves(below, click.Context(below, parent=context), words)

@@ -118,14 +118,14 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_is_read(
     visitor = visit()
     visitor.go("/jobs/a")
     page, reached = visitor.page, []
-    for _ in range(21):
+    for _ in range(22):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent.trim()"))
         outline = "getComputedStyle(document.activeElement).outlineStyle"
         assert page.evaluate(outline) != "none", reached
     assert reached == [
         "Skip to content", "queuectl", "Overview", "Jobs", "Dead letters", "Queues", "Batches",
-        "Workers", "Schedules", "Hooks", "Settings", "Auto", "Light", "Dark", "Log out",
+        "Workers", "Schedules", "Hooks", "Settings", "Who did what", "Auto", "Light", "Dark", "Log out",
         "Pause", "Cancel", "Edit", "Clone", "Delete", "default",
     ]  # fmt: skip
     page.focus("summary")

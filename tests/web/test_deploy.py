@@ -32,14 +32,12 @@ def with_theirs(packages: set[str]) -> set[str]:
     return packages if plain <= packages else with_theirs(packages | plain)
 
 
-def test_the_requirements_have_all_that_the_dashboard_needs() -> None:
+def test_the_requirements_have_all_that_the_dashboard_and_its_messages_need() -> None:
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     pinned = {named(line) for line in text.splitlines() if not line.startswith("#")}
     project = tomlkit.parse((ROOT / "pyproject.toml").read_text(encoding="utf-8")).unwrap()
-    lines = [
-        *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["web"],
-    ]
+    extras = project["project"]["optional-dependencies"]
+    lines = [*project["project"]["dependencies"], *extras["web"], *extras["notify"]]
     assert with_theirs({named(line) for line in lines}) - pinned == set()
     assert "requirements.txt" in (DEPLOY / "Containerfile").read_text(encoding="utf-8")
 
