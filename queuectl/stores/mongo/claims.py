@@ -56,7 +56,10 @@ BATCH_SIZE = 32
 _TRIES = 20
 _TRIES_AT_SEVERAL = 2
 _PROCESSING = State.PROCESSING.value
-_FOR_LIMITS = {"queue": True, "slots": True, "suspect": True, "needs": True, "runs": True}
+_FOR_LIMITS = dict.fromkeys(("queue", "slots", "suspect", "needs", "runs", "priority"), True)
+_EQUAL = ("priority", "slots", "suspect")
+_FEW = 8
+"""Of so many first jobs of a queue with a limit one is taken where others were faster."""
 
 
 class Claims:
@@ -237,21 +240,24 @@ class Claims:
     def _take_limited(self, request: ClaimRequest, where: Document, limit: int) -> Job | None:
         """Take the first job of a limited queue with numbers that nobody else holds.
 
-        A suspect that is not for this worker is not overtaken there, as others took all its room.
+        Where others were faster one of the first few is taken, of those that go equally before
+        the rest. A suspect that is not for this worker is not overtaken there, as others took all
+        its room.
         """
         if not request.alone:
             where = {name: value for name, value in where.items() if name not in NO_SUSPECTS}
-        for _ in range(_TRIES):
-            first = self._link.jobs.find_one(
-                {"ready": True, **where}, _FOR_LIMITS, sort=CLAIM_ORDER, hint="claim"
-            )
-            if first is None:
+        for attempt in range(_TRIES):
+            found = self._link.jobs.find({"ready": True, **where}, _FOR_LIMITS, hint="claim")
+            firsts = list(found.sort(CLAIM_ORDER).limit(_FEW if attempt else 1))
+            if not firsts:
                 return None
+            first = firsts[0]
             if first.get("suspect") and not request.alone:
                 raise NoRoom
             if not isinstance(first.get("slots", 1), int):
                 set_aside(self._link, first["_id"])
-            elif job := self._take_one(request, first, limit):
+                continue
+            if job := self._take_one(request, random.choice(_alike(firsts)), limit):
                 return job
         return None
 
@@ -358,6 +364,12 @@ class Claims:
     def _held_document(self, request: ClaimRequest) -> Document | None:
         held = {"state": _PROCESSING, "claim_id": request.claim_id}
         return durable(self._link.jobs).find_one(held, BARE)
+
+
+def _alike(jobs: list[Document]) -> list[Document]:
+    """Return those of the first jobs of a queue that may as well go in the place of the first."""
+    first = [jobs[0].get(name) for name in _EQUAL]
+    return list(takewhile(lambda each: [each.get(name) for name in _EQUAL] == first, jobs))
 
 
 def _one(job: Job | None) -> list[Job]:

@@ -39,6 +39,9 @@ UNCONFIRMED_SECONDS = 30.0
 """How long an entry stands whose claim was not confirmed."""
 
 _LEDGER = "+ledger"
+_ANY_READY: Document = {"ready": NEEDS, "needs_key": {"$gt": ""}}
+"""Any of them. No index is looked at of whose first field a query says nothing."""
+
 _EMPTY: Document = {"_id": _LEDGER, "rev": 0, "holders": []}
 _PROCESSING = State.PROCESSING.value
 _HEAD = {
@@ -52,7 +55,7 @@ many jobs are read for each. MongoDB merges up to 200 ranges of an index into on
 
 def are_ready(link: Link) -> bool:
     """Whether any job may be claimed that needs resources. Cheap."""
-    return link.jobs.find_one({"ready": NEEDS}, {"_id": True}) is not None
+    return link.jobs.find_one(_ANY_READY, {"_id": True}) is not None
 
 
 class Ledger:
@@ -158,7 +161,7 @@ def _heads(link: Link, request: ClaimRequest, queues: ReadyQueues) -> Iterable[D
     """
     own: Document = {"queue": queues.open_queues(request.queues), **_suspects(request)}
     full: list[str] = []
-    kinds = link.jobs.distinct("needs_key", {"ready": NEEDS})
+    kinds = link.jobs.distinct("needs_key", _ANY_READY)
     mine = _firsts(link, kinds, own, queues, full)
     yield from mine.values()
     if not (request.queues or request.suspects or not request.alone):
