@@ -18,7 +18,8 @@ _PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
 _BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 
 _CURVE = (1, 10, 100, 1000, 10_000)
-_JOBS_OF_CURVE = {"short": 20_000, "long": 20_000, "limited": 600}
+_MOST_OF_LIMITED = 100
+"""More workers only look whether there is room."""
 
 
 def main() -> int:
@@ -88,7 +89,7 @@ def _write_curves(seed: int) -> None:
 
 
 def _short(workers: int) -> Scenario:
-    return Scenario(hosts=workers, jobs=_JOBS_OF_CURVE["short"] * (2 if workers > 999 else 1))
+    return Scenario(hosts=workers, jobs=max(20_000, 4 * workers))
 
 
 def _long(workers: int) -> Scenario:
@@ -119,7 +120,7 @@ def _lines(seed: int, of: Callable[[int], Scenario]) -> Iterator[str]:
     yield "| ---: | ---: | ---: | ---: | ---: | --- | ---: |"
     for workers in _CURVE:
         scenario = of(workers)
-        if scenario.limit and workers > 1000:
+        if scenario.limit and workers > _MOST_OF_LIMITED:
             continue
         yield _row(simulate(replace(scenario, until=100_000.0), seed))
 
