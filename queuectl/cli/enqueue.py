@@ -68,7 +68,7 @@ def enqueue(
     session = ctx.ensure_object(Session)
     requested = options_from(ctx, options)
     sources = ctx.meta.get(SOURCES, ())
-    if sources or any(options[name] for name in SWEEP_OPTIONS):
+    if sources or any(options[name] not in (None, ()) for name in SWEEP_OPTIONS):
         from queuectl.cli.sweep import enqueue_sweep
 
         shows = {"print_id": print_id, "as_json": as_json}

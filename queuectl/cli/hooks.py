@@ -124,7 +124,7 @@ def add(session: Session, /, name: str, replace: bool, **options: Any) -> None:
             secret=secret,
             smtp=options["smtp"] or "",
             sender=options["sender"] or "",
-            digest=parse_digest(options["digest"]) if options["digest"] else 0.0,
+            digest=0.0 if options["digest"] is None else parse_digest(options["digest"]),
             cwd=str(working_directory()) if target is Target.COMMAND else "",
         ),
         replacing=replace,

@@ -116,7 +116,9 @@ def _provide_worker(session: Session, queue: Queue, job_id: str) -> None:
     takers = [
         each
         for each in living
-        if each.record.stop is None and each.record.takes_from(job.spec.queue)
+        if each.record.stop is None
+        and not each.record.is_drained
+        and each.record.takes_from(job.spec.queue)
     ]
     if takers:
         is_taken = any(job_id in each.job_ids for each in takers)

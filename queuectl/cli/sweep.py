@@ -96,7 +96,7 @@ def _axes(options: Mapping[str, Any], sources: Sequence[Source]) -> tuple[list[A
     if options["array"] is not None:
         axis, at_once = array_axis(options["array"])
         axes.append(axis)
-    if at_once is not None and options["at_once"] is not None:
+    if at_once is not None and options.get("at_once") is not None:
         raise InvalidInput(f"--array {options['array']} and --at-once say twice how many at once")
     axes += map(param_axis, options["params"])
     axes += map(read_axis, options["param_files"])

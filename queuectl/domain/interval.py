@@ -11,7 +11,7 @@ from queuectl.domain.times import parse_duration
 SHORTEST, LONGEST = 60, 366 * 86_400
 """Seconds: the ids of runs have minutes, and what is rarer than yearly is no schedule."""
 
-_UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60))
+_UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 class Interval:

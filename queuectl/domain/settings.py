@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ def _setting(
     text: str,
     *aliases: str,
     choices: tuple[str, ...] = (),
+    pattern: str = "",
 ) -> Any:
     """Return the line of a field that carries all that is known about one setting."""
     return line(
@@ -38,6 +40,7 @@ def _setting(
         help=text,
         aliases=aliases,
         choices=choices,
+        pattern=pattern,
     )
 
 
@@ -151,6 +154,7 @@ class Settings:
         "", 0, 10_000, "", "where the whole output of runs is kept for every host: store "
         "(MongoDB), s3://BUCKET/PREFIX, file:///shared/DIR or another address of fsspec; none is "
         "on the host of each run alone",
+        pattern="|store|file:///.+|(?!file:)[a-z][a-z0-9+.:-]*://.+",
     )  # fmt: skip
     log_store_bytes: int = _setting(
         2**24, 2**10, 2**31, "bytes", "how much of each stream of a run is kept there: of what is "
@@ -261,6 +265,8 @@ def parse_value(key: str, raw: object) -> Value:
         return as_flag(key, raw)
     if isinstance(default, str):
         text = _as_text(key, raw, meta["maximum"])
+        if meta["pattern"] and not re.fullmatch(meta["pattern"], text):
+            raise InvalidInput(f"{key} cannot be {shown(text)}", f"it says {meta['help']}")
         return as_choice(key, text, meta["choices"]) if meta["choices"] else text
     bounds = f"between {show(meta['minimum'])} and {show(meta['maximum'])}"
     number = as_number(key, _in_its_unit(raw, meta["unit"]), bounds)

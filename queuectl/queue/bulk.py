@@ -103,7 +103,13 @@ def delete_all(reader: Reader, chosen: Filter, *, force: bool) -> Iterator[Chang
     logs = JobLogs(reader.home)
     names = set[str | None]()
     gone: list[str] = []
-    for result in _change_all(reader, chosen, decide, delete_alone):
+    unmade: Iterator[ChangeResult] = iter(())
+    if reader.store.has_unmade():
+        from queuectl.queue.lazy import drop_rest  # of batches that are made while they run
+
+        dropped = drop_rest(reader.store, chosen.of_jobs())
+        unmade = (ChangeResult(job, number=number) for job, number in dropped)
+    for result in chain(unmade, _change_all(reader, chosen, decide, delete_alone)):
         if result.error is None:
             logs.remove(result.job.id)
             gone.append(result.job.id)
@@ -180,7 +186,10 @@ def purge(reader: Reader, chosen: Filter) -> Iterator[Purged]:
     store, logs = reader.store, JobLogs(reader.home)
     store.counts()  # which logs what is in no state that can be chosen
     chosen = chosen.of_jobs()
-    done, after = Purged(drop_rest(store, chosen) if store.has_unmade() else 0), 0
+    rest = drop_rest(store, chosen) if store.has_unmade() else ()
+    done, after = Purged(sum(number for _, number in rest)), 0
+    if done.deleted:
+        yield done
     while page := list(store.find(chosen, Page(limit=_PURGED_AT_ONCE, after_seq=after))):
         gone = remove_unspared(store, page)
         for job_id in gone:

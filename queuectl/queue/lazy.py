@@ -271,15 +271,29 @@ def drop_old_rest(store: Store, before: datetime) -> None:
             store.batches.forget(record.name)
 
 
-def drop_rest(store: Store, chosen: Filter) -> int:
-    """Forget the jobs that are not made yet, are cancelled and fit a filter; return how many."""
-    lazy, dropped = LazyJobs(store), 0
+def drop_rest(store: Store, chosen: Filter) -> Iterator[tuple[Job, int]]:
+    """Forget the jobs that are not made yet and fit a filter.
+
+    Yields the first of each batch with how many they were.
+    """
+    lazy = LazyJobs(store)
     for record in store.batches.unmade():
-        if record.rest == State.CANCELLED.value and fits_whole(lazy, record, chosen):
-            number = record.unmade
-            after = record.changed(made=record.total, ahead=())
-            dropped += number if store.batches.save(after, record) else 0
-    return dropped
+        if fits_whole(lazy, record, chosen):
+            before = _dropped(store, record.name, record.rest)
+            if before is not None:
+                first = next(iter(before.numbers_unmade()))
+                yield lazy.unmade(before, first), before.unmade
+
+
+@retry_on_conflict
+def _dropped(store: Store, name: str, rest: str) -> Batch | None:
+    """Forget what is not made of a batch; return it as it was, or None if it is no more so."""
+    record = store.batches.get(name)
+    if record is None or record.unmade <= 0 or record.rest != rest:
+        return None
+    if not store.batches.save(record.changed(made=record.total, ahead=()), record):
+        raise Outpaced(f"batch '{name}'")
+    return record
 
 
 def page_of(store: Store, found: Iterator[Job], chosen: Filter, page: Page) -> Iterator[Job]:

@@ -1,7 +1,7 @@
 """Named tokens of a dashboard: made for a program or a person, and withdrawn by their name.
 
 Each is a file of its name in the home, with the digest of what is secret in it. So a name is taken
-by making the file, and a token is withdrawn by removing it, whoever does so at the same time.
+by the whole file, and a token is withdrawn by removing it, whoever does so at the same time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import stat
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
+from tempfile import NamedTemporaryFile
 
 from queuectl.domain.errors import Conflict, InvalidInput, NotFound, nearest
 from queuectl.domain.field_checks import check_name, is_name
@@ -60,14 +61,15 @@ class Tokens:
         made = {"sha256": _digest(secret), "read_only": read_only, "created_at": _now()}
         path = self._directory / name
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with NamedTemporaryFile("w", dir=self._directory, prefix=".") as file:
+                json.dump(made, file)
+                file.flush()
+                os.link(file.name, path)  # so that a name is taken by a whole token only
         except FileExistsError:
             hint = f"queuectl dashboard token revoke {name}, or choose another name"
             raise Conflict(f"there is a token '{name}' already", hint=hint) from None
         except OSError as fault:
             raise cannot("make", path, fault) from fault
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(made, file)
         return secret
 
     def all(self) -> list[Token]:

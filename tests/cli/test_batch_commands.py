@@ -12,6 +12,7 @@ import pytest
 from queuectl.domain.batch import advance
 from queuectl.domain.frozen import replace
 from queuectl.domain.job import Outcome, State
+from queuectl.domain.query import Filter, Page
 from queuectl.presentation.batches import Estimate
 from queuectl.queue import Queue, open_queue
 from queuectl.queue.batches import look_after
@@ -215,6 +216,20 @@ def test_a_whole_batch_is_cancelled_retried_and_purged(cli: Cli, lazy: Queue) ->
     look_after(lazy.store, record)
     cli.ok("purge", "--batch", "b", "--yes")
     assert cli.ok("batch", "list", "--json").json == []
+
+
+def test_a_whole_batch_is_deleted_with_what_is_not_made_yet(cli: Cli, lazy: Queue) -> None:
+    assert "not made yet are deleted" in cli.ok("delete", "--batch", "b", "--yes").out
+    assert lazy.counts().total == 0
+    assert cli.ok("batch", "list", "--json").json == []
+
+
+def test_a_purge_of_nothing_but_what_was_not_made_counts_it(cli: Cli, lazy: Queue) -> None:
+    rest = sum(record.unmade for record in lazy.store.batches.unmade())
+    cli.ok("cancel", "--batch", "b", "--yes")
+    for job in list(lazy.store.find(Filter(), Page())):
+        lazy.delete(job.id)
+    assert cli.ok("purge", "--batch", "b", "--yes").out == f"Deleted {rest:,} jobs\n"
 
 
 def test_a_backup_counts_what_is_not_made_yet(cli: Cli, lazy: Queue) -> None:

@@ -103,6 +103,13 @@ def test_a_job_says_that_it_waits_for_a_drained_host(cli: Cli, queue: Queue) -> 
     assert cli.job("a")["reason"] == "host build7 is drained"
 
 
+def test_a_single_job_is_run_on_a_drained_host_whose_workers_live(cli: Cli, queue: Queue) -> None:
+    record = far(queue, HERE)
+    cli.ok("host", "drain", HERE)
+    queue.store.workers.heartbeat(record.id, 1, replace(REPORT, is_drained=True))
+    assert cli.ok("run", "--id", "a", "echo hi").out == "hi\n"
+
+
 def test_this_host_may_be_drained_before_it_has_workers(cli: Cli) -> None:
     cli.ok("host", "drain", HERE)
     assert cli.ok("host", "list", "--json").json[0]["state"] == "drained"

@@ -106,6 +106,11 @@ def test_an_id_names_the_batch(cli: Cli, line: list[str]) -> None:
     assert cli.ids() == ["train-1", "train-2"]
 
 
+def test_an_array_says_how_many_of_its_jobs_run_at_once(cli: Cli) -> None:
+    cli.ok("enqueue", "--batch", "few", "--array", "1-4%2", "x {}")
+    assert [cli.job(f"few-{number}")["at_once"] for number in (1, 4)] == [2, 2]
+
+
 def test_what_is_said_of_all_holds_for_each(cli: Cli) -> None:
     cli.ok("enqueue", "first", "true")
     Path("1.txt").touch()
@@ -177,6 +182,7 @@ REFUSED = {
     "--param lr=1 --preflight 'test -e {lr}' 'x y'": 'write "$QUEUECTL_PARAM_LR" there',
     "--array 1-2 --env 'S={%}' 'x y'": "the command finds it as $QUEUECTL_SLOT",
     "--array 1-2": "nothing to enqueue",
+    "--array '' 'x {}'": "'' is no range",
     "--array 1-2 make": "'make' may be an id or a command",
 }
 

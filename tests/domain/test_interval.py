@@ -47,6 +47,10 @@ def test_an_interval_is_read_and_written(raw: object, seconds: int, text: str) -
     assert parse_interval(text) == seconds
 
 
+def test_an_interval_of_seconds_is_written_whole() -> None:
+    assert [interval_text(seconds) for seconds in (5, 90)] == ["5s", "1m30s"]
+
+
 @pytest.mark.parametrize("raw", ["30s", "90s", 0, "0m", "2 years", "soon", "-5m", 60.5])
 def test_what_is_no_interval_of_whole_minutes_is_refused(raw: object) -> None:
     with pytest.raises(InvalidInput):

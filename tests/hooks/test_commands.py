@@ -53,6 +53,12 @@ def test_a_hook_is_added_and_shown_without_its_secrets_wherever_these_come_from(
         assert (hook.address, hook.secret) == (URL, KEY)
 
 
+def test_how_often_a_digest_tells_is_shown(cli: Cli) -> None:
+    cli.ok("hook", "add", "a", "--on", "failed", "--digest", "5s", "--url", URL)
+    assert "failed, each 5s" in cli.ok("hook", "list").out
+    assert "5s" in cli.ok("hook", "show", "a").out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -74,6 +80,7 @@ def test_a_hook_is_added_and_shown_without_its_secrets_wherever_these_come_from(
         ("--on dead --mail me --smtp smtp://c", "not an e-mail address"),
         ("--on dead --mail me@a.b --smtp smtp://me@c", "go together"),
         ("--on dead --mail me@a.b --smtp smtp://me:pw@c", "must not hold the password"),
+        ("--on dead --digest= --command true", "digest '' is not a duration"),
         ("--on queue-empty --label x --url https://a.b", "labels do not go with"),
         ("--on dead --queue -x --url https://a.b", "queue '-x' is not valid"),
     ],

@@ -118,6 +118,7 @@ def test_many_jobs_of_one_command_are_enqueued_or_none(api: TestClient, queue: Q
     for wrong in (
         {"command": "job '{}'"}, {"array": "3-1"}, {"params": {"lr": 1}}, {"rows": [1]},
         {"capture_env": True}, {"array": 5}, {"nonsense": 1},
+        {"array": "1-2%1", "at_once": 2},
     ):  # fmt: skip
         refused = call(api, "enqueueSweep", {**sweep, "batch": "c", **wrong})
         assert refused.status_code == 400, wrong
@@ -125,6 +126,12 @@ def test_many_jobs_of_one_command_are_enqueued_or_none(api: TestClient, queue: Q
     rows = call(api, "enqueueSweep", {"id": "r", "command": "job {a}", "rows": [{"a": 1}]})
     assert rows.json()["first"] == "r-1"
     assert queue.counts().total == 5
+
+
+def test_jobs_that_are_not_made_yet_count_among_those_that_were_changed(api: TestClient) -> None:
+    call(api, "enqueueSweep", {"command": "job {}", "batch": "b", "array": "1-20000"})
+    for endpoint in ("cancelJobs", "deleteJobs"):
+        assert call(api, endpoint, {"all": True, "batch": "b"}).json()["done"] == 20_000
 
 
 def test_a_job_that_has_the_unique_key_already_is_not_told_to_be_enqueued(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import stat
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from queuectl.domain.errors import Conflict, InvalidInput, NotFound
+from queuectl.domain.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
 from queuectl.domain.job import State
 from queuectl.queue import Queue
 from queuectl.system.home import Home
@@ -116,6 +117,20 @@ def test_what_is_kept_of_a_token_is_its_digest_readable_by_its_owner_alone(home:
             tokens.new(name)
         with pytest.raises(InvalidInput):
             tokens.revoke(name)
+
+
+def test_a_token_that_cannot_be_written_takes_no_name(home: Path) -> None:
+    home.mkdir()
+    tokens = Tokens(Home(home))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(StoreUnavailable):
+            tokens.new("ci")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((home / "dashboard.tokens").iterdir()) == []
+    assert tokens.find(tokens.new("ci")) is not None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": 1}', '{"sha256": "a"}', "\0\xff"])

@@ -46,12 +46,15 @@ def _act(
         raise InvalidInput("name the jobs by ids, or say all")
     if "ids" in arguments:
         errors = [_error_of(queue, one, word) for word in arguments["ids"]]
+        done = errors.count(None)
     else:
-        chosen = known_filter_of(queue, arguments, states)
-        errors = [result.error for result in every(queue, chosen)]
+        errors, done = [], 0
+        for result in every(queue, known_filter_of(queue, arguments, states)):
+            errors.append(result.error)
+            done += 0 if result.error else result.number
     refused = [str(error) for error in errors if error]
     return {
-        "done": len(errors) - len(refused),
+        "done": done,
         "kept": len(refused),
         "refused": refused[:_MOST_REFUSALS],
     }

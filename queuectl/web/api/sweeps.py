@@ -50,6 +50,8 @@ def _axes(arguments: Arguments) -> tuple[list[Axis], int | None]:
     if "array" in arguments:
         numbers, at_once = array_axis(arguments["array"])
         axes.append(numbers)
+    if at_once is not None and arguments.get("at_once") is not None:
+        raise InvalidInput(f"array {arguments['array']} and at_once say twice how many at once")
     for name, values in arguments.get("params", {}).items():
         if not isinstance(values, list):
             raise InvalidInput(f"params: the values of {name} must be an array")
