@@ -6,9 +6,11 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from queuectl.domain.frozen import replace
 from queuectl.domain.job import Outcome
 from queuectl.domain.times import UTC
 from queuectl.presentation.layout import length, sparkline
-from queuectl.queue import Queue, metrics, open_queue
+from queuectl.queue import Queue, metrics, metrics_server, open_queue
 from queuectl.queue.metrics import metrics_text
 from tests.cli.harness import ROOT, Cli, cli, environment, home, run_next, running
 from tests.terminal import Terminal
@@ -182,6 +184,32 @@ def test_metrics_are_served_until_the_server_is_asked_to_stop(cli: Cli) -> None:
         finally:
             ended = server.ends(signal.SIGTERM)
         assert ended.code == 0
+
+
+def half_asked(stack: ExitStack, port: int) -> socket.socket:
+    """Send half of a request for metrics."""
+    held = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+    held.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nX")
+    return held
+
+
+def test_requests_for_metrics_that_are_half_sent_make_room_for_whole_ones(cli: Cli) -> None:
+    cli.ok("enqueue", "a", "true")
+    with metrics_server.serving(open_queue, "127.0.0.1", 0) as port, ExitStack() as stack:
+        held = [half_asked(stack, port) for _ in range(metrics_server.MOST_CONNECTIONS)]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            assert value(answer.read().decode(), "queuectl_up") == 1
+        while held[0].recv(65_536):
+            pass  # what it is answered, if anything, has an end
+
+
+def test_a_request_for_metrics_that_stops_coming_is_given_up_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics_server.BoundedHandler, "timeout", 0.1)
+    with metrics_server.serving(open_queue, "127.0.0.1", 0) as port, ExitStack() as stack:
+        assert not half_asked(stack, port).recv(1)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("address", ["x", "70000", "1.2.3.4:", "-1"])
