@@ -7,7 +7,9 @@ twice by two workers, once with tabs open and once without, every other round th
 A tab does what the page's script does: it follows the events, and fetches what has changed of its
 page after each, at most four times a second. The time is from the first start to the last end in
 the jobs' records. Tabs run in a process of their own on the same machine, where browsers would be
-elsewhere: what they take of the processor counts against the dashboard.
+elsewhere: what they take of the processor counts against the dashboard. The processor time of the
+workers with their jobs, which other load on the machine changes little, is compared too, and that
+of the dashboard is told.
 """
 
 from __future__ import annotations
@@ -54,28 +56,37 @@ def enqueue(home: Path, name: str, number: int, **fields: str) -> None:
     file.unlink()
 
 
-def drain(home: Path, name: str, number: int) -> float:
-    """Return the seconds in which two workers do so many jobs."""
+def processor_seconds(pid: int) -> float:
+    """Return what a process and its children that have ended took of the processors, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def drain(home: Path, name: str, number: int) -> tuple[float, float]:
+    """Return the seconds in which two workers do so many jobs, and their processor time."""
     enqueue(home, name, number)
     queuectl(home, "worker", "start", "--count", "2", "--queue", name)
     queuectl(home, "wait", "--queue", name)
+    workers = json.loads(queuectl(home, "worker", "list", "--json"))
+    spent = sum(processor_seconds(worker["pid"]) for worker in workers)
     queuectl(home, "worker", "stop")
     jobs = json.loads(queuectl(home, "list", "--queue", name, "--limit", "0", "--json"))
     assert all(job["state"] == "completed" for job in jobs)
     times = [datetime.fromisoformat(job[key].replace("Z", "+00:00")).timestamp()
              for job in jobs for key in ("started_at", "finished_at")]  # fmt: skip
     queuectl(home, "delete", "--queue", name, "--yes")
-    return max(times) - min(times)
+    return max(times) - min(times), spent
 
 
 @contextmanager
-def dashboard(home: Path) -> Iterator[int]:
-    """Serve the dashboard of a home; the value is its port."""
+def dashboard(home: Path) -> Iterator[tuple[int, int]]:
+    """Serve the dashboard of a home; the value is its port, and its process id."""
     command = [sys.executable, "-m", "queuectl", "dashboard", "--port", "0"]
     process = subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE)
     try:
         assert process.stdout
-        yield int(process.stdout.readline().split()[2].decode().rstrip("/").rpartition(":")[2])
+        url = process.stdout.readline().split()[2].decode()
+        yield int(url.rstrip("/").rpartition(":")[2]), process.pid
     finally:
         process.terminate()
         process.wait()
@@ -153,23 +164,29 @@ def main() -> None:
         asyncio.run(be_tabs(options.be_tabs, options.tabs))
         return
     with tempfile.TemporaryDirectory() as place:
-        home, ratios = Path(place) / "home", list[float]()
+        home, ratios, costs = Path(place) / "home", list[float](), list[float]()
         enqueue(home, "stored", options.stored, **{"in": "5000h"})
         for number in range(options.rounds):
-            seconds: dict[bool, float] = {}
+            seconds, spent = dict[bool, float](), dict[bool, float]()
             for with_tabs in (False, True) if number % 2 else (True, False):
                 name = f"round{number}-{'open' if with_tabs else 'alone'}"
                 if with_tabs:
-                    with dashboard(home) as port, tabs(port, options.tabs):
-                        seconds[True] = drain(home, name, options.jobs)
+                    with dashboard(home) as (port, pid), tabs(port, options.tabs):
+                        before = processor_seconds(pid)
+                        seconds[True], spent[True] = drain(home, name, options.jobs)
+                        served = processor_seconds(pid) - before
                 else:
-                    seconds[False] = drain(home, name, options.jobs)
+                    seconds[False], spent[False] = drain(home, name, options.jobs)
             ratios.append(seconds[True] / seconds[False])
+            costs.append(spent[True] / spent[False])
             print(f"round {number + 1}: {seconds[False]:.2f} s alone, {seconds[True]:.2f} s with "
-                  f"{options.tabs} tabs, ratio {ratios[-1]:.3f}")  # fmt: skip
-    middle = statistics.median(ratios)
-    word = "as it should be" if middle <= TARGET else f"more than {TARGET}"
-    print(f"median {middle:.3f} ({min(ratios):.3f} to {max(ratios):.3f}), {word}")
+                  f"{options.tabs} tabs, ratio {ratios[-1]:.3f}; processor {spent[False]:.2f} and "
+                  f"{spent[True]:.2f} s, ratio {costs[-1]:.3f}; dashboard {served:.2f} s",
+                  flush=True)  # fmt: skip
+    for what, each in (("time", ratios), ("processor time", costs)):
+        middle = statistics.median(each)
+        word = "as it should be" if middle <= TARGET else f"more than {TARGET}"
+        print(f"{what}: median {middle:.3f} ({min(each):.3f} to {max(each):.3f}), {word}")
 
 
 if __name__ == "__main__":

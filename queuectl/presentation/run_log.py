@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from queuectl.domain.frozen import frozen
-from queuectl.domain.job import TAIL_BYTES, Job
+from queuectl.domain.job import TAIL_BYTES, Job, State
 from queuectl.domain.text import printable
 from queuectl.queue import Queue
 from queuectl.system.job_logs import JobLogs
@@ -15,6 +15,8 @@ from queuectl.system.run_reader import STREAMS, RunReader, whole_lines
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _MOST_LINES = 2000
 _LAST_LINE_BYTES = 4096
+
+_NO_OUTPUT = "it left no output on this host"
 
 BOTH = "both"
 """Names both streams, in the order in which they came."""
@@ -68,7 +70,9 @@ def read_log(queue: Queue, wanted: LogWanted) -> LogText:
         return LogText(wanted, job, notice="it has not run yet")
     ends = _ends(queue, job, run)
     if ends is None:
-        return LogText(wanted, job, run, notice="it left no output on this host")
+        is_coming = queue.mirror is not None and _goes_on(job, run)
+        notice = "nothing of its output is here yet" if is_coming else _NO_OUTPUT
+        return LogText(wanted, job, run, notice=notice)
     sizes = (ends["stdout"][1], ends["stderr"][1])
     stream = wanted.stream or (BOTH if all(sizes) else "stderr" if sizes[1] else "stdout")
     data, size = _end_of_both(queue, job, run, ends) if stream == BOTH else ends[stream]
@@ -108,11 +112,15 @@ def _ends(queue: Queue, job: Job, run: int) -> dict[str, tuple[bytes, int]] | No
     paths = {"stdout": logs.stdout(job.id, run), "stderr": logs.stderr(job.id, run)}
     if any(path.exists() for path in paths.values()):
         return {stream: _end(path) for stream, path in paths.items()}
-    if run < job.runs or job.outcome is None:
-        return None
+    if run < job.runs or job.outcome is None or _goes_on(job, run):
+        return None  # while one goes on, the record has what the run before wrote
     kept = {stream: getattr(job.outcome, stream).encode() for stream in paths}
     missing = {stream: getattr(job.outcome, f"{stream}_cut") for stream in paths}
     return {stream: (data, len(data) + missing[stream]) for stream, data in kept.items()}
+
+
+def _goes_on(job: Job, run: int) -> bool:
+    return job.state is State.PROCESSING and run == job.runs
 
 
 def _end_of_both(

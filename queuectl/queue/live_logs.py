@@ -94,13 +94,17 @@ class RemoteRun:
         return any(answer.parts)
 
 
-def remote_run(store: Store, home: Home, job: Job, run: int) -> RemoteRun | None:
-    """Return what mirrors a run, if that goes on at another host, or in another home."""
+def goes_on_elsewhere(store: Store, home: Home, job: Job, run: int) -> bool:
+    """Return whether a run goes on at another host, or in another home, whose worker sends it."""
     if store.log_wishes is None or job.state is not State.PROCESSING or run != job.runs:
-        return None
+        return False
     worker = next((each for each in store.workers.all() if each.id == job.worker), None)
     if worker is None or (is_here(worker.process) and worker.home == str(home.root)):
-        return None
-    if worker.report is None or not is_live(worker, store.now()):  # an older version answers nobody
-        return None
-    return RemoteRun(store, job, run)
+        return False
+    # an older version answers nobody
+    return worker.report is not None and is_live(worker, store.now())
+
+
+def remote_run(store: Store, home: Home, job: Job, run: int) -> RemoteRun | None:
+    """Return what mirrors a run, if that goes on at another host, or in another home."""
+    return RemoteRun(store, job, run) if goes_on_elsewhere(store, home, job, run) else None

@@ -98,6 +98,8 @@ class Reader:
         """The path or address where there is nothing, if this stands for a store; else empty."""
         self.log_trouble: QueuectlError | None = None
         """What kept the log store from giving what `logs_of` asked for last; None: nothing did."""
+        self.mirror: Callable[[Job, int], JobLogs | None] | None = None
+        """What returns where the output of a run is brought to that goes on elsewhere, if it is."""
         self.at_terminal = False
         """Whether `@last`, `@-2` and so on stand for the jobs of this process's terminal."""
         self.choose: Callable[[str, list[str]], str] | None = None
@@ -345,12 +347,15 @@ class Reader:
     def logs_of(self, job: Job, run: int) -> JobLogs:
         """Return where the files of a run are: on this host, or brought here from the log store.
 
-        Where neither has any it is this host; `log_trouble` then says why the log store gave none.
+        Of a run that goes on elsewhere, `mirror` may know. Where neither has any it is this host;
+        `log_trouble` then says why the log store gave none.
         """
         from queuectl.queue.run_logs import logs_of
         from queuectl.system.job_logs import JobLogs
 
         self.log_trouble = None
+        if self.mirror is not None and (logs := self.mirror(job, run)) is not None:
+            return logs
         try:
             return logs_of(self._store, self.home, self.settings(), job, run)
         except QueuectlError as fault:

@@ -17,8 +17,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from queuectl.domain.errors import InvalidInput, QueuectlError
+from queuectl.domain.errors import InvalidInput, NotFound, QueuectlError
 from queuectl.domain.field_checks import is_name
+from queuectl.domain.job import State
+from queuectl.queue import Queue
 from queuectl.queue.metrics import CONTENT_TYPE_LATEST, metrics_text
 from queuectl.system.home import Location
 from queuectl.system.job_logs import JobLogs
@@ -114,7 +116,9 @@ async def _serve(methods: Mapping[str, Endpoint], request: Request) -> Response:
     body = await read_json(request) if endpoint.params_in(BODY) else {}
     arguments = read(endpoint.params, request.path_params, request.query_params, body)
     who = request.state.access.who
-    answer = await state_of(request).pool.run(lambda queue: endpoint.act(queue, arguments), who)
+    answer = await state_of(request).pool.run(
+        lambda queue: endpoint.act(queue, arguments), who, is_slow=endpoint.is_slow
+    )
     return json_answer(answer, endpoint.status, endpoint.message_for(arguments, answer))
 
 
@@ -131,9 +135,20 @@ async def _events(request: Request) -> Response:
         raise InvalidInput("job must be an id, and run a number")
     if state.live.is_full:
         return problem(503, "too many pages are open", "close some")
-    logs = JobLogs(state.location.home)
-    files = (logs.stdout(job, int(run)), logs.stderr(job, int(run))) if job else ()
+    files: tuple[Path, ...] = ()
+    if job:
+        logs = await state.pool.run(partial(_logs_of, job_id=job, run=int(run)))
+        files = (logs.stdout(job, int(run)), logs.stderr(job, int(run)))
     return _Events(state.live, files, partial(_may_go_on, state, access))
+
+
+def _logs_of(queue: Queue, job_id: str, run: int) -> JobLogs:
+    """Return where the output of a run is, or is brought to; of a job that is gone it is here."""
+    with contextlib.suppress(NotFound):
+        job = queue.get(job_id)
+        if job.runs == run and job.state is State.PROCESSING:
+            return queue.logs_of(job, run)
+    return JobLogs(queue.home)  # what has ended does not grow
 
 
 class _Events(StreamingResponse):

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -18,10 +19,14 @@ from queuectl.system.home import Location
 from queuectl.system.store_url import is_mongo, sqlite_path
 from queuectl.web.access import Failures, Policy, Sessions
 from queuectl.web.live import Live
+from queuectl.web.mirrors import Mirrors
 from queuectl.web.shared_pages import SharedPages
 from queuectl.web.tokens import Tokens
 
 THREADS = 4
+SLOW_THREADS = 2
+"""Beside them for what may wait long, so that pages never wait for that."""
+
 _IDLE_SECONDS = 1.0
 """How often a thread with nothing to do sees that it does not hold files others wait for."""
 
@@ -35,36 +40,38 @@ class Pool:
     A queue whose store failed is closed, and opened anew for the next use case.
     """
 
-    def __init__(self, location: Location, threads: int = THREADS) -> None:
+    def __init__(self, location: Location) -> None:
         self._location = location
+        self._mirrors = Mirrors(location)
         self._was_there = False
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"web-{number}", daemon=True)
-            for number in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._slow_tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._serving = [self._tasks] * THREADS + [self._slow_tasks] * SLOW_THREADS
+        for number, tasks in enumerate(self._serving):
+            name = f"web-{number}"
+            threading.Thread(target=self._serve, args=(tasks,), name=name, daemon=True).start()
 
-    async def run(self, act: Callable[[Queue], T], who: str = "") -> T:
+    async def run(self, act: Callable[[Queue], T], who: str = "", *, is_slow: bool = False) -> T:
         """Return what a use case returns, done for somebody whom the audit trail is to name.
 
-        Raises what it raises, and what opening raises.
+        With `is_slow` it may wait, and others only wait with it that may as well. Raises what it
+        raises, and what opening raises.
         """
         done: Future[T] = Future()
-        self._tasks.put((act, who, done))
+        (self._slow_tasks if is_slow else self._tasks).put((act, who, done))
         return await asyncio.wrap_future(done)
 
     def close(self) -> None:
         """Let the threads end and close their queues, once they have done what was asked."""
-        for _ in self._threads:
-            self._tasks.put(None)
+        self._mirrors.close()
+        for tasks in self._serving:
+            tasks.put(None)
 
-    def _serve(self) -> None:
+    def _serve(self, tasks: SimpleQueue[_Task | None]) -> None:
         queue: Queue | None = None
         while True:
             try:
-                task = self._tasks.get(timeout=_IDLE_SECONDS)
+                task = tasks.get(timeout=_IDLE_SECONDS)
             except Empty:
                 queue = _recovered(queue)
                 continue
@@ -80,6 +87,7 @@ class Pool:
         if self._was_there and not is_mongo(url) and not Path(sqlite_path(url)).exists():
             raise StoreUnavailable(f"{sqlite_path(url)} is gone", hint="put it back")
         queue = Queue.open(self._location)
+        queue.mirror = partial(self._mirrors.logs_of, queue)
         self._was_there = True
         return queue
 

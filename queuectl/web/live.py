@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.3
 FEW_CLIENTS = 5
 """So many browsers are told of each change at once, whatever that costs."""
 
-_SHARE, _LONGEST_PAUSE = 0.05, 5.0
+_SHARE, _LONGEST_PAUSE = 0.03, 5.0
 """With more of them, of a processor so much is taken at most, or they are told each so often."""
 
 _STILL_SECONDS = 15.0
@@ -129,12 +129,17 @@ class Live:
         counts = totals(snapshot.counts) if snapshot.is_known else None
         news = {"version": self.version, "trouble": snapshot.trouble, "counts": counts}
         self._news = json.dumps(news)
-        if self._telling is None and (loop := self._loop) is not None:
-            pause = self._pause()
-            if pause > 0:
-                self._telling = loop.call_later(pause, self._tell)
-            else:
-                self._tell()
+        if self._telling is None:
+            self._tell_in_time()
+
+    def _tell_in_time(self) -> None:
+        """Tell the browsers, or wait, and again if they have cost more while that went on."""
+        self._telling = None
+        pause = self._pause()
+        if pause > 0 and self._loop is not None:
+            self._telling = self._loop.call_later(pause, self._tell_in_time)
+        else:
+            self._tell()
 
     def _pause(self) -> float:
         """Return how long to wait before browsers are told again, by what the last time has cost.
@@ -147,7 +152,6 @@ class Live:
         return self._told_at + min(spent / _SHARE, _LONGEST_PAUSE) - time.monotonic()
 
     def _tell(self) -> None:
-        self._telling = None
         self._told, self._told_at, self._spent = self._news, time.monotonic(), time.process_time()
         for client in self._clients:
             client.set()

@@ -12,10 +12,12 @@ from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
 from queuectl.domain.job import State
+from queuectl.domain.job_fields import ASKED
 from queuectl.domain.settings import KEYS
 from queuectl.queue import Queue
 from queuectl.web.api import BY_NAME, ENDPOINTS, description
 from queuectl.web.api.endpoint import Endpoint
+from queuectl.web.api.schemas import SCHEMAS
 from queuectl.web.http import MESSAGE_HEADER
 from tests.cli.harness import Cli, cli
 from tests.web.kit import TOKEN, Served, add, policy
@@ -347,3 +349,13 @@ def test_no_request_surprises_the_api(api: TestClient, full: Queue) -> None:
         try_out(endpoint)
     assert {name for name, _ in seen} == {*BY_NAME}
     assert {status for _, status in seen} >= {200, 400, 404}
+
+
+def test_what_is_taken_as_the_value_of_a_field_is_described_so(api: TestClient) -> None:
+    schema = {**SCHEMAS["Enqueue"], "components": {"schemas": SCHEMAS}}
+    known = Draft202012Validator(schema)
+    for name in ASKED:
+        for value in (0, 1, 0.5, False, "", "x", [], [1], ["x"], {}, {"x": 1}, None):
+            body = {"command": "true", name: value}
+            if call(api, "enqueue", body).status_code == 201:
+                assert known.is_valid(body), body

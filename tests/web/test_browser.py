@@ -125,8 +125,8 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_is_read(
         assert page.evaluate(outline) != "none", reached
     assert reached == [
         "Skip to content", "queuectl", "Overview", "Jobs", "Dead letters", "Queues", "Batches",
-        "Workers", "Schedules", "Hooks", "Settings", "Who did what",
-        "Auto", "Light", "Dark", "Log out",
+        "Figures", "Workers", "Schedules", "Hooks", "Settings", "Who did what", "Auto", "Light",
+        "Dark", "Log out",
         "Pause", "Cancel", "Edit", "Clone", "Delete", "default",
     ]  # fmt: skip
     page.focus("summary")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,10 +15,11 @@ from queuectl.queue import Queue
 from queuectl.system.home import find_location
 from queuectl.web import live as lives
 from queuectl.web import pages, shared_pages
+from queuectl.web.app_state import THREADS
 from queuectl.web.live import FEW_CLIENTS, Live
 from queuectl.web.pages import changed
 from queuectl.web.shared_pages import SharedPages
-from tests.web.kit import Served, add, press
+from tests.web.kit import Served, add, csrf_of, press
 
 SCRIPT = {changed.BASE_HEADER: "none"}
 _PATIENCE = 60.0
@@ -103,3 +106,29 @@ def test_a_crowd_is_told_no_more_often_than_it_may_cost(
             live.close()
 
     assert asyncio.run(asyncio.wait_for(play(), _PATIENCE)) == (number <= FEW_CLIENTS)
+
+
+def test_pages_are_served_while_changes_wait_for_runs_that_do_not_end(
+    served: Served, browser: TestClient, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Semaphore(0), threading.Event()
+
+    def delete(_queue: Queue, _job_id: str, **_options: object) -> None:
+        begun.release()
+        assert may_end.wait(_PATIENCE)
+
+    monkeypatch.setattr(Queue, "delete", delete)
+    add(queue, "a")
+    csrf = csrf_of(browser.get("/jobs").text)
+    with ThreadPoolExecutor() as people:
+        waiting = [
+            people.submit(browser.delete, "/api/jobs/a?force=true", headers={"x-csrf-token": csrf})
+            for _ in range(THREADS)
+        ]
+        try:
+            assert begun.acquire(timeout=_PATIENCE)
+            look = people.submit(served.client().get, "/jobs")
+            assert look.result(_PATIENCE).status_code == 200
+        finally:
+            may_end.set()
+        assert [each.result(_PATIENCE).status_code for each in waiting] == [200] * THREADS

@@ -57,6 +57,29 @@ def test_what_is_typed_stays_while_the_page_follows_the_store(visit: Visit, queu
     assert page.input_value("input[name=command]") == "echo half"
 
 
+def test_what_is_selected_stays_so_when_jobs_come_and_go(visit: Visit, queue: Queue) -> None:
+    for name in ("first", "chosen", "last"):
+        add(queue, name)
+    visitor = visit()
+    page = visitor.page
+    visitor.go("/jobs")
+    page.wait_for_selector("#live[data-state=on]")
+    page.check("input[value=chosen]")
+    row = page.query_selector("tr[data-key=chosen]")
+    assert row
+    add(queue, "other")
+    page.wait_for_selector("tr[data-key=other]")
+    queue.delete("last")
+    page.wait_for_selector("tr[data-key=last]", state="detached")
+    assert row.evaluate("row => row.isConnected")
+    assert page.is_checked("input[value=chosen]")
+    assert page.evaluate("document.activeElement.value") == "chosen"
+    page.click("button:text-is('Delete selected')")
+    page.click("button:text-is('Yes, delete 1 job')")
+    page.wait_for_selector("tr[data-key=chosen]", state="detached")
+    assert sorted(job.id for job in queue.find()) == ["first", "other"]
+
+
 def _say(visitor: Visitor, word: str, scripts: bool) -> None:
     """Answer the question: in a dialog of the page, or on a page of its own."""
     around = "dialog" if scripts else "main"

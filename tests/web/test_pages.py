@@ -108,7 +108,8 @@ def test_the_pages_show_the_slots_of_a_worker_that_has_several(
         add(queue, f"job{number:02}")
     play_worker(queue, slots=64, jobs=64)
     page = browser.get("/workers").text
-    assert "64/64 slots job00 since now true job01" in text_of(browser.get("/workers"))
+    first = r"64/64 slots job00 started (now|\d+s ago) true job01"
+    assert re.search(first, text_of(browser.get("/workers")))
     assert (">job07<" in page, page.count("job08"), ">+56<" in page) == (True, 0, True)
     assert "1 of 1 busy · 64/64 slots" in text_of(browser.get("/"))
 
@@ -450,3 +451,33 @@ def test_the_whole_output_of_a_run_can_be_had_as_a_file(browser: TestClient, que
     assert browser.get("/jobs/a/log").text == "keptoh no\n"
     for path in ("/jobs/a/log?run=7", "/jobs/nobody/log"):
         assert browser.get(path).status_code == 404, path
+
+
+def test_behind_many_jobs_that_are_not_due_one_is_seen_that_is_stuck(
+    browser: TestClient, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "LOOKED_AT", 3)
+    for number in range(5):
+        add(queue, f"later{number}", **{"in": "2h"})
+    add(queue, "stuck")
+    assert "no worker is running first stuck" in text_of(browser.get("/"))
+
+
+@pytest.mark.usefixtures("full")
+def test_the_number_beside_the_title_is_of_the_states_that_are_asked_for(
+    browser: TestClient,
+) -> None:
+    assert "2 that fit" in text_of(browser.get("/jobs?state=dead"))
+    assert "3 that fit" in text_of(browser.get("/jobs?state=dead&state=failed"))
+    assert "1 that fit" in text_of(browser.get("/jobs?state=completed&text=done1"))
+    assert "10 in all" in text_of(browser.get("/jobs"))
+
+
+def test_the_overview_says_once_why_a_job_has_failed(browser: TestClient, queue: Queue) -> None:
+    add(queue, "a", max_retries=1)
+    error = "Command not found"
+    run_next(queue, Outcome(error=error, note=error))
+    assert text_of(browser.get("/")).count(error) == 1
+    add(queue, "b", max_retries=2, backoff_base=3600)
+    run_next(queue, Outcome(exit_code=1, error="Exit code 1"))
+    assert "Exit code 1 · retry 2/2" in text_of(browser.get("/"))

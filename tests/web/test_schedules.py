@@ -8,6 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from queuectl.domain.job import Outcome, State
+from queuectl.domain.job_fields import ASKED
+from queuectl.domain.schedule import OWN_FIELDS
 from queuectl.domain.views import MASK
 from queuectl.queue import Queue
 from tests.cli.harness import run_next
@@ -145,3 +147,46 @@ def test_the_forms_work_with_the_script(visit: Visit, queue: Queue) -> None:
     page.click("button:text-is('Yes, remove')")
     page.wait_for_url("**/schedules")
     assert queue.schedules.all() == []
+
+
+def test_its_form_has_every_field_that_its_jobs_may_have(visit: Visit, queue: Queue) -> None:
+    queue.schedules.add(
+        "nightly", "0 3 * * *", {
+            "command": ["./backup.sh", "a b"], "priority": 3, "labels": ["nightly", "disk"],
+            "env": {"TOKEN": "a-secret", "MODE": "full"}, "timeout": 30,
+        }, tz="UTC",
+    )  # fmt: skip
+    visitor = visit()
+    page = visitor.page
+    visitor.go("/schedules/nightly")
+    page.click("summary:text-is('Edit')")
+    page.click("summary:text-is('All fields')")
+    names = page.locator("form.ask [name]").evaluate_all("all => all.map(each => each.name)")
+    assert {name for name in ASKED if name not in OWN_FIELDS} - {"imported_from"} <= set(names)
+    page.fill("input[name=memory]", "1G")
+    page.fill("input[name=timeout]", "")
+    page.fill("input[name=labels]", "nightly, tape")
+    page.fill("textarea[name=env]", f"TOKEN={MASK}\nMODE=part")
+    page.select_option("select[name=merge_output]", "true")
+    page.click("button:text-is('Save')")
+    page.wait_for_selector(".toast.ok:has-text(\"Changed schedule 'nightly'\")")
+    assert queue.schedules.get("nightly").fields == {
+        "command": ["./backup.sh", "a b"], "priority": 3, "labels": ["nightly", "tape"],
+        "env": {"TOKEN": "a-secret", "MODE": "part"}, "memory": 1024**3, "merge_output": True,
+    }  # fmt: skip
+    visitor.go("/schedules")
+    page.click("summary:text-is('New schedule')")
+    for name, text in (("name", "sync"), ("command", "./sync.sh"), ("every", "90m")):
+        page.fill(f"input[name={name}]", text)
+    page.click("summary:text-is('All fields')")
+    page.fill("textarea[name=env]", "MODE=full")
+    page.fill("input[name=retry_on]", "75, timeout")
+    page.click("button:text-is('Add')")
+    page.wait_for_selector(".toast.ok:has-text(\"Added schedule 'sync'\")")
+    fields = queue.schedules.get("sync").fields
+    assert fields == {
+        "command": "./sync.sh",
+        "env": {"MODE": "full"},
+        "retry_on": ["75", "timeout"],
+    }
+    visitor.require_peace("schedules")

@@ -44,7 +44,7 @@ def run(queue: Queue) -> Iterator[str]:
 def test_a_worker_is_shown_with_what_its_runs_use(browser: TestClient, run: str) -> None:
     def measured() -> bool:
         text = text_of(browser.get("/workers"))
-        assert "busy since" in text
+        assert "busy started" in text
         assert "./train.sh --all" in text
         return re.search(r"\d MB, .* of processor time, 2 processes", text) is not None
 

@@ -181,7 +181,7 @@ CHANGING = (
     Endpoint("deleteJob", "DELETE", "/jobs/{id}", "Delete a job that does not run, with its logs.",
              _delete, named("Deleted"),
              (JOB_ID, Param("force", QUERY, FLAG, "cancel it first if it runs")),
-             message="Deleted job '{deleted}'"),
+             message="Deleted job '{deleted}'", is_slow=True),
     _of_job("cancel", "Cancel a job that waits, or have the worker of one that runs stop it.",
             Queue.cancel, _cancelled, questions.before_cancel),
     _of_job("retry", "Start a settled or failed job afresh.",

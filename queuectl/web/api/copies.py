@@ -26,19 +26,19 @@ _AS = Param("as", BODY, NAME, "the id of the new job; made unless said")
 def texts_of(job: Job) -> dict[str, str]:
     """Return the command and every field that a person may set, as a form shows them."""
     values = asked_as_dict(job)
-    fields = {name: _text(field, values[name]) for name, field in ASKED.items()}
-    return {"command": _command_text(job), **fields}
+    fields = {name: text_of(field, values[name]) for name, field in ASKED.items()}
+    return {"command": typed_command(job.spec.command), **fields}
 
 
-def _command_text(job: Job) -> str:
+def typed_command(command: object) -> str:
     """Return a command in one line: a line for the shell as it is, arguments as JSON."""
-    command = job.spec.command
     return command if isinstance(command, str) else json.dumps(command, ensure_ascii=False)
 
 
-def _text(field: Field, value: Any) -> str:
-    if value is None:
-        return ""
+def text_of(field: Field, value: Any) -> str:
+    """Return the value of a field as a form shows it."""
+    if value is None or isinstance(value, str):
+        return value or ""
     if field.kind is Kind.FLAG:
         return "true" if value else "false"
     if field.kind is Kind.WORDS:
@@ -48,17 +48,35 @@ def _text(field: Field, value: Any) -> str:
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
-def _given(job: Job, arguments: Arguments, own: Param) -> dict[str, Any]:
-    """Return the fields that are to be others than a form about a job shows."""
-    texts = texts_of(job)
+def changed(fields: Mapping[str, Any], texts: Mapping[str, str], command: object) -> dict[str, Any]:
+    """Return those of some fields that are others than a form with these texts shows.
+
+    `command` is what there is now: where that is arguments, a text may be JSON of others. Raises
+    InvalidInput.
+    """
     given = {}
-    for name, value in arguments["fields"].items():
-        if name == own.name or _typed(value) == texts.get(name, ""):
+    for name, value in fields.items():
+        if _typed(value) == texts.get(name, ""):
             continue
-        if name == "command" and not isinstance(job.spec.command, str):
+        if name == "command" and not isinstance(command, str):
             value = _arguments(value)
         given[name] = as_pairs(name, value)
     return given
+
+
+def with_secrets(given: dict[str, Any], had: Mapping[str, str]) -> dict[str, Any]:
+    """Return fields in which what stands for a secret in the environment is that again."""
+    env = given.get("env")
+    if not isinstance(env, Mapping):
+        return given
+    shown = {name: had.get(name, text) if text == MASK else text for name, text in env.items()}
+    return {**given, "env": shown}
+
+
+def _given(job: Job, arguments: Arguments, own: Param) -> dict[str, Any]:
+    """Return the fields that are to be others than a form about a job shows."""
+    fields = {name: each for name, each in arguments["fields"].items() if name != own.name}
+    return changed(fields, texts_of(job), job.spec.command)
 
 
 def _typed(value: object) -> object:
@@ -93,12 +111,7 @@ def _edit(queue: Queue, arguments: Arguments) -> dict[str, Any]:
 def _clone(queue: Queue, arguments: Arguments) -> dict[str, Any]:
     job = queue.get(arguments["id"])
     fields: dict[str, Any] = {"command": plain(job.spec.command), **_asked(job)}
-    given = _given(job, arguments, _AS)
-    if isinstance(given.get("env"), Mapping):
-        had = dict(job.spec.env)
-        env = {name: had.get(name, text) if text == MASK else text
-               for name, text in given["env"].items()}  # fmt: skip
-        given["env"] = env
+    given = with_secrets(_given(job, arguments, _AS), dict(job.spec.env))
     fields |= {**given, "id": arguments.get("as")}
     wanted = {name: value for name, value in fields.items() if value is not None}
     (result,) = queue.enqueue_requests([queue.request(without_own(wanted))])

@@ -78,6 +78,8 @@ class Endpoint:
     status: int = 200
     message: str | Callable[[Arguments, Any], str] = ""
     asks: Asks | None = None
+    is_slow: bool = False
+    """Whether it may wait, for a run to end or for another host."""
 
     @property
     def changes(self) -> bool:

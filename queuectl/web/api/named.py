@@ -96,5 +96,5 @@ NAMED = (
              "Deliver a made-up event from here, at once, and say what came of it.",
              _test, record("What came of it.", hook=TEXT, delivered=TEXT),
              (Param("name", PATH, NAME, "the name of a hook", True),),
-             message="Hook '{hook}': delivered: {delivered}"),
+             message="Hook '{hook}': delivered: {delivered}", is_slow=True),
 )  # fmt: skip

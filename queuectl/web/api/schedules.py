@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from queuectl.domain.schedule import as_dict
+from queuectl.domain.job_fields import ASKED, Kind
+from queuectl.domain.schedule import OWN_FIELDS, Schedule, as_dict
 from queuectl.queue import Queue
 from queuectl.queue.schedules import WORDS
 from queuectl.web.api.change import as_pairs, without_own
+from queuectl.web.api.copies import changed, text_of, typed_command, with_secrets
 from queuectl.web.api.endpoint import BODY, PATH, WHOLE_BODY, Arguments, Endpoint, Param
 from queuectl.web.api.read import job_as_dict
 from queuectl.web.api.schemas import FLAG, NAME, TEXT, named
@@ -21,7 +24,27 @@ _TIMES = (
     Param("catch_up", BODY, FLAG, "enqueue runs later that were due while no worker was there"),
     Param("overlap", BODY, FLAG, "enqueue a run though an earlier one waits or runs"),
 )  # fmt: skip
+_CHANGES = Param(
+    WHOLE_BODY, BODY, named("ScheduledJobEdit"), "fields of each job", True, has_empty=True
+)
 _NAME = Param("name", PATH, NAME, "the name of a schedule", True)
+
+
+FIELDS = [
+    field for name, field in ASKED.items()
+    if not field.is_hidden and name not in OWN_FIELDS and name != "queue"
+]  # fmt: skip
+"""The fields of the jobs of a schedule that a form has, beside command and queue."""
+
+
+def texts_of(schedule: Schedule) -> dict[str, str]:
+    """Return the command and every field of a schedule's jobs, as a form shows them."""
+    given = as_dict(schedule)["job"]
+    fields = {
+        name: text_of(field, given.get(name)) or ("false" if field.kind is Kind.FLAG else "")
+        for name, field in ASKED.items()
+    }
+    return {"command": typed_command(given["command"]), **fields}
 
 
 def _split(arguments: Arguments) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -30,7 +53,7 @@ def _split(arguments: Arguments) -> tuple[dict[str, Any], dict[str, Any]]:
     mine = {*WORDS, "name"}
     fields = {word: value for word, value in arguments["fields"].items() if word not in mine}
     without_own(fields)
-    return own, {word: as_pairs(word, value) for word, value in fields.items()}
+    return own, fields
 
 
 def _add(queue: Queue, arguments: Arguments) -> dict[str, Any]:
@@ -38,7 +61,7 @@ def _add(queue: Queue, arguments: Arguments) -> dict[str, Any]:
     added = queue.schedules.add(
         arguments["name"],
         own.get("cron"),
-        fields,
+        {word: as_pairs(word, value) for word, value in fields.items()},
         tz=own.get("tz"),
         every=own.get("every"),
         catch_up=own.get("catch_up", False),
@@ -49,7 +72,11 @@ def _add(queue: Queue, arguments: Arguments) -> dict[str, Any]:
 
 def _edit(queue: Queue, arguments: Arguments) -> dict[str, Any]:
     own, fields = _split(arguments)
-    return as_dict(queue.schedules.edit(arguments["name"], {**own, **fields}))
+    schedule = queue.schedules.get(arguments["name"])
+    given = changed(fields, texts_of(schedule), schedule.fields["command"])
+    env = schedule.fields.get("env")
+    given = with_secrets(given, env if isinstance(env, Mapping) else {})
+    return as_dict(queue.schedules.edit(schedule.name, {**own, **given}))
 
 
 def _run(queue: Queue, arguments: Arguments) -> dict[str, Any]:
@@ -65,8 +92,7 @@ SCHEDULES = (
     Endpoint("editSchedule", "PATCH", "/schedules/{name}",
              "Change when a schedule is due, or fields of its jobs; null takes a field away.",
              _edit, named("Schedule"),
-             (_NAME, Param(WHOLE_BODY, BODY, named("ScheduledJobEdit"), "fields of each job", True),
-              *_TIMES),
+             (_NAME, _CHANGES, *_TIMES),
              message="Changed schedule '{name}'"),
     Endpoint("runSchedule", "POST", "/schedules/{name}/run",
              "Enqueue a run at once, unless one waits or runs that it may not overlap.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from queuectl.domain.errors import InvalidInput
 from queuectl.domain.field_checks import MAX_SLOTS
 from queuectl.domain.hooks import EVENTS, Hook, Target
 from queuectl.domain.job import Job, Outcome, Run, State
@@ -118,12 +119,29 @@ def _of_setting(key: str) -> Schema:
     return schema
 
 
+_NUMBERS = {"integer": 1, "number": 0.5}
+"""Kinds of numbers, each with one."""
+
+
 def _of_new_job(field: Field) -> Schema:
     """Return the schema of a field of a new job: as a job has it, as text, or null for unset."""
     schema = _of_field(field)
     if field.kind is Kind.PAIRS:
         schema = map_of({"type": ["string", "number"]})
-    return {"description": field.help, "anyOf": [schema, TEXT, {"type": "null"}]}
+    elif field.kind is Kind.WORDS and _takes(field, [1]):
+        schema = array({"type": ["string", "integer"]})
+    others = [{"type": kind} for kind, one in _NUMBERS.items() if _takes(field, one)]
+    if field.kind is Kind.PAIRS and _takes(field, []):
+        others.append(array(TEXT))
+    return {"description": field.help, "anyOf": [schema, TEXT, *others, {"type": "null"}]}
+
+
+def _takes(field: Field, value: object) -> bool:
+    """Whether a field may have a value in a request, as ids and names may be numbers."""
+    try:
+        return field.check is not None and field.check(field.name, value) is not None
+    except InvalidInput:
+        return False
 
 
 _WHEN: dict[str, Schema] = {

@@ -23,6 +23,7 @@ from queuectl.presentation.run_log import LogWanted, read_log
 from queuectl.presentation.status import queue_views, totals
 from queuectl.queue import Queue
 from queuectl.web.api import BY_NAME
+from queuectl.web.api import schedules as schedule_api
 from queuectl.web.api.copies import texts_of
 from queuectl.web.api.endpoint import JOB_ID, QUERY, Arguments, Param
 from queuectl.web.api.named import COMING
@@ -34,8 +35,9 @@ from queuectl.web.pages import batches, charts, family, figures, output, wall, w
 MOMENT = "\x1f"
 """Stands around a time in a reason, so that the page can show it in the reader's own zone."""
 
-LOOKED_AT = 300
-"""How many of the oldest jobs that wait are looked at to say what is stuck."""
+LOOKED_AT = 200
+"""How many of the oldest jobs that wait, and of the next to start, are looked at for what is
+stuck."""
 
 COUNTED = 2000
 """How many jobs are read at most to say how many there are in each state."""
@@ -77,14 +79,17 @@ def _stuck(queue: Queue, why: Callable[[Job], str]) -> list[Values]:
     """Return why jobs do not start that could, by their time: for each reason how many there are.
 
     `first` has waited longest. There may be more than `number` where `is_cut`: only the oldest that
-    wait were looked at.
+    wait, and those that would start next, were looked at.
     """
     now, groups = queue.now(), dict[str, list[Job]]()
-    waiting = list(queue.find(Filter(WAITING), Paging(limit=LOOKED_AT)))
-    for job in waiting:
+    orders = (Order.ARRIVAL, Order.TURN)  # behind many that are not due, one may be that is
+    looked_at = [
+        list(queue.find(Filter(WAITING), Paging(LOOKED_AT, order=each))) for each in orders
+    ]
+    for job in {job.id: job for jobs in looked_at for job in jobs}.values():
         if text := _held_up(job, why(job), now):
             groups.setdefault(text, []).append(job)
-    is_cut = len(waiting) == LOOKED_AT
+    is_cut = len(looked_at[0]) == LOOKED_AT
     largest = sorted(groups.items(), key=lambda group: -len(group[1]))[:_MOST_GROUPS]
     return [
         {"reason": text, "number": len(jobs), "first": jobs[0], "is_cut": is_cut}
@@ -135,10 +140,9 @@ def _newest(queue: Queue, state: State, number: int) -> list[Job]:
 _OF_NEW_JOBS = [field for name, field in ASKED.items() if not field.is_hidden and name != "queue"]
 """The fields that the form for a new job has, beside command, id, queue and time."""
 
-_FORM = {
-    "fields": _OF_NEW_JOBS,
-    "long_fields": {"env": "NAME=value, a line for each", "input_text": "what it reads"},
-}
+_LONG = {"env": "NAME=value, a line for each", "input_text": "what it reads"}
+_FORM = {"fields": _OF_NEW_JOBS, "long_fields": _LONG}
+_FORM_OF_SCHEDULE = {"fields": schedule_api.FIELDS, "long_fields": _LONG}
 
 _FILTERS = ("state", "queue", "batch", "label", "text", "exit_code", "since", "until")
 
@@ -199,19 +203,20 @@ def _deliveries(queue: Queue, arguments: Arguments) -> Values:
 def _counts(queue: Queue, selection: Filter) -> Values:
     """Return how many jobs fit a filter in each state, whichever of them it names.
 
+    `fitting` are those of the states that it names.
+
     Where jobs have to be read for that only the newest are, and `is_cut` says that there may be
     more.
     """
-    selection = replace(selection, states=frozenset())
+    states, selection = selection.states, replace(selection, states=frozenset())
     known = queue.counts(deliveries=bool(selection.deliveries))
     if known.matching(replace(selection, deliveries=None)) is None:
         page = Paging(limit=COUNTED, newest_first=True)
-        states = Counter(job.state for job in queue.find(selection, page))
-        known = Counts({"": states})
+        known = Counts({"": Counter(job.state for job in queue.find(selection, page))})
     elif selection.queue is not None:
         known = Counts({selection.queue: known.by_queue.get(selection.queue, {})})
-    is_cut = known.total == COUNTED
-    return {"counts": totals(known), "is_cut": is_cut}
+    fitting = sum(known.of(state) for state in states or State)
+    return {"counts": totals(known), "fitting": fitting, "is_cut": known.total == COUNTED}
 
 
 def _listing(
@@ -276,6 +281,7 @@ def _schedules(queue: Queue, _arguments: Arguments) -> Values:
         "schedules": schedules,
         "coming": {each.name: queue.schedules.coming(each, COMING) for each in schedules},
         "latest": {each.name: queue.schedules.latest_run(each) for each in schedules},
+        **_FORM_OF_SCHEDULE,
     }
 
 
@@ -287,6 +293,8 @@ def _schedule(queue: Queue, arguments: Arguments) -> Values:
         "jobs": list(queue.schedules.runs(one.name, _ROWS)),
         "why": _why(queue),
         "most": _ROWS,
+        "texts": schedule_api.texts_of(one),
+        **_FORM_OF_SCHEDULE,
     }
 
 

@@ -176,7 +176,9 @@ async def _do(request: Request) -> Response:
             return _ask_page(request, form, question)
         arguments = read_fields(endpoint.params, form)
         answer = await state_of(request).pool.run(
-            lambda queue: endpoint.act(queue, arguments), request.state.access.who
+            lambda queue: endpoint.act(queue, arguments),
+            request.state.access.who,
+            is_slow=endpoint.is_slow,
         )
     except QueuectlError as fault:
         hint = f" ({fault.hint})" if fault.hint else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from functools import lru_cache
 from hashlib import sha256
 
 from starlette.requests import Request
@@ -68,12 +69,16 @@ def changes(base: str, text: str) -> list[str | list[int]]:
     return parts
 
 
+@lru_cache(maxsize=32)  # tabs that show the same ask for the same at the same moment
+def _answer(base: bytes, text: bytes) -> str:
+    return json.dumps(changes(base.decode(), text.decode()))
+
+
 def since(sent: SentPages, request: Request, page: Response) -> Response:
     """Return a page for the script: whole, or its changes since the copy that the browser has."""
     base = sent.get(request.headers.get(BASE_HEADER, ""))
     mark = sent.keep(bytes(page.body))
     if base is not None:
-        parts = changes(base.decode(), bytes(page.body).decode())
-        page = Response(json.dumps(parts), media_type="application/json")
+        page = Response(_answer(base, bytes(page.body)), media_type="application/json")
     page.headers[PAGE_HEADER] = mark
     return page

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from queuectl.domain.job import Job
 from queuectl.presentation.run_log import BOTH, LogWanted, read_log
 from queuectl.queue import Queue
-from queuectl.system.job_logs import JobLogs
 from queuectl.system.log_lines import Line, LogLines, Piece
 from queuectl.system.run_order import Sizes
 from queuectl.system.run_reader import STREAMS

@@ -98,6 +98,8 @@
     let at = old.firstChild;
     for (const next of [...fresh.childNodes]) {
       let found = at;
+      // text is no landmark: for the next one what stands before it would be taken away
+      if (next.nodeType !== Node.ELEMENT_NODE && found && !same(found, next)) found = null;
       while (found && !same(found, next)) found = found.nextSibling;
       if (!found) {
         old.insertBefore(document.importNode(next, true), at);
@@ -272,13 +274,15 @@
     setTimeout(() => toast.remove(), kind.includes("error") ? 12000 : 6000);
   }
 
+  const KEPT_WHEN_EMPTY = ["as", "at", "in", "cron", "every", "tz"];
+
   function requestOf(form, button) {
     const body = {};
     let path = form.dataset.path.replace("{verb}", button?.dataset.verb ?? "");
     for (const [name, value] of new FormData(form)) {
       if (name.startsWith("_")) continue;
       if (value === "") {
-        if ("empty" in form.dataset && !["as", "at", "in"].includes(name)) body[name] = null;
+        if ("empty" in form.dataset && !KEPT_WHEN_EMPTY.includes(name)) body[name] = null;
         continue;
       }
       if (path.includes(`{${name}}`)) path = path.replace(`{${name}}`, encodeURIComponent(value));
