@@ -1,4 +1,4 @@
-"""The logs of this home's workers: the latest lines in the order of their times, and what comes.
+"""The logs of workers: the latest lines in the order of their times, and what comes.
 
 A log that becomes full while it is followed goes on in another file, and nothing of it is lost.
 """
@@ -6,7 +6,6 @@ A log that becomes full while it is followed goes on in another file, and nothin
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -19,7 +18,8 @@ from queuectl.domain.errors import NotFound
 from queuectl.domain.text import printable
 from queuectl.domain.times import iso
 from queuectl.presentation.console import on_terminal
-from queuectl.worker.log_files import logs_of, pid_of
+from queuectl.queue.worker_logs import WorkerLogs
+from queuectl.system.worker_logs import Trail, is_log_of, logs_of
 
 _STAMP = len("2030-01-31T14:30:05.123")
 _TEXT = re.compile(
@@ -98,80 +98,68 @@ Entry = tuple[float, bytes, str]
 
 
 def show_logs(
-    folder: Path, worker_id: str | None, lines: int, *, live: bool, as_json: bool = False
+    folder: Path,
+    worker_id: str | None,
+    lines: int,
+    *,
+    live: bool,
+    as_json: bool = False,
+    elsewhere: WorkerLogs | None = None,
 ) -> bool:
     """Write the last lines, and with `live` all that come, until interrupted.
 
-    With `as_json` each is a JSON object on a line of its own. Returns whether any worker has
-    logged here. Raises NotFound for one that has not.
+    Without `elsewhere` they are those of a home's folder alone. With `as_json` each is a JSON
+    object on a line of its own. Returns whether any worker has logged there. Raises NotFound for
+    one that has not.
     """
-    trails: dict[str, _Trail] = {}
-    entries = list(_news(folder, worker_id, trails, lines))
-    if worker_id and not trails:
-        raise NotFound(
-            f"worker '{worker_id}' has no log in this home",
-            hint="queuectl worker list shows those alive, queuectl worker logs all logs",
-        )
+    trails: dict[str, Trail] = {}
+
+    def local(least: int | None) -> list[Entry]:
+        entries: list[Entry] = []
+        for name, paths in logs_of(folder).items():
+            if elsewhere.is_wanted(name) if elsewhere else _is_wanted(name, worker_id):
+                trail = trails.setdefault(name, Trail())
+                entries += _entries(trail.read(paths, least), name)
+        return entries
+
+    entries = local(lines)
+    if elsewhere is not None:
+        if worker_id in trails:
+            elsewhere = None  # all of it is here
+        else:
+            entries += _entries_of(elsewhere.first(frozenset(trails)))
+    if worker_id and not (entries or trails):
+        _refuse(worker_id, elsewhere)
+    entries = _sorted(entries)
     _write(entries[max(0, len(entries) - lines) :], as_json=as_json)
     while live:
         time.sleep(_FOLLOW_SECONDS)
-        _write(_news(folder, worker_id, trails, None), as_json=as_json)
-    return bool(trails)
+        news = local(None)
+        if elsewhere is not None:
+            news += _entries_of(elsewhere.news(frozenset(trails)))
+        _write(_sorted(news), as_json=as_json)
+    return bool(trails or entries)
 
 
-def _news(
-    folder: Path, worker_id: str | None, trails: dict[str, _Trail], lines: int | None
-) -> list[Entry]:
-    """Return what has been logged since the last time, in the order of time."""
-    entries: list[Entry] = []
-    for name, paths in logs_of(folder).items():
-        if worker_id is None or _is_of(name, worker_id):
-            trail = trails.setdefault(name, _Trail())
-            entries += _entries(trail.read(paths, lines), name)
+def _is_wanted(name: str, worker_id: str | None) -> bool:
+    return worker_id is None or is_log_of(name, worker_id)
+
+
+def _refuse(worker_id: str, elsewhere: WorkerLogs | None) -> None:
+    if elsewhere is not None and elsewhere.trouble is not None:
+        raise elsewhere.trouble
+    raise NotFound(
+        f"worker '{worker_id}' has no log in this home, and none is kept of it",
+        hint="queuectl worker list shows those alive, queuectl worker logs all logs of this home",
+    )
+
+
+def _entries_of(found: Iterable[tuple[str, bytes]]) -> list[Entry]:
+    return [entry for name, data in found for entry in _entries(data, name)]
+
+
+def _sorted(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry[0])
-
-
-def _is_of(name: str, worker_id: str) -> bool:
-    """Whether a log is of a worker that is named by its id or its pid."""
-    is_worker = not name.startswith("supervisor-")
-    return name == worker_id or (is_worker and pid_of(name) == worker_id)
-
-
-class _Trail:
-    """How far the log of one process has been read: which file, and up to where in it."""
-
-    def __init__(self) -> None:
-        self._file = 0
-        self._offset = 0
-
-    def read(self, paths: list[Path], lines: int | None) -> bytes:
-        """Return the whole lines that are new; with `lines` at least so many of the last."""
-        read: list[tuple[int, bytes]] = []
-        missing = lines
-        # The newest is opened first: a file that moves on meanwhile is met again, not missed.
-        for path in reversed(paths):
-            try:
-                file = path.open("rb")
-            except FileNotFoundError:
-                continue
-            with file:
-                number = os.fstat(file.fileno()).st_ino
-                if any(number == known for known, _ in read):
-                    continue
-                is_last = number == self._file
-                file.seek(self._offset if is_last else 0)
-                read.append((number, file.read()))
-            if missing is not None:
-                missing -= read[-1][1].count(b"\n")
-            if is_last or (missing is not None and missing <= 0):
-                break
-        if not read:
-            return b""
-        newest, data = read[0]
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset = len(whole) + (self._offset if newest == self._file else 0)
-        self._file = newest
-        return b"".join([*(older for _, older in read[:0:-1]), whole])
 
 
 def _entries(data: bytes, log: str) -> Iterator[Entry]:

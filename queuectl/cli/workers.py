@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from queuectl.cli.completions import QUEUE_NAME, WORKER_ID
+from queuectl.cli.completions import HOST_NAME, QUEUE_NAME, WORKER_ID
 from queuectl.cli.listing import clock_of
 from queuectl.cli.root import Group, examples, json_option, with_options
 from queuectl.cli.session import Session, hint_at_unused, pass_session, refuse_native_windows
@@ -205,21 +205,45 @@ def list_workers(session: Session, as_json: bool) -> None:
 @examples("""
     queuectl worker logs -f
     queuectl worker logs 12345 -n 20
+    queuectl worker logs --host build7 -f
     queuectl worker logs --json
 """)
 @worker.command("logs")
 @click.argument("worker_id", metavar="[ID | PID]", required=False, type=WORKER_ID)
+@click.option(
+    "--host",
+    metavar="NAME",
+    type=HOST_NAME,
+    help="Those of this host, of every home, wherever you are.",
+)
 @click.option("-f", "--follow", "live", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=100, metavar="LINES",
               help="The last lines; 100 unless said.")  # fmt: skip
 @json_option
 @pass_session
 def worker_logs(
-    session: Session, worker_id: str | None, live: bool, lines: int, as_json: bool
+    session: Session, worker_id: str | None, host: str | None, live: bool, lines: int, as_json: bool
 ) -> None:
-    """Show the logs of this home's workers; with --json one object a line."""
+    """Show the logs of this home's workers, or of any; with --json one object a line.
+
+    Logs of other hosts come from their workers while these live, and from the log store (the
+    setting `log_store`) as of a minute ago at most where they do not.
+    """
     from queuectl.cli.worker_logs import show_logs
 
-    home = session.location().home
-    if not show_logs(home.worker_logs, worker_id, lines, live=live, as_json=as_json):
+    home, elsewhere = session.location().home, None
+    if worker_id is not None or host is not None:
+        elsewhere = session.reading().worker_logs(worker_id, host)
+    try:
+        has_any = show_logs(
+            home.worker_logs, worker_id, lines, live=live, as_json=as_json, elsewhere=elsewhere
+        )
+    finally:
+        if elsewhere is not None:
+            elsewhere.close()
+    if elsewhere is not None and elsewhere.trouble is not None:
+        print_hint(str(elsewhere.trouble))
+    elif not has_any and host is not None:
+        print_hint(f"no log of a worker of host '{host}' is here or kept: queuectl host list")
+    elif not has_any:
         print_hint(f"no worker has run in the background of {home.root}: queuectl worker start")

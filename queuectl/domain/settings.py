@@ -142,6 +142,10 @@ class Settings:
         "seconds",
         "how long it is kept who has changed what; 0 is for ever",
     )
+    retention_worker_logs: float = _setting(
+        30 * 86_400.0, 0, _LONG, "seconds", "how long the log store keeps logs of workers; 0 is "
+        "for ever",
+    )  # fmt: skip
     max_log_bytes: int = _setting(
         0,
         0,

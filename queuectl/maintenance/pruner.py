@@ -14,15 +14,17 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from queuectl.domain.errors import StoreError
+from queuectl.domain.errors import QueuectlError, StoreError
 from queuectl.domain.field_checks import is_name
 from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import SETTLED, Job, State
 from queuectl.domain.settings import Settings
 from queuectl.domain.text import counted
+from queuectl.queue.kept_worker_logs import forget_logs
 from queuectl.queue.run_logs import remove_kept
 from queuectl.stores.base import Store
 from queuectl.stores.rules import remove_unspared
+from queuectl.stores.run_logs import open_run_logs
 from queuectl.system.home import Home
 from queuectl.system.job_logs import JobLogs
 from queuectl.system.polling import Timer
@@ -46,7 +48,7 @@ _DELIVERY_LOGS_SECONDS = 3600.0
 _LOGS_SECONDS = 60.0
 _LOGS_BUDGET_SECONDS = 0.05
 _UNUSED_SECONDS = 900.0
-_AUDIT_SECONDS = 3600.0
+_AUDIT_SECONDS = _WORKER_LOGS_SECONDS = 3600.0
 _UNUSED_KEPT = timedelta(hours=1)
 """How long an environment is kept that no job names: its job may still be on the way."""
 
@@ -63,6 +65,7 @@ class Pruner:
         self._timer = Timer(_IDLE_SECONDS)
         self._environments_timer = Timer(_UNUSED_SECONDS, first=_UNUSED_SECONDS)
         self._audit_timer = Timer(_AUDIT_SECONDS)
+        self._worker_logs_timer = Timer(_WORKER_LOGS_SECONDS)
         self._deliveries_timer = Timer(_DELIVERIES_SECONDS)
         self._delivery_logs_timer = Timer(_DELIVERY_LOGS_SECONDS, first=_DELIVERY_LOGS_SECONDS)
         self._seen_until: dict[State, datetime | None] = {}
@@ -77,12 +80,25 @@ class Pruner:
         if settings.retention_audit and self._audit_timer.rings():
             age = timedelta(seconds=settings.retention_audit)
             self._store.audit.forget(self._store.now() - age)
+        if self._log_store and settings.retention_worker_logs and self._worker_logs_timer.rings():
+            self._forget_worker_logs(settings.retention_worker_logs)
         self._logs.tick(settings)
         is_due = self._deliveries_timer.rings()
         if is_due and not self._remove_deliveries(time.monotonic() + _BUDGET_SECONDS):
             self._deliveries_timer.ring_in(1)
         if self._delivery_logs_timer.rings():
             self._remove_delivery_logs()
+
+    def _forget_worker_logs(self, age: float) -> None:
+        """Forget old logs of workers of any host, in the log store."""
+        if not self._store.try_acquire_turn("kept worker logs", _WORKER_LOGS_SECONDS):
+            return
+        try:
+            place = open_run_logs(self._store, self._log_store)
+            if place is not None:
+                forget_logs(place, self._store.now().timestamp() - age)
+        except QueuectlError as fault:
+            log.warning("old logs of workers stay in the log store: %s", fault)
 
     def _age_out(self, settings: Settings) -> None:
         ages = kept_for(settings)

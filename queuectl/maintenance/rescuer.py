@@ -101,13 +101,14 @@ class Rescuer:
                     why = f"{_DIED} (pid {worker.process.pid})"
                     is_clear = self._end_claims(self._left_by_watchdog(worker), settings, why)
                     if is_clear and is_last:
-                        self._store.workers.unregister(worker.id)
+                        self._forget(worker)
         self._looks = looks
         self._note_losses()
 
     def _forget(self, worker: WorkerRecord) -> None:
-        """Remove a worker of another machine that has been silent for long."""
-        self._hosts.note_gone(worker)
+        """Remove a worker that has been silent for long, and note that of another host."""
+        if worker.host != socket.gethostname():  # of the same machine too, in a namespace
+            self._hosts.note_gone(worker)
         self._store.workers.unregister(worker.id)
         if self._home is not None:
             try:

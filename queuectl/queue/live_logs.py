@@ -1,4 +1,4 @@
-"""The output of a run that goes on at another host, as its worker sends it while somebody looks."""
+"""What a worker of another host sends while somebody looks: the output of a run, or its own log."""
 
 from __future__ import annotations
 
@@ -27,21 +27,14 @@ _PATIENCE_SECONDS = 30.0
 """How long a worker is waited for that does not answer, though it lives."""
 
 
-class RemoteRun:
-    """Mirrors the files of a run of another host into a directory that goes with `close`."""
+class _Remote:
+    """Asks a worker again and again, each time for what follows its latest answer."""
 
-    def __init__(self, store: Store, job: Job, run: int) -> None:
+    def __init__(self, store: Store, wish: LogWish) -> None:
         self._store = store
-        self._wish = LogWish(new_token(), job.worker or "", job.id, run, (0, 0, 0))
-        self._folder = tempfile.TemporaryDirectory(prefix="queuectl-")
-        self.logs = JobLogs(Home(self._folder.name))
-        paths = (self.logs.stdout, self.logs.stderr, self.logs.order)
-        self._paths = [path(job.id, run) for path in paths]
-        self.logs.directory(job.id).mkdir(parents=True)
+        self._wish = wish
         self._asked_at = float("-inf")
         self._pace = Pace(_LOOK_SECONDS)
-        self.is_complete = False
-        """Whether all is here that there was when the worker answered last."""
 
     def poll(self) -> bool:
         """Take what the worker has sent since; return whether that was anything."""
@@ -57,6 +50,57 @@ class RemoteRun:
                 self._ask()
         return has_news
 
+    def _take(self, answer: LogAnswer) -> bool:
+        """Take an answer; return whether it has anything."""
+        raise NotImplementedError
+
+    def _ask(self) -> None:
+        assert self._store.log_wishes is not None
+        self._wish = replace(self._wish, asked=self._wish.asked + 1)
+        self._store.log_wishes.ask(self._wish, _FRESH_SECONDS)
+        self._asked_at = time.monotonic()
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._store.log_wishes is not None:
+            with suppress(StoreError):
+                self._store.log_wishes.forget(self._wish.id)
+
+
+class RemoteLog(_Remote):
+    """The log of one worker of another host, in whole lines, from its last 256 KiB on."""
+
+    def __init__(self, store: Store, worker_id: str) -> None:
+        super().__init__(store, LogWish(new_token(), worker_id, "", 0, (0, 0)))
+        self._lines = b""
+        self.has_answered = False
+
+    def lines(self) -> bytes:
+        """Return what has come since the last time."""
+        self.poll()
+        lines, self._lines = self._lines, b""
+        return lines
+
+    def _take(self, answer: LogAnswer) -> bool:
+        self.has_answered = True
+        self._lines += answer.parts[0]
+        self._wish = replace(self._wish, at=answer.sizes)
+        return bool(answer.parts[0])
+
+
+class RemoteRun(_Remote):
+    """Mirrors the files of a run of another host into a directory that goes with `close`."""
+
+    def __init__(self, store: Store, job: Job, run: int) -> None:
+        super().__init__(store, LogWish(new_token(), job.worker or "", job.id, run, (0, 0, 0)))
+        self._folder = tempfile.TemporaryDirectory(prefix="queuectl-")
+        self.logs = JobLogs(Home(self._folder.name))
+        paths = (self.logs.stdout, self.logs.stderr, self.logs.order)
+        self._paths = [path(job.id, run) for path in paths]
+        self.logs.directory(job.id).mkdir(parents=True)
+        self.is_complete = False
+        """Whether all is here that there was when the worker answered last."""
+
     def finish(self) -> bool:
         """Take the rest of what is there now; return whether all of it came."""
         self.is_complete = False
@@ -69,17 +113,9 @@ class RemoteRun:
                 time.sleep(_LOOK_SECONDS / 3)
         return self.is_complete
 
-    def _ask(self) -> None:
-        assert self._store.log_wishes is not None
-        self._wish = replace(self._wish, asked=self._wish.asked + 1)
-        self._store.log_wishes.ask(self._wish, _FRESH_SECONDS)
-        self._asked_at = time.monotonic()
-
     def close(self) -> None:
         """Look no more, and remove what came."""
-        if self._store.log_wishes is not None:
-            with suppress(StoreError):
-                self._store.log_wishes.forget(self._wish.id)
+        super().close()
         self._folder.cleanup()
 
     def _take(self, answer: LogAnswer) -> bool:

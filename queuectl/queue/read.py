@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from queuectl.domain.worker_record import LiveWorker
     from queuectl.queue.batches import BatchStatus
     from queuectl.queue.live_logs import RemoteRun
+    from queuectl.queue.worker_logs import WorkerLogs
     from queuectl.stores.base import Store
     from queuectl.system.job_logs import JobLogs
 
@@ -369,6 +370,21 @@ class Reader:
         from queuectl.queue.live_logs import remote_run
 
         return remote_run(self._store, self.home, job, run)
+
+    def worker_logs(self, worker_id: str | None = None, host: str | None = None) -> WorkerLogs:
+        """Return the logs of a worker (its id or pid), or of those of a host, in other homes."""
+        from queuectl.queue.worker_logs import WorkerLogs
+
+        return WorkerLogs(self._store, self.settings(), worker_id, host)
+
+    def end_of_worker_log(self, worker_id: str) -> bytes:
+        """Return the last lines of the log of a worker of any host; nothing where there is none.
+
+        It may take seconds, where that is asked. Raises StoreError, and what the log store raises.
+        """
+        from queuectl.queue.worker_logs import end_of_log
+
+        return end_of_log(self._store, self.home, self.settings(), worker_id)
 
     def remove_kept_logs(self, job_ids: Collection[str]) -> None:
         """Remove what the log store has of jobs that are gone; `log_trouble` tells of a failure."""

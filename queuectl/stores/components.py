@@ -214,6 +214,18 @@ class RunLogs(Protocol):
         """Remove the output of all runs of jobs, where there is any."""
         ...
 
+    def jobs_below(self, prefix: str) -> list[str]:
+        """Return the ids of which there is anything that begin with a prefix ending in `/`."""
+        ...
+
+    def runs(self, job_id: str) -> list[tuple[int, str]]:
+        """Return the number and the claim id of each run of a job of which there is output."""
+        ...
+
+    def remove_runs(self, job_id: str, runs: Collection[tuple[int, str]]) -> None:
+        """Remove the output of some runs of a job."""
+        ...
+
 
 class LogWishes(Protocol):
     """Who looks at runs that go on elsewhere, and what their workers answer. Few and brief."""

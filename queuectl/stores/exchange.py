@@ -23,7 +23,8 @@ class LogWish:
     """Somebody looks at the output of a run of a worker, and has so much of its three files.
 
     `at` is that of standard output, of standard error, and of the file with their order; `asked`
-    counts how often it was asked.
+    counts how often it was asked. Without a job it is the log of the worker itself, and `at` is
+    the number of its file and the place in that (`system.worker_logs.Trail`).
     """
 
     id: str
@@ -36,7 +37,10 @@ class LogWish:
 
 @frozen
 class LogAnswer:
-    """What comes next in each of these files, and how long each is, read since it was `asked`."""
+    """What comes next in each of these files, and how long each is, read since it was `asked`.
+
+    Of a worker's log there is one part, and `sizes` is where to go on.
+    """
 
     asked: int
     parts: tuple[bytes, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +12,8 @@ from queuectl.domain.errors import InvalidInput, StoreUnavailable
 from queuectl.domain.text import without_passwords
 from queuectl.stores import components
 from queuectl.stores.exchange import KeptRun
+
+_NAME = re.compile(r"(\d+)-(.+)\.tar\.gz")
 
 
 class ObjectLogs(components.RunLogs):
@@ -65,6 +68,31 @@ class ObjectLogs(components.RunLogs):
                     self._files.rm(self._directory(job_id), recursive=True)
                 except FileNotFoundError:
                     continue
+
+    def jobs_below(self, prefix: str) -> list[str]:
+        """Return the ids that begin so; see `RunLogs.jobs_below`."""
+        return [f"{prefix}{name}" for name in self._names_in(self._directory(prefix.rstrip("/")))]
+
+    def runs(self, job_id: str) -> list[tuple[int, str]]:
+        """Return what there is of a job; see `RunLogs.runs`."""
+        found = (_NAME.fullmatch(name) for name in self._names_in(self._directory(job_id)))
+        return [(int(name[1]), name[2]) for name in found if name]
+
+    def remove_runs(self, job_id: str, runs: Collection[tuple[int, str]]) -> None:
+        """Remove the output of some runs; see `RunLogs.remove_runs`."""
+        with self._in_words():
+            for run, claim_id in runs:
+                with suppress(FileNotFoundError):
+                    self._files.rm_file(self._path(job_id, run, claim_id))
+
+    def _names_in(self, directory: str) -> list[str]:
+        with self._in_words():
+            self._files.invalidate_cache()
+            try:
+                found: list[str] = self._files.ls(directory, detail=False)
+            except FileNotFoundError:
+                return []
+        return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
 
     def _path(self, job_id: str, run: int, claim_id: str) -> str:
         return f"{self._directory(job_id)}/{run}-{claim_id}.tar.gz"

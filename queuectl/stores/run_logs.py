@@ -12,6 +12,14 @@ IN_STORE = "store"
 """The value of `log_store` that means the store of the jobs."""
 
 
+WORKERS = ".workers/"
+"""Below this, as if each host were a job, are the logs of workers; no job's id begins so.
+
+What stands for the run is when the log was written to last, in milliseconds since 1970, for the
+claim the name of the log.
+"""
+
+
 def open_run_logs(store: Store, log_store: str) -> RunLogs | None:
     """Return where the output of runs is kept; None: on the host of each run alone.
 

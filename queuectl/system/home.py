@@ -132,7 +132,7 @@ class Home:
     @property
     def job_logs(self) -> Path:
         """One directory a job, in it `RUN.out`, `RUN.err`, and their order in `RUN.order`."""
-        return self.logs / "jobs"
+        return self.root.joinpath("logs", "jobs")
 
     @property
     def results(self) -> str:

@@ -1,11 +1,17 @@
-"""The output of one run as one file: a tar.gz of `RUN.out`, `RUN.err` and `RUN.order`."""
+"""The output of one run as one file: a tar.gz of `RUN.out`, `RUN.err` and `RUN.order`.
+
+The log of a worker is packed likewise.
+"""
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import tarfile
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from queuectl.domain.errors import StoreRefused
 from queuectl.system.home import open_private, private_directory
@@ -27,20 +33,48 @@ def pack(logs: JobLogs, job_id: str, run: int, most: int) -> bytes | None:
     if not any(data for data, _ in streams):
         return None
     paths = [logs.stdout(job_id, run), logs.stderr(job_id, run)]
-    files = [(path, data) for path, (data, _) in zip(paths, streams, strict=True)]
+    files = [
+        (path.name, data, _mtime(path)) for path, (data, _) in zip(paths, streams, strict=True)
+    ]
     if not any(is_cut for _, is_cut in streams):  # else it tells of places that are gone
         with suppress(FileNotFoundError):
-            order = logs.order(job_id, run)
-            files.append((order, order.read_bytes()))
+            files.append((f"{run}.order", logs.order(job_id, run).read_bytes(), 0))
+    return _archive(files)
+
+
+def pack_text(name: str, data: bytes) -> bytes:
+    """Return an archive of one file."""
+    return _archive([(name, data, 0)])
+
+
+def unpack_text(data: bytes) -> bytes:
+    """Return what is in an archive of one file. Raises StoreRefused for what is no archive."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+            member = archive.next()
+            file = archive.extractfile(member) if member is not None else None
+            return file.read() if file is not None else b""
+    except (tarfile.TarError, EOFError, OSError) as fault:
+        raise StoreRefused("a log that was kept is damaged") from fault
+
+
+def _mtime(path: Path) -> int:
+    """Return when what came last was written, in seconds since 1970; 0 of a file that is gone."""
+    try:
+        return int(path.stat().st_mtime)
+    except FileNotFoundError:
+        return 0
+
+
+def _archive(files: Iterable[tuple[str, bytes, int]]) -> bytes:
     target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w:gz", compresslevel=_LEVEL) as archive:
-        for path, data in files:
-            entry = tarfile.TarInfo(path.name)
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data, mtime in files:
+            entry = tarfile.TarInfo(name)
+            entry.mtime = mtime
             entry.size, entry.mode = len(data), 0o600
-            with suppress(FileNotFoundError):
-                entry.mtime = path.stat().st_mtime  # when what came last was written
             archive.addfile(entry, io.BytesIO(data))
-    return target.getvalue()
+    return gzip.compress(target.getvalue(), _LEVEL, mtime=0)
 
 
 def unpack(data: bytes, logs: JobLogs, job_id: str, run: int) -> None:

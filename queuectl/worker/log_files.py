@@ -1,7 +1,6 @@
-"""The log files of supervisors and workers: each its own, of bounded size, and not too many.
+"""Writing the log files of supervisors and workers: of bounded size, and not too many.
 
-`ID.log` is being written; when it is full it becomes `ID.log.1`, that `ID.log.2`, and the last
-goes. Of processes that have ended the latest files are kept.
+Of processes that have ended the latest files are kept; for their names see `system.worker_logs`.
 """
 
 from __future__ import annotations
@@ -9,10 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging.handlers
 import os
-import re
 import socket
 import time
-from collections import defaultdict
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.system.home import open_private, private_directory
 from queuectl.system.ids import new_token
 from queuectl.system.processes import identify
+from queuectl.system.worker_logs import host_of_log, log_name, logs_of, pid_of, worker_log
 
 FILE_BYTES = 2**20
 OLDER_FILES = 3
@@ -30,8 +28,6 @@ KEPT_PROCESSES = 50
 
 _STRANGE_SECONDS = 30 * 86_400
 """Another host's log that nobody has written to for so long counts as that of an ended process."""
-
-_SUFFIX = re.compile(r"\.log(?:\.(\d+))?$")
 
 
 class LogFile(logging.handlers.RotatingFileHandler):
@@ -76,33 +72,9 @@ def new_worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{new_token()[:6]}"
 
 
-def worker_log(worker_id: str) -> str:
-    """Return the name of a worker's log file; its id is HOST-PID-TOKEN."""
-    return f"{_safe(worker_id)}.log"
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]", "_", name)
-
-
 def supervisor_log() -> str:
     """Return the name of a log file for this process, a new supervisor."""
     return worker_log(f"supervisor-{new_worker_id()}")
-
-
-def logs_of(folder: Path) -> dict[str, list[Path]]:
-    """Return the log files in a folder by the process they are of, its oldest file first."""
-    files: defaultdict[str, list[tuple[int, Path]]] = defaultdict(list)
-    with contextlib.suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            if suffix := _SUFFIX.search(path.name):
-                files[path.name[: suffix.start()]].append((-int(suffix[1] or 0), path))
-    return {name: [path for _, path in sorted(paths)] for name, paths in files.items()}
-
-
-def pid_of(name: str) -> str:
-    """Return the pid in the name of a process's log, HOST-PID-TOKEN."""
-    return name.split("-")[-2:][0]
 
 
 def forget_old(folder: Path) -> None:
@@ -115,10 +87,10 @@ def forget_old(folder: Path) -> None:
 
 
 def _may_be_alive(name: str, paths: list[Path]) -> bool:
-    pid, host = pid_of(name), name.removeprefix("supervisor-").rpartition("-")[0]
+    pid, host = pid_of(name), host_of_log(name)
     if not pid.isdigit():
         return False  # what was said before there was a supervisor
-    if host.rpartition("-")[0] != _safe(socket.gethostname()):
+    if host != log_name(socket.gethostname()):
         return time.time() - _written_at(paths) < _STRANGE_SECONDS
     return identify(int(pid)) is not None
 

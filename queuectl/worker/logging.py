@@ -19,6 +19,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.text import printable, without_passwords
 from queuectl.domain.times import from_millis, iso
 from queuectl.system.home import Home
+from queuectl.system.worker_logs import worker_log
 from queuectl.worker import log_files
 
 _LOGGER = logging.getLogger("queuectl")
@@ -69,7 +70,7 @@ def be_worker(home: Home, worker_id: str, role: str = "worker") -> None:
     for handler in _LOGGER.handlers:
         if isinstance(handler, log_files.LogFile):
             log_files.forget_old(home.worker_logs)
-            own = log_files.LogFile(home.worker_logs / log_files.worker_log(worker_id))
+            own = log_files.LogFile(home.worker_logs / worker_log(worker_id))
             own.setFormatter(handler.formatter)
             _LOGGER.handlers[:] = [own]
             handler.close()

@@ -162,7 +162,6 @@ class Worker:
             if not self._heartbeat.is_astray:
                 raise
         finally:
-            self._uploader.close()
             self._heartbeat.stop()
             if not self._retry.is_away:  # else maintenance removes the entry
                 leave(self._store, self.record.id, self._control, self._options, self._call_courier)
@@ -171,6 +170,7 @@ class Worker:
             self._executor.close()
             self._watchdog.close()
             log.info("stopped")
+            self._uploader.close()
         if self._heartbeat.is_astray:
             raise StoreReplaced(f"{self._store.address} is not the file that it was")
 
@@ -316,13 +316,14 @@ class Worker:
             if run.prepares:
                 self._go_on(job, run.prepares, outcome)
             else:
-                self._let_go(job)
+                self._let_go(job, outcome)
                 self._batch.end(job, outcome)
 
-    def _let_go(self, job: Job) -> None:
+    def _let_go(self, job: Job, outcome: Outcome | None = None) -> None:
         """Let go of what was had for a run; its output may be kept for other hosts from now on."""
         self._starter.ended(job)
-        self._uploader.end(job.claim_id)
+        is_silent = outcome is not None and not (outcome.stdout or outcome.stderr)
+        self._uploader.end(job.claim_id, has_output=not is_silent)
 
     def _go_on(self, job: Job, prepared: str, outcome: Outcome) -> None:
         """Go on with a job for which something was done before its own command."""

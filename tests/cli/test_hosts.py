@@ -11,7 +11,9 @@ import pytest
 from queuectl.domain.frozen import replace
 from queuectl.domain.host import HostRecord, HostReport, Loss
 from queuectl.domain.worker_record import ProcessIdentity, StopRequest, WorkerRecord
+from queuectl.maintenance.rescuer import Rescuer
 from queuectl.queue import Queue, open_queue
+from queuectl.system.processes import this_process
 from tests.cli.harness import Cli, play_worker
 
 HERE = socket.gethostname()
@@ -144,3 +146,18 @@ def _completions(*words: str) -> list[tuple[str, str]]:
     *before, last = words
     found = ShellComplete(root, {}, "queuectl", "_X").get_completions(list(before), last)
     return [(item.value, item.help or "") for item in found]
+
+
+def test_a_host_in_a_namespace_of_this_machine_vanishes_like_another(queue: Queue) -> None:
+    record = far(queue, "build7", timedelta(minutes=5))
+    queue.store.workers.unregister(record.id)
+    gone = replace(record, process=replace(this_process(), started="never"))
+    queue.store.workers.register(gone)
+    queue.store._db.connection.execute(  # type: ignore[attr-defined]
+        "UPDATE workers SET heartbeat_at = heartbeat_at - 300000"
+    )
+    rescuer = Rescuer(queue.store)
+    for _ in range(5):
+        rescuer.recover(queue.settings())
+    (view,) = queue.hosts.views(queue.workers())
+    assert (view.name, view.state, view.silent) == ("build7", "vanished", ())

@@ -43,6 +43,7 @@ PROMISED: dict[str, tuple[Value, float, float]] = {
     "retention_history": (0.0, 0, 100 * YEAR),
     "retention_stats": (691_200.0, 0, 100 * YEAR),
     "retention_audit": (7_776_000.0, 0, 100 * YEAR),
+    "retention_worker_logs": (2_592_000.0, 0, 100 * YEAR),
     "max_log_bytes": (0, 0, 2**50),
 }
 """Of every setting that is a number: its default and its bounds."""

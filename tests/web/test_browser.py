@@ -118,7 +118,7 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_is_read(
     visitor = visit()
     visitor.go("/jobs/a")
     page, reached = visitor.page, []
-    for _ in range(22):
+    for _ in range(23):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent.trim()"))
         outline = "getComputedStyle(document.activeElement).outlineStyle"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from starlette.testclient import TestClient
 
 from queuectl.domain.job import Outcome
 from queuectl.queue import Queue
+from queuectl.stores.exchange import KeptRun
+from queuectl.stores.run_logs import open_run_logs
 from queuectl.system.job_logs import JobLogs
+from queuectl.system.run_archive import pack
 from tests.cli.harness import run_next
 from tests.web.kit import HOSTILE, add
 
@@ -139,3 +143,18 @@ def test_each_line_has_its_time_where_one_asks(browser: TestClient, written: Pat
     assert 'name="times" value="on"' in page  # a search keeps it
     assert "times=on" in links_of(page)["Later"]
     assert "times=on" not in links_of(page)["No times"].replace("times=off", "")
+
+
+def test_output_of_another_host_is_read_from_where_it_is_kept(
+    browser: TestClient, queue: Queue, tmp_path: Path, written: Path
+) -> None:
+    queue.set_setting("log_store", f"file://{tmp_path}/shared")
+    job = queue.get("a")
+    data = pack(JobLogs(queue.home), "a", 1, 2**20)
+    place = open_run_logs(queue.store, queue.settings().log_store)
+    assert place is not None
+    assert data is not None
+    place.put([KeptRun("a", 1, job.history[0].claim_id, data)])
+    shutil.rmtree(written.parent)
+    page = browser.get("/jobs/a/output?end=true").text
+    assert lines_of(page)[-1] == (5001, "line 5000")

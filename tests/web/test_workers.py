@@ -59,3 +59,15 @@ def test_resources_are_shown_with_who_holds_them(browser: TestClient, queue: Que
     add(queue, "a", needs={"licence": "1"})
     assert "licence fleet 0 of 2" in text_of(browser.get("/workers"))
     assert queue.counts().of(State.PENDING) == 1
+
+
+def test_the_log_of_a_worker_is_a_page_without_markup_of_its_own(
+    browser: TestClient, queue: Queue
+) -> None:
+    queue.home.worker_logs.mkdir(parents=True)
+    path = queue.home.worker_logs / "build-7-abc.log"
+    path.write_text("2030-01-01T10:00:00.000 [worker 7] <b>started</b>\x1b]0;title\x07\n")
+    text = browser.get("/workers/build-7-abc/log").text
+    assert "[worker 7] &lt;b&gt;started&lt;/b&gt;\n" in text.replace("</pre>", "\n")
+    assert "title\x07" not in text
+    assert "No log of this worker" in browser.get("/workers/build-8-abc/log").text

@@ -27,6 +27,7 @@ from queuectl.domain.job_fields import Spec
 from queuectl.domain.times import iso
 from queuectl.queue import Queue
 from queuectl.system.home import Home, Location
+from queuectl.system.worker_logs import logs_of, worker_log
 from queuectl.worker import log_files
 from queuectl.worker import logging as logs
 from tests.cli.harness import ROOT
@@ -79,14 +80,14 @@ def test_every_process_has_a_file_of_its_own_that_nobody_else_can_read(fleet: Fl
     eventually(lambda: len(fleet.pids()) == 2 and pids[0] not in fleet.pids())
 
     def names() -> list[str]:
-        return sorted(log_files.logs_of(fleet.home.worker_logs))
+        return sorted(logs_of(fleet.home.worker_logs))
 
     def kinds() -> tuple[int, int]:
         supervisors = [name for name in names() if name.startswith("supervisor-")]
         return len(supervisors), len(names()) - len(supervisors)
 
     assert eventually(lambda: kinds() == (1, 3))
-    (supervisor,) = log_files.logs_of(fleet.home.worker_logs)[names()[0]]
+    (supervisor,) = logs_of(fleet.home.worker_logs)[names()[0]]
     assert eventually(lambda: f"worker {pids[0]} died (signal 9)" in supervisor.read_text())
     for path in fleet.home.worker_logs.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -122,7 +123,7 @@ def here(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 
 def written(home: Home) -> list[str]:
     """Return all lines of the worker's files, the oldest first."""
-    paths = log_files.logs_of(home.worker_logs)["host-1-abc"]
+    paths = logs_of(home.worker_logs)["host-1-abc"]
     return [line for path in paths for line in path.read_text().splitlines()]
 
 
@@ -146,7 +147,7 @@ def test_full_files_give_way_and_no_line_is_torn_or_lost_among_the_last(here: Ho
     for name in ("told", "logged"):
         numbers = [int(number) for who, number in lines if who == name]
         assert numbers == list(range(100 - len(numbers), 100))
-    paths = log_files.logs_of(here.worker_logs)["host-1-abc"]
+    paths = logs_of(here.worker_logs)["host-1-abc"]
     assert len(paths) == 1 + log_files.OLDER_FILES
     assert all(path.stat().st_size <= 500 for path in paths)
 
@@ -202,8 +203,8 @@ def test_the_logs_of_ended_processes_are_kept_until_there_are_many(
 ) -> None:
     monkeypatch.setattr(log_files, "KEPT_PROCESSES", 2)
     host = socket.gethostname()
-    living = log_files.worker_log(f"{host}-{os.getpid()}-abc")
-    gone = [log_files.worker_log(f"{host}-{2**22 + n}-abc") for n in range(4)]
+    living = worker_log(f"{host}-{os.getpid()}-abc")
+    gone = [worker_log(f"{host}-{2**22 + n}-abc") for n in range(4)]
     for age, name in enumerate([*gone, f"{gone[3]}.1", "elsewhere-1-abc.log", living]):
         path = home.worker_logs / name
         path.touch()
@@ -282,7 +283,7 @@ def test_logs_are_followed_from_file_to_file(here: Home) -> None:
         reader.terminate()
         reader.communicate()
     assert [line.rpartition("] ")[2] for line in found] == [f"line {n}\n" for n in range(31)]
-    assert len(log_files.logs_of(here.worker_logs)["host-1-abc"]) > 2
+    assert len(logs_of(here.worker_logs)["host-1-abc"]) > 2
 
 
 def test_in_the_foreground_a_collector_gets_events_too(home: Home) -> None:

@@ -12,6 +12,11 @@ from queuectl.stores.mongo.connection import Document, Link, in_words
 _FORGOTTEN = timedelta(minutes=1)
 
 
+def _own(worker_id: str) -> str:
+    """Return for whom a wish is that is about a worker's own log: an older one finds none of it."""
+    return f"log of {worker_id}"
+
+
 @in_words
 class MongoLogWishes(components.LogWishes):
     """A document for each who looks, with the latest answer in it."""
@@ -24,7 +29,7 @@ class MongoLogWishes(components.LogWishes):
         now = self.link.now()
         self._wishes.delete_many({"until": {"$lt": now - _FORGOTTEN}})
         document: Document = {
-            "worker": wish.worker,
+            "worker": wish.worker if wish.job_id else _own(wish.worker),
             "job_id": wish.job_id,
             "run": wish.run,
             "at": list(wish.at),
@@ -34,7 +39,7 @@ class MongoLogWishes(components.LogWishes):
         self._wishes.update_one({"_id": wish.id}, {"$set": document}, upsert=True)
 
     def wanted(self, worker_id: str) -> list[LogWish]:
-        fresh = {"worker": worker_id, "until": {"$gt": self.link.now()}}
+        fresh = {"worker": {"$in": [worker_id, _own(worker_id)]}, "until": {"$gt": self.link.now()}}
         return [
             LogWish(
                 each["_id"],

@@ -62,6 +62,19 @@ class MongoRunLogs(components.RunLogs):
             self._files.delete_many({"_id": {"$in": names}})
             self._chunks.delete_many({"files_id": {"$in": names}})
 
+    def jobs_below(self, prefix: str) -> list[str]:
+        below = {"filename": {"$gte": prefix, "$lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)}}
+        return sorted(self._files.distinct("filename", below))
+
+    def runs(self, job_id: str) -> list[tuple[int, str]]:
+        found = self._files.find({"filename": job_id}, {"metadata": True})
+        return [(file["metadata"]["run"], file["metadata"]["claim_id"]) for file in found]
+
+    def remove_runs(self, job_id: str, runs: Collection[tuple[int, str]]) -> None:
+        names = [f"{job_id}/{run}/{claim_id}" for run, claim_id in runs]
+        self._files.delete_many({"_id": {"$in": names}})
+        self._chunks.delete_many({"files_id": {"$in": names}})
+
     def _prepare(self) -> None:
         if not self._is_prepared:
             by_name = [("filename", ASCENDING), ("uploadDate", ASCENDING)]

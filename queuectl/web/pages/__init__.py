@@ -345,6 +345,7 @@ PAGES: dict[str, Page] = {
     "/batches/{name}": Page("batch.html", "Batch", batches.PARAMS, batches.shown),
     "/figures": Page("figures.html", "Figures", figures.PARAMS, figures.values),
     "/workers": Page("workers.html", "Workers", (), workers.values),
+    "/workers/{id}/log": Page("workerlog.html", "Log", (workers.LOG_OF,), workers.log),
     "/schedules": Page("schedules.html", "Schedules", (), _schedules),
     "/schedules/{name}": Page(
         "schedule.html", "Schedule", BY_NAME["getSchedule"].params, _schedule

@@ -50,8 +50,7 @@ def values(queue: Queue, arguments: Arguments) -> Values:
     def link(**changes: object) -> str:
         return "?" + urlencode({**base, **changes})
 
-    logs = queue.logs_of(job, run) if run else JobLogs(queue.home)
-    lines = LogLines(logs, job.id, run, STREAMS if stream == BOTH else (stream,))
+    lines = LogLines(queue.logs_of(job, run), job.id, run, STREAMS if stream == BOTH else (stream,))
     try:
         if run and any(lines.sizes):
             shown = _shown(lines, arguments, link)

@@ -9,11 +9,13 @@ from queuectl.domain.job import Job, State
 from queuectl.domain.query import Filter, Page
 from queuectl.domain.worker_record import LiveWorker
 from queuectl.presentation.resources import resource_lines
+from queuectl.presentation.run_log import clean
 from queuectl.presentation.tables import cpu_time, memory
 from queuectl.queue import Queue
 from queuectl.system.processes import is_here
 from queuectl.system.run_usage import RunUsage, Usage
-from queuectl.web.api.endpoint import Arguments
+from queuectl.web.api.endpoint import PATH, Arguments, Param
+from queuectl.web.api.schemas import NAME
 
 MOST_RUNS = 8
 """Of how many runs of a worker more is told than their number."""
@@ -22,6 +24,10 @@ MOST_MEASURED = 24
 """Of so many runs in all it is measured what they use."""
 
 _USAGE = RunUsage()
+MOST_LINES = 1000
+
+LOG_OF = Param("id", PATH, NAME, "the id of a worker", True)
+
 Values = dict[str, Any]
 
 
@@ -43,6 +49,12 @@ def values(queue: Queue, _arguments: Arguments) -> Values:
         "most": MOST_RUNS,
         "resources": resource_lines(queue.resources.views()),
     }
+
+
+def log(queue: Queue, arguments: Arguments) -> Values:
+    """Return the values of the page of a worker's log: its last `lines`, as text."""
+    text = queue.end_of_worker_log(arguments["id"]).decode(errors="replace")
+    return {"id": arguments["id"], "lines": clean(text)[-MOST_LINES:]}
 
 
 def _running(queue: Queue, ids: frozenset[str]) -> dict[str, Job]:
