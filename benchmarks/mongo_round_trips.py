@@ -168,10 +168,11 @@ def main(argv: Sequence[str]) -> None:
                 result = drain(programs[name], server, seconds, chosen.jobs, workers)
             results[name].append(result)
             print(
-                f"{name}: {result.rate:.0f} jobs/s, {result.commands_a_job:.2f} commands a job "
-                f"({', '.join(f'{n} {c}' for n, c in result.commands.most_common(8))})",
+                f"{name}: {result.rate:.0f} jobs/s, {result.commands_a_job:.2f} commands a job:",
                 flush=True,
             )
+            for command, count in result.commands.most_common():
+                print(f"  {count / result.jobs:.3f} {command}", flush=True)
     if "before" in results:
         pairs = zip(results["this"], results["before"], strict=True)
         ratio = statistics.median(one.rate / other.rate for one, other in pairs)

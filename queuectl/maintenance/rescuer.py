@@ -63,13 +63,14 @@ class Rescuer:
     """Takes claims back whose workers are gone, for one worker or command.
 
     `couriers_may_be_lost` says that deliveries may have been left too: a courier may have died
-    with its workers and their supervisor.
+    with its workers and their supervisor. `workers` counts those in the registry at the last look.
     """
 
     def __init__(self, store: Store, home: Home | None = None) -> None:
         self._store = store
         self._home = home
         self.couriers_may_be_lost = True
+        self.workers = 1
         self._sightings: dict[tuple[str, datetime], float] = {}
         self._looks: dict[str, int] = {}
         self._hopeless: set[str] = set()
@@ -88,7 +89,9 @@ class Rescuer:
         """
         now = self._store.now()
         looks: dict[str, int] = {}
-        for worker in self._store.workers.all():
+        workers = list(self._store.workers.all())
+        self.workers = len(workers)
+        for worker in workers:
             silence = (now - worker.heartbeat_at).total_seconds()
             if not is_here(worker.process):
                 if silence > 20 * SILENCE_SECONDS:

@@ -52,7 +52,7 @@ class EventProcessor:
     def _process(self, ends_at: float) -> float:
         """Process what there is until `ends_at`; return in how many seconds to look again."""
         # looking is cheap, and most of the time there is nothing: only then ask for the turn
-        if self._store.stats.pending_events(1).is_empty:
+        if not self._store.stats.has_pending():
             return _LOOK_SECONDS
         if not self._store.try_acquire_turn("events", _BACKLOG_SECONDS):
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -263,6 +263,10 @@ class Stats(Protocol):
         """
         ...
 
+    def has_pending(self) -> bool:
+        """Whether anything may have happened that was not processed; a look that writes nothing."""
+        ...
+
     def record(self, events: PendingEvents, numbers: Mapping[StatsBucket, Numbers]) -> bool:
         """Add to the figures, for the minute and for ever, and forget the events.
 

@@ -21,7 +21,7 @@ class Pace:
     """
 
     def __init__(self, seconds: float, longest: float = LONGEST_GAP) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._longest = longest
         self._next = float("-inf")
 
@@ -40,7 +40,7 @@ class Pace:
         begun = time.monotonic()
         yield
         ended = time.monotonic()
-        self._next = ended + max(self._seconds, min((ended - begun) * _SHARE, self._longest))
+        self._next = ended + max(self.seconds, min((ended - begun) * _SHARE, self._longest))
 
 
 class Timer:

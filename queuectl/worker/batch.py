@@ -139,6 +139,7 @@ class ClaimBatch:
         if not self._ended.left:
             self._ended_at = time.monotonic()
         self._ended.add([EndedRun(job, outcome, now)])
+        self._heartbeat.note_over(job.claim_id)
         if outcome is None:
             self._give_back()
             return

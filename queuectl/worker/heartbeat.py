@@ -45,16 +45,22 @@ _TICK_SECONDS = 1.0
 _SETTINGS_SECONDS = 2.0
 _FENCE_SECONDS = 2.0
 _LEAST_PATIENCE = 0.05
+_FRESH = 0.75
+"""A claim of whose lease so much is left need not be renewed at once."""
 
 
 @dataclass(slots=True)
 class _Held:
-    """A claim in hand, and when by `boot_clock` its lease ends and its run must be stopped."""
+    """A claim in hand, and when by `boot_clock` its lease ends and its run must be stopped.
+
+    A run that is over sooner than it is to be renewed costs no renewal.
+    """
 
     job_id: str
     claim_id: str
     deadline: float
     fence_at: float
+    renew_at: float
 
 
 class Heartbeat:
@@ -99,7 +105,8 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._store: Store | None = None
         self._maintenance: Maintenance | None = None
-        self._maintenance_pace = Pace(0, min(LONGEST_GAP, settings.lease_seconds / 6))
+        self._longest_gap = min(LONGEST_GAP, settings.lease_seconds / 6)
+        self._maintenance_pace = Pace(0, self._longest_gap)
         self._next_renewal = self._next_beat = self._next_settings = 0.0
         self._heed(settings)
 
@@ -114,10 +121,18 @@ class Heartbeat:
 
     def hold(self, job_id: str, claim_id: str, deadline: float) -> None:
         """Begin to renew a claim whose lease ends at `deadline` (`boot_clock`)."""
-        held = _Held(job_id, claim_id, deadline, self._fence_before(deadline))
+        present = boot_clock()
+        is_fresh = deadline - present > self.settings.lease_seconds * _FRESH
+        renew_at = present + self._tick_seconds / 2 if is_fresh else present
+        held = _Held(job_id, claim_id, deadline, self._fence_before(deadline), renew_at)
         self._control.hold(claim_id, held.fence_at)
         self._held[claim_id] = held
         self._next_renewal = 0.0
+
+    def note_over(self, claim_id: str) -> None:
+        """Note that a run is over: its claim need only stand until the end is committed."""
+        if held := self._held.get(claim_id):
+            held.renew_at = held.deadline - self.settings.lease_seconds / 2
 
     def deadline_of(self, claim_id: str) -> float:
         """Return when the lease of a claim ends (`boot_clock`); in the past where it is lost."""
@@ -205,6 +220,9 @@ class Heartbeat:
                 self._maintenance.tick(self.settings)
                 if self._share is not None:
                     self._share.look(store, self.slots)
+            if store.is_remote:  # a fleet does its chores as often as one worker would
+                seconds = self._tick_seconds * (self._maintenance.rescuer.workers - 1)
+                self._maintenance_pace.seconds = min(seconds, self._longest_gap)
 
     def _is_alone(self) -> bool:
         """Whether the supervisor, which would replace this worker or its guard, is gone."""
@@ -230,8 +248,10 @@ class Heartbeat:
         """Renew the claims in hand, if that was not done just now."""
         now = time.monotonic()
         if self._held and now >= self._next_renewal:
-            self._next_renewal = now + self._tick_seconds / 2
-            self._renew(store, list(self._held.values()))
+            present = boot_clock()
+            if due := [each for each in self._held.values() if each.renew_at <= present]:
+                self._next_renewal = now + self._tick_seconds / 2
+                self._renew(store, due)
 
     def _report_in_time(self, store: Store) -> None:
         """Say that this worker lives, if that was not done just now."""

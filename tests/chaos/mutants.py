@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-COPIED = ("queuectl", "tests", "pyproject.toml")
+COPIED = ("queuectl", "tests", "docs", "pyproject.toml")
 AT_ONCE = 8  # most of the time they wait
 LONGEST_SECONDS = 60
 TESTS_FAILED = 1

@@ -146,6 +146,7 @@ def test_one_job_can_do_without_what_the_setting_captures(cli: Cli) -> None:
 
 
 def test_only_what_fits_the_names_is_captured(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     monkeypatch.setenv("OTHER", "x")
     cli.ok("config", "set", "capture_env_names", "CUDA_*,VIRTUAL_ENV")

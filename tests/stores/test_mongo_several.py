@@ -8,6 +8,8 @@ import pytest
 
 from queuectl.domain import state_machine
 from queuectl.domain.job import State
+from queuectl.domain.state_machine import Transition
+from queuectl.queue.events import process_events
 from queuectl.stores.mongo import crowd
 from queuectl.stores.mongo.crowd import CROWD
 from queuectl.stores.mongo.store import MongoStore
@@ -55,6 +57,58 @@ def test_several_jobs_are_settled_and_the_next_claimed_by_four_commands(
     assert of_jobs[-3:] == ["find", "update", "find"]
     assert len(commands.entries) <= 4 + 6
     assert [job.claim_id for job in following] == [each.claim_id for each in asked[1]]
+
+
+def test_a_drain_by_handfuls_costs_a_third_of_a_command_a_job_at_most_with_its_figures(
+    store: MongoStore, commands: Commands
+) -> None:
+    for worker in ("w0", "w1"):
+        store.workers.register(worker_record(store, worker))
+    number = 20 * SEVERAL
+    store.insert([new_job(store, f"job{n}") for n in range(number)])
+    changes: list[Transition] = []
+    ended = 0
+    commands.entries.clear()
+    while True:
+        asked = [request(worker="w0") for _ in range(2 * SEVERAL)]
+        applied, jobs = store.commit_and_claim(changes, asked)
+        ended += sum(applied)
+        if not jobs:
+            break
+        changes = [state_machine.finish(job, SUCCESS, store.now()) for job in jobs]
+    while process_events(store):
+        pass
+    assert ended == number
+    assert not store.stats.has_pending()
+    written = sum(len(command.get("updates", ())) for _, command in commands.entries)
+    assert written <= 2.3 * number, "a claim and an end each, and little more for the figures"
+    # looks that come with the seconds are no part of it: a slow machine has more of them
+    of_time = [command for name, command in commands.entries if name == "find"
+               and (command.get("limit") == 1 or "workers" in str(command["find"]))]  # fmt: skip
+    assert len(commands.entries) - len(of_time) <= 0.3 * number
+
+
+def test_once_others_were_faster_workers_keep_to_their_shares(
+    store: MongoStore, opened_mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "FLEET_SECONDS", 600.0)
+    for worker in ("w0", "w1"):
+        store.workers.register(worker_record(store, worker))
+    store.insert([new_job(store, f"job{n:03}") for n in range(10 * SEVERAL)])
+    seen = store._claims._next_seen
+
+    def beaten(*args: Any, **options: Any) -> Any:
+        found = seen(*args, **options)
+        if not options["afresh"]:
+            several(opened_mongo, "w1")
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(store._claims, "_next_seen", beaten)
+        taken = several(store, "w0")
+    taken += several(store, "w0")
+    assert len(taken) > SEVERAL
+    assert len({existing(store, job_id).seq % 2 for job_id in taken}) == 1
 
 
 def test_what_was_changed_since_it_was_seen_is_not_taken(

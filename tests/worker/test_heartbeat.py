@@ -129,6 +129,38 @@ def test_a_store_in_whose_place_another_one_is_is_let_go_and_not_opened_again(
     assert not opened[0]._db.files.is_open
 
 
+def test_a_short_run_costs_no_renewal_and_one_that_waits_for_its_commit_costs_none_until_it_must(
+    store: SqliteStore, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, lease = Clock(), 30.0
+    for module in (heartbeat_module, signals_module):
+        monkeypatch.setattr(module, "boot_clock", lambda: clock.now)
+    renewed: list[list[str]] = []
+
+    def renew(held: Sequence[HeldClaim], _lease: float) -> list[Renewal]:
+        renewed.append([claim.claim_id for claim in held])
+        return [Renewal.HELD] * len(held)
+
+    monkeypatch.setattr(store, "renew", renew)
+
+    def look() -> list[str]:
+        heartbeat._next_renewal = 0.0
+        heartbeat._renew_in_time(store)
+        return renewed.pop() if renewed else []
+
+    settings = Settings(lease_seconds=lease)
+    with heartbeat_of(store, lambda: store, settings, control) as heartbeat:
+        for claim in ("runs", "over"):
+            heartbeat.hold(claim, claim, clock.now + lease)
+        heartbeat.hold("late", "late", clock.now + lease / 2)
+        assert look() == ["late"]
+        heartbeat.note_over("over")
+        clock.now += 1
+        assert look() == ["runs", "late"]
+        clock.now += lease / 2
+        assert look() == ["runs", "over", "late"]
+
+
 def test_a_claim_is_renewed_in_the_middle_of_long_chores(
     store: SqliteStore, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +245,7 @@ def test_the_end_of_a_job_is_put_off_in_time_while_nobody_can_write(
         heartbeat_of(store, lambda: store, settings, control) as heartbeat,
     ):
         heartbeat.hold("a", "claim", clock.now + lease - late * 3 * lease / 16)
+        heartbeat._held["claim"].renew_at = 0.0  # it has been in hand for a while
         for _ in range(20):
             heartbeat._next_renewal = 0.0
             with pytest.raises(StoreLocked):

@@ -8,12 +8,13 @@ order nearly that of arrival; where the own share is used up there, any of these
 page is read afresh when somebody else was faster.
 
 Whoever claims several short jobs at once takes the first ones where there is no crowd, and those of
-its share when others were faster.
+its share once others were faster, for as long as a look at the fleet holds.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from itertools import groupby, takewhile
 from operator import itemgetter
@@ -47,6 +48,7 @@ class Crowd:
         """The first ready jobs of one queue, in the order of the claim."""
 
         self._page_of = ""
+        self._rivals_until = float("-inf")
 
     def candidates(self, worker: str, queue: str, where: Document) -> Iterator[str]:
         """Yield a few ids to try one after the other; none where the first job may be taken.
@@ -82,11 +84,13 @@ class Crowd:
         that was read before led nowhere.
         """
         self._look_at_fleet(worker)
-        is_crowd = self._size > CROWD
-        size = self._size if is_crowd or afresh else 1
-        reach = max(number, FOR_EACH_WORKER) * max(size, 1)
-        if afresh or not is_crowd or not self._is_usable(queue, where):
-            self._read(queue, where, min(max(reach, PAGE if is_crowd else 0), LONGEST_PAGE))
+        if afresh:
+            self._rivals_until = time.monotonic() + FLEET_SECONDS
+        is_spread = self._size > CROWD or time.monotonic() < self._rivals_until
+        size = max(self._size, 1) if is_spread else 1
+        reach = max(number, FOR_EACH_WORKER) * size
+        if afresh or not is_spread or not self._is_usable(queue, where):
+            self._read(queue, where, min(max(reach, PAGE if is_spread else 0), LONGEST_PAGE))
         chosen: list[Document] = []
         for _, jobs in groupby(self._page[:reach], itemgetter("priority")):
             chosen += self._share_of(list(jobs), size)

@@ -40,7 +40,7 @@ MOST_PASSED = 1000
 
 _OF_SUSPECTS = {"queue": True, "slots": True}
 _POLICY = "queues"
-_POLICY_SECONDS = 0.5
+_POLICY_SECONDS = 0.9
 _NEEDS_SECONDS = 0.2
 
 
@@ -132,7 +132,7 @@ class ReadyQueues:
     # what was decided
 
     def read_limits(self) -> bool:
-        """Look, at most twice a second, whether something was decided; return whether it was."""
+        """Look, about once a second, whether something was decided; return whether it was."""
         present = time.monotonic()
         if present - self._limits_read_at < _POLICY_SECONDS:
             return False

@@ -17,7 +17,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from queuectl.domain.errors import StoreUnavailable
@@ -69,6 +69,16 @@ class MongoStats(components.Stats):
             events += [event for each in left for event in _events_of(each)]
         events.sort(key=attrgetter("finished_at"))
         return PendingEvents(tuple(events), _arrivals(first), (number, len(kept)))
+
+    def has_pending(self) -> bool:
+        batch = self.link.meta.find_one({"_id": _BATCH_ID}, {"is_open": True}) or {}
+        if batch.get("is_open"):
+            return True  # whoever has the turn finishes it: this one may be at it now
+        return bool(
+            _oldest(self.link.jobs, "pending_events", 1)
+            or _oldest(self.link.events, "event", 1)
+            or _arrivals(self.link.meta.find_one({"_id": SEQUENCE}, {"arrivals": True}) or {})
+        )
 
     def record(self, events: PendingEvents, numbers: Mapping[StatsBucket, Numbers]) -> bool:
         finished = [_named(event) for event in events.finished]
@@ -242,19 +252,30 @@ def _forget_events(link: Link, events: list[Document]) -> None:
         sorted(events, key=itemgetter(*_NAMES)), itemgetter("id", "seq")
     ):
         revs = [each["rev"] for each in group]
-        found.append(({"_id": job_id, "seq": seq, "pending_events.rev": revs[-1]}, revs))
+        found.append((job_id, seq, revs))
+    found.sort(key=lambda each: (len(each[2]), each[2][-1]))  # alike ones go together
     for some in link.changes.of(found):
         whole = [
-            UpdateOne(
-                {**job, "pending_events": {"$size": len(revs)}}, {"$unset": {"pending_events": ""}}
+            UpdateMany(
+                {
+                    "_id": {"$in": [job_id for job_id, _, _ in alike]},
+                    "seq": {"$in": [seq for _, seq, _ in alike]},  # not one that has the id now
+                    "pending_events.rev": rev,
+                    "pending_events": {"$size": size},
+                },
+                {"$unset": {"pending_events": ""}},
             )
-            for job, revs in some
+            for (size, rev), group in groupby(some, lambda each: (len(each[2]), each[2][-1]))
+            for alike in (list(group),)
         ]
         done = link.jobs.bulk_write(whole, ordered=False)
-        if done.matched_count < len(whole):  # runs have ended since, or somebody was faster
+        if done.matched_count < len(some):  # runs have ended since, or somebody was faster
             rest = [
-                UpdateOne(job, {"$pull": {"pending_events": {"rev": {"$lte": revs[-1]}}}})
-                for job, revs in some
+                UpdateOne(
+                    {"_id": job_id, "seq": seq, "pending_events.rev": revs[-1]},
+                    {"$pull": {"pending_events": {"rev": {"$lte": revs[-1]}}}},
+                )
+                for job_id, seq, revs in some
             ]
             link.jobs.bulk_write(rest, ordered=False)
 

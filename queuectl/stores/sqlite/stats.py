@@ -53,6 +53,10 @@ class StatsTables:
         events = tuple(event for event in map(_readable, found) if event is not None)
         return PendingEvents(events, enqueued, (batches, found[-1][0] if found else 0))
 
+    def has_pending(self) -> bool:
+        """Whether anything was not processed yet."""
+        return not self.pending_events(1).is_empty
+
     def record(self, events: PendingEvents, numbers: Mapping[StatsBucket, Numbers]) -> bool:
         """Count these events, in one transaction; see `Stats.record`."""
         batches, last = events.token
