@@ -58,6 +58,7 @@ _NOT_GIVEN = {
     "spec.environment": _OF_CAPTURE,
     "spec.snapshot": _OF_CAPTURE, "spec.batch_index": _OF_SWEEP,
     "spec.params": _OF_SWEEP, "spec.slot_places": _OF_SWEEP,
+    "spec.signature": "made by the key of a home, where there is one",
 }  # fmt: skip
 _NOT_STORED = {
     "outcome.interrupted": _VERDICT, "outcome.is_final": _VERDICT, "outcome.postponed": _VERDICT,

@@ -118,6 +118,7 @@ COMMANDS = {
         "cli.scaling",
         "Run N jobs at once in this home, or show how many do; with -q limit a queue.",
     ),
+    "key": ("cli.keys", "Keys that sign jobs, and those that the workers of this home trust."),
     "config": ("cli.config", "Settings, shared by every worker, in force without a restart."),
     "doctor": ("cli.store", "Look over home, permissions, store, clock, PID file and workers."),
     "shell": ("shell", "Open the prompt, or run a file of commands, one a line."),
@@ -146,7 +147,7 @@ HELP_GROUPS = {
     "Schedules": "schedule (add list next edit run remove) hook (add list test)",
     "Looking": "watch dashboard stats metrics audit",
     "Moving": "export import migrate backup restore",
-    "Setting up": "init config doctor shell completion help",
+    "Setting up": "init config key doctor shell completion help",
 }
 """The groups in which the help shows the commands, each of which is in one.
 

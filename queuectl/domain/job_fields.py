@@ -44,8 +44,9 @@ class Field(NamedTuple):
     `option` is the option that sets it, `short` its letter, with `metavar` and `help`; `splits`
     says that commas part the words of one use. In the file of `edit` it has a `comment`, and an
     `example` where a job does not use it. `of_schedule` says that a schedule may give it to the
-    jobs that it makes, `is_secret` that its value is shown nowhere, and `is_hidden` that no help
-    names its option.
+    jobs that it makes, `is_secret` that its value is shown nowhere, `is_hidden` that no help
+    names its option, and `is_signed` that the signature of a job covers it: all but what cannot
+    change what is executed.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Field(NamedTuple):
     of_schedule: bool = True
     is_secret: bool = False
     is_hidden: bool = False
+    is_signed: bool = True
 
 
 def _field(default: object, check: Check | None = None, **known: object) -> Any:
@@ -76,9 +78,9 @@ def _field(default: object, check: Check | None = None, **known: object) -> Any:
     return line(default, check=check, **known)
 
 
-def _internal(default: object) -> Any:
+def _internal(default: object, **known: object) -> Any:
     """Return the line of a field that only queuectl sets."""
-    return line(default, is_internal=True)
+    return line(default, is_internal=True, **known)
 
 
 @frozen
@@ -107,6 +109,7 @@ class Spec:
     tree that it runs in (see `domain.snapshot`). `batch_index` numbers the jobs of a
     sweep from 1 (0: it is of none), `params` are the names and values that made this one, and
     `slot_places` say where the number of its slot goes in its arguments (see `placeholders`).
+    `signature` is who has signed it, when, and how (see `queue.signing`).
     """
 
     id: str
@@ -119,7 +122,7 @@ class Spec:
         help="The queue; `default` unless said.",
     )
     priority: int = _field(
-        0, field_checks.check_priority, metavar="N",
+        0, field_checks.check_priority, is_signed=False, metavar="N",
         help="Jobs with a higher number start first; or low, normal, high. 0 unless named.",
         bounds=(-field_checks.MAX_PRIORITY, field_checks.MAX_PRIORITY),
         comment="higher first; or low, normal, high",
@@ -276,12 +279,12 @@ class Spec:
         comment="the batch that it belongs to", example='"sweep1"',
     )  # fmt: skip
     at_once: int = _field(
-        0, bounds=(0, field_checks.MAX_AT_ONCE), of_schedule=False, metavar="N",
+        0, bounds=(0, field_checks.MAX_AT_ONCE), of_schedule=False, is_signed=False, metavar="N",
         help="Let at most N jobs of its batch wait for a worker or run at once; 0 is any number.",
         comment="how many jobs of its batch run at once; 0: any number", example="8",
     )  # fmt: skip
     max_fails: int = _field(
-        0, bounds=(0, field_checks.MAX_AT_ONCE), of_schedule=False, metavar="N",
+        0, bounds=(0, field_checks.MAX_AT_ONCE), of_schedule=False, is_signed=False, metavar="N",
         help="Cancel the rest of its batch once N jobs of it are dead; 0 is never.",
         comment="after how many dead jobs the rest of its batch is cancelled; 0: never",
         example="3",
@@ -297,6 +300,7 @@ class Spec:
     batch_index: int = _internal(0)
     params: tuple[tuple[str, str], ...] = _internal(())
     slot_places: tuple[str, ...] = _internal(())
+    signature: str | None = _internal(None, is_signed=False)
 
     @property
     def has_parents(self) -> bool:

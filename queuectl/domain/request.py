@@ -25,7 +25,7 @@ RESULT_FIELDS = frozenset(
     "state attempts created_at updated_at started_at finished_at failed_at stdout stderr "
     "stdout_cut stderr_cut exit_code signal duration timed_out last_error worker reason runs "
     "interruptions suspect history waits_for paused cpu_seconds peak_memory result note "
-    "put_back put_backs not_on batch_index params".split()
+    "put_back put_backs not_on batch_index params signature".split()
 )
 """Fields that describe what became of a job; on input they are ignored with a note."""
 

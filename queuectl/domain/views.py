@@ -266,6 +266,7 @@ def as_dict(job: Job, now: datetime, wait_context: WaitContext = NO_CONTEXT) -> 
         "not_on": list(job.not_on),
         "capture_env": job.spec.environment is not None,
         "snapshot": job.spec.snapshot,
+        "signature": job.spec.signature,
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,
         "stdout_cut": outcome.stdout_cut,

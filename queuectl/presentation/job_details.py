@@ -81,6 +81,8 @@ def _details(job: Job, clock: tables.Clock) -> Iterator[tuple[str, str]]:
     yield "params", " ".join(f"{name}={value}" for name, value in masked_params(job).items())
     yield "environment", "captured" if spec.environment else "clean" if spec.clean_env else ""
     yield "snapshot", _snapshot_text(spec.snapshot)
+    # the words of a signature are its version, the key, when, and the signature itself
+    yield "signed_with", " at ".join((spec.signature or "").split(" ")[1:3])
     yield "runs", str(job.runs)
     yield "interruptions", "; ".join(filter(None, (str(job.interruptions or ""), suspicion(job))))
     yield "worker", job.worker or ""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from queuectl.queue.requests import Requests, Written
     from queuectl.queue.resources import Resources
     from queuectl.queue.schedules import Schedules
+    from queuectl.queue.signing import Signer
     from queuectl.queue.sweeps import EnqueuedSweep
 
 _Q = TypeVar("_Q", bound="Queue")
@@ -129,6 +130,25 @@ class Queue(Reader):
         about = filter_text(chosen)
         return counted(results, total, lambda number: self.note(act, number=number, about=about))
 
+    # who has signed what
+
+    may_sign = True
+    """Whether the home's key signs what is enqueued; not on behalf of those who come from afar."""
+
+    @cached_property
+    def _signer(self) -> Signer | None:
+        if not (self.may_sign and self.home.has_signing_key()):
+            return None
+        from queuectl.queue.signing import Signer  # of few homes
+
+        return Signer(self.home, self._store)
+
+    def require_signed(self, *, is_required: bool) -> None:
+        """Have workers of this home run signed jobs alone, or any, from their next start."""
+        from queuectl.queue.signing import require
+
+        require(self.home, self._store, is_required=is_required)
+
     # new jobs
 
     @cached_property
@@ -212,7 +232,7 @@ class Queue(Reader):
         """Store what requests ask for, as `enqueue` does."""
         from queuectl.queue.enqueue import enqueue
 
-        return enqueue(self._store, requests, atomic=atomic)
+        return enqueue(self._store, requests, atomic=atomic, signer=self._signer)
 
     def try_requests(
         self, requests: Sequence[Request], *, atomic: bool = False
@@ -259,7 +279,14 @@ class Queue(Reader):
         """
         from queuectl.queue.sweeps import enqueue_sweep
 
-        return enqueue_sweep(self._store, sweep, name, at_once=at_once, max_fails=max_fails)
+        return enqueue_sweep(
+            self._store,
+            sweep,
+            name,
+            at_once=at_once,
+            max_fails=max_fails,
+            signer=self._signer,
+        )
 
     # one job
 
@@ -314,7 +341,7 @@ class Queue(Reader):
         """
         from queuectl.queue.change import Edit
 
-        decide = Edit(self._store, wanted, self.settings(), rev).decide
+        decide = Edit(self._store, wanted, self.settings(), rev, self._signer).decide
         return self._changed("edit", job_id, decide, about=" ".join(sorted(wanted)))
 
     def check_edit(self, job: Job, wanted: Mapping[str, object]) -> bool:
@@ -322,7 +349,7 @@ class Queue(Reader):
         from queuectl.domain.job_edit import changes_nothing
         from queuectl.queue.change import Edit
 
-        edit = Edit(self._store, wanted, self.settings())
+        edit = Edit(self._store, wanted, self.settings(), signer=self._signer)
         return not changes_nothing(edit.decide(job, self.now()))
 
     def retry(self, job_id: str, *, only: Filter | None = None) -> Job:

@@ -11,6 +11,7 @@ from queuectl.domain import state_machine
 from queuectl.domain.dependencies import blockers, parents
 from queuectl.domain.errors import (
     Conflict,
+    InvalidInput,
     NoLongerFits,
     NotFound,
     QueuectlError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from queuectl.domain.query import Filter
     from queuectl.domain.settings import Settings
     from queuectl.domain.state_machine import Transition
+    from queuectl.queue.signing import Signer
     from queuectl.stores.base import Store
 
 _CANCEL_SECONDS = 5.0
@@ -146,8 +148,10 @@ class Edit:
         values: Mapping[str, object],
         settings: Settings,
         rev: int | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._store = store
+        self._signer = signer
         self._values = values
         self._settings = settings
         self._rev = rev
@@ -172,9 +176,24 @@ class Edit:
         if after is None or after.spec == job.spec:
             return edited
         spec, run_at = self._checked(after.spec, job.spec), after.run_at
+        if job.spec.signature is not None:
+            spec = self._signed(job.spec, spec)
         if run_at == job.run_at:
             run_at = _due_anew(job, spec, now)
         return state_machine.edit(job, spec, run_at, now, delayed=after.delayed)
+
+    def _signed(self, before: Spec, spec: Spec) -> Spec:
+        """Return a changed specification with a signature that holds. Raises InvalidInput."""
+        from queuectl.domain.signed_text import signed_text
+
+        if signed_text(before, "", "") == signed_text(spec, "", ""):
+            return spec
+        if self._signer is None:
+            raise InvalidInput(
+                f"job '{spec.id}' is signed, and there is no key here to sign the change",
+                hint="change it where its key is, or name that in QUEUECTL_SIGNING_KEY",
+            )
+        return self._signer.sign_again(before, spec)
 
     def _checked(self, spec: Spec, before: Spec) -> Spec:
         """Return a changed specification with its parents found.

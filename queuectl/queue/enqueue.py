@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, overload
 
 from queuectl.domain import state_machine
 from queuectl.domain.errors import Conflict, InvalidInput, JobExists, QueuectlError
-from queuectl.domain.frozen import frozen
+from queuectl.domain.frozen import frozen, replace
 from queuectl.domain.queue_limits import OPEN
 from queuectl.stores.rules import require_in_use
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from queuectl.domain.job_fields import Spec
     from queuectl.domain.request import Request
     from queuectl.domain.state_machine import Transition
+    from queuectl.queue.signing import Signer
     from queuectl.stores.base import Store
 
 
@@ -56,13 +57,17 @@ class AllNew(Sequence[EnqueueResult]):
         return AllNew(self.ids[at]) if isinstance(at, slice) else EnqueueResult(self.ids[at])
 
 
-def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Sequence[EnqueueResult]:
+def enqueue(
+    store: Store, requests: Sequence[Request], *, atomic: bool, signer: Signer | None = None
+) -> Sequence[EnqueueResult]:
     """Store what requests ask for; return what became of each, in the order given.
+
+    With a `signer` each job is signed, as it is stored.
 
     Raises Conflict with `atomic` for an id or a unique key that is taken, and in a moved store.
     """
     require_in_use(store)
-    if not (atomic or isinstance(requests, list)):
+    if not (atomic or signer or isinstance(requests, list)):
         from queuectl.domain.alike import AlikeRequests  # of many jobs only
 
         if isinstance(requests, AlikeRequests) and requests.are_distinct:
@@ -72,6 +77,8 @@ def enqueue(store: Store, requests: Sequence[Request], *, atomic: bool) -> Seque
     requests, faults = checked(store, requests)
     if atomic and faults:
         raise next(iter(faults.values()))
+    if signer:
+        requests = [replace(each, spec=signer.sign(each.spec)) for each in requests]
     first = {request.spec.id: request for request in reversed(requests)}
     if atomic and len(first) < len(requests):
         twice = next(each.spec.id for each in requests if each is not first[each.spec.id])

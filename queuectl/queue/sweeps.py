@@ -22,6 +22,7 @@ from queuectl.system.ids import new_batch_name
 if TYPE_CHECKING:
     from queuectl.domain.request import Request
     from queuectl.queue.requests import Requests
+    from queuectl.queue.signing import Signer
     from queuectl.stores.base import Store
 
 
@@ -87,8 +88,12 @@ def enqueue_sweep(
     *,
     at_once: int | None = None,
     max_fails: int | None = None,
+    signer: Signer | None = None,
 ) -> EnqueuedSweep:
-    """Store the jobs of a sweep as a batch, all or none. Raises Conflict and InvalidInput."""
+    """Store the jobs of a sweep as a batch, all or none. Raises Conflict and InvalidInput.
+
+    With a `signer` each job is made and signed at once, as nobody could sign it later.
+    """
     batch = batch_name(sweep, name)
     spec = sweep.model.spec
     limits = replace(
@@ -99,7 +104,7 @@ def enqueue_sweep(
     )
     if limits != spec:
         sweep = Sweep(replace(sweep.model, spec=limits), sweep.axes)
-    if sweep.total > EAGER:
+    if sweep.total > EAGER and signer is None:
         from queuectl.queue import lazy  # of large ones only
 
         if not lazy.is_too_long(sweep):
@@ -109,7 +114,7 @@ def enqueue_sweep(
             lazy.begin(store, sweep, batch)
             return EnqueuedSweep(batch, sweep.total)
     try:
-        enqueue(store, [*requests_of(store, sweep, batch)], atomic=True)
+        enqueue(store, [*requests_of(store, sweep, batch)], atomic=True, signer=signer)
     except JobExists:
         raise Conflict(
             f"there is a batch '{batch}' already, or a job with an id that one of it would have",

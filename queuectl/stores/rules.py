@@ -22,6 +22,19 @@ MOVING = "moving"
 ARRIVING = "arriving"
 """The mark of a store that is being filled from another one, until all of that is there."""
 
+_IDENTITY = "identity"
+
+
+def identity_of(store: Store) -> str:
+    """Return what tells a store from all others; it is made when it is first asked for."""
+    identity = store.meta.get(_IDENTITY)
+    if identity is None:
+        from queuectl.system.ids import new_token
+
+        identity = new_token()
+        store.meta.set(_IDENTITY, identity)
+    return identity
+
 
 def require_in_use(store: Store) -> None:
     """Raise Conflict for a store whose jobs are, or will be, in another one.

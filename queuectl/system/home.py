@@ -33,12 +33,15 @@ DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 _OWN_NAMES = (
     "queue.db", "workers.", "history", "dashboard.token", "logs", "results", "sockets", "terminals",
-    "edit-", "snapshots", "checkouts", ".env",
+    "edit-", "snapshots", "checkouts", "signing.", "trusted-keys", ".env",
 )  # fmt: skip
 """How the names of what is in a home begin."""
 
 STORE_VARIABLES = ("QUEUECTL_STORE", "MONGO_URI")
 """The environment variables that hold a store's address; jobs never inherit them."""
+
+SIGNING_VARIABLES = ("QUEUECTL_SIGNING_KEY", "QUEUECTL_REQUIRE_SIGNED")
+"""What names the key that signs jobs, and has workers run signed ones alone."""
 
 _STORE, _PIDS = "queue.db", "workers.pid"
 
@@ -50,6 +53,8 @@ class Home:
     """Paths below one home directory. Nothing is made before `make`."""
 
     __slots__ = ("directory",)
+
+    SIGNING_KEY, REQUIRE_SIGNED = "signing.key", "signing.required"
 
     def __init__(self, root: str | Path) -> None:
         self.directory = os.fspath(root)
@@ -118,6 +123,26 @@ class Home:
     def tokens(self) -> Path:
         """The directory of the named tokens of the dashboard."""
         return self.root / "dashboard.tokens"
+
+    @property
+    def signing_key(self) -> str:
+        """The file of the key that signs jobs here: the one that the environment names, or ours."""
+        named = os.environ.get(SIGNING_VARIABLES[0])
+        return named or os.path.join(self.directory, self.SIGNING_KEY)
+
+    def has_signing_key(self) -> bool:
+        """Whether jobs are to be signed here; a named one has to be there."""
+        return bool(os.environ.get(SIGNING_VARIABLES[0])) or os.path.exists(self.signing_key)
+
+    @property
+    def trusted_keys(self) -> Path:
+        """The directory of the public keys that workers trust, a file each."""
+        return self.root / "trusted-keys"
+
+    def requires_signed(self) -> bool:
+        """Whether workers run signed jobs alone."""
+        is_told = os.environ.get(SIGNING_VARIABLES[1], "0") not in ("", "0")
+        return is_told or os.path.lexists(os.path.join(self.directory, self.REQUIRE_SIGNED))
 
     @property
     def logs(self) -> Path:

@@ -269,7 +269,7 @@ def _words(name: str, raw: object) -> tuple[str, ...]:
 _INTERNAL_FIELDS: Mapping[str, _Reader] = {
     "generated_id": lambda _name, raw: raw is True, "environment": _text, "snapshot": _text,
     "batch_index": _count,
-    "params": _pairs, "slot_places": _words,
+    "params": _pairs, "slot_places": _words, "signature": _text,
 }  # fmt: skip
 
 

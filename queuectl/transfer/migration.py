@@ -24,13 +24,11 @@ from queuectl.domain.queue_limits import is_of_deliveries
 from queuectl.domain.schedule import Schedule
 from queuectl.queue.events import process_all_events
 from queuectl.stores.base import Store
-from queuectl.stores.rules import ARRIVING, MOVED_TO, MOVING, require_in_use
-from queuectl.system.ids import new_token
+from queuectl.stores.rules import ARRIVING, MOVED_TO, MOVING, identity_of, require_in_use
 from queuectl.system.store_url import is_mongo
 from queuectl.transfer import refuse_workers
 from queuectl.transfer.format import job_to_line, schedule_to_line
 
-_IDENTITY = "identity"
 _ARRIVED = "arrived_whole"
 """The mark of a store into which all of another one has come: which one, and what there was."""
 
@@ -72,8 +70,8 @@ def migrate(source: Store, target: Store, *, force: bool = False) -> Iterator[Pr
     the two differ in the end. The source is left as it is, but marked as moved; after a failure it
     is in use as before.
     """
-    identity = _identity(source)
-    if identity == _identity(target):
+    identity = identity_of(source)
+    if identity == identity_of(target):
         raise Conflict("a store cannot be moved into itself")
     if source.meta.get(MOVED_TO) != target.address:  # else it goes on where it stopped
         require_in_use(source)
@@ -147,14 +145,6 @@ def release(source: Store) -> bool:
     for name in (*marks, MOVING):
         source.meta.set(name, None)
     return bool(marks)
-
-
-def _identity(store: Store) -> str:
-    identity = store.meta.get(_IDENTITY)
-    if identity is None:
-        identity = new_token()
-        store.meta.set(_IDENTITY, identity)
-    return identity
 
 
 def _resume_at(target: Store, identity: str) -> int:

@@ -88,6 +88,7 @@ class Pool:
             raise StoreUnavailable(f"{sqlite_path(url)} is gone", hint="put it back")
         queue = Queue.open(self._location)
         queue.mirror = partial(self._mirrors.logs_of, queue)
+        queue.may_sign = False  # what visitors ask for is not the owner's word
         self._was_there = True
         return queue
 

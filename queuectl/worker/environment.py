@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 from queuectl.domain.hooks import hook_of
 from queuectl.domain.job import Job
@@ -15,8 +16,11 @@ from queuectl.domain.sweep_names import variables_of
 from queuectl.queue import environments
 from queuectl.stores.base import Store
 from queuectl.system import sd_notify
-from queuectl.system.home import STORE_VARIABLES
+from queuectl.system.home import SIGNING_VARIABLES, STORE_VARIABLES
 from queuectl.system.run_mark import RUN_ID_VARIABLE
+
+if TYPE_CHECKING:
+    from queuectl.queue.signing import Verifier
 
 CLEAN = ("PATH", "HOME", "LANG")
 """What a job with a clean environment still gets of its worker's."""
@@ -26,7 +30,9 @@ _RUN_ID = RUN_ID_VARIABLE.encode()
 
 _TERM, _DUMB, _USUAL_TERM = b"TERM", b"dumb", b"xterm-256color"
 
-_OF_THE_WORKERS = frozenset({*STORE_VARIABLES, *sd_notify.VARIABLES, "PWD", "OLDPWD"})
+_OF_THE_WORKERS = frozenset(
+    {*STORE_VARIABLES, *sd_notify.VARIABLES, *SIGNING_VARIABLES, "PWD", "OLDPWD"}
+)
 """What no job inherits: where the store is, where its worker was started, and as which service."""
 
 _GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
@@ -53,7 +59,10 @@ class Environment:
     is the job's own directory, and `OLDPWD` nowhere, as a shell would have it that begins there.
     """
 
-    def __init__(self, worker_id: str, store: Store, answer: Answer) -> None:
+    def __init__(
+        self, worker_id: str, store: Store, answer: Answer, verifier: Verifier | None = None
+    ) -> None:
+        self._verifier = verifier
         own = {"QUEUECTL_WORKER_ID": worker_id}
         inherited = {k: v for k, v in os.environ.items() if k not in _OF_THE_WORKERS}
         clean = {name: inherited[name] for name in CLEAN if name in inherited}
@@ -65,6 +74,8 @@ class Environment:
             variables = answer(partial(store.environments.get, name))
             if variables is None:
                 raise NotAllowed(f"Captured environment {name} is not in the store")
+            if verifier and environments.name_of(variables) != name:
+                raise NotAllowed(f"Captured environment {name} is not what was captured")
             whole = environments.over(variables, clean if is_clean else inherited)
             kept = {k: v for k, v in whole.items() if k not in _OF_THE_WORKERS}
             return _encoded({**kept, **own})
@@ -80,6 +91,8 @@ class Environment:
         spec = job.spec
         if hook_of(spec.id) is not None:
             raise NotAllowed("its id belongs to the deliveries of hooks")
+        if self._verifier and (refused := self._verifier.refusal(spec)):
+            raise NotAllowed(refused)
         why = command_refusal(spec.command, settings)
         if not why and spec.preflight is not None:
             why = command_refusal(spec.preflight, settings)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from queuectl.domain.errors import StoreRefused, StoreUnavailable
 from queuectl.domain.field_checks import Command
@@ -31,6 +31,9 @@ from queuectl.worker.runs.results import ResultFolder
 from queuectl.worker.slot_numbers import SlotNumbers
 from queuectl.worker.start_rules import StartRules
 from queuectl.worker.store_retry import StoreRetry
+
+if TYPE_CHECKING:
+    from queuectl.queue.signing import Verifier
 
 log = logging.getLogger("queuectl.worker")
 
@@ -61,6 +64,7 @@ class JobStarter:
         retry: StoreRetry,
         job_log: JobLog,
         timings: Timings,
+        verifier: Verifier | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -70,7 +74,7 @@ class JobStarter:
         self._output = OutputFolder(home)
         self._results = ResultFolder(home)
         self._sockets = home.sockets
-        self._environment = Environment(worker_id, store, self._answer)
+        self._environment = Environment(worker_id, store, self._answer, verifier)
         self._hosts = Hosts(store, self._answer)
         self._rules = StartRules(timings.ask_again)
         self._checkouts = Checkouts(home)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from queuectl.domain import settings as tunables
 from queuectl.domain.errors import StoreError, StoreReplaced, StoreUnavailable
@@ -39,6 +40,9 @@ from queuectl.worker.runs.watchdog import Watchdog
 from queuectl.worker.signals import Control
 from queuectl.worker.slot_shares import SlotShare
 from queuectl.worker.store_retry import OutageLog, StoreRetry
+
+if TYPE_CHECKING:
+    from queuectl.queue.signing import Verifier
 
 log = logging.getLogger("queuectl.worker")
 
@@ -146,6 +150,7 @@ class Worker:
             self._retry,
             self._log,
             options.timings,
+            _verifier_of(place.home, self._store),
         )
 
     def run(self, on_ready: Callable[[], None]) -> None:
@@ -401,3 +406,12 @@ class Worker:
             self._store.recover(0)
         except StoreError as fault:
             log.debug("%s", fault)
+
+
+def _verifier_of(home: Home, store: Store) -> Verifier | None:
+    """Return what refuses unsigned jobs, on a host that requires signatures."""
+    if not home.requires_signed():
+        return None
+    from queuectl.queue.signing import Verifier  # which few hosts need
+
+    return Verifier(home, store)

@@ -214,7 +214,7 @@ LOOKS = """
     doctor, batch list, batch show, batch wait, batch results, queue list, resource list, dlq list
     dlq show, schedule list, schedule show, schedule next, schedule history, hook list, hook show
     hook deliveries, hook check, worker list, worker logs, host list, config get, config show
-    dashboard token list, backup, shell
+    dashboard token list, key list, backup, shell
 """
 """What changes nothing of a store; the shell notes each of its commands."""
 

@@ -53,7 +53,7 @@ KNOWN_FROM_BEFORE = (
 BESIDE_THEM = (
     "failed_at started_at finished_at worker reason runs interruptions suspect history signal "
     "stdout_cut stderr_cut waits_for paused capture_env cpu_seconds peak_memory "
-    "result note snapshot put_back put_backs not_on batch_index params"
+    "result note snapshot signature put_back put_backs not_on batch_index params"
 ).split()
 
 

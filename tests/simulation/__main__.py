@@ -17,7 +17,7 @@ from tests.simulation.scenario import Figures, Scenario, simulate
 _PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
 _BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 
-_CURVE = (1, 10, 100, 1000, 10_000)
+_CURVE = (1, 10, 100, 1000)
 _MOST_OF_LIMITED = 100
 """More workers only look whether there is room."""
 

@@ -105,7 +105,9 @@ class Collection:
             ids = dict.fromkeys(each for _, each in best.ids(where)) if best.is_sparse else None
             found = iter(ids) if ids is not None else (each for _, each in best.ids(where))
             return found, best.rest(where), best.is_ordered(where, sort)
-        assert len(self.documents) <= _SMALL, f"no index of {self.name} serves {where}"
+        assert self.name != "jobs" or len(self.documents) <= _SMALL, (
+            f"no index of {self.name} serves {where}"
+        )
         return iter(sorted(self.documents, key=rank)), where, [*sort] == [("_id", 1)]
 
     # writing

@@ -1,8 +1,8 @@
 """The driver's side: collections that send each command over a network that delays, loses and cuts.
 
-As pymongo does with `retryWrites` and `retryReads`, a command that failed by the network is sent
-once more, but for those that change many documents. A server that `remembers` answers the second
-with what became of the first, as MongoDB does; others do it twice.
+As pymongo does by itself, a command that failed by the network is sent once more, but for those
+that change many documents. A server that `remembers` answers the second with what became of the
+first, as MongoDB does; others do it twice.
 """
 
 from __future__ import annotations

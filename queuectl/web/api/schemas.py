@@ -179,7 +179,8 @@ SCHEMAS: dict[str, Schema] = {
         result={"description": "the JSON value that its latest run has left"},
         duration=maybe(NUMBER), **{name: _of_field(field) for name, field in ASKED.items()},
         batch_index=COUNT, params=map_of(TEXT),
-        waits_for=array(TEXT), capture_env=FLAG, snapshot=maybe(TEXT), history=array(named("Run")),
+        waits_for=array(TEXT), capture_env=FLAG, snapshot=maybe(TEXT), signature=maybe(TEXT),
+        history=array(named("Run")),
     ),
     "JobPage": record(
         "Jobs, and where the next page begins; null at the end.",

@@ -219,6 +219,8 @@ class Courier:
             if hook is None:
                 raise InvalidInput(f"there is no hook '{hook_of(job.id)}' any more")
             if hook.target is Target.COMMAND:
+                if self._home.requires_signed():
+                    raise InvalidInput("commands of hooks are not signed, as this host requires")
                 require_allowed(hook.address, self._settings)
             facts = hook_deliveries.facts_of(job)
             told = self._gathered(job, hook, facts) if facts.get("event") == DIGEST else facts
