@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from secrets import token_hex
@@ -15,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from queuectl.domain.times import UTC
 from queuectl.stores.mongo.schema import JOB_INDEXES
+from queuectl.system import run_processes
 from tests.simulation.database import Collection
 from tests.simulation.documents import Document, copied, matches, updated
 from tests.simulation.fences import SAFEGUARDS, Safeguard, broken_without
@@ -55,6 +57,13 @@ def test_the_same_seed_gives_the_same_course() -> None:
 def test_without_a_safeguard_a_promise_is_broken(safeguard: Safeguard) -> None:
     assert broken_without(safeguard, 1) is not None
     simulate(safeguard.scenario, 1)  # with it none is
+
+
+def test_what_really_runs_is_seen_after_a_simulation_as_before() -> None:
+    simulate(ROUGH, seed=1)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert child.pid in [process.pid for process in run_processes._PROCESSES.look()]
+        child.kill()
 
 
 def test_workers_do_not_fight_for_the_first_job_of_a_queue_with_a_limit() -> None:
