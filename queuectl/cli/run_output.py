@@ -94,9 +94,10 @@ class RunPrinter:
             if not self._has_times:
                 self.write(name, data)
                 continue
-            at = reader.at[STREAMS.index(name)] - len(data)
+            stream = STREAMS.index(name)
+            at = reader.at[stream] - len(data)
             for line in io.BytesIO(data):
-                self.write(name, line, reader.written_at(STREAMS.index(name), at))
+                self.write(name, line, reader.written_at(stream, at))
                 at += len(line)
         return has_any
 

@@ -10,7 +10,7 @@ import click
 from queuectl.cli.completions import SCHEDULE_NAME, ZONE_NAME
 from queuectl.cli.enqueue_options import after_dashes, schedule_options
 from queuectl.cli.listing import clock_of, jobs_as_dicts
-from queuectl.cli.root import Group, examples, json_option, names_argument
+from queuectl.cli.root import Group, Option, examples, json_option, names_argument
 from queuectl.cli.schedule_edit import edit
 from queuectl.cli.schedule_input import (
     ScheduleCommand,
@@ -165,15 +165,21 @@ def show(session: Session, name: str, as_json: bool) -> None:
         tables.table(runs, run_columns(clock), colors=session.colors)
 
 
+def _number(usual: int) -> Option:
+    """Give a command the option that says how many runs it shows."""
+    text = f"How many; {usual}."
+    return click.option(
+        "-n", "number", type=click.IntRange(1, _MOST), default=usual, metavar="N", help=text
+    )
+
+
 @examples("""
     queuectl schedule next nightly
     queuectl schedule next nightly -n 20
 """)
 @schedule.command("next")
 @click.argument("name", metavar="NAME", type=SCHEDULE_NAME)
-@click.option(
-    "-n", "number", type=click.IntRange(1, _MOST), default=5, metavar="N", help="How many; 5."
-)
+@_number(5)
 @json_option
 @pass_session
 def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
@@ -202,9 +208,7 @@ def next_runs(session: Session, name: str, number: int, as_json: bool) -> None:
 """)
 @schedule.command("history")
 @click.argument("name", metavar="NAME", type=SCHEDULE_NAME)
-@click.option(
-    "-n", "number", type=click.IntRange(1, _MOST), default=20, metavar="N", help="How many; 20."
-)
+@_number(20)
 @json_option
 @pass_session
 def history(session: Session, name: str, number: int, as_json: bool) -> None:

@@ -7,7 +7,7 @@ first, and to cancel all of it is one write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -240,13 +240,22 @@ def turn_rest(store: Store, chosen: Filter, state: State) -> Iterator[tuple[Job,
     Yields the first of each batch with how many they are. Those of which a filter says more than
     that they are of a batch, a queue, or a label stay as they are.
     """
+    return _of_each_rest(store, chosen, lambda record: _turned(store, record.name, state))
+
+
+def _of_each_rest(
+    store: Store, chosen: Filter, change: Callable[[Batch], Batch | None]
+) -> Iterator[tuple[Job, int]]:
+    """Change what is not made of the batches that fit a filter whole.
+
+    Yields the first job of each as `change` returns the batch, with how many they are; None says
+    that it has left it as it is.
+    """
     lazy = LazyJobs(store)
     for record in store.batches.unmade():
-        if State(record.rest) is not state and fits_whole(lazy, record, chosen):
-            after = _turned(store, record.name, state)
-            if after is not None:
-                first = next(iter(after.numbers_unmade()))
-                yield lazy.unmade(after, first), after.unmade
+        if fits_whole(lazy, record, chosen) and (changed := change(record)) is not None:
+            first = next(iter(changed.numbers_unmade()))
+            yield lazy.unmade(changed, first), changed.unmade
 
 
 @retry_on_conflict
@@ -257,8 +266,7 @@ def _turned(store: Store, name: str, state: State) -> Batch | None:
     after = record.changed(rest=state.value, why="")
     if state is State.PENDING:
         after = replace(after, ended_at=None, is_stopped=False)
-    if not store.batches.save(after, record):
-        raise Outpaced(f"batch '{name}'")
+    _save(store, after, record)
     return after
 
 
@@ -267,7 +275,7 @@ def drop_old_rest(store: Store, before: datetime) -> None:
     for record in store.batches.unmade():
         is_old = record.ended_at is not None and record.ended_at < before
         if is_old and record.rest == State.CANCELLED.value:
-            store.batches.save(record.changed(made=record.total, ahead=()), record)
+            store.batches.save(_without_rest(record), record)
             store.batches.forget(record.name)
 
 
@@ -276,13 +284,7 @@ def drop_rest(store: Store, chosen: Filter) -> Iterator[tuple[Job, int]]:
 
     Yields the first of each batch with how many they were.
     """
-    lazy = LazyJobs(store)
-    for record in store.batches.unmade():
-        if fits_whole(lazy, record, chosen):
-            before = _dropped(store, record.name, record.rest)
-            if before is not None:
-                first = next(iter(before.numbers_unmade()))
-                yield lazy.unmade(before, first), before.unmade
+    return _of_each_rest(store, chosen, lambda record: _dropped(store, record.name, record.rest))
 
 
 @retry_on_conflict
@@ -291,8 +293,7 @@ def _dropped(store: Store, name: str, rest: str) -> Batch | None:
     record = store.batches.get(name)
     if record is None or record.unmade <= 0 or record.rest != rest:
         return None
-    if not store.batches.save(record.changed(made=record.total, ahead=()), record):
-        raise Outpaced(f"batch '{name}'")
+    _save(store, _without_rest(record), record)
     return record
 
 
@@ -303,3 +304,14 @@ def page_of(store: Store, found: Iterator[Job], chosen: Filter, page: Page) -> I
         yield job
         left = None if left is None else left - 1
     yield from islice(LazyJobs(store).find(chosen, page.after_seq), left)
+
+
+def _save(store: Store, after: Batch, before: Batch) -> None:
+    """Store a batch if it is as it was read. Raises Outpaced."""
+    if not store.batches.save(after, before):
+        raise Outpaced(f"batch '{before.name}'")
+
+
+def _without_rest(record: Batch) -> Batch:
+    """Return a batch of which no more jobs are made."""
+    return record.changed(made=record.total, ahead=())

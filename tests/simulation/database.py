@@ -102,9 +102,10 @@ class Collection:
             if number > served:
                 best, served = index, number
         if best is not None:
-            ids = dict.fromkeys(each for _, each in best.ids(where)) if best.is_sparse else None
-            found = iter(ids) if ids is not None else (each for _, each in best.ids(where))
-            return found, best.rest(where), best.is_ordered(where, sort)
+            ids: Iterator[Any] = (each for _, each in best.ids(where))
+            if best.is_sparse:  # of an array, by several of whose keys it may be found
+                ids = iter(dict.fromkeys(ids))
+            return ids, best.rest(where), best.is_ordered(where, sort)
         assert self.name != "jobs" or len(self.documents) <= _SMALL, (
             f"no index of {self.name} serves {where}"
         )

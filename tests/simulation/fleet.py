@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import TypeVar
 
 from queuectl.domain import state_machine
 from queuectl.domain.errors import NotFound, StoreError
@@ -19,17 +19,16 @@ from queuectl.domain.settings import Settings
 from queuectl.domain.state_machine import Transition
 from queuectl.domain.worker_record import ProcessIdentity, WorkerRecord
 from queuectl.maintenance.rescuer import Rescuer
-from queuectl.stores.exchange import ClaimRequest, HeldClaim, Offer, Renewal
+from queuectl.stores.exchange import ClaimRequest, HeldClaim, Renewal
 from queuectl.stores.mongo.store import MongoStore
 from tests.simulation.checks import Checks
 from tests.simulation.network import Network, SimulatedLink
 from tests.simulation.world import Task, World
 
+T = TypeVar("T")
+
 _SHORT_SECONDS = 0.1
 """Jobs that are over sooner are claimed several at a time."""
-
-_UPKEEP_SECONDS = 1.0
-_IDLE_SECONDS = 5.0
 
 
 @dataclass
@@ -38,7 +37,6 @@ class Load:
 
     seconds: tuple[float, float] = (0.01, 0.05)
     failing: float = 0.0
-    resources: tuple[tuple[str, str], ...] = ()
 
 
 class Host:
@@ -117,7 +115,7 @@ class Worker:
     def work(self) -> None:
         """Claim, run and settle until the fleet has ended."""
         store = self.fleet.store()
-        self._insist(lambda: store.workers.register(self._record(store)))
+        insisted(self.world, lambda: store.workers.register(self._record(store)))
         ended: list[Transition] = []
         number = 1
         while not self.fleet.has_ended:
@@ -146,14 +144,12 @@ class Worker:
     def _requests(self, number: int) -> list[ClaimRequest]:
         if self._repeated:
             return [replace(each, repeated=True) for each in self._repeated]
-        resources = self.fleet.load.resources
-        offer = Offer(host=self.host.name, patience=5.0) if resources else Offer()
         requests = []
         for _ in range(number):
             self._claims += 1
             claim_id = f"{self.name}-{self._claims}"
             lease = self.fleet.settings.lease_seconds
-            requests.append(ClaimRequest(claim_id, self.name, lease, offer=offer))
+            requests.append(ClaimRequest(claim_id, self.name, lease))
         return requests
 
     def _run_all(self, store: MongoStore, jobs: Sequence[Job]) -> list[Transition]:
@@ -162,7 +158,7 @@ class Worker:
         for job in jobs:
             outcome = self._run(job)
             if outcome is not None:
-                ended.append(state_machine.finish(job, outcome, self._now(store)))
+                ended.append(state_machine.finish(job, outcome, insisted(self.world, store.now)))
             else:
                 self.held.pop(job.claim_id, None)
         return ended
@@ -212,7 +208,7 @@ class Worker:
                 rescuer.expire(settings)
                 store.repair() if store.try_acquire_turn("repair", 10.0) else None
             except NotFound:
-                self._insist(lambda: store.workers.register(self._record(store)))
+                insisted(self.world, lambda: store.workers.register(self._record(store)))
             except StoreError:
                 pass
             self.world.sleep(pause * self.world.chance.uniform(0.8, 1.0))
@@ -229,26 +225,15 @@ class Worker:
                 self.held[claim.claim_id] = self.held[claim.claim_id][0], asked_at + lease
 
     def _record(self, store: MongoStore) -> WorkerRecord:
-        now = self._now(store)
+        now = insisted(self.world, store.now)
         process = ProcessIdentity(1, "", "")
-        return WorkerRecord(
-            self.name, process, self.host.name, "/home", (), now, now,
-            resources=self.fleet.load.resources,
-        )  # fmt: skip
+        return WorkerRecord(self.name, process, self.host.name, "/home", (), now, now)
 
-    def _now(self, store: MongoStore) -> datetime:
-        """Return the store's time, as soon as it can be had."""
-        while True:
-            try:
-                return store.now()
-            except StoreError:
-                self.world.sleep(0.5)
 
-    def _insist(self, act: Callable[[], object]) -> None:
-        while True:
-            try:
-                act()
-            except StoreError:
-                self.world.sleep(0.5)
-            else:
-                return
+def insisted(world: World, act: Callable[[], T]) -> T:
+    """Return what a store answers, as soon as it can be asked."""
+    while True:
+        try:
+            return act()
+        except StoreError:
+            world.sleep(0.5)

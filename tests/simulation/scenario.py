@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any
 
 from queuectl.domain import state_machine
-from queuectl.domain.errors import StoreError
 from queuectl.domain.job_fields import Spec
 from queuectl.domain.resources import parse_amount
 from queuectl.domain.settings import Settings
 from tests.simulation.checks import Broken, Checks
-from tests.simulation.fleet import Fleet, Host, Load
+from tests.simulation.fleet import Fleet, Host, Load, insisted
 from tests.simulation.network import Faults, Network, Server
 from tests.simulation.world import World
 
@@ -130,9 +129,9 @@ def _fill(fleet: Fleet, scenario: Scenario) -> None:
     """Store the jobs, a piece at a time."""
     store = fleet.store()
     if scenario.limit:
-        _insist(fleet.world, lambda: store.set_queue_limit("limited", limit=scenario.limit))
+        insisted(fleet.world, lambda: store.set_queue_limit("limited", limit=scenario.limit))
     if scenario.licences:
-        _insist(fleet.world, lambda: store.resources.set("licence", str(scenario.licences)))
+        insisted(fleet.world, lambda: store.resources.set("licence", str(scenario.licences)))
     fleet.world.sleep(_HEARD_SECONDS)
     piece = min(scenario.piece, scenario.jobs)
     for begin in range(0, scenario.jobs, piece):
@@ -144,7 +143,7 @@ def _fill(fleet: Fleet, scenario: Scenario) -> None:
             now = store.now()
             store.insert([state_machine.enqueue(spec, None, now) for spec in specs])
 
-        _insist(fleet.world, insert)
+        insisted(fleet.world, insert)
         fleet.world.sleep(scenario.spread * piece / scenario.jobs)
 
 
@@ -157,16 +156,6 @@ def _spec(scenario: Scenario, number: int) -> Spec:
         id=f"job{number:07}", command="true", queue=queue, needs=needs, backoff_base=1.1,
         max_retries=2, priority=number * 7 % scenario.priorities,
     )  # fmt: skip
-
-
-def _insist(world: World, act: Callable[[], object]) -> None:
-    while True:
-        try:
-            act()
-        except StoreError:
-            world.sleep(1)
-        else:
-            return
 
 
 def _befall(
